@@ -1,5 +1,5 @@
 //! What is fuzzed: parsers of what others write. The same functions run on the stable compiler, over inputs that are
-//! made from good ones, in `crates/cli/tests/fuzzed.rs`.
+//! made from good ones, in `crates/front/cli/tests/fuzzed.rs`.
 
 mod targets;
 

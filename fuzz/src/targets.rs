@@ -9,7 +9,7 @@ use keyroll_config::Config;
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
-use keyroll_needle::Prints;
+use keyroll_needle::FingerprintSet;
 use keyroll_port::{Class, Issuer as _, Probe};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -154,12 +154,12 @@ pub fn entry(data: &[u8]) {
 /// The file's seal is made anew, since hardly any input would have a right one.
 pub fn prints(data: &[u8]) {
     let [file, text] = parts(data);
-    let _ = Prints::from_bytes(file);
-    let Ok(prints) = Prints::from_bytes(&sealed(file)) else { return };
+    let _ = FingerprintSet::from_bytes(file);
+    let Ok(prints) = FingerprintSet::from_bytes(&sealed(file)) else { return };
     let written = prints.to_bytes();
-    let again = Prints::from_bytes(&written).expect("a file that was written");
+    let again = FingerprintSet::from_bytes(&written).expect("a file that was written");
     assert!(*again.to_bytes() == *written && again.labels().len() == prints.labels().len(), "it is the same");
-    let mut stands = |hit: keyroll_needle::PrintHit<'_>| {
+    let mut stands = |hit: keyroll_needle::FingerprintHit<'_>| {
         assert!(hit.start < hit.end && hit.end <= text.len(), "{}..{}", hit.start, hit.end);
         assert!(prints.labels().contains(hit.label), "it is one of the file's");
     };

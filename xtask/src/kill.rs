@@ -10,7 +10,7 @@ pub(crate) fn kill(words: &[String]) -> Result<(), String> {
     let kills = words.first().map_or(KILLS, String::as_str);
     run("cargo", &["build", "--release", "--quiet", "-p", "keyroll"])?;
     let status = Command::new("cargo")
-        .args(["test", "--quiet", "-p", "keyroll", "--test", "kill", "--", "--nocapture"])
+        .args(["test", "--quiet", "-p", "keyroll", "--test", "suite", "--", "kill::", "--nocapture"])
         .current_dir(root())
         .env("KEYROLL_KILLS", kills)
         .env("KEYROLL_PROGRAM", root().join("target/release/keyroll"))

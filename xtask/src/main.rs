@@ -1,21 +1,25 @@
-//! The project's own chores: `cargo xtask test | tests | kill | tidy | sim | replay | figures | codegen`.
+//! The project's own chores: `cargo xtask test | parts | tests | kill | tidy | sim | replay | figures | codegen`.
 
+mod apt;
 mod codegen;
 mod figures;
 mod kill;
+mod lanes;
 mod parts;
 mod rings;
 mod run;
 mod sim;
 mod targets;
 mod tidy;
+mod wording;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask test [--full]      install the real parts that are missing, run every ring, print minutes per ring;
                                --full also those of a night (hours)
-cargo xtask tests [WORD…]      only the test programs, or those whose name (crate/target) holds one of the words
+cargo xtask parts              install the real parts that are missing (as root, on Debian)
+cargo xtask tests [WORD…]      only the tests, or the modules whose name (crate/module) has one of the words
 cargo xtask kill [N]           the kill ring alone, for a night: N kills in all (1000), with the released program
 cargo xtask tidy               the tree's own rules: sizes, error pages, protocol ids, words
 cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants, --full-pairs, --triples)
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
     let rest = words.get(1..).unwrap_or_default();
     let done = match words.first().map(String::as_str) {
         Some("test") => rings::test(rest.iter().any(|word| word == "--full")),
+        Some("parts") => parts::install(),
         Some("tests") => targets::some(rest),
         Some("kill") => kill::kill(rest),
         Some("tidy") => tidy::tidy(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::apt;
 use crate::run::{have, home_bin, in_ci, run};
 
 /// One part: how it is recognised, and the Debian packages that bring it.
@@ -44,6 +45,7 @@ fn all() -> Vec<Part> {
             &["bzip2", "xz-utils", "zstd"],
         ),
         part("npm", || have("npm"), &["npm"]),
+        part("runit", || have("runsv"), &["runit"]),
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
@@ -68,11 +70,14 @@ fn compose() -> bool {
     version.is_ok_and(|output| output.status.success()) && have("docker-compose")
 }
 
-/// Debian 13's package has version 2: one program that needs libc alone. It is taken with package lists of its own, so
-/// that nothing else of that release can be installed.
+/// The release of Debian that has version 2 of docker compose: one program that needs libc alone.
+const COMPOSE_RELEASE: &str = "trixie";
+
+/// Takes that program with package lists of its own, so that nothing else of that release can be installed. The first
+/// argument is the source to take it from.
 const COMPOSE: &str = r#"set -eu
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"; chmod 755 .; mkdir -p lists/partial cache/archives/partial
-printf 'Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' >own.sources
+printf '%s' "$1" >own.sources
 apt() { apt-get -qq -o Dir::Etc::sourcelist="$work/own.sources" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" "$@"; }
 apt update; apt download docker-compose; dpkg -x docker-compose_*.deb out
 install -D out/usr/libexec/docker/cli-plugins/docker-compose /usr/local/lib/docker/cli-plugins/docker-compose
@@ -102,7 +107,7 @@ pub(crate) fn install() -> Result<(), String> {
         words.extend(missing.iter().flat_map(|part| part.packages));
         run("apt-get", &words)?;
         if !compose() {
-            run("sh", &["-c", COMPOSE])?;
+            run("sh", &["-c", COMPOSE, "sh", &apt::stanza(COMPOSE_RELEASE)?])?;
         }
     }
     let still: Vec<&str> = missing.iter().filter(|part| !(part.there)()).map(|part| part.name).collect();

@@ -5,6 +5,9 @@ pub(crate) fn sim(words: &[String]) -> Result<(), String> {
     bin("sim", words)
 }
 
+/// The simulation as the tests were built with it: optimized too, with its assertions.
+pub(crate) const BUILT: &str = "target/debug/sim";
+
 /// One stored fault plan, step by step.
 pub(crate) fn replay(words: &[String]) -> Result<(), String> {
     bin("replay", words)

@@ -1,31 +1,19 @@
-//! Every test, as `cargo test` would run it: the programs are built once and run from here, two beside each other, the
-//! longest first. What fails is run once more alone.
+//! Every test: the programs are built once, and each module of a program runs as a process of its own.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::run::root;
+use crate::lanes::{self, Unit};
+use crate::run::{output, root};
 
-/// Programs beside each other: most of the long ones is waiting.
-const AT_ONCE: usize = 2;
-
-/// How long one program may take, seconds; then it is ended. The longest takes a quarter of it.
-const PROGRAM_S_MAX: u64 = 20 * 60;
-
-/// Between two looks whether a program has ended, milliseconds.
-const LOOK_MS: u64 = 50;
-
-/// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 22] = [
+/// The modules that take minutes, the longest first: begun last, one of them would run on alone.
+const LONGEST: [&str; 21] = [
     "cli/litellm",
     "cli/postgres",
     "cli/servers",
@@ -47,116 +35,124 @@ const LONGEST: [&str; 22] = [
     "cli/systemd",
     "store/hostile",
     "journal/hostile",
-    "doc",
 ];
 
-/// Where each program's output goes, by its full name.
-const LOGS: &str = "target/rings";
+/// The examples that tests start as programs.
+const EXAMPLES: [&str; 3] = ["part", "replace", "pgload"];
 
-/// The binary that the rings with a whole program are run with: faster than the one that tests are built with.
-const RELEASED: &str = "target/release/keyroll";
+/// The program of a room's integration tests.
+const SUITE: &str = "suite";
 
-/// One test program, or the doc tests.
-#[derive(Clone)]
-struct Target {
-    /// The crate's folder and the target: three targets are called `hostile`.
-    name: String,
-    program: PathBuf,
-    words: Vec<String>,
-    folder: PathBuf,
-    /// Variables that cargo would set.
-    variables: Vec<(String, PathBuf)>,
-}
-
-impl Target {
-    /// A place in the order.
-    fn rank(&self) -> usize {
-        LONGEST.iter().position(|name| *name == self.name).unwrap_or(LONGEST.len())
-    }
-
-    fn log(&self, turn: &str) -> PathBuf {
-        root().join(LOGS).join(format!("{}{turn}.log", self.name.replace('/', "-")))
-    }
-}
-
-/// How one program ended.
-struct Ran {
-    target: Target,
-    /// Why it counts as failed, if it does.
-    failed: Option<String>,
-    /// Tests that passed and that failed, by its own word.
-    counts: (u64, u64),
-    log: PathBuf,
-}
-
-/// Builds all, and runs those whose name holds one of these words.
+/// Runs the units whose name (`crate/module`) has one of these words, or all.
 pub(crate) fn some(words: &[String]) -> Result<(), String> {
     let counted = Cell::new((0, 0));
-    let ended = test(words, &counted);
+    let ended = test(words, Vec::new(), &counted);
     println!("{} passed, {} failed", counted.get().0, counted.get().1);
     ended
 }
 
-/// Builds all, runs those whose name holds one of these words (or all), and counts how many tests passed and failed.
-pub(crate) fn test(words: &[String], counted: &Cell<(u64, u64)>) -> Result<(), String> {
-    let mut targets = build()?;
-    targets.push(doc());
-    targets.retain(|target| words.is_empty() || words.iter().any(|word| target.name.contains(word)));
-    targets.sort_by_key(Target::rank);
-    let logs = root().join(LOGS);
-    fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    println!("{} test programs, {AT_ONCE} beside each other; their output: {LOGS}", targets.len());
-    let all = side_by_side(targets);
+/// Builds every test program, runs the units whose name has one of these words (or all), and counts how many tests
+/// passed and failed. What is given besides runs in the background.
+pub(crate) fn test(
+    words: &[String],
+    background: Vec<Unit>,
+    counted: &Cell<(u64, u64)>,
+) -> Result<(), String> {
+    check_layout()?;
+    let programs = build()?;
+    println!("{} test programs", programs.len());
+    let mut units = Vec::new();
+    for program in programs {
+        units.extend(split(program)?);
+    }
+    units.retain(|unit| words.is_empty() || words.iter().any(|word| unit.name.contains(word)));
+    units.sort_by_key(|unit| LONGEST.iter().position(|name| *name == unit.name).unwrap_or(LONGEST.len()));
+    units.extend(background);
+    let ended = lanes::run(units)?;
     let (mut passed, mut failed) = (0, 0);
-    let mut twice = Vec::new();
-    for first in all {
-        let last = match &first.failed {
-            None => first,
-            Some(why) => {
-                println!("FAILED ONCE: {} ({why}); it is run once more alone. It said:", first.target.name);
-                println!("{}", fs::read_to_string(&first.log).unwrap_or_default());
-                run(first.target, "-again")
-            }
-        };
-        passed += last.counts.0;
-        failed += last.counts.1;
-        let name = &last.target.name;
-        match last.failed {
-            None if last.log.ends_with(format!("{}-again.log", name.replace('/', "-"))) => {
-                println!("NOT STEADY: {name} failed once and passed alone");
-            }
-            None => {}
-            Some(why) => {
-                println!("FAILED TWICE: {name} ({why}): {}", last.log.display());
-                failed += u64::from(last.counts.1 == 0);
-                twice.push(name.clone());
-            }
+    let mut names = Vec::new();
+    for unit in ended {
+        passed += unit.counts.0;
+        failed += unit.counts.1;
+        if unit.failed.is_some() {
+            failed += u64::from(unit.counts.1 == 0);
+            names.push(unit.name);
         }
     }
     counted.set((passed, failed));
-    if twice.is_empty() { Ok(()) } else { Err(format!("failed twice: {}", twice.join("; "))) }
+    if names.is_empty() { Ok(()) } else { Err(format!("failed: {}", names.join("; "))) }
 }
 
-/// Builds every test program and says where each is.
-fn build() -> Result<Vec<Target>, String> {
-    let words = ["test", "--workspace", "--no-run", "--quiet", "--message-format=json-render-diagnostics"];
+/// Refuses a file of tests that no program has as a module: its tests would never run.
+fn check_layout() -> Result<(), String> {
+    let mut left = Vec::new();
+    for manifest in manifests(&root().join("crates")) {
+        let folder = manifest.parent().unwrap_or(&manifest).join("tests");
+        let main = fs::read_to_string(folder.join("main.rs")).unwrap_or_default();
+        let text =
+            fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+        let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
+            let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let module = main.lines().any(|line| line.ends_with(&format!("mod {name};")));
+            if !module && !text.contains(&format!("path = \"tests/{name}.rs\"")) {
+                left.push(file.display().to_string());
+            }
+        }
+    }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("add to tests/main.rs of its room: {}", left.join(", ")))
+    }
+}
+
+/// Every room's Cargo.toml.
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    if manifest.is_file() {
+        return vec![manifest];
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.is_dir()).flat_map(|path| manifests(&path)).collect()
+}
+
+/// Builds every test program, and the examples that tests start; nothing else is compiled.
+fn build() -> Result<Vec<Unit>, String> {
+    let built = cargo(&[
+        "test",
+        "--workspace",
+        "--no-run",
+        "--quiet",
+        "--message-format=json-render-diagnostics",
+        "--tests",
+    ])?;
+    // `cargo test --example` would make tests of them.
+    let examples = EXAMPLES.iter().flat_map(|name| ["--example", name]);
+    cargo(&["build", "--workspace", "--quiet"].into_iter().chain(examples).collect::<Vec<_>>())?;
+    Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect())
+}
+
+/// Runs cargo; what it says of each artifact.
+fn cargo(words: &[&str]) -> Result<Vec<Value>, String> {
     let child = Command::new("cargo").args(words).current_dir(root()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("could not start cargo: {error}"))?;
     let out = child.stdout.take().map(BufReader::new);
     let lines = out.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
-    let built: Vec<Value> = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let said = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
     let status = child.wait().map_err(|error| error.to_string())?;
     if !status.success() {
         return Err(format!("the tests could not be built: cargo ended with {status}"));
     }
-    Ok(built.iter().filter_map(|artifact| target(artifact, &built)).collect())
+    Ok(said)
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     value.pointer(path)?.as_str()
 }
 
-fn target(artifact: &Value, built: &[Value]) -> Option<Target> {
+/// A test program that cargo built, as a unit with all of its tests.
+fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
     if artifact.pointer("/profile/test")? != &Value::Bool(true) {
         return None;
     }
@@ -178,86 +174,30 @@ fn target(artifact: &Value, built: &[Value]) -> Option<Target> {
     });
     let mut variables: Vec<(String, PathBuf)> = bins.collect();
     variables.push(("CARGO_MANIFEST_DIR".into(), folder.clone()));
-    let released = root().join(RELEASED);
-    if ["cli/kill", "cli/aimed"].contains(&name.as_str()) && released.exists() {
-        variables.push(("KEYROLL_PROGRAM".into(), released));
-    }
-    Some(Target { name, program, words: vec!["--show-output".into()], folder, variables })
+    Some(Unit { name, program, words: vec!["--show-output".into()], folder, variables, background: false })
 }
 
-fn doc() -> Target {
-    let words = ["test", "--workspace", "--doc", "--quiet"].map(str::to_owned).to_vec();
-    Target { name: "doc".into(), program: "cargo".into(), words, folder: root(), variables: Vec::new() }
-}
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn side_by_side(targets: Vec<Target>) -> Vec<Ran> {
-    let (queue, done) = (Mutex::new(VecDeque::from(targets)), Mutex::new(Vec::new()));
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let next = locked(&queue).pop_front();
-                    let Some(target) = next else { return };
-                    // Run first, then locked: the other lane goes on meanwhile.
-                    let ran = run(target, "");
-                    locked(&done).push(ran);
-                }
-            });
-        }
+/// The modules of a suite, each with the names of its tests; another program stays whole.
+fn split(program: Unit) -> Result<Vec<Unit>, String> {
+    let Some(room) = program.name.strip_suffix(&format!("/{SUITE}")) else { return Ok(vec![program]) };
+    let listed = output(&program.program.display().to_string(), &["--list", "--format", "terse"])?;
+    let modules = modules(&listed).into_iter().map(|(module, tests)| {
+        let mut words = program.words.clone();
+        words.push("--exact".into());
+        words.extend(tests.into_iter().map(str::to_owned));
+        Unit { name: format!("{room}/{module}"), words, ..program.clone() }
     });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+    Ok(modules.collect())
 }
 
-/// Runs one to its end, and says in a line how that was.
-fn run(target: Target, turn: &str) -> Ran {
-    let (log, began) = (target.log(turn), Instant::now());
-    let failed = carry_out(&target, &log).err();
-    let counts = counts(&fs::read_to_string(&log).unwrap_or_default());
-    let seconds = began.elapsed().as_secs_f64();
-    let mark = failed.as_deref().map(|why| format!("  FAILED: {why}")).unwrap_or_default();
-    println!("{:<44} {:>5} tests {:>7.1} s{mark}", target.name, counts.0 + counts.1, seconds);
-    Ran { target, failed, counts, log }
-}
-
-fn carry_out(target: &Target, log: &Path) -> Result<(), String> {
-    let told = |error: std::io::Error| error.to_string();
-    let out = File::create(log).map_err(told)?;
-    let mut command = Command::new(&target.program);
-    command.args(&target.words).current_dir(&target.folder).stdin(Stdio::null());
-    command.envs(target.variables.iter().map(|(name, value)| (name, value)));
-    let mut child = command.stderr(out.try_clone().map_err(told)?).stdout(out).spawn().map_err(told)?;
-    let end = Instant::now() + Duration::from_secs(PROGRAM_S_MAX);
-    loop {
-        match child.try_wait().map_err(told)? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(status.to_string()),
-            None if Instant::now() < end => thread::sleep(Duration::from_millis(LOOK_MS)),
-            None => {
-                child.kill().map_err(told)?;
-                child.wait().map_err(told)?;
-                return Err(format!("it was ended after {PROGRAM_S_MAX} s"));
-            }
-        }
+/// The tests of each top-level module, by the lines `module::…::name: test` of a program's list.
+fn modules(listed: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut modules: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for test in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
+        let module = test.split_once("::").map_or("main", |(module, _)| module);
+        modules.entry(module).or_default().push(test);
     }
-}
-
-/// How many tests passed and failed, by the lines `test result: ok. 3 passed; 0 failed; …`.
-fn counts(log: &str) -> (u64, u64) {
-    let mut sums = (0, 0);
-    for line in log.lines().filter_map(|line| line.strip_prefix("test result: ")) {
-        let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
-        let before = |what: &str| {
-            let at = words.iter().position(|word| *word == what)?;
-            words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
-        };
-        sums.0 += before("passed").unwrap_or(0);
-        sums.1 += before("failed").unwrap_or(0);
-    }
-    sums
+    modules
 }
 
 #[cfg(test)]
@@ -265,10 +205,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_summed() {
-        let log = "running 2 tests\ntest result: ok. 12 passed; 1 failed; 0 ignored\n\
-                   test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
-        assert_eq!(counts(log), (15, 3));
-        assert_eq!(counts("nothing was run"), (0, 0));
+    fn tests_are_grouped_by_their_top_level_module() {
+        let listed =
+            "kill::lane: test\nhostile::word::one: test\nkill::part: test\nalone: test\nbench: benchmark\n";
+        let modules = modules(listed);
+        assert_eq!(modules["kill"], ["kill::lane", "kill::part"]);
+        assert_eq!(modules["hostile"], ["hostile::word::one"]);
+        assert_eq!(modules["main"], ["alone"]);
+        assert_eq!(modules.len(), 3);
+    }
+
+    #[test]
+    fn every_file_of_tests_belongs_to_a_program() {
+        check_layout().unwrap();
     }
 }

@@ -38,7 +38,7 @@ pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
 pub use prometheus::Prometheus;
-pub use rabbitmq::{RabbitMq, manage};
+pub use rabbitmq::{ManagementApi, RabbitMq};
 pub use redis::Redis;
 pub use relay::Relay;
 pub use systemd_host::SystemdHost;

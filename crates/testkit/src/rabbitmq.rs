@@ -163,21 +163,39 @@ impl RabbitMq {
     /// # Errors
     /// If there is no answer.
     pub async fn manage(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
-        manage(self.management_port, (self.admin(), &self.password), (method, path), body).await
+        let api = ManagementApi { port: self.management_port, user: self.admin(), password: &self.password };
+        api.request(method, path, body).await
     }
 }
 
-/// One request to a management API; its status and the body of its answer.
-///
-/// # Errors
-/// If there is no answer.
-pub async fn manage(
-    port: u16,
-    (user, password): (&str, &str),
-    (method, path): (&str, &str),
+/// A management API and the login that requests to it carry.
+#[derive(Clone, Copy)]
+pub struct ManagementApi<'a> {
+    /// Its port on loopback.
+    pub port: u16,
+    /// The user.
+    pub user: &'a str,
+    /// The user's password.
+    pub password: &'a str,
+}
+
+impl ManagementApi<'_> {
+    /// Sends one request; returns the status and body of its response.
+    ///
+    /// # Errors
+    /// If there is no whole response.
+    pub async fn request(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+        request(self, method, path, body).await
+    }
+}
+
+async fn request(
+    ManagementApi { port, user, password }: &ManagementApi<'_>,
+    method: &str,
+    path: &str,
     body: &str,
 ) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut stream = TcpStream::connect(("127.0.0.1", *port)).await?;
     let login = BASE64.encode(format!("{user}:{password}"));
     // The older version, so that the answer comes in one piece and ends with the connection.
     let request = format!(

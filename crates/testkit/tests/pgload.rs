@@ -1,12 +1,5 @@
 //! The load program as processes of its own: it serves, drains on SIGTERM, and fails no call meanwhile.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a broken step is a failed test"
-)]
-
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 

@@ -1,7 +1,5 @@
 //! The throw-away host comes up with systemd, sees what it is given, and is gone with its engine afterwards.
 
-#![allow(clippy::unwrap_used, reason = "a broken step is a failed test")]
-
 use keyroll_testkit::{SystemdHost, TempDir};
 
 #[test]

@@ -12,6 +12,9 @@ use super::http::{self, Answer};
 /// How often an instance is asked whether it is ready, milliseconds.
 const READY_PAUSE_MS: u64 = 50;
 
+/// Where a front asks whether an instance is ready, so that the instance knows that it was the front.
+pub(super) const FRONT_ASKS: &str = "/ready/front";
+
 /// A front before several instances: a request goes, once, to the next one that said it is ready.
 pub struct Front {
     shared: Arc<Shared>,
@@ -54,7 +57,7 @@ impl Drop for Front {
 async fn watch(shared: Arc<Shared>) {
     loop {
         for (port, ready) in &shared.backends {
-            let answer = http::get(*port, "/ready").await;
+            let answer = http::get(*port, FRONT_ASKS).await;
             ready.store(answer.is_ok_and(|answer| answer.status == 200), Ordering::SeqCst);
         }
         sleep(Duration::from_millis(READY_PAUSE_MS)).await;

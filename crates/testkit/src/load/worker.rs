@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::backend::{Backend, Connection, Refusal, backend};
+use super::front::FRONT_ASKS;
 use super::http::{self, Answer};
 
 /// How often a draining worker looks whether its last request is answered, milliseconds.
@@ -29,7 +30,8 @@ pub struct WorkerOptions {
     pub pool: usize,
     /// How long it takes from its first logins until it serves, milliseconds: caches that fill.
     pub warm_ms: u64,
-    /// How long it still answers after it said that it is not ready, milliseconds: the front must have seen it.
+    /// How long it still answers after it said that it is not ready and the front, where there is one, has heard it,
+    /// milliseconds: requests that were on their way come in.
     pub drain_ms: u64,
     /// Its log: a line for every login and every refused one.
     pub log: Option<PathBuf>,
@@ -50,6 +52,8 @@ struct Shared {
     turn: AtomicUsize,
     places: Semaphore,
     ready: AtomicBool,
+    /// How often a front was told whether it is ready.
+    told: AtomicUsize,
     busy: AtomicUsize,
     log: Mutex<Option<File>>,
 }
@@ -68,6 +72,7 @@ impl Worker {
             turn: AtomicUsize::new(0),
             places: Semaphore::new(options.pool),
             ready: AtomicBool::new(true),
+            told: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             log: Mutex::new(log),
         };
@@ -95,12 +100,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Says that it is not ready, goes on answering for the drain time and until its last request is answered, then
-    /// closes its pool.
+    /// Says that it is not ready, goes on answering until the front has heard it, for the drain time and until its last
+    /// request is answered, then closes its pool.
     pub async fn drain(mut self) {
         self.shared.ready.store(false, Ordering::SeqCst);
-        sleep(Duration::from_millis(self.drain_ms)).await;
         let end = Instant::now() + Duration::from_millis(DRAIN_MS_MAX);
+        let told = self.shared.told.load(Ordering::SeqCst);
+        while told > 0 && self.shared.told.load(Ordering::SeqCst) == told && Instant::now() < end {
+            sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+        }
+        sleep(Duration::from_millis(self.drain_ms)).await;
         while self.shared.busy.load(Ordering::SeqCst) > 0 && Instant::now() < end {
             sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
         }
@@ -126,8 +135,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 impl Shared {
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         let path = http::read_request(&mut stream).await?;
+        let ready = self.ready.load(Ordering::SeqCst);
         let answer = match path.as_str() {
-            "/ready" if self.ready.load(Ordering::SeqCst) => Answer { status: 200, body: "ready".to_owned() },
+            "/ready" | FRONT_ASKS if ready => Answer { status: 200, body: "ready".to_owned() },
             "/q" => match self.query().await {
                 Ok(body) => Answer { status: 200, body },
                 Err(error) => {
@@ -137,7 +147,12 @@ impl Shared {
             },
             _ => Answer { status: 503, body: "not ready".to_owned() },
         };
-        http::write_answer(&mut stream, &answer).await
+        let written = http::write_answer(&mut stream, &answer).await;
+        // An answer that was worked out before it ceased to be ready says nothing of that.
+        if path == FRONT_ASKS && ready == self.ready.load(Ordering::SeqCst) {
+            self.told.fetch_add(1, Ordering::SeqCst);
+        }
+        written
     }
 
     /// One query on a connection of the pool; a connection that died while it was idle is replaced first.

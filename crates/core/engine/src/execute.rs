@@ -1,0 +1,326 @@
+//! Carries out operations: one attempt each.
+
+use keyroll_codes::Code;
+use keyroll_port::{Applied, Brings, Class, Failure, FailureKind, Probe};
+use keyroll_rotation::{ConsumerId, CredId, Effect, Op, Outcome, Overlap, Seq, State, Which};
+use keyroll_secret::{Credential, CredentialId, Fields};
+
+use crate::executor::{Executor, Note, Old, label, values};
+
+impl Executor {
+    /// The old credential's id, unless the new version carries it too: ending it would end both.
+    fn ending<'a>(old: &'a Old, state: &State) -> Result<&'a CredentialId, Failure> {
+        let id = Self::old_id(old)?;
+        let same = state.new_version().is_some_and(|new| new.credential.as_str() == id.as_str());
+        if same { Err(one_id(id)) } else { Ok(id) }
+    }
+
+    /// A credential that is deleted is never one that stays.
+    fn superfluous(credential: &CredId, old: &Old, new: Option<&CredId>) -> Result<CredentialId, Failure> {
+        let id = CredentialId::new(credential.as_str());
+        let stays = old.credential.id.as_ref() == Some(&id) || new == Some(credential);
+        if stays { Err(one_id(&id)) } else { Ok(id) }
+    }
+
+    /// Carries one operation out and says what was seen of it.
+    pub(crate) async fn carry(&self, effect: &Effect, state: &State) -> Outcome {
+        if let Op::Apply(consumer, slot, which) = effect.op {
+            return self.apply(consumer, slot, which, effect.intent, state).await;
+        }
+        match self.attempt(effect, state).await {
+            Ok(minted) => Outcome::Done(minted),
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Outcome {
+        let outcome = match failure.class {
+            Class::Retryable => Outcome::Failed { retry: true },
+            Class::Permanent => Outcome::Failed { retry: false },
+            Class::Unknown => Outcome::Unknown,
+        };
+        self.note(Note::Failed(failure));
+        outcome
+    }
+
+    /// The verb of one slot. What else it would make live is refused by the host, as long as the protocol asks for that.
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        which: Which,
+        intent: Seq,
+        state: &State,
+    ) -> Outcome {
+        let asks = state.asks_acceptance(which);
+        let brings = if asks { Brings::Accepted(state.accepted()) } else { Brings::Anything };
+        match self.ports.host.apply(consumer, slot, intent, brings).await {
+            Ok(Applied::Done(live)) => {
+                if !live.is_empty() {
+                    self.note(Note::Live { live, refused: false });
+                }
+                Outcome::Done(None)
+            }
+            Ok(Applied::Refused(live)) if asks => {
+                let differences = live.iter().map(|one| one.difference.clone()).collect();
+                self.note(Note::Live { live, refused: true });
+                Outcome::Refused(differences)
+            }
+            // Nobody asked for a refusal: nothing was done, and it is tried again.
+            Ok(Applied::Refused(_)) => Outcome::Failed { retry: true },
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    async fn attempt(&self, effect: &Effect, state: &State) -> Result<Option<CredId>, Failure> {
+        let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
+        if let Op::Retire(which) = &effect.op {
+            // The old value may be dropped already, by a driver that ended before it could say so.
+            return self.retire(*which, state).await.map(|()| None);
+        }
+        let old = self.old().await?;
+        match &effect.op {
+            Op::Choose => self.choose(&old, intent).await?,
+            Op::Mint => return self.mint(&old, intent, state).await.map(Some),
+            Op::Stage => drop(self.stage(state).await?),
+            Op::Deliver(file, which) => {
+                let new = self.new_credential(state).await?;
+                if *which == Which::New {
+                    self.strike_replaced(&old, state).await?;
+                }
+                let values = values(&old, new.as_ref(), state);
+                host.deliver(*file, *which, values, intent).await?;
+            }
+            Op::Fetch(consumer) => host.fetch(*consumer, intent).await?,
+            Op::Promote => {
+                let number = self.stage(state).await?;
+                // A version that was abandoned in an emergency may be current: then that is what is expected. Its
+                // credential may be gone: in one slot, the new one took its place.
+                let current = if state.has_abandoned() { self.current_number().await? } else { None };
+                let expected = current.filter(|current| *current != number).unwrap_or(old.number);
+                self.ports.store.promote(self.secret(), expected, number).await?;
+            }
+            Op::Demote => {
+                let number = self.stage(state).await?;
+                self.ports.store.demote(self.secret(), old.number, number).await?;
+            }
+            Op::Disable => {
+                let id = Self::ending(&old, state)?;
+                // Carried out again because its first outcome is unknown, the refusals since that first time count.
+                if !(state.off_in_doubt() && self.is_watched(state).await) {
+                    self.watch_refusals(&old, state).await?;
+                }
+                issuer.disable(id).await?;
+            }
+            Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
+            Op::Revoke => issuer.revoke(Self::ending(&old, state)?).await?,
+            Op::EndSessions => self.end_sessions(&old, state).await?,
+            Op::DeleteNew => {
+                if let Some(new) = state.new_version() {
+                    let ended = Self::superfluous(&new.credential, &old, None)?;
+                    self.end(&ended, &old, state).await?;
+                    self.strike(&ended, &old, state).await?;
+                }
+            }
+            Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
+                let new = state.new_version().map(|new| &new.credential);
+                let ended = Self::superfluous(credential, &old, new)?;
+                self.end(&ended, &old, state).await?;
+                self.strike(&ended, &old, state).await?;
+                // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
+                self.discard(Some(&ended), state).await?;
+            }
+            // Both are carried out elsewhere.
+            Op::Apply(..) | Op::Retire(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Ends a credential that does not stay. Where only the operator can, it counts as ended once it is seen dead.
+    async fn end(&self, id: &CredentialId, old: &Old, state: &State) -> Result<(), Failure> {
+        let issuer = &self.ports.issuer;
+        if issuer.revokes() {
+            return issuer.revoke(id).await;
+        }
+        let value = self.sealed_of(id).await?;
+        let failed = |why: String| {
+            Failure::new(Class::Permanent, Code::OldKeyStillAlive, format!("see the credential {id} dead"))
+                .kind(FailureKind::StaysAlive)
+                .because(why)
+                .help(format!("end it at the issuer's console, then: keyroll retry {}", self.id))
+        };
+        let Some(value) = value else {
+            return Err(failed("its value is not sealed, so nobody can ask".to_owned()));
+        };
+        let new = self.new_credential(state).await?.filter(|new| new.id.as_ref() != Some(id));
+        let stays = new.as_ref().unwrap_or(&old.credential);
+        for _ in 0..state.plan().policy.probes_dead.max(1) {
+            self.refused_beside(&value, stays).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Whether every endpoint refuses a value as it refuses a wrong one, and goes on accepting the one that stays. An
+    /// issuer that refuses everything shows nothing.
+    async fn refused_beside(&self, value: &Credential, stays: &Credential) -> Result<(), String> {
+        let issuer = &self.ports.issuer;
+        for endpoint in issuer.endpoints() {
+            match issuer.probe(&endpoint, value).await {
+                Probe::Dead => {}
+                Probe::Alive | Probe::Denied => return Err(format!("{endpoint} still accepts it")),
+                Probe::Unknown(why) => return Err(format!("{endpoint}: {why}")),
+            }
+            match issuer.probe(&endpoint, stays).await {
+                Probe::Alive | Probe::Denied => {}
+                Probe::Dead | Probe::Unknown(_) => {
+                    return Err(format!(
+                        "{endpoint} does not accept the key that stays either: its refusal tells nothing"
+                    ));
+                }
+            }
+            if issuer.probe(&endpoint, &issuer.decoy(stays)).await != Probe::Dead {
+                return Err(format!(
+                    "{endpoint} does not refuse a wrong key in this way: its refusal tells nothing"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands for an ended credential beside the old one. Its line is no harm: what cannot be edited any more is said
+    /// and left.
+    async fn strike(&self, ended: &CredentialId, old: &Old, state: &State) -> Result<(), Failure> {
+        let Some(gone) = self.sealed_of(ended).await? else { return Ok(()) };
+        match self.ports.host.strike(values(old, Some(&gone), state)).await {
+            Err(failure) if failure.class != Class::Retryable => {
+                self.note(Note::Failed(failure));
+                Ok(())
+            }
+            struck => struck,
+        }
+    }
+
+    /// Removes the host's entry for a version that was abandoned and whose slot the new one took, which ended it. The entry
+    /// has the new one's name, which could not be delivered beside it.
+    async fn strike_replaced(&self, old: &Old, state: &State) -> Result<(), Failure> {
+        if state.plan().capabilities.overlap != Overlap::TwoSlots {
+            return Ok(());
+        }
+        for replaced in state.abandoned() {
+            self.strike(&CredentialId::new(replaced.as_str()), old, state).await?;
+        }
+        Ok(())
+    }
+
+    async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        match versions.iter().find(|version| version.credential.as_ref() == Some(id)) {
+            Some(version) => self.ports.store.read(self.secret(), version.number).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The next value is sealed before the issuer hears of it.
+    async fn choose(&self, old: &Old, intent: Seq) -> Result<(), Failure> {
+        let proposed = self.ports.issuer.propose(&old.credential)?;
+        let proposed = proposed.ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::SpecInvalid, "choose the next value")
+                .because("the issuer chooses its own")
+        })?;
+        self.keep_listed(old, intent).await?;
+        self.ports.store.keep(self.secret(), &self.id, intent, &proposed).await
+    }
+
+    async fn mint(&self, old: &Old, intent: Seq, state: &State) -> Result<CredId, Failure> {
+        let store = &self.ports.store;
+        let proposed = match state.chosen() {
+            Some(chosen) => {
+                let kept = store.kept(self.secret(), &self.id, chosen).await?;
+                // A value that is not sealed any more is not applied: it would be lost.
+                Some(kept.ok_or_else(|| unsealed(self.secret()))?)
+            }
+            None => None,
+        };
+        let name = label(&self.id, intent);
+        let minted = self.ports.issuer.mint(&name, &old.credential, proposed.as_ref()).await?;
+        // What was answered is the credential in use: nothing was made, and deleting it later would end the only key.
+        if same_secrets(&minted.fields, &old.credential.fields) {
+            return Err(one_id(&minted.id));
+        }
+        let id = CredId::new(minted.id.as_str());
+        let credential = Credential { id: Some(minted.id), fields: minted.fields };
+        // The value is sealed before anybody else learns that it exists. If that fails the credential is there and
+        // its value is not: Reconcile finds it by its label.
+        let kept = store.keep(self.secret(), &self.id, intent, &credential).await;
+        kept.map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
+        Ok(id)
+    }
+
+    pub(crate) async fn stage(&self, state: &State) -> Result<u32, Failure> {
+        let new = state.new_version().ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::Stopped, "stage the new version")
+                .because("none was made yet")
+        })?;
+        self.ports.store.stage(self.secret(), &self.id, new.mint).await
+    }
+
+    async fn retire(&self, which: Which, state: &State) -> Result<(), Failure> {
+        let number = match which {
+            Which::Old => {
+                // Values that shared the new one's slot, or were deleted in a rollback that was turned round, are dropped
+                // with the last step. The old value goes last: once it is dropped, every other is.
+                self.discard(None, state).await?;
+                self.opening.from_version
+            }
+            Which::New => match self.staged_number(state).await? {
+                Some(number) => number,
+                None => return Ok(()),
+            },
+        };
+        self.ports.store.retire(self.secret(), number).await
+    }
+
+    /// Drops the values of what this rotation gave up: of one credential, or all. The new one stays.
+    async fn discard(&self, credential: Option<&CredentialId>, state: &State) -> Result<(), Failure> {
+        let stays = state.new_version().map(|new| new.mint);
+        self.ports.store.discard(self.secret(), &self.id, credential, stays).await
+    }
+
+    /// The number under which the new version was staged, if it ever was.
+    pub(crate) async fn staged_number(&self, state: &State) -> Result<Option<u32>, Failure> {
+        let Some(mint) = state.minted() else { return Ok(None) };
+        if self.ports.store.kept(self.secret(), &self.id, mint).await?.is_none() {
+            return Ok(None);
+        }
+        self.ports.store.stage(self.secret(), &self.id, mint).await.map(Some)
+    }
+}
+
+/// The value that was chosen is not in the store.
+fn unsealed(secret: &str) -> Failure {
+    Failure::new(
+        Class::Permanent,
+        Code::StoreOlderThanJournal,
+        format!("read the value that was chosen for '{secret}'"),
+    )
+    .because("it is not sealed in the store: the store was put back from a backup")
+    .help("put the right store back and resume, or abort")
+}
+
+/// Two versions may never be one credential: whatever ends the one would end the other.
+fn one_id(id: &CredentialId) -> Failure {
+    Failure::new(
+        Class::Permanent,
+        Code::KeyIdUncertain,
+        format!("tell the credential {id} from the one that stays"),
+    )
+    .because("the issuer gives both the same id, or answered a mint with the value in use")
+    .help("nothing was ended: see at the issuer which credentials there are, and correct its spec")
+}
+
+fn same_secrets(one: &Fields, other: &Fields) -> bool {
+    let equal = |(name, value): (&str, &keyroll_secret::SecretBytes)| {
+        other.get(name).is_some_and(|there| there.value == *value)
+    };
+    one.secrets().next().is_some() && one.secrets().all(equal)
+}

@@ -1,0 +1,32 @@
+//! Drives rotations: pure scheduling in the driver, a thin shell that carries operations out.
+//!
+//! [`Driver`] decides only when to ask, in which order and how often; [`run()`] carries out what it says. What is
+//! true of a rotation is decided by `keyroll_rotation::step` alone.
+
+mod core;
+mod drive;
+mod driver;
+mod exchange;
+mod execute;
+mod executor;
+mod listed_ids;
+mod look_filter;
+mod mint_by_list_diff;
+mod observe;
+mod pace;
+mod ports;
+mod reconcile;
+mod refusals;
+mod run;
+mod sessions;
+mod task;
+
+pub use core::{Core, Protocol};
+pub use drive::Drive;
+pub use driver::Driver;
+pub use exchange::{Action, AppendError, Input, Poll, Standing};
+pub use executor::Note;
+pub use pace::Pace;
+pub use ports::Ports;
+pub use run::{Command, Ending, Observer, Word, replay, run, run_over};
+pub use task::{Spawner, Task, TokioSpawner};

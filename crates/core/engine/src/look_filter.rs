@@ -1,0 +1,69 @@
+//! Which looks count at once, and which are made again before anything follows from them.
+
+use std::collections::BTreeSet;
+
+use keyroll_rotation::{Enumeration, Fact, Incarnation, Standing};
+
+/// How many looks of one driver may be made again because a holder was seen for the first time.
+const REPEATED_MAX: u8 = 3;
+
+/// What one driver remembers of its earlier looks.
+#[derive(Default)]
+pub(crate) struct LookFilter {
+    /// The holders of earlier looks that belong to no consumer.
+    known: BTreeSet<Incarnation>,
+    repeated: u8,
+    /// The last list was complete and did not show the old key.
+    missed_old: bool,
+}
+
+impl LookFilter {
+    /// What follows from a look now; `None` if it is made again at once.
+    pub(crate) fn counted(&mut self, mut fact: Fact) -> Option<Fact> {
+        if let Fact::Enumerated(seen) = &mut fact {
+            seen.complete &= !self.meets_holder(seen);
+        }
+        if let Fact::Listed { complete, old, .. } = &fact {
+            // While the pages of a list were read somebody may have deleted another key: then the one at the border is on
+            // none of them. That the old key is gone is believed only of two lists in a row.
+            let misses = *complete && *old == Standing::Gone;
+            self.missed_old = misses && !self.missed_old;
+            if self.missed_old {
+                return None;
+            }
+        }
+        Some(fact)
+    }
+
+    /// Whether an undeclared holder is met for the first time. It may be about to end (a command that a person ran, a
+    /// job): the look is made again before the holder pauses the rotation. One that returns as another process each time
+    /// is believed after so many looks.
+    fn meets_holder(&mut self, seen: &Enumeration) -> bool {
+        let undeclared = seen.instances.iter().filter(|it| it.consumer.is_none());
+        let first = undeclared.filter(|it| self.known.insert(it.who)).count() > 0;
+        let again = first && self.repeated < REPEATED_MAX;
+        self.repeated = self.repeated.saturating_add(u8::from(again));
+        again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(old: Standing) -> Fact {
+        Fact::Listed { complete: true, labelled: Vec::new(), old }
+    }
+
+    #[test]
+    fn a_missing_key_is_believed_of_the_second_list_in_a_row() {
+        let mut filter = LookFilter::default();
+        for _ in 0..2 {
+            assert_eq!(filter.counted(list(Standing::Gone)), None);
+            assert_eq!(filter.counted(list(Standing::Gone)), Some(list(Standing::Gone)));
+        }
+        assert_eq!(filter.counted(list(Standing::Gone)), None);
+        assert_eq!(filter.counted(list(Standing::On)), Some(list(Standing::On)));
+        assert_eq!(filter.counted(list(Standing::Gone)), None, "the one in between showed it");
+    }
+}

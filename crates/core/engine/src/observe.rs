@@ -1,0 +1,341 @@
+//! Looks at the outside, and says what was seen.
+
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_port::{Class, Evidence, Failure, Label, Listing, Probe, SessionSource, Sessions, Swept};
+use keyroll_rotation::{
+    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Seq, Standing, State, Which,
+};
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::executor::{Executor, Note, Old, cred, values};
+
+impl Executor {
+    /// Looks, and says what was seen; `None` if nothing could be seen.
+    pub(crate) async fn look(&self, query: &Query, state: &State) -> Option<Fact> {
+        match self.see(query, state).await {
+            Ok(fact) => fact,
+            Err(failure) => {
+                self.note(Note::Failed(failure));
+                None
+            }
+        }
+    }
+
+    async fn see(&self, query: &Query, state: &State) -> Result<Option<Fact>, Failure> {
+        if let Query::Reconcile(intent) = query
+            && let Some(fact) = self.reconcile_retired(*intent, state).await?
+        {
+            return Ok(Some(fact));
+        }
+        let old = self.old().await?;
+        Ok(Some(match query {
+            Query::Preflight => self.preflight(&old, state).await?,
+            Query::StageCheck => self.stage_check(state).await?,
+            Query::Probe(endpoint, which) => self.probe(&old, *endpoint, *which, state).await?,
+            Query::List => self.list(&old, state).await?,
+            Query::Enumerate => self.enumerate(&old, state).await?,
+            Query::Prove(consumer, slot, which) => self.prove(&old, *consumer, *slot, *which, state).await?,
+            Query::LastUsed => self.last_used(&old).await?,
+            Query::Refusals => self.refusals(&old, state).await?,
+            Query::Reconcile(intent) => return self.reconcile(&old, *intent, state).await,
+            Query::Sweep => self.sweep(&old, state).await?,
+        }))
+    }
+
+    async fn preflight(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let (issuer, host) = (&self.ports.issuer, &self.ports.host);
+        let mut clear = true;
+        match issuer.preflight(&old.credential).await {
+            Ok(_) => {}
+            Err(failure) if failure.class == Class::Permanent => {
+                self.note(Note::Failed(failure));
+                clear = false;
+            }
+            Err(failure) => return Err(failure),
+        }
+        let next = issuer.propose(&old.credential).ok().flatten();
+        for against in host.trial(values(old, next.as_ref(), state)).await? {
+            self.note(Note::Failed(against));
+            clear = false;
+        }
+        let decoy = issuer.decoy(&old.credential);
+        let (mut control, mut current) = (Answer::Dead, Answer::Alive);
+        for endpoint in issuer.endpoints() {
+            let wrong = self.ask(&endpoint, &decoy).await;
+            let right = self.ask(&endpoint, &old.credential).await;
+            if wrong != Answer::Dead {
+                control = wrong;
+            }
+            if right != Answer::Alive {
+                current = right;
+            }
+        }
+        if matches!(control, Answer::Alive | Answer::Denied) {
+            self.note(Note::Failed(
+                Failure::new(
+                    Class::Permanent,
+                    Code::NegativeControlAccepted,
+                    "see a deliberately wrong credential refused",
+                )
+                .because("the issuer accepted it: no other check would mean anything")
+                .help("remove what accepts every credential (a `trust` line, a proxy), then plan again"),
+            ));
+        }
+        if control == Answer::Unknown || current == Answer::Unknown {
+            let what = if control == Answer::Unknown {
+                "a deliberately wrong credential refused"
+            } else {
+                "the current value accepted"
+            };
+            self.note(Note::Failed(
+                Failure::new(Class::Retryable, Code::RequestFailed, format!("see {what}"))
+                    .because("the issuer's answer says neither alive nor dead")
+                    .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood"),
+            ));
+        }
+        Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
+    }
+
+    async fn ask(&self, endpoint: &str, credential: &Credential) -> Answer {
+        match self.ports.issuer.probe(endpoint, credential).await {
+            Probe::Alive => Answer::Alive,
+            Probe::Denied => Answer::Denied,
+            Probe::Dead => Answer::Dead,
+            Probe::Unknown(_) => Answer::Unknown,
+        }
+    }
+
+    async fn stage_check(&self, state: &State) -> Result<Fact, Failure> {
+        let number = self.stage(state).await?;
+        let kept = self.new_credential(state).await?;
+        let staged = self.ports.store.read(self.secret(), number).await?;
+        let intact = match (&kept, &staged) {
+            (Some(kept), Some(staged)) => same(kept, staged),
+            _ => false,
+        };
+        let mut carried = false;
+        if let Some(staged) = &staged {
+            match self.ports.host.carries(&staged.fields).await {
+                Ok(()) => carried = true,
+                Err(failure) => self.note(Note::Failed(failure)),
+            }
+        }
+        Ok(Fact::StageChecked { intact, carried })
+    }
+
+    async fn probe(
+        &self,
+        old: &Old,
+        endpoint: EndpointId,
+        which: Which,
+        state: &State,
+    ) -> Result<Fact, Failure> {
+        let endpoints = self.ports.issuer.endpoints();
+        let place = endpoints.get(endpoint.index()).ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::PlanStale, "find an endpoint of the plan")
+                .because("the issuer has fewer now")
+        })?;
+        if which == Which::Old && self.would_count(state) {
+            // Its state is read by listing: presented by us it would be refused, and stand in the record of uses.
+            return Ok(Fact::Probed { endpoint, version: which, answer: Answer::Unknown, control: None });
+        }
+        let new = self.new_credential(state).await?;
+        let (answer, control) = match (which, &new) {
+            (Which::New, Some(new)) => (self.ask(place, new).await, None),
+            (Which::New, None) => (Answer::Unknown, None),
+            (Which::Old, new) => {
+                let answer = self.ask(place, &old.credential).await;
+                let control = match self.current_since(old).await?.as_ref().or(new.as_ref()) {
+                    Some(control) => Some(self.ask(place, control).await),
+                    // A new version whose value is not here is no control: a refusal alone may be an outage.
+                    None => state.new_version().map(|_| Answer::Unknown),
+                };
+                (answer, control)
+            }
+        };
+        Ok(Fact::Probed { endpoint, version: which, answer, control })
+    }
+
+    /// The version that is current now, if it is not the old one: a debt may be paid after further rotations.
+    async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
+        match self.current_number().await?.filter(|number| *number != old.number) {
+            Some(number) => self.ports.store.read(self.secret(), number).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The number of the version that is current in the store.
+    pub(crate) async fn current_number(&self) -> Result<Option<u32>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let current = versions.iter().find(|version| version.label == Label::Current);
+        Ok(current.map(|version| version.number))
+    }
+
+    pub(crate) async fn listing(&self, old: &Old) -> Result<Listing, Failure> {
+        self.ports.issuer.list(&old.credential).await
+    }
+
+    async fn list(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let listing = self.listing(old).await?;
+        let mut labelled = Vec::new();
+        for entry in &listing.entries {
+            if let Some(intent) = self.intent_of(entry.label.as_deref()).await? {
+                labelled.push(Labelled { intent, credential: cred(&entry.id) });
+            }
+        }
+        // What a rotation of before left behind at the issuer is a version of this secret, not an orphan.
+        labelled.retain(|found| {
+            Some(found.credential.as_str()) != old.credential.id.as_ref().map(CredentialId::as_str)
+        });
+        // A request that arrived twice made two keys under one label. Only the operator can see which is which.
+        let twin = |found: &&Labelled| {
+            state
+                .new_version()
+                .is_some_and(|new| found.intent == new.mint && found.credential != new.credential)
+        };
+        for found in labelled.iter().filter(twin) {
+            self.note(Note::Failed(
+                Failure::new(
+                    Class::Permanent,
+                    Code::KeyIdUncertain,
+                    format!("account for the credential {} at the issuer", found.credential.as_str()),
+                )
+                .because("it carries the label of this rotation's own mint and is not the key that was kept")
+                .help("nobody has its value: end it at the issuer's console"),
+            ));
+        }
+        let gone = if listing.complete { Standing::Gone } else { Standing::NotVisible };
+        // An entry that both versions share says nothing of the old one.
+        let shared = |id: &&CredentialId| {
+            state.new_version().is_some_and(|new| new.credential.as_str() == id.as_str())
+        };
+        let own_id = old.credential.id.as_ref().filter(|id| !shared(id));
+        let standing = own_id.map_or(Standing::NotVisible, |id| {
+            listing
+                .entries
+                .iter()
+                .find(|entry| entry.id == *id)
+                .map_or(gone, |entry| if entry.disabled { Standing::Off } else { Standing::On })
+        });
+        Ok(Fact::Listed { complete: listing.complete, labelled, old: standing })
+    }
+
+    /// The intent that a label names, if it is one of this rotation's. A label of a rotation that this journal
+    /// does not have names an intent that cannot exist, which freezes the secret.
+    async fn intent_of(&self, label: Option<&str>) -> Result<Option<Seq>, Failure> {
+        let named = label.and_then(|label| label.strip_prefix("keyroll/")?.rsplit_once('/'));
+        let Some((rotation, intent)) = named else { return Ok(None) };
+        let Ok(intent) = intent.parse() else { return Ok(None) };
+        if rotation == self.id.0 {
+            return Ok(Some(intent));
+        }
+        // A journal that cannot be asked knows no label and denies none: then nothing was seen.
+        let known = self.ports.journal.list().await.map_err(|error| {
+            Failure::new(Class::Retryable, Code::StateUnusable, "look a label up among the rotations")
+                .because(error)
+        })?;
+        let ours = known.iter().any(|overview| overview.id.0 == rotation);
+        Ok((!ours).then_some(Seq::MAX))
+    }
+
+    /// Pull consumers have what the store gives out: no look counts while the store lost what this rotation promoted.
+    async fn store_agrees(&self, old: &Old, state: &State) -> Result<(), Failure> {
+        if !state.gives_out_new() || self.current_number().await? != Some(old.number) {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Retryable, Code::StoreOlderThanJournal, format!("look at who uses '{}'", self.secret()))
+            .because("the store gives out the version of before, which this rotation had replaced: the store was put back from a backup")
+            .help("put the right store back beside its journal; nothing is ended until then"))
+    }
+
+    async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        self.store_agrees(old, state).await?;
+        let new = self.new_credential(state).await?;
+        let sessions = self.sessions(old, state).await?;
+        let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
+        let looked = self.ports.host.enumerate(values(old, new.as_ref(), state), &sessions, stays).await?;
+        self.note_gaps(looked.gaps);
+        for named in &looked.names {
+            if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
+                self.note(Note::Journal(error.to_string()));
+            }
+        }
+        if !looked.not_visible.is_empty() {
+            self.note(Note::NotVisible(looked.not_visible));
+        }
+        // Other holders of a key that is shared and kept go on with it: they are not reported.
+        if stays == Which::New && !state.plan().aim.ends_old() {
+            return Ok(Fact::Enumerated(looked.enumeration));
+        }
+        for instance in looked.enumeration.instances.iter().filter(|it| it.consumer.is_none()) {
+            if let Some(holder) = self.ports.host.describe(instance.who).await {
+                self.note(Note::Holder(holder));
+            }
+        }
+        for place in &looked.enumeration.strangers {
+            if let Some(named) = looked.names.iter().find(|named| named.digest == *place) {
+                self.note(Note::Stranger(named.name.clone()));
+            }
+        }
+        Ok(Fact::Enumerated(looked.enumeration))
+    }
+
+    async fn prove(
+        &self,
+        old: &Old,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        state: &State,
+    ) -> Result<Fact, Failure> {
+        let new = self.new_credential(state).await?;
+        let source = Source { executor: self, old, state };
+        let values = values(old, new.as_ref(), state);
+        let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
+        proved.remarks.into_iter().for_each(|remark| self.note(Note::Failed(remark)));
+        self.note_gaps(proved.gaps);
+        let Evidence { proofs, against } = proved.evidence?;
+        Ok(Fact::Proved { consumer, proofs, trouble: against })
+    }
+
+    async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
+        Ok(Fact::LastUsed(entry.and_then(|entry| entry.last_used_unix_ms)))
+    }
+
+    async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let new = self.new_credential(state).await?;
+        let swept = self.ports.host.sweep(values(old, new.as_ref(), state)).await?;
+        let Swept { residues, not_visible, gaps } = swept;
+        self.note_gaps(gaps);
+        let count = u32::try_from(residues.len()).unwrap_or(u32::MAX);
+        self.note(Note::Residues(residues));
+        if !not_visible.is_empty() {
+            self.note(Note::NotVisible(not_visible));
+        }
+        Ok(Fact::Swept { residues: count })
+    }
+}
+
+/// Sessions as they are when a host asks for them.
+struct Source<'a> {
+    executor: &'a Executor,
+    old: &'a Old,
+    state: &'a State,
+}
+
+#[async_trait]
+impl SessionSource for Source<'_> {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        self.executor.sessions(self.old, self.state).await
+    }
+}
+
+fn same(one: &Credential, other: &Credential) -> bool {
+    let equal = |(name, field): (&str, &keyroll_secret::Field)| {
+        other.fields.get(name).is_some_and(|there| there.value == field.value)
+    };
+    one.fields.iter().count() == other.fields.iter().count() && one.fields.iter().all(equal)
+}

@@ -1,0 +1,87 @@
+use keyroll_rotation::{Op, Query};
+
+/// How often the driver looks, and how long it lets a call last. All in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two presentations of a value at one endpoint.
+    pub probe_ms: u64,
+    /// Between two looks for evidence in one consumer.
+    pub prove_ms: u64,
+    /// Between two enumerations.
+    pub enumerate_ms: u64,
+    /// Between two lists, last-used or refusal look-ups at the issuer.
+    pub issuer_ms: u64,
+    /// Between two attempts to reconcile an intent.
+    pub reconcile_ms: u64,
+    /// Before a failed operation is tried again; doubled at each failure up to [`BACKOFF_MS_MAX`].
+    pub retry_ms: u64,
+    /// The longest silence in the journal while something is waited for.
+    pub clock_ms: u64,
+    /// The longest a look may last.
+    pub look_ms_max: u64,
+    /// The longest an operation may last before its outcome counts as unknown.
+    pub carry_ms_max: u64,
+}
+
+/// How many times as often is looked in an emergency.
+const URGENCY: u64 = 4;
+
+/// The longest pause between two attempts of a failed operation.
+const BACKOFF_MS_MAX: u64 = 30_000;
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            probe_ms: 500,
+            prove_ms: 300,
+            enumerate_ms: 2_000,
+            issuer_ms: 2_000,
+            reconcile_ms: 1_000,
+            retry_ms: 1_000,
+            clock_ms: 2_000,
+            look_ms_max: 120_000,
+            carry_ms_max: 180_000,
+        }
+    }
+}
+
+impl Pace {
+    /// How long to wait between two looks of one kind. In an emergency a second is worth more than a request.
+    pub(crate) fn between(&self, query: &Query, emergency: bool) -> u64 {
+        let ms = self.calm(query);
+        if emergency { ms.div_ceil(URGENCY) } else { ms }
+    }
+
+    fn calm(&self, query: &Query) -> u64 {
+        match query {
+            Query::Probe(..) | Query::Preflight | Query::StageCheck => self.probe_ms,
+            Query::Prove(..) => self.prove_ms,
+            Query::Enumerate | Query::Sweep => self.enumerate_ms,
+            Query::List | Query::LastUsed | Query::Refusals => self.issuer_ms,
+            Query::Reconcile(_) => self.reconcile_ms,
+        }
+    }
+
+    /// How long to wait after so many failures of one operation.
+    pub(crate) fn backoff(&self, failures: u32) -> u64 {
+        self.retry_ms.saturating_mul(1 << failures.min(10)).min(BACKOFF_MS_MAX)
+    }
+
+    /// The longest that carrying out an operation may last.
+    pub(crate) fn limit(&self, _op: &Op) -> u64 {
+        self.carry_ms_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_an_emergency_one_looks_more_often() {
+        let pace = Pace::default();
+        assert_eq!(pace.between(&Query::Enumerate, false), pace.enumerate_ms);
+        assert_eq!(pace.between(&Query::Enumerate, true), pace.enumerate_ms / 4);
+        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), true) > 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
+
+use keyroll_port::{Failure, Label, Probe};
+use keyroll_rotation::{Fact, Found, IntentStatus, Op, Overlap, Seq, State, Which};
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::executor::{Executor, Old, cred, label, values};
+
+impl Executor {
+    /// Reconciles a drop of the old value, without that value: it may be dropped already.
+    pub(crate) async fn reconcile_retired(
+        &self,
+        intent: Seq,
+        state: &State,
+    ) -> Result<Option<Fact>, Failure> {
+        let open = state.intents().iter().find(|open| open.seq == intent);
+        let Some(open) = open.filter(|open| open.op == Op::Retire(Which::Old)) else { return Ok(None) };
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let before = versions.iter().find(|version| version.number == self.opening.from_version);
+        let dropped = before.is_some_and(|version| version.label == Label::Retired);
+        let found = match dropped {
+            true => Found::Executed(None),
+            // A driver that was replaced may still be dropping it. Once it is dropped no further look is possible.
+            false if self.may_arrive(&open.status, state) => Found::Unclear,
+            false => Found::Absent,
+        };
+        Ok(Some(Fact::Reconciled { intent, found }))
+    }
+
+    /// Whether a request whose outcome is in question may still be under way.
+    fn may_arrive(&self, status: &IntentStatus, state: &State) -> bool {
+        let IntentStatus::Unknown { since, absent: _ } = status else { return true };
+        let settled_ms = since.ms.saturating_add(state.plan().capabilities.request_ms_max);
+        self.ports.clock.monotonic_ms() < settled_ms
+    }
+
+    pub(crate) async fn reconcile(
+        &self,
+        old: &Old,
+        intent: Seq,
+        state: &State,
+    ) -> Result<Option<Fact>, Failure> {
+        let Some(open) = state.intents().iter().find(|open| open.seq == intent) else { return Ok(None) };
+        let found = self.find(old, intent, &open.op, state).await?;
+        Ok(Some(Fact::Reconciled { intent, found }))
+    }
+
+    async fn find(&self, old: &Old, intent: Seq, op: &Op, state: &State) -> Result<Found, Failure> {
+        let store = &self.ports.store;
+        Ok(match op {
+            Op::Choose => match store.kept(self.secret(), &self.id, intent).await? {
+                Some(_) => Found::Executed(None),
+                None => Found::Absent,
+            },
+            Op::Mint => self.find_mint(old, intent, state).await?,
+            // Its version was given up meanwhile: nothing is compared with that any more, and it is delivered anew.
+            Op::Deliver(..) if state.new_version().is_none() => Found::Absent,
+            Op::Deliver(file, which) => {
+                let new = self.new_credential(state).await?;
+                self.ports.host.delivered(*file, *which, values(old, new.as_ref(), state), intent).await?
+            }
+            Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
+            // A store that lost the staged version was restored from a backup: it shows nothing of what was done to ours.
+            Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
+            Op::Promote | Op::Demote => {
+                match (self.staged_number(state).await?, self.current_number().await?) {
+                    (Some(new), Some(current)) => {
+                        let goal = if *op == Op::Promote { new } else { old.number };
+                        if current == goal { Found::Executed(None) } else { Found::Absent }
+                    }
+                    (None, _) | (_, None) => Found::Unclear,
+                }
+            }
+            // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
+            Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
+            Op::Disable => Found::Absent,
+            // Each of these is harmless when it is carried out twice, by the ports' contracts: it is wanted again
+            // as long as it is still right.
+            Op::Stage
+            | Op::Fetch(_)
+            | Op::Enable
+            | Op::Revoke
+            | Op::EndSessions
+            | Op::DeleteNew
+            | Op::DeleteOrphan(_)
+            | Op::DeleteAbandoned(_)
+            | Op::Retire(_) => Found::Absent,
+        })
+    }
+
+    /// Whether the issuer lists the old credential as disabled.
+    async fn is_off(&self, old: &Old, state: &State) -> Result<bool, Failure> {
+        if !state.plan().capabilities.list {
+            return Ok(false);
+        }
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
+        match entry.filter(|entry| entry.disabled) {
+            // Its second half may have come to nothing: then it is carried out again.
+            Some(entry) => self.ports.issuer.is_wholly_off(&entry.id).await,
+            None => Ok(false),
+        }
+    }
+
+    /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
+    async fn find_mint(&self, old: &Old, intent: Seq, state: &State) -> Result<Found, Failure> {
+        let store = &self.ports.store;
+        if let Some(kept) = store.kept(self.secret(), &self.id, intent).await?
+            && let Some(id) = &kept.id
+        {
+            return Ok(Found::Executed(Some(cred(id))));
+        }
+        let chosen = state.chosen_for(intent);
+        let proposed = match chosen {
+            Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
+            None => None,
+        };
+        let capabilities = &state.plan().capabilities;
+        if capabilities.list && capabilities.label {
+            return self.find_by_label(old, intent, proposed).await;
+        }
+        // The chosen value is not in the store any more: a probe of the old one shows nothing of the mint.
+        if proposed.is_none() && chosen.is_some() {
+            return Ok(Found::Unclear);
+        }
+        self.find_by_probe(old, intent, proposed, state).await
+    }
+
+    async fn find_by_label(
+        &self,
+        old: &Old,
+        intent: Seq,
+        proposed: Option<Credential>,
+    ) -> Result<Found, Failure> {
+        let wanted = label(&self.id, intent);
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| entry.label.as_deref() == Some(wanted.as_str()));
+        match (entry, proposed) {
+            (Some(entry), Some(proposed)) => {
+                let kept = Credential { id: Some(entry.id.clone()), fields: proposed.fields };
+                // The label is there, but the value may not be: only an accepted call shows that it is.
+                if !self.accepted(&kept).await {
+                    return Ok(Found::Unclear);
+                }
+                self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+                Ok(Found::Executed(Some(cred(&entry.id))))
+            }
+            (Some(entry), None) => Ok(Found::ValueLost(cred(&entry.id))),
+            (None, _) if listing.complete => Ok(Found::Absent),
+            (None, _) => Ok(Found::Unclear),
+        }
+    }
+
+    /// Without labels: the new value accepted or the current one refused = executed.
+    async fn find_by_probe(
+        &self,
+        old: &Old,
+        intent: Seq,
+        proposed: Option<Credential>,
+        state: &State,
+    ) -> Result<Found, Failure> {
+        if let Some(proposed) = proposed
+            && self.accepted(&proposed).await
+        {
+            let Some(id) = self.id_of(old, intent, &proposed, state).await? else {
+                return Ok(Found::Unclear);
+            };
+            let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
+            self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+            return Ok(Found::Executed(Some(cred(&id))));
+        }
+        Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })
+    }
+
+    /// The id of a value that we chose and that works. One that took the old one's place has its id; one beside it is
+    /// told by the lists of before and after.
+    async fn id_of(
+        &self,
+        old: &Old,
+        intent: Seq,
+        proposed: &Credential,
+        state: &State,
+    ) -> Result<Option<CredentialId>, Failure> {
+        match (&proposed.id, state.plan().capabilities.overlap) {
+            (Some(id), _) => Ok(Some(id.clone())),
+            (None, Overlap::Grace { .. } | Overlap::None) => Ok(old.credential.id.clone()),
+            (None, Overlap::Independent { .. } | Overlap::TwoSlots) => {
+                self.only_new(old, intent, state).await
+            }
+        }
+    }
+
+    async fn accepted(&self, credential: &Credential) -> bool {
+        for endpoint in self.ports.issuer.endpoints() {
+            match self.ports.issuer.probe(&endpoint, credential).await {
+                Probe::Alive | Probe::Denied => {}
+                Probe::Dead | Probe::Unknown(_) => return false,
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,336 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use keyroll_port::{JournalError, Recorded, RotationId};
+use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Reason, Seq, State};
+use tokio::sync::mpsc;
+
+use crate::executor::{Executor, Note};
+use crate::task::{Tasks, within};
+use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
+
+/// A command to a running driver.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// An event of the operator: consent, adoption, pause, abort …
+    Tell(Fact),
+    /// The operator does not answer, or does not consent: as if no operator were there.
+    Unanswered,
+    /// End as soon as nothing is under way; the rotation can be resumed.
+    Leave,
+}
+
+/// What an observer replies when the driver waits for the operator.
+#[derive(Debug, Clone)]
+pub enum Word {
+    /// This command goes to the driver.
+    Say(Command),
+    /// The operator is being asked: the answer comes as a command, and the driver goes on looking until then.
+    Awaited,
+    /// No operator is there.
+    Nobody,
+}
+
+/// What follows a rotation while it is driven.
+pub trait Observer: Send {
+    /// An entry is durable; `state` is what follows from it.
+    fn appended(&mut self, seq: Seq, event: &Event, state: &State);
+
+    /// Something for the operator that is not part of the protocol.
+    fn note(&mut self, note: Note);
+
+    /// The driver waits for the operator, or has ended. Asked again as long as that is so.
+    fn standing(&mut self, standing: &Standing, state: &State) -> Word;
+}
+
+/// How driving ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The rotation stands at this; the state is what the journal holds.
+    At(Standing, Box<State>),
+    /// Asked to leave: no driver now.
+    Left(Box<State>),
+    /// The journal could not be read, or is not sound.
+    Journal(JournalError),
+    /// The journal holds an entry that cannot follow from those before it.
+    Impossible(Seq, IllegalEvent),
+    /// The plan in the journal cannot be carried out.
+    Plan(PlanDefect),
+}
+
+/// The state that a recorded rotation is in.
+pub fn replay(recorded: &Recorded) -> Result<State, Ending> {
+    replay_over(&Protocol, recorded)
+}
+
+fn replay_over(core: &impl Core, recorded: &Recorded) -> Result<State, Ending> {
+    let opened = State::open(recorded.opening.plan.clone(), recorded.opening.at);
+    let mut state = opened.map_err(Ending::Plan)?;
+    for event in &recorded.events {
+        let seq = state.seq().saturating_add(1);
+        state = core.step(&state, event).map_err(|illegal| Ending::Impossible(seq, illegal))?.0;
+    }
+    Ok(state)
+}
+
+/// Takes a rotation over and drives it until it ends, is held, or waits for the operator.
+///
+/// Everything durable is in the journal when this returns; a crash at any point is taken up by the next driver.
+pub async fn run(
+    ports: Ports,
+    id: RotationId,
+    pace: Pace,
+    commands: mpsc::Receiver<Command>,
+    observer: &mut dyn Observer,
+) -> Ending {
+    run_over(Protocol, |driver| driver, ports, id, pace, commands, observer).await
+}
+
+/// The same over another core than the protocol itself, and with the driver in the hands of something that watches it.
+pub async fn run_over<C: Core + Copy + Send + Sync + 'static, D: Drive>(
+    core: C,
+    watch: impl FnOnce(Driver<C>) -> D,
+    ports: Ports,
+    id: RotationId,
+    pace: Pace,
+    mut commands: mpsc::Receiver<Command>,
+    observer: &mut dyn Observer,
+) -> Ending {
+    let epoch = match ports.journal.take_over(&id).await {
+        Ok(epoch) => epoch,
+        Err(error) => return Ending::Journal(error),
+    };
+    let recorded = match ports.journal.load(&id).await {
+        Ok(recorded) => recorded,
+        Err(error) => return Ending::Journal(error),
+    };
+    let state = match replay_over(&core, &recorded) {
+        Ok(state) => state,
+        Err(ending) => return ending,
+    };
+    let executor = Arc::new(Executor::new(ports.clone(), id.clone(), recorded.opening));
+    let driver = Driver::over(core, state, epoch, ports.clock.boot(), ports.clock.monotonic_ms(), pace);
+    let shell = Shell {
+        ports,
+        id,
+        executor,
+        core,
+        driver: watch(driver),
+        tasks: Tasks::default(),
+        leaving: None,
+        deserted: false,
+        named: false,
+    };
+    shell.drive(&mut commands, observer).await
+}
+
+struct Shell<C, D> {
+    ports: Ports,
+    id: RotationId,
+    executor: Arc<Executor>,
+    core: C,
+    driver: D,
+    tasks: Tasks,
+    /// Since when it wants to end.
+    leaving: Option<u64>,
+    /// The operator did not answer.
+    deserted: bool,
+    /// The users of the old key were looked for.
+    named: bool,
+}
+
+/// What the shell waits for: the first of these in this order.
+enum Woken {
+    Input(Option<Input>),
+    Command(Option<Command>),
+    Time,
+}
+
+impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
+    async fn drive(mut self, commands: &mut mpsc::Receiver<Command>, observer: &mut dyn Observer) -> Ending {
+        loop {
+            // Commands are heard before anything new is begun: `--until` pauses before the step it names.
+            while let Ok(command) = commands.try_recv() {
+                self.command(command);
+            }
+            let now = self.ports.clock.monotonic_ms();
+            let poll = self.driver.poll(now);
+            for action in poll.actions {
+                self.start(action);
+            }
+            for note in self.executor.take_notes() {
+                observer.note(note);
+            }
+            for rejected in self.driver.take_rejected() {
+                observer.note(Note::Rejected(rejected));
+            }
+            if self.may_leave(now) {
+                self.tasks.clear();
+                return Ending::Left(self.ending_state());
+            }
+            match poll.standing {
+                Standing::Driving => {}
+                Standing::Lost => return Ending::At(Standing::Lost, self.ending_state()),
+                Standing::Held(Hold::Paused(Reason::RefusedUse)) if !self.named => {
+                    // The old key is on again: now there is time to find out who needs it.
+                    self.named = true;
+                    name_users(self.executor.clone(), self.driver.snapshot()).await;
+                    continue;
+                }
+                standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
+                    let deserted = std::mem::take(&mut self.deserted);
+                    let word = match observer.standing(&standing, &self.driver.snapshot()) {
+                        Word::Awaited if deserted => Word::Nobody,
+                        word @ (Word::Say(_) | Word::Awaited | Word::Nobody) => word,
+                    };
+                    match word {
+                        Word::Say(command) => {
+                            self.command(command);
+                            continue;
+                        }
+                        Word::Awaited => {}
+                        Word::Nobody if self.driver.unanswered(now) => continue,
+                        Word::Nobody => {
+                            self.tasks.clear();
+                            return Ending::At(standing, self.ending_state());
+                        }
+                    }
+                }
+            }
+            self.wait(poll.wake_ms, now, commands, observer).await;
+        }
+    }
+
+    fn ending_state(&self) -> Box<State> {
+        Box::new(State::clone(&self.driver.snapshot()))
+    }
+
+    /// Asked to leave, and nothing is under way. A key that is off is enabled first, for a limited time.
+    fn may_leave(&mut self, now: u64) -> bool {
+        let Some(since) = self.leaving else { return false };
+        if !self.driver.idle() || self.driver.unanswered(now) {
+            return false;
+        }
+        !self.driver.owes_enabling() || now >= since.saturating_add(LEAVE_MS_MAX)
+    }
+
+    fn leave(&mut self) {
+        let now = self.ports.clock.monotonic_ms();
+        self.leaving = self.leaving.or(Some(now));
+    }
+
+    async fn wait(
+        &mut self,
+        wake_ms: Option<u64>,
+        now: u64,
+        commands: &mut mpsc::Receiver<Command>,
+        observer: &mut dyn Observer,
+    ) {
+        let mut timer = self.ports.clock.sleep_until(wake_ms.unwrap_or(now.saturating_add(IDLE_MS_MAX)));
+        let listens = self.leaving.is_none();
+        let tasks = &mut self.tasks;
+        let woken = poll_fn(|cx| {
+            if let Poll::Ready(input) = tasks.poll_next(cx) {
+                return Poll::Ready(Woken::Input(input));
+            }
+            if listens && let Poll::Ready(command) = commands.poll_recv(cx) {
+                return Poll::Ready(Woken::Command(command));
+            }
+            timer.as_mut().poll(cx).map(|()| Woken::Time)
+        });
+        match woken.await {
+            Woken::Input(Some(input)) => self.take(input, observer),
+            Woken::Command(Some(command)) => self.command(command),
+            Woken::Command(None) => self.leave(),
+            Woken::Input(None) | Woken::Time => {}
+        }
+    }
+
+    fn take(&mut self, input: Input, observer: &mut dyn Observer) {
+        let event = if let Input::Appended = &input { self.driver.in_flight() } else { None };
+        let before = event.as_ref().map(|_| self.driver.snapshot().seq());
+        self.driver.on(input, self.ports.clock.monotonic_ms());
+        if let (Some(event), Some(before)) = (event, before) {
+            let after = self.driver.snapshot();
+            if after.seq() > before {
+                observer.appended(after.seq(), &event, &after);
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Tell(fact) => {
+                let now = self.ports.clock.monotonic_ms();
+                self.driver.on(Input::Told(fact), now);
+            }
+            Command::Unanswered => self.deserted = true,
+            Command::Leave => self.leave(),
+        }
+    }
+
+    fn start(&mut self, action: Action) {
+        let (id, executor, core) = (self.id.clone(), self.executor.clone(), self.core);
+        let state = self.driver.snapshot();
+        let task: crate::Task = match action {
+            Action::Append { seq, event } => Box::pin(async move {
+                let ports = &executor.ports;
+                let unix_ms = ports.clock.unix_ms();
+                Some(match ports.journal.append(&id, seq, &event, unix_ms).await {
+                    Ok(()) => Input::Appended,
+                    Err(error) => Input::AppendFailed(executor.append_error(&error)),
+                })
+            }),
+            Action::Reload => Box::pin(async move { Some(reload(&core, &id, &executor).await) }),
+            Action::Witness { intent } => Box::pin(async move {
+                let witnessed = executor.ports.journal.witness().await;
+                let ok = witnessed.map_err(|error| executor.append_error(&error)).is_ok();
+                Some(Input::Witnessed { intent, ok })
+            }),
+            Action::Carry { effect, limit_ms } => Box::pin(async move {
+                let intent = effect.intent;
+                let carried = executor.carry(&effect, &state);
+                let carried = within(executor.ports.clock.as_ref(), limit_ms, carried).await;
+                // Out of time: it may have had its effect.
+                Some(Input::Ended { intent, outcome: carried.unwrap_or(Outcome::Unknown) })
+            }),
+            Action::Look { query, limit_ms } => Box::pin(async move {
+                let seen = executor.look(&query, &state);
+                let seen = within(executor.ports.clock.as_ref(), limit_ms, seen).await;
+                Some(Input::Seen(query, seen.flatten()))
+            }),
+        };
+        self.tasks.add(self.ports.spawner.spawn(task));
+    }
+}
+
+/// How long a driver that was asked to leave goes on trying to switch the old key on again.
+const LEAVE_MS_MAX: u64 = 30_000;
+
+/// How long a look for those who hold the old key may take.
+const NAME_MS_MAX: u64 = 90_000;
+
+/// The longest the shell waits without asking the driver again.
+const IDLE_MS_MAX: u64 = 60_000;
+
+async fn name_users(executor: Arc<Executor>, state: Arc<State>) {
+    let clock = executor.ports.clock.clone();
+    let named = within(clock.as_ref(), NAME_MS_MAX, executor.name_holders(&state)).await;
+    if let Some(Err(failure)) = named {
+        executor.note(Note::Failed(failure));
+    }
+}
+
+async fn reload(core: &impl Core, id: &RotationId, executor: &Executor) -> Input {
+    match executor.ports.journal.load(id).await {
+        Ok(recorded) => match replay_over(core, &recorded) {
+            Ok(state) => Input::Reloaded(Box::new(state)),
+            Err(_) => Input::AppendFailed(AppendError::Fenced),
+        },
+        Err(error) => Input::AppendFailed(match executor.append_error(&error) {
+            AppendError::Unavailable => AppendError::Unsure,
+            worse @ (AppendError::Unsure | AppendError::Fenced) => worse,
+        }),
+    }
+}

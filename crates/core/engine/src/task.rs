@@ -1,0 +1,65 @@
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use keyroll_port::Clock;
+
+use crate::Input;
+
+/// One call to the ports that runs beside the others, and what the driver hears of it; `None` if it gave nothing.
+pub type Task = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
+
+/// Decides where tasks run.
+pub trait Spawner: Send + Sync {
+    /// Starts a task. The future that is returned ends with it; dropping that future ends the task at its next await.
+    fn spawn(&self, task: Task) -> Task;
+}
+
+/// Runs each task on the tokio runtime that the shell runs on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokioSpawner;
+
+impl Spawner for TokioSpawner {
+    fn spawn(&self, task: Task) -> Task {
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(task);
+        // A set ends its tasks when it is dropped.
+        Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() })
+    }
+}
+
+/// The tasks under way. They are polled in the order in which they were started.
+#[derive(Default)]
+pub(crate) struct Tasks(Vec<Task>);
+
+impl Tasks {
+    pub(crate) fn add(&mut self, task: Task) {
+        self.0.push(task);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The first of them that ended; pending while none did.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
+        for at in 0..self.0.len() {
+            if let Some(Poll::Ready(input)) = self.0.get_mut(at).map(|task| task.as_mut().poll(cx)) {
+                drop(self.0.remove(at));
+                return Poll::Ready(input);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// What a call comes to within so many milliseconds; `None` once they passed.
+pub(crate) async fn within<T>(clock: &dyn Clock, limit_ms: u64, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let mut timer = clock.sleep_until(clock.monotonic_ms().saturating_add(limit_ms));
+    poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,55 @@
+//! When the driver asks, and what it takes for an answer.
+
+use keyroll_engine::{Action, Drive, Driver, Input, Pace};
+use keyroll_rotation::{Answer, Event, Fact, Found, Op, PreflightSeen, Query, Seq, Stamp, State, step};
+
+use crate::parts;
+
+/// A request may arrive for so long.
+const REQUEST_MS_MAX: u64 = 5_000;
+
+/// A rotation whose driver died while its mint was carried out.
+fn minting() -> (State, Seq) {
+    let mut plan = parts::plan(parts::capabilities());
+    plan.capabilities.request_ms_max = REQUEST_MS_MAX;
+    let at = Stamp { ms: 0, boot: 1, epoch: 1 };
+    let mut state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
+    let seen = PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive };
+    for fact in [Fact::DriverStarted, Fact::Preflight(seen), Fact::Intended(Op::Mint)] {
+        state = step(&state, &Event { at, fact }).unwrap().0;
+    }
+    let intent = state.seq();
+    (state, intent)
+}
+
+/// Whether something is to be appended or looked at; an entry is durable at once.
+fn polled(driver: &mut Driver, now: u64) -> Vec<Action> {
+    let actions = driver.poll(now).actions;
+    if actions.iter().any(|action| matches!(action, Action::Append { .. })) {
+        driver.on(Input::Appended, now);
+    }
+    actions
+}
+
+#[test]
+fn a_look_that_began_too_early_does_not_close_an_intent() {
+    let (state, intent) = minting();
+    let mut driver = Driver::new(state, 2, 1, 0, Pace::default());
+    polled(&mut driver, 0);
+    let ask = Query::Reconcile(intent);
+    let looks = |actions: &[Action]| {
+        actions.iter().any(|action| matches!(action, Action::Look { query, .. } if *query == ask))
+    };
+    let absent = || Input::Seen(ask.clone(), Some(Fact::Reconciled { intent, found: Found::Absent }));
+    let open = |driver: &Driver| driver.state().intents().iter().any(|open| open.seq == intent);
+    for (begins, answers) in [(10, 20), (1_100, 1_110), (2_200, 9_000)] {
+        assert!(looks(&polled(&mut driver, begins)), "asked at {begins}");
+        driver.on(absent(), answers);
+        polled(&mut driver, answers);
+        assert!(open(&driver), "answered at {answers}: the request may have arrived since {begins}");
+    }
+    assert!(looks(&polled(&mut driver, 10_100)), "asked again");
+    driver.on(absent(), 10_110);
+    polled(&mut driver, 10_110);
+    assert!(!open(&driver), "nothing can arrive any more");
+}

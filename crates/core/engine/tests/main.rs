@@ -1,0 +1,8 @@
+//! The tests of `keyroll-engine`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod driver;
+mod laws;
+mod parts;
+mod shell;

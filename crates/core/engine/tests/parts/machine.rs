@@ -1,0 +1,304 @@
+//! A machine in memory: files, and processes that hold what they loaded.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_port::{
+    Applied, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource,
+    Sessions, Swept, Values,
+};
+use keyroll_rotation::{
+    Consumer, ConsumerId, Delivery, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
+    Life, PATHS_MAX, Plan, Proof, Seen, Seq, Sight, Uptake, Which,
+};
+use keyroll_secret::Fields;
+
+use super::{Safe, locked};
+
+/// What befalls one effect of a run, counted over all ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mishap {
+    /// It has its effect, and its answer is lost: it is found out, and perhaps carried out once more.
+    Lost,
+    /// It has no effect, and may be tried again.
+    Failed,
+    /// It has no effect, for good.
+    FailedForGood,
+}
+
+/// The effects of one run, counted, and what befalls one of them.
+#[derive(Default)]
+pub(crate) struct Fate {
+    done: AtomicUsize,
+    pub(crate) at: Mutex<Option<(usize, Mishap)>>,
+}
+
+impl Fate {
+    pub(crate) fn count(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Lets an effect happen, or not, and says what its caller sees.
+    pub(crate) fn befall<T>(&self, effect: impl FnOnce() -> T) -> Result<T, Failure> {
+        let number = self.done.fetch_add(1, Ordering::SeqCst);
+        let mishap = locked(&self.at).filter(|(at, _)| *at == number).map(|(_, mishap)| mishap);
+        match mishap {
+            None => Ok(effect()),
+            Some(Mishap::Lost) => {
+                drop(effect());
+                Err(Failure::new(Class::Unknown, Code::RequestFailed, "hear of it"))
+            }
+            Some(Mishap::Failed) => Err(Failure::new(Class::Retryable, Code::RequestFailed, "do it now")),
+            Some(Mishap::FailedForGood) => {
+                Err(Failure::new(Class::Permanent, Code::RequestFailed, "do it at all"))
+            }
+        }
+    }
+}
+
+struct Proc {
+    consumer: usize,
+    slot: u8,
+    pid: u32,
+    loaded: String,
+}
+
+struct Inside {
+    files: Vec<String>,
+    procs: Vec<Proc>,
+    pids: u32,
+}
+
+/// A machine with the consumers of a plan.
+pub(crate) struct Machine {
+    consumers: Vec<Consumer>,
+    safe: Arc<Safe>,
+    fate: Arc<Fate>,
+    inside: Mutex<Inside>,
+    /// What the logs show at one look after the other, the last of it for good.
+    refusals: Mutex<Vec<u32>>,
+    mark: Mutex<Option<String>>,
+    /// How often it was told to count refusals from now on, and what is refused after the first time.
+    watched: AtomicUsize,
+    pub(crate) refused_at_first: Mutex<u32>,
+    /// Looks at which an undeclared process holds the old value, counted from the first one after the roll.
+    pub(crate) strange_looks: Mutex<u32>,
+    /// What was taken out beside the old value, of what the issuer was seen to have ended.
+    pub(crate) struck: Mutex<Vec<String>>,
+}
+
+fn text(fields: &Fields) -> String {
+    let field = fields.get("key").expect("a key");
+    String::from_utf8(field.value.expose().to_vec()).expect("text")
+}
+
+fn value(values: Values<'_>, which: Which) -> Option<String> {
+    match which {
+        Which::Old => Some(text(values.old)),
+        Which::New => values.new.map(text),
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(plan: &Plan, safe: Arc<Safe>, fate: Arc<Fate>, refusals: &[u32]) -> Self {
+        let mut procs = Vec::new();
+        for (at, consumer) in plan.consumers.iter().enumerate() {
+            for slot in 0..consumer.slots {
+                let pid = 100 + u32::try_from(procs.len()).unwrap();
+                procs.push(Proc { consumer: at, slot, pid, loaded: "value-one".to_owned() });
+            }
+        }
+        let files = vec!["value-one".to_owned(); plan.files.len()];
+        let refusals = Mutex::new(refusals.to_vec());
+        let inside = Mutex::new(Inside { files, procs, pids: 1_000 });
+        let (watched, refused_at_first) = (AtomicUsize::new(0), Mutex::new(0));
+        let (consumers, mark, struck) = (plan.consumers.clone(), Mutex::default(), Mutex::default());
+        let strange_looks = Mutex::default();
+        Self {
+            consumers,
+            safe,
+            fate,
+            inside,
+            refusals,
+            mark,
+            watched,
+            refused_at_first,
+            strange_looks,
+            struck,
+        }
+    }
+
+    /// What every process has loaded by now.
+    pub(crate) fn loaded(&self) -> Vec<String> {
+        let inside = locked(&self.inside);
+        inside.procs.iter().map(|proc| self.holds(&inside, proc)).collect()
+    }
+
+    /// What a process holds: those that re-read or follow hold what is there.
+    fn holds(&self, inside: &Inside, proc: &Proc) -> String {
+        let consumer = &self.consumers[proc.consumer];
+        match (consumer.uptake, consumer.delivery) {
+            (Uptake::Verb, _) => proc.loaded.clone(),
+            (Uptake::Rereads | Uptake::AtRest, Delivery::Follow) => self.safe.current_value(),
+            (Uptake::Rereads | Uptake::AtRest, _) => inside.files[consumer.files[0].index()].clone(),
+        }
+    }
+
+    fn who(&self, proc: &Proc) -> Incarnation {
+        let id = ConsumerId(u16::try_from(proc.consumer).unwrap());
+        let life = match self.consumers[proc.consumer].uptake {
+            Uptake::AtRest => Life::AtRest(id),
+            Uptake::Verb | Uptake::Rereads => {
+                Life::Process { boot: 1, pid: proc.pid, start_ticks: u64::from(proc.pid) }
+            }
+        };
+        Incarnation { host: HostId(0), life }
+    }
+}
+
+#[async_trait]
+impl Host for Machine {
+    async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        Ok(Vec::new())
+    }
+    async fn carries(&self, _: &Fields) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Seq) -> Result<(), Failure> {
+        let value = value(values, which).expect("a value to write");
+        self.fate.befall(|| locked(&self.inside).files[file.index()] = value)
+    }
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        _: Seq,
+    ) -> Result<Found, Failure> {
+        let there = locked(&self.inside).files[file.index()].clone();
+        let goal = value(values, which);
+        Ok(if Some(there) == goal { Found::Executed(None) } else { Found::Absent })
+    }
+    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
+        self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
+    }
+    async fn fetch(&self, consumer: ConsumerId, _: Seq) -> Result<(), Failure> {
+        self.fate.befall(|| {
+            let current = self.safe.current_value();
+            for file in &self.consumers[consumer.index()].files {
+                locked(&self.inside).files[file.index()].clone_from(&current);
+            }
+        })
+    }
+    async fn apply(&self, consumer: ConsumerId, slot: u8, _: Seq, _: Brings<'_>) -> Result<Applied, Failure> {
+        let applied = self.fate.befall(|| {
+            let mut inside = locked(&self.inside);
+            let value = inside.files[self.consumers[consumer.index()].files[0].index()].clone();
+            inside.pids += 1;
+            let pid = inside.pids;
+            let mine = |proc: &&mut Proc| proc.consumer == consumer.index() && proc.slot == slot;
+            let proc = inside.procs.iter_mut().find(mine).expect("a process");
+            (proc.pid, proc.loaded) = (pid, value);
+        });
+        applied.map(|()| Applied::Done(Vec::new()))
+    }
+    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
+        Ok(Found::Absent)
+    }
+    async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
+        let (old, new) = (value(values, Which::Old), value(values, Which::New));
+        let inside = locked(&self.inside);
+        let sight = |there| if there { Sight::Yes } else { Sight::No };
+        let instances = inside.procs.iter().map(|proc| {
+            let held = Some(self.holds(&inside, proc));
+            Seen {
+                who: self.who(proc),
+                consumer: Some(ConsumerId(u16::try_from(proc.consumer).unwrap())),
+                slot: proc.slot,
+                old: sight(held == old),
+                new: sight(held == new),
+                by: FoundBy::Configured,
+            }
+        });
+        let files = (0..).map(FileId).zip(&inside.files).map(|(file, held)| {
+            let held = Some(held.clone());
+            let holds = match () {
+                () if held == old => Holds::Old,
+                () if held == new => Holds::New,
+                () => Holds::Other,
+            };
+            (file, holds)
+        });
+        let mut instances: Vec<Seen> = instances.collect();
+        let moved = instances.iter().all(|it| it.old != Sight::Yes);
+        let mut strange = locked(&self.strange_looks);
+        if moved && *strange > 0 {
+            *strange -= 1;
+            let life = Life::Process { boot: 1, pid: 9_999, start_ticks: 9_999 };
+            let who = Incarnation { host: HostId(0), life };
+            let (old, new, by) = (Sight::Yes, Sight::No, FoundBy::Memory);
+            instances.push(Seen { who, consumer: None, slot: 0, old, new, by });
+        }
+        let enumeration = Enumeration {
+            complete: true,
+            instances,
+            files: files.collect(),
+            sessions: None,
+            strangers: Vec::new(),
+        };
+        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+    }
+    async fn prove(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        _: &dyn SessionSource,
+    ) -> Proved {
+        let goal = value(values, which);
+        let inside = locked(&self.inside);
+        let mine =
+            |proc: &&Proc| proc.consumer == consumer.index() && slot.is_none_or(|slot| proc.slot == slot);
+        let proofs = inside.procs.iter().filter(mine).map(|proc| {
+            let shown = Some(self.holds(&inside, proc)) == goal;
+            let kinds = Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED);
+            let mut paths = [Kinds::NONE; PATHS_MAX];
+            paths[0] = if shown { kinds } else { Kinds::NONE };
+            let who = self.who(proc);
+            Proof { who, slot: proc.slot, version: which, paths, other_session: Sight::No }
+        });
+        let evidence = Ok(Evidence { proofs: proofs.collect(), against: false });
+        Proved { evidence, remarks: Vec::new(), gaps: Vec::new() }
+    }
+    async fn describe(&self, _: Incarnation) -> Option<Holder> {
+        None
+    }
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        *locked(&self.mark) = issuer.map(str::to_owned);
+        self.watched.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        Ok(locked(&self.mark).clone())
+    }
+    async fn caller(&self, _: SocketAddr) -> Option<Holder> {
+        None
+    }
+    async fn refusals(&self) -> Result<RefusedCalls, Failure> {
+        let counted = |count| RefusedCalls { count, ..RefusedCalls::default() };
+        // Told to count from another time on, it has forgotten what it counted from the first.
+        if self.watched.load(Ordering::SeqCst) == 1 && *locked(&self.refused_at_first) > 0 {
+            return Ok(counted(*locked(&self.refused_at_first)));
+        }
+        let mut told = locked(&self.refusals);
+        let next = if told.len() > 1 { Some(told.remove(0)) } else { told.first().copied() };
+        Ok(counted(next.unwrap_or_default()))
+    }
+    async fn sweep(&self, _: Values<'_>) -> Result<Swept, Failure> {
+        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+    }
+}

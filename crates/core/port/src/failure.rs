@@ -1,0 +1,102 @@
+use std::error::Error;
+use std::fmt;
+
+use keyroll_codes::Code;
+
+/// What is known of an attempt that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// It surely had no effect, and may succeed later (429, connection refused).
+    Retryable,
+    /// It surely had no effect, and trying again will not help (rights, a limit, bad input).
+    Permanent,
+    /// It may have had its effect: only a look can tell (a lost answer, a time-out after sending).
+    Unknown,
+}
+
+/// What a failure is, where a caller behaves differently for it. A code is for people only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FailureKind {
+    /// One that no caller tells from others.
+    #[default]
+    Other,
+    /// A command's program could not be started.
+    ProgramNotStarted,
+    /// This machine does not run the service manager or container engine.
+    ManagerAbsent,
+    /// The service manager or container engine does not have what is asked of it: another version, no plugin.
+    ManagerUnsupported,
+    /// The container or service is unknown, ambiguous, or not in a state for this.
+    ServiceUnusable,
+    /// The issuer limits the rate of requests.
+    RateLimited,
+    /// The issuer's answer settles nothing.
+    AnswerUnclear,
+    /// The server refused a statement, or its answer was lost.
+    StatementFailed,
+    /// The store has this secret already.
+    SecretExists,
+    /// The store has another value for the same intent.
+    OtherValue,
+    /// A credential that must be dead was not seen dead.
+    StaysAlive,
+    /// The caller named something that the program does not have.
+    UsageWrong,
+}
+
+/// An attempt that did not succeed: what was attempted on what, what is known of it, what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was attempted and on what, as a clause: `mint a key at https://openrouter.ai`.
+    pub attempted: String,
+    /// What is known of its effect.
+    pub class: Class,
+    /// The code of the page under docs/errors, such as [`Code::NoRoomForNewKey`].
+    pub code: Code,
+    /// What it is, for callers that behave differently for it.
+    pub kind: FailureKind,
+    /// The next command or step for a person, where there is one.
+    pub help: Option<String>,
+    /// The cause; a Display never repeats it.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure without help or cause yet.
+    pub fn new(class: Class, code: Code, attempted: impl Into<String>) -> Self {
+        Self { attempted: attempted.into(), class, code, kind: FailureKind::Other, help: None, source: None }
+    }
+
+    /// Adds the cause. A message (`&str`, `String`) or an error. It must never hold a secret.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(cause.into());
+        self
+    }
+
+    /// Says what it is, for callers that behave differently for it.
+    #[must_use]
+    pub fn kind(mut self, kind: FailureKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Adds the next step for a person.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.attempted)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}

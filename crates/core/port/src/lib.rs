@@ -1,0 +1,24 @@
+//! The traits that the engine needs, their outcomes, and their conformance suites.
+//!
+//! An adapter makes one attempt and says what it saw; it never retries, never decides, never sleeps for luck.
+
+mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod failure;
+mod host;
+mod issuer;
+mod journal;
+mod store;
+
+pub use clock::{Clock, Sleep};
+pub use failure::{Class, Failure, FailureKind};
+pub use host::{
+    Applied, Back, Brings, Evidence, Gap, Holder, Host, Live, Looked, Named, Proved, RefusedCalls, Residue,
+    SessionSource, Sessions, Swept, Values,
+};
+pub use issuer::{
+    Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
+};
+pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
+pub use store::{Label, Store, VersionInfo};

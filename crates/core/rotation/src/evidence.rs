@@ -1,0 +1,204 @@
+use std::fmt;
+
+use crate::{ConsumerId, FileId, HostId, Which};
+
+/// The most paths that one consumer may have; a plan with more is refused.
+pub const PATHS_MAX: usize = 8;
+
+/// A set of kinds of evidence. None is ever inferred from another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// No evidence.
+    pub const NONE: Self = Self(0);
+    /// Read back in the consumer's own mount namespace.
+    pub const DELIVERED: Self = Self(1);
+    /// This process opened the file after the write.
+    pub const READ: Self = Self(1 << 1);
+    /// The value is in its environment by an exec after the write, or in its memory.
+    pub const LOADED: Self = Self(1 << 2);
+    /// The process itself says so.
+    pub const REPORTED: Self = Self(1 << 3);
+    /// A separate process with the same user, environment and files succeeded, and was shown to be able to fail.
+    pub const CHECKED: Self = Self(1 << 4);
+    /// The issuer accepted this version from this instance, in this incarnation, after its Apply.
+    pub const EXERCISED: Self = Self(1 << 5);
+
+    /// Every kind with its name, in the order of their strength as the documents list them.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::DELIVERED, "delivered"),
+        (Self::READ, "read"),
+        (Self::LOADED, "loaded"),
+        (Self::REPORTED, "reported"),
+        (Self::CHECKED, "checked"),
+        (Self::EXERCISED, "exercised"),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set less the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is here.
+    pub fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The set as bits, for persisted forms.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// A set from bits; unknown bits are refused.
+    pub fn from_bits(bits: u8) -> Option<Self> {
+        (bits < 1 << 6).then_some(Self(bits))
+    }
+
+    /// The names in the set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(move |(kind, _)| self.has(*kind)).map(|(_, name)| name)
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// One life of one instance; a restart makes another, and voids what was seen of the former.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation {
+    /// Where it is.
+    pub host: HostId,
+    /// What it is.
+    pub life: Life,
+}
+
+/// The identity that distinguishes an incarnation from every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Life {
+    /// A process: boot, pid and start time together are unique.
+    Process {
+        /// Digest of the boot id.
+        boot: u64,
+        /// Process id.
+        pid: u32,
+        /// Start time in clock ticks since boot.
+        start_ticks: u64,
+    },
+    /// A consumer with nothing running.
+    AtRest(ConsumerId),
+}
+
+/// What can be said of a thing that one may not be able to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Seen.
+    Yes,
+    /// Looked at, and not there. For memory this never proves that the value is absent.
+    No,
+    /// Could not be looked at.
+    NotVisible,
+}
+
+/// How a holder was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FoundBy {
+    /// The configuration names it.
+    Configured,
+    /// Its environment holds the value.
+    Environment,
+    /// Its memory holds the value.
+    Memory,
+    /// A session at the issuer leads to its socket.
+    Session,
+}
+
+/// One instance or holder as an enumeration saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Which life.
+    pub who: Incarnation,
+    /// The consumer that it belongs to; `None` = undeclared.
+    pub consumer: Option<ConsumerId>,
+    /// Which of the consumer's slots.
+    pub slot: u8,
+    /// The old value was seen in it.
+    pub old: Sight,
+    /// The new value was seen in it.
+    pub new: Sight,
+    /// How it was found.
+    pub by: FoundBy,
+}
+
+/// What a file holds now, by value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holds {
+    /// The old version, in every copy.
+    Old,
+    /// The new version, in every copy.
+    New,
+    /// Neither, or both: another party's edit.
+    Other,
+    /// It could not be read.
+    Unreadable,
+}
+
+impl Holds {
+    /// The form that shows a version.
+    pub fn of(which: Which) -> Self {
+        match which {
+            Which::Old => Self::Old,
+            Which::New => Self::New,
+        }
+    }
+}
+
+/// A session at the issuer that was opened with the credential being retired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionSeen {
+    /// The process at its other end, where it was found.
+    pub who: Option<Incarnation>,
+    /// Ending it now would fail a caller.
+    pub busy: bool,
+}
+
+/// One complete look at all instances, holders, files and sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Enumeration {
+    /// Everything that was to be looked at was. An incomplete one proves nothing.
+    pub complete: bool,
+    /// Instances of consumers, and undeclared holders.
+    pub instances: Vec<Seen>,
+    /// What each of the plan's files holds.
+    pub files: Vec<(FileId, Holds)>,
+    /// Sessions on the credential that the rotation is about to end; `None` = not visible.
+    pub sessions: Option<Vec<SessionSeen>>,
+    /// Copies of the value that the rotation is about to end, in places that the plan does not have, by a digest of the
+    /// place.
+    pub strangers: Vec<u64>,
+}
+
+/// What was seen of one incarnation: evidence per path, for one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Proof {
+    /// Which life.
+    pub who: Incarnation,
+    /// Which slot of its consumer.
+    pub slot: u8,
+    /// The version that this is evidence for.
+    pub version: Which,
+    /// The kinds per path; path 0 is the consumer's main flow.
+    pub paths: [Kinds; PATHS_MAX],
+    /// It has a session on the other version.
+    pub other_session: Sight,
+}

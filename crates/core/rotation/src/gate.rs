@@ -1,0 +1,174 @@
+//! The gate, per instance: what must be seen before a key may be ended.
+
+use crate::state::{Look, State};
+use crate::{
+    ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived, Which,
+};
+
+/// What stands between a rotation and the end of a key, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blocker {
+    /// An undeclared process that holds the version that goes.
+    Holder(Incarnation),
+    /// A copy in a place that the plan does not have.
+    Stranger(u64),
+    /// A file does not hold the version that stays.
+    File(FileId, Holds),
+    /// An instance has not shown the version that stays on this path.
+    Unproven(ConsumerId, Incarnation, u8),
+    /// An instance runs on the version that goes, and not on the one that stays.
+    Stale(ConsumerId, Incarnation, u8),
+    /// A session on the version that goes.
+    Session(Option<Incarnation>),
+    /// A consumer of which the enumeration shows nothing, not even that it is at rest.
+    Absent(ConsumerId),
+}
+
+/// Everything that blocks ending `stays.other()`, according to one look.
+pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let seen = look.seen.as_ref();
+    for &place in &seen.strangers {
+        if !state.is_waived(&Waived::Copy(place)) {
+            found.push(Blocker::Stranger(place));
+        }
+    }
+    for &(file, holds) in &seen.files {
+        if holds != Holds::of(stays) && read_by_somebody(state, file) {
+            found.push(Blocker::File(file, holds));
+        }
+    }
+    for at in 0..state.plan().files.len() {
+        // A file of which the look says nothing was not looked at.
+        let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
+        if !seen.files.iter().any(|(file, _)| *file == id) && read_by_somebody(state, id) {
+            found.push(Blocker::File(id, Holds::Unreadable));
+        }
+    }
+    for instance in &seen.instances {
+        found.extend(instance_blocker(state, instance, stays));
+    }
+    for session in seen.sessions.iter().flatten() {
+        let waived = session.busy && state.is_waived(&Waived::BusySessions);
+        if !waived && !holder_waived(state, session.who) {
+            found.push(Blocker::Session(session.who));
+        }
+    }
+    for at in 0..state.plan().consumers.len() {
+        let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
+        let shown = seen.instances.iter().any(|instance| instance.consumer == Some(id));
+        if !shown && !state.is_waived(&Waived::NotVisible(id)) {
+            found.push(Blocker::Absent(id));
+        }
+    }
+    if !state.aim().ends_old() && stays == Which::New {
+        found.retain(|blocker| !of_others(seen, *blocker));
+    }
+    found
+}
+
+/// Whoever else holds a key that is shared and kept goes on with it: that is not this rotation's.
+fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
+    match blocker {
+        Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
+        Blocker::Session(Some(who)) => {
+            !seen.instances.iter().any(|instance| instance.who == who && instance.consumer.is_some())
+        }
+        Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
+    }
+}
+
+fn read_by_somebody(state: &State, file: FileId) -> bool {
+    state.plan().consumers.iter().any(|consumer| consumer.files.contains(&file))
+}
+
+fn holder_waived(state: &State, who: Option<Incarnation>) -> bool {
+    who.is_some_and(|who| state.is_waived(&Waived::Holder(who)))
+}
+
+fn instance_blocker(state: &State, instance: &Seen, stays: Which) -> Option<Blocker> {
+    let (goes, kept) = match stays {
+        Which::New => (instance.old, instance.new),
+        Which::Old => (instance.new, instance.old),
+    };
+    let Some(id) = instance.consumer else {
+        let explained = state.is_waived(&Waived::Holder(instance.who));
+        return (goes == Sight::Yes && !explained).then_some(Blocker::Holder(instance.who));
+    };
+    if state.is_waived(&Waived::NotVisible(id)) && goes != Sight::Yes {
+        return None;
+    }
+    match passes(state, id, instance, stays) {
+        Ok(()) => None,
+        Err(_) if goes == Sight::Yes && kept == Sight::No => {
+            Some(Blocker::Stale(id, instance.who, instance.slot))
+        }
+        Err(path) => Some(Blocker::Unproven(id, instance.who, path)),
+    }
+}
+
+/// Whether one instance has shown the version that stays, on every path; else the first path that is not shown.
+fn passes(state: &State, id: ConsumerId, instance: &Seen, stays: Which) -> Result<(), u8> {
+    let consumer = state.consumer(id).ok_or(0)?;
+    let proof = state.proof(instance.who).filter(|proof| proof.version == stays).ok_or(0)?;
+    shows(state.plan(), consumer, proof)
+}
+
+/// Whether a proof is enough: every path exercised, or loaded and checked where no call can be attributed.
+pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> Result<(), u8> {
+    let require = plan.policy.require;
+    for path in 0..consumer.paths {
+        let kinds = proof.paths.get(usize::from(path)).copied().unwrap_or_default();
+        let own = match proof.who.life {
+            Life::AtRest(_) => kinds.has(Kinds::CHECKED),
+            Life::Process { .. } if consumer.attributable => kinds.has(Kinds::EXERCISED),
+            Life::Process { .. } => {
+                kinds.has(Kinds::EXERCISED) || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
+            }
+        };
+        if !own || (matches!(proof.who.life, Life::Process { .. }) && !kinds.has(require)) {
+            return Err(path);
+        }
+    }
+    if proof.other_session == Sight::Yes { Err(0) } else { Ok(()) }
+}
+
+/// What a consent is bound to: which consumers and slots run, which holders and places were waived.
+/// Two looks with the same digest differ at most in process ids.
+pub(crate) fn digest(state: &State, look: &Look) -> u64 {
+    let mut parts: Vec<(u32, u64)> = Vec::new();
+    for instance in &look.seen.instances {
+        let part = match instance.consumer {
+            Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),
+            // A process that merely passes by with the value that stays changes nothing about the consent.
+            None if instance.old != Sight::Yes => continue,
+            None => (1, hash_life(instance.who)),
+        };
+        parts.push(part);
+    }
+    for waived in state.waived() {
+        parts.push(match waived {
+            Waived::Holder(who) => (2, hash_life(*who)),
+            Waived::Copy(place) => (3, *place),
+            Waived::NotVisible(id) => (4, u64::from(id.0)),
+            Waived::BusySessions => (5, 0),
+        });
+    }
+    parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));
+    parts.sort_unstable();
+    parts.iter().fold(FNV_START, |sum, (tag, part)| mix(mix(sum, u64::from(*tag)), *part))
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn mix(sum: u64, part: u64) -> u64 {
+    part.to_le_bytes().iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hash_life(who: Incarnation) -> u64 {
+    let host = mix(FNV_START, u64::from(who.host.0));
+    match who.life {
+        Life::Process { boot, pid, start_ticks } => mix(mix(mix(host, boot), u64::from(pid)), start_ticks),
+        Life::AtRest(id) => mix(host, u64::from(id.0)),
+    }
+}

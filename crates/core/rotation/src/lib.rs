@@ -1,0 +1,49 @@
+//! The protocol: phases, events, effects, evidence, gates. No IO, clock, randomness or serde.
+//!
+//! [`step`] alone decides. It takes a [`State`] and an [`Event`] and returns the next state and the effects that may
+//! now be carried out; an effect exists only after its intent is in the journal. [`wants`] derives what would be
+//! done next from the state alone, so that a new driver that replays the journal wants exactly the same.
+
+mod capabilities;
+mod course;
+mod effect;
+mod event;
+mod evidence;
+mod gate;
+mod id;
+mod intent;
+mod observations;
+mod operator;
+mod phase;
+mod phases;
+mod plan;
+mod progress;
+mod state;
+mod step;
+mod time;
+mod unit;
+mod wants;
+
+/// What entries mean, by number: a rotation is only driven by a protocol that is not older than the one that opened it.
+/// 2: a consent without an operator; steps with an unknown outcome are counted.
+/// 3: holds have an order; a stuck rotation enables the old key; an answer counts for its own version.
+pub const PROTOCOL: u32 = 3;
+
+pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+pub use effect::{Effect, Op, Person, Query, Want};
+pub use event::{
+    Adoptee, Answer, Difference, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing,
+    Waived,
+};
+pub use evidence::{
+    Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, PATHS_MAX, Proof, Seen, SessionSeen, Sight,
+};
+pub use gate::{Blocker, blockers};
+pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
+pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
+pub use state::{
+    Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,
+};
+pub use step::{IllegalEvent, step};
+pub use time::Stamp;
+pub use wants::{consent_digest, wants};

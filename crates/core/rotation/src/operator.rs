@@ -1,0 +1,335 @@
+//! The operator's events: consent, the point of no return, adoption, waivers, pause, resume, retry, abort, emergencies,
+//! steps by hand.
+
+use std::sync::Arc;
+
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
+use crate::{
+    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which,
+    course, gate, intent, unit, wants::wants,
+};
+
+pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
+    let asked = wants(before).into_iter().any(|want| want == Want::Person(Person::Consent(digest)));
+    if !asked {
+        return Err("this consent is for something else than what would be done");
+    }
+    next.decisions.give_consent(digest, next.seq);
+    Ok(())
+}
+
+pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
+    if !wants(before).contains(&Want::Decide(digest)) {
+        return Err("the point of no return may not be passed now");
+    }
+    next.decisions.decide(digest, next.now);
+    Ok(())
+}
+
+pub(crate) fn adopted(
+    next: &mut State,
+    consumer: &Consumer,
+    files: &[HostId],
+    explains: Adoptee,
+) -> Result<(), &'static str> {
+    if next.ended() || next.phase() == Phase::RollingBack || !next.aim().makes_new() {
+        return Err("nothing is being moved forward");
+    }
+    let plan = Arc::make_mut(&mut next.plan);
+    plan.files.extend_from_slice(files);
+    plan.check_consumer(consumer).map_err(|_| "the adopted consumer is not sound")?;
+    plan.consumers.push(consumer.clone());
+    next.seen.add_files(files.len());
+    let mut unit = Unit::waiting(next.now);
+    unit.slots = all_slots(consumer);
+    next.units.push(unit);
+    next.decisions.drop_consent();
+    next.seen.forget_look();
+    let solved = match (next.hold(), explains) {
+        (Some(Hold::Paused(Reason::Holder(held))), Adoptee::Holder(who)) => held == who,
+        (Some(Hold::Paused(Reason::Stranger(held))), Adoptee::Copy(place)) => held == place,
+        _ => false,
+    };
+    if solved {
+        next.position.release();
+    }
+    // Where minting itself ends the old value, Decide comes before there is anything to roll.
+    let nothing_yet = next.new_version().is_none();
+    if !nothing_yet && !matches!(next.phase(), Phase::Mint | Phase::Stage | Phase::Probe) {
+        next.enter(Phase::Roll);
+    }
+    Ok(())
+}
+
+pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    next.decisions.waive(what);
+    let solved = match (next.hold(), what) {
+        (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who == waived,
+        (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,
+        _ => false,
+    };
+    if solved {
+        next.position.release();
+    }
+    Ok(())
+}
+
+/// By name, and bound to the digest: another edit under the same name must be accepted again.
+pub(crate) fn accepted(next: &mut State, difference: &Difference) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    next.decisions.accept(difference);
+    Ok(())
+}
+
+pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    if next.hold().is_none() {
+        next.stand(Hold::Paused(Reason::Asked));
+    }
+    Ok(())
+}
+
+/// Consent is waited for with the old key off, and no operator is there: the rotation pauses, which enables the key.
+pub(crate) fn unanswered(next: &mut State, before: &State) -> Result<(), &'static str> {
+    let asked = wants(before).into_iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    if !asked {
+        return Err("no consent is waited for");
+    }
+    if !before.must_enable() {
+        return Err("the old key is on: it may be waited for");
+    }
+    next.stand(Hold::Paused(Reason::Consent));
+    Ok(())
+}
+
+pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
+    if next.phase() == Phase::Done && next.debt().is_some() {
+        return reopen_debt(next);
+    }
+    match next.hold() {
+        None => return Err("it is not held"),
+        Some(Hold::Stuck(_)) => return Err("it is stuck: retry, once the cause is removed"),
+        Some(Hold::Paused(_)) => {}
+    }
+    next.position.release();
+    next.seen.set_refused_use(false);
+    go_on(next);
+    Ok(())
+}
+
+pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
+    let stuck = matches!(next.hold(), Some(Hold::Stuck(_)));
+    match next.hold() {
+        None => return Err("it is not held"),
+        Some(Hold::Stuck(Reason::Unclear(seq))) => intent::dismiss(next, seq),
+        Some(Hold::Paused(_) | Hold::Stuck(_)) => {}
+    }
+    next.position.release();
+    // That the cause is removed is unproven: an unknown label is looked for again.
+    next.old.forget_list();
+    go_on(next);
+    if stuck && next.seen.refused_use() {
+        // It was read during a stronger hold: the rotation pauses for it now.
+        next.stand(Hold::Paused(Reason::RefusedUse));
+    }
+    next.seen.set_refused_use(false);
+    Ok(())
+}
+
+/// A debt is retried: the old key is ended again and watched again.
+fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
+    let to = if next.old_key() == OldKey::Ended { Phase::ConfirmDead } else { Phase::Revoke };
+    next.position.clear_debt();
+    next.seen.sweep(None);
+    next.enter(to);
+    Ok(())
+}
+
+fn go_on(next: &mut State) {
+    next.decisions.clear_refused();
+    next.old.retry_enable();
+    next.position.resume(next.now);
+    let forward = next.phase() != Phase::RollingBack;
+    retake_units(next, forward);
+    if matches!(next.phase(), Phase::Quiesce | Phase::RollingBack) && next.aim().makes_new() {
+        retake_unproven(next, if forward { Which::New } else { Which::Old });
+    }
+    let exchanges = course::exchanges(next);
+    if exchanges && next.phase() == Phase::Decide && next.new_version().is_none() && !next.decided() {
+        // Where minting itself ends the old value there is nothing to quiesce yet.
+        next.decisions.drop_consent();
+        next.enter(Phase::Decide);
+    } else if matches!(next.phase(), Phase::Disable | Phase::Soak | Phase::Decide) && !next.decided() {
+        next.decisions.drop_consent();
+        next.enter(Phase::Quiesce);
+    }
+}
+
+/// Instances that had not shown their version before the hold are moved once more.
+fn retake_unproven(next: &mut State, stays: Which) {
+    let Some(look) = next.phase_look(next.position.entered()) else { return };
+    let blocked = gate::blockers(next, look, stays);
+    let mut again = false;
+    for blocker in blocked {
+        let gate::Blocker::Unproven(consumer, who, _) = blocker else { continue };
+        let bit = 1u32.checked_shl(u32::from(next.slot_of(who))).unwrap_or(0);
+        let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == Stage::Waiting);
+        let bits = waiting.map_or(0, |unit| unit.slots) | bit;
+        unit::send(next, consumer.index(), stays, bits);
+        again = true;
+    }
+    if again && next.phase() == Phase::Quiesce {
+        next.enter(Phase::Roll);
+    }
+}
+
+/// Units that failed, or that were rolled back alone, begin again.
+fn retake_units(next: &mut State, forward: bool) {
+    let now = next.now;
+    let mut unread = Vec::new();
+    for (at, unit) in next.units.iter_mut().enumerate() {
+        unit.since = now;
+        unit.failures = 0;
+        let wrong_way = forward && unit.toward == Which::Old;
+        if unit.stage == Stage::Failed || wrong_way {
+            unread.extend(next.plan.consumers.get(at).into_iter().flat_map(|it| it.files.iter().copied()));
+            let toward = if forward { Which::New } else { Which::Old };
+            unit.send(toward, if forward { 0 } else { unit.moved }, now);
+        }
+    }
+    // What its files hold by now is not known any more.
+    for file in unread {
+        next.seen.set_file(file, crate::Holds::Unreadable);
+    }
+}
+
+pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    if next.decided() {
+        return Err("the point of no return lies behind: the way is forward only");
+    }
+    if next.emergency().is_some() {
+        return Err("the old value is compromised: it is never restored");
+    }
+    if next.old_key() == OldKey::Ended {
+        return Err("the old key is not alive: nothing can be rolled back");
+    }
+    if course::no_way_back(next) {
+        return Err("the old value ended when the new one was made");
+    }
+    let held = next.position.release();
+    next.seen.set_refused_use(false);
+    if next.phase() != Phase::RollingBack {
+        next.decisions.drop_consent();
+        next.enter(Phase::RollingBack);
+    } else if held {
+        go_on(next);
+    }
+    Ok(())
+}
+
+pub(crate) fn escalated(
+    next: &mut State,
+    mode: Emergency,
+    pending_compromised: bool,
+) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended: open another");
+    }
+    if next.aim() != Aim::Replace {
+        return Err("an emergency of a shared key is a rotation of it: abort this one");
+    }
+    let dropping = next.new.is_retired() || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old));
+    if next.phase() == Phase::Sweep && dropping {
+        return Err("the old value is gone already: open another rotation");
+    }
+    if next.decided() && mode == Emergency::RevokeNow {
+        return Err("the old key is being ended already");
+    }
+    next.decisions.escalate(mode);
+    if next.phase() == Phase::Sweep {
+        // What was ended before the key was seen dead may have come back.
+        next.old.reopen_sessions();
+    }
+    let held = next.position.release();
+    next.decisions.drop_consent();
+    next.seen.set_refused_use(false);
+    let backwards = next.phase() == Phase::RollingBack;
+    retake_units(next, true);
+    let begun = next.minted().is_some()
+        || next.chosen().is_some()
+        || next.intents.iter().any(|open| matches!(open.op, Op::Mint | Op::Choose));
+    if pending_compromised && begun {
+        course::abandon(next);
+        if next.phase() != Phase::Preflight {
+            next.enter(Phase::Mint);
+        }
+    } else if backwards {
+        course::turn_round(next);
+    } else if held && !next.decided() && next.new_version().is_some() {
+        // A pause enabled the old key: as after every resume, Quiesce follows.
+        if matches!(next.phase(), Phase::Disable | Phase::Soak | Phase::Decide) {
+            next.enter(Phase::Quiesce);
+        }
+    }
+    let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+    // What was to be ended first is still ended first when the new value turns out to have leaked as well.
+    if next.emergency() == Some(Emergency::RevokeNow) && may_revoke && next.old_key() != OldKey::Ended {
+        next.decisions.decide(0, next.now);
+        next.enter(Phase::Revoke);
+    }
+    Ok(())
+}
+
+impl State {
+    /// A new version was abandoned in this rotation.
+    pub fn has_abandoned(&self) -> bool {
+        self.new.has_abandoned()
+    }
+}
+
+pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {
+    if next.phase() != Phase::Mint || next.new_version().is_some() || course::dropping(next) {
+        return Err("no new credential is waited for");
+    }
+    next.new.make(next.seq, credential);
+    if course::exchanges(next) {
+        next.end_old(true);
+    }
+    Ok(())
+}
+
+/// What the operator says is not proof: the old key is then seen dead.
+pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
+    // Where disabling or revoking failed for good, the operator may have found that it had ended.
+    let failed = matches!(
+        next.hold(),
+        Some(
+            Hold::Stuck(Reason::Failed(_) | Reason::Overdue(_))
+                | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_))
+        )
+    );
+    if !next.aim().ends_old() {
+        return Err("the old key is kept: others use it");
+    }
+    if next.phase() != Phase::Revoke && !failed {
+        return Err("the old key is not to be ended yet");
+    }
+    if failed {
+        next.position.release();
+        next.position.set_failures(0);
+        next.position.restart_window(next.now);
+    }
+    let ours = next.decided();
+    next.end_old(ours);
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Where a rotation is, why it is held, what it owes.
+
+use crate::{ConsumerId, FileId, Incarnation, Seq};
+
+/// Where a rotation is. One fixed list; no user-defined graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Refuse what can be refused, before anything is minted.
+    Preflight,
+    /// Make the second credential.
+    Mint,
+    /// Seal it as pending and read it back.
+    Stage,
+    /// See it accepted from every endpoint.
+    Probe,
+    /// Move the consumers; Promote stands inside.
+    Roll,
+    /// Enumerate again until every instance passes the gate and the old key is unused.
+    Quiesce,
+    /// Switch the old key off, reversibly.
+    Disable,
+    /// Watch for refused uses.
+    Soak,
+    /// Consent, one more enumeration, the point of no return.
+    Decide,
+    /// End the old key.
+    Revoke,
+    /// See it refused, again and again, while the new one is accepted.
+    ConfirmDead,
+    /// Search for what is left of the old value.
+    Sweep,
+    /// Finished, perhaps with a debt.
+    Done,
+    /// Restores the old version everywhere.
+    RollingBack,
+    /// Everything is as it was.
+    RolledBack,
+}
+
+/// Why a rotation is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The operator asked.
+    Asked,
+    /// An undeclared process holds the old value.
+    Holder(Incarnation),
+    /// A copy in a place that the plan does not have.
+    Stranger(u64),
+    /// A file holds another party's edit; it is never overwritten.
+    Foreign(FileId),
+    /// A file cannot be read.
+    Unreadable(FileId),
+    /// The old key was used and refused while it was disabled.
+    RefusedUse,
+    /// No operator was there to consent to the end of the old key.
+    Consent,
+    /// A unit did not load the new value.
+    Unit(ConsumerId),
+    /// A restart of this consumer would activate pending changes that the operator did not accept: nothing was done.
+    Unaccepted(ConsumerId),
+    /// An operation failed for good, or too often.
+    Failed(Phase),
+    /// The phase did not end by its deadline.
+    Overdue(Phase),
+    /// Copies or instances fall back again and again.
+    Drifting,
+    /// A label at the issuer that this journal does not know: the journal was restored from a backup.
+    UnknownLabel(Seq),
+    /// The outcome of an operation stays unknown.
+    Unclear(Seq),
+}
+
+/// A rotation that is held keeps both keys (before the point of no return).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// Resumes on command.
+    Paused(Reason),
+    /// The operator removes the cause, then `retry`.
+    Stuck(Reason),
+}
+
+impl Hold {
+    /// A hold is replaced only by one of a higher rank. What is passed over is found again once the stronger cause is
+    /// removed; but for a refused use, which is not seen a second time and is remembered.
+    pub(crate) fn rank(self) -> u8 {
+        match self {
+            Self::Paused(Reason::Asked) => 0,
+            Self::Paused(Reason::Consent) => 1,
+            Self::Paused(Reason::RefusedUse) => 3,
+            Self::Paused(_) => 2,
+            // While the outcome of one intent is unknown nothing else is looked into, and a label is listed again before
+            // anything is ended.
+            Self::Stuck(Reason::Unclear(_)) => 6,
+            Self::Stuck(Reason::UnknownLabel(_)) => 5,
+            Self::Stuck(_) => 4,
+        }
+    }
+}
+
+/// Why a rotation ended with something owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Debt {
+    /// The issuer would not end the old key.
+    NotRevoked,
+    /// The old key was not seen dead by the deadline.
+    NotDead,
+}

@@ -1,0 +1,134 @@
+use crate::course::{exchanges, refusals_visible};
+use crate::gate::{Blocker, blockers, digest};
+use crate::state::{Look, OldKey, Phase, State};
+use crate::{MintedBy, Person, Query, Want, Which, course};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    let Some(look) = state.fresh_look(state.position.entered()) else {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    };
+    if !open(state, look) {
+        return;
+    }
+    if unlisted(state) {
+        out.push(Want::Ask(Query::List));
+        return;
+    }
+    if unheard(state, look) {
+        out.push(Want::Ask(Query::Refusals));
+        return;
+    }
+    let digest = digest(state, look);
+    if standing(state) {
+        out.push(Want::Decide(digest));
+        return;
+    }
+    match state.decisions.consent() {
+        Some((given, seq)) if given == digest && look.seq > seq => out.push(Want::Decide(digest)),
+        Some((given, _)) if given == digest => out.push(Want::Ask(Query::Enumerate)),
+        Some(_) | None => {
+            out.push(Want::Person(Person::Consent(digest)));
+            if listens(state) {
+                // While the operator decides, refused uses of the old key are read.
+                out.push(Want::Ask(Query::Refusals));
+            }
+        }
+    }
+}
+
+/// The old key is off, and a refused use of it can be seen.
+fn listens(state: &State) -> bool {
+    matches!(state.old_key(), OldKey::Off(_)) && refusals_visible(state)
+}
+
+/// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list
+/// that is never whole is waited for as long as any phase, and so is the second one that misses the old key.
+fn unlisted(state: &State) -> bool {
+    let listed = state
+        .old
+        .list()
+        .is_some_and(|list| list.seq > state.position.entered() && list.at.epoch == state.now.epoch);
+    let doubted = state.old.is_missing();
+    state.plan.capabilities.list && (!listed || doubted) && !state.overdue(state.plan.policy.phase_ms_max)
+}
+
+/// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
+/// return: a consent may be waited for much longer than the soak lasted.
+fn unheard(state: &State, look: &Look) -> bool {
+    listens(state) && !state.seen.refusals_read().is_some_and(|read| read.at_least(1, look.at))
+}
+
+/// A standing consent counts only with zero waivers and an overlap.
+fn standing(state: &State) -> bool {
+    state.plan.policy.standing_consent && state.waived().is_empty() && !exchanges(state)
+}
+
+/// The gate. Where minting itself ends the old value there is nothing to prove yet, but no holder may be undeclared.
+fn open(state: &State, look: &Look) -> bool {
+    let blocked = blockers(state, look, Which::New);
+    if exchanges(state) {
+        blocked.iter().all(|blocker| !matches!(blocker, Blocker::Holder(_) | Blocker::Stranger(_)))
+    } else {
+        blocked.is_empty()
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.decided() {
+        let minted = next.new_version().is_some();
+        next.enter(if exchanges(next) && !minted { Phase::Mint } else { Phase::Revoke });
+        return true;
+    }
+    if next.old_key() == OldKey::Ended {
+        let minted = next.new_version().is_some() || !next.aim().makes_new();
+        next.enter(if minted { course::after_end(next) } else { Phase::Mint });
+        return true;
+    }
+    if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && next.chosen().is_none() {
+        next.enter(Phase::Mint);
+        return true;
+    }
+    let look = next.fresh_look(next.position.entered());
+    let blind = look.is_none() && next.overdue(next.plan.policy.phase_ms_max);
+    if blind && exchanges(next) {
+        next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
+        return true;
+    }
+    // Nobody can be looked at: the old key is not left off for that.
+    if blind || look.is_some_and(|look| !open(next, look)) {
+        next.decisions.drop_consent();
+        if exchanges(next) {
+            let reason =
+                next.fresh_look(next.position.entered()).and_then(|look| first_undeclared(next, look));
+            if let Some(reason) = reason {
+                next.stand(crate::Hold::Paused(reason));
+                return true;
+            }
+            return false;
+        }
+        next.enter(Phase::Quiesce);
+        return true;
+    }
+    let moved = next.fresh_look(next.position.entered()).map(|look| digest(next, look));
+    if let (Some((given, _)), Some(now)) = (next.decisions.consent(), moved)
+        && given != now
+    {
+        // A different set of instances: what was consented to is not what would be done.
+        next.decisions.drop_consent();
+        return true;
+    }
+    false
+}
+
+fn first_undeclared(state: &State, look: &Look) -> Option<crate::Reason> {
+    blockers(state, look, Which::New).into_iter().find_map(|blocker| match blocker {
+        Blocker::Holder(who) => Some(crate::Reason::Holder(who)),
+        Blocker::Stranger(place) => Some(crate::Reason::Stranger(place)),
+        Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => None,
+    })
+}

@@ -1,0 +1,69 @@
+use crate::course::ATTEMPTS_MAX;
+use crate::gate::blockers;
+use crate::state::{Hold, OldKey, Phase, Reason, State};
+use crate::{Op, Query, Want, Which, course, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.position.failures() >= ATTEMPTS_MAX {
+        // It cannot be disabled: perhaps because another party ended it.
+        for endpoint in course::not_yet(state, state.seen.dead(), state.plan.policy.probes_dead) {
+            out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+        }
+        return;
+    }
+    let open =
+        state.fresh_look(state.position.entered()).map(|look| blockers(state, look, Which::New).is_empty());
+    match open {
+        Some(true) => unit::offer(state, Op::Disable, out),
+        Some(false) => {}
+        None => out.push(Want::Ask(Query::Enumerate)),
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    match next.old_key() {
+        OldKey::Off(_) => {
+            next.enter(Phase::Soak);
+            return true;
+        }
+        OldKey::Ended => {
+            next.enter(course::after_end(next));
+            return true;
+        }
+        OldKey::On => {}
+    }
+    if next.position.failures() >= ATTEMPTS_MAX {
+        return doubted(next);
+    }
+    let blocked = next
+        .fresh_look(next.position.entered())
+        .is_some_and(|look| !blockers(next, look, Which::New).is_empty());
+    let blind =
+        next.fresh_look(next.position.entered()).is_none() && next.overdue(next.plan.policy.phase_ms_max);
+    if (blocked || blind) && !next.running(&Op::Disable) {
+        next.enter(Phase::Quiesce);
+        return true;
+    }
+    false
+}
+
+/// Disabling failed for good: the key has ended, or the operator is needed.
+fn doubted(next: &mut State) -> bool {
+    let policy = &next.plan.policy;
+    let dead = course::not_yet(next, next.seen.dead(), policy.probes_dead).is_empty();
+    let alive = next.seen.alive().iter().any(|streak| streak.count > 0);
+    if next.off_in_doubt() {
+        // One Disable may have had its effect: the pause enables the key.
+        next.position.set_failures(0);
+        next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
+    } else if dead {
+        next.end_old(false);
+        next.enter(course::after_end(next));
+    } else if alive || next.overdue(policy.phase_ms_max) {
+        next.position.set_failures(0);
+        next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
+    } else {
+        return false;
+    }
+    true
+}

@@ -1,0 +1,41 @@
+use crate::course::exchanges;
+use crate::state::{IntentStatus, OldKey, Phase, State};
+use crate::{MintedBy, Op, Person, Want, course, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    // A value that is still being dropped cannot be distinguished from one that is sealed now.
+    if course::dropping(state) {
+        return;
+    }
+    // A mint that exchanges is never retried: the operator makes the value at the console.
+    if exchanges(state) && state.new.is_made_by_hand() {
+        out.push(Want::Person(Person::MintByHand));
+        return;
+    }
+    match state.plan.capabilities.minted_by {
+        MintedBy::Us if state.chosen().is_none() => unit::offer(state, Op::Choose, out),
+        // A deletion that is still carried out may be of the very id that this mint gets.
+        MintedBy::Us | MintedBy::Api if deleting(state) => {}
+        MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
+        MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
+    }
+}
+
+fn deleting(state: &State) -> bool {
+    let deletes = |op: &Op| matches!(op, Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_));
+    state.intents.iter().any(|open| deletes(&open.op) && open.status == IntentStatus::Running)
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.new_version().is_some() {
+        next.enter(Phase::Stage);
+        return true;
+    }
+    // A value that we choose is sealed before the point of no return that its mint is.
+    let undecided = !next.decided() && next.old_key() != OldKey::Ended && next.emergency().is_none();
+    if exchanges(next) && undecided && next.chosen().is_some() {
+        next.enter(Phase::Decide);
+        return true;
+    }
+    false
+}

@@ -1,0 +1,23 @@
+use crate::course::not_yet;
+use crate::course::phases_fail;
+use crate::state::{Phase, Reason, State};
+use crate::{Query, Want, Which};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    for endpoint in not_yet(state, state.seen.accepted_new(), state.plan.policy.probes_alive) {
+        out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if not_yet(next, next.seen.accepted_new(), next.plan.policy.probes_alive).is_empty() {
+        next.enter(Phase::Roll);
+        return true;
+    }
+    let limit = next.plan.policy.phase_ms_max.saturating_add(next.plan.capabilities.birth_ms_max);
+    if next.overdue(limit) {
+        phases_fail(next, Reason::Overdue(Phase::Probe));
+        return true;
+    }
+    false
+}

@@ -1,0 +1,186 @@
+use crate::gate::{Blocker, blockers};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State};
+use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, course, unit};
+
+/// How often copies or instances may fall back before the rotation pauses.
+const REROLLS_MAX: u8 = 5;
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.must_enable() {
+        unit::offer(state, Op::Enable, out);
+        return;
+    }
+    let look = state.fresh_look(state.position.entered());
+    let blocked = look.map(|look| blockers(state, look, Which::New));
+    for blocker in blocked.iter().flatten() {
+        if let Blocker::Unproven(consumer, ..) = blocker {
+            let want = Want::Ask(Query::Prove(*consumer, None, Which::New));
+            if !out.contains(&want) {
+                out.push(want);
+            }
+        }
+    }
+    if blocked.is_none_or(|blocked| !blocked.is_empty()) {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    }
+    if needs_idle(state) {
+        out.push(Want::Ask(Query::LastUsed));
+    }
+}
+
+/// Whether the window in which the old key must be unused is still open.
+fn needs_idle(state: &State) -> bool {
+    let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan.capabilities.last_used else { return false };
+    if !state.aim().ends_old() || state.emergency().is_some() || state.old_key() == OldKey::Ended {
+        return false;
+    }
+    let window = state.plan.policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
+    !state.seen.idle().is_some_and(|idle| idle.last.at_least(window, idle.since))
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.must_enable() {
+        return false;
+    }
+    let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
+    let blocked = blockers(next, look, Which::New);
+    if blocked.is_empty() {
+        if needs_idle(next) {
+            return late(next);
+        }
+        let to = after(next);
+        next.enter(to);
+        return true;
+    }
+    react(next, &blocked) || late(next)
+}
+
+/// The phase that follows, by what is still to be done to the old key.
+fn after(state: &State) -> Phase {
+    if !state.aim().ends_old() {
+        // Others use the old key: it is neither disabled nor ended, nor is its value dropped.
+        Phase::Done
+    } else if state.old_key() == OldKey::Ended {
+        course::after_end(state)
+    } else if state.decided() {
+        Phase::Revoke
+    } else if state.plan.capabilities.disable && state.emergency().is_none() {
+        Phase::Disable
+    } else {
+        Phase::Decide
+    }
+}
+
+/// What a blocker leads to: a pause, Stuck, or another pass through Roll for what fell back.
+fn react(next: &mut State, blocked: &[Blocker]) -> bool {
+    for blocker in blocked {
+        let hold = match blocker {
+            Blocker::Holder(who) => Hold::Paused(Reason::Holder(*who)),
+            Blocker::Stranger(place) => Hold::Paused(Reason::Stranger(*place)),
+            Blocker::File(file, Holds::Other) => Hold::Stuck(Reason::Foreign(*file)),
+            Blocker::File(file, Holds::Unreadable) => Hold::Paused(Reason::Unreadable(*file)),
+            Blocker::File(..)
+            | Blocker::Unproven(..)
+            | Blocker::Stale(..)
+            | Blocker::Session(_)
+            | Blocker::Absent(_) => continue,
+        };
+        next.stand(hold);
+        return true;
+    }
+    fallen_back(next, blocked, false)
+}
+
+/// Copies that drifted and instances that run on the old value re-enter Roll; with `unproven_too`, also unproven
+/// instances.
+pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
+    if !next.aim().makes_new() {
+        return behind(next, blocked, unproven_too);
+    }
+    let mut again = false;
+    for blocker in blocked {
+        match blocker {
+            Blocker::File(file, Holds::Old) => again |= drifted(next, *file),
+            Blocker::Stale(consumer, _, slot) => {
+                let bits = 1u32.checked_shl(u32::from(*slot)).unwrap_or(0);
+                again |= reroll(next, consumer.index(), bits);
+            }
+            Blocker::Unproven(consumer, who, _) if unproven_too => {
+                let bits = 1u32.checked_shl(u32::from(next.slot_of(*who))).unwrap_or(0);
+                again |= reroll(next, consumer.index(), bits);
+            }
+            Blocker::File(..)
+            | Blocker::Holder(_)
+            | Blocker::Stranger(_)
+            | Blocker::Unproven(..)
+            | Blocker::Session(_)
+            | Blocker::Absent(_) => {}
+        }
+    }
+    if again {
+        let rerolls = next.position.count_reroll();
+        next.decisions.drop_consent();
+        next.enter(Phase::Roll);
+        if rerolls > REROLLS_MAX {
+            next.stand(Hold::Paused(Reason::Drifting));
+        }
+    }
+    again
+}
+
+/// Where a key is only ended no consumer can be moved: one that uses it again is for the operator.
+fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
+    let consumer = blocked.iter().find_map(|blocker| match blocker {
+        Blocker::Stale(consumer, ..) => Some(*consumer),
+        Blocker::Unproven(consumer, ..) if unproven_too => Some(*consumer),
+        Blocker::File(file, Holds::Old) => reader(next, *file),
+        Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => None,
+    });
+    let Some(consumer) = consumer else { return false };
+    next.stand(Hold::Paused(Reason::Unit(consumer)));
+    true
+}
+
+fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
+    let at = state.plan.consumers.iter().position(|consumer| consumer.files.contains(&file))?;
+    u16::try_from(at).ok().map(crate::ConsumerId)
+}
+
+/// Something wrote the old value back: its readers re-enter Roll at Deliver.
+fn drifted(next: &mut State, file: FileId) -> bool {
+    let mut again = false;
+    for at in 0..next.units.len() {
+        let reads = next.plan.consumers.get(at).is_some_and(|consumer| consumer.files.contains(&file));
+        if reads {
+            again |= reroll(next, at, 0);
+        }
+    }
+    again
+}
+
+fn reroll(next: &mut State, at: usize, slots: u32) -> bool {
+    let Some(unit) = next.units.get(at) else { return false };
+    let slots = if unit.stage == Stage::Waiting { unit.slots | slots } else { slots };
+    unit::send(next, at, Which::New, slots);
+    true
+}
+
+fn late(next: &mut State) -> bool {
+    let window = next.plan.policy.idle_ms;
+    let limit = next.plan.policy.phase_ms_max.saturating_add(window);
+    if !next.overdue(limit) {
+        return false;
+    }
+    let unshown = next.is_waived(&Waived::BusySessions);
+    if unshown {
+        next.position.restart_window(next.now);
+    }
+    next.stand(Hold::Paused(Reason::Overdue(Phase::Quiesce)));
+    true
+}

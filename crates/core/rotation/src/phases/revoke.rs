@@ -1,0 +1,105 @@
+use crate::course::rolled;
+use crate::gate::blockers;
+use crate::state::{OldKey, Phase, State};
+use crate::{Emergency, Op, Person, Query, Want, Which, course, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.old_key() == OldKey::Ended {
+        after(state, out);
+        return;
+    }
+    if needs_look(state) {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    }
+    if state.plan.bound {
+        unit::offer(state, Op::Revoke, out);
+    } else {
+        out.push(Want::Person(Person::RevokeByHand));
+    }
+}
+
+/// Whoever does not come straight from the point of no return (a new driver, a debt that is retried, a late instance
+/// that was rolled forward, a Revoke that failed) enumerates
+/// once more before it sends Revoke; an emergency that revokes first does not.
+fn needs_look(state: &State) -> bool {
+    let Some(at) = state.decisions.decided_at() else { return true };
+    let straight = at == state.position.since() && state.old.revoke_failed() < state.position.entered();
+    let now = state.emergency() == Some(Emergency::RevokeNow);
+    !straight && !now && state.fresh_look(state.position.entered().max(state.old.revoke_failed())).is_none()
+}
+
+/// The key is ended: sessions that live on, and versions that were abandoned.
+fn after(state: &State, out: &mut Vec<Want>) {
+    if outage(state) {
+        // Whoever holds the leaked key is cut off before anybody is moved.
+        if course::has_sessions(state) && ended_sessions(state).is_none() {
+            unit::offer(state, Op::EndSessions, out);
+        }
+        return;
+    }
+    if state.new_version().is_some() && !state.abandoned().is_empty() {
+        for credential in state.abandoned() {
+            unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+        }
+        return;
+    }
+    if !course::has_sessions(state) {
+        return;
+    }
+    match ended_sessions(state) {
+        None => unit::offer(state, Op::EndSessions, out),
+        Some(seq) if state.fresh_look(seq).is_none() => out.push(Want::Ask(Query::Enumerate)),
+        Some(_) if sessions_left(state) => {
+            unit::offer(state, Op::EndSessions, out);
+            out.push(Want::Ask(Query::Enumerate));
+        }
+        Some(_) => {}
+    }
+}
+
+/// The old key was ended before everybody was moved, as stated.
+fn outage(state: &State) -> bool {
+    state.emergency() == Some(Emergency::RevokeNow) && !(state.new_version().is_some() && rolled(state))
+}
+
+/// When sessions were ended in this phase: others may have begun since an earlier one.
+fn ended_sessions(state: &State) -> Option<crate::Seq> {
+    state.old.sessions_ended().filter(|seq| *seq > state.position.entered())
+}
+
+fn sessions_left(state: &State) -> bool {
+    let busy_waived = state.is_waived(&crate::Waived::BusySessions);
+    let sessions = state.look().and_then(|look| look.seen.sessions.as_ref());
+    sessions.is_some_and(|left| left.iter().any(|session| !(session.busy && busy_waived)))
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.old_key() != OldKey::Ended {
+        let blocked = needs_gate(next)
+            && next
+                .fresh_look(next.position.entered())
+                .is_some_and(|look| !blockers(next, look, Which::New).is_empty());
+        if blocked && !next.running(&Op::Revoke) {
+            // A late instance is rolled forward; Revoke waits for it.
+            next.enter(Phase::Quiesce);
+            return true;
+        }
+        return false;
+    }
+    let mut left = Vec::new();
+    after(next, &mut left);
+    let ending = next.intents.iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
+    let patience = next.overdue(next.plan.policy.phase_ms_max);
+    if (left.is_empty() && !ending) || patience {
+        // Where the outage was stated the rest follows, forward only.
+        let to = if outage(next) { course::first_unfinished(next) } else { Phase::ConfirmDead };
+        next.enter(to);
+        return true;
+    }
+    false
+}
+
+fn needs_gate(state: &State) -> bool {
+    state.emergency() != Some(Emergency::RevokeNow)
+}

@@ -1,0 +1,222 @@
+use crate::course::not_yet;
+use crate::gate::{Blocker, blockers};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, pushes};
+use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, course, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.must_enable() {
+        unit::offer(state, Op::Enable, out);
+        return;
+    }
+    if state.new_version().is_none() {
+        finish(state, out);
+        return;
+    }
+    let unsure = not_yet(state, state.seen.alive(), state.plan.policy.probes_alive);
+    if !unsure.is_empty() {
+        if state.plan.capabilities.list && (!listed(state) || state.old.is_missing()) {
+            out.push(Want::Ask(Query::List));
+        }
+        out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
+        return;
+    }
+    if state.new.may_be_promoted() {
+        unit::offer(state, Op::Demote, out);
+        return;
+    }
+    if state.phase_look(state.position.entered()).is_none() {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    }
+    for at in 0..state.units.len() {
+        unit::wants(state, at, out);
+    }
+    if !out.is_empty() || !restored(state) {
+        return;
+    }
+    let Some(look) = state.fresh_look(state.position.entered()) else {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    };
+    let blocked = blockers(state, look, Which::Old);
+    if blocked.is_empty() {
+        unit::offer(state, Op::DeleteNew, out);
+        return;
+    }
+    for blocker in &blocked {
+        if let Blocker::Unproven(consumer, ..) = blocker {
+            let want = Want::Ask(Query::Prove(*consumer, None, Which::Old));
+            if !out.contains(&want) {
+                out.push(want);
+            }
+        }
+    }
+    out.push(Want::Ask(Query::Enumerate));
+}
+
+/// Nothing of the new version is left, or nothing was ever made.
+fn finish(state: &State, out: &mut Vec<Want>) {
+    let sealed = state.new.is_sealed();
+    if sealed && !state.new.is_retired() {
+        // What is still being made would be sealed while it is dropped.
+        if state.intents.iter().all(|open| open.op == Op::Retire(Which::New)) {
+            unit::offer(state, Op::Retire(Which::New), out);
+        }
+    } else if state.plan.capabilities.list && !listed(state) && !state.closed_mints().is_empty() {
+        out.push(Want::Ask(Query::List));
+    }
+}
+
+fn listed(state: &State) -> bool {
+    state.old.listed_since(state.position.entered())
+}
+
+fn restored(state: &State) -> bool {
+    state.units.iter().all(|unit| unit.toward == Which::Old && unit.stage == Stage::Settled)
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.must_enable() {
+        return false;
+    }
+    if next.new_version().is_none() {
+        let mut left = Vec::new();
+        finish(next, &mut left);
+        let human = next.plan.capabilities.minted_by == MintedBy::Human;
+        if (left.is_empty() && next.intents.is_empty())
+            || (human && next.minted().is_none() && next.intents.is_empty())
+        {
+            next.enter(Phase::RolledBack);
+            return true;
+        }
+        return false;
+    }
+    if old_is_dead(next) {
+        // The old key is dead: roll forward, as recovery.
+        if next.old_key() != OldKey::Ended {
+            next.end_old(false);
+        }
+        course::turn_round(next);
+        return true;
+    }
+    let alive = not_yet(next, next.seen.alive(), next.plan.policy.probes_alive).is_empty();
+    if !alive || next.new.may_be_promoted() {
+        return late(next);
+    }
+    start_units(next) || react(next) || ask_again(next) || late(next)
+}
+
+/// Restoring takes its time, and the old key may have ended meanwhile: with everybody back on it, it is seen alive once
+/// more before the new one is deleted.
+fn ask_again(next: &mut State) -> bool {
+    if !restored(next) || next.running(&Op::DeleteNew) {
+        return false;
+    }
+    let Some(look) = next.fresh_look(next.position.entered()) else { return false };
+    if next.seen.alive_asked() > look.seq || !blockers(next, look, Which::Old).is_empty() {
+        return false;
+    }
+    next.seen.ask_alive(next.seq.saturating_add(1));
+    true
+}
+
+fn old_is_dead(state: &State) -> bool {
+    let need = state.plan.policy.probes_dead;
+    state.old_key() == OldKey::Ended || state.seen.dead().iter().any(|streak| streak.count >= need)
+}
+
+/// Turns units round, and lets the last one that moved begin; one at a time, in reverse.
+fn start_units(next: &mut State) -> bool {
+    let Some(look) = next.phase_look(next.position.entered()) else { return false };
+    let seen = look.seen.clone();
+    let forward = next.units.iter().position(|unit| unit.toward == Which::New);
+    if let Some(at) = forward {
+        let consumer = next.plan.consumers.get(at).cloned();
+        let loaded = seen.instances.iter().filter(|it| {
+            it.consumer.is_some_and(|id| id.index() == at) && (it.new == Sight::Yes || it.old != Sight::Yes)
+        });
+        let mut slots =
+            loaded.fold(0u32, |bits, it| bits | 1u32.checked_shl(u32::from(it.slot)).unwrap_or(0));
+        slots |= next.units.get(at).map_or(0, |unit| unit.moved);
+        let files =
+            consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| next.file(*file) != Holds::Old));
+        let touched = next.units.get(at).is_some_and(|unit| unit.moved != 0) || files;
+        if !touched {
+            slots = 0;
+        }
+        unit::send(next, at, Which::Old, slots);
+        if !touched && let Some(unit) = next.units.get_mut(at) {
+            unit.stage = Stage::Settled;
+        }
+        return true;
+    }
+    let busy = |unit: &Unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
+    if next.units.iter().any(busy) {
+        return false;
+    }
+    let waiting = next.units.iter().rposition(|unit| unit.stage == Stage::Waiting);
+    if let Some(at) = waiting {
+        unit::start(next, at);
+        return true;
+    }
+    stuck(next)
+}
+
+/// Every unit that could be restored is: the operator looks at the one that could not.
+fn stuck(next: &mut State) -> bool {
+    let Some(at) = next.units.iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
+    let files = next.plan.consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
+    let foreign = files.into_iter().find(|file| next.file(*file) == Holds::Other);
+    let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
+    let Some(reason) = foreign.map(Reason::Foreign).or(unit) else { return false };
+    next.stand(Hold::Stuck(reason));
+    true
+}
+
+/// What still runs on the new version after everything was restored.
+fn react(next: &mut State) -> bool {
+    if !restored(next) || next.running(&Op::DeleteNew) {
+        return false;
+    }
+    let Some(look) = next.fresh_look(next.position.entered()) else { return false };
+    for blocker in blockers(next, look, Which::Old) {
+        match blocker {
+            Blocker::Holder(who) => {
+                next.stand(Hold::Paused(Reason::Holder(who)));
+                return true;
+            }
+            Blocker::Stranger(place) => {
+                next.stand(Hold::Paused(Reason::Stranger(place)));
+                return true;
+            }
+            Blocker::File(file, Holds::Other) => {
+                next.stand(Hold::Stuck(Reason::Foreign(file)));
+                return true;
+            }
+            Blocker::File(file, Holds::New) => {
+                let reads = |consumer: &crate::Consumer| pushes(consumer) && consumer.files.contains(&file);
+                if let Some(at) = next.plan.consumers.iter().position(reads) {
+                    let moved = next.units.get(at).map_or(0, |unit| unit.moved);
+                    unit::send(next, at, Which::Old, moved);
+                    return true;
+                }
+            }
+            Blocker::Stale(consumer, _, slot) => {
+                let bits = 1u32.checked_shl(u32::from(slot)).unwrap_or(0);
+                unit::send(next, consumer.index(), Which::Old, bits);
+                return true;
+            }
+            Blocker::File(..) | Blocker::Unproven(..) | Blocker::Session(_) | Blocker::Absent(_) => {}
+        }
+    }
+    false
+}
+
+fn late(next: &mut State) -> bool {
+    let limit = next.plan.policy.phase_ms_max.saturating_add(next.plan.policy.unit_ms_max);
+    if !next.overdue(limit) {
+        return false;
+    }
+    next.stand(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
+    true
+}

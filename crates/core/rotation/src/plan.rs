@@ -1,0 +1,313 @@
+use crate::{Capabilities, EndpointId, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
+
+/// The most instances (slots) of one consumer that are rolled one by one; a plan with more is refused.
+pub const SLOTS_MAX: u8 = 32;
+
+/// What to do when a host's step fails before the point of no return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// Undo everything, in reverse.
+    Rollback,
+    /// Roll the failed host back to the previous version and pause.
+    Pause,
+}
+
+/// Counts, windows and deadlines of one rotation. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What a failed step does.
+    pub on_failure: OnFailure,
+    /// Units that are rolled at the same time, after the canary.
+    pub parallel_max: u16,
+    /// Accepted calls in a row, per endpoint, before the new value counts as alive.
+    pub probes_alive: u8,
+    /// Refused calls in a row, per endpoint, before the old value counts as dead.
+    pub probes_dead: u8,
+    /// How long the old key must be unused, where the issuer shows it.
+    pub idle_ms: u64,
+    /// How long the old key stays disabled before it is revoked.
+    pub soak_ms: u64,
+    /// How long a phase may last before its policy applies.
+    pub phase_ms_max: u64,
+    /// How long one unit may take to prove an instance.
+    pub unit_ms_max: u64,
+    /// Evidence that the gate asks for besides its own.
+    pub require: Kinds,
+    /// Consent is given beforehand, in the configuration; valid only with zero waivers and an overlap.
+    pub standing_consent: bool,
+}
+
+/// What a rotation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aim {
+    /// The old key is replaced for everybody who uses it, and ended.
+    Replace,
+    /// The plan's consumers get a key of their own; the old one is shared with others, and kept.
+    Part,
+    /// The old key is ended and none is made: those who shared it have keys of their own.
+    End,
+}
+
+impl Aim {
+    /// Whether a key is made, and the consumers are moved to it; else each of them has one of its own already.
+    pub const fn makes_new(self) -> bool {
+        match self {
+            Self::Replace | Self::Part => true,
+            Self::End => false,
+        }
+    }
+
+    /// Whether the old key is ended; else it is kept, because others use it.
+    pub const fn ends_old(self) -> bool {
+        match self {
+            Self::Replace | Self::End => true,
+            Self::Part => false,
+        }
+    }
+
+    /// What every copy holds as it begins.
+    pub const fn begins_on(self) -> Holds {
+        if self.makes_new() { Holds::Old } else { Holds::New }
+    }
+}
+
+/// Who moves the value to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// We write its copies.
+    Push,
+    /// It fetches from the store on command; its generated copies are read back, never written.
+    Fetch,
+    /// It follows the store by itself.
+    Follow,
+}
+
+/// How a consumer takes up a delivered value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Uptake {
+    /// A verb makes it load the value: restart, signal, one slot after the other.
+    Verb,
+    /// It re-reads by itself.
+    Rereads,
+    /// Nothing runs: a job at rest.
+    AtRest,
+}
+
+/// One consumer on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Consumer {
+    /// Where it runs.
+    pub host: HostId,
+    /// Who moves the value.
+    pub delivery: Delivery,
+    /// How it is taken up.
+    pub uptake: Uptake,
+    /// The files that hold its copies.
+    pub files: Vec<FileId>,
+    /// Instances that are moved one by one; at least 1, at most [`SLOTS_MAX`].
+    pub slots: u8,
+    /// Paths that must work, each proven on its own; at least 1, at most [`PATHS_MAX`].
+    pub paths: u8,
+    /// The issuer or a proxy can attribute a call to its processes: `exercised` can be seen and is demanded.
+    pub attributable: bool,
+}
+
+/// Everything that a rotation was consented to. Never changed but by [`crate::Fact::Adopted`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What the issuer can do.
+    pub capabilities: Capabilities,
+    /// Counts, windows, deadlines.
+    pub policy: Policy,
+    /// The host of each (host, endpoint) pair that presents the value.
+    pub endpoints: Vec<HostId>,
+    /// The host of each file.
+    pub files: Vec<HostId>,
+    /// The consumers in the order in which they are rolled; the first is the canary.
+    pub consumers: Vec<Consumer>,
+    /// The current value is bound to exactly one id at the issuer; else the operator revokes it.
+    pub bound: bool,
+    /// The current value reads `denied` while alive: authenticated is all that can be shown of this credential.
+    pub denied_is_alive: bool,
+    /// The current value was dead when the plan was made: the way is forward only, the outage was stated.
+    pub recovery: bool,
+    /// What it is for.
+    pub aim: Aim,
+}
+
+/// Why a plan cannot be carried out by this protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanDefect {
+    /// No endpoint to probe: nothing could be shown alive or dead.
+    NoEndpoint,
+    /// A consumer has no path, or more than [`PATHS_MAX`].
+    Paths,
+    /// A consumer has no slot, or more than [`SLOTS_MAX`].
+    Slots,
+    /// A consumer or endpoint names a file or host that the plan does not have.
+    Dangling,
+    /// A count of the policy is zero: a check that asks for nothing.
+    ZeroCount,
+    /// A shared key is only split, or ended without a new one, where keys exist beside each other without a limit of two.
+    Shared,
+    /// The old value would die before everybody can have been moved.
+    GraceTooShort {
+        /// What the roll may take, milliseconds.
+        roll_ms: u64,
+        /// What may be used of the grace, milliseconds.
+        fits_ms: u64,
+    },
+}
+
+impl std::fmt::Display for PlanDefect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoEndpoint => f.write_str("no endpoint is named where a key could be shown alive or dead"),
+            Self::Paths => write!(f, "a consumer has no path that must work, or more than {PATHS_MAX}"),
+            Self::Slots => write!(f, "a consumer has no instance, or more than {SLOTS_MAX}"),
+            Self::Dangling => f.write_str("a consumer names a file or a host that is not in the plan"),
+            Self::ZeroCount => {
+                f.write_str("a count of the policy is zero, so that a check would ask for nothing")
+            }
+            Self::Shared => {
+                f.write_str("the issuer does not let several keys live beside each other for good")
+            }
+            Self::GraceTooShort { roll_ms, fits_ms } => write!(
+                f,
+                "moving everybody may take {} s, and {} s of the grace may be used",
+                roll_ms / 1_000,
+                fits_ms / 1_000
+            ),
+        }
+    }
+}
+
+/// The share of a grace that a planned roll may take, in tenths.
+const GRACE_TENTHS: u64 = 9;
+
+impl Plan {
+    /// Refuses a plan that the protocol cannot carry out.
+    pub fn check(&self) -> Result<(), PlanDefect> {
+        if self.endpoints.is_empty() {
+            return Err(PlanDefect::NoEndpoint);
+        }
+        let policy = &self.policy;
+        if policy.probes_alive == 0 || policy.probes_dead == 0 || policy.parallel_max == 0 {
+            return Err(PlanDefect::ZeroCount);
+        }
+        if self.aim != Aim::Replace && !matches!(self.capabilities.overlap, Overlap::Independent { .. }) {
+            return Err(PlanDefect::Shared);
+        }
+        self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
+    }
+
+    /// Refuses what should not be begun: a grace that everybody cannot be moved in, with a margin of a tenth. Asked
+    /// before a rotation is opened, and not of one that is open already: that one can only go on.
+    pub fn fits(&self) -> Result<(), PlanDefect> {
+        let Overlap::Grace { ms } = self.capabilities.overlap else { return Ok(()) };
+        let (roll_ms, fits_ms) = (self.roll_ms_max(), ms / 10 * GRACE_TENTHS);
+        if roll_ms > fits_ms { Err(PlanDefect::GraceTooShort { roll_ms, fits_ms }) } else { Ok(()) }
+    }
+
+    /// The longest that seeing the new value accepted and moving everybody may take: every stage of every unit up to its
+    /// limit, the canary alone. A unit is delivered once; each of its slots is applied, where that takes a verb, and
+    /// proven.
+    pub fn roll_ms_max(&self) -> u64 {
+        let limit = |consumer: &Consumer| {
+            let delivered = u64::from(consumer.delivery != Delivery::Follow);
+            let slots = if consumer.uptake == Uptake::Verb { 2 * u64::from(consumer.slots) } else { 1 };
+            self.policy.unit_ms_max.saturating_mul(delivered + slots)
+        };
+        let canary = self.consumers.first().map_or(0, limit);
+        let rest = self.consumers.iter().skip(1).map(limit).fold(0u64, u64::saturating_add);
+        let longest = self.consumers.iter().skip(1).map(limit).max().unwrap_or(0);
+        let shared = rest.div_ceil(u64::from(self.policy.parallel_max.max(1))).max(longest);
+        self.capabilities.birth_ms_max.saturating_add(canary).saturating_add(shared)
+    }
+
+    pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {
+        if consumer.paths == 0 || usize::from(consumer.paths) > PATHS_MAX {
+            return Err(PlanDefect::Paths);
+        }
+        if consumer.slots == 0 || consumer.slots > SLOTS_MAX {
+            return Err(PlanDefect::Slots);
+        }
+        let known = |file: &FileId| file.index() < self.files.len();
+        if consumer.files.iter().all(known) { Ok(()) } else { Err(PlanDefect::Dangling) }
+    }
+
+    /// All endpoints by id.
+    pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> + use<> {
+        (0..self.endpoints.len()).filter_map(|at| u16::try_from(at).ok().map(EndpointId))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{LastUsed, MintedBy, Refusals};
+
+    fn plan(overlap: Overlap, consumers: usize, parallel_max: u16) -> Plan {
+        let consumer = Consumer {
+            host: HostId(0),
+            delivery: Delivery::Push,
+            uptake: Uptake::Verb,
+            files: vec![FileId(0)],
+            slots: 2,
+            paths: 1,
+            attributable: false,
+        };
+        Plan {
+            capabilities: Capabilities {
+                minted_by: MintedBy::Api,
+                overlap,
+                disable: false,
+                label: true,
+                list: true,
+                last_used: LastUsed::NotVisible,
+                refusals: Refusals::NotVisible,
+                sessions: false,
+                attributes: false,
+                birth_ms_max: 1_000,
+                death_ms_max: 1_000,
+                request_ms_max: 1_000,
+            },
+            policy: Policy {
+                on_failure: OnFailure::Pause,
+                parallel_max,
+                probes_alive: 2,
+                probes_dead: 2,
+                idle_ms: 0,
+                soak_ms: 0,
+                phase_ms_max: 10_000,
+                unit_ms_max: 4_000,
+                require: Kinds::NONE,
+                standing_consent: false,
+            },
+            endpoints: vec![HostId(0)],
+            files: vec![HostId(0)],
+            consumers: vec![consumer; consumers],
+            bound: true,
+            denied_is_alive: false,
+            recovery: false,
+            aim: Aim::Replace,
+        }
+    }
+
+    #[test]
+    fn a_grace_that_the_roll_does_not_fit_into_is_refused() {
+        // Four consumers, one after the other: 1 s for the birth; each is delivered once, and each of its two slots is
+        // applied and proven.
+        let needed = 1_000 + 4 * 5 * 4_000;
+        assert_eq!(plan(Overlap::TwoSlots, 4, 1).roll_ms_max(), needed);
+        let refused = |ms, parallel| plan(Overlap::Grace { ms }, 4, parallel).fits().is_err();
+        assert!(refused(needed, 1), "a margin of a tenth is kept");
+        assert!(refused(89_990, 1));
+        assert!(!refused(90_000, 1));
+        // Two at a time after the canary: 20 s, then 30 s.
+        assert!(!refused(56_670, 2));
+        assert!(plan(Overlap::None, 40, 1).fits().is_ok(), "nothing runs out where nothing overlaps");
+    }
+}

@@ -1,0 +1,103 @@
+use std::error::Error;
+use std::fmt;
+
+use crate::effect::Effect;
+use crate::state::State;
+use crate::{Event, Fact, Phase, intent, observations, operator, phases};
+
+/// An event that cannot follow from this state. It was never appended, or the journal is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IllegalEvent {
+    /// Where the rotation was.
+    pub phase: Phase,
+    /// Why the event cannot be.
+    pub why: &'static str,
+}
+
+impl fmt::Display for IllegalEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "illegal event in {:?}: {}", self.phase, self.why)
+    }
+}
+
+impl Error for IllegalEvent {}
+
+/// The phases a single event may run through at most; more would be a loop.
+const TRANSITIONS_MAX: usize = 32;
+
+/// What follows from an event. Alone decides phases, gates, counts, windows, Reconcile outcomes and policy.
+///
+/// The returned effects are exactly those whose intent this event journals. Nothing is changed on an error.
+pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), IllegalEvent> {
+    let illegal = |why| IllegalEvent { phase: state.phase(), why };
+    check_stamp(state, event).map_err(illegal)?;
+    let mut next = state.clone();
+    next.seq += 1;
+    next.now = event.at;
+    let effects = apply(&mut next, state, &event.fact).map_err(illegal)?;
+    for _ in 0..TRANSITIONS_MAX {
+        if !phases::settle(&mut next) {
+            return Ok((next, effects));
+        }
+    }
+    Err(illegal("the phases follow each other without end"))
+}
+
+fn check_stamp(state: &State, event: &Event) -> Result<(), &'static str> {
+    let starting = matches!(event.fact, Fact::DriverStarted);
+    if event.at.epoch < state.now.epoch {
+        return Err("it comes from a driver that was replaced");
+    }
+    if event.at.epoch > state.now.epoch && !starting {
+        return Err("its driver never started");
+    }
+    if starting && state.seq > 0 && event.at.epoch == state.now.epoch {
+        return Err("this driver has started already");
+    }
+    let backwards = event.at.boot == state.now.boot && event.at.ms < state.now.ms;
+    if backwards && event.at.epoch == state.now.epoch {
+        return Err("monotonic time went backwards");
+    }
+    Ok(())
+}
+
+fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &'static str> {
+    match fact {
+        Fact::Intended(op) => return intent::intended(next, before, op),
+        Fact::Ended { intent, outcome } => intent::ended(next, *intent, outcome)?,
+        Fact::Reconciled { intent, found } => intent::reconciled(next, *intent, found)?,
+        Fact::DriverStarted => intent::driver_started(next),
+        Fact::Clock => {}
+        Fact::Preflight(seen) => observations::preflight(next, *seen),
+        Fact::StageChecked { intact, carried } => observations::stage_checked(next, *intact, *carried),
+        Fact::Probed { endpoint, version, answer, control } => {
+            observations::probed(next, *endpoint, *version, *answer, *control)?;
+        }
+        Fact::Listed { complete, labelled, old } => observations::listed(next, *complete, labelled, *old),
+        Fact::Enumerated(seen) => observations::enumerated(next, seen),
+        Fact::Proved { consumer, proofs, trouble } => {
+            observations::proved(next, *consumer, proofs, *trouble)?
+        }
+        Fact::LastUsed(used) => observations::last_used(next, *used),
+        Fact::Refusals { count } => observations::refusals(next, *count),
+        Fact::Swept { residues } => next.seen.sweep(Some(*residues)),
+        Fact::Consented(digest) => operator::consented(next, before, *digest)?,
+        Fact::Decided(digest) => operator::decided(next, before, *digest)?,
+        Fact::Adopted { consumer, files, explains, names: _ } => {
+            operator::adopted(next, consumer, files, *explains)?
+        }
+        Fact::Waived(what) => operator::waived(next, *what)?,
+        Fact::Unanswered => operator::unanswered(next, before)?,
+        Fact::Accepted(difference) => operator::accepted(next, difference)?,
+        Fact::PauseAsked => operator::pause_asked(next)?,
+        Fact::Resumed => operator::resumed(next)?,
+        Fact::AbortAsked => operator::abort_asked(next)?,
+        Fact::Retried => operator::retried(next)?,
+        Fact::Escalated { mode, pending_compromised } => {
+            operator::escalated(next, *mode, *pending_compromised)?;
+        }
+        Fact::HandMinted(credential) => operator::hand_minted(next, credential)?,
+        Fact::HandRevoked => operator::hand_revoked(next)?,
+    }
+    Ok(Vec::new())
+}

@@ -1,0 +1,105 @@
+use crate::state::{Hold, IntentStatus, OldKey, Reason, State};
+use crate::{Op, Query, Want, Which, course, gate, phases, unit};
+
+/// What the protocol would have done next, derived from the state alone.
+///
+/// Nothing new is begun while an outcome is unknown, nor while the rotation is held; but before the point of no return
+/// an old key that is off is enabled first.
+pub fn wants(state: &State) -> Vec<Want> {
+    let mut out = Vec::new();
+    if let Some(seq) = course::in_question(state) {
+        match state.hold() {
+            // Only the operator knows.
+            Some(hold @ Hold::Stuck(Reason::Unclear(_))) => held(state, hold, &mut out),
+            Some(_) | None => out.push(Want::Ask(Query::Reconcile(seq))),
+        }
+        return out;
+    }
+    if state.ended() {
+        return out;
+    }
+    if let Some(hold) = state.hold() {
+        held(state, hold, &mut out);
+        return out;
+    }
+    orphans(state, &mut out);
+    if out.is_empty() {
+        phases::wants(state, &mut out);
+    }
+    out
+}
+
+/// The digest that a consent would be bound to now, where there is a look to bind it to.
+pub fn consent_digest(state: &State) -> Option<u64> {
+    state.fresh_look(state.position.entered()).map(|look| gate::digest(state, look))
+}
+
+/// While it is held: enable the old key, read the refused uses, and see the key alive.
+fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
+    if state.decided() {
+        return;
+    }
+    if owes_enabling(state, hold) {
+        unit::offer(state, Op::Enable, out);
+    }
+    let patient = !state.overdue_standing();
+    if patient && unheard(state, hold) {
+        out.push(Want::Ask(Query::Refusals));
+    }
+    if state.old_key() == OldKey::On && !state.off_in_doubt() && patient && doubts(state, hold) {
+        for endpoint in course::not_yet(state, state.seen.alive(), state.plan.policy.probes_alive) {
+            let dead = state.seen.dead().get(endpoint.index()).map_or(0, |streak| streak.count);
+            if dead < state.plan.policy.probes_dead {
+                out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+            }
+        }
+    }
+    // A unit that is rolled back alone is still rolled back.
+    if let Hold::Paused(Reason::Unit(_)) = hold {
+        for at in 0..state.units.len() {
+            let back = state.units.get(at).is_some_and(|unit| unit.toward == Which::Old);
+            if back && state.phase() != crate::Phase::RollingBack {
+                unit::wants(state, at, out);
+            }
+        }
+    }
+}
+
+/// A process that still presents the old key is not left without it. A compromised key is not enabled while a stuck
+/// rotation has not heard.
+fn owes_enabling(state: &State, hold: Hold) -> bool {
+    let wanted = state.emergency().is_none() || state.seen.refused_use() || matches!(hold, Hold::Paused(_));
+    state.must_enable() && wanted && !state.old.enable_failed()
+}
+
+/// The old key was off when the hold began, and refused uses were not read since then.
+fn unheard(state: &State, hold: Hold) -> bool {
+    let off = state.must_enable() || state.enabled_meanwhile();
+    let listens = course::watching(state) && course::refusals_visible(state) && !state.old.enable_failed();
+    let heard = state.seen.refusals_read().is_some_and(|read| read.at_least(1, state.position.held_at()));
+    off && listens && !heard && hold != Hold::Paused(Reason::RefusedUse)
+}
+
+/// Whether the old key works has still to be seen.
+fn doubts(state: &State, hold: Hold) -> bool {
+    matches!(hold, Hold::Paused(Reason::RefusedUse | Reason::Consent)) || state.enabled_meanwhile()
+}
+
+/// A credential that carries the label of an open mint intent of ours and is no version is deleted first.
+fn orphans(state: &State, out: &mut Vec<Want>) {
+    for open in &state.intents {
+        if let IntentStatus::Orphan(credential) = &open.status {
+            unit::offer(state, Op::DeleteOrphan(credential.clone()), out);
+        }
+    }
+}
+
+/// What was wanted when an emergency that was declared here ended no sessions: journals of then have it.
+pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
+    if state.phase() != crate::Phase::Sweep || !phases::sweep_owes_sessions(state) {
+        return false;
+    }
+    let mut then = state.clone();
+    then.old.end_sessions(0);
+    wants(&then).contains(&Want::Do(op.clone()))
+}

@@ -1,0 +1,168 @@
+//! A key that several consumers share: what a member's rotation leaves alone, and what the end of the key asks for.
+
+use keyroll_rotation::{
+    Aim, Answer, ConsumerId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
+    HostId, Incarnation, Life, OldKey, Op, Outcome, Overlap, Phase, Plan, PlanDefect, PreflightSeen, Reason,
+    Seen, SessionSeen, Sight, Stamp, State, Want, Which, wants,
+};
+
+use crate::walk::{Walk, plan, proof, who};
+
+fn of(aim: Aim) -> Plan {
+    let mut plan = plan();
+    plan.aim = aim;
+    plan
+}
+
+fn stranger() -> Incarnation {
+    Incarnation { host: HostId(0), life: Life::Process { boot: 1, pid: 9, start_ticks: 1 } }
+}
+
+fn refuses(walk: &Walk, fact: Fact) -> bool {
+    keyroll_rotation::step(&walk.state, &Event { at: walk.at, fact }).is_err()
+}
+
+/// Both consumers run and hold the new value; a third process holds the old one and has a session on it.
+fn look(strange: bool) -> Enumeration {
+    let own = |at: u16| Seen {
+        who: who(ConsumerId(at)),
+        consumer: Some(ConsumerId(at)),
+        slot: 0,
+        old: Sight::No,
+        new: Sight::Yes,
+        by: FoundBy::Configured,
+    };
+    let other = Seen { who: stranger(), consumer: None, old: Sight::Yes, new: Sight::No, ..own(0) };
+    let mut instances = vec![own(0), own(1)];
+    instances.extend(strange.then_some(other));
+    let session = SessionSeen { who: Some(stranger()), busy: false };
+    Enumeration {
+        complete: true,
+        instances,
+        files: vec![(FileId(0), Holds::New), (FileId(1), Holds::New)],
+        sessions: Some(strange.then_some(session).into_iter().collect()),
+        strangers: if strange { vec![7] } else { Vec::new() },
+    }
+}
+
+fn shown(walk: &mut Walk, consumer: u16) {
+    let consumer = ConsumerId(consumer);
+    walk.say(Fact::Proved { consumer, proofs: vec![proof(consumer, Which::New)], trouble: false });
+}
+
+fn ready(walk: &mut Walk) {
+    walk.say(Fact::Preflight(PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive }));
+}
+
+#[test]
+fn a_member_is_done_behind_its_own_gate_and_the_shared_key_stays() {
+    let mut walk = Walk::of(of(Aim::Part));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    let done = |state: &State| state.phase() == Phase::Done;
+    // What of its own has not been seen holds it up.
+    let mut unseen = look(true);
+    unseen.instances.remove(0);
+    let mut other = walk.clone();
+    other.say(Fact::Enumerated(unseen));
+    assert!(!done(&other.state), "an instance of its own that is not seen holds it up");
+    let mut behind = look(true);
+    behind.files[1].1 = Holds::Unreadable;
+    let mut other = walk.clone();
+    other.say(Fact::Enumerated(behind));
+    assert!(!done(&other.state), "a copy of its own that is not seen holds it up");
+    // Whoever else holds the shared key does not.
+    walk.say(Fact::Enumerated(look(true)));
+    assert_eq!(walk.state.phase(), Phase::Done);
+    assert!(!walk.state.decided() && walk.state.debt().is_none());
+    assert_eq!(walk.state.old_key(), OldKey::On);
+    assert!(wants(&walk.state).is_empty());
+}
+
+#[test]
+fn neither_a_persons_word_nor_an_emergency_ends_a_shared_key() {
+    for aim in [Aim::Part, Aim::End] {
+        let mut walk = Walk::of(of(aim));
+        ready(&mut walk);
+        for mode in [Emergency::RollFirst, Emergency::RevokeNow] {
+            assert!(refuses(&walk, Fact::Escalated { mode, pending_compromised: false }), "{aim:?} {mode:?}");
+        }
+        assert!(refuses(&walk, Fact::HandRevoked), "{aim:?}");
+    }
+}
+
+#[test]
+fn nobody_is_moved_by_the_end_of_a_shared_key() {
+    let mut walk = Walk::of(of(Aim::End));
+    ready(&mut walk);
+    assert_eq!(walk.state.phase(), Phase::Quiesce, "nothing is minted, staged or rolled");
+    walk.say(Fact::Enumerated(look(false)));
+    assert_eq!(walk.state.phase(), Phase::Quiesce, "nobody has shown a key of their own");
+    shown(&mut walk, 0);
+    // One of them fell back: the operator's, and nothing is written.
+    let mut fallen = look(false);
+    (fallen.instances[1].old, fallen.instances[1].new) = (Sight::Yes, Sight::No);
+    let mut other = walk.clone();
+    other.say(Fact::Enumerated(fallen));
+    assert_eq!(other.state.hold(), Some(Hold::Paused(Reason::Unit(ConsumerId(1)))));
+    let mut written = look(false);
+    written.files[0].1 = Holds::Old;
+    let mut other = walk.clone();
+    other.say(Fact::Enumerated(written));
+    assert_eq!(other.state.hold(), Some(Hold::Paused(Reason::Unit(ConsumerId(0)))));
+    other.say(Fact::Resumed);
+    assert_eq!(other.state.phase(), Phase::Quiesce);
+    assert!(wants(&other.state).iter().all(|want| !matches!(want, Want::Do(_))), "nobody is moved");
+    // Whoever else holds it blocks its end.
+    let mut other = walk.clone();
+    other.say(Fact::Enumerated(look(true)));
+    assert!(matches!(other.state.hold(), Some(Hold::Paused(Reason::Stranger(7) | Reason::Holder(_)))));
+    shown(&mut walk, 1);
+    walk.say(Fact::Enumerated(look(false)));
+    assert_eq!(walk.state.phase(), Phase::Disable);
+    // Going back undoes the switch, and moves nobody either.
+    walk.say(Fact::Enumerated(look(false)));
+    let intent = walk.begin(&Op::Disable);
+    walk.end(intent, Outcome::Done(None));
+    walk.say(Fact::AbortAsked);
+    assert_eq!(wants(&walk.state), [Want::Do(Op::Enable)]);
+    let intent = walk.begin(&Op::Enable);
+    walk.end(intent, Outcome::Done(None));
+    assert_eq!(walk.state.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn a_shared_key_is_dead_only_beside_an_accepted_one() {
+    let mut plan = of(Aim::End);
+    plan.recovery = true;
+    let mut walk = Walk::of(plan);
+    let dead = PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Dead };
+    walk.say(Fact::Preflight(dead));
+    shown(&mut walk, 0);
+    shown(&mut walk, 1);
+    walk.say(Fact::Enumerated(look(false)));
+    assert_eq!(walk.state.phase(), Phase::ConfirmDead);
+    let probed = |control| Fact::Probed {
+        endpoint: EndpointId(0),
+        version: Which::Old,
+        answer: Answer::Dead,
+        control,
+    };
+    for control in [None, Some(Answer::Unknown), Some(Answer::Dead)] {
+        walk.say(probed(control));
+        assert_eq!(walk.state.phase(), Phase::ConfirmDead, "{control:?}");
+    }
+    walk.say(probed(Some(Answer::Alive)));
+    assert_eq!(walk.state.phase(), Phase::Sweep);
+}
+
+#[test]
+fn a_key_is_split_only_where_keys_live_beside_each_other() {
+    let at = Stamp { ms: 0, boot: 1, epoch: 0 };
+    for overlap in [Overlap::TwoSlots, Overlap::Grace { ms: 1_000_000_000 }, Overlap::None] {
+        for aim in [Aim::Part, Aim::End] {
+            let mut plan = of(aim);
+            plan.capabilities.overlap = overlap;
+            assert_eq!(State::open(plan, at).unwrap_err(), PlanDefect::Shared, "{overlap:?} {aim:?}");
+        }
+    }
+}

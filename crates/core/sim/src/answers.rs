@@ -1,0 +1,442 @@
+//! What the world does when a call reaches it, and what it answers. Every answer is true at that moment.
+
+use keyroll_port::{Applied, Class, Label, Listed, Listing, Live, Probe, Session};
+use keyroll_rotation::{
+    ConsumerId, CredId, Difference, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
+    LastUsed, Life, PATHS_MAX, Proof, Query, Seen, SessionSeen, Sight, Which,
+};
+use keyroll_secret::CredentialId;
+
+use crate::calls::{Answer, Call, Lens};
+use crate::issuer::{FOREIGN, OLD, STRANGE, Value};
+use crate::mutant::Mutation;
+use crate::scene::{GRAIN_MS, LAG_MS, ROTATION};
+use crate::world::{Proc, World};
+
+/// What the issuer's wall clock shows when the world begins: room for jumps in both directions.
+pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
+
+impl World {
+    /// Changes what a call changes. `epoch`: the driver's, by which hosts tell an older one.
+    pub(crate) fn change(&mut self, call: &Call, epoch: u64) -> Answer {
+        if let Some(refused) = self.unreachable(call, epoch) {
+            return refused;
+        }
+        let now = self.now;
+        let done = |done: bool| if done { Answer::Done } else { Answer::Failed(Class::Permanent) };
+        match call {
+            Call::Keep { seq, value, id } => done(self.store.keep(*seq, *value, id.clone())),
+            Call::Stage { seq } => match self.store.stage(*seq) {
+                Some(number) => Answer::Number(number),
+                None => Answer::Failed(Class::Permanent),
+            },
+            Call::Promote { expected, next } => {
+                self.moved_at = now;
+                let promoted = self.store.make_current(*expected, *next, Label::Previous);
+                self.follow(true);
+                done(promoted)
+            }
+            Call::Demote { before, next } => {
+                self.moved_at = now;
+                let demoted = self.store.make_current(*next, *before, Label::Pending);
+                self.follow(true);
+                done(demoted)
+            }
+            Call::Retire { number } => done(self.store.retire(*number)),
+            Call::Mint { label, value } => {
+                let value = value.unwrap_or_else(|| self.fresh_value());
+                Answer::Made(self.issuer.mint(value, *label, now), value)
+            }
+            Call::Switch { id, on } => {
+                if !self.issuer.switch(id, *on, now) {
+                    return Answer::Failed(Class::Permanent);
+                }
+                if *on {
+                    (self.refusals_told, self.refusals_missed) = (0, false);
+                }
+                Answer::Done
+            }
+            Call::Revoke(id) => {
+                self.issuer.end(id, now);
+                Answer::Done
+            }
+            Call::EndSessions { id, pids } => Answer::Count(self.end_sessions(id, pids)),
+            Call::Deliver { file, goal, new } => self.deliver(*file, *goal, *new),
+            Call::Fetch(consumer) => self.fetch(*consumer),
+            Call::Apply { consumer, slot, accepted } => self.apply(*consumer, *slot, accepted.as_deref()),
+            Call::Delivered { .. }
+            | Call::Applied
+            | Call::List
+            | Call::Probe { .. }
+            | Call::Sessions(_)
+            | Call::Enumerate { .. }
+            | Call::Prove { .. }
+            | Call::Refusals { .. }
+            | Call::Trial
+            | Call::Carries(_) => self.see(call, None, Lens::Clear),
+        }
+    }
+
+    /// Why a host does nothing now: it does not answer, its disk is full, or a newer driver has it.
+    fn unreachable(&mut self, call: &Call, epoch: u64) -> Option<Answer> {
+        let (host, writes) = match call {
+            Call::Deliver { file, .. } => (self.plan.files.get(file.index()).copied(), true),
+            Call::Fetch(consumer) => (self.host_of(*consumer), true),
+            Call::Apply { consumer, .. } => (self.host_of(*consumer), false),
+            _ => return None,
+        };
+        self.moved_at = self.now;
+        let host = host?;
+        let full = self.host_full_until.get(host.index()).is_some_and(|until| self.now < *until);
+        if self.down(host) || (full && writes) {
+            return Some(Answer::Failed(Class::Retryable));
+        }
+        let seen = self.host_epoch.get_mut(host.index())?;
+        if *seen > epoch && self.mutation != Mutation::HostsUnfenced {
+            return Some(Answer::Failed(Class::Permanent));
+        }
+        *seen = epoch;
+        None
+    }
+
+    fn host_of(&self, consumer: ConsumerId) -> Option<HostId> {
+        self.plan.consumers.get(consumer.index()).map(|it| it.host)
+    }
+
+    pub(crate) fn old_id(&self) -> CredId {
+        self.issuer.creds.first().map_or_else(|| CredId::new("none"), |cred| cred.id.clone())
+    }
+
+    fn end_sessions(&mut self, id: &CredId, pids: &[u32]) -> u32 {
+        let now = self.now;
+        let values: Vec<Value> = self.issuer.values_of(id).collect();
+        let mut ended = 0;
+        for proc in self.procs.iter_mut().filter(|proc| pids.contains(&proc.pid)) {
+            if proc.session.is_some_and(|(value, busy)| values.contains(&value) && now >= busy) {
+                proc.session = None;
+                ended += 1;
+            }
+        }
+        ended
+    }
+
+    fn deliver(&mut self, file: FileId, goal: Option<Value>, new: Option<Value>) -> Answer {
+        let Some(value) = goal else { return Answer::Failed(Class::Permanent) };
+        if self.file(file) == FOREIGN && self.mutation != Mutation::BlindWrite {
+            // Compare-and-swap: another party's edit is never overwritten.
+            return Answer::Failed(Class::Permanent);
+        }
+        if new.is_none() && self.file(file) != OLD {
+            // What it holds cannot be compared with a value that is not in the store.
+            return Answer::Failed(Class::Permanent);
+        }
+        if self.shared.as_mut().is_some_and(|shared| !shared.may_write(file)) {
+            // The whole file is compared: another rotation wrote its own value into it meanwhile.
+            return Answer::Failed(Class::Retryable);
+        }
+        self.write(file, value, true);
+        Answer::Done
+    }
+
+    fn fetch(&mut self, consumer: ConsumerId) -> Answer {
+        let files = self.plan.consumers.get(consumer.index()).map(|it| it.files.clone()).unwrap_or_default();
+        let current = self.store.current();
+        for file in files {
+            self.write(file, current, true);
+        }
+        Answer::Done
+    }
+
+    fn apply(&mut self, consumer: ConsumerId, slot: u8, accepted: Option<&[Difference]>) -> Answer {
+        let edits = self.edits.iter().filter(|(of, _)| *of == consumer).map(|(_, edit)| edit.clone());
+        let strange: Vec<Live> = edits
+            .filter(|edit| !accepted.unwrap_or_default().contains(edit))
+            .map(|difference| Live { difference, what: String::new(), since_unix_ms: None })
+            .collect();
+        if !strange.is_empty() && accepted.is_some() {
+            if self.mutation != Mutation::EditsUnseen {
+                return Answer::Applied(Applied::Refused(strange));
+            }
+            self.brought = true;
+        }
+        self.edits.retain(|(of, _)| *of != consumer);
+        for at in 0..self.procs.len() {
+            let hit = |proc: &Proc| proc.consumer == Some(consumer) && proc.slot == slot && !proc.at_rest;
+            if self.procs.get(at).is_some_and(hit) {
+                self.restart(at, true);
+                if let Some(shared) = &mut self.shared {
+                    shared.restarted(consumer, slot);
+                }
+            }
+        }
+        Answer::Applied(Applied::Done(strange))
+    }
+
+    /// Answers a look. `query`: what the driver wants to know by it.
+    pub(crate) fn see(&mut self, call: &Call, query: Option<&Query>, lens: Lens) -> Answer {
+        match call {
+            Call::List => Answer::Listing(self.list(lens)),
+            Call::Probe { endpoint, value } => Answer::Probe(self.probe_at(*endpoint, *value, query, lens)),
+            Call::Sessions(id) => Answer::Sessions(self.sessions(id)),
+            Call::Enumerate { new, stays, sessions } => {
+                let mut seen = self.enumerate(*new, *stays, lens);
+                seen.sessions = sessions.as_ref().map(|sessions| self.joined(sessions, lens));
+                Answer::Looked(seen)
+            }
+            Call::Prove { consumer, slot, which, value, others } => {
+                if self.host_of(*consumer).is_none_or(|host| self.down(host)) {
+                    return Answer::Failed(Class::Retryable);
+                }
+                self.prove(*consumer, *slot, *which, *value, others.as_deref(), lens)
+            }
+            Call::Refusals { since } => {
+                let cred = self.issuer.creds.first();
+                let count = cred.map_or(0, |cred| cred.refused).saturating_sub(*since);
+                self.refusals_missed = count == 0 && cred.is_some_and(|cred| cred.suffered > 0);
+                self.refusals_told = self.refusals_told.saturating_add(count);
+                Answer::Count(count)
+            }
+            Call::Delivered { file, goal, new } => self.delivered(*file, *goal, *new),
+            // Children of a dead driver were ended or awaited; the verb is carried out again.
+            Call::Applied => Answer::Found(Found::Absent),
+            Call::Carries(value) if self.uncarried.contains(value) => Answer::Failed(Class::Permanent),
+            Call::Carries(_) | Call::Trial => Answer::Done,
+            Call::Keep { .. }
+            | Call::Stage { .. }
+            | Call::Promote { .. }
+            | Call::Demote { .. }
+            | Call::Retire { .. }
+            | Call::Mint { .. }
+            | Call::Switch { .. }
+            | Call::Revoke(_)
+            | Call::EndSessions { .. }
+            | Call::Deliver { .. }
+            | Call::Fetch(_)
+            | Call::Apply { .. } => self.change(call, 0),
+        }
+    }
+
+    fn delivered(&self, file: FileId, goal: Option<Value>, new: Option<Value>) -> Answer {
+        if self.plan.files.get(file.index()).is_some_and(|host| self.down(*host)) || new.is_none() {
+            // A value that is not in the store cannot be compared with.
+            return Answer::Failed(Class::Retryable);
+        }
+        Answer::Found(match self.file(file) {
+            FOREIGN => Found::Foreign,
+            value if Some(value) == goal => Found::Executed(None),
+            _ => Found::Absent,
+        })
+    }
+
+    fn probe_at(&mut self, endpoint: usize, value: Value, query: Option<&Query>, lens: Lens) -> Probe {
+        let now = self.now;
+        let version = match query {
+            Some(Query::Probe(_, which)) => *which,
+            Some(_) if lens == Lens::Partial => return Probe::Unknown(String::new()),
+            Some(_) | None => return self.probe(value),
+        };
+        let host = self.plan.endpoints.get(endpoint).copied().unwrap_or(HostId(0));
+        if self.down(host) {
+            return Probe::Unknown(String::new());
+        }
+        // An outage that refuses everything, for a while.
+        let outage = self.refused_until.get_mut(host.index()).is_some_and(|until| {
+            if lens == Lens::Partial {
+                *until = now + 4_000;
+            }
+            now < *until
+        });
+        let answer = if outage { Probe::Dead } else { self.probe(value) };
+        if version == Which::Old && value == OLD && answer == Probe::Alive {
+            self.alive_at = now;
+        }
+        answer
+    }
+
+    /// A probe of ours moves the last-used time as anybody's use does.
+    fn probe(&mut self, value: Value) -> Probe {
+        let now = self.now;
+        // While an end spreads, one call is refused and the next one accepted.
+        let spreads = self.issuer.by_value(value).and_then(|cred| cred.ended).is_some_and(|at| now >= at);
+        if (spreads && self.rng.one_in(3)) || !self.issuer.accepts(value, now) {
+            return Probe::Dead;
+        }
+        if let Some(cred) = self.issuer.by_value_mut(value) {
+            cred.last_used = Some(now);
+            if value == OLD {
+                self.note_use();
+            }
+        }
+        Probe::Alive
+    }
+
+    fn list(&self, lens: Lens) -> Listing {
+        let old_id = self.old_id();
+        let partial = lens == Lens::Partial;
+        let mut entries = Vec::new();
+        for (at, cred) in self.issuer.listed(self.now).enumerate() {
+            let old = cred.id == old_id && cred.value == OLD;
+            if (lens == Lens::Skips && old) || (partial && at % 2 == 0) {
+                continue;
+            }
+            let label = cred.label.map(|label| {
+                let rotation = if label >= STRANGE { "unknown" } else { ROTATION };
+                format!("keyroll/{rotation}/{label}")
+            });
+            entries.push(Listed {
+                id: CredentialId::new(cred.id.as_str()),
+                label,
+                // The list lags behind a switch as long as the switch itself does.
+                disabled: cred.off.is_some_and(|at| self.now >= at + cred.death_ms),
+                last_used_unix_ms: if old { self.last_used() } else { None },
+                hint: None,
+            });
+        }
+        Listing { entries, complete: !partial }
+    }
+
+    fn last_used(&self) -> Option<u64> {
+        let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return None };
+        let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
+        // It appears late and is coarse; the issuer's wall clock may jump.
+        used.map(|at| (WALL_MS + at / GRAIN_MS * GRAIN_MS).saturating_add_signed(self.wall_jump))
+    }
+
+    fn sessions(&self, id: &CredId) -> Vec<Session> {
+        let of = |value: Value| self.issuer.creds.iter().any(|cred| cred.id == *id && cred.value == value);
+        let held = self.procs.iter().filter_map(|proc| proc.session.map(|session| (proc, session)));
+        held.filter(|(_, (value, _))| of(*value))
+            .map(|(proc, (_, busy))| Session {
+                client: None,
+                pid: Some(proc.pid),
+                busy: self.now < busy,
+                handle: proc.pid.to_string(),
+                calls: None,
+            })
+            .collect()
+    }
+
+    fn who(proc: &Proc, boot: u64) -> Incarnation {
+        let life = match (proc.at_rest, proc.consumer) {
+            (true, Some(consumer)) => Life::AtRest(consumer),
+            _ => Life::Process { boot, pid: proc.pid, start_ticks: proc.born / 10 },
+        };
+        Incarnation { host: proc.host, life }
+    }
+
+    /// The identity of a process as an enumeration shows it.
+    pub(crate) fn incarnation(&self, proc: &Proc) -> Incarnation {
+        Self::who(proc, self.boot)
+    }
+
+    pub(crate) fn holds(&self, file: FileId, new: Option<Value>) -> Holds {
+        match self.file(file) {
+            OLD => Holds::Old,
+            FOREIGN => Holds::Other,
+            value if Some(value) == new => Holds::New,
+            _ => Holds::Other,
+        }
+    }
+
+    fn enumerate(&self, new: Option<Value>, stays: Which, lens: Lens) -> Enumeration {
+        let goes = if stays == Which::Old { new } else { Some(OLD) };
+        let mut complete = lens == Lens::Clear;
+        let mut instances = Vec::new();
+        for (at, proc) in self.procs.iter().enumerate() {
+            let skipped = lens == Lens::Partial && at % 2 == 0;
+            if self.down(proc.host) || skipped {
+                complete = false;
+                continue;
+            }
+            if self.now < proc.hidden_until {
+                continue;
+            }
+            let seen = |value: Option<Value>| {
+                let there = value.is_some_and(|it| proc.loaded == it || proc.residue == Some(it));
+                if there { Sight::Yes } else { Sight::No }
+            };
+            let by = if proc.consumer.is_some() { FoundBy::Configured } else { FoundBy::Environment };
+            let masked = self.now < proc.masked_until;
+            let seen = Seen {
+                who: self.incarnation(proc),
+                consumer: proc.consumer,
+                slot: proc.slot,
+                old: if masked { Sight::No } else { seen(Some(OLD)) },
+                new: seen(new),
+                by,
+            };
+            if proc.consumer.is_some() || seen.old == Sight::Yes || seen.new == Sight::Yes {
+                instances.push(seen);
+            }
+        }
+        let mut files = Vec::new();
+        for (at, host) in self.plan.files.iter().enumerate() {
+            let Ok(file) = u16::try_from(at).map(FileId) else { continue };
+            let holds = if self.down(*host) { Holds::Unreadable } else { self.holds(file, new) };
+            complete &= !self.down(*host);
+            files.push((file, holds));
+        }
+        let strangers = self.strangers.iter().filter(|(_, held)| Some(*held) == goes);
+        let strangers = strangers.map(|(place, _)| *place).collect();
+        Enumeration { complete, instances, files, sessions: None, strangers }
+    }
+
+    /// The sessions that a host finds the processes of, by process id. A process that no look sees has none.
+    fn joined(&self, sessions: &[Session], lens: Lens) -> Vec<SessionSeen> {
+        let mut joined = Vec::new();
+        for (at, proc) in self.procs.iter().enumerate() {
+            let skipped = lens == Lens::Partial && at % 2 == 0;
+            let unseen = self.down(proc.host) || skipped || self.now < proc.hidden_until;
+            if let Some(session) = sessions.iter().find(|it| it.pid == Some(proc.pid) && !unseen) {
+                joined.push(SessionSeen { who: Some(self.incarnation(proc)), busy: session.busy });
+            }
+        }
+        joined
+    }
+
+    fn prove(
+        &mut self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        value: Option<Value>,
+        others: Option<&[u32]>,
+        lens: Lens,
+    ) -> Answer {
+        let (now, boot) = (self.now, self.boot);
+        let plan = self.plan.consumers.get(consumer.index());
+        let (paths, attributable) = plan.map_or((1, false), |it| (it.paths, it.attributable));
+        let mut proofs = Vec::new();
+        for proc in &mut self.procs {
+            let asked = proc.consumer == Some(consumer) && slot.is_none_or(|slot| proc.slot == slot);
+            if !asked || now < proc.hidden_until {
+                continue;
+            }
+            let right = Some(proc.loaded) == value && self.issuer.accepts(proc.loaded, now);
+            let mut kinds = [Kinds::NONE; PATHS_MAX];
+            for (path, kind) in kinds.iter_mut().enumerate().take(usize::from(paths)) {
+                let idle = path > 0 && self.rng.one_in(self.quiet);
+                if !right || idle || lens == Lens::Partial {
+                    continue;
+                }
+                *kind = match (proc.at_rest, attributable) {
+                    (true, _) => Kinds::DELIVERED.and(Kinds::CHECKED),
+                    (false, true) => Kinds::DELIVERED.and(Kinds::EXERCISED),
+                    (false, false) => Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED),
+                };
+                if let Some(shown) = proc.shown.get_mut(path) {
+                    *shown = shown.and(*kind);
+                }
+            }
+            let other_session = match others {
+                None => Sight::NotVisible,
+                Some(others) if others.contains(&proc.pid) => Sight::Yes,
+                Some(_) => Sight::No,
+            };
+            let who = Self::who(proc, boot);
+            proofs.push(Proof { who, slot: proc.slot, version: which, paths: kinds, other_session });
+        }
+        let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;
+        Answer::Proved(proofs, trouble)
+    }
+}

@@ -1,0 +1,135 @@
+//! Runs schedules: `sim --exhaustive 2 | --seeds N | --mutants`; the last line is JSON.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the command around the simulation reads its arguments and files"
+)]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use keyroll_sim::{FaultPlan, Mutant, Size, Tally, pairs, seeds, shrink, singles, triples};
+
+const USAGE: &str =
+    "usage: sim [--exhaustive N] [--seeds N [--from N]] [--mutants] [--full-pairs] [--triples]";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    let number = |name: &str| {
+        let at = args.iter().position(|arg| arg == name)?;
+        args.get(at + 1)?.parse::<u64>().ok()
+    };
+    let known = ["--plan", "--exhaustive", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
+    if args.is_empty() || args.iter().any(|arg| arg.starts_with('-') && !known.contains(&arg.as_str())) {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    if let Some(seed) = number("--plan") {
+        println!("{}", serde_json::to_string_pretty(&FaultPlan::of(seed)).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    let begun = Instant::now();
+    let mut all = Tally::default();
+    let mut part = |name: &str, tally: Tally| {
+        println!(
+            "{name}: {} schedules, {} steps, {} violations",
+            tally.schedules, tally.steps, tally.violations
+        );
+        all.add(tally);
+    };
+    let depth = number("--exhaustive").unwrap_or(0);
+    if depth >= 1 {
+        part("all single faults, full world", singles(Size::Full, 12));
+    }
+    if depth >= 2 {
+        part("pairs over classes, reduced world", pairs(Size::Reduced, 1));
+    }
+    if has("--full-pairs") {
+        part("pairs over classes, full world", pairs(Size::Full, 1));
+    }
+    if has("--triples") || depth >= 3 {
+        part("triples over classes, reduced world", triples(1, 17));
+    }
+    if let Some(count) = number("--seeds") {
+        let from = number("--from").unwrap_or(0);
+        part("seeds, each twice", seeds(from, from + count));
+    }
+    let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let seconds = begun.elapsed().as_secs_f64();
+    let uncovered =
+        if depth > 0 || number("--seeds").is_some() { all.coverage.uncovered() } else { Vec::new() };
+    for missing in &uncovered {
+        println!("uncovered: {missing}");
+    }
+    let bad = report(&all);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = all.steps as f64 / seconds / cores as f64;
+    println!(
+        "{{\"schedules\":{},\"steps\":{},\"violations\":{},\"uncovered\":{},\"mutants\":{mutants},\"killed\":{killed},\"steps_per_second\":{rate:.0}}}",
+        all.schedules,
+        all.steps,
+        all.violations,
+        uncovered.len(),
+    );
+    if bad || !uncovered.is_empty() || killed < mutants || !current {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Every mutant, and whether it was found; and whether the document about them says so.
+fn hunted() -> (u32, u32, bool) {
+    let (mut mutants, mut killed) = (0, 0);
+    // A hunt takes minutes.
+    let found = keyroll_sim::hunt(|mutant, found| {
+        eprintln!("{}: {}", mutant.name, found.map_or("SURVIVES", |found| found.by));
+    });
+    for (mutant, by) in &found {
+        mutants += 1;
+        match by {
+            Some(by) => {
+                killed += 1;
+                let what: String = by.what.chars().take(90).collect();
+                println!(
+                    "{:<30} {:<6} found by {} in {}, {}: {what}",
+                    mutant.name, mutant.sentence, by.rule, by.by, by.at
+                );
+            }
+            None => println!("{:<30} {:<6} SURVIVES", mutant.name, mutant.sentence),
+        }
+    }
+    (mutants, killed, documented(&keyroll_sim::table(&found)))
+}
+
+/// Writes the document if `UPDATE_DOCS` is set, or compares it.
+fn documented(text: &str) -> bool {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/reference/mutants.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return std::fs::write(path, text)
+            .inspect_err(|error| eprintln!("could not write {path}: {error}"))
+            .is_ok();
+    }
+    let current = std::fs::read_to_string(path).is_ok_and(|there| there == text);
+    if !current {
+        eprintln!("docs/reference/mutants.md is out of date: UPDATE_DOCS=1 cargo xtask sim --mutants");
+    }
+    current
+}
+
+/// Shrinks what was found and writes it to files that `replay` reads.
+fn report(all: &Tally) -> bool {
+    for (number, (plan, violation)) in all.kept.iter().enumerate() {
+        let small: FaultPlan = shrink(plan, &Mutant::NONE);
+        let path = std::env::temp_dir().join(format!("keyroll-plan-{number}.json"));
+        let faults: Vec<_> = small.faults.iter().map(|it| (it.at, it.fault)).collect();
+        println!("{}: {}\n  {:?} {faults:?}", violation.rule, violation.what, small.scene);
+        let text = serde_json::to_string_pretty(&small).unwrap_or_default();
+        match std::fs::write(&path, text) {
+            Ok(()) => println!("  cargo xtask replay {}", path.display()),
+            Err(error) => println!("  could not write {}: {error}", path.display()),
+        }
+    }
+    all.violations > 0
+}

@@ -1,0 +1,177 @@
+//! A call to a port is begun, reaches the world later, and is answered or not.
+
+use keyroll_port::{Class, Probe};
+use keyroll_rotation::Query;
+
+use crate::calls::{Answer, Asked, Call, Lens, Reply, Scope};
+use crate::faults::Fault;
+use crate::scene::{Kind, REQUEST_MS_MAX};
+use crate::schedule::{Due, Run};
+
+/// How long lists go on missing the old key: the list that is read again to be sure misses it too.
+const SKIPS_MS: u64 = 80;
+
+impl Run {
+    /// A call is made. Returns the number under which its answer will be.
+    pub(crate) fn begin(&mut self, slot: usize, scope: Option<usize>, call: Call) -> usize {
+        let ticket = self.answers.len();
+        self.answers.push(None);
+        let asked = scope.and_then(|at| self.scopes.get_mut(at));
+        let Some(asked) = asked else {
+            let ms = self.rng.between(3, 30);
+            self.later(ms, Due::Call { slot, scope, call, ticket, reply: Reply::Comes, answer_ms: 1 });
+            return ticket;
+        };
+        let first = !std::mem::replace(&mut asked.begun, true);
+        let fault = asked.fault;
+        if call.changes() {
+            let fault = fault.filter(|_| asked.is_effect(&call));
+            self.begin_change(slot, scope, call, ticket, fault);
+        } else {
+            // The first call of a look is a round trip; what follows it goes over what is open then.
+            let ms = match fault {
+                Some(Fault::Slow) if first => self.rng.between(500, REQUEST_MS_MAX - 100),
+                _ if first => self.rng.between(3, 30),
+                _ => self.rng.between(1, 4),
+            };
+            let fault = fault.filter(|fault| first || *fault == Fault::Blind);
+            let reply = if fault == Some(Fault::CrashAfter) { Reply::Crash } else { Reply::Comes };
+            // What is seen may be older than the answer.
+            let seen = self.rng.between(1, ms);
+            let due = match (fault, call) {
+                (Some(Fault::Blind), Call::Probe { .. }) => {
+                    let answer = Answer::Probe(Probe::Unknown(String::new()));
+                    return self.answer_later(40, slot, answer, ticket);
+                }
+                (Some(Fault::Blind), _) => {
+                    return self.answer_later(40, slot, Answer::Failed(Class::Retryable), ticket);
+                }
+                (_, call) => Due::Call { slot, scope, call, ticket, reply, answer_ms: ms - seen },
+            };
+            self.later(seen, due);
+        }
+        ticket
+    }
+
+    fn answer_later(&mut self, ms: u64, slot: usize, answer: Answer, ticket: usize) -> usize {
+        self.later(ms, Due::Answer { slot, ticket, answer });
+        ticket
+    }
+
+    fn begin_change(
+        &mut self,
+        slot: usize,
+        scope: Option<usize>,
+        call: Call,
+        ticket: usize,
+        fault: Option<Fault>,
+    ) {
+        let answer = |answer| Due::Answer { slot, ticket, answer };
+        match fault {
+            Some(Fault::Failed) => return self.later(20, answer(Answer::Failed(Class::Retryable))),
+            Some(Fault::FailedForGood) => return self.later(20, answer(Answer::Failed(Class::Permanent))),
+            // The driver waits until its time is over.
+            Some(Fault::LostRequest) => return,
+            Some(Fault::LateEffect | Fault::SlowBirth) => {
+                let slow = fault == Some(Fault::SlowBirth) && self.may_be_late();
+                let most = if slow { 4 * REQUEST_MS_MAX } else { REQUEST_MS_MAX };
+                let ms = self.rng.between(1, most);
+                self.later(ms, Due::Late { scope, call });
+                return self.later(10, answer(Answer::Failed(Class::Unknown)));
+            }
+            Some(Fault::CrashDuring) => {
+                let ms = self.rng.between(1, REQUEST_MS_MAX);
+                self.later(ms, Due::Late { scope, call });
+                return self.crash(slot);
+            }
+            _ => {}
+        }
+        if let (Call::Deliver { file, .. }, Some(shared)) = (&call, &mut self.world.shared)
+            && shared.file == *file
+        {
+            shared.read_at = self.world.now;
+        }
+        let reply = match fault {
+            Some(Fault::LostReply) => Reply::Lost,
+            // Half of them die once the answer is worked up.
+            Some(Fault::CrashAfter) if self.rng.one_in(2) => Reply::Crash,
+            _ => Reply::Comes,
+        };
+        let slow = fault == Some(Fault::Slow);
+        let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
+        self.later(ms, Due::Call { slot, scope, call, ticket, reply, answer_ms: 0 });
+    }
+
+    /// Only a list with labels shows a credential that was made late.
+    pub(crate) fn may_be_late(&self) -> bool {
+        let capabilities = &self.world.plan.capabilities;
+        self.world.scene.kind == Kind::Independent && capabilities.list && capabilities.label
+    }
+
+    /// A call reaches the world.
+    pub(crate) fn arrive(&mut self, due: Due) {
+        let Due::Call { slot, scope, call, ticket, reply, answer_ms } = due else { return };
+        let answer = self.execute(scope, &call);
+        match reply {
+            Reply::Lost => {}
+            Reply::Crash => self.crash(slot),
+            Reply::Comes if answer_ms == 0 => self.answered(slot, ticket, answer),
+            Reply::Comes => self.later(answer_ms, Due::Answer { slot, ticket, answer }),
+        }
+    }
+
+    /// What is true afterwards is true whatever is answered.
+    pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> Answer {
+        let scope = scope.and_then(|at| self.scopes.get(at)).cloned();
+        match scope {
+            Some(scope) if call.changes() => match &scope.asked {
+                Asked::Carry(effect) => self.carry_out(effect, &scope.state, scope.epoch, call),
+                _ => self.world.change(call, scope.epoch),
+            },
+            Some(scope) => self.see(&scope, call),
+            None if call.changes() => self.world.change(call, self.ledger.epoch),
+            None => self.world.see(call, None, Lens::Clear),
+        }
+    }
+
+    fn see(&mut self, scope: &Scope, call: &Call) -> Answer {
+        let Asked::Look(query) = &scope.asked else { return self.world.see(call, None, Lens::Clear) };
+        let now = self.world.now;
+        if scope.fault == Some(Fault::Skipped) {
+            self.world.skips_until = now + SKIPS_MS;
+        }
+        let lens = match scope.fault {
+            Some(Fault::Partial) => Lens::Partial,
+            Some(_) | None if *query == Query::List && now < self.world.skips_until => Lens::Skips,
+            Some(_) | None => Lens::Clear,
+        };
+        match (query, call) {
+            (Query::LastUsed, Call::List) => self.world.asked_use = Some((scope.epoch, now)),
+            (Query::List, Call::List) if lens == Lens::Clear => self.world.listed_at = now,
+            (Query::Enumerate, Call::Sessions(_) | Call::Enumerate { .. }) => {
+                if let Some(slot) = self.slots.get_mut(scope.slot) {
+                    let sessions = matches!(call, Call::Sessions(_));
+                    let read = if sessions { &mut slot.sessions_at } else { &mut slot.enumerated_at };
+                    *read = now;
+                }
+            }
+            _ => {}
+        }
+        self.world.see(call, Some(query), lens)
+    }
+
+    pub(crate) fn answered(&mut self, slot: usize, ticket: usize, answer: Answer) {
+        if let Some(place) = self.answers.get_mut(ticket) {
+            *place = Some(answer);
+        }
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.dirty = true;
+        }
+    }
+
+    /// Whether every call of this action that can fail does.
+    pub(crate) fn is_blind(&self, scope: Option<usize>) -> bool {
+        let scope = scope.and_then(|at| self.scopes.get(at));
+        scope.is_some_and(|it| it.fault == Some(Fault::Blind))
+    }
+}

@@ -1,0 +1,244 @@
+//! The calls to ports: the actions that they belong to, and what they come to.
+
+use std::sync::Arc;
+
+use keyroll_engine::Action;
+use keyroll_port::{Applied, Class, Listing, Probe, Session};
+use keyroll_rotation::{
+    ConsumerId, CredId, Difference, Effect, Enumeration, FileId, Found, Op, Proof, Query, Seq, State, Which,
+};
+
+use crate::faults::Fault;
+use crate::issuer::Value;
+
+/// What a driver asked for, as the calls belong to it.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    Append,
+    Reload,
+    Witness,
+    Carry(Effect),
+    Look(Query),
+}
+
+impl Asked {
+    pub(crate) fn of(action: &Action) -> Self {
+        match action {
+            Action::Append { .. } => Self::Append,
+            Action::Reload => Self::Reload,
+            Action::Witness { .. } => Self::Witness,
+            Action::Carry { effect, .. } => Self::Carry(effect.clone()),
+            Action::Look { query, .. } => Self::Look(query.clone()),
+        }
+    }
+}
+
+/// One action of a driver: its calls, and what goes wrong with them.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    pub(crate) slot: usize,
+    pub(crate) epoch: u64,
+    pub(crate) asked: Asked,
+    /// What the driver knew when it asked.
+    pub(crate) state: Arc<State>,
+    pub(crate) fault: Option<Fault>,
+    /// Its first call was made.
+    pub(crate) begun: bool,
+}
+
+impl Scope {
+    pub(crate) fn new(
+        slot: usize,
+        epoch: u64,
+        asked: Asked,
+        state: Arc<State>,
+        fault: Option<Fault>,
+    ) -> Self {
+        Self { slot, epoch, asked, state, fault, begun: false }
+    }
+
+    /// Whether a call is the one that this action is about.
+    pub(crate) fn is_effect(&self, call: &Call) -> bool {
+        let Asked::Carry(effect) = &self.asked else { return false };
+        matches!(
+            (&effect.op, call),
+            (Op::Choose, Call::Keep { .. })
+                | (Op::Mint, Call::Mint { .. })
+                | (Op::Stage, Call::Stage { .. })
+                | (Op::Deliver(..), Call::Deliver { .. })
+                | (Op::Fetch(_), Call::Fetch(_))
+                | (Op::Apply(..), Call::Apply { .. })
+                | (Op::Promote, Call::Promote { .. })
+                | (Op::Demote, Call::Demote { .. })
+                | (Op::Disable, Call::Switch { on: false, .. })
+                | (Op::Enable, Call::Switch { on: true, .. })
+                | (
+                    Op::Revoke | Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_),
+                    Call::Revoke(_)
+                )
+                | (Op::EndSessions, Call::EndSessions { .. })
+                | (Op::Retire(_), Call::Retire { .. })
+        )
+    }
+}
+
+/// One call to a port.
+#[derive(Debug, Clone)]
+pub(crate) enum Call {
+    Keep {
+        seq: Seq,
+        value: Value,
+        id: Option<CredId>,
+    },
+    Stage {
+        seq: Seq,
+    },
+    Promote {
+        expected: u32,
+        next: u32,
+    },
+    Demote {
+        before: u32,
+        next: u32,
+    },
+    Retire {
+        number: u32,
+    },
+    Mint {
+        label: Seq,
+        value: Option<Value>,
+    },
+    Switch {
+        id: CredId,
+        on: bool,
+    },
+    Revoke(CredId),
+    EndSessions {
+        id: CredId,
+        pids: Vec<u32>,
+    },
+    Deliver {
+        file: FileId,
+        goal: Option<Value>,
+        new: Option<Value>,
+    },
+    Fetch(ConsumerId),
+    /// `accepted`: nothing but these may be made live.
+    Apply {
+        consumer: ConsumerId,
+        slot: u8,
+        accepted: Option<Vec<Difference>>,
+    },
+    Delivered {
+        file: FileId,
+        goal: Option<Value>,
+        new: Option<Value>,
+    },
+    Applied,
+    List,
+    Probe {
+        endpoint: usize,
+        value: Value,
+    },
+    Sessions(CredId),
+    Enumerate {
+        new: Option<Value>,
+        stays: Which,
+        sessions: Option<Vec<Session>>,
+    },
+    Prove {
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        value: Option<Value>,
+        others: Option<Vec<u32>>,
+    },
+    Refusals {
+        since: u32,
+    },
+    Trial,
+    Carries(Value),
+}
+
+impl Call {
+    /// Whether the issuer is changed by it.
+    pub(crate) fn at_issuer(&self) -> bool {
+        matches!(self, Self::Mint { .. } | Self::Switch { .. } | Self::Revoke(_) | Self::EndSessions { .. })
+    }
+
+    /// Whether it changes something.
+    pub(crate) fn changes(&self) -> bool {
+        match self {
+            Self::Keep { .. }
+            | Self::Stage { .. }
+            | Self::Promote { .. }
+            | Self::Demote { .. }
+            | Self::Retire { .. }
+            | Self::Mint { .. }
+            | Self::Switch { .. }
+            | Self::Revoke(_)
+            | Self::EndSessions { .. }
+            | Self::Deliver { .. }
+            | Self::Fetch(_)
+            | Self::Apply { .. } => true,
+            Self::Delivered { .. }
+            | Self::Applied
+            | Self::List
+            | Self::Probe { .. }
+            | Self::Sessions(_)
+            | Self::Enumerate { .. }
+            | Self::Prove { .. }
+            | Self::Refusals { .. }
+            | Self::Trial
+            | Self::Carries(_) => false,
+        }
+    }
+}
+
+/// What a call came to.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Done,
+    Failed(Class),
+    Number(u32),
+    Made(CredId, Value),
+    Listing(Listing),
+    Probe(Probe),
+    Sessions(Vec<Session>),
+    Looked(Enumeration),
+    Proved(Vec<Proof>, bool),
+    Applied(Applied),
+    Count(u32),
+    Found(Found),
+    Written(Wrote),
+}
+
+/// What an append came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    Yes,
+    Unavailable,
+    Unsure,
+    Fenced,
+    Conflict,
+}
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Comes,
+    Lost,
+    /// The driver dies instead of hearing it.
+    Crash,
+}
+
+/// How a look can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lens {
+    /// It sees everything.
+    Clear,
+    /// Part of it is missing, and it says so.
+    Partial,
+    /// The old key is missing, and nothing says so.
+    Skips,
+}

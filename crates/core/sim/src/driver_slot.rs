@@ -1,0 +1,78 @@
+//! One driver with what it heard.
+
+use std::collections::VecDeque;
+
+use keyroll_engine::{Command, Driver, Input, Standing};
+use keyroll_rotation::{Fact, Outcome};
+use tokio::sync::mpsc;
+
+use crate::mutated::Mutated;
+use crate::world::Told;
+
+pub(crate) struct DriverSlot {
+    pub(crate) driver: Driver<Mutated>,
+    pub(crate) epoch: u64,
+    pub(crate) alive: bool,
+    pub(crate) wake: Option<u64>,
+    pub(crate) dirty: bool,
+    pub(crate) standing: Standing,
+    /// What it heard and has not written yet.
+    pub(crate) heard: VecDeque<Fact>,
+    /// What the operator says goes through this.
+    words: mpsc::Sender<Command>,
+    /// The actions that the shell has still to start.
+    pub(crate) starting: VecDeque<usize>,
+    /// When its shell last read sessions and processes for an enumeration.
+    pub(crate) sessions_at: u64,
+    pub(crate) enumerated_at: u64,
+    /// The last complete look that it heard of.
+    pub(crate) look: Option<Told>,
+}
+
+/// Facts that a driver heard and may still write: more than it ever has under way.
+const HEARD_MAX: usize = 64;
+
+impl DriverSlot {
+    pub(crate) fn new(driver: Driver<Mutated>, epoch: u64, words: mpsc::Sender<Command>) -> Self {
+        Self {
+            driver,
+            epoch,
+            alive: true,
+            wake: None,
+            dirty: true,
+            standing: Standing::Driving,
+            heard: VecDeque::with_capacity(HEARD_MAX),
+            words,
+            starting: VecDeque::new(),
+            sessions_at: 0,
+            enumerated_at: 0,
+            look: None,
+        }
+    }
+
+    /// Says something to the shell; it hears it when it is polled next.
+    pub(crate) fn say(&mut self, command: Command) {
+        // A shell that ended hears nothing, as a process that is gone.
+        drop(self.words.try_send(command));
+        self.dirty = true;
+    }
+
+    pub(crate) fn told(&mut self, input: &Input) {
+        let fact = match input {
+            Input::Seen(_, Some(fact)) | Input::Told(fact) => fact.clone(),
+            Input::Ended { intent, outcome } => Fact::Ended { intent: *intent, outcome: outcome.clone() },
+            Input::Witnessed { intent, ok: false } => {
+                Fact::Ended { intent: *intent, outcome: Outcome::Failed { retry: true } }
+            }
+            Input::Seen(_, None)
+            | Input::Witnessed { ok: true, .. }
+            | Input::Appended
+            | Input::AppendFailed(_)
+            | Input::Reloaded(_) => return,
+        };
+        if self.heard.len() == HEARD_MAX {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(fact);
+    }
+}

@@ -1,0 +1,205 @@
+//! Which schedules are run: all single faults, pairs over classes, seeds.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use keyroll_rotation::Phase;
+
+use crate::Coverage;
+use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::mutant::Mutant;
+use crate::scene::{Family, Kind, Scene, Size};
+use crate::schedule::{Keep, Violation};
+use crate::simulate::run;
+
+/// How many violations are kept in full.
+const KEPT_MAX: usize = 20;
+
+/// What a set of schedules came to.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Schedules that were run.
+    pub schedules: u64,
+    /// Inputs that went through a driver.
+    pub steps: u64,
+    /// Schedules with a violation, or whose second run differed from the first.
+    pub violations: u64,
+    /// The first of them.
+    pub kept: Vec<(FaultPlan, Violation)>,
+    /// What was seen.
+    pub coverage: Coverage,
+}
+
+impl Tally {
+    /// Runs one schedule and counts it. Returns whether it broke nothing.
+    pub fn take(&mut self, plan: &FaultPlan, twice: bool) -> bool {
+        let report = run(plan, &Mutant::NONE, Keep::default(), Some(&mut self.coverage));
+        self.schedules += 1;
+        self.steps += report.steps;
+        let mut violation = report.violation;
+        if twice && violation.is_none() {
+            let again = run(plan, &Mutant::NONE, Keep::default(), None);
+            self.steps += again.steps;
+            if again.trace != report.trace {
+                let what = "two runs of one schedule differ".to_owned();
+                violation = Some(Violation { rule: "trace", what });
+            }
+        }
+        let sound = violation.is_none();
+        if let Some(violation) = violation {
+            self.violations += 1;
+            if self.kept.len() < KEPT_MAX {
+                self.kept.push((plan.clone(), violation));
+            }
+        }
+        sound
+    }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.steps += other.steps;
+        self.violations += other.violations;
+        self.coverage.add(&other.coverage);
+        let room = KEPT_MAX.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(room));
+    }
+}
+
+/// Runs every job on as many threads as there are cores.
+pub(crate) fn over_cores<T: Sync>(jobs: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tally {
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut tally = Tally::default();
+                    while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        work(job, &mut tally);
+                    }
+                    tally
+                })
+            })
+            .collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(tally) => all.add(tally),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    all
+}
+
+/// Seeds `from..to`, each run twice.
+pub fn seeds(from: u64, to: u64) -> Tally {
+    let jobs: Vec<u64> = (from..to).step_by(500).collect();
+    over_cores(&jobs, |start, tally| {
+        for seed in *start..(*start + 500).min(to) {
+            tally.take(&FaultPlan::of(seed), true);
+        }
+    })
+}
+
+/// Of six draws two are about a key that several share.
+fn family(kind: Kind, draw: u64) -> Family {
+    match (kind, draw % 6) {
+        (Kind::Independent, 2) => Family::Part,
+        (Kind::Independent, 3) => Family::End,
+        _ => Family::None,
+    }
+}
+
+/// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
+pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
+    let all = Kind::ALL.iter().flat_map(|kind| {
+        (0..draws).map(move |draw| FaultPlan {
+            scene: Scene {
+                size,
+                kind: *kind,
+                draw: draw * 7 + 1,
+                recovery: draw % 12 == 11,
+                family: family(*kind, draw),
+            },
+            seed: draw,
+            faults: Vec::new(),
+        })
+    });
+    all.collect()
+}
+
+/// Every single fault at every action that it fits.
+pub fn singles(size: Size, draws: u64) -> Tally {
+    let calm = scenes(size, draws);
+    over_cores(&calm, |plan, tally| {
+        tally.take(plan, false);
+        let baseline = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
+        for (at, (_, class)) in baseline.classes.iter().enumerate() {
+            for fault in Fault::ALL.iter().filter(|fault| fault.fits(*class)) {
+                tally.take(&with(plan, at, *fault), false);
+            }
+        }
+    })
+}
+
+fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
+    let mut plan = plan.clone();
+    plan.faults.push(Planned { at: u32::try_from(at).unwrap_or(u32::MAX), fault });
+    plan
+}
+
+/// Faults that happen to the world rather than to an action: one place per phase stands for all.
+fn of_the_world(fault: Fault) -> bool {
+    Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault)
+        || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
+}
+
+/// The first action of each class (phase and kind of operation) of a run, from an action on, with what fits it.
+fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
+    let report = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
+    let mut first: BTreeMap<(Phase, Class), usize> = BTreeMap::new();
+    for (at, key) in report.classes.iter().enumerate().skip(from) {
+        first.entry(*key).or_insert(at);
+    }
+    let mut found = Vec::new();
+    for ((_, class), at) in first {
+        for fault in Fault::ALL {
+            if fault.fits(class) && (!of_the_world(fault) || class == Class::Append) {
+                found.push((at, fault));
+            }
+        }
+    }
+    found
+}
+
+/// Pairs of faults over the classes of the reduced world, per kind of overlap.
+pub fn pairs(size: Size, draws: u64) -> Tally {
+    let mut jobs = Vec::new();
+    for plan in scenes(size, draws) {
+        jobs.extend(classes(&plan, 0).into_iter().map(|(at, fault)| (with(&plan, at, fault), at)));
+    }
+    over_cores(&jobs, |(first, at), tally| {
+        for (at, fault) in classes(first, at + 1) {
+            tally.take(&with(first, at, fault), false);
+        }
+    })
+}
+
+/// The same with a third fault, at every n-th place.
+pub fn triples(draws: u64, every: usize) -> Tally {
+    let mut jobs = Vec::new();
+    for plan in scenes(Size::Reduced, draws) {
+        for (at, fault) in classes(&plan, 0) {
+            let first = with(&plan, at, fault);
+            let more = classes(&first, at + 1).into_iter().step_by(every);
+            jobs.extend(more.map(|(at, fault)| (with(&first, at, fault), at)));
+        }
+    }
+    over_cores(&jobs, |(second, at), tally| {
+        for (at, fault) in classes(second, at + 1).into_iter().step_by(every) {
+            tally.take(&with(second, at, fault), false);
+        }
+    })
+}

@@ -1,0 +1,294 @@
+//! What each fault does, beside what it does to the action that it happens at.
+
+use keyroll_engine::Command;
+use keyroll_rotation::{ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, Uptake, Waived};
+
+use crate::faults::Fault;
+use crate::issuer::{FOREIGN, OLD};
+use crate::schedule::{Due, Run};
+use crate::world::YEAR_MS;
+
+impl Run {
+    /// Lets a fault happen. Returns whether it changes the action that it happens at.
+    pub(crate) fn befall(&mut self, at: usize, fault: Fault) -> bool {
+        let now = self.world.now;
+        match fault {
+            Fault::LostReply
+            | Fault::LostRequest
+            | Fault::LateEffect
+            | Fault::SlowBirth
+            | Fault::Failed
+            | Fault::FailedForGood
+            | Fault::Duplicate
+            | Fault::Slow
+            | Fault::Blind
+            | Fault::Partial
+            | Fault::Skipped
+            | Fault::CommitLost
+            | Fault::CommitUnsure
+            | Fault::WitnessDown
+            | Fault::CrashAfter
+            | Fault::CrashDuring => return true,
+            Fault::CrashBefore => {
+                self.crash(at);
+                return true;
+            }
+            Fault::Reboot => {
+                self.reboot();
+                return true;
+            }
+            Fault::Zombie => self.begin_take_over(),
+            Fault::JournalDown => {
+                self.ledger.down_until = now + self.rng.between(500, 20_000);
+                return true;
+            }
+            Fault::HostDown => self.host_down(),
+            Fault::Drift => self.edit(OLD),
+            Fault::ForeignEdit => self.edit(FOREIGN),
+            Fault::Restart => {
+                let place = self.rng.below(self.world.procs.len() as u64) as usize;
+                if self.world.procs.get(place).is_some_and(|proc| !proc.at_rest && proc.consumer.is_some()) {
+                    self.world.restart(place, false);
+                }
+            }
+            Fault::LateInstance => self.late_instance(),
+            Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
+            Fault::Stranger => self.copy(),
+            Fault::OldRevoked => self.revoke_old(),
+            Fault::Neighbour => self.neighbour(),
+            Fault::Edit => self.edit_besides(),
+            Fault::StrangeLabel => self.strange_label(),
+            Fault::StoreRestored => self.store_restored(),
+            Fault::WallClock => {
+                self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
+            }
+            Fault::HostFull
+            | Fault::JournalFull
+            | Fault::Restored
+            | Fault::Damaged
+            | Fault::Trouble
+            | Fault::Masked
+            | Fault::Uncarried => self.wear(fault),
+            Fault::Abort
+            | Fault::Pause
+            | Fault::Retry
+            | Fault::RollFirst
+            | Fault::RevokeNow
+            | Fault::PendingLeaked
+            | Fault::Waive => self.person(at, fault),
+        }
+        false
+    }
+
+    /// An undeclared process starts from a cached value.
+    fn holder(&mut self, hides: bool) {
+        let now = self.world.now;
+        let host = HostId(self.rng.below(2) as u16);
+        let place = self.world.process(None, 0, host, OLD);
+        let hidden = if hides { self.rng.between(500, 9_000) } else { 0 };
+        if let Some(proc) = self.world.procs.get_mut(place) {
+            proc.hidden_until = now + hidden;
+        }
+    }
+
+    /// Somebody copies a value elsewhere; and the new one too, from a file that holds it.
+    fn copy(&mut self) {
+        let now = self.world.now;
+        self.world.strangers.push((now, OLD));
+        let new = self.world.files.iter().copied().find(|value| *value != OLD && *value != FOREIGN);
+        self.world.strangers.extend(new.map(|new| (now + 1, new)));
+    }
+
+    /// The issuer ends the old key by itself.
+    fn revoke_old(&mut self) {
+        let (old, now) = (self.world.old_id(), self.world.now);
+        if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
+            self.world.issuer.end(&old, now);
+        }
+    }
+
+    /// What disks, backups and memory do.
+    fn wear(&mut self, fault: Fault) {
+        let now = self.world.now;
+        match fault {
+            Fault::HostFull => {
+                let host = self.rng.below(3) as usize;
+                let until = now + self.rng.between(1_000, 12_000);
+                if let Some(full) = self.world.host_full_until.get_mut(host) {
+                    *full = until;
+                }
+            }
+            Fault::JournalFull => {
+                let until = now + self.rng.between(5_000, 50_000);
+                (self.ledger.down_until, self.ledger.witness_full_until) = (until, until);
+            }
+            Fault::Restored | Fault::Damaged => {
+                for at in 0..self.slots.len() {
+                    if self.slots.get(at).is_some_and(|slot| slot.alive) {
+                        self.crash(at);
+                    }
+                }
+                if fault == Fault::Damaged {
+                    self.ledger.damaged = true;
+                } else if self.ledger.witness.1 > 0 {
+                    let kept = self.rng.below(self.ledger.witness.1);
+                    self.ledger.put_back_older(kept);
+                }
+                // One that is about to start opens, and checks, what is there now.
+                for _ in 0..std::mem::take(&mut self.starting) {
+                    self.begin_take_over();
+                }
+            }
+            Fault::Trouble => {
+                let at = self.rng.below(self.world.plan.consumers.len() as u64) as usize;
+                self.world.trouble = (at, now + self.rng.between(300, 5_000));
+            }
+            Fault::Masked => {
+                let at = self.rng.below(self.world.procs.len() as u64) as usize;
+                let until = now + self.rng.between(1_000, 20_000);
+                if let Some(proc) = self.world.procs.get_mut(at).filter(|proc| proc.consumer.is_some()) {
+                    proc.masked_until = until;
+                }
+            }
+            Fault::Uncarried => self.world.next_is_uncarried(),
+            _ => {}
+        }
+    }
+
+    /// An event of the operator at the worst moment.
+    fn person(&mut self, at: usize, fault: Fault) {
+        let escalated = |mode, pending_compromised| Fact::Escalated { mode, pending_compromised };
+        match fault {
+            Fault::Abort => self.tell(at, Fact::AbortAsked),
+            Fault::Pause => {
+                self.tell(at, Fact::PauseAsked);
+                let ms = self.rng.between(50, 5_000);
+                self.later(ms, Due::Resume);
+            }
+            Fault::Retry => self.tell(at, Fact::Retried),
+            Fault::RollFirst => self.tell(at, escalated(Emergency::RollFirst, false)),
+            Fault::RevokeNow => self.tell(at, escalated(Emergency::RevokeNow, false)),
+            Fault::PendingLeaked => self.tell(at, escalated(Emergency::RollFirst, true)),
+            Fault::Waive => self.tell(at, Fact::Waived(Waived::NotVisible(ConsumerId(0)))),
+            _ => {}
+        }
+    }
+
+    /// Says a fact to a driver.
+    pub(crate) fn tell(&mut self, at: usize, fact: Fact) {
+        if let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.alive) {
+            slot.say(Command::Tell(fact));
+        }
+    }
+
+    /// Every process and every driver ends; services start again from their files.
+    pub(crate) fn reboot(&mut self) {
+        self.reboots += 1;
+        for at in 0..self.slots.len() {
+            if self.slots.get(at).is_some_and(|slot| slot.alive) {
+                self.crash(at);
+            }
+        }
+        self.world.boot += 1;
+        self.world.boot_at = self.world.now;
+        for at in 0..self.world.procs.len() {
+            if self.world.procs.get(at).is_some_and(|proc| !proc.at_rest) {
+                self.world.restart(at, false);
+            }
+        }
+        // Nobody starts those again that no unit names.
+        self.world.procs.retain(|proc| proc.consumer.is_some());
+    }
+
+    /// Somebody edits another variable, a program or a unit file of a consumer that is restarted.
+    fn edit_besides(&mut self) {
+        let consumers = (0u16..).zip(&self.world.plan.consumers);
+        let verbs: Vec<u16> =
+            consumers.filter(|(_, it)| it.uptake == Uptake::Verb).map(|(at, _)| at).collect();
+        let place = self.rng.below(verbs.len() as u64) as usize;
+        let Some(at) = verbs.get(place).copied() else { return };
+        let digest = self.rng.below(1 << 20);
+        let edit = Difference { name: format!("{at}/edit").into(), digest };
+        self.world.edits.retain(|(of, _)| *of != ConsumerId(at));
+        self.world.edits.push((ConsumerId(at), edit));
+    }
+
+    fn strange_label(&mut self) {
+        if self.may_be_late() {
+            let value = self.world.fresh_value();
+            self.world.issuer.strange_label(value, self.world.now);
+        }
+    }
+
+    /// The store of before the rotation replaces the right one, while no driver runs.
+    fn store_restored(&mut self) {
+        for at in 0..self.slots.len() {
+            if self.slots.get(at).is_some_and(|slot| slot.alive) {
+                self.crash(at);
+            }
+        }
+        self.world.put_back_older_store();
+        let ms = self.rng.between(2_000, 40_000);
+        self.later(ms, Due::StoreBack);
+    }
+
+    fn host_down(&mut self) {
+        let host = self.rng.below(3) as usize;
+        let until = self.world.now + self.rng.between(1_000, 20_000);
+        if let Some(down) = self.world.host_down_until.get_mut(host) {
+            *down = until;
+        }
+    }
+
+    /// Somebody else writes a file; now and then the consumer is restarted as well.
+    fn edit(&mut self, value: u8) {
+        let place = self.rng.below(self.world.files.len() as u64) as usize;
+        let Some(holds) = self.world.files.get(place).copied() else { return };
+        let Ok(file) = u16::try_from(place).map(FileId) else { return };
+        if holds == value || (value == OLD && holds == FOREIGN) {
+            return;
+        }
+        // A generated file is written by its own fetch alone.
+        let pulled = self
+            .world
+            .plan
+            .consumers
+            .iter()
+            .any(|it| it.delivery == Delivery::Fetch && it.files.contains(&file));
+        if pulled {
+            return;
+        }
+        self.world.write(file, value, false);
+        if value == OLD && self.rng.one_in(2) {
+            for at in 0..self.world.procs.len() {
+                let Some(id) = self.world.procs.get(at).and_then(|proc| proc.consumer) else { continue };
+                let reads = self
+                    .world
+                    .plan
+                    .consumers
+                    .get(id.index())
+                    .is_some_and(|it| it.files.contains(&file) && it.uptake == Uptake::Verb);
+                if reads {
+                    self.world.restart(at, false);
+                }
+            }
+        }
+    }
+
+    /// An autoscaler starts a further instance from the environment of its parent.
+    fn late_instance(&mut self) {
+        let verbs: Vec<(ConsumerId, HostId)> = self
+            .world
+            .plan
+            .consumers
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.uptake == Uptake::Verb)
+            .filter_map(|(at, it)| u16::try_from(at).ok().map(|id| (ConsumerId(id), it.host)))
+            .collect();
+        let place = self.rng.below(verbs.len() as u64) as usize;
+        if let Some((consumer, host)) = verbs.get(place).copied() {
+            self.world.process(Some(consumer), 0, host, OLD);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The one table of everything that can go wrong. A fault happens at the n-th action that drivers ask for.
+
+use keyroll_engine::Action;
+use keyroll_rotation::{Op, Query};
+use serde::{Deserialize, Serialize};
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fault {
+    /// The driver dies before the action.
+    CrashBefore,
+    /// The driver dies after the action had its effect, before it heard of it.
+    CrashAfter,
+    /// The driver dies while a request is under way; it reaches the issuer later.
+    CrashDuring,
+    /// The machine restarts: every process too, and monotonic time begins anew.
+    Reboot,
+    /// A second driver takes over while the first one goes on.
+    Zombie,
+    /// The operation had its effect, the answer is lost.
+    LostReply,
+    /// The operation never arrived, the answer is missing.
+    LostRequest,
+    /// The caller saw no answer; the operation has its effect later.
+    LateEffect,
+    /// A new credential is made far later than the issuer says.
+    SlowBirth,
+    /// Surely not carried out; it may work later (429, 5xx).
+    Failed,
+    /// Surely not carried out; it will not work.
+    FailedForGood,
+    /// The same answer comes twice.
+    Duplicate,
+    /// It takes so long that others overtake it.
+    Slow,
+    /// The look saw nothing (429, 5xx, a time-out).
+    Blind,
+    /// The look saw only a part, and says so.
+    Partial,
+    /// A list that is read in pages misses the old key, and says that it is complete.
+    Skipped,
+    /// The journal cannot be written for a while.
+    JournalDown,
+    /// The entry was written, the answer is lost.
+    CommitLost,
+    /// The entry was not written, and its caller does not know.
+    CommitUnsure,
+    /// The witness cannot be written.
+    WitnessDown,
+    /// A host does not answer for a while.
+    HostDown,
+    /// Configuration management writes the old value back into a file.
+    Drift,
+    /// Somebody writes something else into a file.
+    ForeignEdit,
+    /// An instance restarts by itself.
+    Restart,
+    /// A further instance of a consumer starts from a value that its parent cached.
+    LateInstance,
+    /// An undeclared process starts from a cached value.
+    Holder,
+    /// A process that no look can see for a while uses the old key.
+    Hidden,
+    /// The old value appears in a place that the plan does not have.
+    Stranger,
+    /// The issuer ends the old key by itself.
+    OldRevoked,
+    /// The issuer's wall clock jumps by a year.
+    WallClock,
+    /// An operator aborts.
+    Abort,
+    /// An operator pauses, and resumes later.
+    Pause,
+    /// An operator says `retry`.
+    Retry,
+    /// An emergency: move first.
+    RollFirst,
+    /// An emergency: end the old key now.
+    RevokeNow,
+    /// An emergency: the new value leaked as well.
+    PendingLeaked,
+    /// An operator waives what cannot be seen of the first consumer.
+    Waive,
+    /// A host's disk is full for a while: nothing can be written there.
+    HostFull,
+    /// The disk under the journal and its witness is full for a while.
+    JournalFull,
+    /// The journal is put back from a backup that is older than its witness.
+    Restored,
+    /// The journal is damaged.
+    Damaged,
+    /// The logs of a consumer show trouble for a while.
+    Trouble,
+    /// The memory of an instance does not show for a while what it holds.
+    Masked,
+    /// The next value that is made is one that the files' formats cannot carry.
+    Uncarried,
+    /// A rotation of another secret begins, with a file and a consumer of this one among its own.
+    Neighbour,
+    /// Somebody edits what a restart of a consumer makes live too.
+    Edit,
+    /// A credential appears at the issuer under a label that the journal does not know.
+    StrangeLabel,
+    /// The store alone is put back from a backup of before the rotation, and the right one later.
+    StoreRestored,
+}
+
+impl Fault {
+    /// All faults.
+    pub const ALL: [Self; 48] = [
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::CrashDuring,
+        Self::Reboot,
+        Self::Zombie,
+        Self::LostReply,
+        Self::LostRequest,
+        Self::LateEffect,
+        Self::SlowBirth,
+        Self::Failed,
+        Self::FailedForGood,
+        Self::Duplicate,
+        Self::Slow,
+        Self::Blind,
+        Self::Partial,
+        Self::Skipped,
+        Self::JournalDown,
+        Self::CommitLost,
+        Self::CommitUnsure,
+        Self::WitnessDown,
+        Self::HostDown,
+        Self::Drift,
+        Self::ForeignEdit,
+        Self::Restart,
+        Self::LateInstance,
+        Self::Holder,
+        Self::Hidden,
+        Self::Stranger,
+        Self::OldRevoked,
+        Self::WallClock,
+        Self::Abort,
+        Self::Pause,
+        Self::Retry,
+        Self::RollFirst,
+        Self::RevokeNow,
+        Self::PendingLeaked,
+        Self::Waive,
+        Self::HostFull,
+        Self::JournalFull,
+        Self::Restored,
+        Self::Damaged,
+        Self::Trouble,
+        Self::Masked,
+        Self::Uncarried,
+        Self::Neighbour,
+        Self::Edit,
+        Self::StrangeLabel,
+        Self::StoreRestored,
+    ];
+
+    /// Whether it can happen to this action. What happens to the world can happen at any.
+    pub fn fits(self, class: Class) -> bool {
+        let is_append = class == Class::Append;
+        let is_carry = matches!(class, Class::Carry(_));
+        let is_look = matches!(class, Class::Look(_));
+        match self {
+            Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
+            Self::LateEffect | Self::CrashDuring => class.at_issuer(),
+            Self::SlowBirth => class == Class::Carry(1),
+            Self::Duplicate | Self::Slow => is_carry || is_look,
+            Self::Blind => is_look,
+            Self::Partial => class.partial(),
+            Self::Skipped => class == Class::Look(3),
+            Self::JournalDown | Self::CommitLost | Self::CommitUnsure => is_append,
+            Self::WitnessDown => class == Class::Witness,
+            Self::CrashBefore
+            | Self::CrashAfter
+            | Self::Reboot
+            | Self::Zombie
+            | Self::HostDown
+            | Self::Drift
+            | Self::ForeignEdit
+            | Self::Restart
+            | Self::LateInstance
+            | Self::Holder
+            | Self::Hidden
+            | Self::Stranger
+            | Self::OldRevoked
+            | Self::WallClock
+            | Self::Abort
+            | Self::Pause
+            | Self::Retry
+            | Self::RollFirst
+            | Self::RevokeNow
+            | Self::PendingLeaked
+            | Self::Waive
+            | Self::HostFull
+            | Self::JournalFull
+            | Self::Restored
+            | Self::Damaged
+            | Self::Trouble
+            | Self::Masked
+            | Self::Uncarried
+            | Self::Neighbour
+            | Self::Edit
+            | Self::StrangeLabel
+            | Self::StoreRestored => true,
+        }
+    }
+}
+
+/// The kind of an action, for classes of schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// An entry of the journal.
+    Append,
+    /// The journal is read again.
+    Reload,
+    /// The witness.
+    Witness,
+    /// An operation, by its place in the list of operations.
+    Carry(u8),
+    /// A look, by its place in the list of looks.
+    Look(u8),
+}
+
+impl Class {
+    /// The class of an action.
+    pub fn of(action: &Action) -> Self {
+        match action {
+            Action::Append { .. } => Self::Append,
+            Action::Reload => Self::Reload,
+            Action::Witness { .. } => Self::Witness,
+            Action::Carry { effect, .. } => Self::Carry(op_number(&effect.op)),
+            Action::Look { query, .. } => Self::Look(query_number(query)),
+        }
+    }
+
+    /// Mint, Disable, Enable, Revoke, EndSessions and the deletions.
+    fn at_issuer(self) -> bool {
+        matches!(self, Self::Carry(1 | 8..=14))
+    }
+
+    /// Looks that can see a part and say so: all but those that see one thing.
+    fn partial(self) -> bool {
+        matches!(self, Self::Look(0 | 2 | 3 | 4 | 5 | 8))
+    }
+}
+
+fn op_number(op: &Op) -> u8 {
+    match op {
+        Op::Choose => 0,
+        Op::Mint => 1,
+        Op::Stage => 2,
+        Op::Deliver(..) => 3,
+        Op::Fetch(_) => 4,
+        Op::Apply(..) => 5,
+        Op::Promote => 6,
+        Op::Demote => 7,
+        Op::Disable => 8,
+        Op::Enable => 9,
+        Op::Revoke => 10,
+        Op::EndSessions => 11,
+        Op::DeleteNew => 12,
+        Op::DeleteOrphan(_) => 13,
+        Op::DeleteAbandoned(_) => 14,
+        Op::Retire(_) => 15,
+    }
+}
+
+fn query_number(query: &Query) -> u8 {
+    match query {
+        Query::Preflight => 0,
+        Query::StageCheck => 1,
+        Query::Probe(..) => 2,
+        Query::List => 3,
+        Query::Enumerate => 4,
+        Query::Prove(..) => 5,
+        Query::LastUsed => 6,
+        Query::Refusals => 7,
+        Query::Reconcile(_) => 8,
+        Query::Sweep => 9,
+    }
+}
+
+/// A fault and the number of the action that it happens at, or at the next one that it fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The number of the action.
+    pub at: u32,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// A schedule: a workload, a seed for every delay, and what goes wrong when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultPlan {
+    /// The workload.
+    pub scene: crate::Scene,
+    /// The seed of delays and of the operator's choices.
+    pub seed: u64,
+    /// What goes wrong, in the order of the actions.
+    pub faults: Vec<Planned>,
+}
+
+/// The most faults of a seeded schedule.
+const FAULTS_MAX: u64 = 6;
+
+impl FaultPlan {
+    /// The schedule of one seed.
+    pub fn of(seed: u64) -> Self {
+        let scene = crate::Scene::of(seed);
+        let mut rng = crate::rng::Rng::new(seed ^ 0xfa_0175);
+        let actions = if scene.size == crate::Size::Full { 320 } else { 160 };
+        let many = rng.below(FAULTS_MAX + 1);
+        let mut faults: Vec<Planned> = (0..many)
+            .filter_map(|_| {
+                let place = usize::try_from(rng.below(Fault::ALL.len() as u64)).ok()?;
+                let fault = Fault::ALL.get(place).copied()?;
+                Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
+            })
+            .collect();
+        faults.sort_by_key(|planned| planned.at);
+        Self { scene, seed, faults }
+    }
+}

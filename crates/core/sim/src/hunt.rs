@@ -1,0 +1,143 @@
+//! Looks for every mutant: a mutant that no schedule finds is a hole in the fault model.
+
+use crate::MUTANTS;
+use crate::explore::scenes;
+use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::mutant::Mutant;
+use crate::scene::{Family, Kind, Scene, Size};
+use crate::schedule::Keep;
+use crate::simulate::run;
+
+/// Seeds that are tried on one mutant at the most.
+const SEEDS_MAX: u64 = 100_000;
+
+/// The schedule that found a mutant first.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What kind of schedule it was.
+    pub by: &'static str,
+    /// Which one, readably.
+    pub at: String,
+    /// The invariant that it broke.
+    pub rule: &'static str,
+    /// How.
+    pub what: String,
+}
+
+/// Each mutant with the first schedule that found it. `told` hears of each as soon as it is decided.
+pub fn hunt(told: impl Fn(&Mutant, Option<&Found>) + Sync) -> Vec<(&'static Mutant, Option<Found>)> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let found = std::sync::Mutex::new(vec![None; MUTANTS.len()]);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(mutant) = MUTANTS.get(at) else { return };
+                    let by = find(mutant);
+                    told(mutant, by.as_ref());
+                    if let Ok(mut found) = found.lock()
+                        && let Some(place) = found.get_mut(at)
+                    {
+                        *place = by;
+                    }
+                }
+            });
+        }
+    });
+    let found = found.into_inner().unwrap_or_default();
+    MUTANTS.iter().zip(found).collect()
+}
+
+/// The first schedule that finds a mutant: calm runs, seeds, single faults, then a second fault right behind the first.
+pub(crate) fn find(mutant: &'static Mutant) -> Option<Found> {
+    let calm = scenes(Size::Full, 4).into_iter().find_map(|plan| {
+        let at = format!("{:?}", plan.scene.kind);
+        broken(&plan, mutant, "a calm rotation", at)
+    });
+    calm.or_else(|| {
+        let mut all = recorded().into_iter();
+        all.find_map(|plan| broken(&plan, mutant, "a recorded schedule", format!("seed {}", plan.seed)))
+    })
+    .or_else(|| {
+        (0..SEEDS_MAX)
+            .find_map(|seed| broken(&FaultPlan::of(seed), mutant, "a drawn schedule", format!("seed {seed}")))
+    })
+    .or_else(|| scenes(Size::Reduced, 18).into_iter().find_map(|plan| single(&plan, mutant)))
+    .or_else(|| scenes(Size::Reduced, 6).into_iter().find_map(|plan| close_pair(&plan, mutant)))
+}
+
+/// What few seeds show: a session that no look has, and a leak that is reported in the last steps.
+fn recorded() -> Vec<FaultPlan> {
+    let (kind, family) = (Kind::Independent, Family::None);
+    let scene = Scene { size: Size::Reduced, kind, draw: 3_219_387_385_105_173_777, recovery: false, family };
+    let unseen = Planned { at: 62, fault: Fault::Hidden };
+    let at = |at| vec![unseen, Planned { at, fault: Fault::RollFirst }];
+    (70..100).map(|told| FaultPlan { scene, seed: 65_587, faults: at(told) }).collect()
+}
+
+fn with(plan: &FaultPlan, at: u32, fault: Fault) -> FaultPlan {
+    let mut plan = plan.clone();
+    plan.faults.push(Planned { at, fault });
+    plan
+}
+
+fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
+    let actions = run(plan, mutant, Keep::default(), None).actions;
+    let all = (0..actions).flat_map(|at| Fault::ALL.map(|fault| (at, fault)));
+    all.into_iter().find_map(|(at, fault)| {
+        broken(&with(plan, at, fault), mutant, "a single fault", format!("{fault:?} at {at}"))
+    })
+}
+
+/// An operation whose answer is lost or bad, and one more fault while that is open.
+fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
+    let keep = Keep { classes: true, ..Keep::default() };
+    let classes = run(plan, mutant, keep, None).classes;
+    let carried = (0u32..).zip(classes).filter(|(_, (_, class))| matches!(class, Class::Carry(_)));
+    for (at, _) in carried {
+        for first in [Fault::LostReply, Fault::LostRequest, Fault::Slow] {
+            for second in Fault::ALL {
+                for later in 1..5 {
+                    let pair = with(&with(plan, at, first), at + later, second);
+                    let told = format!("{first:?} at {at}, {second:?} {later} later");
+                    let found = broken(&pair, mutant, "two faults", told);
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+            }
+        }
+    }
+    None
+}
+
+fn broken(plan: &FaultPlan, mutant: &'static Mutant, by: &'static str, at: String) -> Option<Found> {
+    let violation = run(plan, mutant, Keep::default(), None).violation?;
+    // A schedule that breaks the protocol itself finds no mutant.
+    if run(plan, &Mutant::NONE, Keep::default(), None).violation.is_some() {
+        return None;
+    }
+    Some(Found { by, at, rule: violation.rule, what: violation.what })
+}
+
+/// The document about all of them.
+pub fn table(found: &[(&'static Mutant, Option<Found>)]) -> String {
+    let mut text = String::from(
+        "# Mutants
+
+Each breaks one sentence of [the protocol](../design/rotation.md) from outside, and the simulation must find it: \
+         the invariant that it breaks first, and the kind of schedule that it shows in. Generated: \
+         `UPDATE_DOCS=1 cargo xtask sim --mutants`.
+
+| mutant | sentence | found by | in |
+|---|---|---|---|
+",
+    );
+    for (mutant, by) in found {
+        let (rule, place) = by.as_ref().map_or(("nothing", "-"), |by| (by.rule, by.by));
+        text += &format!("| {} | {} | {rule} | {place} |\n", mutant.name, mutant.sentence);
+    }
+    text
+}

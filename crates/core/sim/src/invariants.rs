@@ -1,0 +1,500 @@
+//! The invariants, judged by what is true in the world and by what it answered, never by what a core believes.
+
+use keyroll_rotation::{
+    Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
+    Reason, Stage, Stamp, State, Unit, Waived, Which, step,
+};
+
+use crate::calls::{Answer, Call};
+use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
+use crate::scene::{Family, GRAIN_MS, LAG_MS};
+use crate::schedule::Run;
+use crate::world::{Proc, Told, World};
+
+impl Run {
+    /// Carries an operation out and looks whether it did harm.
+    pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64, call: &Call) -> Answer {
+        let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
+        let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
+        let hosts = self.world.host_epoch;
+        let foreign = |world: &World| world.files.iter().filter(|held| **held == FOREIGN).count();
+        let foreign_before = foreign(&self.world);
+        if epoch >= self.ledger.epoch {
+            self.check_order(effect, state);
+        }
+        let answer = self.world.change(call, epoch);
+        if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
+            self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
+        }
+        if self.world.brought {
+            self.violate("order", format!("{:?} makes an edit live that nobody accepted", effect.op));
+        }
+        if foreign(&self.world) < foreign_before {
+            self.violate("order", format!("{:?} writes over somebody else's value", effect.op));
+        }
+        for value in stood {
+            if !self.world.issuer.stands(value) {
+                self.check_harm(effect, value, state);
+            }
+        }
+        answer
+    }
+
+    /// Quiesce ends only when the issuer showed the old key unused for the whole window, or somebody else ended it.
+    pub(crate) fn check_idle(&mut self, at: usize, epoch: u64, from: Phase, to: Phase) {
+        let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
+        let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
+        let Some(slot) = self.slots.get(at).filter(|_| shown && leaves) else { return };
+        let judged = slot.driver.state().emergency().is_none() && slot.epoch == self.ledger.epoch;
+        if !judged || !self.world.issuer.stands(OLD) {
+            return;
+        }
+        let asked = self.world.asked_use.filter(|asked| asked.0 == epoch);
+        let asked = asked.map_or(self.world.now, |asked| asked.1);
+        let window = asked.saturating_sub(LAG_MS + 600)..asked.saturating_sub(LAG_MS + 2 * GRAIN_MS);
+        if self.world.old_uses.iter().any(|used| window.contains(used)) {
+            self.violate("I4", "Quiesce ended while the old key was in use".into());
+        }
+    }
+
+    /// The operator consented before every point of no return, but for a standing one where that counts.
+    fn check_consent(&mut self, digest: u64) {
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let mut given = None;
+        let mut waived = false;
+        for event in &self.ledger.entries {
+            match &event.fact {
+                Fact::Consented(digest) => given = Some(*digest),
+                Fact::Waived(_) => waived = true,
+                Fact::Adopted { .. } => given = None,
+                _ => {}
+            }
+        }
+        let standing = self.world.plan.policy.standing_consent && !waived && !gap;
+        if !standing && given != Some(digest) {
+            self.violate("I4", "decided without a person's consent to it".into());
+        }
+    }
+
+    pub(crate) fn hand_revoke_check(&mut self) {
+        if !self.world.issuer.stands(OLD) {
+            return;
+        }
+        let Some(at) = self.driving() else { return };
+        let Some(state) = self.slots.get(at).map(|slot| slot.driver.state().clone()) else { return };
+        let effect = Effect { intent: state.seq(), op: Op::Revoke };
+        self.check_harm(&effect, OLD, &state);
+    }
+
+    /// I1, I4, I5: a value turned from accepted to refused by an effect of ours.
+    fn check_harm(&mut self, effect: &Effect, value: Value, state: &State) {
+        if value == OLD && self.world.scene.family == Family::Part {
+            return self.violate("I1", format!("{:?} takes a shared key from the others", effect.op));
+        }
+        let newest = self.slots.last().map_or(state, |slot| slot.driver.state());
+        let revoke_now = newest.emergency() == Some(Emergency::RevokeNow);
+        let emergency = newest.emergency().is_some();
+        let decided = newest.decided();
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        if value == OLD && !decided && effect.op != Op::Disable {
+            let announced = effect.op == Op::Mint && (emergency || newest.plan().recovery);
+            if !announced {
+                return self.violate(
+                    "I5",
+                    format!("{:?} ended the old key before the point of no return", effect.op),
+                );
+            }
+        }
+        // Gone already, or a slot whose value leaked: there it is the emergency that ends it.
+        if effect.op == Op::Mint && (gap || emergency) {
+            return;
+        }
+        let abandoned = matches!(effect.op, Op::DeleteAbandoned(_) | Op::DeleteOrphan(_));
+        if revoke_now && value == OLD {
+            return;
+        }
+        let epoch = self.ledger.entries.iter().rev().find_map(|event| match &event.fact {
+            Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
+            _ => None,
+        });
+        let told =
+            self.world.looks.iter().rev().find(|look| epoch.is_none_or(|epoch| look.epoch == epoch)).copied();
+        let unlooked = (abandoned || effect.op == Op::Mint).then(Told::default);
+        let Some(look) = told.or(unlooked) else {
+            let what = format!("{:?} without a complete look in its epoch", effect.op);
+            return self.violate("I4", what);
+        };
+        let taken = look.at;
+        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
+            let what = format!(
+                "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
+                effect.op, proc.consumer, proc.pid, proc.since
+            );
+            return self.violate("I1", what);
+        }
+        let strange = self.world.strangers.iter().any(|(place, held)| {
+            *held == value && *place < taken && !self.world.strangers_waived.contains(place)
+        });
+        if (value == OLD || effect.op == Op::DeleteNew) && strange {
+            return self.violate("I4", format!("{:?} although a copy is undeclared", effect.op));
+        }
+        let gone = self.world.issuer.creds.first().and_then(|cred| cred.ended);
+        let unseen = self.world.alive_at < self.world.moved_at.max(self.world.rolling_since);
+        if effect.op == Op::DeleteNew && gone.is_some() && unseen {
+            let what =
+                "the new key is deleted, and the old one was not seen alive since everybody is back on it";
+            return self.violate("I5", what.into());
+        }
+        if !abandoned && let Some(what) = self.ungated(effect, value, look, state) {
+            self.violate("I4", what);
+        }
+    }
+
+    fn harmed(&self, proc: &Proc, value: Value, taken: u64, state: &State) -> bool {
+        let enumerated = proc.hidden_until < taken && (proc.since < taken || proc.by_us);
+        proc.loaded == value && enumerated && !self.excused(proc, state)
+    }
+
+    fn excused(&self, proc: &Proc, _: &State) -> bool {
+        let waived = |id| Fact::Waived(Waived::NotVisible(id));
+        let named = proc.consumer.is_some_and(|id| self.ledger.ever().iter().any(|it| it.fact == waived(id)));
+        proc.waived || named
+    }
+
+    /// What the gate asks for and is not true: evidence of every enumerated instance, no session on what goes.
+    fn ungated(&self, effect: &Effect, value: Value, look: Told, state: &State) -> Option<String> {
+        let taken = look.at;
+        for proc in &self.world.procs {
+            let Some(id) = proc.consumer else { continue };
+            let enumerated = proc.hidden_until < taken && proc.since < taken && proc.born < taken;
+            if !enumerated || self.excused(proc, state) {
+                continue;
+            }
+            let Some(consumer) = self.world.plan.consumers.get(id.index()) else { continue };
+            for path in 0..consumer.paths {
+                let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
+                let enough = match (proc.at_rest, consumer.attributable) {
+                    (true, _) => kinds.has(Kinds::CHECKED),
+                    (false, true) => kinds.has(Kinds::EXERCISED),
+                    (false, false) => kinds.has(Kinds::LOADED.and(Kinds::CHECKED)),
+                };
+                if !enough && proc.loaded != FOREIGN {
+                    return Some(format!(
+                        "{:?} although consumer {id:?} has not shown path {path}",
+                        effect.op
+                    ));
+                }
+            }
+            let busy = newest_waived_busy(state);
+            let session = proc
+                .session
+                .is_some_and(|(held, until)| held == value && until.saturating_sub(150) <= look.sessions_at);
+            if session && !busy {
+                return Some(format!("{:?} although consumer {id:?} has a session on it", effect.op));
+            }
+        }
+        None
+    }
+
+    /// An entry is durable: what it means in the world, and whether it may be.
+    pub(crate) fn written(&mut self, at: usize, event: &Event) {
+        let seq = self.ledger.last();
+        self.check_told(at, event);
+        let Some(state) = self.slots.get(at).map(|slot| slot.driver.state().clone()) else { return };
+        match &event.fact {
+            Fact::Enumerated(seen) if seen.complete => self.looked_at_all(at),
+            Fact::HandMinted(id) => {
+                self.world.hand_made = None;
+                let value = self.world.issuer.living(id).map(|cred| cred.value);
+                if let Some(value) = value {
+                    self.world.store.keep(seq, value, Some(id.clone()));
+                }
+            }
+            Fact::Adopted { consumer, explains, .. } => self.adopted(consumer, *explains),
+            Fact::Escalated { pending_compromised: true, .. } => {
+                self.world.leaked.extend(self.world.value_of(Which::New, &state));
+            }
+            Fact::Decided(digest) => {
+                self.check_consent(*digest);
+                self.check_still(at, "decided");
+                if self.world.refusals_told > 0 && state.emergency().is_none() {
+                    let what = "decided although a refused use of the old key was reported".to_owned();
+                    self.violate("I4", what);
+                }
+                if self.world.refusals_missed && state.emergency().is_none() {
+                    self.violate(
+                        "I4",
+                        "decided although a refused use of the old key was not counted".into(),
+                    );
+                }
+                if !self.looked(event.at.epoch) {
+                    self.violate("I4", "decided without a complete look in this epoch".into());
+                }
+            }
+            Fact::Intended(op) => self.check_intent(at, op, &state, event.at),
+            Fact::Resumed if state.phase() == Phase::Done => self.world.look_since = self.world.now,
+            Fact::Ended { intent, outcome: Outcome::Failed { .. } }
+            | Fact::Reconciled { intent, found: Found::Absent }
+                if state.intents().iter().any(|open| open.seq == *intent && open.op == Op::Revoke) =>
+            {
+                self.world.look_since = self.world.now;
+            }
+            _ => {}
+        }
+    }
+
+    fn looked(&self, epoch: u64) -> bool {
+        self.world.looks.iter().any(|look| look.epoch == epoch)
+    }
+
+    fn check_intent(&mut self, slot: usize, op: &Op, state: &State, at: Stamp) {
+        let gated = match op {
+            Op::Disable | Op::DeleteNew => true,
+            Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
+            _ => false,
+        };
+        if gated && !self.looked(at.epoch) {
+            self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
+        }
+        let looked =
+            self.world.looks.iter().rev().find(|look| look.epoch == at.epoch).map_or(0, |look| look.at);
+        if gated && *op == Op::Revoke && looked < self.world.look_since {
+            self.violate("I4", "Revoke is sent once more without a new look".into());
+        }
+        if gated {
+            self.check_still(slot, &format!("{op:?} intended"));
+        }
+        if *op == Op::Retire(Which::Old) && self.world.scene.family == Family::Part {
+            self.violate("I5", "the value of a shared key is dropped".into());
+        }
+        if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {
+            self.violate("I5", "the old value is dropped while the old key is accepted".into());
+        }
+    }
+
+    /// After every step.
+    pub(crate) fn check(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let state = slot.driver.state();
+        if slot.epoch != self.ledger.epoch || state.seq() != self.ledger.last() {
+            return;
+        }
+        let mut strange = self.too_many(state);
+        for cred in self.world.issuer.live() {
+            if cred.value == OLD
+                || cred.value == self.world.first_value()
+                || cred.strange()
+                || state.new_version().is_some_and(|new| new.credential == cred.id)
+            {
+                continue;
+            }
+            let covered = self.covered(state, cred.label, &cred.id);
+            if !covered {
+                strange = Some(format!("credential {} (label {:?}) is nobody's", cred.id, cred.label));
+            }
+        }
+        if state.ended() && state.hold().is_none() && state.phase() == Phase::Done && !state.decided() {
+            let forward = state.old_key() == OldKey::Ended || self.world.scene.family == Family::Part;
+            if !forward {
+                strange = Some("done without the point of no return".into());
+            }
+        }
+        if let Some(what) = strange {
+            self.violate("I2", what);
+        }
+    }
+
+    /// A canary first, then no more units at once than the policy says.
+    fn too_many(&self, state: &State) -> Option<String> {
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None);
+        if state.phase() != Phase::Roll || gap || state.emergency().is_some() {
+            return None;
+        }
+        let forward = |unit: &&Unit| unit.toward == Which::New;
+        let busy =
+            state.units().iter().filter(forward).filter(|unit| {
+                matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_))
+            });
+        let busy = busy.count();
+        let most = usize::from(self.world.plan.policy.parallel_max);
+        (busy > most).then(|| format!("{busy} units are rolled at once"))
+    }
+
+    /// A credential that was made later than the last complete list: no look could show it.
+    fn unseen(&self, label: Option<u64>, shows_from: u64, state: &State) -> bool {
+        shows_from > self.world.listed_at && label.is_some_and(|label| state.closed_mints().contains(&label))
+    }
+
+    fn covered(&self, state: &State, label: Option<u64>, id: &keyroll_rotation::CredId) -> bool {
+        let open = state.intents().iter().any(|open| {
+            let mine = label.is_none_or(|label| label == open.seq);
+            match &open.op {
+                Op::Mint => mine,
+                Op::DeleteNew => true,
+                Op::DeleteAbandoned(held) | Op::DeleteOrphan(held) => held == id,
+                _ => false,
+            }
+        });
+        let reported =
+            matches!(state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(_) | Reason::Unclear(_))));
+        let abandoned = state.abandoned().contains(id);
+        // A label whose intent was closed is found again by the list that comes before the end.
+        let closed = label.is_some_and(|label| state.closed_mints().contains(&label));
+        let shows_from =
+            self.world.issuer.creds.iter().find(|cred| cred.id == *id).map_or(0, |cred| cred.shows_from);
+        let closed = closed && (!state.ended() || self.unseen(label, shows_from, state));
+        // Made by hand a moment ago, and about to be said.
+        let by_hand = label.is_none() && self.world.hand_made.as_ref() == Some(id);
+        // The entry of its intent is being reloaded.
+        let unsure = label.is_some_and(|label| label > state.seq());
+        open || reported || abandoned || closed || by_hand || unsure
+    }
+
+    /// At each change of phase: before the point of no return a rollback exists, after it there is none.
+    pub(crate) fn check_ways(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let state = slot.driver.state();
+        if state.ended() || slot.epoch != self.ledger.epoch || state.now().epoch != slot.epoch {
+            return;
+        }
+        let event = Event { at: Stamp { ms: self.world.mono(), ..state.now() }, fact: Fact::AbortAsked };
+        let legal = step(state, &event).is_ok();
+        let gap = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let alive = self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_none());
+        let minting = state.intents().iter().any(|open| open.op == Op::Mint);
+        if state.decided() && legal {
+            self.violate("I5", "an abort is taken after the point of no return".into());
+        } else if !state.decided()
+            && !legal
+            && alive
+            && state.emergency().is_none()
+            && !gap
+            && !minting
+            && !state.plan().recovery
+        {
+            let believed = state.old_key();
+            let what =
+                format!("no rollback in {:?} while the old key is alive ({believed:?})", state.phase());
+            self.violate("I5", what);
+        }
+    }
+
+    /// The end: exactly one live credential, everybody on it.
+    pub(crate) fn judge_end(&mut self) {
+        let Some(state) = self.slots.last().map(|slot| slot.driver.state().clone()) else { return };
+        let now = self.world.now;
+        let new = self.world.value_of(Which::New, &state);
+        let stays = match (state.phase(), state.debt()) {
+            (Phase::Done, None) => new,
+            (Phase::Done, Some(debt)) => {
+                if self.debts >= 6 {
+                    self.violate("I7", format!("a debt is never paid: {debt:?}"));
+                }
+                return;
+            }
+            (Phase::RolledBack, _) => Some(OLD),
+            (phase, _) => return self.violate("I7", format!("ended in {phase:?}")),
+        };
+        if stays.is_some_and(|stays| self.world.leaked.contains(&stays)) {
+            return self.violate("end", "a value that leaked stays".into());
+        }
+        let escalated = self.ledger.entries.iter().any(|event| matches!(event.fact, Fact::Escalated { .. }));
+        if state.phase() == Phase::RolledBack && escalated && state.minted().is_some() {
+            return self.violate("end", "rolled back to a compromised value".into());
+        }
+        let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
+        let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
+        for cred in self.world.issuer.creds.clone() {
+            // By the credential itself: one that is made late may have the same value as one that was ended.
+            let alive = cred.ended.is_none_or(|at| at > now);
+            let unseen = self.unseen(cred.label, cred.shows_from, &state)
+                || (cred.strange()
+                    && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
+            if cred.value != stays && alive && !unseen && !(kept && cred.value == OLD) {
+                let what = format!("credential {} is left at the end", cred.id);
+                return self.violate("I2", what);
+            }
+        }
+        let ended_by_others =
+            stays == OLD && self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some());
+        if !self.world.issuer.accepts(stays, now) && !ended_by_others {
+            return self.violate("end", format!("value {stays} stays and is not accepted"));
+        }
+        if self.world.store.current() != stays {
+            return self.violate("end", format!("the store holds {} as current", self.world.store.current()));
+        }
+        if let Some(what) = self.old_left(kept || stays == OLD, kept) {
+            return self.violate("end", what.into());
+        }
+        let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let held = |proc: &&Proc| proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy);
+        if leaked && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
+            return self.violate("end", "a session on the leaked key lives on".into());
+        }
+        if let Some(what) = self.file_behind(stays) {
+            return self.violate("end", what);
+        }
+        let behind = self.world.procs.iter().find(|proc| {
+            let late = self
+                .world
+                .look
+                .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
+            // The last search goes by what memory shows.
+            let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
+            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc, &state);
+            known && proc.loaded != stays && proc.loaded != FOREIGN
+        });
+        if let Some(proc) = behind {
+            let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
+            self.violate("end", what);
+        }
+    }
+}
+
+impl Run {
+    /// Consumers that shared a key that was to be ended have a key of their own.
+    fn stays_with(&self, stays: Value) -> Value {
+        if self.world.scene.family == Family::End { OWN } else { stays }
+    }
+
+    /// A rotation that ended there leaves the shared key to others.
+    fn keeps_shared(&self, ended: Phase) -> bool {
+        match self.world.scene.family {
+            Family::None => false,
+            Family::Part => true,
+            Family::End => ended == Phase::RolledBack,
+        }
+    }
+
+    /// What is not as it should be of the old key, where it stays, and of one that was shared and ended.
+    fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
+        let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
+        let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
+        if shared && self.world.issuer.creds.first().is_some_and(off) {
+            return Some("a shared key stays disabled");
+        }
+        match (stays, dropped) {
+            (true, true) => Some("the old value was dropped"),
+            (false, false) if ends => Some("the value of the ended key is kept"),
+            (true, false) | (false, _) => None,
+        }
+    }
+
+    /// A file of the plan that does not hold what stays, although the last look saw it.
+    fn file_behind(&self, stays: Value) -> Option<String> {
+        let look = self.world.look?;
+        let files = self.world.files.iter().zip(&self.world.edited).enumerate();
+        let read = |at: usize| {
+            self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
+        };
+        let mut behind = files.filter(|(at, (value, edited))| {
+            **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
+        });
+        behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))
+    }
+}
+
+fn newest_waived_busy(state: &State) -> bool {
+    state.waived().contains(&Waived::BusySessions)
+}

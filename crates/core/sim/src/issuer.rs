@@ -1,0 +1,224 @@
+//! The simulated issuer: credentials with a delayed birth and death, labels, a list that may lag.
+
+use keyroll_rotation::{CredId, Seq};
+
+use crate::rng::Rng;
+use crate::scene::{BIRTH_MS_MAX, DEATH_MS_MAX, Kind};
+
+/// A value, by number; 0 is the one that is being replaced.
+pub(crate) type Value = u8;
+
+/// The value that is being replaced.
+pub(crate) const OLD: Value = 0;
+/// The value that the consumers have of their own, where they shared the old one.
+pub(crate) const OWN: Value = 1;
+/// Somebody else's value in a file.
+pub(crate) const FOREIGN: Value = 255;
+
+/// One credential, dead or alive.
+#[derive(Debug, Clone)]
+pub(crate) struct Cred {
+    pub(crate) id: CredId,
+    pub(crate) value: Value,
+    pub(crate) label: Option<Seq>,
+    pub(crate) works_from: u64,
+    pub(crate) shows_from: u64,
+    /// Switched off since; the switch takes `death_ms` to be obeyed everywhere.
+    pub(crate) off: Option<u64>,
+    /// Ended at (perhaps in the future: grace).
+    pub(crate) ended: Option<u64>,
+    /// How long an end or a switch takes to be obeyed.
+    pub(crate) death_ms: u64,
+    /// When another party last used it.
+    pub(crate) last_used: Option<u64>,
+    /// Uses by others that were refused.
+    pub(crate) refused: u32,
+    /// The same, whether it was counted or not, since it was disabled.
+    pub(crate) suffered: u32,
+}
+
+impl Cred {
+    fn accepted(&self, now: u64) -> bool {
+        let over = |at: Option<u64>| at.is_some_and(|at| now >= at.saturating_add(self.death_ms));
+        now >= self.works_from && !over(self.off) && !over(self.ended)
+    }
+
+    /// Whether it is accepted for good, as things stand.
+    fn stands(&self) -> bool {
+        self.off.is_none() && self.ended.is_none()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Issuer {
+    pub(crate) kind: Kind,
+    pub(crate) creds: Vec<Cred>,
+    pub(crate) labels: bool,
+    minted: u32,
+    rng: Rng,
+}
+
+/// Labels from here on are no rotation's of this journal.
+pub(crate) const STRANGE: Seq = 1 << 40;
+
+impl Cred {
+    /// Its label is none of this journal's.
+    pub(crate) fn strange(&self) -> bool {
+        self.label.is_some_and(|label| label >= STRANGE)
+    }
+}
+
+impl Issuer {
+    /// A credential appears under a label that this rotation did not give.
+    pub(crate) fn strange_label(&mut self, value: Value, now: u64) {
+        let label = STRANGE + self.creds.len() as Seq;
+        self.creds.push(Cred {
+            id: CredId::new(&format!("strange-{value}")),
+            value,
+            label: Some(label),
+            works_from: now,
+            shows_from: now,
+            off: None,
+            ended: None,
+            death_ms: 0,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
+    }
+
+    pub(crate) fn new(kind: Kind, labels: bool, seed: u64) -> Self {
+        let mut issuer = Self { kind, creds: Vec::new(), labels, minted: 0, rng: Rng::new(seed) };
+        let id = if kind == Kind::TwoSlots { CredId::new("slot-a") } else { CredId::new("key-0") };
+        issuer.creds.push(Cred {
+            id,
+            value: OLD,
+            label: None,
+            works_from: 0,
+            shows_from: 0,
+            off: None,
+            ended: None,
+            death_ms: issuer.rng.below(DEATH_MS_MAX + 1),
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
+        issuer
+    }
+
+    /// A credential that was there before.
+    pub(crate) fn before(&mut self, value: Value) {
+        let death_ms = self.rng.below(DEATH_MS_MAX + 1);
+        self.creds.push(Cred {
+            id: CredId::new("own"),
+            value,
+            label: None,
+            works_from: 0,
+            shows_from: 0,
+            off: None,
+            ended: None,
+            death_ms,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
+    }
+
+    /// Makes a credential of this value under this label; a second call with the same value is harmless.
+    pub(crate) fn mint(&mut self, value: Value, label: Seq, now: u64) -> CredId {
+        let label = self.labels.then_some(label);
+        if let Some(there) = self.creds.iter_mut().find(|cred| cred.value == value && cred.ended.is_none()) {
+            there.label = label;
+            return there.id.clone();
+        }
+        self.minted += 1;
+        let id = match self.kind {
+            Kind::TwoSlots => CredId::new("slot-b"),
+            Kind::None => CredId::new("key-0"),
+            Kind::Independent | Kind::Grace => CredId::new(&format!("key-{}", self.minted)),
+        };
+        for cred in &mut self.creds {
+            let replaced = match self.kind {
+                Kind::TwoSlots | Kind::None => cred.id == id,
+                Kind::Grace => cred.ended.is_none(),
+                Kind::Independent => false,
+            };
+            if replaced && cred.ended.is_none() {
+                let grace = if self.kind == Kind::Grace { crate::scene::GRACE_MS } else { 0 };
+                cred.ended = Some(now + grace);
+            }
+        }
+        let works_from = now + self.rng.below(BIRTH_MS_MAX + 1);
+        let shows_from = now + self.rng.below(BIRTH_MS_MAX + 1);
+        let death_ms = self.rng.below(DEATH_MS_MAX + 1);
+        self.creds.push(Cred {
+            id: id.clone(),
+            value,
+            label,
+            works_from,
+            shows_from,
+            off: None,
+            ended: None,
+            death_ms,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
+        id
+    }
+
+    /// The values that ever answered to an id.
+    pub(crate) fn values_of(&self, id: &CredId) -> impl Iterator<Item = Value> {
+        self.creds.iter().filter(move |cred| cred.id == *id).map(|cred| cred.value)
+    }
+
+    pub(crate) fn by_value(&self, value: Value) -> Option<&Cred> {
+        self.creds.iter().rev().find(|cred| cred.value == value)
+    }
+
+    pub(crate) fn by_value_mut(&mut self, value: Value) -> Option<&mut Cred> {
+        self.creds.iter_mut().rev().find(|cred| cred.value == value)
+    }
+
+    pub(crate) fn accepts(&self, value: Value, now: u64) -> bool {
+        self.by_value(value).is_some_and(|cred| cred.accepted(now))
+    }
+
+    /// Whether a value is accepted for good, as things stand: propagation apart.
+    pub(crate) fn stands(&self, value: Value) -> bool {
+        self.by_value(value).is_some_and(Cred::stands)
+    }
+
+    /// Ends what answers to an id now. "Already gone" is success.
+    pub(crate) fn end(&mut self, id: &CredId, now: u64) {
+        if let Some(cred) = self.living(id) {
+            cred.ended = Some(cred.ended.map_or(now, |at| at.min(now)));
+        }
+    }
+
+    pub(crate) fn switch(&mut self, id: &CredId, on: bool, now: u64) -> bool {
+        let Some(cred) = self.living(id) else { return false };
+        if on {
+            cred.off = None;
+        } else if cred.off.is_none() {
+            cred.off = Some(now);
+            cred.suffered = 0;
+        }
+        true
+    }
+
+    /// The newest credential of an id that was not ended: slots and exchanged values keep their ids.
+    pub(crate) fn living(&mut self, id: &CredId) -> Option<&mut Cred> {
+        self.creds.iter_mut().rev().find(|cred| cred.id == *id && cred.ended.is_none())
+    }
+
+    /// What a complete list shows: whatever was not ended and has appeared.
+    pub(crate) fn listed(&self, now: u64) -> impl Iterator<Item = &Cred> {
+        self.creds.iter().filter(move |cred| cred.shows_from <= now && cred.ended.is_none_or(|at| at > now))
+    }
+
+    /// Credentials that will be accepted for good.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Cred> {
+        self.creds.iter().filter(|cred| cred.ended.is_none())
+    }
+}

@@ -1,0 +1,48 @@
+//! The simulation: world, faults, workloads, invariants, mutants.
+//!
+//! [`run()`] drives the real shell of `keyroll_engine`, over ports in memory, through one [`FaultPlan`] in simulated
+//! time. Everything is drawn from the plan, so that the same plan is the same run on every machine.
+
+#![allow(clippy::wildcard_enum_match_arm, reason = "a mutant or an invariant is about few variants of many")]
+
+mod answers;
+mod calling;
+mod calls;
+mod coverage;
+mod driver_slot;
+mod explore;
+mod fault_effects;
+mod faults;
+mod hunt;
+mod invariants;
+mod issuer;
+mod ledger;
+mod mutant;
+mod mutants;
+mod mutated;
+mod neighbour;
+mod operator;
+mod ports;
+mod rng;
+mod scene;
+mod schedule;
+mod sequence;
+mod shared;
+mod shell;
+mod shrink;
+mod simulate;
+mod steps;
+mod store;
+mod world;
+
+pub use coverage::Coverage;
+pub use explore::{Tally, pairs, seeds, singles, triples};
+pub use faults::{Class, Fault, FaultPlan, Planned};
+pub use hunt::{Found, hunt, table};
+pub use keyroll_rotation::Phase;
+pub use mutant::{Mutant, Mutation};
+pub use mutants::ALL as MUTANTS;
+pub use scene::{Family, Kind, Scene, Size};
+pub use schedule::{Keep, Violation};
+pub use shrink::shrink;
+pub use simulate::{Report, run};

@@ -1,0 +1,64 @@
+//! A mutant wraps the pure layers from outside: it changes what goes into them or what comes out.
+
+use keyroll_engine::{Action, Input};
+use keyroll_rotation::{Event, Plan, State, Want};
+
+/// One way in which a program could break the protocol.
+pub struct Mutant {
+    /// Its name.
+    pub name: &'static str,
+    /// The sentence of the protocol that it breaks.
+    pub sentence: &'static str,
+    /// Changes the plan before the rotation is opened.
+    pub plan: fn(&mut Plan),
+    /// Changes an event before the core sees it.
+    pub event: fn(&State, &mut Event),
+    /// Changes what is wanted.
+    pub wants: fn(&State, &mut Vec<Want>),
+    /// Changes what a driver hears.
+    pub input: fn(&mut Input),
+    /// What a driver hears besides, in another way.
+    pub besides: fn(&Input) -> Option<Input>,
+    /// Changes what a driver asks for.
+    pub alter: fn(&State, &mut Action),
+    /// Answers an action instead of carrying it out.
+    pub action: fn(&State, &Action) -> Option<Input>,
+    /// Answers an action at once, although it is only begun.
+    pub early: fn(&State, &Action) -> Option<Input>,
+    /// What the parts around the pure layers leave out.
+    pub mutation: Mutation,
+}
+
+/// A check of a part around the pure layers that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// None is.
+    None,
+    /// Hosts take operations of a driver that was replaced.
+    HostsUnfenced,
+    /// A journal that is older than its witness is driven.
+    WitnessUnread,
+    /// A look counts whatever the store gives out.
+    StoreUnasked,
+    /// A restart is made whatever it makes live.
+    EditsUnseen,
+    /// A file is written without comparing it with what was planned.
+    BlindWrite,
+}
+
+impl Mutant {
+    /// Nothing is changed: the protocol itself.
+    pub const NONE: Self = Self {
+        name: "none",
+        sentence: "",
+        plan: |_| {},
+        event: |_, _| {},
+        wants: |_, _| {},
+        input: |_| {},
+        besides: |_| None,
+        alter: |_, _| {},
+        action: |_, _| None,
+        early: |_, _| None,
+        mutation: Mutation::None,
+    };
+}

@@ -1,0 +1,248 @@
+//! Mutants that take less for proof than the protocol asks for.
+
+use keyroll_rotation::{Event, Fact, Holds, Kinds, LastUsed, Life, Phase, Sight, State};
+
+use crate::answers::WALL_MS;
+use crate::mutant::Mutant;
+
+pub(super) const ALL_KINDS: fn() -> Kinds =
+    || Kinds::DELIVERED.and(Kinds::READ).and(Kinds::LOADED).and(Kinds::CHECKED).and(Kinds::EXERCISED);
+
+pub(super) fn proofs(event: &mut Event, change: impl Fn(&mut keyroll_rotation::Proof)) {
+    if let Fact::Proved { proofs, .. } = &mut event.fact {
+        proofs.iter_mut().for_each(change);
+    }
+}
+
+fn kind_from_kind(_: &State, event: &mut Event) {
+    proofs(event, |proof| proof.paths.fill(ALL_KINDS()));
+}
+
+/// Every kind of evidence is inferred from the mere presence of a process.
+pub(super) const KIND_FROM_KIND: Mutant =
+    Mutant { name: "kind from kind", sentence: "P-28", event: kind_from_kind, ..Mutant::NONE };
+
+fn path_from_path(_: &State, event: &mut Event) {
+    proofs(event, |proof| {
+        let main = proof.paths.first().copied().unwrap_or_default();
+        proof.paths.fill(main);
+    });
+}
+
+/// A fallback path counts as exercised because the main one was.
+pub(super) const PATH_FROM_PATH: Mutant =
+    Mutant { name: "path from path", sentence: "P-29", event: path_from_path, ..Mutant::NONE };
+
+fn at_rest_unchecked(_: &State, event: &mut Event) {
+    proofs(event, |proof| {
+        if let Life::AtRest(_) = proof.who.life {
+            proof.paths.fill(ALL_KINDS());
+        }
+    });
+}
+
+/// What is at rest counts as checked.
+pub(super) const AT_REST_UNCHECKED: Mutant =
+    Mutant { name: "at rest unchecked", sentence: "P-31", event: at_rest_unchecked, ..Mutant::NONE };
+
+fn partial_is_complete(_: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        seen.complete = true;
+        seen.files.iter_mut().filter(|(_, holds)| *holds == Holds::Unreadable).for_each(|(_, holds)| {
+            *holds = Holds::New;
+        });
+    }
+}
+
+/// An enumeration that saw a part counts as one that saw everything.
+pub(super) const PARTIAL_IS_COMPLETE: Mutant =
+    Mutant { name: "partial is complete", sentence: "P-11", event: partial_is_complete, ..Mutant::NONE };
+
+fn holder_unseen(_: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        seen.instances.retain(|instance| instance.consumer.is_some());
+        if let Some(sessions) = &mut seen.sessions {
+            let known = |who| seen.instances.iter().any(|instance| Some(instance.who) == who);
+            sessions.retain(|session| known(session.who));
+        }
+    }
+}
+
+/// An undeclared holder does not block.
+pub(super) const HOLDER_UNSEEN: Mutant =
+    Mutant { name: "holder unseen", sentence: "P-03", event: holder_unseen, ..Mutant::NONE };
+
+fn copy_unseen(_: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        seen.strangers.clear();
+    }
+}
+
+/// An undeclared copy does not block.
+pub(super) const COPY_UNSEEN: Mutant =
+    Mutant { name: "copy unseen", sentence: "P-03", event: copy_unseen, ..Mutant::NONE };
+
+fn session_unseen(_: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        seen.sessions = None;
+    }
+    proofs(event, |proof| proof.other_session = Sight::NotVisible);
+}
+
+/// Sessions on the old credential do not count.
+pub(super) const SESSION_UNSEEN: Mutant =
+    Mutant { name: "session unseen", sentence: "P-30", event: session_unseen, ..Mutant::NONE };
+
+fn drift_unseen(state: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        for (file, holds) in &mut seen.files {
+            *holds = state.files().get(file.index()).copied().unwrap_or(*holds);
+        }
+    }
+}
+
+/// A file that was written back is not read again.
+pub(super) const DRIFT_UNSEEN: Mutant =
+    Mutant { name: "drift unseen", sentence: "P-67", event: drift_unseen, ..Mutant::NONE };
+
+fn restart_keeps_evidence(_: &State, event: &mut Event) {
+    let same = |life: &mut Life, slot: u8| {
+        if let Life::Process { boot, pid, start_ticks } = life {
+            (*boot, *pid, *start_ticks) = (0, u32::from(slot), 0);
+        }
+    };
+    proofs(event, |proof| same(&mut proof.who.life, proof.slot));
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        for instance in seen.instances.iter_mut().filter(|instance| instance.consumer.is_some()) {
+            same(&mut instance.who.life, instance.slot);
+        }
+    }
+}
+
+/// What was seen of a process counts for the one that was started in its place.
+pub(super) const RESTART_KEEPS_EVIDENCE: Mutant = Mutant {
+    name: "restart keeps evidence",
+    sentence: "P-33",
+    event: restart_keeps_evidence,
+    ..Mutant::NONE
+};
+
+fn late_instance_unseen(state: &State, event: &mut Event) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        // One instance per slot: the first one found.
+        let mut found = Vec::new();
+        let _ = state;
+        seen.instances.retain(|instance| {
+            let key = (instance.consumer, instance.slot);
+            let first = instance.consumer.is_none() || !found.contains(&key);
+            found.push(key);
+            first
+        });
+        if let Some(sessions) = &mut seen.sessions {
+            let known = |who| seen.instances.iter().any(|instance| Some(instance.who) == who);
+            sessions.retain(|session| known(session.who));
+        }
+    }
+}
+
+/// One instance stands for all of its slot.
+pub(super) const LATE_INSTANCE_UNSEEN: Mutant =
+    Mutant { name: "late instance unseen", sentence: "P-15", event: late_instance_unseen, ..Mutant::NONE };
+
+/// Nobody asks when the old key was last used.
+pub(super) const IDLE_UNASKED: Mutant = Mutant {
+    name: "idle unasked",
+    sentence: "P-66",
+    plan: |plan| plan.capabilities.last_used = LastUsed::NotVisible,
+    ..Mutant::NONE
+};
+
+fn idle_forged(_: &State, event: &mut Event) {
+    if let Fact::LastUsed(used) = &mut event.fact {
+        *used = None;
+    }
+}
+
+/// The time of the last use is not compared with the one before.
+pub(super) const IDLE_FORGED: Mutant =
+    Mutant { name: "idle forged", sentence: "P-66", event: idle_forged, ..Mutant::NONE };
+
+fn refusals_unread(_: &State, event: &mut Event) {
+    if let Fact::Refusals { count } = &mut event.fact {
+        *count = 0;
+    }
+}
+
+/// A refused use of the disabled key is not acted upon.
+pub(super) const REFUSALS_UNREAD: Mutant =
+    Mutant { name: "refusals unread", sentence: "P-64", event: refusals_unread, ..Mutant::NONE };
+
+fn missing_is_as_before(state: &State, event: &mut Event) {
+    let Fact::Enumerated(seen) = &mut event.fact else { return };
+    let host_missing = seen.files.iter().any(|(_, holds)| *holds == Holds::Unreadable);
+    let Some(look) = state.look().filter(|_| host_missing && !seen.complete) else { return };
+    seen.complete = true;
+    for (file, holds) in &mut seen.files {
+        if *holds == Holds::Unreadable {
+            *holds = state.files().get(file.index()).copied().unwrap_or(Holds::New);
+        }
+    }
+    let missing =
+        look.seen.instances.iter().filter(|it| !seen.instances.iter().any(|seen| seen.who == it.who));
+    let missing: Vec<_> = missing.copied().collect();
+    seen.instances.extend(missing);
+}
+
+/// What runs on a host that does not answer counts as it was last seen.
+pub(super) const MISSING_AS_BEFORE: Mutant =
+    Mutant { name: "missing host as before", sentence: "P-52", event: missing_is_as_before, ..Mutant::NONE };
+
+fn sweep_unread(state: &State, event: &mut Event) {
+    if let (Phase::Sweep, Fact::Enumerated(seen)) = (state.phase(), &mut event.fact) {
+        seen.files.iter_mut().for_each(|(_, holds)| *holds = Holds::New);
+        for instance in &mut seen.instances {
+            (instance.old, instance.new) = (Sight::No, Sight::Yes);
+        }
+    }
+}
+
+/// What came after the old key was ended is left as it is.
+pub(super) const SWEEP_UNREAD: Mutant =
+    Mutant { name: "sweep unread", sentence: "P-70", event: sweep_unread, ..Mutant::NONE };
+
+fn memory_proves(state: &State, event: &mut Event) {
+    let Some(look) = state.look() else { return };
+    proofs(event, |proof| {
+        let gone = look.seen.instances.iter().any(|it| it.who == proof.who && it.old == Sight::No);
+        if gone {
+            proof.paths.fill(ALL_KINDS());
+        }
+    });
+}
+
+/// A memory without the old value proves that it is gone.
+pub(super) const MEMORY_PROVES: Mutant =
+    Mutant { name: "memory proves gone", sentence: "P-34", event: memory_proves, ..Mutant::NONE };
+
+fn idle_by_the_clock(_: &State, event: &mut Event) {
+    let now = WALL_MS + event.at.ms;
+    if let Fact::LastUsed(used) = &mut event.fact
+        && used.is_some_and(|used| used + 1_000 < now)
+    {
+        *used = None;
+    }
+}
+
+/// The time since the last use is measured by the wall clock.
+pub(super) const IDLE_BY_THE_CLOCK: Mutant =
+    Mutant { name: "idle by the wall clock", sentence: "P-62", event: idle_by_the_clock, ..Mutant::NONE };
+
+fn carried_unasked(_: &State, event: &mut Event) {
+    if let Fact::StageChecked { carried, .. } = &mut event.fact {
+        *carried = true;
+    }
+}
+
+/// No format is asked whether it can carry the value.
+pub(super) const CARRIED_UNASKED: Mutant =
+    Mutant { name: "carried unasked", sentence: "P-69", event: carried_unasked, ..Mutant::NONE };

@@ -1,0 +1,250 @@
+//! The simulated operator: answers the driver's questions, and removes causes before `retry`.
+
+use keyroll_engine::{Command, Standing};
+use keyroll_rotation::{
+    Adoptee, Consumer, ConsumerId, Delivery, Fact, FileId, Hold, Incarnation, Person, Phase, Reason, Uptake,
+    Waived,
+};
+
+use crate::issuer::{FOREIGN, OLD, OWN};
+use crate::scene::Family;
+use crate::schedule::{Due, Run, WORDS_MAX};
+use crate::world::Proc;
+
+/// How often a debt is asked to be paid.
+const DEBTS_MAX: u32 = 6;
+
+impl Run {
+    /// The operator looks at what the rotation stands at, and acts.
+    pub(crate) fn operate(&mut self) {
+        let Some(at) = self.driving() else { return };
+        let Some(standing) = self.slots.get(at).map(|slot| slot.standing.clone()) else { return };
+        self.check_standstill(at);
+        self.words += 1;
+        if self.words > WORDS_MAX {
+            return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
+        }
+        self.say(|| format!("     the operator finds {standing:?}"));
+        match standing {
+            Standing::Driving | Standing::Lost => {}
+            Standing::Ended => self.settle_debt(at),
+            Standing::Person(people) => {
+                if let Some(person) = people.into_iter().next() {
+                    self.step_in(at, person);
+                }
+            }
+            Standing::Held(hold) => self.held(at, hold),
+        }
+    }
+
+    fn word(&mut self, at: usize, fact: Fact) {
+        if self.rng.one_in(4) && !self.taking_over() {
+            // The process that drove has ended meanwhile: another one hears it.
+            self.crash(at);
+            return;
+        }
+        self.tell(at, fact);
+    }
+
+    /// Nobody is there to answer.
+    fn desert(&mut self, at: usize) {
+        self.say(|| "     nobody is there to consent".to_owned());
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.say(Command::Unanswered);
+        }
+    }
+
+    fn settle_debt(&mut self, at: usize) {
+        let owes = self.slots.get(at).is_some_and(|slot| slot.driver.state().debt().is_some());
+        if owes && self.debts < DEBTS_MAX {
+            self.debts += 1;
+            self.later(30_000, Due::Resume);
+            return;
+        }
+        self.ended = true;
+    }
+
+    fn step_in(&mut self, at: usize, person: Person) {
+        let now = self.world.now;
+        match person {
+            Person::Consent(_) if self.rng.one_in(4) => self.desert(at),
+            Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
+            Person::MintByHand => {
+                let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
+                let id = made.unwrap_or_else(|| {
+                    let value = self.world.fresh_value();
+                    let id = self.world.issuer.mint(value, 0, now);
+                    if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                        cred.label = None;
+                    }
+                    id
+                });
+                self.world.hand_made = Some(id.clone());
+                self.tell(at, Fact::HandMinted(id));
+            }
+            Person::RevokeByHand => {
+                let old = self.world.old_id();
+                self.hand_revoke_check();
+                self.world.issuer.end(&old, now);
+                self.tell(at, Fact::HandRevoked);
+            }
+        }
+    }
+
+    fn held(&mut self, at: usize, hold: Hold) {
+        let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+        if reason == Reason::Consent && self.old_is_off() {
+            return self.violate("I5", "no operator is there, and the old key stays disabled".into());
+        }
+        // Whatever it stands at, an older store is noticed and the right one put back.
+        self.world.put_back_store();
+        match reason {
+            Reason::Holder(who) => return self.explain(at, who),
+            Reason::Stranger(place) => {
+                if self.rng.one_in(2) {
+                    self.world.strangers.retain(|(held, _)| *held != place);
+                } else {
+                    self.world.strangers_waived.push(place);
+                    return self.word(at, Fact::Waived(Waived::Copy(place)));
+                }
+            }
+            Reason::Foreign(file) => {
+                if self.world.file(file) == FOREIGN {
+                    self.world.write(file, self.world.first_value(), false);
+                }
+            }
+            Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
+            Reason::RefusedUse => {
+                // Whoever used it is found and ended.
+                self.world.procs.retain(|proc| proc.consumer.is_some());
+            }
+            Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
+            Reason::Unit(_) => self.mend_files(),
+            Reason::Unaccepted(_) => self.accept(at),
+            Reason::Failed(phase) | Reason::Overdue(phase)
+                if phase != Phase::Stage && self.old_is_gone() && self.world.scene.family != Family::Part =>
+            {
+                return self.tell(at, Fact::HandRevoked);
+            }
+            Reason::Overdue(_) => {
+                // The old key is in use by something that was explained away: it is ended.
+                self.world.procs.retain(|proc| !proc.waived);
+            }
+            Reason::Asked
+            | Reason::Consent
+            | Reason::Unreadable(_)
+            | Reason::Failed(_)
+            | Reason::Drifting => {}
+        }
+        let fact = match hold {
+            Hold::Paused(_) => Fact::Resumed,
+            Hold::Stuck(_) => Fact::Retried,
+        };
+        self.word(at, fact);
+    }
+
+    /// What restarts were refused for is looked at and accepted.
+    fn accept(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        for difference in slot.driver.state().refused().to_vec() {
+            self.tell(at, Fact::Accepted(difference));
+        }
+    }
+
+    fn mend_files(&mut self) {
+        for place in 0..self.world.files.len() {
+            let Ok(file) = u16::try_from(place).map(FileId) else { continue };
+            let ended = self.world.scene.family == Family::End;
+            if self.world.file(file) == FOREIGN || (ended && self.world.file(file) == OLD) {
+                self.world.write(file, self.world.first_value(), false);
+            }
+            // Nobody is moved by the end of a key: who fell back to it is put right by hand.
+            let behind = |it: &Proc| ended && it.consumer.is_some() && it.loaded != OWN;
+            for at in 0..self.world.procs.len() {
+                if self.world.procs.get(at).is_some_and(behind) {
+                    self.world.restart(at, false);
+                }
+            }
+        }
+    }
+
+    fn old_is_off(&self) -> bool {
+        self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none())
+    }
+
+    fn old_is_gone(&self) -> bool {
+        self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some())
+    }
+
+    /// Deletes at the console what the journal does not know.
+    fn clean_console(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let state = slot.driver.state();
+        let known = state.new_version().map(|new| new.credential.clone());
+        let (now, first) = (self.world.now, self.world.first_value());
+        let orphans: Vec<_> = self
+            .world
+            .issuer
+            .live()
+            .filter(|cred| cred.value != first && cred.value != OLD && Some(&cred.id) != known.as_ref())
+            .map(|cred| cred.value)
+            .collect();
+        for value in orphans {
+            if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                cred.ended = Some(now);
+            }
+        }
+    }
+
+    /// Adopts or waives an undeclared holder or copy; one that has ended needs nothing.
+    fn explain(&mut self, at: usize, who: Incarnation) {
+        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
+        let Some(place) = place else { return self.word(at, Fact::Resumed) };
+        let back = self.slots.get(at).is_some_and(|slot| slot.driver.state().phase() == Phase::RollingBack);
+        if back || self.rng.one_in(2) {
+            if self.rng.one_in(2) {
+                self.world.procs.remove(place);
+                return self.word(at, Fact::Resumed);
+            }
+            if let Some(proc) = self.world.procs.get_mut(place) {
+                proc.waived = true;
+            }
+            return self.tell(at, Fact::Waived(Waived::Holder(who)));
+        }
+        let Some(slot) = self.slots.get(at) else { return };
+        let Ok(file) = u16::try_from(slot.driver.state().plan().files.len()).map(FileId) else { return };
+        let consumer = Consumer {
+            host: who.host,
+            delivery: Delivery::Push,
+            uptake: Uptake::Verb,
+            files: vec![file],
+            slots: 1,
+            paths: 1,
+            attributable: false,
+        };
+        let explains = Adoptee::Holder(who);
+        let fact = Fact::Adopted { consumer, files: vec![who.host], explains, names: "".into() };
+        self.tell(at, fact);
+    }
+
+    /// What an adoption means in the world: the process has a file now, with what it holds.
+    pub(crate) fn adopted(&mut self, consumer: &Consumer, explains: Adoptee) {
+        let Adoptee::Holder(who) = explains else { return };
+        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
+        let id = ConsumerId(u16::try_from(self.world.plan.consumers.len()).unwrap_or(u16::MAX));
+        let value = place.and_then(|place| self.world.procs.get(place)).map_or(OLD, |proc| proc.loaded);
+        self.world.plan.consumers.push(consumer.clone());
+        self.world.plan.files.push(consumer.host);
+        self.world.files.push(value);
+        self.world.edited.push(self.world.now);
+        match place.and_then(|place| self.world.procs.get_mut(place)) {
+            Some(proc) => proc.consumer = Some(id),
+            None => {
+                let place = self.world.process(Some(id), 0, consumer.host, value);
+                if let Some(proc) = self.world.procs.get_mut(place) {
+                    proc.by_us = false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The ports in memory that a real shell runs over: each call goes to the world and waits for its answer.
+
+#[cfg(test)]
+mod conformance;
+mod host;
+mod issuer;
+mod journal;
+mod store;
+mod time;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use keyroll_codes::Code;
+use keyroll_engine::{Ports, Spawner};
+use keyroll_port::{Class, Failure};
+use keyroll_rotation::{Capabilities, CredId};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+use crate::calls::{Answer, Call};
+use crate::issuer::Value;
+use crate::scene::Family;
+use crate::schedule::Run;
+
+pub(crate) use time::scope;
+
+/// Everything that the shell of one driver reaches.
+pub(crate) struct Port {
+    run: Arc<Mutex<Run>>,
+    slot: usize,
+    capabilities: Capabilities,
+    endpoints: usize,
+    family: Family,
+}
+
+pub(crate) fn locked(run: &Mutex<Run>) -> MutexGuard<'_, Run> {
+    run.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The ports of the driver in this slot.
+pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
+    let port = Arc::new(Port::new(run, slot));
+    Ports {
+        journal: port.clone(),
+        store: port.clone(),
+        issuer: port.clone(),
+        host: port.clone(),
+        clock: port.clone(),
+        spawner: port as Arc<dyn Spawner>,
+    }
+}
+
+impl Port {
+    fn new(run: &Arc<Mutex<Run>>, slot: usize) -> Self {
+        let guard = locked(run);
+        let world = &guard.world;
+        Self {
+            run: run.clone(),
+            slot,
+            capabilities: world.plan.capabilities.clone(),
+            endpoints: world.plan.endpoints.len(),
+            family: world.scene.family,
+        }
+    }
+
+    fn run(&self) -> MutexGuard<'_, Run> {
+        locked(&self.run)
+    }
+
+    fn call(&self, call: Call) -> Calling<'_> {
+        Calling { port: self, call: Some(call), ticket: 0 }
+    }
+
+    /// A call that ends with nothing but success or failure.
+    async fn act(&self, call: Call) -> Result<(), Failure> {
+        outcome(self.call(call).await).map(drop)
+    }
+
+    /// A look into the store, which answers at once.
+    fn blind(&self) -> Result<MutexGuard<'_, Run>, Failure> {
+        let run = self.run();
+        if run.is_blind(scope()) { Err(failure(Class::Retryable)) } else { Ok(run) }
+    }
+}
+
+/// A call under way.
+struct Calling<'a> {
+    port: &'a Port,
+    call: Option<Call>,
+    ticket: usize,
+}
+
+impl Future for Calling<'_> {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+        let this = self.get_mut();
+        let mut run = this.port.run();
+        if let Some(call) = this.call.take() {
+            this.ticket = run.begin(this.port.slot, scope(), call);
+            return Poll::Pending;
+        }
+        match run.answers.get_mut(this.ticket).and_then(Option::take) {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn failure(class: Class) -> Failure {
+    Failure::new(class, Code::RequestFailed, String::new())
+}
+
+fn outcome(answer: Answer) -> Result<Answer, Failure> {
+    match answer {
+        Answer::Failed(class) => Err(failure(class)),
+        answer => Ok(answer),
+    }
+}
+
+/// What a port says of an answer that belongs to another call.
+fn mistaken<T>() -> Result<T, Failure> {
+    Err(failure(Class::Permanent))
+}
+
+/// The value that nothing in the world has.
+const DECOY: Value = 254;
+
+/// The only byte of a value before its number.
+const VALUE: u8 = b'v';
+
+fn fields(value: Value) -> Fields {
+    Fields::single(SecretBytes::new(vec![VALUE, value]))
+}
+
+fn credential(value: Value, id: Option<&CredId>) -> Credential {
+    Credential { id: id.map(|id| CredentialId::new(id.as_str())), fields: fields(value) }
+}
+
+/// The number of a value; `None` if it is none of this world's.
+fn number(fields: &Fields) -> Option<Value> {
+    match fields.get("value").map(|field| field.value.expose()) {
+        Some([VALUE, value]) => Some(*value),
+        Some(_) | None => None,
+    }
+}
+
+fn cred(id: &CredentialId) -> CredId {
+    CredId::new(id.as_str())
+}

@@ -1,0 +1,122 @@
+//! The conformance suites, run over the ports in memory. A world has one secret and one rotation, which is open: the
+//! cases that need more are left out, and those about what the engine never asks for (fingerprints, names, clocks).
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use keyroll_port::conformance::journal::{self, JournalHarness};
+use keyroll_port::conformance::store::{self, StoreHarness};
+use keyroll_port::{Journal, Opening, RotationId};
+use keyroll_rotation::Stamp;
+use keyroll_secret::{Credential, CredentialId};
+
+use super::{Port, fields, locked};
+use crate::faults::FaultPlan;
+use crate::issuer::{OWN, Value};
+use crate::ledger::Ledger;
+use crate::mutant::Mutant;
+use crate::schedule::{Keep, Run};
+use crate::store::{FIRST, Store};
+
+/// The ports of a world without a driver, in which nothing goes wrong.
+struct Simulated {
+    run: Arc<Mutex<Run>>,
+    port: Port,
+    last: Value,
+}
+
+impl Simulated {
+    fn new() -> Self {
+        let plan = FaultPlan { faults: Vec::new(), ..FaultPlan::of(0) };
+        let run = Arc::new(Mutex::new(Run::new(&plan, &Mutant::NONE, Keep::default(), 1_000)));
+        let port = Port::new(&run, 0);
+        Self { run, port, last: OWN }
+    }
+}
+
+/// Lets the world go on until the work is done.
+fn drive<T>(run: &Mutex<Run>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+        let mut run = locked(run);
+        assert!(!run.due.is_empty(), "a call waits for nothing");
+        run.next();
+    }
+}
+
+#[async_trait]
+impl StoreHarness for Simulated {
+    async fn fresh(&mut self) {
+        locked(&self.run).world.store = Store::empty();
+    }
+
+    async fn reopen(&mut self) {
+        // What is there outlives every driver: another one asks from here on.
+        self.port = Port::new(&self.run, self.port.slot + 1);
+    }
+
+    fn store(&self) -> &dyn keyroll_port::Store {
+        &self.port
+    }
+
+    async fn found(&mut self) -> bool {
+        true
+    }
+
+    fn credential(&mut self, id: Option<&str>) -> Credential {
+        self.last += 1;
+        Credential { id: id.map(CredentialId::new), fields: fields(self.last) }
+    }
+}
+
+#[async_trait]
+impl JournalHarness for Simulated {
+    async fn fresh(&mut self) {
+        let mut run = locked(&self.run);
+        let plan = run.ledger.plan.clone();
+        run.ledger = Ledger::new(plan, Stamp { ms: 1, boot: 2, epoch: 0 });
+    }
+
+    async fn reopen(&mut self) {
+        StoreHarness::reopen(self).await;
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        &self.port
+    }
+
+    fn opening(&self, secret: &str) -> Opening {
+        let run = locked(&self.run);
+        let (plan, at) = (run.ledger.plan.clone(), run.ledger.opened);
+        Opening { secret: secret.to_owned(), from_version: FIRST, plan, names: String::new(), at, unix_ms: 0 }
+    }
+
+    async fn plant_newer(&mut self, _: &RotationId, _: &str, _: u32) -> bool {
+        false
+    }
+}
+
+macro_rules! cases {
+    ($($suite:ident: $($case:ident),+;)+) => {
+        $($(
+            #[test]
+            fn $case() {
+                let mut simulated = Simulated::new();
+                let run = simulated.run.clone();
+                let kept = drive(&run, $suite::$case(&mut simulated));
+                assert!(kept.is_ok(), "{kept:?}");
+            }
+        )+)+
+    };
+}
+
+cases! {
+    store: kept, staged, promoted, demoted, first, retired, discarded, late;
+    journal: appended, fenced;
+}

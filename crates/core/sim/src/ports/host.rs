@@ -1,0 +1,176 @@
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use keyroll_port::{
+    Applied, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, Session,
+    SessionSource, Sessions, Swept, Values,
+};
+use keyroll_rotation::{ConsumerId, FileId, Found, Incarnation, Refusals, Seq, Which};
+use keyroll_secret::Fields;
+
+use super::{DECOY, Port, failure, mistaken, number, outcome};
+use crate::calls::{Answer, Call};
+use crate::issuer::{OLD, OWN, Value};
+use crate::scene::Family;
+
+impl Port {
+    /// The value of a version; where the consumers have a key of their own, the host knows that one.
+    fn value(&self, which: Which, values: Values<'_>) -> Option<Value> {
+        match which {
+            Which::Old => Some(OLD),
+            Which::New if self.family == Family::End => Some(OWN),
+            Which::New => values.new.and_then(number),
+        }
+    }
+
+    async fn evidence(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        value: Option<Value>,
+        sessions: &dyn SessionSource,
+    ) -> Result<Evidence, Failure> {
+        let mut others = None;
+        if self.capabilities.sessions {
+            let seen = sessions.now().await?;
+            let other = if which == Which::New { seen.old } else { seen.new };
+            others = Some(pids(&other.unwrap_or_default()));
+        }
+        match outcome(self.call(Call::Prove { consumer, slot, which, value, others }).await)? {
+            Answer::Proved(proofs, against) => Ok(Evidence { proofs, against }),
+            _ => mistaken(),
+        }
+    }
+}
+
+fn pids(sessions: &[Session]) -> Vec<u32> {
+    sessions.iter().filter_map(|session| session.pid).collect()
+}
+
+#[async_trait]
+impl Host for Port {
+    async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        self.act(Call::Trial).await.map(|()| Vec::new())
+    }
+
+    async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
+        self.act(Call::Carries(number(fields).unwrap_or(DECOY))).await
+    }
+
+    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Seq) -> Result<(), Failure> {
+        let (goal, new) = (self.value(which, values), self.value(Which::New, values));
+        self.act(Call::Deliver { file, goal, new }).await
+    }
+
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        _: Seq,
+    ) -> Result<Found, Failure> {
+        let (goal, new) = (self.value(which, values), self.value(Which::New, values));
+        match outcome(self.call(Call::Delivered { file, goal, new }).await)? {
+            Answer::Found(found) => Ok(found),
+            _ => mistaken(),
+        }
+    }
+
+    async fn fetch(&self, consumer: ConsumerId, _: Seq) -> Result<(), Failure> {
+        self.act(Call::Fetch(consumer)).await
+    }
+
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        _: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure> {
+        let accepted = match brings {
+            Brings::Accepted(accepted) => Some(accepted.to_vec()),
+            Brings::Anything => None,
+        };
+        match outcome(self.call(Call::Apply { consumer, slot, accepted }).await)? {
+            Answer::Applied(applied) => Ok(applied),
+            _ => mistaken(),
+        }
+    }
+
+    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
+        match outcome(self.call(Call::Applied).await)? {
+            Answer::Found(found) => Ok(found),
+            _ => mistaken(),
+        }
+    }
+
+    async fn enumerate(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        let going = if stays == Which::Old { &sessions.new } else { &sessions.old };
+        let mut sessions = going.clone();
+        // The version that goes was never made: there is no session on it.
+        if self.capabilities.sessions {
+            sessions.get_or_insert_with(Vec::new);
+        }
+        let new = self.value(Which::New, values);
+        match outcome(self.call(Call::Enumerate { new, stays, sessions }).await)? {
+            Answer::Looked(enumeration) => {
+                Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+            }
+            _ => mistaken(),
+        }
+    }
+
+    async fn prove(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        sessions: &dyn SessionSource,
+    ) -> Proved {
+        let value = self.value(which, values);
+        let evidence = self.evidence(consumer, slot, which, value, sessions).await;
+        Proved { evidence, remarks: Vec::new(), gaps: Vec::new() }
+    }
+
+    async fn describe(&self, _: Incarnation) -> Option<Holder> {
+        None
+    }
+
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        let mut run = self.run();
+        run.world.watch(issuer.map(str::to_owned));
+        Ok(())
+    }
+
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        Ok(self.run().world.marked.as_ref().and_then(|marked| marked.0.clone()))
+    }
+
+    async fn refusals(&self) -> Result<RefusedCalls, Failure> {
+        let marked = self.run().world.marked.as_ref().map(|marked| marked.1);
+        let since = marked.ok_or_else(|| failure(Class::Retryable))?;
+        if self.capabilities.refusals != Refusals::ConsumerLogs {
+            return Ok(RefusedCalls::default());
+        }
+        match outcome(self.call(Call::Refusals { since }).await)? {
+            Answer::Count(count) => Ok(RefusedCalls { count, remarks: Vec::new() }),
+            _ => mistaken(),
+        }
+    }
+
+    async fn caller(&self, _: SocketAddr) -> Option<Holder> {
+        None
+    }
+
+    async fn sweep(&self, _: Values<'_>) -> Result<Swept, Failure> {
+        self.act(Call::Trial).await?;
+        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+    }
+}

@@ -1,0 +1,277 @@
+//! The workloads: one plan per combination of what issuers and consumers can be.
+
+use keyroll_rotation::{
+    Aim, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap,
+    Plan, Policy, Refusals, Uptake,
+};
+
+use crate::rng::Rng;
+
+/// The id of the rotation that is simulated.
+pub(crate) const ROTATION: &str = "r";
+
+/// How large the world is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Size {
+    /// 3 hosts, 6 consumers, 7 instances and more that come late.
+    Full,
+    /// 2 hosts, 2 consumers: for pairs and triples.
+    Reduced,
+    /// Hosts, consumers, files, slots and paths are drawn too.
+    Drawn,
+}
+
+/// How old and new coexist, without figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Kind {
+    /// Independent credentials.
+    Independent,
+    /// Two slots with fixed ids.
+    TwoSlots,
+    /// The old value dies some time after the new one is made.
+    Grace,
+    /// The new value replaces the old one.
+    None,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Independent, Self::TwoSlots, Self::Grace, Self::None];
+}
+
+/// What the rotation has to do with a key that several share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum Family {
+    /// Nothing: one secret, one key.
+    #[default]
+    None,
+    /// The plan's consumers get a key of their own; others go on with the old one.
+    Part,
+    /// The old key is ended; the plan's consumers have one of their own.
+    End,
+}
+
+/// A workload, drawn from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Scene {
+    /// How large.
+    pub size: Size,
+    /// The kind of overlap.
+    pub kind: Kind,
+    /// Everything else is drawn from this.
+    pub draw: u64,
+    /// The old value is dead when the plan is made.
+    #[serde(default)]
+    pub recovery: bool,
+    /// Whether the old key is shared.
+    #[serde(default)]
+    pub family: Family,
+}
+
+/// Draws whether an issuer that lists its credentials shows labels.
+const UNLABELLED: u64 = 0x1ab_e15;
+
+/// Delays of the simulated issuer and the windows of the policy, in milliseconds.
+pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
+pub(crate) const DEATH_MS_MAX: u64 = 1_500;
+pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
+pub(crate) const GRACE_MS: u64 = 170_000;
+pub(crate) const LAG_MS: u64 = 400;
+pub(crate) const GRAIN_MS: u64 = 100;
+
+impl Scene {
+    /// The scene of one seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5ce7e);
+        let kind = match rng.below(8) {
+            0..=2 => Kind::Independent,
+            3..=4 => Kind::TwoSlots,
+            5 => Kind::Grace,
+            _ => Kind::None,
+        };
+        let size = match rng.below(8) {
+            0 | 1 => Size::Full,
+            2 | 3 => Size::Drawn,
+            _ => Size::Reduced,
+        };
+        let (draw, recovery) = (rng.next(), rng.one_in(24));
+        let family = match (kind, Rng::new(seed ^ 0xfa_3117).below(10)) {
+            (Kind::Independent, 0 | 1) => Family::Part,
+            (Kind::Independent, 2 | 3) => Family::End,
+            _ => Family::None,
+        };
+        Self { size, kind, draw, recovery, family }
+    }
+
+    /// The plan of this scene.
+    pub fn plan(&self) -> Plan {
+        let mut rng = Rng::new(self.draw);
+        let capabilities = self.capabilities(&mut rng);
+        let policy = self.policy(&mut rng);
+        let attributes = capabilities.attributes;
+        let (consumers, files, hosts) = match self.size {
+            Size::Full => full(attributes),
+            Size::Reduced => reduced(attributes, &mut rng),
+            Size::Drawn => drawn(attributes, self.kind, &mut rng),
+        };
+        Plan {
+            bound: rng.below(8) != 0,
+            denied_is_alive: false,
+            recovery: self.recovery,
+            aim: match self.family {
+                Family::None => Aim::Replace,
+                Family::Part => Aim::Part,
+                Family::End => Aim::End,
+            },
+            endpoints: (0..hosts).map(HostId).collect(),
+            files,
+            consumers,
+            capabilities,
+            policy,
+        }
+    }
+
+    fn capabilities(&self, rng: &mut Rng) -> Capabilities {
+        let minted_by = match (self.kind, rng.below(8)) {
+            (_, 0) => MintedBy::Human,
+            (Kind::TwoSlots, _) | (Kind::None, 1..=4) | (Kind::Independent, 1) => MintedBy::Us,
+            _ => MintedBy::Api,
+        };
+        let overlap = match self.kind {
+            Kind::Independent => Overlap::Independent { max: 0 },
+            Kind::TwoSlots => Overlap::TwoSlots,
+            Kind::Grace => Overlap::Grace { ms: GRACE_MS },
+            Kind::None => Overlap::None,
+        };
+        let lists = rng.below(5) != 0;
+        // Ids without labels: a mint whose answer is lost is found by comparing lists.
+        let unlabelled = minted_by == MintedBy::Us
+            && self.kind == Kind::Independent
+            && Rng::new(self.draw ^ UNLABELLED).one_in(2);
+        Capabilities {
+            minted_by,
+            overlap,
+            disable: !matches!(self.kind, Kind::None | Kind::Grace) && rng.below(3) != 0,
+            label: lists && !unlabelled,
+            list: lists,
+            last_used: match rng.below(3) {
+                0 => LastUsed::NotVisible,
+                1 => LastUsed::PerPrincipal,
+                _ => LastUsed::PerKey { lag_ms: LAG_MS, granularity_ms: GRAIN_MS },
+            },
+            refusals: match rng.below(4) {
+                0 => Refusals::NotVisible,
+                1 => Refusals::ConsumerLogs,
+                _ => Refusals::IssuerLog,
+            },
+            // Under one id for both values the owner of a session is unknown.
+            sessions: rng.one_in(2) && self.kind != Kind::None,
+            attributes: rng.one_in(2),
+            birth_ms_max: BIRTH_MS_MAX,
+            death_ms_max: DEATH_MS_MAX,
+            request_ms_max: REQUEST_MS_MAX,
+        }
+    }
+
+    fn policy(&self, rng: &mut Rng) -> Policy {
+        Policy {
+            on_failure: if rng.one_in(2) { OnFailure::Rollback } else { OnFailure::Pause },
+            parallel_max: 1 + u16::from(rng.one_in(2)),
+            probes_alive: 2,
+            probes_dead: 2,
+            idle_ms: 700,
+            soak_ms: 1_200,
+            phase_ms_max: 30_000,
+            unit_ms_max: 8_000,
+            require: Kinds::NONE,
+            standing_consent: rng.one_in(3),
+        }
+    }
+}
+
+fn consumer(host: u16, delivery: Delivery, uptake: Uptake, files: &[u16]) -> Consumer {
+    Consumer {
+        host: HostId(host),
+        delivery,
+        uptake,
+        files: files.iter().map(|file| FileId(*file)).collect(),
+        slots: 1,
+        paths: 1,
+        attributable: false,
+    }
+}
+
+/// Two instances behind one file that another consumer re-reads; a forked one; a job at rest; a fetcher; a follower.
+fn full(attributes: bool) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let mut consumers = vec![
+        consumer(0, Delivery::Push, Uptake::Verb, &[0]),
+        consumer(0, Delivery::Push, Uptake::Rereads, &[0]),
+        consumer(1, Delivery::Push, Uptake::Verb, &[1]),
+        consumer(2, Delivery::Push, Uptake::AtRest, &[2]),
+        consumer(1, Delivery::Fetch, Uptake::Verb, &[3]),
+        consumer(2, Delivery::Follow, Uptake::Rereads, &[]),
+    ];
+    if let Some(first) = consumers.first_mut() {
+        first.slots = 2;
+        first.paths = 2;
+        first.attributable = attributes;
+    }
+    (consumers, [0, 1, 2, 1].map(HostId).to_vec(), 3)
+}
+
+fn reduced(attributes: bool, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let mut first = consumer(0, Delivery::Push, Uptake::Verb, &[0]);
+    first.attributable = attributes;
+    let second = match rng.below(5) {
+        0 => consumer(1, Delivery::Push, Uptake::Verb, &[1]),
+        1 => consumer(1, Delivery::Push, Uptake::Rereads, &[1]),
+        2 => consumer(1, Delivery::Push, Uptake::AtRest, &[1]),
+        3 => consumer(1, Delivery::Fetch, Uptake::Verb, &[1]),
+        _ => consumer(1, Delivery::Follow, Uptake::Rereads, &[]),
+    };
+    (vec![first, second], [0, 1].map(HostId).to_vec(), 2)
+}
+
+/// One to three hosts, one to five consumers of every sort; some share a file.
+fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let hosts = 1 + small(rng, 3);
+    let (mut consumers, mut files) = (Vec::new(), Vec::new());
+    for _ in 0..=small(rng, 5) {
+        let host = small(rng, hosts);
+        let delivery = match rng.below(5) {
+            0 => Delivery::Fetch,
+            1 => Delivery::Follow,
+            _ => Delivery::Push,
+        };
+        let uptake = match (delivery, rng.below(3)) {
+            (Delivery::Follow, _) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => Uptake::Rereads,
+            (Delivery::Push, 2) => Uptake::AtRest,
+            (Delivery::Push | Delivery::Fetch, _) => Uptake::Verb,
+        };
+        let same =
+            |it: &&Consumer| it.host.0 == host && it.delivery == delivery && delivery == Delivery::Push;
+        let shared = consumers.iter().find(same).filter(|_| rng.one_in(3)).map(|it| it.files.clone());
+        let own = || FileId(u16::try_from(files.len()).unwrap_or(u16::MAX));
+        let held = match (delivery, shared) {
+            (Delivery::Follow, _) => Vec::new(),
+            (Delivery::Push | Delivery::Fetch, Some(shared)) => shared,
+            (Delivery::Push | Delivery::Fetch, None) => vec![own()],
+        };
+        if held.iter().any(|file| file.index() == files.len()) {
+            files.push(HostId(host));
+        }
+        let mut one = consumer(host, delivery, uptake, &[]);
+        one.files = held;
+        // A grace must have room for all of them.
+        let most = if kind == Kind::Grace || uptake != Uptake::Verb { 1 } else { 3 };
+        one.slots = 1 + u8::try_from(rng.below(most)).unwrap_or(0);
+        one.paths = 1 + u8::try_from(rng.below(2)).unwrap_or(0);
+        one.attributable = attributes && rng.one_in(2);
+        consumers.push(one);
+    }
+    (consumers, files, hosts)
+}
+
+fn small(rng: &mut Rng, below: u16) -> u16 {
+    u16::try_from(rng.below(u64::from(below))).unwrap_or(0)
+}

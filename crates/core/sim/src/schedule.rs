@@ -1,0 +1,394 @@
+//! One schedule: drivers over one world, action by action, with every invariant checked after every step.
+
+use std::sync::Arc;
+
+use keyroll_engine::{Action, Drive, Ending, Input, Poll, Standing};
+use keyroll_rotation::{Event, Phase, Seq, Stamp, State};
+
+use crate::calls::{Answer, Asked, Call, Reply, Scope};
+use crate::coverage::Coverage;
+use crate::driver_slot::DriverSlot;
+use crate::faults::{Class, FaultPlan, Planned};
+use crate::ledger::Ledger;
+use crate::mutant::{Mutant, Mutation};
+use crate::mutated::Mutated;
+use crate::rng::Rng;
+use crate::scene::REQUEST_MS_MAX;
+use crate::world::World;
+
+/// Virtual milliseconds after which a run must have ended.
+const RUN_MS_MAX: u64 = 4 * 3_600_000;
+/// Steps after which a run must have ended.
+const RUN_STEPS_MAX: u64 = 40_000;
+/// How much of a wait is lived through, and in what steps.
+const USES_MS_MAX: u64 = 2_500;
+const USES_APART_MS: u64 = 200;
+/// Words of the operator after which a run must have ended.
+pub(crate) const WORDS_MAX: u32 = 80;
+
+/// What was found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+/// What is still to happen.
+pub(crate) enum Due {
+    /// An entry reaches the journal.
+    Commit {
+        slot: usize,
+        seq: Seq,
+        event: Event,
+        ticket: usize,
+        reply: Reply,
+    },
+    /// A call reaches the world; it is answered so many milliseconds later.
+    Call {
+        slot: usize,
+        scope: Option<usize>,
+        call: Call,
+        ticket: usize,
+        reply: Reply,
+        answer_ms: u64,
+    },
+    /// A shell hears an answer.
+    Answer {
+        slot: usize,
+        ticket: usize,
+        answer: Answer,
+    },
+    /// A driver hears what no call of its shell answered: the same once more, or a mutant's invention.
+    Hear {
+        slot: usize,
+        input: Input,
+    },
+    /// A request reaches the world whose caller has given up or died.
+    Late {
+        scope: Option<usize>,
+        call: Call,
+    },
+    TakeOver,
+    /// The right journal is put back in place of the one that is older, or damaged.
+    PutBack,
+    /// The same of the store.
+    StoreBack,
+    Operator,
+    Resume,
+}
+
+/// One schedule: what its shells share with the world.
+pub(crate) struct Run {
+    pub(crate) core: Mutated,
+    pub(crate) mutant: &'static Mutant,
+    pub(crate) world: World,
+    /// A rotation of another secret that begins beside this one.
+    pub(crate) neighbour: Option<Box<Run>>,
+    /// How often the machine restarted.
+    pub(crate) reboots: u32,
+    pub(crate) ledger: Ledger,
+    pub(crate) slots: Vec<DriverSlot>,
+    /// Drivers that are to take over now.
+    pub(crate) starting: u32,
+    /// Every action that was asked for.
+    pub(crate) scopes: Vec<Scope>,
+    /// The answer to each call, until its caller takes it.
+    pub(crate) answers: Vec<Option<Answer>>,
+    pub(crate) due: Vec<(u64, u64, Due)>,
+    order: u64,
+    pub(crate) rng: Rng,
+    faults: Vec<Planned>,
+    pub(crate) actions: u32,
+    pub(crate) steps: u64,
+    pub(crate) trace: u64,
+    pub(crate) words: u32,
+    pub(crate) operator_called: bool,
+    pub(crate) debts: u32,
+    pub(crate) ended: bool,
+    pub(crate) last_phase: Phase,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) coverage: Option<Coverage>,
+    pub(crate) classes: Option<Vec<(Phase, Class)>>,
+    pub(crate) states: Option<Vec<State>>,
+    pub(crate) log: Option<Vec<String>>,
+}
+
+/// What to keep of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// The classes of its actions.
+    pub classes: bool,
+    /// The first state of each phase.
+    pub states: bool,
+    /// A readable log.
+    pub log: bool,
+}
+
+impl Run {
+    /// A schedule without a driver.
+    pub(crate) fn new(plan: &FaultPlan, mutant: &'static Mutant, keep: Keep, now: u64) -> Self {
+        let mut world = World::new(plan.scene, now);
+        world.mutation = mutant.mutation;
+        let opened = Stamp { ms: world.mono(), boot: world.boot, epoch: 0 };
+        let mut protocol_plan = world.plan.clone();
+        (mutant.plan)(&mut protocol_plan);
+        let mut run = Self {
+            core: Mutated::by(mutant),
+            mutant,
+            ledger: Ledger::new(protocol_plan, opened),
+            world,
+            neighbour: None,
+            reboots: 0,
+            slots: Vec::new(),
+            starting: 0,
+            scopes: Vec::with_capacity(256),
+            answers: Vec::with_capacity(512),
+            due: Vec::with_capacity(32),
+            order: 0,
+            rng: Rng::new(plan.seed),
+            faults: plan.faults.clone(),
+            actions: 0,
+            steps: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            words: 0,
+            operator_called: false,
+            debts: 0,
+            ended: false,
+            last_phase: Phase::Preflight,
+            violation: None,
+            coverage: None,
+            classes: keep.classes.then(Vec::new),
+            states: keep.states.then(Vec::new),
+            log: keep.log.then(Vec::new),
+        };
+        if let Err(defect) = run.world.plan.fits() {
+            run.violate("plan", format!("{defect:?}"));
+        }
+        run
+    }
+
+    pub(crate) fn going(&self) -> bool {
+        self.violation.is_none() && !self.ended
+    }
+
+    /// Whether it goes on for longer than any run may.
+    pub(crate) fn check_length(&mut self) {
+        if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
+            let held = self.state().map(|state| (state.phase(), state.hold()));
+            self.violate("I7", format!("not ended after {} steps: {held:?}", self.steps));
+        }
+    }
+
+    /// When the next thing happens here.
+    pub(crate) fn next_at(&self) -> u64 {
+        let due = self.due.iter().map(|(at, ..)| *at).min();
+        due.into_iter().chain(self.wake_at()).min().unwrap_or(self.world.now)
+    }
+
+    /// When the first of the shells wants to be polled.
+    fn wake_at(&self) -> Option<u64> {
+        let wake = self.slots.iter().filter(|slot| slot.alive).filter_map(|slot| slot.wake).min();
+        wake.map(|mono| mono + self.world.boot_at)
+    }
+
+    /// Lets everything that is under way arrive, and judges the end.
+    pub(crate) fn finish(&mut self) {
+        self.world.now += 4 * REQUEST_MS_MAX;
+        let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
+        for due in late {
+            match due {
+                Due::Late { scope, call } => {
+                    self.execute(scope, &call);
+                }
+                Due::StoreBack => self.world.put_back_store(),
+                _ => {}
+            }
+        }
+        self.world.now += 60_000;
+        if self.violation.is_none() {
+            self.judge_end();
+        }
+    }
+
+    pub(crate) fn violate(&mut self, rule: &'static str, what: String) {
+        if self.violation.is_none() {
+            if let Some(log) = &mut self.log {
+                log.push(format!("VIOLATION {rule}: {what}"));
+            }
+            self.violation = Some(Violation { rule, what });
+        }
+    }
+
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>8} ms  {}", self.world.now, line()));
+        }
+    }
+
+    pub(crate) fn later(&mut self, ms: u64, due: Due) {
+        self.order += 1;
+        self.due.push((self.world.now + ms, self.order, due));
+    }
+
+    /// What the driver in a slot knows.
+    pub(crate) fn snapshot(&self, at: usize) -> Option<Arc<State>> {
+        self.slots.get(at).map(|slot| slot.driver.snapshot())
+    }
+
+    /// The newest living driver's slot.
+    pub(crate) fn driving(&self) -> Option<usize> {
+        self.slots.iter().rposition(|slot| slot.alive)
+    }
+
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.slots.last().map(|slot| slot.driver.state())
+    }
+
+    /// A driver is started, unless the journal is one that is not driven.
+    pub(crate) fn begin_take_over(&mut self) {
+        let older = self.ledger.older() && self.mutant.mutation != Mutation::WitnessUnread;
+        if older || self.ledger.damaged {
+            // Nothing is driven on such a journal: the operator restores the right one.
+            self.say(|| "the journal is older than its witness, or damaged: it is frozen".to_owned());
+            return self.later(700, Due::PutBack);
+        }
+        self.starting += 1;
+    }
+
+    /// A shell asks its driver what to do.
+    pub(crate) fn poll(&mut self, at: usize) -> Poll {
+        let idle = || Poll { actions: Vec::new(), wake_ms: None, standing: Standing::Driving };
+        let (now, mono) = (self.world.now, self.world.mono());
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.alive) else { return idle() };
+        let mut poll = slot.driver.poll(mono);
+        if poll.wake_ms.is_some_and(|wake| wake <= mono) && poll.actions.is_empty() {
+            self.violate("driver", format!("asks to be woken at once, again and again, at {now}"));
+            return idle();
+        }
+        for action in std::mem::take(&mut poll.actions) {
+            if self.slots.get(at).is_some_and(|slot| slot.alive) {
+                poll.actions.extend(self.dispatch(at, action));
+            }
+        }
+        self.stands(at, &poll.standing);
+        if self.slots.get(at).is_some_and(|slot| slot.alive) { poll } else { idle() }
+    }
+
+    fn stands(&mut self, at: usize, standing: &Standing) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.standing = standing.clone();
+        match standing {
+            Standing::Driving => {}
+            Standing::Lost => {
+                slot.alive = false;
+                if self.driving().is_none() && !self.taking_over() {
+                    self.later(300, Due::TakeOver);
+                }
+            }
+            Standing::Person(_) | Standing::Held(_) | Standing::Ended => {
+                if !self.operator_called && Some(at) == self.driving() {
+                    self.operator_called = true;
+                    let ms = self.rng.between(20, 200);
+                    self.later(ms, Due::Operator);
+                }
+            }
+        }
+    }
+
+    /// A shell ended by itself, without an operator. Another one is started later.
+    pub(crate) fn shell_ended(&mut self, at: usize, ending: &Ending) {
+        let Some(slot) = self.slots.get_mut(at) else {
+            return self.violate("replay", format!("{ending:?}"));
+        };
+        if std::mem::take(&mut slot.alive) && self.driving().is_none() && !self.taking_over() {
+            let ms = self.rng.between(30, 900);
+            self.later(ms, Due::TakeOver);
+        }
+    }
+
+    pub(crate) fn taking_over(&self) -> bool {
+        self.starting > 0 || self.due.iter().any(|(.., due)| matches!(due, Due::TakeOver | Due::PutBack))
+    }
+
+    /// Lets happen what the schedule has for an action. Returns the action, if the shell is to carry it out.
+    fn dispatch(&mut self, at: usize, mut action: Action) -> Option<Action> {
+        let number = self.actions;
+        self.actions += 1;
+        let slot = self.slots.get(at)?;
+        let (state, epoch) = (slot.driver.snapshot(), slot.epoch);
+        let phase = state.phase();
+        if let Some(classes) = &mut self.classes {
+            classes.push((phase, Class::of(&action)));
+        }
+        (self.mutant.alter)(&state, &mut action);
+        let instead = (self.mutant.action)(&state, &action);
+        let early = (self.mutant.early)(&state, &action);
+        self.say(|| format!("{number:>4} {phase:?}: driver {at} asks {action:?}"));
+        if let Some(input) = instead {
+            self.later(5, Due::Hear { slot: at, input });
+            return None;
+        }
+        if let Some(input) = early {
+            self.later(1, Due::Hear { slot: at, input });
+        }
+        let mut fault = None;
+        while let Some(place) =
+            self.faults.iter().position(|it| it.at <= number && it.fault.fits(Class::of(&action)))
+        {
+            let planned = self.faults.remove(place);
+            self.say(|| format!("     FAULT {:?}", planned.fault));
+            if let Some(coverage) = &mut self.coverage {
+                coverage.fault(phase, planned.fault);
+            }
+            if self.befall(at, planned.fault) {
+                fault = Some(planned.fault);
+                break;
+            }
+        }
+        let asked = Asked::of(&action);
+        self.scopes.push(Scope::new(at, epoch, asked, state, fault));
+        let scope = self.scopes.len() - 1;
+        let slot = self.slots.get_mut(at).filter(|slot| slot.alive)?;
+        slot.starting.push_back(scope);
+        Some(action)
+    }
+
+    /// The action that a shell starts now: in the order in which they were asked for.
+    pub(crate) fn next_scope(&mut self, at: usize) -> Option<usize> {
+        self.slots.get_mut(at)?.starting.pop_front()
+    }
+
+    /// The next thing that happens: time goes on to it.
+    pub(crate) fn next(&mut self) {
+        let first = self.due.iter().enumerate().min_by_key(|(_, (at, no, _))| (*at, *no));
+        let first = first.map(|(place, (at, ..))| (place, *at));
+        match (first, self.wake_at()) {
+            (None, None) => {
+                let stands = self.state().map(|state| (state.phase(), state.hold()));
+                self.violate("I7", format!("nothing happens any more: {stands:?}"));
+            }
+            (Some((place, at)), wake) if wake.is_none_or(|wake| at <= wake) => {
+                self.advance(at);
+                let (.., due) = self.due.swap_remove(place);
+                self.happen(due);
+            }
+            (_, Some(wake)) => self.advance(wake),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to > self.world.now {
+            // Keys are in use while a driver waits, too: what an issuer shows of the last seconds is true.
+            self.world.now = self.world.now.max(to.saturating_sub(USES_MS_MAX));
+            while self.world.now + USES_APART_MS < to {
+                self.world.now += USES_APART_MS;
+                self.world.use_keys();
+            }
+            self.world.now = to;
+            self.world.use_keys();
+        }
+    }
+}

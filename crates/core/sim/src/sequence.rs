@@ -1,0 +1,216 @@
+//! What must come before what: judged at each effect, each entry and each standstill.
+
+use keyroll_engine::Standing;
+use keyroll_rotation::{
+    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Overlap, Phase,
+    Stage, State, Which,
+};
+
+use crate::calls::Asked;
+use crate::issuer::OLD;
+use crate::schedule::{Due, Run};
+
+/// Failed attempts to enable the old key, after which the operator looks.
+const ENABLES_MAX: u32 = 5;
+
+impl Run {
+    /// The entry of the intent comes before the effect, the witness before an effect at the issuer or in the store, a
+    /// probe before use, Promote before pull consumers.
+    pub(crate) fn check_order(&mut self, effect: &Effect, state: &State) {
+        let at = usize::try_from(effect.intent.saturating_sub(1)).ok();
+        let entry = at.and_then(|at| self.ledger.ever().get(at));
+        if entry.is_none_or(|event| event.fact != Fact::Intended(effect.op.clone())) {
+            self.violate("order", format!("{:?} although its intent is not in the journal", effect.op));
+        }
+        let kept = matches!(effect.op, Op::Promote | Op::Demote | Op::Retire(_));
+        if (kept || effect.op.at_issuer()) && self.ledger.witness.1 < effect.intent {
+            self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
+        }
+        if let Some(what) = self.out_of_order(effect, state).or_else(|| self.before_the_outage(effect)) {
+            self.violate("order", format!("{:?} {what}", effect.op));
+        }
+    }
+
+    fn out_of_order(&self, effect: &Effect, state: &State) -> Option<&'static str> {
+        let value = self.world.value_of(Which::New, state);
+        let cred = value.and_then(|value| self.world.issuer.by_value(value));
+        let unborn = cred.is_some_and(|cred| cred.works_from > self.world.now);
+        let pulls = |at: usize| {
+            self.world.plan.consumers.get(at).is_some_and(|consumer| consumer.delivery != Delivery::Push)
+        };
+        let alone = state.phase() != Phase::RollingBack;
+        match &effect.op {
+            Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Promote if unborn => {
+                Some("before the new value is accepted")
+            }
+            Op::Deliver(_, Which::New)
+                if value.is_some_and(|value| self.world.uncarried.contains(&value)) =>
+            {
+                Some("writes what its format cannot carry")
+            }
+            Op::Deliver(file, _) => {
+                let mut readers = self.world.plan.consumers.iter().filter(|it| it.files.contains(file));
+                readers.any(|it| it.delivery != Delivery::Push).then_some("writes a generated copy")
+            }
+            Op::Apply(consumer, _, Which::Old) if alone && pulls(consumer.index()) => {
+                Some("takes a pull consumer back alone")
+            }
+            Op::Fetch(consumer) => {
+                let toward = state.units().get(consumer.index()).map(|unit| unit.toward);
+                let forward = toward == Some(Which::New);
+                if !forward && alone {
+                    return Some("takes a pull consumer back alone");
+                }
+                // One that was begun for a version that is given up by now fetches the one that took its place.
+                let newest =
+                    self.slots.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
+                let current = Some(self.world.store.current());
+                let ours = !self.world.store_is_older() && current != newest;
+                (forward && ours && value != current).then_some("before Promote")
+            }
+            Op::Mint if self.world.plan.capabilities.minted_by == MintedBy::Us => {
+                let unsealed = state.chosen().is_some_and(|seq| self.world.store.kept(seq).is_none());
+                // A request that arrives after the end was sent while its value was sealed, which is dropped by now.
+                let over = matches!(self.last_phase, Phase::Done | Phase::RolledBack);
+                (unsealed && !over && !self.world.store_is_older()).then_some("before its value is sealed")
+            }
+            _ => None,
+        }
+    }
+
+    /// With *revoke now* no consumer is moved before the old key was to be ended.
+    fn before_the_outage(&self, effect: &Effect) -> Option<&'static str> {
+        if !matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Mint) {
+            return None;
+        }
+        let now = |event: &Event| {
+            matches!(event.fact, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: _ })
+        };
+        let declared = self.ledger.entries.iter().position(now)?;
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let later = usize::try_from(effect.intent).is_ok_and(|intent| intent > declared + 1);
+        let asked = self.ledger.entries.iter().any(|event| event.fact == Fact::Intended(Op::Revoke));
+        let first = later && !gap && !asked && self.world.plan.bound && self.world.issuer.stands(OLD);
+        first.then_some("before the old key is ended, although that was to be first")
+    }
+
+    /// A complete look counts from its entry on.
+    pub(crate) fn looked_at_all(&mut self, at: usize) {
+        let Some(look) = self.slots.get_mut(at).and_then(|slot| slot.look.take()) else { return };
+        self.world.look = Some(look);
+        self.world.looks.retain(|it| it.epoch != look.epoch);
+        self.world.looks.push(look);
+    }
+
+    /// A driver asserts nothing: what it writes is what it heard, or its own intent, clock or start, or that no operator
+    /// answered.
+    pub(crate) fn check_told(&mut self, at: usize, event: &Event) {
+        let own = matches!(
+            event.fact,
+            Fact::DriverStarted | Fact::Unanswered | Fact::Clock | Fact::Intended(_) | Fact::Decided(_)
+        );
+        let Some(slot) = self.slots.get_mut(at).filter(|_| !own) else { return };
+        let told = slot.heard.iter().rposition(|fact| match (fact, &event.fact) {
+            (fact, written) if fact == written => true,
+            // An outcome that makes no sense is none.
+            (Fact::Ended { intent: one, .. }, Fact::Ended { intent: other, outcome: Outcome::Unknown }) => {
+                one == other
+            }
+            // A look that meets an undeclared holder for the first time does not count: it is written as incomplete.
+            (Fact::Enumerated(told), Fact::Enumerated(written)) if !written.complete => {
+                written.instances.iter().any(|it| it.consumer.is_none())
+                    && *told == Enumeration { complete: told.complete, ..written.clone() }
+            }
+            _ => false,
+        });
+        if told.is_none() {
+            let what = format!("an entry that nobody told the driver: {:?}", event.fact);
+            self.violate("order", what);
+        }
+    }
+
+    /// The operation that moves something, if this action is one and its effect is still under way.
+    fn moving(&self, scope: usize) -> Option<Op> {
+        match &self.scopes.get(scope)?.asked {
+            Asked::Carry(effect) if effect.op.moves() => Some(effect.op.clone()),
+            _ => None,
+        }
+    }
+
+    /// The gate is shut while anything is being moved.
+    pub(crate) fn check_still(&mut self, at: usize, what: &str) {
+        let epoch = self.ledger.epoch;
+        let mine = self.slots.get(at).is_some_and(|slot| slot.epoch == epoch);
+        let moving = self.due.iter().find_map(|(.., due)| match due {
+            Due::Call { slot, scope: Some(scope), .. } if *slot == at => self.moving(*scope),
+            _ => None,
+        });
+        if let Some(op) = moving.filter(|_| mine) {
+            self.violate("I4", format!("{what} while {op:?} is carried out"));
+        }
+    }
+
+    /// Enabling the old key failed for good, or again and again, since it was disabled.
+    fn enable_given_up(&self) -> bool {
+        let (mut open, mut failed) = (None, 0);
+        for (seq, event) in (1..).zip(&self.ledger.entries) {
+            match &event.fact {
+                Fact::Intended(Op::Disable) | Fact::DriverStarted => failed = 0,
+                Fact::Intended(Op::Enable) => open = Some(seq),
+                Fact::Ended { intent, outcome: Outcome::Failed { retry } } if open == Some(*intent) => {
+                    failed += if *retry { 1 } else { ENABLES_MAX };
+                }
+                _ => {}
+            }
+        }
+        failed >= ENABLES_MAX
+    }
+
+    /// A stuck rotation is released only by the operator, and never turns into a pause before that.
+    pub(crate) fn check_hold(&mut self, before: Option<Hold>, after: Option<Hold>) {
+        let freed = matches!(before, Some(Hold::Stuck(_))) && !matches!(after, Some(Hold::Stuck(_)));
+        let word = self.ledger.entries.last().is_some_and(|event| {
+            matches!(
+                event.fact,
+                Fact::Retried | Fact::AbortAsked | Fact::Escalated { .. } | Fact::HandRevoked
+            )
+        });
+        if freed && !word {
+            self.violate("I5", format!("{before:?} became {after:?} without a person's word"));
+        }
+    }
+
+    /// What must be true before a rotation is held.
+    pub(crate) fn check_standstill(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let state = slot.driver.state();
+        let Standing::Held(hold) = slot.standing else { return };
+        let off =
+            self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none());
+        let bound = match hold {
+            Hold::Paused(_) => true,
+            // Somebody compromised it, or its issuer does not switch it on.
+            Hold::Stuck(_) => state.emergency().is_none() && !self.enable_given_up(),
+        };
+        if bound && off && !state.decided() {
+            return self.violate("I5", format!("held with the old key disabled: {hold:?}"));
+        }
+        let left = state.units().iter().zip(&self.world.plan.consumers).any(|(unit, consumer)| {
+            let new = consumer
+                .files
+                .iter()
+                .any(|file| !matches!(self.world.file(*file), OLD | crate::issuer::FOREIGN));
+            unit.stage == Stage::Waiting
+                && new
+                && consumer.delivery == Delivery::Push
+                && !self.world.down(consumer.host)
+        });
+        let stuck = matches!(
+            hold,
+            Hold::Stuck(keyroll_rotation::Reason::Unit(_) | keyroll_rotation::Reason::Foreign(_))
+        );
+        if state.phase() == Phase::RollingBack && stuck && left {
+            self.violate("I5", format!("{hold:?} during a rollback although others could be restored"));
+        }
+    }
+}

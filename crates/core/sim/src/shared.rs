@@ -1,0 +1,47 @@
+//! The file and the consumer that two rotations have in common.
+
+use keyroll_rotation::{ConsumerId, FileId};
+
+/// What one rotation did to what both have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Touch {
+    Wrote,
+    Restarted(u8),
+}
+
+/// The file and the consumer that two rotations have in common, as one of them sees them.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) file: FileId,
+    pub(crate) consumer: ConsumerId,
+    /// When this one last read the file in order to write it.
+    pub(crate) read_at: u64,
+    /// When the other one last wrote it.
+    pub(crate) written_at: u64,
+    /// What the other one has still to hear.
+    pub(crate) done: Vec<Touch>,
+}
+
+impl Shared {
+    pub(crate) fn new(file: FileId, consumer: ConsumerId) -> Self {
+        Self { file, consumer, read_at: 0, written_at: 0, done: Vec::new() }
+    }
+
+    /// Whether the file is still what was read; then it is written.
+    pub(crate) fn may_write(&mut self, file: FileId) -> bool {
+        if file != self.file {
+            return true;
+        }
+        let same = self.written_at < self.read_at;
+        if same {
+            self.done.push(Touch::Wrote);
+        }
+        same
+    }
+
+    pub(crate) fn restarted(&mut self, consumer: ConsumerId, slot: u8) {
+        if consumer == self.consumer {
+            self.done.push(Touch::Restarted(slot));
+        }
+    }
+}

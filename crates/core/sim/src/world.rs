@@ -1,0 +1,475 @@
+//! The world: hosts, instances, files, the issuer, the store. It is what is true, whatever a driver believes.
+
+use std::collections::VecDeque;
+
+use keyroll_rotation::{
+    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, State, Uptake, Which,
+};
+
+use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
+use crate::mutant::Mutation;
+use crate::rng::Rng;
+use crate::scene::{Family, Scene};
+use crate::shared::Shared;
+use crate::store::Store;
+
+/// A process, or a job at rest.
+#[derive(Debug, Clone)]
+pub(crate) struct Proc {
+    pub(crate) consumer: Option<ConsumerId>,
+    pub(crate) slot: u8,
+    pub(crate) host: HostId,
+    pub(crate) pid: u32,
+    pub(crate) born: u64,
+    pub(crate) at_rest: bool,
+    /// What it loaded. At rest: what it would load, kept in step with its file.
+    pub(crate) loaded: Value,
+    /// Since when, and whether it was our doing.
+    pub(crate) since: u64,
+    pub(crate) by_us: bool,
+    /// Still in its memory.
+    pub(crate) residue: Option<Value>,
+    /// Workers are forked from a master that loaded this before.
+    pub(crate) master: Option<Value>,
+    /// A session opened with this value, busy until then.
+    pub(crate) session: Option<(Value, u64)>,
+    /// What was shown of its present value, per path: the truth behind the evidence.
+    pub(crate) shown: [Kinds; PATHS_MAX],
+    /// Its evidence is for this value.
+    pub(crate) shown_for: Value,
+    /// Uses the key all the time; a sleeper only now and then.
+    pub(crate) active: bool,
+    /// Cannot be seen by an enumeration until then.
+    pub(crate) hidden_until: u64,
+    /// Its memory does not show what it holds until then.
+    pub(crate) masked_until: u64,
+    /// The operator waived it.
+    pub(crate) waived: bool,
+}
+
+/// A complete look: which driver heard it, and when it was made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    pub(crate) epoch: u64,
+    pub(crate) at: u64,
+    /// When the sessions were read: before the processes.
+    pub(crate) sessions_at: u64,
+}
+
+/// Uses of the old key that are remembered: more than the issuer's lag needs.
+const USES_MAX: usize = 40;
+/// Uses closer to each other than this are one.
+const USES_APART_MS: u64 = 30;
+
+/// The issuer's wall clock jumps by this, in either direction.
+pub(crate) const YEAR_MS: i64 = 365 * 86_400_000;
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) scene: Scene,
+    pub(crate) plan: Plan,
+    pub(crate) now: u64,
+    pub(crate) boot: u64,
+    pub(crate) boot_at: u64,
+    pub(crate) issuer: Issuer,
+    pub(crate) store: Store,
+    /// The right store, while an older one is in its place.
+    store_whole: Option<Store>,
+    /// What each process had shown before that, for which value.
+    shown_before: Vec<(u32, Value, [Kinds; PATHS_MAX])>,
+    pub(crate) files: Vec<Value>,
+    /// When another party last wrote each file.
+    pub(crate) edited: Vec<u64>,
+    /// When a debt was last retried, or a Revoke failed: no earlier look counts.
+    pub(crate) look_since: u64,
+    pub(crate) procs: Vec<Proc>,
+    pub(crate) host_down_until: [u64; 3],
+    pub(crate) host_epoch: [u64; 3],
+    /// Places that the plan does not have, by when they appeared, and the value that each holds.
+    pub(crate) strangers: Vec<(u64, Value)>,
+    pub(crate) strangers_waived: Vec<u64>,
+    pub(crate) wall_jump: i64,
+    /// Nothing can be written there until then.
+    pub(crate) host_full_until: [u64; 3],
+    /// A consumer whose logs show trouble, and until when.
+    pub(crate) trouble: (usize, u64),
+    /// Somebody's edits that the next restart of a consumer makes live too.
+    pub(crate) edits: Vec<(ConsumerId, Difference)>,
+    /// A restart activated one that is not accepted.
+    pub(crate) brought: bool,
+    /// Values that the files' formats cannot carry.
+    pub(crate) uncarried: Vec<Value>,
+    /// When we last moved something, and when the old key was last seen accepted by a probe of ours.
+    pub(crate) moved_at: u64,
+    pub(crate) alive_at: u64,
+    /// Where the records of refused uses ended before a Disable: the issuer's own mark, and the host's.
+    pub(crate) marked: Option<(Option<String>, u32)>,
+    /// A look at the refusals reported none, although there were some.
+    pub(crate) refusals_missed: bool,
+    /// The last complete look that was answered.
+    pub(crate) look: Option<Told>,
+    /// The last complete look of each driver.
+    pub(crate) looks: Vec<Told>,
+    /// Refused uses of the old key that the driver heard of since it was disabled.
+    pub(crate) refusals_told: u32,
+    /// Made at the console, and not yet said.
+    /// Uses of the old key, by anybody, of the last second.
+    pub(crate) old_uses: VecDeque<u64>,
+    /// When the issuer last said when the old key was used, and to which driver.
+    pub(crate) asked_use: Option<(u64, u64)>,
+    /// Until when lists miss the old key.
+    pub(crate) skips_until: u64,
+    /// When a complete list was last read.
+    pub(crate) listed_at: u64,
+    /// When the rollback began.
+    pub(crate) rolling_since: u64,
+    /// An outage in which everything is refused, per host.
+    pub(crate) refused_until: [u64; 3],
+    /// New values that were declared compromised.
+    pub(crate) leaked: Vec<Value>,
+    pub(crate) hand_made: Option<CredId>,
+    values: Value,
+    pids: u32,
+    pub(crate) rng: Rng,
+    /// What a rotation of another secret has in common with this one.
+    pub(crate) shared: Option<Shared>,
+    /// What a mutant leaves out.
+    pub(crate) mutation: Mutation,
+    /// Exercising succeeds on the whole path at once, in this share of looks (1 in n fails).
+    pub(crate) quiet: u64,
+}
+
+impl World {
+    pub(crate) fn new(scene: Scene, now: u64) -> Self {
+        let plan = scene.plan();
+        let mut world = Self {
+            scene,
+            now,
+            boot: 1,
+            boot_at: 0,
+            issuer: Issuer::new(scene.kind, plan.capabilities.label, scene.draw ^ 0x155),
+            store: Store::new(CredId::new("none")),
+            store_whole: None,
+            shown_before: Vec::new(),
+            files: vec![OLD; plan.files.len()],
+            edited: vec![0; plan.files.len()],
+            look_since: 0,
+            procs: Vec::new(),
+            host_down_until: [0; 3],
+            host_epoch: [0; 3],
+            strangers: Vec::new(),
+            strangers_waived: Vec::new(),
+            // The issuer's clock is not ours: a year behind, the same, or a year ahead.
+            wall_jump: YEAR_MS * [-1, 0, 1].get(usize::try_from(scene.draw % 3).unwrap_or(1)).unwrap_or(&0),
+            host_full_until: [0; 3],
+            trouble: (0, 0),
+            edits: Vec::new(),
+            brought: false,
+            uncarried: Vec::new(),
+            moved_at: 0,
+            alive_at: 0,
+            marked: None,
+            refusals_missed: false,
+            look: None,
+            looks: Vec::new(),
+            refusals_told: 0,
+            old_uses: VecDeque::with_capacity(USES_MAX),
+            asked_use: None,
+            skips_until: 0,
+            listed_at: 0,
+            rolling_since: 0,
+            refused_until: [0; 3],
+            leaked: Vec::new(),
+            hand_made: None,
+            values: OLD,
+            pids: 100,
+            rng: Rng::new(scene.draw ^ 0x77),
+            shared: None,
+            mutation: Mutation::None,
+            quiet: 3,
+            plan,
+        };
+        world.store = Store::new(world.old_id());
+        if scene.recovery {
+            let old = world.issuer.creds.first_mut();
+            old.into_iter().for_each(|cred| cred.ended = Some(0));
+        }
+        world.share();
+        for at in 0..world.plan.consumers.len() {
+            world.start_consumer(at);
+        }
+        world
+    }
+
+    /// Who else has to do with a shared key, or which key its consumers have by now.
+    fn share(&mut self) {
+        match self.scene.family {
+            Family::None => {}
+            // Others hold it, in memory and in files, and go on using it.
+            Family::Part => {
+                self.process(None, 0, HostId(0), OLD);
+                self.strangers.push((0, OLD));
+            }
+            Family::End => {
+                let own = self.fresh_value();
+                self.issuer.before(own);
+                self.files.fill(own);
+                self.store.add_own();
+            }
+        }
+    }
+
+    /// The value that the plan's consumers begin with.
+    pub(crate) fn first_value(&self) -> Value {
+        if self.scene.family == Family::End { OWN } else { OLD }
+    }
+
+    fn start_consumer(&mut self, at: usize) {
+        let Some(consumer) = self.plan.consumers.get(at).cloned() else { return };
+        let Ok(id) = u16::try_from(at).map(ConsumerId) else { return };
+        let forked = consumer.uptake == Uptake::Verb && at == 2;
+        let first = self.first_value();
+        for slot in 0..consumer.slots {
+            let proc = self.process(Some(id), slot, consumer.host, self.first_value());
+            if let Some(proc) = self.procs.get_mut(proc) {
+                proc.at_rest = consumer.uptake == Uptake::AtRest;
+                proc.active = !proc.at_rest;
+                proc.master = forked.then_some(first);
+            }
+        }
+    }
+
+    /// Starts a process that holds a value; returns its place.
+    pub(crate) fn process(
+        &mut self,
+        consumer: Option<ConsumerId>,
+        slot: u8,
+        host: HostId,
+        value: Value,
+    ) -> usize {
+        self.pids += 1;
+        self.procs.push(Proc {
+            consumer,
+            slot,
+            host,
+            pid: self.pids,
+            born: self.now,
+            at_rest: false,
+            loaded: value,
+            since: self.now,
+            by_us: false,
+            residue: None,
+            master: None,
+            session: None,
+            shown: [Kinds::NONE; PATHS_MAX],
+            shown_for: value,
+            active: true,
+            hidden_until: 0,
+            masked_until: 0,
+            waived: false,
+        });
+        self.procs.len() - 1
+    }
+
+    /// The next value that is made is one that cannot be carried.
+    pub(crate) fn next_is_uncarried(&mut self) {
+        self.uncarried.push(self.values.saturating_add(1));
+    }
+
+    pub(crate) fn fresh_value(&mut self) -> Value {
+        self.values = self.values.saturating_add(1);
+        self.values
+    }
+
+    pub(crate) fn mono(&self) -> u64 {
+        self.now - self.boot_at
+    }
+
+    pub(crate) fn down(&self, host: HostId) -> bool {
+        self.host_down_until.get(host.index()).is_some_and(|until| self.now < *until)
+    }
+
+    pub(crate) fn file(&self, file: FileId) -> Value {
+        self.files.get(file.index()).copied().unwrap_or(FOREIGN)
+    }
+
+    /// The value behind a version, as the shell finds it: by the intent that it is kept under.
+    pub(crate) fn value_of(&self, which: Which, state: &State) -> Option<Value> {
+        match which {
+            Which::Old => Some(OLD),
+            Which::New if self.scene.family == Family::End => Some(OWN),
+            Which::New => {
+                let seq = state.new_version().map(|new| new.mint).or(state.chosen())?;
+                self.store.kept(seq).map(|kept| kept.1)
+            }
+        }
+    }
+
+    /// A store of before the rotation is in the place of the right one.
+    pub(crate) fn put_back_older_store(&mut self) {
+        // Where a key is only ended the others' store stands as it is.
+        if self.store_whole.is_none() && self.scene.family != Family::End {
+            let before = Store::new(self.old_id());
+            self.store_whole = Some(std::mem::replace(&mut self.store, before));
+            let before: Vec<_> = self.procs.iter().map(|it| (it.pid, it.shown_for, it.shown)).collect();
+            self.follow(false);
+            let moved = |pid, value| self.procs.iter().any(|it| it.pid == pid && it.loaded != value);
+            self.shown_before = before.into_iter().filter(|(pid, value, _)| moved(*pid, *value)).collect();
+        }
+    }
+
+    /// The right store is in its place again, with what was sealed meanwhile.
+    pub(crate) fn put_back_store(&mut self) {
+        let Some(whole) = self.store_whole.take() else { return };
+        let meanwhile = std::mem::replace(&mut self.store, whole);
+        self.store.merge(meanwhile);
+        self.follow(false);
+        // No look counted meanwhile: what was shown before stands for those who are back on it.
+        for proc in &mut self.procs {
+            let before =
+                self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
+            if let Some((_, value, shown)) = before {
+                (proc.shown_for, proc.shown) = (*value, *shown);
+            }
+        }
+    }
+
+    /// An older store is in the place of the right one.
+    pub(crate) fn store_is_older(&self) -> bool {
+        self.store_whole.is_some()
+    }
+
+    /// Sets what a file holds, and what follows from it for those that re-read it.
+    pub(crate) fn write(&mut self, file: FileId, value: Value, by_us: bool) {
+        if let Some(holds) = self.files.get_mut(file.index()) {
+            *holds = value;
+        }
+        if let Some(edited) = self.edited.get_mut(file.index()).filter(|_| !by_us) {
+            *edited = self.now;
+        }
+        for at in 0..self.procs.len() {
+            let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
+            let rereads =
+                self.plan.consumers.get(id.index()).is_some_and(|consumer| {
+                    consumer.files.contains(&file) && consumer.uptake != Uptake::Verb
+                });
+            if rereads {
+                self.load(at, value, by_us);
+            }
+        }
+    }
+
+    /// A process takes a value up in place.
+    pub(crate) fn load(&mut self, at: usize, value: Value, by_us: bool) {
+        let now = self.now;
+        if let Some(proc) = self.procs.get_mut(at)
+            && proc.loaded != value
+        {
+            proc.residue = Some(proc.loaded);
+            proc.loaded = value;
+            (proc.since, proc.by_us) = (now, by_us);
+            // An edit that is undone between two looks is not seen: evidence of before it counts.
+            if value != FOREIGN && value != proc.shown_for {
+                proc.shown = [Kinds::NONE; PATHS_MAX];
+                proc.shown_for = value;
+            }
+        }
+    }
+
+    /// Refused uses are counted from here on.
+    pub(crate) fn watch(&mut self, issuer: Option<String>) {
+        self.marked = Some((issuer, self.refused()));
+        (self.refusals_told, self.refusals_missed) = (0, false);
+    }
+
+    /// Uses of the old key that were ever refused.
+    pub(crate) fn refused(&self) -> u32 {
+        self.issuer.creds.first().map_or(0, |cred| cred.refused)
+    }
+
+    /// The store moved: its followers move too.
+    pub(crate) fn follow(&mut self, by_us: bool) {
+        let value = self.store.current();
+        for at in 0..self.procs.len() {
+            let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
+            let follows =
+                self.plan.consumers.get(id.index()).is_some_and(|it| it.delivery == Delivery::Follow);
+            if follows {
+                self.load(at, value, by_us);
+            }
+        }
+    }
+
+    /// Restarts one process: another incarnation, which holds what its files hold now.
+    pub(crate) fn restart(&mut self, at: usize, by_us: bool) {
+        let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { return };
+        let Some(consumer) = self.plan.consumers.get(id.index()) else { return };
+        let value = consumer.files.first().map_or(self.store.current(), |file| self.file(*file));
+        let now = self.now;
+        self.pids += 1;
+        let pid = self.pids;
+        if let Some(proc) = self.procs.get_mut(at) {
+            // A worker that is forked from a preloaded master holds the master's value once more.
+            let loaded = match proc.master {
+                Some(held) if held != value && by_us => {
+                    proc.master = None;
+                    held
+                }
+                Some(_) | None => value,
+            };
+            if proc.loaded != loaded {
+                (proc.since, proc.by_us) = (now, by_us);
+            }
+            (proc.pid, proc.born, proc.loaded) = (pid, now, loaded);
+            (proc.residue, proc.session) = (None, None);
+            proc.shown = [Kinds::NONE; PATHS_MAX];
+            proc.shown_for = loaded;
+            proc.hidden_until = 0;
+        }
+    }
+
+    /// Everybody uses what they hold: the issuer notes it, or refuses it.
+    pub(crate) fn use_keys(&mut self) {
+        let now = self.now;
+        let mut used = false;
+        for proc in &mut self.procs {
+            if !proc.active {
+                continue;
+            }
+            let Some(cred) = self.issuer.creds.iter_mut().rev().find(|cred| cred.value == proc.loaded) else {
+                continue;
+            };
+            let over = |at: Option<u64>, late: u64| at.is_some_and(|at| now >= at.saturating_add(late));
+            if over(cred.off, cred.death_ms) || over(cred.ended, cred.death_ms) {
+                cred.refused = cred.refused.saturating_add(1);
+                cred.suffered = cred.suffered.saturating_add(1);
+            } else {
+                if proc.loaded == OLD {
+                    used = true;
+                }
+                cred.last_used = Some(now);
+                if self.plan.capabilities.sessions && proc.session.is_none() {
+                    proc.session = Some((proc.loaded, now + 150));
+                }
+            }
+            // A session on a value that is no longer loaded is drained when its work is done.
+            if proc.session.is_some_and(|(value, busy)| value != proc.loaded && now >= busy) {
+                proc.session = None;
+            }
+        }
+        if used {
+            self.note_use();
+        }
+    }
+
+    /// Somebody used the old key.
+    pub(crate) fn note_use(&mut self) {
+        if self.old_uses.back().is_some_and(|last| self.now < last + USES_APART_MS) {
+            return;
+        }
+        if self.old_uses.len() == USES_MAX {
+            self.old_uses.pop_front();
+        }
+        self.old_uses.push_back(self.now);
+    }
+}

@@ -1,0 +1,66 @@
+//! The laws of the protocol, at every action of calm rotations of every kind of overlap. A run that breaks an
+//! invariant, that does not end, or that ends with anything but one live credential stops with a violation.
+
+use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+
+fn at_every_action(fault: Fault) -> u32 {
+    let mut runs = 0;
+    for kind in Kind::ALL {
+        for draw in 0..3 {
+            let scene = Scene {
+                size: Size::Reduced,
+                kind,
+                draw: draw * 5 + 2,
+                recovery: false,
+                family: Family::None,
+            };
+            let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
+            let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
+            assert_eq!(baseline.violation, None);
+            for (at, (phase, class)) in baseline.classes.iter().enumerate() {
+                if !fault.fits(*class) {
+                    continue;
+                }
+                let at = u32::try_from(at).unwrap();
+                let plan = FaultPlan { faults: vec![Planned { at, fault }], ..calm.clone() };
+                let report = run(&plan, &Mutant::NONE, Keep::default(), None);
+                assert_eq!(
+                    report.violation, None,
+                    "{fault:?} at action {at} ({class:?} in {phase:?}), {scene:?}"
+                );
+                runs += 1;
+            }
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_crash_before_and_after_every_action_recovers() {
+    assert!(at_every_action(Fault::CrashBefore) > 300);
+    assert!(at_every_action(Fault::CrashAfter) > 300);
+}
+
+#[test]
+fn a_crash_between_effect_and_entry_recovers() {
+    assert!(at_every_action(Fault::CrashDuring) > 5);
+}
+
+#[test]
+fn every_effect_twice_is_harmless() {
+    // The answer is lost after the effect, or the effect comes late: Reconcile leads to it once more.
+    assert!(at_every_action(Fault::LostReply) > 50);
+    assert!(at_every_action(Fault::LateEffect) > 5);
+    assert!(at_every_action(Fault::Duplicate) > 50);
+}
+
+#[test]
+fn a_failure_at_every_effect_unwinds_or_is_finished_by_a_person() {
+    assert!(at_every_action(Fault::Failed) > 50);
+    assert!(at_every_action(Fault::FailedForGood) > 50);
+}
+
+#[test]
+fn an_abort_at_any_moment_leads_back_or_is_refused() {
+    assert!(at_every_action(Fault::Abort) > 300);
+}

@@ -1,0 +1,14 @@
+//! The tests of `keyroll-sim`: one program, one module per subject.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod laws;
+mod moves;
+mod plans;
+mod sentences;

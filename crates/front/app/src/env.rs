@@ -1,0 +1,52 @@
+//! The registry of environment variables that keyroll reads.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// One variable of the environment that keyroll reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+macro_rules! registry {
+    ($($constant:ident = $name:literal: $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $constant: Variable = Variable { name: $name, meaning: $meaning };)*
+
+        /// Every variable that keyroll reads; nothing else of the environment has an effect.
+        pub const ALL: &[Variable] = &[$($constant),*];
+    };
+}
+
+registry! {
+    CONFIG = "KEYROLL_CONFIG": "the configuration file, unless --config is given";
+    STATE = "KEYROLL_STATE": "the state folder, unless --state is given";
+    KEYS = "KEYROLL_KEYS": "the folder of the sealing key and the journal's witness, unless --keys is given";
+    SEALING_KEY = "KEYROLL_SEALING_KEY": "the source that unwraps the sealing key, unless --sealing-key is given: a reference, never a value";
+    CREDENTIALS = "CREDENTIALS_DIRECTORY": "the folder from which `credential:NAME` is read; systemd sets it for a unit with credentials";
+    MACHINE = "KEYROLL_MACHINE": "the identity of this machine instead of its machine-id; for containers, which often have no machine-id or share one";
+    XDG_STATE_HOME = "XDG_STATE_HOME": "the state folder is `keyroll` in this folder, if the path is absolute (not for root)";
+    XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "the keys folder is `keyroll` in this folder, if the path is absolute (not for root)";
+    HOME = "HOME": "the home folder, for the defaults of the XDG variables";
+    PATH = "PATH": "the folders in which a command without a slash is found";
+    DOCKER_HOST = "DOCKER_HOST": "the socket of the container engine, such as `unix:///run/user/1000/docker.sock`; an engine on another machine is refused";
+    GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";
+    NO_COLOR = "NO_COLOR": "not empty: no colours";
+    TERM = "TERM": "`dumb`: no colours and no redrawn lines";
+}
+
+impl Variable {
+    /// Its text, if it is set and not empty.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn get(self) -> Option<OsString> {
+        std::env::var_os(self.name).filter(|text| !text.is_empty())
+    }
+
+    /// As a path, if it is absolute; others are ignored, as the XDG base directory specification requires.
+    pub fn absolute(self) -> Option<PathBuf> {
+        self.get().map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+}

@@ -1,0 +1,66 @@
+//! The configuration, folders and state that one command works on.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use keyroll_config::Config;
+
+use crate::env;
+use crate::handles::once;
+use crate::places::{Locations, Places};
+use crate::problem::Problem;
+
+/// The configuration and state that one command works on.
+///
+/// Each part is opened once, on first use, and closed when this is dropped.
+#[derive(Debug)]
+pub struct Installation {
+    locations: Locations,
+    places: OnceLock<Places>,
+}
+
+impl Installation {
+    /// The installation at these locations; nothing is read or made.
+    pub fn new(locations: Locations) -> Self {
+        Self { locations, places: OnceLock::new() }
+    }
+
+    /// The same installation with nothing opened yet: a failed write stops a journal or a store for good, and must not
+    /// stop the work that comes after it.
+    ///
+    /// # Errors
+    /// As [`Self::places`].
+    pub(crate) fn opened_anew(&self) -> Result<Self, Problem> {
+        let places = OnceLock::from(self.places()?.opened_anew(true));
+        Ok(Self { locations: self.locations.clone(), places })
+    }
+
+    /// The path of the configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        let chosen = self.locations.config.clone().or_else(|| env::CONFIG.get().map(PathBuf::from));
+        chosen.unwrap_or_else(|| PathBuf::from("keyroll.toml"))
+    }
+
+    /// The configuration, checked whole.
+    ///
+    /// # Errors
+    /// It cannot be read, or is refused.
+    pub fn config(&self) -> Result<Config, Problem> {
+        Ok(Config::load(&self.config_path())?)
+    }
+
+    /// True if neither an option nor the environment says where the state is.
+    pub fn has_no_home(&self) -> bool {
+        let named = self.locations.state.is_some() || env::STATE.get().is_some();
+        let sealed = self.locations.sealing_key.is_some() || env::SEALING_KEY.get().is_some();
+        !named && !sealed && env::HOME.get().is_none()
+    }
+
+    /// The folders and files of the installation, with what is open of them.
+    ///
+    /// # Errors
+    /// No folder can be derived, or they are not apart.
+    pub fn places(&self) -> Result<Places, Problem> {
+        once(&self.places, || Places::find(&self.locations)).cloned()
+    }
+}

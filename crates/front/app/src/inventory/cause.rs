@@ -1,0 +1,313 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+
+use keyroll_needle::Encoding;
+use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Place, Row, Standing, ValueId, Verdict};
+
+use super::Seen;
+use crate::records::blockers::started;
+use crate::records::old_key::clock;
+
+/// The word for a verdict.
+pub fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Current => "current",
+        Verdict::Stale => "stale",
+        Verdict::Mixed => "mixed",
+        Verdict::Unknown(_) => "unknown",
+    }
+}
+
+/// Why an instance runs on what it runs on, in one line.
+pub fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+    let next = row.chain.and_then(Chain::next);
+    match row.verdict {
+        Verdict::Current => current(seen, found, row, next),
+        Verdict::Stale => {
+            let old = held(seen, found, row, |id| Some(id) != next);
+            format!("uses a STALE value: {old}, {}{}", now(seen, found, row, next), way(row.chain))
+        }
+        Verdict::Mixed => {
+            let both = held(seen, found, row, |_| true);
+            let decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
+            let now = now(seen, found, row, next);
+            format!("holds several values: {both}; {now}{decoy}{}", way(row.chain))
+        }
+        Verdict::Unknown(Doubt::NoChain) => unchained(seen, found, row),
+        Verdict::Unknown(why @ (Doubt::StartHidden | Doubt::NothingSeen)) => {
+            format!("version unknown: {}", doubt(why))
+        }
+        Verdict::Unknown(why) => in_doubt(seen, found, row, doubt(why)),
+    }
+}
+
+/// Why it cannot be told on what an instance runs.
+pub fn doubt(why: Doubt) -> &'static str {
+    match why {
+        Doubt::NoChain => "its source of configuration was not found",
+        Doubt::MemoryNotSearched => "its memory was not searched, so it may have read the new value since",
+        Doubt::MemoryInPart => {
+            "a part of its memory was not searched, so it may have read the new value since"
+        }
+        Doubt::MemoryClosed => {
+            "its memory is not readable for this user, so it may have read the new value since"
+        }
+        Doubt::CommonValue => "one version is too common a word to be searched for in memory",
+        Doubt::ReadSince => "it has opened that copy since, so it may read it at each use",
+        Doubt::StartHidden => "its start environment is not readable for this user",
+        Doubt::NothingSeen => "none of the values was found in it; it may hold one in another encoding",
+    }
+}
+
+/// It may hold what a start would take, or not.
+fn in_doubt(seen: &Seen, found: &Found, row: &Row<'_>, why: &str) -> String {
+    let started = held(seen, found, row, |_| true);
+    let now = now(seen, found, row, row.chain.and_then(Chain::next));
+    format!("version unknown: {started}, {now}, and {why}")
+}
+
+/// It runs on what a start would take; a copy that differs changes nothing, and that is what somebody wonders about.
+fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+    let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
+    let from = row.chain.and_then(winner).map(source).unwrap_or_default();
+    let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
+    let missing = links.iter().find(|link| link.standing == Standing::NotThere);
+    let missing = missing.map(|link| format!("; {} does not exist", link.what)).unwrap_or_default();
+    let mut decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
+    if decoy.is_empty() {
+        decoy = next.map(|next| elsewhere(seen, found, next)).unwrap_or_default();
+    }
+    format!("uses {label}, which a new start would take from {from}{missing}{decoy}")
+}
+
+/// A copy of the chain that holds another value and changes nothing; of one that something must happen for, what that is.
+fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
+    let differs = |link: &&Link| {
+        matches!(link.standing, Standing::Shadowed | Standing::NotRead)
+            && link.value.is_some_and(|value| Some(value) != next)
+    };
+    let Some(link) = chain.links.iter().find(differs) else { return String::new() };
+    let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
+    let (why, way) = match link.standing {
+        Standing::NotRead => ("is not read", way_of(link)),
+        Standing::Wins | Standing::Shadowed | Standing::NotThere | Standing::NotVisible(_) => {
+            ("does not win", String::new())
+        }
+    };
+    format!("; {} holds {other} and {why}{way}", source(link))
+}
+
+/// A copy that no chain of this service knows of, and that holds another value of the same secret.
+fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
+    let Some((place, sighting)) = found.other_than(next) else { return String::new() };
+    let raw = sighting.encoding == Encoding::Raw;
+    let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
+    let (label, changed) = (seen.label(found, sighting.value), changed(place));
+    format!("; the copies differ: {place} holds {label}{form}{changed}")
+}
+
+/// Where a new start would take it from is not known.
+fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+    let what = held(seen, found, row, |_| true);
+    match row.chain {
+        Some(chain) => {
+            let hidden = chain.links.iter().find_map(|link| match link.standing {
+                Standing::NotVisible(why) => Some(match link.value {
+                    Some(value) => {
+                        let (source, label) = (source(link), seen.label(found, value));
+                        format!("{source} holds {label}, and it is not visible whether that is read ({why})")
+                    }
+                    None => format!("{} is not visible ({why})", source(link)),
+                }),
+                Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
+            });
+            let hidden = hidden.unwrap_or_else(|| "no copy has a value".to_owned());
+            format!("version unknown: {what}; next version unknown: {hidden}")
+        }
+        None => {
+            let differ = if found.copies_differ() { "; the copies at rest differ" } else { "" };
+            format!("version unknown: {what}; its source of configuration was not found{differ}")
+        }
+    }
+}
+
+/// What it was seen to hold: `its environment at start holds sk-…·9f3c21`.
+fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
+    let mut parts = Vec::new();
+    let labels = |all: &BTreeSet<ValueId>| {
+        let all: Vec<String> =
+            all.iter().filter(|id| wanted(**id)).map(|id| seen.label(found, *id)).collect();
+        all.join(" and ")
+    };
+    let start = row.held.start.as_ref().map(&labels).unwrap_or_default();
+    if !start.is_empty() {
+        let at = started(row.process.start_ticks).map(|at| format!(" (started {at})")).unwrap_or_default();
+        parts.push(format!("its environment at start holds {start}{at}"));
+    }
+    if let Memory::Whole(all) | Memory::InPart(all) = &row.held.memory {
+        let memory = labels(all);
+        if !memory.is_empty() {
+            parts.push(format!("its memory holds {memory}"));
+        }
+    }
+    if parts.is_empty() { "it was seen with it".to_owned() } else { parts.join(", ") }
+}
+
+/// What stands where it would be taken from: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
+fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+    let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
+    let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
+    let changed = link.place.as_ref().map(changed).unwrap_or_default();
+    format!("{} now holds {label}{changed}", source(link))
+}
+
+/// When a file was changed, by its own time: ` (file changed 2026-11-14 …)`.
+fn changed(place: &Place) -> String {
+    let data = place.file().and_then(|file| file.metadata().ok());
+    let at = data.and_then(|data| u64::try_from(data.mtime()).ok());
+    at.map(|at| format!(" (file changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
+}
+
+/// What moves it, and what only seems to.
+fn way(chain: Option<&Chain>) -> String {
+    chain.and_then(winner).map(way_of).unwrap_or_default()
+}
+
+fn way_of(link: &Link) -> String {
+    let applies = link.applies.as_ref().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
+    let seems = link.seems.as_ref().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
+    format!("{applies}{seems}")
+}
+
+/// A link by its place; by what it is where it has none, or is in a process.
+fn source(link: &Link) -> String {
+    let place = link.place.as_ref().filter(|place| place.process().is_none());
+    place.map_or_else(|| link.what.clone(), ToString::to_string)
+}
+
+/// The link that a new start would take.
+pub(crate) fn winner(chain: &Chain) -> Option<&keyroll_trace::Link> {
+    chain.links.iter().find(|link| link.standing == Standing::Wins)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keyroll_observe::{Listing, ProcessId};
+    use keyroll_secret::{FingerprintKey, SecretBytes};
+    use keyroll_trace::{Handle, Instance, Keeper, Names, Service, Sighting, Survey, Values, rows, secrets};
+
+    use super::*;
+
+    const API: ProcessId = ProcessId { boot: 1, pid: 4711, start_ticks: 1 };
+
+    /// A service that was started with `start`, holds `memory`, and would take what `places` says: the first wins.
+    fn causes(
+        start: &[&str],
+        memory: &dyn Fn(BTreeSet<ValueId>) -> Memory,
+        places: &[(&str, &str)],
+    ) -> Vec<String> {
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let mut id = |text: &str| values.add(SecretBytes::from(text.to_owned()), None).unwrap();
+        let mut standing = Standing::Wins;
+        let (mut links, mut sightings) = (Vec::new(), Vec::new());
+        for (path, value) in places {
+            let (place, value) = (Place::File { path: path.into(), line: 3 }, id(value));
+            let sighting = Sighting {
+                value,
+                place: place.clone(),
+                name: Some("X_KEY".to_owned()),
+                slot: None,
+                encoding: Encoding::Raw,
+            };
+            sightings.push(sighting);
+            links.push(Link {
+                place: Some(place),
+                what: format!("EnvironmentFile={path}"),
+                value: Some(value),
+                standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                read_later: false,
+                applies: Some("systemctl restart api".to_owned()),
+                seems: Some("systemctl reload api".to_owned()),
+            });
+        }
+        let started: BTreeSet<ValueId> = start.iter().map(|text| id(text)).collect();
+        for value in &started {
+            let place = Place::Environment { process: API, variable: "X_KEY".to_owned() };
+            sightings.push(Sighting {
+                value: *value,
+                place,
+                name: Some("X_KEY".to_owned()),
+                slot: None,
+                encoding: Encoding::Raw,
+            });
+        }
+        let memory = memory(places.iter().map(|(_, value)| id(value)).collect());
+        let chains = vec![Chain { name: "X_KEY".to_owned(), links }];
+        let keeper = Keeper::Systemd;
+        let service = Service {
+            keeper,
+            name: "api".to_owned(),
+            handle: Handle::None,
+            processes: vec![API],
+            project: None,
+            chains,
+        };
+        let survey = Survey {
+            values,
+            sightings,
+            listing: Listing::default(),
+            services: vec![service],
+            instances: BTreeMap::from([(API, Instance { start: Ok(started), memory, ..Instance::new(API) })]),
+            files: 2,
+            stores: Vec::new(),
+            unseen: Vec::new(),
+        };
+        let found = secrets(&survey, &[]);
+        let names = Names::of(&survey);
+        let seen = Seen { survey, found, digits: 6, names, managed: Vec::new() };
+        let all = seen.found.iter().flat_map(|found| {
+            rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
+    const NEW: (&str, &str) = ("/nowhere/api.env", "the-newest-value-4711");
+    const OLD: &str = "the-value-before-4711";
+
+    #[test]
+    fn a_stale_instance_is_told_by_what_it_holds_what_stands_there_and_what_moves_it() {
+        let [cause] = &causes(&[OLD], &|_| Memory::Whole(BTreeSet::new()), &[NEW])[..] else { panic!() };
+        assert!(cause.starts_with("uses a STALE value: its environment at start holds …·"), "{cause}");
+        assert!(cause.contains("/nowhere/api.env:3 now holds …·"), "{cause}");
+        assert!(
+            cause.ends_with("; to move it: systemctl restart api (not: systemctl reload api)"),
+            "{cause}"
+        );
+    }
+
+    #[test]
+    fn a_decoy_is_named_where_a_change_of_it_did_nothing() {
+        let edited = ("/nowhere/edited.env", OLD);
+        let [cause] = &causes(&[NEW.1], &|_| Memory::NotSearched, &[NEW, edited])[..] else { panic!() };
+        assert!(cause.starts_with("uses …·"), "{cause}");
+        assert!(cause.contains("which a new start would take from /nowhere/api.env:3"), "{cause}");
+        assert!(cause.contains("; /nowhere/edited.env:3 holds …·"), "{cause}");
+        assert!(cause.ends_with(" and does not win"), "{cause}");
+    }
+
+    #[test]
+    fn without_its_memory_nobody_is_called_stale() {
+        for (memory, why) in [
+            (Memory::NotSearched, "its memory was not searched"),
+            (Memory::Closed, "its memory is not readable for this user"),
+            (Memory::InPart(BTreeSet::new()), "a part of its memory was not searched"),
+        ] {
+            let [cause] = &causes(&[OLD], &|_| memory.clone(), &[NEW])[..] else { panic!() };
+            assert!(cause.starts_with("version unknown: ") && cause.contains(why), "{cause}");
+        }
+        let [cause] = &causes(&[OLD], &Memory::Whole, &[NEW])[..] else { panic!() };
+        assert!(cause.starts_with("holds several values: "), "{cause}");
+    }
+}

@@ -1,0 +1,128 @@
+use std::path::{Path, PathBuf};
+
+use keyroll_codes::Code;
+use keyroll_trace::{Found, Keeper, User};
+
+use super::{Seen, keeper};
+use crate::problem::Problem;
+
+/// What a person asks about.
+pub enum Meant<'s> {
+    /// Secrets: one, or all that are taken under one name.
+    Secrets(Vec<&'s Found>),
+    /// A process.
+    Process(u32),
+    /// A file or a folder.
+    Path(PathBuf),
+    /// Who uses secrets: a service, a program, or all that one manager keeps.
+    Users(&'s str),
+}
+
+/// Refuses a path that is not there, before anything is looked at.
+pub fn refuse_missing(word: &str) -> Result<(), Problem> {
+    let whole = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
+    if whole { path(word).map(drop) } else { Ok(()) }
+}
+
+/// A path, as it is typed or as a copy is shown: with a line behind it.
+fn path(word: &str) -> Result<PathBuf, Problem> {
+    let with_line = word.rsplit_once(':').filter(|(_, line)| line.parse::<u64>().is_ok());
+    std::fs::canonicalize(word)
+        .or_else(|error| with_line.map_or(Err(error), |(path, _)| std::fs::canonicalize(path)))
+        .map_err(|error| {
+            Problem::new(Code::NameNotFound, "find the file")
+                .because_of(&error)
+                .help("keyroll trace SECRET lists every file that holds it")
+        })
+}
+
+/// What a word on the command line means, as far as it is a name that is shown anywhere: a secret, a process by its number, who
+/// uses secrets, a path by its slash or because it is there, the beginning of a secret's name, the digits behind one of its
+/// labels, a variable. What was typed is not repeated: it may be a value.
+pub fn resolve_target<'s>(seen: &'s Seen, typed: &'s str) -> Result<Meant<'s>, Problem> {
+    if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
+        return Ok(Meant::Secrets(vec![found]));
+    }
+    let pid = typed.rsplit_once("(pid ").and_then(|(_, pid)| pid.strip_suffix(')')).unwrap_or(typed);
+    if let Ok(pid) = pid.parse::<u32>()
+        && seen.survey.listing.seen.iter().any(|one| one.id.pid == pid)
+    {
+        return Ok(Meant::Process(pid));
+    }
+    let word = bare(typed);
+    if seen.found.iter().flat_map(|found| &found.users).any(|user| is_called(seen, user, word)) {
+        return Ok(Meant::Users(word));
+    }
+    if typed.contains('/') || Path::new(typed).exists() {
+        return path(typed).map(Meant::Path);
+    }
+    let named = under(seen, typed);
+    if named.is_empty() {
+        secret(seen, typed).map(|found| Meant::Secrets(vec![found]))
+    } else {
+        Ok(Meant::Secrets(named))
+    }
+}
+
+/// A name without what is shown around it: `(nobody)`, `mailer ×4`, `api (at rest)`.
+fn bare(word: &str) -> &str {
+    let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
+    let word = word.strip_suffix(" (at rest)").unwrap_or(word);
+    word.rsplit_once(" ×").map_or(word, |(name, _)| name)
+}
+
+/// Whether somebody who uses secrets goes by this: their own name, their program's, what keeps them, or that something does.
+pub fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
+    let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
+    let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
+    user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()
+}
+
+/// The secrets that are taken under this name: a variable, or a key of a file.
+fn under<'s>(seen: &'s Seen, name: &str) -> Vec<&'s Found> {
+    let is = |found: &&Found| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
+    seen.found.iter().filter(is).collect()
+}
+
+/// The secret that is meant.
+pub fn secret<'s>(seen: &'s Seen, word: &str) -> Result<&'s Found, Problem> {
+    let by_name = |found: &&Found| found.name == word;
+    if let Some(found) = seen.found.iter().find(by_name) {
+        return Ok(found);
+    }
+    let begins: Vec<&Found> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
+    let labelled: Vec<&Found> = seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
+    let problem = || Problem::new(Code::NameNotFound, "find the secret");
+    let used = |found: &&Found| found.users.iter().any(|user| is_called(seen, user, bare(word)));
+    let all = [begins, labelled, under(seen, word), seen.found.iter().filter(used).collect()];
+    let all = all.into_iter().find(|all| !all.is_empty()).unwrap_or_default();
+    match all.as_slice() {
+        [only] => Ok(only),
+        [] => {
+            let names = seen.found.iter().map(|found| found.name.as_str());
+            let near = keyroll_config::nearest(word, names).map(|name| format!("did you mean {name}? "));
+            Err(problem()
+                .because("no secret, process or file has this name")
+                .help(format!("{}keyroll scan lists all names", near.unwrap_or_default())))
+        }
+        several => {
+            let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
+            Err(problem()
+                .because("several secrets have this name")
+                .help(format!("name one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// `openai` of `openai.shop`, but not `open`.
+fn begins(name: &str, word: &str) -> bool {
+    !word.is_empty() && name.strip_prefix(word).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The digits of a label, at least as many as are shown.
+fn has_label(seen: &Seen, found: &Found, word: &str) -> bool {
+    // As it is shown, a state may stand behind it.
+    let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
+    let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));
+    labels.map(|value| value.label(seen.digits)).any(|label| label.digits == word)
+}

@@ -1,0 +1,284 @@
+use std::collections::BTreeSet;
+
+use keyroll_needle::Encoding;
+use keyroll_observe::{After, ProcessId};
+use keyroll_trace::{
+    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, Verdict, chains_of,
+    rows,
+};
+
+use super::cause::winner;
+use super::{Seen, cause, doubt, verdict_word};
+use crate::operator::{
+    ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, UserShown, ValueShown,
+};
+use crate::records::blockers::started;
+
+impl Seen {
+    /// One value of a secret, without any of its characters that say something.
+    pub fn value(&self, found: &Found, id: ValueId) -> ValueShown {
+        let label = self.survey.values.get(id).map(|value| value.label(self.digits).to_string());
+        let version = found.versions.get(&id);
+        ValueShown {
+            label: label.unwrap_or_default(),
+            version: version.map(|version| version.number),
+            state: version.map(|version| version.state),
+        }
+    }
+
+    /// The same in words.
+    pub fn label(&self, found: &Found, id: ValueId) -> String {
+        self.value(found, id).text()
+    }
+
+    fn labels(&self, found: &Found, ids: &BTreeSet<ValueId>) -> Vec<String> {
+        ids.iter().map(|id| self.label(found, *id)).collect()
+    }
+
+    /// One secret.
+    pub fn secret(&self, found: &Found, risks: &mut Risks) -> FoundShown {
+        let all = risks.of(found);
+        FoundShown {
+            secret: found.name.clone(),
+            managed: found.managed,
+            values: found.values.iter().map(|id| self.value(found, *id)).collect(),
+            copies: self.copies(found),
+            used_by: found.users.iter().map(|user| self.user(found, user)).collect(),
+            shared: found.shared(),
+            risks: risks_of(&all),
+            risk: in_short(&all),
+        }
+    }
+
+    fn copies(&self, found: &Found) -> Vec<CopyShown> {
+        let copy = |(place, sighting): (&keyroll_trace::Place, &keyroll_trace::Sighting)| CopyShown {
+            place: place.to_string(),
+            name: sighting.name.as_deref().map(|name| self.names.shown(name)),
+            value: self.label(found, sighting.value),
+            form: form(sighting.encoding),
+        };
+        found.copies().into_iter().map(copy).collect()
+    }
+
+    fn user(&self, found: &Found, user: &User) -> UserShown {
+        let winners = chains_of(&self.survey, found, user).into_iter().filter_map(winner);
+        UserShown {
+            keeper: keeper(user.keeper),
+            name: user.name.clone(),
+            program: self.program(user, user.processes.first()),
+            processes: user.processes.iter().map(|process| process.pid).collect(),
+            applies: winners.filter_map(|link| link.applies.clone()).next(),
+        }
+    }
+
+    /// What runs: a service by its name; of what nobody keeps the program that this process is, for what began it may be a shell
+    /// or a tool that started much.
+    pub fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
+        if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
+            return user.name.clone();
+        }
+        let numbered = user.name.rsplit_once(' ');
+        let numbered = numbered.and_then(|(name, pid)| Some((name, pid.parse::<u32>().ok()?)));
+        let (name, pid) = numbered.map_or((user.name.as_str(), None), |(name, pid)| (name, Some(pid)));
+        let other = process.filter(|process| pid.is_some_and(|pid| pid != process.pid));
+        let other = other.and_then(|process| self.survey.listing.seen.iter().find(|one| one.id == *process));
+        other.map_or(name, |one| one.name.as_str()).to_owned()
+    }
+
+    /// Every process that uses a secret.
+    pub fn instances(&self, found: &Found) -> Vec<InstanceShown> {
+        rows(&self.survey, found).iter().map(|row| self.instance(found, row)).collect()
+    }
+
+    /// One process that uses a secret.
+    pub fn instance(&self, found: &Found, row: &Row<'_>) -> InstanceShown {
+        let (searched, values) = match &row.held.memory {
+            Memory::NotSearched => ("not searched", Vec::new()),
+            Memory::Closed => ("closed", Vec::new()),
+            Memory::Common => ("inconclusive", Vec::new()),
+            Memory::Whole(all) => ("whole", self.labels(found, all)),
+            Memory::InPart(all) => ("in part", self.labels(found, all)),
+        };
+        InstanceShown {
+            secret: found.name.clone(),
+            used_by: row.user.name.clone(),
+            keeper: keeper(row.user.keeper),
+            program: self.program(row.user, Some(&row.process)),
+            pid: row.process.pid,
+            started: started(row.process.start_ticks),
+            name: row.chain.map(|chain| self.names.shown(&chain.name)),
+            start: row.held.start.as_ref().map(|all| self.labels(found, all)),
+            memory: MemoryShown { searched, values },
+            next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
+            verdict: verdict_word(row.verdict),
+            cause: cause(self, found, row),
+            doubt: match row.verdict {
+                Verdict::Unknown(why) => Some(doubt(why)),
+                Verdict::Current | Verdict::Stale | Verdict::Mixed => None,
+            },
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Every process that uses a secret, each with all that was seen of it.
+    pub fn instances_with_evidence(&self, found: &Found) -> Vec<InstanceShown> {
+        let versions = found.values.iter().copied().collect();
+        let shown = |row: &Row<'_>| {
+            let all = self.survey.evidence(&row.process, &versions);
+            let mut evidence: Vec<String> = all.iter().filter_map(|one| self.thread(found, one)).collect();
+            for (wanted, word) in [(After::Yes, "after"), (After::No, "before")] {
+                let files = all.iter().filter_map(|one| {
+                    let Evidence::Started { path, after } = one else { return None };
+                    (*after == wanted).then(|| keyroll_observe::shown(path))
+                });
+                let files: Vec<String> = files.collect();
+                if !files.is_empty() {
+                    evidence.push(format!("was started {word} the last change of {}", files.join(", ")));
+                }
+            }
+            InstanceShown { evidence, ..self.instance(found, row) }
+        };
+        rows(&self.survey, found).iter().map(shown).collect()
+    }
+
+    /// One thing that was seen of a process.
+    fn thread(&self, found: &Found, seen: &Evidence) -> Option<String> {
+        let path = |path: &std::path::Path| keyroll_observe::shown(path);
+        Some(match seen {
+            Evidence::StartedWith { place, value } => {
+                format!("was started with {}: {place}", self.label(found, *value))
+            }
+            Evidence::InheritedFrom { process, value } => {
+                format!("has {} from its parent, process {}", self.label(found, *value), process.pid)
+            }
+            Evidence::ForkOf(process) => {
+                format!(
+                    "is a fork of process {} and has executed no program since: it has what its parent had loaded",
+                    process.pid
+                )
+            }
+            Evidence::InMemory { value, copies } => {
+                let times = if *copies == 1 { "once".to_owned() } else { format!("{copies} times") };
+                format!("holds {} in its memory, {times}", self.label(found, *value))
+            }
+            Evidence::HasOpen { path: file, replaced: false } => format!("has {} open", path(file)),
+            Evidence::HasOpen { path: file, replaced: true } => {
+                format!("has an earlier version of {} open, which has been replaced", path(file))
+            }
+            // Told together: there are as many as copies.
+            Evidence::Started { .. } => return None,
+        })
+    }
+
+    /// The chains by which a user takes a secret.
+    pub fn chains(&self, found: &Found, user: &User) -> Vec<ChainShown> {
+        let link = |link: &keyroll_trace::Link| {
+            let (standing, why) = match link.standing {
+                Standing::Wins => ("wins", None),
+                Standing::Shadowed => ("shadowed", None),
+                Standing::NotRead => ("not read", None),
+                Standing::NotThere => ("not there", None),
+                Standing::NotVisible(why) => ("not visible", Some(why)),
+            };
+            LinkShown {
+                what: link.what.clone(),
+                place: link.place.as_ref().map(ToString::to_string),
+                value: link.value.map(|id| self.label(found, id)),
+                standing,
+                why,
+                applies: link.applies.clone(),
+                seems: link.seems.clone(),
+            }
+        };
+        let shown = |chain: &Chain| ChainShown {
+            secret: found.name.clone(),
+            used_by: user.name.clone(),
+            keeper: keeper(user.keeper),
+            name: self.names.shown(&chain.name),
+            links: chain.links.iter().map(link).collect(),
+        };
+        chains_of(&self.survey, found, user).into_iter().map(shown).collect()
+    }
+}
+
+/// What keeps something, in a word.
+pub fn keeper(keeper: Keeper) -> &'static str {
+    match keeper {
+        Keeper::Systemd => "systemd",
+        Keeper::SystemdUser => "systemd of a user",
+        Keeper::Compose => "compose",
+        Keeper::Docker => "docker",
+        Keeper::Pm2 => "pm2",
+        Keeper::Supervisord => "supervisord",
+        Keeper::Cron => "cron",
+        Keeper::Registered(manager) => manager,
+        Keeper::Session => "a session",
+        Keeper::Agent => "an agent: explained, not delivered yet",
+        Keeper::Nobody => "nobody",
+    }
+}
+
+fn form(encoding: Encoding) -> &'static str {
+    encoding.name()
+}
+
+/// Risks for people, each kind once: `everybody may read ./.env (and 2 more)`.
+fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
+    let mut kinds: Vec<(&str, Option<String>, usize)> = Vec::new();
+    for risk in all {
+        let (kind, what) = match risk {
+            Risk::OthersRead(path) => ("world-readable:", Some(keyroll_observe::shown(path))),
+            Risk::Arguments(process) => ("in the command line of process", Some(process.to_string())),
+            Risk::Image(name) => ("in image", Some(crate::operator::plain(name))),
+            Risk::Tracked(path) => ("tracked by git:", Some(keyroll_observe::shown(path))),
+            Risk::TrackedUnknown(path) => {
+                ("perhaps tracked by git (its index is not visible):", Some(keyroll_observe::shown(path)))
+            }
+            Risk::Leftover(path) => ("leftover:", Some(keyroll_observe::shown(path))),
+            Risk::Retired(path) => ("holds a retired version:", Some(keyroll_observe::shown(path))),
+            Risk::Differ => ("copies differ", None),
+        };
+        match kinds.iter_mut().find(|(known, _, _)| *known == kind) {
+            Some((_, _, count)) => *count += 1,
+            None => kinds.push((kind, what, 1)),
+        }
+    }
+    let text = |(kind, what, count): (&str, Option<String>, usize)| {
+        let what = what.map(|what| format!(" {what}")).unwrap_or_default();
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        format!("{kind}{what}{more}")
+    };
+    kinds.into_iter().map(text).collect()
+}
+
+/// The same in few words, what endangers a rotation first: `copies differ, world-readable ×3`.
+fn in_short(all: &BTreeSet<Risk>) -> String {
+    const WORDS: [&str; 8] = [
+        "copies differ",
+        "retired version",
+        "old copy",
+        "in a command line",
+        "world-readable",
+        "in git",
+        "in an image",
+        "perhaps in git",
+    ];
+    let word = |risk: &Risk| match risk {
+        Risk::Differ => 0,
+        Risk::Retired(_) => 1,
+        Risk::Leftover(_) => 2,
+        Risk::Arguments(_) => 3,
+        Risk::OthersRead(_) => 4,
+        Risk::Tracked(_) => 5,
+        Risk::Image(_) => 6,
+        Risk::TrackedUnknown(_) => 7,
+    };
+    let said = WORDS.iter().enumerate().filter_map(|(at, text)| {
+        match all.iter().filter(|risk| word(risk) == at).count() {
+            0 => None,
+            1 => Some((*text).to_owned()),
+            several => Some(format!("{text} ×{several}")),
+        }
+    });
+    said.collect::<Vec<_>>().join(", ")
+}

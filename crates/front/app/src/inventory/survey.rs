@@ -1,0 +1,250 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_port::Label;
+use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_trace::{
+    Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
+};
+use rustix::rand::GetRandomFlags;
+use zeroize::Zeroizing;
+
+use crate::installation::Installation;
+use crate::operator::{Event, Operator, ScanShown};
+use crate::problem::Problem;
+use crate::quantity::quantity;
+use crate::records::versions::label;
+use crate::redact;
+use crate::stored_values::{StoredValues, stored_values};
+
+/// How often it is said how far a search is.
+const SAID_EVERY: Duration = Duration::from_millis(200);
+
+/// What every look at this machine is limited by.
+#[derive(Debug, Clone, Copy)]
+pub struct LookLimits {
+    /// How long each of the looks may take, seconds.
+    pub wait: u64,
+    /// How much memory of processes is searched at most, GiB; 0 = none.
+    pub memory: u64,
+}
+
+/// What was seen of this machine.
+pub struct Seen {
+    /// Everything that was seen.
+    pub survey: Survey,
+    /// The secrets, those that most depend on first.
+    pub found: Vec<Found>,
+    /// How many digits tell the values apart.
+    pub digits: usize,
+    /// What is shown of the names that values have.
+    pub names: Names,
+    /// The secrets that the store of this machine keeps.
+    pub managed: Vec<Managed>,
+}
+
+/// The folders that are named, each whole; refused before anything is looked at where one is not there. What was typed is not
+/// repeated: it may be a value.
+pub fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+    let whole = |(at, root): (usize, &PathBuf)| {
+        root.canonicalize().map_err(|error| {
+            let which = if named.len() == 1 { "it".to_owned() } else { format!("number {}", at + 1) };
+            Problem::new(Code::SearchPathUnreadable, "search the named folders")
+                .because(format!("{which} cannot be reached: {error}"))
+                .help("name existing folders, or none to search the usual settings folders")
+        })
+    };
+    named.iter().enumerate().map(whole).collect()
+}
+
+/// The first stage: listings, environments, files.
+pub fn look(
+    roots: &[PathBuf],
+    limits: &LookLimits,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Seen, Problem> {
+    folders(roots)?;
+    let began = Instant::now();
+    let options = Options { roots: roots.to_vec(), wait: Duration::from_secs(limits.wait) };
+    let known = match known(installation) {
+        Ok(known) => known,
+        Err(problem) => {
+            let why = problem.causes.first().unwrap_or(&problem.attempted).clone();
+            let what = "the values and versions of configured secrets".to_owned();
+            operator.event(Event::NotVisible { what, why });
+            None
+        }
+    };
+    let Known { key, managed, values } = match known {
+        Some(known) => known,
+        None => Known { key: run_key()?, managed: Vec::new(), values: Vec::new() },
+    };
+    operator.progress("reading processes, environments and files …");
+    let looked = survey_with(&options, &Managers::default(), key, values);
+    let mut survey = looked.map_err(|error| {
+        Problem::new(Code::ProcessesHidden, "search this machine")
+            .because_of(&error)
+            .help("mount /proc, or run keyroll where it is mounted; keyroll doctor checks the rest")
+    })?;
+    redact::remember_found(survey.values.redactor());
+    operator.event(Event::Scan(ScanShown {
+        stage: "files",
+        processes: survey.listing.seen.len(),
+        files: survey.files,
+        services: survey.services.len(),
+        values: survey.values.len(),
+        took_s: began.elapsed().as_secs_f64(),
+    }));
+    let found = secrets(&survey, &managed);
+    let digits = survey.values.digits();
+    let names = Names::of(&survey);
+    hide(&mut survey, &names);
+    Ok(Seen { survey, found, digits, names, managed })
+}
+
+/// Whoever names providers and profiles may have put a key in the place of a name: words about them have none of it either.
+fn hide(survey: &mut Survey, names: &Names) {
+    for chain in survey.services.iter_mut().flat_map(|service| &mut service.chains) {
+        for link in &mut chain.links {
+            link.what = names.told(&link.what, &chain.name);
+            for words in [&mut link.applies, &mut link.seems].into_iter().flatten() {
+                *words = names.told(words, &chain.name);
+            }
+        }
+    }
+    for one in &mut survey.unseen {
+        one.what = names.told(&one.what, "");
+        one.reason = names.told(&one.reason, "");
+    }
+}
+
+impl Seen {
+    /// The second stage, announced: the memory of processes. Nothing where it was not wanted, or no value is known.
+    pub fn memory(&mut self, limits: &LookLimits, operator: &mut dyn Operator) -> bool {
+        if limits.memory == 0 || self.survey.values.is_empty() {
+            return false;
+        }
+        let values = self.survey.values.len();
+        let ahead = self.survey.memory_ahead(&self.survey.instances.keys().copied().collect());
+        let processes = ahead.processes.len();
+        if processes == 0 {
+            return false;
+        }
+        let about = match ahead.bytes > limits.memory << 30 {
+            true => format!(
+                "at most {} GiB of their {} (--memory GIB for more, --memory 0 skips it)",
+                limits.memory,
+                size(ahead.bytes)
+            ),
+            false => format!("about {} (--memory 0 skips it)", size(ahead.bytes)),
+        };
+        operator.event(Event::Waiting {
+            what: format!(
+                "the search of the memory of {} for {}, {about}",
+                quantity(processes, "process"),
+                quantity(values, "value")
+            ),
+            seconds_max: Some(limits.wait),
+        });
+        let began = Instant::now();
+        let stage = MemoryStage {
+            bytes_max: limits.memory << 30,
+            wait: Duration::from_secs(limits.wait),
+            ..MemoryStage::default()
+        };
+        let (mut searched, mut done, mut said) = (0, 0_usize, Instant::now());
+        self.survey.search_memory(&ahead, stage, &mut |_, memory| {
+            searched += usize::from(!matches!(memory, Memory::Closed | Memory::NotSearched));
+            done += 1;
+            if said.elapsed() > SAID_EVERY {
+                said = Instant::now();
+                operator.progress(&format!("the memory of {done} of {} processes …", ahead.processes.len()));
+            }
+        });
+        operator.event(Event::Scan(ScanShown {
+            stage: "memory",
+            processes: searched,
+            files: 0,
+            services: 0,
+            values,
+            took_s: began.elapsed().as_secs_f64(),
+        }));
+        self.found = secrets(&self.survey, &self.managed);
+        true
+    }
+}
+
+impl Seen {
+    /// Why no process is shown: what was not looked at, or stands nowhere any more, is not taken for *no*.
+    pub fn nobody(&self) -> String {
+        format!(
+            "no process was seen with one of its present values{}; a process with an older value, of which \
+             no copy is left, cannot be recognised",
+            self.not_searched()
+        )
+    }
+
+    /// What was left out of the look at processes, to be said behind a *no*.
+    pub fn not_searched(&self) -> &'static str {
+        let searched = |one: &keyroll_trace::Instance| one.memory != Memory::NotSearched;
+        if self.survey.instances.values().any(searched) { "" } else { " (memory was not searched)" }
+    }
+}
+
+/// In MiB; GiB where there are many.
+fn size(bytes: u64) -> String {
+    let mib = bytes.div_ceil(1 << 20);
+    if mib < 1 << 10 {
+        format!("{mib} MiB")
+    } else {
+        format!("{}.{} GiB", mib >> 10, (mib & 1023) * 10 / 1024)
+    }
+}
+
+/// What keyroll's own store knows.
+struct Known {
+    key: FingerprintKey,
+    managed: Vec<Managed>,
+    values: Vec<SecretBytes>,
+}
+
+/// Of a store that is there and can be opened without a question; nothing where there is none, or where its key is elsewhere.
+fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
+    if installation.places().is_ok_and(|places| !places.sealing_key().exists()) {
+        return Ok(None);
+    }
+    let Some(StoredValues { key, secrets, .. }) = stored_values(installation, false)? else {
+        return Ok(None);
+    };
+    let (mut managed, mut values) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        let mut versions = Vec::new();
+        for version in secret.versions {
+            // One that was ended is kept to be found where it got out, not in who runs on it.
+            if version.label != Label::Retired {
+                values.extend(version.values);
+            }
+            let (number, state, fingerprints) = (version.number, label(version.label), version.fingerprints);
+            versions.push(Version { number, state, fingerprints });
+        }
+        managed.push(Managed { name: secret.name, versions });
+    }
+    Ok(Some(Known { key, managed, values }))
+}
+
+/// Fingerprints are told apart within one run; the key is nobody's.
+///
+/// From the kernel: the library's generator measures the processor's jitter before its first number, half of the time that a short
+/// run takes.
+pub fn run_key() -> Result<FingerprintKey, Problem> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    let read = rustix::rand::getrandom(bytes.as_mut_slice(), GetRandomFlags::empty());
+    if read.ok() != Some(bytes.len()) {
+        return Err(Problem::new(Code::ProcessesHidden, "make a key for the fingerprints of this run")
+            .because("the machine gives no random bytes")
+            .help("run it again"));
+    }
+    Ok(FingerprintKey::new(&bytes))
+}

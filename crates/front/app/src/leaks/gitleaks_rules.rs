@@ -1,0 +1,117 @@
+use std::collections::BTreeSet;
+use std::iter;
+use std::path::Path;
+
+use keyroll_codes::Code;
+use keyroll_leak::gitleaks::{Config, IgnoreFile};
+use keyroll_scanner::{Finding, Skipped};
+
+use crate::problem::Problem;
+
+/// The largest file of rules, or of findings that are known, bytes.
+const FILE_BYTES_MAX: usize = 4 << 20;
+
+/// How many files add to each other, as in gitleaks.
+const EXTENDS_MAX: usize = 2;
+
+/// The most reasons that are told why no rule of a file is used.
+const REASONS_MAX: usize = 5;
+
+/// Findings that are known, as gitleaks writes them.
+const IGNORED: &str = ".gitleaksignore";
+
+/// Rules of a file that somebody wrote for gitleaks.
+pub struct ImportedRules {
+    pub rules: Config,
+    /// Whether it adds to the rules that come with the program.
+    pub adds: bool,
+    /// Rules that are not wanted, and that no file has.
+    pub unwanted: BTreeSet<String>,
+    /// What of the files is not used.
+    pub unused: Vec<Skipped>,
+}
+
+/// Reads a file of rules, with those that it adds to.
+///
+/// # Errors
+/// One that is no such file; and one by which nothing can be found: where it is all that is looked for, nothing would be.
+pub fn theirs(path: &Path) -> Result<ImportedRules, Problem> {
+    let mut files = vec![read(path)?];
+    while let Some(next) = files.last().and_then(|last| last.extends().path.clone()) {
+        if files.len() > EXTENDS_MAX {
+            return Err(problem(path).because(format!("it extends more than {EXTENDS_MAX} levels of files")));
+        }
+        files.push(read(Path::new(&next))?);
+    }
+    let adds = files.iter().any(|file| file.extends().default);
+    let has = |file: &Config, id: &str| {
+        file.rules().any(|rule| rule.id == id) || file.disabled().iter().any(|one| one.rule == id)
+    };
+    let named = |id: &str| files.iter().any(|file| has(file, id));
+    let unwanted = files.iter().flat_map(|file| &file.extends().disabled_rules);
+    let unwanted = unwanted.filter(|id| !named(id)).cloned().collect();
+    let rules = files.into_iter().rev().reduce(|base, own| own.over(base)).unwrap_or_default();
+    let whole = rules.unread().map(|why| Skipped { what: keyroll_observe::shown(path), why });
+    let each = rules.disabled().iter();
+    let each = each.map(|one| Skipped { what: format!("the rule '{}'", one.rule), why: one.why.clone() });
+    let unused: Vec<Skipped> = whole.into_iter().chain(each).collect();
+    if !adds && rules.rules().next().is_none() {
+        return Err(nothing_used(path, &unused));
+    }
+    Ok(ImportedRules { rules, adds, unwanted, unused })
+}
+
+fn nothing_used(path: &Path, unused: &[Skipped]) -> Problem {
+    let none = if unused.is_empty() { "it has no rule" } else { "none of its rules can be used" };
+    let mut problem = problem(path).because(none);
+    for one in unused.iter().take(REASONS_MAX) {
+        problem = problem.because(format!("{}: {}", one.what, one.why));
+    }
+    problem.help(
+        "a rule is a [[rules]] with an id and a regex; [extend] useDefault = true adds keyroll's own rules",
+    )
+}
+
+/// What `.gitleaksignore` in this folder says is known.
+pub fn ignored() -> Result<Option<IgnoreFile>, Problem> {
+    let path = Path::new(IGNORED);
+    match path.exists() {
+        true => text(path).map(|text| Some(IgnoreFile::read(&text))),
+        false => Ok(None),
+    }
+}
+
+/// Whether such a file names a finding. What stands in an archive is called as there: `a.zip!b.env`.
+pub fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
+    let Some(path) = &one.place.path else { return false };
+    let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let path = iter::once(path).chain(one.place.inside.iter().cloned()).collect::<Vec<_>>().join("!");
+    let commit = one.place.commit.as_ref().map(|commit| commit.first.as_str());
+    let line = usize::try_from(one.place.start.line).unwrap_or(usize::MAX);
+    ignored.contains(commit, &path, one.what.rule(), line)
+}
+
+/// Its lines that say nothing, and why.
+pub fn unread_lines(ignored: &IgnoreFile) -> Option<(String, String)> {
+    let (first, more) = ignored.unread().split_first()?;
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+    let why = "it is not a finding as path:rule:line".to_owned();
+    Some((format!("{IGNORED}, line {first}{more}"), why))
+}
+
+fn read(path: &Path) -> Result<Config, Problem> {
+    let shown = keyroll_observe::shown(path);
+    Config::read(&shown, &text(path)?).map_err(|error| {
+        problem(path).because_of(&error).help("correct that line; until then no rule of the file is used")
+    })
+}
+
+fn text(path: &Path) -> Result<String, Problem> {
+    let bytes = keyroll_observe::read_small(path, FILE_BYTES_MAX)
+        .map_err(|error| problem(path).because_of(&error))?;
+    String::from_utf8(bytes.expose().to_vec()).map_err(|_| problem(path).because("it is not UTF-8"))
+}
+
+fn problem(path: &Path) -> Problem {
+    Problem::new(Code::LeaksInputInvalid, format!("read the rules of {}", keyroll_observe::shown(path)))
+}

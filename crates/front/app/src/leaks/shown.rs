@@ -1,0 +1,357 @@
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use keyroll_scanner::{AcceptedBy, Finding, FindingKind, Identity, LeakState, Outcome, Report};
+use serde::Serialize;
+
+use crate::leaks::VerifiedShown;
+
+/// A finding, as it is shown: never its value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeakShown {
+    /// The same for the same value and rule, as far as [`Identities`] says.
+    pub identity: String,
+    /// The rule's id; of a value that keyroll keeps the secret's name.
+    pub rule: String,
+    /// What it is, for people.
+    pub title: String,
+    /// The name that it stands under, where nothing else tells it.
+    #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Of a value that keyroll keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// `current`, `previous`, `retired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<&'static str>,
+    /// `live`: a version that opens something; `retired`: one that does no more. `active`: its issuer accepts it; `dead`: its
+    /// issuer refuses it. `unknown`: nobody was asked, or the answer does not say.
+    pub state: &'static str,
+    /// What its issuer says of it, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<VerifiedShown>,
+    /// How it was written there, where not as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub form: Option<&'static str>,
+    pub place: PlaceShown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedShown>,
+    /// Why an acceptance that was written does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlaceShown {
+    /// What it was read from where that is no file: `stdin`, `image NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The way to it within archives, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inside: Vec<String>,
+    /// From 1 on.
+    pub line: u64,
+    /// Characters, from 1 on.
+    pub column: u64,
+    pub end_line: u64,
+    pub end_column: u64,
+    /// The commits that had it, of what was found in a history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitShown>,
+}
+
+/// Which commits had it under this path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CommitShown {
+    /// The oldest.
+    pub first: String,
+    /// Who wrote that one, as it says.
+    pub author: String,
+    /// When, UTC.
+    pub first_at: String,
+    /// The newest that still had it.
+    pub last: String,
+    pub last_at: String,
+    /// Whether the commit that is checked out has it.
+    pub in_head: bool,
+}
+
+/// Who accepted it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AcceptedShown {
+    /// `comment`, `baseline`, or `list`: one that was written for another tool.
+    pub by: &'static str,
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Whose key makes the identities: where the same finding has the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identities {
+    /// The baseline's: wherever it is used.
+    Baseline,
+    /// The store's: on this machine.
+    Store,
+    /// Nobody's: in this output alone.
+    Run,
+}
+
+impl Identities {
+    /// Whether the next run has the same.
+    pub fn stay(self) -> bool {
+        match self {
+            Self::Baseline | Self::Store => true,
+            Self::Run => false,
+        }
+    }
+}
+
+/// What a scan came to. A finding is one place of one value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LeaksShown {
+    /// Findings that nobody accepted.
+    pub open: usize,
+    /// How many values they are of.
+    pub open_values: usize,
+    pub accepted: usize,
+    pub(crate) accepted_values: usize,
+    /// Those of the open ones that their issuers accept, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active_values: Option<usize>,
+    /// Those of the open ones that keyroll keeps and that open something, beside the active ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live_values: Option<usize>,
+    /// Findings that are not shown, since there are too many.
+    pub left_out: u64,
+    /// Files, members of archives and streams that were read.
+    pub texts: u64,
+    pub bytes: u64,
+    /// Places that were not looked at, or not wholly.
+    pub not_visible: u64,
+    /// Rules of a file that are not used; each is named with what was not looked at.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rules_not_used: usize,
+    pub identities: Identities,
+    /// Whether nothing ended the scan before its end.
+    pub whole: bool,
+    pub took_s: f64,
+}
+
+impl LeakShown {
+    pub fn of(finding: &Finding) -> Self {
+        let (title, provider, version) = match &finding.what {
+            FindingKind::Known(version) => {
+                (format!("{} v{} ({})", version.secret, version.number, version.state), None, Some(version))
+            }
+            FindingKind::Kind { title, provider, .. } => (title.clone(), provider.clone(), None),
+        };
+        let place = &finding.place;
+        let accepted = finding.accepted.as_ref().map(|accepted| AcceptedShown {
+            by: match accepted.by {
+                AcceptedBy::Comment => "comment",
+                AcceptedBy::Baseline => "baseline",
+                AcceptedBy::List => "list",
+            },
+            reason: accepted.reason.clone(),
+            until: accepted.until.map(|day| day.to_string()),
+        });
+        Self {
+            identity: finding.identity.to_string(),
+            rule: finding.what.rule().to_owned(),
+            title,
+            variable: finding.name.clone(),
+            provider,
+            secret: version.map(|version| version.secret.clone()),
+            version: version.map(|version| version.number),
+            label: version.map(|version| version.state),
+            state: match finding.asked.as_ref().map(|asked| asked.outcome) {
+                Some(outcome @ (Outcome::Active | Outcome::Dead)) => outcome.name(),
+                Some(Outcome::Unknown | Outcome::NotAsked) | None => finding.what.state().name(),
+            },
+            verified: finding.asked.as_ref().map(VerifiedShown::of),
+            form: finding.form,
+            place: PlaceShown {
+                source: place.source.clone(),
+                path: place
+                    .path
+                    .as_ref()
+                    .map(|path| keyroll_observe::shown(path.strip_prefix("./").unwrap_or(path))),
+                inside: place.inside.clone(),
+                line: place.start.line,
+                column: place.start.column,
+                end_line: place.end.line,
+                end_column: place.end.column,
+                commit: place.commit.as_ref().map(|commit| CommitShown {
+                    first: commit.first.clone(),
+                    author: commit.author.clone(),
+                    first_at: day(commit.first_s),
+                    last: commit.last.clone(),
+                    last_at: day(commit.last_s),
+                    in_head: commit.in_head,
+                }),
+            },
+            accepted,
+            remark: finding.remark.clone(),
+        }
+    }
+
+    /// Its state in a word; that nobody was asked is said where somebody was to be.
+    pub fn standing(&self) -> &'static str {
+        match &self.verified {
+            Some(verified) if self.state == "unknown" => verified.outcome,
+            Some(_) | None => self.state,
+        }
+    }
+
+    /// Whether it opens something.
+    pub fn opens(&self) -> bool {
+        matches!(self.state, "live" | "active")
+    }
+
+    /// Whether it opens nothing any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, "retired" | "dead")
+    }
+
+    /// What it is, in few words.
+    pub fn name(&self) -> &str {
+        if self.secret.is_some() { &self.title } else { &self.rule }
+    }
+
+    /// The same with the name that it stands under: `named-secret JWT_SECRET`.
+    pub fn called(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!("{}{variable}", self.name())
+    }
+
+    /// What it is, in a sentence, with that name.
+    pub fn titled(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        format!("{}{variable}", self.title)
+    }
+}
+
+/// A moment, UTC; what is none is shown as the number that it is.
+fn day(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
+}
+
+impl PlaceShown {
+    /// `deploy/app.env:3:16`, `backup.tar.gz › app.env:3:16`.
+    pub fn text(&self) -> String {
+        format!("{}:{}:{}", self.way(), self.line, self.column)
+    }
+
+    /// The same without line and column.
+    pub fn way(&self) -> String {
+        let parts = self.source.iter().chain(&self.path).chain(&self.inside);
+        parts.map(String::as_str).collect::<Vec<_>>().join(" › ")
+    }
+}
+
+impl LeaksShown {
+    pub fn of(report: &Report, identities: Identities, verified: bool, took_s: f64) -> Self {
+        let active =
+            |one: &&Finding| one.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
+        let (open, open_values) = counts(report.open());
+        let (accepted, accepted_values) = counts(report.findings.iter().filter(|one| !one.is_open()));
+        let live = |one: &&Finding| one.what.state() == LeakState::Live;
+        let (active, active_values) = verified.then(|| counts(report.open().filter(active))).unzip();
+        let (live, live_values) = verified.then(|| counts(report.open().filter(live))).unzip();
+        Self {
+            open,
+            open_values,
+            accepted,
+            accepted_values,
+            active,
+            active_values,
+            live,
+            live_values,
+            left_out: report.findings_left_out,
+            texts: report.texts,
+            bytes: report.bytes,
+            not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            rules_not_used: 0,
+            identities,
+            whole: true,
+            took_s,
+        }
+    }
+
+    /// How many of the values open something, in the words of their states; only where issuers were asked.
+    fn opening(&self) -> Option<String> {
+        Some(match (self.active_values?, self.live_values.unwrap_or_default()) {
+            (active, 0) => format!(" ({active} active)"),
+            (0, live) => format!(" ({live} live)"),
+            (active, live) => format!(" ({active} active, {live} live)"),
+        })
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut text = match self.open {
+            0 => "no leak was found".to_owned(),
+            open => {
+                let values = count(self.open_values as u64, "leaked value", "leaked values");
+                let opening = self.opening().unwrap_or_default();
+                format!("found {values}{opening} in {}", count(open as u64, "place", "places"))
+            }
+        };
+        if self.accepted > 0 {
+            let values = count(self.accepted_values as u64, "accepted value", "accepted values");
+            let places = count(self.accepted as u64, "place", "places");
+            let beside = if self.open > 0 { ", and" } else { " but" };
+            text.push_str(&format!("{beside} {values} in {places} (--all shows them)"));
+        }
+        let mib = self.bytes as f64 / f64::from(1 << 20);
+        text.push_str(&format!(
+            "; read {} ({mib:.1} MiB) in {:.1} s",
+            count(self.texts, "text", "texts"),
+            self.took_s
+        ));
+        if self.not_visible > 0 {
+            text.push_str(&format!(
+                "; {}",
+                count(self.not_visible, "location was not scanned", "locations were not scanned")
+            ));
+        }
+        if self.rules_not_used > 0 {
+            let rules = count(self.rules_not_used as u64, "rule is not used", "rules are not used");
+            text.push_str(&format!("; {rules}"));
+        }
+        if self.left_out > 0 {
+            text.push_str(&format!("; {} more findings are not shown: the limit was reached", self.left_out));
+        }
+        text
+    }
+}
+
+/// How many findings, and of how many values.
+fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
+    let all: Vec<&Identity> = findings.map(|one| &one.identity).collect();
+    (all.len(), all.iter().collect::<BTreeSet<_>>().len())
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+fn count(count: u64, one: &str, more: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {more}"),
+    }
+}

@@ -1,0 +1,118 @@
+use std::error::Error as _;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use keyroll_scanner::{OpenError, Scan, Tree};
+
+/// The most of what a program says about its failure, bytes.
+const SAID_BYTES_MAX: u64 = 4 << 10;
+/// The most of it that is shown.
+const SAID_CHARS_MAX: usize = 300;
+
+/// Where leaks are looked for.
+pub enum Source {
+    /// Files and folders.
+    Tree(Tree),
+    /// The histories of repositories.
+    Histories(Vec<PathBuf>),
+    /// What is about to be committed in them.
+    Staged(Vec<PathBuf>),
+    /// Standard input.
+    Stdin,
+    /// The memory of a process.
+    Process(u32),
+    /// What a program writes, by what people call that.
+    Program(String, Vec<String>),
+}
+
+impl Source {
+    /// What a person does where nothing of it could be looked at.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Histories(_) | Self::Staged(_) => "run it in a git repository, or name one as PATH",
+            Self::Process(_) => "name an existing process; only root can read another user's",
+            Self::Program(_, words) => match words.get(1).map(String::as_str) {
+                Some("save") => "see what docker reports: docker image inspect NAME",
+                Some("logs") => "see what docker reports: docker logs NAME",
+                Some(_) | None => "see what journalctl reports: journalctl -n 1",
+            },
+            Self::Tree(_) | Self::Stdin => "what can be scanned: keyroll leaks --help",
+        }
+    }
+
+    /// # Errors
+    /// Nothing of it could be looked at; what it is, and why.
+    pub fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
+        let refused = |error: OpenError| {
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            format!("{error}{source}")
+        };
+        match self {
+            Self::Tree(tree) => scan.tree(tree),
+            Self::Histories(paths) => {
+                paths.iter().try_for_each(|path| scan.history(path)).map_err(refused)?;
+            }
+            Self::Staged(paths) => {
+                let index = crate::env::GIT_INDEX_FILE.get().map(PathBuf::from);
+                paths.iter().try_for_each(|path| scan.staged(path, index.as_deref())).map_err(refused)?;
+            }
+            Self::Stdin => scan.stream("stdin", &mut io::stdin().lock()),
+            Self::Process(pid) => {
+                scan.process(*pid).map_err(|error| format!("process {pid}: {error}"))?;
+            }
+            Self::Program(name, words) => {
+                written(name, words, scan).map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a program writes to both of its outputs: containers log to both.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "docker and journalctl write what is scanned; no value goes to them"
+)]
+fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
+    let Some((program, rest)) = words.split_first() else { return Ok(()) };
+    let (read, write) = io::pipe()?;
+    let logs = rest.first().is_some_and(|word| word == "logs");
+    let mut command = Command::new(program);
+    command.args(rest).stdin(Stdio::null());
+    // Every end of the pipe that writes is the command's, and closed with it: or what it writes would never end.
+    let said = if logs {
+        command.stdout(write.try_clone()?).stderr(write);
+        None
+    } else {
+        let (read, beside) = io::pipe()?;
+        command.stdout(write).stderr(beside);
+        Some(read)
+    };
+    let mut child =
+        command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    drop(command);
+    let said = said.map(|mut said| {
+        std::thread::spawn(move || {
+            let mut first = Vec::new();
+            let _ = said.by_ref().take(SAID_BYTES_MAX).read_to_end(&mut first);
+            let _ = io::copy(&mut said, &mut io::sink());
+            first
+        })
+    });
+    scan.stream(name, &mut &read);
+    // Where not all was read, the program would wait for ever.
+    let _ = io::copy(&mut &read, &mut io::sink());
+    let ended = child.wait()?;
+    let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
+    match ended.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&said);
+            let said = crate::redact::pass(said.lines().next().unwrap_or_default());
+            let said: String = said.chars().take(SAID_CHARS_MAX).collect();
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            Err(io::Error::other(format!("{program} ended with {ended}{said}")))
+        }
+    }
+}

@@ -1,0 +1,70 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyroll_codes::Code;
+use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_port::Label;
+use keyroll_scanner::{KnownValues, SecretVersion};
+use keyroll_secret::FingerprintKey;
+
+use crate::installation::Installation;
+use crate::operator::{Event, Operator};
+use crate::problem::Problem;
+use crate::records::versions::label;
+use crate::stored_values::stored_values;
+
+/// What the store of this machine says to a search.
+#[derive(Default)]
+pub struct OfStore {
+    /// Every version of every secret that is kept.
+    pub known: KnownValues,
+    /// The names of these secrets.
+    pub secrets: BTreeSet<String>,
+    /// What tells findings apart on this machine; `None` where no store is here.
+    pub identity: Option<FingerprintKey>,
+}
+
+/// Reads it. A value that cannot be looked for by itself is named.
+pub fn of_store(installation: &Installation, operator: &mut dyn Operator) -> Result<OfStore, Problem> {
+    let Some(kept) = stored_values(installation, false)? else { return Ok(OfStore::default()) };
+    let mut builder = Needles::builder();
+    let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());
+    for secret in &kept.secrets {
+        for version in &secret.versions {
+            let known = SecretVersion {
+                secret: secret.name.clone(),
+                number: u64::from(version.number),
+                state: label(version.label),
+                retired: version.label == Label::Retired,
+            };
+            let (fit, odd): (Vec<_>, Vec<_>) = version
+                .values
+                .iter()
+                .partition(|value| (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()));
+            for value in fit {
+                let id = NeedleId(u32::try_from(versions.len()).unwrap_or(u32::MAX));
+                builder = builder.add(id, value);
+                versions.push(known.clone());
+            }
+            odd.iter().for_each(|_| not_looked_for(&known, operator));
+            // What is not looked for by itself is known again where something else finds it.
+            if version.values.is_empty() || !odd.is_empty() {
+                ended.extend(version.fingerprints.iter().map(|print| (*print, known.clone())));
+            }
+        }
+    }
+    let needles = builder.build().map_err(|error| {
+        Problem::new(Code::SearchTargetUnknown, "search for keyroll's own secrets").because_of(&error)
+    })?;
+    let needles = (!versions.is_empty()).then_some(needles);
+    let known = KnownValues { needles, versions, ended, key: Some(kept.key), ..KnownValues::default() };
+    let secrets = kept.secrets.into_iter().map(|secret| secret.name).collect();
+    Ok(OfStore { known, secrets, identity: Some(kept.identity) })
+}
+
+fn not_looked_for(known: &SecretVersion, operator: &mut dyn Operator) {
+    let what = format!("{} v{}", known.secret, known.number);
+    let why = format!(
+        "its value does not have {VALUE_BYTES_MIN} to {VALUE_BYTES_MAX} bytes, so it is not searched for"
+    );
+    operator.event(Event::NotVisible { what, why });
+}

@@ -1,0 +1,130 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_issuer::{Runner, Spec, SpecError};
+use keyroll_leak::Rules;
+
+use crate::problem::Problem;
+use crate::wiring::issuer::spec_text;
+use crate::wiring::trusted::trusted_files;
+
+/// One issuer that can be asked about what was found.
+pub struct Asker {
+    /// A shipped spec's name, or the file of another.
+    pub name: String,
+    /// Where it is asked, `name:port`; `None` where its spec names no host that there is.
+    pub at: Option<String>,
+    pub spec: Spec,
+    pub runner: Runner,
+}
+
+/// Who is asked about the findings of which rule: the shipped specs, and those that were named when keyroll was started.
+/// Nothing that is looked at, and no `keyroll.toml` that stands there, chooses where a value is sent.
+pub struct Askers {
+    by_rule: BTreeMap<String, Arc<Asker>>,
+}
+
+impl Asker {
+    fn of(name: String, spec: Spec) -> Self {
+        Self { name, at: spec.asked_at(), runner: Runner::new(spec.clone(), None), spec }
+    }
+}
+
+impl Askers {
+    /// The specs of these files stand in the place of the shipped ones, rule by rule.
+    ///
+    /// # Errors
+    /// A file that is no spec, that others may change, that names no rule, or one that is not there or has another file.
+    pub fn of(files: &[PathBuf]) -> Result<Self, Problem> {
+        let mut by_rule = BTreeMap::new();
+        for name in Spec::names() {
+            let spec = Spec::shipped(name).map_err(|error| unread(&error))?;
+            join(&mut by_rule, Asker::of(name.to_owned(), spec), |_, _| true)?;
+        }
+        trusted_files(files.to_vec())?;
+        let mut own = BTreeSet::new();
+        for file in files {
+            let asker = read(file)?;
+            join(&mut by_rule, asker, |rule, _| own.insert(rule.to_owned()))?;
+        }
+        Ok(Self { by_rule })
+    }
+
+    /// The rules whose findings somebody can be asked about.
+    pub fn rules(&self) -> BTreeSet<String> {
+        self.by_rule.keys().cloned().collect()
+    }
+
+    /// Who can be asked about a finding of this rule.
+    pub fn of_rule(&self, rule: &str) -> Option<&Arc<Asker>> {
+        self.by_rule.get(rule)
+    }
+}
+
+fn join(
+    by_rule: &mut BTreeMap<String, Arc<Asker>>,
+    asker: Asker,
+    mut may: impl FnMut(&str, &Asker) -> bool,
+) -> Result<(), Problem> {
+    let asker = Arc::new(asker);
+    for rule in asker.spec.rules() {
+        if !may(rule, &asker) {
+            return Err(problem(&asker.name)
+                .because(format!("another --issuer already covers the rule '{rule}'"))
+                .help("name only one of them"));
+        }
+        by_rule.insert(rule.clone(), asker.clone());
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<Asker, Problem> {
+    let name = format!("file:{}", keyroll_observe::shown(file));
+    let spec = Spec::parse(&spec_text(file)?, &name).map_err(|error| unread(&error))?;
+    let rules = Rules::shipped().map_err(|error| problem(&name).because_of(&error))?;
+    let unknown = spec.rules().iter().find(|id| !rules.iter().any(|rule| rule.id == **id));
+    match (unknown, spec.rules().is_empty()) {
+        (Some(_), _) => Err(problem(&name)
+            .because("its op.verify names an unknown rule")
+            .help("keyroll leaks prints the id of a rule with each finding, such as gitlab-token")),
+        (None, true) => Err(problem(&name)
+            .because("it does not say which findings it covers")
+            .help("add to [op.verify]: rules = [\"gitlab-token\"], with the ids that keyroll leaks prints")),
+        (None, false) => Ok(Asker::of(name, spec)),
+    }
+}
+
+fn problem(name: &str) -> Problem {
+    Problem::new(Code::IssuerSettingsInvalid, format!("verify findings with the spec {name}"))
+}
+
+fn unread(error: &SpecError) -> Problem {
+    let problem = Problem::new(error.code, "verify findings with an issuer's spec");
+    let problem = problem.because(error.to_string());
+    problem.help(error.help.clone().unwrap_or_else(|| "keyroll issuers list".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_link_names_a_rule_that_there_is_and_needs_nothing_but_the_value() {
+        let rules = Rules::shipped().unwrap();
+        let mut linked = BTreeSet::new();
+        for name in Spec::names() {
+            let spec = Spec::shipped(name).unwrap();
+            for id in spec.rules() {
+                assert!(rules.iter().any(|rule| rule.id == *id), "{name}: there is no rule {id}");
+                assert!(linked.insert(id.clone()), "{name}: another spec asks about {id}, too");
+            }
+            // Of the shipped ones only this takes more than a value.
+            assert_eq!(spec.rules().is_empty(), name == "vonage", "{name}");
+            assert_eq!(spec.asked_at().is_none(), name == "grafana", "{name}");
+        }
+        let askers = Askers::of(&[]).unwrap();
+        assert_eq!(askers.rules(), linked);
+    }
+}

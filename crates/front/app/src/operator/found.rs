@@ -1,0 +1,209 @@
+//! What was found on this machine, as it is shown, with labels instead of values.
+
+use serde::Serialize;
+
+use crate::quantity::quantity;
+
+/// What one stage of a search covered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScanShown {
+    /// `files`: listings, environments and files; `memory`: the memory of processes.
+    pub stage: &'static str,
+    pub processes: usize,
+    pub files: usize,
+    pub services: usize,
+    pub values: usize,
+    pub took_s: f64,
+}
+
+impl ScanShown {
+    /// For people.
+    pub fn text(&self) -> String {
+        let Self { processes, files, services, values, took_s, .. } = self;
+        let (processes, files) = (quantity(*processes, "process"), quantity(*files, "file"));
+        if self.stage == "memory" {
+            let values = quantity(*values, "value");
+            return format!("searched the memory of {processes} for {values} in {took_s:.1} s");
+        }
+        let services = if *services == 0 { String::new() } else { quantity(*services, "service") + ", " };
+        format!("searched {services}{processes} and {files} in {took_s:.1} s")
+    }
+}
+
+/// One value of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ValueShown {
+    pub label: String,
+    /// Of a configured secret: `v7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// `current`, `previous`, `retired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+}
+
+impl ValueShown {
+    /// For people: `v7 sk-…·9f3c21 (current)`.
+    pub fn text(&self) -> String {
+        let version = self.version.map(|version| format!("v{version} ")).unwrap_or_default();
+        let state = self.state.map(|state| format!(" ({state})")).unwrap_or_default();
+        format!("{version}{}{state}", self.label)
+    }
+}
+
+/// A copy of a value in a file or database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyShown {
+    pub place: String,
+    pub name: Option<String>,
+    pub value: String,
+    /// `plain`, `base64` …
+    pub form: &'static str,
+}
+
+/// A file whose values cannot be read without its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoreShown {
+    pub path: String,
+    /// `sops`, `KeePass` …
+    pub encrypted_with: &'static str,
+    /// Who has it open, or runs in its folder.
+    pub used_by: Vec<String>,
+}
+
+impl StoreShown {
+    /// For people.
+    pub fn text(&self) -> String {
+        let Self { path, encrypted_with, used_by } = self;
+        let users = match used_by.is_empty() {
+            true => String::new(),
+            false => format!("; seems to be used by {}", used_by.join(", ")),
+        };
+        format!("encrypted: {path} ({encrypted_with}): its values are not visible{users}")
+    }
+}
+
+/// Who uses a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserShown {
+    pub keeper: &'static str,
+    pub name: String,
+    /// What runs there; of a service its name.
+    #[serde(skip)]
+    pub program: String,
+    pub processes: Vec<u32>,
+    /// What makes a change live there, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applies: Option<String>,
+}
+
+/// One secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundShown {
+    pub secret: String,
+    /// It is configured.
+    pub managed: bool,
+    pub values: Vec<ValueShown>,
+    pub copies: Vec<CopyShown>,
+    pub used_by: Vec<UserShown>,
+    /// Several of its users share the value.
+    pub shared: bool,
+    pub risks: Vec<String>,
+    /// The same in few words, for a cell.
+    #[serde(skip)]
+    pub risk: String,
+}
+
+/// The result of searching a process's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemoryShown {
+    /// `whole`, `in part`, `closed`, `not searched`.
+    pub searched: &'static str,
+    pub values: Vec<String>,
+}
+
+/// One process that uses a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceShown {
+    pub secret: String,
+    pub used_by: String,
+    pub keeper: &'static str,
+    /// What runs there; of a service its name.
+    pub program: String,
+    pub pid: u32,
+    pub started: Option<String>,
+    /// The name under which it takes the secret.
+    pub name: Option<String>,
+    /// The values that it was started with; none where that is not visible.
+    pub start: Option<Vec<String>>,
+    pub memory: MemoryShown,
+    /// The value that a restart would load.
+    pub next: Option<String>,
+    /// `current`, `stale`, `mixed`, `unknown`.
+    pub verdict: &'static str,
+    pub cause: String,
+    /// Why the version is unknown, briefly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<&'static str>,
+    /// The observations, one per line, if requested.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+}
+
+impl InstanceShown {
+    /// `api (pid 4711)`.
+    pub fn who(&self) -> String {
+        format!("{} (pid {})", self.program, self.pid)
+    }
+}
+
+/// The sources of a service's secret, the winning one first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChainShown {
+    pub secret: String,
+    pub used_by: String,
+    pub keeper: &'static str,
+    pub name: String,
+    pub links: Vec<LinkShown>,
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LinkShown {
+    pub what: String,
+    pub place: Option<String>,
+    pub value: Option<String>,
+    /// `wins`, `shadowed`, `not read`, `not visible`.
+    pub standing: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applies: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seems: Option<String>,
+}
+
+/// Secrets, copies, services and processes, and their relations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GraphShown {
+    pub nodes: Vec<NodeShown>,
+    pub edges: Vec<EdgeShown>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeShown {
+    pub id: String,
+    /// `value`, `copy`, `service`, `process`.
+    pub kind: &'static str,
+    pub label: String,
+}
+
+/// A relation between two nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EdgeShown {
+    pub from: String,
+    pub to: String,
+    /// `stands in`, `wins`, `shadowed`, `not read`, `not visible`, `runs`, `holds`.
+    pub kind: &'static str,
+}

@@ -1,0 +1,68 @@
+use crate::operator::EmergencyShown;
+use crate::redact;
+
+/// The steps of an emergency, beside the minutes after the alert within which they should be done.
+pub fn clock(shown: &EmergencyShown) -> String {
+    let steps = [
+        ("new key made", shown.alert_to_minted_s, 3),
+        ("written to every copy", shown.alert_to_stored_s, 5),
+        ("proved by every consumer", shown.alert_to_moved_s, 6),
+        ("old key dead", shown.alert_to_dead_s, 8),
+    ];
+    let row = |(what, at, goal): (&str, Option<f64>, u32)| {
+        let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
+        format!("\n  {what:<22} {at:<12} (keyroll's goal: {goal} min)")
+    };
+    format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
+}
+
+/// Seconds with one digit while they are few.
+pub fn spent(seconds: f64) -> String {
+    match seconds {
+        few if few < 10.0 => format!("{few:.1} s"),
+        many => duration(std::time::Duration::from_secs_f64(many).as_secs()),
+    }
+}
+
+/// A number of seconds in two units at most: `90 s`, `12 min`, `3 h 20 min`.
+pub fn duration(seconds: u64) -> String {
+    match (seconds, seconds / 60, seconds / 3_600) {
+        (0..=119, _, _) => format!("{seconds} s"),
+        (_, minutes @ 0..=119, _) => format!("{minutes} min"),
+        (_, minutes, hours) => match minutes % 60 {
+            0 => format!("{hours} h"),
+            rest => format!("{hours} h {rest} min"),
+        },
+    }
+}
+
+/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay. Known
+/// values go first: of one that is cut, broken or written by numbers afterwards the last net would find nothing.
+pub fn clean(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    redact::pass(text).chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same on one line.
+pub fn plain(label: &str) -> String {
+    clean(label).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        let shown: Vec<String> = [0, 119, 120, 7_199, 7_200, 12_000].map(duration).to_vec();
+        assert_eq!(shown, ["0 s", "119 s", "2 min", "119 min", "2 h", "3 h 20 min"]);
+    }
+
+    #[test]
+    fn names_cannot_write_to_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\n");
+    }
+}

@@ -1,0 +1,18 @@
+//! Plans: inspect everything, change nothing, and save what was seen, so that `apply` can compare.
+
+pub mod egress;
+mod found;
+pub mod granted;
+pub mod inspect;
+pub mod make;
+pub(crate) mod move_consumer;
+mod outline;
+pub mod pending_changes;
+mod plaintext;
+mod shared;
+pub mod split;
+mod subject;
+
+pub use found::Found;
+pub use outline::announced;
+pub use subject::Subject;

@@ -1,0 +1,48 @@
+//! Where credentials go: a rotation sends them nowhere that its plan did not name.
+
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+
+use crate::operator::{Answer, Operator};
+use crate::problem::Problem;
+use crate::records::saved_plan::Saved;
+use crate::wiring::issuer::Described;
+
+/// Refuses hosts that were not in the plan: to be called before the issuer is asked for anything. An open rotation
+/// cannot be planned anew, so a person may name the host at the terminal instead.
+pub fn reject_new_hosts(
+    saved: &Saved,
+    secret: &Secret,
+    described: &Described,
+    open: Option<(&str, &mut dyn Operator)>,
+) -> Result<(), Problem> {
+    let before = &saved.seen.reach;
+    // A plan of before this was written down says nothing about it.
+    if before.is_empty() {
+        return Ok(());
+    }
+    let grown: Vec<String> =
+        described.reach(secret).into_iter().filter(|host| !before.contains(host)).collect();
+    let Some(first) = grown.first() else { return Ok(()) };
+    let problem = Problem::new(
+        Code::SpecHostsChanged,
+        format!("send the credentials of {} only to the hosts of the plan", secret.name),
+    )
+    .because(format!("its issuer's spec now also sends them to {}", grown.join(", ")))
+    .because(format!("the plan has {}", before.join(", ")));
+    let Some((id, operator)) = open else {
+        return Err(problem
+            .help(format!("restore the spec, or review the change, then: keyroll plan {}", secret.name)));
+    };
+    let question =
+        format!("Credentials of {} would be sent to {} from now on.", secret.name, grown.join(", "));
+    match operator.ask_name(&question, first) {
+        Answer::Yes => Ok(()),
+        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => Err(problem
+            .help(format!(
+                "restore the spec, then: keyroll resume {id}; if the issuer really moved, run that at a \
+                 terminal, where keyroll asks"
+            ))
+            .exits(answer.exit())),
+    }
+}

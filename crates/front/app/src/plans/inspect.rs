@@ -1,0 +1,483 @@
+//! The reading part of Preflight: everything that can be refused before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_config::{EvidenceKind, Secret};
+use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
+use keyroll_port::{
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
+    Store, Values,
+};
+use keyroll_rotation::{Aim, Capabilities, Holds, Plan, PlanDefect, Policy, Refusals, Which};
+use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
+
+use super::found::Found;
+use super::granted::Granted;
+use super::plaintext::reject_plaintext;
+use super::shared::{copies_apart, holders, live_now, policy_for};
+use super::subject::Subject;
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::saved_plan::{SeenAll, SeenFile};
+use crate::records::waivers::Waivers;
+use crate::wiring::agents::refuse_objections;
+use crate::wiring::compose::{Composed, Composition, compose, policy};
+use crate::wiring::family;
+use crate::wiring::family::Own;
+use crate::wiring::issuer::Described;
+use crate::wiring::open::{fingerprint_key, folder_of};
+use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
+use crate::wiring::trusted::trusted;
+
+/// The current version of a secret, with its values.
+pub async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, Credential), Problem> {
+    let name = secret.name.as_str();
+    let missing = || {
+        Problem::new(Code::NoCurrentValue, format!("find the current version of {name}"))
+            .because("keyroll has no value of it yet")
+            .help(format!("keyroll secret add {name} --id ID_AT_THE_ISSUER < FILE_WITH_THE_VALUE"))
+    };
+    let versions = store.versions(name).await?;
+    let version = versions.iter().find(|version| version.label == Label::Current);
+    let version = version.ok_or_else(|| match versions.is_empty() {
+        true => missing(),
+        false => Problem::new(Code::NoCurrentValue, format!("find the current version of {name}"))
+            .because("its last key was revoked without a successor: its consumers have their own keys")
+            .help(format!("keyroll history {name}")),
+    })?;
+    let credential = store.read(name, version.number).await?.ok_or_else(missing)?;
+    Ok((version.number, credential))
+}
+
+/// The current credential, as its issuer shows it.
+struct AtIssuer {
+    from_version: u32,
+    credential: Credential,
+    listing: Option<Listing>,
+    standing: Standing,
+    bound: bool,
+    able: (Capabilities, Policy),
+    settings: Option<String>,
+    notes: Vec<String>,
+}
+
+/// Refuses what the configuration alone rules out, then asks the issuer.
+async fn at_issuer(
+    subject: &Subject<'_>,
+    store: &dyn Store,
+    issuer: &dyn Issuer,
+) -> Result<AtIssuer, Problem> {
+    refuse_unseen_reads(subject.secret)?;
+    trusted(subject.config_file, subject.secret)?;
+    refuse_missing(subject.secret)?;
+    refuse_objections(subject.secret)?;
+    let (from_version, credential) = current(store, subject.secret).await?;
+    reject_plaintext(subject, &credential)?;
+    let mut notes = issuer.preflight(&credential).await?;
+    notes.extend(issuer.warnings());
+    let listing = list(issuer, &credential).await?;
+    refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
+    let standing = standing(issuer, &credential).await?;
+    // A dead value has no readable account, and need not be revoked.
+    let bound = match standing {
+        Standing::Dead => credential.id.is_some(),
+        Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
+    };
+    let bound = bound && issuer.revokes();
+    notes.extend(standing_notes(standing, bound));
+    let able = able(subject.secret, issuer, &credential, &mut notes).await;
+    notes.extend(pid_files_missing(subject.secret));
+    notes.extend(dumps_in_sight(subject.secret));
+    let settings = issuer.settings(&credential).await?;
+    Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
+}
+
+/// The configuration's files and consumers by number, and its files as they are now.
+fn on_this_machine(
+    subject: &Subject<'_>,
+    issuer: &dyn Issuer,
+    key: &FingerprintKey,
+    own: &Own,
+) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
+    let folder = folder_of(subject.config_file);
+    let mut composed = compose(&Composition {
+        rotation: &subject.id,
+        roots: &subject.config.search_roots,
+        own: Some(own),
+        ..Composition::of(subject.secret, issuer, subject.places, folder)
+    })?;
+    let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
+    for file in &mut composed.setup.files {
+        file.planned = files.get(&file.path).map(|seen| seen.real.clone());
+    }
+    Ok((composed, files))
+}
+
+/// Inspects the issuer, the files and the processes, and refuses what cannot be rotated.
+pub async fn look(
+    subject: &Subject<'_>,
+    key: &FingerprintKey,
+    issuer: Arc<dyn Issuer>,
+) -> Result<Found, Problem> {
+    let aim = family::aim(subject.family);
+    let store = family::planned(subject.places, subject.secret.name.as_str(), subject.family)?;
+    let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
+    let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
+    let own = family::own_of(subject.places, subject.family).await?;
+    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
+    let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
+    let values = Values { old: &credential.fields, new: None, old_ended: false };
+    refuse_wrong_copies(&host, values, aim)?;
+    let next = issuer.propose(&credential).ok().flatten();
+    next.map_or(Ok(()), |next| host.refuse_taken(&next.fields))?;
+    notes.extend(host.linked_files()?);
+    if subject.rehearse && standing != Standing::Dead && aim.makes_new() {
+        notes.extend(host.rehearse_checks(values).iter().map(check_note));
+    }
+    let sessions = match (&credential.id, issuer.capabilities().sessions) {
+        (Some(id), true) if standing != Standing::Dead => {
+            Sessions { old: issuer.sessions(id).await?, new: None }
+        }
+        _ => Sessions::default(),
+    };
+    let looked = host.enumerate(values, &sessions, Which::New).await?;
+    // Other holders of a shared key that stays valid keep it.
+    let (unexplained, holders) = match aim.ends_old() {
+        true => (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await),
+        false => (Vec::new(), Vec::new()),
+    };
+    let LiveReport { live, not_visible } = live_now(&host, aim);
+    let (granted, live) = granted(subject, live)?;
+    let endpoints = issuer.endpoints();
+    let not_visible = [looked.not_visible, not_visible, apart(&host, &endpoints)?].concat();
+    let seen = SeenAll {
+        live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
+        files,
+        processes: processes(subject.secret, &host)?,
+        issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
+        unexplained,
+        reach: subject.described.reach(subject.secret),
+        issuer: spec_digest(subject.described, issuer.as_ref(), key),
+    };
+    let plan = Plan {
+        capabilities: able.0,
+        policy: policy_for(aim, able.1),
+        endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
+        files: composed.files,
+        consumers: composed.consumers,
+        bound,
+        denied_is_alive: standing == Standing::Denied,
+        recovery: standing == Standing::Dead,
+        aim,
+    };
+    refuse_unsound(subject, &plan)?;
+    let saved = subject.saved(from_version, &plan, seen, settings);
+    Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
+}
+
+/// Notes on consumers that reach the issuer from another network: the new key is probed from this machine's network,
+/// and calls are matched by their source address.
+fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
+    let tried = endpoints.join(" and ");
+    let told = |name| {
+        format!(
+            "the network path of '{name}' to the issuer: it runs in its own network, such as a container on \
+             a bridge; keyroll probes the new key from this machine's network ({tried}), and if address \
+             translation hides the container, no call can be attributed to it"
+        )
+    };
+    Ok(host.in_other_networks()?.into_iter().map(told).collect())
+}
+
+/// The undeclared copies of the value that are not waived.
+fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<Vec<String>, Problem> {
+    let waivers = Waivers::load(subject.places)?;
+    let apart = copies_apart(subject.config, subject.family);
+    let names = looked
+        .names
+        .iter()
+        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), version, named.digest))
+        .filter(|named| !apart.contains(&named.digest))
+        .map(|named| named.name.clone());
+    Ok(names.collect())
+}
+
+/// Separates the pending changes that an adoption accepted from the others.
+fn granted(subject: &Subject<'_>, live: Vec<Live>) -> Result<(Vec<Live>, Vec<Live>), Problem> {
+    let known = Granted::load(subject.places)?;
+    Ok(live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one)))
+}
+
+/// Refuses a plan that the protocol cannot carry out.
+fn refuse_unsound(subject: &Subject<'_>, plan: &Plan) -> Result<(), Problem> {
+    plan.check().map_err(|defect| {
+        Problem::new(Code::NotPlannable, "make a plan from the configuration")
+            .because(defect.to_string())
+            .help(format!("correct [secrets.{}] in keyroll.toml, or its issuer's spec", subject.secret.name))
+    })?;
+    plan.fits().map_err(|defect| too_slow(subject, defect))
+}
+
+/// Refuses a plan if the old value would expire before every consumer has moved.
+fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
+    let name = &subject.secret.name;
+    let problem = Problem::new(Code::GraceTooShort, format!("plan a rotation of {name} within its grace"));
+    let problem = problem.because(defect.to_string());
+    problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
+}
+
+/// Refuses `read` evidence if opens of the files are not visible.
+pub fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+    if !secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Ok(());
+    }
+    let at_rest = secret.consumers.iter().find(|consumer| consumer.runs.workload().is_job());
+    let why = match at_rest {
+        _ if !keyroll_observe::sees_opens() => "only root can watch which process opens a file".to_owned(),
+        Some(consumer) => {
+            format!("{} is at rest: it has no process that could open its file", consumer.name)
+        }
+        None => return Ok(()),
+    };
+    Err(Problem::new(Code::NoEvidencePossible, format!("plan a rotation of {}", secret.name))
+        .because(format!("`revoke.require` asks for `read`, which is not visible here: {why}"))
+        .help("run keyroll as root, or remove \"read\" from `require`; `loaded`, `checked` and `exercised` prove more"))
+}
+
+/// The issuer's capabilities as visible from here, and the policy: a soak lasts at least until the issuer's record
+/// shows calls refused during it.
+async fn able(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    current: &Credential,
+    notes: &mut Vec<String>,
+) -> (Capabilities, Policy) {
+    let (capabilities, lag_ms) = capabilities(secret, issuer, current, notes).await;
+    let policy = policy(secret);
+    (capabilities, Policy { soak_ms: policy.soak_ms.max(lag_ms), ..policy })
+}
+
+/// The issuer's capabilities that are visible from here, with the source of refused calls, and the delay of the
+/// issuer's record.
+async fn capabilities(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    current: &Credential,
+    notes: &mut Vec<String>,
+) -> (Capabilities, u64) {
+    let mut capabilities = issuer.capabilities().clone();
+    if !capabilities.disable || capabilities.refusals == Refusals::NotVisible {
+        return (capabilities, 0);
+    }
+    let named = secret.consumers.iter().filter(|consumer| consumer.log.is_some());
+    let logs: Vec<&str> = named.map(|consumer| consumer.name.as_str()).collect();
+    let mut places = Vec::new();
+    let mut late_ms = 0;
+    let seen_here = !logs.is_empty() || secret.gate.is_some();
+    capabilities.refusals = if seen_here { Refusals::ConsumerLogs } else { Refusals::NotVisible };
+    match issuer.sees_refusals(current).await {
+        RefusalLog::None => {}
+        RefusalLog::Read { place, lag_ms } => {
+            capabilities.refusals = Refusals::IssuerLog;
+            let late = if lag_ms > 0 { format!(" (up to {} s late)", lag_ms / 1_000) } else { String::new() };
+            places.push(format!("{place}{late}"));
+            late_ms = lag_ms;
+        }
+        RefusalLog::NotVisible { why, help } => {
+            notes.push(format!("refused calls with the old key: not visible at the issuer: {why} · {help}"));
+        }
+    }
+    if !logs.is_empty() {
+        places.push(format!("the logs of {}", logs.join(", ")));
+    }
+    if let Some(gate) = &secret.gate {
+        places.push(format!("the error rate at {}", gate.url));
+    }
+    notes.push(if places.is_empty() {
+        "refused calls with the old key are not visible: no consumer has a `log`, so the soak shows nothing"
+            .to_owned()
+    } else {
+        format!("refused calls with the old key are visible in {}", places.join(" and in "))
+    });
+    (capabilities, late_ms)
+}
+
+/// A keyed digest of everything at the issuer that the plan depends on.
+fn spec_digest(described: &Described, issuer: &dyn Issuer, key: &FingerprintKey) -> String {
+    let mut text = format!("{:?}\n{:?}\n", issuer.capabilities(), issuer.endpoints());
+    text += described.text.as_deref().unwrap_or_default();
+    key.fingerprint(&SecretBytes::from(text)).to_string()
+}
+
+async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Listing>, Problem> {
+    if !issuer.capabilities().list {
+        return Ok(None);
+    }
+    let mut listing = issuer.list(credential).await?;
+    listing.entries.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Some(listing))
+}
+
+/// Refuses if a key has the label of a rotation that this journal does not have: it was made from another state
+/// folder, or this one was restored from a backup. The rotation would stop at it.
+async fn refuse_foreign_labels(
+    listing: Option<&Listing>,
+    credential: &Credential,
+    places: &Places,
+) -> Result<(), Problem> {
+    let labelled: Vec<(&str, &CredentialId)> = listing
+        .iter()
+        .flat_map(|all| &all.entries)
+        .filter(|entry| Some(&entry.id) != credential.id.as_ref())
+        .filter_map(|entry| entry.label.as_deref().map(|label| (label, &entry.id)))
+        .filter(|(label, _)| label.starts_with("keyroll/"))
+        .collect();
+    if labelled.is_empty() {
+        return Ok(());
+    }
+    let attempted = || Problem::new(Code::LabelUnknown, "identify the keys at the issuer");
+    let known = match places.journal().exists() {
+        true => crate::wiring::open::journal(places)?
+            .list()
+            .await
+            .map_err(|error| attempted().because_of(&error))?,
+        false => Vec::new(),
+    };
+    let foreign = labelled.into_iter().find(|(label, _)| {
+        let rotation = label.split('/').nth(1).unwrap_or_default();
+        !known.iter().any(|one| one.id.0 == rotation)
+    });
+    foreign.map_or(Ok(()), |(label, id)| {
+        Err(attempted()
+            .because(format!("key {id} carries the label {label}, which is not in this journal"))
+            .because("it was made with another state folder, or this journal was restored from a backup")
+            .help("use the state folder that made it; or delete an unused key at the issuer, then plan again")
+            .exits(Exit::NeedsPerson))
+    })
+}
+
+/// True if the value belongs to exactly one id at the issuer, as far as the issuer shows.
+async fn bound(
+    issuer: &dyn Issuer,
+    credential: &Credential,
+    listing: Option<&Listing>,
+) -> Result<bool, Problem> {
+    let Some(id) = &credential.id else { return Ok(false) };
+    let wrong = |other: &CredentialId| {
+        Problem::new(Code::ValueRefused, "bind the current value to its id")
+            .because(format!("the issuer says that the value belongs to {other}, but the store has {id}"))
+            .help("correct it: keyroll secret add NAME --id ID, for another name, or find out who has the other key")
+    };
+    if let Some(told) = issuer.identify(credential).await?.id
+        && told != *id
+    {
+        return Err(wrong(&told));
+    }
+    Ok(listing
+        .is_none_or(|all| !all.complete || all.entries.iter().filter(|entry| entry.id == *id).count() == 1))
+}
+
+/// Whether the issuer accepts the current value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Alive,
+    Denied,
+    Dead,
+}
+
+fn standing_notes(standing: Standing, bound: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if standing == Standing::Dead {
+        notes.push(
+            "the issuer refuses the current value: this is a recovery; its consumers are cut off until it is done"
+                .to_owned(),
+        );
+    }
+    if !bound {
+        notes.push("the current value is not bound to an id at the issuer: revoke it yourself".to_owned());
+    }
+    notes
+}
+
+async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Standing, Problem> {
+    let mut all = Standing::Alive;
+    for endpoint in issuer.endpoints() {
+        match issuer.probe(&endpoint, credential).await {
+            Probe::Alive => {}
+            Probe::Denied if all == Standing::Alive => all = Standing::Denied,
+            Probe::Denied => {}
+            Probe::Dead => all = Standing::Dead,
+            Probe::Unknown(why) => {
+                return Err(Problem::new(
+                    Code::RequestFailed,
+                    format!("see the current value accepted at {endpoint}"),
+                )
+                .because(why)
+                .help("nothing was changed; run keyroll plan again when the issuer answers"));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The resolved path of each file, and a keyed digest of its content.
+pub fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf, SeenFile>, Problem> {
+    let mut seen = BTreeMap::new();
+    for path in paths {
+        let resolved = resolve(path)?;
+        let content = read(&resolved)?;
+        let digest = key.fingerprint(&content.bytes).to_string();
+        seen.insert(path.clone(), SeenFile { real: resolved.real, digest });
+    }
+    Ok(seen)
+}
+
+fn refuse_wrong_copies(host: &Local, values: Values<'_>, aim: Aim) -> Result<(), Problem> {
+    host.refuse_unseen_mounts()?;
+    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != aim.begins_on());
+    wrong.map_or(Ok(()), |(path, holds)| {
+        let why = match holds {
+            Holds::Unreadable => "it cannot be read".to_owned(),
+            // Most likely a mistyped position, or one that readers disagree on.
+            Holds::Old if !aim.makes_new() => "it holds the shared key again".to_owned(),
+            Holds::Old | Holds::New | Holds::Other => {
+                host.unclear(&path).unwrap_or_else(|| "it holds something else".to_owned())
+            }
+        };
+        Err(Problem::new(Code::CopyDiffers, format!("find the current value in {}", path.display()))
+            .because(why)
+            .help("correct `reads` in the configuration, or write the current value there"))
+    })
+}
+
+/// The note on a check that proves less than it should.
+fn check_note(failure: &Failure) -> String {
+    let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let help = failure.help.as_ref().map(|help| format!(" · {help}")).unwrap_or_default();
+    format!("{failure}{why} ({}){help}", failure.code)
+}
+
+/// The number of processes of each consumer, by executable and not by pid, which changes at every restart.
+fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<String, u32>>, Problem> {
+    let mut all: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+    for consumer in &secret.consumers {
+        all.entry(consumer.name.to_string()).or_default();
+    }
+    for (id, _, who) in host.instances_now()? {
+        let Some(consumer) = secret.consumers.get(id.index()) else { continue };
+        // A plan does not depend on whether a job runs at this moment.
+        if consumer.runs.workload().is_job() {
+            continue;
+        }
+        let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());
+        let exe = process.and_then(|process| process.exe).map(|exe| exe.display().to_string());
+        let count =
+            all.entry(consumer.name.to_string()).or_default().entry(exe.unwrap_or_default()).or_default();
+        *count = count.saturating_add(1);
+    }
+    Ok(all)
+}

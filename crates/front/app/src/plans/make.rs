@@ -1,0 +1,158 @@
+//! `plan`: inspects everything and saves a rotation plan.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_codes::Code;
+use keyroll_config::{Config, Secret};
+use keyroll_port::JournalError;
+use keyroll_rotation::State;
+
+use super::found::Found;
+use super::inspect::look;
+use super::move_consumer::moved;
+use super::outline::{announced, gaps, least_s, show_findings, steps};
+use super::pending_changes;
+use super::subject::{ConfiguredSecret, Subject};
+use crate::config_file;
+use crate::exit::Exit;
+use crate::installation::Installation;
+use crate::operator::{Event, Operator};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::index::Index;
+use crate::records::open_rotation_guard::apart;
+use crate::records::saved_plan::{Apart, Family, Share};
+use crate::records::store_freshness::agree;
+use crate::wiring::fields::refuse_unfit_fields;
+use crate::wiring::issuer::described;
+use crate::wiring::open::{fingerprint_key, journal, runtime, store};
+use crate::wiring::provable::provable;
+
+/// Inspects everything and saves a rotation plan; returns its id.
+pub fn plan(
+    secret: &Secret,
+    config: &Config,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<String, Problem> {
+    let places = installation.places()?;
+    let config_file = absolute(&installation.config_path())?;
+    let config_text = config_file::read(&config_file)?;
+    let apart = refuse_open(&places, secret.name.as_str())?;
+    let (config_text, family) = without(config_text, &config_file, secret.name.as_str(), apart)?;
+    let without = Config::parse(&config_text, &config_file.display().to_string())?;
+    let (config, secret) = match family {
+        Some(_) => (&without, crate::configured::secret(&without, secret.name.as_str())?),
+        None => (config, secret),
+    };
+    let described = described(secret)?;
+    let first = Subject::new(
+        ConfiguredSecret { config, secret, config_file: &config_file, config_text: &config_text },
+        &places,
+        &described,
+    );
+    let subject = Subject { family: family.as_ref(), ..first };
+    let found = look_at(&subject)?;
+    note_apart(&found, operator);
+    show_findings(&found, operator);
+    if !found.saved.seen.unexplained.is_empty() {
+        return Err(unexplained(&found));
+    }
+    found.saved.write(&places)?;
+    let id = found.saved.id.clone();
+    pending_changes::show(&found.live, operator);
+    let (steps, gaps, least_s) = (steps(&found, secret), gaps(&found, secret), least_s(&found));
+    let away = announced(secret);
+    let apply_with = pending_changes::apply_with(&found.live, &id);
+    let name = secret.name.to_string();
+    operator.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
+    Ok(id)
+}
+
+/// The plan of a shared key while open rotations give some consumers keys of their own: those consumers are left out.
+fn without(
+    mut text: String,
+    file: &Path,
+    name: &str,
+    apart: Vec<Apart>,
+) -> Result<(String, Option<Family>), Problem> {
+    if apart.is_empty() {
+        return Ok((text, None));
+    }
+    for one in &apart {
+        let config = Config::parse(&text, &file.display().to_string())?;
+        let shared = crate::configured::secret(&config, name)?;
+        // A consumer that was adopted later never used the shared key.
+        if shared.consumer(&one.consumer).is_some() {
+            let share = Share { consumer: one.consumer.clone(), secret: one.secret.clone() };
+            text = moved(&text, file, name, &share)?;
+        }
+    }
+    Ok((text, Some(Family::Leaked { apart })))
+}
+
+/// Shows the consumers that other rotations move.
+fn note_apart(found: &Found, operator: &mut dyn Operator) {
+    let Some(Family::Leaked { apart }) = &found.saved.family else { return };
+    for one in apart {
+        operator.note(format!(
+            "{} is not moved by this: the open rotation {} gives it its own key",
+            one.consumer, one.rotation
+        ));
+    }
+    operator.note(
+        "this plan can be applied only with --emergency; otherwise finish the open rotation first".to_owned(),
+    );
+}
+
+/// Refuses a plan while a rotation of the secret is open, because its files would look like mistakes. Returns the
+/// consumers that open rotations give keys of their own.
+pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
+    if !places.journal().exists() {
+        return Ok(Vec::new());
+    }
+    let attempted = || Problem::new(Code::NotPossibleNow, format!("plan a rotation of {name}"));
+    let journal = journal(places)?;
+    let failed = |error: JournalError| attempted().because_of(&error);
+    runtime(places)?.block_on(async {
+        let index = Index::read(&journal).await.map_err(failed)?;
+        if let Some(own) = index.own(name) {
+            let id = own.id();
+            let (why, help) = match own.state.as_ref().is_some_and(State::decided) {
+                true => (", past its point of no return", format!("keyroll resume {id}")),
+                false => ("", format!("keyroll resume {id}, or keyroll abort {id}")),
+            };
+            return Err(attempted()
+                .because(format!("its rotation {id} is open{why}"))
+                .help(help)
+                .exits(Exit::Held));
+        }
+        agree(journal.as_ref(), store(places)?.as_ref(), name).await?;
+        apart(&index, name)
+    })
+}
+
+pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
+    refuse_unfit_fields(subject.described, subject.secret)?;
+    let key = fingerprint_key(subject.places)?;
+    let issuer = subject.described.issuer(subject.secret, None)?;
+    let attributes = issuer.capabilities().attributes;
+    subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
+    runtime(subject.places)?.block_on(look(subject, &key, issuer))
+}
+
+/// Refuses a plan that an undeclared process blocks.
+pub fn unexplained(found: &Found) -> Problem {
+    let places = found.saved.seen.unexplained.join(", ");
+    Problem::new(Code::UndeclaredCopies, "plan the rotation")
+        .because(format!("undeclared copies of the value: {places}"))
+        .help("keyroll consumer adopt PATH --name NAME …, or keyroll consumer waive PATH --reason WHY")
+        .exits(Exit::NeedsPerson)
+}
+
+/// The absolute path of a configuration file.
+pub fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    std::path::absolute(path).map_err(|error| {
+        Problem::new(Code::NameNotFound, format!("resolve {}", path.display())).because_of(&error)
+    })
+}

@@ -1,0 +1,155 @@
+//! A plan as text: the findings and the steps.
+
+use std::collections::BTreeSet;
+
+use keyroll_config::{Consumer, Secret};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
+
+use super::Found;
+use crate::operator::{Event, GapShown, Operator, duration};
+use crate::records::blockers::described;
+
+/// Shows the notes, the undeclared processes, and what is not visible.
+pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
+    for note in &found.notes {
+        operator.note(note.clone());
+    }
+    for holder in &found.holders {
+        operator.note(format!(
+            "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
+             is moved: keyroll consumer adopt {} --name NAME --restart COMMAND",
+            described(holder.pid).unwrap_or_else(|| format!("process {} ({})", holder.pid, holder.name)),
+            holder.found_by,
+            holder.pid
+        ));
+    }
+    let mut shown = BTreeSet::new();
+    for missed in &found.not_visible {
+        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
+        if shown.insert(what.to_owned()) {
+            operator.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
+        }
+    }
+}
+
+/// The consumers with a downtime: those of [`alone`], and all if the new value revokes the old one at once.
+pub(crate) fn gaps(found: &Found, secret: &Secret) -> Vec<String> {
+    match found.plan.capabilities.overlap {
+        Overlap::None => secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::Grace { .. } => alone(secret),
+    }
+}
+
+/// The consumers with a single instance, which have a downtime while they restart.
+fn alone(secret: &Secret) -> Vec<String> {
+    let gap = |consumer: &&Consumer| {
+        consumer.runs.workload().has_downtime() && consumer.runs.instances().len() == 1
+    };
+    secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
+}
+
+/// The shortest and longest downtime of each: until the old process ends (its `drain`, or its manager's limit), and
+/// then until the new one is ready, at most `unit_deadline`.
+pub fn announced(secret: &Secret) -> Vec<GapShown> {
+    let single = alone(secret);
+    let named = secret.consumers.iter().filter(|one| single.contains(&one.name.to_string()));
+    let gap = |consumer: &Consumer| {
+        let drain = consumer.runs.drain.map_or(0, |drain| drain.as_secs());
+        let most = drain
+            .max(consumer.runs.workload().stop_grace().as_secs())
+            .saturating_add(secret.deadlines.unit.as_secs());
+        GapShown { consumer: consumer.name.to_string(), announced_s: (0, most), measured_s: None, by: None }
+    };
+    named.map(gap).collect()
+}
+
+/// The steps as text. The last is irreversible, or the first if the issuer has one value at a time.
+pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
+    let plan = &found.plan;
+    let endpoints = &found.endpoints;
+    let seen = format!("see it accepted at {}", endpoints.join(" and at "));
+    let by_hand = plan.capabilities.minted_by == MintedBy::Human;
+    let mut steps = match plan.capabilities.overlap {
+        Overlap::Independent { .. } | Overlap::TwoSlots if by_hand => {
+            let made =
+                "wait for a second key, WHICH YOU MAKE at the issuer's console; both work from here on";
+            vec![made.to_owned(), seen]
+        }
+        Overlap::Independent { .. } | Overlap::TwoSlots => {
+            vec!["make a second key at the issuer; both work from here on".to_owned(), seen]
+        }
+        Overlap::Grace { ms } => {
+            let life = duration(ms / 1_000);
+            vec![
+                format!(
+                    "make the new key, WHICH REVOKES THE OLD ONE {life} later (IRREVERSIBLE, asks first)"
+                ),
+                seen,
+            ]
+        }
+        Overlap::None => {
+            vec![
+                "make the new key, WHICH REVOKES THE OLD ONE AT ONCE (IRREVERSIBLE, asks first): a consumer \
+                 has no working key until it has moved, and keyroll measures that downtime"
+                    .to_owned(),
+                seen,
+            ]
+        }
+    };
+    steps.extend(
+        secret.consumers.iter().zip(&plan.consumers).map(|(consumer, unit)| moved(consumer, unit, secret)),
+    );
+    match plan.capabilities.overlap {
+        Overlap::Independent { .. } | Overlap::TwoSlots => {
+            steps.push("wait until every instance has proved the new key on every path".to_owned());
+            if plan.capabilities.disable {
+                let soak = duration(plan.policy.soak_ms / 1_000);
+                steps.push(format!("disable the old key, and watch for refused calls for {soak}"));
+            }
+            let end = match (plan.bound, plan.policy.standing_consent) {
+                (false, _) => {
+                    "wait until you have REVOKED the old key at the console (asks again), and see it refused"
+                }
+                (true, false) => "REVOKE the old key, and see it refused (IRREVERSIBLE, asks again)",
+                (true, true) => {
+                    "REVOKE the old key, and see it refused (IRREVERSIBLE, by the standing consent in \
+                     keyroll.toml: asks only if something was waived)"
+                }
+            };
+            steps.push(end.to_owned());
+        }
+        Overlap::Grace { .. } | Overlap::None => {
+            steps.push("see every instance on the new key on every path, and the old one refused".to_owned());
+        }
+    }
+    steps
+}
+
+/// How one consumer is moved, and which files are written.
+fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
+    let name = &consumer.name;
+    let verb = match unit.uptake {
+        Uptake::Verb => match announced(secret).into_iter().find(|gap| gap.consumer == name.to_string()) {
+            Some(GapShown { announced_s: (least, most), .. }) => {
+                format!("restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures")
+            }
+            None => format!("restart or signal {} instances, one at a time", unit.slots),
+        },
+        Uptake::Rereads => "no restart: it reloads the file".to_owned(),
+        Uptake::AtRest => "at rest: run its check in its own environment".to_owned(),
+    };
+    let files: Vec<String> =
+        consumer.reads.iter().map(|copy| format!("\n     writes {}", copy.place)).collect();
+    format!("{name}: {verb}{}", files.join(""))
+}
+
+/// The shortest wait, in seconds: the idle window before Disable, if the issuer shows the last use, and the soak.
+pub(crate) fn least_s(found: &Found) -> u64 {
+    let (can, policy) = (&found.plan.capabilities, &found.plan.policy);
+    if matches!(can.overlap, Overlap::None | Overlap::Grace { .. }) {
+        return 0;
+    }
+    let idle = if matches!(can.last_used, LastUsed::PerKey { .. }) { policy.idle_ms } else { 0 };
+    let soak = if can.disable { policy.soak_ms } else { 0 };
+    idle.saturating_add(soak) / 1_000
+}

@@ -1,0 +1,105 @@
+//! The pending changes that a restart would make live, as shown to the operator.
+
+use keyroll_codes::Code;
+use keyroll_port::Live;
+use keyroll_rotation::Difference;
+
+use crate::exit::Exit;
+use crate::operator::{Event, Operator};
+use crate::problem::Problem;
+use crate::records::reasons::quoted;
+use crate::records::recorded::Opened;
+use crate::records::saved_plan::Saved;
+
+/// Shows the pending changes.
+pub fn show(live: &[Live], operator: &mut dyn Operator) {
+    for one in live {
+        operator.event(event(one, false));
+    }
+    if !live.is_empty() {
+        operator.note("a restart would make these pending changes live: undo them and plan again, or accept them by name, \
+         as below");
+    }
+}
+
+/// The command that applies a plan, with the changes to accept.
+pub fn apply_with(live: &[Live], plan: &str) -> String {
+    format!("keyroll apply {plan}{}", accept(live.iter().map(|one| one.difference.name.as_ref())))
+}
+
+fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!(" --accept {}", quoted(name))).collect()
+}
+
+/// The accepted pending changes of a plan. An emergency does not wait for an acceptance.
+///
+/// # Errors
+/// `K0851`: something else would become live than the plan showed. `K0851`: something was not accepted.
+pub fn accepted(
+    saved: &Saved,
+    live: &[Live],
+    by_name: &[String],
+    emergency: bool,
+) -> Result<Vec<Difference>, Problem> {
+    let differences = || live.iter().map(|one| &one.difference);
+    let named = |difference: &&Difference| by_name.iter().any(|name| **name == *difference.name);
+    if emergency {
+        return Ok(differences().filter(named).cloned().collect());
+    }
+    let shown = |one: &Live| saved.seen.live.get(&*one.difference.name) == Some(&one.difference.digest);
+    let because = |problem: Problem, of: &[&Live]| {
+        of.iter()
+            .fold(problem, |problem, one| problem.because(format!("{}: {}", one.difference.name, one.what)))
+    };
+    let other: Vec<&Live> = live.iter().filter(|one| !shown(one)).collect();
+    if !other.is_empty() {
+        let problem = Problem::new(
+            Code::PendingChange,
+            "apply the plan: a pending change differs from the one it showed",
+        );
+        return Err(because(problem, &other).help(format!("keyroll plan {}", saved.secret)));
+    }
+    let open: Vec<&Live> = live.iter().filter(|one| !named(&&one.difference)).collect();
+    if !open.is_empty() {
+        let problem =
+            Problem::new(Code::PendingChange, "apply the plan: restarts would make pending changes live");
+        let all = accept(differences().map(|one| one.name.as_ref()));
+        let help = format!("undo the edits and plan again, or: keyroll apply {}{all}", saved.id);
+        return Err(because(problem, &open).help(help).exits(Exit::NeedsPerson));
+    }
+    Ok(differences().cloned().collect())
+}
+
+/// The accepted changes of a rotation that is paused for them: exactly those that were shown.
+///
+/// # Errors
+/// `K0851`: it does not stand still for something of this name.
+pub fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
+    let known = |name: &String| {
+        let mut of = opened.state.refused().iter().chain(opened.state.accepted());
+        of.find(|difference| *difference.name == **name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = opened.state.refused().iter().map(|one| one.name.as_ref()).collect();
+            let why = match names.is_empty() {
+                true => "the rotation is not waiting for a pending change".to_owned(),
+                false => format!("it is waiting for: {}", names.join(", ")),
+            };
+            Problem::new(Code::PendingChange, format!("accept {name}")).because(why).help(format!(
+                "keyroll resume {}, which compares again and shows the pending changes",
+                opened.id
+            ))
+        })
+    };
+    by_name.iter().map(known).collect()
+}
+
+/// One pending change as it is shown. `refused`: it prevented the restart.
+pub fn event(live: &Live, refused: bool) -> Event {
+    let since = live.since_unix_ms.and_then(|ms| i64::try_from(ms).ok());
+    let since = since.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    Event::Live {
+        name: live.difference.name.to_string(),
+        what: live.what.clone(),
+        since: since.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),
+        refused,
+    }
+}

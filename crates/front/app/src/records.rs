@@ -1,0 +1,19 @@
+//! Reads recorded rotations, plans and versions, and describes them. Nothing here drives a rotation.
+
+pub mod blockers;
+pub mod cause;
+pub mod gaps;
+pub mod index;
+pub mod old_key;
+pub mod open_rotation_guard;
+pub mod past;
+pub mod plan_names;
+pub mod reasons;
+pub mod recorded;
+pub mod resolve_rotation;
+pub mod resolve_target;
+pub mod rotation_ids;
+pub mod saved_plan;
+pub mod store_freshness;
+pub mod versions;
+pub mod waivers;

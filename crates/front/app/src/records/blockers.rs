@@ -1,0 +1,283 @@
+//! What blocks the revocation of a key, by kind and name, with the command for each choice.
+
+use std::fs;
+
+use keyroll_host::process_of;
+use keyroll_observe::NotVisible;
+use keyroll_rotation::{
+    Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+};
+
+use super::plan_names::Called;
+use super::waivers::Waivers;
+use crate::operator::Holder;
+
+/// The longest shown part of an edited line.
+const LINE_BACK: &str = "restore the previous line by hand (the old value is enough), then keyroll retry";
+
+/// Where a shared key is only ended nobody is moved by that.
+const SPLIT_AGAIN: &str =
+    "keyroll abort, declare it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
+
+/// The most blockers that are shown.
+const SHOWN_MAX: usize = 12;
+
+/// The most ancestors that are searched for the parent of this process.
+const ABOVE_MAX: usize = 64;
+
+/// Every blocker, by the last inspection; none before the first inspection or after the end.
+pub fn all(called: &Called, state: &State) -> Vec<Holder> {
+    let stays = match state.phase() {
+        Phase::RollingBack => Which::Old,
+        Phase::Quiesce | Phase::Disable | Phase::Soak | Phase::Decide | Phase::Revoke => Which::New,
+        Phase::Preflight
+        | Phase::Mint
+        | Phase::Stage
+        | Phase::Probe
+        | Phase::Roll
+        | Phase::ConfirmDead
+        | Phase::Sweep
+        | Phase::Done
+        | Phase::RolledBack => return Vec::new(),
+    };
+    let Some(look) = state.look() else { return Vec::new() };
+    let found =
+        blockers(state, look, stays).into_iter().filter_map(|blocker| as_it_is(state, blocker, stays));
+    let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
+    found.take(SHOWN_MAX).map(|blocker| named(holder(called, state, blocker, stays))).collect()
+}
+
+/// A blocker with the changes since the inspection; none if it no longer blocks.
+fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
+    match blocker {
+        Blocker::File(file, seen) => {
+            let holds = state.files().get(file.index()).copied().unwrap_or(seen);
+            (holds != Holds::of(stays)).then_some(Blocker::File(file, holds))
+        }
+        Blocker::Stale(_, who, _) if gone(who) => None,
+        Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => Some(blocker),
+    }
+}
+
+/// True if a process of the inspection has certainly ended.
+fn gone(who: Incarnation) -> bool {
+    let Some(id) = process_of(who) else { return false };
+    match keyroll_observe::process(id.pid) {
+        Ok(now) => now.id != id,
+        Err(why) => matches!(why, NotVisible::Vanished | NotVisible::Replaced),
+    }
+}
+
+/// One blocker. Its process is inspected again now, and shown as ended if it has ended.
+fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
+    let goes = if stays == Which::New { "old" } else { "new" };
+    let stays = if stays == Which::New { "new" } else { "old" };
+    let ends = !state.plan().aim.makes_new();
+    match blocker {
+        Blocker::Holder(who) => {
+            let found_by = format!("it holds the {goes} key and is not a declared consumer");
+            Holder { found_by, ..unexplained(called, who, state.plan().aim) }
+        }
+        Blocker::Stranger(_) => Holder {
+            kind: "undeclared copy",
+            found_by: format!("a file that is not a declared copy holds the {goes} key"),
+            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
+                .to_owned(),
+            or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
+            ..nameless("a file")
+        },
+        Blocker::File(file, holds) => Holder {
+            kind: "copy",
+            found_by: match holds {
+                Holds::Old => format!("it holds the old key, but must hold the {stays} one"),
+                Holds::New => format!("it holds the new key, but must hold the {stays} one"),
+                Holds::Other => "it holds content that neither keyroll nor the plan wrote".to_owned(),
+                Holds::Unreadable => "it cannot be read".to_owned(),
+            },
+            how_to_move: LINE_BACK.to_owned(),
+            or_else: None,
+            ..nameless(&called.file(file))
+        },
+        // It is restarted and has no process: its checks are not run.
+        Blocker::Unproven(consumer, who, _) if process_of(who).is_none() && runs(state, consumer) => Holder {
+            kind: "consumer that is not running",
+            found_by: format!("it has no running process, and did not prove the {stays} key"),
+            how_to_move: "read its log, start it with its restart command, then keyroll resume".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..nameless(&called.consumer(consumer))
+        },
+        Blocker::Unproven(consumer, who, path) => Holder {
+            kind: "unproven path",
+            found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
+            how_to_move: "read the output of its check, then keyroll resume".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..process(who, Some(called.consumer(consumer)))
+        },
+        Blocker::Stale(consumer, who, path) => Holder {
+            kind: "stale instance",
+            found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
+            how_to_move: match ends {
+                true => "check that its file holds its own key, restart it, then keyroll resume".to_owned(),
+                false => "restart it, or keyroll resume, which moves it again".to_owned(),
+            },
+            or_else: None,
+            ..process(who, Some(called.consumer(consumer)))
+        },
+        Blocker::Session(who) => Holder {
+            kind: "session",
+            found_by: format!("a connection at the issuer was opened with the {goes} key and is still open"),
+            how_to_move: "restart the process at its other end".to_owned(),
+            or_else: None,
+            ..who.map_or_else(|| nameless("a process that was not found"), |who| process(who, None))
+        },
+        Blocker::Absent(consumer) => Holder {
+            kind: "consumer not seen",
+            found_by: "it has no running process, and is not declared at rest".to_owned(),
+            how_to_move: "start it, then keyroll resume".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..nameless(&called.consumer(consumer))
+        },
+    }
+}
+
+/// True if the consumer is not a job at rest.
+fn runs(state: &State, consumer: ConsumerId) -> bool {
+    let of = state.plan().consumers.get(consumer.index());
+    of.is_some_and(|of| of.uptake != Uptake::AtRest)
+}
+
+/// An undeclared process, and the commands for it.
+pub fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
+    let pid = match who.life {
+        Life::Process { pid, .. } => pid,
+        Life::AtRest(_) => 0,
+    };
+    Holder {
+        kind: "undeclared process",
+        found_by: "an inspection of all processes".to_owned(),
+        how_to_move: match (above_this(pid), aim.makes_new()) {
+            (true, _) => {
+                "it is your shell, or the program that started it: open a new one and close this one"
+                    .to_owned()
+            }
+            (false, true) => called
+                .apart()
+                .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
+            (false, false) => SPLIT_AGAIN.to_owned(),
+        },
+        or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
+        ..process(who, None)
+    }
+}
+
+/// True if this process is a descendant of it, such as of the shell in which the command was typed.
+fn above_this(pid: u32) -> bool {
+    let mut at = std::process::id();
+    for _ in 0..ABOVE_MAX {
+        let Ok(process) = keyroll_observe::process(at) else { return false };
+        if process.ppid == pid && pid > 1 {
+            return true;
+        }
+        at = process.ppid;
+    }
+    false
+}
+
+/// A process that uses or holds the old key while it is disabled.
+pub fn user(holder: &keyroll_port::Holder) -> Holder {
+    Holder {
+        kind: "user of the old key",
+        found_by: holder.found_by.clone(),
+        how_to_move: format!("keyroll consumer adopt {} --name NAME --restart COMMAND", holder.pid),
+        or_else: Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
+        ..nameless(&holder.name)
+    }
+}
+
+fn waive(called: &Called, consumer: ConsumerId) -> String {
+    format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
+}
+
+/// The executable, folder and start of a process, if it is still the same process.
+fn process(who: Incarnation, name: Option<String>) -> Holder {
+    let Some(id) = process_of(who) else {
+        return nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
+    };
+    let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
+    let gone = if now.is_none() { " (it has ended)" } else { "" };
+    let name = name.unwrap_or_else(|| {
+        now.as_ref().map_or_else(|| format!("process {}", id.pid), |now| now.name.clone())
+    });
+    let same = now.is_some();
+    let folder = if same { fs::read_link(format!("/proc/{}/cwd", id.pid)).ok() } else { None };
+    Holder {
+        pid: Some(id.pid),
+        executable: now.and_then(|now| now.exe).map(|exe| keyroll_observe::shown(&exe)),
+        folder: folder.map(|folder| keyroll_observe::shown(&folder)),
+        started: if same { started(id.start_ticks) } else { None },
+        ..nameless(&format!("{name}{gone}"))
+    }
+}
+
+fn nameless(name: &str) -> Holder {
+    Holder {
+        kind: "",
+        pid: None,
+        name: name.to_owned(),
+        executable: None,
+        folder: None,
+        started: None,
+        found_by: String::new(),
+        how_to_move: String::new(),
+        or_else: None,
+    }
+}
+
+/// When a process started, by the boot's time in /proc/stat and the ticks since then (proc(5)).
+pub fn started(ticks: u64) -> Option<String> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let a_second = rustix::param::clock_ticks_per_second().max(1);
+    let unix_ms = boot.saturating_add(ticks / a_second).saturating_mul(1000);
+    Some(crate::records::old_key::clock(unix_ms))
+}
+
+/// A process as shown to the operator: executable, folder, start; never its arguments.
+pub fn described(pid: u32) -> Option<String> {
+    let now = keyroll_observe::process(pid).ok()?;
+    let exe = now
+        .exe
+        .as_ref()
+        .map_or_else(|| "an executable that is not visible".to_owned(), |exe| keyroll_observe::shown(exe));
+    let folder = fs::read_link(format!("/proc/{pid}/cwd")).ok();
+    let folder = folder.map(|folder| format!(" in {}", keyroll_observe::shown(&folder))).unwrap_or_default();
+    let since = started(now.id.start_ticks).map(|at| format!(", started {at}")).unwrap_or_default();
+    Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
+}
+
+/// The waivers, by name.
+pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+    let name = |waived: &Waived| match waived {
+        Waived::Holder(who) => match process_of(*who) {
+            Some(id) => {
+                let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
+                let now = described(id.pid).filter(|_| same);
+                now.unwrap_or_else(|| format!("process {}, which has ended", id.pid))
+            }
+            None => "a job at rest".to_owned(),
+        },
+        Waived::Copy(digest) => {
+            waivers.place(*digest).map_or_else(|| "a copy".to_owned(), |place| format!("the copy {place}"))
+        }
+        Waived::NotVisible(consumer) => {
+            format!("evidence of {} that is not visible", called.consumer(*consumer))
+        }
+        Waived::BusySessions => "busy sessions on the old key".to_owned(),
+    };
+    state.waived().iter().map(name).collect()
+}

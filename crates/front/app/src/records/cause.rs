@@ -1,0 +1,217 @@
+//! Why a rotation rolled back, or why a consumer did not take the value, in one line from the journal: the attempt,
+//! the observation, and the time.
+
+use std::collections::BTreeMap;
+
+use keyroll_port::Recorded;
+use keyroll_rotation::{
+    Answer, Consumer, ConsumerId, Event, Fact, Hold, Kinds, Life, Op, Outcome, Phase, Proof, Reason, Stage,
+    State, Which, step,
+};
+
+use super::old_key::clock;
+use super::plan_names::Called;
+use super::reasons;
+
+/// The cause of a rollback, or of a pause at a consumer.
+pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
+    let mut state = State::open(recorded.opening.plan.clone(), recorded.opening.at).ok()?;
+    let mut told = Told::default();
+    for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
+        told.see(event);
+        let (next, _) = step(&state, event).ok()?;
+        told.step(called, (&state, &next), event, *unix_ms);
+        state = next;
+    }
+    match (state.phase(), state.hold()) {
+        (Phase::RollingBack, Some(Hold::Stuck(Reason::Unit(consumer)))) => {
+            told.units.get(&consumer).cloned().or(told.back)
+        }
+        (Phase::RollingBack | Phase::RolledBack, _) => told.back,
+        (_, Some(Hold::Paused(Reason::Unit(consumer)) | Hold::Stuck(Reason::Unit(consumer)))) => {
+            told.units.get(&consumer).cloned()
+        }
+        (_, _) => None,
+    }
+}
+
+/// The observations so far.
+#[derive(Default)]
+struct Told {
+    /// The last observation of each consumer, and whether its log or error rate showed a failure.
+    proofs: BTreeMap<ConsumerId, (Vec<Proof>, bool)>,
+    /// The issuer's last answer about the new key.
+    answer: Option<Answer>,
+    /// Why each consumer last failed to take the value.
+    units: BTreeMap<ConsumerId, String>,
+    /// Why the rotation rolled back.
+    back: Option<String>,
+}
+
+impl Told {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most entries say nothing of why")]
+    fn see(&mut self, event: &Event) {
+        match &event.fact {
+            Fact::Intended(Op::Apply(consumer, ..)) => drop(self.proofs.remove(consumer)),
+            Fact::Proved { consumer, proofs, trouble } => {
+                self.proofs.insert(*consumer, (proofs.clone(), *trouble));
+            }
+            Fact::Probed { version: Which::New, answer, .. } => self.answer = Some(*answer),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, called: &Called, (before, next): (&State, &State), event: &Event, unix_ms: u64) {
+        let at = clock(unix_ms);
+        let mut unit = None;
+        for (id, consumer) in (0..).map(ConsumerId).zip(&next.plan().consumers) {
+            let Some(how) = self.unit(id, consumer, (before, next), event) else { continue };
+            let why = format!("{} {how}, at {at}", called.consumer(id));
+            unit = Some(why.clone());
+            self.units.insert(id, why);
+        }
+        let goes_back = |state: &State| matches!(state.phase(), Phase::RollingBack | Phase::RolledBack);
+        match (goes_back(before), goes_back(next)) {
+            (false, true) => {
+                let why = || format!("{}, at {at}", self.other(before, event));
+                self.back = Some(unit.unwrap_or_else(why));
+            }
+            (true, false) => self.back = None,
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    /// The failure of a consumer that this entry records, if any.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most operations are no consumer's")]
+    fn unit(
+        &self,
+        id: ConsumerId,
+        consumer: &Consumer,
+        (before, next): (&State, &State),
+        event: &Event,
+    ) -> Option<String> {
+        let (was, is) = (before.units().get(id.index())?, next.units().get(id.index())?);
+        let under_way = matches!(was.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
+        let given_up = is.stage == Stage::Failed || (was.toward, is.toward) == (Which::New, Which::Old);
+        if !under_way || !given_up || matches!(event.fact, Fact::AbortAsked) {
+            return None;
+        }
+        let key = if was.toward == Which::New { "new" } else { "old" };
+        if let Some(op) = failed(before, event) {
+            return match op {
+                Op::Deliver(file, _) if consumer.files.contains(file) => {
+                    Some(format!("did not get the {key} key: its file could not be written"))
+                }
+                Op::Fetch(of) if *of == id => Some("did not fetch the key: its command failed".to_owned()),
+                Op::Apply(of, ..) if *of == id => {
+                    let times = if was.failures == 0 { "" } else { " each time" };
+                    Some(format!("did not load the {key} key: its restart or reload failed{times}"))
+                }
+                // Another consumer failed, and all roll back.
+                _ => None,
+            };
+        }
+        let limit = next.plan().policy.unit_ms_max;
+        if !next.now().at_least(limit, was.since) {
+            return None;
+        }
+        let limit = crate::operator::duration(limit / 1_000);
+        let tries = if was.failures == 0 { "" } else { ": each attempt failed" };
+        Some(match was.stage {
+            Stage::Delivering => format!("did not get the {key} key within {limit}{tries}"),
+            Stage::Applying(_) => format!("was not restarted with the {key} key within {limit}{tries}"),
+            Stage::Waiting | Stage::Proving(_) | Stage::Settled | Stage::Failed => {
+                format!("did not prove the {key} key within {limit}: {}", self.seen(id, consumer, was.toward))
+            }
+        })
+    }
+
+    /// The observation of a consumer that was to prove a version.
+    fn seen(&self, id: ConsumerId, consumer: &Consumer, toward: Which) -> String {
+        let Some((proofs, trouble)) = self.proofs.get(&id).filter(|(proofs, _)| !proofs.is_empty()) else {
+            return "no process of it was running".to_owned();
+        };
+        let mut all: Vec<String> =
+            proofs.iter().filter_map(|proof| missing(consumer, proof, toward)).collect();
+        if *trouble {
+            all.push("its log shows refused calls, or its error rate rose".to_owned());
+        }
+        all.join("; ")
+    }
+
+    /// Why the rotation rolled back, if no consumer is the cause.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "a projection: most entries never turn a rotation round"
+    )]
+    fn other(&self, before: &State, event: &Event) -> String {
+        match &event.fact {
+            Fact::AbortAsked => "the operator asked for it (keyroll abort or undo)".to_owned(),
+            Fact::Preflight(seen) if seen.control == Answer::Alive => {
+                "the issuer accepted a deliberately wrong key".to_owned()
+            }
+            Fact::Preflight(seen) if seen.clear => {
+                format!("the issuer did not accept the present key: {}", answered(seen.current))
+            }
+            Fact::Preflight(_) => "preflight refused it".to_owned(),
+            _ if before.phase() == Phase::Probe => {
+                let answer = self.answer.map_or("nothing", answered);
+                format!("the issuer did not accept the new key often enough; its last answer: {answer}")
+            }
+            _ => match failed(before, event) {
+                Some(Op::Choose | Op::Mint) => "the new key could not be made".to_owned(),
+                Some(Op::Stage) => "the new key could not be sealed".to_owned(),
+                Some(Op::Promote) => "the store did not make the new key current".to_owned(),
+                _ => {
+                    let word = reasons::phase(before.phase()).map_or("its end", crate::operator::Phase::word);
+                    format!("{word} failed")
+                }
+            },
+        }
+    }
+}
+
+/// The operation whose failure this entry records.
+fn failed<'a>(before: &'a State, event: &Event) -> Option<&'a Op> {
+    let (Fact::Ended { intent, outcome: Outcome::Failed { .. } } | Fact::Reconciled { intent, .. }) =
+        &event.fact
+    else {
+        return None;
+    };
+    before.intents().iter().find(|one| one.seq == *intent).map(|one| &one.op)
+}
+
+/// The missing evidence of a process: for each path the kinds that were seen, and the missing one.
+fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> {
+    let who = match proof.who.life {
+        Life::Process { pid, .. } => format!("process {pid}"),
+        Life::AtRest(_) => "the job at rest".to_owned(),
+    };
+    if proof.version != toward {
+        return Some(format!("{who} uses the other key"));
+    }
+    let paths = (0..consumer.paths).zip(proof.paths).filter_map(|(path, kinds)| {
+        let wanted = match proof.who.life {
+            Life::AtRest(_) => Kinds::CHECKED,
+            Life::Process { .. } if consumer.attributable => Kinds::EXERCISED,
+            Life::Process { .. } if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
+            Life::Process { .. } => Kinds::LOADED.and(Kinds::CHECKED),
+        };
+        let lacks: Vec<&str> = wanted.without(kinds).names().collect();
+        let seen: Vec<&str> = kinds.names().collect();
+        let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(", ") };
+        let path = if path == 0 { String::new() } else { format!(" on path {path}") };
+        (!lacks.is_empty()).then(|| format!("not {}{path}, only {seen}", lacks.join(", not ")))
+    });
+    let paths: Vec<String> = paths.collect();
+    (!paths.is_empty()).then(|| format!("{who} was seen {}", paths.join("; ")))
+}
+
+fn answered(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Alive => "accepted",
+        Answer::Denied => "accepted, but not permitted",
+        Answer::Dead => "refused",
+        Answer::Unknown => "inconclusive",
+    }
+}

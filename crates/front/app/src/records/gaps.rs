@@ -1,0 +1,144 @@
+//! The measured downtimes of consumers with one instance, with those that the plan announced. Each is a line of
+//! `gaps.jsonl` in the state folder; nothing depends on them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyroll_config::{Config, Secret};
+use keyroll_port::Back;
+use serde::{Deserialize, Serialize};
+
+use super::saved_plan::Saved;
+use crate::operator::{GapShown, MeasuredBy};
+use crate::places::Places;
+use crate::plans::announced;
+
+/// One line: a measured downtime.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Measured {
+    rotation: String,
+    consumer: String,
+    measured_s: f64,
+    by: MeasuredBy,
+}
+
+impl Measured {
+    /// Every downtime that any driver recorded.
+    pub fn all(places: &Places) -> Vec<Self> {
+        let lines = fs::File::open(file(places)).map(|file| BufReader::new(file).lines());
+        // A killed driver may leave an incomplete line.
+        let read = |line: String| serde_json::from_str(&line).ok();
+        lines.into_iter().flatten().map_while(Result::ok).filter_map(read).collect()
+    }
+}
+
+fn file(places: &Places) -> PathBuf {
+    places.state.join("gaps.jsonl")
+}
+
+/// The downtimes of one rotation.
+pub struct Gaps {
+    file: PathBuf,
+    rotation: String,
+    shown: BTreeMap<String, GapShown>,
+}
+
+impl Gaps {
+    /// The announced downtimes, and those that earlier drivers measured.
+    pub fn of(places: &Places, rotation: &str, secret: &Secret) -> Self {
+        Self::among(&Measured::all(places), places, rotation, secret)
+    }
+
+    fn among(measured: &[Measured], places: &Places, rotation: &str, secret: &Secret) -> Self {
+        let shown = announced(secret).into_iter().map(|gap| (gap.consumer.clone(), gap)).collect();
+        let mut gaps = Self { file: file(places), rotation: rotation.to_owned(), shown };
+        for one in measured.iter().filter(|one| one.rotation == rotation) {
+            gaps.longest(one);
+        }
+        gaps
+    }
+
+    /// The downtimes of a past rotation, by the configuration of its plan; none if that is not readable.
+    pub fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<GapShown> {
+        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
+        let secret = config.as_ref().and_then(|config| config.secret(&saved.secret).ok());
+        secret.map_or_else(Vec::new, |secret| Self::among(measured, places, &saved.id, secret).shown())
+    }
+
+    /// Records a downtime; returns it with the announced one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "appends to a log of measurements; a torn line is skipped when it is read"
+    )]
+    pub fn measured(&mut self, consumer: &str, length: Duration, back: Back) -> Option<GapShown> {
+        let by = match back {
+            Back::Ready => MeasuredBy::Ready,
+            Back::Proven => MeasuredBy::Proven,
+        };
+        let measured_s = Duration::from_millis(u64::try_from(length.as_millis()).ok()?).as_secs_f64();
+        let (rotation, consumer) = (self.rotation.clone(), consumer.to_owned());
+        let one = Measured { rotation, consumer, measured_s, by };
+        // It is shown even if it cannot be written.
+        let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
+        if let (Ok(mut file), Ok(line)) = (open, serde_json::to_string(&one)) {
+            // Starts with a line end, so that an incomplete line of a killed driver spoils no other.
+            drop(file.write_all(format!("\n{line}").as_bytes()));
+        }
+        self.longest(&one)
+    }
+
+    /// The longest downtime of a consumer counts: a rollback restarts it again.
+    fn longest(&mut self, one: &Measured) -> Option<GapShown> {
+        let shown = self.shown.get_mut(&one.consumer)?;
+        if shown.measured_s.is_none_or(|before| before < one.measured_s) {
+            (shown.measured_s, shown.by) = (Some(one.measured_s), Some(one.by));
+        }
+        Some(shown.clone())
+    }
+
+    /// Every announced downtime; one without a measurement was not measured.
+    pub fn shown(&self) -> Vec<GapShown> {
+        self.shown.values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "version = 1\n[secrets.ring]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
+        [[secrets.ring.consumers]]\nname = \"bot\"\nruns = { restart = [\"./r\"], pid_file = \"./p\", drain = \"30s\" }\n\
+        reads = { file = \"./key\" }\n";
+
+    #[test]
+    fn what_a_killed_driver_measured_is_shown_and_its_torn_line_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            state: folder.path().into(),
+            keys: folder.path().join("k"),
+            sealing: None,
+            ask: None,
+            handles: Default::default(),
+        };
+        let config = Config::parse(CONFIG, "/srv/keyroll.toml").unwrap();
+        let secret = config.secrets.values().next().unwrap();
+        let mut first = Gaps::of(&places, "r1", secret);
+        let shown = first.shown();
+        assert_eq!((shown[0].announced_s, shown[0].measured_s), ((0, 210), None));
+        assert!(shown[0].text().contains("not measured"), "{}", shown[0].text());
+        first.measured("bot", Duration::from_millis(2_500), Back::Ready).unwrap();
+        first.measured("bot", Duration::from_millis(1_250), Back::Proven).unwrap();
+        assert_eq!(first.measured("another", Duration::ZERO, Back::Ready), None);
+        let mut file = fs::OpenOptions::new().append(true).open(places.state.join("gaps.jsonl")).unwrap();
+        file.write_all(b"{\"rotation\":\"r1\",\"consu").unwrap();
+        let mut again = Gaps::of(&places, "r1", secret);
+        again.measured("bot", Duration::from_millis(3_000), Back::Ready).unwrap();
+        let again = Gaps::of(&places, "r1", secret).shown();
+        assert_eq!((again[0].measured_s, again[0].by), (Some(3.0), Some(MeasuredBy::Ready)));
+        assert_eq!(Gaps::of(&places, "r2", secret).shown()[0].measured_s, None);
+    }
+}

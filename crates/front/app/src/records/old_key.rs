@@ -1,0 +1,75 @@
+//! The state of the old key as shown to the operator: on, off since when, ended, or unknown.
+
+use keyroll_port::Recorded;
+use keyroll_rotation::{Aim, Fact, OldKey, Op, Outcome, Seq, State};
+
+use crate::operator::OldKeyShown;
+
+/// Derived from the journal alone, without a call to the issuer.
+pub fn seen(recorded: &Recorded, state: &State) -> OldKeyShown {
+    let switched = |op: &Op| matches!(op, Op::Disable | Op::Enable | Op::Revoke);
+    let in_question = state.intents().iter().any(|intent| switched(&intent.op));
+    if state.debt().is_some() {
+        return OldKeyShown { state: "perhaps on", since: None };
+    }
+    match state.old_key() {
+        // An effect without an outcome may have changed it.
+        _ if in_question => OldKeyShown { state: "unknown", since: None },
+        OldKey::On if state.must_enable() => OldKeyShown { state: "perhaps off", since: None },
+        OldKey::On => OldKeyShown { state: "on", since: None },
+        OldKey::Off(_) => OldKeyShown { state: "off", since: since(recorded, &Op::Disable) },
+        OldKey::Ended => OldKeyShown { state: "ended", since: since(recorded, &Op::Revoke) },
+    }
+}
+
+/// True if the old key is disabled, or may be by an effect without a known outcome, and may be needed.
+pub fn may_be_off(state: &State) -> bool {
+    let in_question = || state.intents().iter().any(|intent| matches!(intent.op, Op::Disable | Op::Enable));
+    state.must_enable() || (!state.decided() && in_question())
+}
+
+/// The keys that exist now, in a sentence.
+pub fn keys(recorded: &Recorded, state: &State) -> String {
+    let old = match (state.plan().aim, seen(recorded, state).state) {
+        (_, "unknown") => "unknown whether the old key is enabled".to_owned(),
+        (Aim::Replace, its) => format!("the old key is {its}"),
+        (Aim::Part | Aim::End, its) => format!("the shared key is {its}"),
+    };
+    let new = match (state.plan().aim, state.new_version()) {
+        (Aim::End, _) => "each consumer has its own",
+        (Aim::Replace | Aim::Part, Some(_)) => "the new one was made",
+        (Aim::Replace | Aim::Part, None) if mint_in_doubt(state) => "unknown whether a new one was made",
+        (Aim::Replace | Aim::Part, None) if !state.abandoned().is_empty() => {
+            "an unneeded new one must be revoked"
+        }
+        (Aim::Replace | Aim::Part, None) => "no new one was made",
+    };
+    format!("{old}, {new}")
+}
+
+/// True if a mint without a known outcome may have made a key.
+fn mint_in_doubt(state: &State) -> bool {
+    state.intents().iter().any(|open| matches!(open.op, Op::Mint | Op::DeleteOrphan(_)))
+}
+
+/// When an operation last succeeded.
+fn since(recorded: &Recorded, op: &Op) -> Option<String> {
+    let mut begun: Vec<Seq> = Vec::new();
+    let mut last = None;
+    for ((event, unix_ms), seq) in recorded.events.iter().zip(&recorded.unix_ms).zip(1..) {
+        if matches!(&event.fact, Fact::Intended(intended) if intended == op) {
+            begun.push(seq);
+        }
+        let Fact::Ended { intent, outcome: Outcome::Done(_) } = &event.fact else { continue };
+        if begun.contains(intent) {
+            last = Some(*unix_ms);
+        }
+    }
+    last.map(clock)
+}
+
+/// A wall-clock time as shown to the operator.
+pub fn clock(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+}

@@ -1,0 +1,154 @@
+//! The names of a rotation's consumers, paths and files, by the plan in its journal.
+
+use std::collections::BTreeMap;
+
+use keyroll_config::Config;
+use keyroll_port::Recorded;
+use keyroll_rotation::{ConsumerId, FileId};
+
+use super::saved_plan::{Apart, Family, Saved};
+
+/// The start of keyroll's commands, and the verbs that take a rotation's id.
+const COMMAND: &str = "keyroll ";
+const OF_ROTATIONS: [&str; 4] = ["resume", "retry", "abort", "pause"];
+/// The length of a rotation's id in hexadecimal digits.
+const ID_LENGTH: usize = 32;
+
+fn is_id(word: &str) -> bool {
+    word.len() == ID_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The names behind a rotation's numbers; a number without one is shown as such.
+#[derive(Debug, Default)]
+pub struct Called {
+    id: String,
+    consumers: Vec<String>,
+    files: Vec<String>,
+    paths: Vec<Vec<String>>,
+    apart: Vec<Apart>,
+    gate: bool,
+}
+
+impl Called {
+    /// The names of a recorded rotation, including adopted consumers.
+    pub fn of(recorded: &Recorded) -> Self {
+        let mut called = Self { id: recorded.id.to_string(), ..Self::default() };
+        let saved = Saved::of(recorded);
+        let Ok(saved) = saved else { return called };
+        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
+        let Ok(config) = config else { return called };
+        let Ok(secret) = config.secret(&saved.secret) else { return called };
+        called.gate = secret.gate.is_some();
+        let mut known = Vec::new();
+        let own = match &saved.family {
+            Some(Family::End { own, .. }) => own.clone(),
+            Some(Family::Member { .. } | Family::Leaked { .. }) | None => BTreeMap::new(),
+        };
+        if let Some(Family::Leaked { apart }) = &saved.family {
+            called.apart.clone_from(apart);
+        }
+        for consumer in &secret.consumers {
+            called.consumers.push(consumer.name.to_string());
+            called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
+            for copy in &consumer.reads {
+                let path = copy.place.path().display().to_string();
+                let file = (path.clone(), own.get(consumer.name.as_str()));
+                if !known.contains(&file) {
+                    known.push(file);
+                    called.files.push(path);
+                }
+            }
+        }
+        called
+    }
+
+    /// Adds this rotation's id to the commands in a text, because other rotations may be open; a command with an id
+    /// keeps it.
+    pub fn addressed(&self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find(COMMAND) {
+            let (before, after) = rest.split_at(at + COMMAND.len());
+            let end = after.find(|it: char| !(it.is_ascii_lowercase() || it == '-')).unwrap_or(after.len());
+            let (word, behind) = after.split_at(end);
+            out.push_str(before);
+            out.push_str(word);
+            let next = behind.strip_prefix(' ').unwrap_or_default();
+            let named = next.split(|it: char| !it.is_ascii_alphanumeric()).next().is_some_and(is_id);
+            if OF_ROTATIONS.contains(&word) && !named {
+                out.push(' ');
+                out.push_str(&self.id);
+            }
+            rest = behind;
+        }
+        out + rest
+    }
+
+    /// The consumers that another open rotation moves; none if there are none.
+    pub fn apart(&self) -> Option<String> {
+        let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
+        let all: Vec<String> = self.apart.iter().map(one).collect();
+        (!all.is_empty())
+            .then(|| format!("if it is one of these, its own rotation was to move it: {}", all.join(", ")))
+    }
+
+    /// One consumer.
+    pub fn consumer(&self, id: ConsumerId) -> String {
+        self.consumers
+            .get(id.index())
+            .map_or_else(|| format!("consumer {}", id.0), |name| format!("`{name}`"))
+    }
+
+    /// All consumers, in the plan's order.
+    pub fn consumers(&self) -> impl Iterator<Item = &str> {
+        self.consumers.iter().map(String::as_str)
+    }
+
+    /// One flow of a consumer, for the end of a sentence.
+    pub fn path(&self, id: ConsumerId, path: u8) -> String {
+        let others = self.paths.get(id.index());
+        let at = usize::from(path).checked_sub(1);
+        match (at, at.zip(others).and_then(|(at, others)| others.get(at))) {
+            (None, _) => "its main path".to_owned(),
+            (Some(_), Some(name)) => format!("its path `{name}`"),
+            (Some(_), None) => format!("its path {path}"),
+        }
+    }
+
+    /// True if an error rate gates the rotation.
+    pub fn has_gate(&self) -> bool {
+        self.gate
+    }
+
+    /// One file.
+    pub fn file(&self, id: FileId) -> String {
+        self.files.get(id.index()).cloned().unwrap_or_else(|| format!("file {}", id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_a_rotation_names_it_once() {
+        let (one, other) = ("a1".repeat(16), "b2".repeat(16));
+        let called = Called { id: one.clone(), ..Called::default() };
+        let said = ["keyroll", "paused it; keyroll plan"].join(" ");
+        let cases = [
+            (
+                "then `keyroll resume`, or keyroll abort".to_owned(),
+                format!("then `keyroll resume {one}`, or keyroll abort {one}"),
+            ),
+            (
+                "keyroll resume --revoked-by-hand".to_owned(),
+                format!("keyroll resume {one} --revoked-by-hand"),
+            ),
+            (format!("keyroll retry {one}"), format!("keyroll retry {one}")),
+            (format!("keyroll retry {other}, then"), format!("keyroll retry {other}, then")),
+            (said.clone(), said),
+        ];
+        for (text, meant) in cases {
+            assert_eq!(called.addressed(&text), meant);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Why a rotation is paused or stuck, and the command that continues it.
+
+use keyroll_rotation::{
+    Event, Fact, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, step, wants,
+};
+
+use super::plan_names::Called;
+/// What a rotation waits for at Decide.
+pub const CONSENT: &str = "revoking the old key needs your consent";
+
+/// What the rotation waits for from the operator, if nothing else blocks it, and the next command. Derived from the
+/// state alone, so it is the same after a restart.
+pub fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, String)> {
+    let consent = || (CONSENT.to_owned(), format!("keyroll resume {id} --confirm={secret}"));
+    if state.hold() == Some(Hold::Paused(Reason::Consent)) {
+        return Some(consent());
+    }
+    wants(state).into_iter().find_map(|want| match want {
+        Want::Person(Person::Consent(_)) => Some(consent()),
+        Want::Person(_) | Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {
+            at_the_console(&want, id)
+        }
+    })
+}
+
+/// The operator's step at the issuer's console, and the next command.
+fn at_the_console(want: &Want, id: &str) -> Option<(String, String)> {
+    match want {
+        Want::Person(Person::MintByHand) => Some((
+            "waiting for you to make the new key at the issuer's console".to_owned(),
+            format!("keyroll resume {id}, at a terminal, or with --value-file FILE or --value-stdin"),
+        )),
+        Want::Person(Person::RevokeByHand) => Some((
+            "waiting for you to revoke the old key at the issuer's console".to_owned(),
+            format!("keyroll resume {id} --revoked-by-hand"),
+        )),
+        Want::Person(Person::Consent(_)) | Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {
+            None
+        }
+    }
+}
+
+/// The step at the console that a paused rotation will need; nothing is needed while it is paused.
+fn behind_the_pause(state: &State, id: &str) -> Option<(String, String)> {
+    let resumed = Event { at: state.now(), fact: Fact::Resumed };
+    let (next, _) = step(state, &resumed).ok()?;
+    wants(&next).iter().find_map(|want| at_the_console(want, id))
+}
+
+/// The command that continues the rotation, with the necessary options.
+pub fn command(state: &State, hold: Hold, id: &str) -> String {
+    match hold {
+        Hold::Paused(Reason::Unaccepted(_)) => {
+            let accept = |one: &keyroll_rotation::Difference| format!(" --accept {}", quoted(&one.name));
+            let accepted: String = state.refused().iter().map(accept).collect();
+            format!("keyroll resume {id}{accepted}")
+        }
+        Hold::Paused(Reason::Asked) => match behind_the_pause(state, id) {
+            Some((what, command)) => format!("{command} ({what})"),
+            None => format!("keyroll resume {id}"),
+        },
+        Hold::Paused(_) => format!("keyroll resume {id}"),
+        Hold::Stuck(_) => format!("keyroll retry {id}"),
+    }
+}
+
+/// A name quoted for a shell.
+pub fn quoted(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.:@-".contains(&byte);
+    if name.bytes().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+/// The step before `resume`, if resuming alone would pause again.
+pub fn way_out(reason: Reason) -> Option<String> {
+    match reason {
+        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
+            let adopt = format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND");
+            Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
+        }
+        Reason::Stranger(_) => {
+            let adopt = "keyroll consumer adopt PATH --name NAME";
+            Some(format!("{adopt}, or keyroll consumer waive PATH --reason WHY; then "))
+        }
+        Reason::Asked
+        | Reason::Holder(_)
+        | Reason::Foreign(_)
+        | Reason::Unreadable(_)
+        | Reason::RefusedUse
+        | Reason::Consent
+        | Reason::Unit(_)
+        | Reason::Unaccepted(_)
+        | Reason::Failed(_)
+        | Reason::Overdue(_)
+        | Reason::Drifting
+        | Reason::UnknownLabel(_)
+        | Reason::Unclear(_) => None,
+    }
+}
+
+/// The key that is revoked: the old one, or the new one during a rollback.
+fn leaving(state: &State) -> &'static str {
+    if state.phase() == Phase::RollingBack { "new" } else { "old" }
+}
+
+/// A process by its number and, while it runs, its name: `4711 (mailer)`.
+fn process(pid: u32) -> String {
+    match keyroll_observe::process(pid) {
+        Ok(now) => format!("{pid} ({})", now.name),
+        Err(_) => pid.to_string(),
+    }
+}
+
+/// Why a rotation is paused or stuck, for the operator.
+pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
+    match reason {
+        Reason::Asked => {
+            "keyroll was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned()
+        }
+        Reason::Holder(who) => match who.life {
+            Life::Process { pid, .. } => {
+                format!("undeclared process {} still uses the {} key", process(pid), leaving(state))
+            }
+            Life::AtRest(_) => {
+                format!("an undeclared job still uses the {} key", leaving(state))
+            }
+        },
+        Reason::Stranger(_) => {
+            let why = format!("an undeclared copy holds the {} key", leaving(state));
+            called.apart().map_or_else(|| why.clone(), |moved| format!("{why}; {moved}"))
+        }
+        Reason::Foreign(file) => {
+            format!("{} holds content that neither keyroll nor the plan wrote", called.file(file))
+        }
+        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
+        // The journal has one entry for both causes: calls fail without the old key.
+        Reason::RefusedUse if called.has_gate() => {
+            "while the old key was disabled, the error rate of the gate rose or the key was used: keyroll \
+             enabled it again"
+                .to_owned()
+        }
+        Reason::RefusedUse => {
+            "the old key was used while it was disabled: keyroll enabled it again".to_owned()
+        }
+        Reason::Consent => CONSENT.to_owned(),
+        Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
+            format!("{} does not use its own key, or did not prove it", called.consumer(consumer))
+        }
+        Reason::Unit(consumer) => {
+            let back = state.phase() != Phase::RollingBack;
+            let end = if back { "" } else { " back" };
+            format!("{} did not load the value{end}", called.consumer(consumer))
+        }
+        Reason::Unaccepted(consumer) => {
+            let names: Vec<&str> = state.refused().iter().map(|one| one.name.as_ref()).collect();
+            format!(
+                "a restart of {} would make pending changes live, so keyroll did not restart it: {}",
+                called.consumer(consumer),
+                names.join(", ")
+            )
+        }
+        Reason::Failed(phase) => format!("{} failed", word(phase)),
+        Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
+        Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
+        Reason::UnknownLabel(_) => {
+            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
+                .to_owned()
+        }
+        Reason::Unclear(intent) => format!("the outcome of step {intent} is unknown"),
+    }
+}
+
+/// A phase as it is printed when it begins.
+fn word(phase: Phase) -> &'static str {
+    self::phase(phase).map_or("its end", crate::operator::Phase::word)
+}
+
+/// The shown phase; none for an end state.
+pub fn phase(phase: Phase) -> Option<crate::operator::Phase> {
+    Some(match phase {
+        Phase::Preflight => crate::operator::Phase::Preflight,
+        Phase::Mint => crate::operator::Phase::Mint,
+        Phase::Stage => crate::operator::Phase::Stage,
+        Phase::Probe => crate::operator::Phase::Probe,
+        Phase::Roll => crate::operator::Phase::Roll,
+        Phase::Quiesce => crate::operator::Phase::Quiesce,
+        Phase::Disable => crate::operator::Phase::Disable,
+        Phase::Soak => crate::operator::Phase::Soak,
+        Phase::Decide => crate::operator::Phase::Decide,
+        Phase::Revoke => crate::operator::Phase::Revoke,
+        Phase::ConfirmDead => crate::operator::Phase::ConfirmDead,
+        Phase::Sweep => crate::operator::Phase::Sweep,
+        Phase::RollingBack => crate::operator::Phase::RollingBack,
+        Phase::Done | Phase::RolledBack => return None,
+    })
+}
+
+/// True if a paused rotation needs more than `resume`.
+pub fn needs_person(hold: Hold) -> bool {
+    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
+}

@@ -1,0 +1,29 @@
+//! Finds the rotation whose id begins as typed.
+
+use keyroll_port::Journal as _;
+
+use super::rotation_ids::{chosen_id, no_rotation, rotation_id};
+use super::saved_plan::Saved;
+use crate::installation::Installation;
+use crate::problem::Problem;
+use crate::wiring::open::{journal_for_a_look, runtime};
+
+/// The number of digits of an id.
+const ID_DIGITS: usize = 32;
+
+/// The full id of the rotation whose id begins with `id`.
+pub fn resolve_rotation(given: Option<&str>, installation: &Installation) -> Result<Option<String>, Problem> {
+    let Some(id) = given else { return Ok(None) };
+    rotation_id(id)?;
+    let places = installation.places()?;
+    // A full id is looked up by its user.
+    if id.len() >= ID_DIGITS || !places.journal().exists() {
+        return Ok(Some(id.to_owned()));
+    }
+    let (journal, _) = journal_for_a_look(&places)?;
+    let all = runtime(&places)?.block_on(journal.list()).map_err(|error| no_rotation().because_of(&error))?;
+    let mut ids: Vec<String> = all.into_iter().map(|one| one.id.0).collect();
+    // A split is named by the id of its plan, which is no rotation's id.
+    ids.extend(Saved::splits(&places).into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+    chosen_id(id, ids.iter().map(String::as_str), no_rotation()).map(Some)
+}

@@ -1,0 +1,65 @@
+//! Finds the secret that a command about a process or copy refers to.
+
+use keyroll_codes::Code;
+use keyroll_config::{Config, Secret};
+use keyroll_port::RotationId;
+use keyroll_rotation::{Hold, Life, Reason, State};
+
+use super::blockers;
+use super::index::Index;
+use super::plan_names::Called;
+use super::recorded::rotations_unread;
+use crate::configured::{only_secret, secret};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::open::{journal, runtime};
+
+/// An open rotation, and whether the process blocks it.
+struct Open {
+    id: RotationId,
+    secret: String,
+    blocked: bool,
+}
+
+/// The named secret, the only configured secret, or the secret of the only open rotation that the process blocks.
+pub fn meant<'a>(
+    config: &'a Config,
+    named: Option<&str>,
+    holder: &str,
+    places: &Places,
+) -> Result<&'a Secret, Problem> {
+    if named.is_some() || config.secrets.len() <= 1 || !places.journal().exists() {
+        return only_secret(config, named);
+    }
+    let open = open(places, holder.parse().ok())?;
+    let mut blocked = open.iter().filter(|one| one.blocked);
+    match (blocked.next(), blocked.next()) {
+        (Some(one), None) => return secret(config, &one.secret),
+        (None, _) if open.is_empty() => return only_secret(config, None),
+        (None | Some(_), _) => {}
+    }
+    let said: Vec<String> = open.iter().map(|one| format!("{} of {}", one.id, one.secret)).collect();
+    let flags: Vec<String> = open.iter().map(|one| format!("--secret {}", one.secret)).collect();
+    Err(Problem::new(Code::NameNotFound, "find the rotation")
+        .because(format!("open here: {}", said.join(", ")))
+        .help(format!("run the same command with {}", flags.join(" or "))))
+}
+
+fn open(places: &Places, pid: Option<u32>) -> Result<Vec<Open>, Problem> {
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    let open = index.iter().map(|one| {
+        let blocks = |state, pid| blocks(&Called::of(&one.recorded), state, pid);
+        let blocked = one.state.as_ref().zip(pid).is_some_and(|(state, pid)| blocks(state, pid));
+        Open { id: one.id().clone(), secret: one.secret().to_owned(), blocked }
+    });
+    Ok(open.collect())
+}
+
+fn blocks(called: &Called, state: &State, pid: u32) -> bool {
+    let held = matches!(
+        state.hold(),
+        Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, Life::Process { pid: its, .. } if its == pid)
+    );
+    held || blockers::all(called, state).iter().any(|holder| holder.pid == Some(pid))
+}

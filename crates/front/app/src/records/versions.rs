@@ -1,0 +1,85 @@
+//! The stored versions of a secret.
+
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+use keyroll_port::{Failure, FailureKind, Label, Store, VersionInfo};
+use keyroll_secret::Credential;
+
+use super::open_rotation_guard::open_of;
+use super::recorded::rotations_unread;
+use crate::exit::Exit;
+use crate::operator::Version;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::open::{journal, lock, runtime, store};
+
+/// Seals the first version of a secret into the store as `current`.
+pub fn keep(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    let kept = runtime(places)?.block_on(store(places)?.add(secret.name.as_str(), credential));
+    kept.map_err(|failure| {
+        let exists = failure.kind == FailureKind::SecretExists;
+        let problem = Problem::from(failure);
+        match exists {
+            true => problem.help(format!(
+                "to change its value, rotate it: keyroll plan {}; to correct a wrong one: keyroll secret \
+                 add {} --replace",
+                secret.name, secret.name
+            )),
+            false => problem,
+        }
+    })?;
+    Ok(())
+}
+
+/// Replaces a wrong first value. Refused after a rotation used it.
+pub fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    let name = secret.name.as_str();
+    let lock = lock(places)?;
+    if places.journal().exists() {
+        let open =
+            runtime(places)?.block_on(open_of(journal(places)?.as_ref(), name)).map_err(rotations_unread)?;
+        if let Some(id) = open {
+            return Err(Problem::new(Code::ValueRefused, format!("replace the value of {name}"))
+                .because(format!("rotation {id} uses it"))
+                .help(format!("keyroll abort {id}, then replace it"))
+                .exits(Exit::Held));
+        }
+    }
+    runtime(places)?.block_on(store(places)?.0.correct(name, credential))?;
+    drop(lock);
+    Ok(())
+}
+
+/// The versions of a secret, the newest first; none if there is no store yet.
+pub fn versions(places: &Places, secret: &Secret) -> Result<Vec<Version>, Problem> {
+    if !places.state.join("secrets.db").exists() {
+        return Ok(Vec::new());
+    }
+    let mut versions = runtime(places)?.block_on(kept(store(places)?.as_ref(), secret.name.as_str()))?;
+    versions.reverse();
+    let shown = versions.into_iter().map(|version| Version {
+        version: u64::from(version.number),
+        label: label(version.label).to_owned(),
+        id: version.credential.map(|id| id.to_string()),
+        fingerprint: version.fingerprints.first().map(|(_, print)| print.to_string()).unwrap_or_default(),
+    });
+    Ok(shown.collect())
+}
+
+/// The versions of a secret, the oldest first; none if it was never added.
+pub async fn kept(store: &dyn Store, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+    match store.secrets().await?.iter().any(|known| known == secret) {
+        true => store.versions(secret).await,
+        false => Ok(Vec::new()),
+    }
+}
+
+/// The word for a version.
+pub fn label(label: Label) -> &'static str {
+    match label {
+        Label::Pending => "pending",
+        Label::Current => "current",
+        Label::Previous => "previous",
+        Label::Retired => "retired",
+    }
+}

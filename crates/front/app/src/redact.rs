@@ -1,0 +1,203 @@
+//! Redacts known values, and texts that look like a credential, from everything that is shown.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example};
+use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
+use keyroll_port::{Failure, RotationId, Store, VersionInfo};
+use keyroll_rotation::Seq;
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+/// The most values that are redacted; a process that drives one secret has a handful.
+const VALUES_MAX: usize = 1_024;
+
+/// The values that this process has seen, and the matcher for all their encodings.
+static KNOWN: Mutex<Known> = Mutex::new(Known { values: Vec::new(), needles: None, found: None });
+
+struct Known {
+    values: Vec<SecretBytes>,
+    needles: Option<Needles>,
+    /// The matcher for the values that a survey of the machine found.
+    found: Option<Needles>,
+}
+
+/// Redacts this value from everything that is printed from now on, in every encoding. This is the last safeguard, not
+/// the first.
+pub fn remember(value: &SecretBytes) {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = known.values.iter().any(|other| other == value);
+    // A shorter value would break every message; issuers refuse such values anyway.
+    if value.len() < VALUE_BYTES_MIN || held || known.values.len() >= VALUES_MAX {
+        return;
+    }
+    known.values.push(value.duplicate());
+    let mut builder = Needles::builder();
+    for (value, id) in known.values.iter().zip(0..) {
+        builder = builder.add(NeedleId(id), value).name(NeedleId(id), "value");
+    }
+    // A value that the matcher refuses (too long for a credential) does not affect the others.
+    match builder.build() {
+        Ok(needles) => known.needles = Some(needles),
+        Err(_) => drop(known.values.pop()),
+    }
+}
+
+/// Redacts all values that a survey found, instead of those of the survey before.
+pub fn remember_found(needles: Option<Needles>) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).found = needles;
+}
+
+/// Redacts the secret fields of a credential.
+pub fn remember_fields(fields: &Fields) {
+    fields.secrets().for_each(|(_, value)| remember(value));
+}
+
+/// The text without known values and without texts in the form of a credential. Everything that is printed passes
+/// through here.
+pub fn pass(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = known.needles.iter().chain(&known.found).fold(Cow::Borrowed(text), |text, needles| {
+        let clean = match needles.redact_text(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(clean) => Some(clean),
+        };
+        clean.map_or(text, Cow::Owned)
+    });
+    match without_formed(&text) {
+        Some(clean) => Cow::Owned(clean),
+        None => text,
+    }
+}
+
+/// The text without texts in the form of a credential; `None` if there are none. Values that only the words before
+/// them reveal stay, because a rotation's id also follows an issuer's name.
+fn without_formed(text: &str) -> Option<String> {
+    // Shorter than any credential.
+    if text.len() < FORM_BYTES_MIN {
+        return None;
+    }
+    let mut clean = String::new();
+    let mut from = 0;
+    Rules::shipped().ok()?.find(text.as_bytes(), &mut |finding| {
+        let value = text.get(finding.span.clone()).unwrap_or_default();
+        if finding.rule.is_sure() && !is_example(value.as_bytes()) {
+            clean.push_str(text.get(from..finding.span.start).unwrap_or_default());
+            clean.push_str(&format!("[redacted:{}]", finding.rule.id));
+            from = finding.span.end;
+        }
+    });
+    (from > 0).then(|| clean + text.get(from..).unwrap_or_default())
+}
+
+/// A store that remembers every value that passes through it, so that none is ever printed.
+pub struct Remembering<S>(pub S);
+
+impl<S> Remembering<S> {
+    fn seen(credential: Option<Credential>) -> Option<Credential> {
+        credential.inspect(|credential| remember_fields(&credential.fields))
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Remembering<S> {
+    async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+        remember_fields(&credential.fields);
+        self.0.add(secret, credential).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Failure> {
+        self.0.secrets().await
+    }
+
+    async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+        self.0.versions(secret).await
+    }
+
+    async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
+        self.0.read(secret, number).await.map(Self::seen)
+    }
+
+    async fn keep(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+        credential: &Credential,
+    ) -> Result<(), Failure> {
+        remember_fields(&credential.fields);
+        self.0.keep(secret, rotation, intent, credential).await
+    }
+
+    async fn kept(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+    ) -> Result<Option<Credential>, Failure> {
+        self.0.kept(secret, rotation, intent).await.map(Self::seen)
+    }
+
+    async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
+        self.0.stage(secret, rotation, intent).await
+    }
+
+    async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
+        self.0.promote(secret, expected, next).await
+    }
+
+    async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure> {
+        self.0.demote(secret, before, next).await
+    }
+
+    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        self.0.retire(secret, number).await
+    }
+
+    async fn discard(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        credential: Option<&CredentialId>,
+        stays: Option<Seq>,
+    ) -> Result<(), Failure> {
+        self.0.discard(secret, rotation, credential, stays).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remembered_value_is_cut_out_in_every_encoding() {
+        let value = format!("a-value/of+{}", std::process::id());
+        remember(&SecretBytes::from(value.clone()));
+        let escaped = value.replace('/', "%2F").replace('+', "%2B");
+        for form in [&value, &escaped] {
+            let shown = pass(&format!("before {form} after")).into_owned();
+            assert!(
+                !shown.contains(form) && shown.starts_with("before ") && shown.ends_with(" after"),
+                "{shown}"
+            );
+        }
+        assert_eq!(pass("plain"), "plain");
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_credential_is_cut_out_though_nobody_knows_it() {
+        let token = keyroll_testkit::github_token();
+        assert_eq!(
+            pass(&format!("a é {token} b {token}.")),
+            "a é [redacted:github-classic-token] b [redacted:github-classic-token]."
+        );
+        let id = "0192f3a4-7c11-7aa3-9b52-1f0e6c5d4b3a";
+        for text in [
+            format!("heroku rotation {id}"),
+            "sk-…·9f3c21 of ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
+        ] {
+            assert_eq!(pass(&text), text);
+        }
+    }
+}

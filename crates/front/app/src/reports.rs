@@ -1,0 +1,8 @@
+//! What an installation reports, as plain data that every front renders.
+
+pub mod doctor;
+pub mod due;
+pub mod history;
+pub mod secrets;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,164 @@
+//! Everything that the configuration names, checked without the issuer and without a stored value.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret};
+use keyroll_port::Issuer;
+
+use super::report::{Report, check_private_file};
+use crate::operator::Finding;
+use crate::places::Places;
+use crate::plans::inspect::refuse_unseen_reads;
+use crate::problem::Problem;
+use crate::wiring::compose::{Composition, compose};
+use crate::wiring::fields::refuse_unfit_fields;
+use crate::wiring::gather_values::gather;
+use crate::wiring::issuer::{Described, described};
+use crate::wiring::open::folder_of;
+use crate::wiring::programs::{missing, pid_files_missing};
+use crate::wiring::provable::provable;
+use crate::wiring::trusted::trusted;
+
+pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
+    let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
+    let good = |secret: &&Secret| check_secret(report, secret, &file, places);
+    let names: Vec<&str> = config.secrets.values().filter(good).map(|secret| secret.name.as_str()).collect();
+    // What was not checked matters only for secrets without a bad finding; one note names all of them.
+    if let Some(first) = names.first() {
+        let detail = "not checked here: whether the issuer answers, accepts the value and lets the admin make a key; \
+         whether each copy holds the value; whether each check fails with a wrong value";
+        let help = format!("keyroll plan {first} checks this");
+        report.add(Finding::Note, &names.join(", "), detail.to_owned(), Some(help));
+    }
+    for root in &config.search_roots {
+        match root.exists() {
+            true => report.good("search root", root.display().to_string()),
+            false => report.bad(
+                "search root",
+                format!("{} does not exist", root.display()),
+                "correct search.roots",
+            ),
+        }
+    }
+}
+
+/// Checks one secret; returns true unless a finding is bad.
+fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Places) -> bool {
+    let before = report.bad_count();
+    if let Some(issuer) = check_issuer(report, secret) {
+        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder_of(file)));
+        let attributes = issuer.capabilities().attributes;
+        let provable = secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes));
+        for problem in [composed.map(drop), provable].into_iter().filter_map(Result::err) {
+            report.problem(&format!("{}: consumers", secret.name), &problem);
+        }
+    }
+    for problem in [trusted(file, secret), refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
+        report.problem(secret.name.as_str(), &problem);
+    }
+    if secret.consumers.is_empty() {
+        let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
+        report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
+    }
+    for missed in pid_files_missing(secret) {
+        report.note(secret.name.as_str(), missed);
+    }
+    for consumer in &secret.consumers {
+        check_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
+    }
+    check_copies(report, secret);
+    before == report.bad_count()
+}
+
+/// Checks the issuer's spec, its admin credential and the secret's fields; returns the issuer if nothing is wrong.
+fn check_issuer(report: &mut Report, secret: &Secret) -> Option<Arc<dyn Issuer>> {
+    let name = format!("{}: issuer", secret.name);
+    let described = ok_or_report(report, &name, described(secret));
+    let admin = format!("{}: admin credential", secret.name);
+    let mut private = match &secret.admin {
+        Some(Reference::File(path)) => check_private_file(report, &admin, path, true),
+        None => {
+            report.note(&admin, "none is named".to_owned());
+            true
+        }
+    };
+    for path in
+        secret.server.iter().flat_map(|server| server.poolers()).filter_map(|pooler| pooler.admin_file())
+    {
+        let console = format!("{}: login of the pooler's console", secret.name);
+        private &= check_private_file(report, &console, path, true);
+    }
+    let described: Described = described?;
+    ok_or_report(report, &format!("{}: fields", secret.name), refuse_unfit_fields(&described, secret));
+    // An unreadable admin file was reported already.
+    let issuer = private.then(|| ok_or_report(report, &name, described.issuer(secret, None))).flatten();
+    if issuer.is_some() || !private {
+        report.good(&name, word(&secret.issuer));
+    }
+    issuer
+}
+
+fn ok_or_report<T>(report: &mut Report, name: &str, found: Result<T, Problem>) -> Option<T> {
+    found.map_err(|problem| report.problem(name, &problem)).ok()
+}
+
+fn word(issuer: &IssuerRef) -> String {
+    match issuer {
+        IssuerRef::SpecFile(path) => format!("{}, read completely", path.display()),
+        IssuerRef::Shipped(_) | IssuerRef::Server(_) => issuer.to_string(),
+    }
+}
+
+/// Reads each configured copy as `secret import` does, and drops the values.
+fn check_copies(report: &mut Report, secret: &Secret) {
+    let name = format!("{}: copies", secret.name);
+    let Some(gathered) = ok_or_report(report, &name, gather(secret, None)) else { return };
+    let is_userlist = |line: &&String| {
+        let mut copies = secret.consumers.iter().flat_map(|consumer| &consumer.reads);
+        copies.any(|copy| {
+            matches!(copy.place, Place::Userlist { .. }) && line.starts_with(&copy.place.to_string())
+        })
+    };
+    let (lists_not_read, bad): (Vec<&String>, Vec<&String>) = gathered.not_read.iter().partition(is_userlist);
+    let exists = |line: &&&String| {
+        let mut copies = secret.consumers.iter().flat_map(|consumer| &consumer.reads);
+        // A missing file was reported with its consumer.
+        copies.any(|copy| copy.place.path().is_file() && line.starts_with(&copy.place.to_string()))
+    };
+    for line in bad.iter().filter(exists) {
+        report.bad(&name, (*line).clone(), "correct `reads` in keyroll.toml, or write the value there");
+    }
+    for line in lists_not_read {
+        report.note(&name, line.clone());
+    }
+}
+
+fn check_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
+    let copies = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.is_file());
+    let copies = copies.map(|path| {
+        let why = format!("its copy {} does not exist", path.display());
+        (why, "correct `reads` in keyroll.toml, or create the file".to_owned())
+    });
+    let programs = missing(consumer).into_iter().map(|one| (format!("{}: {}", one.what, one.why), one.help));
+    let faults: Vec<(String, String)> = copies.chain(programs).collect();
+    for (why, help) in &faults {
+        report.bad(name, why.clone(), help);
+    }
+    if faults.is_empty() {
+        let copies = match consumer.reads.len() {
+            1 => "its copy and its programs exist".to_owned(),
+            several => format!("its {several} copies and its programs exist"),
+        };
+        report.good(name, copies);
+    }
+    let logs = consumer.log.iter().flat_map(|log| match &log.source {
+        LogSource::File(path) => {
+            consumer.runs.instances().iter().map(|one| path.fill(one.name.as_str(), one.port, None)).collect()
+        }
+        LogSource::Journal(_) | LogSource::Docker(_) => Vec::new(),
+    });
+    for log in logs.filter(|log| !Path::new(log).is_file()) {
+        report.note(name, format!("its log {log} does not exist: refused calls in it are not visible"));
+    }
+}

@@ -1,0 +1,238 @@
+//! The rotations as they stand: open ones, and the last that ended.
+
+use std::sync::Arc;
+
+use keyroll_journal::{SqliteJournal, Work};
+use keyroll_port::{Journal as _, Overview};
+use keyroll_rotation::{Emergency, Hold, Stage, State, Which};
+use tokio::runtime::Runtime;
+
+use crate::operator::{OldKeyShown, StatusShown, UnitShown};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::open_rotation_guard::{driver, held_by};
+use crate::records::past::{moved_units, outcome};
+use crate::records::plan_names::Called;
+use crate::records::recorded::{rotations_unread, state_of};
+use crate::records::rotation_ids::{chosen_id, no_rotation};
+use crate::records::waivers::Waivers;
+use crate::records::{blockers, cause, old_key, reasons};
+use crate::session::manual_steps::awaited_back;
+use crate::wiring::open;
+
+/// Ended rotations that are listed besides the open ones.
+const ENDED_SHOWN_MAX: usize = 5;
+
+/// Reads the status of rotations, as often as it is asked; it never drives one.
+pub struct StatusReader<'p> {
+    places: &'p Places,
+    runtime: &'p Runtime,
+    journal: Arc<SqliteJournal>,
+    id: Option<String>,
+    /// Why nothing may be done by this journal, if it was opened unchecked.
+    pub doubt: Option<Problem>,
+}
+
+impl<'p> StatusReader<'p> {
+    /// Opens the journal for the rotation whose id begins with `id`, or for all; none where no rotation ever began.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or `id` fits no rotation or several.
+    pub fn open(places: &'p Places, id: Option<&str>) -> Result<Option<Self>, Problem> {
+        if !places.journal().exists() {
+            let why = no_rotation_yet(places);
+            let refused = || no_rotation().because(why).help("keyroll plan SECRET makes a plan");
+            return id.map_or(Ok(None), |_| Err(refused()));
+        }
+        let runtime = open::runtime(places)?;
+        let (journal, doubt) = open::journal_for_a_look(places)?;
+        let id = match id {
+            Some(id) => {
+                let all = runtime.block_on(journal.list()).map_err(rotations_unread)?;
+                Some(chosen_id(id, all.iter().map(|one| one.id.0.as_str()), no_rotation())?)
+            }
+            None => None,
+        };
+        Ok(Some(Self { places, runtime, journal, id, doubt }))
+    }
+
+    /// Each rotation as it stands now, the newest first.
+    ///
+    /// # Errors
+    /// The journal cannot be read; an unreadable rotation is an error only if it was named.
+    pub fn read(&self) -> Result<Vec<StatusShown>, Problem> {
+        let all = self.runtime.block_on(self.journal.list()).map_err(rotations_unread)?;
+        let held = held_by(self.places);
+        let waivers = Waivers::load(self.places)?;
+        let mut ended = 0;
+        let wanted = all.into_iter().filter(|overview| match &self.id {
+            Some(id) => overview.id.0 == *id,
+            None if overview.open => true,
+            None => {
+                ended += 1;
+                ended <= ENDED_SHOWN_MAX
+            }
+        });
+        let mut rows = Vec::new();
+        for overview in wanted {
+            // A driver of another rotation does not drive this one.
+            let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
+            let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());
+            match self.row(&overview, driver, &waivers) {
+                Ok(row) => rows.push(row),
+                Err(Unread::Journal(problem)) => return Err(problem),
+                Err(Unread::Rotation(problem)) if self.id.is_some() => return Err(problem),
+                // An unreadable rotation hides none of the others.
+                Err(Unread::Rotation(problem)) => rows.push(unreadable(&overview, &problem)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// True while something may change: a driver runs, or is about to open a rotation.
+    pub fn is_driven(&self, rows: &[StatusShown]) -> bool {
+        let mut open = rows.iter().filter(|row| !row.ended).peekable();
+        match open.peek() {
+            Some(_) => open.any(|row| row.driver.is_some()),
+            None => self.id.is_none() && driver(self.places).is_some(),
+        }
+    }
+
+    fn row(
+        &self,
+        overview: &Overview,
+        driver: Option<u32>,
+        waivers: &Waivers,
+    ) -> Result<StatusShown, Unread> {
+        let recorded = self.runtime.block_on(self.journal.load(&overview.id));
+        let recorded = recorded.map_err(|error| Unread::Journal(rotations_unread(error)))?;
+        let state = state_of(&recorded).map_err(Unread::Rotation)?;
+        let called = Called::of(&recorded);
+        let mut row = row(overview, &called, &state, driver, old_key::seen(&recorded, &state));
+        row.blocked_by = blockers::all(&called, &state);
+        row.waived = blockers::waived(&called, waivers, &state);
+        row.cause = cause::of(&recorded, &called);
+        if let Some(back) = awaited_back(&recorded, &state, self.places) {
+            row.why = Some(row.why.map_or_else(|| back.clone(), |why| format!("{why}\n{back}")));
+        }
+        Ok(row)
+    }
+}
+
+/// What could not be read: the journal, or the entries of one rotation.
+enum Unread {
+    Journal(Problem),
+    Rotation(Problem),
+}
+
+/// Says that no rotation was ever started with this state folder.
+pub fn no_rotation_yet(places: &Places) -> String {
+    format!("there is no rotation yet ({})", places.state.display())
+}
+
+/// A rotation whose entries this version cannot read; nothing is done with it.
+fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
+    StatusShown {
+        id: overview.id.to_string(),
+        secret: overview.secret.clone(),
+        began: old_key::clock(overview.unix_ms),
+        phase: None,
+        ended: !overview.open,
+        owes: false,
+        decided: false,
+        emergency: None,
+        moved: 0,
+        units: Vec::new(),
+        old_key: OldKeyShown { state: "unknown", since: None },
+        driver: None,
+        outcome: None,
+        why: Some(format!("its journal is unreadable ({})", problem.code)),
+        cause: None,
+        person: true,
+        blocked_by: Vec::new(),
+        waived: Vec::new(),
+        next: overview.open.then(|| format!("keyroll status {}", overview.id)),
+    }
+}
+
+fn row(
+    overview: &Overview,
+    called: &Called,
+    state: &State,
+    driver: Option<u32>,
+    old_key: OldKeyShown,
+) -> StatusShown {
+    let awaited = reasons::awaited(state, &overview.id.0, &overview.secret);
+    let person = awaited.is_some();
+    let hold = match state.hold() {
+        _ if person => awaited,
+        Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
+            let before = if let Hold::Paused(_) = hold { reasons::way_out(reason) } else { None };
+            let next = before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0);
+            Some((reasons::reason_text(called, state, reason), next))
+        }
+        None => None,
+    };
+    let (why, way) = hold.unzip();
+    let units: Vec<UnitShown> = state
+        .units()
+        .iter()
+        .zip(called.consumers())
+        .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit.stage, unit.toward) })
+        .collect();
+    let moved = moved_units(state);
+    let mut row = StatusShown {
+        id: overview.id.to_string(),
+        secret: overview.secret.clone(),
+        began: old_key::clock(overview.unix_ms),
+        phase: reasons::phase(state.phase()),
+        ended: state.ended(),
+        owes: state.debt().is_some(),
+        decided: state.decided(),
+        emergency: state.emergency().map(|mode| match mode {
+            Emergency::RollFirst => "roll-first",
+            Emergency::RevokeNow => "revoke-now",
+        }),
+        moved,
+        units,
+        old_key,
+        // The lock belongs to the state folder: its holder drives what is open and not paused.
+        driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
+        outcome: outcome(state),
+        why,
+        cause: None,
+        person: person || state.hold().is_some_and(reasons::needs_person),
+        blocked_by: Vec::new(),
+        waived: Vec::new(),
+        next: None,
+    };
+    row.next = next(&row, way);
+    row
+}
+
+/// The command that continues a rotation; none if nothing is left to do.
+fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
+    match (hold, row.ended, row.owes, row.driver) {
+        (_, _, true, _) => Some(format!("keyroll revoke {} --version previous", row.secret)),
+        (_, true, false, _) => None,
+        (_, false, false, Some(_)) => Some(format!("keyroll status -w {}", row.id)),
+        (Some(command), false, false, None) => Some(command),
+        (None, false, false, None) => Some(format!("keyroll resume {}", row.id)),
+    }
+}
+
+/// The step of one consumer.
+fn stage(stage: Stage, toward: Which) -> String {
+    let key = match toward {
+        Which::New => "the new key",
+        Which::Old => "the old key",
+    };
+    match stage {
+        Stage::Waiting => format!("waiting for {key}"),
+        Stage::Delivering => format!("writing {key} to its files"),
+        Stage::Applying(_) => format!("loading {key}"),
+        Stage::Proving(_) => format!("proving {key}"),
+        Stage::Settled => format!("on {key}"),
+        Stage::Failed => format!("failed to load {key}"),
+    }
+}

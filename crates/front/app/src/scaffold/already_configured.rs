@@ -1,0 +1,165 @@
+//! What stands in a configuration already, and what of it is not seen any more.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use keyroll_agents::OpenClawHome;
+use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
+use keyroll_manager::{Agent, Find, ServiceIdentity, Workload};
+use keyroll_observe::{ProcessId, image, working_folder};
+use keyroll_trace::{Found, Service, Survey, ValueId};
+
+use super::consumer_draft::{Agent as DraftAgent, ConsumerDraft};
+use crate::wiring::gather_values::gather;
+
+/// How long it may take until it is known that nobody answers on this machine.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The secret of a configuration that a found one is, and the field that its value is in where it has several.
+pub(crate) fn secret<'c>(
+    config: &'c Config,
+    survey: &Survey,
+    found: &Found,
+) -> Option<(&'c Secret, Option<Name>)> {
+    let values: BTreeSet<ValueId> = found.values.iter().copied().collect();
+    for secret in config.secrets.values() {
+        let Ok(gathered) = gather(secret, None) else { continue };
+        let here = gathered.values().find(|(field, value)| {
+            let hidden = secret.fields.get(*field).is_none_or(|field| field.secret);
+            hidden && survey.values.of(value).is_some_and(|value| values.contains(&value))
+        });
+        let by_name = found.managed && secret.name.as_str() == found.name;
+        if here.is_some() || by_name {
+            let several = secret.fields.values().filter(|field| field.secret).count() > 1;
+            let field = here.filter(|_| several).and_then(|(field, _)| Name::new(field));
+            return Some((secret, field));
+        }
+    }
+    // One that was taken in, and of which nobody has said yet who uses it.
+    let bare = config.secrets.get(found.name.as_str()).filter(|secret| secret.consumers.is_empty());
+    bare.map(|secret| (secret, None))
+}
+
+/// A drafted consumer as the configuration would read it.
+pub(crate) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
+    let secret = Name::new("x")?;
+    let text = format!("version = 1\n[secrets.x]\nissuer = \"openrouter\"\n{}", new.text(&secret));
+    let config = Config::parse(&text, file_name).ok()?;
+    config.secrets.into_values().flat_map(|secret| secret.consumers).next()
+}
+
+/// Whether a configured consumer is what was found: the same service of the same manager, or the same process.
+pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft) -> bool {
+    let (runs, other) = (known.runs.workload(), new.runs.workload());
+    let wanted = other.identities();
+    let mut own = known.runs.instances().iter().flat_map(|instance| instance.workload.identities());
+    if own.any(|name| wanted.iter().any(|one| one.is(&name))) || is_agent(runs, drafted, known, new) {
+        return true;
+    }
+    if let (Some(Check::LiteLlm(check)), Some(Agent::LiteLlm(proxy))) = (&known.check, other.agent())
+        && check.address == proxy.address
+    {
+        return true;
+    }
+    if runs.is_known_by_copies() {
+        return reads_same(known, new);
+    }
+    // A process is what its file says, whatever a person has put in place of what was drafted.
+    let process = other.unit().is_none() && other.engine().is_none();
+    let found = |instance: &Instance| is_found(instance.workload.as_ref(), &drafted.processes);
+    process && known.runs.instances().iter().any(found) || process && reads_same(known, new) && unnamed(known)
+}
+
+/// Whether a gateway or a proxy of a configuration is what was found, though this time it was drafted by its keeper, or at
+/// another address. Another program may read the same copy, so that this alone says nothing.
+fn is_agent(runs: &dyn Workload, drafted: &ConsumerDraft, known: &Consumer, new: &Consumer) -> bool {
+    match runs.agent() {
+        Some(Agent::OpenClaw(claw)) => {
+            let of_lock = OpenClawHome::at(&claw.state).gateway();
+            let is_its = |(pid, _)| drafted.processes.iter().any(|process| process.pid == pid);
+            let found =
+                matches!(&drafted.agent, Some(DraftAgent::OpenClaw(folder)) if is_one(&claw.state, folder));
+            reads_same(known, new) && (found || of_lock.is_some_and(is_its))
+        }
+        Some(Agent::LiteLlm(proxy)) => {
+            let at = &proxy.address;
+            let there = |own: &SocketAddr| {
+                own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified())
+            };
+            // What answers at the address of before is another proxy.
+            let moved = || TcpStream::connect_timeout(at, ANSWER_TIME_MAX).is_err();
+            let found = reads_same(known, new) && matches!(drafted.agent, Some(DraftAgent::LiteLlm));
+            drafted.listens.iter().any(there) || found && moved()
+        }
+        None => false,
+    }
+}
+
+fn is_one(path: &Path, other: &Path) -> bool {
+    path == other || matches!((path.canonicalize(), other.canonicalize()), (Ok(one), Ok(two)) if one == two)
+}
+
+fn reads_same(known: &Consumer, new: &Consumer) -> bool {
+    new.reads.iter().any(|copy| known.reads.iter().any(|other| other.place == copy.place))
+}
+
+fn has_pid(path: &Path, processes: &[ProcessId]) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.trim().parse::<u32>().is_ok_and(|pid| processes.iter().any(|process| process.pid == pid))
+}
+
+/// Whether nothing that exists names its process: it does not run, or its pid file was not filled in yet.
+fn unnamed(known: &Consumer) -> bool {
+    let file = |instance: &Instance| match instance.workload.find() {
+        Some(Find::PidFile { path, .. }) => !path.is_file(),
+        Some(Find::Executable { .. }) | None => false,
+    };
+    matches!(known.runs.instances(), [only] if file(only))
+}
+
+fn is_found(workload: &dyn Workload, processes: &[ProcessId]) -> bool {
+    if let Some(path) = workload.pid_file() {
+        return has_pid(path, processes);
+    }
+    match workload.find() {
+        Some(Find::Executable { exe, argument }) => processes.iter().any(|process| {
+            let runs = image(process).is_ok_and(|image| is_one(&image.program.path, exe));
+            runs && argument.as_ref().is_none_or(|word| has_word(process, word))
+        }),
+        Some(Find::PidFile { .. }) | None => false,
+    }
+}
+
+fn has_word(process: &ProcessId, word: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    working_folder(process).is_ok() && line.split(|byte| *byte == 0).any(|own| own == word.as_bytes())
+}
+
+/// What a configuration names and this machine does not show any more.
+pub(crate) fn gone(config: &Config, survey: &Survey) -> Vec<String> {
+    let mut all = Vec::new();
+    for secret in config.secrets.values() {
+        for consumer in &secret.consumers {
+            let which = format!("{}/{}", secret.name, consumer.name);
+            let files = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.exists());
+            all.extend(files.map(|path| format!("{which}: its copy {} does not exist", path.display())));
+            if let Some(what) = gone_from(&consumer.runs, &survey.services) {
+                all.push(format!("{which}: {what} was not found"));
+            }
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What to call a consumer of which a survey shows no instance, where it would.
+fn gone_from(runs: &Runs, services: &[Service]) -> Option<String> {
+    let name = runs.workload().survey_name()?;
+    let known: Vec<ServiceIdentity> = services.iter().filter_map(Service::identity).collect();
+    let own = runs.instances().iter().flat_map(|instance| instance.workload.identities());
+    let mut shown = own.filter(|one| known.iter().any(|known| known.is(one)));
+    shown.next().is_none().then_some(name)
+}

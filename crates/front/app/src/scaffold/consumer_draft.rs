@@ -1,0 +1,60 @@
+//! A consumer as `init` would write it, and what it is derived from.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use keyroll_config::{FoundConsumer, Said};
+use keyroll_observe::{ProcessId, Sockets};
+use keyroll_trace::{Names, Place, Survey};
+
+/// What every draft is derived from.
+pub(crate) struct Context<'s> {
+    pub survey: &'s Survey,
+    pub names: &'s Names,
+    /// The folder of keyroll.toml.
+    pub folder: &'s Path,
+    pub sockets: Option<&'s Sockets>,
+}
+
+/// A user of a secret, as a consumer of the configuration.
+pub struct ConsumerDraft {
+    pub consumer: FoundConsumer,
+    /// What the operator has to fill in.
+    pub open: Vec<String>,
+    /// The copies that it reads.
+    pub reads: BTreeSet<Place>,
+    /// Its running processes.
+    pub processes: Vec<ProcessId>,
+    /// The addresses that they listen on.
+    pub listens: Vec<SocketAddr>,
+    /// The agent that it is, if the configuration has keys of its own for it; this draft may not use them.
+    pub agent: Option<Agent>,
+}
+
+/// A program with keys of its own in a configuration.
+pub enum Agent {
+    /// A gateway of OpenClaw, with its state folder.
+    OpenClaw(PathBuf),
+    LiteLlm,
+}
+
+/// A placeholder for the operator's own `check`.
+pub(crate) const EXEC: &str = "exec = [\"./probe.sh\", \"{copy}\"]";
+
+/// Why a user of a secret cannot be written as a consumer.
+pub(crate) type NotDrafted = String;
+
+/// How a consumer is run and checked.
+pub(crate) struct RunDraft {
+    pub runs: Vec<(&'static str, Said)>,
+    pub notes: Vec<String>,
+    pub open: Vec<String>,
+    pub at_rest: bool,
+    /// The lines of its own check; empty = the default check.
+    pub check: Vec<String>,
+}
+
+pub(crate) fn text(key: &'static str, text: impl Into<String>) -> (&'static str, Said) {
+    (key, Said::Text(text.into()))
+}

@@ -1,0 +1,227 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyroll_config::FoundCopy;
+use keyroll_needle::Encoding;
+use keyroll_observe::working_folder;
+use keyroll_trace::{
+    Chain, Found, Handle, Keeper, Link, Place, Service, Sighting, Standing, User, ValueId, chains_of,
+    is_left_behind,
+};
+
+use super::consumer_draft::Context;
+use super::copy::copy;
+use super::process::main_of;
+
+/// A folder so near to the root holds many programs: `/`, `/srv`.
+const OWN_STEPS_MIN: usize = 3;
+
+const NAMED_BY_A_KEY: &str = "its path contains a name that looks like a credential";
+
+/// The copies that a consumer starts from.
+pub(crate) struct Copies<'a> {
+    around: &'a Context<'a>,
+    found: &'a Found,
+    user: &'a User,
+    service: Option<&'a Service>,
+    /// As the configuration has them.
+    pub all: Vec<FoundCopy>,
+    /// Where they stand.
+    pub places: BTreeSet<Place>,
+    /// What is to be said of them, and what was not to be had.
+    pub notes: Vec<String>,
+}
+
+impl<'a> Copies<'a> {
+    /// Of each chain the copy that wins; where that is what a manager keeps, the file that it comes from. Where no chain is
+    /// known, the files that the process has open, then those of its folder.
+    pub(crate) fn of(
+        around: &'a Context<'a>,
+        found: &'a Found,
+        user: &'a User,
+        service: Option<&'a Service>,
+    ) -> Self {
+        let (all, places, notes) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let mut copies = Self { around, found, user, service, all, places, notes };
+        for chain in chains_of(around.survey, found, user) {
+            copies.of_chain(chain);
+        }
+        if copies.all.is_empty() {
+            let open = copies.open();
+            let own: Vec<Place> =
+                copies.beside(|one| one.place.file().is_some_and(|path| open.contains(path)));
+            for place in own {
+                copies.take(&place, "");
+            }
+        }
+        if copies.all.is_empty() && !copies.notes.iter().any(|note| note.starts_with("which copy")) {
+            copies.of_folder(None);
+        }
+        copies
+    }
+
+    fn of_chain(&mut self, chain: &Chain) {
+        let holding = || chain.links.iter().filter(|link| holds(self.found, link));
+        let wins = holding().find(|link| link.standing == Standing::Wins);
+        let hidden = chain.links.iter().find_map(|link| match link.standing {
+            Standing::NotVisible(why) => Some((link, why)),
+            Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
+        });
+        if let (None, Some((link, why))) = (wins, hidden) {
+            if self.perhaps(chain) {
+                return;
+            }
+            let (name, what) = (self.around.names.shown(&chain.name), &link.what);
+            return self.notes.push(format!("not visible which copy of {name} wins: {what} ({why})"));
+        }
+        let Some(from) = wins.or_else(|| holding().next()) else { return };
+        if let Some(place) = wins.and_then(|wins| wins.place.as_ref())
+            && self.take(place, &chain.name)
+        {
+            let doubt = chain.next().is_none().then_some(hidden).flatten();
+            self.notes.extend(
+                doubt.map(|(link, why)| {
+                    format!("not visible whether {} wins over {place} ({why})", link.what)
+                }),
+            );
+            return;
+        }
+        // What a manager keeps came from a file: one that its own verb reads, or one of its project.
+        let manifest = self.manifest();
+        let of_manifest = holding().filter(|link| link.value == from.value);
+        let of_manifest = of_manifest.filter_map(|link| link.place.as_ref());
+        let of_manifest = of_manifest.filter(|place| place.file().is_some() && place.file() == manifest);
+        let of_manifest: Vec<&Place> = of_manifest.collect();
+        let before = self.all.len();
+        for place in of_manifest {
+            self.take(place, &chain.name);
+        }
+        if self.all.len() > before {
+            return;
+        }
+        if !self.of_folder(Some((&chain.name, from))) {
+            self.notes.push(format!("{} has it, and no file was found that it comes from", from.what));
+        }
+    }
+
+    /// Of what nobody keeps, the files that hold what it was started with under the same name: one of them may be what its
+    /// start reads.
+    fn perhaps(&mut self, chain: &Chain) -> bool {
+        let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
+        let started = chain.links.iter().find(started).and_then(|link| link.value);
+        let nobodys = self.user.keeper == Keeper::Nobody && started.is_some();
+        let same = |link: &&Link| matches!(link.standing, Standing::NotVisible(_)) && link.value == started;
+        let mut any = false;
+        for place in
+            chain.links.iter().filter(|link| nobodys && same(link)).filter_map(|link| link.place.as_ref())
+        {
+            any |= self.same(place, &chain.name);
+        }
+        any
+    }
+
+    /// Takes a place that holds the same as what is not written, and says what was not seen of it.
+    fn same(&mut self, place: &Place, name: &str) -> bool {
+        let taken = self.take(place, name);
+        if taken {
+            self.notes
+                .push(format!("{place} holds the same value; its start was not seen to read that file"));
+        }
+        taken
+    }
+
+    /// Files of its folder that hold the same, under the same name where one is known.
+    fn of_folder(&mut self, from: Option<(&str, &Link)>) -> bool {
+        let Some(folder) = self.folder() else { return false };
+        let name = from.map(|(name, _)| name);
+        let value = from.and_then(|(_, link)| link.value);
+        // What a manager has written for itself is no source.
+        let kept = self.service.and_then(|service| match (&service.handle, service.handle.keeper()) {
+            (Handle::OpenClaw { state, .. }, _) => Some(state.as_path()),
+            (_, Handle::Pm2 { home, .. }) => Some(home.as_path()),
+            (_, _) => None,
+        });
+        let places = self.beside(|one| {
+            let inside =
+                |path: &Path| path.starts_with(&folder) && !kept.is_some_and(|kept| path.starts_with(kept));
+            (value.is_none() || Some(one.value) == value)
+                && (name.is_none() || one.name.as_deref() == name)
+                && one.slot.is_some()
+                && one.place.file().is_some_and(inside)
+        });
+        let mut any = false;
+        for place in places {
+            any |= self.same(&place, name.unwrap_or_default());
+        }
+        any
+    }
+
+    /// The folder of its project, or the one that it works in.
+    fn folder(&self) -> Option<PathBuf> {
+        let project = self.service.and_then(|service| service.project.as_deref());
+        let of_service = self.manifest().and_then(Path::parent).or(project).map(Path::to_owned);
+        let own = || main_of(self.around.survey, self.user).and_then(|main| working_folder(&main).ok());
+        of_service.or_else(own).filter(|folder| folder.components().count() >= OWN_STEPS_MIN)
+    }
+
+    /// The file that its manager describes it by.
+    fn manifest(&self) -> Option<&'a Path> {
+        match self.service?.handle.keeper() {
+            Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
+            Handle::Supervisor { config } => config.as_deref(),
+            Handle::Cron(table) => Some(table),
+            Handle::Unit { .. } | Handle::Compose { .. } | Handle::Container(_) | Handle::None => None,
+            Handle::Registered { .. } | Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => None,
+        }
+    }
+
+    /// The files with copies that its processes have open.
+    fn open(&self) -> BTreeSet<&'a Path> {
+        let instances = self.user.processes.iter().filter_map(|one| self.around.survey.instances.get(one));
+        let open = instances.flat_map(|one| &one.open).filter(|open| !open.replaced);
+        open.map(|open| open.path.as_path()).collect()
+    }
+
+    /// Places in files that are wanted; none that somebody left behind, or that holds it in another form.
+    fn beside(&self, wanted: impl Fn(&Sighting) -> bool) -> Vec<Place> {
+        let good = |one: &&Sighting| {
+            one.encoding == Encoding::Raw
+                && one.place.file().is_some_and(|path| !is_left_behind(path))
+                && wanted(one)
+        };
+        let all: BTreeSet<Place> =
+            self.found.sightings.iter().filter(good).map(|one| one.place.clone()).collect();
+        all.into_iter().collect()
+    }
+
+    /// Takes a place of a file, if something can write it there.
+    fn take(&mut self, place: &Place, name: &str) -> bool {
+        let (Place::File { path, line }, Some(value)) = (place, value_at(self.found, place)) else {
+            return false;
+        };
+        let copy = copy(self.around.survey, (path, *line), name, value, self.around.folder);
+        let clean = |copy: &FoundCopy| copy.iter().all(|(_, text)| self.around.names.is_clean(text));
+        match copy.and_then(|copy| if clean(&copy) { Ok(copy) } else { Err(NAMED_BY_A_KEY) }) {
+            Ok(copy) => {
+                self.places.insert(place.clone());
+                if !self.all.contains(&copy) {
+                    self.all.push(copy);
+                }
+                true
+            }
+            Err(why) => {
+                self.notes.push(format!("{place} cannot be written: {why}"));
+                false
+            }
+        }
+    }
+}
+
+/// The value of a secret that stands in a place.
+pub(crate) fn value_at(found: &Found, place: &Place) -> Option<ValueId> {
+    found.sightings.iter().find(|one| one.place == *place).map(|one| one.value)
+}
+
+fn holds(found: &Found, link: &Link) -> bool {
+    link.value.is_some_and(|value| found.values.contains(&value))
+}

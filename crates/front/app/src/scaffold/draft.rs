@@ -1,0 +1,211 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_config::{FoundSecret, Name};
+use keyroll_needle::Encoding;
+use keyroll_observe::{Sockets, shown};
+use keyroll_trace::{Found, Keeper, Link, Names, Place, Standing, Survey, chains_of, is_left_behind};
+
+use super::consumer::{at_rest, drafted};
+use super::consumer_draft::{ConsumerDraft, Context};
+use super::issuer::issuer;
+
+/// How long the connections of the machine may be looked at.
+const SOCKETS_WAIT: Duration = Duration::from_secs(5);
+
+/// The most things of one name.
+const NUMBER_MAX: u32 = 1_000;
+
+/// How many places of one secret are named one by one.
+const NAMED_MAX: usize = 24;
+
+/// A secret that was found, as it would be written.
+pub struct Draft<'s> {
+    pub found: &'s Found,
+    pub secret: FoundSecret,
+    pub consumers: Vec<ConsumerDraft>,
+    /// What is no part of it, and why.
+    pub left: Vec<String>,
+    /// How many use it and are no consumers.
+    users_left: usize,
+    /// What a person has to fill in besides what its consumers need.
+    pub open: Vec<String>,
+}
+
+/// What is drafted.
+pub struct Wanted<'s> {
+    /// What was seen of the machine.
+    pub survey: &'s Survey,
+    /// Where copies must stand; empty = anywhere.
+    pub roots: Vec<PathBuf>,
+    /// The folder of keyroll.toml.
+    pub folder: &'s Path,
+    /// They were asked for by name: also what nobody runs on is drafted.
+    pub named: bool,
+}
+
+/// Every secret that somebody runs on, and those that were left out, by name.
+pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
+    let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
+    let names = Names::of(wanted.survey);
+    let around =
+        Context { survey: wanted.survey, names: &names, folder: wanted.folder, sockets: sockets.as_ref() };
+    let (mut drafts, mut left_out) = (Vec::new(), Vec::new());
+    let mut given = BTreeSet::new();
+    for found in all {
+        let below = |root: &PathBuf| {
+            found.sightings.iter().filter_map(|one| one.place.file()).any(|path| path.starts_with(root))
+        };
+        if !wanted.roots.is_empty() && !wanted.roots.iter().any(below) {
+            continue;
+        }
+        let Some(name) = named(&found.name, &mut given) else { continue };
+        let mut draft = draft(&around, found, name);
+        if draft.consumers.is_empty() && (wanted.named || found.managed) {
+            resting(&around, &mut draft);
+        }
+        match draft.consumers.is_empty() && !found.managed {
+            true => left_out.push(match draft.users_left {
+                0 => format!("{}: no known service uses it", found.name),
+                _ => format!("{}: {}", found.name, draft.left.first().map_or("", String::as_str)),
+            }),
+            false => drafts.push(draft),
+        }
+    }
+    (drafts, left_out)
+}
+
+fn draft<'s>(around: &Context<'_>, found: &'s Found, name: Name) -> Draft<'s> {
+    let issuer = issuer(around.survey, found, name.as_str());
+    let mut left = Vec::new();
+    let mut consumers = Vec::new();
+    let mut given = BTreeSet::new();
+    for user in &found.users {
+        match drafted(around, found, user, &mut |word| named(&around.names.shown(word), &mut given)) {
+            Ok(one) => consumers.push(one),
+            Err(why) => left.push(why),
+        }
+    }
+    let users_left = left.len();
+    let read: BTreeSet<Place> = consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
+    left.extend(left_out(around, found, &read));
+    let mut notes = vec![together(&consumers)];
+    if found.copies_differ() {
+        notes.push(format!("its copies differ: keyroll why {}", found.name));
+    }
+    notes.extend(issuer.notes);
+    let secret = FoundSecret { name, notes, issuer: issuer.written, admin: issuer.admin };
+    Draft { found, secret, consumers, left, users_left, open: issuer.open }
+}
+
+/// Shared or local.
+fn together(consumers: &[ConsumerDraft]) -> String {
+    let names: Vec<&str> = consumers.iter().map(|one| one.consumer.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "no known service uses it".to_owned(),
+        [only] => format!("used only by {only}"),
+        several => {
+            format!("shared by {}: one rotation moves all of them, one after the other", several.join(", "))
+        }
+    }
+}
+
+/// Copies that nobody who is known reads become consumers at rest, where the secret was asked for by its name.
+fn resting(around: &Context<'_>, draft: &mut Draft<'_>) {
+    let mut given = BTreeSet::new();
+    let places: BTreeSet<&Place> = draft.found.copies().into_keys().collect();
+    for place in places.into_iter().filter(|place| place.file().is_some_and(|path| !is_left_behind(path))) {
+        if let Ok(one) =
+            at_rest(around, draft.found, place, &mut |word| named(&around.names.shown(word), &mut given))
+        {
+            draft.consumers.push(one);
+        }
+    }
+    let read: BTreeSet<Place> = draft.consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
+    draft.left.retain(|line| !read.iter().any(|place| line.starts_with(&format!("{place}:"))));
+}
+
+/// Every copy that no consumer has, with what it is.
+fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<String> {
+    let copies = found.copies();
+    let mut all: Vec<String> = Vec::new();
+    for (place, sighting) in copies.iter().filter(|(place, _)| !read.contains(place)) {
+        let why = match place {
+            Place::File { path, .. } if is_left_behind(path) => {
+                "leftover: keyroll does not change it; delete it".to_owned()
+            }
+            Place::File { .. } if sighting.encoding != Encoding::Raw => {
+                format!("it is there as {}", sighting.encoding.name())
+            }
+            Place::File { .. } => of_chains(around, found, place),
+            Place::Row { .. } => "a row of a database: keyroll does not write it".to_owned(),
+            Place::Remains { .. } => "it is in no row any more: VACUUM removes it".to_owned(),
+            Place::Record { .. } => of_chains(around, found, place),
+            Place::Environment { .. }
+            | Place::Credential { .. }
+            | Place::Arguments { .. }
+            | Place::Memory { .. } => continue,
+        };
+        all.push(format!("{place}: {why}"));
+    }
+    let arguments = found.sightings.iter().filter(|one| matches!(one.place, Place::Arguments { .. }));
+    all.extend(arguments.map(|one| format!("{}: every user of the machine can see it there", one.place)));
+    all.sort();
+    all.dedup();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    if more > 0 {
+        all.push(format!("and {more} more: keyroll trace {}", found.name));
+    }
+    all
+}
+
+/// What a copy is to those who could read it.
+fn of_chains(around: &Context<'_>, found: &Found, place: &Place) -> String {
+    for user in &found.users {
+        for chain in chains_of(around.survey, found, user) {
+            let here = |link: &&Link| link.place.as_ref() == Some(place);
+            // Of a file that holds it several times a chain knows one place.
+            let file = |link: &&Link| {
+                let path = link.place.as_ref().and_then(Place::file);
+                path.is_some() && path == place.file() && link.standing == Standing::NotRead
+            };
+            let link = chain.links.iter().find(here).or_else(|| chain.links.iter().find(file));
+            let Some(link) = link else { continue };
+            let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+            let wins = wins.map_or("another place", |link| link.what.as_str());
+            let whose = &user.name;
+            return match link.standing {
+                Standing::Shadowed => format!("a decoy for {whose}: {wins} wins"),
+                Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
+                Standing::NotThere => format!("{whose} would read it, and it is not there"),
+                Standing::NotVisible(why) => format!("not visible whether {whose} reads it ({why})"),
+                Standing::Wins if user.keeper == Keeper::Session => {
+                    format!("{whose} reads it; it belongs to a user's session")
+                }
+                Standing::Wins => format!("{whose} reads it, and keyroll cannot write it there"),
+            };
+        }
+    }
+    "no known service reads it; a plan stops at it until it is deleted or declared in a consumer's `reads`"
+        .to_owned()
+}
+
+/// A name that the configuration takes, and that none of those given has.
+pub(crate) fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
+    let good = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
+        _ => '-',
+    };
+    let plain: String = shown(Path::new(word)).chars().map(good).collect();
+    let plain = plain.trim_matches(['-', '.', '_']);
+    // Room for a number.
+    let plain: String = plain.chars().take(keyroll_config::NAME_BYTES_MAX - 4).collect();
+    let base = if plain.is_empty() { "unnamed".to_owned() } else { plain };
+    let numbered =
+        |number: u32| Name::new(if number == 1 { base.clone() } else { format!("{base}-{number}") });
+    let free = (1..NUMBER_MAX).filter_map(numbered).find(|name| !given.contains(name))?;
+    given.insert(free.clone());
+    Some(free)
+}

@@ -1,0 +1,198 @@
+use std::collections::BTreeSet;
+
+use keyroll_config::{
+    Config, ConfigError, FoundConsumer, FoundCopy, Name, Place, Secret, comments, with_consumer, with_copy,
+    with_secret,
+};
+use keyroll_trace::Survey;
+
+use super::already_configured;
+use super::consumer_draft::ConsumerDraft;
+use super::draft::{Draft, named};
+use crate::redact;
+
+/// A configuration with what was found in it.
+#[derive(Debug, Default)]
+pub struct Joined {
+    /// The whole text: that of before, with additions.
+    pub text: String,
+    /// What was added, in words.
+    pub added: Vec<String>,
+    /// What was not, and why.
+    pub refused: Vec<String>,
+    /// What stands there and is not seen any more.
+    pub gone: Vec<String>,
+    /// What a person has to fill in.
+    pub open: Vec<String>,
+}
+
+/// Puts drafts into a text: new secrets and consumers behind what is there, new copies beside those of their consumer. Nothing
+/// that stands there is changed or taken out.
+///
+/// # Errors
+/// The text is no configuration.
+pub fn join(
+    text: &str,
+    file_name: &str,
+    drafts: &[Draft<'_>],
+    survey: &Survey,
+) -> Result<Joined, ConfigError> {
+    let config = Config::parse(text, file_name)?;
+    let gone = already_configured::gone(&config, survey);
+    let mut joined = Joined { text: text.to_owned(), gone, ..Joined::default() };
+    for draft in drafts {
+        match already_configured::secret(&config, survey, draft.found) {
+            Some((secret, field)) => joined.extend(secret, field.as_ref(), draft, file_name),
+            None => joined.begin(draft, file_name),
+        }
+    }
+    Ok(joined)
+}
+
+impl Joined {
+    /// A secret that is not there yet.
+    fn begin(&mut self, draft: &Draft<'_>, file_name: &str) {
+        let mut secret = draft.secret.clone();
+        let taken = Config::parse(&self.text, file_name).map(|config| config.secrets.into_keys().collect());
+        let mut taken: BTreeSet<Name> = taken.unwrap_or_default();
+        if let Some(free) = named(secret.name.as_str(), &mut taken) {
+            secret.name = free;
+        }
+        let head = clean(&secret.text());
+        let new =
+            head.and_then(|()| with_secret(&self.text, file_name, &secret).map_err(|error| told(&error)));
+        match new {
+            Ok(text) => self.text = text,
+            Err(why) => return self.refused.push(format!("{}: {why}", secret.name)),
+        }
+        self.added.push(format!("[secrets.{}]", secret.name));
+        self.open.extend(draft.open.iter().cloned());
+        for one in &draft.consumers {
+            if let Err(why) = self.consumer(&secret.name, one, one.consumer.clone(), file_name) {
+                // A whole block that somebody may put right by hand.
+                let lines = one.consumer.text(&secret.name);
+                let lines: Vec<String> =
+                    lines.lines().map(|line| line.trim_start_matches("# ").to_owned()).collect();
+                self.comment(&format!("not used as it is: {why}"), &lines);
+            }
+        }
+        if !draft.left.is_empty() {
+            self.comment("omitted:", &draft.left);
+        }
+    }
+
+    /// A secret that is there: what is new of it.
+    fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
+        for one in &draft.consumers {
+            let Some(new) = already_configured::read(&one.consumer, file_name) else {
+                let why = "it cannot be written in keyroll.toml";
+                self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
+                continue;
+            };
+            let same = secret.consumers.iter().find(|known| already_configured::is_same(known, &new, one));
+            let Some(same) = same else {
+                let mut given: BTreeSet<Name> = secret.consumers.iter().map(|one| one.name.clone()).collect();
+                let mut consumer = one.consumer.clone();
+                if let Some(free) = named(consumer.name.as_str(), &mut given) {
+                    consumer.name = free;
+                }
+                consumer.reads.iter_mut().for_each(|copy| of_field(copy, field));
+                // What it would be is told, since the file does not say it.
+                if let Err(why) = self.consumer(&secret.name, one, consumer, file_name) {
+                    self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
+                }
+                continue;
+            };
+            // One that is fetched or made is told by its commands what it reads.
+            if same.is_pull() {
+                continue;
+            }
+            for (copy, written) in new.reads.iter().zip(&one.consumer.reads) {
+                if !covers(&same.reads, &copy.place) {
+                    self.copy((&secret.name, &same.name), copy, written, field, file_name);
+                }
+            }
+        }
+    }
+
+    fn consumer(
+        &mut self,
+        secret: &Name,
+        drafted: &ConsumerDraft,
+        consumer: FoundConsumer,
+        file_name: &str,
+    ) -> Result<(), String> {
+        clean(&consumer.text(secret))?;
+        let new = with_consumer(&self.text, file_name, secret, &consumer);
+        self.text = new.map_err(|error| told(&error))?;
+        self.added.push(format!("consumer {} of {secret}", consumer.name));
+        self.open.extend(drafted.open.iter().map(|what| format!("{secret}/{what}")));
+        Ok(())
+    }
+
+    fn copy(
+        &mut self,
+        (secret, consumer): (&Name, &Name),
+        copy: &keyroll_config::Copy,
+        written: &FoundCopy,
+        field: Option<&Name>,
+        file_name: &str,
+    ) {
+        let mut written = written.clone();
+        of_field(&mut written, field);
+        let safe = written.iter().try_for_each(|(_, text)| clean(text));
+        let new = || with_copy(&self.text, file_name, (secret, consumer), &written);
+        match safe.and_then(|()| new().map_err(|error| told(&error))) {
+            Ok(text) => {
+                self.text = text;
+                self.added.push(format!("copy {} of {secret}/{consumer}", copy.place));
+            }
+            Err(why) => self.refused.push(format!("{secret}/{consumer}: the copy {}: {why}", copy.place)),
+        }
+    }
+
+    /// Lines that no reader of TOML takes for anything.
+    fn comment(&mut self, head: &str, lines: &[String]) {
+        let lines = std::iter::once(head).chain(lines.iter().map(String::as_str));
+        let lines: Vec<String> = lines.map(|line| redact::pass(line).into_owned()).collect();
+        let block = format!("\n{}\n", comments(&lines).join("\n"));
+        self.text.push_str(&block);
+    }
+}
+
+/// Which of several fields stands in a copy.
+fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
+    let Some(field) = field else { return };
+    match copy.iter_mut().find(|(key, _)| *key == "template") {
+        Some((_, template)) => *template = template.replace("{value", &format!("{{{field}")),
+        None => copy.push(("field", field.as_str().to_owned())),
+    }
+}
+
+/// Whether copies have a place already, in whatever words: a file that is written as a whole or by the text around a value
+/// holds every place in it.
+fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
+    let whole = |place: &Place| match place {
+        Place::File { .. } | Place::Within { .. } | Place::Userlist { .. } => true,
+        Place::EnvFile { .. } | Place::Inside { .. } => false,
+    };
+    copies.iter().any(|copy| {
+        let same_file = copy.place.path() == new.path();
+        copy.place == *new || (same_file && (copy.generated.is_some() || whole(&copy.place) || whole(new)))
+    })
+}
+
+/// The last net: what any value stands in is not written.
+fn clean(text: &str) -> Result<(), String> {
+    match redact::pass(text) == text {
+        true => Ok(()),
+        false => Err("it would contain a value".to_owned()),
+    }
+}
+
+fn told(error: &ConfigError) -> String {
+    match error.help() {
+        Some(help) => format!("{error}; {help}"),
+        None => error.to_string(),
+    }
+}

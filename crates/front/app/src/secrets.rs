@@ -1,0 +1,7 @@
+//! Takes values in: added by the operator, or imported from the configured copies.
+
+pub mod add;
+mod edit_config;
+mod fields;
+pub mod import;
+pub mod rewrap;

@@ -1,0 +1,140 @@
+//! Adds a value that the operator enters, and optionally its secret to keyroll.toml.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_config::{Config, Name, Secret};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+use super::edit_config::Edit;
+use super::fields::{adding, plain_fields, report_validation};
+use crate::config_file;
+use crate::configured::secret;
+use crate::installation::Installation;
+use crate::operator::{Event, Operator};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::versions;
+use crate::wiring::{issuer, open, validate_value};
+
+/// A value that the operator wants to add.
+pub struct AddRequest<'a> {
+    /// The secret.
+    pub name: &'a str,
+    /// Writes the secret into keyroll.toml with this issuer.
+    pub issuer: Option<&'a str>,
+    /// The reference of the admin credential to write with it.
+    pub admin: Option<String>,
+    /// The issuer's id of the credential.
+    pub id: Option<&'a str>,
+    /// The fields that are not secret, as `NAME=TEXT`.
+    pub fields: &'a [String],
+    /// Replaces a wrong value.
+    pub replace: bool,
+    /// Adds a value although its validation failed.
+    pub anyway: bool,
+}
+
+/// A checked request; nothing is written yet.
+pub struct Addition<'a> {
+    request: AddRequest<'a>,
+    edit: Option<Edit>,
+    config: Config,
+    places: Places,
+    fields: Fields,
+}
+
+impl<'a> Addition<'a> {
+    /// Checks the request before the operator enters a value.
+    ///
+    /// # Errors
+    /// The configuration, the issuer or a field is not valid.
+    pub fn prepare(request: AddRequest<'a>, installation: &Installation) -> Result<Self, Problem> {
+        let path = installation.config_path();
+        let (name, admin) = (request.name, request.admin.clone());
+        let edit = request.issuer.map(|issuer| Edit::prepare(name, issuer, admin, path)).transpose()?;
+        let config = match &edit {
+            Some(edit) => Config::parse(&edit.new, &absolute(&edit.path).display().to_string())?,
+            None => installation.config()?,
+        };
+        let wanted = to_add(&config, request.name)?;
+        if !request.anyway {
+            // A mistyped reference would be written into the configuration, and its value added unchecked.
+            if edit.is_some() {
+                issuer(wanted)?;
+            }
+            validate_value::readable(wanted)?;
+        }
+        let mut given = plain_fields(wanted, request.fields)?;
+        let places = installation.places()?;
+        let mut fields = Fields::new();
+        for (name, _) in wanted.fields.iter().filter(|(_, spec)| !spec.secret) {
+            let text = given.remove(name).ok_or_else(|| {
+                adding(wanted)
+                    .because(format!("the field `{name}` is missing"))
+                    .help(format!("--field {name}=TEXT"))
+            })?;
+            fields.insert(name.as_str(), SecretBytes::from(text), false);
+        }
+        Ok(Self { request, edit, config, places, fields })
+    }
+
+    /// The secret whose fields the operator enters.
+    ///
+    /// # Errors
+    /// None after `prepare`.
+    pub fn secret(&self) -> Result<&Secret, Problem> {
+        to_add(&self.config, self.request.name)
+    }
+
+    /// Validates the value, writes the configuration if it was asked for, and seals the value.
+    ///
+    /// # Errors
+    /// The validation fails, or configuration or store cannot be written.
+    pub fn finish(
+        self,
+        secret_fields: Vec<(Name, SecretBytes)>,
+        installation: &Installation,
+        operator: &mut dyn Operator,
+    ) -> Result<(), Problem> {
+        let Self { request, edit, config, places, mut fields } = self;
+        for (name, value) in secret_fields {
+            fields.insert(name.as_str(), value, true);
+        }
+        let credential = Credential { id: request.id.map(CredentialId::new), fields };
+        let wanted = to_add(&config, request.name)?;
+        let config_file = absolute(&installation.config_path());
+        let looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
+        report_validation(&looked, wanted, request.anyway, operator)?;
+        if let Some(edit) = edit {
+            config_file::replace(&edit.path, &edit.old, &edit.new)?;
+            operator.event(Event::Undo {
+                what: format!("wrote [secrets.{}] into {}", request.name, edit.path.display()),
+                with: "remove that table".to_owned(),
+            });
+        }
+        let config = installation.config()?;
+        let wanted = secret(&config, request.name)?;
+        match request.replace {
+            true => versions::correct(&places, wanted, &credential)?,
+            false => versions::keep(&places, wanted, &credential)?,
+        }
+        operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
+        Ok(())
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The secret with this name; else a problem that says how to configure it.
+fn to_add<'c>(config: &'c Config, name: &str) -> Result<&'c Secret, Problem> {
+    secret(config, name).map_err(|problem| {
+        let near = problem.help.as_ref().filter(|help| help.starts_with("did you mean"));
+        let near = near.map(|near| format!("{near} ")).unwrap_or_default();
+        problem.help(format!(
+            "{near}to write a new secret into keyroll.toml too, add --issuer ISSUER --admin file:./FILE; \
+             keyroll issuers list shows the issuers, keyroll issuers show ISSUER what each needs"
+        ))
+    })
+}

@@ -1,0 +1,74 @@
+//! The fields of a value that is taken in.
+
+use std::collections::BTreeMap;
+
+use keyroll_codes::Code;
+use keyroll_config::{Name, Secret};
+
+use crate::exit::Exit;
+use crate::operator::{Event, Operator};
+use crate::problem::Problem;
+use crate::wiring::validate_value::Looked;
+
+/// The `NAME=TEXT` pairs as fields. None of them may be secret: every user of the machine can see arguments.
+pub(super) fn plain_fields(secret: &Secret, given: &[String]) -> Result<BTreeMap<Name, String>, Problem> {
+    let mut fields = BTreeMap::new();
+    for pair in given {
+        let (name, text) = pair
+            .split_once('=')
+            .ok_or_else(|| adding(secret).because("--field is NAME=TEXT").exits(Exit::Usage))?;
+        let Some((name, spec)) = secret.fields.get_key_value(name) else {
+            let known: Vec<&str> = secret.fields.keys().map(Name::as_str).collect();
+            return Err(adding(secret)
+                .because("--field names an unknown field")
+                .help(format!("the fields are: {}", known.join(", ")))
+                .exits(Exit::Usage));
+        };
+        if spec.secret {
+            return Err(adding(secret)
+                .because(format!("the field `{name}` is secret: every user of this machine can see arguments"))
+                .help("revoke that credential if it was real; omit the field, and keyroll prompts for it or reads \
+                 it from stdin")
+                .exits(Exit::Usage));
+        }
+        if fields.insert(name.clone(), text.to_owned()).is_some() {
+            return Err(adding(secret).because(format!("--field {name} is given twice")).exits(Exit::Usage));
+        }
+    }
+    Ok(fields)
+}
+
+/// Reports what the validation of a value found, and refuses a value that failed it unless `anyway`.
+pub(super) fn report_validation(
+    looked: &Looked,
+    secret: &Secret,
+    anyway: bool,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    if !looked.good.is_empty() {
+        operator.note(format!("the value of {}: {}", secret.name, looked.good.join("; ")));
+    }
+    for missed in &looked.not_visible {
+        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
+        operator.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
+    }
+    if looked.against.is_empty() {
+        return Ok(());
+    }
+    if anyway {
+        looked.against.iter().for_each(|why| operator.note(format!("added anyway: {why}")));
+        return Ok(());
+    }
+    let problem = Problem::new(Code::ValueRefused, format!("add this value of {}", secret.name));
+    let problem = looked.against.iter().fold(problem, |problem, why| problem.because(why.clone()));
+    Err(problem.help(
+        "enter the value that the consumers use now; if this value is right nevertheless, add --anyway",
+    ))
+}
+
+/// The problem of a value that cannot be added.
+pub(super) fn adding(secret: &Secret) -> Problem {
+    Problem::new(Code::ValueRefused, format!("add {}", secret.name)).help(
+        "run it again at a terminal, which prompts for each field; on stdin, write one NAME=VALUE line for each",
+    )
+}

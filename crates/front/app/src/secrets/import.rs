@@ -1,0 +1,159 @@
+//! Imports the value that the configured copies of a secret hold, if all of them hold the same.
+
+use std::path::Path;
+
+use keyroll_codes::Code;
+use keyroll_config::{Name, Secret};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+use super::fields::{plain_fields, report_validation};
+use crate::configured::secret;
+use crate::installation::Installation;
+use crate::operator::{CheckShown, Event, Finding, Operator};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::versions;
+use crate::wiring::gather_values::{Gathered, gather};
+use crate::wiring::{open, validate_value};
+
+/// What to import.
+pub struct ImportRequest<'a> {
+    /// The secret; none = every secret that has no value.
+    pub name: Option<&'a str>,
+    /// The copy to read if the copies differ.
+    pub from: Option<&'a Path>,
+    /// The issuer's id of the credential; none = as the issuer reports it.
+    pub id: Option<&'a str>,
+    /// The fields that are not secret, as `NAME=TEXT`.
+    pub fields: &'a [String],
+    /// Imports a value although its validation failed.
+    pub anyway: bool,
+}
+
+/// Imports the value of one secret, or of all that have none. Returns whether an import failed that was not named.
+///
+/// # Errors
+/// The named secret already has a value, its copies differ or cannot be read, or the validation fails.
+pub fn import(
+    request: &ImportRequest<'_>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<bool, Problem> {
+    let config = installation.config()?;
+    let places = installation.places()?;
+    if let Some(name) = request.name {
+        let wanted = secret(&config, name)?;
+        if !versions::versions(&places, wanted)?.is_empty() {
+            return Err(importing(wanted, Code::VersionRefused)
+                .because("it already has a value")
+                .help(format!("to change its value, rotate it: keyroll plan {name}")));
+        }
+        import_one(wanted, request, installation, operator)?;
+        return Ok(false);
+    }
+    let mut bad = false;
+    for wanted in config.secrets.values() {
+        let kept = versions::versions(&places, wanted)?;
+        let (finding, detail, help) = match kept.is_empty() {
+            false => (Finding::Note, "already has a value".to_owned(), None),
+            true => match import_one(wanted, request, installation, operator) {
+                Ok(()) => (Finding::Good, "added".to_owned(), None),
+                Err(problem) => {
+                    bad = true;
+                    let why = problem.causes.join("; ");
+                    (Finding::Bad, format!("not added: {why} ({})", problem.code), problem.help)
+                }
+            },
+        };
+        operator.event(Event::Check(CheckShown { name: wanted.name.to_string(), finding, detail, help }));
+    }
+    Ok(bad)
+}
+
+fn import_one(
+    wanted: &Secret,
+    request: &ImportRequest<'_>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    let places = &installation.places()?;
+    let path = installation.config_path();
+    let config_file = std::path::absolute(&path).unwrap_or(path);
+    if !request.anyway {
+        validate_value::readable(wanted)?;
+    }
+    let gathered = gather(wanted, request.from)?;
+    if !gathered.not_read.is_empty() && !request.anyway {
+        let problem = importing(wanted, Code::PlaceNotFound);
+        let problem = gathered.not_read.iter().fold(problem, |problem, why| problem.because(why.clone()));
+        return Err(problem.help("correct `reads`, or create the copy; --from PATH uses the value of one copy, --anyway the readable ones"));
+    }
+    for missed in &gathered.not_read {
+        operator.note(format!("not read: {missed}"));
+    }
+    let mut credential = Credential {
+        id: request.id.map(CredentialId::new),
+        fields: fields(wanted, request, &gathered, places)?,
+    };
+    if credential.id.is_none() {
+        credential.id = validate_value::whose(wanted, &credential, places)?;
+    }
+    let looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
+    report_validation(&looked, wanted, request.anyway, operator)?;
+    versions::keep(places, wanted, &credential)?;
+    operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
+    if credential.id.is_none() {
+        operator.note(format!(
+            "{} is not bound to an id at its issuer: you will have to revoke it yourself, unless you add it \
+             again with --id",
+            wanted.name
+        ));
+    }
+    Ok(())
+}
+
+/// Every field: the given text, or the value that all copies hold.
+fn fields(
+    wanted: &Secret,
+    request: &ImportRequest<'_>,
+    gathered: &Gathered,
+    places: &Places,
+) -> Result<Fields, Problem> {
+    let mut given = plain_fields(wanted, request.fields)?;
+    let key = open::fingerprint_key(places)?;
+    let mut fields = Fields::new();
+    let mut differ = Vec::new();
+    for (name, spec) in &wanted.fields {
+        if let Some(text) = given.remove(name) {
+            fields.insert(name.as_str(), SecretBytes::from(text), spec.secret);
+            continue;
+        }
+        match gathered.one(name.as_str(), &key) {
+            Ok(Some(value)) => fields.insert(name.as_str(), value.duplicate(), spec.secret),
+            Ok(None) => return Err(absent(wanted, name, spec.secret)),
+            Err(groups) => differ.extend(groups),
+        }
+    }
+    if differ.is_empty() {
+        return Ok(fields);
+    }
+    let problem = importing(wanted, Code::CopyDiffers);
+    let problem = differ.into_iter().fold(problem, |problem, group| problem.because(group));
+    Err(problem.help("make the copies equal; --from PATH --anyway uses the value of one of them"))
+}
+
+fn absent(wanted: &Secret, name: &Name, secret: bool) -> Problem {
+    let problem = importing(wanted, Code::PlaceNotFound)
+        .because(format!("no copy that was read holds the field `{name}`"));
+    match secret {
+        true => problem.help(format!(
+            "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
+            wanted.name
+        )),
+        false => problem.help(format!("--field {name}=TEXT")),
+    }
+}
+
+fn importing(wanted: &Secret, code: Code) -> Problem {
+    Problem::new(code, format!("import the value of {} from its copies", wanted.name))
+}

@@ -1,0 +1,18 @@
+//! An open rotation: starts, resumes, drives and shows it; records what the operator decides.
+
+mod acquire_lock;
+pub mod adopt;
+pub mod append_offline;
+mod drive;
+mod finish;
+pub mod manual_mint;
+mod manual_revoke;
+pub mod manual_steps;
+pub mod options;
+mod preconditions;
+pub mod prompt_for_key;
+pub mod rotate;
+pub mod rotate_due;
+pub mod split;
+pub mod waive;
+mod watch;

@@ -1,0 +1,156 @@
+//! Adds an undeclared process or copy to an open rotation as a consumer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_config::{Config, Consumer, NewConsumer};
+use keyroll_host::{LOCAL, Local, incarnation};
+use keyroll_journal::try_lock;
+use keyroll_port::RotationId;
+use keyroll_rotation::{Adoptee, Difference, Fact};
+
+use super::append_offline::{digest_of, tell};
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::plans::granted::Granted;
+use crate::plans::inspect::files as files_seen;
+use crate::problem::Problem;
+use crate::records::open_rotation_guard::{open_of, open_own};
+use crate::records::recorded::{Opened, rotations_unread};
+use crate::records::saved_plan::Saved;
+use crate::wiring::compose::{Composition, compose};
+use crate::wiring::issuer::issuer;
+use crate::wiring::open::{fingerprint_key, folder_of, journal, not_locked, runtime};
+
+/// Records a consumer that was added to the configuration in the secret's open rotation. Returns the rotation's id.
+pub fn adopted(
+    places: &Places,
+    new: &NewConsumer,
+    holder: &str,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<Option<RotationId>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let lock = try_lock(&places.state).map_err(|error| {
+        not_locked("record this in the open rotation", &error)
+            .exits(Exit::Failed)
+            .help("keyroll pause, then adopt again: the consumer is already in the configuration")
+    })?;
+    let places = &places.clone().under_lock();
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let own = runtime.block_on(open_own(&journal, new.secret.as_str())).map_err(rotations_unread)?;
+    drop(journal);
+    // No rotation is open: the configuration is enough.
+    let Some(own) = own else { return Ok(None) };
+    let told = tell(Some(&own.0), places, |opened| fact(opened, places, holder, config_file, config_text));
+    drop(lock);
+    told.map(|opened| Some(opened.id))
+}
+
+/// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
+/// it.
+pub fn grant(
+    places: &Places,
+    new: &NewConsumer,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<(), Problem> {
+    let config = Config::parse(config_text, &config_file.display().to_string())?;
+    let secret = crate::configured::secret(&config, new.secret.as_str())?;
+    // `plan` reports an issuer that cannot be built.
+    let Ok(issuer) = issuer(secret) else { return Ok(()) };
+    places.ensure()?;
+    let folder = folder_of(config_file);
+    let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
+    let host = Local::new(composed.setup, fingerprint_key(places)?);
+    let restart = format!("{}/restart:", new.name);
+    let live = host.live_now().live.into_iter().map(|one| one.difference);
+    let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
+    if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
+}
+
+/// Refuses to change a consumer of an open rotation.
+pub fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let Some(id) = runtime.block_on(open_of(&journal, new.secret.as_str())).map_err(rotations_unread)? else {
+        return Ok(());
+    };
+    Err(Problem::new(Code::ConsumerNotAdopted, format!("replace the consumer {}", new.name))
+        .because(format!("rotation {id} is open, and uses the commands with which it was started"))
+        .help(format!(
+            "keyroll consumer waive {} --reason WHY and adopt it under another name, or: keyroll abort {id}",
+            new.name
+        )))
+}
+
+/// The consumers of an open rotation, in the order of their numbers; the configuration may have changed since.
+pub fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
+    let saved = &opened.saved;
+    let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
+    Ok(crate::configured::secret(&config, &saved.secret)?.consumers.clone())
+}
+
+fn fact(
+    opened: &Opened,
+    places: &Places,
+    holder: &str,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<Vec<Fact>, Problem> {
+    let config = Config::parse(config_text, &config_file.display().to_string())?;
+    let secret = crate::configured::secret(&config, &opened.saved.secret)?;
+    let known = opened.state.plan();
+    if !known.aim.makes_new() {
+        return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            .because("it only revokes the shared key, and moves no consumer")
+            .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
+    }
+    let folder = folder_of(config_file);
+    let issuer = issuer(secret)?;
+    let composition = Composition {
+        rotation: &opened.id.0,
+        roots: &config.search_roots,
+        ..Composition::of(secret, issuer.as_ref(), places, folder)
+    };
+    let composed = compose(&composition)?;
+    // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
+    let before = numbered(opened)?;
+    let same = secret.consumers.starts_with(&before)
+        && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+    let (count, files) = (known.consumers.len(), known.files.len());
+    let granted = Granted::load(places)?;
+    let key = fingerprint_key(places)?;
+    let new = composed.setup.files.get(files..).unwrap_or_default();
+    let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
+    let host = Local::new(composed.setup, key);
+    let accepted = host.live_now().live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
+    let accepted = accepted.map(|one| Fact::Accepted(one.difference));
+    let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
+    let consumer = consumer.cloned().ok_or_else(|| {
+        Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            .because("the configuration has other changes too")
+            .help("undo those until the rotation has ended")
+    })?;
+    let explains = match holder.parse::<u32>() {
+        Ok(pid) => {
+            let process = keyroll_observe::process(pid).map_err(|reason| {
+                Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
+                    .because(reason.to_string())
+            })?;
+            Adoptee::Holder(incarnation(&process.id))
+        }
+        Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
+    };
+    let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+    // Each file must resolve to the same path when it is written.
+    saved.seen.files.extend(seen);
+    let names: Arc<str> = Arc::from(saved.text()?);
+    let brought = composed.files.get(files..).unwrap_or_default().iter().map(|_| LOCAL).collect();
+    Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names }).chain(accepted).collect())
+}

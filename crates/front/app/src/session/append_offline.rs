@@ -1,0 +1,103 @@
+//! Appends operator events to a rotation without a driver; rejects those that are no longer valid.
+
+use std::path::Path;
+
+use keyroll_codes::Code;
+use keyroll_host::{SystemClock, place_digest};
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Clock as _, Journal as _};
+use keyroll_rotation::{Fact, Phase, Stamp};
+
+use crate::installation::Installation;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::recorded::{Opened, opened};
+use crate::records::saved_plan::Family;
+use crate::wiring::open::{journal, runtime};
+
+/// Appends events to an open rotation without a driver; the protocol checks each first.
+pub fn tell(
+    id: Option<&str>,
+    places: &Places,
+    facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
+) -> Result<Opened, Problem> {
+    let runtime = runtime(places)?;
+    let journal = journal(places)?;
+    runtime.block_on(async {
+        let mut opened = opened(&journal, id).await?;
+        let facts = facts(&opened)?;
+        if facts.is_empty() {
+            return Ok(opened);
+        }
+        let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
+        let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
+        for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
+            write(&journal, &mut opened, epoch, fact).await?;
+        }
+        Ok(opened)
+    })
+}
+
+/// Appends one event after the protocol has checked it.
+pub async fn write(
+    journal: &SqliteJournal,
+    opened: &mut Opened,
+    epoch: u64,
+    fact: Fact,
+) -> Result<(), Problem> {
+    let clock = SystemClock::new();
+    let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
+    let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
+    let event = keyroll_rotation::Event { at, fact };
+    let (next, _) = keyroll_rotation::step(&opened.state, &event)
+        .map_err(|illegal| attempted().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
+    let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
+    written.map_err(|error| attempted().because_of(&error))?;
+    opened.state = next;
+    Ok(())
+}
+
+/// The digest that identifies a waived copy.
+pub fn digest_of(path: &Path) -> u64 {
+    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Refuses after the point of no return: only another rotation can change the key again.
+pub fn refuse_decided(id: Option<&str>, installation: &Installation) -> Result<(), Problem> {
+    let places = installation.places()?;
+    let journal = journal(&places)?;
+    let opened = runtime(&places)?.block_on(opened(&journal, id))?;
+    if opened.state.emergency().is_some() && !opened.state.ended() {
+        return Err(Problem::new(Code::NotPossibleNow, "roll back to the old key")
+            .because("this is an emergency: the old value is compromised, and keyroll never rolls back to it")
+            .help(format!("to continue: keyroll resume {}", opened.id)));
+    }
+    if !opened.state.decided() && opened.state.phase() != Phase::Done {
+        return Ok(());
+    }
+    Err(no_way_back(&opened))
+}
+
+/// The actual state, and the next command.
+fn no_way_back(opened: &Opened) -> Problem {
+    let name = &opened.saved.secret;
+    let problem = Problem::new(Code::NotPossibleNow, "roll back to the old key");
+    let behind = "the point of no return was passed: the old key is revoked or being revoked";
+    match (&opened.saved.family, opened.state.ended()) {
+        (Some(Family::Member { from, .. }), _) => problem
+            .because(format!(
+                "its consumer has its own key, {name}; it did not revoke the key of {from}, which others may use"
+            ))
+            .help(format!(
+                "keyroll plan {name} makes another key for it; keyroll secret show {from} says whether the \
+                 shared key is still current"
+            )),
+        (Some(Family::End { .. }), true) => problem
+            .because("the shared key is revoked, and its consumers have their own keys")
+            .help("keyroll status shows them; keyroll plan SECRET makes another key for one"),
+        (Some(Family::Leaked { .. }) | None, true) => {
+            problem.because(behind).help(format!("make another key: keyroll plan {name}"))
+        }
+        (_, false) => problem.because(behind).help(format!("to continue: keyroll resume {}", opened.id)),
+    }
+}

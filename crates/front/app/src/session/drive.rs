@@ -1,0 +1,192 @@
+//! Drives a rotation in this process and shows it.
+
+use keyroll_codes::Code;
+use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
+use keyroll_port::{Recorded, RotationId};
+use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, State};
+use tokio::sync::mpsc;
+
+use super::manual_mint::awaited;
+use super::options::DriveOptions;
+use super::watch::Watch;
+use crate::exit::Exit;
+use crate::interrupt;
+use crate::operator::{Event, Operator, Outcome, Summary};
+use crate::problem::Problem;
+use crate::records::past::Past;
+use crate::records::plan_names::Called;
+use crate::records::reasons::{command, reason_text};
+use crate::records::{old_key, reasons};
+
+/// The most operator events that may wait for the driver.
+const COMMANDS_MAX: usize = 16;
+
+/// Drives a rotation until it ends, pauses or needs the operator; returns how it ended.
+pub(crate) async fn drive(
+    ports: Ports,
+    id: &RotationId,
+    secret: &str,
+    names: Vec<Vec<String>>,
+    mut options: DriveOptions,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
+    // The driver reads only once it runs, so the channel has room for the first events and a request to pause.
+    let (tell, commands) = mpsc::channel(COMMANDS_MAX.saturating_add(options.first.len()).saturating_add(1));
+    for fact in std::mem::take(&mut options.first) {
+        tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
+    }
+    // A driver that was asked to stop before it began only pauses.
+    if interrupt::is_asked() {
+        listen(tell.clone()).await;
+    }
+    let listener = tokio::spawn(listen(tell.clone()));
+    let journal = ports.journal.clone();
+    let prompted = options.steps.prompted;
+    let called = Called::of(&opened);
+    let mut watch = Watch::new(operator, id, secret, names, called, options, tell);
+    let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
+    listener.abort();
+    let residues = watch.residues();
+    let blocked = watch.blocked_by();
+    let (not_there_s, gaps) = (watch.gap_s(), watch.gaps());
+    let interrupted = interrupt::is_asked();
+    let (exit, outcome, state) = judge(ending, interrupted, id)?;
+    let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
+    // An operator who is about to be asked for the key does not first see that the rotation waits for it.
+    if prompted && awaited(&state) && state.hold().is_none() && !interrupted {
+        operator.settle();
+        return Ok(exit);
+    }
+    // A debt does not block the secret: `resume` or `revoke` settles it, also after further rotations.
+    if state.ended() {
+        journal.close(id).await.map_err(|error| driving().because_of(&error))?;
+    }
+    if let Some((reason, resume_with)) = reasons::awaited(&state, &id.0, secret) {
+        operator.event(Event::Paused { reason, resume_with });
+    } else if let Some(hold) = state.hold() {
+        show_hold(operator, &recorded, &state, hold, id);
+    }
+    if interrupted {
+        show_stopped(operator, &recorded, &state, id);
+    }
+    if state.ended() {
+        residues.iter().cloned().for_each(|residue| operator.event(Event::Residue(residue)));
+        operator.event(Event::Done { outcome });
+    }
+    operator.event(Event::Summary(Summary {
+        gaps,
+        blocked_by: blocked,
+        residues,
+        ..summary(&recorded, &state, outcome, not_there_s)
+    }));
+    operator.settle();
+    Ok(exit)
+}
+
+/// The summary, from the journal and the state.
+fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Option<f64>) -> Summary {
+    let past = Past::of(recorded);
+    // If minting revokes the old value, consumers have no working value until they have moved.
+    let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
+    Summary {
+        outcome,
+        requests: None,
+        failed: None,
+        mint_to_last_moved_s: past.mint_to_last_moved_s,
+        gap_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
+        gaps: Vec::new(),
+        dead_confirmed: state.phase() == Phase::Done
+            && state.debt().is_none()
+            && state.old_key() == OldKey::Ended,
+        old_kept: !state.plan().aim.ends_old(),
+        blocked_by: None,
+        residues: Vec::new(),
+        emergency: past.emergency,
+    }
+}
+
+fn driving() -> Problem {
+    Problem::new(Code::Stopped, "drive the rotation")
+}
+
+/// A request to stop pauses the rotation, also one that came before the drive.
+async fn listen(tell: mpsc::Sender<Command>) {
+    interrupt::asked().await;
+    // A driver that has ended needs no event.
+    let _ = tell.send(Command::Tell(Fact::PauseAsked)).await;
+    let _ = tell.send(Command::Leave).await;
+}
+
+fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Outcome, Box<State>), Problem> {
+    let (standing, state) = match ending {
+        Ending::At(standing, state) => (standing, state),
+        Ending::Left(state) => {
+            let exit = if interrupted { Exit::Interrupted } else { Exit::Paused };
+            return Ok((exit, Outcome::Paused, state));
+        }
+        Ending::Journal(error) => {
+            let help = format!(
+                "when the journal is writable again: keyroll resume {id}, which finds out what each step did"
+            );
+            return Err(driving().because_of(&error).help(help).exits(Exit::NeedsPerson));
+        }
+        Ending::Impossible(seq, illegal) => {
+            return Err(driving()
+                .because(format!("entry {seq} of the journal contradicts the entries before it"))
+                .because_of(&illegal)
+                .exits(Exit::NeedsPerson));
+        }
+        Ending::Plan(defect) => {
+            return Err(driving().because(format!("the plan in the journal is not valid: {defect}")));
+        }
+    };
+    Ok(match standing {
+        Standing::Ended => {
+            let (exit, outcome) = ended(&state);
+            (exit, outcome, state)
+        }
+        Standing::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
+        Standing::Held(hold @ Hold::Paused(_)) if !reasons::needs_person(hold) => {
+            (Exit::Paused, Outcome::Paused, state)
+        }
+        Standing::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
+        Standing::Held(Hold::Stuck(_)) => (Exit::NeedsPerson, Outcome::Stuck, state),
+        Standing::Person(_) | Standing::Driving => (Exit::NeedsPerson, Outcome::Paused, state),
+        Standing::Lost => {
+            return Err(driving()
+                .because("another driver took the rotation over")
+                .help(format!("keyroll status -w {id}"))
+                .exits(Exit::Held));
+        }
+    })
+}
+
+fn ended(state: &State) -> (Exit, Outcome) {
+    match (state.phase(), state.debt()) {
+        (Phase::Done, None) => (Exit::Done, Outcome::Done),
+        (Phase::Done, Some(Debt::NotDead | Debt::NotRevoked)) => (Exit::NeedsPerson, Outcome::Debt),
+        _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
+        _ => (Exit::RolledBack, Outcome::RolledBack),
+    }
+}
+
+/// What is shown for a rotation that was asked to stop.
+fn show_stopped(operator: &mut dyn Operator, recorded: &Recorded, state: &State, id: &RotationId) {
+    if state.ended() {
+        return;
+    }
+    if state.hold().is_none() {
+        operator.event(Event::Paused {
+            reason: "it was asked to stop".to_owned(),
+            resume_with: format!("keyroll resume {id}"),
+        });
+    }
+    operator.note(old_key::keys(recorded, state));
+}
+
+fn show_hold(operator: &mut dyn Operator, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
+    let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+    let text = reason_text(&Called::of(recorded), state, reason);
+    operator.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
+}

@@ -1,0 +1,484 @@
+//! Takes in a key that the operator made at the issuer's console.
+//!
+//! The value is sealed before the issuer is asked about it. It becomes the new version when the issuer accepts it and
+//! confirms its id in the same account, and when it is sealed under the number of the journal entry that records this.
+//! A value that is not confirmed in time stays sealed, and the next `resume` tries again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_config::{Name, Secret};
+use keyroll_host::SystemClock;
+use keyroll_issuer::Spec;
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Failure, FailureKind, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
+use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
+use keyroll_secret::{Credential, CredentialId, Fields};
+use tokio::runtime::Runtime;
+
+use super::append_offline::write;
+use super::manual_steps::Steps;
+use crate::exit::Exit;
+use crate::interrupt;
+use crate::operator::{Answer, Event, Operator};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::recorded::Opened;
+use crate::wiring::issuer::Described;
+use crate::wiring::open::{journal, runtime, store};
+
+/// The first number for sealed values that no journal entry names yet; higher than any entry's number.
+const GIVEN: u64 = 1 << 62;
+
+/// The most values that the operator may enter in one rotation.
+const GIVEN_MAX: u64 = 64;
+
+/// The pause between two calls to the issuer, milliseconds.
+const ASK_AGAIN_MS: u64 = 1_000;
+
+/// The source of the value, if it is not a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// Standard input.
+    Stdin,
+    /// A file or a pipe.
+    File(PathBuf),
+}
+
+/// True while a rotation waits for a key that the operator makes, also while it is paused.
+pub fn awaited(state: &State) -> bool {
+    let asked = wants(state).contains(&Want::Person(Person::MintByHand));
+    let human = state.plan().capabilities.minted_by == MintedBy::Human;
+    asked || (human && state.phase() == Phase::Mint && state.new_version().is_none())
+}
+
+/// What is needed to take in a value.
+struct ManualMint<'a> {
+    id: &'a RotationId,
+    secret: &'a Secret,
+    spec: &'a Spec,
+    store: Arc<dyn Store>,
+    issuer: Arc<dyn Issuer>,
+    runtime: &'a Runtime,
+    journal: Arc<SqliteJournal>,
+    recorded: Recorded,
+    old: Credential,
+}
+
+/// Reads the key that the rotation waits for, from the command or a prompt; none if a key was entered before or nobody
+/// can be asked. A driver is not delayed meanwhile.
+pub fn read(
+    open: &Opened,
+    given: Option<&Given>,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    operator: &mut dyn Operator,
+) -> Result<Option<Credential>, Problem> {
+    if !awaited(&open.state) {
+        return given.map_or(Ok(None), |_| Err(not_awaited(&open.id)));
+    }
+    let Some(spec) = &described.spec else { return Ok(None) };
+    let manual = ManualMint::open(&open.id, secret, described, spec, places)?;
+    if given.is_none() {
+        if !operator.may_ask() || !manual.wants_another(&open.state, operator)? {
+            return Ok(None);
+        }
+        operator.note(Steps::of(Some(spec)).mint);
+    }
+    manual.read(given, operator).map(Some)
+}
+
+/// During a rollback: the operator must revoke a key that was entered and never confirmed.
+pub fn tell_of_given(
+    open: &Opened,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    let Some(spec) = &described.spec else { return Ok(()) };
+    if !awaited(&open.state) {
+        return Ok(());
+    }
+    let manual = ManualMint::open(&open.id, secret, described, spec, places)?;
+    if runtime(places)?.block_on(manual.pending(&open.state))?.is_some() {
+        operator.note("the entered key was never seen accepted and is not used: if it exists, revoke it at the issuer's \
+         console");
+    }
+    Ok(())
+}
+
+fn not_awaited(id: &RotationId) -> Problem {
+    Problem::new(Code::MintByHand, "accept a key that was made by hand")
+        .because("this rotation is not waiting for a key")
+        .help(format!("keyroll status {id}"))
+}
+
+/// Takes in the key that the rotation waits for, as just read or as entered before. Returns true if it was recorded in
+/// the rotation.
+pub fn take(
+    open: &mut Opened,
+    typed: Option<Credential>,
+    given: Option<&Given>,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    operator: &mut dyn Operator,
+) -> Result<bool, Problem> {
+    let id = open.id.clone();
+    if !awaited(&open.state) {
+        return typed.map_or(Ok(false), |_| Err(not_awaited(&id)));
+    }
+    let Some(spec) = &described.spec else { return Ok(false) };
+    let runtime = runtime(places)?;
+    let manual = ManualMint::open(&id, secret, described, spec, places)?;
+    let before = runtime.block_on(manual.pending(&open.state))?;
+    let (slot, credential) = match (typed, before) {
+        (None, Some(before)) => {
+            operator.note("the key that was entered before is sealed, and keyroll checks it again");
+            before
+        }
+        (None, None) => return Ok(false),
+        (Some(credential), _) => {
+            runtime.block_on(manual.refuse_slips(&credential, &open.state))?;
+            let slot = runtime.block_on(manual.seal(&credential))?;
+            operator.note("the new value is sealed; asking the issuer about it");
+            (slot, credential)
+        }
+    };
+    let plan = open.state.plan().clone();
+    let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
+    let seen = runtime.block_on(manual.see(&credential, plan.denied_is_alive, limit, operator));
+    let found = match seen {
+        Ok(found) => found,
+        Err(Seen::Wrong(why)) => {
+            let given = given_id(slot);
+            runtime.block_on(manual.store.discard(manual.name(), &id, Some(&given), None))?;
+            return Err(refused(&id, [why]).because("nothing was changed: the old key is still in use"));
+        }
+        // A value that is not known to be wrong stays sealed.
+        Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(manual.unseen(why)),
+    };
+    runtime.block_on(manual.tell(open, credential, found))?;
+    if let Some(Given::File(path)) = given {
+        let path = path.display();
+        operator.note(format!("{path} still contains the key, which is in use now: remove that file"));
+    }
+    Ok(true)
+}
+
+fn reading() -> Problem {
+    Problem::new(Code::StateDamaged, "read the rotation").exits(Exit::NeedsPerson)
+}
+
+fn refused(id: &RotationId, why: impl IntoIterator<Item = String>) -> Problem {
+    let problem =
+        Problem::new(Code::MintByHand, "accept the key that was made by hand").exits(Exit::NeedsPerson);
+    let problem = why.into_iter().fold(problem, Problem::because);
+    problem.help(format!("make a key by following the steps, then: keyroll resume {id}"))
+}
+
+/// The pasted text is not the key as the console showed it; the key itself may be right.
+fn slipped(id: &RotationId, why: impl IntoIterator<Item = String>) -> Problem {
+    refused(id, why).help(format!("paste the same complete key again, and nothing else: keyroll resume {id}"))
+}
+
+fn given_id(slot: u64) -> CredentialId {
+    CredentialId::new(format!("given/{}", slot.saturating_sub(GIVEN)))
+}
+
+/// Why a value did not become the new version.
+enum Seen {
+    /// It is not the needed key.
+    Wrong(String),
+    /// It is not the needed key, unless the answer changes soon: a key that was just made may look like this.
+    NotYet(String),
+    /// The answers were inconclusive.
+    NotVisible(String),
+}
+
+impl<'a> ManualMint<'a> {
+    fn open(
+        id: &'a RotationId,
+        secret: &'a Secret,
+        described: &Described,
+        spec: &'a Spec,
+        places: &'a Places,
+    ) -> Result<Self, Problem> {
+        let (runtime, journal, store) = (runtime(places)?, journal(places)?, store(places)?);
+        let recorded = runtime.block_on(journal.load(id)).map_err(|error| reading().because_of(&error))?;
+        let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
+        let old = old.ok_or_else(|| reading().because("the old value is no longer sealed"))?;
+        let issuer = described.issuer(secret, None)?;
+        Ok(Self { id, secret, spec, store, issuer, runtime, journal, recorded, old })
+    }
+
+    fn name(&self) -> &str {
+        self.secret.name.as_str()
+    }
+
+    /// The numbers of the entries that recorded a key made by the operator.
+    fn told(&self, state: &State) -> Vec<u64> {
+        let count = u64::try_from(self.recorded.events.len()).unwrap_or(u64::MAX);
+        let first = state.seq().saturating_sub(count).saturating_add(1);
+        let entries = (first..).zip(&self.recorded.events);
+        entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
+    }
+
+    /// True if the operator should be asked for a key: none was entered, or it was not accepted.
+    fn wants_another(&self, state: &State, operator: &mut dyn Operator) -> Result<bool, Problem> {
+        let Some((_, before)) = self.runtime.block_on(self.pending(state))? else { return Ok(true) };
+        let seen = self.runtime.block_on(self.accepted(&before, state.plan().denied_is_alive));
+        let Err(Seen::Wrong(why) | Seen::NotYet(why) | Seen::NotVisible(why)) = seen else {
+            return Ok(false);
+        };
+        operator
+            .note(format!("the key that was entered before is sealed, and is not accepted so far: {why}"));
+        let question = "Do you have another key? Any other answer checks the same key again.";
+        Ok(matches!(operator.ask_name(question, "another"), Answer::Yes))
+    }
+
+    fn unseen(&self, why: String) -> Problem {
+        let id = self.id;
+        refused(id, [why])
+            .because("it stays sealed, and the old key is still in use")
+            .help(format!("keyroll resume {id}\nto enter another key: keyroll resume {id} --value-stdin"))
+    }
+
+    /// The last sealed value that no entry names yet.
+    async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
+        let mut named = Vec::new();
+        for seq in self.told(state) {
+            named.extend(self.store.kept(self.name(), self.id, seq).await?.map(|it| it.fields.encode()));
+        }
+        for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
+            let Some(kept) = self.store.kept(self.name(), self.id, slot).await? else { continue };
+            // A value from before a recorded one is abandoned.
+            return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
+        }
+        Ok(None)
+    }
+
+    /// Reads the value from its source or a hidden prompt; fields that are not secret stay the same.
+    fn read(&self, given: Option<&Given>, operator: &mut dyn Operator) -> Result<Credential, Problem> {
+        let secrets: Vec<&Name> =
+            self.secret.fields.iter().filter(|(_, field)| field.secret).map(|(name, _)| name).collect();
+        let mut fields = Fields::new();
+        for (name, field) in self.old.fields.iter().filter(|(_, field)| !field.secret) {
+            fields.insert(name, field.value.duplicate(), false);
+        }
+        let typed = given.is_none() || (given == Some(&Given::Stdin) && operator.may_ask());
+        if !typed && secrets.len() != 1 {
+            return Err(refused(
+                self.id,
+                ["it has several secret fields, which must be typed at a terminal".to_owned()],
+            )
+            .help(format!("at a terminal: keyroll resume {} --value-stdin", self.id)));
+        }
+        for name in secrets {
+            let what = format!("{name} of the new key of {}", self.secret.name);
+            let value = match given {
+                Some(Given::File(path)) => operator.value_of_file(&what, path)?,
+                Some(Given::Stdin) => operator.hidden(&what)?,
+                None => operator.hidden(&what).map_err(|problem| self.not_read(problem))?,
+            };
+            fields.insert(name.as_str(), value, true);
+        }
+        Ok(Credential { id: None, fields })
+    }
+
+    /// Tells an operator who is asked again that nothing is lost.
+    fn not_read(&self, problem: Problem) -> Problem {
+        let exit = if problem.exit() == Exit::Interrupted { Exit::Interrupted } else { Exit::NeedsPerson };
+        problem
+            .because(
+                "nothing was changed: the rotation is waiting for the key, and the old one is still in use",
+            )
+            .help(format!("paste the complete key and nothing else: keyroll resume {}", self.id))
+            .exits(exit)
+    }
+
+    /// Refuses a value that is wrong by its form alone.
+    async fn refuse_slips(&self, credential: &Credential, state: &State) -> Result<(), Problem> {
+        let faults = self.spec.faults(&credential.fields);
+        if !faults.is_empty() {
+            return Err(slipped(self.id, faults));
+        }
+        let same = |other: &Credential| {
+            let mut all = credential.fields.secrets();
+            all.all(|(name, value)| other.fields.get(name).is_some_and(|field| field.value == *value))
+        };
+        for seq in self.told(state) {
+            if self.store.kept(self.name(), self.id, seq).await?.as_ref().is_some_and(same) {
+                let why = "it is a value that this rotation abandoned".to_owned();
+                return Err(refused(self.id, [why]));
+            }
+        }
+        for name in self.store.secrets().await? {
+            for version in self.store.versions(&name).await? {
+                let other = self.store.read(&name, version.number).await?;
+                if other.as_ref().is_some_and(same) {
+                    let which =
+                        format!("it is the value of {name} v{}, which already exists", version.number);
+                    return Err(refused(self.id, [which]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals the value under the first free number.
+    async fn seal(&self, credential: &Credential) -> Result<u64, Problem> {
+        for slot in GIVEN..GIVEN.saturating_add(GIVEN_MAX) {
+            let sealed = Credential { id: Some(given_id(slot)), fields: credential.fields.duplicate() };
+            match self.store.keep(self.name(), self.id, slot, &sealed).await {
+                // A value that was dropped as wrong and is entered again gets a new number.
+                Ok(()) if self.store.kept(self.name(), self.id, slot).await?.is_some() => return Ok(slot),
+                Ok(()) => {}
+                // Another value has this number.
+                Err(failure) if failure.kind == FailureKind::OtherValue => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let why = format!("{GIVEN_MAX} values were already entered in this rotation");
+        Err(refused(self.id, [why]).help(format!("keyroll abort {}", self.id)))
+    }
+
+    /// Waits until every endpoint accepts the value, and reads its account. A new key may not be known everywhere yet.
+    async fn see(
+        &self,
+        credential: &Credential,
+        denied_is_alive: bool,
+        limit_ms: u64,
+        operator: &mut dyn Operator,
+    ) -> Result<CredId, Seen> {
+        let end = Instant::now() + Duration::from_millis(limit_ms);
+        let mut shown = false;
+        loop {
+            let seen = match self.accepted(credential, denied_is_alive).await {
+                Ok(()) => self.whose(credential).await,
+                Err(seen) => Err(seen),
+            };
+            let why = match seen {
+                Ok((id, compared)) => {
+                    if !compared {
+                        let what = "the account of the new key".to_owned();
+                        let why =
+                            "the issuer does not report it, or the old key is dead and cannot ask".to_owned();
+                        operator.event(Event::NotVisible { what, why });
+                    }
+                    return Ok(id);
+                }
+                Err(seen @ Seen::Wrong(_)) => return Err(seen),
+                Err(seen) if Instant::now() >= end => return Err(seen),
+                Err(_) if interrupt::is_asked() => {
+                    let why = "keyroll was asked to stop (Ctrl-C or a signal) before it saw that";
+                    return Err(Seen::NotVisible(why.to_owned()));
+                }
+                Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
+            };
+            if !shown {
+                let seconds = limit_ms / 1_000;
+                operator
+                    .note(format!("{why}; a new key may need some time here, asking again for {seconds} s"));
+                shown = true;
+            }
+            pause().await;
+        }
+    }
+
+    async fn accepted(&self, credential: &Credential, denied_is_alive: bool) -> Result<(), Seen> {
+        for endpoint in self.issuer.endpoints() {
+            match self.issuer.probe(&endpoint, credential).await {
+                Probe::Alive => {}
+                Probe::Denied if denied_is_alive => {}
+                Probe::Denied => {
+                    return Err(Seen::Wrong(format!(
+                        "{endpoint} accepts it, but with fewer permissions than the old key"
+                    )));
+                }
+                Probe::Dead => {
+                    return Err(Seen::NotYet(format!("{endpoint} refuses it: the key is not alive")));
+                }
+                Probe::Unknown(why) => {
+                    return Err(Seen::NotVisible(format!(
+                        "not visible whether {endpoint} accepts it: {why}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The id of the value, and whether its account was seen to be the old key's.
+    async fn whose(&self, credential: &Credential) -> Result<(CredId, bool), Seen> {
+        let unseen = |failure: Failure| {
+            let cause = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
+            Seen::NotVisible(format!("its account is not visible: {failure}{cause}"))
+        };
+        let told = self.issuer.identify(credential).await.map_err(unseen)?;
+        // The accounts are compared only if the old key still works.
+        let mut compared = false;
+        if let Some(principal) = &told.principal
+            && let Ok(before) = self.issuer.identify(&self.old).await
+            && let Some(other) = &before.principal
+        {
+            if other != principal {
+                return Err(Seen::Wrong("it belongs to another account than the old key".to_owned()));
+            }
+            compared = true;
+        }
+        if !self.spec.binds() {
+            let unbound = format!("by-hand/{}/{}", self.id, self.recorded.events.len());
+            return Ok((CredId::new(&unbound), compared));
+        }
+        let Some(id) = told.id else {
+            let why = "no key in the issuer's list matches this value: it may belong to another account";
+            return Err(Seen::NotYet(why.to_owned()));
+        };
+        if self.old.id.as_ref() == Some(&id) {
+            return Err(Seen::Wrong(format!("the issuer says that it is {id}, the old key")));
+        }
+        if self.issuer.capabilities().list {
+            let list = self.issuer.list(credential).await.map_err(unseen)?;
+            if !list.entries.iter().any(|entry| entry.id == id) {
+                return Err(match list.complete {
+                    true => Seen::NotYet(format!(
+                        "{id} is not in the issuer's list: it belongs to another account"
+                    )),
+                    false => Seen::NotVisible(format!("not visible whether {id} is in the issuer's list")),
+                });
+            }
+        }
+        Ok((CredId::new(id.as_str()), compared || self.issuer.capabilities().list))
+    }
+
+    /// Seals the value under the number of the entry that names it, and appends that entry.
+    async fn tell(&self, open: &mut Opened, credential: Credential, found: CredId) -> Result<(), Problem> {
+        let clock = SystemClock::new();
+        let at = |epoch| Stamp {
+            ms: keyroll_port::Clock::monotonic_ms(&clock),
+            boot: keyroll_port::Clock::boot(&clock),
+            epoch,
+        };
+        let fact = Fact::HandMinted(found.clone());
+        let event = keyroll_rotation::Event { at: at(open.state.now().epoch), fact: fact.clone() };
+        if let Err(illegal) = step(&open.state, &event) {
+            return Err(refused(self.id, [illegal.why.to_owned()]));
+        }
+        let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
+        let epoch = self.journal.take_over(self.id).await.map_err(|error| attempted().because_of(&error))?;
+        write(&self.journal, open, epoch, Fact::DriverStarted).await?;
+        let seq = open.state.seq().saturating_add(1);
+        let id = Some(CredentialId::new(found.as_str()));
+        let sealed = Credential { id, fields: credential.fields };
+        self.store.keep(self.name(), self.id, seq, &sealed).await?;
+        write(&self.journal, open, epoch, fact).await?;
+        Ok(())
+    }
+}
+
+/// Waits between two calls; returns early on a request to stop.
+pub async fn pause() {
+    let _ = tokio::time::timeout(Duration::from_millis(ASK_AGAIN_MS), interrupt::asked()).await;
+}

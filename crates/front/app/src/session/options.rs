@@ -1,0 +1,50 @@
+//! The options of `apply` and `resume`.
+
+use keyroll_host::CheckErrors;
+use keyroll_rotation::{Emergency, Fact, Phase};
+
+use super::manual_mint::Given;
+use super::manual_steps::Steps;
+use crate::records::gaps::Gaps;
+use crate::records::waivers::Waivers;
+
+/// The options of `apply` and `resume`.
+#[derive(Default)]
+pub struct ApplyOptions {
+    /// The secret's name: the consent to revoke the old key.
+    pub confirm: Option<String>,
+    /// Pause when this phase is reached.
+    pub until: Option<Phase>,
+    /// The old value is compromised.
+    pub emergency: Option<Emergency>,
+    /// The time of the alert, milliseconds since the Unix epoch; none = now.
+    pub alerted_unix_ms: Option<u64>,
+    /// The pending changes that restarts may make live, by name.
+    pub accept: Vec<String>,
+    /// The source of a key that the operator made.
+    pub given: Option<Given>,
+    /// The operator revoked the old key.
+    pub revoked_by_hand: bool,
+    /// The operator is asked for a manual key as soon as the rotation needs it.
+    pub prompts: bool,
+    /// The rotation rolls back: nobody is asked for a new key.
+    pub back: bool,
+}
+
+/// The options of one drive.
+pub(crate) struct DriveOptions {
+    /// The operator consented to revoking the old key.
+    pub confirmed: bool,
+    /// Pause before this phase.
+    pub until: Option<Phase>,
+    /// The first events: waivers, a resume, an abort.
+    pub first: Vec<Fact>,
+    /// The waivers from before the rotation opened.
+    pub waivers: Waivers,
+    /// The output of failing checks.
+    pub check_errors: CheckErrors,
+    /// The operator's steps at the issuer's console.
+    pub steps: Steps,
+    /// The downtimes of consumers with one instance.
+    pub gaps: Gaps,
+}

@@ -1,0 +1,145 @@
+//! Checks whether a plan may be applied, before anything is changed.
+
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+use keyroll_port::{JournalError, RotationId};
+
+use super::options::ApplyOptions;
+use crate::exit::Exit;
+use crate::operator::{Answer, Operator};
+use crate::plans::Found;
+use crate::problem::Problem;
+use crate::records::open_rotation_guard::held;
+use crate::records::saved_plan::{Family, Saved};
+use crate::wiring::issuer::Described;
+
+pub(crate) fn check_consent(asked: &ApplyOptions, name: &str) -> Result<(), Problem> {
+    crate::configured::consent(asked.confirm.as_deref(), name)
+}
+
+/// `revoke-now` revokes the old key first and asks nobody later, so the consent is needed at the start.
+pub(crate) fn consent_to_outage(
+    asked: &ApplyOptions,
+    name: &str,
+    command: &str,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) || asked.confirm.is_some() {
+        return Ok(());
+    }
+    let question = format!("REVOKE the key of {name} now, before its consumers have another? IRREVERSIBLE.");
+    match operator.ask_name(&question, name) {
+        Answer::Yes => Ok(()),
+        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
+            Err(Problem::new(Code::UsageWrong, format!("revoke the key of {name} at once"))
+                .because(answer.refusal())
+                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}{}", alerted(asked)))
+                .exits(answer.exit()))
+        }
+    }
+}
+
+/// The time of the alert, if it is given again.
+fn alerted(asked: &ApplyOptions) -> String {
+    let at = asked.alerted_unix_ms.and_then(|ms| i64::try_from(ms).ok());
+    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!(" --alerted-at={at}")).unwrap_or_default()
+}
+
+/// Refuses to revoke a key first if only it could make the next one. `kept`: the settings to copy are known.
+pub(crate) fn refuse_outage(
+    asked: &ApplyOptions,
+    secret: &Secret,
+    described: &Described,
+    kept: bool,
+    command: &str,
+) -> Result<(), Problem> {
+    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) {
+        return Ok(());
+    }
+    let Some(spec) = &described.spec else { return Ok(()) };
+    let why = match (spec.mints_with_its_own(), spec.copies_settings() && !kept) {
+        (true, _) => "its issuer makes a new key only with a key that works",
+        (false, true) => {
+            "the new key copies the old key's settings, and this plan, of an older keyroll, did not save them"
+        }
+        (false, false) => return Ok(()),
+    };
+    let name = &secret.name;
+    Err(Problem::new(
+        Code::RevokeFirstImpossible,
+        format!("revoke the key of {name} before there is another"),
+    )
+    .because(why)
+    .help(format!("keyroll {command} --emergency roll-first --confirm={name}")))
+}
+
+pub(crate) fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
+    let problem = Problem::new(Code::NotPossibleNow, "open the rotation").because_of(error);
+    match error {
+        JournalError::Held { by } if by != id => held(by),
+        JournalError::Held { .. } | JournalError::Conflict { .. } => problem
+            .because("this plan was already started")
+            .help(format!("keyroll status {id}"))
+            .exits(Exit::Held),
+        JournalError::Fenced { .. }
+        | JournalError::Unavailable(_)
+        | JournalError::UnknownCommit(_)
+        | JournalError::Damaged(_)
+        | JournalError::Newer { .. } => problem,
+    }
+}
+
+pub(crate) fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
+    let mut lines = saved.seen.differences(&found.saved.seen);
+    if saved.from_version != found.saved.from_version {
+        lines.push("another version of the secret is current".to_owned());
+    }
+    // A value that died since the plan needs a recovery, which is another plan with a stated downtime.
+    let (before, now) = (saved, &found.saved);
+    if (before.recovery, before.denied_is_alive) != (now.recovery, now.denied_is_alive) {
+        lines.push("the issuer's answer about the current value has changed".to_owned());
+    }
+    if before.bound != now.bound {
+        lines.push("the issuer reports another id for the current value".to_owned());
+    }
+    if before.settings != now.settings {
+        lines
+            .push("the settings of the present key have changed, and the new key would copy them".to_owned());
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new(Code::PlanStale, "apply the plan: what it saw has changed");
+    let problem = lines.into_iter().fold(problem, Problem::because);
+    Err(problem.help(format!("keyroll plan {}", saved.secret)))
+}
+
+/// An emergency of a shared key needs a rotation of that key.
+pub(crate) fn refuse_emergency(asked: &ApplyOptions, saved: &Saved) -> Result<(), Problem> {
+    match (&saved.family, asked.emergency) {
+        (Some(Family::Member { from, .. }), Some(_)) => Err(several(from)),
+        (Some(Family::End { .. }), Some(_)) => {
+            let (id, secret) = (&saved.id, &saved.secret);
+            Err(Problem::new(Code::SplitImpossible, format!("revoke the key of {secret} in an emergency"))
+                .because("this rotation already revokes it, as soon as no process holds it")
+                .help(format!(
+                    "keyroll status {id} names the holders: move them, or accept that they break with \
+                     keyroll consumer waive, then keyroll resume {id} --confirm={secret}"
+                ))
+                .exits(Exit::Usage))
+        }
+        (Some(Family::Leaked { .. }) | None, _) | (Some(_), None) => Ok(()),
+    }
+}
+
+/// Refuses options of a single rotation for a split.
+pub(crate) fn several(secret: &str) -> Problem {
+    Problem::new(Code::SplitImpossible, format!("split {secret}"))
+        .because("--until and --emergency apply to one rotation, and a split is several")
+        .help(format!(
+            "keyroll plan {secret}, then keyroll apply PLAN_ID --emergency roll-first: this replaces the \
+             shared key without waiting for open rotations"
+        ))
+        .exits(Exit::Usage)
+}

@@ -1,0 +1,378 @@
+//! `apply`, `resume` and `pause`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use keyroll_codes::Code;
+use keyroll_config::{Config, Secret};
+use keyroll_engine::Ports;
+use keyroll_host::{CheckErrors, Local, SystemClock};
+use keyroll_journal::{StateLock, Work};
+use keyroll_port::{Clock as _, Opening, RotationId};
+use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
+use keyroll_secret::Credential;
+
+use super::acquire_lock::acquire_lock;
+use super::append_offline::tell;
+use super::drive::drive;
+use super::finish::finish;
+use super::manual_mint;
+use super::manual_revoke::see_dead;
+use super::manual_steps::{Steps, way_back};
+use super::options::{ApplyOptions, DriveOptions};
+use super::preconditions::{
+    check_consent, consent_to_outage, not_opened, refuse_emergency, refuse_outage, refuse_stale,
+};
+use crate::exit::Exit;
+use crate::installation::Installation;
+use crate::interrupt;
+use crate::operator::{Event, Operator};
+use crate::places::Places;
+use crate::plans::egress::reject_new_hosts;
+use crate::plans::make::look_at;
+use crate::plans::{Subject, pending_changes};
+use crate::problem::Problem;
+use crate::records::gaps::Gaps;
+use crate::records::old_key;
+use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
+use crate::records::recorded::{Opened, only_open, opened, unread};
+use crate::records::saved_plan::Saved;
+use crate::records::store_freshness::agree;
+use crate::records::waivers::Waivers;
+use crate::wiring::compose::{Composition, compose};
+use crate::wiring::family;
+use crate::wiring::family::store_of;
+use crate::wiring::issuer::{Described, described};
+use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, ports, runtime};
+use crate::wiring::trusted::trusted;
+
+/// Applies a plan; refuses a stale one.
+pub fn apply(
+    saved: &Saved,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    operator.pause_on_stop();
+    let places = installation.places()?;
+    let id = saved.id.as_str();
+    refuse_begun(&places, id, &saved.secret)?;
+    check_consent(asked, &saved.secret)?;
+    refuse_emergency(asked, saved)?;
+    let config = parse_config(saved)?;
+    let secret = crate::configured::secret(&config, &saved.secret)?;
+    let described = described(secret)?;
+    refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
+    consent_to_outage(asked, &saved.secret, &format!("apply {id}"), operator)?;
+    reject_new_hosts(saved, secret, &described, None)?;
+    let lock = match asked.emergency {
+        Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), true, operator)?,
+        None => lock(&places)?,
+    };
+    let places = places.under_lock();
+    let runtime = runtime(&places)?;
+    works_on(&lock, id, &saved.secret);
+    if places.journal().exists() {
+        let journal = journal(&places)?;
+        runtime.block_on(refuse_other(&journal, saved, asked.emergency.is_some()))?;
+        runtime.block_on(refuse_shared(&journal, saved))?;
+    }
+    let found = look_at(&Subject::again(saved, &config, secret, &places, &described))?;
+    refuse_stale(saved, &found)?;
+    let mut accepted =
+        pending_changes::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
+    accepted.extend(found.granted.into_iter().map(|one| one.difference));
+    let id = RotationId(id.to_owned());
+    let check_errors = found.host.check_errors();
+    let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
+    runtime.block_on(family::found(&places, saved))?;
+    let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
+    let opened = ports(&places, store, issuer, found.host)?;
+    let opening = opening(saved, asked, found.plan)?;
+    interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
+    runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
+    runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
+    operator.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
+    let waivers = Waivers::load(&places)?;
+    let mut first: Vec<Fact> =
+        waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
+    first.extend(accepted.into_iter().map(Fact::Accepted));
+    first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
+    let steps = Steps::of(described.spec.as_ref());
+    let ready = Ready { ports: opened, id: &id, saved, secret, first, waivers, check_errors, steps };
+    let exit = runtime.block_on(ready.drive(asked, &places, operator));
+    drop(lock);
+    exit
+}
+
+/// A rotation and what it is driven with.
+struct Ready<'a> {
+    ports: Ports,
+    id: &'a RotationId,
+    saved: &'a Saved,
+    secret: &'a Secret,
+    /// The first events.
+    first: Vec<Fact>,
+    waivers: Waivers,
+    check_errors: CheckErrors,
+    steps: Steps,
+}
+
+impl Ready<'_> {
+    /// Drives the rotation until it ends, pauses or is stopped, and closes it if it has ended.
+    async fn drive(
+        self,
+        asked: &ApplyOptions,
+        places: &Places,
+        operator: &mut dyn Operator,
+    ) -> Result<Exit, Problem> {
+        let Self { ports, id, saved, secret, first, waivers, check_errors, steps } = self;
+        let prompted = asked.prompts && operator.may_ask();
+        let options = DriveOptions {
+            confirmed: asked.confirm.is_some(),
+            until: asked.until,
+            first,
+            waivers,
+            check_errors,
+            steps: Steps { prompted, ..steps },
+            gaps: Gaps::of(places, &id.0, secret),
+        };
+        let journal = ports.journal.clone();
+        let exit = drive(ports, id, &saved.secret, names(secret), options, operator).await?;
+        if exit == Exit::Done {
+            family::forget(places, saved).await?;
+        }
+        finish(journal.as_ref(), places).await?;
+        Ok(exit)
+    }
+}
+
+/// Cleans up after a killed driver, and refuses a store that is older than the journal.
+async fn ready_to_drive(ports: &Ports, places: &Places, secret: &str) -> Result<(), Problem> {
+    // The next driver removes the scratch files of a killed one: the wrong copy of a control has other lines of its
+    // file.
+    finish(ports.journal.as_ref(), places).await?;
+    agree(ports.journal.as_ref(), ports.store.as_ref(), secret).await
+}
+
+fn opening(saved: &Saved, asked: &ApplyOptions, plan: Plan) -> Result<Opening, Problem> {
+    let clock = SystemClock::new();
+    let (accepted, alerted_unix_ms) = (asked.accept.clone(), asked.alerted_unix_ms);
+    Ok(Opening {
+        secret: saved.secret.clone(),
+        from_version: saved.from_version,
+        plan,
+        names: Saved { accepted, alerted_unix_ms, ..saved.clone() }.text()?,
+        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
+        unix_ms: clock.unix_ms(),
+    })
+}
+
+fn parse_config(saved: &Saved) -> Result<Config, Problem> {
+    Ok(Config::parse(&saved.config_text, &saved.config_file.display().to_string())?)
+}
+
+/// The name of each consumer, and of its instances if it has several.
+fn names(secret: &Secret) -> Vec<Vec<String>> {
+    let instances = |consumer: &keyroll_config::Consumer| -> Vec<String> {
+        let all = consumer.runs.instances();
+        let several = all.len() > 1;
+        all.iter().filter(|_| several).map(|instance| instance.name.to_string()).collect()
+    };
+    let named = |consumer: &keyroll_config::Consumer| {
+        std::iter::once(consumer.name.to_string()).chain(instances(consumer)).collect()
+    };
+    secret.consumers.iter().map(named).collect()
+}
+
+/// This machine by the configuration in the rotation's journal, not by the present one.
+fn host_of(
+    opened: &Opened,
+    config: &Config,
+    described: &Described,
+    places: &Places,
+) -> Result<Local, Problem> {
+    let secret = crate::configured::secret(config, &opened.saved.secret)?;
+    let planned: BTreeMap<PathBuf, PathBuf> =
+        opened.saved.seen.files.iter().map(|(path, seen)| (path.clone(), seen.real.clone())).collect();
+    let folder = folder_of(&opened.saved.config_file);
+    let issuer = described.issuer(secret, None)?;
+    let own = runtime(places)?.block_on(family::own_of(places, opened.saved.family.as_ref()))?;
+    let composed = compose(&Composition {
+        rotation: &opened.id.0,
+        roots: &config.search_roots,
+        planned: Some(&planned),
+        own: Some(&own),
+        ..Composition::of(secret, issuer.as_ref(), places, folder)
+    })?;
+    if composed.consumers.len() != opened.state.plan().consumers.len() {
+        return Err(Problem::new(Code::PlanStale, "resume the rotation")
+            .because("its configuration has another number of consumers than its journal"));
+    }
+    Ok(Local::new(composed.setup, fingerprint_key(places)?))
+}
+
+/// Resumes an open rotation with the events of `first`.
+pub fn resume(
+    id: Option<&str>,
+    asked: &ApplyOptions,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    operator.pause_on_stop();
+    let places = installation.places()?;
+    let id = resolved(&places, id)?;
+    let had = had_before(&id, asked, installation, operator)?;
+    let lock = acquire_lock(&places, &id, asked.emergency.is_some(), operator)?;
+    drive_on(lock, &id, asked, had, first, installation, operator)
+}
+
+/// The id of the named rotation, before the operator is asked anything.
+fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
+    places.ensure()?;
+    let journal = journal(places)?;
+    runtime(places)?.block_on(only_open(&journal, id))
+}
+
+/// Resumes an open rotation without a driver; a driver is not disturbed.
+pub fn take_up(
+    id: &str,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    operator.pause_on_stop();
+    let id = RotationId(id.to_owned());
+    let had = had_before(&id, asked, installation, operator)?;
+    let lock = lock(&installation.places()?)?;
+    drive_on(lock, &id, asked, had, |_| Vec::new(), installation, operator)
+}
+
+/// What is prepared before a rotation is resumed.
+struct Prepared {
+    described: Described,
+    /// A key that the operator made.
+    typed: Option<Credential>,
+}
+
+/// Checks whether the rotation may be resumed with these options, and asks the operator what is needed. No lock is
+/// held meanwhile, so an unanswered question blocks nobody.
+fn had_before(
+    id: &RotationId,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Prepared, Problem> {
+    let places = installation.places()?;
+    let opened = {
+        let journal = journal(&places)?;
+        runtime(&places)?.block_on(opened(&journal, Some(&id.0)))?
+    };
+    check_consent(asked, &opened.saved.secret)?;
+    refuse_emergency(asked, &opened.saved)?;
+    let config = parse_config(&opened.saved)?;
+    let secret = crate::configured::secret(&config, &opened.saved.secret)?;
+    trusted(&opened.saved.config_file, secret)?;
+    let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
+    let described = described(secret)?;
+    refuse_outage(asked, secret, &described, kept, &format!("resume {id}"))?;
+    consent_to_outage(asked, &opened.saved.secret, &format!("resume {id}"), operator)?;
+    reject_new_hosts(&opened.saved, secret, &described, Some((&id.0, operator)))?;
+    if asked.back {
+        manual_mint::tell_of_given(&opened, (secret, &described), &places, operator)?;
+    }
+    let typed = match !asked.back && (asked.emergency.is_none() || asked.given.is_some()) {
+        true => manual_mint::read(&opened, asked.given.as_ref(), (secret, &described), &places, operator)?,
+        false => None,
+    };
+    Ok(Prepared { described, typed })
+}
+
+fn drive_on(
+    lock: StateLock,
+    id: &RotationId,
+    asked: &ApplyOptions,
+    had: Prepared,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    let places = installation.places()?.under_lock();
+    let runtime = runtime(&places)?;
+    let journal = journal(&places)?;
+    let mut opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
+    drop(journal);
+    works_on(&lock, &id.0, &opened.saved.secret);
+    refuse_emergency(asked, &opened.saved)?;
+    let config = parse_config(&opened.saved)?;
+    let secret = crate::configured::secret(&config, &opened.saved.secret)?;
+    trusted(&opened.saved.config_file, secret)?;
+    let Prepared { described, typed } = had;
+    let issuer = (secret, &described);
+    if !asked.back && (asked.emergency.is_none() || typed.is_some()) {
+        manual_mint::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, operator)?;
+    }
+    if asked.revoked_by_hand {
+        see_dead(&opened, issuer, &places, operator)?;
+    }
+    let host = host_of(&opened, &config, &described, &places)?;
+    let check_errors = host.check_errors();
+    let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
+    let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
+    let ports = ports(&places, store, issuer, host)?;
+    runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
+    operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
+    let accepted = pending_changes::accepted_later(&opened, &asked.accept)?;
+    let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
+    facts.extend(first(&opened.state));
+    let waivers = Waivers::load(&places)?;
+    let recorded = runtime.block_on(ports.journal.load(&opened.id)).map_err(|error| unread(&error))?;
+    let back = way_back(&recorded, &opened.state, &described, &places);
+    let steps = Steps { back, ..Steps::of(described.spec.as_ref()) };
+    let Opened { id, saved, .. } = &opened;
+    let ready = Ready { ports, id, saved, secret, first: facts, waivers, check_errors, steps };
+    let exit = runtime.block_on(ready.drive(asked, &places, operator));
+    drop(lock);
+    exit
+}
+
+/// The first event of a resume: only a paused rotation or one with a debt needs one.
+pub fn resumed(state: &State) -> Vec<Fact> {
+    let debt = state.phase() == Phase::Done && state.debt().is_some();
+    if state.hold().is_some() || debt { vec![Fact::Resumed] } else { Vec::new() }
+}
+
+/// Records in the lock which rotation it is held for.
+fn works_on(lock: &StateLock, id: &str, secret: &str) {
+    lock.works_on(&Work {
+        rotation: RotationId(id.to_owned()),
+        secret: secret.to_owned(),
+        since_unix_ms: SystemClock::new().unix_ms(),
+    });
+}
+
+/// Pauses the rotation: asks its driver, or appends the event if there is none. A disabled old key is enabled first.
+pub fn pause(
+    id: Option<&str>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    let places = installation.places()?;
+    let id = resolved(&places, id)?;
+    let lock = acquire_lock(&places, &id, false, operator)?;
+    let places = places.under_lock();
+    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
+    });
+    drop(lock);
+    let opened = told?;
+    let (id, decided) = (opened.id, opened.state.decided());
+    if old_key::may_be_off(&opened.state) {
+        return resume(Some(&id.0), &ApplyOptions::default(), |_| Vec::new(), installation, operator);
+    }
+    let keys = if decided { "the old key is revoked or being revoked" } else { "both keys are unchanged" };
+    operator.note(format!("paused; {keys}. keyroll resume {id}"));
+    Ok(Exit::Paused)
+}

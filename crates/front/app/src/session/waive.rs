@@ -1,0 +1,185 @@
+//! Accepts by name that a process, a copy or an invisible consumer keeps the old value.
+
+use std::path::Path;
+
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+use keyroll_host::{incarnation, process_of};
+use keyroll_journal::try_lock;
+use keyroll_port::Label;
+use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
+
+use super::adopt::numbered;
+use super::append_offline::{digest_of, tell};
+use crate::exit::Exit;
+use crate::installation::Installation;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::blockers;
+use crate::records::open_rotation_guard::open_own;
+use crate::records::recorded::{Opened, rotations_unread};
+use crate::records::resolve_target::meant;
+use crate::records::versions::{label, versions};
+use crate::records::waivers::{Waiver, Waivers};
+use crate::wiring::open::{journal, not_locked, runtime};
+
+/// The longest reason, in bytes: it is stored for good.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// A waiver that the operator asks for.
+pub struct WaiveRequest<'a> {
+    /// A process id, a consumer's name, or a path.
+    pub holder: &'a str,
+    /// The secret; none where only one can be meant.
+    pub secret: Option<&'a str>,
+    /// Why the holder may lose access: 1 to 1,024 bytes on one line.
+    pub reason: &'a str,
+}
+
+/// A waiver that was recorded.
+pub struct WaivedShown {
+    /// The secret.
+    pub secret: String,
+    /// The holder that may keep the old value.
+    pub holder: String,
+}
+
+/// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation.
+///
+/// # Errors
+/// The reason or the holder is not valid, or no rotation is open for a waiver that belongs to one.
+pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<WaivedShown, Problem> {
+    let config = installation.config()?;
+    let places = installation.places()?;
+    let holder = request.holder;
+    let secret = meant(&config, request.secret, holder, &places)?;
+    let reason = request.reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(waiving()
+            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
+            .help("say why the holder may lose access: the reason is recorded with the waiver")
+            .exits(Exit::Usage));
+    }
+    let waived = named(holder, secret)?;
+    let shown = shown(holder, waived);
+    let told = tell_open(&places, secret, holder, waived)?;
+    match waived {
+        Waived::Copy(digest) => {
+            places.ensure()?;
+            let place = real(holder).unwrap_or_else(|| holder.to_owned());
+            let version = if told { 0 } else { current(&places, secret)? };
+            let (secret, reason) = (secret.name.to_string(), reason.to_owned());
+            Waivers::load(&places)?.add(&places, Waiver { secret, place, digest, version, reason })?;
+        }
+        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions if !told => {
+            return Err(waiving()
+                .because("no rotation of this secret is open, and a waiver belongs to an open rotation")
+                .help(format!("keyroll plan {}", secret.name)));
+        }
+        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions => {}
+    }
+    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown })
+}
+
+/// The version that the next rotation replaces: the current one, or 1 if the secret has no value yet.
+fn current(places: &Places, secret: &Secret) -> Result<u32, Problem> {
+    let all = versions(places, secret)?;
+    let current = all.iter().find(|version| version.label == label(Label::Current));
+    Ok(current.and_then(|version| u32::try_from(version.version).ok()).unwrap_or(1))
+}
+
+fn waiving() -> Problem {
+    Problem::new(Code::ConsumerNotAdopted, "waive the holder")
+}
+
+/// What `holder` names: a process id, a consumer of the configuration, or a path.
+fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
+    if let Ok(pid) = holder.parse::<u32>() {
+        let process = keyroll_observe::process(pid).map_err(|why| {
+            waiving()
+                .because(format!("process {pid} cannot be inspected: {why}"))
+                .help("keyroll resume inspects again and names the present holders")
+        })?;
+        return Ok(Waived::Holder(incarnation(&process.id)));
+    }
+    let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
+    if let Some(id) = consumer.and_then(|at| u16::try_from(at).ok()) {
+        return Ok(Waived::NotVisible(ConsumerId(id)));
+    }
+    match real(holder) {
+        Some(path) => Ok(Waived::Copy(digest_of(Path::new(&path)))),
+        None => Err(waiving()
+            .because("it is not a process id, a consumer of the secret, or an existing path")
+            .exits(Exit::Usage)),
+    }
+}
+
+/// The waived holder, as the operator reads it.
+fn shown(holder: &str, waived: Waived) -> String {
+    match waived {
+        Waived::Holder(_) => {
+            holder.parse().ok().and_then(blockers::described).unwrap_or_else(|| format!("process {holder}"))
+        }
+        Waived::Copy(_) => format!("the copy {}", real(holder).unwrap_or_else(|| holder.to_owned())),
+        Waived::NotVisible(_) => format!("evidence of {holder} that is not visible"),
+        Waived::BusySessions => "busy sessions".to_owned(),
+    }
+}
+
+/// Refuses a process id that belongs to another process than when the rotation last inspected the machine.
+fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
+    let pid = |who: Incarnation| process_of(who).map(|id| id.pid);
+    let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
+    let mine = seen.iter().map(|seen| seen.who).filter(|who| pid(*who) == pid(now));
+    match mine.collect::<Vec<_>>().as_slice() {
+        [] => Ok(()),
+        all if all.contains(&now) => Ok(()),
+        _ => Err(waiving()
+            .because("the process that held the value has ended: another process has its id now")
+            .help("keyroll resume inspects again and names the present holders")),
+    }
+}
+
+fn real(path: &str) -> Option<String> {
+    Path::new(path).canonicalize().ok().map(|path| path.display().to_string())
+}
+
+/// The number of a consumer in the open rotation; in the configuration, edited since, it may be another consumer's.
+fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
+    let all = numbered(opened)?;
+    let at = all.iter().position(|consumer| consumer.name.as_str() == name);
+    at.and_then(|at| u16::try_from(at).ok()).map(ConsumerId).ok_or_else(|| {
+        waiving()
+            .because(format!("the open rotation {} does not have this consumer", opened.id))
+            .help("it was declared later: the next rotation will have it")
+    })
+}
+
+/// Records the waiver in the secret's open rotation; false if none is open.
+fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<bool, Problem> {
+    if !places.journal().exists() {
+        return Ok(false);
+    }
+    let lock = try_lock(&places.state).map_err(|error| {
+        not_locked("record this in the open rotation", &error)
+            .exits(Exit::Failed)
+            .help("keyroll pause, then waive again")
+    })?;
+    let places = &places.clone().under_lock();
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
+    drop(journal);
+    let Some(own) = own else { return Ok(false) };
+    let answer = tell(Some(&own.0), places, |opened| {
+        let waived = match waived {
+            Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
+            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
+        };
+        if let Waived::Holder(who) = waived {
+            refuse_reused(&opened.state, who)?;
+        }
+        Ok(vec![Fact::Waived(waived)])
+    });
+    drop(lock);
+    answer.map(|_| true)
+}

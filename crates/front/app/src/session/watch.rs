@@ -1,0 +1,425 @@
+//! Shows a rotation while it is driven: a projection of its entries, never the journal's own form.
+
+mod consent;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use keyroll_engine::{Command, Note, Observer, Standing, Word};
+use keyroll_host::CheckErrors;
+use keyroll_port::{FailureKind, RotationId};
+use keyroll_rotation::{
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
+    State,
+};
+use tokio::sync::mpsc;
+
+use super::manual_steps::Steps;
+use super::options::DriveOptions;
+use crate::operator;
+use crate::operator::{Event, GapShown, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
+use crate::plans::pending_changes;
+use crate::problem::Problem;
+use crate::records::gaps::Gaps;
+use crate::records::plan_names::Called;
+use crate::records::waivers::Waivers;
+use crate::records::{blockers, reasons};
+
+/// Why a rotation began to roll back.
+const NO_WAY_BACK: &str = "the old key no longer works, so a rollback is impossible: the rotation continues forward with the new key";
+
+/// The name of the only host.
+const HOST: &str = "local";
+
+/// How often the wait at a gate is checked, and how long it must last before it is shown.
+const WAIT_LOOK: Duration = Duration::from_secs(1);
+const WAIT_SHOWN: Duration = Duration::from_secs(5);
+
+/// Shows a rotation, and answers with the consent that the operator gave in advance.
+pub(crate) struct Watch<'a> {
+    operator: &'a mut dyn Operator,
+    rotation: String,
+    secret: String,
+    /// The name of each consumer, and of its slots.
+    names: Vec<Vec<String>>,
+    called: Called,
+    waivers: Waivers,
+    confirmed: bool,
+    until: Option<Phase>,
+    tell: mpsc::Sender<Command>,
+    phase: Option<Phase>,
+    ops: BTreeMap<Seq, Op>,
+    shown: BTreeSet<(Incarnation, u8, u8)>,
+    /// The name of each process, and how it was found.
+    holders: BTreeMap<u32, (String, String)>,
+    told: BTreeSet<String>,
+    check_errors: CheckErrors,
+    steps: Steps,
+    /// The present blocker, since when it blocks, and when it was last inspected.
+    waiting: BTreeMap<String, Instant>,
+    looked: Instant,
+    blocked: Option<String>,
+    residues: Vec<Residue>,
+    gap: Option<std::time::Duration>,
+    gaps: Gaps,
+    hold: Option<Hold>,
+    /// The consent that the operator is being asked for.
+    asking: Option<(u64, OpenQuestion)>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(
+        operator: &'a mut dyn Operator,
+        rotation: &RotationId,
+        secret: &str,
+        names: Vec<Vec<String>>,
+        called: Called,
+        options: DriveOptions,
+        tell: mpsc::Sender<Command>,
+    ) -> Self {
+        let DriveOptions { confirmed, until, first: _, waivers, check_errors, steps, gaps } = options;
+        Self {
+            operator,
+            rotation: rotation.to_string(),
+            secret: secret.to_owned(),
+            names,
+            called,
+            waivers,
+            confirmed,
+            until,
+            tell,
+            phase: None,
+            ops: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            told: BTreeSet::new(),
+            check_errors,
+            steps,
+            waiting: BTreeMap::new(),
+            looked: Instant::now(),
+            blocked: None,
+            residues: Vec::new(),
+            gap: None,
+            gaps,
+            hold: None,
+            asking: None,
+        }
+    }
+
+    pub(crate) fn residues(&self) -> Vec<Residue> {
+        self.residues.clone()
+    }
+
+    /// The longest downtime, in seconds to the millisecond.
+    pub(crate) fn gap_s(&self) -> Option<f64> {
+        self.gap.map(|gap| std::time::Duration::from_millis(millis(gap)).as_secs_f64())
+    }
+
+    /// The announced and the measured downtimes.
+    pub(crate) fn gaps(&self) -> Vec<GapShown> {
+        self.gaps.shown()
+    }
+
+    pub(crate) fn blocked_by(&self) -> Option<String> {
+        self.blocked.clone()
+    }
+
+    fn consumer(&self, at: usize) -> String {
+        self.names
+            .get(at)
+            .and_then(|names| names.first())
+            .cloned()
+            .unwrap_or_else(|| format!("consumer {at}"))
+    }
+
+    fn instance(&self, at: usize, slot: u8) -> Option<String> {
+        self.names.get(at).and_then(|names| names.get(usize::from(slot) + 1)).cloned()
+    }
+
+    /// The consumers that read these files.
+    fn readers(&self, state: &State, op: &Op) -> Vec<usize> {
+        let Op::Deliver(file, _) = op else { return Vec::new() };
+        let consumers = state.plan().consumers.iter().enumerate();
+        consumers.filter(|(_, consumer)| consumer.files.contains(file)).map(|(at, _)| at).collect()
+    }
+
+    fn step(&mut self, at: usize, slot: Option<u8>, step: HostStep, state: StepState) {
+        let instance = slot.and_then(|slot| self.instance(at, slot));
+        let consumer = self.consumer(at);
+        self.operator.event(Event::HostStep {
+            host: HOST.to_owned(),
+            consumer,
+            instance,
+            step,
+            state,
+            detail: None,
+        });
+    }
+
+    fn gap(&mut self, gap: keyroll_port::Gap) {
+        self.gap = self.gap.max(Some(gap.length));
+        let consumer = self.consumer(gap.consumer.index());
+        let measured = self.gaps.measured(&consumer, gap.length, gap.back);
+        let detail = measured.map_or_else(
+            || format!("downtime {:.2} s", gap.length.as_secs_f64()),
+            |measured| measured.text(),
+        );
+        self.operator.event(Event::HostStep {
+            host: HOST.to_owned(),
+            consumer,
+            instance: None,
+            step: HostStep::Applied,
+            state: StepState::Done,
+            detail: Some(detail),
+        });
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most operations are not shown")]
+    fn carried(&mut self, op: &Op, outcome: &Ended, state: &State) {
+        let how = match outcome {
+            Ended::Done(_) => StepState::Done,
+            Ended::Failed { .. } => StepState::Failed,
+            Ended::Unknown => StepState::Waiting,
+            Ended::Refused(_) => StepState::Skipped,
+        };
+        match op {
+            Op::Deliver(..) => {
+                for at in self.readers(state, op) {
+                    self.step(at, None, HostStep::Delivered, how);
+                }
+            }
+            Op::Apply(consumer, slot, _) => self.step(consumer.index(), Some(*slot), HostStep::Applied, how),
+            Op::Promote if how == StepState::Done => {
+                self.operator.event(Event::Phase { phase: operator::Phase::Promote })
+            }
+            _ => {}
+        }
+    }
+
+    fn proved(&mut self, consumer: usize, proofs: &[keyroll_rotation::Proof]) {
+        for proof in proofs {
+            for (path, kinds) in (0u8..).zip(proof.paths) {
+                for (kind, _) in Kinds::ALL.into_iter().filter(|(kind, _)| kinds.has(*kind)) {
+                    if self.shown.insert((proof.who, path, kind.bits())) {
+                        self.evidence(consumer, proof, path, kind);
+                    }
+                }
+            }
+        }
+    }
+
+    fn evidence(&mut self, consumer: usize, proof: &keyroll_rotation::Proof, path: u8, kind: Kinds) {
+        let grade = [
+            (Kinds::DELIVERED, Grade::Delivered),
+            (Kinds::READ, Grade::Read),
+            (Kinds::LOADED, Grade::Loaded),
+            (Kinds::REPORTED, Grade::Reported),
+            (Kinds::CHECKED, Grade::Checked),
+            (Kinds::EXERCISED, Grade::Exercised),
+        ];
+        let Some((_, grade)) = grade.into_iter().find(|(of, _)| *of == kind) else { return };
+        let instance = match proof.who.life {
+            Life::Process { pid, .. } => format!("pid {pid}"),
+            Life::AtRest(_) => "at rest".to_owned(),
+        };
+        let path = (path > 0).then(|| format!("path {path}"));
+        let consumer = self.consumer(consumer);
+        self.operator.event(Event::Evidence { consumer, instance, path, grade, observer: HOST.to_owned() });
+    }
+
+    fn entered(&mut self, state: &State) {
+        let phase = state.phase();
+        if self.phase == Some(phase) {
+            return;
+        }
+        if self.phase == Some(Phase::RollingBack) && phase != Phase::RolledBack && state.emergency().is_none()
+        {
+            self.operator.note(NO_WAY_BACK);
+        }
+        self.phase = Some(phase);
+        if let Some(shown) = reasons::phase(phase) {
+            self.operator.event(Event::Phase { phase: shown });
+        }
+        if self.until == Some(phase) {
+            // A full channel means that another event is pending already.
+            let _ = self.tell.try_send(Command::Tell(Fact::PauseAsked));
+        }
+    }
+
+    fn held(&mut self, state: &State) {
+        if self.hold == state.hold() {
+            return;
+        }
+        self.hold = state.hold();
+        if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
+            && let Life::Process { pid, .. } = who.life
+        {
+            let others = blockers::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
+            let mut holder = blockers::unexplained(&self.called, who, state.plan().aim);
+            if let Some((name, found_by)) = self.holders.get(&pid) {
+                (holder.name, holder.found_by) = (name.clone(), found_by.clone());
+            }
+            self.blocked = Some(holder.name.clone());
+            // During a rollback the new key is blocked; otherwise Disable is next.
+            let back = state.phase() == Phase::RollingBack;
+            let gate = if back { operator::Phase::RollingBack } else { operator::Phase::Disable };
+            self.operator.event(Event::Blocked { gate, holder });
+            for holder in others {
+                self.operator.event(Event::Blocked { gate, holder });
+            }
+        } else if self.hold.is_some() {
+            let gate = self.phase.and_then(reasons::phase).unwrap_or(operator::Phase::Disable);
+            for holder in blockers::all(&self.called, state) {
+                self.operator.event(Event::Blocked { gate, holder });
+            }
+        }
+    }
+
+    /// Shows the output of each failing check once, so that the wait for a consumer is explained.
+    fn complain(&mut self) {
+        let all = self.check_errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        for ((consumer, path), how) in all {
+            let name = self.consumer(consumer.index());
+            let on = if path == 0 { String::new() } else { format!(" on path {path}") };
+            let text = format!("the check of {name}{on} fails: {how}");
+            self.once(text.clone(), Event::Note { text });
+        }
+    }
+
+    /// Shows what a rotation waits for at a gate after a while; nothing else would show it before the deadline.
+    fn waits(&mut self, state: &State) {
+        let now = Instant::now();
+        if now.duration_since(self.looked) < WAIT_LOOK {
+            return;
+        }
+        self.looked = now;
+        let all: BTreeMap<String, String> = blockers::all(&self.called, state)
+            .into_iter()
+            .map(|holder| {
+                let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);
+                (what, holder.how_to_move)
+            })
+            .collect();
+        self.waiting.retain(|what, _| all.contains_key(what));
+        for (what, way) in all {
+            let since = *self.waiting.entry(what.clone()).or_insert(now);
+            if now.duration_since(since) >= WAIT_SHOWN {
+                let said = format!("{what}; {way}");
+                self.once(what, Event::Waiting { what: said, seconds_max: None });
+            }
+        }
+    }
+
+    fn once(&mut self, text: String, event: Event) {
+        if self.told.insert(text) {
+            self.operator.event(event);
+        }
+    }
+}
+
+impl Observer for Watch<'_> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most entries are not shown")]
+    fn appended(&mut self, seq: Seq, event: &Entry, state: &State) {
+        match &event.fact {
+            Fact::Intended(op) => drop(self.ops.insert(seq, op.clone())),
+            Fact::Ended { intent, outcome } => {
+                if let Some(op) = self.ops.remove(intent) {
+                    self.carried(&op, outcome, state);
+                }
+            }
+            Fact::Proved { consumer, proofs, .. } => self.proved(consumer.index(), proofs),
+            Fact::Decided(_) => {
+                let instances = state.look().map_or(0, |look| look.seen.instances.len());
+                let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+                let waivers = u64::try_from(state.waived().len()).unwrap_or(u64::MAX);
+                let standing = state.plan().policy.standing_consent && waivers == 0 && !self.confirmed;
+                let by = if standing { "the standing consent in keyroll.toml" } else { "this command" };
+                self.operator.event(Event::Decided { by: by.to_owned(), instances, waivers });
+            }
+            _ => {}
+        }
+        self.complain();
+        self.waits(state);
+        // The cause of a phase is shown before the phase.
+        self.entered(state);
+        self.held(state);
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Failed(failure) => {
+                let kind = failure.kind;
+                let problem = Problem::from(failure);
+                let causes = problem.causes.join(": ");
+                let help = match &self.steps.back {
+                    Some(back) if kind == FailureKind::StaysAlive => {
+                        let id = &self.rotation;
+                        format!("\n{back}\nthen: keyroll retry {id}")
+                    }
+                    Some(_) | None => {
+                        let help = problem.help.as_ref().map(|help| self.called.addressed(help));
+                        help.map(|help| format!("; help: {help}")).unwrap_or_default()
+                    }
+                };
+                let text = format!("could not {} ({}): {causes}{help}", problem.attempted, problem.code);
+                self.once(text.clone(), Event::Note { text });
+            }
+            Note::NotVisible(all) => {
+                for what in all {
+                    let (place, why) = what.split_once(": ").unwrap_or((what.as_str(), ""));
+                    // Processes come and go: each kind of missing visibility is shown once, not at each inspection.
+                    let kind = place.split(" of ").next();
+                    let event = Event::NotVisible { what: place.to_owned(), why: why.to_owned() };
+                    self.once(format!("{}: {why}", kind.unwrap_or(place)), event);
+                }
+            }
+            Note::Holder(holder) => {
+                self.holders.insert(holder.pid, (holder.name, holder.found_by));
+            }
+            Note::User(holder) => {
+                let shown = operator::Holder { pid: Some(holder.pid), ..blockers::user(&holder) };
+                self.blocked.get_or_insert_with(|| shown.name.clone());
+                let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
+                self.once(format!("user {}", holder.pid), event);
+            }
+            Note::Refused(who) => {
+                let text = format!("the issuer refused a call with the old key by {who}");
+                self.once(text.clone(), Event::Note { text });
+            }
+            Note::Stranger(place) => {
+                let text = format!("{place} holds the old value and is not a declared copy");
+                self.once(text.clone(), Event::Note { text });
+            }
+            Note::Residues(all) => {
+                self.residues =
+                    all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
+            }
+            Note::Live { live, refused } => {
+                live.iter().for_each(|one| self.operator.event(pending_changes::event(one, refused)))
+            }
+            Note::Gap(gap) => self.gap(gap),
+            Note::Rejected(illegal) => self.operator.note(format!("refused: {}", illegal.why)),
+            Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
+        }
+    }
+
+    fn standing(&mut self, standing: &Standing, state: &State) -> Word {
+        self.complain();
+        self.waits(state);
+        self.held(state);
+        let Standing::Person(people) = standing else { return Word::Nobody };
+        for person in people {
+            match person {
+                Person::Consent(digest) => return self.consent(*digest, state),
+                Person::MintByHand if self.steps.prompted => {}
+                Person::MintByHand => self.operator.note(self.steps.mint.clone()),
+                Person::RevokeByHand => self.operator.note(self.steps.revoke.clone()),
+            }
+        }
+        Word::Nobody
+    }
+}
+
+fn millis(length: std::time::Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+use crate::quantity::quantity;
+use keyroll_engine::{Command, Word};
+use keyroll_rotation::{Fact, Life, OldKey, Overlap, State};
+
+use super::Watch;
+use crate::operator::{Answer, Event};
+use crate::records::blockers;
+
+impl Watch<'_> {
+    /// Shows what the operator consents to: the key that is revoked, the instances on the new key, the waivers, and how
+    /// long the old key has been disabled. Returns the number of instances.
+    fn told_before_consent(&mut self, state: &State) -> usize {
+        let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
+        let instances = seen.iter().filter_map(|seen| {
+            let name = self.consumer(seen.consumer?.index());
+            Some(match seen.who.life {
+                Life::Process { pid, .. } => format!("{name}, process {pid}"),
+                Life::AtRest(_) => format!("{name}, at rest"),
+            })
+        });
+        let all: Vec<String> = instances.collect();
+        let count = all.len();
+        let shown = state.new_version().is_some() || !state.plan().aim.makes_new();
+        let instances = if shown { all } else { Vec::new() };
+        let off_s = match state.old_key() {
+            OldKey::Off(since) if since.boot == state.now().boot => {
+                Some(state.now().ms.saturating_sub(since.ms) / 1000)
+            }
+            OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
+        };
+        let waivers = blockers::waived(&self.called, &self.waivers, state);
+        let shared = !state.plan().aim.makes_new();
+        let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
+        let ends = match by_person(state) {
+            true => format!(
+                "after this keyroll cannot roll back; the {key} key of {name} works until you revoke it at \
+                 the issuer's console"
+            ),
+            false => format!(
+                "IRREVERSIBLE: keyroll revokes the {key} key of {name} at its issuer, and it cannot be restored"
+            ),
+        };
+        self.operator.event(Event::Consent { ends, shared, instances, waivers, off_s });
+        count
+    }
+
+    /// Asks once for each consent; the driver continues to inspect meanwhile.
+    pub(crate) fn consent(&mut self, digest: u64, state: &State) -> Word {
+        let consented = Command::Tell(Fact::Consented(digest));
+        if self.confirmed {
+            return Word::Say(consented);
+        }
+        if self.asking.as_ref().is_some_and(|(asked, _)| *asked == digest) {
+            return Word::Awaited;
+        }
+        let instances = self.told_before_consent(state);
+        let inspected = match instances {
+            1 => "1 instance was inspected".to_owned(),
+            _ => format!("{instances} instances were inspected"),
+        };
+        let question = match state.new_version() {
+            None if !state.plan().aim.makes_new() => format!(
+                "{inspected}, each with its own key: nothing needs the shared key. Revoke it \
+                 for good?"
+            ),
+            Some(_) if by_person(state) => {
+                format!("{inspected}: nothing needs the old key. Continue, so that you can revoke it?")
+            }
+            Some(_) => {
+                format!("{inspected}: nothing needs the old key. Revoke it for good?")
+            }
+            // The issuer has one value at a time, so there are no instances on the new key yet.
+            None => {
+                format!(
+                    "Making the new key revokes the old one at once; in use by {}. Continue?",
+                    quantity(instances, "instance")
+                )
+            }
+        };
+        let tell = self.tell.clone();
+        let name = self.secret.clone();
+        // An open question about an outdated state is withdrawn.
+        self.asking = None;
+        let asked = self.operator.begin_ask_name(
+            &question,
+            &name,
+            Box::new(move |answer| {
+                let word = match answer {
+                    Answer::Yes => consented,
+                    Answer::No | Answer::Nobody | Answer::Stopped => Command::Unanswered,
+                };
+                // A driver that has ended needs no answer.
+                let _ = tell.blocking_send(word);
+            }),
+        );
+        let Some(asked) = asked else { return Word::Nobody };
+        self.asking = Some((digest, asked));
+        Word::Awaited
+    }
+}
+
+/// True if the old key works until the operator revokes it.
+fn by_person(state: &State) -> bool {
+    let ends_itself = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+    !state.plan().bound && !ends_itself
+}

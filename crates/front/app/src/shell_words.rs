@@ -1,0 +1,30 @@
+//! Splits a command line as a shell does.
+
+/// A character of no meaning in a command, from the range for private use.
+const STAND_IN: char = '\u{f023}';
+
+/// The words of a command; nothing is expanded and nothing is a comment: `#2` is a word. `None` if a quote is not closed
+/// or there is no word.
+pub fn split(command: &str) -> Option<Vec<String>> {
+    // The library would drop what follows a `#`. It means nothing else, so another character may stand for it.
+    let words = shlex::split(&command.replace('#', STAND_IN.encode_utf8(&mut [0; 4])))?;
+    let words: Vec<String> = words.iter().map(|word| word.replace(STAND_IN, "#")).collect();
+    Some(words).filter(|words| !words.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn commands_are_split_as_a_shell_does() {
+        assert_eq!(split("./r.sh  2").unwrap(), ["./r.sh", "2"]);
+        assert_eq!(split(r#"a 'b c' "d \" e" f\ g '' $x"#).unwrap(), ["a", "b c", "d \" e", "f g", "", "$x"]);
+        // Between double quotes a backslash is literal, except before $, `, ", \ and a line end.
+        assert_eq!(split(r#""a\b" "\$x" 'a\b' a\b"#).unwrap(), [r"a\b", "$x", r"a\b", "ab"]);
+        assert_eq!(split("./r.sh web #2 '#3' a#b \\#").unwrap(), ["./r.sh", "web", "#2", "#3", "a#b", "#"]);
+        for open in ["", "  ", "'a", "\"a", "a\\", "a #'"] {
+            assert!(split(open).is_none(), "{open}");
+        }
+    }
+}

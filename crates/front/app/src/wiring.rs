@@ -1,0 +1,21 @@
+//! Composes the rooms: a configured secret becomes an issuer, a setup of this machine, and ports.
+
+pub(crate) mod agents;
+pub mod compose;
+pub(crate) mod consumer_commands;
+pub mod family;
+pub mod fields;
+pub mod gather_values;
+pub mod issuer;
+mod litellm;
+mod local_services;
+mod logins;
+pub mod open;
+pub mod programs;
+pub mod provable;
+pub mod sealing;
+pub mod sealing_source;
+pub mod trusted;
+pub mod validate_value;
+
+pub use issuer::issuer;

@@ -1,0 +1,403 @@
+//! Composes the configuration of a secret into the setup of this machine and the consumers of the protocol, with the
+//! same numbers in both.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyroll_codes::Code;
+use keyroll_config::{
+    Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Instance, OnFailure, Place,
+    Reference, Runs, Secret, Source, WriteMode,
+};
+use keyroll_copy::{Format, Part, Slot, Template};
+use keyroll_host::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
+    SlotSetup, Write,
+};
+use keyroll_manager::{CommandLine, RateQuery, uid_of};
+use keyroll_observe::{JournalUnit, LogSource};
+use keyroll_port::Issuer;
+use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
+use keyroll_secret::Fields;
+
+use super::agents::turn;
+use super::family::Own;
+use super::litellm::litellm_setup;
+use super::local_services::on_this_machine;
+use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// The lines that show a refused credential, unless the configuration names them.
+const REFUSED_DEFAULT: &str =
+    r"(?i-u)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
+
+/// Matches no line.
+const NOTHING: &str = r"\z\A.";
+
+/// Equal answers in a row that prove a value alive or dead.
+const PROBES: u8 = 3;
+
+/// The files and consumers of one secret, for the machine and for the protocol.
+pub struct Composed {
+    pub(crate) setup: Setup,
+    /// Each consumer as the protocol knows it.
+    pub consumers: Vec<rotation::Consumer>,
+    /// The host of each file.
+    pub files: Vec<rotation::HostId>,
+}
+
+/// What the setup of this machine is composed from.
+#[derive(Clone, Copy)]
+pub struct Composition<'a> {
+    /// The secret.
+    pub secret: &'a Secret,
+    /// Its issuer.
+    pub issuer: &'a dyn Issuer,
+    /// The folders of the installation.
+    pub places: &'a Places,
+    /// The folder of the configuration.
+    pub folder: &'a Path,
+    /// The id of the rotation or plan; empty if there is none.
+    pub rotation: &'a str,
+    /// The folders that are searched for copies.
+    pub roots: &'a [PathBuf],
+    /// The real path of each file when the plan was made.
+    pub planned: Option<&'a BTreeMap<PathBuf, PathBuf>>,
+    /// The keys of consumers that have one of their own.
+    pub own: Option<&'a Own>,
+}
+
+impl<'a> Composition<'a> {
+    /// The composition of a secret without a rotation.
+    pub fn of(secret: &'a Secret, issuer: &'a dyn Issuer, places: &'a Places, folder: &'a Path) -> Self {
+        Self { secret, issuer, places, folder, rotation: "", roots: &[], planned: None, own: None }
+    }
+}
+
+/// Gives every file and consumer of a secret its number, in the order of the configuration.
+///
+/// # Errors
+/// The configuration declares something that cannot be composed, such as an unknown position in a file.
+pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
+    let Composition { secret, issuer, places, folder, rotation, roots, .. } = *composition;
+    refuse_unfit_lists(secret)?;
+    let attributes = issuer.capabilities().attributes;
+    let mut files: Vec<FileSetup> = Vec::new();
+    let mut setups = Vec::new();
+    let mut consumers = Vec::new();
+    for consumer in &secret.consumers {
+        let mine = own_files(composition, consumer, &mut files)?;
+        setups.push(ConsumerSetup {
+            name: consumer.name.to_string(),
+            files: mine.clone(),
+            fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folder)),
+            slots: slots(consumer, folder, mine.first().copied())?,
+        });
+        consumers.push(unit(consumer, mine, attributes)?);
+    }
+    let format = issuer.value_format();
+    let hosts = files.iter().map(|_| LOCAL).collect();
+    let setup = Setup {
+        rotation: rotation.to_owned(),
+        files,
+        consumers: setups,
+        roots: roots.iter().cloned().chain(search_roots(secret)).collect(),
+        own_folders: vec![places.state.clone(), places.keys.clone()],
+        instance_time_max: secret.deadlines.unit,
+        work: places.state.join("work"),
+        value_format: (format.alphabet, format.length_max),
+        servers: issuer
+            .endpoints()
+            .iter()
+            .filter_map(|place| port(place))
+            .chain(pooler_ports(secret))
+            .collect(),
+        gate: secret.gate.as_ref().map(gate),
+        issuer_at: match issuer.capabilities().attributes {
+            true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
+            false => Vec::new(),
+        },
+    };
+    Ok(Composed { setup, consumers, files: hosts })
+}
+
+/// Files and folders of the managers that may hold undeclared copies.
+fn search_roots(secret: &Secret) -> impl Iterator<Item = PathBuf> {
+    secret.consumers.iter().flat_map(|consumer| consumer.runs.workload().search_roots())
+}
+
+fn gate(gate: &keyroll_config::Gate) -> GateSetup {
+    let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
+    let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
+    GateSetup { rate, max: gate.max() }
+}
+
+/// The port of `host:port`.
+fn port(place: &str) -> Option<u16> {
+    place.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+}
+
+fn number(count: usize) -> Result<u16, Problem> {
+    u16::try_from(count).map_err(|_| too_many("files or consumers"))
+}
+
+fn too_many(what: &str) -> Problem {
+    Problem::new(Code::NotPlannable, "count the files and consumers of the configuration")
+        .because(format!("there are too many {what}"))
+}
+
+/// The numbers of the files that a consumer reads; files without a number yet are added to `files`.
+fn own_files(
+    composition: &Composition<'_>,
+    consumer: &Consumer,
+    files: &mut Vec<FileSetup>,
+) -> Result<Vec<FileId>, Problem> {
+    let Composition { secret, folder, .. } = *composition;
+    let own: Option<&Arc<Fields>> = composition.own.and_then(|own| own.get(consumer.name.as_str()));
+    // A file with different keys of two consumers has a number for each of them.
+    let same = |file: &FileSetup| file.own.as_ref().map(Arc::as_ptr) == own.map(Arc::as_ptr);
+    let mut mine = Vec::new();
+    for copy in &consumer.reads {
+        let path = copy.place.path().to_owned();
+        let at = match files.iter().position(|file| file.path == path && same(file)) {
+            Some(at) => at,
+            None => {
+                let write = match copy.write {
+                    WriteMode::Rename => Write::Rename,
+                    WriteMode::InPlace => Write::InPlace,
+                };
+                let planned = composition.planned.and_then(|planned| planned.get(&path)).cloned();
+                let generator =
+                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folder));
+                let generated = consumer.is_pull() || generator.is_some();
+                let own = own.cloned();
+                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated, generator, own });
+                files.len() - 1
+            }
+        };
+        let id = FileId(number(at)?);
+        let setup = copy_setup(secret, copy)?;
+        if let Some(file) = files.get_mut(at)
+            && !file.copies.iter().any(|known| same_place(known, &setup))
+        {
+            file.copies.push(setup);
+        }
+        if !mine.contains(&id) {
+            mine.push(id);
+        }
+    }
+    Ok(mine)
+}
+
+fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
+    match (one, other) {
+        (
+            CopySetup::Value { format: one, slot: at, .. },
+            CopySetup::Value { format: other, slot: beside, .. },
+        ) => one == other && at == beside,
+        (CopySetup::Within(one), CopySetup::Within(other)) => one == other,
+        (CopySetup::Login { .. }, CopySetup::Login { .. }) => true,
+        (CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. }, _) => false,
+    }
+}
+
+fn template(text: &str) -> Result<Template, Problem> {
+    Template::parse(text)
+        .map_err(|error| Problem::new(error.code(), "read a template").because(error.to_string()))
+}
+
+/// How one copy is read and written.
+pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
+    let source = match &copy.source {
+        Source::Field(name) => CopySource::Field(name.to_string()),
+        Source::Derived(name) => {
+            let text =
+                secret.derived.get(name).map(|template| template.text().to_owned()).unwrap_or_default();
+            CopySource::Text(template(&text)?)
+        }
+        Source::Template(whole) => CopySource::Text(template(whole.text())?),
+    };
+    Ok(match &copy.place {
+        Place::EnvFile { variable, .. } => {
+            CopySetup::Value { format: Format::Dotenv, slot: Slot::Variable(variable.clone()), source }
+        }
+        Place::File { .. } => CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
+        Place::Inside { format, at, part, .. } => {
+            let format = file_format(*format);
+            let part = part.map(|part| match part {
+                EntryPart::User => Part::User,
+                EntryPart::Password => Part::Password,
+            });
+            let slot = format.slot(at, part).map_err(|error| {
+                Problem::new(error.code(), "read `at` of a copy")
+                    .because(error.to_string())
+                    .help(error.help())
+            })?;
+            CopySetup::Value { format, slot, source }
+        }
+        Place::Userlist { user, .. } => CopySetup::Login { user: user.to_string(), source },
+        Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
+    })
+}
+
+fn file_format(format: FileFormat) -> Format {
+    match format {
+        FileFormat::Json => Format::Json,
+        FileFormat::Yaml => Format::Yaml,
+        FileFormat::Compose => Format::Compose,
+        FileFormat::Toml => Format::Toml,
+        FileFormat::Ini => Format::Ini,
+        FileFormat::Npmrc => Format::Npmrc,
+        FileFormat::Pgpass => Format::Pgpass,
+        FileFormat::Netrc => Format::Netrc,
+        FileFormat::GitCredentials => Format::GitCredentials,
+    }
+}
+
+fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
+    let workload = consumer.runs.workload();
+    let uptake = match (workload.is_job(), workload.needs_reload()) {
+        (true, _) => Uptake::AtRest,
+        (false, false) => Uptake::Rereads,
+        (false, true) => Uptake::Verb,
+    };
+    Ok(rotation::Consumer {
+        host: LOCAL,
+        delivery: if consumer.is_pull() { Delivery::Fetch } else { Delivery::Push },
+        uptake,
+        files,
+        slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
+        paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
+        attributable: attributes && uptake != Uptake::AtRest && !passes_on(consumer),
+    })
+}
+
+/// A command of the configuration, run in its folder.
+fn line(words: Vec<String>, folder: &Path) -> CommandLine {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_default();
+    CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
+}
+
+fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Vec<SlotSetup>, Problem> {
+    let instances = consumer.runs.instances();
+    let single = instances.len() == 1;
+    instances
+        .iter()
+        .map(|instance| {
+            let mut checks = vec![
+                consumer.check.as_ref().map(|check| check_setup(check, consumer, instance, folder, first)),
+            ];
+            checks.extend(
+                consumer
+                    .paths
+                    .iter()
+                    .map(|path| Some(check_setup(&path.check, consumer, instance, folder, first))),
+            );
+            Ok(SlotSetup {
+                instance: (!single).then(|| instance.name.to_string()),
+                run: instance.workload.clone(),
+                checks,
+                log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
+                ready: ready(&consumer.runs, instance),
+            })
+        })
+        .collect()
+}
+
+fn log_setup(log: &keyroll_config::Log, runs: &Runs, instance: &Instance) -> Result<LogSetup, Problem> {
+    let source = match &log.source {
+        keyroll_config::LogSource::File(path) => LogSource::File(PathBuf::from(fill(path, instance))),
+        keyroll_config::LogSource::Journal(unit) => {
+            // A unit of a user's manager differs from the system's unit of the same name.
+            let user = runs.workload().systemd_user().map(uid_of).transpose()?;
+            LogSource::Journal(JournalUnit { unit: fill(unit, instance), user })
+        }
+        keyroll_config::LogSource::Docker(name) => LogSource::Docker(fill(name, instance)),
+    };
+    Ok(LogSetup {
+        source,
+        success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
+        failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
+    })
+}
+
+fn fill(argument: &Argument, instance: &Instance) -> String {
+    argument.fill(instance.name.as_str(), instance.port, None)
+}
+
+fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
+    if let Some(check) = instance.workload.readiness() {
+        return Some(check);
+    }
+    let url = runs.ready.as_ref()?;
+    Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
+}
+
+fn check_setup(
+    check: &Check,
+    consumer: &Consumer,
+    instance: &Instance,
+    folder: &Path,
+    first: Option<FileId>,
+) -> CheckSetup {
+    let runs = &consumer.runs;
+    match check {
+        // The path of the copy is filled in later: the control runs the same command with a wrong copy.
+        Check::Exec(argv) => {
+            let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+            CheckSetup::Exec { command: line(words, folder), copy: first, turn: None }
+        }
+        Check::Turn { model, agent, after } => {
+            let turn = turn(runs.workload(), model, agent.as_deref());
+            match after {
+                None => CheckSetup::Http(keyroll_manager::Check::Turn(turn)),
+                Some(argv) => {
+                    let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+                    CheckSetup::Exec { command: line(words, folder), copy: first, turn: Some(turn) }
+                }
+            }
+        }
+        Check::Http(url) => {
+            CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
+        }
+        Check::LiteLlm(of) => CheckSetup::LiteLlm(litellm_setup(of, consumer)),
+    }
+}
+
+/// The counts, windows and deadlines of a rotation, from the configuration.
+pub fn policy(secret: &Secret) -> Policy {
+    Policy {
+        on_failure: match secret.on_failure {
+            OnFailure::Rollback => rotation::OnFailure::Rollback,
+            OnFailure::Pause => rotation::OnFailure::Pause,
+        },
+        parallel_max: u16::try_from(secret.max_parallel).unwrap_or(u16::MAX),
+        probes_alive: PROBES,
+        probes_dead: PROBES,
+        idle_ms: millis(secret.revoke.old_idle_for),
+        soak_ms: millis(secret.revoke.soak),
+        phase_ms_max: millis(secret.deadlines.phase),
+        unit_ms_max: millis(secret.deadlines.unit),
+        require: secret.revoke.require.iter().fold(Kinds::NONE, |all, kind| all.and(evidence(*kind))),
+        standing_consent: secret.unattended && secret.revoke.decide == keyroll_config::Decide::Standing,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn evidence(kind: EvidenceKind) -> Kinds {
+    match kind {
+        EvidenceKind::Delivered => Kinds::DELIVERED,
+        EvidenceKind::Read => Kinds::READ,
+        EvidenceKind::Loaded => Kinds::LOADED,
+        EvidenceKind::Reported => Kinds::REPORTED,
+        EvidenceKind::Checked => Kinds::CHECKED,
+        EvidenceKind::Exercised => Kinds::EXERCISED,
+    }
+}

@@ -1,0 +1,126 @@
+//! Reads the value from the configured copies, before it is in the store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use keyroll_config::Secret;
+use keyroll_copy::Template;
+use keyroll_host::{CopySetup, CopySource, read, resolve};
+use keyroll_port::Failure;
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use super::compose::copy_setup;
+use crate::problem::Problem;
+use crate::redact;
+
+/// The values read from the copies of one secret.
+#[derive(Default)]
+pub struct Gathered {
+    /// The values of each field, each with the copies that hold it.
+    fields: BTreeMap<String, Vec<(SecretBytes, Vec<String>)>>,
+    /// The copies that could not be read, and why.
+    pub not_read: Vec<String>,
+}
+
+/// Reads every copy of a secret, or those in one file; nothing is written or sent.
+pub fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem> {
+    let mut gathered = Gathered::default();
+    for copy in secret.consumers.iter().flat_map(|consumer| &consumer.reads) {
+        if only.is_some_and(|only| !is_one(only, copy.place.path())) {
+            continue;
+        }
+        let place = copy.place.to_string();
+        let setup = copy_setup(secret, copy)?;
+        match fields_of(&setup, copy.place.path()) {
+            Ok(found) => found.into_iter().for_each(|(name, value)| {
+                // A host or user name is not secret: redacting it would make every message unreadable.
+                if secret.fields.get(name.as_str()).is_none_or(|field| field.secret) {
+                    redact::remember(&value);
+                }
+                gathered.put(name, value, &place);
+            }),
+            Err(why) => {
+                let line = format!("{place}: {why}");
+                if !gathered.not_read.contains(&line) {
+                    gathered.not_read.push(line);
+                }
+            }
+        }
+    }
+    Ok(gathered)
+}
+
+/// True if both paths lead to the same file.
+fn is_one(path: &Path, other: &Path) -> bool {
+    path == other || matches!((path.canonicalize(), other.canonicalize()), (Ok(one), Ok(two)) if one == two)
+}
+
+impl Gathered {
+    fn put(&mut self, name: String, value: SecretBytes, place: &str) {
+        let values = self.fields.entry(name).or_default();
+        match values.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, places)) if places.iter().any(|known| known == place) => {}
+            Some((_, places)) => places.push(place.to_owned()),
+            None => values.push((value, vec![place.to_owned()])),
+        }
+    }
+
+    /// Every value, with its field.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &SecretBytes)> {
+        self.fields
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(move |(value, _)| (name.as_str(), value)))
+    }
+
+    /// The value of a field; `None` if no copy holds it.
+    ///
+    /// Errors: the fingerprint and the copies of each value, if there are several.
+    pub fn one(&self, name: &str, key: &FingerprintKey) -> Result<Option<&SecretBytes>, Vec<String>> {
+        let values = self.fields.get(name).map(Vec::as_slice).unwrap_or_default();
+        match values {
+            [] => Ok(None),
+            [(value, _)] => Ok(Some(value)),
+            several => Err(several
+                .iter()
+                .map(|(value, places)| group(name, key.fingerprint(value), places))
+                .collect()),
+        }
+    }
+}
+
+fn group(name: &str, fingerprint: Fingerprint, places: &[String]) -> String {
+    format!("`{name}` with fingerprint {fingerprint}: {}", places.join(", "))
+}
+
+/// The fields in one copy.
+fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)>, String> {
+    let said = |failure: Failure| Problem::from(failure).causes.join(": ");
+    let content = resolve(path).and_then(|resolved| read(&resolved)).map_err(said)?;
+    let bytes = content.bytes.expose();
+    let found = match setup {
+        CopySetup::Value { format, slot, source } => {
+            let value = format.read(bytes, slot).map_err(|error| error.to_string())?;
+            let value = value
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("{slot} is missing or empty"))?;
+            match source {
+                CopySource::Field(name) => vec![(name.clone(), value)],
+                CopySource::Text(template) => extracted(template, &value)?,
+            }
+        }
+        // Only the value of the field `user` says which login belongs to the secret.
+        CopySetup::Login { .. } => {
+            return Err("a list of logins does not say which login is the current one".to_owned());
+        }
+        CopySetup::Within(template) => template.find(bytes).into_iter().flatten().collect(),
+    };
+    match found.is_empty() {
+        true => Err("nothing in it matches the template".to_owned()),
+        false => Ok(found),
+    }
+}
+
+fn extracted(template: &Template, text: &SecretBytes) -> Result<Vec<(String, SecretBytes)>, String> {
+    let found = template.extract(text).ok_or("its content does not match the template")?;
+    Ok(found.into_iter().collect())
+}

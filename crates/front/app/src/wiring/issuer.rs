@@ -1,0 +1,145 @@
+//! The issuer of a configured secret.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_config::{IssuerRef, Reference, Secret};
+use keyroll_host::{read, resolve};
+use keyroll_issuer::{Runner, Spec, SpecError};
+use keyroll_logins::{Admins, Table};
+use keyroll_port::Issuer;
+use keyroll_secret::SecretBytes;
+
+use crate::problem::Problem;
+
+/// The largest spec file, bytes.
+const SPEC_BYTES_MAX: u64 = 256 * 1024;
+
+/// An issuer's description, read once, so that the checked description is the used one.
+pub struct Described {
+    /// `None` for an issuer in code.
+    pub spec: Option<Spec>,
+    /// The text of a spec file.
+    pub text: Option<String>,
+}
+
+/// Reads the description of a secret's issuer.
+pub fn described(secret: &Secret) -> Result<Described, Problem> {
+    let unread = |error: SpecError| {
+        let problem = Problem::new(error.code, "read the issuer's spec").because_of(&error);
+        problem.help(
+            error.help.unwrap_or_else(|| "docs/guides/write-an-issuer.md explains every key".to_owned()),
+        )
+    };
+    Ok(match &secret.issuer {
+        IssuerRef::Server(_) => Described { spec: None, text: None },
+        IssuerRef::Shipped(name) => {
+            Described { spec: Some(Spec::shipped(name.as_str()).map_err(unread)?), text: None }
+        }
+        IssuerRef::SpecFile(path) => {
+            let text = spec_text(path)?;
+            let spec = Spec::parse(&text, &path.display().to_string()).map_err(unread)?;
+            Described { spec: Some(spec), text: Some(text) }
+        }
+    })
+}
+
+impl Described {
+    /// The issuer with its admin credential. `settings`: what the new credential copies, from the rotation's plan.
+    pub fn issuer(&self, secret: &Secret, settings: Option<&str>) -> Result<Arc<dyn Issuer>, Problem> {
+        let admin = match &secret.admin {
+            Some(Reference::File(path)) => Some(admin_file(path)?),
+            None => None,
+        };
+        let Some(spec) = &self.spec else { return server(secret, admin.as_ref()) };
+        if spec.needs_admin() && admin.is_none() {
+            return Err(Problem::new(
+                Code::IssuerSettingsInvalid,
+                format!("use the issuer of {}", secret.name),
+            )
+            .because("it needs an admin credential, and none is configured")
+            .help(format!(
+                "name the credential's file, mode 0600: `admin = \"file:./admin.key\"` in [secrets.{}], \
+                     or keyroll secret add with --admin file:./admin.key",
+                secret.name
+            )));
+        }
+        let runner = Runner::new(spec.clone(), admin);
+        let runner = match settings {
+            None => runner,
+            Some(settings) => runner.with_settings(settings).map_err(|error| {
+                Problem::new(Code::NameNotFound, "read the settings in the plan").because_of(&error)
+            })?,
+        };
+        Ok(Arc::new(runner))
+    }
+
+    /// The hosts that may receive the secret's credentials.
+    pub fn reach(&self, secret: &Secret) -> Vec<String> {
+        match &self.spec {
+            Some(spec) => spec.reach(),
+            None => secret.server.iter().flat_map(Table::endpoints).collect(),
+        }
+    }
+}
+
+/// The issuer of a secret, with its admin credential.
+pub fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
+    described(secret)?.issuer(secret, None)
+}
+
+/// The text of a spec file.
+pub fn spec_text(path: &Path) -> Result<String, Problem> {
+    let attempted = || {
+        Problem::new(Code::IssuerSettingsInvalid, format!("read the issuer's spec {}", path.display()))
+            .help("correct the path after `file:`, or write the spec: docs/guides/write-an-issuer.md")
+    };
+    let meta = std::fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
+    if !meta.is_file() || meta.len() > SPEC_BYTES_MAX {
+        return Err(attempted().because("it is not a regular file, or too large"));
+    }
+    std::fs::read_to_string(path).map_err(|error| attempted().because_of(&error))
+}
+
+/// The admin credential, from a file that others may not read.
+fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
+    let resolved = resolve(path)?;
+    if resolved.mode & 0o077 != 0 {
+        return Err(Problem::new(
+            Code::OpenToOtherUsers,
+            format!("use the admin credential in {}", path.display()),
+        )
+        .because(format!("other users can read it (mode {:04o})", resolved.mode & 0o7777))
+        .help(format!("chmod 600 {}", path.display())));
+    }
+    let content = read(&resolved)?.bytes;
+    let bytes = content.expose();
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    let value = SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec());
+    crate::redact::remember(&value);
+    // A login's file is `name:password`; the password is redacted by itself too.
+    if let Some(at) = value.expose().iter().position(|byte| *byte == b':') {
+        crate::redact::remember(&SecretBytes::new(value.expose().get(at + 1..).unwrap_or_default().to_vec()));
+    }
+    Ok(value)
+}
+
+/// A server of which two logins take turns, as an issuer.
+fn server(secret: &Secret, admin: Option<&SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {
+    let missing = |what: &str, help: String| {
+        let attempted = format!("use {} as the issuer of {}", secret.issuer, secret.name);
+        Problem::new(Code::IssuerSettingsInvalid, attempted).because(what.to_owned()).help(help)
+    };
+    let (Some(server), Some(table)) = (secret.issuer.server(), &secret.server) else {
+        let help = format!("add [secrets.{}.{}]", secret.name, secret.issuer);
+        return Err(missing("the table of its server is missing", help));
+    };
+    let admin = admin.ok_or_else(|| {
+        let help = "add `admin = \"file:./admin.key\"` with a line `user:password`".to_owned();
+        missing("it needs an admin login", help)
+    })?;
+    let poolers: Vec<SecretBytes> =
+        table.poolers().iter().filter_map(Table::admin_file).map(admin_file).collect::<Result<_, _>>()?;
+    Ok(Arc::from(server.issuer(table, &Admins { server: admin, poolers: &poolers })?))
+}

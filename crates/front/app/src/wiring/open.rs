@@ -1,0 +1,189 @@
+//! Opens the journal, the store, the lock and the runtime.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_engine::{Ports, TokioSpawner};
+use keyroll_host::{Local, SystemClock};
+use keyroll_journal::{LockError, OpenError, SqliteJournal, StateLock, Work, try_lock};
+use keyroll_port::{Issuer, Store};
+use keyroll_secret::{FingerprintKey, SealingKey};
+use keyroll_store::SealedStore;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::exit::Exit;
+use crate::handles::once;
+use crate::machine_id;
+use crate::places::{Places, check};
+use crate::problem::Problem;
+use crate::records::old_key::clock;
+use crate::redact::Remembering;
+use crate::wiring::sealing::{present_key, sealing_key};
+
+/// Threads of the runtime: an inspection of the host blocks one of them.
+const THREADS: usize = 6;
+
+/// The runtime of this command; every asynchronous call of a command runs on it.
+///
+/// # Errors
+/// Its threads cannot be started.
+pub fn runtime(places: &Places) -> Result<&Runtime, Problem> {
+    once(&places.handles.runtime, new_runtime)
+}
+
+/// A separate runtime, for work whose threads are abandoned before the command ends.
+pub(crate) fn new_runtime() -> Result<Runtime, Problem> {
+    let built = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    built.map_err(|error| Problem::new(Code::ProgramNotStarted, "start the runtime").because_of(&error))
+}
+
+/// The key of fingerprints and digests, derived from the sealing key and unique to this installation.
+pub fn fingerprint_key(places: &Places) -> Result<FingerprintKey, Problem> {
+    derived(sealing_key(places)?)
+}
+
+fn derived(key: &SealingKey) -> Result<FingerprintKey, Problem> {
+    key.fingerprint_key().map_err(|error| {
+        Problem::new(Code::SealingKeyUnusable, "derive the fingerprint key").because_of(&error)
+    })
+}
+
+/// The key of the identities of leak findings, unique to this installation.
+pub fn identity_key(places: &Places) -> Result<FingerprintKey, Problem> {
+    sealing_key(places)?.identity_key().map_err(|error| {
+        Problem::new(Code::SealingKeyUnusable, "derive the key of identities").because_of(&error)
+    })
+}
+
+/// The store of sealed values; every value that passes through it is redacted from the output.
+pub fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Problem> {
+    let open = || places.handles.opening(places.sealed(), || opened(places));
+    once(&places.handles.store, || open().map(|sealed| Arc::new(Remembering(sealed)))).cloned()
+}
+
+/// The store for a rotation; with `keep_retired`, values of revoked versions stay sealed.
+pub fn store_of_owner(
+    places: &Places,
+    secret: &str,
+    keep_retired: bool,
+) -> Result<Arc<Remembering<SealedStore>>, Problem> {
+    let sealed = store(places)?;
+    Ok(if keep_retired { Arc::new(Remembering(sealed.0.keeping(secret))) } else { sealed })
+}
+
+fn opened(places: &Places) -> Result<SealedStore, Problem> {
+    SealedStore::open(&places.state, sealing_key(places)?.duplicate()).map_err(|error| {
+        Problem::new(Code::StateDamaged, "open the store of sealed values").because_of(&error).help(
+            "restore state and sealing key from the same backup; keyroll doctor says whether they \
+                 match, keyroll status what is open",
+        )
+    })
+}
+
+/// The journal. One that was restored from a backup or belongs to another machine is refused: nothing may be revoked
+/// by it.
+pub fn journal(places: &Places) -> Result<Arc<SqliteJournal>, Problem> {
+    let open = || {
+        places.ensure()?;
+        open_on(places, &fingerprint_key(places)?)
+    };
+    once(&places.handles.journal, open).cloned()
+}
+
+fn open_on(places: &Places, key: &FingerprintKey) -> Result<Arc<SqliteJournal>, Problem> {
+    let machine = machine_id::here(key)?;
+    let opened = places
+        .handles
+        .opening(places.journal(), || SqliteJournal::open_on(&places.state, &places.witness(), &machine));
+    opened.map(Arc::new).map_err(|error| match (&error, places.state.join("secrets.db").exists()) {
+        // With the key of another installation every machine looks like another machine.
+        (OpenError::OtherMachine { .. }, true) => store(places).err().unwrap_or_else(|| not_opened(&error)),
+        (_, _) => not_opened(&error),
+    })
+}
+
+/// The journal for reports, which need no value. A journal that `journal` would refuse is read all the same, and the
+/// returned problem says why; the command ends with it.
+///
+/// Errors: a journal that cannot be read.
+pub fn journal_for_a_look(places: &Places) -> Result<(Arc<SqliteJournal>, Option<Problem>), Problem> {
+    check(&places.state)?;
+    let open = || open_on(places, &derived(present_key(places)?)?);
+    let doubt = match once(&places.handles.journal, open) {
+        Ok(journal) => return Ok((journal.clone(), None)),
+        // The operator cancelled the prompt for the passphrase: nothing is shown.
+        Err(problem) if problem.exit() == Exit::Interrupted => return Err(problem),
+        Err(problem) => problem,
+    };
+    let journal = SqliteJournal::open_for_a_look(&places.state).map_err(|error| not_opened(&error))?;
+    let doubt = doubt
+        .exits(Exit::NeedsPerson)
+        .because("this output is from the unchecked journal alone, and fingerprints are not visible");
+    Ok((Arc::new(journal), Some(doubt)))
+}
+
+/// Why it was not opened.
+pub fn not_opened(error: &OpenError) -> Problem {
+    Problem::new(error.code(), "open the journal")
+        .because_of(error)
+        .help(error.help())
+        .exits(Exit::NeedsPerson)
+}
+
+/// The right to drive on this machine.
+pub fn lock(places: &Places) -> Result<StateLock, Problem> {
+    try_lock(&places.state)
+        .map_err(|error| not_locked("become the driver of this machine's rotations", &error))
+}
+
+/// Who has the lock, and what for.
+pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
+    let problem = Problem::new(Code::OtherDriver, attempted).exits(Exit::Held);
+    let LockError::Held { pid, work, .. } = error else { return problem.because_of(error) };
+    let problem = problem.because(who(*pid, work.as_ref()));
+    match work {
+        Some(Work { rotation, .. }) => problem
+            .help(format!("keyroll status -w {rotation} follows it; keyroll pause {rotation} pauses it")),
+        None => problem.help("it ends in a moment, or waits for an operator: keyroll status -w follows it"),
+    }
+}
+
+/// Whoever has the lock, by their own word.
+pub fn who(pid: Option<u32>, work: Option<&Work>) -> String {
+    let process = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    match work {
+        Some(Work { rotation, secret, since_unix_ms }) => {
+            let since = clock(*since_unix_ms);
+            format!("{process} has been driving rotation {rotation} of {secret} since {since}")
+        }
+        None => format!("{process} holds the lock of the state folder, for an unknown rotation"),
+    }
+}
+
+/// Everything that a rotation is driven with.
+pub fn ports(
+    places: &Places,
+    store: Arc<dyn Store>,
+    issuer: Arc<dyn Issuer>,
+    host: Local,
+) -> Result<Ports, Problem> {
+    Ok(Ports {
+        journal: journal(places)?,
+        store,
+        issuer,
+        host: Arc::new(host),
+        clock: Arc::new(SystemClock::new()),
+        spawner: Arc::new(TokioSpawner),
+    })
+}
+
+/// A new id: a UUID v7, so that ids sort by time.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// Where the configuration's relative paths stand.
+pub fn folder_of(config_file: &Path) -> &Path {
+    config_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

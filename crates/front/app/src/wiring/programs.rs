@@ -1,0 +1,130 @@
+//! Checks that the programs of a consumer's commands exist and may be run, before a rotation starts.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use keyroll_codes::Code;
+use keyroll_config::{Consumer, Secret};
+use keyroll_manager::Find;
+
+use super::consumer_commands::{ConsumerCommand, consumer_commands, is_interpreter};
+use crate::env;
+use crate::problem::Problem;
+
+/// The folders searched for a program without a slash if PATH is not set.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command whose program does not exist or may not be run.
+pub struct Missing {
+    /// Which of the consumer's commands: `restart`, `check`, `fetch`, `generated`, `manager`, `adapter`.
+    pub what: &'static str,
+    /// What is wrong with its program.
+    pub why: String,
+    /// The next step.
+    pub help: String,
+}
+
+/// Refuses a secret with a command whose program is not there or may not be run.
+pub fn refuse_missing(secret: &Secret) -> Result<(), Problem> {
+    secret.consumers.iter().try_for_each(refuse_missing_of)
+}
+
+/// The same for one consumer.
+pub fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
+    let all = missing(consumer);
+    let Some(first) = all.first() else { return Ok(()) };
+    let problem =
+        Problem::new(Code::ProgramNotStarted, format!("run the {} of {}", first.what, consumer.name));
+    let problem = all.iter().fold(problem, |problem, one| problem.because(one.why.clone()));
+    Err(problem.help(first.help.clone()))
+}
+
+/// Every command of a consumer that cannot be run.
+pub fn missing(consumer: &Consumer) -> Vec<Missing> {
+    let manager = consumer.runs.workload().manager_command();
+    let manager =
+        manager.map(|program| ConsumerCommand { key: "manager", words: vec![program.display().to_string()] });
+    manager
+        .into_iter()
+        .chain(consumer_commands(consumer))
+        .filter_map(|command| missing_of(&command))
+        .collect()
+}
+
+fn missing_of(command: &ConsumerCommand) -> Option<Missing> {
+    let (program, arguments) = command.words.split_first()?;
+    let missing = |why, help| Some(Missing { what: command.key, why, help });
+    if !program.contains('/') {
+        let path = env::PATH.get().unwrap_or_else(|| PATH_DEFAULT.into());
+        let found = std::env::split_paths(&path).any(|folder| fault(&folder.join(program), true).is_none());
+        if !found {
+            let why = format!("{program}: no program of this name is in the PATH");
+            return missing(why, "install it, or write its full path".to_owned());
+        }
+    } else if let Some((why, help)) = fault(Path::new(program), true) {
+        return missing(why, help);
+    }
+    let script = arguments.first().filter(|word| is_interpreter(program) && word.contains('/'));
+    // Commands run in the configuration's folder, so a relative script cannot be checked here.
+    let script = script.map(Path::new).filter(|script| script.is_absolute());
+    let (why, help) = script.and_then(|script| fault(script, false))?;
+    missing(why, help)
+}
+
+/// What is wrong with a file that is to be run, and how to correct it.
+fn fault(path: &Path, executable: bool) -> Option<(String, String)> {
+    let shown = path.display();
+    match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some((
+            format!("{shown} does not exist"),
+            "correct the path in keyroll.toml, or write the file".to_owned(),
+        )),
+        Err(error) => Some((format!("{shown}: {error}"), "correct the path in keyroll.toml".to_owned())),
+        Ok(meta) if !meta.is_file() => {
+            Some((format!("{shown} is not a regular file"), "correct the path in keyroll.toml".to_owned()))
+        }
+        Ok(meta) if executable && meta.permissions().mode() & 0o111 == 0 => {
+            let mode = meta.permissions().mode() & 0o7777;
+            Some((format!("{shown} is not executable (mode {mode:04o})"), format!("chmod +x {shown}")))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Notes on files of managers that store whole environments and that other users can read.
+pub fn dumps_in_sight(secret: &Secret) -> Vec<String> {
+    let mut notes = Vec::new();
+    for consumer in &secret.consumers {
+        for path in consumer.runs.workload().kept_files() {
+            let mode = path.metadata().map_or(0, |meta| meta.permissions().mode());
+            if mode & 0o044 != 0 {
+                let shown = path.display();
+                notes.push(format!(
+                    "{}: its manager stores the value in {shown}, where other users can read it (mode \
+                     {:04o}): chmod 600 {shown}",
+                    consumer.name,
+                    mode & 0o7777
+                ));
+            }
+        }
+    }
+    notes
+}
+
+/// Notes on pid files that do not exist: no process of such a consumer is found.
+pub fn pid_files_missing(secret: &Secret) -> Vec<String> {
+    let mut notes = Vec::new();
+    for consumer in &secret.consumers {
+        for instance in consumer.runs.instances() {
+            let Some(Find::PidFile { path, .. }) = instance.workload.find() else { continue };
+            if !path.exists() {
+                notes.push(format!(
+                    "{}: its pid file {} does not exist: none of its processes is found",
+                    consumer.name,
+                    path.display()
+                ));
+            }
+        }
+    }
+    notes
+}

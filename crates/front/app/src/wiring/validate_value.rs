@@ -1,0 +1,189 @@
+//! A value is looked at before it is taken in: a wrong one would be found much later, at a plan, or never.
+
+use std::path::Path;
+
+use keyroll_config::Secret;
+use keyroll_host::Local;
+use keyroll_port::{Issuer, Probe, Values};
+use keyroll_rotation::Holds;
+use keyroll_secret::{Credential, CredentialId, Fields};
+
+use super::compose::{Composition, compose};
+use super::fields::refuse_unfit_fields;
+use super::issuer::{Described, described, issuer};
+use super::open::{fingerprint_key, runtime};
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// Of a value that does not have its form.
+const NOT_ASKED: &str = "whether the issuer accepts it: nothing was sent, because it does not have the form";
+
+/// What was seen of a value that is to be taken in.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// What speaks for it, in words.
+    pub good: Vec<String>,
+    /// What could not be looked at, and why.
+    pub not_visible: Vec<String>,
+    /// What speaks against it.
+    pub against: Vec<String>,
+}
+
+/// Looks at a value: its form, whether the issuer accepts it and whose it says that it is, and whether the configured
+/// copies hold it. Nothing is changed by it; the issuer sees one call per endpoint, and nothing of a value that does not have
+/// the form: that may be anything, of anybody.
+pub fn look(
+    secret: &Secret,
+    credential: &Credential,
+    places: &Places,
+    folder: &Path,
+) -> Result<Looked, Problem> {
+    let mut looked = Looked::default();
+    blanks(&credential.fields, &mut looked);
+    let described = readable(secret);
+    let spec = described.as_ref().ok().and_then(|described| described.spec.as_ref());
+    let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
+    looked.against.splice(0..0, faults);
+    // The file of the admin often comes later: without it nothing is asked, and that is said.
+    let issuer = match described.and_then(|described| described.issuer(secret, None)) {
+        Ok(issuer) => issuer,
+        Err(problem) => {
+            let why = problem.causes.join(": ");
+            looked.not_visible.push(format!("whether the issuer accepts it: {why}"));
+            return Ok(looked);
+        }
+    };
+    match looked.against.is_empty() {
+        true => runtime(places)?.block_on(ask(issuer.as_ref(), credential, &mut looked)),
+        false => looked.not_visible.push(NOT_ASKED.to_owned()),
+    }
+    copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
+    Ok(looked)
+}
+
+/// Refuses a secret whose issuer is not described as it must be, or that does not have its fields: nothing could be asked
+/// or made with its value. To be called before a person is asked for it.
+pub fn readable(secret: &Secret) -> Result<Described, Problem> {
+    let described = described(secret)?;
+    refuse_unfit_fields(&described, secret)?;
+    Ok(described)
+}
+
+/// The id that the issuer says a value belongs to, where it says one; not asked about what does not have the form.
+pub fn whose(
+    secret: &Secret,
+    credential: &Credential,
+    places: &Places,
+) -> Result<Option<CredentialId>, Problem> {
+    let spec = described(secret).ok().and_then(|described| described.spec);
+    if spec.is_some_and(|spec| !spec.faults(&credential.fields).is_empty()) {
+        return Ok(None);
+    }
+    let Ok(issuer) = issuer(secret) else { return Ok(None) };
+    // What cannot be told here is told by the look that follows.
+    Ok(runtime(places)?.block_on(issuer.identify(credential)).ok().and_then(|told| told.id))
+}
+
+/// White space at an end is nearly always a slip of the hand, or of an editor.
+fn blanks(fields: &Fields, looked: &mut Looked) {
+    for (name, value) in fields.secrets() {
+        let bytes = value.expose();
+        let blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+        let end = match (blank(bytes.first()), blank(bytes.last())) {
+            (true, _) if bytes.iter().all(u8::is_ascii_whitespace) => "is white space alone",
+            (true, _) => "begins with white space",
+            (false, true) => "ends with white space",
+            (false, false) => continue,
+        };
+        looked.against.push(format!("the field `{name}` {end}"));
+    }
+}
+
+async fn ask(issuer: &dyn Issuer, credential: &Credential, looked: &mut Looked) {
+    for endpoint in issuer.endpoints() {
+        match issuer.probe(&endpoint, credential).await {
+            Probe::Alive => looked.good.push(format!("accepted at {endpoint}")),
+            Probe::Denied => looked.good.push(format!("accepted at {endpoint}, but not permitted there")),
+            Probe::Dead => looked.against.push(format!("the issuer refuses it at {endpoint}: it is dead")),
+            Probe::Unknown(why) => {
+                looked.not_visible.push(format!("whether {endpoint} accepts it: {why}"));
+            }
+        }
+    }
+    // A dead value cannot be asked whose it is.
+    if !looked.against.is_empty() {
+        return;
+    }
+    let Some(id) = &credential.id else { return };
+    match issuer.identify(credential).await {
+        Ok(told) => match told.id {
+            Some(other) if other != *id => {
+                looked.against.push(format!("the issuer says that it belongs to {other}, not to {id}"));
+            }
+            Some(_) => looked.good.push(format!("it belongs to {id}")),
+            None => {}
+        },
+        Err(failure) => {
+            let why = Problem::from(failure).causes.join(": ");
+            looked.not_visible.push(format!("its account: {why}"));
+        }
+    }
+}
+
+fn copies(
+    secret: &Secret,
+    credential: &Credential,
+    issuer: &dyn Issuer,
+    places: &Places,
+    folder: &Path,
+    looked: &mut Looked,
+) {
+    if secret.consumers.is_empty() {
+        return;
+    }
+    let composed = compose(&Composition::of(secret, issuer, places, folder));
+    let host = composed.and_then(|composed| Ok(Local::new(composed.setup, fingerprint_key(places)?)));
+    let host = match host {
+        Ok(host) => host,
+        Err(problem) => {
+            let why = problem.causes.join(": ");
+            return looked.not_visible.push(format!("the configured copies: {why}"));
+        }
+    };
+    let values = Values { old: &credential.fields, new: None, old_ended: false };
+    let mut same = 0_usize;
+    for (path, holds) in host.file_states(values) {
+        match holds {
+            Holds::Old => same += 1,
+            Holds::Unreadable => looked.not_visible.push(format!("{}: it cannot be read", path.display())),
+            Holds::New | Holds::Other => {
+                looked.against.push(format!("{} holds another value", path.display()));
+            }
+        }
+    }
+    if same > 0 {
+        looked.good.push(format!("held by {same} configured copies"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::SecretBytes;
+
+    use super::*;
+
+    #[test]
+    fn white_space_at_an_end_speaks_against_a_value() {
+        let said = |text: &str| {
+            let mut fields = Fields::new();
+            fields.insert("value", SecretBytes::from(text.to_owned()), true);
+            let mut looked = Looked::default();
+            blanks(&fields, &mut looked);
+            looked.against.join("; ")
+        };
+        assert_eq!(said("a b"), "");
+        assert_eq!(said("ab\n"), "the field `value` ends with white space");
+        assert_eq!(said(" ab"), "the field `value` begins with white space");
+        assert_eq!(said(" \t"), "the field `value` is white space alone");
+    }
+}

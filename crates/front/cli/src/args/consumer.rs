@@ -1,0 +1,102 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::examples;
+
+/// `consumer`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConsumerCommand {
+    /// Add a process or file that holds a secret to keyroll.toml as a consumer
+    #[command(after_help = examples::ADOPT)]
+    Adopt(Box<AdoptArgs>),
+    /// Accept that a named holder loses access; the reason is recorded
+    ///
+    /// Only while a rotation is open. After a waiver a standing consent no longer counts.
+    #[command(after_help = examples::WAIVE)]
+    Waive(WaiveArgs),
+    /// Test a `runs.exec` adapter against every rule of its protocol
+    #[command(after_help = examples::CHECK_ADAPTER)]
+    CheckAdapter(CheckAdapterArgs),
+}
+
+/// `consumer check-adapter`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckAdapterArgs {
+    /// Also run `apply`: the real service is restarted or reloaded
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// The instance to test, if there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// The adapter and its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `consumer adopt`.
+#[derive(Debug, Args)]
+pub(crate) struct AdoptArgs {
+    /// A process id, or the path of a file that holds the value
+    #[arg(value_name = "PID|PATH")]
+    pub(crate) holder: String,
+    /// The consumer's name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The secret that it holds [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+    /// The command that restarts the process
+    #[arg(long, value_name = "COMMAND", conflicts_with = "signal")]
+    pub(crate) restart: Option<String>,
+    /// The signal on which the process loads a new value, such as HUP
+    #[arg(long)]
+    pub(crate) signal: Option<String>,
+    /// The file with the process id [default: found by executable]
+    ///
+    /// Needed for anything that an interpreter runs: all programs of one python3 have the same executable.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<String>,
+    /// The env file that the process starts from
+    #[arg(long, value_name = "FILE", requires = "variable", conflicts_with = "file")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// The variable in that env file
+    #[arg(long, requires = "env_file")]
+    pub(crate) variable: Option<String>,
+    /// The file that the process starts from
+    ///
+    /// The file is the value itself, unless --format and --at name the position of the value in it.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+    /// The format of --file: json, yaml, compose, toml, ini, npmrc, pgpass, netrc, git_credentials
+    #[arg(long, requires = "at", conflicts_with = "env_file")]
+    pub(crate) format: Option<String>,
+    /// The position of the value in --file
+    ///
+    /// Examples: /models/openai/apiKey, host:port:database, https://host.
+    #[arg(long, value_name = "PLACE", requires = "format")]
+    pub(crate) at: Option<String>,
+    /// A command that succeeds only with a working key
+    ///
+    /// {copy} in it is replaced by a file with the consumer's copy. keyroll also runs the command with a wrong key, and it
+    /// must fail then.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) check: Option<String>,
+    /// Replace the consumer of this name; refused while a rotation is open
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+/// `consumer waive`.
+#[derive(Debug, Args)]
+pub(crate) struct WaiveArgs {
+    /// The consumer, process id or path
+    #[arg(value_name = "NAME|PID|PATH")]
+    pub(crate) holder: String,
+    /// Why the holder may lose access
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// The secret [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}

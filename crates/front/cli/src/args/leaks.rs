@@ -1,0 +1,107 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+
+/// The output formats of findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeaksFormat {
+    /// A table
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON finding per line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations for a GitHub workflow
+    Github,
+}
+
+/// `leaks`.
+#[derive(Debug, Args)]
+pub(crate) struct LeaksArgs {
+    /// Files and folders to scan [default: this folder]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Scan every commit of the repository that contains this folder, or PATH
+    ///
+    /// Commits that no branch reaches are included, and commit messages.
+    #[arg(long, group = "source")]
+    pub(crate) git: bool,
+    /// Scan the files that are staged for the next commit
+    #[arg(long, group = "source")]
+    pub(crate) staged: bool,
+    /// Scan stdin
+    #[arg(long, group = "source", conflicts_with = "paths")]
+    pub(crate) stdin: bool,
+    /// Scan the memory of a running process
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Scan every layer of a container image (docker save)
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// Scan a container's output (docker logs)
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Scan this machine's journal since a time, such as -7days
+    ///
+    /// The time is written as for `journalctl --since`.
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "SINCE")]
+    pub(crate) journal: Option<String>,
+    /// Also search for the secrets in this fingerprint file
+    ///
+    /// Another machine wrote the file with `keyroll fingerprints`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fingerprints: Option<PathBuf>,
+    /// Search only for keyroll's own secrets and those of --fingerprints
+    #[arg(long)]
+    pub(crate) known: bool,
+    /// Match credentials by their form only, not by a name beside them
+    ///
+    /// Leaves out passwords and tokens that only a name, a URL or a command gives away, such as password=…
+    #[arg(long, conflicts_with = "known")]
+    pub(crate) forms: bool,
+    /// Use the rules of this gitleaks or Betterleaks file
+    ///
+    /// They replace keyroll's rules, unless the file says useDefault.
+    #[arg(long, value_name = "FILE", conflicts_with = "known")]
+    pub(crate) rules: Option<PathBuf>,
+    /// Ask the issuers whether the leaked secrets still work
+    ///
+    /// Each value is sent once, only to the host that its issuer's spec names. Limits: 200 values, two minutes.
+    #[arg(long, conflicts_with = "known")]
+    pub(crate) verify: bool,
+    /// Also verify with this issuer spec; for an issuer at your own host
+    ///
+    /// It replaces a shipped spec for the same rules.
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub(crate) issuer: Vec<PathBuf>,
+    /// Also scan files that .gitignore, .ignore and .keyrollignore exclude
+    #[arg(long)]
+    pub(crate) no_ignore: bool,
+    /// Do not open archives and compressed files
+    #[arg(long)]
+    pub(crate) no_archives: bool,
+    /// The output format of the findings
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: LeaksFormat,
+    /// Show every location of every finding, also of accepted ones
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Read and write accepted findings in this file [default: .keyroll-leaks.toml]
+    ///
+    /// The default file is searched in this folder, or in PATH if one PATH is given that is in a repository, then in each
+    /// folder above it up to the top of the repository.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Accept all open findings for REASON; written to the baseline
+    #[arg(long, value_name = "REASON")]
+    pub(crate) accept: Option<String>,
+    /// Accept only these findings; ID is a column of the table
+    #[arg(long, value_name = "ID", requires = "accept")]
+    pub(crate) only: Vec<String>,
+    /// The last day on which the acceptance counts
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "accept")]
+    pub(crate) until: Option<Date>,
+}

@@ -1,0 +1,99 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::SecretArgs;
+use crate::examples;
+
+/// `secret`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Add a secret; its value comes from a hidden prompt or stdin
+    ///
+    /// The value is validated first: its form, whether the issuer accepts it, and whether the configured copies hold it.
+    #[command(after_help = examples::SECRET_ADD)]
+    Add(SecretAddArgs),
+    /// Add a secret's value from its configured copies
+    ///
+    /// All copies must hold the same value, or --from names the copy to use.
+    #[command(after_help = examples::SECRET_IMPORT)]
+    Import(SecretImportArgs),
+    /// Wrap the sealing key differently; the key itself stays the same
+    #[command(after_help = examples::SECRET_REWRAP)]
+    Rewrap(SecretRewrapArgs),
+    /// List the configured secrets and their versions
+    #[command(after_help = examples::SECRET_LIST)]
+    List,
+    /// Show a secret's versions, fields and consumers; never prints a value
+    #[command(after_help = examples::SECRET_SHOW)]
+    Show(SecretArgs),
+}
+
+/// `secret add`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretAddArgs {
+    /// The secret's name
+    pub(crate) name: String,
+    /// The issuer's id of this credential
+    ///
+    /// Without the id keyroll cannot revoke the key itself: an operator does it at the issuer's console.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// A field that is not secret, such as a user or host name
+    #[arg(long = "field", value_name = "NAME=TEXT")]
+    pub(crate) fields: Vec<String>,
+    /// Also write the secret into keyroll.toml, with this issuer
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) issuer: Option<String>,
+    /// The admin credential to write with --issuer, such as file:./admin.key
+    #[arg(long, value_name = "REFERENCE", requires = "issuer")]
+    pub(crate) admin: Option<String>,
+    /// Replace a wrong value; refused after the secret's first rotation
+    #[arg(long, conflicts_with = "issuer")]
+    pub(crate) replace: bool,
+    /// Add the value although validation failed
+    ///
+    /// Validation fails if the form is wrong, the issuer refuses the value, or a copy holds another value.
+    #[arg(long)]
+    pub(crate) anyway: bool,
+}
+
+/// `secret import`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretImportArgs {
+    /// The secret's name
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Import every configured secret that has no value yet
+    #[arg(long, conflicts_with_all = ["id", "fields", "from"])]
+    pub(crate) all: bool,
+    /// Use this copy if the copies differ
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// The issuer's id of this credential [default: as the issuer reports it]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// A field that is not secret, such as a user or host name
+    #[arg(long = "field", value_name = "NAME=TEXT")]
+    pub(crate) fields: Vec<String>,
+    /// Add the value although validation failed
+    ///
+    /// Validation fails if the form is wrong, the issuer refuses the value, or a copy holds another value.
+    #[arg(long)]
+    pub(crate) anyway: bool,
+}
+
+/// `secret rewrap`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretRewrapArgs {
+    /// Wrap the key with SOURCE
+    ///
+    /// SOURCE is file (no wrapping), file:PATH, credential:NAME, fd:NUMBER or passphrase.
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) to: String,
+    /// With --to fd:NUMBER: a second pipe with the same key
+    ///
+    /// keyroll opens the newly wrapped key through it before it removes the old wrapping.
+    #[arg(long, value_name = "fd:NUMBER")]
+    pub(crate) again: Option<String>,
+}

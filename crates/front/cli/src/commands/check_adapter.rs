@@ -1,0 +1,34 @@
+use std::time::{Duration, Instant};
+
+use keyroll_app::exit::Exit;
+use keyroll_app::operator::{CheckShown, Event, Finding};
+use keyroll_manager::{Adapter, CommandLine, check_adapter};
+
+use crate::args::CheckAdapterArgs;
+use crate::context::Context;
+
+/// The longest that the service may take to apply a value and settle, as in a rotation.
+const APPLY_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Tests an adapter against every rule that a rotation relies on; changes nothing without `--apply`.
+pub(super) fn run(args: &CheckAdapterArgs, context: &mut Context) -> Exit {
+    let mut words = args.command.iter().cloned();
+    let program = words.next().unwrap_or_default();
+    let adapter = Adapter { command: CommandLine::program(program, words), instance: args.instance.clone() };
+    let rules = check_adapter(&adapter, args.apply.then(|| Instant::now() + APPLY_TIME_MAX));
+    let mut exit = Exit::Done;
+    for one in rules {
+        let (finding, detail, help) = match one.broken {
+            None => (Finding::Good, "kept".to_owned(), None),
+            Some(why) => {
+                exit = Exit::Findings;
+                (Finding::Bad, why, Some("docs/reference/exec-adapter.md has the protocol".to_owned()))
+            }
+        };
+        context.ui.event(Event::Check(CheckShown { name: one.rule.to_owned(), finding, detail, help }));
+    }
+    if !args.apply {
+        context.ui.note("`apply` was not tested: add --apply to test it on the real service");
+    }
+    exit
+}

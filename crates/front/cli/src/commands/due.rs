@@ -1,0 +1,129 @@
+use std::path::Path;
+use std::time::Duration;
+
+use keyroll_app::configured::secret;
+use keyroll_app::exit::Exit;
+use keyroll_app::interrupt;
+use keyroll_app::operator::{DueShown, Event, duration};
+use keyroll_app::places::Places;
+use keyroll_app::problem::Problem;
+use keyroll_app::records::open_rotation_guard::held_by;
+use keyroll_app::reports::due::due;
+use keyroll_app::session::rotate_due::rotate_due;
+use keyroll_app::wiring::open;
+use keyroll_codes::Code;
+
+use crate::args::DueArgs;
+use crate::context::Context;
+use crate::signals;
+use crate::ui::Table;
+
+/// The units that systemd reads; `@KEYROLL@` is the command with its paths.
+const SERVICE: &str = include_str!("due/keyroll-due.service");
+const TIMER: &str = include_str!("due/keyroll-due.timer");
+
+/// Shows which secrets are due; with `--apply` rotates those with a standing consent.
+pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.installation.config()?;
+    if args.timer {
+        let (config, places) = (context.installation.config_path(), context.installation.places()?);
+        let text = timer(&config, &places)?;
+        context.ui.file(text.as_bytes());
+        return Ok(Exit::Done);
+    }
+    let places = context.installation.places()?;
+    let rows = due(&config, &places)?;
+    if !args.apply {
+        let any = rows.iter().any(|row| row.due());
+        show(rows, context);
+        return Ok(if any { Exit::Findings } else { Exit::Done });
+    }
+    if let Some((pid, work)) = held_by(&places) {
+        return Err(Problem::new(Code::DueNotRotated, "rotate what is due")
+            .because(format!("{}: keyroll did not interrupt it", open::who(pid, work.as_ref())))
+            .help("nothing was done; the next run of the timer tries again")
+            .exits(Exit::Held));
+    }
+    signals::pause_from_now_on(context.ui.look);
+    let mut worst = Exit::Done;
+    for row in rows.into_iter().filter(|row| row.due() || row.open.is_some()) {
+        if interrupt::is_asked() {
+            context.ui.note(format!(
+                "stopped before {}: nothing more was begun; the next run continues",
+                row.secret
+            ));
+            return Ok(Exit::Interrupted);
+        }
+        let secret = secret(&config, &row.secret)?;
+        // A failed rotation does not keep the others from theirs.
+        let rotated = rotate_due(&row, secret, &config, &context.installation, &mut context.ui);
+        let exit = rotated.unwrap_or_else(|problem| {
+            context.ui.problem(&problem);
+            problem.exit()
+        });
+        if worst == Exit::Done {
+            worst = exit;
+        }
+        if exit == Exit::Interrupted {
+            return Ok(exit);
+        }
+    }
+    Ok(worst)
+}
+
+fn show(rows: Vec<DueShown>, context: &mut Context) {
+    if context.ui.look.json {
+        return rows.into_iter().for_each(|row| context.ui.event(Event::Due(row)));
+    }
+    if rows.is_empty() {
+        return context.ui.note("no secret has a `rotate_every`");
+    }
+    let mut table = Table::new(["SECRET", "AGE", "ROTATE EVERY", "DUE", "BY ITSELF"]);
+    for row in rows {
+        let shown = |seconds: u64| duration_in_days(Duration::from_secs(seconds));
+        let due = match (row.age_s, &row.open) {
+            (_, Some(id)) => format!("rotation {id} is open"),
+            (None, None) => "it has no value yet".to_owned(),
+            (Some(age), None) if age >= row.rotate_every_s => {
+                format!("for {}", shown(age - row.rotate_every_s))
+            }
+            (Some(age), None) => format!("in {}", shown(row.rotate_every_s - age)),
+        };
+        let age = row.age_s.map_or_else(|| "-".to_owned(), shown);
+        let by_itself = if row.unattended { "yes" } else { "no: it asks for consent" };
+        table.row([row.secret, age, shown(row.rotate_every_s), due, by_itself.to_owned()]);
+    }
+    context.ui.data(&table.lines().join("\n"));
+}
+
+/// A duration in days, from two days on.
+fn duration_in_days(time: Duration) -> String {
+    const DAY_S: u64 = 86_400;
+    match time.as_secs() {
+        short if short < 2 * DAY_S => duration(short),
+        long => format!("{} d", long / DAY_S),
+    }
+}
+
+/// A systemd service and timer that rotate due secrets once a day.
+fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
+    let making = || Problem::new(Code::DueNotRotated, "write the timer");
+    let program = std::env::current_exe().map_err(|error| making().because_of(&error))?;
+    // A link stays a link: its target changes with each deployment.
+    let config = std::path::absolute(config).map_err(|error| making().because_of(&error))?;
+    let paths = [program.as_path(), &config, &places.state, &places.keys];
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+    if let Some(path) = paths.iter().find(|path| !path.to_string_lossy().chars().all(plain)) {
+        return Err(making()
+            .because(format!("systemd would interpret {} differently", path.display()))
+            .help("use paths of letters, digits and /._-+@"));
+    }
+    let started = format!(
+        "{} --config {} --state {} --keys {}",
+        program.display(),
+        config.display(),
+        places.state.display(),
+        places.keys.display(),
+    );
+    Ok([SERVICE, TIMER].join("\n").replace("@KEYROLL@", &started))
+}

@@ -1,0 +1,34 @@
+use keyroll_app::exit::Exit;
+use keyroll_app::inventory::{graph, look, secret, tell_missed};
+use keyroll_app::operator::Event;
+use keyroll_app::problem::Problem;
+use keyroll_app::redact;
+
+use crate::args::{Drawn, GraphArgs};
+use crate::context::Context;
+use crate::graph::{dot, mermaid, svg};
+
+/// Draws who takes what from where. Read-only.
+pub(super) fn run(args: &GraphArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
+    if let Some(name) = &args.secret {
+        secret(&seen, name)?;
+    }
+    seen.memory(&args.look.limits(), &mut context.ui);
+    let graph = match &args.secret {
+        Some(name) => graph(&seen, std::iter::once(secret(&seen, name)?)),
+        None => graph(&seen, seen.found.iter()),
+    };
+    if context.ui.look.json {
+        context.ui.event(Event::Graph(graph));
+    } else {
+        let text = match args.format {
+            Drawn::Dot => dot(&graph),
+            Drawn::Mermaid => mermaid(&graph),
+            Drawn::Svg => svg(&graph),
+        };
+        context.ui.file(redact::pass(&text).as_bytes());
+    }
+    tell_missed(&seen.survey, &mut context.ui);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,30 @@
+use clap::CommandFactory as _;
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+use keyroll_codes::Code;
+
+use crate::args::{Cli, ManArgs};
+use crate::context::Context;
+
+/// Prints the manual page of the program, or of one command.
+pub(super) fn run(args: &ManArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let mut command = Cli::command();
+    command.build();
+    let mut name = "keyroll".to_owned();
+    for word in &args.command {
+        let found = command.get_subcommands().find(|one| one.get_name() == word && !one.is_hide_set());
+        command = found.cloned().ok_or_else(|| {
+            Problem::new(Code::UsageWrong, "find the manual page")
+                .because(format!("{name} has no such command"))
+                .help("keyroll --help")
+                .exits(Exit::Usage)
+        })?;
+        name = format!("{name} {word}");
+    }
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(command);
+    page.render(&mut text)
+        .map_err(|error| Problem::new(Code::NameNotFound, "write the page").because_of(&error))?;
+    context.ui.file(&text);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,48 @@
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+use keyroll_app::records::resolve_rotation::resolve_rotation;
+use keyroll_app::session::manual_mint::Given;
+use keyroll_app::session::options::ApplyOptions;
+use keyroll_app::session::rotate::{resume, resumed};
+use keyroll_app::session::{prompt_for_key, split};
+use keyroll_rotation::{Fact, State};
+
+use crate::args::ResumeArgs;
+use crate::context::Context;
+
+/// Continues a rotation that has no driver or is paused; this process drives it.
+pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
+    let id = id.as_deref();
+    let emergency = args.emergency.map(Into::into);
+    let asked = ApplyOptions {
+        confirm: args.confirm.clone(),
+        until: args.until.map(Into::into),
+        emergency,
+        alerted_unix_ms: None,
+        accept: args.accept.clone(),
+        given: match &args.value_file {
+            Some(path) => Some(Given::File(path.clone())),
+            None => args.value_stdin.then_some(Given::Stdin),
+        },
+        revoked_by_hand: args.revoked_by_hand,
+        prompts: true,
+        back: false,
+    };
+    let by_hand = args.revoked_by_hand;
+    let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;
+    if let Some(split) = plain.then(|| split::meant(id, &context.installation)).transpose()?.flatten() {
+        return split::carry_out(&split, &asked, &context.installation, &mut context.ui);
+    }
+    let first = |state: &State| {
+        // An emergency never waits for whatever the rotation stands still at.
+        let mut facts = match emergency {
+            Some(mode) => vec![Fact::Escalated { mode, pending_compromised: false }],
+            None => resumed(state),
+        };
+        facts.extend(by_hand.then_some(Fact::HandRevoked));
+        facts
+    };
+    let exit = resume(id, &asked, first, &context.installation, &mut context.ui)?;
+    prompt_for_key::go_on(id, exit, &asked, &context.installation, &mut context.ui)
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use keyroll_app::exit::Exit;
+use keyroll_app::inventory::{Seen, look, tell_missed};
+use keyroll_app::operator::{Event, FoundShown, InstanceShown, StoreShown, UserShown};
+use keyroll_app::problem::Problem;
+use keyroll_app::records::reasons::quoted;
+use keyroll_trace::Risks;
+
+use crate::args::ScanArgs;
+use crate::context::Context;
+use crate::ui::{Table, causes, summed};
+
+/// How many names stand in one cell.
+const NAMES_SHOWN_MAX: usize = 3;
+
+/// Behind so many rows no more are shown of what nothing uses: what is in use is what a person looks for.
+const ROWS_MAX: usize = 20;
+
+/// Shows what secrets live on this machine, who runs on them, and what could not be seen. Read-only.
+pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
+    let mut risks = Risks::default();
+    let first: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
+    show(&first, args.all, context);
+    if seen.memory(&args.look.limits(), &mut context.ui) {
+        let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
+        in_memory(&first, &news, context);
+    }
+    let next = instances(&seen, args.all, context);
+    stores(&seen, context);
+    tell_missed(&seen.survey, &mut context.ui);
+    let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
+    let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
+    if let Some(name) = next {
+        let within: String = args.roots.iter().map(|root| format!(" --in {}", word(root))).collect();
+        context.ui.note(format!(
+            "which copy wins, and which version each process uses: keyroll why {name}{within}"
+        ));
+    }
+    if !args.roots.is_empty() {
+        let roots: String = args.roots.iter().map(|root| format!(" {}", word(root))).collect();
+        context.ui.note(format!("scan does not search program source: keyroll leaks{roots} does"));
+    }
+    Ok(Exit::Done)
+}
+
+/// A folder as a word of a shell.
+fn word(folder: &Path) -> String {
+    quoted(&keyroll_observe::shown(folder))
+}
+
+fn show(all: &[FoundShown], every: bool, context: &mut Context) {
+    if context.ui.look.json {
+        all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
+        return;
+    }
+    if all.is_empty() {
+        return context.ui.data("no secret was found");
+    }
+    let used = all.iter().filter(|one| one.managed || !one.used_by.is_empty()).count();
+    let rows = if every { all.len() } else { all.len().min(used.max(ROWS_MAX)) };
+    let mut table = Table::new(["SECRET", "VALUES", "COPIES", "USED BY", "RISK"]);
+    for one in all.iter().take(rows) {
+        table.row([
+            one.secret.clone(),
+            some(one.values.iter().map(|value| value.text()).collect()),
+            one.copies.len().to_string(),
+            some(named(&one.used_by)),
+            one.risk.clone(),
+        ]);
+    }
+    context.ui.table(&table);
+    let more = all.len() - rows;
+    if more > 0 {
+        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan --all"));
+    }
+}
+
+/// What the search of memory showed beyond the first table: who else holds a value.
+fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
+    let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
+    let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
+    for one in after.iter().filter(|one| known(one) != Some(*one)) {
+        if context.ui.look.json {
+            context.ui.event(Event::Found(one.clone()));
+            continue;
+        }
+        let is_new = |user: &&UserShown| {
+            let was = known(one).and_then(|other| other.used_by.iter().find(|was| was.name == user.name));
+            was.is_none_or(|was| was.processes.len() < user.processes.len())
+        };
+        let users: Vec<UserShown> = one.used_by.iter().filter(is_new).cloned().collect();
+        if !users.is_empty() {
+            context.ui.lines(&format!("{} is also in the memory of {}", one.secret, some(named(&users))));
+        }
+    }
+}
+
+/// `api`, `mailer ×4`.
+fn named(users: &[UserShown]) -> Vec<String> {
+    let mut all: Vec<(&str, usize)> = Vec::new();
+    for user in users {
+        let processes = user.processes.len();
+        match all.iter_mut().find(|(name, _)| *name == user.program) {
+            Some((_, count)) => *count += processes,
+            None => all.push((&user.program, processes)),
+        }
+    }
+    let shown = all.into_iter().map(|(name, count)| match count {
+        0 => format!("{name} (at rest)"),
+        count => times(name, count),
+    });
+    shown.collect()
+}
+
+/// Whoever does not run on what a new start would take, or holds more than that: each in one line; then those of whom it is not
+/// known, and why. What to ask about next.
+fn instances(seen: &Seen, every: bool, context: &mut Context) -> Option<String> {
+    let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
+    if context.ui.look.json {
+        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        return None;
+    }
+    let sums = summed(&all);
+    let unknown = of_unknown(&all);
+    let behind: Vec<InstanceShown> =
+        all.into_iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
+    let first = behind.iter().find(|one| one.verdict == "stale").or(behind.first());
+    let first = first.map(|one| one.secret.clone());
+    if !behind.is_empty() {
+        context.ui.data("");
+        causes(behind, true, context);
+    }
+    let rows = if every { unknown.len() } else { unknown.len().min(ROWS_MAX) };
+    unknown.iter().take(rows).for_each(|line| context.ui.lines(line));
+    if unknown.len() > rows {
+        let more = unknown.len() - rows;
+        context.ui.note(format!("and {more} more with an unknown version: keyroll scan --all"));
+    }
+    if !sums.is_empty() {
+        context.ui.note(format!("processes that use these secrets: {sums}"));
+    }
+    first
+}
+
+/// One line for each secret and reason: `openai, on which value is not known: api ×4: its memory was not searched`.
+fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
+    let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
+    for one in all {
+        if let Some(why) = one.doubt {
+            *alike.entry((&one.secret, why)).or_default().entry(&one.program).or_default() += 1;
+        }
+    }
+    let line = |((secret, why), programs): ((&str, &str), BTreeMap<&str, usize>)| {
+        let programs = programs.into_iter().map(|(name, count)| times(name, count)).collect();
+        format!("{secret}, version in use unknown for {}: {why}", some(programs))
+    };
+    alike.into_iter().map(line).collect()
+}
+
+fn times(name: &str, count: usize) -> String {
+    if count == 1 { name.to_owned() } else { format!("{name} ×{count}") }
+}
+
+/// What is there and cannot be read.
+fn stores(seen: &Seen, context: &mut Context) {
+    for store in &seen.survey.stores {
+        let name = |process: &keyroll_observe::ProcessId| {
+            let one = seen.survey.listing.seen.iter().find(|one| one.id == *process);
+            format!("{} (pid {})", one.map_or("?", |one| one.name.as_str()), process.pid)
+        };
+        context.ui.event(Event::Store(StoreShown {
+            path: keyroll_observe::shown(&store.path),
+            encrypted_with: store.kind,
+            used_by: store.used_by.iter().map(name).collect(),
+        }));
+    }
+}
+
+fn some(all: Vec<String>) -> String {
+    let more = all.len().saturating_sub(NAMES_SHOWN_MAX);
+    let shown = all.into_iter().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => "-".to_owned(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
+    }
+}

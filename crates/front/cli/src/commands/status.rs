@@ -1,0 +1,178 @@
+use std::thread;
+use std::time::Duration;
+
+use keyroll_app::exit::Exit;
+use keyroll_app::operator::{Event, Outcome, Phase, StatusShown};
+use keyroll_app::problem::Problem;
+use keyroll_app::records::rotation_ids::rotation_id;
+use keyroll_app::reports::status::{StatusReader, no_rotation_yet};
+
+use crate::args::StatusArgs;
+use crate::context::Context;
+use crate::ui::Table;
+
+/// Between two looks of `--watch`, milliseconds.
+const WATCH_MS: u64 = 500;
+
+/// Shows the rotations, what holds each of them, and the next command. It never drives.
+pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Problem> {
+    args.id.as_deref().map_or(Ok(()), rotation_id)?;
+    let places = context.installation.places()?;
+    let Some(reader) = StatusReader::open(&places, args.id.as_deref())? else {
+        context.ui.note(no_rotation_yet(&places));
+        return Ok(Exit::Done);
+    };
+    let mut shown = Vec::new();
+    loop {
+        let rows = reader.read()?;
+        if rows != shown {
+            show(&rows, args.id.is_some(), context);
+            shown = rows;
+        }
+        let exit = shown.iter().map(exit).max_by_key(|exit| exit.number()).unwrap_or(Exit::Done);
+        if !args.watch || !reader.is_driven(&shown) {
+            if args.watch {
+                undriven(&shown, context);
+            }
+            context.ui.settle();
+            return reader.doubt.map_or(Ok(exit), Err);
+        }
+        thread::sleep(Duration::from_millis(WATCH_MS));
+    }
+}
+
+/// Says why the watch ends while a rotation is open.
+fn undriven(shown: &[StatusShown], context: &mut Context) {
+    for row in shown.iter().filter(|row| !row.ended) {
+        let next = row.next.as_ref().map(|next| format!(": {next}")).unwrap_or_default();
+        let id = &row.id;
+        context.ui.note(format!("{id} has no driver, and nothing changes without one{next}"));
+    }
+}
+
+/// Without a driver: 4 before the point of no return, 6 after it; 6 too if the operator has something to do.
+fn exit(row: &StatusShown) -> Exit {
+    match (row.ended, row.owes, row.driver) {
+        (_, true, _) => Exit::NeedsPerson,
+        (true, false, _) | (false, false, Some(_)) => Exit::Done,
+        (false, false, None) if row.decided || row.person => Exit::NeedsPerson,
+        (false, false, None) => Exit::Paused,
+    }
+}
+
+fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
+    if context.ui.look.json {
+        return rows.iter().for_each(|row| events(row, context));
+    }
+    if rows.is_empty() {
+        return context.ui.note("no rotation is open");
+    }
+    if details {
+        for row in rows {
+            context.ui.lines(&card(row).join("\n"));
+        }
+        return;
+    }
+    let mut table = Table::new(["ROTATION", "SECRET", "AT", "MOVED", "OLD KEY"]);
+    for row in rows {
+        let moved = format!("{}/{}", row.moved, row.units.len());
+        let old_key = row.old_key.state.to_owned();
+        table.row([row.id.clone(), row.secret.clone(), at(row).to_owned(), moved, old_key]);
+    }
+    let mut lines = table.lines().into_iter();
+    let mut text: Vec<String> = lines.next().into_iter().collect();
+    for (line, row) in lines.zip(rows) {
+        text.push(line);
+        let state = said(row);
+        text.extend(state.map(|state| format!("  {state}")));
+        text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
+        for holder in &row.blocked_by {
+            let lines = holder.lines("blocked by ");
+            text.extend(lines.into_iter().map(|line| format!("  {line}")));
+        }
+        text.extend(row.next.as_ref().map(|next| format!("  next: {next}")));
+    }
+    context.ui.lines(&text.join("\n"));
+}
+
+fn at(row: &StatusShown) -> &'static str {
+    row.outcome.map(Outcome::word).or(row.phase.map(Phase::word)).unwrap_or("-")
+}
+
+/// Whether the rotation goes on, or why not; none if it ended well.
+fn said(row: &StatusShown) -> Option<String> {
+    match (row.outcome, &row.why, row.driver) {
+        (Some(Outcome::Debt), _, _) => Some("the old key still has to be revoked".to_owned()),
+        (Some(_), _, _) => None,
+        (None, Some(why), _) => Some(format!("paused: {why}")),
+        (None, None, Some(pid)) => Some(format!("driven by process {pid}")),
+        (None, None, None) => Some("no driver".to_owned()),
+    }
+}
+
+/// What led to the present state, with its kind.
+fn led(row: &StatusShown) -> Option<(&'static str, &String)> {
+    let back = row.outcome == Some(Outcome::RolledBack) || row.phase == Some(Phase::RollingBack);
+    row.cause.as_ref().map(|why| (if back { "rolled back" } else { "seen" }, why))
+}
+
+/// One rotation with every detail.
+fn card(row: &StatusShown) -> Vec<String> {
+    let mut table = Table::new(["rotation", row.id.as_str()]);
+    let mut line = |name: &str, text: String| table.row([name.to_owned(), text]);
+    line("secret", row.secret.clone());
+    line("began", row.began.clone());
+    line("at", at(row).to_owned());
+    if let Some(said) = said(row) {
+        line("state", said);
+    }
+    if let Some((what, why)) = led(row) {
+        line(what, why.clone());
+    }
+    line("old key", row.old_key.text());
+    if let Some(mode) = row.emergency {
+        line("emergency", mode.to_owned());
+    }
+    let no_return = match (row.decided, row.ended) {
+        (true, _) => Some("passed: no rollback"),
+        (false, false) if row.emergency.is_some() => Some("no rollback: the old value is compromised"),
+        (false, false) => Some("ahead: keyroll abort rolls back"),
+        (false, true) => None,
+    };
+    if let Some(no_return) = no_return {
+        line("no return", no_return.to_owned());
+    }
+    for unit in &row.units {
+        line("consumer", format!("{}: {}", unit.name, unit.stage));
+    }
+    for waived in &row.waived {
+        line("waived", waived.clone());
+    }
+    if let Some(next) = &row.next {
+        line("next", next.clone());
+    }
+    let mut lines = table.lines();
+    for holder in &row.blocked_by {
+        lines.extend(holder.lines("blocked by "));
+    }
+    lines
+}
+
+fn events(row: &StatusShown, context: &mut Context) {
+    context.ui.event(Event::Rotation { id: row.id.clone(), secret: row.secret.clone() });
+    if let Some(phase) = row.phase {
+        context.ui.event(Event::Phase { phase });
+    }
+    context.ui.event(Event::Status(row.clone()));
+    let resume_with = row.next.clone().unwrap_or_default();
+    match &row.why {
+        Some(reason) => context.ui.event(Event::Paused { reason: reason.clone(), resume_with }),
+        None if !row.ended && row.driver.is_none() => {
+            context.ui.event(Event::Paused { reason: "no driver".to_owned(), resume_with });
+        }
+        None => {}
+    }
+    if let Some(outcome) = row.outcome {
+        context.ui.event(Event::Done { outcome });
+    }
+}

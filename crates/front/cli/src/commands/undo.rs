@@ -1,0 +1,24 @@
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+use keyroll_app::records::resolve_rotation::resolve_rotation;
+use keyroll_app::session::append_offline::refuse_decided;
+use keyroll_app::session::options::ApplyOptions;
+use keyroll_app::session::rotate::resume;
+use keyroll_rotation::Fact;
+
+use crate::args::IdArgs;
+use crate::context::Context;
+
+/// Undoes a rotation: abort before the point of no return; after it, refused with the plan command to run.
+pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
+    let id = id.as_deref();
+    refuse_decided(id, &context.installation)?;
+    resume(
+        id,
+        &ApplyOptions { back: true, ..ApplyOptions::default() },
+        |_| vec![Fact::AbortAsked],
+        &context.installation,
+        &mut context.ui,
+    )
+}

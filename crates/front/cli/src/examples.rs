@@ -1,0 +1,120 @@
+//! The end of each command's help: an example to paste, and the command's exit codes.
+
+pub(crate) const DEMO: &str = "Example: keyroll demo\nExit codes: 0 done, 1 failed, 130 interrupted";
+pub(crate) const SCAN: &str = "Example: keyroll scan\nExit codes: 0 done, 1 failed";
+pub(crate) const WHY: &str = "Example: keyroll why openai\nExit codes: 0 done, 1 failed";
+pub(crate) const TRACE: &str = "Example: keyroll trace openai\nExit codes: 0 done, 1 failed";
+pub(crate) const GRAPH: &str =
+    "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
+pub(crate) const LEAKS: &str = "\
+Example: keyroll leaks src
+Exit codes: 0 no open finding, 1 failed, 3 open findings";
+pub(crate) const FINGERPRINTS: &str = "\
+Example: keyroll fingerprints --out keyroll.prints
+Exit codes: 0 done, 1 failed, 3 some values could be guessed and were not exported";
+pub(crate) const REDACT: &str = "\
+Not redacted: passwords and tokens that only a name or a position gives away
+(password=...), and secrets that only a fingerprint file knows. Finding them
+needs more text than a stream may hold back; keyroll leaks finds both.
+
+Example: keyroll redact app.log > report.txt
+Exit codes: 0 done, 1 failed";
+pub(crate) const RUN: &str = "\
+Not redacted: as with keyroll redact. Secrets that are added to keyroll while
+the program runs are redacted from then on.
+
+keyroll passes TERM, HUP, INT, QUIT, USR1, USR2 and WINCH on to the program,
+unless the signal was ignored when keyroll started. A terminal sends INT, QUIT
+and WINCH to both, so keyroll does not pass these on. A process that signals
+both reaches the program twice: under systemd, set KillMode=mixed.
+
+After the program has ended, TERM, HUP, INT or QUIT ends keyroll, even if
+another process still holds the program's output open. If nothing reads
+keyroll's own output, a second signal one second later ends keyroll, which
+prints how many bytes were lost.
+
+Example: keyroll run -- ./deploy.sh --verbose
+Exit codes: the program's own; 128 plus the number of the signal that ended it;
+not 0 if some of its output could not be shown, or the store could not be read
+while the program ran";
+pub(crate) const INIT: &str = "\
+Example: keyroll init --dry-run
+Exit codes: 0 done, 1 failed, nothing changed";
+pub(crate) const DOCTOR: &str =
+    "Example: keyroll doctor\nExit codes: 0 nothing is missing, 3 findings, 6 an operator must decide";
+pub(crate) const EXPLAIN: &str = "Example: keyroll explain K0404\nExit codes: 0 done, 2 usage";
+pub(crate) const SECRET_ADD: &str = "\
+Example: keyroll secret add openrouter --id KEY_ID < value.txt
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 7 a rotation is open";
+pub(crate) const SECRET_IMPORT: &str = "\
+Example: keyroll secret import openrouter
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 3 some secrets were not
+imported";
+pub(crate) const SECRET_REWRAP: &str = "\
+Example: keyroll secret rewrap --to credential:keyroll
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 6 an operator must
+decide, 7 a rotation is being driven";
+pub(crate) const SECRET_LIST: &str = "Example: keyroll secret list\nExit codes: 0 done, 1 failed";
+pub(crate) const SECRET_SHOW: &str = "Example: keyroll secret show openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_LIST: &str = "Example: keyroll issuers list\nExit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_SHOW: &str =
+    "Example: keyroll issuers show openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const PLAN: &str = "\
+Example: keyroll plan openrouter
+Exit codes: 0 saved, 1 refused, nothing changed, 6 an operator must decide,
+7 a rotation is open";
+pub(crate) const SPLIT: &str = "\
+Example: keyroll split openrouter
+Exit codes: 0 saved, 1 refused, nothing changed, 2 usage, 6 an operator must
+decide, 7 a rotation is open";
+pub(crate) const APPLY: &str = "\
+Example: keyroll apply PLAN_ID --confirm=openrouter
+Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 an operator
+must decide, 7 another rotation of the secret is open, 130 paused by a signal";
+pub(crate) const RESUME: &str = "\
+Example: keyroll resume --confirm=openrouter
+Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 an operator
+must decide, 130 paused by a signal";
+pub(crate) const PAUSE: &str = "Example: keyroll pause\nExit codes: 1 failed, 4 paused";
+pub(crate) const STATUS: &str = "\
+Example: keyroll status
+Exit codes: 0 nothing to do, 4 paused or no driver, 6 an operator must decide";
+pub(crate) const ABORT: &str = "\
+Example: keyroll abort
+Exit codes: 0 completed forward because the old key is dead, 1 refused or nothing
+changed, 5 rolled back, 6 an operator must decide";
+pub(crate) const RETRY: &str = "\
+Example: keyroll retry
+Exit codes: 0 done, 4 paused, 5 rolled back, 6 an operator must decide,
+130 interrupted";
+pub(crate) const UNDO: &str = "\
+Example: keyroll undo
+Exit codes: 0 completed forward because the old key is dead, 1 refused or nothing
+changed, 5 rolled back, 6 an operator must decide";
+pub(crate) const ADOPT: &str = "\
+Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
+           --pid-file ./mailer.pid --check \"./probe.sh {copy}\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const WAIVE: &str = "\
+Example: keyroll consumer waive 4711 --reason \"ends tonight\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const CHECK_ADAPTER: &str = "\
+Example: keyroll consumer check-adapter --apply -- ./adapter
+Exit codes: 0 the adapter keeps every rule, 2 usage, 3 it breaks a rule";
+pub(crate) const VERIFY: &str = "\
+Example: keyroll verify openrouter
+Exit codes: 0 as expected, 1 failed, 3 a version is alive or dead unexpectedly";
+pub(crate) const REVOKE: &str = "\
+Example: keyroll revoke openrouter --version previous
+Exit codes: 0 dead, 1 refused, nothing changed, 6 an operator must decide";
+pub(crate) const SCHEMA: &str = "Example: keyroll schema > keyroll.schema.json\nExit codes: 0 done";
+pub(crate) const HISTORY: &str = "Example: keyroll history openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const COMPLETION: &str = "\
+Example: keyroll completion bash > /etc/bash_completion.d/keyroll
+Exit codes: 0 done, 2 usage";
+pub(crate) const MAN: &str = "Example: keyroll man apply | man -l -\nExit codes: 0 done, 2 usage";
+pub(crate) const DUE: &str = "\
+Example: keyroll due --apply
+Exit codes: 0 nothing is due, or all of it was rotated, 1 failed, 3 something is
+due, 4 paused, 5 rolled back, 6 an operator must decide, 7 a rotation is being
+driven, 130 interrupted";

@@ -1,0 +1,51 @@
+//! keyroll, the command: replaces API keys, passwords and tokens while they are in use.
+//!
+//! Invariants, by what is absent: no logic of a rotation is here (commands check arguments, call `keyroll-app` and show
+//! results); nothing prints but `ui`; no value is taken from argv or environment.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
+mod args;
+mod commands;
+mod context;
+mod examples;
+mod graph;
+mod harden;
+mod leaks;
+#[cfg(test)]
+mod named_commands;
+mod reference_page;
+mod relay;
+mod signals;
+mod ui;
+mod usage;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::context::Context;
+
+/// `help leaks` is `leaks --help`.
+fn arguments(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
+fn main() -> ExitCode {
+    harden::process();
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os().collect())) {
+        Ok(cli) => cli,
+        Err(error) => return usage::answer(&error).into(),
+    };
+    let mut context = Context::open(cli.globals);
+    let exit = commands::run(cli.command, &mut context);
+    if context.globals.cost {
+        ui::show_cost();
+    }
+    exit
+}

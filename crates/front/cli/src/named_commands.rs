@@ -1,0 +1,192 @@
+//! Every command that an error, a message or a page names is one that the program takes.
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use clap::error::ErrorKind;
+    use clap::{Command, CommandFactory as _};
+
+    use crate::args::Cli;
+
+    /// What a placeholder is replaced by.
+    const VALUE: &str = "1";
+
+    /// Words that follow the program's name where a sentence is about it. None is a command.
+    const PROSE: [&str; 51] = [
+        "as",
+        "asks",
+        "binding",
+        "book",
+        "can",
+        "cannot",
+        "compares",
+        "computes",
+        "could",
+        "delivers",
+        "did",
+        "does",
+        "enabled",
+        "enables",
+        "ended",
+        "ends",
+        "failed",
+        "fingerprint",
+        "generates",
+        "has",
+        "identity",
+        "itself",
+        "journal",
+        "kid",
+        "lets",
+        "machine",
+        "moves",
+        "must",
+        "neither",
+        "never",
+        "presents",
+        "probes",
+        "reads",
+        "record",
+        "refuses",
+        "removes",
+        "replaces",
+        "reports",
+        "restarts",
+        "revokes",
+        "rotates",
+        "says",
+        "sealing",
+        "searches",
+        "starts",
+        "stopped",
+        "store",
+        "takes",
+        "waits",
+        "was",
+        "wrote",
+    ];
+
+    fn files(folder: &Path, all: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = path.extension().is_some_and(|it| it == "rs" || it == "md");
+            if path.is_dir() && !path.ends_with("target") {
+                files(&path, all);
+            } else if text {
+                all.push(path);
+            }
+        }
+    }
+
+    fn placeholder(word: &str) -> bool {
+        let upper = word.bytes().any(|byte| byte.is_ascii_uppercase());
+        let id = word.bytes().all(|byte| byte.is_ascii_digit());
+        word.contains('{')
+            || word.contains('"')
+            || id
+            || (upper && !word.bytes().any(|byte| byte.is_ascii_lowercase()))
+    }
+
+    /// The words of a command that begins here, as far as they are one: what follows is prose.
+    fn words(text: &str) -> Vec<String> {
+        let mut root = Cli::command();
+        root.build();
+        let (mut words, mut at): (Vec<String>, Command) = (vec!["keyroll".to_owned()], root);
+        let mut takes = false;
+        let line = text.split('\n').next().unwrap_or_default();
+        // A quoted value is one word.
+        let quoted =
+            line.split('"').enumerate().filter(|(at, _)| at % 2 == 1 && line.starts_with("consumer"));
+        let line =
+            quoted.fold(line.to_owned(), |line, (_, value)| line.replace(&format!("\"{value}\""), "VALUE"));
+        for raw in line.split("\\n").next().unwrap_or_default().split(' ') {
+            let end = raw.find(['`', '"', ';', ',', ')', '·']).filter(|_| !raw.contains('{'));
+            let word = raw.get(..end.unwrap_or(raw.len())).unwrap_or_default();
+            let bare = word.trim_matches(['[', ']', '.', ':', '\\', '\'']);
+            let sub = at.find_subcommand(bare).cloned();
+            if takes {
+                words.push(if placeholder(bare) { VALUE.to_owned() } else { bare.to_owned() });
+                takes = false;
+            } else if let Some(sub) = sub {
+                words.push(bare.to_owned());
+                at = sub;
+            } else if bare.starts_with("--") {
+                let (flag, value) =
+                    bare.split_once('=').map_or((bare, None), |(flag, value)| (flag, Some(value)));
+                let known = at.get_arguments().find(|one| one.get_long() == flag.strip_prefix("--"));
+                takes = value.is_none() && known.is_some_and(|one| one.get_action().takes_values());
+                words.push(value.map_or(flag.to_owned(), |_| format!("{flag}={VALUE}")));
+            } else if bare == "COMMAND" && at.has_subcommands() {
+                // Any of them.
+                break;
+            } else if !bare.is_empty() && placeholder(bare) {
+                words.push(VALUE.to_owned());
+            } else {
+                // The first word, and the one after `secret` and `consumer`, must be a command.
+                if at.has_subcommands() && !bare.is_empty() {
+                    words.push(bare.to_owned());
+                }
+                break;
+            }
+            if end.is_some() || word.ends_with(['.', ':']) {
+                break;
+            }
+        }
+        words
+    }
+
+    /// Where a text names a command rather than the program: at the beginning of a literal, in backquotes, after a
+    /// colon or `or`, `then`, `and`.
+    fn named(text: &str) -> Vec<&str> {
+        let found = text.match_indices("keyroll ").filter(|(at, _)| {
+            let before = text.get(..*at).unwrap_or_default();
+            ["\"", "`", "help: ", ": ", "or ", "then ", "$ "].iter().any(|start| before.ends_with(start))
+        });
+        found.filter_map(|(at, name)| text.get(at + name.len()..)).collect()
+    }
+
+    #[test]
+    fn every_command_that_is_named_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        let mut all = vec![root.join("README.md")];
+        files(&root.join("crates"), &mut all);
+        // What tests say is not what people read.
+        all.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
+        for folder in ["docs/errors", "docs/guides", "docs/concepts"] {
+            files(&root.join(folder), &mut all);
+        }
+        let (mut wrong, mut count) = (Vec::new(), 0);
+        for path in all {
+            if path.ends_with("named_commands.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            for rest in named(&text) {
+                let words = words(rest);
+                let prose = words.get(1).is_none_or(|word| PROSE.contains(&word.as_str()) || word == VALUE);
+                if prose {
+                    continue;
+                }
+                count += 1;
+                let bad = match <Cli as clap::Parser>::try_parse_from(&words) {
+                    Ok(_) => false,
+                    Err(error) => !matches!(
+                        error.kind(),
+                        // A command that is named without all that it needs is still one.
+                        ErrorKind::MissingRequiredArgument
+                            | ErrorKind::MissingSubcommand
+                            | ErrorKind::DisplayHelp
+                            | ErrorKind::DisplayVersion
+                            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                    ),
+                };
+                if bad {
+                    wrong.push(format!("{}: {}", path.display(), words.join(" ")));
+                }
+            }
+        }
+        assert!(count > 150, "only {count} were found");
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Everything that is printed or asked. Data on stdout, messages on stderr; with `--json` events on stdout alone.
+
+mod causes;
+mod cost;
+mod line;
+mod local_time;
+mod look;
+mod progress;
+mod prompt;
+pub(crate) mod raw;
+mod render;
+mod screen;
+mod silent;
+mod table;
+mod terminal;
+mod wrap;
+
+pub(crate) use causes::{causes, summed};
+pub(crate) use cost::show_cost;
+pub(crate) use look::Look;
+pub(crate) use prompt::typed_hidden;
+pub(crate) use screen::Ui;
+pub(crate) use silent::put_terminal_back;
+pub(crate) use table::Table;
+pub(crate) use wrap::aside;
+
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+
+/// Shows a problem before the flags could be read: `--json` is looked for by hand, so that a machine gets its form.
+pub(crate) fn fail_early(problem: &Problem) -> Exit {
+    let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    Ui::new(Look::choose(json, false, true)).problem(problem);
+    problem.exit()
+}

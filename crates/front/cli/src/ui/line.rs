@@ -1,0 +1,204 @@
+use keyroll_app::operator::{CheckShown, Event, Finding, Outcome, StepState, Summary, clock, duration};
+use keyroll_app::quantity::quantity;
+
+/// The mark before a line; legible without colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Good,
+    Bad,
+    Wait,
+    Plain,
+}
+
+/// An event as a line for the operator; `None` if it is not shown as a line. A line may have several rows.
+pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
+    let shown = match event {
+        Event::Start { .. } | Event::Error { .. } => return None,
+        Event::Rotation { id, secret } => (Mark::Plain, format!("rotation {id} of {secret}")),
+        Event::Phase { phase } => (Mark::Plain, format!("── {}", phase.word())),
+        Event::HostStep { host, consumer, instance, step, state, detail } => {
+            let who = instance
+                .as_ref()
+                .map_or_else(|| consumer.clone(), |instance| format!("{consumer}/{instance}"));
+            let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            let not = if *state == StepState::Skipped { "not " } else { "" };
+            (mark(*state), format!("{host} {who}: {not}{}{detail}", step.word()))
+        }
+        Event::Evidence { consumer, instance, path, grade, observer } => {
+            let path = path.as_ref().map(|path| format!(" on {path}")).unwrap_or_default();
+            (Mark::Good, format!("{consumer}/{instance}: {}{path}, observed by {observer}", grade.word()))
+        }
+        Event::Blocked { gate, holder } => {
+            let lines = holder.lines(&format!("{} is blocked by ", gate.word()));
+            (Mark::Bad, lines.join("\n"))
+        }
+        Event::Waiting { what, seconds_max } => {
+            let limit =
+                seconds_max.map(|seconds| format!(", at most {}", duration(seconds))).unwrap_or_default();
+            (Mark::Wait, format!("waiting for {what}{limit}"))
+        }
+        Event::NotVisible { what, why } => (Mark::Plain, format!("not visible: {what} ({why})")),
+        Event::Live { name, what, since, refused } => {
+            let since = since.as_ref().map(|at| format!(" (file written {at})")).unwrap_or_default();
+            let (mark, does) =
+                if *refused { (Mark::Bad, "not restarted") } else { (Mark::Plain, "pending change") };
+            (mark, format!("{does}: {what}{since}\n  name: {name}"))
+        }
+        Event::Paused { reason, resume_with } => {
+            (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
+        }
+        Event::Decided { by, instances, waivers } => (Mark::Good, decided(by, *instances, *waivers)),
+        Event::Undo { what, with } => (Mark::Plain, format!("{what}\n  to undo: {with}")),
+        Event::Check(check) => {
+            let CheckShown { name, finding, detail, help } = check;
+            let help = help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            (of_finding(*finding), format!("{name}: {detail}{help}"))
+        }
+        Event::Consent { ends, shared, instances, waivers, off_s } => {
+            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
+        }
+        // Tables and drawings, which the commands show.
+        Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
+            return None;
+        }
+        Event::Draft { .. } | Event::Leak(_) | Event::Code(_) => return None,
+        Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
+        Event::Leaks(sum) => (Mark::Plain, sum.text()),
+        Event::Prints(prints) => (Mark::Good, prints.text()),
+        Event::Store(store) => (Mark::Plain, store.text()),
+        Event::Scan(scan) => (Mark::Plain, scan.text()),
+        Event::Note { text } => (Mark::Plain, text.clone()),
+        Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
+        Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
+            (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
+        }
+        Event::Residue(residue) => {
+            (Mark::Plain, format!("the dead value is still in {}: {}", residue.place, residue.reason))
+        }
+        Event::Summary(all) => (Mark::Plain, summary(all)),
+    };
+    Some(shown)
+}
+
+fn of_finding(finding: Finding) -> Mark {
+    match finding {
+        Finding::Good => Mark::Good,
+        Finding::Note => Mark::Plain,
+        Finding::Bad => Mark::Bad,
+    }
+}
+
+fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str) -> String {
+    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2}  {step}", at + 1));
+    let steps: String = numbered.collect();
+    let least = match least_s {
+        0 => "the restarts and their checks".to_owned(),
+        seconds => format!("{} of waiting, plus the restarts and their checks", duration(seconds)),
+    };
+    let last = match steps.contains("IRREVERSIBLE") {
+        true => "the step that is IRREVERSIBLE",
+        // The operator revokes the old key, and until then it works.
+        false => "the last step",
+    };
+    format!(
+        "plan {id} for {secret}; nothing was changed{steps}\n  takes at least {least}\n  everything before \
+         {last} can be rolled back: keyroll abort {id}\n  to apply it: {apply_with}"
+    )
+}
+
+/// The point of no return was passed: who decided it, and what was seen.
+fn decided(by: &str, instances: u64, waivers: u64) -> String {
+    let count = |count: u64, noun: &str| quantity(usize::try_from(count).unwrap_or(usize::MAX), noun);
+    let (instances, waivers) = (count(instances, "instance"), count(waivers, "waiver"));
+    format!("decided by {by}: {instances}, {waivers}; the old key will be revoked")
+}
+
+/// What the operator consents to, line by line.
+fn consent(
+    (ends, shared): (&str, bool),
+    instances: &[String],
+    waivers: &[String],
+    off_s: Option<u64>,
+) -> String {
+    let (key, new) = if shared { ("shared", "a key of its own") } else { ("old", "the new key") };
+    let mut text = format!("before revoking the {key} key\n  {ends}");
+    for instance in instances {
+        text.push_str(&format!("\n  uses {new}: {instance}"));
+    }
+    for waived in waivers {
+        text.push_str(&format!("\n  waived, and may break: {waived}"));
+    }
+    if waivers.is_empty() {
+        text.push_str("\n  waived: nothing");
+    }
+    if let Some(seconds) = off_s {
+        text.push_str(&format!("\n  the {key} key has been disabled for {}", duration(seconds)));
+    }
+    text
+}
+
+fn summary(summary: &Summary) -> String {
+    let moved = summary.mint_to_last_moved_s.map(|s| format!("; mint to last consumer moved {s:.1} s"));
+    let dead = match summary.outcome {
+        Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
+        Outcome::Done if summary.old_kept => "; the shared key stays alive",
+        Outcome::Done | Outcome::Debt => "; old key not seen dead",
+        Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
+    };
+    let clock = summary.emergency.as_ref().map(clock);
+    let gap = summary.gap_s.map(|s| format!("; longest downtime {s:.1} s"));
+    let line =
+        format!("{}{}{}{dead}", summary.outcome.word(), moved.unwrap_or_default(), gap.unwrap_or_default());
+    std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
+}
+
+fn mark(state: StepState) -> Mark {
+    match state {
+        StepState::Waiting => Mark::Wait,
+        StepState::Done => Mark::Good,
+        StepState::Failed => Mark::Bad,
+        StepState::Skipped => Mark::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyroll_app::operator::{Holder, HostStep, Phase};
+
+    #[test]
+    fn a_blocked_gate_names_the_holder_and_the_way_out() {
+        let holder = Holder {
+            pid: Some(41),
+            name: "batch".to_owned(),
+            found_by: "its socket at the issuer; memory: not visible".to_owned(),
+            how_to_move: "keyroll consumer adopt 41 --name batch --restart CMD".to_owned(),
+            or_else: Some("keyroll consumer waive 41 --reason WHY".to_owned()),
+            kind: "undeclared process",
+            executable: Some("/usr/bin/batch".to_owned()),
+            folder: Some("/srv".to_owned()),
+            started: None,
+        };
+        let (mark, text) = line(&Event::Blocked { gate: Phase::Disable, holder }).unwrap();
+        assert_eq!(mark, Mark::Bad);
+        assert_eq!(
+            text,
+            "disable is blocked by undeclared process: batch (pid 41)\n  found by: its socket at the issuer; memory: \
+             not visible\n  runs /usr/bin/batch in /srv\n  to move it: keyroll consumer adopt 41 --name batch \
+             --restart CMD\n  or: keyroll consumer waive 41 --reason WHY"
+        );
+    }
+
+    #[test]
+    fn a_step_on_a_host_is_one_line() {
+        let event = Event::HostStep {
+            host: "local".to_owned(),
+            consumer: "api".to_owned(),
+            instance: Some("2".to_owned()),
+            step: HostStep::Applied,
+            state: StepState::Done,
+            detail: Some("4/4 workers".to_owned()),
+        };
+        assert_eq!(line(&event).unwrap(), (Mark::Good, "local api/2: applied (4/4 workers)".to_owned()));
+    }
+}

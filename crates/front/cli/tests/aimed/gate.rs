@@ -1,0 +1,147 @@
+//! What stands before PostgreSQL on keyroll's own way to it: it recognises what a transaction does, and springs a trap
+//! before its end is passed on, or before the server's answer to it is.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::aimed::kind::When;
+
+/// What a transaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Mint,
+    Off,
+    On,
+    End,
+    /// After such an end it asks for the sessions of the role.
+    Sessions,
+}
+
+/// What each is known by, the most telling first.
+const WORDS: [(&[u8], Said); 4] = [
+    (b"CONNECTION LIMIT", Said::Mint),
+    (b"PASSWORD NULL", Said::End),
+    (b"\" NOLOGIN\0", Said::Off),
+    (b"\" LOGIN\0", Said::On),
+];
+
+/// The question for the sessions of a role.
+const SESSIONS: &[u8] = b"backend_type IN ('client backend', 'walsender')";
+
+/// The simple query that ends a transaction, as it goes over the wire.
+const COMMIT: &[u8] = b"COMMIT\0";
+
+type Act = Box<dyn FnOnce() + Send>;
+type Traps = Arc<Mutex<Vec<(Said, When, Act)>>>;
+
+#[derive(Clone)]
+pub struct Gate {
+    port: u16,
+    traps: Traps,
+    /// A credential was ended here.
+    ended: Arc<AtomicBool>,
+}
+
+/// One connection: both its ends, and the trap that the next answer springs.
+struct Way {
+    client: TcpStream,
+    server: TcpStream,
+    next: Mutex<Option<Act>>,
+}
+
+impl Gate {
+    pub fn before(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let gate = Self {
+            port: listener.local_addr().unwrap().port(),
+            traps: Traps::default(),
+            ended: Arc::default(),
+        };
+        let own = gate.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { continue };
+                let way = Arc::new(Way { client, server, next: Mutex::new(None) });
+                let (there, gate) = (way.clone(), own.clone());
+                thread::spawn(move || there.forth(&gate));
+                thread::spawn(move || way.back());
+            }
+        });
+        gate
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// At the next such transaction `act` is called; nobody hears an answer.
+    pub fn trap(&self, said: Said, when: When, act: impl FnOnce() + Send + 'static) {
+        self.traps.lock().unwrap().push((said, when, Box::new(act)));
+    }
+
+    pub fn disarm(&self) {
+        self.traps.lock().unwrap().clear();
+    }
+}
+
+fn holds(part: &[u8], words: &[u8]) -> bool {
+    part.windows(words.len()).any(|window| window == words)
+}
+
+impl Way {
+    fn close(&self) {
+        let _ = self.client.shutdown(Shutdown::Both);
+        let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    fn forth(&self, gate: &Gate) {
+        let mut said = None;
+        let mut buffer = vec![0; 65_536];
+        while let Ok(count @ 1..) = (&self.client).read(&mut buffer) {
+            let part = &buffer[..count];
+            said = WORDS.iter().find(|(words, _)| holds(part, words)).map(|(_, said)| *said).or(said);
+            if holds(part, SESSIONS) && gate.ended.load(Ordering::SeqCst) {
+                said = Some(Said::Sessions);
+            }
+            if said == Some(Said::Sessions) || holds(part, COMMIT) {
+                let sprung = {
+                    let mut traps = gate.traps.lock().unwrap();
+                    traps.iter().position(|(of, ..)| Some(*of) == said).map(|at| traps.remove(at))
+                };
+                match sprung {
+                    Some((_, When::Before | When::Late, act)) => {
+                        act();
+                        break;
+                    }
+                    Some((_, When::After | When::Sealed, act)) => *self.next.lock().unwrap() = Some(act),
+                    None => drop(gate.ended.fetch_or(said == Some(Said::End), Ordering::SeqCst)),
+                }
+                said = None;
+            }
+            if (&self.server).write_all(part).is_err() {
+                break;
+            }
+        }
+        // An answer that springs a trap is still waited for.
+        if self.next.lock().unwrap().is_none() {
+            self.close();
+        }
+    }
+
+    fn back(&self) {
+        let mut buffer = vec![0; 65_536];
+        while let Ok(count @ 1..) = (&self.server).read(&mut buffer) {
+            if let Some(act) = self.next.lock().unwrap().take() {
+                act();
+                break;
+            }
+            if (&self.client).write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        self.close();
+    }
+}

@@ -1,0 +1,179 @@
+//! A folder with a compose project, an issuer, and a keyroll.toml that names them.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use keyroll_testkit::issuer::Issuer;
+use keyroll_testkit::{Engine, TempDir};
+use zeroize::Zeroizing;
+
+use crate::hostile::ran::{Ran, Running, wait};
+
+pub const IMAGE: &str = "keyroll-test:1";
+
+pub struct Scene {
+    pub issuer: Issuer,
+    pub engine: Engine,
+    home: TempDir,
+    old: String,
+}
+
+impl Scene {
+    pub fn raise(what: &str) -> Option<Self> {
+        let engine = Engine::start_or_skip(what)?;
+        let (issuer, admin) = Issuer::start();
+        let (old, value) = issuer.mint("by hand");
+        let home = TempDir::new().unwrap();
+        let scene = Self { issuer, engine, home, old };
+        for folder in ["shop", "log"] {
+            fs::create_dir_all(scene.path(folder)).unwrap();
+        }
+        let put = |name: &str, pieces: &[&str], mode: u32| {
+            let path = scene.path(name);
+            let mut file =
+                fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).unwrap();
+            pieces.iter().for_each(|piece| file.write_all(piece.as_bytes()).unwrap());
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("log/refused", &[], 0o644);
+        put("keyroll.toml", &[include_str!("keyroll.toml")], 0o644);
+        put("acme.toml", &[&scene.issuer.spec("1s")], 0o644);
+        put("admin.key", &[&admin, "\n"], 0o600);
+        put("shop/compose.yaml", &[&scene.filled(include_str!("compose.yaml"))], 0o644);
+        put("shop/worker.env", &["# The workers\nLOG=info\nKEY=", &value, "\nPOOL=4\n"], 0o600);
+        let target = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        scene.engine.image(IMAGE, target.strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
+        scene.add(&value);
+        scene.compose(&["up", "--detach"]);
+        wait("both workers call", || ["a", "b"].iter().all(|name| scene.issuer.last_of(name).is_some()));
+        Some(scene)
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let program = std::env::current_exe().unwrap();
+        let words = format!(
+            "copy=- from=KEY lifeline=self port={} refused={}",
+            self.issuer.port(),
+            self.path("log/refused").display()
+        );
+        text.replace("@PROGRAM@", program.to_str().unwrap())
+            .replace("@TARGET@", program.parent().unwrap().to_str().unwrap())
+            .replace("@DIR@", self.dir().to_str().unwrap())
+            .replace("@WORDS@", &words)
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.home.path().join("scene")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// A command of compose, as a person gives it in the project's folder.
+    pub fn compose(&self, words: &[&str]) {
+        let all = [&["compose"], words].concat();
+        let output = self.engine.docker(&all).current_dir(self.path("shop")).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn docker(&self, words: &[&str]) {
+        let output = self.engine.docker(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A shell command in the scene's folder.
+    pub fn sh(&self, text: &str) {
+        let status = Command::new("sh").args(["-euc", text]).current_dir(self.dir()).status().unwrap();
+        assert!(status.success(), "{text}");
+    }
+
+    pub fn append(&self, name: &str, text: &str) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The id of a service's container, and its process.
+    fn told(&self, service: &str, format: &str) -> String {
+        let name = format!("shop-{service}-1");
+        let output = self.engine.docker(&["inspect", "--format", format, &name]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    pub fn container(&self, service: &str) -> String {
+        self.told(service, "{{.Id}}")
+    }
+
+    pub fn pid(&self, service: &str) -> String {
+        self.told(service, "{{.State.Pid}}")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+        command
+            .args(words)
+            .args(["--state", "../state", "--no-input", "--json"])
+            .current_dir(self.dir())
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", self.home.path())
+            .env("DOCKER_HOST", self.engine.host())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Ran {
+        Ran::run(&mut self.command(words))
+    }
+
+    pub fn start(&self, words: &[&str]) -> Running {
+        Running::start(self.command(words))
+    }
+
+    fn add(&self, value: &Zeroizing<String>) {
+        let words = ["secret", "add", "ring", "--id", &self.old];
+        Ran::fed(&mut self.command(&words), value).exits(0);
+    }
+
+    #[track_caller]
+    pub fn plan(&self) -> String {
+        let ran = self.run(&["plan", "ring"]);
+        ran.exits(0);
+        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// One key, made by keyroll, in the file and in use by both.
+    #[track_caller]
+    pub fn rotated(&self) {
+        let keys = self.issuer.keys();
+        assert!(keys.len() == 1 && keys[0].id != self.old && !keys[0].disabled, "{keys:?}");
+        self.on(&keys[0].id);
+    }
+
+    #[track_caller]
+    pub fn as_before(&self) {
+        let keys = self.issuer.keys();
+        assert!(keys.len() == 1 && keys[0].id == self.old && !keys[0].disabled, "{keys:?}");
+        self.on(&self.old);
+    }
+
+    #[track_caller]
+    fn on(&self, id: &str) {
+        assert_eq!(holds(&self.path("shop/worker.env"), &self.issuer).as_deref(), Some(id), "the copy");
+        self.issuer.forget();
+        let all = || ["a", "b"].iter().all(|name| self.issuer.last_of(name).as_deref() == Some(id));
+        wait("both workers call with the live key", all);
+    }
+}
+
+/// Whose key a file's line holds.
+fn holds(file: &Path, issuer: &Issuer) -> Option<String> {
+    let content = Zeroizing::new(fs::read(file).unwrap());
+    let line = content.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"KEY="))?;
+    issuer.whose(&line[4..])
+}

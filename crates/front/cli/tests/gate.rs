@@ -1,0 +1,193 @@
+//! An error rate holds a rotation up: before a moved consumer counts, and while the old key is off.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use keyroll_testkit::{Prometheus, alphanumeric};
+
+use crate::hostile::ran::wait;
+use crate::hostile::scene::{Scene, put};
+
+/// A server that answers as prometheus.io/docs/prometheus/latest/querying/api says, with the samples that it is given,
+/// and to whoever has its token.
+struct Rates {
+    port: u16,
+    token: String,
+    samples: Arc<Mutex<Vec<&'static str>>>,
+    asked: Arc<Mutex<u32>>,
+}
+
+impl Rates {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let rates = Self { port, token: alphanumeric(24), samples: Arc::default(), asked: Arc::default() };
+        let (samples, asked, token) = (rates.samples.clone(), rates.asked.clone(), rates.token.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+                *asked.lock().unwrap() += 1;
+                let wanted = format!("Authorization: Bearer {token}");
+                let query = "GET /api/v1/query?query=sum%28rate%28errors%5B1m%5D%29%29 HTTP/";
+                let (status, body) = match (head[0].starts_with(query), head.contains(&wanted)) {
+                    (true, true) => {
+                        let sample =
+                            |value: &&str| format!(r#"{{"metric":{{}},"value":[1435781451.781,"{value}"]}}"#);
+                        let all: Vec<String> = samples.lock().unwrap().iter().map(sample).collect();
+                        let result = all.join(",");
+                        let data = format!(r#"{{"resultType":"vector","result":[{result}]}}"#);
+                        ("200 OK", format!(r#"{{"status":"success","data":{data}}}"#))
+                    }
+                    (true, false) => ("401 Unauthorized", String::new()),
+                    (false, _) => ("400 Bad Request", r#"{"status":"error"}"#.to_owned()),
+                };
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+            }
+        });
+        rates
+    }
+
+    fn set(&self, samples: &[&'static str]) {
+        *self.samples.lock().unwrap() = samples.to_vec();
+    }
+
+    fn scene(&self, more: &str) -> Scene {
+        let scene = Scene::made(|config, _| {
+            let at = config.find("[[secrets.ring.consumers]]").unwrap();
+            let gate = format!(
+                "[secrets.ring.gate]\nurl = \"http://127.0.0.1:{}\"\nquery = \"sum(rate(errors[1m]))\"\nmax = 0.01\n\
+                 bearer = \"file:./token\"\n{more}\n",
+                self.port
+            );
+            config.insert_str(at, &gate);
+        });
+        put(&scene.path("token"), &[&self.token, "\n"], 0o600);
+        scene
+    }
+}
+
+#[test]
+fn a_low_rate_lets_it_pass_and_it_is_asked() {
+    let rates = Rates::start();
+    rates.set(&["0", "0.009"]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    scene.rotated();
+    assert!(*rates.asked.lock().unwrap() > 1, "nobody asked");
+}
+
+#[test]
+fn a_consumer_whose_errors_rose_goes_back() {
+    let rates = Rates::start();
+    rates.set(&["0", "0.5"]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368", "0.5"]);
+    scene.as_before();
+}
+
+#[test]
+fn errors_that_rise_while_the_old_key_is_off_switch_it_on_again() {
+    let rates = Rates::start();
+    rates.set(&["0.001"]);
+    let scene = rates.scene("");
+    let id = scene.until("soak");
+    rates.set(&["0.2"]);
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["K0368"]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    rates.set(&["0.001"]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+#[test]
+fn a_rate_that_nobody_can_tell_is_not_a_low_one() {
+    let rates = Rates::start();
+    rates.set(&[]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368"]);
+    scene.as_before();
+}
+
+/// What a real server asks for its numbers: one of them, in the text form of prometheus.io/docs/instrumenting.
+struct Numbers {
+    port: u16,
+    share: Arc<Mutex<&'static str>>,
+}
+
+impl Numbers {
+    fn start(share: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let numbers =
+            Self { port: listener.local_addr().unwrap().port(), share: Arc::new(Mutex::new(share)) };
+        let share = numbers.share.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
+                let body =
+                    format!("# TYPE share_of_failures gauge\nshare_of_failures {}\n", share.lock().unwrap());
+                let length = body.len();
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close";
+                let _ = write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            }
+        });
+        numbers
+    }
+
+    /// Changes it, and waits until the server tells it so.
+    fn become_known(&self, share: &'static str, server: u16) {
+        *self.share.lock().unwrap() = share;
+        wait("the number at the server", || {
+            let mut stream = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let ask = "GET /api/v1/query?query=max(share_of_failures) HTTP/1.0\r\n\r\n";
+            stream.write_all(ask.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).is_ok() && answer.contains(&format!("\"{share}\"]"))
+        });
+    }
+}
+
+#[test]
+fn a_real_prometheus_holds_a_rotation_up_and_lets_it_go_on() {
+    let numbers = Numbers::start("0.001");
+    let Some(server) = Prometheus::start_or_skip("an error rate of a real server", numbers.port) else {
+        return;
+    };
+    numbers.become_known("0.001", server.port());
+    let scene = Scene::made(|config, _| {
+        let at = config.find("[[secrets.ring.consumers]]").unwrap();
+        let gate = format!(
+            "[secrets.ring.gate]\nurl = \"http://127.0.0.1:{}\"\nquery = \"max(share_of_failures)\"\nmax = 0.01\n\n",
+            server.port()
+        );
+        config.insert_str(at, &gate);
+    });
+    let id = scene.until("soak");
+    numbers.become_known("0.25", server.port());
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["K0368", "the error rate is 0.25, and 0.01 is the most that it may be"]);
+    let told = ran.paused()["reason"].as_str().unwrap().to_owned();
+    assert!(told.contains("the error rate of the gate rose"), "{told}");
+    scene.run(&["status", &id]).exits(6).says(&[&told]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    numbers.become_known("0.001", server.port());
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}

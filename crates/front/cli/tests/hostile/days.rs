@@ -1,0 +1,275 @@
+//! Bad days of the machine: a journal that was damaged or restored, a clock that jumps, a driver that comes back.
+
+use std::fs;
+use std::path::Path;
+
+use keyroll_database::rusqlite::Connection;
+use keyroll_testkit::issuer::{Ask, Mood};
+use rustix::process::Signal;
+
+use crate::hostile::Case;
+use crate::hostile::ran::{Running, wait};
+use crate::hostile::scene::Scene;
+
+pub const CASES: &[Case] = &[
+    ("a journal with other bytes", damaged_journal),
+    ("a journal from a backup", restored_journal),
+    ("a journal of before, and the witness of after", restored_after_the_end),
+    ("a witness that is gone", no_witness),
+    ("a driver that stands still", stopped_driver),
+    ("a driver that comes back", returning_driver),
+    ("a wall clock that is set back a year", clock_set_back),
+    ("Ctrl-C during roll", interrupted),
+    ("a terminal that is closed while the old key is off", hung_up),
+];
+
+/// A command that must be refused because of the journal; nothing is ended at the issuer.
+#[track_caller]
+fn frozen(scene: &Scene, words: &[&str]) {
+    let before = scene.snapshot();
+    for command in [&["resume", "--confirm", "ring"][..], &["status"]] {
+        let ran = scene.run(command);
+        ran.exits(6).says(words);
+        let help = ran.of("error").pop().unwrap()["help"].as_str().unwrap_or_default().to_owned();
+        assert!(help.contains("nothing was revoked"), "{}", ran.text);
+    }
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+}
+
+fn copy_state(scene: &Scene, from: &Path, to: &str) {
+    fs::create_dir_all(scene.path("../aside")).unwrap();
+    let to = scene.path("../aside").join(to);
+    scene.sh(&format!("rm -rf '{0}'; cp -a '{1}' '{0}'", to.display(), from.display()));
+}
+
+fn put_back(scene: &Scene, name: &str) {
+    scene.sh(&format!("rm -rf ../state; cp -a '../aside/{name}' ../state"));
+}
+
+fn damaged_journal() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let path = scene.state().join("journal.db");
+    copy_state(&scene, &scene.state(), "good");
+    // Somewhere in what was recorded, not in the header.
+    let good = fs::read(&path).unwrap();
+    let name = id.as_bytes();
+    let places: Vec<usize> =
+        (0..good.len().saturating_sub(name.len())).filter(|&at| good[at..].starts_with(name)).collect();
+    let mut seen = 0;
+    for place in [places[0], places[places.len() / 2], places[places.len() - 1]] {
+        let mut bad = good.clone();
+        bad[place..place + 8].iter_mut().for_each(|byte| *byte ^= 0x15);
+        fs::write(&path, &bad).unwrap();
+        let before = scene.snapshot();
+        let ran = scene.run(&["resume", "--confirm", "ring"]);
+        seen += usize::from(ran.code == Some(6));
+        assert_ne!(ran.code, Some(0), "{}", ran.text);
+        assert!(!ran.of("error").is_empty(), "{}", ran.text);
+        assert_eq!(scene.snapshot(), before);
+        assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+        put_back(&scene, "good");
+    }
+    assert!(seen > 0);
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// Restored to before the mint: a key exists that this journal does not know.
+fn restored_journal() {
+    let scene = Scene::new();
+    let id = scene.until("mint");
+    copy_state(&scene, &scene.state(), "old");
+    scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]).exits(4);
+    copy_state(&scene, &scene.state(), "new");
+    put_back(&scene, "old");
+    frozen(&scene, &["K06", "keyroll doctor --accept-journal"]);
+    put_back(&scene, "new");
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// The whole rotation lies behind: the journal of before it would begin another one over it.
+fn restored_after_the_end() {
+    let scene = Scene::new();
+    scene.apply().exits(0);
+    copy_state(&scene, &scene.state(), "old");
+    scene.apply().exits(0);
+    let before = scene.snapshot();
+    let deleted = scene.issuer.deletions().len();
+    put_back(&scene, "old");
+    let ran = scene.run(&["plan", "ring"]);
+    let ran = match ran.of("plan").first() {
+        Some(plan) => scene.run(&["apply", plan["id"].as_str().unwrap(), "--confirm", "ring"]),
+        None => ran,
+    };
+    assert!(ran.code != Some(0), "{}", ran.text);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.deletions().len(), deleted);
+}
+
+fn no_witness() {
+    let scene = Scene::new();
+    scene.until("quiesce");
+    let witness = scene.keys_folder().join("witness");
+    let kept = fs::read(&witness).unwrap();
+    fs::remove_file(&witness).unwrap();
+    frozen(&scene, &["K06", "witness", "keyroll doctor --accept-journal"]);
+    fs::write(&witness, kept).unwrap();
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// A driver that was put to sleep hears that it is to pause. One that does not let go keeps the right to drive; nobody
+/// else begins beside it.
+fn stopped_driver() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    running.enters("probe");
+    running.signal(Signal::STOP);
+    scene.run(&["pause"]).exits(4);
+    running.end().exits(130);
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["resume", "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    let before = (scene.issuer.made(), scene.issuer.deletions());
+    scene.run(&["resume", "--confirm", "ring"]).refused(7, "K0828", &["keyroll status -w", &plan]);
+    assert_eq!((scene.issuer.made(), scene.issuer.deletions()), before);
+    running.signal(Signal::KILL);
+    assert_eq!(running.end().code, None);
+    scene.sh("rm run/hold");
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+    assert_eq!(scene.issuer.made(), 2);
+}
+
+/// A driver that is stopped in the middle of a commit holds the journal: nobody else can write then, and nobody needs to
+/// be fenced.
+fn stop_outside_a_commit(scene: &Scene, running: &Running) {
+    wait("a moment without a commit", || {
+        running.signal(Signal::STOP);
+        let journal = Connection::open(scene.state().join("journal.db")).unwrap();
+        journal.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let free = journal.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        if !free {
+            running.signal(Signal::CONT);
+        }
+        free
+    });
+}
+
+/// Somebody removed the lock of a driver that stood still, and it wakes up after another went on. What it holds in memory
+/// blocks nothing: it is keyroll itself, and fenced.
+fn returning_driver() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    running.enters("probe");
+    stop_outside_a_commit(&scene, &running);
+    fs::remove_file(scene.state().join("lock")).unwrap();
+    let resumed = scene.run(&["resume", "--confirm", "ring"]);
+    // Stopped in the middle of a call with the old key, its session blocks the end of that key as any would.
+    let blocked = resumed.code == Some(6);
+    if blocked {
+        let blocked = resumed.of("blocked");
+        let holder = blocked.first().map(|event| &event["holder"]["name"]);
+        assert!(holder.is_some_and(|name| name == "keyroll"), "{}", resumed.text);
+    } else {
+        resumed.exits(0).ended("done");
+    }
+    let before = (scene.snapshot(), scene.issuer.made(), scene.issuer.deletions());
+    running.signal(Signal::CONT);
+    running.end().refused(7, "K0834", &["another driver took the rotation over"]);
+    assert_eq!((scene.snapshot(), scene.issuer.made(), scene.issuer.deletions()), before);
+    if blocked {
+        scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    }
+    scene.rotated();
+}
+
+fn clock_set_back() {
+    let library = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketimeMT.so.1"))
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let Some(library) = library else {
+        eprintln!("left out: libfaketime is not installed (apt install faketime)");
+        return;
+    };
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let clock = scene.path("../clock");
+    fs::write(&clock, "+0\n").unwrap();
+    let mut command = scene.command(&["apply", &plan, "--confirm", "ring"]);
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("FAKETIME_DONT_RESET", "1");
+    let running = crate::hostile::ran::Running::start(command);
+    running.enters("roll");
+    fs::write(&clock, "-365d\n").unwrap();
+    let ran = running.end();
+    ran.exits(0).ended("done");
+    let years: std::collections::BTreeSet<&str> =
+        ran.events.iter().filter_map(|event| event["at"].as_str()?.get(..4)).collect();
+    assert!(years.len() == 2, "the clock was not set back: {years:?}");
+    scene.rotated();
+}
+
+fn interrupted() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    running.signal(Signal::INT);
+    scene.sh("rm run/hold");
+    let ran = running.end();
+    ran.exits(130);
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+    assert_eq!(scene.issuer.made(), 2);
+}
+
+/// It pauses as Ctrl-C does, and the old key is on again before it stands still. Before that, `verify` says what it can
+/// without presenting the old key: a refusal would count as a use of it.
+fn hung_up() {
+    let scene = Scene::made(|config, _| {
+        *config = config.replace("soak         = \"0s\"", "soak         = \"30m\"");
+    });
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    running.enters("soak");
+    let off = |scene: &Scene| scene.issuer.keys().iter().any(|key| key.id == scene.old && key.disabled);
+    assert!(off(&scene));
+    let driven = scene.run(&["verify", "ring"]);
+    driven.exits(0).says(&["not presented", "is being driven", "lists it as disabled"]);
+    running.signal(Signal::KILL);
+    let _ = running.end();
+    let left = scene.run(&["verify", "ring"]);
+    left.exits(0).says(&["ring v1 previous", "disabled it", "ring v2 current at"]);
+    assert_eq!(scene.issuer.refused_while_off(&scene.old), 0, "the old key was presented");
+    scene.run(&["status"]).exits(4);
+    let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
+    running.says("the rotation", |event| event["type"] == "rotation");
+    running.enters("soak");
+    running.signal(Signal::HUP);
+    running.end().exits(130);
+    assert!(!off(&scene), "the old key is off, and nobody looks");
+    // Without a driver `pause` switches it on as well, also where nobody saw it switched off.
+    scene.issuer.mood(Ask::Disable, Mood::Lost, 99);
+    let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
+    wait("the old key is off", || off(&scene));
+    running.signal(Signal::KILL);
+    let _ = running.end();
+    scene.issuer.calm();
+    assert!(off(&scene));
+    scene.run(&["pause", &plan]).exits(4);
+    assert!(!off(&scene), "paused with a switched-off key");
+    scene.run(&["abort", &plan]).exits(5);
+    scene.as_before();
+}

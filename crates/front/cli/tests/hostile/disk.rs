@@ -1,0 +1,147 @@
+//! Files that change their place, and disks that cannot be written: refused before a key is made.
+
+use std::fs;
+use std::process::Command;
+
+use crate::hostile::Case;
+use crate::hostile::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
+
+pub const CASES: &[Case] = &[
+    ("a link that changed between plan and apply", changed_link_before),
+    ("a link that changes while it is carried out", changed_link_during),
+    ("a folder that changed after a file in it was adopted", changed_folder_of_the_adopted),
+    ("a disk that is read-only", || in_own_mounts("a disk that is read-only", read_only)),
+    ("a disk that is full", || in_own_mounts("a disk that is full", full)),
+    ("a file that may not be changed", immutable),
+];
+
+/// Runs a case in a mount namespace of its own, so that what it mounts is nobody else's and goes with it.
+fn in_own_mounts(name: &str, case: fn()) {
+    if std::env::var_os("KEYROLL_OWN_MOUNTS").is_some() {
+        return case();
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root may mount ({name})");
+        return;
+    }
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["hostile::disks_that_fail", "--exact", "--nocapture"])
+        .envs([("KEYROLL_OWN_MOUNTS", "yes"), ("KEYROLL_CASE", name)])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains(&format!(": {name}")),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Two places, and a link to the first of them where the copy is configured.
+fn linked() -> Scene {
+    let scene = Scene::new();
+    scene.sh("mkdir one two; mv api/api.env one/api.env; ln -s ../one/api.env api/api.env");
+    scene
+}
+
+const RELINK: &str = "cp -p one/api.env two/api.env; ln -sfn ../two/api.env api/api.env";
+
+fn changed_link_before() {
+    let scene = linked();
+    let plan = scene.plan();
+    scene.sh(RELINK);
+    let before = scene.snapshot();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.refused(1, "K0838", &["api/api.env", "keyroll plan ring"]);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+}
+
+/// The new place was never looked at: nothing is written there, and the way back is taken as far as it goes.
+fn changed_link_during() {
+    let scene = linked();
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    scene.issuer.mood(Ask::Me, Mood::TooMany, 0);
+    running.enters("mint");
+    scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    running.enters("probe");
+    scene.sh(RELINK);
+    scene.issuer.calm();
+    let ran = running.end();
+    ran.says(&["K0314", "led elsewhere"]);
+    assert!(matches!(ran.code, Some(4..=6)), "{}", ran.text);
+    for file in ["one/api.env", "two/api.env"] {
+        assert_eq!(scene.holds(file).as_deref(), Some(scene.old.as_str()), "{file}");
+    }
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
+    assert_eq!(scene.issuer.last_of("api").as_deref(), Some(scene.old.as_str()));
+}
+
+/// A file that is adopted into an open rotation is written where it was when it was adopted, or not at all.
+fn changed_folder_of_the_adopted() {
+    let scene = Scene::new();
+    scene.sh("cp -p api/api.env ../late.env");
+    let plan = scene.until("quiesce");
+    scene.sh("mv ../late.env also/");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(6).says(&["also/late.env"]);
+    let adopt = ["consumer", "adopt", "also/late.env", "--name", "late", "--env-file", "also/late.env"];
+    let flags = ["--variable", "KEY", "--check", "./check.sh KEY {copy}"];
+    scene.run(&[&adopt[..], &flags].concat()).exits(0);
+    scene.sh("mkdir two; cp -p also/late.env two/; mv also one; ln -s two also");
+    let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
+    ran.says(&["K0314", "led elsewhere"]);
+    assert!(matches!(ran.code, Some(4..=6)), "{}", ran.text);
+    for file in ["one/late.env", "two/late.env"] {
+        assert_eq!(scene.holds(file).as_deref(), Some(scene.old.as_str()), "{file}");
+    }
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
+}
+
+/// `plan` only reads; `apply` tries a real file beside each target before anything is made.
+#[track_caller]
+fn refused_at_trial(scene: &Scene, words: &[&str]) {
+    let plan = scene.plan();
+    let before = scene.snapshot();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(1).ended("rolled_back").says(words);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+    scene.as_before();
+}
+
+fn read_only() {
+    let scene = Scene::new();
+    scene.sh("mount --bind api api; mount -o remount,ro,bind api");
+    refused_at_trial(&scene, &["Read-only file system", "api.env", "help"]);
+    scene.sh("umount api");
+}
+
+fn full() {
+    let scene = Scene::new();
+    scene.sh(
+        "mv api kept; mkdir api; mount -t tmpfs -o size=64k tmpfs api; cp -p kept/api.env api/; rm -r kept",
+    );
+    scene.sh("cat /dev/zero > api/filler || true");
+    refused_at_trial(&scene, &["No space left on device", "api.env", "help"]);
+    scene.sh("umount api");
+}
+
+fn immutable() {
+    let scene = Scene::new();
+    let path = scene.path("api/api.env");
+    let chattr = |how: &str| Command::new("chattr").arg(how).arg(&path).status().is_ok_and(|it| it.success());
+    if !chattr("+i") {
+        eprintln!("left out: chattr +i does not work here");
+        return;
+    }
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        refused_at_trial(&scene, &["api.env", "chattr"]);
+    }));
+    assert!(chattr("-i"));
+    refused.unwrap();
+    assert!(fs::metadata(path).is_ok());
+}

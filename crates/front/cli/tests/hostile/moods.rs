@@ -1,0 +1,142 @@
+//! An issuer that answers oddly: at the plan it is refused; at a mint or a revocation it is found out, never guessed.
+
+use crate::hostile::Case;
+use crate::hostile::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
+
+pub const CASES: &[Case] = &[
+    ("at the plan", at_plan),
+    ("half a list at the plan", half_list_at_plan),
+    ("mints answered by a page, by 429 and in half", || {
+        at_mint(&[Mood::Html, Mood::TooMany, Mood::CutShort])
+    }),
+    ("mints that are never answered, or whose answer is lost", || at_mint(&[Mood::Silence, Mood::Lost])),
+    ("a mint whose answer is lost, and half lists", lost_mint_half_lists),
+    ("a mint that is answered by a page for ever", mint_in_vain),
+    ("a mint that is forbidden", forbidden_mint),
+    ("revocations answered by a page and by 429", || at_revoke(&[Mood::Html, Mood::TooMany])),
+    ("revocations that are never answered, or whose answer is lost", || {
+        at_revoke(&[Mood::Silence, Mood::Lost])
+    }),
+    ("a revocation that is forbidden, then not", forbidden_revocation),
+    ("a check that cannot fail", cannot_fail),
+    ("a current key that is dead", dead_current),
+];
+
+fn at_plan() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    for ask in [Ask::List, Ask::Me] {
+        for mood in [Mood::Html, Mood::TooMany, Mood::Silence, Mood::CutShort, Mood::Redirect] {
+            scene.issuer.mood(ask, mood, 99);
+            let ran = scene.run(&["plan", "ring"]);
+            assert_eq!(ran.code, Some(1), "{ask:?} {mood:?}: {}", ran.text);
+            let error = ran.of("error");
+            let told = error.first().is_some_and(|error| error["code"].as_str().is_some());
+            assert!(told, "{ask:?} {mood:?}: {}", ran.text);
+            assert_eq!(scene.snapshot(), before, "{ask:?} {mood:?}");
+            scene.issuer.calm();
+        }
+    }
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+}
+
+/// It proves no absence: said where it does not matter, refused where a slot could be somebody's; and a plan that was
+/// made on half a list is refused once the list is whole.
+fn half_list_at_plan() {
+    let scene = Scene::new();
+    drop(scene.issuer.mint("of somebody"));
+    let before = scene.snapshot();
+    scene.issuer.mood(Ask::List, Mood::HalfList, 99);
+    let ran = scene.run(&["plan", "ring"]);
+    ran.exits(0).says(&["the issuer's list is incomplete"]);
+    scene.issuer.calm();
+    let id = ran.of("plan")[0]["id"].as_str().unwrap();
+    let stale = scene.run(&["apply", id, "--confirm", "ring"]);
+    stale.refused(1, "K0838", &["keyroll plan ring"]);
+    assert_eq!(scene.snapshot(), before);
+    let slots = Scene::made(|_, spec| {
+        *spec = spec.replace("kind = \"independent\", max = 0", "kind = \"two-slots\"");
+    });
+    slots.issuer.mood(Ask::List, Mood::HalfList, 99);
+    slots.run(&["plan", "ring"]).refused(1, "K0107", &["incomplete"]);
+    assert_eq!(slots.issuer.asked(Ask::Mint), 0);
+}
+
+/// Whatever became of it, in the end there is one new key, and what the lost answers left is gone.
+fn at_mint(moods: &[Mood]) {
+    let scene = Scene::new();
+    moods.iter().for_each(|mood| scene.issuer.mood(Ask::Mint, *mood, 1));
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+    assert_eq!(scene.issuer.asked(Ask::Mint), moods.len() + 1);
+}
+
+fn lost_mint_half_lists() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Mint, Mood::Lost, 1);
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    running.enters("mint");
+    scene.issuer.mood(Ask::List, Mood::HalfList, 4);
+    running.end().exits(0).ended("done");
+    scene.rotated();
+}
+
+/// It is given up after a few, with nothing changed.
+fn mint_in_vain() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    scene.issuer.mood(Ask::Mint, Mood::Html, 9999);
+    scene.apply().exits(1).ended("rolled_back");
+    assert_eq!(scene.snapshot(), before);
+    assert!(scene.issuer.asked(Ask::Mint) <= 5, "{} times", scene.issuer.asked(Ask::Mint));
+    scene.as_before();
+}
+
+fn forbidden_mint() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    scene.issuer.mood(Ask::Mint, Mood::Forbidden, 999);
+    scene.apply().exits(1).ended("rolled_back");
+    assert_eq!(scene.snapshot(), before);
+    scene.as_before();
+}
+
+fn at_revoke(moods: &[Mood]) {
+    let scene = Scene::new();
+    moods.iter().for_each(|mood| scene.issuer.mood(Ask::Delete, *mood, 1));
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+}
+
+/// After the point of no return an issuer that does not let go is a debt, and the next command pays it.
+fn forbidden_revocation() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Delete, Mood::Forbidden, 999);
+    let ran = scene.apply();
+    ran.exits(6).ended("debt");
+    scene.run(&["status"]).exits(6).says(&["debt"]);
+    scene.issuer.calm();
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+fn cannot_fail() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let before = scene.snapshot();
+    scene.issuer.mood(Ask::Me, Mood::AcceptAll, 9999);
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(1).ended("rolled_back").says(&["K0706", "the issuer accepted it", "then plan again"]);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+}
+
+/// There is nothing to keep alive: a recovery, without a point of no return.
+fn dead_current() {
+    let scene = Scene::new();
+    scene.issuer.end(&scene.old.clone());
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+}

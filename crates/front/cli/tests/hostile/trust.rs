@@ -1,0 +1,236 @@
+//! State that is not this machine's or not of one moment, and configuration that others wrote: refused before a key
+//! is made or ended.
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::hostile::Case;
+use crate::hostile::ran::Ran;
+use crate::hostile::scene::Scene;
+use keyroll_testkit::issuer::Ask;
+
+pub const CASES: &[Case] = &[
+    ("a store from a backup", older_store),
+    ("a state folder on another machine", other_machine),
+    ("a machine without an id", nameless_machine),
+    ("a look without the sealing key", sealing_key_lost),
+    ("a configuration that others can change", writable),
+    ("a value in the configuration", in_the_clear),
+    ("a spec that sends credentials elsewhere", grown_reach),
+];
+
+/// The store alone, as it is while no command runs: its log is in it by then.
+fn swap_store(scene: &Scene, aside: &str, back: &str) {
+    scene.sh(&format!(
+        "mkdir -p ../aside; cp -a ../state/secrets.db ../aside/{aside}; \
+         if [ -n '{back}' ]; then rm -f ../state/secrets.db*; cp -a ../aside/{back} ../state/secrets.db; fi"
+    ));
+}
+
+/// What the journal saw in the store is not there: neither the value that was minted, nor the promotion.
+fn older_store() {
+    let scene = Scene::new();
+    swap_store(&scene, "first", "");
+    scene.until("quiesce");
+    swap_store(&scene, "second", "first");
+    let before = scene.snapshot();
+    let ran = scene.run(&["resume", "--confirm", "ring"]);
+    ran.refused(6, "K0621", &["nothing was revoked", "secrets.db"]);
+    assert_eq!((scene.snapshot(), scene.issuer.deletions()), (before, Vec::new()));
+    swap_store(&scene, "older", "second");
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    swap_store(&scene, "third", "second");
+    let before = scene.snapshot();
+    // The version that was replaced is there still, and as current as ever.
+    swap_store(&scene, "older", "first");
+    scene.run(&["plan", "ring"]).refused(6, "K0621", &["older than the journal", "v1"]);
+    assert_eq!(scene.snapshot(), before);
+    swap_store(&scene, "older", "third");
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+}
+
+fn elsewhere(scene: &Scene, words: &[&str]) -> Ran {
+    Ran::run(scene.command(words).env("KEYROLL_MACHINE", "elsewhere"))
+}
+
+fn other_machine() {
+    let scene = Scene::new();
+    scene.until("quiesce");
+    let before = scene.snapshot();
+    for words in [&["status"][..], &["resume", "--confirm", "ring"]] {
+        elsewhere(&scene, words).refused(6, "K0861", &["nothing was revoked", "keyroll doctor --moved-here"]);
+    }
+    // Nobody at a terminal gave a word for it.
+    elsewhere(&scene, &["doctor", "--moved-here"]).refused(6, "K0861", &["by hand"]);
+    assert_eq!((scene.snapshot(), scene.issuer.deletions()), (before, Vec::new()));
+    by_hand(&scene, &["doctor", "--moved-here"], "moved");
+    scene.run(&["status"]).refused(6, "K0861", &[]);
+    elsewhere(&scene, &["resume", "--confirm", "ring"]).exits(0).ended("done");
+    assert_eq!(scene.issuer.keys().len(), 1);
+}
+
+/// At a terminal of its own, by script(1): answers once it asks.
+fn by_hand(scene: &Scene, words: &[&str], answer: &str) {
+    let program = env!("CARGO_BIN_EXE_keyroll");
+    let line = format!("KEYROLL_MACHINE=elsewhere {program} {} --state ../state", words.join(" "));
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(scene.dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut out, mut shown) = (child.stdout.take().unwrap(), Vec::new());
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&shown).contains(answer) {
+        assert_eq!(out.read(&mut byte).unwrap(), 1, "it ended: {}", String::from_utf8_lossy(&shown));
+        shown.push(byte[0]);
+    }
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    // Its output is a pipe: unread, it would stop the terminal.
+    out.read_to_end(&mut shown).unwrap();
+    assert!(child.wait().unwrap().success(), "{}", String::from_utf8_lossy(&shown));
+    drop(input);
+}
+
+/// What is open is the first thing that somebody asks who has lost the key, and no value is needed to say it.
+fn sealing_key_lost() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let before = scene.snapshot();
+    // The key alone, its whole folder, and the key of another installation in its place.
+    for (lose, code) in [
+        ("mv ../state.keys/sealing.key ../kept", "K0826"),
+        ("mv ../state.keys ../away", "K0826"),
+        (
+            "mkdir -p -m 700 ../state.keys; (umask 077; head -c 32 /dev/urandom > ../state.keys/sealing.key)",
+            "K0603",
+        ),
+    ] {
+        scene.sh(lose);
+        let status = scene.run(&["status"]);
+        status.refused(6, code, &["journal alone"]);
+        assert_eq!(status.of("status")[0]["id"], id.as_str(), "{}", status.text);
+        let past = scene.run(&["history"]);
+        past.refused(6, code, &[]);
+        assert_eq!(past.of("past")[0]["id"], id.as_str(), "{}", past.text);
+        // Whatever acts is refused as before.
+        scene.run(&["resume", "--confirm", "ring"]).says(&[code]);
+    }
+    scene.sh("rm -rf ../state.keys; mv ../away ../state.keys; mv ../kept ../state.keys/sealing.key");
+    assert_eq!((scene.snapshot(), scene.issuer.deletions()), (before, Vec::new()));
+    scene.run(&["status"]).exits(4);
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+fn nameless_machine() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root may mount (a machine without an id)");
+        return;
+    }
+    let scene = Scene::new();
+    scene.until("mint");
+    let before = scene.snapshot();
+    let hide = "for file in /etc/machine-id /var/lib/dbus/machine-id; do \
+                if [ -e $file ]; then mount --bind /dev/null $file; fi; done; exec \"$@\"";
+    let hidden = |name: Option<&str>| {
+        let command = scene.command(&["status"]);
+        let mut all = Command::new("unshare");
+        all.args(["--mount", "--propagation", "private", "sh", "-euc", hide, "sh"]);
+        all.arg(command.get_program()).args(command.get_args()).current_dir(scene.dir());
+        all.envs(name.map(|name| ("KEYROLL_MACHINE", name)));
+        Ran::run(&mut all)
+    };
+    hidden(None).refused(6, "K0861", &["KEYROLL_MACHINE=NAME"]);
+    // A name is another machine than an id.
+    hidden(Some("box")).refused(6, "K0861", &[]);
+    assert_eq!(scene.snapshot(), before);
+}
+
+/// Each refusal says the command that mends it.
+fn writable() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root can give files away (a configuration that others can change)");
+        return;
+    }
+    let scene = Scene::new();
+    let dir = scene.dir().display().to_string();
+    let plan = scene.plan();
+    let before = scene.issuer.asked(Ask::List);
+    let wrongs = [
+        ("chmod g+w keyroll.toml", format!("chmod g-w {dir}/keyroll.toml")),
+        ("chmod o+w acme.toml", format!("chmod go-w {dir}/acme.toml")),
+        ("chmod 0777 restart.sh", format!("chmod go-w {dir}/restart.sh")),
+        ("chown 65534 restart.sh", format!("chown 0 {dir}/restart.sh")),
+        ("chown 65534 .", format!("chown 0 {dir}")),
+        ("chmod g+w .", format!("chmod g-w {dir}")),
+    ];
+    for (wrong, mends) in wrongs {
+        scene.sh(wrong);
+        scene.run(&["plan", "ring"]).refused(1, "K0860", &[&mends]);
+        scene.run(&["apply", &plan, "--confirm", "ring"]).refused(1, "K0860", &[&mends]);
+        scene.sh(&mends);
+    }
+    assert_eq!((scene.issuer.asked(Ask::List), scene.issuer.asked(Ask::Mint)), (before, 0));
+    // Its rights were changed since the worker was started: that cannot be told from an edit, and is accepted by name.
+    let plan = scene.plan();
+    let accept = ["--accept", "api/restart:restart.sh"];
+    let until = ["--until", "quiesce"];
+    scene.run(&[&["apply", &plan, "--confirm", "ring"], &accept[..], &until[..]].concat()).exits(4).paused();
+    // An open rotation runs the same commands, by whoever could change them meanwhile.
+    scene.sh("chmod o+w restart.sh");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).refused(
+        1,
+        "K0860",
+        &[&format!("chmod go-w {dir}/restart.sh")],
+    );
+    scene.sh("chmod go-w restart.sh");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// The plan keeps the configuration's text: it is refused before that is written anywhere.
+fn in_the_clear() {
+    let value = "$(sed -n s/^KEY=//p api/api.env)";
+    let encoded = "$(sed -n s/^KEY=//p api/api.env | tr -d '\\n' | base64 -w0)";
+    for (file, form) in [("keyroll.toml", value), ("keyroll.toml", encoded), ("acme.toml", value)] {
+        let scene = Scene::new();
+        scene.sh(&format!("cp {file} clean; printf '\\n# %s\\n' \"{form}\" >> {file}"));
+        let before = scene.issuer.asked(Ask::List);
+        scene.run(&["plan", "ring"]).refused(1, "K0850", &[file]);
+        assert_eq!(scene.issuer.asked(Ask::List), before);
+        scene.sh(&format!("if grep -rq \"{form}\" ../state; then exit 1; fi; cat clean > {file}; rm clean"));
+        scene.plan();
+    }
+}
+
+/// The host that it names would be shown both keys and the admin's. Nobody listens there, and nobody is asked.
+fn grown_reach() {
+    let scene = Scene::new();
+    let grow = "cp acme.toml kept; sed -i '0,/^hosts  = \\[/s//hosts  = [\"127.0.0.1:9\", /' acme.toml";
+    let plan = scene.plan();
+    let listed = scene.issuer.asked(Ask::List);
+    scene.sh(grow);
+    let words = ["127.0.0.1:9 (admin)", "keyroll plan ring"];
+    scene.run(&["apply", &plan, "--confirm", "ring"]).refused(1, "K0866", &words);
+    assert_eq!(scene.issuer.asked(Ask::List), listed);
+    scene.sh("cat kept > acme.toml");
+    let id = plan;
+    scene.run(&["apply", &id, "--confirm", "ring", "--until", "quiesce"]).exits(4).paused();
+    scene.sh(grow);
+    let (before, listed) = (scene.snapshot(), scene.issuer.asked(Ask::List));
+    for words in [&["resume", "--confirm", "ring"][..], &["abort", &id]] {
+        scene.run(words).refused(6, "K0866", &["127.0.0.1:9 (admin)", "restore the spec"]);
+    }
+    assert_eq!((scene.snapshot(), scene.issuer.asked(Ask::List)), (before, listed));
+    scene.sh("cat kept > acme.toml");
+    // A wrong copy that a killed driver left is gone before the next one does anything.
+    scene.sh("mkdir -p ../state/work; echo left > ../state/work/control-00-ff");
+    scene.run(&["resume", "--confirm", "ring", "--until", "disable"]).exits(4);
+    assert!(!scene.state().join("work/control-00-ff").exists());
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}

@@ -1,0 +1,249 @@
+//! What an issuer of every kind must be good for: a rotation under load, one that is killed again and again, the way
+//! back, bad weather, and an emergency.
+
+use std::fs;
+use std::time::Duration;
+
+use keyroll_testkit::issuer::{Ask, Mood};
+
+use crate::hostile::ran::{Ran, Running};
+use crate::issuers::scene::{Load, Scene, put};
+
+/// A day and its name.
+pub type Day = (&'static str, fn(&str));
+
+/// Those of every run.
+pub const DAYS: &[Day] = &[("under load", under_load), ("killed", killed), ("back", back)];
+
+/// Those of a night beside them.
+pub const DAYS_OF_A_NIGHT: &[Day] = &[("bad weather", bad_weather), ("emergency", emergency)];
+
+/// What a rotation that ended well left.
+fn done(scene: &Scene, ran: &Ran, made: Option<String>) {
+    ran.exits(0).ended("done");
+    let keys = scene.issuer.keys();
+    let id = made.unwrap_or_else(|| keys[0].id.clone());
+    scene.all_on(&id);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+}
+
+/// Waits for the person who makes the key; it is made, and given in a file. Its id.
+#[track_caller]
+fn made_by_hand(scene: &Scene, waits: &Ran) -> String {
+    waits.exits(6).says(&["waiting for you to make the new key"]);
+    let (id, value) = scene.issuer.mint("made at the console");
+    put(&scene.path("run/new.key"), &[&value, "\n"], 0o600);
+    id
+}
+
+/// The person ends the old key, where the issuer's API does not.
+fn ended_by_hand(scene: &Scene, old: &str, ran: Ran) -> Ran {
+    if scene.spec.revokes() || scene.spec.one_value() {
+        return ran;
+    }
+    ran.exits(6).says(&["--revoked-by-hand"]);
+    scene.run(&["resume", "--revoked-by-hand"]).refused(6, "K0715", &["still accepts it"]);
+    scene.issuer.end(old);
+    scene.run(&["resume", "--revoked-by-hand"])
+}
+
+/// One value at a time: what fails between its end and the last restart is the gap that was announced.
+fn through_the_gap(load: &mut Load<'_>, ran: &Ran) {
+    let failed = load.outage();
+    let gap = ran.of("summary").pop().and_then(|summary| summary["gap_s"].as_f64());
+    println!("    the announced gap: {gap:?} s, {failed} requests failed in it");
+    assert!(gap.is_some_and(|gap| gap > 0.0), "the gap was measured: {}", ran.text);
+}
+
+fn under_load(name: &str) {
+    let scene = Scene::of(name, "0s");
+    let mut load = scene.load();
+    let old = scene.holds().unwrap();
+    let planned = scene.run(&["plan", "ring"]);
+    let plan = planned.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let apply = ["apply", &plan, "--confirm", "ring"];
+    if !scene.spec.by_hand() {
+        done(&scene, &scene.run(&apply), None);
+        println!("    {name}: {} requests, none failed", load.end());
+        return;
+    }
+    if scene.spec.one_value() {
+        planned.says(&["WHICH REVOKES THE OLD ONE AT ONCE", "keyroll measures"]);
+        assert_eq!(planned.of("plan")[0]["gaps"][0], "api", "the gap is announced: {}", planned.text);
+        scene.issuer.replaces(Duration::ZERO);
+    }
+    let waits = scene.run(&apply);
+    load.none_failed();
+    waits.exits(6).says(&["waiting for you to make the new key"]);
+    let (id, value) = scene.issuer.mint("made at the console");
+    let ran = scene.fed(&["resume", &plan, "--value-stdin", "--confirm", "ring"], &value);
+    drop(value);
+    if scene.spec.one_value() {
+        through_the_gap(&mut load, &ran);
+        ran.exits(0).ended("done");
+        scene.all_on(&id);
+    } else {
+        let ran = ended_by_hand(&scene, &old, ran);
+        done(&scene, &ran, Some(id));
+    }
+    println!("    {name}: {} requests, none failed but in an announced gap", load.end());
+}
+
+/// Killed where a mint was carried out and not answered, where an instance is about to be restarted, and where the old
+/// key's end was carried out and not answered.
+fn killed(name: &str) {
+    let scene = Scene::of(name, "0s");
+    let mut load = scene.load();
+    let old = scene.holds().unwrap();
+    let plan = scene.plan();
+    let (apply, resume) = (["apply", &plan, "--confirm", "ring"], ["resume", &plan, "--confirm", "ring"]);
+    let mut made = None;
+    if scene.spec.by_hand() {
+        if scene.spec.one_value() {
+            scene.issuer.replaces(Duration::ZERO);
+        }
+        made = Some(made_by_hand(&scene, &scene.run(&apply)));
+        let given = ["resume", &plan, "--value-file", "run/new.key", "--confirm", "ring"];
+        scene.killed_at_a_restart(&given, "2");
+        fs::remove_file(scene.path("run/new.key")).unwrap();
+    } else {
+        scene.killed_at(Ask::Mint, &apply);
+        scene.killed_at_a_restart(&resume, "2");
+    }
+    if scene.spec.revokes() {
+        scene.killed_at(Ask::Delete, &resume);
+    }
+    let ran = ended_by_hand(&scene, &old, scene.run(&resume));
+    if scene.spec.one_value() {
+        load.outage();
+        ran.exits(0).ended("done");
+        scene.all_on(&made.unwrap());
+    } else {
+        done(&scene, &ran, made);
+    }
+    println!("    {name}: {} requests, none failed", load.end());
+}
+
+fn back(name: &str) {
+    let scene = Scene::of(name, "0s");
+    let load = scene.load();
+    let old = scene.holds().unwrap();
+    let plan = scene.plan();
+    if scene.spec.one_value() {
+        // With the consent there is no way back: until then nothing was changed.
+        scene.run(&["apply", &plan]).exits(6).says(&["needs your consent"]);
+        scene.run(&["abort", &plan]).exits(1).ended("rolled_back");
+        scene.all_on(&old);
+        println!("    {name}: {} requests, none failed", load.end());
+        return;
+    }
+    let mut ran = scene.run(&["apply", &plan, "--confirm", "ring", "--until", "quiesce"]);
+    let mut new = None;
+    if scene.spec.by_hand() {
+        new = Some(made_by_hand(&scene, &ran));
+        let given =
+            ["resume", &plan, "--value-file", "run/new.key", "--confirm", "ring", "--until", "quiesce"];
+        ran = scene.run(&given);
+        fs::remove_file(scene.path("run/new.key")).unwrap();
+    }
+    ran.exits(4).paused();
+    assert_ne!(scene.holds().unwrap(), old, "everybody has moved");
+    let mut ran = scene.run(&["abort", &plan]);
+    if let Some(new) = new.filter(|_| !scene.spec.revokes()) {
+        ran.exits(6).says(&["K0715", "keyroll retry"]);
+        scene.issuer.end(&new);
+        ran = scene.run(&["retry"]);
+    }
+    ran.exits(5).ended("rolled_back");
+    scene.all_on(&old);
+    println!("    {name}: {} requests, none failed", load.end());
+}
+
+/// Births and deaths that spread slowly, with answers to and fro meanwhile; lost answers; too many calls; half lists; a
+/// key that is refused for another reason.
+fn bad_weather(name: &str) {
+    let scene = Scene::of(name, "8s");
+    let mut load = scene.load();
+    let old = scene.holds().unwrap();
+    let plan = scene.plan();
+    scene.issuer.delays(Duration::from_secs(3), Duration::from_secs(3));
+    scene.issuer.flaps();
+    let moods =
+        |moods: &[(Ask, Mood)]| moods.iter().for_each(|(ask, mood)| scene.issuer.mood(*ask, *mood, 1));
+    moods(&[
+        (Ask::Mint, Mood::TooMany),
+        (Ask::Mint, Mood::Lost),
+        (Ask::Delete, Mood::TooMany),
+        (Ask::Delete, Mood::Lost),
+        (Ask::Disable, Mood::Lost),
+    ]);
+    let apply = ["apply", &plan, "--confirm", "ring"];
+    let of_looks = [
+        (Ask::List, Mood::TooMany),
+        (Ask::List, Mood::HalfList),
+        (Ask::Me, Mood::OtherReason),
+        (Ask::Me, Mood::TooMany),
+        (Ask::Me, Mood::Html),
+    ];
+    if !scene.spec.by_hand() {
+        let running = Running::start(scene.command(&apply));
+        running.enters("mint");
+        moods(&of_looks);
+        done(&scene, &running.end(), None);
+        println!("    {name}: {} requests, none failed", load.end());
+        return;
+    }
+    if scene.spec.one_value() {
+        scene.issuer.replaces(Duration::ZERO);
+    }
+    let id = made_by_hand(&scene, &scene.run(&apply));
+    moods(&of_looks);
+    let given = ["resume", &plan, "--value-file", "run/new.key", "--confirm", "ring"];
+    let mut ran = scene.run(&given);
+    fs::remove_file(scene.path("run/new.key")).unwrap();
+    if ran.text.contains("K0112") {
+        ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
+    }
+    if scene.spec.one_value() {
+        load.outage();
+        ran.exits(0).ended("done");
+        scene.all_on(&id);
+    } else {
+        let ran = ended_by_hand(&scene, &old, ran);
+        done(&scene, &ran, Some(id));
+    }
+    println!("    {name}: {} requests, none failed", load.end());
+}
+
+/// Roll first: nothing fails, and every step has its time. With a key that is made by hand the clock runs on while the
+/// person is awaited, and no longer.
+fn emergency(name: &str) {
+    let scene = Scene::of(name, "0s");
+    let mut load = scene.load();
+    let old = scene.holds().unwrap();
+    let plan = scene.plan();
+    let apply = ["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"];
+    if scene.spec.one_value() {
+        scene.issuer.replaces(Duration::ZERO);
+    }
+    let mut ran = scene.run(&apply);
+    let mut made = None;
+    if scene.spec.by_hand() {
+        let id = made_by_hand(&scene, &ran);
+        made = Some(id);
+        ran = scene.run(&["resume", &plan, "--value-file", "run/new.key", "--confirm", "ring"]);
+        fs::remove_file(scene.path("run/new.key")).unwrap();
+        ran = ended_by_hand(&scene, &old, ran);
+    }
+    ran.exits(0).ended("done");
+    let clock = ran.of("summary").pop().unwrap()["emergency"].clone();
+    println!("    {name}: {clock}");
+    for step in ["alert_to_minted_s", "alert_to_stored_s", "alert_to_moved_s", "alert_to_dead_s"] {
+        assert!(clock[step].as_f64().is_some(), "{step} is timed: {clock}");
+    }
+    if scene.spec.one_value() {
+        load.outage();
+    }
+    scene.all_on(&made.unwrap_or_else(|| scene.issuer.keys()[0].id.clone()));
+    load.end();
+}

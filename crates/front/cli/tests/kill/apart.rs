@@ -1,0 +1,55 @@
+//! A lane of a ring as a process of its own, in a namespace of processes of its own where the system allows that: what
+//! searches all processes then finds this lane's alone, and a traced search is as short as it can be.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use keyroll_testkit::TempDir;
+
+/// The variable that makes this program a lane: the file for its report, then its own words.
+const LANE: &str = "KEYROLL_TEST_LANE";
+
+/// The first process of a namespace: it takes in whatever was left behind there.
+const FIRST: &str = "\"$@\"; exit $?";
+
+fn namespaces() -> bool {
+    let tried = Command::new("unshare").args(["-pf", "--mount-proc", "true"]).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
+}
+
+/// Runs a test of this program, which must be a lane, with these words; its report.
+pub fn run(test: &str, words: &str) -> Result<String, String> {
+    let folder = TempDir::new().unwrap();
+    let report = folder.path().join("report");
+    let program = std::env::current_exe().unwrap();
+    let mut command = if namespaces() {
+        let mut command = Command::new("unshare");
+        command.args(["-pf", "--mount-proc", "--kill-child", "sh", "-c", FIRST, "sh"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args([test, "--exact", "--nocapture"]).env(LANE, format!("{} {words}", report.display()));
+    // Its end of this pipe ends with this process: then it ends too.
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let held = child.stdin.take();
+    let status = child.wait().unwrap();
+    drop(held);
+    match fs::read_to_string(report) {
+        Ok(report) if status.success() => Ok(report),
+        Ok(_) | Err(_) => Err(format!("the lane {words} ended with {status}")),
+    }
+}
+
+/// If this program is a lane: the file for its report, and its words.
+pub fn lane() -> Option<(PathBuf, String)> {
+    let text = std::env::var(LANE).ok()?;
+    let (report, words) = text.split_once(' ')?;
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(9);
+    });
+    Some((report.into(), words.to_owned()))
+}

@@ -1,0 +1,48 @@
+//! The tests of `keyroll`: one program, one module per subject.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod aimed;
+mod bad_days;
+mod canary;
+mod dead_leaks;
+mod docker;
+mod due;
+mod fuzzed;
+mod gate;
+mod hostile;
+mod init;
+mod issuers;
+mod kept;
+mod kill;
+mod leaks;
+mod litellm;
+mod managers;
+mod matrix;
+mod night;
+mod openclaw;
+mod opens;
+mod overlaps;
+mod pages;
+mod postgres;
+mod prints;
+mod process;
+mod scenes;
+mod sealed;
+mod sealing;
+mod seen;
+mod servers;
+mod shielded;
+mod split;
+mod systemd;
+mod terminal;
+mod transcripts;
+mod units;

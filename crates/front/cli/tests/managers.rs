@@ -1,0 +1,8 @@
+//! Services of real process managers, moved by the shipped program: supervisord, pm2, gunicorn, and an adapter that
+//! somebody else wrote. Each forward, back, and with keyroll killed in the middle.
+
+pub(crate) mod adapter;
+pub(crate) mod master;
+pub(crate) mod pm2;
+pub(crate) mod service;
+pub(crate) mod supervisor;

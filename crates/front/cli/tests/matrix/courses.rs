@@ -1,0 +1,161 @@
+//! The three courses of a row, and what must be true of each.
+
+use std::sync::OnceLock;
+
+use keyroll_manager::Notice;
+use keyroll_testkit::load::{Callers, Front, Tally};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::hostile::ran::{Ran, Running, wait};
+use crate::matrix::place::Place;
+use crate::matrix::rows::Row;
+
+/// Requests a second at the service's address.
+const RATE: u32 = 60;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Course {
+    /// Forward, to the end of the old key.
+    Load,
+    /// To the last step that can be taken back, and back.
+    Back,
+    /// Forward, with the driver killed as soon as the service is being told.
+    Kill,
+}
+
+impl Course {
+    pub const ALL: [Self; 3] = [Self::Load, Self::Back, Self::Kill];
+}
+
+/// The courses of one row one after the other, each from where the one before it left the service; what was measured.
+pub fn run(row: &'static Row, courses: &[Course]) -> String {
+    let Some(mut place) = Place::raise(row) else { return "left out".to_owned() };
+    place.trap();
+    let _front = front(&place);
+    let mut told = Vec::new();
+    for course in courses {
+        println!("{}: {course:?}", row.name);
+        let calls = Calls::start(&place);
+        let shown = match course {
+            Course::Load => forward(&mut place),
+            Course::Back => back(&place),
+            Course::Kill => killed(&mut place),
+        };
+        told.push(format!("{course:?}: {shown}, {}", calls.end(&place)));
+    }
+    told.join(" · ")
+}
+
+fn forward(place: &mut Place) -> String {
+    let plan = plan(place);
+    let ran = place.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    place.rotated();
+    let shown = &ran.of("summary")[0]["gaps"];
+    if place.row.notice() != Notice::Away {
+        let longest = &ran.of("summary")[0]["gap_s"];
+        assert!(shown.is_null() && longest.is_null(), "nobody was away: {}", ran.text);
+        assert!(!ran.text.contains("downtime"), "nobody was away: {}", ran.text);
+        return "nobody away".to_owned();
+    }
+    // Announced and measured, here and in the history; the length itself is the machine's.
+    let gap = &shown[0];
+    assert!(gap["consumer"] == "bot" && gap["measured_s"].as_f64().is_some_and(|s| s > 0.0), "{}", ran.text);
+    assert_eq!(gap["by"], "ready", "{}", ran.text);
+    assert!(gap["announced_s"][1].as_u64().is_some_and(|most| most > 0), "{}", ran.text);
+    ran.says(&["measured by keyroll's checks", "announced: 0 to"]);
+    assert_eq!(&past(place, &plan)["gaps"], shown, "{}", ran.text);
+    format!("away {} s of the announced 0 to {} s", gap["measured_s"], gap["announced_s"][1])
+}
+
+fn back(place: &Place) -> String {
+    let plan = plan(place);
+    place.run(&["apply", &plan, "--confirm", "ring", "--until", "quiesce"]).exits(4).paused();
+    place.run(&["abort", &plan]).exits(5).ended("rolled_back");
+    place.as_before();
+    "came back".to_owned()
+}
+
+fn killed(place: &mut Place) -> String {
+    let plan = plan(place);
+    let before = place.told();
+    let running = Running::start(place.command(&["apply", &plan, "--confirm", "ring"]));
+    wait("the service is told", || place.told() != before);
+    place.kill(&running, Signal::KILL);
+    running.end();
+    let ran = place.run(&["resume", &plan, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    place.rotated();
+    let gaps = &past(place, &plan)["gaps"];
+    assert_eq!(gaps.is_array(), place.row.notice() == Notice::Away, "{gaps}");
+    let measured =
+        gaps[0]["measured_s"].as_f64().map_or("not measured".to_owned(), |s| format!("away {s} s"));
+    if gaps.is_array() {
+        format!("moved by the next driver, {measured}")
+    } else {
+        "moved by the next driver".to_owned()
+    }
+}
+
+/// A plan, and what it announces.
+fn plan(place: &Place) -> String {
+    let ran = place.run(&["plan", "ring"]);
+    ran.exits(0);
+    assert!(ran.of("live").is_empty(), "{}", ran.text);
+    let plan = ran.of("plan")[0];
+    let announced = plan["away"].as_array().is_some_and(|all| all.iter().any(|one| one["consumer"] == "bot"));
+    assert_eq!(announced, place.row.notice() == Notice::Away, "{}", ran.text);
+    assert_eq!(ran.text.contains("DOWNTIME of 0 to"), announced, "{}", ran.text);
+    plan["id"].as_str().unwrap().to_owned()
+}
+
+/// A rotation as `history` shows it.
+fn past(place: &Place, id: &str) -> Value {
+    let ran: Ran = place.run(&["history", "--all"]);
+    let all = ran.exits(0).of("past");
+    (*all.iter().find(|one| one["id"] == id).unwrap_or_else(|| panic!("{}", ran.text))).clone()
+}
+
+/// One for all callers: they only wait.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().unwrap())
+}
+
+/// A front before both instances, where there are two.
+fn front(place: &Place) -> Option<Front> {
+    let [first, second, port] = place.ports;
+    let both = [first, second];
+    let front = place.row.two.then(|| runtime().block_on(Front::start(port, &both)).unwrap())?;
+    wait("both instances are ready", || both.iter().all(|port| front.uses(*port)));
+    Some(front)
+}
+
+/// Callers at the service's address.
+struct Calls(Option<Callers>);
+
+impl Calls {
+    fn start(place: &Place) -> Self {
+        let _entered = runtime().enter();
+        let [first, _, front] = place.ports;
+        let port = if place.row.two { front } else { first };
+        Self((place.row.notice() != Notice::Job).then(|| Callers::start(port, RATE)))
+    }
+
+    /// What they counted, and that nobody was refused.
+    fn end(self, place: &Place) -> String {
+        place.nobody_was_refused();
+        let Some(callers) = self.0 else { return place.jobs() };
+        let tally: Tally = runtime().block_on(callers.stop());
+        assert!(tally.answers.contains_key("bot"), "nothing was answered: {:?}", tally.answers);
+        let refused = tally.answers.keys().find(|answer| answer.contains("the query failed"));
+        assert_eq!(refused, None, "{:?}", tally.answers);
+        if place.row.notice() == Notice::NoneFails {
+            assert_eq!(tally.failed, 0, "of {}: {:?}", tally.sent, tally.answers);
+        }
+        let away = tally.away.as_secs_f64();
+        format!("{} requests, {} failed, {away:.2} s without an answer", tally.sent, tally.failed)
+    }
+}

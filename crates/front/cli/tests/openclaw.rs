@@ -1,0 +1,106 @@
+//! OpenClaw itself, with one key for each mechanism by which its gateway takes one: rotated by the shipped program while
+//! turns are asked for. The provider's own log is the judge: which key, which process, accepted or not.
+
+pub(crate) mod gateway;
+
+use gateway::Claw;
+
+use crate::hostile::scene;
+
+/// A literal key, which the gateway reads again by itself; a file, by a reload; a variable, by a new process. What a person
+/// would be told is `applied` without effect (a reload for the variable) is refused or goes on to the end.
+#[test]
+fn openclaw_moves_under_load() {
+    let Some(claw) = Claw::start("openclaw_moves_under_load") else { return };
+    for key in claw.keys.clone() {
+        let calls = claw.calls(key.provider);
+        let ran = claw.rotate(key);
+        let (sent, failed, gaps) = calls.end();
+        println!("{}: {sent} turns, {failed} failed", key.provider);
+        assert!(sent > 0, "no turn was asked for");
+        let away = ran.events.iter().any(|event| event["gaps"].is_array());
+        assert_eq!(away, key.away, "{}: {}", key.provider, ran.text);
+        // Where a source forces a restart they fail while nobody is there, once; elsewhere none does.
+        assert!(gaps <= usize::from(key.away), "{}: {gaps} times: {}", key.provider, ran.text);
+        claw.on_its_new_key(key);
+        assert!(claw.scene.path("claw/agents/work/agent").exists(), "the second agent had a turn as well");
+        if key.provider == "ref" {
+            claw.there_and_back(key);
+        }
+    }
+    if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
+        after_a_cool_down(&claw, key);
+    }
+    if ["lit", "env"].iter().all(|name| claw.keys.iter().any(|key| key.provider == *name)) {
+        copies_are_found_by_value(&claw);
+    }
+}
+
+/// What the program's own audit misses is found by value: its copies of the settings, what an agent wrote, and what its
+/// children were started with.
+fn copies_are_found_by_value(claw: &Claw) {
+    claw.scene.sh("cp claw/openclaw.json claw/workspace/notes.txt");
+    let ran = claw.scene.run(&["scan", "."]);
+    let found = ran.exits(0).of("found");
+    let of = |name: &str| {
+        let one = found.iter().find(|one| one["secret"] == name && one["managed"] == true);
+        *one.unwrap_or_else(|| panic!("{name}: {}", ran.text))
+    };
+    for file in ["claw/openclaw.json:", "claw/openclaw.json.last-good:", "claw/workspace/notes.txt:"] {
+        let mut copies = of("lit")["copies"].as_array().unwrap().iter();
+        assert!(copies.any(|one| one["place"].as_str().unwrap().contains(file)), "{file}: {}", ran.text);
+    }
+    let gateway = std::fs::read_to_string(claw.scene.path("run/claw.pid")).unwrap();
+    let line = format!("PPid:\t{}", gateway.trim());
+    let is_child = |pid: &serde_json::Value| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|one| one == line)
+    };
+    let mut users = of("env")["used_by"].as_array().unwrap().iter();
+    assert!(users.any(|one| one["processes"].as_array().unwrap().iter().any(is_child)), "{}", ran.text);
+}
+
+/// An answer that speaks of money stops a provider for ten minutes, whatever its key is, and a new key inherits that.
+fn after_a_cool_down(claw: &Claw, key: &gateway::Key) {
+    claw.scene.issuer.spend(true);
+    claw.ask(key.provider).expect_err("nothing is left to spend");
+    claw.scene.issuer.spend(false);
+    let before = claw.scene.issuer.model_calls().len();
+    claw.ask(key.provider).expect_err("it is left alone");
+    assert_eq!(claw.scene.issuer.model_calls().len(), before, "the gateway answers by itself");
+    claw.rotate(key);
+    claw.on_its_new_key(key);
+}
+
+/// The gateway was started with the variable in its environment: what stands in `.env` is read and loses, also after a
+/// restart. That is told before anything is made.
+#[test]
+fn a_copy_that_loses_is_named_before_anything_is_made() {
+    let Some(claw) = Claw::start_with_its_variable("a_copy_that_loses_is_named_before_anything_is_made")
+    else {
+        return;
+    };
+    let made = claw.scene.issuer.made();
+    let ran = claw.scene.run(&["plan", "env"]);
+    ran.refused(1, "K0364", &["the environment that the gateway is started with", "wins over"]);
+    assert_eq!(claw.scene.issuer.made(), made);
+    why_names_it(&claw);
+}
+
+/// Somebody edits the file: the gateway goes on as it is, and `why` names the copy that stands before it.
+fn why_names_it(claw: &Claw) {
+    let (_, value) = claw.scene.issuer.mint("by hand");
+    std::fs::remove_file(claw.scene.path("claw/.env")).unwrap();
+    scene::put(&claw.scene.path("claw/.env"), &["ENV_KEY=", &value, "\n"], 0o600);
+    let pid = std::fs::read_to_string(claw.scene.path("run/claw.pid")).unwrap();
+    let pid = pid.trim();
+    let ran = claw.scene.run(&["why", pid, "--in", "."]);
+    let chains = ran.exits(0).of("chain");
+    let chain = chains.iter().find(|chain| chain["name"] == "ENV_KEY").expect(&ran.text);
+    let (first, second) = (&chain["links"][0], &chain["links"][1]);
+    let start = format!("what OpenClaw's gateway {pid} was started with");
+    assert!(first["what"] == start.as_str() && first["standing"] == "not visible", "{chain}");
+    assert!(second["what"].as_str().unwrap().ends_with("claw/.env"), "{chain}");
+    assert!(first["value"].is_string() && second["value"].is_string(), "{chain}");
+    assert_ne!(first["value"], second["value"], "{chain}");
+}

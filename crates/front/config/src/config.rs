@@ -1,0 +1,194 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::at::At;
+use crate::copy::Place;
+use crate::fault::Fault;
+use crate::file_shape::FileShape;
+use crate::parse::parse_shape;
+use crate::path::resolve;
+use crate::secret::Secret;
+use crate::shape::HostShape;
+use crate::suggest::nearest;
+use crate::{ConfigError, Defaults, Kind, Name};
+
+/// The largest keyroll.toml that is read, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
+
+/// One keyroll.toml, checked whole: everything that can be refused without looking at the machine has been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The folder that relative paths stand on, absolute; commands of the file run in it.
+    pub folder: PathBuf,
+    /// What holds for every secret unless it says otherwise.
+    pub defaults: Defaults,
+    /// More places to search by value, absolute.
+    pub search_roots: Vec<PathBuf>,
+    /// The secrets by name.
+    pub secrets: BTreeMap<Name, Secret>,
+}
+
+impl Config {
+    /// Reads a file. Paths in it stand on its folder, links in the folder's own path resolved.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`CONFIG_BYTES_MAX`]; else as
+    /// [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let folder = folder
+            .canonicalize()
+            .map_err(|error| unreadable(path, &format!("its folder cannot be resolved: {error}")))?;
+        Self::parse_in(&text, &path.display().to_string(), &folder)
+    }
+
+    /// Checks a text whose file is only named, not read; the folder is that of the name, as written.
+    ///
+    /// # Errors
+    /// The first mistake, with its line and column.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_path_buf();
+        Self::parse_in(text, file_name, &folder)
+    }
+
+    fn parse_in(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let shape = parse_shape(text, file)?;
+        Self::build(shape, folder).map_err(|fault| fault.into_error(text, file))
+    }
+
+    fn build(shape: FileShape, folder: &Path) -> Result<Self, Fault> {
+        if shape.version.value != 1 {
+            let message = "this version of keyroll reads version 1 of the format";
+            return Err(Fault::new(Kind::BadVersion, message)
+                .at(&shape.version.span)
+                .help("write `version = 1`"));
+        }
+        let defaults = Defaults::build(&shape.defaults)?;
+        let hosts = hosts(&shape.hosts)?;
+        let roots = shape.search.roots.iter().map(|root| resolve(folder, "search.roots", root));
+        let search_roots = roots.collect::<Result<Vec<_>, Fault>>()?;
+        let mut secrets = BTreeMap::new();
+        let mut spans = Vec::new();
+        for (key, secret) in shape.secrets {
+            let name = Name::read("a secret", &key)?;
+            spans.push((name.clone(), key.span.clone()));
+            let secret = Secret::build(name.clone(), secret, folder, &defaults, &hosts)?;
+            secrets.insert(name, secret);
+        }
+        refuse_shared_places(&secrets, &spans)?;
+        Ok(Self { folder: folder.to_path_buf(), defaults, search_roots, secrets })
+    }
+
+    /// One secret by name; the error of a name that does not exist suggests the nearest.
+    ///
+    /// # Errors
+    /// The suggestion, or the names that exist, as a sentence.
+    pub fn secret(&self, name: &str) -> Result<&Secret, String> {
+        self.secrets.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.secrets.keys().map(Name::as_str).collect();
+            match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => {
+                    "no secret is configured: keyroll secret add NAME --issuer ISSUER --admin file:./FILE; \
+                     keyroll issuers list shows the issuers"
+                        .to_owned()
+                }
+                None => format!("the secrets are: {}", names.join(", ")),
+            }
+        })
+    }
+}
+
+/// The names of the machines. All of them are this one.
+fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Fault> {
+    let mut names: BTreeSet<Name> = Name::new("local").into_iter().collect();
+    for (key, shape) in shapes {
+        let name = Name::read("a host", key)?;
+        if shape.connect.value != "local" {
+            let ssh = shape.connect.value.starts_with("ssh:");
+            let what = if ssh { "a host by ssh" } else { "this way to reach a host" };
+            return Err(Fault::new(Kind::BadHost, format!("{what} is not supported by this version"))
+                .at(&shape.connect.span)
+                .help("write `connect = \"local\"`, and run keyroll on the machine itself"));
+        }
+        names.insert(name);
+    }
+    Ok(names)
+}
+
+/// One place may hold one secret only: two would overwrite each other.
+fn refuse_shared_places(
+    secrets: &BTreeMap<Name, Secret>,
+    spans: &[(Name, Range<usize>)],
+) -> Result<(), Fault> {
+    let mut owners: BTreeMap<&Place, &Name> = BTreeMap::new();
+    for secret in secrets.values() {
+        for place in secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place) {
+            // A list of logins has those of several secrets, each found by its name.
+            if matches!(place, Place::Userlist { .. }) {
+                continue;
+            }
+            let other = *owners.entry(place).or_insert(&secret.name);
+            if other == &secret.name {
+                continue;
+            }
+            let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
+            return Err(Fault::new(
+                Kind::Duplicate,
+                format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name),
+            )
+            .at(&span.unwrap_or_default())
+            .help("a place holds one secret: make them one secret, or correct the path"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the file with a limit, refusing what is not a regular file (opening a FIFO would wait for ever).
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let meta = path.metadata().map_err(|error| {
+        let error = unreadable(path, &error.to_string());
+        match path.exists() {
+            true => error,
+            false => with_help(error, "make one with `keyroll init`, or name it with --config FILE"),
+        }
+    })?;
+    if !meta.is_file() {
+        return Err(unreadable(path, "it is not a regular file"));
+    }
+    let too_large = || unreadable(path, &format!("it is larger than {CONFIG_BYTES_MAX} bytes"));
+    if meta.len() > CONFIG_BYTES_MAX {
+        return Err(too_large());
+    }
+    let mut text = String::new();
+    #[expect(clippy::disallowed_methods, reason = "the one file that this room reads")]
+    let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    file.take(CONFIG_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, &error.to_string()))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(text)
+}
+
+fn unreadable(path: &Path, why: &str) -> ConfigError {
+    ConfigError::new(
+        Kind::Unreadable,
+        &path.display().to_string(),
+        format!("cannot be read: {why}"),
+        None,
+        None,
+    )
+}
+
+fn with_help(error: ConfigError, help: &str) -> ConfigError {
+    ConfigError::new(error.kind(), error.file(), error.message(), error.position(), Some(help.to_owned()))
+}

@@ -1,0 +1,278 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Agent, LOOPBACK_FORM, loopback_address};
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::path::resolve;
+use crate::runs::holes;
+use crate::shape::{CheckShape, ConsumerShape};
+use crate::suggest::nearest;
+use crate::url::read_url;
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Reference, Runs, Template};
+
+/// A check that a value works for a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A command of its own. With `{copy}` in it, a control on a wrong copy can show that it is able to fail.
+    Exec(Argv),
+    /// A request to the running process; `{instance}` and `{port}` may stand in it.
+    Http(Argument),
+    /// A request to each worker of a LiteLLM proxy for each of its models.
+    LiteLlm(LiteLlmCheck),
+    /// One turn of an agent, pinned to a model.
+    Turn {
+        /// `provider/model`.
+        model: String,
+        /// Which agent; its default one where none is named.
+        agent: Option<String>,
+        /// A command that must succeed before it, as in [`Check::Exec`].
+        after: Option<Argv>,
+    },
+}
+
+impl Check {
+    /// Its command, where it has one.
+    pub fn command(&self) -> Option<&Argv> {
+        match self {
+            Self::Exec(argv) | Self::Turn { after: Some(argv), .. } => Some(argv),
+            Self::Http(_) | Self::LiteLlm(_) | Self::Turn { after: None, .. } => None,
+        }
+    }
+}
+
+/// How the workers of a LiteLLM proxy are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteLlmCheck {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// Its own key, where it has one.
+    pub key: Option<Reference>,
+    /// One of its models; without it all that use the credential.
+    pub model: Option<String>,
+}
+
+/// One flow that must work besides the consumer's main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathCheck {
+    /// Its name.
+    pub name: Name,
+    /// Its check.
+    pub check: Check,
+}
+
+/// One service that uses a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name, unique within the secret.
+    pub name: Name,
+    /// The machine, `local` by default.
+    pub host: Name,
+    /// What runs.
+    pub runs: Runs,
+    /// The copies that it starts from; at least one.
+    pub reads: Vec<Copy>,
+    /// A command that regenerates the copies from the store: makes it a pull consumer, whose copies are never written.
+    pub fetch: Option<Argv>,
+    /// Its log.
+    pub log: Option<Log>,
+    /// The check of its main flow.
+    pub check: Option<Check>,
+    /// Its further flows.
+    pub paths: Vec<PathCheck>,
+}
+
+impl Consumer {
+    pub(crate) fn build(
+        shape: ConsumerShape,
+        folder: &Path,
+        hosts: &BTreeSet<Name>,
+        fields: &BTreeMap<Name, FieldSpec>,
+        derived: &BTreeMap<Name, Template>,
+    ) -> Result<Self, Fault> {
+        let name = Name::read("a consumer", &shape.name)?;
+        let host = read_host(shape.host.as_ref(), hosts)?;
+        let holes = holes(&shape.runs.value);
+        let mut reads: Vec<Copy> = Vec::new();
+        for read in &shape.reads.value.0 {
+            let copy = Copy::build(read, &shape.reads.span, folder, fields, derived)?;
+            if reads.iter().any(|other| other.place == copy.place) {
+                let why = format!("the copy {} is named twice", copy.place);
+                return Err(Fault::new(Kind::Duplicate, why).at(&shape.reads.span));
+            }
+            reads.push(copy);
+        }
+        if reads.is_empty() {
+            let why = "`reads` names no copy: what does the consumer start from?";
+            return Err(Fault::new(Kind::WrongForm, why).at(&shape.reads.span));
+        }
+        refuse_half_generated(&reads, shape.fetch.is_some()).map_err(|fault| fault.at(&shape.reads.span))?;
+        let runs = Runs::build(&shape.runs, folder, &reads)?;
+        let fetch =
+            shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
+        let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
+        let at_rest = runs.workload().is_job();
+        let check =
+            shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
+        let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
+        let asked = matches!(runs.workload().agent(), Some(Agent::OpenClaw(_)));
+        let mut paths: Vec<PathCheck> = Vec::new();
+        for path in &shape.paths {
+            let name = Name::read("a path", &path.name)?;
+            if paths.iter().any(|other| other.name == name) {
+                return Err(
+                    Fault::new(Kind::Duplicate, format!("path `{name}` is named twice")).at(&path.name.span)
+                );
+            }
+            paths.push(PathCheck { name, check: read_check(&path.check, folder, &holes, at_rest)? });
+        }
+        if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
+            let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
+            return Err(Fault::new(Kind::BadCombination, why).at(&shape.runs.span));
+        }
+        Ok(Self { name, host, runs, reads, fetch, log, check, paths })
+    }
+
+    /// Whether keyroll writes its copies, or it reads the store itself.
+    pub fn is_pull(&self) -> bool {
+        self.fetch.is_some()
+    }
+}
+
+/// A file is made by one command or written, never both.
+fn refuse_half_generated(reads: &[Copy], fetched: bool) -> Result<(), Fault> {
+    let wrong = |why: String| Err(Fault::new(Kind::BadCombination, why));
+    for (at, copy) in reads.iter().enumerate() {
+        if fetched && copy.generated.is_some() {
+            return wrong("`generated` does not go with `fetch`, which regenerates every copy".to_owned());
+        }
+        let path = copy.place.path();
+        let same = |other: &&Copy| other.place.path() == path;
+        if reads.iter().skip(at).filter(same).any(|other| other.generated != copy.generated) {
+            return wrong(format!("the copies in {} differ in `generated`", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// `provider/model`, which becomes a line of a request.
+fn read_model(text: &At<String>) -> Result<String, Fault> {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/' | b'@' | b'+');
+    let parts =
+        text.value.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty());
+    match parts && text.value.len() <= 256 && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`turn` is a model with its provider: `openai/gpt-5.4`")
+                .at(&text.span))
+        }
+    }
+}
+
+fn read_agent(text: &At<String>) -> Result<String, Fault> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    match (1..=64).contains(&text.value.len()) && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`agent` is the id of an agent: letters, digits, `_` and `-`")
+                .at(&text.span))
+        }
+    }
+}
+
+fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, Fault> {
+    let wanted = text.map_or("local", |text| text.value.as_str());
+    if let Some(name) = hosts.get(wanted) {
+        return Ok(name.clone());
+    }
+    let known: Vec<&str> = hosts.iter().map(Name::as_str).collect();
+    let help = match nearest(wanted, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("define it as `[hosts.<name>]`; known: {}", known.join(", ")),
+    };
+    let fault = Fault::new(Kind::BadHost, "`host` names a host that is not defined").help(help);
+    Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
+}
+
+fn read_loopback(url: &At<String>) -> Result<SocketAddr, Fault> {
+    let wrong = || Fault::new(Kind::WrongForm, format!("`check.litellm` {LOOPBACK_FORM}")).at(&url.span);
+    loopback_address(&url.value).ok_or_else(wrong)
+}
+
+fn read_litellm(
+    url: &At<String>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    at_rest: bool,
+) -> Result<Check, Fault> {
+    let check = &shape.value;
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span);
+    if check.exec.is_some() || check.http.is_some() {
+        return Err(wrong("`check` needs one of `exec`, `http` and `litellm`"));
+    }
+    if at_rest {
+        return Err(wrong("`check.litellm` asks a running proxy, and nothing runs"));
+    }
+    let config =
+        check.config.as_ref().ok_or_else(|| wrong("`litellm` goes with `config`, its configuration file"))?;
+    Ok(Check::LiteLlm(LiteLlmCheck {
+        address: read_loopback(url)?,
+        config: resolve(folder, "check.config", config)?,
+        key: check.key.as_ref().map(|key| Reference::read(folder, "check.key", key)).transpose()?,
+        model: check.model.as_ref().map(|model| model.value.clone()),
+    }))
+}
+
+fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bool) -> Result<Check, Fault> {
+    let wrong = |why: &str| Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
+    if let Some(url) = &shape.value.litellm {
+        return read_litellm(url, shape, folder, at_rest);
+    }
+    if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
+        return wrong("`config`, `key` and `model` of a check go with `litellm`");
+    }
+    let exec = shape.value.exec.as_ref().map(|words| read_exec(words, shape, folder, holes)).transpose()?;
+    if let Some(model) = &shape.value.turn {
+        if shape.value.http.is_some() {
+            return wrong("`check.turn` goes with `exec`, and not with `http`");
+        }
+        let agent = shape.value.agent.as_ref().map(read_agent).transpose()?;
+        return Ok(Check::Turn { model: read_model(model)?, agent, after: exec });
+    }
+    if let Some(agent) = &shape.value.agent {
+        return Err(Fault::new(Kind::BadCombination, "`agent` goes with `turn`").at(&agent.span));
+    }
+    match (exec, &shape.value.http) {
+        (Some(argv), None) => Ok(Check::Exec(argv)),
+        (None, Some(_)) if at_rest => {
+            wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")
+        }
+        (None, Some(_)) => match read_url("check.http", shape.value.http.as_ref(), holes)? {
+            Some(url) => Ok(Check::Http(url)),
+            None => wrong("`check` needs `exec` or `http`"),
+        },
+        (None, None) | (Some(_), Some(_)) => wrong("`check` needs `exec` or `http`, not both"),
+    }
+}
+
+fn read_exec(
+    words: &At<Vec<At<String>>>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    holes: &[&str],
+) -> Result<Argv, Fault> {
+    let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
+    let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
+    match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
+        true => {
+            Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
+                .at(&shape.span))
+        }
+        false => Ok(argv),
+    }
+}

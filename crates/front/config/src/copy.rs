@@ -1,0 +1,363 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::path::resolve;
+use crate::shape::ReadShape;
+use crate::{Argv, FieldSpec, Kind, Name, Template};
+
+/// Where on a machine a copy stands. No two secrets may claim the same place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// One variable of a file of `NAME=value` lines.
+    EnvFile {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The variable.
+        variable: String,
+    },
+    /// A whole file.
+    File {
+        /// The file, absolute.
+        path: PathBuf,
+    },
+    /// One value of a file with a form of its own.
+    Inside {
+        /// The file, absolute.
+        path: PathBuf,
+        /// How it is read.
+        format: FileFormat,
+        /// Where in it, in the words of the format.
+        at: String,
+        /// Which part of an entry, where entries have parts.
+        part: Option<Part>,
+    },
+    /// PgBouncer's list of logins: the password of one.
+    Userlist {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The field of the login's name.
+        user: Name,
+    },
+    /// A part of a file, found by the text around it.
+    Within {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The template's text; [`Copy::source`] has its pieces.
+        template: String,
+    },
+}
+
+/// The form of a file that holds values at places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileFormat {
+    /// JSON, with or without comments.
+    Json,
+    /// YAML.
+    Yaml,
+    /// YAML as Docker Compose reads it.
+    Compose,
+    /// TOML.
+    Toml,
+    /// Names and values in sections.
+    Ini,
+    /// npm's settings.
+    Npmrc,
+    /// libpq's password file.
+    Pgpass,
+    /// Machines and their logins.
+    Netrc,
+    /// URLs with their logins.
+    GitCredentials,
+}
+
+/// A part of an entry of a file of logins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The name.
+    User,
+    /// The password.
+    Password,
+}
+
+impl FileFormat {
+    /// Every form and its name in the file.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("json", Self::Json),
+        ("yaml", Self::Yaml),
+        ("compose", Self::Compose),
+        ("toml", Self::Toml),
+        ("ini", Self::Ini),
+        ("npmrc", Self::Npmrc),
+        ("pgpass", Self::Pgpass),
+        ("netrc", Self::Netrc),
+        ("git_credentials", Self::GitCredentials),
+    ];
+
+    /// The form of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// Whether it is a list of entries with a user and a password each.
+    pub fn has_entries(self) -> bool {
+        match self {
+            Self::Pgpass | Self::Netrc | Self::GitCredentials => true,
+            Self::Json | Self::Yaml | Self::Compose | Self::Toml | Self::Ini | Self::Npmrc => false,
+        }
+    }
+
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl Place {
+    /// The file that the place is in, absolute.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::EnvFile { path, .. }
+            | Self::File { path }
+            | Self::Inside { path, .. }
+            | Self::Userlist { path, .. }
+            | Self::Within { path, .. } => path,
+        }
+    }
+}
+
+/// `/srv/api.env (ACME_KEY)`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnvFile { path, variable } => write!(f, "{} ({variable})", path.display()),
+            Self::File { path } => write!(f, "{}", path.display()),
+            Self::Inside { path, at, part: Some(Part::User), .. } => {
+                write!(f, "{} (the user at {at})", path.display())
+            }
+            Self::Inside { path, at, .. } => write!(f, "{} ({at})", path.display()),
+            Self::Userlist { path, .. } => write!(f, "{} (userlist)", path.display()),
+            Self::Within { path, .. } => write!(f, "{} (template)", path.display()),
+        }
+    }
+}
+
+/// What stands in a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// One field.
+    Field(Name),
+    /// One derived text.
+    Derived(Name),
+    /// The fields of the template of [`Place::Within`].
+    Template(Template),
+}
+
+/// How a copy is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriteMode {
+    /// A new file takes the old one's place in one step.
+    Rename,
+    /// The same file is written over: for a file that is a mount of its own, where a rename would leave the old inode.
+    InPlace,
+}
+
+/// One copy that a consumer starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Where.
+    pub place: Place,
+    /// What stands there.
+    pub source: Source,
+    /// How it is written.
+    pub write: WriteMode,
+    /// What makes its file in place of a write.
+    pub generated: Option<Argv>,
+}
+
+impl Copy {
+    pub(crate) fn build(
+        shape: &ReadShape,
+        whole: &Range<usize>,
+        folder: &Path,
+        fields: &BTreeMap<Name, FieldSpec>,
+        derived: &BTreeMap<Name, Template>,
+    ) -> Result<Self, Fault> {
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(whole).help(FORMS);
+        let write = match &shape.write {
+            None => WriteMode::Rename,
+            Some(text) => match text.value.as_str() {
+                "rename" => WriteMode::Rename,
+                "in_place" => WriteMode::InPlace,
+                _ => return Err(Fault::one_of("write", text, &["rename", "in_place"])),
+            },
+        };
+        let generated = shape.generated.as_ref();
+        let generated = generated.map(|words| Argv::read(folder, "generated", words, &[])).transpose()?;
+        if generated.is_some() && shape.write.is_some() {
+            return Err(wrong("`generated` and `write` do not go together: such a file is not written"));
+        }
+        if let Some(template) = &shape.template
+            && (shape.field.is_some() || shape.derived.is_some())
+        {
+            return Err(wrong("`template` says itself which fields stand there").at(&template.span));
+        }
+        if let Some(key) = shape.at.as_ref().or(shape.part.as_ref()).filter(|_| shape.format.is_none()) {
+            return Err(wrong("`at` and `part` need `format`").at(&key.span));
+        }
+        if let Some(format) = shape.format.as_ref().filter(|format| format.value == USERLIST) {
+            let place = userlist(shape, format, folder, fields)?;
+            return Ok(Self {
+                place,
+                source: named_source(shape, whole, fields, derived)?,
+                write,
+                generated,
+            });
+        }
+        if let Some(format) = &shape.format {
+            let place = inside(shape, format, folder)?;
+            return Ok(Self {
+                place,
+                source: named_source(shape, whole, fields, derived)?,
+                write,
+                generated,
+            });
+        }
+        let (place, source) = match (&shape.env_file, &shape.variable, &shape.file, &shape.template) {
+            (Some(file), Some(variable), None, None) => {
+                let path = resolve(folder, "env_file", file)?;
+                let variable = read_variable(variable)?;
+                (Place::EnvFile { path, variable }, named_source(shape, whole, fields, derived)?)
+            }
+            (None, None, Some(file), None) => {
+                let path = resolve(folder, "file", file)?;
+                (Place::File { path }, named_source(shape, whole, fields, derived)?)
+            }
+            (None, None, Some(file), Some(template)) => {
+                let path = resolve(folder, "file", file)?;
+                let parsed = Template::read(&template.value, &template.span, fields)?;
+                (Place::Within { path, template: template.value.clone() }, Source::Template(parsed))
+            }
+            (Some(_), None, None, None) => return Err(wrong("`env_file` needs `variable`")),
+            (None, Some(_), _, _) => return Err(wrong("`variable` needs `env_file`")),
+            (None, None, None, _) => return Err(wrong("a copy needs `env_file` or `file`")),
+            (Some(_), _, _, _) => return Err(wrong("`env_file` goes with `variable` alone")),
+        };
+        Ok(Self { place, source, write, generated })
+    }
+}
+
+/// PgBouncer's `auth_file`.
+pub(crate) const USERLIST: &str = "userlist";
+
+/// A list of logins, of which the secret's is found by its name.
+fn userlist(
+    shape: &ReadShape,
+    format: &At<String>,
+    folder: &Path,
+    fields: &BTreeMap<Name, FieldSpec>,
+) -> Result<Place, Fault> {
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+    let more = [&shape.env_file, &shape.variable, &shape.at, &shape.part, &shape.template];
+    let Some(file) = shape.file.as_ref().filter(|_| more.into_iter().all(Option::is_none)) else {
+        return Err(wrong(
+            "`format = \"userlist\"` goes with `file` alone: its line is found by the field `user`",
+        ));
+    };
+    let user = fields.get_key_value("user").map(|(name, _)| name.clone());
+    let user = user.ok_or_else(|| wrong("a list of logins needs the field `user`"))?;
+    Ok(Place::Userlist { path: resolve(folder, "file", file)?, user })
+}
+
+/// A value of a file with a form of its own.
+fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+    let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
+    let form = FileFormat::named(&format.value).ok_or_else(|| Fault::one_of("format", format, &names))?;
+    if shape.env_file.is_some() || shape.variable.is_some() || shape.template.is_some() {
+        return Err(wrong("`format` goes with `file` and `at` alone"));
+    }
+    let (Some(file), Some(at)) = (&shape.file, &shape.at) else {
+        return Err(wrong("`format` needs `file` and `at`"));
+    };
+    let entries = form.has_entries();
+    let pointer = !entries && form != FileFormat::Npmrc;
+    if at.value.is_empty() || at.value.chars().any(char::is_control) || pointer && !at.value.starts_with('/')
+    {
+        let why = "`at` is not a place of such a file; a pointer begins with /, as in /models/openai/apiKey";
+        return Err(Fault::new(Kind::BadCombination, why).at(&at.span));
+    }
+    let part = match (&shape.part, entries) {
+        (None, false) => None,
+        (None, true) => Some(Part::Password),
+        (Some(text), true) => Some(match text.value.as_str() {
+            "user" => Part::User,
+            "password" => Part::Password,
+            _ => return Err(Fault::one_of("part", text, &["user", "password"])),
+        }),
+        (Some(text), false) => {
+            return Err(wrong("`part` belongs to `pgpass`, `netrc` and `git_credentials`").at(&text.span));
+        }
+    };
+    let path = resolve(folder, "file", file)?;
+    Ok(Place::Inside { path, format: form, at: at.value.clone(), part })
+}
+
+const FORMS: &str = "the forms are: { env_file = \"./x.env\", variable = \"NAME\" } · { file = \"./x\" } · \
+                     { file = \"./x.json\", format = \"json\", at = \"/a/b\" } · \
+                     { file = \"./x\", template = \"…{value}…\" }";
+
+/// What stands in a copy that is not a template: a field, a derived text, or the only secret field.
+fn named_source(
+    shape: &ReadShape,
+    whole: &Range<usize>,
+    fields: &BTreeMap<Name, FieldSpec>,
+    derived: &BTreeMap<Name, Template>,
+) -> Result<Source, Fault> {
+    let unknown = |what: &str, text: &At<String>, known: Vec<&str>| {
+        Fault::new(Kind::BadPlaceholder, format!("`{what}` names nothing that this secret has"))
+            .at(&text.span)
+            .help(format!("known: {}", known.join(", ")))
+    };
+    match (&shape.field, &shape.derived) {
+        (Some(field), Some(_)) => {
+            Err(Fault::new(Kind::BadCombination, "`field` and `derived` do not go together").at(&field.span))
+        }
+        (Some(text), None) => match fields.get_key_value(text.value.as_str()) {
+            Some((name, _)) => Ok(Source::Field(name.clone())),
+            None => Err(unknown("field", text, fields.keys().map(Name::as_str).collect())),
+        },
+        (None, Some(text)) => match derived.get_key_value(text.value.as_str()) {
+            Some((name, _)) => Ok(Source::Derived(name.clone())),
+            None => Err(unknown("derived", text, derived.keys().map(Name::as_str).collect())),
+        },
+        (None, None) => {
+            let mut secret = fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name);
+            match (secret.next(), secret.next()) {
+                (Some(only), None) => Ok(Source::Field(only.clone())),
+                _ => Err(Fault::new(
+                    Kind::BadCombination,
+                    "the secret has several secret fields: say which with `field`",
+                )
+                .at(whole)),
+            }
+        }
+    }
+}
+
+/// A variable's name as a shell takes it.
+fn read_variable(text: &At<String>) -> Result<String, Fault> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let starts = text.value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    match starts && text.value.len() <= 256 && text.value.bytes().all(word) {
+        true => Ok(text.value.clone()),
+        false => Err(Fault::new(
+            Kind::BadName,
+            "`variable` must be letters, digits and _, and not begin with a digit",
+        )
+        .at(&text.span)),
+    }
+}

@@ -1,0 +1,63 @@
+use std::ops::Range;
+
+use crate::at::At;
+use crate::suggest::nearest;
+use crate::{ConfigError, Kind, Position};
+
+/// Keys under which people are tempted to write the value itself.
+const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "secret"];
+
+/// A mistake in the file with its place in bytes; becomes a [`ConfigError`] once the text is known.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    kind: Kind,
+    span: Option<Range<usize>>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, span: None, message: message.into(), help: None }
+    }
+
+    /// A word that is not one of a few, with the nearest of them; the word itself is not repeated.
+    pub(crate) fn one_of(key: &str, text: &At<String>, words: &[&str]) -> Self {
+        let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+        let fault =
+            Self::new(Kind::WrongForm, format!("`{key}` must be one of {}", list.join(", "))).at(&text.span);
+        match nearest(&text.value, words.iter().copied()) {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault,
+        }
+    }
+
+    /// A key that is not among those that are known at its place, with the nearest of them.
+    pub(crate) fn unknown_key(written: &str, known: &[&str]) -> Self {
+        let shown: String = written.chars().filter(|c| !c.is_control()).take(64).collect();
+        let fault = Self::new(Kind::UnknownKey, format!("unknown key `{shown}`"));
+        if let Some(near) = nearest(written, known.iter().copied()) {
+            return fault.help(format!("did you mean `{near}`?"));
+        }
+        if VALUE_KEYS.contains(&written) {
+            return fault.help("this file never holds a value: give it to `keyroll secret add`");
+        }
+        fault.help(format!("the keys here are: {}", known.join(", ")))
+    }
+
+    /// Sets the place, unless a closer one is known already.
+    pub(crate) fn at(mut self, span: &Range<usize>) -> Self {
+        self.span.get_or_insert_with(|| span.clone());
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn into_error(self, text: &str, file: &str) -> ConfigError {
+        let at = self.span.map(|span| Position::of(text, span.start));
+        ConfigError::new(self.kind, file, self.message, at, self.help)
+    }
+}

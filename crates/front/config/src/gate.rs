@@ -1,0 +1,51 @@
+use std::path::Path;
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::shape::GateShape;
+use crate::url::read_url;
+use crate::{Kind, Reference};
+
+/// The longest query, in bytes.
+const QUERY_BYTES_MAX: usize = 1_024;
+
+/// An error rate above which nothing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// The server, on loopback.
+    pub url: String,
+    /// The query.
+    pub query: String,
+    /// The token by which the server knows who asks.
+    pub bearer: Option<Reference>,
+    /// The bits of the most that it may be; a finite number of at least 0.
+    max: u64,
+}
+
+impl Gate {
+    /// The most that it may be.
+    pub fn max(&self) -> f64 {
+        f64::from_bits(self.max)
+    }
+
+    pub(crate) fn read(shape: &At<GateShape>, folder: &Path) -> Result<Self, Fault> {
+        let gate = &shape.value;
+        let wrong = |at: &std::ops::Range<usize>, why: &str| Err(Fault::new(Kind::WrongForm, why).at(at));
+        read_url("gate.url", Some(&gate.url), &[])?;
+        if !gate.url.value.starts_with("http://") {
+            return wrong(&gate.url.span, "`gate.url` is asked over http:// on loopback only");
+        }
+        if gate.query.value.trim().is_empty() || gate.query.value.len() > QUERY_BYTES_MAX {
+            return wrong(&gate.query.span, "`gate.query` is empty, or longer than 1024 bytes");
+        }
+        let max = gate.max.value;
+        if !max.is_finite() || max < 0.0 {
+            return wrong(&gate.max.span, "`gate.max` must be a number of at least 0");
+        }
+        let bearer =
+            gate.bearer.as_ref().map(|text| Reference::read(folder, "gate.bearer", text)).transpose()?;
+        // One zero, not two.
+        let max = if max == 0.0 { 0.0_f64 } else { max };
+        Ok(Self { url: gate.url.value.clone(), query: gate.query.value.clone(), bearer, max: max.to_bits() })
+    }
+}

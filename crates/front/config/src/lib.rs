@@ -1,0 +1,67 @@
+//! What keyroll.toml says, strictly parsed.
+//!
+//! Invariants, by what is absent: no value of a credential is ever in the file, in [`Config`] or in an error (errors
+//! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
+//! defaulted that the protocol needs a person to say. This room reads one file; of ours it imports what managers
+//! and servers declare about themselves.
+
+mod at;
+mod config;
+mod consumer;
+mod copy;
+mod deadline;
+mod defaults;
+mod edit;
+mod error;
+mod fault;
+mod field;
+mod file_shape;
+mod found;
+mod gate;
+mod issuer_ref;
+mod log;
+mod login_table;
+mod name;
+mod parse;
+mod path;
+mod period;
+mod placeholder;
+mod reference;
+mod reference_page;
+mod runs;
+mod runs_shape;
+mod schema;
+mod secret;
+mod secret_shape;
+mod shape;
+mod signal;
+mod split;
+mod suggest;
+mod template;
+mod url;
+
+pub use config::{CONFIG_BYTES_MAX, Config};
+pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
+pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
+pub use deadline::Deadlines;
+pub use defaults::{Defaults, OnFailure};
+pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
+pub use error::{ConfigError, Kind, Position};
+pub use field::FieldSpec;
+pub use found::{
+    FoundConsumer, FoundCopy, FoundSecret, Said, comments, with_consumer, with_copy, with_secret,
+};
+pub use gate::Gate;
+pub use issuer_ref::IssuerRef;
+pub use log::{Log, LogSource};
+pub use name::{NAME_BYTES_MAX, Name};
+pub use placeholder::{Argument, Argv};
+pub use reference::{Reference, StoreRef};
+pub use reference_page::reference_markdown;
+pub use runs::{Instance, Runs};
+pub use schema::{SCHEMA_FILE_NAME, schema};
+pub use secret::{Decide, EvidenceKind, Revoke, Secret};
+pub use signal::Signal;
+pub use split::{ConsumerSplit, join_consumers, split_consumer};
+pub use suggest::nearest;
+pub use template::{Part, Template};

@@ -1,0 +1,299 @@
+//! The table of a server of which two logins take turns. Its keys are the server's own: each server declares them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use keyroll_logins::{Key, KeyForm, LoginServer, Table, Value};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value as Json, json};
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::{Kind, Reference};
+
+/// The longest path on a server's machine, bytes.
+const PATH_BYTES_MAX: usize = 4_096;
+
+/// A value as it is written, whichever key it stands behind.
+#[derive(Debug)]
+pub(crate) enum Written {
+    Text(String),
+    Number(i64),
+    Array(Vec<At<Self>>),
+    Table(WrittenTable),
+    /// A truth value, a fraction or a time: behind no key of a server.
+    Other,
+}
+
+/// A table as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct WrittenTable(BTreeMap<At<String>, At<Written>>);
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenVisitor)
+    }
+}
+
+struct WrittenVisitor;
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Written, E> {
+        Ok(Written::Number(number))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Written, E> {
+        Ok(Written::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Written, E> {
+        Ok(Written::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
+        let mut all = Vec::new();
+        while let Some(one) = seq.next_element()? {
+            all.push(one);
+        }
+        Ok(Written::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
+        let mut table = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry()? {
+            table.insert(key, value);
+        }
+        Ok(Written::Table(WrittenTable(table)))
+    }
+}
+
+/// Reads the table of a server.
+pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path) -> Result<Table, Fault> {
+    read_keys(server.keys, &table.value, folder).map_err(|fault| fault.at(&table.span))
+}
+
+/// The required keys of a server, for a person: `host` and two `slots`.
+pub(crate) fn required(server: &LoginServer) -> String {
+    let required = server.keys.iter().filter(|key| key.required);
+    let mut words: Vec<String> = required
+        .map(|key| match key.form {
+            KeyForm::Slots { .. } => format!("two `{}`", key.name),
+            KeyForm::Host
+            | KeyForm::Port(_)
+            | KeyForm::Name(_)
+            | KeyForm::ServerPath
+            | KeyForm::File
+            | KeyForm::Tables(_) => format!("`{}`", key.name),
+        })
+        .collect();
+    let last = words.pop().unwrap_or_default();
+    if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
+}
+
+fn read_keys(keys: &[Key], table: &WrittenTable, folder: &Path) -> Result<Table, Fault> {
+    let unknown = table.0.keys().find(|written| keys.iter().all(|key| key.name != written.value));
+    if let Some(written) = unknown {
+        let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+        return Err(Fault::unknown_key(&written.value, &names).at(&written.span));
+    }
+    let mut values = Vec::new();
+    for key in keys {
+        let written = table.0.iter().find(|(name, _)| name.value == key.name).map(|(_, value)| value);
+        let value = match (written, key.form) {
+            (Some(written), form) => read_value(key.name, form, written, table, folder)?,
+            (None, KeyForm::Port(default)) => Value::Port(default),
+            (None, _) if key.required => {
+                return Err(Fault::new(Kind::WrongForm, format!("the key `{}` is missing", key.name)));
+            }
+            (None, _) => continue,
+        };
+        values.push((key.name, value));
+    }
+    Ok(Table { values })
+}
+
+fn read_value(
+    key: &str,
+    form: KeyForm,
+    written: &At<Written>,
+    table: &WrittenTable,
+    folder: &Path,
+) -> Result<Value, Fault> {
+    match form {
+        KeyForm::Host => read_host(&text(written)?).map(Value::Text),
+        KeyForm::Name(bytes_max) => read_name(key, bytes_max, &text(written)?).map(Value::Text),
+        KeyForm::ServerPath => read_server_path(key, &text(written)?).map(Value::Text),
+        KeyForm::File => {
+            let Reference::File(path) = Reference::read(folder, key, &text(written)?)?;
+            Ok(Value::File(path))
+        }
+        KeyForm::Port(_) => match written.value {
+            Written::Number(number) => {
+                u16::try_from(number).map(Value::Port).map_err(|_| wrong_form("u16", written))
+            }
+            Written::Text(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
+                Err(wrong_form("u16", written))
+            }
+        },
+        KeyForm::Slots { noun, apart_from } => read_slots(key, noun, apart_from, written, table),
+        KeyForm::Tables(keys) => {
+            let mut tables = Vec::new();
+            for item in items(written)? {
+                match &item.value {
+                    Written::Table(table) => {
+                        tables.push(read_keys(keys, table, folder).map_err(|fault| fault.at(&item.span))?);
+                    }
+                    Written::Text(_) | Written::Number(_) | Written::Array(_) | Written::Other => {
+                        return Err(wrong_form("a table", item));
+                    }
+                }
+            }
+            Ok(Value::Tables(tables))
+        }
+    }
+}
+
+/// Two logins that differ from each other, and from what the key `apart_from` names.
+fn read_slots(
+    key: &str,
+    noun: &str,
+    apart_from: Option<&str>,
+    written: &At<Written>,
+    table: &WrittenTable,
+) -> Result<Value, Fault> {
+    let mut slots = Vec::new();
+    for item in items(written)? {
+        slots.push(read_name(key, NAME_BYTES_MAX, &text(item)?)?);
+    }
+    let other = table.0.iter().find(|(name, _)| Some(name.value.as_str()) == apart_from);
+    let is_other = |slot: &String| {
+        other.is_some_and(|(_, value)| matches!(&value.value, Written::Text(text) if text == slot))
+    };
+    match <[String; 2]>::try_from(slots) {
+        Ok(slots) if slots[0] != slots[1] && !slots.iter().any(is_other) => Ok(Value::Slots(slots)),
+        Ok(_) | Err(_) => {
+            let and = apart_from.map_or_else(String::new, |other| format!(" and from `{other}`"));
+            let why = format!("`{key}` must name two {noun} that differ from each other{and}");
+            Err(Fault::new(Kind::BadCombination, why).at(&written.span))
+        }
+    }
+}
+
+/// PostgreSQL cuts longer names off silently (NAMEDATALEN - 1); the other servers take longer ones.
+const NAME_BYTES_MAX: usize = 63;
+
+fn wrong_form(expected: &str, written: &At<Written>) -> Fault {
+    Fault::new(Kind::WrongForm, format!("the value has the wrong form: {expected} must stand here"))
+        .at(&written.span)
+}
+
+fn text(written: &At<Written>) -> Result<At<String>, Fault> {
+    match &written.value {
+        Written::Text(text) => Ok(At { value: text.clone(), span: written.span.clone() }),
+        Written::Number(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
+            Err(wrong_form("a string", written))
+        }
+    }
+}
+
+fn items(written: &At<Written>) -> Result<&[At<Written>], Fault> {
+    match &written.value {
+        Written::Array(items) => Ok(items),
+        Written::Text(_) | Written::Number(_) | Written::Table(_) | Written::Other => {
+            Err(wrong_form("a sequence", written))
+        }
+    }
+}
+
+fn read_name(key: &str, bytes_max: usize, text: &At<String>) -> Result<String, Fault> {
+    let fits = (1..=bytes_max).contains(&text.value.len()) && !text.value.chars().any(char::is_control);
+    if fits {
+        return Ok(text.value.clone());
+    }
+    let why = format!("`{key}` must be 1 to {bytes_max} bytes without control characters");
+    Err(Fault::new(Kind::BadName, why).at(&text.span))
+}
+
+fn read_host(text: &At<String>) -> Result<String, Fault> {
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '@';
+    if (1..=255).contains(&text.value.len()) && text.value.chars().all(plain) {
+        return Ok(text.value.clone());
+    }
+    Err(Fault::new(Kind::WrongForm, "`host` must be a name, an address or a folder").at(&text.span))
+}
+
+/// A path on the server's machine is not resolved here.
+fn read_server_path(key: &str, text: &At<String>) -> Result<String, Fault> {
+    let path = &text.value;
+    if path.starts_with('/') && path.len() <= PATH_BYTES_MAX && !path.chars().any(char::is_control) {
+        return Ok(path.clone());
+    }
+    let why = format!("`{key}` must be an absolute path on the server's machine");
+    Err(Fault::new(Kind::BadPath, why).at(&text.span))
+}
+
+/// The tables of a server by their names in the schema: its own, and those of its keys.
+pub(crate) fn definitions(server: &LoginServer) -> Vec<(String, Json)> {
+    let mut all = vec![(server.word.to_owned(), schema(server.word, server.doc, server.keys))];
+    for key in server.keys {
+        if let KeyForm::Tables(keys) = key.form {
+            let name = format!("{}.{}", server.word, key.name);
+            let schema = schema(&name, key.doc, keys);
+            all.push((name, schema));
+        }
+    }
+    all
+}
+
+/// The key of a server's table in the schema of a secret.
+pub(crate) fn property(server: &LoginServer) -> Json {
+    json!({
+        "description": format!("The server and its two logins; only with `issuer = \"{}\"`.", server.word),
+        "anyOf": [{ "$ref": format!("#/$defs/{}", server.word) }, { "type": "null" }],
+    })
+}
+
+fn schema(name: &str, doc: &str, keys: &[Key]) -> Json {
+    let properties: Map<String, Json> =
+        keys.iter().map(|key| (key.name.to_owned(), key_schema(name, key))).collect();
+    let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    json!({
+        "description": doc,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn key_schema(table: &str, key: &Key) -> Json {
+    let one = |kind: &str| if key.required { json!(kind) } else { json!([kind, "null"]) };
+    match key.form {
+        KeyForm::Host | KeyForm::Name(_) | KeyForm::ServerPath | KeyForm::File => {
+            json!({ "description": key.doc, "type": one("string") })
+        }
+        KeyForm::Port(_) => json!({
+            "description": key.doc, "type": one("integer"), "format": "uint16", "minimum": 0, "maximum": 65535,
+        }),
+        KeyForm::Slots { .. } => {
+            json!({ "description": key.doc, "type": "array", "items": { "type": "string" } })
+        }
+        KeyForm::Tables(_) => {
+            let items = json!({ "$ref": format!("#/$defs/{table}.{}", key.name) });
+            json!({ "description": key.doc, "type": "array", "items": items })
+        }
+    }
+}

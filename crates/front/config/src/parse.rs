@@ -1,0 +1,49 @@
+use crate::fault::Fault;
+use crate::file_shape::FileShape;
+use crate::{ConfigError, Kind};
+
+/// Reads the text into its shape; every error has the place and none of the text.
+pub(crate) fn parse_shape(text: &str, file: &str) -> Result<FileShape, ConfigError> {
+    let place = |fault: Fault, error: &toml::de::Error| {
+        let fault = error.span().into_iter().fold(fault, |fault, span| fault.at(&span));
+        fault.into_error(text, file)
+    };
+    // Told apart first: text that is not TOML at all, and TOML whose keys are wrong.
+    if let Err(error) = toml::from_str::<toml::Table>(text) {
+        let fault = Fault::new(Kind::Syntax, format!("not TOML: {}", without_quotes(error.message())));
+        return Err(place(fault, &error));
+    }
+    toml::from_str::<FileShape>(text).map_err(|error| place(explain(error.message()), &error))
+}
+
+/// Turns the deserializer's message into a finding. Its messages quote what stands in the file, which may be a value
+/// put there by mistake: only key names survive, and those only for unknown keys.
+fn explain(message: &str) -> Fault {
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let (written, tail) = rest.split_once('`').unwrap_or((rest, ""));
+        let known: Vec<&str> = tail.split('`').skip(1).step_by(2).collect();
+        return Fault::unknown_key(written, &known);
+    }
+    if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return Fault::new(Kind::WrongForm, format!("the key `{key}` is missing"));
+    }
+    let expected = message.rsplit_once(", expected ").map(|(_, expected)| without_quotes(expected));
+    match expected {
+        Some(expected) => {
+            Fault::new(Kind::WrongForm, format!("the value has the wrong form: {expected} must stand here"))
+        }
+        None => Fault::new(Kind::WrongForm, without_quotes(message)),
+    }
+}
+
+/// The message without anything that it quotes.
+fn without_quotes(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let head = message.get(..first).unwrap_or_default();
+            let tail = message.get(last..).and_then(|tail| tail.strip_prefix('"')).unwrap_or_default();
+            format!("{head}…{tail}")
+        }
+        _ => message.lines().next().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,74 @@
+use std::path::{Path, PathBuf};
+
+use crate::Kind;
+use crate::at::At;
+use crate::fault::Fault;
+use crate::path::resolve;
+
+/// Where a value is that keyroll reads but does not rotate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// The whole content of a file, without its last line end.
+    File(PathBuf),
+}
+
+/// The source of truth for a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreRef {
+    /// keyroll's own sealed store.
+    Keyroll,
+}
+
+/// Kinds of places that exist in the field, and that this version names when it refuses them.
+const FOREIGN: [(&str, &str); 7] = [
+    ("vault", "OpenBao or Vault"),
+    ("op", "1Password"),
+    ("aws-sm", "AWS Secrets Manager"),
+    ("env", "environment variables"),
+    ("k8s", "Kubernetes Secrets"),
+    ("gcp-sm", "Google Secret Manager"),
+    ("azure-kv", "Azure Key Vault"),
+];
+
+/// The finding for a foreign scheme, where the text has one.
+pub(crate) fn foreign(key: &str, text: &At<String>, help: &str) -> Option<Fault> {
+    let scheme = text.value.split_once(':').map_or(text.value.as_str(), |(scheme, _)| scheme);
+    let (scheme, what) = FOREIGN.iter().find(|(known, _)| *known == scheme)?;
+    let message = format!("`{key}`: {what} (`{scheme}:`) is not supported by this version");
+    Some(Fault::new(Kind::Unsupported, message).at(&text.span).help(help))
+}
+
+impl Reference {
+    pub(crate) fn read(folder: &Path, key: &str, text: &At<String>) -> Result<Self, Fault> {
+        let help = "put the value into a file of mode 0600 and write `file:./name`";
+        if let Some(path) = text.value.strip_prefix("file:") {
+            let path = At { value: path.to_owned(), span: text.span.clone() };
+            return resolve(folder, key, &path).map(Self::File);
+        }
+        Err(foreign(key, text, help).unwrap_or_else(|| {
+            // The text is not repeated: it may be the value itself.
+            Fault::new(Kind::WrongForm, format!("`{key}` must be a reference, never a value"))
+                .at(&text.span)
+                .help(help)
+        }))
+    }
+}
+
+impl StoreRef {
+    pub(crate) fn read(text: Option<&At<String>>) -> Result<Self, Fault> {
+        let Some(text) = text else { return Ok(Self::Keyroll) };
+        let help = "write `store = \"keyroll\"`, keyroll's own sealed store";
+        if text.value == "keyroll" {
+            return Ok(Self::Keyroll);
+        }
+        if text.value.starts_with("file:") {
+            let message = "`store`: a file (`file:`) is not supported as a source of truth by this version";
+            return Err(Fault::new(Kind::Unsupported, message).at(&text.span).help(help));
+        }
+        Err(foreign("store", text, help).unwrap_or_else(|| {
+            Fault::new(Kind::Unsupported, "`store` names a store that keyroll does not know")
+                .at(&text.span)
+                .help(help)
+        }))
+    }
+}

@@ -1,0 +1,306 @@
+//! `runs`: which manager runs a consumer, and the workload of each of its instances.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_agents::AgentSlot;
+use keyroll_manager::{
+    CommandLine, Declaration, DeclarationError, DeclarationErrorKind, Declared, KeyForm, MANAGERS, Manager,
+    SharedWorkload, Workload,
+};
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::path::resolve;
+use crate::period::read_period;
+use crate::runs_shape::{RunsShape, RunsValue};
+use crate::url::read_url;
+use crate::{Argument, Argv, Copy, Kind, Name, Place};
+
+/// How long an instance may take to finish what it is doing, unless the file says otherwise.
+const DRAIN_DEFAULT_MS: u64 = 10_000;
+/// The most instances of one consumer.
+const INSTANCES_MAX: usize = 256;
+
+/// One instance of a consumer.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// Its name; `main` where the file names none.
+    pub name: Name,
+    /// Its port, where the file names ports.
+    pub port: Option<u16>,
+    /// What runs of it.
+    pub workload: SharedWorkload,
+}
+
+/// What runs.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// The instances, in the order in which they are moved; at least one.
+    instances: Vec<Instance>,
+    /// The workload of the first instance.
+    first: SharedWorkload,
+    /// An http address that answers 200 when an instance is ready; `{instance}` and `{port}` may stand in it.
+    pub ready: Option<Argument>,
+    /// How long an instance may take to finish what it is doing; `None` for a job.
+    pub drain: Option<Duration>,
+    /// The table that it was read from.
+    table: RunsShape,
+}
+
+/// Two are equal that were read from equal tables.
+impl PartialEq for Runs {
+    fn eq(&self, other: &Self) -> bool {
+        self.table == other.table
+    }
+}
+
+impl Eq for Runs {}
+
+impl Runs {
+    /// The instances, in the order in which they are moved; one, `main`, where the file names none.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// The workload of the first instance: what holds for each of them.
+    pub fn workload(&self) -> &dyn Workload {
+        self.first.as_ref()
+    }
+
+    pub(crate) fn build(shape: &At<RunsShape>, folder: &Path, reads: &[Copy]) -> Result<Self, Fault> {
+        let table = &shape.value;
+        let read = Table { table, span: &shape.span, folder, holes: holes(table) };
+        let manager = read.manager()?;
+        read.refuse_strays(manager)?;
+        let slots: Vec<(PathBuf, AgentSlot)> = reads.iter().map(|copy| agent_slot(&copy.place)).collect();
+        let named = named_instances(table)?;
+        let several = named.len() > 1;
+        let mut instances = Vec::new();
+        for (name, port) in named {
+            let workload = read.workload(manager, &slots, several, &name, port)?;
+            instances.push(Instance { name, port, workload });
+        }
+        let first = instances.first().map(|instance| instance.workload.clone());
+        let first =
+            first.ok_or_else(|| Fault::new(Kind::WrongForm, "`instances` names none").at(&shape.span))?;
+        let ready = read_url("ready", table.text("ready").as_ref(), &read.holes)?;
+        let drain = match manager.takes("drain") {
+            true => Some(read_period(
+                "drain",
+                table.text("drain").as_ref(),
+                Duration::from_millis(DRAIN_DEFAULT_MS),
+            )?),
+            false => None,
+        };
+        Ok(Self { instances, first, ready, drain, table: table.clone() })
+    }
+}
+
+/// A table of the file that is read.
+struct Table<'a> {
+    table: &'a RunsShape,
+    span: &'a std::ops::Range<usize>,
+    folder: &'a Path,
+    /// The placeholders that have a meaning.
+    holes: Vec<&'static str>,
+}
+
+impl Table<'_> {
+    fn wrong(&self, why: impl Into<String>) -> Fault {
+        Fault::new(Kind::BadCombination, why).at(self.span).help(forms())
+    }
+
+    /// The manager that the table names. One that takes the keys of others beside its own goes before them.
+    fn manager(&self) -> Result<&'static Manager, Fault> {
+        for (key, value) in &self.table.0 {
+            if value.value == RunsValue::Flag(false) {
+                let why = format!("`{key}` is true or is left out");
+                return Err(Fault::new(Kind::BadCombination, why).at(&value.span).help(forms()));
+            }
+        }
+        let named: Vec<&'static Manager> =
+            MANAGERS.iter().copied().filter(|one| self.table.0.contains_key(one.key())).collect();
+        let combining: Vec<&'static Manager> = named
+            .iter()
+            .copied()
+            .filter(|one| MANAGERS.iter().any(|other| one.with.contains(&other.key())))
+            .collect();
+        match (named.as_slice(), combining.as_slice()) {
+            ([one], _) | (_, [one]) => Ok(one),
+            _ => {
+                let all: Vec<String> = MANAGERS.iter().map(|one| format!("`{}`", one.key())).collect();
+                Err(self.wrong(format!("`runs` needs exactly one of {}", all.join(", "))))
+            }
+        }
+    }
+
+    fn refuse_strays(&self, manager: &Manager) -> Result<(), Fault> {
+        let strays = || self.table.0.iter().filter(|(key, _)| !manager.takes(key));
+        for (key, value) in strays() {
+            let is_own = |one: &&Manager| one.keys.iter().skip(1).any(|own| own.name == *key);
+            if let Some(owner) = MANAGERS.iter().copied().find(is_own) {
+                let why = format!("`{key}` goes with `{}`", owner.key());
+                return Err(Fault::new(Kind::BadCombination, why).at(&value.span));
+            }
+        }
+        match strays().next() {
+            Some(_) => Err(self.wrong(manager.only)),
+            None => Ok(()),
+        }
+    }
+
+    /// What runs of one instance.
+    fn workload(
+        &self,
+        manager: &Manager,
+        reads: &[(PathBuf, AgentSlot)],
+        several: bool,
+        name: &Name,
+        port: Option<u16>,
+    ) -> Result<SharedWorkload, Fault> {
+        let instance = self.holes.contains(&"instance").then_some(name.as_str());
+        let mut of = Declaration { several, reads, instance, ..Declaration::default() };
+        for key in keyroll_manager::keys() {
+            let Some(value) = self.table.0.get(key.name) else { continue };
+            let declared = self.declared(key.name, key.form, value, name, port)?;
+            let Some((declared, names_instance)) = declared else { continue };
+            of.values.insert(key.name, declared);
+            if names_instance {
+                of.names_instance.push(key.name);
+            }
+        }
+        (manager.read)(&of).map_err(|error| self.refused(error))
+    }
+
+    /// The value of a key for one instance, and whether its text names the instance.
+    fn declared(
+        &self,
+        key: &'static str,
+        form: KeyForm,
+        value: &At<RunsValue>,
+        name: &Name,
+        port: Option<u16>,
+    ) -> Result<Option<(Declared, bool)>, Fault> {
+        let filled = |argument: &Argument| argument.fill(name.as_str(), port, None);
+        let names = |uses: &dyn Fn(&str) -> bool| uses("instance") || uses("port");
+        let declared = match (&value.value, form) {
+            (RunsValue::Text(text), KeyForm::Text) => (Declared::Text(text.clone()), false),
+            // An empty name is refused by its manager.
+            (RunsValue::Text(text), KeyForm::Template) if text.is_empty() => {
+                (Declared::Text(String::new()), false)
+            }
+            (RunsValue::Text(text), KeyForm::Template) => {
+                let argument = Argument::read(key, &at(text, value), &self.holes)?;
+                (Declared::Text(filled(&argument)), names(&|hole| argument.uses(hole)))
+            }
+            (RunsValue::Text(text), KeyForm::TemplatePath) => {
+                let argument = Argument::read_path(self.folder, key, &at(text, value), &self.holes)?;
+                (Declared::Path(filled(&argument).into()), names(&|hole| argument.uses(hole)))
+            }
+            (RunsValue::Text(text), KeyForm::Executable) if !text.contains('/') => {
+                let why = format!("`{key}` must be the path of an executable, not a name");
+                return Err(Fault::new(Kind::BadPath, why).at(&value.span));
+            }
+            (RunsValue::Text(text), KeyForm::Path | KeyForm::Executable) => {
+                (Declared::Path(resolve(self.folder, key, &at(text, value))?), false)
+            }
+            (RunsValue::Words(words), KeyForm::Command) => {
+                let words = At { value: words.clone(), span: value.span.clone() };
+                let argv = Argv::read(self.folder, key, &words, &self.holes)?;
+                let line = command(argv.fill(name.as_str(), port, None), self.folder);
+                (Declared::Command(line), names(&|hole| argv.uses(hole)))
+            }
+            (RunsValue::Flag(_), _) => (Declared::Flag, false),
+            // The names and ports of instances, which are read before.
+            (RunsValue::Text(_) | RunsValue::Words(_) | RunsValue::Ports(_), _) => return Ok(None),
+        };
+        Ok(Some(declared))
+    }
+
+    fn refused(&self, error: DeclarationError) -> Fault {
+        let span = error.key.and_then(|key| self.table.0.get(key)).map_or(self.span, |value| &value.span);
+        let kind = match error.kind {
+            DeclarationErrorKind::Combination => Kind::BadCombination,
+            DeclarationErrorKind::Name => Kind::BadName,
+            DeclarationErrorKind::Form => Kind::WrongForm,
+            DeclarationErrorKind::OneOf(words) => {
+                let key = error.key.unwrap_or_default();
+                let text = self.table.text(key).map_or_else(String::new, |text| text.value);
+                return Fault::one_of(key, &At { value: text, span: span.clone() }, words);
+            }
+        };
+        let fault = Fault::new(kind, error.why).at(span);
+        match (error.help, error.kind) {
+            (Some(help), _) => fault.help(help),
+            (None, DeclarationErrorKind::Combination) => fault.help(forms()),
+            (None, _) => fault,
+        }
+    }
+}
+
+fn at(text: &str, value: &At<RunsValue>) -> At<String> {
+    At { value: text.to_owned(), span: value.span.clone() }
+}
+
+fn command(words: Vec<String>, folder: &Path) -> CommandLine {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_default();
+    CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
+}
+
+/// Every form of `runs`, for people.
+fn forms() -> String {
+    let all: Vec<&str> = MANAGERS.iter().map(|manager| manager.example).collect();
+    format!("the forms are: {}", all.join(" · "))
+}
+
+/// Where a copy stands, in the words of agents.
+fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
+    let slot = match place {
+        Place::EnvFile { variable, .. } => AgentSlot::Variable(variable.clone()),
+        Place::File { .. } => AgentSlot::Whole,
+        Place::Inside { at, .. } => AgentSlot::Pointer(at.clone()),
+        Place::Userlist { user, .. } => AgentSlot::Row(user.to_string()),
+        Place::Within { template, .. } => AgentSlot::Row(template.clone()),
+    };
+    (place.path().to_owned(), slot)
+}
+
+/// The placeholders that have a meaning in this table.
+pub(crate) fn holes(table: &RunsShape) -> Vec<&'static str> {
+    let of = [("instances", "instance"), ("ports", "port")];
+    of.into_iter().filter(|(key, _)| table.0.contains_key(key)).map(|(_, hole)| hole).collect()
+}
+
+/// The instances by name, with their ports.
+fn named_instances(table: &RunsShape) -> Result<Vec<(Name, Option<u16>)>, Fault> {
+    let mut instances: Vec<(Name, Option<u16>)> = Vec::new();
+    match table.0.get("instances") {
+        Some(At { value: RunsValue::Words(names), span }) => {
+            if names.is_empty() || names.len() > INSTANCES_MAX {
+                let why = format!("`instances` must name 1 to {INSTANCES_MAX}");
+                return Err(Fault::new(Kind::WrongForm, why).at(span));
+            }
+            for text in names {
+                let name = Name::read("an instance", text)?;
+                if instances.iter().any(|(other, _)| *other == name) {
+                    return Err(Fault::new(Kind::Duplicate, format!("instance `{name}` is named twice"))
+                        .at(&text.span));
+                }
+                instances.push((name, None));
+            }
+        }
+        Some(_) | None => instances.extend(Name::new("main").map(|name| (name, None))),
+    }
+    if let Some(At { value: RunsValue::Ports(ports), span }) = table.0.get("ports") {
+        if ports.len() != instances.len() {
+            let why = format!("`ports` must have one port for each instance ({})", instances.len());
+            return Err(Fault::new(Kind::BadCombination, why).at(span));
+        }
+        for ((_, port), given) in instances.iter_mut().zip(ports) {
+            *port = Some(*given);
+        }
+    }
+    Ok(instances)
+}

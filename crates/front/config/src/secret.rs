@@ -1,0 +1,293 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use keyroll_logins::Table;
+
+use crate::at::At;
+use crate::defaults::read_parallel;
+use crate::fault::Fault;
+use crate::login_table::{self, WrittenTable};
+use crate::period::read_period;
+use crate::secret_shape::SecretShape;
+use crate::shape::{RevokeShape, SecretKeys};
+use crate::{
+    Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef,
+    Template,
+};
+
+/// The old value must have been unused for this long, unless the file says otherwise.
+const OLD_IDLE_DEFAULT_S: u64 = 1_800;
+/// The old value stays disabled for this long, unless the file says otherwise.
+const SOAK_DEFAULT_S: u64 = 600;
+/// The longest `owner`, in bytes.
+const OWNER_BYTES_MAX: usize = 256;
+/// The most consumers of one secret.
+const CONSUMERS_MAX: usize = 1_000;
+
+/// A kind of evidence that a configuration may ask for besides the gate's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EvidenceKind {
+    /// Read back in the consumer's own mount namespace.
+    Delivered,
+    /// The process opened the file after the write.
+    Read,
+    /// The process started from, or holds, the new value.
+    Loaded,
+    /// Its own word.
+    Reported,
+    /// A separate process with the same user, environment and files succeeded.
+    Checked,
+    /// The issuer accepted this version from this instance.
+    Exercised,
+}
+
+/// Who consents to revoking the old value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decide {
+    /// A person, each time.
+    Ask,
+    /// The configuration; valid only with zero waivers and an overlap.
+    Standing,
+}
+
+/// What must be observed before the old value is revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoke {
+    /// Kinds of evidence besides the gate's own.
+    pub require: BTreeSet<EvidenceKind>,
+    /// How long the old value must have been unused.
+    pub old_idle_for: Duration,
+    /// How long it stays disabled before it is revoked.
+    pub soak: Duration,
+    /// Who consents.
+    pub decide: Decide,
+}
+
+/// One secret and everything that the file says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name.
+    pub name: Name,
+    /// Who accepts it.
+    pub issuer: IssuerRef,
+    /// The credential by which others are made and ended at the issuer.
+    pub admin: Option<Reference>,
+    /// The source of truth.
+    pub store: StoreRef,
+    /// Who is responsible, for people.
+    pub owner: Option<String>,
+    /// How old the value may become.
+    pub rotate_every: Option<Duration>,
+    /// Whether it may be rotated without a person.
+    pub unattended: bool,
+    /// Whether revoked values stay sealed, to be searched for.
+    pub keep_retired: bool,
+    /// Hosts moved at the same time.
+    pub max_parallel: u32,
+    /// What happens when a host fails.
+    pub on_failure: OnFailure,
+    /// How long a rotation waits.
+    pub deadlines: Deadlines,
+    /// Its parts; at least one is secret.
+    pub fields: BTreeMap<Name, FieldSpec>,
+    /// Texts rendered from the parts.
+    pub derived: BTreeMap<Name, Template>,
+    /// The server's table; set exactly when `issuer` is [`IssuerRef::Server`].
+    pub server: Option<Table>,
+    /// What must be observed before the old value is revoked.
+    pub revoke: Revoke,
+    /// An error rate above which nothing goes on.
+    pub gate: Option<Gate>,
+    /// The services that use it, in the order of the file.
+    pub consumers: Vec<Consumer>,
+}
+
+impl Secret {
+    pub(crate) fn build(
+        name: Name,
+        shape: At<SecretShape>,
+        folder: &Path,
+        defaults: &Defaults,
+        hosts: &BTreeSet<Name>,
+    ) -> Result<Self, Fault> {
+        let span = shape.span;
+        let SecretShape { keys: shape, servers } = shape.value;
+        let issuer = IssuerRef::read(folder, &shape.issuer)?;
+        let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text)).transpose()?;
+        let fields = read_fields(&shape, &issuer)?;
+        let derived = read_derived(&shape, &fields)?;
+        let server = read_server(&shape.issuer, &issuer, &servers, folder)?;
+        let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
+        let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
+        let owner = read_owner(shape.owner.as_ref())?;
+        let rotate_every = match &shape.rotate_every {
+            None => None,
+            Some(_) => Some(read_period("rotate_every", shape.rotate_every.as_ref(), Duration::ZERO)?),
+        };
+        if shape.consumers.len() > CONSUMERS_MAX {
+            let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
+            return Err(Fault::new(Kind::WrongForm, why).at(&span));
+        }
+        let mut consumers: Vec<Consumer> = Vec::new();
+        for consumer in shape.consumers {
+            let at = consumer.value.name.span.clone();
+            let consumer = Consumer::build(consumer.value, folder, hosts, &fields, &derived)?;
+            if consumers.iter().any(|other| other.name == consumer.name) {
+                let why = format!("consumer `{}` is named twice in secret `{name}`", consumer.name);
+                return Err(Fault::new(Kind::Duplicate, why).at(&at));
+            }
+            consumers.push(consumer);
+        }
+        Ok(Self {
+            store: StoreRef::read(shape.store.as_ref())?,
+            max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
+            on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
+            deadlines: Deadlines::read(
+                shape.unit_deadline.as_ref(),
+                shape.phase_deadline.as_ref(),
+                defaults.deadlines,
+            )?,
+            unattended: shape.unattended,
+            keep_retired: shape.keep_retired,
+            name,
+            issuer,
+            admin,
+            owner,
+            rotate_every,
+            fields,
+            derived,
+            server,
+            revoke,
+            gate,
+            consumers,
+        })
+    }
+
+    /// One consumer by name.
+    pub fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.consumers.iter().find(|consumer| consumer.name.as_str() == name)
+    }
+}
+
+impl Revoke {
+    fn build(shape: &RevokeShape, unattended: bool) -> Result<Self, Fault> {
+        let mut require = BTreeSet::new();
+        for text in &shape.require {
+            require.insert(EvidenceKind::read(text)?);
+        }
+        let decide = match &shape.decide {
+            None => Decide::Ask,
+            Some(text) => match text.value.as_str() {
+                "ask" => Decide::Ask,
+                "standing" if unattended => Decide::Standing,
+                "standing" => {
+                    return Err(Fault::new(
+                        Kind::BadCombination,
+                        "a standing consent needs `unattended = true`",
+                    )
+                    .at(&text.span));
+                }
+                _ => return Err(Fault::one_of("revoke.decide", text, &["ask", "standing"])),
+            },
+        };
+        Ok(Self {
+            require,
+            old_idle_for: read_period(
+                "revoke.old_idle_for",
+                shape.old_idle_for.as_ref(),
+                Duration::from_secs(OLD_IDLE_DEFAULT_S),
+            )?,
+            soak: read_period("revoke.soak", shape.soak.as_ref(), Duration::from_secs(SOAK_DEFAULT_S))?,
+            decide,
+        })
+    }
+}
+
+impl EvidenceKind {
+    /// Every kind with its word in the file.
+    pub const ALL: [(&str, Self); 6] = [
+        ("delivered", Self::Delivered),
+        ("read", Self::Read),
+        ("loaded", Self::Loaded),
+        ("reported", Self::Reported),
+        ("checked", Self::Checked),
+        ("exercised", Self::Exercised),
+    ];
+
+    fn read(text: &At<String>) -> Result<Self, Fault> {
+        let found = Self::ALL.iter().find(|(word, _)| *word == text.value);
+        found.map(|(_, kind)| *kind).ok_or_else(|| {
+            let words: Vec<&str> = Self::ALL.iter().map(|(word, _)| *word).collect();
+            Fault::one_of("revoke.require", text, &words)
+        })
+    }
+}
+
+/// The parts of the credential: as written, or those of the issuer's kind.
+fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Fault> {
+    let mut fields = BTreeMap::new();
+    let Some(written) = &shape.fields else {
+        let usual = issuer.usual_fields();
+        for (name, secret) in usual {
+            fields.extend(Name::new(*name).map(|name| (name, FieldSpec { secret: *secret })));
+        }
+        return Ok(fields);
+    };
+    for (key, field) in written {
+        let name = Name::read("a field", key)?;
+        fields.insert(name, FieldSpec { secret: field.secret.unwrap_or(true) });
+    }
+    if !fields.values().any(|field| field.secret) {
+        let fault = Fault::new(Kind::BadCombination, "none of the fields is secret");
+        return Err(written.keys().fold(fault, |fault, key| fault.at(&key.span)));
+    }
+    Ok(fields)
+}
+
+fn read_derived(
+    shape: &SecretKeys,
+    fields: &BTreeMap<Name, FieldSpec>,
+) -> Result<BTreeMap<Name, Template>, Fault> {
+    let mut derived = BTreeMap::new();
+    for (key, text) in &shape.derived {
+        let name = Name::read("a derived text", key)?;
+        if fields.contains_key(&name) {
+            return Err(Fault::new(Kind::Duplicate, format!("`{name}` is a field already")).at(&key.span));
+        }
+        derived.insert(name, Template::read(&text.value, &text.span, fields)?);
+    }
+    Ok(derived)
+}
+
+fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    if text.value.len() > OWNER_BYTES_MAX || text.value.chars().any(char::is_control) {
+        let why = format!("`owner` must be at most {OWNER_BYTES_MAX} bytes without control characters");
+        return Err(Fault::new(Kind::WrongForm, why).at(&text.span));
+    }
+    Ok(Some(text.value.clone()))
+}
+
+/// The table of the issuer, where it is a server; no other server's table may stand there.
+fn read_server(
+    text: &At<String>,
+    issuer: &IssuerRef,
+    servers: &BTreeMap<&'static str, At<WrittenTable>>,
+    folder: &Path,
+) -> Result<Option<Table>, Fault> {
+    let own = issuer.server();
+    let other = servers.iter().find(|(word, _)| own.is_none_or(|server| server.word != **word));
+    if let Some((word, table)) = other {
+        let why = format!("`{word}` goes with `issuer = \"{word}\"` only");
+        return Err(Fault::new(Kind::BadCombination, why).at(&table.span));
+    }
+    let Some(server) = own else { return Ok(None) };
+    let Some(table) = servers.get(server.word) else {
+        let why = format!("`issuer = \"{0}\"` needs a `[secrets.<name>.{0}]` table", server.word);
+        return Err(Fault::new(Kind::BadCombination, why)
+            .at(&text.span)
+            .help(format!("with {}", login_table::required(server))));
+    };
+    login_table::read(server, table, folder).map(Some)
+}

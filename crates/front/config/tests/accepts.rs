@@ -1,0 +1,342 @@
+//! What keyroll.toml can say, and what it means.
+
+use std::time::Duration;
+
+use keyroll_config::{
+    Check, Config, Deadlines, Decide, EvidenceKind, FileFormat, Instance, IssuerRef, OnFailure, Part, Place,
+    Reference, Source, StoreRef, WriteMode,
+};
+use keyroll_manager::{
+    Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, Start, Unit, Verb,
+    Workload,
+};
+const FULL: &str = r#"#:schema ./keyroll.schema.json
+version = 1
+[defaults]
+max_parallel = 2
+on_failure = "pause"
+unit_deadline = "1m"
+[search]
+roots = ["./data"]
+[hosts.vps-a]
+connect = "local"
+[secrets.acme]
+issuer = "file:./acme.toml"
+admin = "file:./admin.key"
+store = "keyroll"
+owner = "ada@example.org"
+rotate_every = "90d"
+keep_retired = true
+unattended = true
+phase_deadline = "5m"
+[secrets.acme.derived]
+url = "http://svc:{value}@127.0.0.1:7001/v1?x={value:raw}"
+[secrets.acme.revoke]
+require = ["reported"]
+old_idle_for = "2s"
+soak = "1s"
+decide = "standing"
+[[secrets.acme.consumers]]
+name = "api"
+host = "vps-a"
+runs = { restart = ["./restart.sh", "{instance}"], instances = ["1", "2"], ports = [7101, 7102], pid_file = "./run/api-{instance}.pid", ready = "http://127.0.0.1:{port}/ready", drain = "3s" }
+reads = [ { env_file = "./api.env", variable = "ACME_KEY" }, { env_file = "./api.env", variable = "URL", derived = "url" } ]
+fetch = ["./init.sh"]
+log = { file = "./api-{instance}.log", success = "logged in", failure = "401|authentication failed" }
+check = { exec = ["./probe.sh", "{copy}"] }
+[[secrets.acme.consumers.paths]]
+name = "fallback"
+check = { http = "http://127.0.0.1:{port}/check/fallback" }
+[[secrets.acme.consumers]]
+name = "reader"
+runs = { rereads = true, process = "/usr/bin/thing", arg = "--serve" }
+reads = { file = "../key", write = "in_place" }
+[[secrets.acme.consumers]]
+name = "conf"
+runs = { signal = "HUP", pid_file = "/run/conf.pid" }
+reads = { file = "./conf", template = "key = {value}" }
+[[secrets.acme.consumers]]
+name = "nightly"
+runs = { at_rest = true }
+reads = { file = "./nightly.key" }
+check = { exec = ["true"] }
+[[secrets.acme.consumers]]
+name = "unit"
+runs = { unit = "app@1.service" }
+reads = { file = "./unit.key" }
+[[secrets.acme.consumers]]
+name = "web"
+runs = { compose = "./shop", service = "web-{instance}", instances = ["a", "b"], ports = [7301, 7302], ready = "http://127.0.0.1:{port}/" }
+reads = { file = "./web.key" }
+[[secrets.acme.consumers]]
+name = "box"
+runs = { container = "box_1.x", restart = ["./box.sh"] }
+reads = { file = "./box.key" }
+[secrets.orders]
+issuer = "postgres"
+[secrets.orders.postgres]
+host = "127.0.0.1"
+dbname = "orders"
+owner_role = "orders"
+slots = ["orders_a", "orders_b"]
+[[secrets.orders.consumers]]
+name = "api"
+runs = { unit = "orders.service" }
+reads = [ { env_file = "./o.env", variable = "PGUSER", field = "user" }, { env_file = "./o.env", variable = "PGPASSWORD" } ]
+"#;
+
+fn config(text: &str) -> Config {
+    Config::parse(text, "/srv/app/keyroll.toml").unwrap_or_else(|error| panic!("{error} {:?}", error.help()))
+}
+
+/// The instance runs exactly this.
+#[track_caller]
+fn runs(instance: &Instance, expected: &dyn Workload) {
+    assert_eq!(format!("{:?}", instance.workload), format!("{expected:?}"));
+}
+
+fn line(program: &str, arguments: &[&str]) -> CommandLine {
+    let arguments = arguments.iter().map(|&word| word.to_owned());
+    CommandLine { folder: Some("/srv/app".into()), ..CommandLine::program(program, arguments) }
+}
+
+#[test]
+fn the_whole_format_is_read() {
+    let config = config(FULL);
+    assert_eq!(config.defaults.on_failure, OnFailure::Pause);
+    assert_eq!(config.search_roots[0].to_str(), Some("/srv/app/data"));
+    let acme = config.secret("acme").unwrap();
+    assert_eq!(acme.issuer, IssuerRef::SpecFile("/srv/app/acme.toml".into()));
+    assert_eq!(acme.admin, Some(Reference::File("/srv/app/admin.key".into())));
+    assert_eq!((acme.store, acme.max_parallel, acme.on_failure), (StoreRef::Keyroll, 2, OnFailure::Pause));
+    let deadlines = |unit_s, phase_s| Deadlines {
+        unit: Duration::from_secs(unit_s),
+        phase: Duration::from_secs(phase_s),
+    };
+    assert_eq!(acme.deadlines, deadlines(60, 300));
+    assert_eq!(config.secret("orders").unwrap().deadlines, deadlines(60, 600));
+    assert_eq!(Deadlines::default(), deadlines(180, 600));
+    assert_eq!((acme.keep_retired, config.secret("orders").unwrap().keep_retired), (true, false));
+    assert_eq!(acme.rotate_every, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!((acme.revoke.soak, acme.revoke.decide), (Duration::from_secs(1), Decide::Standing));
+    assert!(acme.revoke.require.contains(&EvidenceKind::Reported));
+    let names: Vec<&str> = acme.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+    assert_eq!(names, ["api", "reader", "conf", "nightly", "unit", "web", "box"]);
+    let parts = acme.derived["url"].parts();
+    assert!(matches!(&parts[1], Part::Field { name, raw: false } if name.as_str() == "value"));
+    assert!(matches!(&parts[3], Part::Field { raw: true, .. }));
+}
+
+#[test]
+fn processes_are_read() {
+    let config = config(FULL);
+    let acme = config.secret("acme").unwrap();
+    let api = acme.consumer("api").unwrap();
+    assert!(api.is_pull());
+    let (instances, second) = (api.runs.instances(), &api.runs.instances()[1]);
+    let find = Find::PidFile { path: "/srv/app/run/api-2.pid".into(), exe: None };
+    let verb = Verb::Restart(line("/srv/app/restart.sh", &["2"]));
+    runs(second, &Process { instances: Vec::new(), find, verb });
+    assert_eq!((instances.len(), second.port), (2, Some(7102)));
+    let ready = api.runs.ready.as_ref();
+    assert_eq!(ready.unwrap().fill("2", Some(7102), None), "http://127.0.0.1:7102/ready");
+    assert_eq!(api.runs.drain, Some(Duration::from_secs(3)));
+    assert!(matches!(&api.check, Some(Check::Exec(argv)) if argv.uses("copy")));
+    assert!(matches!(&api.reads[1].source, Source::Derived(name) if name.as_str() == "url"));
+    let reader = acme.consumer("reader").unwrap();
+    assert!(matches!(reader.runs.workload().find(), Some(Find::Executable { .. })));
+    assert!(!reader.runs.workload().needs_reload() && !reader.runs.workload().is_job());
+    assert_eq!(reader.runs.instances()[0].name.as_str(), "main");
+    assert_eq!(reader.reads[0].place, Place::File { path: "/srv/key".into() });
+    assert_eq!(reader.reads[0].write, WriteMode::InPlace);
+    let conf = acme.consumer("conf").unwrap();
+    let find = conf.runs.workload().find().unwrap().clone();
+    runs(&conf.runs.instances()[0], &Process { instances: Vec::new(), find, verb: Verb::Signal(1) });
+    assert!(matches!(&conf.reads[0].source, Source::Template(template) if template.parts().len() == 2));
+    runs(&acme.consumer("nightly").unwrap().runs.instances()[0], &AtRest::default());
+    runs(&acme.consumer("unit").unwrap().runs.instances()[0], &Unit::new("app@1.service"));
+    let web = &acme.consumer("web").unwrap().runs;
+    runs(&web.instances()[1], &Compose::new("/srv/app/shop", "web-b"));
+    assert_eq!((web.instances().len(), web.instances()[1].port), (2, Some(7302)));
+    assert_eq!(web.ready.as_ref().unwrap().fill("b", Some(7302), None), "http://127.0.0.1:7302/");
+    let of_box = &acme.consumer("box").unwrap().runs.instances()[0];
+    let again = of_box.workload.restart_command().unwrap().clone();
+    runs(of_box, &Container::new("box_1.x", ContainerVerb::Recreate(again)));
+}
+
+#[test]
+fn postgres_has_its_own_fields() {
+    let config = config(FULL);
+    let orders = config.secret("orders").unwrap();
+    let postgres = orders.server.as_ref().unwrap();
+    assert_eq!((postgres.port("port"), postgres.slots().unwrap()[1].as_str()), (Some(5432), "orders_b"));
+    let secret: Vec<&str> =
+        orders.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(secret, ["password"]);
+    let sources: Vec<&Source> = orders.consumers[0].reads.iter().map(|copy| &copy.source).collect();
+    assert!(matches!(sources[1], Source::Field(name) if name.as_str() == "password"));
+}
+
+#[test]
+fn braces_of_the_folder_are_not_placeholders() {
+    let text = "version = 1\n[secrets.a]\nissuer = \"x\"\n[[secrets.a.consumers]]\nname = \"c\"\n\
+                runs = { restart = [\"./r\"], pid_file = \"./c.pid\" }\nreads = { file = \"./k\" }\n";
+    let config = Config::parse(text, "/srv/{instance}/keyroll.toml").unwrap();
+    let command = config.secrets["a"].consumers[0].runs.workload().restart_command();
+    assert_eq!(command.unwrap().program, "/srv/{instance}/r");
+}
+
+#[test]
+fn a_file_is_loaded_with_its_folder_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+    std::fs::write(real.join("keyroll.toml"), "version = 1\n[search]\nroots = [\"../x\"]\n").unwrap();
+    let config = Config::load(&folder.path().join("link/keyroll.toml")).unwrap();
+    assert_eq!(config.search_roots[0], folder.path().canonicalize().unwrap().join("x"));
+}
+
+#[test]
+fn the_forms_that_the_guide_shows_are_read() {
+    let guide = include_str!("../../../../docs/guides/where-a-value-stands.md");
+    let tables = guide.lines().map(str::trim).filter_map(|line| {
+        let line = line.strip_prefix("reads = ").unwrap_or(line).trim_end_matches(',');
+        (line.starts_with("{ ") && line.ends_with(" }")).then_some(line)
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for table in tables {
+        let text = format!(
+            "version = 1\n[secrets.a]\nissuer = \"x\"\n[secrets.a.fields]\nvalue = {{ secret = false }}\n\
+             user = {{ secret = false }}\npassword = {{ secret = true }}\n[secrets.a.derived]\nurl = \"x{{user}}\"\n\
+             auth = \"base64:{{user:raw}}:{{password:raw}}\"\n\
+             [[secrets.a.consumers]]\nname = \"c\"\nruns = {{ at_rest = true }}\nreads = {table}\n"
+        );
+        let config =
+            Config::parse(&text, "/srv/keyroll.toml").unwrap_or_else(|error| panic!("{table}: {error}"));
+        if let Place::Inside { format, .. } = config.secrets["a"].consumers[0].reads[0].place {
+            seen.insert(format);
+        }
+    }
+    assert_eq!(seen.len(), FileFormat::ALL.len(), "the guide shows each format: {seen:?}");
+}
+
+#[test]
+fn a_log_is_a_file_a_journal_or_a_container_with_a_kind_or_patterns() {
+    let config = |log: &str| {
+        format!(
+            "version = 1\n[secrets.a]\nissuer = \"openrouter\"\n[[secrets.a.consumers]]\nname = \"api\"\n\
+             runs = {{ restart = [\"./r.sh\"], pid_file = \"./p-{{instance}}\", instances = [\"1\"] }}\n\
+             reads = {{ file = \"./k\" }}\nlog = {log}\n"
+        )
+    };
+    for good in [
+        "{ journal = \"api@{instance}.service\", kind = \"postgres\" }",
+        "{ docker = \"api-{instance}\", kind = \"redis\", success = \"PONG\" }",
+        "{ file = \"./log/{instance}.log\", kind = \"http\" }",
+    ] {
+        let config = keyroll_config::Config::parse(&config(good), "/srv/keyroll.toml").unwrap();
+        let log = config.secrets["a"].consumers[0].log.as_ref().unwrap();
+        assert!(log.failure.is_some(), "{good}");
+    }
+    for wrong in [
+        "{ kind = \"http\" }",
+        "{ journal = \"a.service\" }",
+        "{ journal = \"a.service\", docker = \"a\", kind = \"http\" }",
+        "{ journal = \"--all\", kind = \"http\" }",
+        "{ docker = \"a b\", kind = \"http\" }",
+        "{ journal = \"a.service\", kind = \"smtp\" }",
+    ] {
+        assert!(keyroll_config::Config::parse(&config(wrong), "/srv/keyroll.toml").is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_pooler_and_its_list_of_logins_are_read() {
+    let text = "version = 1\n[secrets.db]\nissuer = \"postgres\"\nadmin = \"file:./a\"\n[secrets.db.postgres]\n\
+        host = \"127.0.0.1\"\ndbname = \"d\"\nowner_role = \"o\"\nslots = [\"a\", \"b\"]\n\
+        poolers = [{ host = \"127.0.0.1\", admin = \"file:./p\" }]\n[[secrets.db.consumers]]\nname = \"pooler\"\n\
+        runs = { signal = \"HUP\", pid_file = \"./pid\" }\nreads = { file = \"./l\", format = \"userlist\" }\n";
+    let both = format!("{text}{}", text.split_once("1\n").unwrap().1.replace("secrets.db", "secrets.other"));
+    let config = Config::parse(&both, "/srv/keyroll.toml").expect("two logins may stand in one list");
+    let secret = &config.secrets["db"];
+    let pooler = &secret.server.as_ref().unwrap().poolers()[0];
+    assert_eq!((pooler.text("host"), pooler.port("port")), (Some("127.0.0.1"), Some(6432)));
+    assert!(pooler.admin_file().is_some_and(|path| path.ends_with("p")));
+    let copy = &secret.consumers[0].reads[0];
+    assert!(matches!(&copy.place, Place::Userlist { user, .. } if user.as_str() == "user"));
+    assert!(matches!(&copy.source, Source::Field(name) if name.as_str() == "password"));
+    for more in [", at = \"/x\"", ", template = \"{user}\"", ", part = \"user\""] {
+        let wrong = text.replace("format = \"userlist\"", &format!("format = \"userlist\"{more}"));
+        assert!(Config::parse(&wrong, "/srv/keyroll.toml").is_err(), "{more}");
+    }
+}
+
+#[test]
+fn a_file_is_made_by_one_command_or_written() {
+    let parse = |reads: &str, more: &str| {
+        let text = format!(
+            "version = 1\n[secrets.a]\nissuer = \"x\"\n[[secrets.a.consumers]]\nname = \"c\"\n\
+             runs = {{ at_rest = true }}\nreads = [{reads}]\n{more}"
+        );
+        Config::parse(&text, "/srv/keyroll.toml")
+    };
+    let made = "{ file = \"./j\", format = \"json\", at = \"/k\", generated = [\"./make\"] }";
+    let config = parse(made, "").expect("a generated copy");
+    let words = config.secrets["a"].consumers[0].reads[0].generated.as_ref().unwrap().fill("", None, None);
+    assert_eq!(words, ["/srv/make"]);
+    let also = |other: &str| format!("{made}, {other}");
+    assert!(parse(&also(&made.replace("/k", "/l")), "").is_ok());
+    assert!(parse(&also("{ file = \"./j\", format = \"json\", at = \"/l\" }"), "").is_err(), "half of it");
+    assert!(
+        parse(&also(&made.replace("/k", "/l").replace("./make", "./other")), "").is_err(),
+        "two commands"
+    );
+    assert!(parse(made, "fetch = [\"./get\"]\n").is_err(), "fetched and made");
+    assert!(parse(&made.replace(" }", ", write = \"in_place\" }"), "").is_err(), "written and made");
+}
+
+#[test]
+fn an_agent_is_read_with_what_starts_it_and_its_turns() {
+    let text = |runs: &str, check: &str| {
+        format!(
+            "version = 1\n[secrets.a]\nissuer = \"openai\"\nadmin = \"file:./a\"\n[[secrets.a.consumers]]\nname = \"claw\"\n\
+             runs = {{ openclaw = \"./claw\", provider = \"openai\"{runs} }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        )
+    };
+    let read = |runs: &str, check: &str| {
+        let config = Config::parse(&text(runs, check), "/srv/keyroll.toml").unwrap();
+        let consumer = config.secrets["a"].consumers[0].clone();
+        let Some(Agent::OpenClaw(claw)) = consumer.runs.workload().agent() else {
+            panic!("no agent: {consumer:?}")
+        };
+        assert!(claw.state.ends_with("claw") && claw.provider == "openai");
+        (claw.start.clone(), consumer.check.clone().unwrap())
+    };
+    let (start, check) = read("", "{ turn = \"openai/gpt-5.4\", agent = \"main\" }");
+    assert_eq!(start, None);
+    assert!(matches!(check, Check::Turn { agent: Some(agent), after: None, .. } if agent == "main"));
+    let (start, check) = read(
+        ", unit = \"claw.service\", user = \"ada\"",
+        "{ exec = [\"./p\", \"{copy}\"], turn = \"openai/x\" }",
+    );
+    let unit = Unit { user: Some("ada".to_owned()), ..Unit::new("claw.service") };
+    assert_eq!(start, Some(Start::Unit(Box::new(unit))));
+    assert!(check.command().is_some_and(|argv| argv.uses("copy")) && matches!(check, Check::Turn { .. }));
+    let (start, _) = read(", restart = [\"./r\"]", "{ turn = \"openai/x\" }");
+    assert!(matches!(start, Some(Start::Command(_))));
+}
+
+#[test]
+fn a_proxy_is_rolled_and_asked_at_an_address_of_this_machine() {
+    let text = "version = 1\n[secrets.a]\nissuer = \"openai\"\nadmin = \"file:./a\"\n[[secrets.a.consumers]]\nname = \"proxy\"\n\
+                runs = { litellm = \"http://localhost:4000/\" }\nreads = { env_file = \"./.env\", variable = \"KEY\" }\n\
+                check = { litellm = \"http://127.0.0.1:4000\", config = \"./config.yaml\", key = \"file:./k\", model = \"l1\" }\n";
+    let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+    let consumer = &config.secrets["a"].consumers[0];
+    let at = "127.0.0.1:4000".parse().unwrap();
+    runs(&consumer.runs.instances()[0], &LiteLlm { address: at, variables: vec!["KEY".to_owned()] });
+    let Some(Check::LiteLlm(check)) = &consumer.check else { panic!("{consumer:?}") };
+    assert_eq!((check.address, check.model.as_deref()), (at, Some("l1")));
+    assert!(check.config.ends_with("config.yaml") && check.key.is_some());
+}

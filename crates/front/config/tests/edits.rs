@@ -1,0 +1,149 @@
+//! keyroll's own edits keep every comment and are refused where the result would be.
+
+use keyroll_config::{
+    Config, ConsumerSplit, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, NewSecret, Place,
+    Signal, Source, WriteMode, add_consumer, add_secret, join_consumers, split_consumer,
+};
+
+const TEXT: &str = "#:schema ./keyroll.schema.json\n# ours\nversion = 1 # one\n\n[secrets.acme] # the key\n\
+                    issuer = \"openrouter\"   # spaced\n# the end\n";
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn adopted(apply: NewApply) -> NewConsumer {
+    let copy = Copy {
+        place: Place::EnvFile { path: "/srv/x.env".into(), variable: "KEY".to_owned() },
+        source: Source::Field(name("value")),
+        write: WriteMode::Rename,
+        generated: None,
+    };
+    NewConsumer {
+        secret: name("acme"),
+        name: name("forgotten"),
+        apply,
+        process: Some(("/usr/bin/worker".to_owned(), Some("--tag={x}".to_owned()))),
+        pid_file: None,
+        reads: vec![copy],
+        check: Some(vec!["/srv/probe.sh".to_owned(), "{copy}".to_owned()]),
+    }
+}
+
+#[test]
+fn an_adopted_consumer_is_appended_and_nothing_else_changes() {
+    let new = adopted(NewApply::Restart(vec!["/srv/restart.sh".to_owned(), "now".to_owned()]));
+    let text = add_consumer(TEXT, "keyroll.toml", &new).unwrap();
+    for line in TEXT.lines() {
+        assert!(text.lines().any(|other| other == line), "{line} is gone:\n{text}");
+    }
+    let config = Config::parse(&text, "keyroll.toml").unwrap();
+    let consumer = config.secret("acme").unwrap().consumer("forgotten").unwrap();
+    assert_eq!(consumer.reads, new.reads);
+    assert!(matches!(&consumer.check, Some(keyroll_config::Check::Exec(words)) if words.uses("copy")));
+    let twice = add_consumer(&text, "keyroll.toml", &new).unwrap_err();
+    assert_eq!(twice.code(), "K0014");
+    let mut second = adopted(NewApply::Signal(Signal::Hup));
+    second.name = name("second");
+    let text = add_consumer(&text, "keyroll.toml", &second).unwrap();
+    assert_eq!(Config::parse(&text, "keyroll.toml").unwrap().secret("acme").unwrap().consumers.len(), 2);
+}
+
+#[test]
+fn a_copy_inside_a_file_is_written_as_it_is_read() {
+    for (format, at, part) in [
+        (FileFormat::Json, "/models/acme/apiKey", None),
+        (FileFormat::Npmrc, "//registry.example/:_authToken", None),
+        (FileFormat::Pgpass, "db:5432:orders", Some(EntryPart::User)),
+        (FileFormat::GitCredentials, "https://git.example", Some(EntryPart::Password)),
+    ] {
+        let mut new = adopted(NewApply::Signal(Signal::Hup));
+        new.reads[0].place = Place::Inside { path: "/srv/x".into(), format, at: at.to_owned(), part };
+        let text = add_consumer(TEXT, "keyroll.toml", &new).unwrap();
+        let config = Config::parse(&text, "keyroll.toml").unwrap();
+        assert_eq!(config.secret("acme").unwrap().consumer("forgotten").unwrap().reads, new.reads);
+    }
+}
+
+#[test]
+fn an_edit_that_would_be_refused_is_refused() {
+    let mut without_process = adopted(NewApply::Signal(Signal::Hup));
+    without_process.process = None;
+    assert_eq!(add_consumer(TEXT, "keyroll.toml", &without_process).unwrap_err().code(), "K0004");
+    let mut elsewhere = adopted(NewApply::Signal(Signal::Hup));
+    elsewhere.secret = name("acne");
+    let error = add_consumer(TEXT, "keyroll.toml", &elsewhere).unwrap_err();
+    assert_eq!((error.code().as_str(), error.help()), ("K0014", Some("did you mean `acme`?")));
+}
+
+#[test]
+fn a_secret_is_added() {
+    let new = NewSecret {
+        name: name("mail"),
+        issuer: "sendgrid".to_owned(),
+        admin: Some("file:./a".to_owned()),
+        fields: Vec::new(),
+    };
+    let text = add_secret(TEXT, "keyroll.toml", &new).unwrap();
+    assert!(text.contains("# spaced") && text.contains("[secrets.mail]\n"), "{text}");
+    assert!(Config::parse(&text, "keyroll.toml").unwrap().secret("mail").is_ok());
+    assert_eq!(add_secret(&text, "keyroll.toml", &new).unwrap_err().code(), "K0014");
+    let empty = add_secret("version = 1\n", "keyroll.toml", &new).unwrap();
+    assert!(Config::parse(&empty, "keyroll.toml").unwrap().secret("mail").is_ok());
+    let fields = vec![(name("account"), false), (name("value"), true)];
+    let two = add_secret(TEXT, "keyroll.toml", &NewSecret { fields, ..new.clone() }).unwrap();
+    let two = Config::parse(&two, "keyroll.toml").unwrap();
+    let fields: Vec<bool> = two.secret("mail").unwrap().fields.values().map(|field| field.secret).collect();
+    assert_eq!(fields, [false, true]);
+    let value = NewSecret { name: name("x"), issuer: "a b".to_owned(), ..new };
+    assert_eq!(add_secret(TEXT, "keyroll.toml", &value).unwrap_err().code(), "K0004");
+}
+
+fn split<'a>(secret: &'a Name, consumer: &'a Name, member: &'a Name) -> ConsumerSplit<'a> {
+    ConsumerSplit { secret, consumer, member }
+}
+
+const SHARED: &str = "version = 1\n\n# the shared one\n[secrets.acme]\nissuer = \"openrouter\" # spaced\n\
+    [secrets.acme.revoke]\nsoak = \"5s\"\n\n# the front\n[[secrets.acme.consumers]]\nname = \"api\" # first\n\
+    runs = { at_rest = true }\nreads = { env_file = \"./a.env\", variable = \"KEY\" }\n\n\
+    [[secrets.acme.consumers]]\nname = \"worker\"\nruns = { at_rest = true }\n\
+    reads = { env_file = \"./b.env\", variable = \"KEY\" }\n\n[secrets.other]\nissuer = \"openrouter\"\n";
+
+#[test]
+fn a_consumer_gets_a_secret_of_its_own_with_the_same_settings() {
+    let (acme, api, own) = (name("acme"), name("api"), name("acme-api"));
+    let text = split_consumer(SHARED, "keyroll.toml", &split(&acme, &api, &own)).unwrap();
+    for line in SHARED.lines().filter(|line| !line.starts_with("[[")) {
+        assert!(text.lines().any(|other| other == line), "{line} is gone:\n{text}");
+    }
+    let (before, after) = (Config::parse(SHARED, "k.toml").unwrap(), Config::parse(&text, "k.toml").unwrap());
+    assert_eq!(after.secrets[&acme].consumers, before.secrets[&acme].consumers[1..]);
+    let mut wanted = before.secrets[&acme].clone();
+    (wanted.name, wanted.consumers) = (own.clone(), before.secrets[&acme].consumers[..1].to_vec());
+    assert_eq!(after.secrets[&own], wanted);
+    assert!(
+        split_consumer(&text, "k.toml", &split(&acme, &name("worker"), &own)).is_err(),
+        "the name is taken"
+    );
+    assert!(
+        split_consumer(&text, "k.toml", &split(&acme, &api, &name("x"))).is_err(),
+        "it is not there any more"
+    );
+    let worker = name("acme-worker");
+    let text = split_consumer(&text, "k.toml", &split(&acme, &name("worker"), &worker)).unwrap();
+    assert!(Config::parse(&text, "k.toml").unwrap().secrets[&acme].consumers.is_empty());
+    // Back, for a look at all of them at once.
+    let text = join_consumers(&text, "k.toml", &acme, &[own, worker]).unwrap();
+    assert_eq!(Config::parse(&text, "k.toml").unwrap(), before);
+}
+
+#[test]
+fn an_inline_list_of_consumers_is_split_too() {
+    let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nconsumers = [\n  # the front\n  { name = \
+        \"api\", runs = { at_rest = true }, reads = { env_file = \"./a.env\", variable = \"KEY\" } },\n]\n";
+    let (acme, own) = (name("acme"), name("acme-api"));
+    let split = split_consumer(text, "k.toml", &split(&acme, &name("api"), &own)).unwrap();
+    assert!(Config::parse(&split, "k.toml").unwrap().secrets[&acme].consumers.is_empty(), "{split}");
+    let joined = join_consumers(&split, "k.toml", &acme, &[own]).unwrap();
+    assert_eq!(Config::parse(&joined, "k.toml").unwrap(), Config::parse(text, "k.toml").unwrap());
+}

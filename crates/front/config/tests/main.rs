@@ -1,0 +1,10 @@
+//! The tests of `keyroll-config`: one program, one module per subject.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod accepts;
+mod edits;
+mod found;
+mod generated;
+mod refuses;

@@ -1,0 +1,360 @@
+//! Every mistake is refused with its code, its place and a next step, and never repeats what stood there.
+
+use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError};
+
+/// Something that a person might paste by mistake; it must be in no message.
+const VALUE: &str = "sk-live-4f1d0c9b8a7766554433";
+
+fn refused(text: &str) -> ConfigError {
+    let error = Config::parse(text, "keyroll.toml").expect_err("must be refused");
+    let all = format!("{error} {:?} {error:?}", error.help());
+    assert!(!all.contains("4f1d0c9b"), "a value is repeated: {all}");
+    error
+}
+
+fn with_secret(lines: &str) -> String {
+    format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n{lines}")
+}
+
+fn with_consumer(lines: &str) -> String {
+    with_secret(&format!("[[secrets.acme.consumers]]\nname = \"api\"\n{lines}"))
+}
+
+fn with_runs(runs: &str) -> String {
+    with_consumer(&format!("runs = {runs}\nreads = {{ file = \"./k\" }}\n"))
+}
+
+fn with_reads(reads: &str) -> String {
+    with_consumer(&format!("runs = {{ at_rest = true }}\nreads = {reads}\n"))
+}
+
+#[track_caller]
+fn expect(text: &str, code: &str, line: usize, words: &str) {
+    let error = refused(text);
+    let all = format!("{error} {}", error.help().unwrap_or_default());
+    assert_eq!(error.code().as_str(), code, "{all}");
+    assert_eq!(error.position().map(|at| at.line), Some(line), "{all}");
+    assert!(all.contains(words), "{words:?} is not in {all:?}");
+}
+
+#[test]
+fn unknown_keys_have_a_place_and_a_suggestion() {
+    let error = refused(&with_consumer("reeds = { file = \"./k\" }\n"));
+    assert_eq!(error.code().as_str(), "K0004");
+    assert_eq!(error.to_string(), "keyroll.toml:6:1: unknown key `reeds`");
+    assert_eq!(error.help(), Some("did you mean `reads`?"));
+    expect("version = 1\ndefault = 1\n", "K0004", 2, "did you mean `defaults`?");
+    expect(&with_runs("{ restart = [\"./r\"], pidfile = \"./p\" }"), "K0004", 6, "did you mean `pid_file`?");
+    expect(&with_reads("[ { file = \"./k\" }, { fil = \"./k\" } ]"), "K0004", 7, "did you mean `file`?");
+    expect(&with_secret("[secrets.acme.revoke]\nzebra = 1\n"), "K0004", 5, "the keys here are: ");
+    expect(&with_secret(&format!("value = \"{VALUE}\"\n")), "K0004", 4, "keyroll secret add");
+}
+
+#[test]
+fn wrong_forms_are_told_without_their_content() {
+    expect(&with_secret(&format!("unattended = \"{VALUE}\"\n")), "K0004", 4, "a boolean");
+    expect(&format!("version = \"{VALUE}\"\n"), "K0004", 1, "u32");
+    expect(&with_secret(&format!("consumers = \"{VALUE}\"\n")), "K0004", 4, "sequence");
+    expect(&with_reads(&format!("\"{VALUE}\"")), "K0004", 7, "a table or an array of tables");
+    expect(&with_secret(&format!("admin = \"{VALUE}\"\n")), "K0004", 4, "never a value");
+    expect(&with_secret(&format!("on_failure = \"{VALUE}\"\n")), "K0004", 4, "`rollback`, `pause`");
+    expect(&with_secret("on_failure = \"rolback\"\n"), "K0004", 4, "did you mean `rollback`?");
+    expect(&with_secret("max_parallel = 0\n"), "K0004", 4, "1 to 64");
+    expect(&with_secret("unit_deadline = \"4999ms\"\n"), "K0004", 4, "5s to 1w");
+    expect(&with_secret("phase_deadline = \"8d\"\n"), "K0004", 4, "5s to 1w");
+    expect(&with_secret("unit_deadline = \"11m\"\n"), "K0004", 4, "(10m) is shorter than");
+    expect(&with_secret("phase_deadline = \"2m\"\n"), "K0004", 4, "(2m) is shorter than");
+    expect(&with_secret("max_parallel = -1\n"), "K0004", 4, "u32");
+    expect(&format!("version = 1\n[secrets.a]\nissuer = \"{VALUE} x\"\n"), "K0004", 3, "name of a spec");
+    expect("version = 1\n[secrets.acme]\nstore = \"keyroll\"\n", "K0004", 2, "`issuer` is missing");
+    expect("[defaults]\n", "K0004", 1, "`version` is missing");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_apart() {
+    expect(&format!("version = 1\nkey = {VALUE}\n"), "K0004", 2, "not TOML");
+    expect(&format!("version = 1\nkey = \"{VALUE}\n"), "K0004", 2, "not TOML");
+    expect("version = 1\nversion = 1\n", "K0004", 2, "not TOML");
+    let deep = format!("version = 1\nx = {}", "[".repeat(100_000));
+    assert_eq!(refused(&deep).code(), "K0004");
+    assert_eq!(refused("version = 2\n").code(), "K0006");
+}
+
+#[test]
+fn foreign_stores_and_references_are_refused_by_name() {
+    let cases = [
+        ("vault:kv/x", "OpenBao or Vault"),
+        ("op://x/y", "1Password"),
+        ("aws-sm:x", "AWS Secrets Manager"),
+        ("env:X", "environment variables"),
+    ];
+    for (reference, what) in cases {
+        expect(&with_secret(&format!("admin = \"{reference}\"\n")), "K0006", 4, what);
+        expect(&with_secret(&format!("store = \"{reference}\"\n")), "K0006", 4, what);
+    }
+    expect(&with_secret("store = \"file:./x\"\n"), "K0006", 4, "(`file:`)");
+    expect(&with_secret(&format!("store = \"{VALUE}\"\n")), "K0006", 4, "does not know");
+}
+
+#[test]
+fn names_periods_and_paths_are_narrow() {
+    for name in ["\"A\"", "\"a b\"", "\"..\"", "\"é\"", "\"\""] {
+        expect(&format!("version = 1\n[secrets.{name}]\nissuer = \"x\"\n"), "K0004", 2, "a-z 0-9");
+    }
+    expect(
+        &with_consumer("").replace("\"api\"", "\"../x\"").replace("openrouter", "x"),
+        "K0004",
+        4,
+        "missing",
+    );
+    expect(&with_reads("{ file = \"./k\" }").replace("\"api\"", "\"../x\""), "K0004", 5, "a consumer");
+    expect(&with_secret("rotate_every = \"90 days\"\n"), "K0004", 4, "30m");
+    expect(&with_secret("[secrets.acme.revoke]\nsoak = \"10\"\n"), "K0004", 5, "revoke.soak");
+    for path in ["", "a/../b", "/x/../y", "a\\u0000b", "a\\nb"] {
+        expect(&with_reads(&format!("{{ file = \"{path}\" }}")), "K0004", 7, "`file`");
+    }
+    expect("version = 1\n[search]\nroots = [\"/a/../b\"]\n", "K0004", 3, "`search.roots`");
+}
+
+#[test]
+fn the_same_thing_twice_is_refused() {
+    let one =
+        "[[secrets.acme.consumers]]\nname = \"api\"\nruns = { at_rest = true }\nreads = { file = \"./k\" }\n";
+    expect(&with_secret(&format!("{one}{one}")), "K0004", 9, "consumer `api` is named twice");
+    expect(&with_reads("[ { file = \"./k\" }, { file = \"././k\" } ]"), "K0004", 7, "named twice");
+    let other = "[secrets.zeta]\nissuer = \"x\"\n[[secrets.zeta.consumers]]\nname = \"c\"\n\
+                 runs = { at_rest = true }\nreads = { file = \"k\" }\n";
+    expect(&with_secret(&format!("{one}{other}")), "K0004", 8, "claim the same place");
+    let runs =
+        "{ restart = [\"r\", \"{instance}\"], instances = [\"1\", \"1\"], pid_file = \"./{instance}\" }";
+    expect(&with_runs(runs), "K0004", 6, "instance `1`");
+}
+
+#[test]
+fn hosts_must_exist() {
+    let at_rest = "runs = { at_rest = true }\nreads = { file = \"./k\" }\n";
+    expect(&with_consumer(&format!("host = \"vps-b\"\n{at_rest}")), "K0006", 6, "known: local");
+    let near = with_consumer(&format!("host = \"vps-b\"\n{at_rest}[hosts.vps-a]\nconnect = \"local\"\n"));
+    expect(&near, "K0006", 6, "did you mean `vps-a`?");
+    expect(
+        "version = 1\n[hosts.a]\nconnect = \"ssh://d@203.0.113.7\"\n",
+        "K0006",
+        3,
+        "by ssh is not supported",
+    );
+}
+
+#[test]
+fn runs_has_exactly_one_form() {
+    let cases = [
+        ("{ pid_file = \"./p\" }", "exactly one of"),
+        ("{ restart = [\"r\"], signal = \"HUP\", pid_file = \"./p\" }", "exactly one of"),
+        ("{ restart = [\"r\"] }", "`pid_file`, or by `process`"),
+        ("{ restart = [\"r\"], pid_file = \"./p\", process = \"/x\" }", "`pid_file`, or by `process`"),
+        ("{ at_rest = true, pid_file = \"./p\" }", "stands alone"),
+        ("{ at_rest = false }", "is left out"),
+        ("{ unit = \"a.service\", pid_file = \"./p\" }", "systemd knows"),
+        ("{ restart = [\"r\"], instances = [\"1\", \"2\"], pid_file = \"./{instance}\" }", "told apart"),
+        (
+            "{ restart = [\"r\", \"{instance}\"], instances = [\"1\", \"2\"], pid_file = \"./p\" }",
+            "told apart",
+        ),
+        (
+            "{ signal = \"HUP\", instances = [\"1\"], ports = [1, 2], pid_file = \"./p\" }",
+            "one port for each",
+        ),
+    ];
+    for (runs, words) in cases {
+        expect(&with_runs(runs), "K0004", 6, words);
+    }
+    let cases = [
+        ("{ compose = \"./shop\" }", "needs `service`"),
+        ("{ service = \"web\", unit = \"a.service\" }", "goes with `compose`"),
+        (
+            "{ compose = \"./shop\", service = \"web\", pid_file = \"./p\" }",
+            "`instances`, `ready` and `drain` only",
+        ),
+        ("{ compose = \"./shop\", service = \"web\", instances = [\"a\", \"b\"] }", "services of their own"),
+        ("{ compose = \"./shop\", service = \"web\", signal = \"HUP\" }", "exactly one of"),
+        ("{ container = \"web\", signal = \"HUP\" }", "`restart` or `rereads`"),
+        ("{ container = \"web\", restart = [\"./r\"], rereads = true }", "`restart` or `rereads`"),
+        ("{ container = \"web\", instances = [\"a\"] }", "`restart` or `rereads`"),
+        ("{ container = \"web\", rereads = false }", "is true or is left out"),
+    ];
+    for (runs, words) in cases {
+        expect(&with_runs(runs), "K0004", 6, words);
+    }
+    for name in ["", "--all", "-x", "a b", "a;b", "a/b", "$(x)"] {
+        expect(&with_runs(&format!("{{ container = \"{name}\" }}")), "K0004", 6, "begins with a letter");
+        let runs = format!("{{ compose = \"./shop\", service = \"{name}\" }}");
+        expect(&with_runs(&runs), "K0004", 6, "begins with a letter");
+    }
+    expect(&with_runs("{ restart = [], pid_file = \"./p\" }"), "K0004", 6, "names no program");
+    expect(&with_runs("{ signal = \"HUB\", pid_file = \"./p\" }"), "K0004", 6, "did you mean `HUP`?");
+    expect(&with_runs("{ unit = \"a\" }"), "K0004", 6, "app.service");
+    expect(&with_runs("{ signal = \"HUP\", process = \"thing\" }"), "K0004", 6, "path of an executable");
+    let ready =
+        |url: &str| with_runs(&format!("{{ signal = \"HUP\", pid_file = \"./p\", ready = \"{url}\" }}"));
+    expect(&ready("http://example.org/x"), "K0004", 6, "https://");
+    expect(&ready("http://u:p@127.0.0.1/"), "K0004", 6, "without a user");
+    expect(&ready("http://127.0.0.1:{port}/"), "K0004", 6, "not known here");
+}
+
+#[test]
+fn reads_has_one_of_three_forms() {
+    let cases = [
+        ("{ env_file = \"./e\" }", "needs `variable`"),
+        ("{ variable = \"X\" }", "needs `env_file`"),
+        ("{ template = \"{value}\" }", "`env_file` or `file`"),
+        ("{ env_file = \"./e\", variable = \"X\", file = \"./f\" }", "with `variable` alone"),
+        ("{ file = \"./f\", template = \"{value}\", field = \"value\" }", "says itself"),
+        ("{ file = \"./f\", field = \"value\", derived = \"url\" }", "do not go together"),
+    ];
+    for (reads, words) in cases {
+        expect(&with_reads(reads), "K0004", 7, words);
+    }
+    expect(&with_reads("[]"), "K0004", 7, "names no copy");
+    for (reads, code, words) in [
+        ("{ file = \"./f\", format = \"jsn\", at = \"/a\" }", "K0004", "did you mean `json`?"),
+        ("{ file = \"./f\", format = \"json\" }", "K0004", "`file` and `at`"),
+        ("{ file = \"./f\", at = \"/a\" }", "K0004", "need `format`"),
+        ("{ file = \"./f\", part = \"user\" }", "K0004", "need `format`"),
+        ("{ file = \"./f\", format = \"json\", at = \"a\" }", "K0004", "begins with /"),
+        ("{ file = \"./f\", format = \"netrc\", at = \"\" }", "K0004", "not a place"),
+        (
+            "{ file = \"./f\", format = \"yaml\", at = \"/a\", part = \"user\" }",
+            "K0004",
+            "belongs to `pgpass`",
+        ),
+        ("{ file = \"./f\", format = \"netrc\", at = \"m\", part = \"pass\" }", "K0004", "`password`"),
+        ("{ file = \"./f\", format = \"ini\", at = \"/a\", template = \"{value}\" }", "K0004", "alone"),
+        ("{ env_file = \"./f\", variable = \"A\", format = \"ini\", at = \"/a\" }", "K0004", "alone"),
+    ] {
+        expect(&with_reads(reads), code, 7, words);
+    }
+    expect(&with_reads("{ file = \"./f\", field = \"user\" }"), "K0004", 7, "known: value");
+    expect(&with_reads("{ file = \"./f\", derived = \"url\" }"), "K0004", 7, "`derived` names nothing");
+    expect(&with_reads("{ file = \"./f\", template = \"x\" }"), "K0004", 7, "no {field}");
+    expect(&with_reads("{ file = \"./f\", template = \"{x}\" }"), "K0004", 7, "the fields are: value");
+    expect(&with_reads("{ file = \"./f\", template = \"{value\" }"), "K0004", 7, "not closed");
+    expect(&with_reads("{ env_file = \"./f\", variable = \"1X\" }"), "K0004", 7, "letters, digits");
+    expect(&with_reads("{ file = \"./f\", write = \"inplace\" }"), "K0004", 7, "did you mean `in_place`?");
+    let two = with_reads("{ file = \"./f\" }") + "[secrets.acme.fields]\na = { secret = true }\nb = {}\n";
+    expect(&two, "K0004", 7, "say which with `field`");
+}
+
+#[test]
+fn checks_and_logs_must_be_able_to_show_something() {
+    let more = |line: &str| with_reads("{ file = \"./k\" }") + line + "\n";
+    expect(&more("check = {}"), "K0004", 8, "needs `exec` or `http`");
+    expect(&more("check = { http = \"http://127.0.0.1/\" }"), "K0004", 8, "nothing runs");
+    expect(&more("check = { exec = [\"p\", \"{cpy}\"] }"), "K0004", 8, "known here: {copy}");
+    expect(&more("check = { exec = [\"p\", \"--file={copy}\"] }"), "K0004", 8, "stands alone");
+    expect(&more("log = { file = \"./l\" }"), "K0004", 8, "without a pattern");
+    expect(&more("log = { file = \"./l\", success = \"(\" }"), "K0004", 8, "not a regular expression");
+    expect(&more("log = { file = \"./l\", failure = \"x*\" }"), "K0004", 8, "matches every line");
+    expect(&more("log = { file = \"./l-{instance}\", failure = \"x\" }"), "K0004", 8, "no placeholder");
+}
+
+#[test]
+fn keys_that_need_each_other_are_checked() {
+    expect(&with_secret("[secrets.acme.revoke]\ndecide = \"standing\"\n"), "K0004", 5, "`unattended = true`");
+    expect("version = 1\n[secrets.a]\nissuer = \"postgres\"\n", "K0004", 3, "postgres]` table");
+    let table =
+        "[secrets.acme.postgres]\nhost = \"h\"\ndbname = \"d\"\nowner_role = \"o\"\nslots = [\"a\", \"a\"]\n";
+    expect(&with_secret(table), "K0004", 4, "goes with `issuer");
+    expect(&with_secret(table).replace("openrouter", "postgres"), "K0004", 8, "two login roles");
+    expect(&with_secret("[secrets.acme.fields]\na = { secret = false }\n"), "K0004", 5, "none of the fields");
+    expect(&with_secret("[secrets.acme.derived]\nvalue = \"{value}\"\n"), "K0004", 5, "a field already");
+}
+
+#[test]
+fn unreadable_files_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = Config::load(&folder.path().join("keyroll.toml")).unwrap_err();
+    assert_eq!(missing.code(), "K0001");
+    assert!(missing.help().is_some_and(|help| help.contains("keyroll init")));
+    assert_eq!(Config::load(folder.path()).unwrap_err().code(), "K0001");
+    let large = folder.path().join("large.toml");
+    std::fs::write(&large, vec![b'#'; usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1]).unwrap();
+    assert!(Config::load(&large).unwrap_err().message().contains("larger than"));
+    let binary = folder.path().join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe]).unwrap();
+    assert_eq!(Config::load(&binary).unwrap_err().code(), "K0001");
+    assert_eq!(Config::load(std::path::Path::new("/dev/zero")).unwrap_err().code(), "K0001");
+}
+
+#[test]
+fn a_wrong_secret_name_has_a_suggestion() {
+    let config = Config::parse(&with_secret(""), "keyroll.toml").unwrap();
+    assert_eq!(config.secret("acne").unwrap_err(), "did you mean `acme`?");
+    assert_eq!(config.secret("other").unwrap_err(), "the secrets are: acme");
+}
+
+#[test]
+fn an_agent_has_one_way_to_be_started_and_only_it_takes_turns() {
+    let claw = |rest: &str| with_runs(&format!("{{ openclaw = \"./claw\"{rest} }}"));
+    expect(&claw(""), "K0004", 6, "goes with `provider`");
+    expect(&claw(", provider = \"a b\""), "K0004", 6, "must be one name");
+    for more in
+        ["ready = \"http://127.0.0.1:1/\"", "pid_file = \"./p\"", "user = \"ada\"", "signal = \"HUP\""]
+    {
+        expect(&claw(&format!(", provider = \"p\", {more}")), "K0004", 6, "its own files say which process");
+    }
+    let both = ", provider = \"p\", restart = [\"./r\"], unit = \"a.service\"";
+    expect(&claw(both), "K0004", 6, "with `restart` or `unit`");
+    expect(&with_runs("{ at_rest = true, provider = \"p\" }"), "K0004", 6, "goes with `openclaw`");
+    let checked = |check: &str| {
+        let lines = format!(
+            "runs = {{ openclaw = \"./claw\", provider = \"p\" }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        );
+        with_consumer(&lines)
+    };
+    expect(&checked("{ turn = \"gpt\" }"), "K0004", 8, "model with its provider");
+    expect(&checked("{ turn = \"p/x\\r\\ny: z\" }"), "K0004", 8, "model with its provider");
+    expect(&checked("{ turn = \"p/x\", agent = \"a/b\" }"), "K0004", 8, "the id of an agent");
+    expect(&checked("{ exec = [\"./p\"], agent = \"a\" }"), "K0004", 8, "goes with `turn`");
+    expect(&checked("{ http = \"http://127.0.0.1:1/\", turn = \"p/x\" }"), "K0004", 8, "not with `http`");
+    let unit = "runs = { unit = \"a.service\" }\nreads = { file = \"./k\" }\ncheck = { turn = \"p/x\" }\n";
+    expect(&with_consumer(unit), "K0004", 6, "goes with `runs.openclaw`");
+}
+
+#[test]
+fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
+    for runs in [
+        "\"http://10.0.0.7:4000\"",
+        "\"https://127.0.0.1:4000\"",
+        "\"http://127.0.0.1\"",
+        "\"http://u:p@127.0.0.1:1\"",
+    ] {
+        expect(
+            &with_runs(&format!("{{ litellm = {runs} }}")),
+            "K0004",
+            6,
+            "numeric loopback address and a port",
+        );
+    }
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", pid_file = \"./p\" }"),
+        "K0004",
+        6,
+        "knows its processes",
+    );
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", master = \"./p\" }"),
+        "K0004",
+        6,
+        "exactly one of",
+    );
+    let checked = |check: &str| {
+        with_consumer(&format!(
+            "runs = {{ unit = \"a.service\" }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        ))
+    };
+    let url = "litellm = \"http://127.0.0.1:4000\"";
+    expect(&checked(&format!("{{ {url} }}")), "K0004", 8, "goes with `config`");
+    expect(&checked(&format!("{{ {url}, config = \"./c\", exec = [\"./p\"] }}")), "K0004", 8, "one of");
+    expect(&checked("{ exec = [\"./p\"], config = \"./c\" }"), "K0004", 8, "go with `litellm`");
+    let value = format!("{{ {url}, config = \"./c\", key = \"not-a-reference\" }}");
+    expect(&checked(&value), "K0004", 8, "must be a reference");
+}

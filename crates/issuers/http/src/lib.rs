@@ -1,0 +1,22 @@
+//! The HTTP client: one request on a connection of its own, and TLS that verifies the server.
+//!
+//! Invariants, by what is absent: no request is sent twice, no connection is used twice, no redirect is followed, no
+//! proxy is used, and of the environment only what names the machine's roots (`SSL_CERT_FILE`, `SSL_CERT_DIR`). No error holds a byte of a request or of an answer. Every
+//! exchange has a time limit, and every answer a largest head and body. The caller chooses the server: a credential goes
+//! only where the caller connects to.
+
+/// Requests for callers without an asynchronous runtime.
+pub mod blocking;
+mod connect;
+mod error;
+mod exchange;
+mod request;
+/// TLS with the server's certificate and name verified.
+pub mod tls;
+
+pub use connect::{Endpoint, Stream, connect};
+pub use error::HttpError;
+pub use exchange::{Excess, Limits, Response, exchange};
+pub use hyper::header;
+pub use hyper::{HeaderMap, Method};
+pub use request::{Request, basic, bearer, percent_encode, secret_header};

@@ -1,0 +1,41 @@
+//! Issuers as data: the runner of declarative specs.
+//!
+//! Invariants, by what is absent: nothing is retried and no redirect is followed; a credential is sent only to the
+//! hosts that its spec lists for it; no answer's body stands in any message; 429, 5xx, HTML and silence mean *unknown*
+//! whatever a spec says; an id comes from the issuer's answer, never from a value.
+
+mod alphabet;
+mod answer;
+mod call;
+mod check;
+mod document;
+mod facts;
+mod found;
+mod http;
+mod identify;
+mod list;
+mod matcher;
+mod mint;
+mod operation;
+mod own;
+mod page;
+mod parse;
+mod pointer;
+mod preflight;
+mod refusals;
+mod registry;
+mod render;
+mod runner;
+mod schema;
+mod sessions;
+mod shape;
+mod span;
+mod target;
+mod template;
+
+pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown, mechanism};
+pub use found::Told;
+pub use parse::SpecError;
+pub use registry::{ByHand, Spec};
+pub use runner::Runner;
+pub use schema::spec_schema;

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure, Minted};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::document::{Decoy, Document};
+use crate::operation::{Get, Mint};
+use crate::render::Values;
+use crate::shape;
+
+/// The longest id that an issuer may give, in bytes.
+const ID_BYTES_MAX: usize = 1024;
+
+/// Reads the settings that the new credential shall share with the one in use.
+pub(crate) async fn settings(
+    call: &Call<'_>,
+    get: &Get,
+    values: &Values<'_>,
+) -> Result<BTreeMap<String, Value>, Failure> {
+    let answer = call.succeed(values, &get.ok).await?;
+    let mut copy = BTreeMap::new();
+    for (name, pointer) in &get.copy {
+        let found = answer.json().and_then(|json| pointer.find(json));
+        let Some(value) = found else {
+            let why = format!("the setting `{name}` is not where the spec says");
+            return Err(call.nonsense(&answer, &why));
+        };
+        copy.insert(name.clone(), value.clone());
+    }
+    Ok(copy)
+}
+
+/// Makes the credential and takes it from the answer. Once sent, whatever is wrong is *unknown*: it may exist.
+pub(crate) async fn mint(
+    call: &Call<'_>,
+    op: &Mint,
+    values: &Values<'_>,
+    current: &Credential,
+    proposed: Option<&Credential>,
+) -> Result<Minted, Failure> {
+    let answer = call.succeed(values, &op.ok).await?;
+    let id = answer.json().and_then(|json| op.take.id.text(json));
+    let printable = |id: &String| id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control);
+    let Some(id) = id.filter(printable) else {
+        return Err(call.nonsense(&answer, "the new id is not where the spec says"));
+    };
+    let mut fields = proposed.map(|proposed| proposed.fields.duplicate()).unwrap_or_default();
+    for (name, form) in &call.document.fields {
+        if let Some(pointer) = op.take.fields.get(name) {
+            let Some(value) = text(&answer, pointer) else {
+                return Err(call.nonsense(&answer, &format!("the new `{name}` is not where the spec says")));
+            };
+            fields.insert(name.clone(), value, form.secret);
+        } else if let Some(kept) = current.fields.get(name).filter(|_| !form.secret && proposed.is_none()) {
+            fields.insert(name.clone(), kept.value.duplicate(), false);
+        }
+    }
+    well_formed(call, &fields)?;
+    Ok(Minted { id: CredentialId::new(id), fields })
+}
+
+fn text(answer: &Answer, pointer: &crate::pointer::Pointer) -> Option<SecretBytes> {
+    let found = answer.json().and_then(|json| pointer.find(json)).and_then(Value::as_str);
+    found.filter(|text| !text.is_empty()).map(|text| SecretBytes::new(text.as_bytes().to_vec()))
+}
+
+/// A value that is not what the spec declares would be checked against the wrong alphabet by every copy.
+fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
+    for (name, form) in call.document.fields.iter().filter(|(_, form)| form.secret) {
+        let fits = fields.get(name).is_some_and(|field| shape::fits(field.value.expose(), form));
+        if !fits {
+            let why = format!("the new `{name}` does not have the form that [fields.{name}] declares");
+            return Err(call
+                .fail(Class::Unknown, Code::RequestFailed)
+                .because(why)
+                .help("correct the spec, then plan again: what was made is found by its label and ended"));
+        }
+    }
+    Ok(())
+}
+
+/// The next credential, where we choose it: every secret field new, the others as they are.
+pub(crate) fn propose(document: &Document, current: &Credential) -> Result<Credential, Failure> {
+    let mut fields = Fields::new();
+    for (name, form) in &document.fields {
+        if form.secret {
+            fields.insert(name.clone(), shape::choose(form)?, true);
+        } else if let Some(kept) = current.fields.get(name) {
+            fields.insert(name.clone(), kept.value.duplicate(), false);
+        }
+    }
+    Ok(Credential { id: None, fields })
+}
+
+/// A credential that must be refused.
+pub(crate) fn decoy(document: &Document, current: &Credential) -> Credential {
+    let mut fields = current.fields.duplicate();
+    let chosen = &document.control.fields;
+    let wrong = |name: &String, secret: bool| if chosen.is_empty() { secret } else { chosen.contains(name) };
+    for (name, form) in document.fields.iter().filter(|(name, form)| wrong(name, form.secret)) {
+        let model = current.fields.get(name).map(|field| field.value.expose()).unwrap_or_default();
+        let value = match document.control.decoy {
+            Decoy::SameShape => shape::decoy(model, form),
+        };
+        fields.insert(name.clone(), value, form.secret);
+    }
+    Credential { id: None, fields }
+}

@@ -1,0 +1,135 @@
+use std::ops::Range;
+
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure};
+use toml::de::{DeTable, DeValue};
+
+use crate::check::{Fault, check};
+use crate::document::Document;
+
+/// The largest spec that is read, in bytes.
+const SPEC_BYTES_MAX: usize = 256 * 1024;
+
+/// Why a text is no spec: where, what, and what was probably meant. It repeats no value of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecError {
+    /// The file as it was named to [`crate::Spec::parse`].
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The page under docs/errors: `K0100` where the form is wrong, `K0100` where its parts do not fit together.
+    pub code: Code,
+}
+
+impl std::fmt::Display for SpecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        let attempted = format!("read the issuer spec {}", error.file);
+        let mut failure = Failure::new(Class::Permanent, error.code, attempted);
+        failure.help = error.help.clone();
+        failure.because(error)
+    }
+}
+
+/// Reads and judges a spec.
+pub(crate) fn parse(text: &str, file: &str) -> Result<Document, SpecError> {
+    let fail = |span: Range<usize>, message: String, help: Option<String>, code: Code| {
+        let (line, column) = position(text, span.start);
+        SpecError { file: file.to_owned(), line, column, message, help, code }
+    };
+    if text.len() > SPEC_BYTES_MAX {
+        return Err(fail(0..0, format!("a spec is at most {SPEC_BYTES_MAX} bytes"), None, Code::SpecInvalid));
+    }
+    let document: Document = toml::from_str(text).map_err(|error| {
+        let (message, help) = retell(error.message());
+        fail(error.span().unwrap_or(0..0), message, help, Code::SpecInvalid)
+    })?;
+    check(&document).map_err(|Fault { path, message }| {
+        let help = Some("the form of a spec is described in docs/guides/write-an-issuer.md".to_owned());
+        fail(locate(text, &path), message, help, Code::SpecInvalid)
+    })?;
+    Ok(document)
+}
+
+/// The parser's message without any value of the text: it quotes those in "invalid type" and the like.
+fn retell(message: &str) -> (String, Option<String>) {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    for (start, what) in [("unknown field ", "key"), ("unknown variant ", "word")] {
+        if !message.starts_with(start) {
+            continue;
+        }
+        let Some((written, known)) = quoted.split_first() else { continue };
+        let near = nearest(written, known);
+        let help = near.map_or_else(
+            || format!("known here: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`? Known here: {}", known.join(", ")),
+        );
+        return (format!("unknown {what} `{}`", shorten(written)), Some(help));
+    }
+    if message.starts_with("missing field ") {
+        let name = quoted.first().copied().unwrap_or_default();
+        return (format!("`{name}` is missing"), None);
+    }
+    if let Some((kind, expected)) = message.rsplit_once("expected ")
+        && kind.starts_with("invalid ")
+    {
+        return (format!("this must be {expected}"), None);
+    }
+    if message.starts_with("duplicate ") {
+        return ("this key stands here twice".to_owned(), None);
+    }
+    (message.lines().next().unwrap_or_default().to_owned(), None)
+}
+
+fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
+    let scored = known.iter().map(|name| (strsim::damerau_levenshtein(written, name), *name));
+    let near = scored.filter(|(distance, name)| *distance <= 2.max(name.len() / 3));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
+/// A key is repeated in a message, but not a long one: somebody may have pasted a value there.
+fn shorten(written: &str) -> String {
+    const KEY_CHARS_MAX: usize = 24;
+    if written.chars().count() <= KEY_CHARS_MAX { written.to_owned() } else { "…".to_owned() }
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// Where a path of keys (`op.mint.take`) stands, or as much of it as there is.
+fn locate(text: &str, path: &str) -> Range<usize> {
+    let Ok(root) = DeTable::parse(text) else { return 0..0 };
+    let mut span = 0..0;
+    let mut table = Some(root.get_ref());
+    for key in path.split('.') {
+        let Some((name, value)) = table.and_then(|table| table.get_key_value(key)) else { break };
+        span = name.span();
+        table = match value.get_ref() {
+            DeValue::Table(inner) => Some(inner),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => None,
+        };
+    }
+    span
+}

@@ -1,0 +1,171 @@
+use keyroll_template::{Piece, pieces};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What a placeholder stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// `{label}`: the label of ours that a new credential carries.
+    Label,
+    /// `{admin}`: the admin credential's value.
+    Admin,
+    /// `{cred.id}`: the id of the credential that the operation is about.
+    CredId,
+    /// `{cred.NAME}`: one of its fields.
+    CredField(String),
+    /// `{current.id}`: the id of the credential in use, for `mint`, `get` and `list`.
+    CurrentId,
+    /// `{current.NAME}`: one of its fields.
+    CurrentField(String),
+    /// `{copy.NAME}`: a setting that `op.get` read; in JSON alone it keeps its type.
+    Copy(String),
+    /// `{session.handle}`: the session to end.
+    SessionHandle,
+    /// `{since}`: the time from which refused uses are asked for.
+    Since,
+    /// `{session.force}`: `true` when a busy session may be ended too, else `false`.
+    SessionForce,
+}
+
+/// One piece of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Text as it stands.
+    Literal(String),
+    /// A placeholder.
+    Slot(Slot),
+}
+
+/// Text with placeholders in braces; `{{` and `}}` are the braces themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub(crate) struct Template(Vec<Part>);
+
+impl Template {
+    /// Its pieces in order.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.0
+    }
+
+    /// The placeholders in it.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Slot(slot) => Some(slot),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The setting that the template is nothing but a copy of.
+    pub(crate) fn sole_copy(&self) -> Option<&str> {
+        match self.0.as_slice() {
+            [Part::Slot(Slot::Copy(name))] => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let part = |piece| {
+            Ok(match piece {
+                Piece::Text(text) => Part::Literal(text),
+                Piece::Placeholder { name, .. } => Part::Slot(slot(name)?),
+            })
+        };
+        let pieces = pieces(&text).map_err(|error| error.to_string())?;
+        pieces.into_iter().map(part).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn slot(name: &str) -> Result<Slot, String> {
+    let named = |prefix: &str| {
+        let field = name.strip_prefix(prefix)?;
+        let plain = field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        (plain && !field.is_empty()).then(|| field.to_owned())
+    };
+    let known = match name {
+        "label" => Some(Slot::Label),
+        "since" => Some(Slot::Since),
+        "admin" => Some(Slot::Admin),
+        "cred.id" => Some(Slot::CredId),
+        "current.id" => Some(Slot::CurrentId),
+        "session.handle" => Some(Slot::SessionHandle),
+        "session.force" => Some(Slot::SessionForce),
+        _ => named("cred.")
+            .map(Slot::CredField)
+            .or_else(|| named("current.").map(Slot::CurrentField))
+            .or_else(|| named("copy.").map(Slot::Copy)),
+    };
+    known.ok_or_else(|| {
+        "this placeholder is unknown; there are {label}, {admin}, {cred.id}, {cred.FIELD}, {current.id}, \
+         {current.FIELD}, {copy.NAME}, {since}, {session.handle} and {session.force}"
+            .to_owned()
+    })
+}
+
+/// A JSON body whose strings are templates.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(try_from = "Value")]
+#[schemars(with = "serde_json::Map<String, Value>")]
+pub(crate) enum JsonTemplate {
+    /// A string.
+    Text(Template),
+    /// A boolean, a number or nothing.
+    Plain(Value),
+    /// An array.
+    Array(Vec<JsonTemplate>),
+    /// An object; its keys are taken as they stand.
+    Object(Vec<(String, JsonTemplate)>),
+}
+
+impl JsonTemplate {
+    /// Every text in it.
+    pub(crate) fn texts(&self) -> Vec<&Template> {
+        match self {
+            Self::Text(template) => vec![template],
+            Self::Plain(_) => Vec::new(),
+            Self::Array(items) => items.iter().flat_map(Self::texts).collect(),
+            Self::Object(entries) => entries.iter().flat_map(|(_, value)| value.texts()).collect(),
+        }
+    }
+}
+
+impl TryFrom<Value> for JsonTemplate {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        Ok(match value {
+            Value::String(text) => Self::Text(Template::try_from(text)?),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Self::Plain(value),
+            Value::Array(items) => {
+                Self::Array(items.into_iter().map(Self::try_from).collect::<Result<_, _>>()?)
+            }
+            Value::Object(entries) => {
+                let entry = |(key, value)| Ok::<_, String>((key, Self::try_from(value)?));
+                Self::Object(entries.into_iter().map(entry).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_and_braces() {
+        let parse = |text: &str| Template::try_from(text.to_owned());
+        let bearer = parse("Bearer {admin}").unwrap();
+        assert_eq!(bearer.parts(), [Part::Literal("Bearer ".to_owned()), Part::Slot(Slot::Admin)]);
+        assert_eq!(parse("{{x}}").unwrap().parts(), [Part::Literal("{x}".to_owned())]);
+        assert_eq!(parse("{copy.scopes}").unwrap().sole_copy(), Some("scopes"));
+        assert_eq!(parse("a{copy.scopes}").unwrap().sole_copy(), None);
+        for wrong in ["{", "}", "{admin", "{cred.}", "{cred.a-b}", "{secret}", "a}b"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The tests of `keyroll-issuer`: one program, one module per subject.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod conformance;
+mod fake;
+mod guide;
+mod harness;
+mod lists;
+mod moods;
+mod parse;
+mod refusals;
+mod requests;
+mod shipped;
+mod verdicts;

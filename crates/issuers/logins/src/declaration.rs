@@ -1,0 +1,119 @@
+//! What a server declares about itself: its table in keyroll.toml, and how it becomes an issuer.
+
+use std::fmt;
+
+use keyroll_port::{Failure, Issuer};
+use keyroll_secret::SecretBytes;
+
+use crate::table::Table;
+
+/// Checks a server's table and makes an issuer of it; asks nothing of the server.
+pub(crate) type Build = fn(&Table, &Admins<'_>) -> Result<Box<dyn Issuer>, Failure>;
+
+/// A kind of server of which two logins take turns.
+pub struct LoginServer {
+    /// The word for `issuer` in keyroll.toml, and the name of the server's table there.
+    pub word: &'static str,
+    /// One sentence about its table, for the schema and the reference page.
+    pub doc: &'static str,
+    /// The keys of its table, in the order of the reference page.
+    pub keys: &'static [Key],
+    /// The fields of a login's credential, each with whether it is secret.
+    pub fields: &'static [(&'static str, bool)],
+    pub(crate) issuer: Build,
+}
+
+/// The contents of the files of admin credentials: `user:password`.
+pub struct Admins<'a> {
+    /// The one that changes logins.
+    pub server: &'a SecretBytes,
+    /// Those of the table's poolers, in their order.
+    pub poolers: &'a [SecretBytes],
+}
+
+/// One key of a server's table.
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What stands behind it.
+    pub form: KeyForm,
+    /// Whether the table must have it.
+    pub required: bool,
+    /// For the schema and the reference page.
+    pub doc: &'static str,
+}
+
+impl Key {
+    pub(crate) const fn required(name: &'static str, form: KeyForm, doc: &'static str) -> Self {
+        Self { name, form, required: true, doc }
+    }
+
+    pub(crate) const fn optional(name: &'static str, form: KeyForm, doc: &'static str) -> Self {
+        Self { name, form, required: false, doc }
+    }
+}
+
+/// What stands behind a key.
+#[derive(Clone, Copy)]
+pub enum KeyForm {
+    /// A name, an address, or the folder of a Unix socket.
+    Host,
+    /// A TCP port of `host`, and the one that is meant where the key is missing.
+    Port(u16),
+    /// A name at the server, and its longest, bytes.
+    Name(usize),
+    /// The names of two logins that differ from each other, and from the login that another key names.
+    Slots {
+        /// What such a login is called: `login roles`.
+        noun: &'static str,
+        /// The other key.
+        apart_from: Option<&'static str>,
+    },
+    /// An absolute path on the server's machine.
+    ServerPath,
+    /// A reference to a file of this machine: `file:./name`.
+    File,
+    /// An array of tables with these keys, each a server of its own.
+    Tables(&'static [Key]),
+}
+
+impl LoginServer {
+    /// The server of a table as an issuer; asks nothing of the server.
+    ///
+    /// # Errors
+    /// K0140, permanent: the table cannot be used.
+    pub fn issuer(&self, table: &Table, admins: &Admins<'_>) -> Result<Box<dyn Issuer>, Failure> {
+        (self.issuer)(table, admins)
+    }
+}
+
+/// The word alone.
+impl fmt::Debug for LoginServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoginServer({})", self.word)
+    }
+}
+
+/// Two are equal that have one word.
+impl PartialEq for LoginServer {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl Eq for LoginServer {}
+
+/// The fields of a login's credential where no server needs more.
+pub(crate) const LOGIN_FIELDS: &[(&str, bool)] =
+    &[("user", false), ("password", true), ("host", false), ("port", false)];
+
+/// The key `host` of servers that are reached by TCP alone.
+pub(crate) const HOST: Key = Key::required(
+    "host",
+    KeyForm::Host,
+    "The server's name or address. To any but this machine connections are encrypted, and the server's certificate must \
+     bear this name.",
+);
+
+/// Two logins of a server that has no other login to tell them from.
+pub(crate) const TWO_LOGINS: KeyForm = KeyForm::Slots { noun: "logins", apart_from: None };

@@ -1,0 +1,117 @@
+use crate::id::Mark;
+use async_trait::async_trait;
+use keyroll_port::{Failure, Session};
+use keyroll_secret::SecretBytes;
+
+use crate::options::Options;
+
+/// One login as the server keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Login {
+    pub(crate) name: String,
+    /// It may be used.
+    pub(crate) on: bool,
+    /// How many passwords it has.
+    pub(crate) passwords: usize,
+    /// It is let in whatever password is given.
+    pub(crate) open: bool,
+    /// What says which credential is in it.
+    pub(crate) mark: Mark,
+}
+
+impl Login {
+    /// Whether nobody can use it.
+    pub(crate) fn is_off(&self) -> bool {
+        !self.on || (self.passwords == 0 && !self.open)
+    }
+}
+
+/// What the server answered to one attempt to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// The password was accepted.
+    Accepted,
+    /// The password was asked for and is refused, or the login is off.
+    Refused,
+    /// Nothing was learnt; why, without any secret.
+    Unknown(String),
+}
+
+/// What to do with the credential in a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Switch {
+    /// New connections are refused, sessions live on.
+    Off,
+    /// It may be used again.
+    On,
+    /// Off, and without a password, for good; the login itself stays.
+    End,
+}
+
+/// What a mint puts into a slot.
+pub(crate) struct Filling<'a> {
+    /// The login that gets the new password.
+    pub(crate) slot: &'a str,
+    /// The login that consumers use now, whose rights are copied.
+    pub(crate) current: &'a str,
+    /// The label.
+    pub(crate) label: &'a str,
+    /// The new password.
+    pub(crate) password: &'a SecretBytes,
+}
+
+/// A server that keeps logins. One attempt per call; every call is over after a third of what a request may take,
+/// because a request is at most three of them.
+#[async_trait]
+pub(crate) trait Directory: Send + Sync {
+    /// The options.
+    fn options(&self) -> &Options;
+
+    /// Whether connections are encrypted.
+    fn is_encrypted(&self) -> bool;
+
+    /// Everything about the server, the admin's rights and what the slot is to get of the current login that can be
+    /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
+    async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;
+
+    /// Refuses where the server shows and keeps only a part: a cluster with a node that is not seen. Asked before sessions
+    /// are read, before a mint, and before the last login that lets anybody in is ended.
+    async fn whole(&self, _what: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The logins.
+    async fn read(&self) -> Result<Vec<Login>, Failure>;
+
+    /// One attempt to log in, as a consumer would make it.
+    async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt;
+
+    /// Makes the slot a login with the current one's rights, this password and this label, all at once. Doing it again
+    /// changes nothing.
+    async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure>;
+
+    /// Carries a switch out.
+    async fn switch(&self, login: &Login, switch: Switch) -> Result<(), Failure>;
+
+    /// The live sessions of a login as far as they are seen, but for those of our own probes.
+    async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure>;
+
+    /// As [`keyroll_port::Issuer::idle_ms`].
+    fn idle_ms(&self) -> u64 {
+        0
+    }
+
+    /// Ends the sessions named, if they are still what they were; how many.
+    async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure>;
+}
+
+impl Switch {
+    /// As a clause.
+    pub(crate) fn attempt(self) -> &'static str {
+        match self {
+            Self::Off => "disable the login",
+            Self::On => "enable the login",
+            Self::End => "revoke",
+        }
+    }
+}

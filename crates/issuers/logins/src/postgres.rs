@@ -1,0 +1,292 @@
+//! PostgreSQL as an issuer: two login roles under one owner role. No effect happens outside one transaction.
+
+mod catalogue;
+mod declared;
+mod hba;
+mod link;
+mod log_line;
+mod log_tail;
+mod mint;
+mod options;
+mod pooler;
+mod preflight;
+mod probe;
+mod quote;
+mod refusals;
+mod server;
+mod sessions;
+mod settings;
+mod switch;
+mod tls;
+mod verifier;
+mod work;
+
+use crate::declaration::LoginServer;
+use crate::endpoint::parse_endpoint;
+use crate::id::{self, Mark};
+use crate::password;
+use crate::turn::{self, Turn, password_of, user_of};
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_port::{
+    Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session,
+    ValueFormat,
+};
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::postgres::link::Fault;
+use crate::postgres::mint::Mint;
+use crate::postgres::options::is_local;
+use crate::postgres::probe::Attempt;
+use crate::postgres::server::Server;
+use crate::postgres::switch::Switch;
+use crate::postgres::work::Work;
+
+pub use self::options::{Admin, Options, Pooler, REQUEST_MS_MAX_DEFAULT};
+
+pub(crate) static SERVER: LoginServer = LoginServer {
+    word: "postgres",
+    doc: "A PostgreSQL server, and the two login roles between which rotations alternate.",
+    keys: declared::KEYS,
+    fields: declared::FIELDS,
+    issuer: |table, admins| Ok(Box::new(Postgres::new(Options::read(table, admins)?)?)),
+};
+
+/// A role is seen by every new connection once its transaction is committed; a second is far more than that takes.
+const VISIBLE_MS_MAX: u64 = 1_000;
+
+/// PostgreSQL as an issuer: two login roles that take turns under one owner role.
+///
+/// An id is the role with the label of what was minted into it, `orders_a#keyroll/0192/3`, or the bare role where
+/// there is no label (an adopted login). Sessions are those that logged in as the role. Facts: PostgreSQL's manual,
+/// chapters "Client Authentication" and "Database Roles", and measured on 15.
+pub struct Postgres {
+    server: Server,
+    capabilities: Capabilities,
+}
+
+impl Postgres {
+    /// Checks the options and reads the roots that TLS trusts; asks nothing of the server.
+    ///
+    /// # Errors
+    /// K0140, permanent.
+    pub fn new(options: Options) -> Result<Self, Failure> {
+        let server = Server::new(options)?;
+        let options = &server.options;
+        let capabilities = Capabilities {
+            minted_by: MintedBy::Us,
+            overlap: Overlap::TwoSlots,
+            disable: true,
+            label: true,
+            list: true,
+            last_used: LastUsed::NotVisible,
+            refusals: Refusals::ConsumerLogs,
+            sessions: true,
+            // Over a Unix socket the server shows no client's end.
+            attributes: !options.host.starts_with('/'),
+            birth_ms_max: VISIBLE_MS_MAX,
+            death_ms_max: VISIBLE_MS_MAX,
+            request_ms_max: options.request_ms_max,
+        };
+        Ok(Self { server, capabilities })
+    }
+
+    async fn attempt(&self, place: (&str, u16), credential: &Credential) -> Result<Attempt, Failure> {
+        let user = user_of(credential)?;
+        let password = password_of(credential)?;
+        let dbname = credential.fields.get("dbname");
+        let dbname = dbname.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
+        let dbname = dbname.unwrap_or(&self.server.options.dbname);
+        Ok(self.server.attempt(place, dbname, user, password).await)
+    }
+
+    /// Whether the catalogue says that the role cannot log in. Not knowing is no.
+    async fn is_off(&self, user: &str) -> bool {
+        let Ok(work) = Work::open(&self.server).await else { return false };
+        let roles = catalogue::read(work.link(), &self.server.options, user).await;
+        work.close().await;
+        roles.is_ok_and(|roles| roles.role(user).is_some_and(|role| !role.can_login))
+    }
+
+    /// Whether a host may be talked to: beyond this machine only encrypted.
+    fn may_reach(&self, host: &str) -> bool {
+        self.server.tls.is_some() || is_local(host)
+    }
+
+    /// The role whose rights a session of this login must have: consumers would fail as anybody else.
+    fn wanted(&self, user: &str) -> Option<&str> {
+        let ours = user == self.server.options.owner_role || self.server.options.is_slot(user);
+        ours.then_some(self.server.options.owner_role.as_str())
+    }
+}
+
+#[async_trait]
+impl Issuer for Postgres {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn value_format(&self) -> ValueFormat {
+        ValueFormat { alphabet: password::ALPHABET.to_vec(), length_max: password::LENGTH }
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.server.options.endpoint()]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let [one, two] = &self.server.options.slots;
+        vec![
+            format!(
+                "the user name changes too: {one:?} and {two:?} take turns; objects stay with {:?}",
+                self.server.options.owner_role
+            ),
+            "revoking sets NOLOGIN and removes the password; the role is never dropped".to_owned(),
+            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+        ]
+    }
+
+    async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure> {
+        preflight::run(&self.server, current).await
+    }
+
+    async fn identify(&self, credential: &Credential) -> Result<Identity, Failure> {
+        let user = user_of(credential)?;
+        match self.attempt(self.server.place(), credential).await? {
+            Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied => {}
+            Attempt::WrongPassword | Attempt::NotAuthorized(_) => {
+                return Ok(Identity { id: None, principal: None });
+            }
+            Attempt::Unknown(why) => {
+                let attempted = format!("log in as {user:?} at {}", self.server.options.endpoint());
+                return Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted).because(why));
+            }
+        }
+        let work = Work::open(&self.server).await?;
+        let roles = catalogue::read(work.link(), &self.server.options, user).await;
+        let roles = roles.map_err(|fault| work.failed(&fault, "read the roles"))?;
+        work.close().await;
+        let id = roles.role(user).map(|role| id::make(user, &role.comment));
+        Ok(Identity { id, principal: self.wanted(user).map(str::to_owned) })
+    }
+
+    fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
+        let slot = self.server.options.next_slot(user_of(current)?).to_owned();
+        let password = password::generate().ok_or_else(mint::no_randomness)?;
+        let options = &self.server.options;
+        let own = [
+            ("host", options.host.clone()),
+            ("port", options.port.to_string()),
+            ("dbname", options.dbname.clone()),
+        ];
+        Ok(Some(turn::propose(current, &slot, password, &own)))
+    }
+
+    async fn mint(
+        &self,
+        label: &str,
+        current: &Credential,
+        proposed: Option<&Credential>,
+    ) -> Result<Minted, Failure> {
+        let slots = &self.server.options.slots;
+        let Turn { user, slot, password, proposed } = turn::turn(slots, label, current, proposed)?;
+        let work = Work::open(&self.server).await?;
+        let seen = catalogue::sees_passwords(work.link()).await;
+        let seen = seen.map_err(|fault| work.failed(&fault, "read the admin's rights"))?;
+        // Where verifiers are hidden, only a login tells whether this password is set already.
+        let accepted = !seen
+            && matches!(
+                self.attempt(self.server.place(), proposed).await?,
+                Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied
+            );
+        work.begin().await?;
+        Mint { slot, current: user, label, password, accepted }.apply(&work, &self.server.options).await?;
+        work.commit(&format!("mint into the slot {slot:?}")).await?;
+        let id = id::make(slot, &Mark::Ours(label.to_owned()));
+        Ok(Minted { id, fields: proposed.fields.duplicate() })
+    }
+
+    async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
+        let user = user_of(current)?;
+        let work = Work::open(&self.server).await?;
+        let read = |fault: Fault| work.failed(&fault, "read the roles");
+        let roles = catalogue::read(work.link(), &self.server.options, user).await.map_err(read)?;
+        work.close().await;
+        let entries = roles.credentials(&self.server.options).map(|role| Listed {
+            id: id::make(&role.name, &role.comment),
+            label: role.comment.label().map(str::to_owned),
+            disabled: role.is_off(),
+            last_used_unix_ms: None,
+            hint: None,
+        });
+        Ok(Listing { entries: entries.collect(), complete: true })
+    }
+
+    async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| self.may_reach(host)) else {
+            return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
+        };
+        let Ok(user) = user_of(credential) else {
+            return Probe::Unknown("the credential has no field `user`".to_owned());
+        };
+        let attempt = match self.attempt(place, credential).await {
+            Ok(attempt) => attempt,
+            Err(_) => return Probe::Unknown("the credential has no field `password`".to_owned()),
+        };
+        let off = matches!(attempt, Attempt::NotAuthorized(_)) && self.is_off(user).await;
+        attempt.judge(off, self.wanted(user))
+    }
+
+    fn decoy(&self, current: &Credential) -> Credential {
+        turn::decoy(current)
+    }
+
+    async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.server, id, Switch::Off).await?;
+        sessions::end_pooled(&self.server, id).await
+    }
+
+    async fn is_wholly_off(&self, id: &CredentialId) -> Result<bool, Failure> {
+        sessions::none_pooled(&self.server, id).await
+    }
+
+    async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.server, id, Switch::On).await
+    }
+
+    async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.server, id, Switch::End).await?;
+        sessions::end_pooled(&self.server, id).await
+    }
+
+    async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        sessions::list(&self.server, id).await.map(Some)
+    }
+
+    async fn end_sessions(
+        &self,
+        id: &CredentialId,
+        handles: &[String],
+        busy: bool,
+    ) -> Result<usize, Failure> {
+        sessions::end(&self.server, id, handles, busy).await
+    }
+
+    async fn sees_refusals(&self, _: &Credential) -> RefusalLog {
+        refusals::sees(&self.server).await
+    }
+
+    async fn mark_refusals(&self, _: &Credential) -> Result<String, Failure> {
+        self.server.own.forget_refused();
+        refusals::mark(&self.server).await
+    }
+
+    async fn refusals(&self, current: &Credential, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+        let role = user_of(current)?;
+        // Ours are told by their count: a login that is refused does not show its end of the connection.
+        let ours = self.server.own.refused(role);
+        let found = refusals::since(&self.server, role, mark).await?;
+        Ok(found.into_iter().skip(ours).collect())
+    }
+}

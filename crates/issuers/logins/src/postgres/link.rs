@@ -1,0 +1,192 @@
+use std::future::Future;
+use std::time::Duration;
+
+use crate::postgres::tls::Tls;
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Error, NoTls, Row, SimpleQueryMessage};
+
+/// How long a connection may take to say good-bye before it is cut, milliseconds.
+const CLOSE_MS_MAX: u64 = 1_000;
+/// The longest wait for a lock on a role, milliseconds: a rotation waits in no queue.
+pub(crate) const LOCK_MS_MAX: u64 = 3_000;
+/// The name of our sessions in `pg_stat_activity`.
+const APPLICATION: &str = "keyroll";
+
+/// Where and as whom to connect.
+pub(crate) struct Login<'a> {
+    /// Address, name or socket folder.
+    pub(crate) host: &'a str,
+    /// The port.
+    pub(crate) port: u16,
+    /// The database.
+    pub(crate) dbname: &'a str,
+    /// The role.
+    pub(crate) user: &'a str,
+    /// Its password.
+    pub(crate) password: Option<&'a SecretBytes>,
+    /// Encryption; `None` never leaves this machine.
+    pub(crate) tls: Option<&'a Tls>,
+    /// Settings for the session beside its own; `true` for the admin's.
+    pub(crate) pinned: bool,
+}
+
+/// One connection with one time limit for all that is done on it.
+pub(crate) struct Link {
+    client: Option<Client>,
+    task: JoinHandle<Result<(), Error>>,
+    deadline: Instant,
+}
+
+/// Why a connection or a statement did not succeed.
+pub(crate) enum Fault {
+    /// The time limit passed.
+    Late,
+    /// The server refused, or the connection failed.
+    Postgres(Error),
+}
+
+impl Link {
+    /// Connects. Everything on this connection must be over `limit_ms` from now.
+    pub(crate) async fn open(login: &Login<'_>, limit_ms: u64) -> Result<Self, Fault> {
+        let deadline = Instant::now() + Duration::from_millis(limit_ms);
+        let mut config = Config::new();
+        config.host(login.host).port(login.port).dbname(login.dbname).user(login.user);
+        config.application_name(APPLICATION);
+        if let Some(password) = login.password {
+            config.password(password.expose());
+        }
+        if login.pinned {
+            // The admin's own settings must not change what its statements mean or how long they wait.
+            config.options(format!(
+                "-c search_path=pg_catalog -c standard_conforming_strings=on -c statement_timeout={limit_ms} \
+                 -c lock_timeout={LOCK_MS_MAX} -c idle_in_transaction_session_timeout={limit_ms} \
+                 -c default_transaction_read_only=off -c client_min_messages=warning -c datestyle=ISO"
+            ));
+        }
+        let (client, task) = match login.tls {
+            Some(tls) => {
+                config.ssl_mode(SslMode::Require);
+                let (client, connection) = within(deadline, config.connect(tls.clone())).await?;
+                (client, tokio::spawn(connection))
+            }
+            None => {
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = within(deadline, config.connect(NoTls)).await?;
+                (client, tokio::spawn(connection))
+            }
+        };
+        Ok(Self { client: Some(client), task, deadline })
+    }
+
+    /// Rows of one statement.
+    pub(crate) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
+        match &self.client {
+            Some(client) => within(self.deadline, client.query(sql, params)).await,
+            None => Err(Fault::Late),
+        }
+    }
+
+    /// One statement without parameters or rows.
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
+        match &self.client {
+            Some(client) => within(self.deadline, client.batch_execute(sql)).await,
+            None => Err(Fault::Late),
+        }
+    }
+
+    /// What the simple protocol answers, which is all that a pooler's console speaks.
+    pub(crate) async fn told(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+        match &self.client {
+            Some(client) => within(self.deadline, client.simple_query(sql)).await,
+            None => Err(Fault::Late),
+        }
+    }
+
+    /// Says good-bye, so that the server ends the session at once.
+    pub(crate) async fn close(mut self) {
+        drop(self.client.take());
+        // Whether the good-bye arrived is of no matter: the connection is cut on drop.
+        let _ = timeout(Duration::from_millis(CLOSE_MS_MAX), &mut self.task).await;
+    }
+}
+
+/// A connection whose server went silent must not be kept by its task.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn within<T>(deadline: Instant, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+    match timeout_at(deadline, call).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Fault::Postgres(error)),
+        Err(_) => Err(Fault::Late),
+    }
+}
+
+impl Fault {
+    /// The SQLSTATE, where the server gave one.
+    pub(crate) fn state(&self) -> Option<&str> {
+        match self {
+            Self::Late => None,
+            Self::Postgres(error) => error.code().map(|code| code.code()),
+        }
+    }
+
+    /// What happened, without any value: the server's primary message alone, never detail, statement or context.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Late => "no answer in time".to_owned(),
+            Self::Postgres(error) => match error.as_db_error() {
+                Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+                None => match std::error::Error::source(error) {
+                    Some(cause) => format!("{error}: {cause}"),
+                    None => error.to_string(),
+                },
+            },
+        }
+    }
+
+    /// As a failure of a step that surely had no effect: before a commit, or of a read.
+    pub(crate) fn without_effect(&self, code: Code, attempted: impl Into<String>) -> Failure {
+        self.told_as(self.reason(), code, attempted)
+    }
+
+    /// The same of a statement that holds somebody's value: the server may repeat that in its message, and its
+    /// SQLSTATE alone is told.
+    pub(crate) fn without_words(&self, code: Code, attempted: impl Into<String>) -> Failure {
+        let state = self.state().map(|state| format!("the server refused it (SQLSTATE {state})"));
+        self.told_as(state.unwrap_or_else(|| "no answer".to_owned()), code, attempted)
+    }
+
+    fn told_as(&self, reason: String, code: Code, attempted: impl Into<String>) -> Failure {
+        let class = match self.state() {
+            // Connection, resources, operator's intervention, lock not available, serialisation, a concurrent
+            // update of the catalogue (XX000, "tuple concurrently updated"): these pass.
+            Some(state) => match state.get(..2) {
+                Some("08" | "53" | "57" | "55" | "40" | "25" | "58" | "XX") => Class::Retryable,
+                _ => Class::Permanent,
+            },
+            None => Class::Retryable,
+        };
+        Failure::new(class, code, attempted).because(reason)
+    }
+
+    /// As a failure of a commit: unless the server itself refused, nobody knows.
+    pub(crate) fn of_commit(&self, attempted: impl Into<String>) -> Failure {
+        match self.state() {
+            // Terminated, crashed, or shut down in the middle of the commit.
+            Some(state) if !state.starts_with("57") && !state.starts_with("08") => {
+                self.without_effect(Code::RequestFailed, attempted)
+            }
+            _ => Failure::new(Class::Unknown, Code::RequestFailed, attempted).because(self.reason()),
+        }
+    }
+}

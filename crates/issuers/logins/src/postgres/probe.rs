@@ -1,0 +1,150 @@
+use std::sync::{Mutex, PoisonError};
+
+use keyroll_port::Probe;
+
+use crate::own_sessions::Own;
+use crate::postgres::link::{Fault, Link, Login};
+
+/// The functions of the server that refuse for want of room *after* the password was accepted. The state 53300 alone
+/// tells nothing: `sorry, too many clients already` comes before the password is asked for. A routine's name is not
+/// translated. PostgreSQL 13 to 18: `InitializeSessionUserId` (miscinit.c) for the role's limit, `CheckMyDatabase`
+/// and `InitPostgres` (postinit.c) for the database's limit and the reserved slots.
+const FULL_AFTER_LOGIN: [&str; 3] = ["InitializeSessionUserId", "CheckMyDatabase", "InitPostgres"];
+
+/// What the server answered to one login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Logged in; the role whose rights the session has.
+    Accepted(String),
+    /// The password was accepted; the session was refused for another reason.
+    AcceptedBut(String),
+    /// The password was accepted, but this database may not be used.
+    Denied,
+    /// 28P01: the password was asked for, and is wrong.
+    WrongPassword,
+    /// 28000: no login for this role, or from this address. The catalogue must tell which.
+    NotAuthorized(String),
+    /// Nothing was learnt.
+    Unknown(String),
+}
+
+/// What our own probes left at the server.
+pub(crate) struct OwnSessions {
+    /// Their sessions, as (pid, start).
+    pub(crate) sessions: Own<(i32, i64)>,
+    /// The roles of our own logins that were refused since the log was marked.
+    refused: Mutex<Vec<String>>,
+}
+
+impl Default for OwnSessions {
+    fn default() -> Self {
+        Self { sessions: Own::for_ms(u64::MAX), refused: Mutex::default() }
+    }
+}
+
+impl OwnSessions {
+    /// What came before a mark explains nothing behind it.
+    pub(crate) fn forget_refused(&self) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How many of our own logins as this role were refused since then.
+    pub(crate) fn refused(&self, role: &str) -> usize {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().filter(|one| *one == role).count()
+    }
+
+    fn was_refused(&self, role: &str) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(role.to_owned());
+    }
+}
+
+const WHO: &str = "
+    SELECT current_user::pg_catalog.text, pg_catalog.pg_backend_pid(),
+           (extract(epoch FROM backend_start) * 1000000)::bigint
+      FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+
+/// Logs in once, asks who it is, and says good-bye.
+pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions) -> Attempt {
+    let link = match Link::open(login, limit_ms).await {
+        Ok(link) => link,
+        Err(fault) => {
+            let attempt = refused(&fault);
+            if matches!(attempt, Attempt::NotAuthorized(_)) {
+                own.was_refused(login.user);
+            }
+            return attempt;
+        }
+    };
+    let seen = link.rows(WHO, &[]).await;
+    let attempt = match &seen {
+        Ok(rows) => match rows.first() {
+            Some(row) => {
+                if let (pid, Some(start)) = (row.get(1), row.get::<_, Option<i64>>(2)) {
+                    own.sessions.remember((pid, start));
+                }
+                Attempt::Accepted(row.get(0))
+            }
+            None => Attempt::Unknown("the session does not see itself".to_owned()),
+        },
+        // A statement's refusal comes after the login; a broken connection says nothing.
+        Err(fault) if fault.state().is_some() => Attempt::AcceptedBut(fault.reason()),
+        Err(fault) => Attempt::Unknown(fault.reason()),
+    };
+    link.close().await;
+    attempt
+}
+
+fn refused(fault: &Fault) -> Attempt {
+    let routine = match fault {
+        Fault::Postgres(error) => error.as_db_error().and_then(|said| said.routine()).unwrap_or_default(),
+        Fault::Late => "",
+    };
+    match fault.state() {
+        Some("28P01") => Attempt::WrongPassword,
+        Some("28000") => Attempt::NotAuthorized(fault.reason()),
+        // The database does not exist: only who has logged in is told so.
+        Some("3D000") => Attempt::AcceptedBut(fault.reason()),
+        Some("42501") => Attempt::Denied,
+        Some("53300") if FULL_AFTER_LOGIN.contains(&routine) => Attempt::AcceptedBut(fault.reason()),
+        Some(_) | None => Attempt::Unknown(fault.reason()),
+    }
+}
+
+impl Attempt {
+    /// As the port's answer. `off` tells, for 28000 alone, whether the catalogue says that the role cannot log in;
+    /// `wanted` is the role whose rights the session must have, where that is known. A login that gets other rights is
+    /// neither what consumers need nor dead.
+    pub(crate) fn judge(self, off: bool, wanted: Option<&str>) -> Probe {
+        match (self, wanted) {
+            (Self::Accepted(role), Some(wanted)) if role != wanted => {
+                Probe::Unknown(format!("logged in, but with the rights of {role:?} in place of {wanted:?}"))
+            }
+            (Self::Accepted(_) | Self::AcceptedBut(_), _) => Probe::Alive,
+            (Self::Denied, _) => Probe::Denied,
+            (Self::WrongPassword, _) => Probe::Dead,
+            (Self::NotAuthorized(_), _) if off => Probe::Dead,
+            (Self::NotAuthorized(why) | Self::Unknown(why), _) => Probe::Unknown(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_judged_by_what_it_proves() {
+        let accepted = || Attempt::Accepted("orders".to_owned());
+        let why = || String::from("why");
+        assert_eq!(accepted().judge(false, None), Probe::Alive);
+        assert_eq!(accepted().judge(false, Some("orders")), Probe::Alive);
+        assert!(matches!(accepted().judge(true, Some("owner")), Probe::Unknown(_)));
+        assert_eq!(Attempt::AcceptedBut(why()).judge(true, None), Probe::Alive);
+        assert_eq!(Attempt::Denied.judge(true, None), Probe::Denied);
+        assert_eq!(Attempt::WrongPassword.judge(false, None), Probe::Dead);
+        assert_eq!(Attempt::NotAuthorized(why()).judge(true, None), Probe::Dead);
+        assert_eq!(Attempt::NotAuthorized(why()).judge(false, None), Probe::Unknown(why()));
+        assert_eq!(Attempt::Unknown(why()).judge(true, None), Probe::Unknown(why()));
+    }
+}

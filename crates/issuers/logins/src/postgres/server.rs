@@ -1,0 +1,60 @@
+use keyroll_port::Failure;
+use keyroll_secret::SecretBytes;
+
+use crate::postgres::log_tail::Tail;
+use crate::postgres::options::Options;
+use crate::postgres::probe::{self, Attempt, OwnSessions};
+use crate::postgres::tls::Tls;
+
+/// One server: what it is called, how to talk to it, and which of its sessions are ours.
+pub(crate) struct Server {
+    /// The options, checked.
+    pub(crate) options: Options,
+    /// Encryption, where connections leave this machine.
+    pub(crate) tls: Option<Tls>,
+    /// The sessions of our own probes.
+    pub(crate) own: OwnSessions,
+    /// What was read of its log.
+    pub(crate) tail: Tail,
+}
+
+impl Server {
+    /// Checks the options and reads the roots that TLS trusts; asks nothing of the server.
+    pub(crate) fn new(options: Options) -> Result<Self, Failure> {
+        options.check()?;
+        let encrypted = options.is_encrypted();
+        let tls = encrypted.then(|| Tls::new(options.root_certificates.as_deref())).transpose()?;
+        Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })
+    }
+
+    /// The file that the options name as its log.
+    pub(crate) fn log(&self) -> Option<&str> {
+        self.options.log.as_deref()
+    }
+
+    /// The place that the options name.
+    pub(crate) fn place(&self) -> (&str, u16) {
+        (&self.options.host, self.options.port)
+    }
+
+    /// One login, as a consumer would make it.
+    pub(crate) async fn attempt(
+        &self,
+        (host, port): (&str, u16),
+        dbname: &str,
+        user: &str,
+        password: &SecretBytes,
+    ) -> Attempt {
+        let tls = self.tls.as_ref();
+        let login = crate::postgres::link::Login {
+            host,
+            port,
+            dbname,
+            user,
+            password: Some(password),
+            tls,
+            pinned: false,
+        };
+        probe::attempt(&login, self.options.request_ms_max, &self.own).await
+    }
+}

@@ -1,0 +1,147 @@
+use crate::postgres::link::{Fault, Link, Login};
+use crate::postgres::options::Options;
+use crate::postgres::server::Server;
+use keyroll_codes::Code;
+use keyroll_port::{Failure, FailureKind};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// The admin's connection: what it does is one transaction, or nothing.
+pub(crate) struct Work<'a> {
+    link: Link,
+    options: &'a Options,
+}
+
+/// Only one driver changes the roles of one owner at a time; the number keeps our locks apart from an application's.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(1801812338, hashtext($1))";
+
+/// For this transaction alone, and only where the admin may: neither the statements nor those that fail stand in the
+/// server's log or in its statistics, since the one that sets a password holds its SCRAM verifier. A superuser may
+/// change these settings; from version 15 on the right can be granted. Source: PostgreSQL's manual, "Error Reporting
+/// and Logging", "pg_stat_statements".
+const QUIET: &str = "
+    SELECT set_config(name, value, true)
+      FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
+                   ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'),
+                   ('log_min_error_statement', 'panic'), ('debug_print_parse', 'off'),
+                   ('pg_stat_statements.track_utility', 'off')) AS quiet (name, value)
+     WHERE current_setting('is_superuser') = 'on' AND current_setting(name, true) IS NOT NULL";
+
+/// The same where the right to each was granted; only servers from version 15 on know the question.
+const QUIET_GRANTED: &str = "
+    SELECT set_config(name, value, true)
+      FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
+                   ('log_min_error_statement', 'panic'), ('pg_stat_statements.track_utility', 'off'))
+           AS quiet (name, value)
+     WHERE current_setting('is_superuser') <> 'on' AND current_setting(name, true) IS NOT NULL
+       AND has_parameter_privilege(name, 'SET')";
+
+/// The first version in which the right to change a setting can be granted.
+const VERSION_WITH_GRANTED_SETTINGS: i32 = 150_000;
+
+/// Whether statements of this transaction are written down all the same.
+const LOUD: &str = "
+    SELECT current_setting('log_statement') <> 'none' OR current_setting('log_min_duration_statement') <> '-1'
+        OR coalesce(current_setting('pg_stat_statements.track_utility', true), 'off') = 'on'";
+
+impl<'a> Work<'a> {
+    /// Connects as the admin.
+    pub(crate) async fn open(server: &'a Server) -> Result<Self, Failure> {
+        let options = &server.options;
+        let admin = &options.admin;
+        let socket = admin.socket_dir.as_deref().and_then(|folder| folder.to_str());
+        let login = Login {
+            host: socket.unwrap_or(&options.host),
+            port: options.port,
+            dbname: &options.dbname,
+            user: &admin.user,
+            password: admin.password.as_ref(),
+            // A Unix socket is not encrypted, and leaves no machine.
+            tls: server.tls.as_ref().filter(|_| socket.is_none()),
+            pinned: true,
+        };
+        let link = Link::open(&login, options.request_ms_max).await.map_err(|fault| {
+            let attempted =
+                format!("connect to PostgreSQL at {} as the admin {:?}", options.endpoint(), admin.user);
+            fault.without_effect(Code::IssuerUnreachable, attempted).help("keyroll doctor")
+        })?;
+        Ok(Self { link, options })
+    }
+
+    /// The connection, for reads.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Begins a transaction that holds the owner's lock, and whose commit is on the server's disk when it is told.
+    pub(crate) async fn begin(&self) -> Result<(), Failure> {
+        let durable = "BEGIN; SELECT set_config('synchronous_commit', 'on', true) \
+                       WHERE current_setting('synchronous_commit') = 'off'";
+        self.run(durable, "begin a transaction").await?;
+        self.be_quiet().await?;
+        self.rows(LOCK, &[&self.options.owner_role], "take the lock of the owner role").await?;
+        Ok(())
+    }
+
+    async fn be_quiet(&self) -> Result<(), Failure> {
+        let step = "keep statements out of the server's log";
+        self.rows(QUIET, &[], step).await?;
+        let version = "SELECT current_setting('server_version_num')::int";
+        let rows = self.rows(version, &[], "read the server's version").await?;
+        if rows.first().is_some_and(|row| row.get::<_, i32>(0) >= VERSION_WITH_GRANTED_SETTINGS) {
+            self.rows(QUIET_GRANTED, &[], step).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server writes down what this transaction says, because the admin may not switch that off.
+    pub(crate) async fn is_loud(&self) -> Result<bool, Failure> {
+        let rows = self.rows(LOUD, &[], "read what the server logs").await?;
+        Ok(rows.first().is_none_or(|row| row.get(0)))
+    }
+
+    /// Ends the transaction for good. Only here may an effect be in doubt.
+    pub(crate) async fn commit(self, attempted: &str) -> Result<(), Failure> {
+        self.link.run("COMMIT").await.map_err(|fault| fault.of_commit(self.attempted(attempted)))?;
+        self.link.close().await;
+        Ok(())
+    }
+
+    /// Ends the transaction without any effect.
+    pub(crate) async fn roll_back(self) -> Result<(), Failure> {
+        self.run("ROLLBACK", "roll back a rehearsal").await?;
+        self.link.close().await;
+        Ok(())
+    }
+
+    /// Says good-bye after reads.
+    pub(crate) async fn close(self) {
+        self.link.close().await;
+    }
+
+    /// Rows of one statement.
+    pub(crate) async fn rows(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        attempted: &str,
+    ) -> Result<Vec<Row>, Failure> {
+        self.link.rows(sql, params).await.map_err(|fault| self.failed(&fault, attempted))
+    }
+
+    /// One statement.
+    pub(crate) async fn run(&self, sql: &str, attempted: &str) -> Result<(), Failure> {
+        self.link.run(sql).await.map_err(|fault| self.failed(&fault, attempted))
+    }
+
+    /// A statement that failed before any commit.
+    pub(crate) fn failed(&self, fault: &Fault, attempted: &str) -> Failure {
+        fault
+            .without_effect(Code::RequestFailed, self.attempted(attempted))
+            .kind(FailureKind::StatementFailed)
+    }
+
+    fn attempted(&self, what: &str) -> String {
+        format!("{what} at PostgreSQL {}", self.options.endpoint())
+    }
+}

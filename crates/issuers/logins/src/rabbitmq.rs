@@ -1,0 +1,198 @@
+//! RabbitMQ, from version 3.10.8 on: two users with the same tags, permissions and limits.
+//!
+//! A user has one password; only a second user overlaps with it. Users are changed and connections are read and ended
+//! by the management API, and a login is tried as consumers make it, by AMQP.
+
+mod amqp;
+mod change;
+mod check;
+mod connections;
+mod limits;
+mod link;
+mod nodes;
+mod rights;
+mod silence;
+mod users;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keyroll_port::{Failure, Session};
+use keyroll_secret::SecretBytes;
+use tokio::time::timeout;
+
+use crate::declaration::{Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
+use crate::directory::{Attempt, Directory, Filling, Login, Switch};
+use crate::options::Options;
+use crate::own_sessions::Own;
+use crate::stream::Tls;
+use crate::two_logins::TwoLogins;
+use link::{Fault, Link};
+use silence::Silence;
+
+pub(crate) static SERVER: LoginServer = LoginServer {
+    word: "rabbitmq",
+    doc: "A RabbitMQ server, and the two users between which rotations alternate.",
+    keys: &[
+        Key::required(
+            "host",
+            KeyForm::Host,
+            "The server's name or address. To any but this machine both ports are spoken to encrypted, and the \
+                  server's certificate must bear this name.",
+        ),
+        Key::optional(
+            "port",
+            KeyForm::Port(5672),
+            "The port that consumers connect to. Default 5672; encrypted it is usually 5671.",
+        ),
+        Key::optional(
+            "management_port",
+            KeyForm::Port(15672),
+            "The port of the management API. Default 15672; encrypted it is usually 15671.",
+        ),
+        Key::optional(
+            "vhost",
+            KeyForm::Name(255),
+            "The virtual host that consumers open: a login is tried up to it. Default `/`.",
+        ),
+        Key::required(
+            "slots",
+            TWO_LOGINS,
+            "The two users. They are made when first needed, with the tags, permissions and limits of the user that \
+                  consumers log in as now.",
+        ),
+    ],
+    fields: LOGIN_FIELDS,
+    issuer: |table, admins| {
+        let broker = Broker {
+            management_port: table.port("management_port").unwrap_or_default(),
+            vhost: table.text("vhost").unwrap_or("/").to_owned(),
+        };
+        Ok(Box::new(RabbitMq::issuer(Options::read(table, admins)?, broker)?))
+    },
+};
+
+/// One request of the port is at most three of ours, one after another.
+const CALLS_MAX: u64 = 3;
+/// How long a connection of our own may take to be gone from the server's list, milliseconds. A client's end is used
+/// again after far longer.
+const OWN_MS_MAX: u64 = 5_000;
+
+/// What RabbitMQ has beside what every server has.
+pub struct Broker {
+    /// The port of the management API, on the same host.
+    pub management_port: u16,
+    /// The virtual host that consumers open: a login is tried up to it.
+    pub vhost: String,
+}
+
+/// RabbitMQ as an issuer.
+pub struct RabbitMq {
+    options: Options,
+    broker: Broker,
+    tls: Tls,
+    /// Our end of our own probes' connections.
+    own: Own<SocketAddr>,
+    silence: Silence,
+}
+
+impl RabbitMq {
+    /// Checks the options; asks nothing of the server.
+    ///
+    /// # Errors
+    /// K0140, permanent.
+    pub fn issuer(options: Options, broker: Broker) -> Result<TwoLogins, Failure> {
+        options.check()?;
+        let tls = Tls::new(&options)?;
+        Ok(TwoLogins::new(Self {
+            options,
+            broker,
+            tls,
+            own: Own::for_ms(OWN_MS_MAX),
+            silence: Silence::default(),
+        }))
+    }
+
+    fn limit_ms(&self) -> u64 {
+        self.options.request_ms_max / CALLS_MAX
+    }
+
+    /// The management API, as the admin.
+    fn admin(&self) -> Link<'_> {
+        Link::new(&self.tls, &self.options, self.broker.management_port, self.limit_ms())
+    }
+
+    fn attempted(&self, what: &str) -> String {
+        format!(
+            "{what} at RabbitMQ {} (management API on port {})",
+            self.options.endpoint(),
+            self.broker.management_port
+        )
+    }
+
+    /// A failure of a request that changes nothing.
+    fn failed(&self, fault: &Fault, what: &str) -> Failure {
+        fault.without_effect(self.attempted(what))
+    }
+}
+
+#[async_trait]
+impl Directory for RabbitMq {
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.tls.is_on()
+    }
+
+    async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure> {
+        check::run(self, current, slot).await
+    }
+
+    async fn whole(&self, what: &str) -> Result<(), Failure> {
+        nodes::whole(self, &self.admin(), what).await
+    }
+
+    async fn read(&self) -> Result<Vec<Login>, Failure> {
+        let users =
+            users::read(&self.admin()).await.map_err(|fault| self.failed(&fault, "read the users"))?;
+        Ok(users.into_iter().map(|user| user.login).collect())
+    }
+
+    async fn attempt(&self, (host, port): (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
+        let trying = async {
+            let (mut stream, ours) = self.tls.connect(host, port).await?;
+            if let Ok(ours) = ours.parse() {
+                self.own.remember(ours);
+            }
+            amqp::log_in(&mut stream, &self.broker.vhost, user, password).await
+        };
+        match timeout(Duration::from_millis(self.limit_ms()), trying).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => Attempt::Unknown(error.to_string()),
+            Err(_) => Attempt::Unknown("no answer in time".to_owned()),
+        }
+    }
+
+    async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure> {
+        change::fill(self, filling).await
+    }
+
+    async fn switch(&self, login: &Login, switch: Switch) -> Result<(), Failure> {
+        change::switch(self, login, switch).await
+    }
+
+    async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure> {
+        connections::list(self, user).await
+    }
+
+    fn idle_ms(&self) -> u64 {
+        silence::known_ms()
+    }
+
+    async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
+        connections::end(self, user, handles, busy).await
+    }
+}

@@ -1,0 +1,40 @@
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure};
+use serde::Deserialize;
+
+use super::RabbitMq;
+use super::link::Link;
+
+/// A node of the cluster, as the one that answers sees it.
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+    #[serde(default)]
+    running: bool,
+    /// The nodes that it lost sight of while they ran.
+    #[serde(default)]
+    partitions: Vec<String>,
+}
+
+impl Node {
+    fn fault(&self) -> Option<String> {
+        match (self.running, self.partitions.as_slice()) {
+            (false, _) => Some(format!("the node {} does not run, or is not seen", self.name)),
+            (true, []) => None,
+            (true, [other, ..]) => Some(format!("the node {} is parted from {other}", self.name)),
+        }
+    }
+}
+
+/// Refuses where the cluster is not whole: a connection of a node that is not seen is in no list, and a user that is
+/// changed here goes on there as it was.
+pub(super) async fn whole(server: &RabbitMq, link: &Link<'_>, what: &str) -> Result<(), Failure> {
+    let nodes: Vec<Node> = link
+        .get("/api/nodes?columns=name,running,partitions")
+        .await
+        .map_err(|fault| server.failed(&fault, what))?;
+    let Some(why) = nodes.iter().find_map(Node::fault) else { return Ok(()) };
+    Err(Failure::new(Class::Retryable, Code::ServerUnsuitable, server.attempted(what))
+        .because(why)
+        .help("rabbitmqctl cluster_status"))
+}

@@ -1,0 +1,138 @@
+//! Redis, from version 7 on: two users with the same rules.
+//!
+//! One user with two passwords would overlap too, but Redis does not show which of them a connection was opened with, so
+//! nobody could tell who still needs the old one.
+
+mod change;
+mod check;
+mod clients;
+mod link;
+mod reply;
+mod users;
+
+use async_trait::async_trait;
+use keyroll_port::{Failure, Session};
+use keyroll_secret::SecretBytes;
+
+use crate::declaration::{HOST, Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
+use crate::directory::{Attempt, Directory, Filling, Login, Switch};
+use crate::options::Options;
+use crate::own_sessions::Own;
+use crate::stream::Tls;
+use crate::two_logins::TwoLogins;
+use link::{Fault, Link};
+
+pub(crate) static SERVER: LoginServer = LoginServer {
+    word: "redis",
+    doc: "A Redis server, and the two users between which rotations alternate.",
+    keys: &[
+        HOST,
+        Key::optional("port", KeyForm::Port(6379), "The server's port. Default 6379."),
+        Key::required(
+            "slots",
+            TWO_LOGINS,
+            "The two users. They are made when first needed, with the rules of the user that consumers log in as now.",
+        ),
+    ],
+    fields: LOGIN_FIELDS,
+    issuer: |table, admins| Ok(Box::new(Redis::issuer(Options::read(table, admins)?)?)),
+};
+
+/// One request of the port is at most three connections, one after another.
+const CONNECTIONS_MAX: u64 = 3;
+
+/// Redis as an issuer.
+pub struct Redis {
+    options: Options,
+    tls: Tls,
+    /// The client id and the address of our own probes' connections: an id alone begins anew with the server.
+    own: Own<(i64, String)>,
+}
+
+impl Redis {
+    /// Checks the options; asks nothing of the server.
+    ///
+    /// # Errors
+    /// K0140, permanent.
+    pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
+        options.check()?;
+        let tls = Tls::new(&options)?;
+        Ok(TwoLogins::new(Self { options, tls, own: Own::for_ms(u64::MAX) }))
+    }
+
+    fn limit_ms(&self) -> u64 {
+        self.options.request_ms_max / CONNECTIONS_MAX
+    }
+
+    /// A connection of the admin's.
+    async fn admin(&self) -> Result<Link, Failure> {
+        let (options, admin) = (&self.options, &self.options.admin);
+        let place = (options.host.as_str(), options.port);
+        let link = Link::open(&self.tls, place, &admin.user, &admin.password, self.limit_ms()).await;
+        link.map_err(|fault| {
+            fault.of_connecting(format!("log in as {:?} at Redis {}", admin.user, options.endpoint()))
+        })
+    }
+
+    fn attempted(&self, what: &str) -> String {
+        format!("{what} at Redis {}", self.options.endpoint())
+    }
+
+    /// A failure of a command that changes nothing.
+    fn failed(&self, fault: &Fault, what: &str) -> Failure {
+        fault.without_effect(self.attempted(what))
+    }
+}
+
+#[async_trait]
+impl Directory for Redis {
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.tls.is_on()
+    }
+
+    async fn check(&self, _current: &str, _slot: &str) -> Result<Vec<String>, Failure> {
+        check::run(self).await
+    }
+
+    async fn read(&self) -> Result<Vec<Login>, Failure> {
+        let mut link = self.admin().await?;
+        let users = users::read(&mut link).await.map_err(|fault| self.failed(&fault, "read the users"))?;
+        Ok(users.into_iter().map(|user| user.login).collect())
+    }
+
+    async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
+        match Link::open(&self.tls, place, user, password, self.limit_ms()).await {
+            Ok(link) => {
+                self.own.remember((link.hello.id, link.address.clone()));
+                Attempt::Accepted
+            }
+            Err(fault) if fault.is_wrong_password() => Attempt::Refused,
+            Err(fault) => Attempt::Unknown(fault.reason()),
+        }
+    }
+
+    async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure> {
+        change::fill(self, filling).await
+    }
+
+    async fn switch(&self, login: &Login, switch: Switch) -> Result<(), Failure> {
+        change::switch(self, login, switch).await
+    }
+
+    async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure> {
+        let mut link = self.admin().await?;
+        let clients = clients::read(&mut link).await;
+        let clients = clients.map_err(|fault| self.failed(&fault, "read the connected clients"))?;
+        let own = |it: &clients::Client| self.own.has(&(it.id, it.address.clone()));
+        let theirs = clients.iter().filter(|it| it.user == user && !own(it));
+        Ok(theirs.map(clients::Client::session).collect())
+    }
+
+    async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
+        clients::end(self, user, handles, busy).await
+    }
+}

@@ -1,0 +1,261 @@
+use crate::directory::{Attempt, Directory, Filling, Login, Switch};
+use crate::endpoint::{is_loopback, parse_endpoint};
+use crate::rules::{check_current, check_slot, find, is_ended, switchable};
+use crate::turn::{self, Turn, Wrong, password_of, user_of};
+use crate::{id, password};
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_secret::{Credential, CredentialId};
+
+/// A login is seen by every new connection once the change is answered; a second is far more than that takes.
+const VISIBLE_MS_MAX: u64 = 1_000;
+/// The label against which a slot is looked at before there is one.
+const REHEARSAL: &str = "keyroll/preflight/0";
+
+/// A server as an issuer: two logins that take turns, with the same rights.
+///
+/// An id is the login with the label of what was minted into it, `app_a#keyroll/0192/3`, or the bare login where
+/// there is no label (an adopted one). Sessions are those that logged in as it: because each credential has a login of
+/// its own, a session tells which of the two it was opened with.
+pub struct TwoLogins {
+    directory: Box<dyn Directory>,
+    capabilities: Capabilities,
+}
+
+impl TwoLogins {
+    pub(crate) fn new(directory: impl Directory + 'static) -> Self {
+        let capabilities = Capabilities {
+            minted_by: MintedBy::Us,
+            overlap: Overlap::TwoSlots,
+            disable: true,
+            label: true,
+            list: true,
+            last_used: LastUsed::NotVisible,
+            refusals: Refusals::ConsumerLogs,
+            sessions: true,
+            attributes: true,
+            birth_ms_max: VISIBLE_MS_MAX,
+            death_ms_max: VISIBLE_MS_MAX,
+            request_ms_max: directory.options().request_ms_max,
+        };
+        Self { directory: Box::new(directory), capabilities }
+    }
+
+    fn place(&self) -> (&str, u16) {
+        (&self.directory.options().host, self.directory.options().port)
+    }
+
+    async fn switch(&self, id: &CredentialId, switch: Switch) -> Result<(), Failure> {
+        if id::split(id).0 == self.directory.options().admin.user {
+            let attempted = format!("{} {:?}", switch.attempt(), id.as_str());
+            return Err(Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, attempted)
+                .because("it is keyroll's own login"));
+        }
+        let logins = self.directory.read().await?;
+        let Some(login) = switchable(&logins, id, switch)? else { return Ok(()) };
+        if switch == Switch::End && !is_ended(login) && !self.another_lives(&logins, login) {
+            // The next one is made after this one is gone: what would refuse that is refused now.
+            self.directory.whole("end the only login that lets anybody in").await?;
+        }
+        self.directory.switch(login, switch).await
+    }
+
+    /// Whether another one of the two logins that take turns lets somebody in.
+    fn another_lives(&self, logins: &[Login], than: &Login) -> bool {
+        let is_slot = |it: &&Login| self.directory.options().is_slot(&it.name) && it.name != than.name;
+        logins.iter().filter(is_slot).any(|it| !it.is_off())
+    }
+
+    /// The login whose sessions are the credential's; `None` if it is gone or carries a later credential.
+    async fn login_of(&self, id: &CredentialId) -> Result<Option<String>, Failure> {
+        let (name, label) = id::split(id);
+        let logins = self.directory.read().await?;
+        let login = find(&logins, name);
+        Ok(login.filter(|it| id::standing(label, &it.mark) != id::Standing::Gone).map(|it| it.name.clone()))
+    }
+
+    /// The negative control: a wrong password must be asked for, and refused.
+    async fn control(&self, user: &str) -> Result<(), Failure> {
+        let wrong = password::generate().ok_or_else(no_randomness)?;
+        let endpoint = self.directory.options().endpoint();
+        let attempted = format!("see a wrong password for {user:?} refused at {endpoint}");
+        let failure = |class| Failure::new(class, Code::NegativeControlAccepted, attempted);
+        match self.directory.attempt(self.place(), user, &wrong).await {
+            Attempt::Refused => Ok(()),
+            Attempt::Accepted => Err(failure(Class::Permanent)
+                .because("it was accepted: every other check would be worthless")
+                .help("let the server ask this login for its password")),
+            Attempt::Unknown(why) => Err(failure(Class::Retryable).because(why)),
+        }
+    }
+}
+
+fn no_randomness() -> Failure {
+    Failure::new(Class::Retryable, Code::RequestFailed, "generate a password")
+        .because("the system has no randomness")
+}
+
+#[async_trait]
+impl Issuer for TwoLogins {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn value_format(&self) -> ValueFormat {
+        ValueFormat { alphabet: password::ALPHABET.to_vec(), length_max: password::LENGTH }
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.directory.options().endpoint()]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let [one, two] = &self.directory.options().slots;
+        vec![
+            format!("the user name changes too: {one:?} and {two:?} take turns, with the same rights"),
+            "revoking disables the login and removes its password; the login is never removed".to_owned(),
+            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+        ]
+    }
+
+    async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure> {
+        let options = self.directory.options();
+        let user = user_of(current)?;
+        let slot = options.next_slot(user);
+        let mut notes = self.directory.check(user, slot).await?;
+        let logins = self.directory.read().await?;
+        check_current(&logins, options, user)?;
+        let sessions = self.directory.sessions(slot).await?.len();
+        check_slot(slot, find(&logins, slot), sessions, REHEARSAL)?;
+        for login in [user, slot] {
+            self.control(login).await?;
+        }
+        if !options.is_slot(user) {
+            notes.push(format!("{user:?} is adopted: it stays, and loses its password when it is revoked"));
+        }
+        Ok(notes)
+    }
+
+    async fn identify(&self, credential: &Credential) -> Result<Identity, Failure> {
+        let (user, password) = (user_of(credential)?, password_of(credential)?);
+        match self.directory.attempt(self.place(), user, password).await {
+            Attempt::Accepted => {}
+            Attempt::Refused => return Ok(Identity { id: None, principal: None }),
+            Attempt::Unknown(why) => {
+                let attempted = format!("log in as {user:?} at {}", self.directory.options().endpoint());
+                return Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted).because(why));
+            }
+        }
+        let logins = self.directory.read().await?;
+        let id = find(&logins, user).map(|login| id::make(user, &login.mark));
+        Ok(Identity { id, principal: Some(user.to_owned()) })
+    }
+
+    fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
+        let options = self.directory.options();
+        let slot = options.next_slot(user_of(current)?).to_owned();
+        let password = password::generate().ok_or_else(no_randomness)?;
+        let own = [("host", options.host.clone()), ("port", options.port.to_string())];
+        Ok(Some(turn::propose(current, &slot, password, &own)))
+    }
+
+    async fn mint(
+        &self,
+        label: &str,
+        current: &Credential,
+        proposed: Option<&Credential>,
+    ) -> Result<Minted, Failure> {
+        let options = self.directory.options();
+        let Turn { user, slot, password, proposed } = turn::turn(&options.slots, label, current, proposed)?;
+        if label.contains(|letter: char| !letter.is_ascii_graphic()) {
+            return Err(Wrong::Proposal("the label is not one of keyroll's").into());
+        }
+        let logins = self.directory.read().await?;
+        check_current(&logins, options, user)?;
+        // Where the one in use was ended already everybody is waiting for the next: a node that is missing is no reason to
+        // let them wait longer.
+        if !find(&logins, user).is_some_and(is_ended) {
+            self.directory.whole(&format!("mint into the user {slot:?}")).await?;
+        }
+        let sessions = self.directory.sessions(slot).await?.len();
+        check_slot(slot, find(&logins, slot), sessions, label)?;
+        self.directory.fill(&Filling { slot, current: user, label, password }).await?;
+        let id = id::make(slot, &id::Mark::Ours(label.to_owned()));
+        Ok(Minted { id, fields: proposed.fields.duplicate() })
+    }
+
+    async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
+        let user = user_of(current)?;
+        let logins = self.directory.read().await?;
+        let competing =
+            logins.iter().filter(|it| it.name == user || self.directory.options().is_slot(&it.name));
+        let entries = competing.map(|login| Listed {
+            id: id::make(&login.name, &login.mark),
+            label: login.mark.label().map(str::to_owned),
+            disabled: login.is_off(),
+            last_used_unix_ms: None,
+            hint: None,
+        });
+        Ok(Listing { entries: entries.collect(), complete: true })
+    }
+
+    async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
+        let may_reach = |host: &str| self.directory.is_encrypted() || is_loopback(host);
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
+            return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
+        };
+        let (Ok(user), Ok(password)) = (user_of(credential), password_of(credential)) else {
+            return Probe::Unknown("the credential lacks the field `user` or `password`".to_owned());
+        };
+        match self.directory.attempt(place, user, password).await {
+            Attempt::Accepted => Probe::Alive,
+            Attempt::Refused => Probe::Dead,
+            Attempt::Unknown(why) => Probe::Unknown(why),
+        }
+    }
+
+    fn decoy(&self, current: &Credential) -> Credential {
+        turn::decoy(current)
+    }
+
+    async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::Off).await
+    }
+
+    async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::On).await
+    }
+
+    async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::End).await
+    }
+
+    async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        match self.login_of(id).await? {
+            Some(user) => {
+                // Who is not seen would be missed, and nobody would be told.
+                self.directory.whole("read the live connections").await?;
+                self.directory.sessions(&user).await.map(Some)
+            }
+            None => Ok(Some(Vec::new())),
+        }
+    }
+
+    fn idle_ms(&self) -> u64 {
+        self.directory.idle_ms()
+    }
+
+    async fn end_sessions(
+        &self,
+        id: &CredentialId,
+        handles: &[String],
+        busy: bool,
+    ) -> Result<usize, Failure> {
+        match self.login_of(id).await? {
+            Some(user) => self.directory.end(&user, handles, busy).await,
+            None => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+use std::ops::Range;
+
+/// A finding in an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Hit {
+    /// Its location, bytes from the start of the object.
+    pub span: Range<usize>,
+    /// What was found: a number of the caller's.
+    pub tag: u64,
+}

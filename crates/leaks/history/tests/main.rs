@@ -1,0 +1,9 @@
+//! The tests of `keyroll-history`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod bombs;
+mod oracle;
+mod provenance;
+mod rules;
+mod support;

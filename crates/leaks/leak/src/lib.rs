@@ -1,0 +1,35 @@
+//! Recognises credentials by the rules of their issuers, by their names and positions, and tells examples and
+//! placeholders apart.
+//!
+//! Invariants, by what is absent: no IO; no value is returned, only its range in the input; a rule that does not
+//! compile is an error with its line, never a rule that matches nothing.
+
+mod allowlist;
+mod block_context;
+mod byte_search;
+mod candidate;
+mod candidate_search;
+mod confidence;
+pub mod gitleaks;
+mod inline_context;
+mod rules;
+mod safe_output;
+mod secret_names;
+
+pub use crate::allowlist::{NotSecretReason, is_distinct, is_example, no_secret};
+pub use crate::block_context::lines::FAR_BYTES_MAX;
+pub use crate::block_context::reaches_far;
+pub use crate::block_context::table::Table;
+pub use crate::confidence::TextKind;
+pub use crate::inline_context::url_credentials::{passwords_in, tokens_in};
+pub use crate::rules::undecided_tail::ends_run;
+pub use crate::safe_output::{
+    MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
+};
+pub use crate::secret_names::{named_for, names_a_secret};
+pub use candidate::{Candidate, CandidateSource};
+pub use candidate_search::{
+    FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,
+};
+pub use rules::rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};
+pub use rules::{RuleError, RuleMatch, Rules};

@@ -1,0 +1,11 @@
+//! The tests of `keyroll-leak`: one program, one module per subject.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod gitleaks;
+mod gitleaks_files;
+mod gitleaks_filters;
+mod gitleaks_keywords;
+mod long_lines;
+mod places;
+mod values;

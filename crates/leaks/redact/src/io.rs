@@ -1,0 +1,4 @@
+//! Redacts readers, writers and log lines.
+
+pub(crate) mod reader;
+pub(crate) mod writer;

@@ -1,0 +1,13 @@
+//! The tests of `keyroll-redact`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+
+mod beside;
+mod common;
+mod events;
+mod holes;
+mod io;
+mod json;
+mod known;
+mod rules_stream;
+mod shipped;

@@ -1,0 +1,52 @@
+use std::path::Path;
+
+use keyroll_leak::TextKind;
+
+/// Ends of the names of settings files, in which the text after a name is its value.
+const SETTINGS_ENDS: [&str; 34] = [
+    ".env",
+    ".envrc",
+    ".ini",
+    ".cfg",
+    ".conf",
+    ".cnf",
+    ".config",
+    ".properties",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".tfvars",
+    ".service",
+    ".netrc",
+    ".pgpass",
+    ".npmrc",
+    ".pypirc",
+    ".prefs",
+    ".secrets",
+    ".credentials",
+    ".s3cfg",
+    ".boto",
+    ".gitconfig",
+    ".git-credentials",
+    ".hgrc",
+    ".msmtprc",
+    ".muttrc",
+    ".curlrc",
+    ".wgetrc",
+    ".condarc",
+    "_netrc",
+    ".container",
+    ".timer",
+    ".dockerfile",
+];
+
+/// Whether a file is a settings file, by its name.
+pub(crate) fn text_of(path: &Path) -> TextKind {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let env = name.starts_with(".env") || name.starts_with("env.");
+    let plain = ["credentials", "config", "dockerfile", "containerfile", "my.cnf"].contains(&name.as_str());
+    match env || plain || SETTINGS_ENDS.iter().any(|end| name.ends_with(end)) {
+        true => TextKind::Settings,
+        false => TextKind::Program,
+    }
+}

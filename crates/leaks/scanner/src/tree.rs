@@ -1,0 +1,105 @@
+pub(crate) mod ignore_files;
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use ignore::{DirEntry, WalkBuilder, WalkState};
+
+use crate::Scan;
+use crate::error_text::{ignore_error_text, why};
+use crate::regular_file::open;
+use crate::scan::{Location, Worker};
+use crate::tree::ignore_files::{BadRules, ExcludeRules, ExcludeStack};
+
+/// The most threads that read files.
+const THREADS_MAX: usize = 16;
+
+/// For a path that was named and is not a file.
+const NO_FILE: &str = "it is not a file: pipe it in with --stdin";
+
+const BAD_RULES: &str = "its ignore file is too large, or not a regular file";
+
+/// Files and folders to scan.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The paths; folders with everything below them. Links are followed only if they are named here.
+    pub paths: Vec<PathBuf>,
+    /// Whether `.gitignore`, `.ignore` and `.keyrollignore` apply: those in the scanned folders, and above them up to
+    /// the top of the repository.
+    pub ignored_left_out: bool,
+}
+
+impl Scan<'_> {
+    /// Scans files and folders.
+    pub fn tree(&self, tree: &Tree) {
+        tree.walk(self);
+    }
+}
+
+impl Tree {
+    fn walk(&self, scan: &Scan<'_>) {
+        let mut paths = self.paths.iter();
+        let Some(first) = paths.next() else { return };
+        let mut walk = WalkBuilder::new(first);
+        paths.for_each(|path| {
+            walk.add(path);
+        });
+        let told = |folder: &Path, line: Option<String>| {
+            let why = line.unwrap_or_else(|| format!("{BAD_RULES}: nothing is ignored"));
+            scan.skip(folder.display().to_string(), why);
+        };
+        let rules = self.ignored_left_out.then(|| ExcludeRules::of(&self.paths, told));
+        walk.standard_filters(false).follow_links(false).threads(threads());
+        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
+        walk.build_parallel().run(|| {
+            let mut worker = Worker::new(scan);
+            let mut way = rules.as_ref().map(ExcludeStack::new);
+            Box::new(move |entry| match entry {
+                Ok(entry) => visit(&mut worker, way.as_mut(), &entry),
+                Err(error) => {
+                    worker.skip_named(String::new(), ignore_error_text(&error));
+                    WalkState::Continue
+                }
+            })
+        });
+    }
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+}
+
+fn visit(worker: &mut Worker<'_>, way: Option<&mut ExcludeStack<'_>>, entry: &DirEntry) -> WalkState {
+    let (path, depth) = (entry.path(), entry.depth());
+    let at = Location { source: None, path: Some(path), inside: &[] };
+    let kind = entry.file_type();
+    let is_folder = kind.is_some_and(|kind| kind.is_dir());
+    if let Some(way) = way {
+        if way.leaves_out(path, depth, is_folder) {
+            return WalkState::Skip;
+        }
+        let entered = if is_folder { way.enter(path, depth) } else { Ok(Vec::new()) };
+        match entered {
+            // A malformed line ignores nothing.
+            Ok(lines) => lines.into_iter().for_each(|line| worker.skip(at, line)),
+            Err(BadRules) => {
+                worker.skip(at, format!("{BAD_RULES} (--no-ignore scans it)"));
+                return WalkState::Skip;
+            }
+        }
+    }
+    let named = depth == 0;
+    let looked = kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink());
+    if looked {
+        match open(path, named) {
+            Ok(Some(file)) => worker.file(at, file),
+            Ok(None) if named && !path.is_dir() => worker.skip(at, NO_FILE),
+            Ok(None) => {}
+            Err(error) => worker.skip(at, why(&error)),
+        }
+    } else if named && !is_folder {
+        worker.skip(at, NO_FILE);
+    }
+    WalkState::Continue
+}

@@ -1,0 +1,146 @@
+use std::ops::{Range, RangeInclusive};
+
+/// A packed format, by the first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PackedFormat {
+    /// RFC 1952.
+    Gzip,
+    /// PKWARE's APPNOTE 4.3; also jar, whl, docx and many more.
+    Zip,
+    /// POSIX.1-1988 and later.
+    Tar,
+    /// RFC 8878.
+    Zstandard,
+    /// As bzip2 1.0 writes it.
+    Bzip2,
+    /// The .xz file format 1.2.
+    Xz,
+    /// The LZ4 frame format 1.6, and its legacy format, which kernels use.
+    Lz4,
+    /// A database; "Database File Format" of SQLite's documentation.
+    Sqlite,
+    /// A skippable frame before others of LZ4 or Zstandard.
+    Skipped,
+    /// Recognised, but not opened.
+    Other(&'static str),
+}
+
+/// How many first bytes are needed.
+pub(crate) const HEAD_BYTES: usize = 4 << 10;
+
+/// The offset of tar's magic, bytes.
+const TAR_AT: usize = 257;
+
+/// The length of a tar header, and the location of its checksum, bytes.
+pub(crate) const TAR_BYTES: usize = 512;
+const TAR_SUM: Range<usize> = 148..156;
+
+/// The magics of LZ4 frames and of the legacy format.
+pub(crate) const LZ4: [u8; 4] = *b"\x04\x22\x4d\x18";
+pub(crate) const LZ4_FIRST: [u8; 4] = *b"\x02\x21\x4c\x18";
+
+/// The magic of skippable frames.
+pub(crate) const SKIPPED_FIRST: RangeInclusive<u8> = 0x50..=0x5F;
+pub(crate) const SKIPPED_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
+
+impl PackedFormat {
+    /// Whether it may have bytes that its format does not cover: after its end, or between members.
+    pub(crate) fn has_more(self) -> bool {
+        matches!(self, Self::Tar | Self::Zip)
+    }
+
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
+        if head.get(TAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+            return Some(Self::Tar);
+        }
+        if is_tar_header(head) {
+            return Some(Self::Tar);
+        }
+        if let [first, rest @ ..] = head
+            && SKIPPED_FIRST.contains(first)
+            && rest.starts_with(&SKIPPED_REST)
+        {
+            return Some(Self::Skipped);
+        }
+        let begins: [(&[u8], Self); 8] = [
+            (b"\x1f\x8b\x08", Self::Gzip),
+            (b"PK\x03\x04", Self::Zip),
+            (b"PK\x05\x06", Self::Zip),
+            (b"\x28\xb5\x2f\xfd", Self::Zstandard),
+            (b"\xfd7zXZ\0", Self::Xz),
+            (b"SQLite format 3\0", Self::Sqlite),
+            (&LZ4, Self::Lz4),
+            (&LZ4_FIRST, Self::Lz4),
+        ];
+        // The block size is followed by the magic of the first block, or of the end.
+        let bzip2 = matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
+            if rest.starts_with(b"1AY&SY") || rest.starts_with(b"\x17\x72\x45\x38\x50\x90"));
+        if bzip2 {
+            return Some(Self::Bzip2);
+        }
+        let known = begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed);
+        known.or_else(|| other(head).map(Self::Other))
+    }
+}
+
+/// Formats that are not opened, by their documented first bytes.
+fn other(head: &[u8]) -> Option<&'static str> {
+    let begins: [(&[u8], &'static str); 10] = [
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"Rar!\x1a\x07", "RAR"),
+        (b"LZIP\x01", "lzip"),
+        (b"\x89LZO\0\r\n\x1a\n", "lzop"),
+        (b"LRZI\0", "lrzip"),
+        (b"\xff\x06\0\0sNaPpY", "Snappy"),
+        (b"MSCF\0\0\0\0", "Microsoft's CAB"),
+        (b"\xed\xab\xee\xdb", "rpm"),
+        (b"!<arch>\ndebian-binary", "dpkg"),
+        (b"xar!\0\x1c", "xar"),
+    ];
+    if let Some((_, name)) = begins.into_iter().find(|(begin, _)| head.starts_with(begin)) {
+        return Some(name);
+    }
+    match head {
+        // The maximum code length; block mode.
+        [0x1f, 0x9d, 0x89..=0x90, ..] => Some("compress"),
+        // The usual properties; the dictionary size; an unknown length, or less than a terabyte.
+        [0x5d, 0, 0, low, high, _, _, _, _, _, rest @ ..]
+            if u16::from_le_bytes([*low, *high]).is_power_of_two()
+                && (rest.starts_with(&[0; 3]) || rest.starts_with(&[0xff; 3])) =>
+        {
+            Some("LZMA")
+        }
+        [_, _, b'-', b'l', b'h', b'0'..=b'7' | b'd', b'-', ..] => Some("LHA"),
+        // Version 4.
+        [b'h', b's', b'q', b's', ..] if head.get(28..30).is_some_and(|version| version == [4, 0]) => {
+            Some("squashfs")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a tar header is here. Old ones have no magic: the octal checksum decides, over all bytes with spaces in
+/// its own place.
+pub(crate) fn is_tar_header(head: &[u8]) -> bool {
+    let Some(header) = head.get(..TAR_BYTES) else { return false };
+    let written = header.get(TAR_SUM).unwrap_or_default();
+    let fills = |byte: &u8| matches!(byte, b' ' | 0);
+    let digits: Vec<u8> = written.iter().copied().filter(|byte| !fills(byte)).collect();
+    let Some(sum) = str::from_utf8(&digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok())
+    else {
+        return false;
+    };
+    let bytes = (0..).zip(header).map(|(at, byte)| if TAR_SUM.contains(&at) { b' ' } else { *byte });
+    sum == bytes.map(u32::from).sum::<u32>()
+}
+
+/// The byte order of UTF-16 with a byte order mark; `true` for big-endian.
+pub(crate) fn utf16_order(head: &[u8]) -> Option<bool> {
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    match head {
+        // Common characters have a zero byte in UTF-16.
+        [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => Some(false),
+        [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => Some(true),
+        _ => None,
+    }
+}

@@ -1,0 +1,16 @@
+//! The tests of `keyroll-scanner`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod databases;
+mod far_histories;
+mod histories;
+mod ignored;
+mod packed;
+mod packed_histories;
+mod passed_over;
+mod prints;
+mod repository;
+mod score;
+mod tars;
+mod trees;

@@ -1,0 +1,281 @@
+use std::ops::Range;
+
+use keyroll_secret::SecretBytes;
+
+use crate::spelling::{self, Style};
+use crate::spot::{Spelling, Spot};
+use crate::{CopyError, Slot};
+
+/// The variables of a file with their values, each with what readers disagree on where they do.
+pub type Variables = Vec<(String, Result<SecretBytes, CopyError>)>;
+
+impl Spelling for Style {
+    fn spell(&self, old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str> {
+        spelling::spell(old, *self, new)
+    }
+
+    fn carries(&self, alphabet: &[u8], len_max: usize) -> Result<(), &'static str> {
+        spelling::carries(*self, alphabet, len_max)
+    }
+}
+
+/// Every assignment of a variable, in order; the last wins for every reader.
+pub(crate) fn spots(file: &[u8], name: &str) -> Result<Vec<Spot>, CopyError> {
+    let spots = assignments(file, name)?.into_iter().map(|assignment| {
+        let value = assignment.decoded(file);
+        Spot::new(assignment.raw, value, assignment.style)
+    });
+    Ok(spots.collect())
+}
+
+/// Every assignment of every variable.
+pub(crate) fn all(file: &[u8]) -> Vec<(Slot, Spot)> {
+    let scan = Scan::of(file);
+    let spot = |assignment: &Assignment| {
+        let name = std::str::from_utf8(file.get(assignment.name.clone())?).ok()?;
+        let value = match scan.open_quote {
+            Some((line, why)) if assignment.line >= line => Err(why),
+            Some(_) | None => assignment.decoded(file),
+        };
+        let spot = Spot::new(assignment.raw.clone(), value, assignment.style);
+        Some((Slot::Variable(name.to_owned()), spot))
+    };
+    scan.assignments.iter().filter_map(spot).collect()
+}
+
+/// Every variable with the value of its last assignment, or why that is unknown: where readers expand it, what
+/// runs does not show what stands in the file.
+pub(crate) fn variables(file: &[u8]) -> Variables {
+    let scan = Scan::of(file);
+    let mut found = Variables::new();
+    for assignment in &scan.assignments {
+        let name = file.get(assignment.name.clone()).unwrap_or_default();
+        let name = String::from_utf8_lossy(name).into_owned();
+        let doubtful = |line, why| Err(CopyError::Ambiguous { line, why });
+        let value = match scan.open_quote {
+            Some((line, why)) if assignment.line >= line => doubtful(line, why),
+            Some(_) | None if assignment.expands(file) => {
+                doubtful(assignment.line, "some readers expand the value")
+            }
+            Some(_) | None => assignment.decoded(file).or_else(|why| doubtful(assignment.line, why)),
+        };
+        found.retain(|(known, _)| *known != name);
+        found.push((name, value));
+    }
+    found
+}
+
+/// One assignment of the file.
+struct Assignment {
+    name: Range<usize>,
+    /// The spelling of the value, quotes included.
+    raw: Range<usize>,
+    style: Style,
+    line: usize,
+    /// What readers disagree on, where they do.
+    doubt: Option<&'static str>,
+}
+
+impl Assignment {
+    /// Whether a shell would make something else of the spelling: `$NAME`, a command, a home folder, an escape.
+    fn expands(&self, file: &[u8]) -> bool {
+        let raw = file.get(self.raw.clone()).unwrap_or_default();
+        let any = |bytes: &[u8]| raw.iter().any(|byte| bytes.contains(byte));
+        match self.style {
+            Style::Single => false,
+            Style::Double => any(b"$`"),
+            Style::Unquoted => any(b"$`\\~*?[;&|<>()'\" \t"),
+        }
+    }
+
+    fn decoded(&self, file: &[u8]) -> Result<SecretBytes, &'static str> {
+        if let Some(why) = self.doubt {
+            return Err(why);
+        }
+        let quote = usize::from(self.style != Style::Unquoted);
+        let inner = self.raw.start + quote..self.raw.end.saturating_sub(quote);
+        spelling::decode(file.get(inner).unwrap_or_default(), self.style)
+    }
+}
+
+/// All assignments of one variable in their order; an error if quotes before the last of them do not close.
+fn assignments(file: &[u8], name: &str) -> Result<Vec<Assignment>, CopyError> {
+    let scan = Scan::of(file);
+    let mut found = scan.assignments;
+    found.retain(|assignment| file.get(assignment.name.clone()) == Some(name.as_bytes()));
+    match (scan.open_quote, found.last()) {
+        (Some((line, why)), Some(last)) if last.line >= line => Err(CopyError::Ambiguous { line, why }),
+        (Some(_) | None, Some(_) | None) => Ok(found),
+    }
+}
+
+/// One pass over a file. A line that is no assignment is skipped, as every reader but the shell does.
+struct Scan<'a> {
+    file: &'a [u8],
+    at: usize,
+    line: usize,
+    assignments: Vec<Assignment>,
+    /// The first line from which readers disagree on where quotes end.
+    open_quote: Option<(usize, &'static str)>,
+}
+
+impl<'a> Scan<'a> {
+    fn of(file: &'a [u8]) -> Self {
+        let mut scan = Self { file, at: 0, line: 1, assignments: Vec::new(), open_quote: None };
+        while scan.at < file.len() {
+            let start = scan.at;
+            let line = scan.line;
+            match scan.assignment() {
+                Some(mut assignment) => {
+                    if scan.continues(start) {
+                        assignment.doubt = Some("the line before ends with a backslash");
+                    }
+                    scan.assignments.push(assignment);
+                }
+                None => scan.at = start,
+            }
+            // What is left is a comment or nothing. A quote there may be the start of one for a shell, and for
+            // python-dotenv the start of a quoted name, both over several lines.
+            let rest = scan.at;
+            scan.skip_line();
+            if has_stray_quote(file.get(rest..scan.at).unwrap_or_default()) {
+                scan.disagree(line, "a quote outside of a value");
+            }
+        }
+        scan
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.file.get(self.at).copied()
+    }
+
+    /// Steps over bytes of one kind and returns their span.
+    fn take_while(&mut self, kind: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        while self.peek().is_some_and(&kind) {
+            self.at += 1;
+        }
+        start..self.at
+    }
+
+    fn assignment(&mut self) -> Option<Assignment> {
+        self.take_while(blank);
+        let line = self.line;
+        let mut name = self.take_while(in_name);
+        if self.file.get(name.clone()) == Some(b"export") && !self.take_while(blank).is_empty() {
+            let exported = self.take_while(in_name);
+            // Without a second word this is a variable that is called `export`.
+            name = if exported.is_empty() { name } else { exported };
+        }
+        self.take_while(blank);
+        if name.is_empty() || self.peek() != Some(b'=') {
+            return None;
+        }
+        self.at += 1;
+        self.take_while(blank);
+        let assignment = match self.peek() {
+            Some(b'\'') => self.quoted(b'\'', Style::Single)?,
+            Some(b'"') => self.quoted(b'"', Style::Double)?,
+            Some(_) | None => self.unquoted(),
+        };
+        Some(Assignment { name, line, ..assignment })
+    }
+
+    fn unquoted(&mut self) -> Assignment {
+        let rest = self.take_while(|byte| byte != b'\n' && byte != b'\r');
+        let text = self.file.get(rest.clone()).unwrap_or_default();
+        let comment = text.windows(2).position(|pair| matches!(pair, [first, b'#'] if blank(*first)));
+        let text = text.get(..comment.unwrap_or(text.len())).unwrap_or_default();
+        let length = text.iter().rposition(|byte| !blank(*byte)).map_or(0, |last| last + 1);
+        let lone_return =
+            self.peek() == Some(b'\r') && !matches!(self.file.get(self.at + 1), Some(b'\n') | None);
+        let doubt = lone_return.then_some("a carriage return inside the line");
+        Assignment {
+            name: 0..0,
+            raw: rest.start..rest.start + length,
+            style: Style::Unquoted,
+            line: 0,
+            doubt,
+        }
+    }
+
+    /// A quoted value, which may span lines. `None` leaves the rest of the line to be skipped.
+    fn quoted(&mut self, quote: u8, style: Style) -> Option<Assignment> {
+        let (start, line) = (self.at, self.line);
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => {
+                    self.disagree(line, "a quote is not closed");
+                    (self.at, self.line) = (start, line);
+                    return None;
+                }
+                Some(b'\\') if style == Style::Double => {
+                    self.count_line();
+                    self.at += 1;
+                    self.count_line();
+                }
+                Some(byte) if byte == quote => break,
+                Some(_) => self.count_line(),
+            }
+            self.at += 1;
+        }
+        self.at = (self.at + 1).min(self.file.len());
+        // python-dotenv takes a backslash and the quote behind it for one character, whatever stands before.
+        let escaped = self.at.checked_sub(2).and_then(|at| self.file.get(at)) == Some(&b'\\');
+        if escaped {
+            self.disagree(line, "a backslash before the closing quote");
+        }
+        let raw = start..self.at;
+        let doubt = (!self.ends_cleanly()).then_some("there is more behind the closing quote");
+        Some(Assignment { name: 0..0, raw, style, line: 0, doubt })
+    }
+
+    /// Whether only blanks or a comment follow on the line.
+    fn ends_cleanly(&mut self) -> bool {
+        let blanks = self.take_while(blank);
+        match self.peek() {
+            None | Some(b'\n') => true,
+            Some(b'\r') => matches!(self.file.get(self.at + 1), Some(b'\n') | None),
+            Some(b'#') => !blanks.is_empty(),
+            Some(_) => false,
+        }
+    }
+
+    fn disagree(&mut self, line: usize, why: &'static str) {
+        self.open_quote.get_or_insert((line, why));
+    }
+
+    fn count_line(&mut self) {
+        if self.peek() == Some(b'\n') {
+            self.line += 1;
+        }
+    }
+
+    fn skip_line(&mut self) {
+        self.take_while(|byte| byte != b'\n' && byte != b'\r');
+        self.count_line();
+        self.at += 1;
+    }
+
+    /// Whether the line before ends with a backslash, which joins lines for some readers, in comments too.
+    fn continues(&self, start: usize) -> bool {
+        let before = self.file.get(..start).unwrap_or_default();
+        let before = before.strip_suffix(b"\n").unwrap_or(before);
+        let before = before.strip_suffix(b"\r").unwrap_or(before);
+        before.last() == Some(&b'\\')
+    }
+}
+
+fn has_stray_quote(line: &[u8]) -> bool {
+    let comment = line.iter().find(|byte| !blank(**byte)) == Some(&b'#');
+    !comment && line.iter().any(|byte| matches!(byte, b'\'' | b'"'))
+}
+
+fn blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'=' | b'#' | b'\'' | b'"')
+}

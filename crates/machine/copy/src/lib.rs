@@ -1,0 +1,33 @@
+//! Formats: bytes in, bytes out; find and replace one value, touch nothing else.
+//!
+//! Invariants, by what is absent: no IO, no clock, no randomness; no error holds a byte of a file or of a value;
+//! no spelling is written that a reader of such a file would read as something else.
+
+mod dotenv;
+mod entries;
+mod error;
+mod format;
+mod ini;
+mod json;
+mod line;
+mod percent;
+mod quoted;
+mod slot;
+mod spelling;
+mod spot;
+mod template;
+mod toml;
+mod tree;
+mod userlist;
+mod whole;
+mod yaml;
+
+pub use dotenv::Variables;
+pub use entries::Entry;
+pub use error::CopyError;
+pub use format::{Edit, FILE_BYTES_MAX, Format};
+pub use json::strict as strict_json;
+pub use percent::decode as percent_decoded;
+pub use slot::{Part, Pointer, Slot};
+pub use template::{Carried, Found, Template};
+pub use userlist::{Before, Login, Userlist};

@@ -1,0 +1,76 @@
+use std::ops::Range;
+
+use keyroll_secret::SecretBytes;
+
+use crate::CopyError;
+
+/// One place of a file where a value stands, with the value that readers see.
+pub(crate) struct Spot {
+    /// The spelling of the value, quotes included.
+    pub(crate) span: Range<usize>,
+    /// What stands there, or what readers disagree on.
+    pub(crate) value: Result<SecretBytes, &'static str>,
+    pub(crate) spelling: Box<dyn Spelling>,
+}
+
+/// How a value is spelled where it stands. The file of each format has its own spellings; errors say why a value cannot
+/// stand there.
+pub(crate) trait Spelling {
+    /// The spelling of `new`, quotes included, in place of `old`.
+    fn spell(&self, old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str>;
+
+    /// Whether every value of up to `len_max` bytes from `alphabet` can be spelled here.
+    fn carries(&self, alphabet: &[u8], len_max: usize) -> Result<(), &'static str>;
+
+    /// The name of the list item that the text is (`- NAME=value`), where it is one.
+    fn item(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The spelling of what cannot be read: nothing is written over it.
+struct Unreadable;
+
+impl Spelling for Unreadable {
+    fn spell(&self, _old: &SecretBytes, _new: &SecretBytes) -> Result<SecretBytes, &'static str> {
+        Err("the present value cannot be read")
+    }
+
+    fn carries(&self, _alphabet: &[u8], _len_max: usize) -> Result<(), &'static str> {
+        Err("the present value cannot be read")
+    }
+}
+
+impl Spot {
+    /// A place with a value, spelled as the format does.
+    pub(crate) fn new(
+        span: Range<usize>,
+        value: Result<SecretBytes, &'static str>,
+        spelling: impl Spelling + 'static,
+    ) -> Self {
+        Self { span, value, spelling: Box::new(spelling) }
+    }
+
+    /// A place whose value readers disagree on, or that has none.
+    pub(crate) fn doubtful(span: Range<usize>, why: &'static str) -> Self {
+        Self::new(span, Err(why), Unreadable)
+    }
+
+    /// The value, as its readers see it.
+    pub(crate) fn read(&self, file: &[u8]) -> Result<SecretBytes, CopyError> {
+        match &self.value {
+            Ok(value) => Ok(value.duplicate()),
+            Err(why) => Err(ambiguous(file, self.span.start, why)),
+        }
+    }
+}
+
+/// The error for a place whose value readers read differently.
+pub(crate) fn ambiguous(file: &[u8], at: usize, why: &'static str) -> CopyError {
+    CopyError::Ambiguous { line: line_of(file, at), why }
+}
+
+/// The line of a byte, from 1.
+pub(crate) fn line_of(file: &[u8], at: usize) -> usize {
+    file.iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}

@@ -1,0 +1,28 @@
+//! What runs on a machine: safe file replacement, searches by value, evidence, checks.
+//!
+//! Of file replacement: no path is followed twice, no file is opened before it is known to be a regular one,
+//! nothing is renamed before it is durable, no copy of an old file is kept, no error holds a byte of a file.
+
+mod attributes;
+mod clock;
+mod digest;
+mod fault;
+mod local;
+mod meta;
+mod read;
+mod replace;
+mod resolve;
+mod temp;
+mod trial;
+
+pub use clock::SystemClock;
+pub use digest::Digest;
+pub use local::{
+    CheckErrors, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup,
+    LiveReport, Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
+};
+pub use read::{Content, TARGET_BYTES_MAX, read};
+pub use replace::{Replaced, Replacement, Write, replace, settle};
+pub use resolve::{Inode, Resolved, resolve};
+pub use temp::{TempName, remove_temp};
+pub use trial::trial;

@@ -1,0 +1,234 @@
+//! This machine as a host of rotations: copies, managers and observation behind one port.
+
+mod apply;
+mod check_output;
+mod checks;
+mod concurrent_scanners;
+mod deliver;
+mod downtime;
+mod enumerate;
+mod file_fingerprint;
+mod find;
+mod gate;
+mod inside;
+mod links;
+mod litellm;
+mod live;
+mod live_containers;
+mod live_units;
+mod logs;
+mod managers;
+mod mounts;
+mod network;
+mod not_loaded;
+mod not_seen;
+mod pgbouncer_userlist;
+mod prove;
+mod reads;
+mod rehearse;
+mod scratch_dir;
+mod session_calls;
+mod setup;
+mod sweep;
+mod undeclared_copies;
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use keyroll_observe::{ProcessId, WrittenAt};
+use keyroll_port::{
+    Applied, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions, Swept,
+    Values,
+};
+use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Seq, Which};
+use keyroll_secret::{Fields, FingerprintKey};
+use tokio::task::block_in_place;
+
+pub use check_output::CheckErrors;
+pub use find::place_digest;
+pub use gate::GateSetup;
+pub use litellm::LiteLlmSetup;
+pub use live::LiveReport;
+pub use scratch_dir::tidy;
+pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
+
+/// The only host of an embedded keyroll.
+pub const LOCAL: HostId = HostId(0);
+
+/// This machine. Its calls block: the runtime that they run on must have more than one thread.
+pub struct Local {
+    setup: Setup,
+    /// Keys the digests of what restarts would make live: short values could be guessed from plain ones.
+    key: FingerprintKey,
+    memo: Mutex<Memo>,
+    check_errors: CheckErrors,
+}
+
+/// What was seen in this process's life, so that a check is not run again for what it has shown.
+#[derive(Default)]
+struct Memo {
+    /// Per (consumer, path): the check was shown to be able to fail.
+    controls: HashMap<(u16, u8), bool>,
+    /// What was seen of one incarnation of a consumer, per path, for a version.
+    shown: HashMap<(ConsumerId, Incarnation, u8, Which), Kinds>,
+    /// Per incarnation of a consumer and version the sessions at the last look, by handle, with their calls.
+    sessions: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
+    /// The same, as last seen before its value was changed.
+    before: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
+    /// Per (consumer, slot): its log, from before its value was changed.
+    logs: HashMap<(u16, u8), logs::Watched>,
+    /// The same, from when the old key was disabled.
+    refusals: HashMap<(u16, u8), logs::Watched>,
+    /// Who opened the files since they were written.
+    reads: reads::Reads,
+    /// How long a single instance was not there.
+    gaps: downtime::Gaps,
+    /// How each holder was found, as a clause.
+    found_by: HashMap<Incarnation, String>,
+    /// Per (consumer, path, version): what each worker of a proxy showed.
+    workers: HashMap<(u16, u8, Which), litellm::Shows>,
+    /// The values that were last told, to be cut out of what commands say.
+    needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
+    /// Per (consumer, slot): when the verb was last carried out.
+    applied: HashMap<(u16, u8), WrittenAt>,
+    /// Who was remarked to run with the other version.
+    remarked: HashSet<(Incarnation, Which)>,
+    /// Remarks that no answer had yet.
+    remarks: Vec<Failure>,
+    /// What was last seen of the error rate.
+    gate: gate::Gate,
+    /// Which processes were seen to be the issuer's own server, until they end.
+    servers: HashSet<ProcessId>,
+}
+
+impl Local {
+    /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
+    pub fn new(setup: Setup, key: FingerprintKey) -> Self {
+        Self { setup, key, memo: Mutex::new(Memo::default()), check_errors: CheckErrors::default() }
+    }
+
+    /// A panic in another call leaves at worst a check that is run once more.
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process as an incarnation on this host.
+pub fn incarnation(process: &ProcessId) -> Incarnation {
+    let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
+    Incarnation { host: LOCAL, life: Life::Process { boot, pid, start_ticks } }
+}
+
+/// The process behind an incarnation; `None` for one at rest.
+pub fn process_of(who: Incarnation) -> Option<ProcessId> {
+    match who.life {
+        Life::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
+        Life::AtRest(_) => None,
+    }
+}
+
+#[async_trait]
+impl Host for Local {
+    async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        block_in_place(|| self.trial_all(values))
+    }
+
+    async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
+        block_in_place(|| self.carries_all(fields))
+    }
+
+    async fn deliver(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<(), Failure> {
+        block_in_place(|| {
+            self.learn(values);
+            self.deliver_file(file, which, values, intent)
+        })
+    }
+
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Found, Failure> {
+        block_in_place(|| self.delivered_file(file, which, values, intent))
+    }
+
+    async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure> {
+        block_in_place(|| self.fetch_for(consumer, intent))
+    }
+
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        intent: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure> {
+        block_in_place(|| self.apply_slot(consumer, slot, intent, brings))
+    }
+
+    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
+        block_in_place(|| self.applied_slot(consumer, slot, intent))
+    }
+
+    async fn enumerate(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        block_in_place(|| self.enumerate_all(values, sessions, stays))
+    }
+
+    async fn prove(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        sessions: &dyn SessionSource,
+    ) -> Proved {
+        let values = self.setup.versions_of(consumer, values);
+        self.learn(values);
+        let evidence = self.prove_slot(consumer, slot, which, values, sessions).await;
+        Proved { evidence, remarks: self.take_remarks(), gaps: self.take_gaps() }
+    }
+
+    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
+        block_in_place(|| self.strike_all(values))
+    }
+
+    async fn describe(&self, who: Incarnation) -> Option<Holder> {
+        block_in_place(|| self.describe_holder(who))
+    }
+
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        block_in_place(|| self.mark_logs(issuer))
+    }
+
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        block_in_place(|| self.issuer_mark())
+    }
+
+    async fn caller(&self, client: SocketAddr) -> Option<Holder> {
+        block_in_place(|| self.caller_at(client))
+    }
+
+    async fn refusals(&self) -> Result<RefusedCalls, Failure> {
+        let count = block_in_place(|| self.count_refusals())?;
+        Ok(RefusedCalls { count, remarks: self.take_remarks() })
+    }
+
+    async fn sweep(&self, values: Values<'_>) -> Result<Swept, Failure> {
+        block_in_place(|| self.sweep_all(values))
+    }
+}

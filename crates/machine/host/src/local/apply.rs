@@ -1,0 +1,177 @@
+//! The verb that applies a value, and the children that it started.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
+use keyroll_observe::{ProcessId, WrittenAt};
+use keyroll_port::{Applied, Brings, Class, Failure};
+use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
+use keyroll_secret::SecretBytes;
+
+use super::{ConsumerSetup, Local, Memo, SlotSetup, scratch_dir};
+
+/// How long a restart command may take, milliseconds, where its instance may take longer.
+const APPLY_MS_MAX: u64 = 120_000;
+
+/// How long a command that a dead driver left may take to end, milliseconds.
+const LEFTOVER_MS_MAX: u64 = 5_000;
+
+impl Local {
+    pub(super) fn consumer_setup(&self, id: ConsumerId) -> Result<&ConsumerSetup, Failure> {
+        self.setup.consumer(id).ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::PlanStale, format!("find consumer {} of the plan", id.0))
+                .because("this machine was not told of it")
+        })
+    }
+
+    pub(super) fn slot_setup(
+        &self,
+        id: ConsumerId,
+        slot: u8,
+    ) -> Result<(&ConsumerSetup, &SlotSetup), Failure> {
+        let consumer = self.consumer_setup(id)?;
+        let found = consumer.slots.get(usize::from(slot)).ok_or_else(|| {
+            Failure::new(
+                Class::Permanent,
+                Code::PlanStale,
+                format!("find instance {slot} of '{}'", consumer.name),
+            )
+            .because("it has fewer")
+        })?;
+        Ok((consumer, found))
+    }
+
+    fn pid_record(&self, intent: Seq) -> PathBuf {
+        self.setup.work.join(format!("{}-{intent}.pid", self.setup.rotation))
+    }
+
+    /// Written as soon as a command runs: a new driver finds it by this and ends or awaits it.
+    fn record(&self, intent: Seq, process: ProcessId) {
+        let line = format!("{} {} {}\n", process.boot, process.pid, process.start_ticks);
+        // Without the record a new driver cannot end the command: it then waits for its own evidence instead.
+        drop(
+            scratch_dir::make(&self.setup.work)
+                .and_then(|()| scratch_dir::create(&self.pid_record(intent)))
+                .and_then(|mut file| file.write_all(line.as_bytes())),
+        );
+    }
+
+    fn recorded(&self, intent: Seq) -> Option<ProcessId> {
+        let text = fs::read_to_string(self.pid_record(intent)).ok()?;
+        let mut words = text.split_whitespace();
+        let boot = words.next()?.parse().ok()?;
+        let pid = words.next()?.parse().ok()?;
+        let start_ticks = words.next()?.parse().ok()?;
+        Some(ProcessId { boot, pid, start_ticks })
+    }
+
+    fn forget_record(&self, intent: Seq) {
+        drop(fs::remove_file(self.pid_record(intent)));
+    }
+
+    fn command_deadline(&self) -> Instant {
+        Instant::now() + self.setup.instance_time_max.min(Duration::from_millis(APPLY_MS_MAX))
+    }
+
+    pub(super) fn apply_slot(
+        &self,
+        id: ConsumerId,
+        slot: u8,
+        intent: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure> {
+        let (consumer, setup) = self.slot_setup(id, slot)?;
+        // Asked once, right before the verb: what runs now is compared with what would run, and its end is timed.
+        let running = instances(setup.run.as_ref());
+        let live = match brings {
+            Brings::Accepted(accepted) => {
+                let live = self.unaccepted(consumer, setup, &running, accepted);
+                if !live.is_empty() {
+                    return Ok(Applied::Refused(live));
+                }
+                live
+            }
+            Brings::Anything => self.unaccepted(consumer, setup, &running, &[]),
+        };
+        self.watch_log(id, slot, setup);
+        self.forget_consumer(id);
+        self.watch_gap(id, setup, running.as_deref().unwrap_or_default());
+        if let Ok(now) = WrittenAt::now() {
+            self.memo().applied.insert((id.0, slot), now);
+        }
+        let deadline = match setup.run.is_rolling() {
+            // As many one after the other as there are: only what the instance as a whole may take is known.
+            true => Instant::now() + self.setup.instance_time_max,
+            false => self.command_deadline(),
+        };
+        let known = self.rows_known(consumer);
+        let mut started = |process| self.record(intent, process);
+        let may_replace = |row: &SecretBytes| self.is_known_row(&known, row);
+        let applied = setup.run.apply(&mut Attempt {
+            instance: None,
+            deadline,
+            started: &mut started,
+            may_replace: &may_replace,
+        });
+        if applied.as_ref().is_ok() {
+            self.forget_record(intent);
+        }
+        applied.map(|_| Applied::Done(live)).map_err(|failure| self.with_words(failure))
+    }
+
+    pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
+        self.slot_setup(id, slot)?;
+        self.end_left(intent)?;
+        // Carrying the verb out once more is harmless: it loads what the files hold.
+        Ok(Found::Absent)
+    }
+
+    /// Ends or awaits a command that a dead driver has left.
+    pub(super) fn end_left(&self, intent: Seq) -> Result<(), Failure> {
+        if let Some(process) = self.recorded(intent) {
+            let deadline = Instant::now() + Duration::from_millis(LEFTOVER_MS_MAX);
+            match end_leftover(&process, deadline)? {
+                Leftover::Gone | Leftover::EndedItself | Leftover::Killed => self.forget_record(intent),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
+        let consumer = self.consumer_setup(id)?;
+        let Some(line) = &consumer.fetch else { return Ok(()) };
+        self.generate(line, intent)?;
+        self.keep_rows_fetched(consumer)
+    }
+
+    /// Runs a command that makes copies.
+    pub(super) fn generate(&self, line: &CommandLine, intent: Seq) -> Result<(), Failure> {
+        let deadline = self.command_deadline();
+        let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
+        self.forget_record(intent);
+        fetched.map(drop).map_err(|failure| self.with_words(failure))
+    }
+
+    /// What was seen of a consumer's processes is void once its value changes.
+    pub(super) fn forget_consumer(&self, id: ConsumerId) {
+        let mut memo = self.memo();
+        let Memo { sessions, before, shown, .. } = &mut *memo;
+        // What is open now was opened before the change.
+        for (of, seen) in sessions.iter().filter(|((consumer, ..), _)| *consumer == id) {
+            before.entry(*of).or_default().extend(seen.clone());
+        }
+        shown.retain(|(consumer, ..), _| *consumer != id);
+    }
+
+    pub(super) fn forget_readers(&self, file: FileId) {
+        for (id, consumer) in self.setup.consumer_ids() {
+            if consumer.files.contains(&file) {
+                self.forget_consumer(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Checks of an instance: what each shows, and whether it can fail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
+use keyroll_port::{Failure, SessionSource, Values};
+use keyroll_rotation::{ConsumerId, Kinds, Which};
+use keyroll_secret::SecretBytes;
+use tokio::task::block_in_place;
+
+use super::check_output::check_error;
+use super::enumerate::Running;
+use super::find::needles;
+use super::{CheckSetup, FileSetup, Local, SlotSetup, scratch_dir};
+use crate::read;
+
+/// How long one check may take, milliseconds.
+const CHECK_MS_MAX: u64 = 30_000;
+
+/// Where an argument stands for the consumer's file.
+pub(super) const COPY: &str = "{copy}";
+
+/// One instance, and the version of which it is asked to show evidence.
+#[derive(Clone, Copy)]
+pub(super) struct ProofRequest<'a> {
+    pub(super) instance: &'a Running,
+    pub(super) slot: &'a SlotSetup,
+    pub(super) which: Which,
+    pub(super) values: Values<'a>,
+    pub(super) sessions: &'a dyn SessionSource,
+}
+
+impl Local {
+    /// Runs a path's check unless it has already shown all that it can.
+    pub(super) async fn check_path(
+        &self,
+        of: ProofRequest<'_>,
+        path: u8,
+        setup: &CheckSetup,
+        known: Kinds,
+    ) -> Result<Kinds, Failure> {
+        let ProofRequest { instance: one, slot, which, values, sessions: source } = of;
+        match setup {
+            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) => Ok(Kinds::NONE),
+            // It succeeded already, and no more can be shown by it.
+            CheckSetup::Exec { .. } if known.has(Kinds::REPORTED) && self.cannot_fail(one.consumer, path) => {
+                Ok(Kinds::NONE)
+            }
+            CheckSetup::Exec { .. } => {
+                block_in_place(|| self.exec_check(one.consumer, path, setup, which, values))
+            }
+            CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
+            CheckSetup::Http(request) => {
+                // A turn is a call that costs: where the issuer shows nobody's calls, one more would show nothing more.
+                if known.has(Kinds::REPORTED)
+                    && matches!(request, Check::Turn(_))
+                    && source.now().await?.new.is_none()
+                {
+                    return Ok(Kinds::NONE);
+                }
+                let before = self.calls_now(which, &one.process, source).await?;
+                let answer = block_in_place(|| answer(request, slot.instance.as_deref(), &mut None))?;
+                if matches!(request, Check::Turn(_)) {
+                    self.set_check_error((one.consumer.0, path), check_error(&answer, None, values)?);
+                }
+                if answer != CheckAnswer::Passed {
+                    return Ok(Kinds::NONE);
+                }
+                // The request was addressed to this process; the issuer saw a call from it on this version since.
+                let after = self.calls_now(which, &one.process, source).await?;
+                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                Ok(Kinds::REPORTED.and(seen))
+            }
+            CheckSetup::LiteLlm(_) if known.has(Kinds::CHECKED.and(Kinds::LOADED)) => Ok(Kinds::NONE),
+            CheckSetup::LiteLlm(of) => {
+                let before = self.calls_now(which, &one.process, source).await?;
+                let shown = block_in_place(|| self.litellm_shows(one, path, of, which, values))?;
+                let after = self.calls_now(which, &one.process, source).await?;
+                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                Ok(if shown == Kinds::NONE { shown } else { shown.and(seen) })
+            }
+        }
+    }
+
+    /// Whether a path's check was seen to succeed on a wrong copy, or has none to fail on.
+    fn cannot_fail(&self, id: ConsumerId, path: u8) -> bool {
+        self.memo().controls.get(&(id.0, path)) == Some(&false)
+    }
+
+    /// A command in the consumer's own environment. It counts as a check only once it was seen to fail on a copy
+    /// with a wrong value.
+    pub(super) fn exec_check(
+        &self,
+        id: ConsumerId,
+        path: u8,
+        setup: &CheckSetup,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<Kinds, Failure> {
+        let CheckSetup::Exec { command, copy, turn } = setup else { return Ok(Kinds::NONE) };
+        let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
+        let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
+        let Some(file) = file else {
+            self.memo().controls.insert((id.0, path), false);
+            return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
+        };
+        let alone = self.alone(file, which, values)?;
+        let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
+        let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
+        let mut said = None;
+        let mut answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
+        drop(alone);
+        if let (CheckAnswer::Passed, Some(turn)) = (&answer, turn) {
+            answer = self::answer(&Check::Turn(turn.clone()), None, &mut said)?;
+        }
+        self.set_check_error((id.0, path), check_error(&answer, said.as_ref(), values)?);
+        if answer != CheckAnswer::Passed {
+            return Ok(Kinds::NONE);
+        }
+        let shown = self.memo().controls.get(&(id.0, path)).copied();
+        let can_fail = match shown {
+            Some(shown) => shown,
+            None => {
+                let fails = self.control((id.0, path), command, file, values)?;
+                // No answer in time is no answer: the control is run again.
+                let Some(fails) = fails else { return Ok(Kinds::REPORTED) };
+                self.memo().controls.insert((id.0, path), fails);
+                fails
+            }
+        };
+        Ok(if can_fail { Kinds::CHECKED.and(Kinds::REPORTED) } else { Kinds::REPORTED })
+    }
+
+    /// Whether the command fails on a copy that holds a wrong value; `None` without an answer in time. The wrong copy
+    /// is made beside keyroll's own work, one for each path, since several may be asked at once.
+    pub(super) fn control(
+        &self,
+        of: (u16, u8),
+        command: &CommandLine,
+        file: &FileSetup,
+        values: Values<'_>,
+    ) -> Result<Option<bool>, Failure> {
+        let content = read(&self.resolved(file)?)?;
+        let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(Some(false)) };
+        let place = OwnCopy::make(&self.setup.work, of, &wrong)?;
+        Ok(match answer(&exec(with_copy(command, &place.0)), None, &mut None)? {
+            CheckAnswer::Passed => Some(false),
+            CheckAnswer::Failed(_) => Some(true),
+            CheckAnswer::Unknown(_) => None,
+        })
+    }
+}
+
+pub(super) fn exec(command: CommandLine) -> Check {
+    Check::Exec { command, user: None }
+}
+
+pub(super) fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
+    let copy = copy.display().to_string();
+    let arguments = command.arguments.iter().map(|argument| argument.replace(COPY, &copy)).collect();
+    CommandLine { arguments, ..command.clone() }
+}
+
+pub(super) fn ask(request: &Check, instance: Option<&str>) -> Result<bool, Failure> {
+    Ok(answer(request, instance, &mut None)? == CheckAnswer::Passed)
+}
+
+pub(super) fn answer(
+    request: &Check,
+    instance: Option<&str>,
+    said: &mut Option<SecretBytes>,
+) -> Result<CheckAnswer, Failure> {
+    let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
+    check(request, instance, deadline, said)
+}
+
+/// The file with every secret byte run replaced by others of the same kind and length, drawn anew each time: a command
+/// shows them to whoever it asks, and nothing of the value may be read from them.
+fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
+    let needles = needles(values).ok()?;
+    let mut drawn = vec![0; bytes.len()];
+    aws_lc_rs::rand::fill(&mut drawn).ok()?;
+    let mut wrong = bytes.to_vec();
+    let mut found = false;
+    needles.find(bytes, &mut |hit| {
+        found = true;
+        let drawn = drawn.get(hit.start..hit.end).unwrap_or_default();
+        let there = bytes.get(hit.start..hit.end).unwrap_or_default();
+        let into = wrong.get_mut(hit.start..hit.end).unwrap_or_default();
+        for ((into, there), drawn) in into.iter_mut().zip(there).zip(drawn) {
+            *into = another(*there, *drawn);
+        }
+    });
+    found.then(|| SecretBytes::new(wrong))
+}
+
+/// Another letter or digit of the same kind; what is neither stays.
+fn another(byte: u8, drawn: u8) -> u8 {
+    let (first, count) = match byte {
+        b'0'..=b'9' => (b'0', 10),
+        b'A'..=b'Z' => (b'A', 26),
+        b'a'..=b'z' => (b'a', 26),
+        other => return other,
+    };
+    first + (byte - first + 1 + drawn % (count - 1)) % count
+}
+
+/// A file of ours for a check, gone when it is dropped.
+struct OwnCopy(PathBuf);
+
+impl OwnCopy {
+    fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(keyroll_port::Class::Retryable, Code::WriteFailed, "write a copy for a check")
+                .because(error)
+        };
+        scratch_dir::make(folder).map_err(failed)?;
+        let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
+        drop(fs::remove_file(&path));
+        let mut file: File =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let made = Self(path);
+        file.write_all(bytes.expose()).map_err(failed)?;
+        Ok(made)
+    }
+}
+
+impl Drop for OwnCopy {
+    fn drop(&mut self) {
+        // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
+        // removes it.
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::Fields;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_has_no_letter_of_the_right_one_and_is_drawn_anew() {
+        let value = format!("aZ9-{:016x}-{:016X}", std::process::id(), u64::MAX / 3);
+        let mut fields = Fields::new();
+        fields.insert("value", SecretBytes::from(value.clone()), true);
+        let file = format!("KEY={value}\nOTHER=stays\n");
+        let made = || {
+            let wrong =
+                wrong_copy(file.as_bytes(), Values { old: &fields, new: None, old_ended: false }).unwrap();
+            String::from_utf8(wrong.expose().to_vec()).unwrap()
+        };
+        let (one, two) = (made(), made());
+        assert_ne!(one, two, "whoever saw one could tell the value from it");
+        for wrong in [one, two] {
+            let there = wrong.strip_prefix("KEY=").unwrap().strip_suffix("\nOTHER=stays\n").unwrap();
+            let same = there.bytes().zip(value.bytes()).filter(|(now, then)| now == then);
+            assert!(same.map(|(now, _)| now).all(|byte| byte == b'-'), "{there}");
+            let kind =
+                |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
+            assert!(there.bytes().map(kind).eq(value.bytes().map(kind)), "{there}");
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! One version into one file, and what became of it.
+
+use std::fs::File;
+
+use keyroll_codes::Code;
+use keyroll_copy::{Before, CopyError, Edit, Format, Slot, Userlist};
+use keyroll_port::{Class, Failure, Values};
+use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
+use keyroll_secret::{Fields, SecretBytes};
+use rustix::fs::{FlockOperation, flock};
+
+use super::pgbouncer_userlist::{Pair, refuse_taken};
+use super::{CopySetup, CopySource, FileSetup, Local, scratch_dir};
+use crate::replace::replace_shown;
+use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
+
+/// The right to write one file. It is given back explicitly: a child that another thread has forked and that has not
+/// begun its program yet has this file open too, and would hold the lock on.
+pub(super) struct FileLock(File);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Refused only for a file that is not open.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// What a copy should hold in a version.
+pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
+    let field = |name: &str| {
+        let field = fields.get(name).ok_or_else(|| CopyError::NoField { name: name.to_owned() })?;
+        Ok(field.value.duplicate())
+    };
+    match copy {
+        CopySetup::Value { source, .. } | CopySetup::Login { source, .. } => match source {
+            CopySource::Field(name) => field(name),
+            CopySource::Text(template) => template.render(fields),
+        },
+        CopySetup::Within(template) => template.render(fields),
+    }
+}
+
+pub(super) fn refused(file: &FileSetup, error: &CopyError) -> Failure {
+    let attempted = format!("edit {}", file.path.display());
+    Failure::new(Class::Permanent, error.code(), attempted).because(error.to_string()).help(error.help())
+}
+
+fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure> {
+    match which {
+        Which::Old => Ok(values.old),
+        Which::New => values.new.ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::Stopped, "use the new version")
+                .because("it was not made yet")
+        }),
+    }
+}
+
+/// The file with every copy changed from one version to the other; an error if a copy holds neither. `before`: what
+/// becomes of the other login where there is room for both.
+pub(super) fn edited(
+    file: &FileSetup,
+    bytes: &[u8],
+    from: &Fields,
+    to: &Fields,
+    before: Before,
+) -> Result<SecretBytes, CopyError> {
+    let mut now = SecretBytes::new(bytes.to_vec());
+    let mut formats: Vec<Format> = Vec::new();
+    for copy in &file.copies {
+        if let CopySetup::Value { format, .. } = copy
+            && !formats.contains(format)
+        {
+            formats.push(*format);
+        }
+    }
+    for format in formats {
+        let mut pairs: Vec<(Slot, SecretBytes, SecretBytes)> = Vec::new();
+        for copy in &file.copies {
+            if let CopySetup::Value { format: of, slot, .. } = copy
+                && *of == format
+            {
+                pairs.push((slot.clone(), rendered(copy, from)?, rendered(copy, to)?));
+            }
+        }
+        let edits: Vec<Edit<'_>> = pairs
+            .iter()
+            .map(|(slot, expect_old, new)| Edit { slot: slot.clone(), expect_old, new })
+            .collect();
+        if !edits.is_empty() {
+            now = format.replace(now.expose(), &edits)?;
+        }
+    }
+    for copy in &file.copies {
+        match copy {
+            CopySetup::Value { .. } => {}
+            CopySetup::Within(_) => {
+                now = swap_within(now.expose(), &rendered(copy, from)?, &rendered(copy, to)?)?;
+            }
+            CopySetup::Login { user, .. } => {
+                let (from, to) = (Pair::of(copy, user, from)?, Pair::of(copy, user, to)?);
+                now = Userlist::put(now.expose(), from.login(), to.login(), before)?;
+            }
+        }
+    }
+    Ok(now)
+}
+
+/// Every place of one text becomes the other; neither there is drift.
+fn swap_within(bytes: &[u8], from: &SecretBytes, to: &SecretBytes) -> Result<SecretBytes, CopyError> {
+    let (from, to) = (from.expose(), to.expose());
+    let places = find_all(bytes, from);
+    if places.is_empty() {
+        let there = !find_all(bytes, to).is_empty();
+        let slot = || "the text of the template".to_owned();
+        return if there {
+            Ok(SecretBytes::new(bytes.to_vec()))
+        } else {
+            Err(CopyError::Drifted { slot: slot() })
+        };
+    }
+    let mut out = Vec::with_capacity(bytes.len() + places.len() * to.len());
+    let mut done = 0;
+    for place in places {
+        out.extend_from_slice(bytes.get(done..place).unwrap_or_default());
+        out.extend_from_slice(to);
+        done = place + from.len();
+    }
+    out.extend_from_slice(bytes.get(done..).unwrap_or_default());
+    Ok(SecretBytes::new(out))
+}
+
+fn find_all(bytes: &[u8], text: &[u8]) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while !text.is_empty() && at + text.len() <= bytes.len() {
+        if bytes.get(at..at + text.len()) == Some(text) {
+            places.push(at);
+            at += text.len();
+        } else {
+            at += 1;
+        }
+    }
+    places
+}
+
+/// Whether every copy in these bytes holds a version. `without`: the version whose login must not stand beside it.
+pub(super) fn holds_version(
+    file: &FileSetup,
+    bytes: &[u8],
+    fields: &Fields,
+    without: Option<&Fields>,
+) -> bool {
+    file.copies.iter().all(|copy| {
+        let Ok(value) = rendered(copy, fields) else { return false };
+        match copy {
+            CopySetup::Login { user, .. } => {
+                let name = |fields: &Fields| fields.get(user).map(|field| field.value.duplicate());
+                let other = without.and_then(name).filter(|other| Some(other) != name(fields).as_ref());
+                let there = Pair::of(copy, user, fields).and_then(|pair| Userlist::has(bytes, pair.login()));
+                there.unwrap_or(false)
+                    && other.is_none_or(|other| !Userlist::knows(bytes, &other).unwrap_or(true))
+            }
+            CopySetup::Value { format, slot, .. } => {
+                format.read(bytes, slot).ok().flatten().is_some_and(|there| there == value)
+            }
+            CopySetup::Within(_) => !find_all(bytes, value.expose()).is_empty(),
+        }
+    })
+}
+
+/// The first copy whose place is not there, or is read differently by different readers.
+pub(super) fn unclear(file: &FileSetup, bytes: &[u8]) -> Option<CopyError> {
+    file.copies.iter().find_map(|copy| match copy {
+        CopySetup::Value { format, slot, .. } => match format.read(bytes, slot) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(CopyError::Absent { slot: slot.to_string() }),
+            Err(error) => Some(error),
+        },
+        CopySetup::Within(_) => None,
+        CopySetup::Login { .. } => Userlist::knows(bytes, &SecretBytes::new(Vec::new())).err(),
+    })
+}
+
+impl Local {
+    pub(super) fn file_setup(&self, id: FileId) -> Result<&FileSetup, Failure> {
+        self.setup.file(id).ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::PlanStale, format!("find file {} of the plan", id.0))
+                .because("this machine was not told of it")
+        })
+    }
+
+    /// The path is resolved again each time, and must lead where it led when the plan was made.
+    pub(super) fn resolved(&self, file: &FileSetup) -> Result<Resolved, Failure> {
+        let resolved = resolve(&file.path)?;
+        match &file.planned {
+            Some(planned) if *planned != resolved.real => Err(Failure::new(
+                Class::Permanent,
+                Code::FileChanged,
+                format!("write {}", file.path.display()),
+            )
+            .because(format!(
+                "it leads to {} now, and led elsewhere when this was planned",
+                resolved.real.display()
+            ))
+            .help("see who changed the link, then plan again")),
+            Some(_) | None => Ok(resolved),
+        }
+    }
+
+    pub(super) fn temp_name(&self, intent: Seq) -> Result<TempName, Failure> {
+        TempName::new(&format!("{}-{intent}", self.setup.rotation)).ok_or_else(|| {
+            Failure::new(Class::Permanent, Code::PlanStale, "name a temporary file")
+                .because("the rotation's id has odd characters")
+        })
+    }
+
+    /// Two rotations may write one file: one at a time, each reading it anew.
+    pub(super) fn lock(&self, resolved: &Resolved) -> Result<FileLock, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(Class::Retryable, Code::OtherDriver, format!("lock {}", resolved.real.display()))
+                .because(error)
+        };
+        let name = format!("{:016x}.lock", super::find::place_digest(&resolved.real));
+        scratch_dir::make(&self.setup.work).map_err(failed)?;
+        let file = scratch_dir::create(&self.setup.work.join(name)).map_err(failed)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+        Ok(FileLock(file))
+    }
+
+    pub(super) fn deliver_file(
+        &self,
+        id: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<(), Failure> {
+        let file = self.file_setup(id)?;
+        let (to, from) = (version(&values, which)?, version(&values, which.other())?);
+        if let Some(line) = &file.generator {
+            self.refuse_other_rows(id, file, values)?;
+            self.keep_rows(id, &Self::row_versions(file, values))?;
+            self.generate(line, intent)?;
+            return self.came_of_it(id, file, which, values);
+        }
+        let resolved = self.resolved(file)?;
+        let lock = self.lock(&resolved)?;
+        let content = read(&resolved)?;
+        let before = if Self::leaves(which, values).is_some() { Before::Goes } else { Before::Stays };
+        let new =
+            edited(file, content.bytes.expose(), from, to, before).map_err(|error| refused(file, &error))?;
+        if new != content.bytes {
+            self.refuse_other_rows(id, file, values)?;
+        }
+        self.keep_rows(id, &Self::row_versions(file, values))?;
+        let temp = self.temp_name(intent)?;
+        if file.write == Write::InPlace {
+            self.keep_contents(intent, [&content.bytes, &new])?;
+        }
+        self.watch_logs(id);
+        let replacement = Replacement {
+            resolved: &resolved,
+            expect: &content.digest,
+            new: &new,
+            temp: &temp,
+            write: file.write,
+        };
+        replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
+        self.forget_readers(id);
+        drop(lock);
+        Ok(())
+    }
+
+    /// What a generator made is read back, and never mended.
+    fn came_of_it(
+        &self,
+        id: FileId,
+        file: &FileSetup,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<(), Failure> {
+        let content = read(&self.resolved(file)?)?;
+        self.watch_logs(id);
+        self.forget_readers(id);
+        let there = holds_version(file, content.bytes.expose(), version(&values, which)?, None);
+        if there {
+            return Ok(());
+        }
+        let attempted = format!("let {} be made from its source", file.path.display());
+        Err(Failure::new(Class::Retryable, Code::CopyDiffers, attempted)
+            .because("the command ended well, and the file does not hold the value that it should")
+            .help("name the copy that the command reads before this one in `reads`; run the command by hand and look"))
+    }
+
+    fn contents(&self, intent: Seq) -> String {
+        format!("{}-{intent}-contents", self.setup.rotation)
+    }
+
+    /// What is overwritten in place is no longer the one and not yet the other for a moment: both are known by their
+    /// digests before that, by any driver.
+    pub(super) fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
+        let text: String = both.map(|one| format!("{:?}\n", self.key.fingerprint(one).as_bytes())).concat();
+        self.keep_whole(&self.contents(intent), &text).map_err(|error| {
+            Failure::new(Class::Retryable, Code::OtherDriver, "remember what is overwritten in place")
+                .because(error)
+        })
+    }
+
+    pub(super) fn forget_contents(&self, intent: Seq) {
+        drop(std::fs::remove_file(self.setup.work.join(self.contents(intent))));
+    }
+
+    /// Whether a write in place ended in its middle, or somebody wrote after it.
+    pub(super) fn is_mixture(&self, intent: Seq, now: &SecretBytes) -> bool {
+        let both = std::fs::read_to_string(self.setup.work.join(self.contents(intent))).unwrap_or_default();
+        let print = format!("{:?}", self.key.fingerprint(now).as_bytes());
+        !both.is_empty() && !both.lines().any(|line| line == print)
+    }
+
+    pub(super) fn delivered_file(
+        &self,
+        id: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Found, Failure> {
+        let file = self.file_setup(id)?;
+        let resolved = self.resolved(file)?;
+        remove_temp(&resolved, &self.temp_name(intent)?)?;
+        if file.generator.is_some() {
+            self.end_left(intent)?;
+        }
+        let content = read(&resolved)?;
+        if file.write == Write::InPlace && self.is_mixture(intent, &content.bytes) {
+            return Ok(Found::Foreign);
+        }
+        let bytes = content.bytes.expose();
+        Ok(if holds_version(file, bytes, version(&values, which)?, Self::leaves(which, values)) {
+            // The run that wrote it may have ended before its last fsync.
+            settle(&resolved)?;
+            Found::Executed(None)
+        } else if file.generator.is_some()
+            || holds_version(file, bytes, version(&values, which.other())?, None)
+        {
+            Found::Absent
+        } else {
+            Found::Foreign
+        })
+    }
+
+    /// What a file holds now, by value. Where both versions read the same in it, it holds the one that stays.
+    pub(super) fn holds(&self, file: &FileSetup, values: Values<'_>, stays: Which) -> Holds {
+        let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
+            return Holds::Unreadable;
+        };
+        let values = file.versions(values);
+        let holds = |fields, without| holds_version(file, bytes.expose(), fields, without);
+        let old = holds(values.old, Self::leaves(Which::Old, values));
+        let new = values.new.is_some_and(|new| holds(new, Self::leaves(Which::New, values)));
+        // Both logins stand there, and the old one was ended: its line is what the old version left.
+        let old = old || !new && values.new.is_some_and(|new| holds(new, None));
+        match (old, new) {
+            (true, false) => Holds::Old,
+            (false, true) => Holds::New,
+            // A version may change fields that this file does not have: then both are true and nothing is to do.
+            (true, true) => Holds::of(stays),
+            (false, false) => Holds::Other,
+        }
+    }
+
+    /// Whether both versions stand in a file beside each other.
+    pub(super) fn has_both(&self, file: &FileSetup, values: Values<'_>) -> bool {
+        let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
+            return false;
+        };
+        let values = file.versions(values);
+        let holds = |fields| holds_version(file, bytes.expose(), fields, None);
+        holds(values.old) && values.new.is_some_and(holds)
+    }
+
+    pub(super) fn trial_all(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        let mut against = Vec::new();
+        for (id, file) in self.setup.file_ids().filter(|(_, file)| file.own.is_none()) {
+            if let Err(failure) = self.try_file(id, file, values) {
+                against.push(failure);
+            }
+        }
+        Ok(against)
+    }
+
+    fn try_file(&self, id: FileId, file: &FileSetup, values: Values<'_>) -> Result<(), Failure> {
+        let resolved = self.resolved(file)?;
+        let content = read(&resolved)?;
+        if !holds_version(file, content.bytes.expose(), values.old, None) {
+            return Err(Failure::new(
+                Class::Permanent,
+                Code::CopyDiffers,
+                format!("find the current value in {}", file.path.display()),
+            )
+            .because(match unclear(file, content.bytes.expose()) {
+                Some(error) => error.to_string(),
+                None => "it holds something else".to_owned(),
+            })
+            .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
+        }
+        self.refuse_other_rows(id, file, values)?;
+        // The consumer may fetch by itself before it is told to: then nothing shows which key stood there.
+        self.keep_rows(id, &Self::row_versions(file, values))?;
+        if file.generated {
+            return Ok(());
+        }
+        if let Some(next) = values.new {
+            refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;
+        }
+        let temp = TempName::new(&format!("{}-trial-{}", self.setup.rotation, id.0));
+        let temp = temp.map_or_else(|| self.temp_name(0), Ok)?;
+        // A driver that was killed in the middle of its trial left it there.
+        remove_temp(&resolved, &temp)?;
+        trial(&resolved, file.write, &temp)?;
+        let (alphabet, length) = &self.setup.value_format;
+        for copy in &file.copies {
+            carries_format(copy, content.bytes.expose(), (alphabet, *length), values.old)
+                .map_err(|error| refused(file, &error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn carries_all(&self, fields: &Fields) -> Result<(), Failure> {
+        for (_, file) in self.setup.file_ids().filter(|(_, file)| file.generator.is_none()) {
+            let content = read(&self.resolved(file)?)?;
+            for copy in &file.copies {
+                let value = rendered(copy, fields).map_err(|error| refused(file, &error))?;
+                let carried = match copy {
+                    CopySetup::Value { format, slot, .. } => {
+                        format.carries_value(content.bytes.expose(), slot, &value)
+                    }
+                    CopySetup::Within(_) => Ok(()),
+                    CopySetup::Login { user, .. } => {
+                        Pair::of(copy, user, fields).and_then(|pair| Userlist::carries(pair.login()))
+                    }
+                };
+                carried.map_err(|error| refused(file, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a copy can carry every value that the issuer may choose. It chooses the secret fields alone: of the others
+/// (host, port, user) the value that stands there now is asked about, and the new one in Stage.
+fn carries_format(
+    copy: &CopySetup,
+    bytes: &[u8],
+    chosen: (&[u8], usize),
+    now: &Fields,
+) -> Result<(), CopyError> {
+    let can_be = |name: &str| match now.get(name) {
+        Some(field) if !field.secret => (field.value.expose().to_vec(), field.value.expose().len()),
+        Some(_) | None => (chosen.0.to_vec(), chosen.1),
+    };
+    match copy {
+        CopySetup::Value { format, slot, source: CopySource::Field(name) } => {
+            let (alphabet, length) = can_be(name);
+            format.carries(bytes, slot, &alphabet, length)
+        }
+        CopySetup::Value { format, slot, source: CopySource::Text(template) } => {
+            template.names().into_iter().try_for_each(|name| {
+                let (alphabet, length) = can_be(name);
+                let carried = template.carries(name, &alphabet, length)?;
+                format.carries(bytes, slot, &carried.alphabet, carried.len_max)
+            })
+        }
+        CopySetup::Within(template) => template.names().into_iter().try_for_each(|name| {
+            let (alphabet, length) = can_be(name);
+            template.carries(name, &alphabet, length).map(drop)
+        }),
+        CopySetup::Login { user, source } => {
+            let pair = Pair::of(copy, user, now)?;
+            Userlist::put(bytes, pair.login(), pair.login(), Before::Stays)?;
+            match source {
+                CopySource::Field(name) => {
+                    let (alphabet, length) = can_be(name);
+                    Userlist::carries_all(&alphabet, length)
+                }
+                CopySource::Text(template) => template.names().into_iter().try_for_each(|name| {
+                    let (alphabet, length) = can_be(name);
+                    let carried = template.carries(name, &alphabet, length)?;
+                    Userlist::carries_all(&carried.alphabet, carried.len_max)
+                }),
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How long a consumer with one instance was not there while it restarted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keyroll_manager::{Check, CheckAnswer, InstanceProcess, check};
+use keyroll_observe::{ProcessId, process};
+use keyroll_port::{Back, Gap};
+use keyroll_rotation::ConsumerId;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::{Local, SlotSetup};
+
+/// How long a gap is followed, milliseconds.
+const GAP_MS_MAX: u64 = 180_000;
+
+/// How often the new process is asked whether it is ready, milliseconds: the measure is as fine as this.
+const READY_PAUSE_MS: u64 = 10;
+
+/// How long one question may take, milliseconds.
+const READY_MS_MAX: u64 = 2_000;
+
+/// Gaps that no answer had yet: measured, or still open. A consumer has at most one that is open.
+pub(super) type Gaps = Vec<(ConsumerId, Arc<Mutex<Watched>>)>;
+
+/// What was seen of one gap so far.
+#[derive(Default)]
+pub(super) struct Watched {
+    exited: Option<Instant>,
+    back: Option<(Instant, Back)>,
+}
+
+impl Watched {
+    fn gap(&self, consumer: ConsumerId) -> Option<Gap> {
+        let (exited, (at, back)) = (self.exited?, self.back?);
+        Some(Gap { consumer, length: at.saturating_duration_since(exited), back })
+    }
+}
+
+fn locked(watched: &Mutex<Watched>) -> std::sync::MutexGuard<'_, Watched> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Local {
+    /// Follows the process that runs now, from before it is restarted.
+    pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup, running: &[InstanceProcess]) {
+        let single = self.setup.consumer(id).is_some_and(|consumer| consumer.slots.len() == 1);
+        if !single || !setup.run.has_downtime() || !setup.run.starts_new_process() {
+            return;
+        }
+        let Some(main) = running.iter().find(|one| one.main).map(|one| one.process) else { return };
+        let watched = Arc::new(Mutex::new(Watched::default()));
+        let mut memo = self.memo();
+        memo.gaps.retain(|(of, other)| *of != id || locked(other).gap(id).is_some());
+        memo.gaps.push((id, Arc::clone(&watched)));
+        drop(memo);
+        let ready = setup.ready.clone();
+        let deadline = Instant::now() + Duration::from_millis(GAP_MS_MAX);
+        thread::spawn(move || {
+            if !exited(main, deadline) {
+                return;
+            }
+            locked(&watched).exited = Some(Instant::now());
+            if let Some(ready) = ready
+                && is_ready(&ready, deadline)
+            {
+                locked(&watched).back = Some((Instant::now(), Back::Ready));
+            }
+        });
+    }
+
+    /// The issuer has accepted the new process: without a `ready` address this is when it was back.
+    pub(super) fn gap_shown(&self, id: ConsumerId, setup: &SlotSetup) {
+        if setup.ready.is_some() {
+            return;
+        }
+        for (_, watched) in self.memo().gaps.iter().filter(|(of, _)| *of == id) {
+            let mut watched = locked(watched);
+            if watched.exited.is_some() {
+                watched.back.get_or_insert_with(|| (Instant::now(), Back::Proven));
+            }
+        }
+    }
+
+    /// The gaps that ended since the last answer.
+    pub(super) fn take_gaps(&self) -> Vec<Gap> {
+        let mut ended = Vec::new();
+        self.memo().gaps.retain(|(consumer, watched)| {
+            let gap = locked(watched).gap(*consumer);
+            ended.extend(gap);
+            gap.is_none()
+        });
+        ended
+    }
+}
+
+/// Waits until this very process has ended.
+fn exited(id: ProcessId, deadline: Instant) -> bool {
+    let pid = i32::try_from(id.pid).ok().and_then(Pid::from_raw);
+    let Some(Ok(descriptor)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return false };
+    // The number may have been given to another process before the descriptor was opened.
+    if process(id.pid).map_or(true, |now| now.id != id) {
+        return true;
+    }
+    while Instant::now() < deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(limit) = Timespec::try_from(left) else { return false };
+        match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&limit)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+fn is_ready(ready: &Check, deadline: Instant) -> bool {
+    while Instant::now() < deadline {
+        let limit = Instant::now() + Duration::from_millis(READY_MS_MAX);
+        if matches!(check(ready, None, limit.min(deadline), &mut None), Ok(CheckAnswer::Passed)) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(READY_PAUSE_MS));
+    }
+    false
+}

@@ -1,0 +1,455 @@
+//! One look at everything: instances, holders, files, sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_codes::Code;
+use keyroll_observe::{
+    FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
+    process, processes, search_files, search_holders, shown, unit_folders,
+};
+use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
+use keyroll_rotation::{
+    ConsumerId, Enumeration, FoundBy, Holds, Incarnation, Seen, SessionSeen, Sight, Which,
+};
+
+use super::concurrent_scanners::searches;
+use super::deliver::unclear;
+use super::find::{NEW, OLD, at_rest, needles, place_digest};
+use super::managers::keeps;
+use super::{Local, incarnation, not_seen, process_of};
+use crate::read;
+
+/// How long a listing of processes or sockets may take, milliseconds.
+const LISTING_MS_MAX: u64 = 10_000;
+
+/// How long the search of all processes may take, milliseconds.
+const HOLDERS_MS_MAX: u64 = 60_000;
+
+/// The most files and folders that one look reports as not searched.
+const NOT_VISIBLE_MAX: usize = 50;
+
+pub(super) fn listing() -> Result<Listing, Failure> {
+    processes(Duration::from_millis(LISTING_MS_MAX)).map_err(|reason| {
+        Failure::new(Class::Retryable, Code::ProcessesHidden, "list the processes")
+            .because(reason.to_string())
+    })
+}
+
+pub(super) fn sockets(listing: &Listing, servers: &[u16]) -> Option<Sockets> {
+    Sockets::read(listing, servers, Duration::from_millis(LISTING_MS_MAX)).ok()
+}
+
+/// Without those that only the issuer lists: where nothing of this machine has a socket of it, a connection is none.
+fn still_there<'s>(
+    going: &'s [keyroll_port::Session],
+    sessions: &Sessions,
+    sockets: &Sockets,
+) -> Vec<&'s keyroll_port::Session> {
+    let all = sessions.old.iter().chain(&sessions.new).flatten();
+    let shown: Vec<SocketAddr> = all.filter_map(|session| session.client).collect();
+    let gone = |session: &keyroll_port::Session| {
+        session.client.is_some_and(|client| sockets.is_gone(client, &shown))
+    };
+    going.iter().filter(|session| !gone(session)).collect()
+}
+
+/// An instance of a consumer that runs now.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    pub(super) consumer: ConsumerId,
+    pub(super) slot: u8,
+    pub(super) process: ProcessId,
+}
+
+/// What the search of processes found, by process.
+struct Sights {
+    report: HoldersReport,
+    blind: BTreeSet<ProcessId>,
+    /// Those that were listed before the search: one that started meanwhile was not looked at.
+    listed: BTreeSet<ProcessId>,
+}
+
+impl Sights {
+    fn of(&self, process: &ProcessId, id: u32) -> Sight {
+        let holder = self.report.holders.iter().find(|holder| holder.process.id == *process);
+        let held = holder.is_some_and(|holder| holder.places.values().any(|ids| ids.contains(&id)));
+        match (held, self.blind.contains(process) || !self.listed.contains(process)) {
+            (true, _) => Sight::Yes,
+            (false, true) => Sight::NotVisible,
+            (false, false) => Sight::No,
+        }
+    }
+}
+
+impl Local {
+    /// Every process of every consumer, with the slot that it belongs to.
+    fn running(&self, listing: &Listing) -> Result<Vec<Running>, Failure> {
+        self.running_until(listing, ConsumerId(u16::MAX))
+    }
+
+    /// The same of the consumers up to this one: a process belongs to the first that names it.
+    pub(super) fn running_until(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
+        let mut found = Vec::new();
+        let mut taken = BTreeSet::new();
+        for (consumer, setup) in self.setup.consumer_ids().take_while(|(id, _)| *id <= last) {
+            for (slot, one) in (0u8..).zip(&setup.slots) {
+                for instance in one.run.instances_in(listing)? {
+                    if taken.insert(instance.process) {
+                        found.push(Running { consumer, slot, process: instance.process });
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn enumerate_all(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        let listing = listing()?;
+        let needles = needles(values)?;
+        let running = self.running(&listing)?;
+        let report = search_holders(
+            &listing,
+            &needles,
+            &[],
+            Some(MemoryLimits::default()),
+            Duration::from_millis(HOLDERS_MS_MAX),
+        );
+        let blind = report.not_seen.iter().map(|missed| missed.process).collect();
+        let listed = listing.seen.iter().map(|process| process.id).collect();
+        let sights = Sights { report, blind, listed };
+        let mut seen = self.instances(&running, &sights);
+        let going = match stays {
+            Which::New => &sessions.old,
+            Which::Old => &sessions.new,
+        };
+        let sockets = sockets(&listing, &self.setup.servers);
+        // Without the sockets no session leads to its process, and an environment that was not reached may name one
+        // more holder: such a look proves nothing, and is made again.
+        let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
+        let sockets = sockets.unwrap_or_default();
+        let helpers = self.helpers(&listing, values, stays);
+        let mut found_by = self.holders(&running, &sights, &helpers, (&sockets, sessions), &mut seen);
+        running.iter().for_each(|one| self.note_sessions(one, sessions, &sockets));
+        let joined = going.as_ref().map(|going| {
+            let there = still_there(going, sessions, &sockets);
+            self.join_sessions(&there, &sockets, &running, stays, &mut seen, &mut found_by)
+        });
+        let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
+        let goes = match stays {
+            Which::New => OLD,
+            Which::Old => NEW,
+        };
+        let (strangers, names, mut not_visible) = self.strangers(values, &needles, goes);
+        not_visible.extend(not_seen::lines(&sights.report.not_seen));
+        not_visible.extend(listing.hidden.iter().map(hidden));
+        self.memo().found_by.extend(found_by);
+        Ok(Looked {
+            enumeration: Enumeration { complete, instances: seen, files, sessions: joined, strangers },
+            names,
+            not_visible,
+            gaps: self.take_gaps(),
+        })
+    }
+
+    fn instances(&self, running: &[Running], sights: &Sights) -> Vec<Seen> {
+        let mut seen: Vec<Seen> = running
+            .iter()
+            .map(|one| Seen {
+                who: incarnation(&one.process),
+                consumer: Some(one.consumer),
+                slot: one.slot,
+                old: sights.of(&one.process, OLD),
+                new: sights.of(&one.process, NEW),
+                by: FoundBy::Configured,
+            })
+            .collect();
+        for (id, _) in self.setup.consumer_ids() {
+            if !running.iter().any(|one| one.consumer == id) {
+                seen.push(Seen {
+                    who: at_rest(id),
+                    consumer: Some(id),
+                    slot: 0,
+                    old: Sight::NotVisible,
+                    new: Sight::NotVisible,
+                    by: FoundBy::Configured,
+                });
+            }
+        }
+        seen
+    }
+
+    /// A manager that read the value only to hand it on, as systemd and a container engine do: its memory keeps it, and it
+    /// never presents it. Sweep names them.
+    fn hands_on(&self, holder: &keyroll_observe::Holder) -> bool {
+        let mut slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        let in_memory_alone = !holder.places.contains_key(&Place::Environment);
+        in_memory_alone && slots.any(|slot| slot.run.is_handed_on_by(&holder.process))
+    }
+
+    /// The server that accepts the credential: its memory keeps what is presented to it (seen with Redis 7, which does
+    /// not overwrite what it read). Would it present the value itself, its session would make it a holder. What merely
+    /// listens there may be a pooler, which holds the value for itself: it counts only once a session that the issuer
+    /// shows was seen to end at its socket, for as long as it runs.
+    fn is_issuer(&self, holder: &keyroll_observe::Holder, sockets: &Sockets, sessions: &Sessions) -> bool {
+        let process = holder.process.id;
+        if holder.places.contains_key(&Place::Environment)
+            || !sockets.listens(&process, &self.setup.issuer_at)
+        {
+            return false;
+        }
+        let shown = sessions.old.iter().chain(&sessions.new).flatten().filter_map(|session| session.client);
+        let serves = shown.into_iter().any(|client| sockets.serves(&process, &self.setup.issuer_at, client));
+        let mut memo = self.memo();
+        if serves {
+            memo.servers.insert(process);
+        }
+        memo.servers.contains(&process)
+    }
+
+    /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
+    fn holders(
+        &self,
+        running: &[Running],
+        sights: &Sights,
+        helpers: &BTreeMap<ProcessId, bool>,
+        (sockets, sessions): (&Sockets, &Sessions),
+        seen: &mut Vec<Seen>,
+    ) -> BTreeMap<Incarnation, String> {
+        let mut found_by = BTreeMap::new();
+        let keepers = self.keepers();
+        for holder in &sights.report.holders {
+            let known = running.iter().any(|one| one.process == holder.process.id);
+            let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets, sessions);
+            let hands_on = holder.places.contains_key(&Place::Environment);
+            let helps = helpers.get(&holder.process.id).is_some_and(|waits| *waits || !hands_on);
+            if known || shown || helps || keeps(&keepers, holder) || searches(holder) {
+                continue;
+            }
+            let who = incarnation(&holder.process.id);
+            let in_memory = holder.places.contains_key(&Place::Memory);
+            let by = if in_memory { FoundBy::Memory } else { FoundBy::Environment };
+            let versions: BTreeSet<u32> = holder.places.values().flatten().copied().collect();
+            let text = match (versions.contains(&OLD), versions.contains(&NEW)) {
+                (true, true) => "both versions",
+                (true, false) => "the old version",
+                (false, _) => "the new version",
+            };
+            let place = if in_memory { "memory" } else { "environment" };
+            found_by.insert(who, format!("its {place} holds {text}"));
+            seen.push(Seen {
+                who,
+                consumer: None,
+                slot: 0,
+                old: sights.of(&holder.process.id, OLD),
+                new: sights.of(&holder.process.id, NEW),
+                by,
+            });
+        }
+        found_by
+    }
+
+    /// Sessions on the version that goes, with the processes at their other ends. One of a process that nobody
+    /// configured makes it a holder even where its memory is closed.
+    fn join_sessions(
+        &self,
+        going: &[&keyroll_port::Session],
+        sockets: &Sockets,
+        running: &[Running],
+        stays: Which,
+        seen: &mut Vec<Seen>,
+        found_by: &mut BTreeMap<Incarnation, String>,
+    ) -> Vec<SessionSeen> {
+        let own = std::process::id();
+        let mut joined = Vec::new();
+        for session in going {
+            let owner = session.client.and_then(|client| sockets.process_of(client));
+            let owner = owner.or_else(|| session.pid.and_then(|pid| process(pid).ok()).map(|it| it.id));
+            if owner.is_some_and(|owner| owner.pid == own) {
+                continue;
+            }
+            let who = owner.map(|owner| incarnation(&owner));
+            joined.push(SessionSeen { who, busy: session.busy });
+            let (Some(owner), Some(who)) = (owner, who) else { continue };
+            if running.iter().any(|one| one.process == owner) {
+                continue;
+            }
+            let client =
+                session.client.map_or_else(|| "a local socket".to_owned(), |client| client.to_string());
+            let text = format!("its socket {client} is a session at the issuer");
+            let before = found_by.get(&who).map(|before| format!("{before}; {text}"));
+            found_by.insert(who, before.unwrap_or(text));
+            match seen.iter_mut().find(|it| it.who == who) {
+                Some(known) => mark(known, stays),
+                None => {
+                    let mut one = Seen {
+                        who,
+                        consumer: None,
+                        slot: 0,
+                        old: Sight::NotVisible,
+                        new: Sight::NotVisible,
+                        by: FoundBy::Session,
+                    };
+                    mark(&mut one, stays);
+                    seen.push(one);
+                }
+            }
+        }
+        joined
+    }
+
+    /// Copies of the value that goes, by its needle, that no consumer names: other files, and other places in the configured ones.
+    pub(super) fn strangers(
+        &self,
+        values: Values<'_>,
+        needles: &keyroll_needle::Needles,
+        goes: u32,
+    ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
+        let (mut kept, mut explained) = self.kept(values, goes);
+        let left = self.left();
+        let (mut names, unseen) = self.rows(values, needles, goes);
+        kept.extend(left.iter().cloned());
+        explained.extend(left.into_iter().filter(|path| !unseen.contains(path)));
+        let roots = [self.search_roots(), kept].concat();
+        let report = search_files(&roots, needles, FileLimits::default());
+        let own: Vec<PathBuf> =
+            self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
+        let planned: Vec<(Option<(u64, u64)>, PathBuf)> = self
+            .setup
+            .files
+            .iter()
+            .filter_map(|file| file.path.canonicalize().ok())
+            .map(|real| (inode(&real), real))
+            .collect();
+        for hit in report.hits.iter().filter(|hit| hit.id == goes) {
+            let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
+            // Another name of a configured file is that file: which name the search meets first is chance.
+            let found = inode(&real);
+            let configured =
+                planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
+            let ours =
+                configured || explained.contains(&real) || own.iter().any(|folder| real.starts_with(folder));
+            let named = Named { digest: place_digest(&real), name: shown(&real) };
+            if !ours && !names.contains(&named) {
+                names.push(named);
+            }
+        }
+        for file in &self.setup.files {
+            let lines = self.unnamed_lines(file, values, needles, goes);
+            let Some(real) = file.path.canonicalize().ok().filter(|_| !lines.is_empty()) else { continue };
+            let name = super::undeclared_copies::describe(&shown(&real), &lines);
+            names.push(Named { digest: place_digest(&real), name });
+        }
+        let not_searched = report.not_searched.iter().take(NOT_VISIBLE_MAX);
+        let mut not_visible: Vec<String> =
+            not_searched.map(|missed| format!("{}: {}", shown(&missed.path), missed.reason)).collect();
+        let more = report.not_searched.len().saturating_sub(NOT_VISIBLE_MAX);
+        if more > 0 {
+            not_visible.push(format!("{more} more files and folders: not named here"));
+        }
+        not_visible.extend(self.stopped_containers(needles, goes));
+        (names.iter().map(|named| named.digest).collect(), names, not_visible)
+    }
+
+    /// The configured files' folders, unit files, and what the configuration adds.
+    fn search_roots(&self) -> Vec<PathBuf> {
+        let mut roots: BTreeSet<PathBuf> = self.setup.roots.iter().cloned().collect();
+        for file in &self.setup.files {
+            if let Some(folder) = file.path.parent() {
+                roots.insert(folder.to_owned());
+            }
+        }
+        roots.extend(unit_folders(&[]));
+        roots.into_iter().collect()
+    }
+
+    /// Who called from there, by the socket alone: it is asked while the connection may be open still.
+    pub(super) fn caller_at(&self, client: SocketAddr) -> Option<Holder> {
+        let listing = listing().ok()?;
+        let owner = sockets(&listing, &self.setup.servers)?.process_of(client)?;
+        if owner.pid == std::process::id() {
+            return None;
+        }
+        let who = incarnation(&owner);
+        self.memo().found_by.insert(who, format!("the issuer refused it on its connection {client}"));
+        self.describe_holder(who)
+    }
+
+    pub(super) fn describe_holder(&self, who: Incarnation) -> Option<Holder> {
+        let id = process_of(who)?;
+        let now = process(id.pid).ok().filter(|now| now.id == id)?;
+        let found_by = self.memo().found_by.get(&who).cloned();
+        let runs = now.exe.as_ref().map(|exe| format!("; it runs {}", shown(exe))).unwrap_or_default();
+        let how_to_move = format!(
+            "keyroll consumer adopt {} --name NAME --restart COMMAND, or keyroll consumer waive {} --reason WHY",
+            id.pid, id.pid
+        );
+        Some(Holder {
+            pid: id.pid,
+            name: now.name,
+            found_by: found_by.unwrap_or_else(|| "an earlier look".into()) + &runs,
+            how_to_move,
+        })
+    }
+}
+
+/// Which file stands under a path: two names of one file have the same.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|data| (data.dev(), data.ino()))
+}
+
+/// Whether the search ended before every environment was asked for. A closed one is the system's last word; memory
+/// is told as not visible, since no limit fits every machine.
+fn cut_short(report: &HoldersReport) -> bool {
+    let late = |missed: &NotSeen| {
+        missed.place == Place::Environment
+            && matches!(missed.reason, NotVisible::OutOfTime | NotVisible::TooManyStuck)
+    };
+    report.not_seen.iter().any(late)
+}
+
+/// A process that is not even listed.
+pub(super) fn hidden(hidden: &Hidden) -> String {
+    let what = hidden.pid.map_or_else(|| "some processes".to_owned(), |pid| format!("process {pid}"));
+    format!("{what}: {}", hidden.reason)
+}
+
+fn mark(seen: &mut Seen, stays: Which) {
+    match stays {
+        Which::New => seen.old = Sight::Yes,
+        Which::Old => seen.new = Sight::Yes,
+    }
+}
+
+/// The form in which a person is told what a file holds.
+impl Local {
+    /// What every file of the setup holds now, by its path.
+    pub fn file_states(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
+        self.setup
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), self.holds(file, values, Which::New)))
+            .collect()
+    }
+
+    /// Why a value cannot be read from its place in a file, where that is so.
+    pub fn unclear(&self, path: &Path) -> Option<String> {
+        let file = self.setup.files.iter().find(|file| file.path == path)?;
+        let content = self.resolved(file).and_then(|resolved| read(&resolved)).ok()?;
+        unclear(file, content.bytes.expose()).map(|error| error.to_string())
+    }
+
+    /// Every process of every consumer now.
+    pub fn instances_now(&self) -> Result<Vec<(ConsumerId, u8, Incarnation)>, Failure> {
+        let running = self.running(&listing()?)?;
+        Ok(running.iter().map(|one| (one.consumer, one.slot, incarnation(&one.process))).collect())
+    }
+}

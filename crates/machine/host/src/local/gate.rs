@@ -1,0 +1,69 @@
+//! The error rate: asked before a moved consumer counts, and while the old key is off.
+
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_manager::RateQuery;
+use keyroll_port::{Class, Failure};
+
+use super::Local;
+
+/// How long one answer may take, milliseconds.
+const ASK_MS_MAX: u64 = 5_000;
+/// How long an unknown rate is waited for before it counts as too high, milliseconds.
+const UNKNOWN_MS_MAX: u64 = 60_000;
+
+/// What must hold besides the evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSetup {
+    /// The question.
+    pub rate: RateQuery,
+    /// The most that the answer may be.
+    pub max: f64,
+}
+
+/// What was last seen of it.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// Since when the rate is not known.
+    unknown_since: Option<Instant>,
+    /// Whether somebody was told that it is too high.
+    told: bool,
+}
+
+impl Local {
+    /// Whether the errors are more than they may be. Where no gate is configured they never are.
+    ///
+    /// Errors: the rate is not known now; it is to be asked again. After a minute that counts as too high: whoever
+    /// moves on without it would not see what breaks.
+    pub(super) fn too_many_errors(&self) -> Result<bool, Failure> {
+        let Some(gate) = &self.setup.gate else { return Ok(false) };
+        let answer = gate.rate.ask(Instant::now() + Duration::from_millis(ASK_MS_MAX));
+        let mut memo = self.memo();
+        let attempted = format!("ask {} for the error rate", gate.rate.url);
+        let why = match answer {
+            Ok(rate) if rate <= gate.max => {
+                memo.gate = Gate::default();
+                return Ok(false);
+            }
+            Ok(rate) => {
+                memo.gate.unknown_since = None;
+                format!("the error rate is {rate}, and {} is the most that it may be", gate.max)
+            }
+            Err(why) => {
+                let since = *memo.gate.unknown_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < Duration::from_millis(UNKNOWN_MS_MAX) {
+                    return Err(Failure::new(Class::Retryable, Code::ErrorRateHigh, attempted).because(why));
+                }
+                format!("the error rate has been unknown for a minute: {why}")
+            }
+        };
+        if !std::mem::replace(&mut memo.gate.told, true) {
+            let help = "look at the service; when it is well again, keyroll resume";
+            let attempted = "go on: a gate is shut";
+            memo.remarks
+                .push(Failure::new(Class::Retryable, Code::ErrorRateHigh, attempted).because(why).help(help));
+        }
+        Ok(true)
+    }
+}

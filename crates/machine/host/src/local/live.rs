@@ -1,0 +1,466 @@
+//! What a restart would make live beside the value: somebody's earlier edit of another variable, of the program, of a
+//! script, of a unit. Compared with what runs now, right before each restart.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyroll_codes::Code;
+use keyroll_copy::{Format, Slot};
+use keyroll_manager::{CommandLine, Comparison, InstanceProcess, OwnCopies};
+use keyroll_observe::{Image, ProcessId, Variable, environment_has, environment_names, image};
+use keyroll_port::{Failure, Live};
+use keyroll_rotation::{Difference, FileId};
+use keyroll_secret::SecretBytes;
+
+use super::enumerate::listing;
+use super::file_fingerprint::{FileFingerprint, file_fingerprint};
+use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
+
+/// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
+const SLACK_MS: u64 = 20;
+
+/// Variables that a shell, a login or a restart command's own environment brings.
+const OF_A_SHELL: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "MAIL",
+    "HOSTNAME",
+    "EDITOR",
+    "DISPLAY",
+    "LS_COLORS",
+];
+
+/// What the names of such variables begin with.
+const OF_A_SESSION: [&str; 10] =
+    ["LC_", "SSH_", "XDG_", "DBUS_", "SUDO_", "TMUX", "LESS", "HIST", "PYENV_", "COLORTERM"];
+
+/// How many variables that no file names are told.
+const ORPHANS_MAX: usize = 8;
+
+/// What restarts would make live beside the value, and what of that cannot be told.
+#[derive(Debug, Default)]
+pub struct LiveReport {
+    /// Each difference once, by its name.
+    pub live: Vec<Live>,
+    /// A place and why it cannot be compared, as `what: why`.
+    pub not_visible: Vec<String>,
+}
+
+/// One slot with what is known of it.
+pub(super) struct Subject<'a> {
+    pub(super) consumer: &'a ConsumerSetup,
+    pub(super) slot: &'a SlotSetup,
+    /// Its files were written by this rotation: their times say nothing of the edit any more.
+    pub(super) delivered: bool,
+}
+
+impl Local {
+    /// What restarts of all consumers would make live beside the value, as things are now.
+    pub fn live_now(&self) -> LiveReport {
+        let mut all = LiveReport::default();
+        let listing = listing();
+        for (_, consumer) in self.setup.consumer_ids() {
+            for slot in &consumer.slots {
+                let running = match &listing {
+                    _ if slot.run.comparison() != Comparison::Restarted => Ok(Vec::new()),
+                    Ok(listing) => slot.run.instances_in(listing),
+                    Err(failure) => Err(Failure::new(failure.class, failure.code, &failure.attempted)),
+                };
+                let found = self.live_in(&Subject { consumer, slot, delivered: false }, &running);
+                all.not_visible.extend(found.not_visible);
+                for one in found.live {
+                    if !all.live.iter().any(|known| known.difference == one.difference) {
+                        all.live.push(one);
+                    }
+                }
+            }
+        }
+        let mut told = BTreeSet::new();
+        all.not_visible.retain(|line| told.insert(line.clone()));
+        all
+    }
+
+    /// What a restart of one slot would make live that was not accepted.
+    pub(super) fn unaccepted(
+        &self,
+        consumer: &ConsumerSetup,
+        slot: &SlotSetup,
+        running: &Result<Vec<InstanceProcess>, Failure>,
+        accepted: &[Difference],
+    ) -> Vec<Live> {
+        let mut live = self.live_in(&Subject { consumer, slot, delivered: true }, running).live;
+        live.retain(|one| !accepted.contains(&one.difference));
+        for one in &mut live {
+            if accepted.iter().any(|known| known.name == one.difference.name) {
+                one.what += &format!("; it was edited again since it was accepted ({})", Code::PendingChange);
+            }
+        }
+        live
+    }
+
+    fn live_in(&self, subject: &Subject<'_>, running: &Result<Vec<InstanceProcess>, Failure>) -> LiveReport {
+        let Subject { consumer, slot, .. } = *subject;
+        let mut report = LiveReport::default();
+        match slot.run.comparison() {
+            Comparison::Restarted => {}
+            Comparison::NotVisible(why) => {
+                let what = format!("what '{}' loads beside the value: {why}", consumer.name);
+                report.not_visible.push(what);
+                return report;
+            }
+            Comparison::NotRestarted => return report,
+        }
+        let what = || format!("what a restart of '{}' would make live", consumer.name);
+        let mains: Vec<ProcessId> = match running {
+            Ok(found) => found.iter().filter(|one| one.main).map(|one| one.process).collect(),
+            Err(failure) => {
+                report.not_visible.push(format!("{}: could not {}", what(), failure.attempted));
+                return report;
+            }
+        };
+        if mains.is_empty() {
+            report.not_visible.push(format!("{}: nothing of it runs now", what()));
+        }
+        for process in mains {
+            match image(&process) {
+                Ok(image) => self.compare(subject, &process, &image, &mut report),
+                Err(reason) => report.not_visible.push(format!("{}: {reason}", what())),
+            }
+        }
+        report
+    }
+
+    fn compare(&self, subject: &Subject<'_>, process: &ProcessId, image: &Image, report: &mut LiveReport) {
+        self.program(subject, image, report);
+        let run = &subject.slot.run;
+        if let Some(script) = run.restart_command().and_then(CommandLine::script) {
+            self.changed(subject, "restart", &script, &script, image, report);
+        }
+        if run.engine().is_some() {
+            self.mounted(subject, process, report);
+            self.drifted(subject, image, report);
+            return;
+        }
+        let mut environment = Vec::new();
+        if let Some(unit) = run.unit() {
+            environment = self.unit(subject, unit, image, report);
+            self.credentials(subject, unit, process, report);
+        }
+        self.drifted(subject, image, report);
+        let mut named = BTreeSet::new();
+        for id in &subject.consumer.files {
+            named.extend(self.variables(subject, process, *id, &mut environment, report));
+        }
+        for path in environment {
+            self.all_variables(subject, process, &path, &[], report);
+        }
+        if run.starts_from_files_alone() && !named.is_empty() {
+            orphans(subject, process, &named, report);
+        }
+    }
+
+    /// Pending changes of what its manager starts it by.
+    fn drifted(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+        let consumer = subject.consumer;
+        let files: Vec<&FileSetup> = consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
+        let containing = |part: &[u8]| {
+            let contains = |file: &&&FileSetup| {
+                let content = file_fingerprint(&file.path).ok().and_then(|found| found.content);
+                content.is_some_and(|it| it.expose().windows(part.len()).any(|window| window == part))
+            };
+            files.iter().find(contains).map(|file| file.path.clone())
+        };
+        let drift = subject.slot.run.drift(&OwnCopies {
+            consumer: &consumer.name,
+            delivered: subject.delivered,
+            variables: files.iter().map(|file| (file.path.as_path(), own_variables(file))).collect(),
+            compose_entries: files.iter().flat_map(|file| compose_entries(file)).collect(),
+            containing: &containing,
+        });
+        report.not_visible.extend(drift.not_visible);
+        for edit in drift.edits {
+            let name = format!("{}/{}:{}", consumer.name, edit.kind, edit.name.escape_debug());
+            let digest = self.digest(&[name.as_bytes(), edit.mark.expose()]);
+            let difference = Difference { name: name.into(), digest };
+            report.live.push(Live { difference, what: edit.what, since_unix_ms: None });
+        }
+        for file in drift.changed_files {
+            self.push(
+                subject,
+                file.kind,
+                &file.path,
+                file.what,
+                file_fingerprint(&file.path).ok().as_ref(),
+                report,
+            );
+        }
+        for (kind, path) in drift.read_at_start {
+            self.changed(subject, kind, &path, &path, image, report);
+        }
+    }
+
+    /// The executable, and the script that it interprets.
+    fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+        if image.replaced {
+            let path = &image.program.path;
+            let (what, found) = match file_fingerprint(&image.program.here) {
+                Ok(found) => (format!("{} was replaced since it was started", path.display()), Some(found)),
+                Err(_) => (format!("{} was removed since it was started", path.display()), None),
+            };
+            self.push(subject, "program", path, what, found.as_ref(), report);
+        }
+        match &image.script {
+            Some(script) => self.changed(subject, "script", &script.path, &script.here, image, report),
+            None if image.interprets => report.not_visible.push(format!(
+                "the program of '{}': {} does not name it in its command line",
+                subject.consumer.name,
+                image.program.path.display()
+            )),
+            None => {}
+        }
+    }
+
+    /// A file that was written, renamed or given other rights after the process was started.
+    pub(super) fn changed(
+        &self,
+        subject: &Subject<'_>,
+        kind: &str,
+        path: &Path,
+        here: &Path,
+        image: &Image,
+        report: &mut LiveReport,
+    ) {
+        let found = match file_fingerprint(here) {
+            Ok(found) => found,
+            Err(why) => {
+                report.not_visible.push(format!("{} of '{}': {why}", path.display(), subject.consumer.name));
+                return;
+            }
+        };
+        let script = kind != "restart" || found.script;
+        if script && found.changed_unix_ms > image.started_unix_ms.saturating_add(SLACK_MS) {
+            let what = format!("{} was changed since what runs was started", path.display());
+            self.push(subject, kind, path, what, Some(&found), report);
+        }
+    }
+
+    /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
+    /// taken out of them.
+    pub(super) fn variables(
+        &self,
+        subject: &Subject<'_>,
+        process: &ProcessId,
+        id: FileId,
+        loaded: &mut Vec<PathBuf>,
+        report: &mut LiveReport,
+    ) -> BTreeSet<String> {
+        let none = BTreeSet::new;
+        let Some(file) = self.setup.file(id) else { return none() };
+        let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
+        let own = own_variables(file);
+        if own.is_empty() {
+            let whole = |copy: &CopySetup| matches!(copy, CopySetup::Value { slot: Slot::Whole, .. });
+            let beside = !file.copies.iter().any(whole);
+            if beside {
+                report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
+            }
+            return none();
+        }
+        let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        let surely = loaded.iter().any(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) == real);
+        loaded.retain(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) != real);
+        if !surely {
+            let nothing = SecretBytes::new(Vec::new());
+            let asked: Vec<(&str, &SecretBytes)> = own.iter().map(|name| (*name, &nothing)).collect();
+            match environment_has(process, &asked) {
+                Ok(all) if all.iter().any(|one| *one != Variable::Absent) => {}
+                Ok(_) => {
+                    report.not_visible.push(format!("{}: it is not its environment", place()));
+                    return none();
+                }
+                Err(reason) => {
+                    report.not_visible.push(format!("{}: {reason}", place()));
+                    return none();
+                }
+            }
+        }
+        self.all_variables(subject, process, &real, &own, report)
+    }
+
+    /// Every variable of an env file but these, beside the environment of what runs; the names of all that stand in it.
+    fn all_variables(
+        &self,
+        subject: &Subject<'_>,
+        process: &ProcessId,
+        path: &Path,
+        but: &[&str],
+        report: &mut LiveReport,
+    ) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        let consumer = &subject.consumer.name;
+        let place = || format!("what else stands in {} for '{consumer}'", path.display());
+        let found = match file_fingerprint(path) {
+            Ok(found) => found,
+            Err(why) => {
+                report.not_visible.push(format!("{}: {why}", place()));
+                return names;
+            }
+        };
+        let variables = found.content.as_ref().map(|content| Format::Dotenv.variables(content.expose()));
+        let Some(Ok(mut variables)) = variables else {
+            report.not_visible.push(format!("{}: it is too large", place()));
+            return names;
+        };
+        names.extend(variables.iter().map(|(name, _)| name.clone()));
+        variables.retain(|(name, _)| !but.contains(&name.as_str()));
+        for (name, value) in &variables {
+            if let Err(error) = value {
+                report.not_visible.push(format!("{name} in {} for '{consumer}': {error}", path.display()));
+            }
+        }
+        let nothing = SecretBytes::new(Vec::new());
+        let out = found.content.as_ref().map(|content| commented_out(content.expose())).unwrap_or_default();
+        let out: Vec<&String> = out.iter().filter(|name| !names.contains(*name)).collect();
+        let told: Vec<(&str, &SecretBytes)> = variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_ref().ok()?)))
+            .chain(out.iter().map(|name| (name.as_str(), &nothing)))
+            .collect();
+        let has = match environment_has(process, &told) {
+            Ok(has) => has,
+            Err(reason) => {
+                report.not_visible.push(format!("{}: {reason}", place()));
+                return names;
+            }
+        };
+        for ((name, value), has) in told.iter().zip(has) {
+            let how = match (has, std::ptr::eq(*value, &raw const nothing)) {
+                (Variable::Absent, true) | (Variable::Same, false) => continue,
+                (Variable::Same | Variable::Other, true) => "is commented out: what runs still has it",
+                (Variable::Other, false) => "is not what runs",
+                (Variable::Absent, false) => "is new: what runs does not have it",
+            };
+            let named = format!("{consumer}/{}:{name}", base(path));
+            let digest = self.digest(&[named.as_bytes(), value.expose()]);
+            report.live.push(Live {
+                difference: Difference { name: named.into(), digest },
+                what: format!("{name} in {} {how}", path.display()),
+                since_unix_ms: (!subject.delivered).then_some(found.written_unix_ms),
+            });
+        }
+        names.extend(out.into_iter().cloned());
+        names
+    }
+
+    pub(super) fn push(
+        &self,
+        subject: &Subject<'_>,
+        kind: &str,
+        path: &Path,
+        what: String,
+        found: Option<&FileFingerprint>,
+        report: &mut LiveReport,
+    ) {
+        let name = format!("{}/{kind}:{}", subject.consumer.name, base(path));
+        let seen: &[u8] = found.map_or(b"", |found| &found.mark);
+        let digest = self.digest(&[name.as_bytes(), path.as_os_str().as_encoded_bytes(), seen]);
+        let since_unix_ms = found.map(|found| found.written_unix_ms);
+        report.live.push(Live { difference: Difference { name: name.into(), digest }, what, since_unix_ms });
+    }
+
+    /// The first half of a keyed digest, with each part's length, so that no two lists of parts are alike.
+    pub(super) fn digest(&self, parts: &[&[u8]]) -> u64 {
+        let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
+        for part in parts {
+            all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            all.extend_from_slice(part);
+        }
+        let print = self.key.fingerprint(&SecretBytes::new(all));
+        print.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+}
+
+/// Variables that what runs has and no file of it names: taken out of a file, or set by whoever started it. Whether they
+/// are there after a restart only the restart command knows.
+fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>, report: &mut LiveReport) {
+    // That its environment cannot be read was told with the files.
+    let Ok(has) = environment_names(process) else { return };
+    let own = |name: &&String| {
+        !named.contains(*name)
+            && !OF_A_SHELL.contains(&name.as_str())
+            && !OF_A_SESSION.iter().any(|prefix| name.starts_with(prefix))
+            // What keyroll itself was started with is the machine's, and was in no env file.
+            && std::env::var_os(name).is_none()
+    };
+    let all: Vec<&str> = has.iter().filter(own).map(String::as_str).take(ORPHANS_MAX).collect();
+    if !all.is_empty() {
+        report.not_visible.push(format!(
+            "whether '{}' has {} after a restart: what runs has it, and its env file does not name it",
+            subject.consumer.name,
+            all.join(", ")
+        ));
+    }
+}
+
+/// The names in lines that are comments and would be variables without their first mark.
+fn commented_out(content: &[u8]) -> Vec<String> {
+    let lines = content.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?.trim().strip_prefix('#')?.trim_start();
+        let (name, _) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        (!name.is_empty() && name.bytes().all(plain)).then(|| name.to_owned())
+    });
+    lines.collect()
+}
+
+/// The variables of a file that hold the value.
+pub(super) fn own_variables(file: &FileSetup) -> Vec<&str> {
+    let named = file.copies.iter().filter_map(|copy| match copy {
+        CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
+        CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. } => None,
+    });
+    named.collect()
+}
+
+/// The keys that lead to each copy of the value within a compose file.
+fn compose_entries(file: &FileSetup) -> impl Iterator<Item = &[String]> {
+    file.copies.iter().filter_map(|copy| match copy {
+        CopySetup::Value { format: Format::Compose, slot: Slot::At(pointer), .. } => Some(pointer.steps()),
+        CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. } => None,
+    })
+}
+
+/// A file's own name, printable.
+fn base(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CopySource, Write};
+
+    #[test]
+    fn the_keys_to_each_copy_in_a_compose_file_are_named() {
+        let copies = ["/services/web/environment/KEY", "/services/web/image"];
+        let copies = copies.map(|at| CopySetup::Value {
+            format: Format::Compose,
+            slot: Format::Compose.slot(at, None).unwrap(),
+            source: CopySource::Field("value".into()),
+        });
+        let path = "/srv/shop/compose.yaml".into();
+        let (planned, write, copies) = (None, Write::Rename, copies.into());
+        let file = FileSetup { path, planned, write, copies, generated: false, generator: None, own: None };
+        let entries: Vec<String> = compose_entries(&file).map(|steps| steps.join("/")).collect();
+        assert_eq!(entries, ["services/web/environment/KEY", "services/web/image"]);
+    }
+}

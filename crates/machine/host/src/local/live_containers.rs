@@ -1,0 +1,49 @@
+//! Containers: stopped ones that hold the old value, and mounted files.
+
+use keyroll_manager::Docker;
+use keyroll_needle::Needles;
+use keyroll_observe::ProcessId;
+
+use super::Local;
+use super::live::{LiveReport, Subject, own_variables};
+
+impl Local {
+    /// Containers that do not run and were made with the value that goes: with a start of theirs it is back, and no file
+    /// shows it. They are looked for where a consumer is a container.
+    pub(super) fn stopped_containers(&self, needles: &Needles, goes: u32) -> Vec<String> {
+        let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        let mut engines: Vec<&Docker> = Vec::new();
+        for slot in slots {
+            let Some(engine) = slot.run.engine() else { continue };
+            if !engines.contains(&engine) {
+                engines.push(engine);
+            }
+        }
+        let mut lines = Vec::new();
+        for engine in engines {
+            match engine.stopped() {
+                Ok(stopped) => {
+                    for (name, starts_with) in stopped {
+                        let mut holds = false;
+                        needles.find(starts_with.expose(), &mut |hit| holds |= hit.id.0 == goes);
+                        if holds {
+                            let name = name.escape_debug();
+                            lines.push(format!("the stopped container {name}: it was made with the value, and a start of it brings that back (docker rm {name})"));
+                        }
+                    }
+                }
+                Err(failure) => lines.push(format!("stopped containers: could not {}", failure.attempted)),
+            }
+        }
+        lines
+    }
+
+    /// What else a mounted file holds is not visible from outside.
+    pub(super) fn mounted(&self, subject: &Subject<'_>, process: &ProcessId, report: &mut LiveReport) {
+        for id in &subject.consumer.files {
+            if self.setup.file(*id).is_some_and(|file| own_variables(file).is_empty()) {
+                self.variables(subject, process, *id, &mut Vec::new(), report);
+            }
+        }
+    }
+}

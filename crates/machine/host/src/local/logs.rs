@@ -1,0 +1,244 @@
+//! Consumers' logs: accepted and refused credentials since a value changed, and since the old key was disabled.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+
+use keyroll_codes::Code;
+use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
+use keyroll_port::{Class, Failure};
+use keyroll_rotation::{ConsumerId, FileId};
+
+use super::{Local, SlotSetup, scratch_dir};
+
+/// How often one look reads on where there is more.
+const LOOKS_MAX: usize = 16;
+
+/// What the line with the issuer's mark begins with; those of the logs are numbers.
+const ISSUER: &str = "issuer ";
+
+/// A log, and the lines that were seen in it since it is watched.
+pub(super) struct Watched {
+    tail: LogFollower,
+    /// Lines that show an accepted credential.
+    accepted: u64,
+    /// Lines that show a refused credential.
+    refused: u64,
+    /// Lines are missing for good, since some look.
+    lost: bool,
+}
+
+impl Watched {
+    fn new(tail: LogFollower) -> Self {
+        Self { tail, accepted: 0, refused: 0, lost: false }
+    }
+
+    /// Reads on to the log's end, or to the most that one look may read; whether every line since it is watched was
+    /// seen. A line that is lost stays lost: no later look makes up for it.
+    fn look(&mut self) -> Result<bool, Failure> {
+        for _ in 0..LOOKS_MAX {
+            let counts = self.tail.look()?;
+            self.accepted = self.accepted.saturating_add(counts.successes);
+            self.refused = self.refused.saturating_add(counts.failures);
+            self.lost |= counts.gap;
+            if !counts.more {
+                return Ok(!self.lost && !counts.absent);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Local {
+    /// The logs of everything that reads a file are followed from before it changes.
+    pub(super) fn watch_logs(&self, file: FileId) {
+        for (id, slot, setup) in self.slots() {
+            let reads = self.setup.consumer(id).is_some_and(|consumer| consumer.files.contains(&file));
+            if reads {
+                self.watch_log(id, slot, setup);
+            }
+        }
+    }
+
+    pub(super) fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
+        let Some(log) = &setup.log else { return };
+        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(Watched::new);
+        let mut memo = self.memo();
+        match now {
+            Ok(watched) => drop(memo.logs.insert((id.0, slot), watched)),
+            // What was counted until now is of before the change, and shows nothing of what comes after it.
+            Err(_) => drop(memo.logs.remove(&(id.0, slot))),
+        }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (ConsumerId, u8, &SlotSetup)> {
+        let all = self.setup.consumer_ids();
+        all.flat_map(|(id, consumer)| {
+            (0u8..).zip(&consumer.slots).map(move |(slot, setup)| (id, slot, setup))
+        })
+    }
+
+    /// Lines since the value changed that show an accepted and a refused credential.
+    pub(super) fn log_lines(&self, id: ConsumerId, slot: u8) -> (u64, u64) {
+        let mut memo = self.memo();
+        let Some(log) = memo.logs.get_mut(&(id.0, slot)) else { return (0, 0) };
+        // A log that cannot be read now shows nothing new; the next look may. It is never the only evidence.
+        drop(log.look());
+        (log.accepted, log.refused)
+    }
+
+    fn marks(&self) -> String {
+        format!("{}-logs", self.setup.rotation)
+    }
+
+    /// Remembers where every log ends, durably: the refusals of a disabled key are counted from here, by any driver.
+    /// The issuer's own mark is kept in the same file: both are there, or neither.
+    pub(super) fn mark_logs(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        let mut text =
+            issuer.map(|mark| format!("{ISSUER}{}\n", mark.replace('\n', " "))).unwrap_or_default();
+        let mut watched = Vec::new();
+        for (id, slot, setup) in self.slots() {
+            let Some(log) = &setup.log else { continue };
+            let tail = LogFollower::at_end(&log.source, &log.success, &log.failure)?;
+            text += &line_of(id, slot, &tail.place());
+            watched.push(((id.0, slot), Watched::new(tail)));
+        }
+        self.keep_whole(&self.marks(), &text).map_err(|error| {
+            Failure::new(
+                Class::Retryable,
+                Code::RefusedUsesUnknown,
+                "remember from where on refused uses count",
+            )
+            .because(error)
+        })?;
+        self.memo().refusals = watched.into_iter().collect();
+        Ok(())
+    }
+
+    /// Keeps a text among keyroll's own work, whole or not at all, and on the disk: marks that were cut short would be
+    /// taken for logs without refusals.
+    pub(super) fn keep_whole(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let folder = &self.setup.work;
+        scratch_dir::make(folder)?;
+        let beside = folder.join(format!("{name}-new"));
+        let mut file = scratch_dir::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, folder.join(name))?;
+        File::open(folder)?.sync_all()
+    }
+
+    /// Refused uses since [`Self::mark_logs`], also where another driver made the marks.
+    pub(super) fn count_refusals(&self) -> Result<u32, Failure> {
+        if self.memo().refusals.is_empty() {
+            self.read_marks()?;
+        }
+        // Whoever is refused without a line of it shows in the errors.
+        let errors = self.too_many_errors();
+        let mut memo = self.memo();
+        let (mut sum, mut unseen) = (u64::from(matches!(errors, Ok(true))), None);
+        for (&(id, slot), log) in &mut memo.refusals {
+            match log.look() {
+                Ok(true) => {}
+                Ok(false) => unseen = Some((id, slot, None)),
+                Err(failure) => unseen = Some((id, slot, Some(failure))),
+            }
+            sum = sum.saturating_add(log.refused);
+        }
+        // What was seen counts whatever is missing; but no refusal in a log that was not read proves nothing.
+        match unseen {
+            Some((id, slot, why)) if sum == 0 => Err(self.unread(id, slot, why)),
+            Some(_) | None if sum > 0 => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+            Some(_) | None => errors.map(|_| 0),
+        }
+    }
+
+    fn unread(&self, id: u16, slot: u8, why: Option<Failure>) -> Failure {
+        let named =
+            self.setup.consumer(ConsumerId(id)).map_or("a consumer", |consumer| consumer.name.as_str());
+        let attempted =
+            format!("read every line of the log of '{named}' (instance {slot}) since the key was disabled");
+        let failure = Failure::new(Class::Retryable, Code::RefusedUsesUnknown, attempted)
+            .help("put the log back, or `keyroll pause`: without it a refused use would not be seen");
+        match why {
+            Some(why) => failure.because(why),
+            None => failure.because("it was cut off, or is not there any more"),
+        }
+    }
+
+    /// The issuer's mark, also where another driver made it.
+    pub(super) fn issuer_mark(&self) -> Result<Option<String>, Failure> {
+        Ok(self.marks_text()?.lines().find_map(|line| line.strip_prefix(ISSUER)).map(str::to_owned))
+    }
+
+    fn marks_text(&self) -> Result<String, Failure> {
+        let path = self.setup.work.join(self.marks());
+        fs::read_to_string(path).map_err(|error| unmarked().because(error))
+    }
+
+    fn read_marks(&self) -> Result<(), Failure> {
+        let text = self.marks_text()?;
+        let marks: HashMap<(u16, u8), LogPlace> = text.lines().filter_map(mark).collect();
+        let mut watched = HashMap::new();
+        for (id, slot, setup) in self.slots() {
+            let Some(log) = &setup.log else { continue };
+            let missing = || unmarked().because(format!("{} is not among them", log.source));
+            let place = marks.get(&(id.0, slot)).ok_or_else(missing)?;
+            let tail = LogFollower::at(&log.source, &log.success, &log.failure, place)?;
+            let tail = tail.ok_or_else(missing)?;
+            watched.insert((id.0, slot), Watched::new(tail));
+        }
+        self.memo().refusals = watched;
+        Ok(())
+    }
+}
+
+fn unmarked() -> Failure {
+    let attempted = "find where the logs ended when the key was disabled";
+    Failure::new(Class::Retryable, Code::RefusedUsesUnknown, attempted)
+        .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
+}
+
+/// One mark: consumer and slot; then of a file device, inode, birth, offset, checksum (zeros if it did not exist), or
+/// `journal` and its cursor, or `docker` and the container's id, the moment and what was counted since.
+fn line_of(id: ConsumerId, slot: u8, place: &LogPlace) -> String {
+    let place = match place {
+        LogPlace::File(None) => "0 0 0 0".to_owned(),
+        LogPlace::File(Some(at)) => {
+            let before = at.before.map_or_else(String::new, |before| format!(" {before}"));
+            format!("{} {} {} {}{before}", at.device, at.inode, at.born_unix_ns, at.offset)
+        }
+        LogPlace::Journal(cursor) => format!("journal {}", cursor.as_deref().unwrap_or("-")),
+        LogPlace::Docker(at) => format!("docker {} {} {} {}", at.id, at.from_ns, at.accepted, at.refused),
+    };
+    format!("{} {slot} {place}\n", id.0)
+}
+
+fn mark(line: &str) -> Option<((u16, u8), LogPlace)> {
+    let mut words = line.split(' ');
+    let consumer = words.next()?.parse().ok()?;
+    let slot = words.next()?.parse().ok()?;
+    let place = match words.next()? {
+        "journal" => {
+            let cursor = words.next().filter(|cursor| !cursor.is_empty())?;
+            LogPlace::Journal((cursor != "-").then(|| cursor.to_owned()))
+        }
+        "docker" => LogPlace::Docker(DockerPosition {
+            id: words.next()?.to_owned(),
+            from_ns: words.next()?.parse().ok()?,
+            accepted: words.next()?.parse().ok()?,
+            refused: words.next()?.parse().ok()?,
+        }),
+        device => {
+            let device = device.parse().ok()?;
+            let inode = words.next()?.parse().ok()?;
+            let born_unix_ns = words.next()?.parse().ok()?;
+            let offset = words.next()?.parse().ok()?;
+            // Marks of an earlier version have no checksum.
+            let before = words.next().map(str::parse).transpose().ok()?;
+            let at = LogPosition { device, inode, born_unix_ns, offset, before };
+            LogPlace::File((inode != 0).then_some(at))
+        }
+    };
+    Some(((consumer, slot), place))
+}

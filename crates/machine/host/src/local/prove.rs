@@ -1,0 +1,212 @@
+//! Evidence from the instances of one consumer. No kind is inferred from another.
+
+use keyroll_observe::{MemoryLimits, ProcessId, environment_holds, memory_holds, variables_holding};
+use keyroll_port::{Evidence, Failure, SessionSource, Values};
+use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
+use keyroll_secret::Fields;
+use tokio::task::block_in_place;
+
+use super::checks::{ProofRequest, ask};
+use super::deliver::holds_version;
+use super::enumerate::{Running, listing};
+use super::find::{NEW, OLD, at_rest, needles};
+use super::inside::{Inside, read_inside};
+use super::not_loaded::Loaded;
+use super::session_calls::{connections, open_sessions};
+use super::{CheckSetup, Local, SlotSetup, incarnation};
+use crate::read;
+
+impl Local {
+    pub(super) async fn prove_slot(
+        &self,
+        id: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        source: &dyn SessionSource,
+    ) -> Result<Evidence, Failure> {
+        let consumer = block_in_place(|| self.consumer_setup(id))?;
+        let all = block_in_place(|| self.running_until(&listing()?, id))?;
+        let mine: Vec<Running> = all
+            .into_iter()
+            .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
+            .collect();
+        let job = consumer.slots.iter().all(|one| one.run.is_job());
+        if mine.is_empty() || job {
+            // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
+            let told = consumer.slots.iter().any(|one| one.run.needs_reload());
+            let one_of_several = consumer.slots.len() > 1 && slot.is_some();
+            let proofs = if told || one_of_several {
+                Vec::new()
+            } else {
+                let mut proofs = vec![block_in_place(|| self.prove_at_rest(id, which, values))?];
+                for one in &mine {
+                    let proof = self.prove_process(one, which, values, source).await?;
+                    // A job that runs since before is not waited for here: it is a holder until it ends.
+                    if proof.paths.iter().any(|kinds| kinds.has(Kinds::LOADED)) {
+                        proofs.push(proof);
+                    }
+                }
+                proofs
+            };
+            return Ok(Evidence { proofs, against: false });
+        }
+        let mut proofs = Vec::new();
+        for one in &mine {
+            proofs.push(self.prove_process(one, which, values, source).await?);
+        }
+        let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
+        let refused = which == Which::New && slots.into_iter().any(|slot| self.log_lines(id, slot).1 > 0);
+        let against = refused || (which == Which::New && block_in_place(|| self.too_many_errors())?);
+        Ok(Evidence { proofs, against })
+    }
+
+    fn prove_at_rest(&self, id: ConsumerId, which: Which, values: Values<'_>) -> Result<Proof, Failure> {
+        let (_, setup) = self.slot_setup(id, 0)?;
+        let who = at_rest(id);
+        let delivered = self.delivered_to(id, None, which, values);
+        let mut paths = [Kinds::NONE; PATHS_MAX];
+        for (at, kinds) in paths.iter_mut().enumerate() {
+            let Some(Some(setup)) = setup.checks.get(at) else { continue };
+            let path = u8::try_from(at).unwrap_or(u8::MAX);
+            *kinds = match setup {
+                CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, which, values)?,
+                CheckSetup::Exec { .. } | CheckSetup::Http(_) | CheckSetup::LiteLlm(_) => Kinds::NONE,
+            };
+            if delivered {
+                *kinds = kinds.and(Kinds::DELIVERED);
+            }
+        }
+        Ok(Proof { who, slot: 0, version: which, paths, other_session: Sight::No })
+    }
+
+    async fn prove_process(
+        &self,
+        one: &Running,
+        which: Which,
+        values: Values<'_>,
+        source: &dyn SessionSource,
+    ) -> Result<Proof, Failure> {
+        let who = incarnation(&one.process);
+        let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
+        let before = source.now().await?;
+        let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
+        self.note_sessions(one, &before, &sockets);
+        let mut base = Kinds::NONE;
+        if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
+            base = base.and(Kinds::DELIVERED);
+        }
+        if self.read_all(one.consumer, &one.process, which) {
+            base = base.and(Kinds::READ);
+        }
+        // Once seen in this incarnation it was loaded: its memory is not searched again.
+        let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
+        let loaded =
+            || block_in_place(|| loaded(&one.process, which, values, setup.run.starts_new_process()));
+        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
+            Loaded::Yes => base = base.and(Kinds::LOADED),
+            Loaded::No => {}
+            Loaded::Other(variables) => self.remark_other(one, which, &variables),
+        }
+        let mut paths = [Kinds::NONE; PATHS_MAX];
+        // One that does not say that it is ready has shown nothing, whatever it holds.
+        let ready = block_in_place(|| is_ready(setup))?;
+        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()).filter(|_| ready) {
+            let path = u8::try_from(at).unwrap_or(u8::MAX);
+            let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
+            let mut now = known.and(base);
+            // Its own word: a line of its log that shows an accepted credential since the change.
+            if at == 0 && self.log_lines(one.consumer, one.slot).0 > 0 {
+                now = now.and(Kinds::REPORTED);
+            }
+            if at == 0 && self.called(one, which) {
+                now = now.and(Kinds::EXERCISED);
+                self.gap_shown(one.consumer, setup);
+            }
+            let check = setup.checks.get(at).and_then(Option::as_ref);
+            if let Some(check) = check
+                && base.has(Kinds::DELIVERED)
+            {
+                let of = ProofRequest { instance: one, slot: setup, which, values, sessions: source };
+                now = now.and(self.check_path(of, path, check, now).await?);
+            }
+            self.memo().shown.insert((one.consumer, who, path, which), now);
+            *kinds = now;
+        }
+        let other_session = match which {
+            Which::New => &before.old,
+            Which::Old => &before.new,
+        };
+        let other_session = match other_session {
+            None => Sight::NotVisible,
+            Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Sight::Yes,
+            Some(_) => Sight::No,
+        };
+        Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
+    }
+
+    /// Read back in the consumer's own mount namespace.
+    fn delivered_to(
+        &self,
+        id: ConsumerId,
+        process: Option<&ProcessId>,
+        which: Which,
+        values: Values<'_>,
+    ) -> bool {
+        let Some(consumer) = self.setup.consumer(id) else { return false };
+        let fields = match which {
+            Which::Old => Some(values.old),
+            Which::New => values.new,
+        };
+        let Some(fields) = fields else { return false };
+        let without = Self::leaves(which, values);
+        consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
+    }
+
+    fn reads_back(
+        &self,
+        file: FileId,
+        process: Option<&ProcessId>,
+        fields: &Fields,
+        without: Option<&Fields>,
+    ) -> bool {
+        let Some(setup) = self.setup.file(file) else { return false };
+        let bytes = match process.map_or(Inside::Outside, |process| read_inside(process, &setup.path)) {
+            Inside::Holds(bytes) => Some(bytes),
+            Inside::Other => None,
+            // Its root cannot be looked at, or nothing runs: this machine's own view is what there is.
+            Inside::Outside => {
+                self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes)
+            }
+        };
+        bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields, without))
+    }
+}
+
+/// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was
+/// `restarted` with the other version in its environment may go by that, whatever it has read besides.
+fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<Loaded, Failure> {
+    let needles = needles(values)?;
+    let (id, other) = match which {
+        Which::Old => (OLD, NEW),
+        Which::New => (NEW, OLD),
+    };
+    let started_with = environment_holds(process, &needles).unwrap_or_default();
+    if restarted && started_with.contains(&other) {
+        return Ok(Loaded::Other(variables_holding(process, &needles, other).unwrap_or_default()));
+    }
+    if started_with.contains(&id) {
+        return Ok(Loaded::Yes);
+    }
+    let memory = memory_holds(process, &needles, MemoryLimits::default());
+    Ok(match (memory.count(id), memory.count(other)) {
+        (1.., _) => Loaded::Yes,
+        (0, 1..) if restarted => Loaded::Other(Vec::new()),
+        (0, _) => Loaded::No,
+    })
+}
+
+/// Whether an instance says that it is ready, where it is asked.
+fn is_ready(slot: &SlotSetup) -> Result<bool, Failure> {
+    slot.ready.as_ref().map_or(Ok(true), |ready| ask(ready, slot.instance.as_deref()))
+}

@@ -1,0 +1,79 @@
+//! Checks, run once before anything is made: one that cannot fail, or does not pass now, proves nothing later.
+
+use keyroll_codes::Code;
+use keyroll_manager::{CheckAnswer, CommandLine};
+use keyroll_port::{Class, Failure, Values};
+
+use super::check_output::ended;
+use super::checks::{COPY, answer, exec, with_copy};
+use super::find::needles;
+use super::{CheckSetup, FileSetup, Local};
+
+impl Local {
+    /// Runs every command check of the consumers on the copy as it stands, and on one with a wrong value: what speaks
+    /// against each. Nothing is refused here; a check that stays so shows less than its consumer may need.
+    ///
+    /// `K0362`: it passes whatever the copy holds. `K0362`: it does not pass on the copy as it stands, or gives no
+    /// answer in time.
+    pub fn rehearse_checks(&self, values: Values<'_>) -> Vec<Failure> {
+        let mut against = Vec::new();
+        for (id, consumer) in self.setup.consumer_ids() {
+            let checks = consumer.slots.first().into_iter().flat_map(|slot| &slot.checks);
+            for (path, check) in (0u8..).zip(checks) {
+                let (command, copy) = match check {
+                    Some(CheckSetup::Exec { command, copy, .. }) => (command, copy),
+                    Some(CheckSetup::LiteLlm(of)) => {
+                        against.extend(self.rehearse_litellm(of, values).err());
+                        continue;
+                    }
+                    Some(CheckSetup::Http(_)) | None => continue,
+                };
+                let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
+                let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
+                let told = match file {
+                    Some(file) => self.rehearse((id.0, path), command, file, values),
+                    None => Err(blind().because("no argument of it is `{copy}`")),
+                };
+                against.extend(told.err().map(|failure| Failure {
+                    attempted: format!("{} of '{}'", failure.attempted, consumer.name),
+                    ..failure
+                }));
+            }
+        }
+        against
+    }
+
+    fn rehearse(
+        &self,
+        of: (u16, u8),
+        command: &CommandLine,
+        file: &FileSetup,
+        values: Values<'_>,
+    ) -> Result<(), Failure> {
+        let unread = || {
+            Failure::new(Class::Permanent, Code::CheckUnusable, "pass the check").help(
+                "run it by hand as keyroll's user on the file that `{copy}` stands for, and correct the one or the other",
+            )
+        };
+        let mut said = None;
+        match answer(&exec(with_copy(command, &file.path)), None, &mut said)? {
+            CheckAnswer::Passed => {}
+            CheckAnswer::Failed(how) => {
+                let how = ended(&how, said.as_ref(), &needles(values)?);
+                return Err(unread().because(format!("on the copy as it stands it ends with {how}")));
+            }
+            CheckAnswer::Unknown(why) => return Err(unread().because(why)),
+        }
+        match self.control(of, command, file, values)? {
+            Some(true) => Ok(()),
+            Some(false) => Err(blind().because("it passes on a copy with a wrong value too")),
+            None => Err(unread().because("on a copy with a wrong value it gives no answer in time")),
+        }
+    }
+}
+
+fn blind() -> Failure {
+    Failure::new(Class::Permanent, Code::CheckUnusable, "count on the check").help(
+        "let it make a real call with the value in `{copy}`, and end with another status than 0 if that is refused",
+    )
+}

@@ -1,0 +1,95 @@
+//! Sessions at the issuer joined to processes, and the calls that they show.
+
+use keyroll_codes::Code;
+use keyroll_observe::{ProcessId, Sockets};
+use keyroll_port::{Failure, SessionSource, Sessions};
+use keyroll_rotation::Which;
+use tokio::task::block_in_place;
+
+use super::enumerate::{Running, listing, sockets};
+use super::{Local, incarnation};
+
+impl Local {
+    pub(super) async fn calls_now(
+        &self,
+        which: Which,
+        process: &ProcessId,
+        source: &dyn SessionSource,
+    ) -> Result<u64, Failure> {
+        let sessions = source.now().await?;
+        let sockets = block_in_place(|| connections(&sessions, &self.setup.servers))?;
+        Ok(calls(&sessions, which, &sockets, process))
+    }
+
+    /// Remembers the sessions of a process, so that those of before a change are told from those after it.
+    pub(super) fn note_sessions(&self, one: &Running, sessions: &Sessions, sockets: &Sockets) {
+        let who = incarnation(&one.process);
+        let mut memo = self.memo();
+        for which in [Which::Old, Which::New] {
+            let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, &one.process));
+            let mine = mine.map(|session| (session.handle.clone(), session.calls)).collect();
+            memo.sessions.insert((one.consumer, who, which), mine);
+        }
+    }
+
+    /// Whether the issuer accepted a call of this process on a version since its value was last changed: a session
+    /// that was open before shows it only by a count that rose.
+    pub(super) fn called(&self, one: &Running, which: Which) -> bool {
+        let of = (one.consumer, incarnation(&one.process), which);
+        let memo = self.memo();
+        let before = memo.before.get(&of);
+        let fresh = |(handle, calls): (&String, &Option<u64>)| match before.and_then(|all| all.get(handle)) {
+            None => calls.is_none_or(|calls| calls > 0),
+            Some(then) => calls.unwrap_or_default() > then.unwrap_or_default(),
+        };
+        memo.sessions.get(&of).is_some_and(|now| now.iter().any(fresh))
+    }
+}
+
+/// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
+/// would only mean that nobody looked. Where no session has a socket there is nothing to join.
+pub(super) fn connections(sessions: &Sessions, servers: &[u16]) -> Result<Sockets, Failure> {
+    let mut all = sessions.old.iter().chain(&sessions.new).flatten();
+    if !all.any(|session| session.client.is_some()) {
+        return Ok(Sockets::default());
+    }
+    sockets(&listing()?, servers).ok_or_else(|| {
+        Failure::new(
+            keyroll_port::Class::Retryable,
+            Code::ProcessesHidden,
+            "join the issuer's sessions to processes",
+        )
+        .because("the connections of this machine could not be read")
+    })
+}
+
+fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
+    let of = match which {
+        Which::Old => &sessions.old,
+        Which::New => &sessions.new,
+    };
+    of.as_deref().unwrap_or_default()
+}
+
+fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &ProcessId) -> bool {
+    match session.client {
+        // A socket that several processes inherited proves nothing about one of them.
+        Some(client) => sockets.process_of(client) == Some(*process),
+        None => session.pid == Some(process.pid),
+    }
+}
+
+/// Requests that the issuer accepted from this process on this version. A session without a count is one.
+fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
+    let mine = sessions_of(sessions, which).iter().filter(|session| belongs(session, sockets, process));
+    mine.fold(0, |sum, session| sum.saturating_add(session.calls.unwrap_or(1)))
+}
+
+pub(super) fn open_sessions(
+    sessions: &Sessions,
+    which: Which,
+    sockets: &Sockets,
+    process: &ProcessId,
+) -> bool {
+    sessions_of(sessions, which).iter().any(|session| belongs(session, sockets, process))
+}

@@ -1,0 +1,180 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyroll_copy::{Format, Slot, Template};
+use keyroll_manager::{Check, CommandLine, SharedWorkload, Turn};
+use keyroll_observe::LogSource;
+use keyroll_port::Values;
+use keyroll_rotation::{ConsumerId, FileId};
+use keyroll_secret::Fields;
+
+use super::gate::GateSetup;
+use super::litellm::LiteLlmSetup;
+use crate::Write;
+
+/// What this machine is told about one secret: its files and consumers in the plan's order.
+pub struct Setup {
+    /// The rotation's id: the names of temporary files are made from it.
+    pub rotation: String,
+    /// The plan's files.
+    pub files: Vec<FileSetup>,
+    /// The plan's consumers.
+    pub consumers: Vec<ConsumerSetup>,
+    /// More places to search by value.
+    pub roots: Vec<PathBuf>,
+    /// keyroll's own folders: they hold sealed values and are not searched.
+    pub own_folders: Vec<PathBuf>,
+    /// How long one instance may take altogether: no command of it goes on for longer.
+    pub instance_time_max: Duration,
+    /// Where pids of started commands and file locks are kept.
+    pub work: PathBuf,
+    /// The longest value, in bytes, and every byte that it may have, for Preflight.
+    pub value_format: (Vec<u8>, usize),
+    /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
+    pub servers: Vec<u16>,
+    /// The error rate that holds everything up.
+    pub gate: Option<GateSetup>,
+    /// Where the issuer listens, if that is on this machine and it shows who has a session: its own process keeps in
+    /// its memory what is presented to it, and is no holder by that. Whether what listens there is the issuer, and no
+    /// pooler before it, its sessions tell.
+    pub issuer_at: Vec<SocketAddr>,
+}
+
+/// One file that holds copies.
+pub struct FileSetup {
+    /// The path as configured.
+    pub path: PathBuf,
+    /// Where it led when the plan was made; a changed resolution is refused. `None` = not resolved yet.
+    pub planned: Option<PathBuf>,
+    /// How it is written.
+    pub write: Write,
+    /// The copies in it.
+    pub copies: Vec<CopySetup>,
+    /// Its consumers fetch it, or a command makes it: it is read back, never written.
+    pub generated: bool,
+    /// The version that it is to hold, where its consumers have a key of their own: it is read back, never written.
+    pub own: Option<Arc<Fields>>,
+    /// The command that makes it from another file.
+    pub generator: Option<CommandLine>,
+}
+
+/// One copy in a file.
+pub enum CopySetup {
+    /// A value of a known format.
+    Value {
+        /// How the file is read.
+        format: Format,
+        /// Where in it.
+        slot: Slot,
+        /// What stands there.
+        source: CopySource,
+    },
+    /// A text that stands somewhere in the file, found by what is around the values.
+    Within(Template),
+    /// A line of a list of logins. The next login stands beside the present one until that is ended.
+    Login {
+        /// The field of its name.
+        user: String,
+        /// Its password.
+        source: CopySource,
+    },
+}
+
+/// What stands in a copy.
+pub enum CopySource {
+    /// One field.
+    Field(String),
+    /// A text rendered from fields.
+    Text(Template),
+}
+
+/// One consumer.
+pub struct ConsumerSetup {
+    /// Its name.
+    pub name: String,
+    /// The files that it starts from.
+    pub files: Vec<FileId>,
+    /// What regenerates its files from the store.
+    pub fetch: Option<CommandLine>,
+    /// Its slots, in the order in which they are moved.
+    pub slots: Vec<SlotSetup>,
+}
+
+/// One instance of a consumer.
+pub struct SlotSetup {
+    /// Its name, where it has one.
+    pub instance: Option<String>,
+    /// What runs, for this instance alone.
+    pub run: SharedWorkload,
+    /// Per path the check; `None` = the path is shown by traffic alone.
+    pub checks: Vec<Option<CheckSetup>>,
+    /// Its log.
+    pub log: Option<LogSetup>,
+    /// Answers 200 when it is ready.
+    pub ready: Option<Check>,
+}
+
+/// A check, and how it can be shown to fail.
+pub enum CheckSetup {
+    /// A command. An argument that is `{copy}` stands for the file that the consumer starts from: with a wrong copy
+    /// it must fail, else it counts as `reported`.
+    Exec {
+        /// The command; its arguments may be `{copy}`.
+        command: CommandLine,
+        /// The file that stands for `{copy}`.
+        copy: Option<FileId>,
+        /// A turn of the agent, which must succeed after it. It shows the process; only the command can be shown to fail.
+        turn: Option<Turn>,
+    },
+    /// A request to the running process.
+    Http(Check),
+    /// A request to each worker of a LiteLLM proxy.
+    LiteLlm(LiteLlmSetup),
+}
+
+/// A consumer's log.
+#[derive(Debug, Clone)]
+pub struct LogSetup {
+    /// Where its lines are.
+    pub source: LogSource,
+    /// A line that shows an accepted credential.
+    pub success: String,
+    /// A line that shows a refused credential.
+    pub failure: String,
+}
+
+impl FileSetup {
+    /// The versions that it is compared with.
+    pub(super) fn versions<'a>(&'a self, values: Values<'a>) -> Values<'a> {
+        Values { new: self.own.as_deref().or(values.new), ..values }
+    }
+}
+
+impl Setup {
+    /// The versions that a consumer is compared with: its own key is the one of its files.
+    pub(super) fn versions_of<'a>(&'a self, id: ConsumerId, values: Values<'a>) -> Values<'a> {
+        let files = self.consumer(id).map(|consumer| consumer.files.as_slice()).unwrap_or_default();
+        let own = files.iter().find_map(|file| self.file(*file).filter(|file| file.own.is_some()));
+        own.map_or(values, |file| file.versions(values))
+    }
+
+    pub(super) fn file(&self, id: FileId) -> Option<&FileSetup> {
+        self.files.get(id.index())
+    }
+
+    pub(super) fn consumer(&self, id: ConsumerId) -> Option<&ConsumerSetup> {
+        self.consumers.get(id.index())
+    }
+
+    pub(super) fn consumer_ids(&self) -> impl Iterator<Item = (ConsumerId, &ConsumerSetup)> {
+        let numbered = self.consumers.iter().enumerate();
+        numbered.filter_map(|(at, consumer)| u16::try_from(at).ok().map(|at| (ConsumerId(at), consumer)))
+    }
+
+    pub(super) fn file_ids(&self) -> impl Iterator<Item = (FileId, &FileSetup)> {
+        let numbered = self.files.iter().enumerate();
+        numbered.filter_map(|(at, file)| u16::try_from(at).ok().map(|at| (FileId(at), file)))
+    }
+}

@@ -1,0 +1,63 @@
+//! The last search for the old value.
+
+use std::time::Duration;
+
+use keyroll_observe::{FileLimits, MemoryLimits, Place, search_files, search_holders, shown};
+use keyroll_port::{Failure, Residue, Swept, Values};
+use keyroll_rotation::{Holds, Which};
+
+use super::concurrent_scanners::searches;
+use super::enumerate::{hidden, listing};
+use super::find::{OLD, needles};
+use super::{Local, not_seen};
+
+/// How long the last search of processes may take, milliseconds.
+const SWEEP_MS_MAX: u64 = 60_000;
+
+impl Local {
+    pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<Swept, Failure> {
+        let needles = needles(values)?;
+        let (_, names, mut not_visible) = self.strangers(values, &needles, OLD);
+        let mut residues: Vec<Residue> = names
+            .into_iter()
+            .map(|named| Residue {
+                place: named.name,
+                reason: "holds the dead value; no consumer reads it".into(),
+            })
+            .collect();
+        let left = search_files(&self.left(), &needles, FileLimits::default());
+        for hit in left.hits.iter().filter(|hit| hit.id == OLD) {
+            let place = shown(&hit.path);
+            if residues.iter().all(|known| known.place != place) {
+                let reason = "holds the dead value; its agent left it there and takes no key from it".into();
+                residues.push(Residue { place, reason });
+            }
+        }
+        for file in &self.setup.files {
+            // An ended login that stands beside the new one is taken out by another delivery.
+            if self.holds(file, values, Which::New) == Holds::Old && !self.has_both(file, values) {
+                let place = file.path.display().to_string();
+                residues.push(Residue { place, reason: "was written back to the dead value".into() });
+            }
+        }
+        let wait = Duration::from_millis(SWEEP_MS_MAX);
+        let listing = listing()?;
+        let report = search_holders(&listing, &needles, &[], Some(MemoryLimits::default()), wait);
+        for holder in report.holders.iter().filter(|holder| !searches(holder)) {
+            let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
+                (Some(ids), _) if ids.contains(&OLD) => {
+                    "its environment holds the dead value until it restarts"
+                }
+                (_, Some(ids)) if ids.contains(&OLD) => {
+                    "its memory still holds the dead value: residue that its allocator may keep"
+                }
+                _ => continue,
+            };
+            let place = format!("process {} ({})", holder.process.id.pid, holder.process.name);
+            residues.push(Residue { place, reason: reason.into() });
+        }
+        not_visible.extend(not_seen::lines(&report.not_seen));
+        not_visible.extend(listing.hidden.iter().map(hidden));
+        Ok(Swept { residues, not_visible, gaps: self.take_gaps() })
+    }
+}

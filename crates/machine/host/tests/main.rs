@@ -1,0 +1,11 @@
+//! The tests of `keyroll-host`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod agent_rows;
+mod evidence;
+mod faults;
+mod files;
+mod live;
+mod local;
+mod poolers;

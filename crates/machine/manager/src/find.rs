@@ -1,0 +1,311 @@
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_codes::Code;
+use keyroll_observe::{Listing, Process, WrittenAt, descendants, own_tree, processes};
+use keyroll_port::{Class, Failure};
+use rustix::fs::OFlags;
+use rustix::param::clock_ticks_per_second;
+use rustix::process::geteuid;
+
+use crate::InstanceProcess;
+use crate::instance::{PLACEHOLDER, filled};
+
+/// How long a listing of the processes may take, milliseconds.
+pub(crate) const LISTING_MS_MAX: u64 = 10_000;
+
+/// The longest pid file, bytes.
+const PID_FILE_BYTES_MAX: u64 = 64;
+
+/// Write permission for others, and for a file's group.
+const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITE: u32 = 0o020;
+
+/// How much younger than its pid file a process may be, before its id counts as reused: start times
+/// are in ticks, and a file system may round its times to two seconds.
+const RECYCLED_MARGIN_MS: Duration = Duration::from_millis(5_000);
+
+/// How the processes of a consumer are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Find {
+    /// A file that holds the main process's id; `{instance}` stands for the instance's name.
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// What the process must run, so that a stale file is noticed.
+        exe: Option<PathBuf>,
+    },
+    /// Every process that runs this executable.
+    Executable {
+        /// By path, or by file name where it has no folder.
+        exe: PathBuf,
+        /// One argument that it must have, whole; `{instance}` stands for the instance's name. Needed for scripts,
+        /// where the executable is the interpreter.
+        argument: Option<String>,
+    },
+}
+
+impl Find {
+    /// The running processes of all named instances, or of the single one. Workers that a process forked and that
+    /// run the same executable are included, whatever their arguments became.
+    pub(crate) fn instances(&self, names: &[String]) -> Result<Vec<InstanceProcess>, Failure> {
+        let listing = list()?;
+        self.instances_in(&listing, names)
+    }
+
+    /// Whether it distinguishes the instances.
+    fn names_instances(&self) -> bool {
+        match self {
+            Self::PidFile { path, .. } => path.to_string_lossy().contains(PLACEHOLDER),
+            Self::Executable { argument, .. } => {
+                argument.as_deref().is_some_and(|text| text.contains(PLACEHOLDER))
+            }
+        }
+    }
+
+    pub(crate) fn instances_in(
+        &self,
+        listing: &Listing,
+        names: &[String],
+    ) -> Result<Vec<InstanceProcess>, Failure> {
+        if names.len() > 1 && !self.names_instances() {
+            return Err(Failure::new(
+                Class::Permanent,
+                Code::ConfigInvalid,
+                format!("tell the instances {} apart", names.join(", ")),
+            )
+            .because(format!("neither pid file nor argument holds {PLACEHOLDER}"))
+            .help(format!("put {PLACEHOLDER} into `runs.pid_file` or `runs.argument`")));
+        }
+        let mut found = Vec::new();
+        let mut taken = BTreeSet::new();
+        let all: Vec<Option<&str>> = if names.is_empty() {
+            vec![None]
+        } else {
+            names.iter().map(|name| Some(name.as_str())).collect()
+        };
+        for instance in all {
+            let mains = match self {
+                Self::PidFile { path, exe } => by_pid_file(listing, path, exe.as_deref(), instance)?,
+                Self::Executable { exe, argument } => {
+                    by_executable(listing, exe, argument.as_deref(), instance)?
+                }
+            };
+            for main in &mains {
+                let workers = descendants(listing, main.id);
+                let alike =
+                    |worker: &&&Process| worker.forked || (worker.exe.is_some() && worker.exe == main.exe);
+                let workers = workers.iter().filter(alike).copied();
+                // A match that was forked by another match is its worker.
+                let forked = main.forked && mains.iter().any(|other| other.id.pid == main.ppid);
+                for (process, is_main) in
+                    std::iter::once((*main, !forked)).chain(workers.map(|one| (one, false)))
+                {
+                    if taken.insert(process.id) {
+                        let instance = instance.map(str::to_owned);
+                        found.push(InstanceProcess { process: process.id, instance, main: is_main });
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The processes that a manager names by process id, with the workers that each forked; without those that have ended.
+///
+/// # Errors
+/// `K0411`: one of them may be there and is not visible.
+pub(crate) fn with_workers(listing: &Listing, pids: &[u32]) -> Result<Vec<InstanceProcess>, Failure> {
+    let mut found: Vec<InstanceProcess> = Vec::new();
+    for pid in pids {
+        if let Some(hidden) = listing.hidden.iter().find(|hidden| hidden.pid.is_none_or(|it| it == *pid)) {
+            return Err(Failure::new(
+                Class::Retryable,
+                Code::ProcessesHidden,
+                format!("look at process {pid}"),
+            )
+            .because(hidden.reason.clone())
+            .help("run keyroll as root or as the consumer's user"));
+        }
+        let Some(main) = listing.seen.iter().find(|process| process.id.pid == *pid) else { continue };
+        let workers = descendants(listing, main.id);
+        let alike = |worker: &&&Process| worker.forked || (worker.exe.is_some() && worker.exe == main.exe);
+        let workers = workers.iter().filter(alike).map(|worker| (worker.id, false));
+        for (process, is_main) in std::iter::once((main.id, true)).chain(workers) {
+            if !found.iter().any(|known| known.process == process) {
+                found.push(InstanceProcess { process, instance: None, main: is_main });
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn list() -> Result<Listing, Failure> {
+    let listing = processes(Duration::from_millis(LISTING_MS_MAX));
+    listing.map_err(|reason| {
+        Failure::new(Class::Retryable, Code::ProcessesHidden, "list the processes").because(reason)
+    })
+}
+
+fn by_executable<'a>(
+    listing: &'a Listing,
+    exe: &Path,
+    argument: Option<&str>,
+    instance: Option<&str>,
+) -> Result<Vec<&'a Process>, Failure> {
+    let argument = argument.map(|text| filled(text, instance)).transpose()?;
+    // A configured path may be a link (/usr/bin/python3): the kernel shows what it leads to.
+    let exe = match exe.components().count() {
+        1 => exe.to_owned(),
+        _ => std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
+    };
+    if let Some(hidden) = listing.hidden.first() {
+        return Err(Failure::new(
+            Class::Retryable,
+            Code::ProcessesHidden,
+            format!("find the processes that run {}", exe.display()),
+        )
+        .because(hidden.reason.clone())
+        .help("run keyroll as root or as the consumer's user"));
+    }
+    let own = own_tree(listing);
+    let is_it = |process: &&Process| {
+        process.runs(&exe)
+            && !own.contains(&process.id.pid)
+            && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
+    };
+    // If the executable is not visible (another user's process), the name that it was started under still is. Such
+    // a process is neither found nor surely absent.
+    let may_be = |process: &&Process| {
+        process.exe.is_none()
+            && process.args.program().and_then(Path::file_name) == exe.file_name()
+            && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
+    };
+    if let Some(process) = listing.seen.iter().find(may_be) {
+        return Err(
+            not_listed(&exe).because(format!("the program of process {} is not visible", process.id.pid))
+        );
+    }
+    Ok(listing.seen.iter().filter(is_it).collect())
+}
+
+fn not_listed(exe: &Path) -> Failure {
+    Failure::new(
+        Class::Retryable,
+        Code::ProcessesHidden,
+        format!("find the processes that run {}", exe.display()),
+    )
+    .help("run keyroll as root or as the consumer's user")
+}
+
+fn by_pid_file<'a>(
+    listing: &'a Listing,
+    path: &Path,
+    exe: Option<&Path>,
+    instance: Option<&str>,
+) -> Result<Vec<&'a Process>, Failure> {
+    let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
+    let Some((pid, meta)) = read_pid(&path)? else { return Ok(Vec::new()) };
+    let process = listing.seen.iter().find(|process| process.id.pid == pid);
+    if let Some(why) = process.and_then(|process| unbelievable(process, &meta)) {
+        return Err(Failure::new(
+            Class::Permanent,
+            Code::ProcessNotFound,
+            format!("believe {}", path.display()),
+        )
+        .because(format!("it names process {pid} ({}), but {why}", process_name(process)))
+        .help(
+            "see who wrote it, then restart the service so that it writes its own; or name `runs.executable`",
+        ));
+    }
+    if let (Some(process), Some(exe)) = (process, exe) {
+        let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
+        if !process.runs(&exe) {
+            return Err(wrong_pid_file(&path, Class::Permanent)
+                .because(format!("process {pid} does not run {}: the file is out of date", exe.display())));
+        }
+    }
+    Ok(process.into_iter().collect())
+}
+
+fn process_name(process: Option<&Process>) -> &str {
+    process.map_or("?", |process| process.name.as_str())
+}
+
+/// Why a file cannot have been written by or for the process of that number. Whoever writes a pid file chooses which
+/// process is signalled with keyroll's rights; and a number is given again once its process has ended.
+fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
+    let owner = file.uid();
+    if file.mode() & OTHERS_WRITE != 0 {
+        return Some(format!("every user may write the file (mode {:04o})", file.mode() & 0o7777));
+    }
+    let root = geteuid().is_root();
+    let trusted = owner == 0 || owner == geteuid().as_raw();
+    // A file of another user may name that user's processes only, whichever group member wrote it.
+    if root && trusted && file.mode() & GROUP_WRITE != 0 {
+        let (group, mode) = (file.gid(), file.mode() & 0o7777);
+        return Some(format!(
+            "every member of group {group} may write the file, which is root's (mode {mode:04o})"
+        ));
+    }
+    if let Some(user) = process.uid.filter(|user| !trusted && *user != owner) {
+        return Some(format!("the file belongs to user {owner}, and the process to user {user}"));
+    }
+    // Both ages are differences of one clock each: one of a file that seems to come from the future says nothing.
+    let written = file.modified().ok()?.elapsed().ok()?;
+    let ticks = WrittenAt::now().ok()?.ticks.checked_sub(process.id.start_ticks)?;
+    let ran = Duration::from_secs(ticks / clock_ticks_per_second().max(1));
+    let younger = ran + RECYCLED_MARGIN_MS < written;
+    younger.then(|| {
+        "it started after the file was written: the process id was given to another process".to_owned()
+    })
+}
+
+fn wrong_pid_file(path: &Path, class: Class) -> Failure {
+    Failure::new(class, Code::ProcessNotFound, format!("find a process by {}", path.display()))
+        .help("correct `runs.pid_file`, or name `runs.executable` instead")
+}
+
+/// The number and the file that it stands in; `None` = there is no such file: the instance does not run.
+fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
+    let unread = |error| wrong_pid_file(path, Class::Permanent).because(error);
+    let name = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unread(error)),
+        Ok(name) => name,
+    };
+    if name.is_symlink() && ![0, geteuid().as_raw()].contains(&name.uid()) {
+        return Err(Failure::new(
+            Class::Permanent,
+            Code::ProcessNotFound,
+            format!("believe {}", path.display()),
+        )
+        .because(format!("it is a link of user {}, who chooses where it leads", name.uid()))
+        .help("let the service write a file of its own, or name `runs.executable`"));
+    }
+    // What is judged is what is read: the name may have been given to another file, or to a pipe, by now.
+    let follow = if name.is_symlink() { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = (OFlags::NONBLOCK | follow).bits().cast_signed();
+    let file = match std::fs::File::options().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unread)?,
+    };
+    let meta = file.metadata().map_err(unread)?;
+    if !meta.is_file() {
+        return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file"));
+    }
+    let mut text = String::new();
+    let read = file.take(PID_FILE_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| wrong_pid_file(path, Class::Retryable).because(error))?;
+    let pid = text.lines().next().unwrap_or("").trim().parse::<u32>();
+    match pid {
+        Ok(pid) if pid > 0 => Ok(Some((pid, meta))),
+        _ => Err(wrong_pid_file(path, Class::Retryable).because("it holds no process id")),
+    }
+}

@@ -1,0 +1,91 @@
+//! Process managers: the verb that really applies a value.
+//!
+//! One attempt per call, each with its own deadline; whether the attempt had its effect is said by the class of the
+//! failure. Invariants, by what is absent: no value in an argument or in the environment of anything started here;
+//! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
+
+mod adapter;
+mod agent_rows;
+mod at_rest;
+mod attempt;
+mod check;
+mod command;
+mod compose;
+mod container;
+mod cron;
+mod declaration;
+mod docker;
+mod drift;
+mod environment;
+mod facts;
+mod find;
+mod http;
+mod instance;
+mod leftover;
+mod litellm;
+mod managers_page;
+mod openclaw;
+mod output;
+mod pattern;
+mod pm2;
+mod prefork_master;
+mod process;
+mod rate;
+mod registry;
+mod reread;
+mod restart;
+mod runit;
+mod service_identity;
+mod settle;
+mod signal;
+mod supervisor;
+mod systemd;
+mod user;
+mod wait;
+mod words;
+mod workload;
+
+pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
+pub use agent_rows::{AgentRow, AgentRows};
+pub use at_rest::AtRest;
+pub use attempt::{Applied, Attempt};
+pub use check::{Check, CheckAnswer, Turn, check};
+pub use command::CommandLine;
+pub use compose::Compose;
+pub use compose::drift::references;
+pub use container::{Container, ContainerVerb};
+pub use cron::Cron;
+pub use cron::sources::{CronJob, CronTable, CronVariable};
+pub use declaration::{
+    Declaration, DeclarationError, DeclarationErrorKind, Declared, Key, KeyForm, Manager, Surveyed,
+};
+pub use docker::Docker;
+pub use docker::sources::{ComposeNext, ComposeSources, ContainerSources, EngineSources, Mounts};
+pub use drift::{ChangedFile, Drift, Edit, OwnCopies, Variables};
+pub use facts::{ManagerFact, Notice, ServiceFact};
+pub use find::Find;
+pub use instance::InstanceProcess;
+pub use leftover::{Leftover, end_leftover};
+pub use litellm::{LOOPBACK_FORM, LiteLlm, ModelAnswer, Proxy, ProxyEndpoint, ask_model, loopback_address};
+pub use managers_page::managers_markdown;
+pub use openclaw::{OpenClaw, Start};
+pub use pattern::files_of;
+pub use pm2::Pm2;
+pub use pm2::sources::{Pm2App, Pm2Daemon, pm2_dump};
+pub use prefork_master::{PreforkMaster, Roll};
+pub use process::{Process, Verb};
+pub use rate::RateQuery;
+pub use registry::{COMMON_KEYS, MANAGERS, keys, manager_facts};
+pub use reread::Reread;
+pub use restart::{CommandFailure, fetch};
+pub use runit::Runit;
+pub use service_identity::ServiceIdentity;
+pub use signal::signal_by_name;
+pub use supervisor::Supervisor;
+pub use supervisor::sources::{Assigned, SupervisorConfig, Supervisord};
+pub use systemd::credentials::{CredentialFrom, UnitCredential};
+pub use systemd::sources::{EnvironmentFile, UnitSources, UnitsSources, Wrapper, unit_sources};
+pub use systemd::text::{UnitLine, UnitSays, unit_lines};
+pub use systemd::{Unit, UnitFiles, UnitState};
+pub use user::{home_of, uid_of, user_homes, user_names};
+pub use workload::{Agent, Comparison, SharedWorkload, Workload, apply, instances};

@@ -1,0 +1,62 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+use keyroll_agents::OpenClawHome;
+use keyroll_observe::{Listing, Process, Sockets, process};
+use serde::Deserialize;
+
+use crate::http::Url;
+
+/// How long a look at the gateway's sockets may take, milliseconds.
+const SOCKETS_MS_MAX: u64 = 2_000;
+
+/// What begins the short name of a gateway. Source: seen with 2026.9.6, which gives itself the name.
+const NAME: &str = "openclaw";
+
+#[derive(Deserialize)]
+struct Readiness {
+    ready: bool,
+}
+
+/// That the gateway itself says that it is ready. `Err` says in words what was seen instead.
+pub(crate) fn gateway_is_ready(home: &OpenClawHome, deadline: Instant) -> Result<(), String> {
+    let port = home.settings().map_err(|error| error.to_string())?.port;
+    gateway_listens(home, port)?;
+    let answer = Url::parse(&format!("http://127.0.0.1:{port}/readyz"))?.get(deadline)?;
+    // Any path that it does not know answers 200, too.
+    let readiness = serde_json::from_slice::<Readiness>(&answer.body);
+    if readiness.is_ok_and(|it| it.ready) { Ok(()) } else { Err("its /readyz does not say so".to_owned()) }
+}
+
+/// That the gateway of a state folder takes the connections to its port itself: while it is away another user may
+/// listen there, be shown its token, and say that it is ready. `Err` says in words what was seen instead.
+pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), String> {
+    let owner = home.state.metadata().map_err(|error| error.to_string())?.uid();
+    let named = home.gateway().ok_or("its gateway does not run")?;
+    let pid = named.0;
+    let gateway = process(pid).map_err(|why| format!("its gateway {pid}: {why}"))?;
+    if !is_gateway(&gateway, named, Some(owner)) {
+        return Err(format!("process {pid} is not its gateway"));
+    }
+    let id = gateway.id;
+    let listing = Listing { seen: vec![gateway], ..Listing::default() };
+    let wait = Duration::from_millis(SOCKETS_MS_MAX);
+    let sockets = Sockets::read(&listing, &[], wait).map_err(|why| why.to_string())?;
+    // A socket on IPv6 alone proves nothing: another process may listen on IPv4.
+    let places = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|ip| SocketAddr::from((ip, port)));
+    if sockets.listening_of(&id).iter().any(|at| places.contains(at)) {
+        return Ok(());
+    }
+    Err(format!("its gateway {pid} is not seen to listen at port {port}"))
+}
+
+/// Whether a process is the gateway that the lock of a folder names. Whoever may write there chooses what the lock
+/// says, and when a process began everybody can see: one of another user is none.
+pub(super) fn is_gateway(process: &Process, (pid, began): (u32, Option<u64>), owner: Option<u32>) -> bool {
+    process.id.pid == pid
+        && process.name.starts_with(NAME)
+        && began.is_none_or(|began| began == process.id.start_ticks)
+        && process.uid.is_some()
+        && process.uid == owner
+}

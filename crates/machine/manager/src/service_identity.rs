@@ -1,0 +1,37 @@
+use std::path::{Path, PathBuf};
+
+/// What a manager calls a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceIdentity {
+    /// The manager.
+    pub manager: &'static str,
+    /// The service's name there.
+    pub name: String,
+    /// What tells two services of one name apart: the real path of the manager's configuration.
+    pub place: Option<PathBuf>,
+}
+
+impl ServiceIdentity {
+    /// A service that its name alone identifies.
+    pub fn named(manager: &'static str, name: impl Into<String>) -> Self {
+        Self { manager, name: name.into(), place: None }
+    }
+
+    /// A service of one configuration. Links are followed.
+    pub fn placed(manager: &'static str, name: impl Into<String>, place: &Path) -> Self {
+        let place = place.canonicalize().unwrap_or_else(|_| place.to_owned());
+        Self { manager, name: name.into(), place: Some(place) }
+    }
+
+    /// A unit of systemd, whatever its kind: a timer and its service are one.
+    pub fn unit(name: &str, user: Option<&str>) -> Self {
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        Self::named("systemd", format!("{}/{stem}", user.unwrap_or_default()))
+    }
+
+    /// Whether both are of one service. A place that is not known is no difference.
+    pub fn is(&self, other: &Self) -> bool {
+        let place = self.place.is_none() || other.place.is_none() || self.place == other.place;
+        self.manager == other.manager && self.name == other.name && place
+    }
+}

@@ -1,0 +1,272 @@
+//! The environment that supervisord's configuration gives its programs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use keyroll_observe::{Listing, Process, ProcessId, read_small, working_folder};
+use keyroll_secret::SecretBytes;
+
+use crate::pattern::files_of;
+use crate::supervisor::is_supervisord;
+
+/// The largest file of its configuration that is read, bytes, and the most that it includes.
+const FILE_BYTES_MAX: usize = 1 << 20;
+const FILES_MAX: usize = 256;
+
+/// Its default configuration files. Source: supervisor 4.3.0, options.py, `Options.__init__`.
+const DEFAULTS: [&str; 5] = [
+    "supervisord.conf",
+    "etc/supervisord.conf",
+    "/etc/supervisord.conf",
+    "/etc/supervisor/supervisord.conf",
+    "/etc/supervisor.conf",
+];
+
+/// A supervisord that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supervisord {
+    /// Which process.
+    pub process: ProcessId,
+    /// Its configuration; `None` = unknown.
+    pub config: Option<PathBuf>,
+}
+
+/// One variable of an `environment=`.
+pub struct Assigned {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` = it is built from other variables (`%(ENV_NAME)s`).
+    pub value: Option<SecretBytes>,
+    /// The file that it stands in.
+    pub file: PathBuf,
+    /// In which line, from 1 on.
+    pub line: u64,
+}
+
+/// What the files of a configuration say now.
+#[derive(Default)]
+pub struct SupervisorConfig {
+    /// `environment=` of `[supervisord]`.
+    pub of_all: Vec<Assigned>,
+    /// Of each `[program:NAME]`.
+    pub programs: BTreeMap<String, Vec<Assigned>>,
+    /// Files that could not be read, with the reason.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+impl Supervisord {
+    /// Those among these processes.
+    pub fn all(listing: &Listing) -> Vec<Self> {
+        let daemons: Vec<&Process> = listing.seen.iter().filter(|one| is_daemon(one)).collect();
+        // A process that it just forked has not executed its program yet.
+        let forked = |one: &Process| daemons.iter().any(|other| other.id.pid == one.ppid);
+        let own = daemons.iter().filter(|one| !forked(one));
+        own.map(|one| Self { process: one.id, config: config_of(one) }).collect()
+    }
+}
+
+/// A script of that name, run by its interpreter or by itself: not an editor with its configuration open.
+fn is_daemon(process: &Process) -> bool {
+    let named = |word: &[u8]| Path::new(OsStr::from_bytes(word)).file_name() == Some("supervisord".as_ref());
+    let mut first = true;
+    let script = process.args.any(|word| std::mem::take(&mut first) && named(word));
+    is_supervisord(process)
+        && (script || process.args.program().is_some_and(|it| named(it.as_os_str().as_bytes())))
+}
+
+/// The file of `-c`, or the default file.
+fn config_of(process: &Process) -> Option<PathBuf> {
+    let mut named: Option<PathBuf> = None;
+    let mut next = false;
+    process.args.any(|word| {
+        if std::mem::take(&mut next) {
+            named = Some(PathBuf::from(OsStr::from_bytes(word)));
+        }
+        next = matches!(word, b"-c" | b"--configuration");
+        let joined = word
+            .strip_prefix(b"--configuration=")
+            .or_else(|| word.strip_prefix(b"-c"))
+            .filter(|it| !it.is_empty());
+        if let Some(path) = joined {
+            named = Some(PathBuf::from(OsStr::from_bytes(path)));
+        }
+        named.is_some()
+    });
+    let folder = working_folder(&process.id).ok()?;
+    match named {
+        Some(path) => Some(folder.join(path)).filter(|path| path.is_file()),
+        None => DEFAULTS.iter().map(|name| folder.join(name)).find(|path| path.is_file()),
+    }
+}
+
+impl SupervisorConfig {
+    /// Reads a configuration and what it includes.
+    pub fn read(path: &Path) -> Self {
+        let mut config = Self::default();
+        let mut files = vec![path.to_owned()];
+        let mut at = 0;
+        while let Some(file) = files.get(at).cloned().filter(|_| at < FILES_MAX) {
+            at += 1;
+            match read_small(&file, FILE_BYTES_MAX) {
+                Ok(text) => {
+                    let included = config.add(&file, text.expose());
+                    // Only the first file includes others. Source: supervisor 4.3.0, options.py, `read_config`.
+                    if at == 1 {
+                        files.extend(included);
+                    }
+                }
+                Err(error) => config.unread.push((file, error.to_string())),
+            }
+        }
+        config
+    }
+
+    /// Reads one file, and returns the files that it includes.
+    fn add(&mut self, file: &Path, text: &[u8]) -> Vec<PathBuf> {
+        let mut included = Vec::new();
+        for (section, key, value, line) in entries(text) {
+            match (section.as_str(), key.as_str()) {
+                ("include", "files") => included.extend(self::included(file, value.expose())),
+                ("supervisord", "environment") => self.of_all = assigned(&value, file, line),
+                (section, "environment") => {
+                    if let Some(program) = section.strip_prefix("program:") {
+                        self.programs.insert(program.trim().to_owned(), assigned(&value, file, line));
+                    }
+                }
+                _ => {}
+            }
+        }
+        included
+    }
+}
+
+/// Section, key, value and line of each entry: a value goes on in lines that begin with a blank, and ends before ` ;`.
+/// Source: Python's configparser, as supervisor uses it.
+fn entries(text: &[u8]) -> Vec<(String, String, SecretBytes, u64)> {
+    let mut all: Vec<(String, String, SecretBytes, u64)> = Vec::new();
+    let mut section = String::new();
+    let mut open = false;
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+        let goes_on = line.first().is_some_and(u8::is_ascii_whitespace);
+        let line = line
+            .windows(2)
+            .position(|two| two == b" ;" || two == b"\t;")
+            .map_or(line, |at| line.get(..at).unwrap_or(line));
+        let line = line.trim_ascii();
+        if line.is_empty() || matches!(line.first(), Some(b'#' | b';')) {
+            continue;
+        }
+        if goes_on && open {
+            if let Some((_, _, value, _)) = all.last_mut() {
+                *value = SecretBytes::new([value.expose(), b"\n", line].concat());
+            }
+        } else if let Some(name) = line.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
+            section = String::from_utf8_lossy(name).into_owned();
+            open = false;
+        } else if let Some(at) = line.iter().position(|byte| matches!(byte, b'=' | b':')) {
+            let (key, value) = line.split_at(at);
+            let key = String::from_utf8_lossy(key.trim_ascii()).to_ascii_lowercase();
+            let value = SecretBytes::new(value.get(1..).unwrap_or_default().trim_ascii().to_vec());
+            all.push((section.clone(), key, value, number));
+            open = true;
+        }
+    }
+    all
+}
+
+/// `NAME="value",OTHER='v,w'`: quotes are cut off, nothing in them is escaped; `%%` is a `%`.
+/// Source: supervisor 4.3.0, datatypes.py, `dict_of_key_value_pairs`.
+fn assigned(value: &SecretBytes, file: &Path, first: u64) -> Vec<Assigned> {
+    let mut all = Vec::new();
+    let mut rest = value.expose();
+    let mut line = first;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'=') {
+        let (name, behind) = rest.split_at(at);
+        line += lines(name);
+        let behind = behind.get(1..).unwrap_or_default();
+        let lead = behind.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let behind = behind.get(lead..).unwrap_or_default();
+        let quote = behind.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
+        let (value, end) = match quote {
+            Some(quote) => {
+                let inner = behind.get(1..).unwrap_or_default();
+                let end = inner.iter().position(|byte| *byte == quote).unwrap_or(inner.len());
+                (inner.get(..end).unwrap_or_default(), end + 2)
+            }
+            None => {
+                let end = behind.iter().position(|byte| *byte == b',' || byte.is_ascii_whitespace());
+                let end = end.unwrap_or(behind.len());
+                (behind.get(..end).unwrap_or_default(), end)
+            }
+        };
+        let name = String::from_utf8_lossy(name.trim_ascii().trim_ascii_start())
+            .trim_start_matches(',')
+            .trim()
+            .to_owned();
+        all.push(Assigned { name, value: expanded(value), file: file.to_owned(), line });
+        line += lines(behind.get(..end.min(behind.len())).unwrap_or_default());
+        rest = behind.get(end..).unwrap_or_default();
+    }
+    all
+}
+
+fn lines(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn expanded(value: &[u8]) -> Option<SecretBytes> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut bytes = value.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'%' && bytes.next() != Some(&b'%') {
+            drop(SecretBytes::new(out));
+            return None;
+        }
+        out.push(*byte);
+    }
+    Some(SecretBytes::new(out))
+}
+
+/// The files of an `include`, each pattern's by their names. Source: supervisor 4.3.0, options.py,
+/// `read_include_config`.
+fn included(file: &Path, patterns: &[u8]) -> Vec<PathBuf> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let text = String::from_utf8_lossy(patterns).into_owned();
+    let patterns = text.split_ascii_whitespace();
+    patterns
+        .flat_map(|pattern| files_of(&folder.join(pattern.replace("%(here)s", &folder.to_string_lossy()))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_and_what_it_includes_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[supervisord]\nenvironment=ALL=\"x\"\n[include]\nfiles = conf.d/*.conf\n\
+                    [program:bot] \ncommand=sh -c 'a=b' ; not here\nenvironment=A=\"one,two\",B='x',\n  C=plain,D=\"%(ENV_Z)s\",E=\"5%%\"\n";
+        std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+        std::fs::write(folder.path().join("s.conf"), text).unwrap();
+        std::fs::write(folder.path().join("conf.d/w.conf"), "[program:web]\nenvironment = K=v\n").unwrap();
+        std::fs::write(folder.path().join("conf.d/w.txt"), "[program:none]\nenvironment = K=v\n").unwrap();
+        let config = SupervisorConfig::read(&folder.path().join("s.conf"));
+        let told = |all: &[Assigned]| -> Vec<String> {
+            let value = |one: &Assigned| {
+                one.value
+                    .as_ref()
+                    .map_or("?".to_owned(), |it| String::from_utf8_lossy(it.expose()).into_owned())
+            };
+            all.iter().map(|one| format!("{} {}={}", one.line, one.name, value(one))).collect()
+        };
+        assert_eq!(told(&config.of_all), ["2 ALL=x"]);
+        assert_eq!(told(&config.programs["bot"]), ["7 A=one,two", "7 B=x", "8 C=plain", "8 D=?", "8 E=5%"]);
+        assert_eq!(told(&config.programs["web"]), ["2 K=v"]);
+        assert_eq!((config.programs.len(), config.unread.len()), (2, 0));
+        let config = SupervisorConfig::read(&folder.path().join("none.conf"));
+        assert_eq!(config.unread.len(), 1);
+    }
+}

@@ -1,0 +1,102 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyroll_observe::{Listing, Process};
+use keyroll_port::Failure;
+
+use crate::declaration::{Declaration, DeclarationError, Key, KeyForm, Manager};
+use crate::facts::Notice::Away;
+use crate::facts::{OF_PROCESS, daily, nightly};
+use crate::{Applied, Attempt, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload};
+
+/// Source: systemd-system.conf(5), `DefaultTimeoutStopSec`.
+const STOP_GRACE: Duration = Duration::from_secs(90);
+
+/// A systemd unit.
+pub(crate) static UNIT: Manager = Manager {
+    keys: &[Key::new("unit", KeyForm::Text, "The systemd unit that runs it: `app.service`.")],
+    with: &["user", "ready", "drain"],
+    only: "`unit` goes with `ready` and `drain` only: systemd knows its processes",
+    example: "{ unit = \"app.service\" }",
+    facts: &[
+        ManagerFact {
+            manager: "`unit`",
+            source: "`LoadCredential=`",
+            verb: "`systemctl restart`; with `user`, by that user's own manager",
+            wrong: "`systemctl reload`: the service keeps its credentials until a restart",
+            downtime: "until the new process is ready",
+            evidence: "its loaded credentials, environment, memory and connections",
+            test: "credentials_a_users_manager_and_a_timer",
+            services: &[nightly("unit-credential", Away)],
+        },
+        ManagerFact {
+            manager: "`unit`",
+            source: "`EnvironmentFile=`",
+            verb: "`systemctl restart`, after `daemon-reload` where the unit changed",
+            wrong: "`systemctl reload`",
+            downtime: "until the new process is ready",
+            evidence: OF_PROCESS,
+            test: "units_are_moved_under_load",
+            services: &[daily("unit-environment", Away), nightly("unit-user", Away)],
+        },
+    ],
+    survey: None,
+    read: |of| Ok(Arc::new(declared_unit(of, "unit", "service")?)),
+};
+
+/// The unit of a kind that a key names, and the user whose own manager has it.
+pub(crate) fn declared_unit(
+    of: &Declaration<'_>,
+    key: &'static str,
+    kind: &str,
+) -> Result<Unit, DeclarationError> {
+    let text = of.needed(key)?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
+    let name = text.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
+    let good = !name.is_empty() && text.len() <= 255 && !name.starts_with('-') && text.bytes().all(allowed);
+    if !good {
+        let why = format!("it must be the full name of a {kind}: `app.{kind}`");
+        return Err(DeclarationError::name(key, why));
+    }
+    let user = of.text("user");
+    // As useradd(8) allows it.
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
+    let is_name =
+        |user: &str| (1..=32).contains(&user.len()) && !user.starts_with('-') && user.bytes().all(allowed);
+    if user.is_some_and(|user| !is_name(user)) {
+        return Err(DeclarationError::name("user", "`user` must be the name of a local user"));
+    }
+    Ok(Unit { user: user.map(str::to_owned), ..Unit::new(text) })
+}
+
+impl Workload for Unit {
+    fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
+        self.apply(attempt.instance, attempt.deadline, attempt.started)
+    }
+
+    fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
+        self.instances()
+    }
+
+    fn stop_grace(&self) -> Duration {
+        STOP_GRACE
+    }
+
+    /// systemd keeps the text of an `EnvironmentFile=` in memory and never presents it (seen with systemd 252, whose
+    /// first process does not overwrite it).
+    fn is_handed_on_by(&self, process: &Process) -> bool {
+        self.has_as_manager(process)
+    }
+
+    fn unit(&self) -> Option<&Unit> {
+        Some(self)
+    }
+
+    fn identities(&self) -> Vec<ServiceIdentity> {
+        vec![ServiceIdentity::unit(&self.unit, self.user.as_deref())]
+    }
+
+    fn survey_name(&self) -> Option<String> {
+        Some(format!("the unit {}", self.unit))
+    }
+}

@@ -1,0 +1,302 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::credentials::{Credential, credentials};
+use crate::proc::ProcFolder;
+use crate::worker::read_each;
+use crate::{NotVisible, ProcessId, Program, Search};
+
+/// The longest environment that is read, bytes. The kernel allows 6 MiB for arguments and environment together
+/// (`_STK_LIM / 4 * 3` in fs/exec.c).
+pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long one environment may take, milliseconds.
+pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
+
+/// How often an environment is read that seems empty while a program is being executed, and the time between, ms.
+const EXEC_LOOKS_MAX: u32 = 10;
+const EXEC_STEP_MS: u64 = 2;
+
+/// Which of the values stand in the environment that the process was started with.
+///
+/// It shows the start and nothing later: a program may have read a file since. In a process that was forked and
+/// did not execute a program ([`crate::forked_without_exec`]) it is the parent's environment.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
+        found = answer.and_then(|start| start.holds(needles));
+    });
+    found
+}
+
+/// The names of the variables that hold this value in the environment that the process was started with, in its
+/// order, each once.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn variables_holding(
+    process: &ProcessId,
+    needles: &dyn Search,
+    wanted: u32,
+) -> Result<Vec<String>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
+        found = answer.map(|start| start.names(needles, wanted));
+    });
+    found
+}
+
+/// A process's start environment and the credentials that systemd gave it. It is full of secrets:
+/// it cannot be printed, and is overwritten on drop.
+pub struct Start {
+    environment: Zeroizing<Vec<u8>>,
+    credentials: Result<Vec<Credential>, NotVisible>,
+    program: Program,
+}
+
+impl Start {
+    /// The program run that it belongs to.
+    pub fn program(&self) -> Program {
+        self.program
+    }
+
+    /// The entries of its environment, each with its variable's name; an entry without a name may
+    /// be a value. For matching only.
+    pub fn entries(&self) -> impl Iterator<Item = (Option<String>, &[u8])> {
+        let entries = self.environment.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+        entries.map(|entry| (variable(entry), entry))
+    }
+
+    /// Its credentials, by name.
+    ///
+    /// # Errors
+    /// It is not visible, and why.
+    pub fn credentials(&self) -> Result<impl Iterator<Item = (&str, &[u8])>, NotVisible> {
+        let all = self.credentials.as_ref().map_err(Clone::clone)?;
+        Ok(all.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
+    }
+
+    /// Whether the process overwrote its environment, as `setproctitle` does: then its start environment is not
+    /// visible.
+    pub fn overwritten(&self) -> bool {
+        let entry = |entry: &[u8]| {
+            let name = entry.iter().position(|byte| *byte == b'=').and_then(|end| entry.get(..end));
+            name.is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))
+        };
+        let first = self.environment.split(|byte| *byte == 0).next();
+        !self.environment.is_empty() && !first.is_some_and(entry)
+    }
+
+    /// Its size in memory, bytes.
+    pub fn bytes(&self) -> usize {
+        let credentials = self.credentials.iter().flatten().map(|(_, bytes)| bytes.len());
+        self.environment.len() + credentials.sum::<usize>()
+    }
+
+    /// What is found counts even if the rest is hidden; "none" is an answer only where nothing is hidden.
+    pub(crate) fn holds(&self, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
+        let mut found = ids_in(&self.environment, needles);
+        match &self.credentials {
+            Ok(all) => found.extend(all.iter().flat_map(|(_, bytes)| ids_in(bytes, needles))),
+            Err(reason) if found.is_empty() => return Err(reason.clone()),
+            Err(_) => {}
+        }
+        Ok(found)
+    }
+
+    fn names(&self, needles: &dyn Search, wanted: u32) -> Vec<String> {
+        let holds = |bytes: &[u8]| ids_in(bytes, needles).contains(&wanted);
+        let mut names = Vec::new();
+        for entry in self.environment.split(|byte| *byte == 0) {
+            // Only names are returned: an entry without one may be a value.
+            if let Some(name) = variable(entry)
+                && holds(entry)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        let given = self.credentials.iter().flatten().filter(|(_, bytes)| holds(bytes));
+        names.extend(given.map(|(name, _)| format!("credential:{}", name.escape_debug())));
+        names
+    }
+}
+
+/// A variable in the environment of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// It has this value.
+    Same,
+    /// It has another value.
+    Other,
+    /// No variable has this name.
+    Absent,
+}
+
+/// For each name and value what the environment that the process was started with has; of several entries of one
+/// name the first, as getenv(3) reads it. A process that writes over its environment (`setproctitle`) shows nothing
+/// of it: then every variable is absent.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_has(
+    process: &ProcessId,
+    variables: &[(&str, &SecretBytes)],
+) -> Result<Vec<Variable>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| variables.iter().map(|(name, value)| has(&bytes, name, value)).collect());
+    });
+    found
+}
+
+/// Whether the credential of this name that a process was given has this value.
+///
+/// # Errors
+/// Its credentials are not visible, and why.
+pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> Result<Variable, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let read = |process: &ProcessId| {
+        let folder = ProcFolder::open_exact(process)?;
+        let environment = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
+        credentials(process, &folder, &environment)
+    };
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read, &mut |_, answer| {
+        found = answer.map(|all| {
+            let there = all.iter().find(|(known, _)| known == name);
+            match there {
+                None => Variable::Absent,
+                // Compared in constant time, as every value is.
+                Some((_, bytes)) if SecretBytes::new(bytes.to_vec()) == *value => Variable::Same,
+                Some(_) => Variable::Other,
+            }
+        });
+    });
+    found
+}
+
+/// The names in the environment that the process was started with; a value is never part of the answer.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| bytes.split(|byte| *byte == 0).filter_map(variable).collect());
+    });
+    found
+}
+
+/// Reads the start environment and the credentials of each process.
+pub fn starts(
+    processes: &[ProcessId],
+    wait: Duration,
+    take: &mut dyn FnMut(&ProcessId, Result<Start, NotVisible>),
+) {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    read_each(processes, step, Instant::now() + wait, read_start, take);
+}
+
+/// The name of a variable that a shell could have set; text with which a process overwrote its environment has none.
+fn variable(entry: &[u8]) -> Option<String> {
+    let name = entry.get(..entry.iter().position(|byte| *byte == b'=')?)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let good = !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit);
+    good.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn has(environment: &[u8], name: &str, value: &SecretBytes) -> Variable {
+    let entries = environment.split(|byte| *byte == 0);
+    let mut values = entries.filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    match values.next() {
+        // Compared in constant time, as every value is.
+        Some(there) if SecretBytes::new(there.to_vec()) == *value => Variable::Same,
+        Some(_) => Variable::Other,
+        None => Variable::Absent,
+    }
+}
+
+pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
+    let mut ids = BTreeSet::new();
+    needles.find(bytes, &mut |id, _| {
+        ids.insert(id);
+    });
+    ids
+}
+
+/// Credentials count as part of the environment that a service was started with.
+pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
+    let mut looks = 0;
+    loop {
+        let folder = ProcFolder::open_exact(process)?;
+        let environment = environment_of(&folder)?;
+        let credentials = credentials(process, &folder, &environment);
+        let program = Program(folder.stat.image);
+        looks += 1;
+        // A process that executes another program during the read shows a mixture of both.
+        if !program.differs(Program(ProcFolder::open_exact(process)?.stat.image)) {
+            return Ok(Start { environment, credentials, program });
+        }
+        if looks == EXEC_LOOKS_MAX {
+            return Err(NotVisible::Stuck);
+        }
+    }
+}
+
+fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    environment_of(&ProcFolder::open_exact(process)?)
+}
+
+fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    let (mut looks, mut settled) = (0, false);
+    loop {
+        let bytes = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
+        looks += 1;
+        // A process that was replacing its program at the first read has finished now.
+        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || settled {
+            return Ok(bytes);
+        }
+        settled = !executing(folder);
+        if !settled {
+            std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
+        }
+    }
+}
+
+/// While the kernel puts a new program in a process's place, neither the environment nor the command line is there
+/// yet: for that moment a process that holds a value would seem to have none.
+fn executing(folder: &ProcFolder) -> bool {
+    let lines = folder.read("cmdline", ENVIRONMENT_BYTES_MAX);
+    lines.is_ok_and(|words| words.is_empty()) && folder.link("exe").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_that_was_written_over_is_told_from_one() {
+        let start = |bytes: &[u8]| Start {
+            environment: Zeroizing::new(bytes.to_vec()),
+            credentials: Ok(Vec::new()),
+            program: Program::default(),
+        };
+        for whole in [&b"A=b\0C=\0"[..], b"", b"BASH_FUNC_x%%=() { :\n}\0"] {
+            assert!(!start(whole).overwritten(), "{}", String::from_utf8_lossy(whole));
+        }
+        for over in [&b"\0\0\0\0"[..], b"orker 3 (x=1)\0\0", b"a title\0A=b\0", b"\0A=b\0"] {
+            assert!(start(over).overwritten(), "{}", String::from_utf8_lossy(over));
+        }
+    }
+}

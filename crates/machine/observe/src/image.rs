@@ -1,0 +1,209 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::param::clock_ticks_per_second;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::proc::ProcFolder;
+use crate::{NotVisible, Process, ProcessId, process};
+
+/// How often the two clocks are read until both readings lie within a millisecond.
+const CLOCK_READS_MAX: usize = 50;
+
+/// Programs that run a file which their command line names, by the beginning of their own names.
+const INTERPRETERS: [&str; 12] =
+    ["sh", "bash", "dash", "ash", "ksh", "zsh", "python", "perl", "ruby", "node", "php", "lua"];
+
+/// Shells and other programs that pass on an environment; `osh` and `ysh` are links to the last but one, and the
+/// last may be any program.
+const SHELLS: [&str; 24] = [
+    "sh",
+    "bash",
+    "rbash",
+    "dash",
+    "ash",
+    "zsh",
+    "ksh",
+    "rksh",
+    "mksh",
+    "lksh",
+    "oksh",
+    "pdksh",
+    "yash",
+    "posh",
+    "fish",
+    "tcsh",
+    "csh",
+    "nu",
+    "pwsh",
+    "elvish",
+    "osh",
+    "ysh",
+    "oils-for-unix",
+    "busybox",
+];
+
+/// Options that are followed by program text instead of a file.
+const NO_FILE: [&[u8]; 4] = [b"-c", b"-m", b"-e", b"-r"];
+
+/// A file as a process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InProcess {
+    /// Its path, as the process names it.
+    pub path: PathBuf,
+    /// The path from this process, through the other process's root folder.
+    pub here: PathBuf,
+}
+
+/// The files that a process was started from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// When it was started, milliseconds since 1970 by today's clock; at most 10 ms too early.
+    pub started_unix_ms: u64,
+    /// Its executable.
+    pub program: InProcess,
+    /// The executable's file was replaced or removed after the start.
+    pub replaced: bool,
+    /// The script that an interpreter runs, where its command line names one.
+    pub script: Option<InProcess>,
+    /// It is an interpreter.
+    pub interprets: bool,
+}
+
+/// The files that this process was started from, as far as the kernel shows them.
+///
+/// # Errors
+/// The process is gone, or closed to this user.
+pub fn image(id: &ProcessId) -> Result<Image, NotVisible> {
+    let folder = ProcFolder::open_exact(id)?;
+    let now = process(id.pid)?;
+    if now.id != *id {
+        return Err(NotVisible::Replaced);
+    }
+    let exe = now.exe.clone().ok_or(NotVisible::Permission)?;
+    let root = PathBuf::from(format!("/proc/{}/root", id.pid));
+    let place = |path: PathBuf| InProcess { here: inside(&root, &path), path };
+    let interprets = is_interpreter(&exe);
+    let script = if interprets { script(&now) } else { None };
+    let script = match script {
+        Some(path) if path.is_relative() => Some(folder.link("cwd")?.join(path)),
+        other => other,
+    };
+    Ok(Image {
+        started_unix_ms: started_unix_ms(id)?,
+        program: place(exe),
+        replaced: now.exe_deleted,
+        script: script.map(place),
+        interprets,
+    })
+}
+
+/// Whether a program runs a file that its command line names.
+pub fn is_interpreter(program: &Path) -> bool {
+    named(program, &INTERPRETERS)
+}
+
+/// Whether a program is a shell, by its path or its name; a shell of a login is called `-sh`.
+pub fn is_shell(program: &Path) -> bool {
+    named(program, &SHELLS)
+}
+
+fn named(program: &Path, all: &[&str]) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix('-').unwrap_or(&name);
+    all.iter().any(|known| {
+        let version = name.strip_prefix(known);
+        version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    })
+}
+
+fn inside(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The file that an interpreter runs by its command line: the first argument that is no option, unless the program
+/// stands in the command line itself.
+pub fn script(process: &Process) -> Option<PathBuf> {
+    let mut found = None;
+    process.args.any(|argument| {
+        if NO_FILE.contains(&argument) {
+            return true;
+        }
+        if argument.is_empty() || argument.starts_with(b"-") {
+            return false;
+        }
+        found = Some(PathBuf::from(OsStr::from_bytes(argument)));
+        true
+    });
+    found
+}
+
+/// The wall clock at the start of a process, by the boot clock that its start is given in: milliseconds since 1970, at
+/// most 10 ms too early.
+///
+/// # Errors
+/// The two clocks could not be read together.
+pub fn started_unix_ms(id: &ProcessId) -> Result<u64, NotVisible> {
+    let ms = |clock| {
+        let now = clock_gettime(clock);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        seconds.saturating_mul(1_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
+    };
+    let started = id.start_ticks.saturating_mul(1_000) / clock_ticks_per_second().max(1);
+    for _ in 0..CLOCK_READS_MAX {
+        let before = ms(ClockId::Boottime);
+        let wall = ms(ClockId::Realtime);
+        if ms(ClockId::Boottime) <= before.saturating_add(1) {
+            return Ok(wall.saturating_sub(before.saturating_sub(started)));
+        }
+    }
+    Err(NotVisible::Stuck)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_known_with_their_versions() {
+        for name in ["/bin/sh", "/usr/bin/python3.11", "bash", "perl5"] {
+            assert!(is_interpreter(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/bin/sha256sum", "pythonista", "/bin/true", ""] {
+            assert!(!is_interpreter(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn shells_are_known_under_every_name() {
+        for name in [
+            "/bin/sh",
+            "-bash",
+            "/usr/bin/dash",
+            "/usr/bin/ksh93",
+            "/bin/busybox",
+            "fish",
+            "/opt/bash-5/bash5.2",
+            "/opt/microsoft/powershell/7/pwsh",
+            "elvish",
+            "/usr/local/bin/osh",
+            "ysh",
+            "/usr/local/bin/oils-for-unix",
+        ] {
+            assert!(is_shell(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/bin/ssh", "mosh", "/usr/bin/python3", "sh-agent", "bashful", "-", ""] {
+            assert!(!is_shell(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_process_was_started_from_its_program_in_the_past() {
+        let own = image(&process(std::process::id()).unwrap().id).unwrap();
+        assert_eq!(own.program.path, std::env::current_exe().unwrap());
+        assert!(own.program.here.exists() && !own.interprets && own.script.is_none());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        assert!(u128::from(own.started_unix_ms) <= now, "{} {now}", own.started_unix_ms);
+    }
+}

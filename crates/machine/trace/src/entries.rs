@@ -1,0 +1,269 @@
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyroll_copy::{Entry, Format, Part, Slot, percent_decoded};
+use keyroll_leak::{
+    FORM_BYTES_MIN, Rule, Rules, by_form, in_text, is_example, names_a_secret, no_secret, passwords_in,
+    settings_in, tokens_in,
+};
+use keyroll_needle::Encoding;
+use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
+
+/// The most values that are taken from one file: a file with more is a list of something else.
+pub(crate) const FOUND_MAX: usize = 2_000;
+
+/// The scheme of a login in a header.
+const BASIC: &[u8] = b"basic ";
+
+/// A value of a file that may be a secret.
+pub(crate) struct Held {
+    pub(crate) value: SecretBytes,
+    /// In which line, from 1 on.
+    pub(crate) line: u64,
+    pub(crate) name: Option<String>,
+    /// Its place, where the file's format has one.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) rule: Option<&'static Rule>,
+    pub(crate) encoding: Encoding,
+}
+
+/// What may be a secret in a file: by the places of its format where it has one, else line by line.
+pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rules) -> Vec<Held> {
+    if !of_logins(format) && !rules.may_hold(bytes) {
+        return Vec::new();
+    }
+    let entries = format.and_then(|format| Some((format, format.entries(bytes).ok()?)));
+    let Some((format, entries)) = entries else { return in_lines(bytes, rules) };
+    let mut reading = Reading { bytes, rules, format, found: Vec::new(), names: names_of_values(&entries) };
+    let mut before: Option<&Entry> = None;
+    for entry in &entries {
+        reading.entry(entry, before);
+        before = Some(entry);
+    }
+    // Comments, and what else is no place.
+    for one in by_form(bytes, rules) {
+        let within = |entry: &Entry| entry.span.start < one.span.end && one.span.start < entry.span.end;
+        let near = entries.partition_point(|entry| entry.span.end <= one.span.start);
+        if !entries.get(near).is_some_and(within) {
+            reading.found.push(Spotted::of(bytes, one.span, one.name, one.rule));
+        }
+    }
+    told(bytes, reading.found)
+}
+
+/// Whether the value is a secret whatever its name.
+fn of_logins(format: Option<Format>) -> bool {
+    matches!(format, Some(Format::Whole | Format::Pgpass | Format::Netrc | Format::GitCredentials))
+}
+
+fn in_lines(bytes: &[u8], rules: &'static Rules) -> Vec<Held> {
+    let found = in_text(bytes, rules).into_iter();
+    told(bytes, found.map(|one| Spotted::of(bytes, one.span, one.name, one.rule)).collect())
+}
+
+/// The last name on the way to a value; in a list of pairs (`name: X`, `value: …`) the name beside it.
+pub(crate) fn last_name(slot: &Slot) -> &str {
+    match slot {
+        Slot::Whole => "",
+        Slot::Variable(name) | Slot::Entry { name, .. } => name,
+        Slot::At(pointer) => {
+            let named = |step: &&String| !step.bytes().all(|byte| byte.is_ascii_digit());
+            pointer.steps().iter().rev().find(named).map_or("", String::as_str)
+        }
+    }
+}
+
+/// A value's name for display: a variable's name, otherwise the path to the value in its file.
+pub(crate) fn shown_name(slot: &Slot) -> Option<String> {
+    let last = last_name(slot);
+    let variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    match slot {
+        Slot::Whole => None,
+        Slot::At(pointer) if !last.bytes().all(variable) => Some(pointer.steps().join(".")),
+        Slot::At(_) | Slot::Variable(_) | Slot::Entry { .. } => Some(last.to_owned()),
+    }
+}
+
+/// Where a value stands, before its line is counted.
+pub(crate) struct Spotted {
+    at: usize,
+    value: SecretBytes,
+    name: Option<String>,
+    slot: Option<Slot>,
+    rule: Option<&'static Rule>,
+    encoding: Encoding,
+}
+
+impl Spotted {
+    pub(crate) fn named(at: usize, value: SecretBytes, name: String) -> Self {
+        Self { at, value, name: Some(name), slot: None, rule: None, encoding: Encoding::Raw }
+    }
+
+    fn of(bytes: &[u8], span: Range<usize>, name: Option<String>, rule: Option<&'static Rule>) -> Self {
+        let (value, encoding) = decoded(bytes, span.clone());
+        Self { at: span.start, value, name, slot: None, rule, encoding }
+    }
+}
+
+/// The password of a login that is written as one word: base64 of `user:password` (RFC 7617).
+fn of_login(text: &[u8]) -> Option<SecretBytes> {
+    let login = Zeroizing::new(STANDARD.decode(text).ok()?);
+    let colon = login.iter().position(|byte| *byte == b':')?;
+    let password = login.get(colon + 1..).filter(|password| !password.is_empty())?;
+    Some(SecretBytes::new(password.to_vec()))
+}
+
+/// A password of a URL is written with percent signs where it needs them, one behind `Basic` with its user in base64;
+/// the value is what they stand for.
+fn decoded(bytes: &[u8], span: Range<usize>) -> (SecretBytes, Encoding) {
+    let raw = bytes.get(span.clone()).unwrap_or_default();
+    let before = bytes.get(span.start.saturating_sub(BASIC.len())..span.start).unwrap_or_default();
+    if before.eq_ignore_ascii_case(BASIC)
+        && let Some(password) = of_login(raw)
+    {
+        return (password, Encoding::Base64);
+    }
+    let of_url = bytes.get(span.end) == Some(&b'@') && raw.contains(&b'%');
+    match percent_decoded(raw).filter(|_| of_url) {
+        Some(plain) => (SecretBytes::new(plain), Encoding::Percent),
+        None => (SecretBytes::new(raw.to_vec()), Encoding::Raw),
+    }
+}
+
+pub(crate) fn told(bytes: &[u8], mut found: Vec<Spotted>) -> Vec<Held> {
+    found.sort_by_key(|one| one.at);
+    let (mut line, mut counted) = (1, 0);
+    let held = found.into_iter().take(FOUND_MAX).map(|one| {
+        let between = bytes.get(counted..one.at).unwrap_or_default();
+        line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = one.at;
+        let Spotted { value, name, slot, rule, encoding, .. } = one;
+        Held { value, line, name, slot, rule, encoding }
+    });
+    held.collect()
+}
+
+/// The names that stand beside values in lists of pairs, by the way to the pair.
+fn names_of_values(entries: &[Entry]) -> BTreeMap<Vec<String>, String> {
+    let pair = |entry: &Entry| {
+        let Slot::At(pointer) = &entry.slot else { return None };
+        let (last, above) = pointer.steps().split_last()?;
+        let name = matches!(last.to_ascii_lowercase().as_str(), "name" | "key" | "parameterkey");
+        let text = entry.value.as_ref().ok().filter(|_| name)?;
+        Some((above.to_vec(), String::from_utf8(text.expose().to_vec()).ok()?))
+    };
+    entries.iter().filter_map(pair).collect()
+}
+
+struct Reading<'a> {
+    bytes: &'a [u8],
+    rules: &'static Rules,
+    format: Format,
+    found: Vec<Spotted>,
+    names: BTreeMap<Vec<String>, String>,
+}
+
+impl Reading<'_> {
+    fn entry(&mut self, entry: &Entry, before: Option<&Entry>) {
+        let beside = self.beside(entry).or_else(|| flag(entry, before?));
+        let key = beside.as_deref().unwrap_or_else(|| last_name(&entry.slot));
+        let named = names_a_secret(key) || self.is_login(&entry.slot);
+        let called = |own: Option<String>| own.or_else(|| beside.clone()).or_else(|| shown_name(&entry.slot));
+        let first = self.found.len();
+        match &entry.value {
+            Ok(value) => {
+                let text = value.expose();
+                if (matches!(key, "auth" | "_auth") || key.ends_with(":_auth"))
+                    && let Some(password) = of_login(text)
+                {
+                    self.push(entry, (password, Encoding::Base64), called(None), None);
+                }
+                self.inside(text, entry, &called);
+                let rule = if text.len() < FORM_BYTES_MIN { None } else { self.rules.of(text) };
+                let rule = rule.filter(|_| !is_example(text));
+                if self.found.len() == first && (named || rule.is_some()) && no_secret(text).is_none() {
+                    self.push(entry, (value.duplicate(), Encoding::Raw), called(None), rule);
+                }
+            }
+            // Readers parse it differently: its text is used as it stands.
+            Err(_) => {
+                let raw = self.bytes.get(entry.span.clone()).unwrap_or_default();
+                for one in in_text(raw, self.rules) {
+                    self.push(entry, decoded(raw, one.span), called(one.name), one.rule);
+                }
+                let inner = match raw {
+                    [open @ (b'"' | b'\''), inner @ .., close] if open == close => inner,
+                    raw => raw,
+                };
+                let single = !inner.contains(&b'\n');
+                if self.found.len() == first && named && single && no_secret(inner).is_none() {
+                    let value = SecretBytes::new(inner.to_vec());
+                    self.push(entry, (value, Encoding::Raw), called(None), None);
+                }
+            }
+        }
+    }
+
+    /// The secrets within a larger value: a connection string, a command, a document.
+    fn inside(&mut self, text: &[u8], entry: &Entry, called: &dyn Fn(Option<String>) -> Option<String>) {
+        if !self.rules.may_hold(text) {
+            return;
+        }
+        let mut known: Vec<Range<usize>> = Vec::new();
+        let fresh = |known: &[Range<usize>], span: &Range<usize>| {
+            !known.iter().any(|one| one.start < span.end && span.start < one.end)
+        };
+        for one in by_form(text, self.rules) {
+            known.push(one.span.clone());
+            self.push(entry, decoded(text, one.span), called(None), one.rule);
+        }
+        let parts = passwords_in(text).into_iter().chain(tokens_in(text)).map(|span| (None, span));
+        let set = settings_in(text).into_iter().filter(|(own, _)| names_a_secret(own));
+        for (own, span) in parts.chain(set.map(|(own, span)| (Some(own), span))) {
+            let value = text.get(span.clone()).unwrap_or_default();
+            if known.len() < FOUND_MAX && no_secret(value).is_none() && fresh(&known, &span) {
+                known.push(span.clone());
+                self.push(entry, decoded(text, span), called(own), None);
+            }
+        }
+    }
+
+    fn push(
+        &mut self,
+        entry: &Entry,
+        (value, encoding): (SecretBytes, Encoding),
+        name: Option<String>,
+        rule: Option<&'static Rule>,
+    ) {
+        let slot = Some(entry.slot.clone());
+        self.found.push(Spotted { at: entry.span.start, value, name, slot, rule, encoding });
+    }
+
+    /// The name beside a value in a pair of both.
+    fn beside(&self, entry: &Entry) -> Option<String> {
+        let Slot::At(pointer) = &entry.slot else { return None };
+        let (last, above) = pointer.steps().split_last()?;
+        let value = matches!(last.to_ascii_lowercase().as_str(), "value" | "parametervalue");
+        self.names.get(above).filter(|_| value).cloned()
+    }
+
+    /// Whether the place is one for passwords alone.
+    fn is_login(&self, slot: &Slot) -> bool {
+        matches!(slot, Slot::Entry { part: Part::Password, .. }) || self.format == Format::Whole
+    }
+}
+
+/// A value behind its flag in a list of arguments: `["--api-key", "…"]`.
+fn flag(entry: &Entry, before: &Entry) -> Option<String> {
+    let (Slot::At(here), Slot::At(there)) = (&entry.slot, &before.slot) else { return None };
+    let number = |step: Option<&String>| step.and_then(|step| step.parse::<usize>().ok());
+    let (own, other) = (number(here.steps().last())?, number(there.steps().last())?);
+    let above = |steps: &[String]| steps.split_last().map(|(_, above)| above.to_vec());
+    let same = own == other + 1 && above(here.steps()) == above(there.steps());
+    let flag = before.value.as_ref().ok().filter(|_| same)?;
+    let flag = std::str::from_utf8(flag.expose()).ok()?.strip_prefix("--")?;
+    (!flag.contains('=')).then(|| flag.to_owned())
+}

@@ -1,0 +1,196 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use keyroll_observe::{After, ProcessId, is_shell};
+
+use crate::{Chain, Held, Instance, Place, Standing, Survey, Value, ValueId};
+
+/// How far apart two clock readings must lie to count as before and after, milliseconds: a start is known to
+/// 10 ms, and a file's time to one tick of the kernel.
+const CLOCK_MS: u64 = 20;
+
+/// How many parents are followed.
+const PARENTS_MAX: usize = 64;
+
+/// One piece of evidence about an instance and the versions of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    /// It was started with this version, in this place.
+    StartedWith {
+        /// An environment, a credential, a command line.
+        place: Place,
+        /// Which version.
+        value: ValueId,
+    },
+    /// It inherited the version: this is the topmost ancestor that holds it.
+    InheritedFrom {
+        /// The process.
+        process: ProcessId,
+        /// Which version.
+        value: ValueId,
+    },
+    /// It is a fork of this process and executed no program: it has what this process had loaded.
+    ForkOf(ProcessId),
+    /// The version is in its memory.
+    InMemory {
+        /// Which version.
+        value: ValueId,
+        /// How many copies, without what the kernel keeps of the start.
+        copies: u64,
+    },
+    /// It has the file open now, or an earlier one of this name.
+    HasOpen {
+        /// The file.
+        path: PathBuf,
+        /// It is an earlier one.
+        replaced: bool,
+    },
+    /// Whether it was started after a copy was last changed, by the file's own times.
+    Started {
+        /// The copy.
+        path: PathBuf,
+        /// After it.
+        after: After,
+    },
+}
+
+impl Survey {
+    /// What an instance was seen to hold of these versions of one secret; `None` = there is no such instance.
+    pub fn held(&self, process: &ProcessId, versions: &BTreeSet<ValueId>) -> Option<Held> {
+        let common = versions.iter().any(|value| self.values.get(*value).is_none_or(Value::common));
+        Some(self.instances.get(process)?.held(versions, common))
+    }
+
+    /// The same for one of the names that its program takes the secret by: what stands under this name in its start
+    /// says what it runs on, unless the program reads the copy by itself.
+    pub fn held_by_chain(
+        &self,
+        process: &ProcessId,
+        versions: &BTreeSet<ValueId>,
+        chain: &Chain,
+    ) -> Option<Held> {
+        let mut held = self.held(process, versions)?;
+        let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+        // A shell sets its variables again while it runs.
+        let of = self.listing.seen.iter().find(|one| one.id == *process);
+        let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);
+        let read_later = shell || wins.is_some_and(|link| link.read_later);
+        let variables: BTreeSet<&str> =
+            chain.links.iter().filter_map(|link| variable(link.place.as_ref()?)).collect();
+        let own = |place: &Place| match place {
+            Place::Environment { variable, .. } => {
+                *variable == chain.name || variables.contains(variable.as_str())
+            }
+            Place::Credential { name, .. } => *name == chain.name,
+            // Which argument a program takes a value from is not known.
+            Place::Arguments { .. } => true,
+            Place::File { .. }
+            | Place::Row { .. }
+            | Place::Remains { .. }
+            | Place::Record { .. }
+            | Place::Memory { .. } => false,
+        };
+        if let Some(start) = &mut held.start {
+            let here = self.sightings.iter().filter(|one| one.place.process() == Some(process));
+            let named: BTreeSet<ValueId> =
+                here.filter(|one| !read_later && own(&one.place)).map(|one| one.value).collect();
+            held.beside = start.difference(&named).copied().collect();
+            start.retain(|value| named.contains(value));
+        }
+        Some(held)
+    }
+
+    /// All evidence about an instance and these versions of one secret.
+    pub fn evidence(&self, process: &ProcessId, versions: &BTreeSet<ValueId>) -> Vec<Evidence> {
+        let Some(instance) = self.instances.get(process) else { return Vec::new() };
+        let of = self.sightings.iter().filter(|one| versions.contains(&one.value));
+        let mut found = Vec::new();
+        let mut files = BTreeSet::new();
+        for sighting in of {
+            match &sighting.place {
+                Place::File { .. } | Place::Row { .. } | Place::Remains { .. } => {
+                    files.extend(sighting.place.file());
+                }
+                Place::Memory { .. } | Place::Record { .. } => {}
+                place @ (Place::Environment { .. } | Place::Credential { .. } | Place::Arguments { .. }) => {
+                    if place.process() == Some(process) {
+                        found.push(Evidence::StartedWith { place: place.clone(), value: sighting.value });
+                    }
+                }
+            }
+        }
+        for value in instance.start.iter().flatten().filter(|value| versions.contains(value)) {
+            let first = self.givers(instance, *value).last().map(|giver| giver.process);
+            found.extend(first.map(|process| Evidence::InheritedFrom { process, value: *value }));
+        }
+        found.extend(instance.parent.filter(|_| instance.forked).map(Evidence::ForkOf));
+        for (value, copies) in instance.copies.iter().filter(|(value, _)| versions.contains(value)) {
+            found.push(Evidence::InMemory { value: *value, copies: *copies });
+        }
+        for open in instance.open.iter().filter(|open| files.contains(open.path.as_path())) {
+            found.push(Evidence::HasOpen { path: open.path.clone(), replaced: open.replaced });
+        }
+        for path in files {
+            let after = started_after(instance, path);
+            found.push(Evidence::Started { path: path.to_owned(), after });
+        }
+        found
+    }
+
+    /// The processes that were started, by whatever way, from this one and got the version from it.
+    pub fn heirs(&self, process: &ProcessId, value: ValueId) -> Vec<ProcessId> {
+        let heir = |one: &&Instance| {
+            let starts = one.start.as_ref().is_ok_and(|start| start.contains(&value));
+            starts && self.givers(one, value).any(|giver| giver.process == *process)
+        };
+        self.instances.values().filter(heir).map(|one| one.process).collect()
+    }
+
+    /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
+    fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
+        let above = move |one: &&Instance| {
+            let parent = self.instances.get(&one.parent?)?;
+            parent.values().contains(&value).then_some(parent)
+        };
+        let first = self.instances.get(&of.process).and_then(|own| above(&own));
+        std::iter::successors(first, above).take(PARENTS_MAX)
+    }
+}
+
+fn variable(place: &Place) -> Option<&str> {
+    match place {
+        Place::Environment { variable, .. } => Some(variable),
+        Place::File { .. }
+        | Place::Row { .. }
+        | Place::Remains { .. }
+        | Place::Credential { .. }
+        | Place::Arguments { .. }
+        | Place::Memory { .. }
+        | Place::Record { .. } => None,
+    }
+}
+
+/// By the times of the file: that of its content can be set to anything (`cp -p`), that of its last change of any
+/// kind to nothing but now. Between the two the order is unknown.
+fn started_after(instance: &Instance, path: &Path) -> After {
+    let Ok(data) = std::fs::symlink_metadata(path) else { return After::Unknown };
+    let ms = |seconds: i64, nanoseconds: i64| {
+        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
+        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
+    };
+    let written = ms(data.mtime(), data.mtime_nsec());
+    let changed = ms(data.ctime(), data.ctime_nsec());
+    match (instance.started_unix_ms, written, changed) {
+        (Some(started), Some(written), Some(changed)) => {
+            if started > written.max(changed).saturating_add(CLOCK_MS) {
+                After::Yes
+            } else if started.saturating_add(CLOCK_MS) < written.min(changed) {
+                After::No
+            } else {
+                After::Unknown
+            }
+        }
+        (Some(_) | None, Some(_) | None, Some(_) | None) => After::Unknown,
+    }
+}

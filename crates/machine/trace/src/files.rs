@@ -1,0 +1,279 @@
+use std::path::Path;
+
+use keyroll_observe::{Choice, Kind};
+
+use crate::kinds::{is_env, original, sealed_by_name};
+use crate::slots::is_marked;
+
+/// Folders of installed or built files, by name: they hold no keys, and they are most of a machine's files.
+const INSTALLED: [&str; 14] = [
+    ".pyenv",
+    ".rbenv",
+    ".asdf",
+    ".sdkman",
+    "node_modules",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    ".venv",
+    ".rustup",
+    ".npm",
+    ".nvm",
+    ".pnpm-store",
+    "bower_components",
+];
+
+/// The same, only below one folder.
+const INSTALLED_BELOW: [&str; 8] = [
+    "pkg/mod",
+    ".cargo/registry",
+    ".cargo/git",
+    "lib/apt",
+    "lib/dpkg",
+    "local/share/Trash",
+    "lib/snapd",
+    "lib/flatpak",
+];
+
+/// What containers are made of.
+const CONTAINERS: [&str; 5] = [
+    "overlay2",
+    "/var/lib/docker/rootfs",
+    "/var/lib/docker/image",
+    "/var/lib/containerd",
+    "containers/storage/overlay",
+];
+
+/// Folders that a tool builds into, each with the file beside it that says so.
+const BUILT: [(&str, &str); 5] = [
+    ("target", "Cargo.toml"),
+    ("target", "pom.xml"),
+    ("vendor", "go.mod"),
+    ("vendor", "composer.json"),
+    ("vendor", "Gemfile"),
+];
+
+/// Settings of the machine whose names look like those of secrets.
+const OF_THE_MACHINE: [&str; 2] = ["etc/nsswitch.conf", "etc/ssl/openssl.cnf"];
+
+/// Files inside a `.git` that may hold a login.
+const IN_GIT: [&str; 5] = ["config", "config.worktree", "FETCH_HEAD", "modules", "credentials"];
+
+/// Names of files that hold settings, by how they end.
+const ENDS: [&str; 32] = [
+    ".envrc",
+    ".conf",
+    ".config",
+    ".cfg",
+    ".cnf",
+    ".ini",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".json",
+    ".jsonc",
+    ".json5",
+    ".properties",
+    ".service",
+    ".timer",
+    ".socket",
+    ".sh",
+    ".bash",
+    ".zsh",
+    ".fish",
+    ".tfvars",
+    ".tfstate",
+    ".pem",
+    ".key",
+    ".token",
+    ".secret",
+    ".password",
+    ".txt",
+    ".enc",
+    ".xml",
+    ".hcl",
+    ".pm2",
+];
+
+/// Names of files that hold settings, whole; beside them every `.…rc` and `.…_history`.
+const NAMES: [&str; 34] = [
+    "env",
+    "environment",
+    "config",
+    "credentials",
+    "kubeconfig",
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".git-credentials",
+    ".gitconfig",
+    ".profile",
+    ".bash_profile",
+    ".bash_aliases",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".s3cfg",
+    ".boto",
+    ".dockercfg",
+    "crontab",
+    "dump.pm2",
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "id_rsa",
+    "id_ed25519",
+    "id_ecdsa",
+    "dockerfile",
+    "jenkinsfile",
+    "makefile",
+    "procfile",
+    "vagrantfile",
+    "wp-config.php",
+    "settings.py",
+    "local_settings.py",
+];
+
+/// Lists of what a project is built from: full of checksums, without a secret.
+const LOCKS: [&str; 9] = [
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "composer.lock",
+    "cargo.lock",
+    "poetry.lock",
+    "go.sum",
+    "flake.lock",
+];
+
+const DATABASES: [&str; 6] = [".sqlite", ".sqlite3", ".db", ".db3", ".vscdb", ".s3db"];
+
+const ARCHIVES: [&str; 18] = [
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar", ".war", ".deb", ".rpm",
+    ".apk", ".cpio", ".lz4", ".tbz2", ".txz",
+];
+
+/// Pictures, sound, fonts, programs: values in them are found by other means.
+const MEDIA: [&str; 28] = [
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".mp3", ".mp4", ".mkv", ".webm", ".mov", ".ogg",
+    ".wav", ".flac", ".ttf", ".otf", ".woff", ".woff2", ".so", ".a", ".o", ".pyc", ".class", ".rlib",
+    ".rmeta", ".wasm", ".iso", ".qcow2",
+];
+
+/// Whether a file or a folder is searched for possible secrets.
+pub(crate) fn settings(path: &Path, kind: Kind) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
+    match kind {
+        Kind::Folder => folder(path),
+        Kind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
+        Kind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
+        Kind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
+        Kind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
+        Kind::File if ends(&MEDIA) => Choice::Pass,
+        Kind::File if holds_settings(&name) || in_credentials(path) => Choice::Look,
+        Kind::File => Choice::Pass,
+    }
+}
+
+/// Whether a file or a folder is searched for known values.
+pub(crate) fn everything(path: &Path, kind: Kind) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
+    match kind {
+        Kind::Folder => folder(path),
+        Kind::File if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
+        Kind::File if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
+        Kind::File => Choice::Look,
+    }
+}
+
+fn folder(path: &Path) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let built = |(folder, beside): &(&str, &str)| *folder == name && path.with_file_name(beside).exists();
+    if in_git(path) {
+        Choice::LeaveOut("the history of a git repository is compressed")
+    } else if CONTAINERS.iter().any(|below| path.ends_with(below.trim_start_matches('/'))) {
+        Choice::LeaveOut("layers of container images")
+    } else if INSTALLED.contains(&&*name)
+        || INSTALLED_BELOW.iter().any(|below| path.ends_with(below))
+        || BUILT.iter().any(built)
+    {
+        Choice::LeaveOut("installed or built files")
+    } else if name == ".cache" {
+        Choice::LeaveOut("caches")
+    } else {
+        Choice::Look
+    }
+}
+
+/// Inside a `.git`, without the files that may hold a login.
+fn in_git(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    path.parent().is_some_and(|parent| parent.ends_with(".git")) && !IN_GIT.iter().any(|kept| name == *kept)
+}
+
+/// A database's log or journal: it is read with the database.
+fn is_beside(name: &str) -> bool {
+    let beside = ["-wal", "-shm", "-journal"].iter().find_map(|end| name.strip_suffix(end));
+    beside.is_some_and(|base| DATABASES.iter().any(|end| base.ends_with(end)))
+}
+
+/// Also with a suffix: `.env.production`, `openclaw.json.bak.1`.
+fn holds_settings(name: &str) -> bool {
+    let plain = original(name);
+    let shell = plain.starts_with('.') && (plain.ends_with("rc") || plain.ends_with("_history"));
+    is_env(&plain)
+        || shell
+        || NAMES.contains(&plain.as_str())
+        || ENDS.iter().any(|end| plain.ends_with(end))
+        || keyroll_leak::names_a_secret(&plain)
+        || is_marked(name)
+}
+
+/// A folder whose files are values: `/run/secrets`, `/etc/credstore`, a table of cron.
+fn in_credentials(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    matches!(&*folder, "secrets" | "credentials" | "credstore" | "crontabs" | "cron.d" | "default" | ".ssh")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_their_leftovers_are_looked_into() {
+        let look = |path: &str| settings(Path::new(path), Kind::File);
+        for name in [
+            ".env",
+            "api.env",
+            ".env.production",
+            "openclaw.json.bak.1",
+            ".pgpass",
+            "compose.yaml",
+            "env.local",
+            "x.service",
+            "db_password",
+            ".zsh_history",
+            ".wgetrc",
+            "terraform.tfstate",
+            "state.sqlite",
+            "vault.kdbx",
+            ".git/config",
+            ".kube/config",
+            "secrets/one",
+        ] {
+            assert_eq!(look(&format!("/srv/{name}")), Choice::Look, "{name}");
+        }
+        for name in
+            ["a.png", "main.rs", "env.rs", "README", "package-lock.json", "state.sqlite-wal", ".git/index"]
+        {
+            assert_eq!(look(&format!("/srv/{name}")), Choice::Pass, "{name}");
+        }
+        assert!(matches!(look("/srv/a.tar.gz"), Choice::Name(_)));
+        assert!(matches!(settings(Path::new("/srv/node_modules"), Kind::Folder), Choice::LeaveOut(_)));
+        assert!(matches!(settings(Path::new("/srv/.git/objects"), Kind::Folder), Choice::LeaveOut(_)));
+        assert_eq!(settings(Path::new("/srv/target"), Kind::Folder), Choice::Look);
+        assert_eq!(everything(Path::new("/srv/main.rs"), Kind::File), Choice::Look);
+    }
+}

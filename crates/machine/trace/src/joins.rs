@@ -1,0 +1,33 @@
+use crate::ValueId;
+
+/// Which values belong together: each has the number of the group that it is in.
+pub(crate) struct Joins {
+    parents: Vec<usize>,
+}
+
+impl Joins {
+    /// So many values, each alone.
+    pub(crate) fn new(values: usize) -> Self {
+        Self { parents: (0..values).collect() }
+    }
+
+    /// The group of a value: the smallest number in it, so that groups are the same in every run.
+    pub(crate) fn root(&self, value: ValueId) -> usize {
+        let mut at = usize::try_from(value.0).unwrap_or(usize::MAX);
+        while let Some(parent) = self.parents.get(at).filter(|parent| **parent != at) {
+            at = *parent;
+        }
+        at
+    }
+
+    /// Puts all of these into one group.
+    pub(crate) fn all(&mut self, values: impl Iterator<Item = ValueId>) {
+        let roots: Vec<usize> = values.map(|value| self.root(value)).collect();
+        let Some(low) = roots.iter().min().copied() else { return };
+        for root in roots {
+            if let Some(parent) = self.parents.get_mut(root) {
+                *parent = low;
+            }
+        }
+    }
+}

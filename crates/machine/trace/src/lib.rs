@@ -1,0 +1,53 @@
+//! The inventory of this machine: its copies, its processes, which version each holds, and which copy wins.
+//!
+//! Invariants, by what is absent: nothing is written or sent, and nothing started but what asks a manager; no value
+//! leaves but as a [`ValueId`] and a label of its public beginning and its fingerprint; nothing that could not be
+//! read is left out in silence ([`Unseen`]).
+
+mod chain;
+mod changed;
+mod copies;
+mod database;
+mod entries;
+mod evidence;
+mod files;
+mod git;
+mod instance;
+mod joins;
+mod kinds;
+mod label;
+mod logins;
+mod look;
+mod memory;
+mod naming;
+mod place;
+mod processes;
+mod risks;
+mod roots;
+mod rows;
+mod secrets;
+mod service;
+mod slots;
+mod survey;
+mod users;
+mod values;
+mod verdict;
+mod writable;
+
+pub use chain::{Chain, Link, Standing};
+pub use evidence::Evidence;
+pub use instance::{Instance, Opened, StartUnseen, Worker};
+pub use label::Label;
+pub use memory::{MemoryAhead, MemoryStage};
+pub use naming::Names;
+pub use place::{Place, Record, Sighting, Unseen};
+pub use risks::{Risk, Risks};
+pub use rows::{Row, chains_of, rows};
+pub use secrets::{Found, Managed, Version, secrets};
+pub use service::{Handle, Keeper, Service};
+pub use slots::is_left_behind;
+pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
+pub use users::User;
+pub use values::{Value, ValueId, Values};
+pub use verdict::{Doubt, Held, Memory, Verdict, verdict};
+pub use writable::{Writable, writable};

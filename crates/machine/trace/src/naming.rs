@@ -1,0 +1,196 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_leak::{MASK, NAME_BYTES_MAX, Rules, looks_like_name, mask_parts, named_for, names_a_secret};
+use keyroll_needle::Needles;
+
+use crate::Survey;
+
+/// What may be shown of names: a document has values for keys, a table has one where others have a name, a file is
+/// called by one. In small letters, or cut, no search for the value finds it again.
+pub struct Names {
+    needles: Option<Arc<Needles>>,
+    rules: Option<&'static Rules>,
+}
+
+impl Names {
+    /// By all values of a survey.
+    pub fn of(survey: &Survey) -> Self {
+        Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
+    }
+
+    /// The same for the names of secrets, of which there are many: by the forms that look like names alone.
+    pub(crate) fn of_secrets(survey: &Survey) -> Self {
+        Self { needles: survey.values.needles_for_names().map(Arc::new), rules: Rules::shipped().ok() }
+    }
+
+    /// The name, with `…` for every part that holds a value or does not look like a name.
+    pub fn shown(&self, name: &str) -> String {
+        mask_parts(name, ".", &self.hits(name), &|part| !looks_like_name(part))
+    }
+
+    /// Words about a name: without those that hold a value, or the part of the name that is not shown.
+    pub fn told(&self, words: &str, name: &str) -> String {
+        let hidden = |part: &&str| !part.is_empty() && self.shown(part) == MASK;
+        let hidden: Vec<&str> = name.split('.').filter(hidden).collect();
+        mask_parts(words, " ", &self.hits(words), &|word| hidden.iter().any(|part| word.contains(part)))
+    }
+
+    /// Whether neither a value nor something in the form of a credential stands in a text.
+    pub fn is_clean(&self, text: &str) -> bool {
+        self.hits(text).is_empty()
+    }
+
+    /// Where values stand, and what has the form of a credential.
+    fn hits(&self, text: &str) -> Vec<Range<usize>> {
+        let mut hits: Vec<Range<usize>> = Vec::new();
+        if let Some(needles) = &self.needles {
+            needles.find(text.as_bytes(), &mut |hit| hits.push(hit.start..hit.end));
+        }
+        if let Some(rules) = self.rules {
+            rules.find(text.as_bytes(), &mut |finding| hits.push(finding.span));
+        }
+        hits
+    }
+}
+
+/// What a secret is called by the names that its values have, by who issues it, or by the file that it stands in.
+pub(crate) fn name_of<'a>(
+    shown: &Names,
+    names: impl Iterator<Item = &'a str>,
+    provider: Option<&str>,
+    file: Option<&Path>,
+) -> String {
+    let [mut sure, mut other, mut weak]: [BTreeMap<String, usize>; 3] = Default::default();
+    for name in names {
+        let name = &shown.shown(name);
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let (count, whose) = match (named_for(name), names_a_secret(last)) {
+            (Some(whose), true) => (&mut sure, whose),
+            (Some(whose), false) => (&mut other, whose),
+            (None, true) => (&mut weak, last.to_owned()),
+            (None, false) => continue,
+        };
+        *count.entry(whose).or_default() += 1;
+    }
+    // Of those that are as frequent the first by the alphabet, so that the name stays.
+    let most = |counts: BTreeMap<String, usize>| {
+        counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name)
+    };
+    let provider = || provider.filter(|provider| !provider.is_empty()).map(str::to_owned);
+    let stem = || Some(shown.shown(&file?.file_stem()?.to_string_lossy()));
+    let name = most(sure).or_else(provider).or_else(|| most(other)).or_else(|| most(weak)).or_else(stem);
+    plain(&name.unwrap_or_else(|| "unnamed".to_owned()))
+}
+
+/// Tells secrets of one name apart by where they are, then by a number. `taken` are names that stay as they are.
+pub(crate) fn told_apart(names: &mut [(String, String)], taken: &BTreeSet<String>) {
+    let mut count: BTreeMap<String, usize> = BTreeMap::new();
+    names.iter().for_each(|(name, _)| *count.entry(name.clone()).or_default() += 1);
+    let mut given = taken.clone();
+    for (name, place) in names {
+        if (count.get(name.as_str()).is_some_and(|count| *count > 1) || taken.contains(name.as_str()))
+            && !place.is_empty()
+        {
+            *name = plain(&format!("{name}.{place}"));
+        }
+        let base = name.clone();
+        for number in 2.. {
+            if given.insert(name.clone()) {
+                break;
+            }
+            *name = format!("{base}.{number}");
+        }
+    }
+}
+
+/// With the letters that a configuration's names have.
+fn plain(name: &str) -> String {
+    let good = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
+        _ => '-',
+    };
+    let text: String = name.chars().map(good).take(NAME_BYTES_MAX).collect();
+    let text = text.trim_matches(['-', '.']).to_owned();
+    if text.is_empty() { "unnamed".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_testkit::alphanumeric;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_called_by_its_most_frequent_name_then_by_its_issuer() {
+        let shown = Names { needles: None, rules: None };
+        let named = |names: &[&str], provider| name_of(&shown, names.iter().copied(), provider, None);
+        assert_eq!(named(&["OPENAI_API_KEY", "AI_KEY", "openai.apiKey"], Some("x")), "openai");
+        assert_eq!(named(&["apiKey"], Some("anthropic")), "anthropic");
+        assert_eq!(named(&["DATABASE_URL", "DB_PASSWORD"], None), "db");
+        assert_eq!(named(&["DATABASE_URL"], None), "database-url");
+        assert_eq!(named(&["password"], None), "password");
+        let key = Path::new("/etc/ssl/private/Shop_front.key");
+        assert_eq!(name_of(&shown, [].into_iter(), None, Some(key)), "shop_front");
+        assert_eq!(named(&[], None), "unnamed");
+        assert_eq!(named(&["B_TOKEN", "A_TOKEN"], None), "a");
+    }
+
+    #[test]
+    fn what_is_no_word_is_no_part_of_a_name() {
+        let shown = Names { needles: None, rules: Rules::shipped().ok() };
+        for name in [
+            "OPENAI_API_KEY",
+            "providers.openai.apiKey",
+            "profiles.anthropic:default.key",
+            "auths.https://index.docker.io/v1/.auth",
+            "oauth2ClientSecret",
+            "base64EncodedKey",
+            "k8sClusterToken",
+            "smtp2goApiKey",
+            "openAIApiKeyForDB",
+            "claude-3-5-sonnet-20241022.key",
+            "PGPASSWORD",
+            "Zugangsschlüssel",
+            "",
+        ] {
+            assert_eq!(shown.shown(name), name);
+        }
+        // Letters and digits in turn; no known value looks like this.
+        let random: String = alphanumeric(400).chars().filter(char::is_ascii_alphabetic).take(12).collect();
+        let random: String =
+            random.chars().zip(0..).map(|(letter, at)| format!("{letter}{}", at % 7)).collect();
+        assert_eq!(shown.shown(&format!("tenants.{random}.token")), "tenants.….token");
+        assert_eq!(shown.shown(&format!("a:{random}@b")), "…");
+        assert_eq!(shown.shown("550e8400-e29b-41d4-a716-446655440000.key"), "….key");
+        assert_eq!(shown.shown(&"a-word-".repeat(10)), "…");
+        let formed = keyroll_testkit::github_token();
+        assert_eq!(shown.shown(&format!("users.{formed}.token")), "users.….token");
+        assert_eq!(name_of(&shown, [formed.as_str()].into_iter(), None, Some(Path::new(&random))), "unnamed");
+        // The same in words about it: by the name beside them, and by its form.
+        let of = |name: &str| format!("apiKey of {name} in /srv/{}/settings.json", "1a".repeat(9));
+        let told = format!("apiKey of … in /srv/{}/settings.json", "1a".repeat(9));
+        assert_eq!(shown.told(&of(&random), &format!("{random}.apiKey")), told);
+        assert_eq!(shown.told(&of(&formed), "OPENAI_API_KEY"), told);
+        assert_eq!(shown.told(&of("openai"), "openai.apiKey"), of("openai"));
+        assert_eq!(shown.told("the profile p:x in its store", ""), "the profile p:x in its store");
+        assert!(shown.is_clean(&of(&random)) && !shown.is_clean(&of(&formed)));
+    }
+
+    #[test]
+    fn two_of_one_name_get_their_place_and_what_is_configured_stays() {
+        let pair = |name: &str, place: &str| (name.to_owned(), place.to_owned());
+        let mut names = [
+            pair("openai", "shop"),
+            pair("openai", "mail"),
+            pair("openai", "mail"),
+            pair("db", "shop"),
+            pair("x", ""),
+        ];
+        told_apart(&mut names, &BTreeSet::from(["db".to_owned()]));
+        let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["openai.shop", "openai.mail", "openai.mail.2", "db.shop", "x"]);
+    }
+}

@@ -1,0 +1,398 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use keyroll_agents::{AgentLink, AgentSlot, Explained, LITELLM, ProxyConfig, Standing, agent_of, explained};
+use keyroll_copy::{Format, Pointer, Slot};
+use keyroll_leak::no_secret;
+use keyroll_manager::Variables;
+use keyroll_observe::{Arguments, Process, ProcessId, Rights, has_other_files, read_regular, shown};
+use keyroll_secret::SecretBytes;
+
+use super::around::Around;
+use super::env_file;
+use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper, dotenv};
+use crate::entries::shown_name;
+use crate::kinds::format_of;
+use crate::look::with_rows;
+use crate::{Place, Unseen};
+
+/// How many words of a command line are looked at for the program that it names.
+const PROGRAM_WORDS_MAX: usize = 3;
+
+/// The largest file of an agent that is read, bytes.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// What an agent's own files say that nothing can be read of, in words, each with how often.
+type Closed = BTreeMap<(String, &'static str), usize>;
+
+/// A running program whose keys live in places of its own.
+struct Running<'a> {
+    agent: &'static str,
+    process: &'a Process,
+    /// The folder that it works in, and the one that its own `/` is, as they are named from here.
+    folder: PathBuf,
+    root: PathBuf,
+    /// What it, or one of its own processes, was started with.
+    start: Variables,
+    started: ProcessId,
+}
+
+/// Adds what agents' own files say: to the services that run, and as services of their own for agents that do not run.
+pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
+    let mut closed = Closed::new();
+    let mut told: BTreeSet<PathBuf> = BTreeSet::new();
+    let parts: Vec<Kept> = all.iter_mut().filter_map(|kept| part(around, kept)).collect();
+    all.extend(parts);
+    for kept in all.iter_mut() {
+        let Some(running) = Running::of(around, kept) else { continue };
+        let rights = Rights::of_process(&running.process.id);
+        let read = rights.and_then(|rights| rights.reading(|| running.add(kept, &mut told, &mut closed)));
+        match read {
+            Ok(Ok(())) => {
+                if let Some(config) = running.config().filter(|_| running.agent == LITELLM) {
+                    kept.handle = Handle::LiteLlm { config, by: kept.handle.take() };
+                }
+            }
+            Ok(Err((path, why))) => {
+                around.not_seen(format!("{} of {}", shown(&path), running.agent), why);
+            }
+            Err(why) => {
+                let what = format!("the files of {} {}", running.agent, running.process.id.pid);
+                around.not_seen(what, why.to_string());
+            }
+        }
+    }
+    for home in homes {
+        let (own, told) = (home.clone(), told.clone());
+        let (found, hidden) = around.in_home(home, move |_| standing(&own, &told));
+        all.extend(found);
+        hidden.into_iter().for_each(|(what, count)| *closed.entry(what).or_default() += count);
+    }
+    around.unseen.extend(closed.into_iter().map(|((what, why), count)| {
+        let what = if count > 1 { format!("{what} ({count} keys)") } else { what };
+        Unseen { what, reason: why.to_owned(), uid: None }
+    }));
+}
+
+/// The programs of a home, of which none of those that run takes its keys.
+fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
+    let mut closed = Closed::new();
+    let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
+    for one in explained(home, None, &|_| None, &|_| false) {
+        let known = one.links.iter().any(|link| link.file.as_ref().is_some_and(|path| told.contains(path)));
+        if !known {
+            of_home.entry(one.agent).or_default().push(one);
+        }
+    }
+    let kept = |(agent, found): (&str, Vec<Explained>)| {
+        let mut kept = Kept {
+            keeper: Keeper::Agent,
+            name: format!("{agent} of {}", shown(home)),
+            handle: Handle::None,
+            processes: Vec::new(),
+            main: None,
+            project: None,
+            sources: Vec::new(),
+        };
+        join(&mut kept, &found, None, &mut closed);
+        kept
+    };
+    let all = of_home.into_iter().map(kept).collect();
+    (all, closed)
+}
+
+impl<'a> Running<'a> {
+    /// Adds what its files say to what keeps it. `Err` as of [`Running::explained`].
+    fn add(
+        &self,
+        kept: &mut Kept,
+        told: &mut BTreeSet<PathBuf>,
+        closed: &mut Closed,
+    ) -> Result<(), (PathBuf, String)> {
+        let found = self.explained()?;
+        told.extend(found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.clone()));
+        if self.agent != LITELLM && matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
+            kept.keeper = Keeper::Agent;
+            kept.name = format!("{} {}", self.agent, self.process.id.pid);
+        }
+        join(kept, &found, Some(self), closed);
+        Ok(())
+    }
+
+    fn of(around: &Around<'a>, kept: &Kept) -> Option<Self> {
+        let all = kept.processes.iter().filter_map(|id| around.process(id.pid));
+        let (agent, process) = all.filter_map(|one| Some((named(&one.args)?, one))).next()?;
+        let folder = dotenv::here(&process.id)?;
+        let root = match has_other_files(&process.id) {
+            Ok(true) => Path::new("/proc").join(process.id.pid.to_string()).join("root"),
+            Ok(false) | Err(_) => PathBuf::from("/"),
+        };
+        // A worker may have been handed what its master read from a file.
+        let mut start = around.start(&process.id).unwrap_or_default();
+        let mut started = process.id;
+        for id in &kept.processes {
+            for (name, value) in around.start(id).unwrap_or_default() {
+                start.entry(name).or_insert_with(|| {
+                    started = *id;
+                    value
+                });
+            }
+        }
+        Some(Self { agent, process, folder, root, start, started })
+    }
+
+    /// The configuration file that a proxy was given.
+    fn config(&self) -> Option<PathBuf> {
+        let path = config_of(&self.process.args)?;
+        let path = match path.strip_prefix("/") {
+            Ok(inside) => self.root.join(inside),
+            Err(_) => self.folder.join(&path),
+        };
+        Some(path)
+    }
+
+    /// What its files say. `Err` = the one that says which others there are cannot be read, and why.
+    fn explained(&self) -> Result<Vec<Explained>, (PathBuf, String)> {
+        let started = |name: &str| self.start.contains_key(name);
+        let told = |name: &str| {
+            let value = self.start.get(name)?;
+            Some(String::from_utf8_lossy(value.expose()).into_owned())
+        };
+        let below = |path: &str| self.root.join(path.trim_start_matches('/')).display().to_string();
+        if self.agent == LITELLM {
+            let Some(path) = self.config() else { return Ok(Vec::new()) };
+            let file = env_file::read(&path).map_err(|error| (path.clone(), error.to_string()))?;
+            let config =
+                ProxyConfig::read(file.expose()).map_err(|error| (path.clone(), error.to_string()))?;
+            let beside = env_file::read(&self.folder.join(".env")).ok();
+            let beside = beside.as_ref().map(SecretBytes::expose);
+            return Ok(config.explained(&path, &self.folder, beside, &started));
+        }
+        let tells = |name: &str| {
+            let value = told(name)?;
+            Some(if value.starts_with('/') { below(&value) } else { value })
+        };
+        let home = told("HOME").map_or_else(|| self.folder.clone(), |home| PathBuf::from(below(&home)));
+        let mut all = explained(&home, Some(&self.folder), &tells, &started);
+        all.retain(|one| one.agent == self.agent);
+        Ok(all)
+    }
+}
+
+/// An agent that another program started and no manager runs: its environment is not its parent's.
+fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
+    if !matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
+        return None;
+    }
+    let all: Vec<&Process> = kept.processes.iter().filter_map(|id| around.process(id.pid)).collect();
+    let agent = all.iter().find(|one| named(&one.args).is_some()).filter(|one| kept.main != Some(one.id))?;
+    let mut own: BTreeSet<u32> = BTreeSet::from([agent.id.pid]);
+    let mut before = 0;
+    while before < own.len() {
+        before = own.len();
+        own.extend(
+            all.iter().filter(|one| own.contains(&one.ppid)).map(|one| one.id.pid).collect::<Vec<_>>(),
+        );
+    }
+    let (processes, rest) =
+        std::mem::take(&mut kept.processes).into_iter().partition(|id| own.contains(&id.pid));
+    kept.processes = rest;
+    let what = format!("what process {} was started with", agent.id.pid);
+    let start = around.start(&agent.id).unwrap_or_default();
+    let source = Source::new(what, Origin::Start(agent.id)).holding(start);
+    Some(Kept {
+        keeper: Keeper::Nobody,
+        name: format!("{} {}", agent.name, agent.id.pid),
+        handle: Handle::None,
+        processes,
+        main: Some(agent.id),
+        project: None,
+        sources: vec![source.read(Read::Perhaps("its next start may set another one"))],
+    })
+}
+
+/// The program that a command line names: by itself, or behind an interpreter.
+fn named(words: &Arguments) -> Option<&'static str> {
+    let own = words.program().and_then(|path| agent_of(path.as_os_str().as_encoded_bytes()));
+    let (mut found, mut left) = (own, PROGRAM_WORDS_MAX);
+    words.any(|word| {
+        if found.is_none() && left > 0 && !word.starts_with(b"-") {
+            found = agent_of(word);
+        }
+        left = left.saturating_sub(1);
+        left == 0
+    });
+    found
+}
+
+/// `--config FILE`, `-c FILE`, `--config=FILE`.
+fn config_of(words: &Arguments) -> Option<PathBuf> {
+    let (mut path, mut next) = (None, false);
+    words.any(|word| {
+        let given = if next { Some(word) } else { word.strip_prefix(b"--config=") };
+        path = given.map(|word| PathBuf::from(String::from_utf8_lossy(word).into_owned()));
+        next = matches!(word, b"--config" | b"-c");
+        path.is_some()
+    });
+    path
+}
+
+/// The links become sources, in their order and before everything else that a service has; where a link is the
+/// environment, whatever is known of who sets that takes its place.
+fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, closed: &mut Closed) {
+    let mut own: Vec<Source> = Vec::new();
+    let files: BTreeSet<&PathBuf> =
+        found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.as_ref()).collect();
+    for one in found {
+        let wins = one.links.iter().find(|link| link.standing == Standing::Wins).map(key);
+        for link in &one.links {
+            let read = match link.standing {
+                Standing::Wins => Read::Start,
+                // The one that wins over it has another name: a program takes one key from either.
+                Standing::Shadowed if wins != Some(key(link)) => Read::Loses,
+                Standing::Shadowed => Read::Start,
+                Standing::NotRead => Read::Not,
+                Standing::NotVisible(why) => Read::Perhaps(why),
+            };
+            let sources = match (&link.file, &link.slot) {
+                (None, Some(AgentSlot::Variable(name))) => of_start(kept, name, read, running, &files),
+                (Some(path), Some(slot)) => of_file(link, path, slot),
+                (None, _) | (Some(_), None) => Vec::new(),
+            };
+            if sources.is_empty()
+                && let Standing::NotVisible(why) = link.standing
+            {
+                let what = link.file.as_deref().map_or_else(|| link.what.clone(), shown);
+                *closed.entry((format!("{what}, of {}", one.agent), why)).or_default() += 1;
+            }
+            own.extend(sources.into_iter().map(|source| {
+                let read = if source.read == Read::Start { read } else { source.read };
+                let mut source = source.read(read).applied_by(link.applies);
+                source.read_later = link.file.is_some();
+                match link.seems {
+                    Some(seems) => source.not_by(seems),
+                    None => source,
+                }
+            }));
+        }
+    }
+    let names: BTreeSet<String> = own.iter().flat_map(|source| source.entries.keys().cloned()).collect();
+    for source in &mut kept.sources {
+        source.entries.retain(|name, _| !names.contains(name));
+    }
+    kept.sources.retain(|source| !source.says_nothing());
+    own.append(&mut kept.sources);
+    kept.sources = own;
+}
+
+/// What a link's key is known by: two places of one key have the same.
+fn key(link: &AgentLink) -> &str {
+    match &link.slot {
+        Some(AgentSlot::Variable(name)) => name,
+        Some(AgentSlot::Pointer(at) | AgentSlot::Row(at)) => {
+            let last = at.rsplit('/').next().unwrap_or_default();
+            let variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+            if last.bytes().all(variable) { last } else { at }
+        }
+        Some(AgentSlot::Whole) | None => &link.what,
+    }
+}
+
+/// The value with which a program was started under a name: as its manager sets it, where that is known.
+fn of_start(
+    kept: &mut Kept,
+    name: &str,
+    read: Read,
+    running: Option<&Running<'_>>,
+    files: &BTreeSet<&PathBuf>,
+) -> Vec<Source> {
+    let mut all = Vec::new();
+    for source in &mut kept.sources {
+        let Some(mut entry) = source.entries.remove(name) else { continue };
+        if matches!(&source.origin, Origin::File(path) if files.contains(path)) {
+            continue;
+        }
+        entry.secret = true;
+        let same = Source::new(source.what.clone(), source.origin.clone()).with(name, entry);
+        let own = running.is_some_and(|running| source.origin == Origin::Start(running.process.id));
+        let known = match (source.read, read) {
+            (Read::Start, _) => read,
+            // The program reads it; who sets it at the next start is unknown.
+            (Read::Not, Read::Start) if own => Read::Perhaps("the process that started it no longer runs"),
+            (Read::Not, _) if own => read,
+            (other, _) => other,
+        };
+        if all.iter().any(|one: &Source| one.origin == source.origin) {
+            continue;
+        }
+        all.push(Source { each_start: source.each_start, ..same.read(known) });
+    }
+    let given = running.and_then(|running| Some((running, running.start.get(name)?)));
+    if let (true, Some((running, value))) = (all.is_empty(), given) {
+        let value = Entry { value: Ok(value.duplicate()), line: 1, secret: true };
+        let what = format!("what process {} was started with", running.started.pid);
+        all.push(Source::new(what, Origin::Start(running.started)).with(name, value).read(read));
+    }
+    all
+}
+
+/// What stands in a file of an agent.
+fn of_file(link: &AgentLink, path: &Path, slot: &AgentSlot) -> Vec<Source> {
+    match slot {
+        AgentSlot::Variable(name) => {
+            let mut source = env_file::source(&link.what, path);
+            source.entries.retain(|known, _| known == name);
+            source.entries.values_mut().for_each(|entry| entry.secret = true);
+            if source.says_nothing() { Vec::new() } else { vec![source] }
+        }
+        AgentSlot::Pointer(at) => at_pointer(&link.what, path, at).into_iter().collect(),
+        AgentSlot::Row(at) => in_row(&link.what, path, at),
+        AgentSlot::Whole => Vec::new(),
+    }
+}
+
+fn at_pointer(what: &str, path: &Path, at: &str) -> Option<Source> {
+    let slot = Slot::At(Pointer::parse(at).ok()?);
+    let name = shown_name(&slot)?;
+    let file = env_file::read(path).ok()?;
+    let entries = format_of(path, file.expose())?.entries(file.expose()).ok()?;
+    let entry = entries.into_iter().rfind(|entry| entry.slot == slot)?;
+    let before = file.expose().get(..entry.span.start).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+    let value = match entry.value {
+        Ok(value) if no_secret(value.expose()).is_some() => Err("it names another place"),
+        other => other,
+    };
+    Some(Source::of_file(what, path).with(name, Entry { value, line, secret: true }))
+}
+
+/// `table.column/way/to/it`: what stands in a document in a row. What is encrypted shows nothing.
+fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
+    let (cell, way) = at.split_once('/').unwrap_or((at, ""));
+    let Ok(way) = Pointer::parse(&format!("/{way}")) else { return Vec::new() };
+    let Ok(file) = read_regular(path, FILE_BYTES_MAX) else { return Vec::new() };
+    let mut all = Vec::new();
+    let read = with_rows(path, file.bytes, &mut |row| {
+        if format!("{}.{}", row.table, row.column) != cell {
+            return;
+        }
+        for entry in Format::Json.entries(row.bytes).unwrap_or_default() {
+            let Slot::At(pointer) = &entry.slot else { continue };
+            let Some(name) = shown_name(&entry.slot).filter(|_| pointer.steps().starts_with(way.steps()))
+            else {
+                continue;
+            };
+            let entry = Entry { value: entry.value, line: 1, secret: true };
+            let (table, column) = (row.table.to_owned(), row.column.to_owned());
+            let place = Place::Row { path: path.to_owned(), table, column, row: row.row };
+            all.push(Source::new(what, Origin::At(place)).with(name, entry));
+        }
+    });
+    if read.is_err() {
+        all.clear();
+    }
+    // A later row has taken the place of an earlier one.
+    all.reverse();
+    all
+}

@@ -1,0 +1,172 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use keyroll_manager::Variables;
+use keyroll_observe::{ProcessId, image};
+use keyroll_secret::SecretBytes;
+
+use super::Keeper;
+use super::around::Around;
+use super::source::{Kept, Origin, Read, Source};
+use crate::Record;
+
+/// A file counts as older than a process if it was changed so long before it, milliseconds: the kernel writes the
+/// times of files by a clock of its own, which is behind by up to a tick.
+const MARGIN_MS: u64 = 20;
+
+const WHY: &str = "what runs was started with another value than this, after it was written";
+const OR_THEN: &str =
+    "what runs was started with another value than this, which a file that is read before it may have held";
+const OR_LATER: &str =
+    "the running process was started with another value; this one is older, and when it was read is unknown";
+
+/// What a process was started with is what was read then. Where the source that seems to win was there already and says
+/// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which
+/// does.
+pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
+    for one in all.iter_mut().filter(|one| one.keeper != Keeper::Nobody && !one.sources.is_empty()) {
+        let Some((main, start)) = one.main.and_then(|main| Some((main, around.start(&main)?))) else {
+            continue;
+        };
+        let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
+        let set = |process: ProcessId, other: Variables, why: &'static str| {
+            let what = format!("whatever set it when process {} was started", process.pid);
+            Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(why))
+        };
+        let of_main = contradicted(around, &one.sources, &start, began);
+        let on_the_way = changed(around, one, main, &start, began);
+        let mut all: Vec<Source> = of_main.into_iter().map(|(why, other)| set(main, other, why)).collect();
+        all.extend(on_the_way.into_iter().map(|(process, other)| set(process, other, WHY)));
+        one.sources.splice(0..0, all);
+    }
+}
+
+/// What a program hands on to what it starts, where that is another value than it was started with itself: something
+/// on the way sets it (a script that keeps several, a login). An older process may be of the start before.
+fn changed(
+    around: &Around<'_>,
+    one: &Kept,
+    main: ProcessId,
+    start: &Variables,
+    began: u64,
+) -> Vec<(ProcessId, Variables)> {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut all = Vec::new();
+    for process in around.tree(main).into_iter().skip(1).filter(|id| one.processes.contains(id)) {
+        let younger = image(&process).is_ok_and(|image| image.started_unix_ms >= began);
+        let Some(own) = around.start(&process).filter(|_| younger) else { continue };
+        let names = |name: &String| one.sources.iter().any(|source| source.entries.contains_key(name));
+        let other = |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| given != value);
+        let mut set = Variables::new();
+        for (name, value) in own.into_iter().filter(|(name, value)| names(name) && other(name, value)) {
+            if around.is_secret(&name, &value) && known.insert(name.clone()) {
+                set.insert(name, value);
+            }
+        }
+        if !set.is_empty() {
+            all.push((process, set));
+        }
+    }
+    all
+}
+
+/// The variables of a start that its sources, as they are now, do not explain; by what that may come from.
+fn contradicted(
+    around: &Around<'_>,
+    sources: &[Source],
+    start: &Variables,
+    began: u64,
+) -> BTreeMap<&'static str, Variables> {
+    let of = |record: Record, name: &str| {
+        let kept = |one: &&Source| matches!(&one.origin, Origin::Kept(known, _) if *known == record);
+        sources.iter().filter(kept).find(|one| name.is_empty() || one.entries.contains_key(name))
+    };
+    // A container's program gets what the container was made with, whatever its project says since.
+    let in_container = of(Record::Container, "").is_some();
+    let unexplained = |name: &str, value: &SecretBytes| {
+        let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
+        let read =
+            if in_container { made_with().map(|one| (one, WHY)) } else { read_then(sources, name, began) };
+        let (one, why) = read?;
+        one.value(name).filter(|known| *known != value).map(|_| why)
+    };
+    let mut other: BTreeMap<&'static str, Variables> = BTreeMap::new();
+    for (name, value) in start.iter().filter(|(name, value)| around.is_secret(name, value)) {
+        if let Some(why) = unexplained(name, value) {
+            other.entry(why).or_default().insert(name.clone(), value.duplicate());
+        }
+    }
+    other
+}
+
+/// What a start at this moment took a variable from, and how sure that is.
+fn read_then<'s>(sources: &'s [Source], name: &str, began: u64) -> Option<(&'s Source, &'static str)> {
+    let as_now = |one: &Source| {
+        let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
+        one.since_unix_ms.is_some_and(before) || one.each_start && written_before(&one.origin, began)
+    };
+    let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
+    let (before, rest) = sources.split_at(sources.iter().position(wins)?);
+    let wins = rest.first()?;
+    if !as_now(wins) {
+        // A user's manager does not tell when it read its files: before the start, or by a `daemon-reload` after it.
+        let untold = wins.since_unix_ms.is_none() && !wins.each_start && !wins.read_later;
+        return (untold && written_before(&wins.origin, began)).then_some((wins, OR_LATER));
+    }
+    // A file that is read before it and was changed since may have said something then; and what always wins over
+    // both may have set it, and which one did is not visible.
+    let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
+    Some((wins, if same { WHY } else { OR_THEN }))
+}
+
+/// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.
+fn written_before(origin: &Origin, began: u64) -> bool {
+    match origin {
+        Origin::File(path) => {
+            let changed = changed_ms(path).or_else(|| changed_ms(path.parent()?));
+            changed.is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
+        }
+        Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
+    }
+}
+
+/// When a file was written, or put under its name.
+fn changed_ms(path: &Path) -> Option<u64> {
+    let meta = std::fs::metadata(path).ok()?;
+    let ms = |seconds: i64, nanoseconds: i64| {
+        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
+        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
+    };
+    Some(ms(meta.mtime(), meta.mtime_nsec())?.max(ms(meta.ctime(), meta.ctime_nsec())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_testkit::alphanumeric;
+
+    use super::super::source::Entry;
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_read_at_an_unknown_moment_explains_no_other_value_if_it_is_older() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.service");
+        std::fs::write(&file, "").unwrap();
+        let written = changed_ms(&file).unwrap();
+        let of = |change: &dyn Fn(&mut Source), began: u64| {
+            let entry = Entry::at(1, SecretBytes::from(alphanumeric(24)));
+            let mut source = Source::of_file("Environment=", &file).with("A_API_KEY", entry);
+            change(&mut source);
+            read_then(&[source], "A_API_KEY", began).map(|(_, why)| why)
+        };
+        let later = written + 60_000;
+        // Environment= of a user's manager, or a file of environment.d.
+        assert_eq!(of(&|_| {}, later), Some(OR_LATER));
+        assert_eq!(of(&|_| {}, written), None, "it may have been another one then");
+        assert_eq!(of(&|one| one.since_unix_ms = Some(written), later), Some(WHY));
+        assert_eq!(of(&|one| one.since_unix_ms = Some(later), later), None, "it was read after the start");
+        assert_eq!(of(&|one| one.each_start = true, later), Some(WHY));
+        assert_eq!(of(&|one| one.read_later = true, later), None, "no start is given it");
+    }
+}

@@ -1,0 +1,284 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyroll_copy::{CopyError, Format};
+use keyroll_manager::{ComposeNext, ComposeSources, ContainerSources, references};
+use keyroll_observe::{Process, shown};
+use keyroll_secret::SecretBytes;
+
+use super::around::Around;
+use super::container_sources::{image, made_with, processes, record};
+use super::mounted::{Inside, mounted};
+use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper, env_file, sessions};
+
+/// The most entries of an `env_file:` that are looked at.
+const ENV_FILES_MAX: usize = 32;
+
+/// What compose reads in a folder where no file is named, and over it. Source: docs.docker.com/compose, "How Compose
+/// works".
+const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const OVER: [&str; 4] = [
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+const BY_HAND: &str =
+    "compose reads it too where no file is named, and the running containers were created without it";
+const BY_CALLER: &str = "compose takes it where it is called from this shell";
+const NOBODY: &str = "compose takes it from its caller's environment";
+
+/// A service of compose: its next container gets what the project says now.
+pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources>) -> Option<Kept> {
+    let first = containers.first()?;
+    let of = first.compose.as_ref()?;
+    let up = format!("docker compose up --detach --no-deps {}", of.service);
+    let restart = format!("docker compose restart {}", of.service);
+    let mut sources = match &of.next {
+        Ok(next) => project(around, of, next, first),
+        Err(why) => {
+            let what = format!("compose's service {} of {}", of.service, shown(&of.folder));
+            around.not_seen(what.clone(), why.clone());
+            vec![Source::new(what, Origin::Nowhere).closed("compose does not tell what it would start now")]
+        }
+    };
+    for source in &mut sources {
+        source.applies = Some(up.clone());
+        source.seems = Some(restart.clone());
+    }
+    let told = of.next.is_ok();
+    let (_, of_image) = made_with(first);
+    sources.push(image(first, of_image, &up));
+    for one in &containers {
+        // The container keeps it until it is recreated.
+        let read = if told { Read::Not } else { Read::Start };
+        sources.push(record(one, made_with(one).0).read(read).applied_by(&up).not_by(&restart));
+    }
+    sources.extend(files(around, of, first, &up));
+    let processes: Vec<_> = containers.iter().flat_map(|one| processes(around, one)).collect();
+    Some(Kept {
+        keeper: Keeper::Compose,
+        name: format!("{}/{}", of.project, of.service),
+        handle: Handle::Compose { folder: of.folder.clone(), service: of.service.clone() },
+        main: processes.first().copied(),
+        processes,
+        project: Some(of.folder.clone()),
+        sources,
+    })
+}
+
+/// The mounted files: those of the next container, and those of the one that runs where they are others.
+fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &str) -> Vec<Source> {
+    let force = format!("docker compose up --detach --no-deps --force-recreate {}", of.service);
+    let running = mounted(around, &Inside::of(now, &now.variables, &now.mounts));
+    let Ok(next) = &of.next else {
+        return running.into_iter().map(|source| source.applied_by(&force).not_by(up)).collect();
+    };
+    let mut mounts = next.mounts.clone();
+    let kept = now.mounts.iter().filter(|(_, there)| next.mounts.iter().all(|(_, other)| other != there));
+    // A volume is not told of by the project's files.
+    mounts.extend(kept.cloned());
+    let coming = mounted(around, &Inside::of(now, &next.variables, &mounts));
+    let same = |one: &Source| coming.iter().any(|other| one.is_at(other));
+    let old = running.into_iter().filter(|one| !same(one));
+    let old: Vec<Source> = old.map(|one| one.read(Read::Not).applied_by(up)).collect();
+    coming.into_iter().map(|one| one.applied_by(&force).not_by(up)).chain(old).collect()
+}
+
+/// Where the variables come from that compose would give to a container made now: `environment:` wins over `env_file:`.
+/// Compose tells what each would be; where it stands is looked for in the project's files.
+fn project(
+    around: &Around<'_>,
+    of: &ComposeSources,
+    next: &ComposeNext,
+    now: &ContainerSources,
+) -> Vec<Source> {
+    let files: Vec<(&Path, SecretBytes)> =
+        of.files.iter().rev().filter_map(|path| Some((path.as_path(), env_file::read(path).ok()?))).collect();
+    let fills: Vec<Source> = of.fills.iter().map(|path| env_file::source(shown(path), path)).collect();
+    let named = env_files(of, &files);
+    let mut all: Vec<Source> = Vec::new();
+    let mut elsewhere =
+        Source::new(format!("the project {} as compose reads it", of.project), Origin::Nowhere);
+    let interesting = next.variables.iter().filter(|(name, value)| {
+        let other =
+            |all: &keyroll_manager::Variables| all.get(*name).is_some_and(|it| around.is_secret(name, it));
+        around.is_secret(name, value) || other(&now.variables) || other(&now.of_image)
+    });
+    let interesting: BTreeSet<&String> = interesting.map(|(name, _)| name).collect();
+    for name in &interesting {
+        let Some(value) = next.variables.get(*name) else { continue };
+        let written =
+            files.iter().find_map(|(path, file)| Some((*path, file, environment(file, &of.service, name)?)));
+        match written {
+            Some((path, file, Written::Made)) => {
+                all.extend(made(around, of, path, file, name, value, &fills));
+            }
+            Some((path, file, Written::Plain(_))) => {
+                let line = env_file::line_of(file.expose(), name);
+                let source = Source::of_file(format!("environment: in {}", shown(path)), path);
+                all.push(source.with(*name, Entry::at(line, value.duplicate())));
+            }
+            None if named.iter().find_map(|source| source.value(name)) == Some(value) => {}
+            // A file that is merged in, or a spelling that only compose takes apart.
+            None => drop(elsewhere.entries.insert((*name).clone(), Entry::at(1, value.duplicate()))),
+        }
+    }
+    for name in &next.of_caller {
+        all.extend(exported(around, &[name.as_str()], name, None));
+        elsewhere.entries.insert(name.clone(), Entry::not_told(1, NOBODY));
+    }
+    all.push(elsewhere);
+    all.extend(named);
+    let known: Vec<&String> = interesting.into_iter().chain(&next.of_caller).collect();
+    let mut first = over(of, &known);
+    first.extend(all);
+    first.retain(|source| !source.says_nothing());
+    first
+}
+
+/// A variable that compose makes of others: the caller's exports win over the file that it fills in from.
+fn made(
+    around: &Around<'_>,
+    of: &ComposeSources,
+    path: &Path,
+    file: &SecretBytes,
+    name: &str,
+    value: &SecretBytes,
+    fills: &[Source],
+) -> Vec<Source> {
+    let text = raw(file, &of.service, name);
+    let named: Vec<&str> = text.as_deref().map(references).unwrap_or_default();
+    let filled = fills.iter().find_map(|source| filled(source, value, &named));
+    let (mut asked, mut source) = (named, None);
+    if let Some((other, variable, line)) = filled {
+        if asked.is_empty() {
+            asked.push(variable);
+        }
+        let what = format!("{} fills {variable} into environment: of {}", other.what, shown(path));
+        let origin = Source::new(what, other.origin.clone());
+        source = Some(origin.with(name, Entry::at(line, value.duplicate())));
+    }
+    let source = source.unwrap_or_else(|| {
+        let line = env_file::line_of(file.expose(), name);
+        let source = Source::of_file(format!("environment: in {}", shown(path)), path);
+        source.with(name, Entry::at(line, value.duplicate()))
+    });
+    let mut all = exported(around, &asked, name, Some(value));
+    all.push(source);
+    all
+}
+
+/// Shells that export another value for a variable that compose fills in: compose takes that value when it is called
+/// there.
+fn exported(around: &Around<'_>, asked: &[&str], name: &str, value: Option<&SecretBytes>) -> Vec<Source> {
+    let of_service = |one: &Process| one.unit().is_some_and(|unit| unit.ends_with(".service"));
+    let by_hand = |one: &&Process| sessions::is_shell(one) && one.container().is_none() && !of_service(one);
+    let mut all: Vec<Source> = Vec::new();
+    for shell in around.listing.seen.iter().filter(by_hand) {
+        let Some(start) = around.start(&shell.id) else { continue };
+        for variable in asked {
+            let Some(theirs) = start.get(*variable).filter(|theirs| Some(*theirs) != value) else { continue };
+            if all.iter().any(|known| known.value(name) == Some(theirs)) {
+                continue;
+            }
+            let what = format!("{variable} as shell {} exports it", shell.id.pid);
+            let source = Source::new(what, Origin::Start(shell.id)).read(Read::Perhaps(BY_CALLER));
+            all.push(source.with(name, Entry::at(1, theirs.duplicate())));
+        }
+    }
+    all
+}
+
+/// Files over the project's that compose reads by itself, and that were not there when its containers were made.
+fn over(of: &ComposeSources, names: &[&String]) -> Vec<Source> {
+    let by_itself = |path: &PathBuf| FILES.iter().any(|name| *path == of.folder.join(name));
+    if !of.files.first().is_some_and(by_itself) || of.files.len() > 1 {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for path in OVER.iter().map(|name| of.folder.join(name)) {
+        let Ok(file) = env_file::read(&path) else { continue };
+        let what = format!("environment: in {}", shown(&path));
+        let mut source = Source::of_file(what, &path).read(Read::Perhaps(BY_HAND));
+        for name in names {
+            let line = env_file::line_of(file.expose(), name);
+            let entry = match environment(&file, &of.service, name) {
+                Some(Written::Plain(value)) => Entry::at(line, value),
+                Some(Written::Made) => Entry::not_told(line, "compose makes it of other variables"),
+                None => continue,
+            };
+            source.entries.insert((*name).clone(), entry);
+        }
+        all.push(source);
+    }
+    all
+}
+
+/// The variable of a file that a value is made of: one that is referred to, where that is known.
+fn filled<'a>(source: &'a Source, value: &SecretBytes, named: &[&str]) -> Option<(&'a Source, &'a str, u64)> {
+    let part = |entry: &Entry| {
+        let Ok(part) = &entry.value else { return false };
+        !part.is_empty() && value.expose().windows(part.len()).any(|window| window == part.expose())
+    };
+    let meant = |name: &str| named.is_empty() || named.contains(&name);
+    let longest = source.entries.iter().filter(|(name, entry)| meant(name) && part(entry));
+    let longest = longest.max_by_key(|(_, entry)| entry.value.as_ref().map_or(0, SecretBytes::len));
+    longest.map(|(name, entry)| (source, name.as_str(), entry.line))
+}
+
+/// What `environment:` of a file says of a variable.
+enum Written {
+    /// Just this.
+    Plain(SecretBytes),
+    /// Something that compose makes of others.
+    Made,
+}
+
+fn environment(file: &SecretBytes, service: &str, name: &str) -> Option<Written> {
+    let at = format!("/services/{}/environment/{}", escaped(service), escaped(name));
+    let slot = Format::Compose.slot(&at, None).ok()?;
+    match Format::Compose.read(file.expose(), &slot) {
+        Ok(found) => found.map(Written::Plain),
+        Err(CopyError::Ambiguous { .. }) => Some(Written::Made),
+        Err(_) => None,
+    }
+}
+
+/// The text of such a variable as it is written.
+fn raw(file: &SecretBytes, service: &str, name: &str) -> Option<String> {
+    let at = format!("/services/{}/environment/{}", escaped(service), escaped(name));
+    let slot = Format::Yaml.slot(&at, None).ok()?;
+    let found = Format::Yaml.read(file.expose(), &slot).ok()??;
+    Some(String::from_utf8_lossy(found.expose()).into_owned())
+}
+
+/// The files of `env_file:`, what is later first. A project's files are laid over each other, and their lists joined.
+fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source> {
+    let mut all = Vec::new();
+    for (_, file) in files {
+        let read = |at: String| {
+            let slot = Format::Yaml.slot(&at, None).ok()?;
+            let value = Format::Yaml.read(file.expose(), &slot).ok()??;
+            Some(String::from_utf8_lossy(value.expose()).into_owned())
+        };
+        let at = format!("/services/{}/env_file", escaped(&of.service));
+        let listed = (0..ENV_FILES_MAX).map_while(|number| {
+            read(format!("{at}/{number}")).or_else(|| read(format!("{at}/{number}/path")))
+        });
+        let mut named: Vec<String> = read(at.clone()).into_iter().collect();
+        named.extend(listed);
+        all.extend(named.into_iter().rev().map(|name| {
+            let path = of.folder.join(&name);
+            env_file::source(format!("env_file: {}", shown(&path)), &path)
+        }));
+    }
+    all
+}
+
+/// A name as a step of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

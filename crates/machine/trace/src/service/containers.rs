@@ -1,0 +1,72 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use keyroll_manager::{ContainerSources, Docker};
+use keyroll_port::{Failure, FailureKind};
+
+use super::around::Around;
+use super::container_sources::{image, made_with, processes, record};
+use super::mounted::{Inside, mounted};
+use super::source::Kept;
+use super::{Handle, Keeper, compose};
+use crate::Unseen;
+
+/// The program that keeps each container of podman. Source: conmon(8).
+const OF_PODMAN: &str = "conmon";
+
+/// The services of compose, and the containers that were made by hand.
+pub(crate) fn kept(
+    around: &mut Around<'_>,
+    asked: Result<Vec<ContainerSources>, Failure>,
+    docker: &Docker,
+) -> Vec<Kept> {
+    of_podman(around);
+    let containers = match asked {
+        Ok(asked) => asked,
+        Err(failure) => {
+            // A machine without an engine has no containers.
+            if failure.kind != FailureKind::ManagerAbsent || docker.owner().is_some() {
+                around.not_told("containers of docker", &failure);
+            }
+            return Vec::new();
+        }
+    };
+    let mut of_service: BTreeMap<(String, String), Vec<ContainerSources>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for one in containers {
+        around.folders.extend(one.mounts.iter().map(|(here, _)| here.clone()));
+        match &one.compose {
+            Some(of) => of_service.entry((of.project.clone(), of.service.clone())).or_default().push(one),
+            None => all.push(plain(around, one)),
+        }
+    }
+    all.extend(of_service.into_values().filter_map(|containers| compose::composed(around, containers)));
+    all
+}
+
+/// Podman is not asked: its containers are named.
+fn of_podman(around: &mut Around<'_>) {
+    let seen = around.listing.seen.iter();
+    let is = |path: &Path| path.file_name() == Some(OF_PODMAN.as_ref());
+    let users: BTreeSet<Option<u32>> =
+        seen.filter(|one| one.exe.as_deref().is_some_and(is)).map(|one| one.uid).collect();
+    for uid in users {
+        let what = "what containers of podman were made with".to_owned();
+        around.unseen.push(Unseen { what, reason: "keyroll does not query podman".to_owned(), uid });
+    }
+}
+
+/// A container that was made by hand: it keeps what it was made with.
+fn plain(around: &Around<'_>, one: ContainerSources) -> Kept {
+    let restart = format!("docker restart {}", one.name);
+    let again = "docker rm, and docker run with the new value";
+    let (own, of_image) = made_with(&one);
+    let mut sources =
+        vec![record(&one, own).applied_by(again).not_by(&restart), image(&one, of_image, again)];
+    let inside = Inside::of(&one, &one.variables, &one.mounts);
+    sources.extend(mounted(around, &inside).into_iter().map(|source| source.applied_by(&restart)));
+    let processes = processes(around, &one);
+    let main = processes.first().copied();
+    let handle = Handle::Container(one.name.clone());
+    Kept { keeper: Keeper::Docker, name: one.name, handle, processes, main, project: None, sources }
+}

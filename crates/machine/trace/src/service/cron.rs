@@ -1,0 +1,304 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use keyroll_manager::{Cron, CronJob, CronTable};
+use keyroll_observe::{ProcessId, is_shell, shown};
+use keyroll_secret::SecretBytes;
+
+use super::around::Around;
+use super::env_file;
+use super::source::{Entry, Kept, Read, Source};
+use super::{Handle, Keeper};
+
+/// Where it is said what a job's environment is made of beside its table. Source: pam.d(5), pam_env(8).
+const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
+const OF_PAM: &str = "/etc/environment";
+
+/// Words by which a shell sets variables for what comes behind them, programs that start others with other ones, and
+/// shells that read a file of their own whatever they are given.
+const SETS: &[&str] = &[
+    ".",
+    "source",
+    "export",
+    "unset",
+    "set",
+    "eval",
+    "read",
+    "declare",
+    "typeset",
+    "env",
+    "su",
+    "sudo",
+    "doas",
+    "runuser",
+    "run0",
+    "pkexec",
+    "systemd-run",
+    "setpriv",
+    "chpst",
+    "envdir",
+    "envuidgid",
+    "s6-envdir",
+    "s6-env",
+    "with-contenv",
+    "op",
+    "aws-vault",
+    "chamber",
+    "direnv",
+    "doppler",
+    "dotenv",
+    "envchain",
+    "infisical",
+    "sops",
+    "teller",
+    "zsh",
+    "fish",
+    "csh",
+    "tcsh",
+];
+
+/// Shells that read no file before a command that they are given, but the one that a variable names.
+const PLAIN_SHELLS: [&str; 4] = ["sh", "dash", "ash", "bash"];
+
+/// What names a file that bash reads before a command; `ENV` is for a shell of a person alone. Source: bash(1),
+/// dash(1).
+const NAMES_A_FILE: &str = "BASH_ENV";
+
+/// What may touch a word and is no part of it; within a value, what a shell makes another one of.
+const BESIDE: &[u8] = b"\"'\\$`;&|()<>{}";
+
+const SETS_ITSELF: &str = "its line sets variables by itself";
+const SHELL_READS: &str = "its shell reads a file of its own before the line";
+
+/// The most jobs of one table.
+const JOBS_MAX: usize = 1_000;
+
+/// A line of a table is a service that mostly does not run.
+pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+    let mut all = Vec::new();
+    for cron in Cron::tables() {
+        match cron.read() {
+            Ok(table) => all.extend(of_table(around, &cron.table, &table)),
+            Err(error) => around.not_seen(shown(&cron.table), error.to_string()),
+        }
+    }
+    all
+}
+
+/// The jobs of a table, also of one that lies elsewhere.
+pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> Vec<Kept> {
+    let jobs = table.jobs.iter().take(JOBS_MAX);
+    jobs.map(|job| {
+        let processes = running(around, job);
+        Kept {
+            keeper: Keeper::Cron,
+            name: format!("{} line {}", shown(path), job.line),
+            handle: Handle::Cron(path.to_owned()),
+            main: processes.first().copied(),
+            processes,
+            project: path.parent().map(Path::to_owned),
+            sources: sources(path, table, job),
+        }
+    })
+    .collect()
+}
+
+/// Assignments hold for the jobs behind them. A job that starts later reads the table as it is then.
+fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
+    let next = "nothing: the next run reads it";
+    let of_table = || Source { each_start: true, ..Source::of_file("", path) }.applied_by(next);
+    let mut own = Source { what: format!("assignments in {}", shown(path)), ..of_table() };
+    for one in table.variables.iter().filter(|one| one.line < job.line) {
+        own.entries.insert(one.name.clone(), Entry::at(one.line, one.value.duplicate()));
+    }
+    let mut line = Source { what: format!("line {} of {}", job.line, shown(path)), ..of_table() };
+    let simple = in_line(&job.command, |name, value| {
+        line.entries.insert(name, Entry::at(job.line, value));
+    });
+    let by_pam = |path: &&str| {
+        let lines = std::fs::read_to_string(path).unwrap_or_default();
+        lines.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_env.so"))
+    };
+    let of_pam = PAM.iter().any(by_pam).then(|| env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
+    let known: Vec<&Source> = [&line, &own].into_iter().chain(&of_pam).collect();
+    let why = if !simple { Some(SETS_ITSELF) } else { shell_reads(&own, &known).then_some(SHELL_READS) };
+    if let Some(why) = why {
+        // A later line may set it again.
+        line = line.closed(why).read(Read::Perhaps(why));
+    }
+    let mut all = vec![line, own];
+    all.extend(of_pam);
+    all.retain(|source| !source.says_nothing());
+    all
+}
+
+/// Whether a job's shell, or one that it starts, reads a file by what these set for it.
+fn shell_reads(of_table: &Source, sources: &[&Source]) -> bool {
+    let names_a_file = |source: &&Source| source.entries.contains_key(NAMES_A_FILE);
+    // cron goes by its table, whatever a line sets and what stands elsewhere.
+    let shell = of_table.entries.get("SHELL");
+    let plain = |entry: &Entry| {
+        let path = entry.value.as_ref().map(SecretBytes::expose).unwrap_or_default();
+        let name = Path::new(OsStr::from_bytes(path)).file_name();
+        PLAIN_SHELLS.iter().any(|shell| name == Some(shell.as_ref()))
+    };
+    sources.iter().any(names_a_file) || !shell.is_none_or(plain)
+}
+
+/// Tells what stands before the command of a line: `NAME=VALUE command`. `false` = the shell, or another that it
+/// starts, may set more than that can be told from here.
+fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> bool {
+    let (mut begins, mut shell) = (true, false);
+    let mut words = command.expose().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.all(|word| {
+        if let (true, Some((name, value))) = (begins, assigned(word)) {
+            if name.ends_with(b"+") || value.iter().any(|byte| BESIDE.contains(byte) || *byte == b'%') {
+                return false;
+            }
+            tell(String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec()));
+            return true;
+        }
+        begins = false;
+        let mut parts = word.split(|byte| BESIDE.contains(byte)).filter(|part| !part.is_empty());
+        parts.all(|part| {
+            let program = part.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            // A shell of a login, or one that takes itself for a person's, reads files of its own.
+            let reads = shell && is_login(part);
+            shell = shell || is_shell(Path::new(OsStr::from_bytes(program)));
+            let sets = SETS.iter().any(|word| word.as_bytes() == program);
+            !(reads || sets || assigned(part).is_some())
+        })
+    })
+}
+
+/// `NAME=VALUE`, or `NAME+=VALUE`, taken apart.
+fn assigned(word: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = word.split_at(word.iter().position(|byte| *byte == b'=')?);
+    let letters = name.strip_suffix(b"+").unwrap_or(name);
+    let good =
+        !letters.is_empty() && letters.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    good.then(|| (name, value.get(1..).unwrap_or_default()))
+}
+
+/// `-l`, `-lc`, `-ic`, `--login`.
+fn is_login(option: &[u8]) -> bool {
+    let short = option.strip_prefix(b"-").unwrap_or_default();
+    let letters = short.iter().all(u8::is_ascii_alphabetic);
+    option == b"--login" || letters && short.iter().any(|letter| matches!(letter, b'l' | b'i'))
+}
+
+/// The job's shell, or what took its place, and what came of it.
+fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
+    let command = String::from_utf8_lossy(job.command.expose()).into_owned();
+    let seen = around.listing.seen.iter();
+    let mains = seen.filter(|one| one.args.holds("-c".as_ref()) && one.args.holds(command.as_ref()));
+    mains.flat_map(|main| around.tree(main.id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_manager::CronVariable;
+
+    use super::*;
+
+    #[test]
+    fn what_a_line_sets_is_read_where_it_is_plain_and_else_not_guessed() {
+        let told = |line: &str| {
+            let mut all = Vec::new();
+            let simple = in_line(&SecretBytes::from(line.to_owned()), |name, value| {
+                all.push(format!("{name}={}", String::from_utf8_lossy(value.expose())));
+            });
+            (all.join(" "), simple)
+        };
+        assert_eq!(told("A=1 B=x.y ./job --flag=3"), ("A=1 B=x.y".to_owned(), true));
+        assert_eq!(told("./job"), (String::new(), true));
+        for line in ["cd /srv && ./job", "bash -c './job && ./other'", "ls -l; ./job -i x", "bash -eu ./job"]
+        {
+            assert!(told(line).1, "{line}");
+        }
+        for line in [
+            "A='1 2' ./job",
+            "A=$B ./job",
+            "A={1,2} ./job",
+            "A+=1 ./job",
+            ". /etc/x; ./job",
+            "cd /srv && KEY=1 ./job",
+            "env K=1 ./job",
+            "/bin/env -i ./job",
+            "bash -c '. /etc/app.env && ./job'",
+            "sh -c \"source x\"",
+            "sh -c 'KEY=new ./job'",
+            "cd /srv;KEY=new ./job",
+            "(KEY=new ./job)",
+            "{ KEY=new; ./job; }",
+            "true;. ./env;./job",
+            "cd x && api_key=1 ./job",
+            "bash -lc ./job",
+            "/bin/bash -l -c ./job",
+            "bash --login -c ./job",
+            "bash -ic ./job",
+            "unset KEY; ./job",
+            "echo $(. ./env; ./job)",
+            "echo `KEY=new ./job`",
+            "\\export KEY+=new; ./job",
+            "sudo -u app ./job",
+            "/usr/bin/envdir /etc/app.d ./job",
+            "runuser -u app -- ./job",
+            "chpst -e /etc/app.d ./job",
+            "op run --env-file=app.env -- ./job",
+            "systemd-run --pipe ./job",
+            "zsh -c ./job",
+            "read -r KEY <./key; ./job",
+        ] {
+            assert!(!told(line).1, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_sets_variables_by_itself_wins_with_none_of_them() {
+        let of = |command: &str| {
+            let command = SecretBytes::from(command.to_owned());
+            let of = sources(Path::new("/jobs"), &CronTable::default(), &CronJob { line: 1, command });
+            let line = of.into_iter().next().unwrap();
+            (line.read, line.closed, line.entries.into_keys().collect::<Vec<_>>().join(" "))
+        };
+        let known = "KEY".to_owned();
+        assert_eq!(of("KEY=old ./job"), (Read::Start, None, known.clone()));
+        let perhaps = Read::Perhaps(SETS_ITSELF);
+        assert_eq!(of("KEY=old true; export KEY=new; ./job"), (perhaps, Some(SETS_ITSELF), known));
+    }
+
+    #[test]
+    fn a_table_whose_shell_reads_a_file_first_foretells_nothing() {
+        let of = |variables: &[(&str, &str)], command: &str| {
+            let one = |((name, value), line): (&(&str, &str), u64)| CronVariable {
+                name: (*name).to_owned(),
+                value: SecretBytes::from((*value).to_owned()),
+                line,
+            };
+            let variables = variables.iter().zip(1..).map(one).collect();
+            let job = CronJob { line: 9, command: SecretBytes::from(command.to_owned()) };
+            let all = sources(Path::new("/jobs"), &CronTable { variables, ..CronTable::default() }, &job);
+            // What comes before the table's own assignment can stand in its way.
+            let first = all.into_iter().find(|one| one.closed.is_some() || one.entries.contains_key("KEY"));
+            first.map(|one| (one.read, one.closed))
+        };
+        let read = Some((Read::Start, None));
+        let shadowed = Some((Read::Perhaps(SHELL_READS), Some(SHELL_READS)));
+        for (name, value, command, wanted) in [
+            ("A", "1", "./job", read),
+            ("SHELL", "/bin/bash", "./job", read),
+            ("SHELL", "/bin/sh", "./job", read),
+            ("BASH_ENV", "/etc/app.env", "./job", shadowed),
+            ("ENV", "production", "./job", read),
+            ("A", "1", "BASH_ENV=/etc/app.env ./job", shadowed),
+            ("SHELL", "/usr/bin/zsh", "./job", shadowed),
+            ("SHELL", "/srv/app/run-with-keys", "./job", shadowed),
+            // That of the line is handed on alone.
+            ("A", "1", "SHELL=/usr/bin/zsh ./job", read),
+        ] {
+            assert_eq!(of(&[(name, value), ("KEY", "old")], command), wanted, "{name}={value} {command}");
+        }
+    }
+}

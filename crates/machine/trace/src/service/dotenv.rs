@@ -1,0 +1,214 @@
+use std::path::{Path, PathBuf};
+
+use keyroll_observe::{NotVisible, ProcessId, Rights, has_other_files, image, shown, working_folder};
+
+use super::Keeper;
+use super::around::Around;
+use super::dotenv_calls::{Call, Which, calls};
+use super::env_file;
+use super::source::{Kept, Origin, Read, Source};
+
+/// The file that libraries read where nothing else is said.
+const NAME: &str = ".env";
+
+/// Where the libraries lie beside a program.
+const LIBRARIES: [&str; 1] = ["node_modules/dotenv"];
+const PYTHON: [&str; 2] = ["venv", ".venv"];
+
+/// The most files of a program that are looked at for a call.
+const TEXTS_MAX: usize = 64;
+
+/// The most folders above another that are looked in.
+const ABOVE_MAX: usize = 32;
+
+/// The parts of `/proc/PID/root`.
+const ROOT_PARTS: usize = 4;
+
+const COMPUTED: &str = "the program computes which file it reads";
+const LIES_THERE: &str = "a library that reads it lies beside the program, and nothing shows that it is used";
+const NOT_SEEN: &str = "nothing shows whether the program reads it";
+
+/// Why a file is not read for a process.
+pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its process";
+
+/// Adds the files that a library reads for a service's program: after it has begun, and leaving alone what the
+/// environment has, unless it is told to override.
+pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
+    // One whose starter is unknown has them among its sources already.
+    let (Some(main), false) = (kept.main, kept.keeper == Keeper::Nobody) else { return };
+    let restart = restart(kept);
+    for (source, overrides) in sources(around, &main) {
+        let source = source.applied_by(&restart);
+        let at = if overrides { 0 } else { kept.sources.len() };
+        kept.sources.insert(at, source);
+    }
+}
+
+/// What restarts a program, so that it reads such a file again.
+fn restart(kept: &Kept) -> String {
+    let name = &kept.name;
+    match kept.keeper {
+        Keeper::Systemd => format!("systemctl restart {name}"),
+        Keeper::SystemdUser => format!("systemctl --user restart {name}"),
+        Keeper::Supervisord => format!("supervisorctl restart {name}:*"),
+        Keeper::Pm2 => format!("pm2 restart {name}"),
+        Keeper::Docker => format!("docker restart {name}"),
+        Keeper::Compose
+        | Keeper::Cron
+        | Keeper::Registered(_)
+        | Keeper::Session
+        | Keeper::Agent
+        | Keeper::Nobody => "a restart of the program".to_owned(),
+    }
+}
+
+/// The files that a library reads for a process, in the order of its calls, each with whether it wins over everything
+/// before it. They are read with the rights of the process, as the library reads them.
+pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
+    let Some(folder) = here(process) else { return Vec::new() };
+    // Looked up first: its user may be kept from looking into it.
+    let elsewhere = has_other_files(process).unwrap_or(true);
+    let script = image(process).ok().and_then(|image| image.script);
+    let script = script.map(|script| if elsewhere { script.here } else { script.path });
+    let named = by_arguments(around, process);
+    let rights = Rights::of_process(process);
+    match rights.and_then(|rights| rights.reading(|| read_all(files(named, script, &folder)))) {
+        Ok(all) => all,
+        Err(NotVisible::Vanished) => Vec::new(),
+        Err(_) => {
+            let path = folder.join(NAME);
+            let source = Source::of_file(shown(&path), &path).closed(NO_RIGHTS);
+            vec![(source.read(Read::Perhaps(NOT_SEEN)), false)]
+        }
+    }
+}
+
+fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, bool)> {
+    let mut all: Vec<(Source, bool)> = Vec::new();
+    for (path, call) in files {
+        let source = env_file::source(shown(&path), &path).applied_by("a restart of the program");
+        let source = Source { read_later: true, ..source };
+        if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
+            continue;
+        }
+        let (read, overrides) = match call {
+            Ok(Call { which: Which::Computed, .. }) => (Read::Perhaps(COMPUTED), false),
+            Ok(call) => (Read::Start, call.overrides),
+            Err(why) => (Read::Perhaps(why), false),
+        };
+        all.push((source.read(read), overrides));
+    }
+    all
+}
+
+/// Which files, and by which call; or why that is not told.
+fn files(
+    named: Vec<String>,
+    script: Option<PathBuf>,
+    folder: &Path,
+) -> Vec<(PathBuf, Result<Call, &'static str>)> {
+    let mut all = Vec::new();
+    for name in named {
+        let call = Call { which: Which::Named(name.clone()), overrides: false };
+        all.push((inside(folder, &name), Ok(call)));
+    }
+    let texts = script.iter().flat_map(|script| texts(script, folder));
+    for (text, call) in texts {
+        let beside = text.parent().unwrap_or(folder);
+        let path = match &call.which {
+            Which::Named(name) => Some(inside(folder, name)),
+            Which::Above(name) => above(beside, name),
+            Which::AboveHere(name) => above(folder, name),
+            Which::Here => Some(folder.join(NAME)),
+            Which::Computed => above(beside, NAME).or_else(|| above(folder, NAME)),
+        };
+        all.extend(path.map(|path| (path, Ok(call))));
+    }
+    if all.is_empty() {
+        let lies = LIBRARIES.iter().any(|library| folder.join(library).is_dir()) || python_library(folder);
+        all.push((folder.join(NAME), Err(if lies { LIES_THERE } else { NOT_SEEN })));
+    }
+    all
+}
+
+/// `--env-file=PATH`, as node, uvicorn and others take it.
+fn by_arguments(around: &Around<'_>, process: &ProcessId) -> Vec<String> {
+    let (mut all, mut next) = (Vec::new(), false);
+    let Some(process) = around.process(process.pid) else { return all };
+    process.args.any(|word| {
+        let text = || String::from_utf8_lossy(word).into_owned();
+        if std::mem::take(&mut next) {
+            all.push(text());
+        }
+        next = matches!(word, b"--env-file" | b"--env-file-if-exists");
+        let named = [&b"--env-file="[..], b"--env-file-if-exists="];
+        let path = named.iter().find_map(|option| word.strip_prefix(*option));
+        all.extend(path.map(|path| String::from_utf8_lossy(path).into_owned()));
+        false
+    });
+    all
+}
+
+/// The calls of a script; where it has none and a file is there that it may mean, those of the texts beside it.
+fn texts(script: &Path, folder: &Path) -> Vec<(PathBuf, Call)> {
+    let python = script.extension() == Some("py".as_ref());
+    let of = |path: &Path| -> Vec<(PathBuf, Call)> {
+        let Ok(text) = env_file::read(path) else { return Vec::new() };
+        let text = String::from_utf8_lossy(text.expose()).into_owned();
+        calls(&text, python).into_iter().map(|call| (path.to_owned(), call)).collect()
+    };
+    let own = of(script);
+    let beside = script.parent().unwrap_or(folder);
+    if !own.is_empty() || (above(beside, NAME).is_none() && above(folder, NAME).is_none()) {
+        return own;
+    }
+    let entries = std::fs::read_dir(beside).into_iter().flatten().flatten().map(|entry| entry.path());
+    let alike = |path: &PathBuf| {
+        path != script && path.extension().is_some() && path.extension() == script.extension()
+    };
+    let mut others: Vec<PathBuf> = entries.filter(alike).take(TEXTS_MAX).collect();
+    others.sort();
+    others.iter().flat_map(|path| of(path)).collect()
+}
+
+/// A path of a process as it is named from here: `folder` is where it works.
+fn inside(folder: &Path, name: &str) -> PathBuf {
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let mut root = folder.components();
+    match (root.by_ref().take(ROOT_PARTS).collect::<PathBuf>(), Path::new(name).strip_prefix("/")) {
+        // The files of a container.
+        (root, Ok(rest)) if root.starts_with("/proc") && root.ends_with("root") => root.join(rest),
+        (_, _) => folder.join(name),
+    }
+}
+
+/// The first of a name in a folder or above it; of a container not beyond its own root.
+fn above(folder: &Path, name: &str) -> Option<PathBuf> {
+    let own = |folder: &&Path| !folder.starts_with("/proc") || folder.components().count() >= ROOT_PARTS;
+    let folders = folder.ancestors().take_while(own).take(ABOVE_MAX);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// The working folder of a process as it is named from here.
+pub(crate) fn here(process: &ProcessId) -> Option<PathBuf> {
+    let folder = working_folder(process).ok()?;
+    if has_other_files(process).unwrap_or(false) {
+        let inside = folder.strip_prefix("/").unwrap_or(&folder);
+        return Some(Path::new("/proc").join(process.pid.to_string()).join("root").join(inside));
+    }
+    Some(folder)
+}
+
+/// `venv/lib/python3.11/site-packages/dotenv`
+fn python_library(folder: &Path) -> bool {
+    PYTHON.iter().any(|venv| {
+        let versions = std::fs::read_dir(folder.join(venv).join("lib")).into_iter().flatten().flatten();
+        let mut versions = versions.map(|version| version.path().join("site-packages/dotenv"));
+        versions.any(|library| library.is_dir())
+    })
+}
+
+/// Whether a source is a file of this path.
+pub(crate) fn is_file(source: &Source, path: &Path) -> bool {
+    matches!(&source.origin, Origin::File(own) if own == path)
+}

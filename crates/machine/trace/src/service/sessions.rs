@@ -1,0 +1,319 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Variables, home_of};
+use keyroll_observe::{InProcess, NotVisible, Process, ProcessId, Rights, image, shown};
+
+use super::around::Around;
+use super::source::{Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper};
+use super::{dotenv, env_file};
+use crate::is_left_behind;
+
+/// What shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1), pam_env(8).
+const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
+const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
+
+/// Words by which a script does one thing or another.
+const CONDITIONS: [&str; 8] = ["if", "elif", "case", "&&", "||", "[", "[[", "test"];
+
+/// The most files of one folder that are looked at for what a program was started with.
+const FILES_MAX: usize = 64;
+
+/// Why the next start's environment is unknown for a process that no known manager starts.
+const GONE: &str = "the process that started it no longer runs";
+const SAME: &str = "it holds the same value, and nothing was seen to read it";
+const OTHER: &str = "whether its start reads this file is not visible";
+
+/// Processes that no manager runs: each that was started by a shell or by an unknown parent, with its workers.
+pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
+    let left: BTreeMap<u32, &Process> = around
+        .listing
+        .seen
+        .iter()
+        .filter(|one| !taken.contains(&one.id))
+        .map(|one| (one.id.pid, one))
+        .collect();
+    let begins = |one: &Process| {
+        let parent = left.get(&one.ppid);
+        one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
+    };
+    let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
+    // One user's are the same for all that the user has started.
+    let mut read: BTreeMap<Option<u32>, Vec<Source>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for root in roots {
+        let (mut processes, mut at) = (vec![root.id], 0);
+        while let Some(parent) = processes.get(at).copied() {
+            let children = around.children(parent.pid).iter().filter(|one| left.contains_key(&one.id.pid));
+            processes.extend(children.filter(|one| !begins(one)).map(|one| one.id));
+            at += 1;
+        }
+        // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
+        let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
+        let start = around.start(&root.id);
+        if start.is_none() && shell.is_none() {
+            continue;
+        }
+        let hidden = start.is_none();
+        let own = &start.unwrap_or_default();
+        let sources = match shell {
+            Some(shell) if hidden => of_hidden(root, shell),
+            Some(shell) => of_shell(root, own, shell, around.start(&shell.id).as_ref()),
+            None if is_shell(root) => of_itself(root, own),
+            None => of_nobody(around, root, own),
+        };
+        let keeper = if shell.is_some() || is_shell(root) { Keeper::Session } else { Keeper::Nobody };
+        let mut sources: Vec<Source> = sources;
+        // Only secrets need an origin, and most processes hold none.
+        let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+        if keeper == Keeper::Session && holds {
+            let profiles =
+                read.entry(root.uid).or_insert_with(|| profiles(around, root.uid.and_then(home_of)));
+            sources.extend(profiles.iter().map(Source::duplicate));
+        }
+        sources.retain(|source| !source.says_nothing());
+        let name = format!("{} {}", called(root), root.id.pid);
+        let (handle, main) = (Handle::None, Some(root.id));
+        all.push(Kept { keeper, name, handle, processes, main, project: None, sources });
+    }
+    all
+}
+
+pub(super) fn is_shell(process: &Process) -> bool {
+    process.exe.as_deref().is_some_and(keyroll_observe::is_shell)
+}
+
+/// The script that it runs, or its program.
+fn called(process: &Process) -> String {
+    let image = image(&process.id).ok();
+    let path = image.map(|image| image.script.map_or(image.program.path, |script| script.path));
+    let path = path.or_else(|| process.exe.clone()).unwrap_or_default();
+    let name = path.file_name().map(|name| keyroll_observe::shown(Path::new(name)));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| process.name.clone())
+}
+
+/// What a process was started with.
+fn given(process: &Process, own: &Variables) -> Source {
+    let copied = own.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect();
+    Source::new(format!("what process {} was started with", process.id.pid), Origin::Start(process.id))
+        .holding(copied)
+}
+
+/// A shell's child has what the shell exports: that was read when the shell began, or set in it since.
+fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&Variables>) -> Vec<Source> {
+    let again = "a new shell, and a start from it";
+    let pid = shell.id.pid;
+    let name =
+        |source: Source| source.applied_by(again).not_by("an edit of the file that the shell has read");
+    if let Some(script) = script(shell) {
+        let mut all: Vec<Source> = sourced(shell, &script);
+        // What the script itself sets is not told from what it was given.
+        all.push(name(given(root, own).read(if all.is_empty() { Read::Start } else { Read::Not })));
+        return all;
+    }
+    let Some(exports) = exports else { return vec![name(given(root, own))] };
+    let mut since = given(root, own);
+    since.what = format!("what shell {pid} has exported since it began");
+    since.entries.retain(|name, entry| entry.value.as_ref().ok() != exports.get(name));
+    let copied = exports.iter().filter(|(name, _)| own.contains_key(*name));
+    let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
+    let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
+    vec![name(since), name(began.holding(copied))]
+}
+
+/// A shell has what it was started with, and what its script reads.
+fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
+    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    all.push(given(shell, own));
+    all
+}
+
+/// Of a shell's child that hides what it was started with, or wrote over it, the files that the script reads are known.
+fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
+    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
+    all
+}
+
+/// The script that a shell runs, where it is no person's.
+fn script(shell: &Process) -> Option<InProcess> {
+    image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
+}
+
+/// The files that a script reads variables from: `. ./api.env`. What is later wins. They are read with the shell's
+/// rights.
+fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
+    let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
+    let rights = Rights::of_process(&shell.id);
+    match rights.and_then(|rights| rights.reading(|| read_by(script, &folder))) {
+        Ok(all) => all,
+        Err(NotVisible::Vanished) => Vec::new(),
+        Err(_) => {
+            let what = format!("what {} reads", shown(&script.path));
+            vec![Source::of_file(what, &script.here).closed(dotenv::NO_RIGHTS)]
+        }
+    }
+}
+
+fn read_by(script: &InProcess, folder: &Path) -> Vec<Source> {
+    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
+    let text = String::from_utf8_lossy(text.expose()).into_owned();
+    let words: Vec<&str> =
+        text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '"')).collect();
+    let named = words.windows(2).filter(|two| matches!(two, [".", _] | ["source", _]));
+    let paths = named
+        .filter_map(|two| two.get(1))
+        .filter(|word| is_path(word))
+        .map(|word| folder.join(word.trim_start_matches("./")));
+    let restart = format!("{} once more", word(shown(&script.path)));
+    let source = |path: PathBuf| {
+        let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
+        env_file::optional(what, &path).applied_by(&restart)
+    };
+    let mut all: Vec<Source> = paths.map(source).filter(|source| !source.says_nothing()).collect();
+    all.reverse();
+    if words.iter().any(|word| CONDITIONS.contains(word)) { chosen(all) } else { all }
+}
+
+/// Whether a word behind `.` is a file that can be told from here: none that the shell makes of something.
+fn is_path(word: &str) -> bool {
+    word.contains('/') && !word.contains(['$', '`', '*', '(', '\'', '"'])
+}
+
+/// Of files that a script reads under a condition, nothing tells from here which of them it reads: where they give one
+/// name different values, nothing wins.
+fn chosen(all: Vec<Source>) -> Vec<Source> {
+    let differs = |name: &String| {
+        let mut given =
+            all.iter().filter_map(|source| source.entries.get(name)).map(|entry| entry.value.as_ref().ok());
+        given.next().is_some_and(|first| given.any(|other| other != first))
+    };
+    let names: BTreeSet<String> =
+        all.iter().flat_map(|source| source.entries.keys()).filter(|name| differs(name)).cloned().collect();
+    let apart = |mut source: Source| {
+        let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut source.entries).into_iter().partition(|(name, _)| names.contains(name));
+        let perhaps = source.part(mine).read(Read::Perhaps("its script reads it under a condition"));
+        [Source { missing: false, ..perhaps }, Source { entries: rest, ..source }]
+    };
+    let mut all: Vec<Source> =
+        all.into_iter().flat_map(apart).filter(|source| !source.says_nothing()).collect();
+    // The one that is not there may be the one that was meant.
+    all.sort_by_key(|source| !source.missing);
+    all
+}
+
+/// What started it does not run any more, or is no shell: nothing tells where the next start takes a variable from. A
+/// file of its own folder that holds just what it was started with may be it, or a copy that nobody reads.
+fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
+    let mut all = Vec::new();
+    let read = dotenv::sources(around, &root.id);
+    let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+    let path = dotenv::here(&root.id).filter(|_| holds);
+    let beside = |folder: PathBuf| {
+        let files = env_files(&folder).into_iter();
+        let files = files.filter(|path| !read.iter().any(|(source, _)| dotenv::is_file(source, path)));
+        files.map(|path| env_file::source(shown(&path), &path)).collect::<Vec<Source>>()
+    };
+    // Where its rights cannot be taken, what a library would read for it is there and says so.
+    let rights = Rights::of_process(&root.id).ok();
+    let found = path.zip(rights).and_then(|(folder, rights)| rights.reading(|| beside(folder)).ok());
+    for source in found.into_iter().flatten() {
+        all.extend(split(source, own));
+    }
+    let (over, mut fills): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, overrides)| *overrides);
+    let overrides = !over.is_empty();
+    over.into_iter().for_each(|(source, _)| all.insert(0, source));
+    for (source, _) in fills.iter_mut().filter(|(source, _)| source.read != Read::Start) {
+        all.extend(holding(source, own).map(|same| same.read(Read::Perhaps(SAME))));
+    }
+    if !fills.is_empty() && !overrides {
+        let named = |name: &String| fills.iter().any(|(source, _)| source.entries.contains_key(name));
+        let mut environment = given(root, own).read(Read::Perhaps(GONE));
+        // The environment wins, but who sets it at the next start, and to what, is unknown.
+        environment.entries.retain(|name, _| named(name));
+        all.push(environment);
+    }
+    all.extend(fills.into_iter().map(|(source, _)| source));
+    // For a name that the file lacks, the environment decides, and it may change.
+    let rest = given(root, own).read(if overrides { Read::Perhaps(GONE) } else { Read::Not });
+    all.push(rest.applied_by("a restart in the way that it was started"));
+    all
+}
+
+/// A file of variables in the folder of a program: of the names that it was started with, apart those of which it holds
+/// the same value.
+fn split(source: Source, own: &Variables) -> [Source; 2] {
+    let mut other = source;
+    other.closed = None;
+    let same = holding(&mut other, own).unwrap_or_else(|| other.part(BTreeMap::new()));
+    other.entries.retain(|name, _| own.contains_key(name));
+    let again = "a restart in the way that it was started";
+    [(other, OTHER), (same, SAME)].map(|(source, why)| source.read(Read::Perhaps(why)).applied_by(again))
+}
+
+/// The entries of a source that hold just what a process was started with, taken out of it.
+fn holding(source: &mut Source, own: &Variables) -> Option<Source> {
+    let same = source
+        .set_aside(|name, entry| own.get(name).is_some_and(|value| entry.value.as_ref().ok() == Some(value)));
+    (!same.entries.is_empty()).then_some(same)
+}
+
+/// Files of variables in a folder: `api.env`, `.env.production`.
+fn env_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.split('.').any(|part| part == "env") && !is_left_behind(path)
+    };
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).take(FILES_MAX).collect();
+    all.sort();
+    all
+}
+
+/// What a shell reads when it starts: a running shell has its own copy.
+fn profiles(around: &mut Around<'_>, home: Option<PathBuf>) -> Vec<Source> {
+    let source = |path: PathBuf| {
+        let source = env_file::source(shown(&path), &path).read(Read::Not);
+        source.applied_by("a new login, and a start from it").not_by("the edit alone")
+    };
+    let own = |home: PathBuf| {
+        let files = PROFILES.map(|name| home.join(name));
+        around.in_home(&home, move |_| files.into_iter().map(source).collect::<Vec<_>>())
+    };
+    let mut all = home.map(own).unwrap_or_default();
+    all.extend(PROFILES_OF_ALL.iter().map(PathBuf::from).map(source));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::SecretBytes;
+    use keyroll_testkit::alphanumeric;
+
+    use super::super::around::tests::{Theirs, alone, home_with_links};
+    use super::*;
+
+    /// Whether the source of this file has the variable.
+    fn holds(read: &[Source], name: &str) -> bool {
+        let mut of = read.iter().filter(|source| source.what.ends_with(&format!("/{name}")));
+        of.any(|source| source.value("A_API_KEY").is_some())
+    }
+
+    #[test]
+    fn a_profile_behind_a_link_is_read_where_its_user_could_read_it() {
+        let Some(home) = home_with_links("A_API_KEY=there\n", [".profile", ".bashrc"]) else { return };
+        let read = alone(|around| profiles(around, Some(home.path().to_owned())));
+        assert_eq!([".profile", ".bashrc"].map(|name| holds(&read, name)), [true, false]);
+    }
+
+    #[test]
+    fn a_file_beside_a_program_is_read_where_its_user_could_read_it() {
+        let Some(home) = home_with_links("A_API_KEY=there\n", ["own.env", "roots.env"]) else { return };
+        let (program, value) = (Theirs::start(home.path()), SecretBytes::from(alphanumeric(40)));
+        let own = Variables::from([("A_API_KEY".to_owned(), value)]);
+        let read = alone(|around| of_nobody(around, &program.process(), &own));
+        assert_eq!(["own.env", "roots.env"].map(|name| holds(&read, name)), [true, false]);
+    }
+}

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
+use keyroll_observe::{ProcessId, Rights, shown};
+use keyroll_secret::SecretBytes;
+
+use super::around::Around;
+use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper};
+use crate::Record;
+
+/// The programs of every supervisord that runs.
+pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+    let mut all = Vec::new();
+    for daemon in Supervisord::all(around.listing) {
+        all.extend(programs(around, &daemon));
+    }
+    all
+}
+
+/// A process that supervisord has started itself, under the names that it gave it.
+struct Started {
+    process: ProcessId,
+    group: String,
+    name: String,
+    environment: Variables,
+}
+
+fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
+    let whose = format!("the programs of supervisord {}", daemon.process.pid);
+    let config = match &daemon.config {
+        // The user who runs it chose the file and its includes.
+        Some(path) => {
+            let read = Rights::of_process(&daemon.process)
+                .and_then(|rights| rights.outside().reading(|| SupervisorConfig::read(path)));
+            read.unwrap_or_else(|why| {
+                around.not_seen(shown(path), why.to_string());
+                SupervisorConfig::default()
+            })
+        }
+        None => {
+            around.not_seen(whose, "its configuration cannot be found");
+            SupervisorConfig::default()
+        }
+    };
+    for (path, reason) in &config.unread {
+        around.not_seen(shown(path), reason.clone());
+    }
+    let started = started(around, daemon);
+    let own = around.start(&daemon.process);
+    let mut names: Vec<String> = config.programs.keys().cloned().collect();
+    names.extend(started.iter().map(|one| one.group.clone()));
+    names.sort();
+    names.dedup();
+    let of_group = |one: &Started, program: &str| {
+        one.group == program || one.name == program || one.name.starts_with(&format!("{program}_"))
+    };
+    // A group of several programs has the processes of each of them under its own name.
+    names.retain(|name| {
+        config.programs.contains_key(name)
+            || !started
+                .iter()
+                .any(|one| one.group == *name && config.programs.keys().any(|it| of_group(one, it)))
+    });
+    let project = daemon.config.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let with = |name: String| {
+        let mine: Vec<&Started> = started.iter().filter(|one| of_group(one, &name)).collect();
+        let sources = sources(daemon, &config, &name, &mine, own.as_ref());
+        let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
+        let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
+        let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
+        let handle = Handle::Supervisor { config: daemon.config.clone() };
+        Kept { keeper, name, handle, processes, main, project, sources }
+    };
+    names.into_iter().map(with).collect()
+}
+
+fn started(around: &Around<'_>, daemon: &Supervisord) -> Vec<Started> {
+    let text = |environment: &Variables, name: &str| {
+        environment.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
+    };
+    let named = |process: ProcessId| {
+        let environment = around.start(&process)?;
+        let name = text(&environment, "SUPERVISOR_PROCESS_NAME")?;
+        let group = text(&environment, "SUPERVISOR_GROUP_NAME").unwrap_or_else(|| name.clone());
+        Some(Started { process, group, name, environment })
+    };
+    around.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
+}
+
+/// `environment=` of the program wins over that of `[supervisord]`, and both over supervisord's own environment. It
+/// starts a program with what it has read last: `update` makes it read, and restarts what changed, so what a running
+/// process was started with is what it has of each name in an `environment=`.
+fn sources(
+    daemon: &Supervisord,
+    config: &SupervisorConfig,
+    program: &str,
+    started: &[&Started],
+    own: Option<&Variables>,
+) -> Vec<Source> {
+    let config_path =
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
+    let ctl = format!("supervisorctl{config_path}");
+    let right = format!("{ctl} reread, then {ctl} update {}", word(program));
+    let wrong = format!("{ctl} restart {}:*", word(program));
+    let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
+    let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
+    for one in config.of_all.iter().chain(of_program) {
+        written.insert(&one.name, one);
+    }
+    let kept = Origin::Kept(Record::Manager, format!("supervisord {}", daemon.process.pid));
+    let what = format!("what supervisord {} has loaded of {program}", daemon.process.pid);
+    let mut loaded = Source::new(what, kept).applied_by(&right).not_by(&wrong);
+    let from = |name: &str| started.first().and_then(|one| one.environment.get(name));
+    let same = |one: &Assigned| match (&one.value, from(&one.name)) {
+        (Some(value), Some(now)) => value == now,
+        // Built from other variables: only the process shows the result.
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    for (name, one) in &written {
+        match from(name) {
+            Some(now) if !same(one) => {
+                loaded.entries.insert((*name).to_owned(), Entry::at(1, now.duplicate()));
+            }
+            None if started.is_empty() => {
+                let why = "it does not run, and the configuration that supervisord last read is not visible";
+                loaded.entries.insert((*name).to_owned(), Entry::not_told(1, why));
+            }
+            Some(_) | None => {}
+        }
+    }
+    let mut all = vec![loaded];
+    for (section, list) in
+        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), config.of_all.as_slice())]
+    {
+        let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
+        for one in list {
+            let new = |read| {
+                let what = format!("environment= of {section} in {}", shown(&one.file));
+                Source::of_file(what, &one.file).read(read).applied_by(&right).not_by(&wrong)
+            };
+            let [live, edited] = files.entry(&one.file).or_insert_with(|| [new(Read::Start), new(Read::Not)]);
+            let shadowed = written.get(one.name.as_str()).is_some_and(|last| !std::ptr::eq(*last, one));
+            let value =
+                one.value.as_ref().map(SecretBytes::duplicate).or_else(|| Some(from(&one.name)?.duplicate()));
+            let entry = match value {
+                Some(value) => Entry::at(one.line, value),
+                None => Entry::not_told(one.line, "it is made of other variables"),
+            };
+            let into = if shadowed || same(one) { live } else { edited };
+            into.entries.insert(one.name.clone(), entry);
+        }
+        all.extend(files.into_values().flatten());
+    }
+    let handed_on =
+        own.into_iter().flatten().map(|(name, value)| (name.clone(), value.duplicate())).collect();
+    let what = format!("the environment of supervisord {}", daemon.process.pid);
+    let own = Source::new(what, Origin::Start(daemon.process)).holding(handed_on);
+    all.push(own.applied_by("a restart of supervisord itself").not_by(&wrong));
+    all.retain(|source| !source.says_nothing());
+    all
+}

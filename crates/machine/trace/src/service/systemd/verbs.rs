@@ -1,0 +1,37 @@
+use std::path::PathBuf;
+
+use keyroll_manager::UnitSources;
+use keyroll_observe::shown;
+
+use crate::service::source::word;
+
+/// The commands that apply a change, and those that only seem to.
+pub(super) struct Verbs {
+    pub(super) systemctl: String,
+    pub(super) restart: String,
+    pub(super) reload: String,
+    /// After a unit file was changed.
+    pub(super) read_again: String,
+}
+
+impl Verbs {
+    pub(super) fn of(unit: &UnitSources, user: Option<&str>) -> Self {
+        let systemctl = if user.is_some() { "systemctl --user" } else { "systemctl" };
+        let restart = format!("{systemctl} restart {}", unit.unit);
+        let again = format!("{systemctl} daemon-reload, then {restart}");
+        let transient = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "transient");
+        let read_again = match &unit.made_of {
+            Some(path) => {
+                format!("an edit of {}, from which a generator made it; {again}", word(shown(path)))
+            }
+            None if unit.of_unit.first().is_some_and(transient) => "systemd-run once more".to_owned(),
+            None => again,
+        };
+        Self {
+            systemctl: systemctl.to_owned(),
+            reload: format!("{systemctl} reload {}", unit.unit),
+            read_again,
+            restart,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use keyroll_leak::{Rule, is_distinct};
+use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use crate::Label;
+
+/// The most values that are kept apart in one survey.
+const VALUES_MAX: usize = 10_000;
+
+/// The length, and the length with letters and digits, from which a value of no known form is not in memory by chance.
+const APART_BYTES_MIN: usize = 20;
+const APART_MIXED_BYTES_MIN: usize = 12;
+
+/// The shortest value that is redacted from all output, bytes: short passwords may be ordinary words.
+const REDACTED_BYTES_MIN: usize = 12;
+
+/// The id of one value within its survey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub u32);
+
+/// One value of a survey.
+pub struct Value {
+    bytes: SecretBytes,
+    /// Its keyed fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The rule that matches its form.
+    pub rule: Option<&'static Rule>,
+}
+
+impl Value {
+    /// Its label. `digits` of its fingerprint are enough to distinguish it from all others.
+    pub fn label(&self, digits: usize) -> Label {
+        Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
+    }
+
+    /// How many bytes of a text are this value, as it is or as a URL has it, if the text begins with it.
+    pub(crate) fn begins(&self, text: &[u8]) -> Option<usize> {
+        let own = self.bytes.expose();
+        if text.starts_with(own) {
+            return Some(own.len());
+        }
+        let end = text.iter().position(|byte| matches!(byte, b'@' | b'/' | b'"' | b'\'' | b' ' | b'&'));
+        let part = text.get(..end?).filter(|part| part.contains(&b'%'))?;
+        let plain = keyroll_copy::percent_decoded(part).map(SecretBytes::new)?;
+        (plain == self.bytes).then_some(part.len())
+    }
+
+    /// Whether it may stand somewhere by chance, as `postgres` or `administrator` do: found in memory, or within
+    /// a longer text, it is no evidence.
+    pub fn common(&self) -> bool {
+        let bytes = self.bytes.expose();
+        let mixed = bytes.iter().any(u8::is_ascii_digit) && bytes.iter().any(u8::is_ascii_alphabetic);
+        let apart = if mixed { APART_MIXED_BYTES_MIN } else { APART_BYTES_MIN };
+        !is_distinct(bytes) || (self.rule.is_none() && bytes.len() < apart)
+    }
+}
+
+/// Every value of a survey, each once.
+pub struct Values {
+    key: FingerprintKey,
+    all: Vec<Value>,
+    known: BTreeMap<Fingerprint, ValueId>,
+    /// Those that are others in another form, or have one in them.
+    derived: BTreeMap<ValueId, (ValueId, Encoding)>,
+    /// The prepared matcher, until another value is added: preparing it takes longer than most searches.
+    needles: OnceLock<Option<Arc<Needles>>>,
+}
+
+impl Values {
+    /// None yet; fingerprints are made with this key.
+    pub fn new(key: FingerprintKey) -> Self {
+        Self {
+            key,
+            all: Vec::new(),
+            known: BTreeMap::new(),
+            derived: BTreeMap::new(),
+            needles: OnceLock::new(),
+        }
+    }
+
+    /// The number of a value; `None` = it cannot be looked for, or there are too many.
+    pub fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
+        if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
+            return None;
+        }
+        let fingerprint = self.key.fingerprint(&bytes);
+        if let Some(known) = self.known.get(&fingerprint) {
+            return Some(*known);
+        }
+        let id = ValueId(u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < VALUES_MAX)?);
+        self.known.insert(fingerprint, id);
+        self.needles = OnceLock::new();
+        self.all.push(Value { bytes, fingerprint, rule });
+        Some(id)
+    }
+
+    /// One of them.
+    pub fn get(&self, id: ValueId) -> Option<&Value> {
+        self.all.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// The number of this value, where the survey came upon it.
+    pub fn of(&self, bytes: &SecretBytes) -> Option<ValueId> {
+        self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
+    /// The one with this fingerprint.
+    pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
+        self.known.get(fingerprint).copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// How many are ordinary words, which are not looked for beyond where they were found by name.
+    pub(crate) fn ordinary(&self) -> usize {
+        self.all.iter().filter(|value| !is_distinct(value.bytes.expose())).count()
+    }
+
+    /// Whether there may be more than are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= VALUES_MAX
+    }
+
+    /// What finds all of them in every encoding; `None` where there is nothing to look for.
+    pub(crate) fn needles(&self) -> Option<Arc<Needles>> {
+        let made = || self.needles_of(|value| is_distinct(value.bytes.expose()));
+        self.needles.get_or_init(|| made().map(Arc::new)).clone()
+    }
+
+    /// The same for names, those that are others in another form included: a value of letters and digits alone is
+    /// looked for as it is. What hides it as base64 or hex has no words in it, and is no name.
+    pub(crate) fn needles_for_names(&self) -> Option<Needles> {
+        let numbered = (0..).map(NeedleId).zip(&self.all);
+        let mut numbered = numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).peekable();
+        numbered.peek()?;
+        let stays = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| {
+            match value.bytes.expose().iter().all(stays) {
+                true => builder.add_raw(id, &value.bytes),
+                false => builder.add(id, &value.bytes),
+            }
+        });
+        builder.build().ok()
+    }
+
+    /// The values that this matcher finds.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = ValueId> {
+        let numbered = (0..).map(ValueId).zip(&self.all);
+        numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).map(|(id, _)| id)
+    }
+
+    /// The same for memory: only what does not stand there by chance.
+    pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
+        self.needles_of(|value| !value.common())
+    }
+
+    /// Marks a value as an encoding (base64 and others) of another one, of which it is a copy. `of` = the
+    /// value that it is a copy of, and the form that it has there.
+    pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
+        self.needles = OnceLock::new();
+        if let Some(needles) = self.needles_of(|value| !value.common()) {
+            for (at, value) in (0..).zip(&self.all) {
+                let mut of = None;
+                needles.find(value.bytes.expose(), &mut |hit| {
+                    if hit.encoding != Encoding::Raw && hit.id.0 != at {
+                        of.get_or_insert((ValueId(hit.id.0), hit.encoding));
+                    }
+                });
+                if let Some(of) = of {
+                    self.derived.insert(ValueId(at), of);
+                }
+            }
+        }
+        &self.derived
+    }
+
+    fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
+        let own =
+            |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
+        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
+        numbered.peek()?;
+        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
+        builder.build().ok()
+    }
+
+    /// Redacts every value from a text, except those as short as ordinary words.
+    pub fn redactor(&self) -> Option<Needles> {
+        let long =
+            (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| value.bytes.len() >= REDACTED_BYTES_MIN);
+        let long: Vec<_> = long.collect();
+        let begun = Needles::builder();
+        let builder =
+            long.iter().fold(begun, |all, (id, value)| all.add(*id, &value.bytes).name(*id, "value"));
+        if long.is_empty() { None } else { builder.build().ok() }
+    }
+
+    /// Whether any value stands in a text, however short or ordinary it is.
+    pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
+        let holds = |value: &Value| text.windows(value.bytes.len()).any(|part| part == value.bytes.expose());
+        self.all.iter().any(holds)
+    }
+
+    /// How many hex digits of the fingerprints tell all values apart; at least six.
+    pub fn digits(&self) -> usize {
+        let shown: Vec<String> = self.known.keys().map(Label::hex).collect();
+        let differs = |digits: &usize| {
+            shown.windows(2).all(|pair| {
+                pair.iter()
+                    .map(|one| one.get(..*digits))
+                    .collect::<Vec<_>>()
+                    .windows(2)
+                    .all(|two| two.first() != two.last())
+            })
+        };
+        (Label::DIGITS_MIN..64).find(differs).unwrap_or(64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_stand_anywhere_by_chance_is_common() {
+        let common = |text: &str| {
+            let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+            let id = values.add(SecretBytes::from(text.to_owned()), None).unwrap();
+            values.get(id).unwrap().common()
+        };
+        for text in ["administrator", "kD93hfQ0pl", "qwzxvkjhgpwmtbn"] {
+            assert!(common(text), "{text}");
+        }
+        for text in ["kD93hfQ0plm4", "qwzxvkjhgpwmtbnqwzxv"] {
+            assert!(!common(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Programs that no manager keeps: shells, their children, and a real library that reads `.env`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use keyroll_testkit::ManagerTools;
+use keyroll_trace::{Doubt, MemoryStage, Standing, Verdict, rows, secrets};
+
+use crate::chains::scene::{Running, Scene, Told, until};
+
+const KEY: &str = "ACME_API_KEY";
+
+/// Notes what it runs on, then stays.
+const WORKER: &str = "import dotenv, os, time\ndotenv.load_dotenv('.env'%)\nopen('taken.new', 'w').write(os.environ['ACME_API_KEY'])\n\
+    os.rename('taken.new', 'taken')\ntime.sleep(1000)\n";
+
+struct Place {
+    scene: Scene,
+    tools: ManagerTools,
+}
+
+impl Place {
+    fn raise(what: &str) -> Option<Self> {
+        let tools = ManagerTools::or_skip(what, env!("CARGO_TARGET_TMPDIR"))?;
+        let place = Self { scene: Scene::new(), tools };
+        place.scene.write("worker.py", &WORKER.replace('%', ""));
+        Some(place)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.scene.dir()).env_clear().env("PATH", self.tools.path());
+        command
+    }
+
+    /// Which version the worker has taken, and its process below the one that was started.
+    fn taken(&self) -> String {
+        let path = self.scene.path("taken");
+        let value = until("the worker has begun", || std::fs::read(&path).ok());
+        std::fs::remove_file(path).unwrap();
+        self.scene.version(&value)
+    }
+
+    fn child(&self, parent: &Running) -> u32 {
+        let path = format!("/proc/{0}/task/{0}/children", parent.pid());
+        until("it has a child", || {
+            std::fs::read_to_string(&path).ok()?.split_ascii_whitespace().next()?.parse().ok()
+        })
+    }
+
+    fn python(&self) -> String {
+        self.tools.program("python3").display().to_string()
+    }
+
+    fn chain(&self, pid: u32) -> Told {
+        self.scene.chain_of(pid, KEY)
+    }
+}
+
+#[test]
+fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
+    let Some(place) = Place::raise("chains of a library") else { return };
+    place.scene.write(".env", &format!("{KEY}={{second}}\n"));
+    // Without anything in the environment the file counts.
+    let worker = Running::start(place.command(&place.python()).arg("worker.py"));
+    let taken = place.taken();
+    let chain = place.chain(worker.pid());
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("second", "second"), "{chain:#?}");
+    assert_eq!(chain.links[0], "wins second @/.env");
+    drop(worker);
+    // A shell's export wins.
+    let line = format!("export {KEY}={}; {} worker.py; :", place.scene.value("first"), place.python());
+    let shell = Running::start(place.command("bash").args(["-c", &line]));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("first", "first"), "{chain:#?}");
+    assert!(chain.links[0].starts_with("wins first what shell "), "{chain:#?}");
+    assert_eq!(chain.links.last().unwrap(), "shadowed second @/.env");
+    end(worker, shell);
+    // Of a program that shows no reading of it the file did not lose: it may not be read at all.
+    let other = format!("export {KEY}={}; sleep 100000; :", place.scene.value("first"));
+    let shell = Running::start(place.command("bash").args(["-c", &other]));
+    let sleep = place.child(&shell);
+    let name = format!("/proc/{sleep}/comm");
+    until("it is executed", || std::fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));
+    let chain = place.chain(sleep);
+    assert_eq!(chain.next, "first", "{chain:#?}");
+    assert_eq!(chain.links.last().unwrap(), "not visible second @/.env");
+    end(sleep, shell);
+    // Unless the program says otherwise.
+    place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
+    let shell = Running::start(place.command("bash").args(["-c", &line]));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("second", "second"), "{chain:#?}");
+    end(worker, shell);
+    // Nobody knows who would start it, and with what.
+    place.scene.write("worker.py", &WORKER.replace('%', ""));
+    let worker =
+        Running::start(place.command(&place.python()).arg("worker.py").env(KEY, place.scene.value("first")));
+    assert_eq!(place.taken(), "first");
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    assert!(chain.links[0].starts_with("not visible first what process "), "{chain:#?}");
+    assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "nobody");
+    // Nor where both hold the same: whoever brought the one may bring another next time.
+    place.scene.write(".env", &format!("{KEY}={{first}}\n"));
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    drop(worker);
+    // A file that overrides says nothing of a name that it has not.
+    place.scene.write(".env", "OTHER=1\n");
+    place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
+    let worker =
+        Running::start(place.command(&place.python()).arg("worker.py").env(KEY, place.scene.value("first")));
+    assert_eq!(place.taken(), "first");
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+}
+
+/// What is said of a process, and of what a new start would take, whichever name it takes it by.
+fn verdicts(scene: &Scene, process: &Running) -> Vec<Verdict> {
+    let mut survey = scene.survey();
+    let found = secrets(&survey, &[]);
+    let holders = survey.instances.keys().filter(|id| id.pid == process.pid()).copied().collect();
+    let ahead = survey.memory_ahead(&holders);
+    survey.search_memory(&ahead, MemoryStage::default(), &mut |_, _| {});
+    let rows = found.iter().flat_map(|found| rows(&survey, found));
+    rows.filter(|row| row.process.pid == process.pid()).map(|row| row.verdict).collect()
+}
+
+#[test]
+fn a_file_that_only_holds_what_a_process_was_started_with_wins_nothing() {
+    let unknown = vec![Verdict::Unknown(Doubt::NoChain)];
+    for files in [&[".env"][..], &["api.env"], &[".env", "api.env", "z.env.local"]] {
+        let scene = Scene::new();
+        let line = |version: &str| format!("{KEY}={{{version}}}\n");
+        scene.write("real/secret.env", &line("first"));
+        files.iter().for_each(|name| scene.write(&format!("app/{name}"), &line("first")));
+        // The shell that has read the real file becomes the program.
+        let mut command = Command::new("sh");
+        command.args(["-c", "set -a; . ../real/secret.env; exec sleep 1000"]).current_dir(scene.path("app"));
+        let process = Running::start(&mut command);
+        until("it runs", || (scene.started_with(process.pid(), KEY) == "first").then_some(()));
+        let chain = scene.chain_of(process.pid(), KEY);
+        assert_eq!((chain.keeper.as_str(), chain.next.as_str()), ("nobody", "-"), "{chain:#?}");
+        for name in files {
+            let link = format!("not visible first @/app/{name}");
+            assert!(chain.links.contains(&link), "{link}: {chain:#?}");
+        }
+        assert_eq!(verdicts(&scene, &process), unknown, "all hold the same");
+        scene.write("real/secret.env", &line("second"));
+        assert_eq!(verdicts(&scene, &process), unknown, "only what a start reads was changed");
+        scene.write("real/secret.env", &line("first"));
+        files.iter().for_each(|name| scene.write(&format!("app/{name}"), &line("second")));
+        assert_eq!(verdicts(&scene, &process), unknown, "only what no start reads was changed");
+    }
+}
+
+#[test]
+fn a_library_looks_for_its_file_from_where_its_caller_stands() {
+    let Some(place) = Place::raise("chains of a library's search") else { return };
+    let start = |folder: &str| {
+        let line = format!("cd @/{folder} && exec {} @/src/app/worker.py", place.python());
+        Running::start(place.command("bash").args(["-c", &place.scene.filled(&line)]))
+    };
+    let worker = |call: &str| {
+        let text = WORKER.replace("load_dotenv('.env'%)", call).replace("'taken", "'@/taken");
+        place.scene.write("src/app/worker.py", &text);
+    };
+    place.scene.write("elsewhere/.env", &format!("{KEY}={{first}}\n"));
+    place.scene.write("src/.env", &format!("{KEY}={{second}}\n"));
+    for (call, wins, file) in [
+        ("load_dotenv()", "second", "src/.env"),
+        ("load_dotenv(dotenv.find_dotenv(usecwd=True))", "first", "elsewhere/.env"),
+        ("load_dotenv('../src/.env')", "second", "elsewhere/../src/.env"),
+    ] {
+        worker(call);
+        let process = start("elsewhere");
+        assert_eq!(place.taken(), wins, "{call}");
+        let chain = place.chain(process.pid());
+        assert_eq!(
+            (chain.next.as_str(), chain.links[0].as_str()),
+            (wins, &*format!("wins {wins} @/{file}")),
+            "{call} {chain:#?}"
+        );
+    }
+    // What is computed is not guessed, and the nearer file of two wins.
+    worker("load_dotenv('/'.join(['..', 'src', '.env']))");
+    let process = start("elsewhere");
+    assert_eq!(place.taken(), "second");
+    let chain = place.chain(process.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    drop(process);
+    place.scene.write("src/app/.env", &format!("{KEY}={{third}}\n"));
+    worker("load_dotenv()");
+    let process = start("elsewhere");
+    assert_eq!((place.taken().as_str(), place.chain(process.pid()).next.as_str()), ("third", "third"));
+}
+
+#[test]
+fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again() {
+    let Some(place) = Place::raise("chains of shells") else { return };
+    place.scene.write(".env", "");
+    let line = format!("{} worker.py; :", place.python());
+    let shell =
+        Running::start(place.command("bash").args(["-c", &line]).env(KEY, place.scene.value("first")));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("first", "first"), "{chain:#?}");
+    assert_eq!(chain.links[0], format!("wins first what shell {} exports since it began", shell.pid()));
+    end(worker, shell);
+    place.scene.write("api.env", &format!("{KEY}={{first}}\n"));
+    place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{line}\n"));
+    let start = || Running::start(place.command("bash").arg("start.sh"));
+    let shell = start();
+    assert_eq!(place.taken(), "first");
+    place.scene.write("api.env", &format!("{KEY}={{second}}\n"));
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!(chain.links[0], "wins second @/api.env as @/start.sh reads it", "{chain:#?}");
+    assert_eq!(chain.next, "second");
+    end(worker, shell);
+    let shell = start();
+    assert_eq!(place.taken(), chain.next);
+    let worker = place.child(&shell);
+    end(worker, shell);
+    // A line of the script wins over the file: nothing is foretold that the last start contradicts.
+    place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{KEY}={{third}}\n{line}\n"));
+    let written = Instant::now();
+    until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
+    let shell = start();
+    assert_eq!(place.taken(), "third");
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    assert_eq!(
+        chain.links[0],
+        format!("not visible third whatever set it when process {worker} was started")
+    );
+    assert!(why(&place.scene, worker).ends_with("after it was written"));
+    end(worker, shell);
+}
+
+#[test]
+fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there() {
+    let scene = Scene::new();
+    let start = |line: &str| {
+        let text = "set -a\n. ./app.env\n[ -r ./local.env ] && . ./local.env\n%\nsleep 100000\n:\n";
+        scene.write("app/start.sh", &text.replace('%', line));
+        scene.write("app/app.env", &format!("{KEY}={{first}}\n"));
+        let written = Instant::now();
+        until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
+        let mut command = Command::new("bash");
+        let shell = Running::start(command.arg("start.sh").current_dir(scene.path("app")).env_remove(KEY));
+        let sleep = until("its program is executed", || {
+            let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.pid()));
+            let child: u32 = children.ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+            let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+            (name == "sleep\n").then_some(child)
+        });
+        // Anything in the folder is new: so could a file be gone that would have won.
+        scene.write("app/another", "");
+        std::fs::remove_file(scene.path("app/another")).unwrap();
+        (shell, sleep)
+    };
+    let (shell, sleep) = start(&format!("{KEY}={{second}}"));
+    assert_eq!(scene.started_with(sleep, KEY), "second");
+    let chain = scene.chain_of(sleep, KEY);
+    assert_eq!(chain.next, "-", "a start from the same script takes it again: {chain:#?}");
+    assert_eq!(
+        chain.links[0],
+        format!("not visible second whatever set it when process {sleep} was started")
+    );
+    assert!(why(&scene, sleep).ends_with("which a file that is read before it may have held"));
+    end(sleep, shell);
+    // Where nothing speaks against the file it is believed.
+    let (shell, sleep) = start(":");
+    let chain = scene.chain_of(sleep, KEY);
+    assert_eq!(
+        (scene.started_with(sleep, KEY).as_str(), chain.next.as_str()),
+        ("first", "first"),
+        "{chain:#?}"
+    );
+    end(sleep, shell);
+}
+
+/// Why it is not visible what a process would be started with.
+fn why(scene: &Scene, pid: u32) -> &'static str {
+    let survey = scene.survey();
+    let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();
+    let standing = service.chain(KEY).unwrap().links[0].standing;
+    let Standing::NotVisible(why) = standing else { panic!("{standing:?}") };
+    why
+}
+
+/// Ends a worker, then the shell that waits for it.
+fn end(worker: u32, mut shell: Running) {
+    let status = Command::new("kill").arg(worker.to_string()).status().unwrap();
+    assert!(status.success());
+    shell.0.wait().unwrap();
+}

@@ -1,0 +1,377 @@
+//! Units of a real systemd in a host of their own: the look is made inside it, by this program itself.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_secret::FingerprintKey;
+use keyroll_testkit::SystemdHost;
+use keyroll_trace::{Options, survey};
+
+use crate::chains::scene::{Scene, TIME_MAX, Told, told, until};
+
+/// The folder of the scene, in the environment of the program that looks.
+const FOLDER: &str = "KEYROLL_TEST_SCENE";
+
+/// What it writes before what it saw.
+const SAW: &str = "saw: ";
+
+/// Not a test of its own: the program is run once more inside the host.
+#[test]
+fn looks_inside() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let options = Options { roots: vec![folder.clone()], wait: TIME_MAX };
+    let survey = survey(&options, FingerprintKey::new(&[7; 32])).unwrap();
+    for one in told(&survey, &Scene::again(&folder), &folder) {
+        println!("\n{SAW}{}", one.to_json());
+    }
+}
+
+struct Host {
+    host: SystemdHost,
+    scene: Scene,
+}
+
+impl Host {
+    fn raise(what: &str) -> Option<Self> {
+        let scene = Scene::new();
+        let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let host = SystemdHost::start_or_skip(what, &[&scene.dir(), Path::new(&deps)])?;
+        scene.write("versions", &serde_json::to_string(scene.versions()).unwrap());
+        Some(Self { host, scene })
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        let output = self.host.command(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn sh(&self, line: &str) -> String {
+        self.run(&["sh", "-euc", &self.scene.filled(line)])
+    }
+
+    fn look(&self) -> Vec<Told> {
+        let program = std::env::current_exe().unwrap();
+        let folder = format!("{FOLDER}={}", self.scene.dir().display());
+        let words = [
+            "env",
+            &folder,
+            program.to_str().unwrap(),
+            "--exact",
+            "chains::systemd::looks_inside",
+            "--nocapture",
+        ];
+        let said = self.run(&words);
+        let lines = said.lines().filter_map(|line| line.strip_prefix(SAW));
+        lines.map(|line| Told::of_json(&serde_json::from_str(line).unwrap())).collect()
+    }
+
+    fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
+        let all = self.look();
+        let mut found =
+            all.iter().filter(|one| one.keeper == keeper && one.service == service && one.name == name);
+        found.next().unwrap_or_else(|| panic!("{keeper} {service} {name}: {all:#?}")).clone()
+    }
+
+    /// Which version the unit's main process was started with.
+    fn has(&self, unit: &str, name: &str) -> String {
+        let line = format!(
+            "tr '\\0' '\\n' </proc/$(systemctl show --property MainPID --value {unit})/environ | sed -n 's/^{name}=//p'"
+        );
+        self.scene.version(self.sh(&line).trim().as_bytes())
+    }
+}
+
+/// A job that is started as soon as cron is, and notes its environment; before it a line of the table, behind it another.
+const JOBS: &str = "TABLE_API_KEY = \"{second}\"\nLINE_API_KEY={second}\n\
+    @reboot root LINE_API_KEY={first} @/job.sh\nTABLE_API_KEY={third}\n\
+    @daily root . @/job.env; @/job.sh\n";
+
+#[test]
+fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
+    let Some(host) = Host::raise("chains of cron") else { return };
+    host.scene.write("jobs", JOBS);
+    host.scene.write("job.sh", "#!/bin/sh\nenv >@/ran.new; mv @/ran.new @/ran\n");
+    host.sh("chmod 755 @/job.sh");
+    host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
+    host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
+    let all = host.look();
+    let of = |name: &str| {
+        let found = all.iter().find(|one| one.service == "/etc/cron.d/jobs line 3" && one.name == name);
+        found.unwrap_or_else(|| panic!("{name}: {all:#?}"))
+    };
+    let table = of("TABLE_API_KEY");
+    assert_eq!(
+        table.links,
+        ["wins second assignments in /etc/cron.d/jobs", "shadowed first /etc/environment"]
+    );
+    let ran = until("the job has run", || std::fs::read_to_string(host.scene.path("ran")).ok());
+    let has = |name: &str| {
+        let value = ran.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        host.scene.version(value.unwrap_or_default().as_bytes())
+    };
+    for name in ["TABLE_API_KEY", "PAM_API_KEY", "LINE_API_KEY"] {
+        assert_eq!(has(name), of(name).next, "{name}: {ran}");
+    }
+    assert_eq!(of("LINE_API_KEY").links[0], "wins first line 3 of /etc/cron.d/jobs");
+    // A line that reads a file by itself: nothing is foretold.
+    let reads = |one: &&Told| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
+    let own = all.iter().find(reads).unwrap();
+    assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
+}
+
+const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
+    Environment=GONE_API_KEY={third} EMPTY_API_KEY={third}\n\
+    EnvironmentFile=-@/gone/gone.env\nEnvironmentFile=@/emptied.env\nEnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
+
+#[test]
+fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are() {
+    let Some(host) = Host::raise("chains of systemd") else { return };
+    let scene = &host.scene;
+    scene.write("app.service", UNIT);
+    scene.write("all.env", "FILE_API_KEY={third}\n");
+    scene.write("gone/gone.env", "GONE_API_KEY={first}\n");
+    scene.write("emptied.env", "EMPTY_API_KEY={first}\n");
+    scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
+    scene.write("db", "{first}\n");
+    // What systemd has loaded is surely older than what it starts.
+    host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; loaded=$(date +%s%3N); \
+             until [ $(($(date +%s%3N) - loaded)) -gt 100 ]; do sleep 0.01; done; systemctl start app");
+    let app = |name: &str| host.chain("systemd", "app.service", name);
+    let both = app("BOTH_API_KEY");
+    assert_eq!((both.next.as_str(), both.pids.len()), ("first", 1), "{both:#?}");
+    assert_eq!(both.links[0], "wins first EnvironmentFile=@/app.env");
+    assert_eq!(both.links[1], "shadowed third Environment= in /etc/systemd/system/app.service");
+    assert_eq!(app("UNIT_API_KEY").links, ["wins first Environment= in /etc/systemd/system/app.service"]);
+    assert_eq!(app("credential:db_password").next, "first");
+    // Files are read at each start; a drop-in only once systemd has been told.
+    host.scene.write("app.env", "FILE_API_KEY={second}\n");
+    host.scene.write("emptied.env", "\n");
+    host.sh("rm @/gone/gone.env");
+    host.scene.write("db", "{second}\n");
+    host.scene.write("key.conf", "[Service]\nEnvironment=UNIT_API_KEY={second}\n");
+    host.sh("mkdir -p /etc/systemd/system/app.service.d; cp @/key.conf /etc/systemd/system/app.service.d/; \
+             systemctl set-environment OWN_API_KEY={fourth}");
+    let unit = app("UNIT_API_KEY");
+    assert_eq!(
+        unit.links,
+        [
+            "not there - EnvironmentFile=@/gone/gone.env",
+            "wins first what systemd has loaded of app.service",
+            "not read second Environment= in /etc/systemd/system/app.service.d/key.conf",
+            "not read first Environment= in /etc/systemd/system/app.service",
+        ]
+    );
+    let foretold = |names: &[&str]| -> Vec<String> { names.iter().map(|name| app(name).next).collect() };
+    let names =
+        ["FILE_API_KEY", "BOTH_API_KEY", "GONE_API_KEY", "EMPTY_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
+    let next = foretold(&names);
+    // Its other value may be of a file that was changed since, or of what wins over all files: that is not foretold.
+    assert_eq!(next, ["second", "-", "-", "-", "first", "fourth"]);
+    let gone = app("GONE_API_KEY");
+    assert!(gone.links[0].starts_with("not visible first whatever set it when process "), "{gone:#?}");
+    assert_eq!(app("credential:db_password").next, "second");
+    host.sh("systemctl restart app");
+    let has = |names: &[&str]| -> Vec<String> { names.iter().map(|name| host.has("app", name)).collect() };
+    let now = has(&names);
+    assert_eq!(now, ["second", "third", "third", "third", "first", "fourth"]);
+    assert_eq!(foretold(&names), now);
+    assert_eq!(
+        host.scene.version(host.sh("cat /run/credentials/app.service/db_password").trim().as_bytes()),
+        "second"
+    );
+    host.sh("systemctl daemon-reload");
+    assert_eq!(
+        app("UNIT_API_KEY").links[1],
+        "wins second Environment= in /etc/systemd/system/app.service.d/key.conf"
+    );
+    host.sh("systemctl restart app");
+    assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
+}
+
+/// Everything else that has a say in what a service is started with.
+const ODD: &str = "[Service]\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KEY={third} sleep 100000\n\
+    Environment=WRAP_API_KEY={first} GONE_API_KEY={first} TAKEN_API_KEY={first} LEFT_API_KEY={first} SAME_API_KEY={second}\n\
+    EnvironmentFile=@/conf.d/*.env\nUnsetEnvironment=TAKEN_API_KEY LEFT_API_KEY={third} SAME_API_KEY={second}\n\
+    LoadCredential=stored_key\nLoadCredential=both_key:@/both\nSetCredential=both_key:{third}\n\
+    LoadCredential=lost_key:@/lost\nSetCredential=lost_key:{fourth}\nSetCredential=inline_key:{first}\n";
+
+const EMPTY: &str =
+    "[Service]\nEnvironment=LOST_API_KEY={first}\nExecStart=env -i ONLY_API_KEY={second} sleep 100000\n";
+
+const SHELL: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+    ExecStart=/bin/sh -c 'export SHELL_API_KEY={third}; exec sleep 100000'\n";
+
+const CHILD: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+    ExecStart=/bin/sh -c 'SHELL_API_KEY={third} @/child.sh & wait'\n";
+
+const MISSING: &str =
+    "[Service]\nEnvironment=MISS_API_KEY={first}\nEnvironmentFile=@/missing.env\nExecStart=sleep 100000\n";
+
+#[test]
+fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
+    let Some(host) = Host::raise("chains of odd units") else { return };
+    let names = ["odd", "empty", "missing", "shell", "child"];
+    for (name, text) in names.iter().zip([ODD, EMPTY, MISSING, SHELL, CHILD]) {
+        host.scene.write(&format!("{name}.service"), text);
+    }
+    host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
+    host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
+    host.scene.write("both", "{second}");
+    host.scene.write("child.sh", "#!/bin/sh\ntouch @/child.ready\nexec sleep 100000\n");
+    host.sh("chmod 755 @/child.sh");
+    // Of two drop-ins with one name that of the system's own folder does not count.
+    host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
+    host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
+    host.sh("for of in vendor:/usr/lib own:/etc; do d=${of#*:}/systemd/system/odd.service.d; mkdir -p $d; cp @/${of%%:*} $d/k.conf; done");
+    host.scene.write("stored", "{second}\n");
+    host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
+             systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing; systemctl start shell child; \
+             until [ -f @/child.ready ]; do sleep 0.1; done");
+    // systemd goes on before the programs between it and the last one have made way.
+    host.sh("for unit in odd empty shell; do pid=$(systemctl show -p MainPID --value $unit); \
+             until [ \"$(cat /proc/$pid/comm)\" = sleep ]; do sleep 0.1; done; done");
+    let all = host.look();
+    let of = |unit: &str, name: &str| {
+        let found = all.iter().find(|one| one.service == format!("{unit}.service") && one.name == name);
+        found.unwrap_or_else(|| panic!("{unit} {name}: {all:#?}")).clone()
+    };
+    for (unit, name, next) in [
+        ("odd", "WRAP_API_KEY", "third"),
+        ("odd", "GONE_API_KEY", "-"),
+        ("odd", "TAKEN_API_KEY", "-"),
+        ("odd", "LEFT_API_KEY", "first"),
+        ("odd", "SAME_API_KEY", "-"),
+        ("odd", "PATTERN_API_KEY", "second"),
+        ("odd", "MASK_API_KEY", "second"),
+        ("empty", "ONLY_API_KEY", "second"),
+        ("empty", "LOST_API_KEY", "-"),
+    ] {
+        let chain = of(unit, name);
+        assert_eq!((chain.next.as_str(), host.has(unit, name).as_str()), (next, next), "{chain:#?}");
+    }
+    assert_eq!(
+        of("odd", "PATTERN_API_KEY").links[0],
+        "wins second @/conf.d/2.env of EnvironmentFile=@/conf.d/*.env"
+    );
+    let mask = of("odd", "MASK_API_KEY").links;
+    assert_eq!(mask, ["wins second Environment= in /etc/systemd/system/odd.service.d/k.conf"]);
+    // It does not start: nothing is next.
+    let missing = of("missing", "MISS_API_KEY");
+    assert_eq!((missing.next.as_str(), missing.pids.len()), ("-", 0), "{missing:#?}");
+    assert_eq!(missing.links[0], "not visible - EnvironmentFile=@/missing.env");
+    let given = |name: &str| {
+        let line = format!("cat /run/credentials/odd.service/{name}");
+        host.scene.version(host.sh(&line).trim().as_bytes())
+    };
+    // A line of the unit's own shell wins over what systemd has loaded; so does what a program sets for those below it.
+    for unit in ["shell", "child"] {
+        let chain = of(unit, "SHELL_API_KEY");
+        assert_eq!(chain.next, "-", "{chain:#?}");
+        assert!(chain.links[0].starts_with("not visible third whatever set it when process "), "{chain:#?}");
+    }
+    assert_eq!(
+        (host.has("shell", "SHELL_API_KEY").as_str(), host.has("child", "SHELL_API_KEY").as_str()),
+        ("third", "first")
+    );
+    let credentials = ["stored_key", "both_key", "lost_key", "inline_key"];
+    for name in credentials {
+        let chain = of("odd", &format!("credential:{name}"));
+        assert_eq!(given(name), chain.next, "{chain:#?}");
+        assert_ne!(chain.next, "-", "{chain:#?}");
+    }
+    // An edit that systemd has not read.
+    host.scene.write(
+        "odd.service",
+        &ODD.replace("inline_key:{first}", "inline_key:{second}").replace("@/both", "@/lost2"),
+    );
+    host.scene.write("lost2", "{first}");
+    host.sh("cp @/odd.service /etc/systemd/system/");
+    for (reload, inline, both) in
+        [("true", "first", "second"), ("systemctl daemon-reload", "second", "first")]
+    {
+        host.sh(reload);
+        let (told_inline, told_both) = (
+            host.chain("systemd", "odd.service", "credential:inline_key"),
+            host.chain("systemd", "odd.service", "credential:both_key"),
+        );
+        host.sh("systemctl restart odd");
+        assert_eq!(
+            (told_inline.next.as_str(), given("inline_key").as_str()),
+            (inline, inline),
+            "{told_inline:#?}"
+        );
+        assert_eq!((told_both.next.as_str(), given("both_key").as_str()), (both, both), "{told_both:#?}");
+    }
+}
+
+#[test]
+fn a_users_own_unit_is_told_of_by_that_users_manager() {
+    let Some(host) = Host::raise("chains of a user's systemd") else { return };
+    let scene = &host.scene;
+    scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
+    // What its user may not read, its manager does not read either.
+    scene.write(
+        "other.service",
+        "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\nEnvironmentFile=-@/root.env\n",
+    );
+    scene.write("bot.env", "FILE_API_KEY={first}\n");
+    scene.write("root.env", "FILE_API_KEY={third}\n");
+    host.sh("useradd --create-home bot; chmod 755 @/ @/bot.env; chmod 600 @/root.env; home=$(getent passwd bot | cut -d: -f6); \
+         install -d -o bot -g bot $home/.config $home/.config/systemd $home/.config/systemd/user; \
+         cp @/bot.service @/other.service $home/.config/systemd/user/; loginctl enable-linger bot; \
+         until [ -S /run/user/$(id -u bot)/systemd/private ]; do sleep 0.1; done");
+    let user = |line: &str| {
+        let line = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) {line}");
+        host.run(&["su", "bot", "-s", "/bin/sh", "-c", &line])
+    };
+    user(
+        "systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot other",
+    );
+    let other = host.chain("systemd-user", "other.service of bot", "FILE_API_KEY");
+    assert!(
+        !other.links.is_empty() && !other.links.iter().any(|link| link.contains(" third ")),
+        "{other:#?}"
+    );
+    scene.write("bot.env", "FILE_API_KEY={second}\n");
+    let file = || host.chain("systemd-user", "bot.service of bot", "FILE_API_KEY");
+    let told = file();
+    assert_eq!((told.next.as_str(), told.pids.len()), ("second", 1), "{told:#?}");
+    let started_with = |pid: u32| {
+        let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^FILE_API_KEY=//p'");
+        scene.version(host.sh(&line).trim().as_bytes())
+    };
+    assert_eq!(started_with(told.pids[0]), "first");
+    user("systemctl --user restart bot");
+    assert_eq!(started_with(file().pids[0]), told.next);
+    // Files of the user's manager: it reads them when it is told to reload.
+    let has = |pid: u32| {
+        let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^OWN_API_KEY=//p'");
+        scene.version(host.sh(&line).trim().as_bytes())
+    };
+    let own = || host.chain("systemd-user", "bot.service of bot", "OWN_API_KEY");
+    let restarted = |told: &Told| {
+        user("systemctl --user restart bot");
+        assert_eq!(has(own().pids[0]), told.next, "{told:#?}");
+    };
+    scene.write("own.conf", "OWN_API_KEY={first}\n");
+    let copy =
+        "d=$(getent passwd bot | cut -d: -f6)/.config/environment.d; install -d -o bot $d; cp @/own.conf $d/";
+    host.sh(&format!("{copy}; chmod 644 $d/own.conf"));
+    user("systemctl --user daemon-reload");
+    let told = own();
+    assert!(told.next == "first" && told.links[0].contains("environment.d/own.conf"), "{told:#?}");
+    restarted(&told);
+    scene.write("own.conf", "OWN_API_KEY={second}\n");
+    host.sh(copy);
+    let told = own();
+    assert!(told.next == "first" && told.links[1].starts_with("not read second "), "{told:#?}");
+    restarted(&told);
+    user("systemctl --user daemon-reload");
+    assert_eq!(own().next, "second");
+    restarted(&own());
+    user(&scene.filled("systemctl --user set-environment OWN_API_KEY={third}"));
+    let told = own();
+    assert_eq!(told.links[0], "wins third the service manager's own environment", "{told:#?}");
+    restarted(&told);
+}

@@ -1,0 +1,9 @@
+//! The tests of `keyroll-trace`: one program, one module per subject.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod agents;
+mod chains;
+mod files;
+mod parts;
+mod processes;

@@ -1,0 +1,278 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use async_trait::async_trait;
+use keyroll_database::rusqlite::{self, Connection};
+use keyroll_port::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
+use keyroll_rotation::{Event, Seq};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::migrations::MIGRATIONS;
+use crate::read::Head;
+use crate::reader::{self, QUEUE_QUESTIONS_MAX, Question};
+use crate::wire::{WireError, v1};
+use crate::witness::Witness;
+use crate::write::{Append, Write};
+use crate::writer::{QUEUE_REQUESTS_MAX, Request, Writer, WriterQueue};
+use crate::{LockError, Machine, OpenError, StateLock, machine, read, verify};
+
+/// The database inside the state folder.
+const DATABASE_FILE: &str = "journal.db";
+
+/// The journal in one SQLite database: one writer that commits all that waits at once, one reader thread.
+///
+/// An append that nobody else waits beside is committed on its caller's thread, which it blocks for one fsync. A call that is dropped half-way may still write. When a write or fsync fails, the call is answered with
+/// [`JournalError::UnknownCommit`] and nothing is written any more: the process must end and read the journal again.
+/// Dropping the journal ends both threads after what waits is written.
+pub struct SqliteJournal {
+    /// None where it was opened for a look: nothing is written by it.
+    queue: Option<Arc<WriterQueue>>,
+    requests: Option<mpsc::Sender<Request>>,
+    questions: Option<mpsc::Sender<Question>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal in `dir/journal.db`, or makes it, after reading all of it: SQLite's check, every link of
+    /// its chain, and the entry that the witness saw. The witness follows a journal that is ahead of it (a crash).
+    ///
+    /// Errors: a network file system; damage; a journal older than its witness or without one (nothing may be
+    /// revoked then); a newer schema. Blocking: milliseconds, growing with the journal.
+    pub fn open(dir: &Path, witness: &Path) -> Result<Self, OpenError> {
+        Self::open_as(dir, witness, None)
+    }
+
+    /// The same for a driver: a journal that was copied or restored to another machine is refused, and one that
+    /// belongs to none yet is this machine's from now on.
+    pub fn open_on(dir: &Path, witness: &Path, machine: &Machine) -> Result<Self, OpenError> {
+        Self::open_as(dir, witness, Some(machine))
+    }
+
+    /// Opens a journal that is there for a look at it, whoever it belongs to and whatever its witness says: neither is
+    /// asked, and every write is refused. What it says is its own word alone.
+    pub fn open_for_a_look(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join(DATABASE_FILE);
+        keyroll_database::local(dir).map_err(|error| OpenError::of(dir, error))?;
+        let reads = verified(&path)?;
+        let (questions, reader) = reading(reads, &path)?;
+        Ok(Self {
+            queue: None,
+            requests: None,
+            questions: Some(questions),
+            writer: None,
+            reader: Some(reader),
+        })
+    }
+
+    fn open_as(dir: &Path, witness: &Path, machine: Option<&Machine>) -> Result<Self, OpenError> {
+        let (path, witness) = prepare(dir, witness)?;
+        // Read first: a driver that writes both meanwhile only makes the journal longer than this.
+        let seen = witness.read()?;
+        let mut connection = verified(&path)?;
+        // Before the witness follows: a journal of another machine changes nothing here.
+        if let Some(machine) = machine {
+            machine::belongs(&mut connection, &path, machine)?;
+        }
+        verify::against(&connection, &path, &witness, seen)?;
+        let reads = keyroll_database::open(&path).map_err(|error| OpenError::of(&path, error))?;
+        Self::start(connection, reads, path, witness)
+    }
+
+    fn start(
+        connection: Connection,
+        reads: Connection,
+        path: PathBuf,
+        witness: Witness,
+    ) -> Result<Self, OpenError> {
+        let (questions, reader) = reading(reads, &path)?;
+        let (requests, asked) = mpsc::channel(QUEUE_REQUESTS_MAX);
+        let queue = Arc::new(WriterQueue::new(Writer::new(connection, path.clone(), witness)));
+        let served = queue.clone();
+        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(unstarted(&path))?;
+        Ok(Self {
+            queue: Some(queue),
+            requests: Some(requests),
+            questions: Some(questions),
+            writer: Some(writer),
+            reader: Some(reader),
+        })
+    }
+
+    async fn request(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<u64, JournalError>>) -> Request,
+    ) -> Result<u64, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let unsent = || JournalError::Unavailable("the journal is not written by this process".into());
+        let requests = self.requests.as_ref().ok_or_else(unsent)?;
+        requests.send(request(answer)).await.map_err(|_| unsent())?;
+        // It was sent and never answered: whether it was written is not known.
+        answered.await.map_err(|_| JournalError::UnknownCommit("the journal's writer has ended".into()))?
+    }
+
+    async fn write(&self, write: Write) -> Result<u64, JournalError> {
+        let read_only = || JournalError::Unavailable("the journal was opened for a look only".into());
+        let queue = self.queue.as_ref().ok_or_else(read_only)?;
+        if let Some(done) = queue.alone(&write) {
+            return done;
+        }
+        let waiting = queue.wait();
+        self.request(|answer| Request::Write(write, answer, waiting)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Connection) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let ended = || JournalError::Unavailable("the journal's reader has ended".into());
+        reader::ask(self.questions.as_ref().ok_or_else(ended)?, question).await
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        // One after the other: the last connection that closes moves the log into the database and removes it, and
+        // two that close at once would each leave that to the other.
+        self.questions = None;
+        join(self.reader.take());
+        self.requests = None;
+        join(self.writer.take());
+    }
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
+}
+
+fn unstarted(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { action: "start a thread for", path, source }
+}
+
+/// The thread that reads.
+fn reading(reads: Connection, path: &Path) -> Result<(mpsc::Sender<Question>, JoinHandle<()>), OpenError> {
+    let (questions, queue) = mpsc::channel(QUEUE_QUESTIONS_MAX);
+    let reader = named("journal-reader").spawn(move || reader::serve(reads, queue));
+    Ok((questions, reader.map_err(unstarted(path))?))
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        // A thread that panicked has said so already.
+        drop(thread.join());
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn open(&self, id: &RotationId, opening: &Opening) -> Result<(), JournalError> {
+        let bytes = v1::encode_opening(opening).map_err(unwritten)?;
+        let (secret, epoch) = (opening.secret.clone(), opening.at.epoch);
+        let write = Write::Open { id: id.clone(), secret, bytes, epoch, unix_ms: opening.unix_ms };
+        self.write(write).await.map(drop)
+    }
+
+    async fn take_over(&self, id: &RotationId) -> Result<u64, JournalError> {
+        self.write(Write::TakeOver { id: id.clone() }).await
+    }
+
+    async fn append(
+        &self,
+        id: &RotationId,
+        seq: Seq,
+        event: &Event,
+        unix_ms: u64,
+    ) -> Result<(), JournalError> {
+        let bytes = v1::encode_event(event).map_err(unwritten)?;
+        let write = Write::Append(Append { id: id.clone(), seq, epoch: event.at.epoch, bytes, unix_ms });
+        self.write(write).await.map(drop)
+    }
+
+    async fn witness(&self) -> Result<(), JournalError> {
+        self.request(Request::Witness).await.map(drop)
+    }
+
+    async fn load(&self, id: &RotationId) -> Result<Recorded, JournalError> {
+        let id = id.clone();
+        self.ask(move |connection| read::load(connection, &id)).await
+    }
+
+    async fn list(&self) -> Result<Vec<Overview>, JournalError> {
+        self.ask(|connection| read::list(connection)).await
+    }
+
+    async fn close(&self, id: &RotationId) -> Result<(), JournalError> {
+        self.write(Write::Close { id: id.clone() }).await.map(drop)
+    }
+
+    async fn remember(&self, digest: u64, name: &str) -> Result<(), JournalError> {
+        self.write(Write::Remember { digest, name: name.to_owned() }).await.map(drop)
+    }
+
+    async fn recall(&self, digest: u64) -> Result<Option<String>, JournalError> {
+        self.ask(move |connection| read::recall(connection, digest)).await
+    }
+}
+
+fn unwritten(error: WireError) -> JournalError {
+    JournalError::Unavailable(Box::new(error))
+}
+
+/// What [`reset_witness`] took for the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The journal's last entry; 0 = it is empty.
+    pub entry: u64,
+    /// The highest epoch; the old witness's too is never given again.
+    pub epoch: u64,
+}
+
+/// Makes the witness say what the journal says: a person's word that this journal is the newest that there is.
+///
+/// The journal must be whole. Entries that it lost stay lost: keys that they made may live on at the issuer, and
+/// only a person who looked there may call this. Errors: another folder's lock, damage, or the system's refusal.
+pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Accepted, OpenError> {
+    if lock.folder() != dir {
+        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
+    }
+    let (path, witness) = prepare(dir, witness)?;
+    let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
+    let connection = verified(&path)?;
+    let wrap = |source: rusqlite::Error| OpenError::of(&path, source.into());
+    // An epoch that hosts have seen is never given again, even if the journal forgot it.
+    let epoch = i64::try_from(seen).unwrap_or(i64::MAX - 1);
+    connection.execute("UPDATE counter SET epoch = max(epoch, ?1)", [epoch]).map_err(wrap)?;
+    let head: Head = read::head(&connection).map_err(wrap)?;
+    witness.reset(&head)?;
+    Ok(Accepted { entry: head.entry, epoch: head.epoch })
+}
+
+/// Makes a journal that was copied or restored here this machine's: a person's word that no other machine uses it.
+///
+/// Errors: another folder's lock, damage, or the system's refusal.
+pub fn move_here(dir: &Path, witness: &Path, machine: &Machine, lock: &StateLock) -> Result<(), OpenError> {
+    if lock.folder() != dir {
+        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
+    }
+    let (path, _) = prepare(dir, witness)?;
+    machine::take(&mut verified(&path)?, &path, machine)
+}
+
+fn prepare(dir: &Path, witness: &Path) -> Result<(PathBuf, Witness), OpenError> {
+    let wrap = |error| OpenError::of(dir, error);
+    keyroll_database::make(dir).map_err(wrap)?;
+    keyroll_database::local(dir).map_err(wrap)?;
+    let witness = Witness::at(witness, dir)?;
+    Ok((dir.join(DATABASE_FILE), witness))
+}
+
+/// A connection to a journal of this version's schema that was read as a whole.
+fn verified(path: &Path) -> Result<Connection, OpenError> {
+    let wrap = |error| OpenError::of(path, error);
+    let mut connection = keyroll_database::open(path).map_err(wrap)?;
+    keyroll_database::migrate(&mut connection, &MIGRATIONS).map_err(wrap)?;
+    verify::whole(&connection, path)?;
+    Ok(connection)
+}

@@ -1,0 +1,179 @@
+//! The small file outside the state folder that remembers how far the journal was.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::OpenError;
+use crate::chain::{self, Link};
+use crate::read::Head;
+
+/// A witness is one short line; a longer file is none.
+const WITNESS_BYTES_MAX: u64 = 4 * 1024;
+
+const VERSION: u32 = 1;
+
+/// How long another process's write of the witness is waited for: two fsyncs on a slow disk.
+const LOCK_MS_MAX: Duration = Duration::from_millis(5_000);
+
+/// How often it is asked again.
+const LOCK_RETRY_MS: Duration = Duration::from_millis(5);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    v: u32,
+    epoch: u64,
+    entry: u64,
+    chain: String,
+}
+
+/// Where a witness is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Witness {
+    path: PathBuf,
+    folder: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Witness {
+    /// A witness at this path; its folder is made if it is missing. Refused inside the state folder, where a backup
+    /// of the journal would hold it too.
+    pub(crate) fn at(path: &Path, state: &Path) -> Result<Self, OpenError> {
+        let not_a_file = || OpenError::WitnessDamaged {
+            witness: path.to_owned(),
+            what: "the path does not name a file".to_owned(),
+        };
+        let name = path.file_name().ok_or_else(not_a_file)?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        };
+        keyroll_database::make(parent).map_err(|error| OpenError::of(parent, error))?;
+        let real = |path: &Path| {
+            fs::canonicalize(path).map_err(|source| OpenError::Io {
+                action: "resolve",
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let folder = real(parent)?;
+        let state = real(state)?;
+        if folder.starts_with(&state) {
+            return Err(OpenError::WitnessInside { witness: path.to_owned(), folder: state });
+        }
+        let temporary = folder.join(format!(".{}.tmp", name.to_string_lossy()));
+        Ok(Self { path: folder.join(name), folder, temporary })
+    }
+
+    /// Its path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says; `None` if there is none.
+    pub(crate) fn read(&self) -> Result<Option<Head>, OpenError> {
+        let io = |source| OpenError::Io { action: "read", path: self.path.clone(), source };
+        let damaged =
+            |what: &str| OpenError::WitnessDamaged { witness: self.path.clone(), what: what.to_owned() };
+        // Without O_NONBLOCK a FIFO in its place would block for ever.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() || metadata.len() > WITNESS_BYTES_MAX {
+            return Err(damaged("it is not a short regular file"));
+        }
+        let mut text = Vec::new();
+        file.take(WITNESS_BYTES_MAX).read_to_end(&mut text).map_err(io)?;
+        let Form { v, epoch, entry, chain } =
+            serde_json::from_slice(&text).map_err(|_| damaged("it is not of its form"))?;
+        if v != VERSION {
+            return Err(damaged("a newer version of keyroll wrote it"));
+        }
+        let chain = chain::from_hex(&chain).ok_or_else(|| damaged("it is not of its form"))?;
+        Ok(Some(Head { entry, chain, epoch }))
+    }
+
+    /// Brings it forward to `head`; one that is as far already stays. Durable when it returns.
+    pub(crate) fn forward(&self, head: &Head) -> Result<(), OpenError> {
+        let _held = self.hold()?;
+        match self.read()? {
+            Some(before) if before.entry > head.entry || before.epoch > head.epoch => Ok(()),
+            Some(before) if before == *head => Ok(()),
+            Some(_) | None => self.write(head),
+        }
+    }
+
+    /// Sets it to `head`, whatever it said before.
+    pub(crate) fn reset(&self, head: &Head) -> Result<(), OpenError> {
+        let _held = self.hold()?;
+        self.write(head)
+    }
+
+    /// Two processes never write it at the same time: the folder itself is the lock, so that no file is left over.
+    fn hold(&self) -> Result<File, OpenError> {
+        let io = |action, source| OpenError::Io { action, path: self.folder.clone(), source };
+        let folder = File::open(&self.folder).map_err(|source| io("open", source))?;
+        let since = Instant::now();
+        loop {
+            match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(folder),
+                Err(Errno::WOULDBLOCK) if since.elapsed() < LOCK_MS_MAX => thread::sleep(LOCK_RETRY_MS),
+                Err(source) => return Err(io("lock", source.into())),
+            }
+        }
+    }
+
+    /// Temporary file, fsync, rename, fsync of the folder: a crash leaves the old witness or the new one, whole.
+    fn write(&self, head: &Head) -> Result<(), OpenError> {
+        let io = |action| {
+            let path = self.path.clone();
+            move |source| OpenError::Io { action, path, source }
+        };
+        let form =
+            Form { v: VERSION, epoch: head.epoch, entry: head.entry, chain: chain::to_hex(&head.chain) };
+        let mut line = serde_json::to_vec(&form).map_err(|error| io("write")(error.into()))?;
+        line.push(b'\n');
+        match fs::remove_file(&self.temporary) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io("remove the temporary file of")(error)),
+        }
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.temporary)
+            .and_then(|mut file| file.write_all(&line).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&self.temporary, &self.path));
+        if let Err(error) = written {
+            // What is left of the temporary file would only be removed by the next write; a full disk wants it now.
+            drop(fs::remove_file(&self.temporary));
+            return Err(io("write")(error));
+        }
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("fsync the folder of"))
+    }
+}
+
+/// Whether `head` and `link` agree with what the witness saw.
+pub(crate) fn disagreement(seen: &Head, head: &Head, link: Option<Link>) -> Option<String> {
+    match link {
+        None => Some(format!("entry {} is missing, the last one is {}", seen.entry, head.entry)),
+        Some(link) if link != seen.chain => Some(format!("entry {} is another one", seen.entry)),
+        Some(_) if head.epoch < seen.epoch => {
+            Some(format!("its epoch fell from {} to {}", seen.epoch, head.epoch))
+        }
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,10 @@
+//! The tests of `keyroll-store`: one program, one module per subject.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod conformance;
+mod hostile;
+mod needles;
+mod sample;
+mod store;

@@ -1,0 +1,155 @@
+//! What the code weighs, and what a change costs whoever makes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use syn::Item;
+use syn::spanned::Spanned as _;
+
+use super::page::Figure;
+use crate::rings;
+use crate::run::{output, root, run};
+use crate::tidy::is_for_tests;
+
+/// Where nothing is compiled yet.
+const COLD: &str = "target/figures/cold";
+
+/// The file whose change is timed: the room that most others are built on.
+const CHANGED: &str = "crates/core/rotation/src/lib.rs";
+
+/// Lines of code: neither blank, nor only a comment, nor part of a test.
+pub(super) fn sizes(all: &mut Vec<Figure>) -> Result<(), String> {
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    let mut files = 0;
+    for path in sources(&root().join("crates"))? {
+        let room = path.strip_prefix(root().join("crates")).map_err(|error| error.to_string())?;
+        let storey = room.iter().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        *lines.entry(storey).or_default() += code_lines(&text)?;
+        files += 1;
+    }
+    let sum: usize = lines.values().sum();
+    let parts: Vec<String> = lines.iter().map(|(storey, count)| format!("{storey} {count}")).collect();
+    all.push(Figure {
+        what: "lines of code, without blank lines, comments and tests; by storey",
+        value: format!("{sum} in {files} files: {}", parts.join(", ")),
+        limit: "–",
+        command: "cargo xtask figures",
+    });
+    let exceptions = |file: &str| fs::read_to_string(root().join(file)).map(|text| text.lines().count());
+    let counted = |file: &str| exceptions(file).map_err(|error| format!("{file}: {error}"));
+    all.push(Figure {
+        what: "functions with more than seven values; rooms with files that import each other; files with pending words",
+        value: format!(
+            "{}; {}; {}",
+            counted("xtask/arity-exceptions.txt")?,
+            counted("xtask/import-cycles.txt")?,
+            counted("xtask/wording-pending.txt")?
+        ),
+        limit: "0; 0; 0",
+        command: "cargo xtask tidy",
+    });
+    Ok(())
+}
+
+/// How long the builds take that an engineer waits for.
+pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
+    let cold = root().join(COLD);
+    if cold.exists() {
+        fs::remove_dir_all(&cold).map_err(|error| format!("{}: {error}", cold.display()))?;
+    }
+    let begun = Instant::now();
+    run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "--target-dir", COLD])?;
+    let took = begun.elapsed().as_secs_f64();
+    fs::remove_dir_all(&cold).map_err(|error| format!("{}: {error}", cold.display()))?;
+    all.push(Figure {
+        what: "cold release build of the command, third-party packages included, downloads apart",
+        value: format!("{:.1} minutes", took / 60.0),
+        limit: "≤ 4 minutes on 2 cores",
+        command: "cargo build --release -p keyroll",
+    });
+    let tests = ["test", "--quiet", "-p", "keyroll-rotation"];
+    run("cargo", &tests)?;
+    // Cargo goes by the time of the file.
+    let touched = Command::new("touch").arg(root().join(CHANGED)).status();
+    touched.map_err(|error| format!("touch: {error}"))?;
+    let begun = Instant::now();
+    run("cargo", &tests)?;
+    all.push(Figure {
+        what: "a change in `rotation` → its tests have run",
+        value: format!("{:.0} s", begun.elapsed().as_secs_f64()),
+        limit: "≤ 20 s",
+        command: "cargo test -p keyroll-rotation",
+    });
+    all.push(Figure {
+        what: "every ring of the tests, at the last whole run",
+        value: rings::last_minutes().unwrap_or_else(|| "not measured".to_owned()),
+        limit: "≤ 30 minutes cold on 2 cores",
+        command: "cargo xtask test",
+    });
+    Ok(())
+}
+
+/// How often each command opens its journal, store and sealing key.
+pub(super) fn opens(all: &mut Vec<Figure>) -> Result<(), String> {
+    let words = ["test", "--quiet", "-p", "keyroll", "--test", "suite", "--", "opens::", "--nocapture"];
+    let text = output("cargo", &words)?;
+    let counts: Vec<&str> = text.lines().filter(|line| line.starts_with('[')).collect();
+    if counts.is_empty() {
+        return Err("strace is not installed or may not trace".to_owned());
+    }
+    all.push(Figure {
+        what: "files opened by `apply`, `resume` and `status`: the journal by a connection that writes and one that reads",
+        value: counts.join("; ").replace('"', ""),
+        limit: "each opened once",
+        command: "cargo test -p keyroll --test suite opens::",
+    });
+    Ok(())
+}
+
+/// The Rust files of production code, the rooms that only tests use apart.
+fn sources(folder: &Path) -> Result<Vec<std::path::PathBuf>, String> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        match name {
+            "tests" | "tests.rs" | "benches" | "examples" | "testkit" | "target" => {}
+            _ if path.is_dir() => found.extend(sources(&path)?),
+            _ if name.ends_with(".rs") => found.push(path),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The lines of code outside the modules that are compiled for tests alone.
+fn code_lines(text: &str) -> Result<usize, String> {
+    let file = syn::parse_file(text).map_err(|error| error.to_string())?;
+    let mut left_out = vec![false; text.lines().count() + 1];
+    for item in &file.items {
+        let Item::Mod(item) = item else { continue };
+        if !item.attrs.iter().any(is_for_tests) {
+            continue;
+        }
+        let lines = item.span().start().line..=item.span().end().line;
+        lines.for_each(|line| left_out.iter_mut().skip(line).take(1).for_each(|flag| *flag = true));
+    }
+    let numbered = text.lines().zip(left_out.iter().skip(1));
+    let counts = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    Ok(numbered.filter(|(line, left_out)| !**left_out && counts(line)).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_comments_and_blank_lines_are_no_code() {
+        let text = "//! Doc.\n\nuse a::b;\n\n/// One.\nfn one() {\n    two();\n}\n\n#[cfg(test)]\nmod tests {\n    fn three() {}\n}\n";
+        assert_eq!(code_lines(text), Ok(4));
+    }
+}

@@ -1,0 +1,283 @@
+//! Units of tests beside each other: another one begins whenever the processors have been idle, since many mostly wait.
+//!
+//! Only few run beside each other: keyroll searches every process that it sees, so each unit makes the others dearer (the
+//! tests of PostgreSQL take 161 s of processor time alone and 455 s beside four others). What computes and starts no
+//! keyroll, such as the simulation, runs in the background: one at a time, with the time that nobody else wants.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::run::root;
+
+/// Units that always run beside each other.
+const AT_ONCE_MIN: usize = 2;
+
+/// Units that may run beside each other while processors are idle.
+const AT_ONCE_MAX: usize = 3;
+
+/// The idle share of all processors, in percent, above which another unit begins.
+const IDLE_PERCENT_MIN: u64 = 30;
+
+/// How long the idle share is measured, milliseconds: also the pause after a unit began by it.
+const MEASURE_MS: u64 = 2000;
+
+/// How long one unit may take, seconds; then it is ended. The longest takes a quarter of it.
+const UNIT_S_MAX: u64 = 20 * 60;
+
+/// The same for one in the background, which may get no time for long.
+const BACKGROUND_S_MAX: u64 = 60 * 60;
+
+/// Between two looks whether a unit has ended, milliseconds.
+const LOOK_MS: u64 = 50;
+
+/// Parts of a second in which Linux counts processor time (`USER_HZ`).
+const TICKS_PER_S: f64 = 100.0;
+
+/// Where each unit's output goes, by its name.
+const LOGS: &str = "target/rings";
+
+/// One test program, or one module of it.
+#[derive(Clone)]
+pub(crate) struct Unit {
+    /// The crate's folder and the module, or the kind of the program.
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    pub(crate) words: Vec<String>,
+    pub(crate) folder: PathBuf,
+    /// Variables that cargo would set.
+    pub(crate) variables: Vec<(String, PathBuf)>,
+    /// Whether it gets only the time that nobody else wants.
+    pub(crate) background: bool,
+}
+
+impl Unit {
+    /// A program that computes, in the background.
+    pub(crate) fn background(name: &str, program: &str, words: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            program: program.into(),
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            folder: root(),
+            variables: Vec::new(),
+            background: true,
+        }
+    }
+}
+
+/// How one unit ended.
+pub(crate) struct Ended {
+    pub(crate) name: String,
+    /// Why it counts as failed, if it does.
+    pub(crate) failed: Option<String>,
+    /// Tests that passed and that failed, by its own output.
+    pub(crate) counts: (u64, u64),
+}
+
+struct Running {
+    unit: Unit,
+    child: Child,
+    log: PathBuf,
+    began: Instant,
+    /// The processor time of the unit and of what it started and awaited, in ticks.
+    ticks: u64,
+}
+
+/// Runs all units, in this order; prints a line for each, and the whole output of one that failed.
+pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
+    let logs = root().join(LOGS);
+    fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
+    println!("{} units, {AT_ONCE_MIN} to {AT_ONCE_MAX} beside each other; their output: {LOGS}", units.len());
+    let (background, mut left): (VecDeque<Unit>, VecDeque<Unit>) =
+        units.into_iter().partition(|unit| unit.background);
+    let mut background = background;
+    let (mut running, mut ended): (Vec<Running>, Vec<Ended>) = (Vec::new(), Vec::new());
+    let mut idle = Idle::measure();
+    while !left.is_empty() || !background.is_empty() || !running.is_empty() {
+        let behind = running.iter().filter(|one| one.unit.background).count();
+        let before = running.len() - behind;
+        let idle_now = before < AT_ONCE_MAX && idle.is_idle();
+        let next = if behind == 0 { background.pop_front() } else { None };
+        let next = next.or_else(|| if before < AT_ONCE_MIN || idle_now { left.pop_front() } else { None });
+        if let Some(unit) = next {
+            match start(&unit, &logs) {
+                Ok(one) => running.push(one),
+                Err(why) => {
+                    println!("FAILED: {} could not start: {why}", unit.name);
+                    ended.push(Ended { name: unit.name, failed: Some(why), counts: (0, 0) });
+                }
+            }
+            idle = Idle::measure();
+            continue;
+        }
+        thread::sleep(Duration::from_millis(LOOK_MS));
+        let mut at = 0;
+        while let Some(one) = running.get_mut(at) {
+            match one.look() {
+                Some(failed) => {
+                    let one = running.swap_remove(at);
+                    ended.push(one.report(failed));
+                }
+                None => at += 1,
+            }
+        }
+    }
+    Ok(ended)
+}
+
+fn start(unit: &Unit, logs: &Path) -> Result<Running, String> {
+    let log = logs.join(format!("{}.log", unit.name.replace('/', "-")));
+    let reason = |error: std::io::Error| error.to_string();
+    let out = File::create(&log).map_err(reason)?;
+    let mut command = if unit.background { Command::new("nice") } else { Command::new(&unit.program) };
+    if unit.background {
+        command.args(["-n", "19"]).arg(&unit.program);
+    }
+    command.args(&unit.words).current_dir(&unit.folder).stdin(Stdio::null());
+    command.envs(unit.variables.iter().map(|(name, value)| (name, value)));
+    let child = command.stderr(out.try_clone().map_err(reason)?).stdout(out).spawn().map_err(reason)?;
+    Ok(Running { unit: unit.clone(), child, log, began: Instant::now(), ticks: 0 })
+}
+
+impl Running {
+    /// Nothing while it runs; then why it failed, if it did.
+    fn look(&mut self) -> Option<Option<String>> {
+        if let Some(ticks) = ticks(self.child.id()) {
+            self.ticks = ticks;
+        }
+        let seconds = if self.unit.background { BACKGROUND_S_MAX } else { UNIT_S_MAX };
+        match self.child.try_wait() {
+            Ok(Some(status)) if status.success() => Some(None),
+            Ok(Some(status)) => Some(Some(status.to_string())),
+            Ok(None) if self.began.elapsed() < Duration::from_secs(seconds) => None,
+            Ok(None) => {
+                let ended = self.child.kill().and_then(|()| self.child.wait());
+                let how = ended.map_or_else(|error| error.to_string(), |_| "it was ended".to_owned());
+                Some(Some(format!("not done after {seconds} s: {how}")))
+            }
+            Err(error) => Some(Some(error.to_string())),
+        }
+    }
+
+    /// Prints how it ended, with its seconds by the clock and of processors, and its output if it failed.
+    fn report(self, failed: Option<String>) -> Ended {
+        let name = self.unit.name;
+        let output = fs::read_to_string(&self.log).unwrap_or_default();
+        let counts = counts(&output);
+        let (wall, processor) = (self.began.elapsed().as_secs_f64(), self.ticks as f64 / TICKS_PER_S);
+        let mark = failed.as_deref().map(|why| format!("  FAILED: {why}")).unwrap_or_default();
+        println!(
+            "{name:<36} {:>5} tests {wall:>7.1} s {processor:>7.1} processor s{mark}",
+            counts.0 + counts.1
+        );
+        if self.unit.background && failed.is_none() {
+            println!("    {}", output.lines().last().unwrap_or_default());
+        }
+        if failed.is_some() {
+            println!("{output}── end of {name}");
+        }
+        Ended { name, failed, counts }
+    }
+}
+
+/// The ticks of a process and of its awaited children, by `/proc/PID/stat`; nothing where that cannot be read.
+fn ticks(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may have blanks and parentheses; the fields after it begin with the third.
+    let (_, fields) = text.rsplit_once(')')?;
+    let fields = fields.split_whitespace().skip(11).take(4);
+    fields.map(str::parse::<u64>).sum::<Result<u64, _>>().ok()
+}
+
+/// The idle time of all processors since a moment.
+struct Idle {
+    since: Instant,
+    before: Option<(u64, u64)>,
+}
+
+impl Idle {
+    fn measure() -> Self {
+        Self {
+            since: Instant::now(),
+            before: processors(&fs::read_to_string("/proc/stat").unwrap_or_default()),
+        }
+    }
+
+    /// Whether the processors were idle enough; measured anew after each whole measurement.
+    fn is_idle(&mut self) -> bool {
+        if self.since.elapsed() < Duration::from_millis(MEASURE_MS) {
+            return false;
+        }
+        let before = self.before;
+        *self = Self::measure();
+        let (Some((idle_before, all_before)), Some((idle, all))) = (before, self.before) else {
+            return false;
+        };
+        let (idle, all) = (idle.saturating_sub(idle_before), all.saturating_sub(all_before));
+        all > 0 && idle * 100 >= all * IDLE_PERCENT_MIN
+    }
+}
+
+/// The idle ticks, with those of the background, and all ticks of the line `cpu user nice system idle iowait …`.
+fn processors(stat: &str) -> Option<(u64, u64)> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let fields: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    Some((fields.get(1)? + fields.get(3)? + fields.get(4)?, fields.iter().sum()))
+}
+
+/// How many tests passed and failed, by the lines `test result: ok. 3 passed; 0 failed; …`.
+fn counts(log: &str) -> (u64, u64) {
+    let mut sums = (0, 0);
+    for line in log.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+        let before = |what: &str| {
+            let at = words.iter().position(|word| *word == what)?;
+            words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
+        };
+        sums.0 += before("passed").unwrap_or(0);
+        sums.1 += before("failed").unwrap_or(0);
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_summed() {
+        let log = "running 2 tests\ntest result: ok. 12 passed; 1 failed; 0 ignored\n\
+                   test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
+        assert_eq!(counts(log), (15, 3));
+        assert_eq!(counts("nothing was run"), (0, 0));
+    }
+
+    #[test]
+    fn idle_ticks_are_those_of_idling_of_waiting_for_disks_and_of_the_background() {
+        assert_eq!(processors("cpu  10 1 20 300 5 0 4 0 0 0\ncpu0 1 2 3\n"), Some((306, 340)));
+        assert_eq!(processors(""), None);
+    }
+
+    #[test]
+    fn a_unit_that_fails_is_failed_and_what_it_computed_is_counted() {
+        let unit = |name: &str, script: &str| Unit {
+            name: name.into(),
+            program: "sh".into(),
+            words: vec!["-c".into(), script.into()],
+            folder: root(),
+            variables: Vec::new(),
+            background: name.ends_with("fails"),
+        };
+        let fails = unit("xtask/fails", "echo 'test result: FAILED. 1 passed; 2 failed;'; exit 3");
+        let passes = unit("xtask/passes", "echo 'test result: ok. 4 passed; 0 failed;'");
+        let mut ended = run(vec![fails, passes]).unwrap();
+        ended.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(ended[0].counts, (1, 2));
+        assert!(ended[0].failed.as_deref().is_some_and(|why| why.contains('3')));
+        assert_eq!((ended[1].counts, ended[1].failed.as_deref()), ((4, 0), None));
+        assert!(ticks(std::process::id()).is_some());
+    }
+}

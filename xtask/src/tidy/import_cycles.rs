@@ -1,0 +1,276 @@
+//! Circles of imports: no file imports from a file that imports it, so that each can be read after those it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
+
+use crate::run::root;
+
+/// Rooms with circles that are still to be opened, with how many files may stand in one: `room files`. It only shrinks.
+const EXCEPTIONS: &str = "xtask/import-cycles.txt";
+
+/// Names each circle of files of a room, but for the rooms that the list still allows.
+pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
+    let text = fs::read_to_string(root().join(EXCEPTIONS)).unwrap_or_default();
+    let entry = |line: &str| {
+        let (room, files) = line.split_once(' ')?;
+        Some((room.to_owned(), files.parse::<usize>().ok()?))
+    };
+    let mut allowed: BTreeMap<String, usize> = text.lines().filter_map(entry).collect();
+    for room in rooms()? {
+        let circles = circles(&imports(&read(&root().join(&room).join("src"))?));
+        let files: usize = circles.iter().map(BTreeSet::len).sum();
+        match allowed.remove(&room) {
+            Some(_) if files == 0 => wrong.push(format!("{EXCEPTIONS}: {room} has no circle any more")),
+            Some(most) if files <= most => {}
+            Some(_) | None => wrong.extend(circles.iter().map(|circle| {
+                let names: Vec<&str> = circle.iter().map(String::as_str).collect();
+                format!("{room}: these files import from each other: {}", names.join(", "))
+            })),
+        }
+    }
+    wrong.extend(allowed.keys().map(|room| format!("{EXCEPTIONS}: there is no room {room}")));
+    Ok(())
+}
+
+/// The folders of the rooms, relative to the root.
+fn rooms() -> Result<Vec<String>, String> {
+    let mut rooms = Vec::new();
+    for storey in folders(&root().join("crates"))? {
+        for room in folders(&root().join("crates").join(&storey))? {
+            let path = format!("crates/{storey}/{room}");
+            if root().join(&path).join("Cargo.toml").is_file() {
+                rooms.push(path);
+            }
+        }
+    }
+    rooms.sort();
+    Ok(rooms)
+}
+
+fn folders(path: &Path) -> Result<Vec<String>, String> {
+    let entries = fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    Ok(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+}
+
+/// What one file names of its own room, by paths from the room's top.
+#[derive(Default)]
+struct File {
+    module: Vec<String>,
+    named: Vec<Vec<String>>,
+    /// Names that it passes on, with what they stand for.
+    passed_on: Vec<(String, Vec<String>)>,
+}
+
+/// The files of a room by their modules' paths; the top is the empty one.
+fn read(folder: &Path) -> Result<BTreeMap<String, File>, String> {
+    let mut files = BTreeMap::new();
+    read_folder(folder, &[], &mut files)?;
+    Ok(files)
+}
+
+fn read_folder(folder: &Path, below: &[String], files: &mut BTreeMap<String, File>) -> Result<(), String> {
+    for entry in fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?.flatten() {
+        let path = entry.path();
+        let Some(name) = path.file_stem().map(|name| name.to_string_lossy().into_owned()) else { continue };
+        let module: Vec<String> = below.iter().cloned().chain([name.clone()]).collect();
+        if path.is_dir() {
+            read_folder(&path, &module, files)?;
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let is_top = below.is_empty() && matches!(name.as_str(), "lib" | "main");
+            let module = if is_top { Vec::new() } else { module };
+            let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let parsed = syn::parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            let mut file = File { module: module.clone(), ..File::default() };
+            file.visit_file(&parsed);
+            files.insert(module.join("::"), file);
+        }
+    }
+    Ok(())
+}
+
+impl File {
+    /// A path from the room's top; `None` where it leads out of the room, or into a child by its bare name.
+    fn path_from_root(&self, path: &[String]) -> Option<Vec<String>> {
+        let (first, rest) = path.split_first()?;
+        let mut from = match first.as_str() {
+            "crate" => Vec::new(),
+            "self" => self.module.clone(),
+            "super" => self.module.split_last().map(|(_, parent)| parent.to_vec())?,
+            _ => return None,
+        };
+        let mut rest = rest;
+        while let Some((_, after)) = rest.split_first().filter(|(next, _)| *next == "super") {
+            from.pop();
+            rest = after;
+        }
+        from.extend(rest.iter().cloned());
+        Some(from)
+    }
+}
+
+impl<'ast> Visit<'ast> for File {
+    fn visit_item(&mut self, item: &'ast Item) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other item of a file imports")]
+        let attributes: &[Attribute] = match item {
+            Item::Mod(module) => &module.attrs,
+            Item::Fn(function) => &function.attrs,
+            Item::Use(one) => &one.attrs,
+            Item::Impl(one) => &one.attrs,
+            _ => &[],
+        };
+        if !attributes.iter().any(is_for_tests) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        let mut leaves = Vec::new();
+        leaves_of(&item.tree, &mut Vec::new(), &mut leaves);
+        for (name, path) in leaves {
+            let path_from_root = self.path_from_root(&path);
+            match item.vis {
+                Visibility::Inherited => self.named.extend(path_from_root),
+                // `pub use child::Name` of a parent is a list of what its children have, and no import.
+                Visibility::Public(_) | Visibility::Restricted(_) => {
+                    let below = || self.module.iter().cloned().chain(path.clone()).collect();
+                    self.passed_on.push((name, path_from_root.unwrap_or_else(below)));
+                }
+            }
+        }
+    }
+
+    /// `pub(crate)` imports nothing.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let words: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.named.extend(self.path_from_root(&words));
+        visit::visit_path(self, path);
+    }
+}
+
+pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg")
+        && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
+}
+
+/// The names that a tree of `use` brings, each with its whole path.
+fn leaves_of(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(String, Vec<String>)>) {
+    let mut leaf = |name: String, last: &syn::Ident| {
+        let mut path = before.clone();
+        if last != "self" {
+            path.push(last.to_string());
+        }
+        leaves.push((name, path));
+    };
+    match tree {
+        UseTree::Path(path) => {
+            before.push(path.ident.to_string());
+            leaves_of(&path.tree, before, leaves);
+            before.pop();
+        }
+        UseTree::Name(name) => leaf(name.ident.to_string(), &name.ident),
+        UseTree::Rename(name) => leaf(name.rename.to_string(), &name.ident),
+        UseTree::Glob(_) => leaves.push((String::new(), before.clone())),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| leaves_of(tree, before, leaves)),
+    }
+}
+
+/// Which files each file imports from; a name that another passes on counts as what it stands for.
+fn imports(files: &BTreeMap<String, File>) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut passed_on: BTreeMap<String, &[String]> = BTreeMap::new();
+    for file in files.values() {
+        for (name, path) in &file.passed_on {
+            let own = file.module.iter().chain([name]).cloned().collect::<Vec<_>>().join("::");
+            passed_on.insert(own, path);
+        }
+    }
+    let mut all = BTreeMap::new();
+    for (module, file) in files {
+        let from = file.named.iter().filter_map(|path| owner(resolved(path.clone(), &passed_on), files));
+        all.insert(module.as_str(), from.filter(|from| from != module).collect());
+    }
+    all
+}
+
+/// A path without the names that files pass on.
+fn resolved(mut path: Vec<String>, passed_on: &BTreeMap<String, &[String]>) -> Vec<String> {
+    // More often than this a name is not passed on.
+    for _ in 0..8 {
+        let known = (1..=path.len()).rev().find_map(|length| {
+            let (begin, rest) = path.split_at_checked(length)?;
+            let stands_for = passed_on.get(&begin.join("::"))?;
+            Some(stands_for.iter().chain(rest).cloned().collect::<Vec<_>>())
+        });
+        match known {
+            Some(next) if next != path => path = next,
+            Some(_) | None => break,
+        }
+    }
+    path
+}
+
+/// The file that a path leads into.
+fn owner(path: Vec<String>, files: &BTreeMap<String, File>) -> Option<&str> {
+    let begins = (0..=path.len()).rev().filter_map(|length| path.get(..length));
+    begins
+        .map(|begin| begin.join("::"))
+        .find_map(|begin| files.get_key_value(&begin))
+        .map(|(key, _)| key.as_str())
+}
+
+/// Sets of files of which each imports, by way of others, from each.
+fn circles(imports: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<BTreeSet<String>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        imports.keys().map(|from| (*from, reached_from(from, imports))).collect();
+    let mut circles: Vec<BTreeSet<String>> = Vec::new();
+    for (file, reaches) in reached.iter().filter(|(file, reaches)| reaches.contains(*file)) {
+        if circles.iter().any(|circle| circle.contains(*file)) {
+            continue;
+        }
+        let back = |other: &&&str| reached.get(**other).is_some_and(|reaches| reaches.contains(file));
+        circles.push(reaches.iter().filter(back).map(|other| (*other).to_owned()).collect());
+    }
+    circles
+}
+
+fn reached_from<'a>(from: &str, imports: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut ahead: Vec<&str> = imports.get(from).into_iter().flatten().copied().collect();
+    while let Some(next) = ahead.pop() {
+        if reached.insert(next) {
+            ahead.extend(imports.get(next).into_iter().flatten());
+        }
+    }
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(module: &str, text: &str) -> (String, File) {
+        let path = module.split("::").filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        let mut file = File { module: path, ..File::default() };
+        file.visit_file(&syn::parse_file(text).unwrap());
+        (module.to_owned(), file)
+    }
+
+    #[test]
+    fn two_files_that_import_from_each_other_are_found_also_through_a_name_that_is_passed_on() {
+        let room = BTreeMap::from([
+            file("", "mod a; mod b; mod c;"),
+            file("a", "pub use self::inner::Name; use crate::b::one;"),
+            file("a::inner", "use super::super::b::one;"),
+            file("b", "fn one() { crate::a::Name::new(); }"),
+            file("c", "use crate::a::Name; #[cfg(test)] mod tests { use crate::b::one; }"),
+        ]);
+        let found = circles(&imports(&room));
+        assert_eq!(found, [BTreeSet::from(["a::inner".to_owned(), "b".to_owned()])]);
+    }
+}
