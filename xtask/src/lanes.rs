@@ -91,9 +91,8 @@ pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
     println!("{} units, {AT_ONCE_MIN} to {AT_ONCE_MAX} beside each other; their output: {LOGS}", units.len());
-    let (background, mut left): (VecDeque<Unit>, VecDeque<Unit>) =
+    let (mut background, mut left): (VecDeque<Unit>, VecDeque<Unit>) =
         units.into_iter().partition(|unit| unit.background);
-    let mut background = background;
     let (mut running, mut ended): (Vec<Running>, Vec<Ended>) = (Vec::new(), Vec::new());
     let mut idle = Idle::measure();
     while !left.is_empty() || !background.is_empty() || !running.is_empty() {

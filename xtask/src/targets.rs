@@ -3,14 +3,12 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::lanes::{self, Unit};
-use crate::run::{output, root};
+use crate::run::{output, root, run};
 
 /// The modules that take minutes, the longest first: begun last, one of them would run on alone.
 const LONGEST: [&str; 21] = [
@@ -119,32 +117,14 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
 
 /// Builds every test program, and the examples that tests start; nothing else is compiled.
 fn build() -> Result<Vec<Unit>, String> {
-    let built = cargo(&[
-        "test",
-        "--workspace",
-        "--no-run",
-        "--quiet",
-        "--message-format=json-render-diagnostics",
-        "--tests",
-    ])?;
+    let words =
+        ["test", "--workspace", "--no-run", "--quiet", "--message-format=json-render-diagnostics", "--tests"];
+    let told = output("cargo", &words)?;
+    let built: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     // `cargo test --example` would make tests of them.
     let examples = EXAMPLES.iter().flat_map(|name| ["--example", name]);
-    cargo(&["build", "--workspace", "--quiet"].into_iter().chain(examples).collect::<Vec<_>>())?;
+    run("cargo", &["build", "--workspace", "--quiet"].into_iter().chain(examples).collect::<Vec<_>>())?;
     Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect())
-}
-
-/// Runs cargo; what it says of each artifact.
-fn cargo(words: &[&str]) -> Result<Vec<Value>, String> {
-    let child = Command::new("cargo").args(words).current_dir(root()).stdout(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| format!("could not start cargo: {error}"))?;
-    let out = child.stdout.take().map(BufReader::new);
-    let lines = out.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
-    let said = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(format!("the tests could not be built: cargo ended with {status}"));
-    }
-    Ok(said)
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {

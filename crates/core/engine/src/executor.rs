@@ -93,6 +93,10 @@ impl Executor {
         gaps.into_iter().for_each(|gap| self.note(Note::Gap(gap)));
     }
 
+    pub(crate) fn note_remarks(&self, remarks: Vec<Failure>) {
+        remarks.into_iter().for_each(|remark| self.note(Note::Failed(remark)));
+    }
+
     /// What the driver hears of a failed write to the journal; the operator reads the error itself.
     pub(crate) fn append_error(&self, error: &JournalError) -> AppendError {
         let heard = match error {

@@ -293,7 +293,7 @@ impl Executor {
         let source = Source { executor: self, old, state };
         let values = values(old, new.as_ref(), state);
         let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
-        proved.remarks.into_iter().for_each(|remark| self.note(Note::Failed(remark)));
+        self.note_remarks(proved.remarks);
         self.note_gaps(proved.gaps);
         let Evidence { proofs, against } = proved.evidence?;
         Ok(Fact::Proved { consumer, proofs, trouble: against })

@@ -69,7 +69,7 @@ impl Executor {
     /// How many the consumers' logs show; what people should hear of them is noted.
     async fn logged(&self) -> Result<u32, Failure> {
         let seen = self.ports.host.refusals().await?;
-        seen.remarks.into_iter().for_each(|remark| self.note(Note::Failed(remark)));
+        self.note_remarks(seen.remarks);
         Ok(seen.count)
     }
 

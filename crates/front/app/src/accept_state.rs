@@ -27,7 +27,7 @@ pub fn accept_journal(places: &Places, operator: &mut dyn Operator) -> Result<()
                 .exits(Exit::NeedsPerson));
         }
     }
-    let lock = open::lock(places)?;
+    let (lock, places) = open::lock(places)?;
     let accepted = reset_witness(&places.state, &places.witness(), &lock).map_err(|error| {
         Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
     })?;
@@ -52,8 +52,8 @@ pub fn accept_machine(places: &Places, operator: &mut dyn Operator) -> Result<()
                 .exits(Exit::NeedsPerson));
         }
     }
-    let lock = open::lock(places)?;
-    let machine = machine_id::here(&open::fingerprint_key(places)?)?;
+    let (lock, places) = open::lock(places)?;
+    let machine = machine_id::here(&open::fingerprint_key(&places)?)?;
     move_here(&places.state, &places.witness(), &machine, &lock).map_err(|error| open::not_opened(&error))?;
     operator.note("this machine now drives the rotations of this state");
     Ok(())

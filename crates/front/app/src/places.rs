@@ -94,12 +94,6 @@ impl Places {
         Self { ask: self.ask.filter(|_| ask), handles: Arc::default(), ..self }
     }
 
-    /// The folders as they are now that their lock is held. While a command waited for its operator or for the lock, the
-    /// state folder may have been replaced: then the journal and the store are opened, and checked, again.
-    pub(crate) fn under_lock(self) -> Self {
-        if self.handles.are_replaced() { self.opened_anew(true) } else { self }
-    }
-
     /// Makes the missing folders, and refuses folders that others can access.
     pub fn ensure(&self) -> Result<(), Problem> {
         for folder in [&self.state, &self.keys] {

@@ -29,7 +29,6 @@ mod secret;
 mod split;
 mod status;
 mod trace;
-mod undo;
 mod verify;
 mod waive;
 mod why;
@@ -66,9 +65,8 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Resume(args) => resume::run(&args, context),
         Command::Pause(args) => pause::run(&args, context),
         Command::Status(args) => status::run(&args, context),
-        Command::Abort(args) => abort::run(&args, context),
+        Command::Abort(args) | Command::Undo(args) => abort::run(&args, context),
         Command::Retry(args) => retry::run(&args, context),
-        Command::Undo(args) => undo::run(&args, context),
         Command::Consumer(command) => consumer::run(&command, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),

@@ -105,10 +105,16 @@ async fn the_issuer_shows_who_calls_and_can_end_it() {
     let handles: Vec<String> = sessions.into_iter().map(|session| session.handle).collect();
     let ended = issuer.end_sessions(&id, &handles, false).await.unwrap();
     assert_eq!(ended, handles.len(), "none is busy any more");
+    let still = |session: &keyroll_port::Session| handles.contains(&session.handle);
+    while issuer.sessions(&id).await.unwrap().unwrap().iter().any(still) {
+        assert!(began.elapsed() < Duration::from_secs(30), "they are closed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let load = Load::start(&scene.entrances(), |_| 100);
     while load.sent().requests < 50 {
         assert!(began.elapsed() < Duration::from_secs(40));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(load.stop().await.failed, 0, "a worker whose idle connection was ended makes a new one");
+    let sent = load.stop().await;
+    assert_eq!(sent.failed, 0, "a worker whose idle connection was ended makes a new one: {:?}", sent.reasons);
 }

@@ -1,4 +1,6 @@
-//! Words as systemd writes and reads them: separated by blanks, with quotes and the escapes of C.
+//! Words as systemd writes and reads them: separated by blanks, with quotes and the escapes of C; and `%%`.
+
+use keyroll_secret::SecretBytes;
 
 /// The words of a line. They may hold values: the caller moves them into memory that is wiped.
 pub(crate) fn words(line: &[u8]) -> Vec<Vec<u8>> {
@@ -48,6 +50,21 @@ pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// A value in which `%%` is a `%`, as systemd and supervisord read it; `None` where another `%` stands for what only
+/// they know.
+pub(crate) fn without_specifiers(value: &[u8]) -> Option<SecretBytes> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut bytes = value.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'%' && bytes.next() != Some(&b'%') {
+            drop(SecretBytes::new(out));
+            return None;
+        }
+        out.push(*byte);
+    }
+    Some(SecretBytes::new(out))
 }
 
 /// What stands behind a backslash. Source: systemd.syntax(7), "Quoting".

@@ -46,19 +46,16 @@ pub(crate) fn tcp_sockets() -> io::Result<Vec<TcpSocket>> {
     socket.bind_auto()?;
     socket.connect(&Kernel::new(0, 0))?;
     let mut found = Vec::new();
-    list(&socket, AF_INET, &mut found)?;
+    list(&socket, AF_INET, IPPROTO_TCP, &mut found)?;
     // Half a list would show a connection as gone that is open: programs that speak both have theirs here alone.
     if Path::new(TABLE_OF_IPV6).exists() {
-        list(&socket, AF_INET6, &mut found)?;
+        list(&socket, AF_INET6, IPPROTO_TCP, &mut found)?;
     }
     Ok(found)
 }
 
-fn list(socket: &Socket, family: u8, found: &mut Vec<TcpSocket>) -> io::Result<()> {
-    list_of(socket, family, IPPROTO_TCP, found)
-}
-
-fn list_of(socket: &Socket, family: u8, protocol: u8, found: &mut Vec<TcpSocket>) -> io::Result<()> {
+/// Adds the sockets of this family and protocol.
+fn list(socket: &Socket, family: u8, protocol: u8, found: &mut Vec<TcpSocket>) -> io::Result<()> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
     let request = InetRequest {
@@ -141,7 +138,7 @@ mod tests {
         let mut socket = Socket::new(NETLINK_SOCK_DIAG).expect("a socket");
         socket.bind_auto().expect("an address");
         socket.connect(&Kernel::new(0, 0)).expect("the kernel");
-        let failed = list_of(&socket, AF_INET, IPPROTO_NONE, &mut Vec::new());
+        let failed = list(&socket, AF_INET, IPPROTO_NONE, &mut Vec::new());
         assert_eq!(failed.expect_err("there is no such list").kind(), io::ErrorKind::NotFound);
     }
 

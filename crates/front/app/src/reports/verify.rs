@@ -6,7 +6,7 @@
 
 use keyroll_codes::Code;
 use keyroll_config::IssuerRef;
-use keyroll_journal::{LockError, StateLock, try_lock};
+use keyroll_journal::{LockError, StateLock};
 use keyroll_port::{Issuer, Journal as _, Label, Listing, Probe, Store as _, VersionInfo};
 use keyroll_rotation::{OldKey, Phase};
 use keyroll_secret::{Credential, CredentialId};
@@ -164,8 +164,8 @@ impl Verifier<'_> {
         let journal = open::journal(self.places)?;
         let open = self.runtime.block_on(open_of(&journal, self.name)).map_err(rotations_unread)?;
         let Some(id) = open else { return Ok(Permission::Given { lock: None, needed: false }) };
-        let lock = match try_lock(&self.places.state) {
-            Ok(lock) => lock,
+        let (lock, places) = match open::try_lock_places(self.places) {
+            Ok(locked) => locked,
             Err(LockError::Held { .. }) => {
                 return Ok(Permission::Refused(format!("rotation {id} is being driven")));
             }
@@ -176,6 +176,7 @@ impl Verifier<'_> {
             }
         };
         // Under the lock the state can no longer change.
+        let journal = open::journal(&places)?;
         let recorded = self.runtime.block_on(journal.load(&id)).map_err(rotations_unread)?;
         let state = state_of(&recorded)?;
         let old = version == recorded.opening.from_version;

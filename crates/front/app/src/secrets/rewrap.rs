@@ -32,7 +32,7 @@ pub fn rewrap(
         .because("there is no sealing key yet")
         .help("the first command that needs the key makes it: keyroll secret add --sealing-key SOURCE"));
     }
-    let lock = open::lock(&places)?;
+    let (lock, places) = open::lock(&places)?;
     let before = sealing::rewrap(&places, &source, proof)?;
     drop(lock);
     operator.event(Event::Undo {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
-use keyroll_journal::{LockError, StateLock, Work, try_lock};
+use keyroll_journal::{LockError, StateLock, Work};
 use keyroll_port::RotationId;
 
 use crate::interrupt;
@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::index::{Index, Standing};
 use crate::records::recorded::rotations_unread;
-use crate::wiring::open::{journal, not_locked, runtime, who};
+use crate::wiring::open::{journal, not_locked, runtime, try_lock_places, who};
 
 /// The longest that a driver may take to pause and release the lock, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -20,21 +20,21 @@ const LET_GO_MS_MAX: u64 = 30_000;
 const OTHER_MS_MAX: u64 = 5_000;
 
 /// Acquires the lock. A driver of this rotation is asked to pause first; a driver of another rotation only in an
-/// emergency.
+/// emergency. Returns the folders as they are under the lock.
 pub(crate) fn acquire_lock(
     places: &Places,
     id: &RotationId,
     emergency: bool,
     operator: &mut dyn Operator,
-) -> Result<StateLock, Problem> {
+) -> Result<(StateLock, Places), Problem> {
     places.ensure()?;
     let began = Instant::now();
     let (deadline, other_deadline) =
         (began + Duration::from_millis(LET_GO_MS_MAX), began + Duration::from_millis(OTHER_MS_MAX));
     let mut asked = false;
     loop {
-        let (error, pid, work) = match try_lock(&places.state) {
-            Ok(lock) => return Ok(lock),
+        let (error, pid, work) = match try_lock_places(places) {
+            Ok(locked) => return Ok(locked),
             Err(LockError::Held { folder, pid: Some(pid), work }) if Instant::now() < deadline => {
                 (LockError::Held { folder, pid: Some(pid), work: work.clone() }, pid, work)
             }

@@ -6,22 +6,20 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, Local, incarnation};
-use keyroll_journal::try_lock;
 use keyroll_port::RotationId;
 use keyroll_rotation::{Adoptee, Difference, Fact};
 
-use super::append_offline::{digest_of, tell};
-use crate::exit::Exit;
+use super::append_offline::{digest_of, tell_open};
 use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::inspect::files as files_seen;
 use crate::problem::Problem;
-use crate::records::open_rotation_guard::{open_of, open_own};
+use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::saved_plan::Saved;
 use crate::wiring::compose::{Composition, compose};
 use crate::wiring::issuer::issuer;
-use crate::wiring::open::{fingerprint_key, folder_of, journal, not_locked, runtime};
+use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
 /// Records a consumer that was added to the configuration in the secret's open rotation. Returns the rotation's id.
 pub fn adopted(
@@ -31,23 +29,11 @@ pub fn adopted(
     config_file: &Path,
     config_text: &str,
 ) -> Result<Option<RotationId>, Problem> {
-    if !places.journal().exists() {
-        return Ok(None);
-    }
-    let lock = try_lock(&places.state).map_err(|error| {
-        not_locked("record this in the open rotation", &error)
-            .exits(Exit::Failed)
-            .help("keyroll pause, then adopt again: the consumer is already in the configuration")
+    let again = "keyroll pause, then adopt again: the consumer is already in the configuration";
+    let told = tell_open(places, new.secret.as_str(), again, |opened, places| {
+        fact(opened, places, holder, config_file, config_text)
     })?;
-    let places = &places.clone().under_lock();
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let own = runtime.block_on(open_own(&journal, new.secret.as_str())).map_err(rotations_unread)?;
-    drop(journal);
-    // No rotation is open: the configuration is enough.
-    let Some(own) = own else { return Ok(None) };
-    let told = tell(Some(&own.0), places, |opened| fact(opened, places, holder, config_file, config_text));
-    drop(lock);
-    told.map(|opened| Some(opened.id))
+    Ok(told.map(|opened| opened.id))
 }
 
 /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run

@@ -8,14 +8,36 @@ use keyroll_journal::SqliteJournal;
 use keyroll_port::{Clock as _, Journal as _};
 use keyroll_rotation::{Fact, Phase, Stamp};
 
+use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::recorded::{Opened, opened};
+use crate::records::open_rotation_guard::open_own;
+use crate::records::recorded::{Opened, opened, rotations_unread};
 use crate::records::saved_plan::Family;
-use crate::wiring::open::{journal, runtime};
+use crate::wiring::open::{journal, not_locked, runtime, try_lock_places};
 
-/// Appends events to an open rotation without a driver; the protocol checks each first.
+/// Records what the operator decided in the open rotation of a secret; `None` if none is open. A driver is not
+/// disturbed: the problem says `again`.
+pub fn tell_open(
+    places: &Places,
+    secret: &str,
+    again: &str,
+    facts: impl FnOnce(&Opened, &Places) -> Result<Vec<Fact>, Problem>,
+) -> Result<Option<Opened>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let (lock, places) = try_lock_places(places).map_err(|error| {
+        not_locked("record this in the open rotation", &error).exits(Exit::Failed).help(again)
+    })?;
+    let own = runtime(&places)?.block_on(open_own(&*journal(&places)?, secret)).map_err(rotations_unread)?;
+    let told = own.map(|own| tell(Some(&own.0), &places, |opened| facts(opened, &places))).transpose();
+    drop(lock);
+    told
+}
+
+/// Appends events to an open rotation without a driver, under the lock; the protocol checks each first.
 pub fn tell(
     id: Option<&str>,
     places: &Places,
@@ -29,13 +51,19 @@ pub fn tell(
         if facts.is_empty() {
             return Ok(opened);
         }
-        let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
-        let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
-        for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
+        let epoch = take_over(&journal, &mut opened).await?;
+        for fact in facts {
             write(&journal, &mut opened, epoch, fact).await?;
         }
         Ok(opened)
     })
+}
+
+/// Makes this command the writer of the rotation; returns its epoch.
+pub async fn take_over(journal: &SqliteJournal, opened: &mut Opened) -> Result<u64, Problem> {
+    let epoch = journal.take_over(&opened.id).await.map_err(|error| recording().because_of(&error))?;
+    write(journal, opened, epoch, Fact::DriverStarted).await?;
+    Ok(epoch)
 }
 
 /// Appends one event after the protocol has checked it.
@@ -45,16 +73,23 @@ pub async fn write(
     epoch: u64,
     fact: Fact,
 ) -> Result<(), Problem> {
-    let clock = SystemClock::new();
-    let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
-    let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
-    let event = keyroll_rotation::Event { at, fact };
+    let event = keyroll_rotation::Event { at: now(epoch), fact };
     let (next, _) = keyroll_rotation::step(&opened.state, &event)
-        .map_err(|illegal| attempted().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
-    let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
-    written.map_err(|error| attempted().because_of(&error))?;
+        .map_err(|illegal| recording().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
+    let written = journal.append(&opened.id, next.seq(), &event, SystemClock::new().unix_ms()).await;
+    written.map_err(|error| recording().because_of(&error))?;
     opened.state = next;
     Ok(())
+}
+
+fn recording() -> Problem {
+    Problem::new(Code::NotPossibleNow, "record this in the rotation")
+}
+
+/// The present moment, as the protocol measures it.
+pub fn now(epoch: u64) -> Stamp {
+    let clock = SystemClock::new();
+    Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch }
 }
 
 /// The digest that identifies a waived copy.

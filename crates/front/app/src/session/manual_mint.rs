@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
-use keyroll_host::SystemClock;
 use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, FailureKind, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
-use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
+use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::runtime::Runtime;
 
-use super::append_offline::write;
+use super::append_offline::{now, take_over, write};
 use super::manual_steps::Steps;
 use crate::exit::Exit;
 use crate::interrupt;
@@ -455,20 +454,12 @@ impl<'a> ManualMint<'a> {
 
     /// Seals the value under the number of the entry that names it, and appends that entry.
     async fn tell(&self, open: &mut Opened, credential: Credential, found: CredId) -> Result<(), Problem> {
-        let clock = SystemClock::new();
-        let at = |epoch| Stamp {
-            ms: keyroll_port::Clock::monotonic_ms(&clock),
-            boot: keyroll_port::Clock::boot(&clock),
-            epoch,
-        };
         let fact = Fact::HandMinted(found.clone());
-        let event = keyroll_rotation::Event { at: at(open.state.now().epoch), fact: fact.clone() };
+        let event = keyroll_rotation::Event { at: now(open.state.now().epoch), fact: fact.clone() };
         if let Err(illegal) = step(&open.state, &event) {
             return Err(refused(self.id, [illegal.why.to_owned()]));
         }
-        let attempted = || Problem::new(Code::NotPossibleNow, "record this in the rotation");
-        let epoch = self.journal.take_over(self.id).await.map_err(|error| attempted().because_of(&error))?;
-        write(&self.journal, open, epoch, Fact::DriverStarted).await?;
+        let epoch = take_over(&self.journal, open).await?;
         let seq = open.state.seq().saturating_add(1);
         let id = Some(CredentialId::new(found.as_str()));
         let sealed = Credential { id, fields: credential.fields };

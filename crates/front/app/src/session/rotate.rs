@@ -65,11 +65,10 @@ pub fn apply(
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, &format!("apply {id}"), operator)?;
     reject_new_hosts(saved, secret, &described, None)?;
-    let lock = match asked.emergency {
+    let (lock, places) = match asked.emergency {
         Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), true, operator)?,
         None => lock(&places)?,
     };
-    let places = places.under_lock();
     let runtime = runtime(&places)?;
     works_on(&lock, id, &saved.secret);
     if places.journal().exists() {
@@ -224,8 +223,8 @@ pub fn resume(
     let places = installation.places()?;
     let id = resolved(&places, id)?;
     let had = had_before(&id, asked, installation, operator)?;
-    let lock = acquire_lock(&places, &id, asked.emergency.is_some(), operator)?;
-    drive_on(lock, &id, asked, had, first, installation, operator)
+    let locked = acquire_lock(&places, &id, asked.emergency.is_some(), operator)?;
+    drive_on(locked, &id, asked, had, first, operator)
 }
 
 /// The id of the named rotation, before the operator is asked anything.
@@ -245,8 +244,8 @@ pub fn take_up(
     operator.pause_on_stop();
     let id = RotationId(id.to_owned());
     let had = had_before(&id, asked, installation, operator)?;
-    let lock = lock(&installation.places()?)?;
-    drive_on(lock, &id, asked, had, |_| Vec::new(), installation, operator)
+    let locked = lock(&installation.places()?)?;
+    drive_on(locked, &id, asked, had, |_| Vec::new(), operator)
 }
 
 /// What is prepared before a rotation is resumed.
@@ -290,15 +289,13 @@ fn had_before(
 }
 
 fn drive_on(
-    lock: StateLock,
+    (lock, places): (StateLock, Places),
     id: &RotationId,
     asked: &ApplyOptions,
     had: Prepared,
     first: impl FnOnce(&State) -> Vec<Fact>,
-    installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
-    let places = installation.places()?.under_lock();
     let runtime = runtime(&places)?;
     let journal = journal(&places)?;
     let mut opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
@@ -360,8 +357,7 @@ pub fn pause(
 ) -> Result<Exit, Problem> {
     let places = installation.places()?;
     let id = resolved(&places, id)?;
-    let lock = acquire_lock(&places, &id, false, operator)?;
-    let places = places.under_lock();
+    let (lock, places) = acquire_lock(&places, &id, false, operator)?;
     let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
         Some(_) => Ok(Vec::new()),
         None => Ok(vec![Fact::PauseAsked]),

@@ -5,23 +5,20 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_config::Secret;
 use keyroll_host::{incarnation, process_of};
-use keyroll_journal::try_lock;
 use keyroll_port::Label;
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use super::adopt::numbered;
-use super::append_offline::{digest_of, tell};
+use super::append_offline::{digest_of, tell_open};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::blockers;
-use crate::records::open_rotation_guard::open_own;
-use crate::records::recorded::{Opened, rotations_unread};
+use crate::records::recorded::Opened;
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{Waiver, Waivers};
-use crate::wiring::open::{journal, not_locked, runtime};
 
 /// The longest reason, in bytes: it is stored for good.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -62,7 +59,7 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     }
     let waived = named(holder, secret)?;
     let shown = shown(holder, waived);
-    let told = tell_open(&places, secret, holder, waived)?;
+    let told = told(&places, secret, holder, waived)?;
     match waived {
         Waived::Copy(digest) => {
             places.ensure()?;
@@ -156,21 +153,8 @@ fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
 }
 
 /// Records the waiver in the secret's open rotation; false if none is open.
-fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<bool, Problem> {
-    if !places.journal().exists() {
-        return Ok(false);
-    }
-    let lock = try_lock(&places.state).map_err(|error| {
-        not_locked("record this in the open rotation", &error)
-            .exits(Exit::Failed)
-            .help("keyroll pause, then waive again")
-    })?;
-    let places = &places.clone().under_lock();
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
-    drop(journal);
-    let Some(own) = own else { return Ok(false) };
-    let answer = tell(Some(&own.0), places, |opened| {
+fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<bool, Problem> {
+    let told = tell_open(places, secret.name.as_str(), "keyroll pause, then waive again", |opened, _| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
             Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
@@ -179,7 +163,6 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
             refuse_reused(&opened.state, who)?;
         }
         Ok(vec![Fact::Waived(waived)])
-    });
-    drop(lock);
-    answer.map(|_| true)
+    })?;
+    Ok(told.is_some())
 }

@@ -131,10 +131,18 @@ pub fn not_opened(error: &OpenError) -> Problem {
         .exits(Exit::NeedsPerson)
 }
 
-/// The right to drive on this machine.
-pub fn lock(places: &Places) -> Result<StateLock, Problem> {
-    try_lock(&places.state)
+/// The right to drive on this machine, and the folders as they are under it.
+pub fn lock(places: &Places) -> Result<(StateLock, Places), Problem> {
+    try_lock_places(places)
         .map_err(|error| not_locked("become the driver of this machine's rotations", &error))
+}
+
+/// Takes the lock if it is free. While a command waited for its operator or for the lock, the state folder may have been
+/// replaced: the journal and the store are then opened, and checked, again by the returned folders.
+pub(crate) fn try_lock_places(places: &Places) -> Result<(StateLock, Places), LockError> {
+    let lock = try_lock(&places.state)?;
+    let places = places.clone();
+    Ok((lock, if places.handles.are_replaced() { places.opened_anew(true) } else { places }))
 }
 
 /// Who has the lock, and what for.

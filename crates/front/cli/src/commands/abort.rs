@@ -9,7 +9,7 @@ use keyroll_rotation::Fact;
 use crate::args::IdArgs;
 use crate::context::Context;
 
-/// Goes back to the old key, which is possible until it was decided to end it.
+/// `abort` and `undo`: rolls back to the old key; after the point of no return, refused with the plan command to run.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
     let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
     let id = id.as_deref();

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use keyroll_secret::SecretBytes;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -71,10 +73,11 @@ impl Connection {
         Ok(Self { stream, buffer: Buffer::new() })
     }
 
-    /// Whether the other side has closed it, or sent what nobody asked for.
+    /// Whether the other side has closed it, or sent what nobody asked for. The kernel is asked: the runtime
+    /// learns of a close a moment later.
     pub(crate) fn is_over(&self) -> bool {
-        let mut byte = [0];
-        !matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(recv(&self.stream, &mut [0u8][..], peek), Err(Errno::WOULDBLOCK))
     }
 
     pub(crate) async fn call(&mut self, call: &Call<'_>) -> Result<Response, CallError> {

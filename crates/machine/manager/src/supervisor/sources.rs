@@ -10,6 +10,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::pattern::files_of;
 use crate::supervisor::is_supervisord;
+use crate::words::without_specifiers;
 
 /// The largest file of its configuration that is read, bytes, and the most that it includes.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -205,7 +206,7 @@ fn assigned(value: &SecretBytes, file: &Path, first: u64) -> Vec<Assigned> {
             .trim_start_matches(',')
             .trim()
             .to_owned();
-        all.push(Assigned { name, value: expanded(value), file: file.to_owned(), line });
+        all.push(Assigned { name, value: without_specifiers(value), file: file.to_owned(), line });
         line += lines(behind.get(..end.min(behind.len())).unwrap_or_default());
         rest = behind.get(end..).unwrap_or_default();
     }
@@ -214,19 +215,6 @@ fn assigned(value: &SecretBytes, file: &Path, first: u64) -> Vec<Assigned> {
 
 fn lines(text: &[u8]) -> u64 {
     text.iter().filter(|byte| **byte == b'\n').count() as u64
-}
-
-fn expanded(value: &[u8]) -> Option<SecretBytes> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut bytes = value.iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'%' && bytes.next() != Some(&b'%') {
-            drop(SecretBytes::new(out));
-            return None;
-        }
-        out.push(*byte);
-    }
-    Some(SecretBytes::new(out))
 }
 
 /// The files of an `include`, each pattern's by their names. Source: supervisor 4.3.0, options.py,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_observe::read_small;
 use keyroll_secret::SecretBytes;
 
-use crate::words::{unescaped, words};
+use crate::words::{unescaped, without_specifiers, words};
 
 /// The largest unit file that is read, bytes.
 const UNIT_BYTES_MAX: usize = 1 << 20;
@@ -82,13 +82,13 @@ fn says(line: &[u8]) -> Vec<UnitSays> {
         let at = value.iter().position(|byte| *byte == b':')?;
         let name = String::from_utf8_lossy(value.get(..at)?).into_owned();
         let read = SecretBytes::new(unescaped(value.get(at + 1..)?));
-        Some(UnitSays::Set(name, without_specifiers(&read)))
+        Some(UnitSays::Set(name, without_specifiers(read.expose())))
     };
     match key.trim_ascii_end() {
         b"Environment" if value.is_empty() => vec![UnitSays::Reset],
         b"Environment" => {
             let all = words(value).into_iter().filter_map(variable);
-            all.map(|(name, value)| UnitSays::Variable(name, without_specifiers(&value))).collect()
+            all.map(|(name, value)| UnitSays::Variable(name, without_specifiers(value.expose()))).collect()
         }
         b"LoadCredential" => {
             credential().map(|(name, path)| UnitSays::Credential(name, path)).into_iter().collect()
@@ -108,20 +108,6 @@ pub(crate) fn variable(word: Vec<u8>) -> Option<Variable> {
     let (name, value) = (word.expose().get(..at)?, word.expose().get(at + 1..)?);
     let good = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     good.then(|| (String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec())))
-}
-
-/// `%%` is a `%`; only systemd knows what other specifiers stand for.
-fn without_specifiers(value: &SecretBytes) -> Option<SecretBytes> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut bytes = value.expose().iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'%' && bytes.next() != Some(&b'%') {
-            drop(SecretBytes::new(out));
-            return None;
-        }
-        out.push(*byte);
-    }
-    Some(SecretBytes::new(out))
 }
 
 #[cfg(test)]
