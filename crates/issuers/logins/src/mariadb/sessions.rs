@@ -11,9 +11,13 @@ use super::link::{Fault, Link};
 /// begun one that is not in it yet.
 const STALE_MS: u64 = 200;
 
+/// How often the server is asked again while a login is under way, and how long after each answer, milliseconds.
+const AGAIN: (u32, u64) = (60, 50);
+
 /// Busy is whatever is not surely idle: a statement that runs, or a transaction that is open.
 const SESSIONS: &str = "
-    SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED)
+    SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED),
+           p.COMMAND IN ('Connect', 'Killed')
       FROM information_schema.PROCESSLIST p
       LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
      WHERE p.ID <> CONNECTION_ID()";
@@ -28,6 +32,8 @@ struct Found {
     busy: bool,
     /// How long ago it did something, milliseconds.
     rest_ms: u64,
+    /// It is at its login, which may be refused yet, or is about to be gone.
+    comes_or_goes: bool,
 }
 
 impl Found {
@@ -50,18 +56,35 @@ fn client(host: &str) -> Option<SocketAddr> {
 }
 
 async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
-    let rows: Vec<(u32, String, String, bool, u64)> = link.rows(SESSIONS).await?;
-    let found = |(id, user, host, busy, rest_ms)| Found { id, user, host, busy, rest_ms };
+    let rows: Vec<(u32, String, String, bool, u64, bool)> = link.rows(SESSIONS).await?;
+    let found = |(id, user, host, busy, rest_ms, comes_or_goes)| Found {
+        id,
+        user,
+        host,
+        busy,
+        rest_ms,
+        comes_or_goes,
+    };
     Ok(rows.into_iter().map(found).collect())
 }
 
-/// The live sessions of an account, but for our own probes.
+/// The live sessions of an account, but for our own probes. A login that was refused bears the account's name for a
+/// moment too: what is still at its login after a while counts as a session.
 pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, Failure> {
     let mut link = server.admin().await?;
-    let found = read(&mut link).await.map_err(|fault| server.failed(&fault, "read the live sessions"))?;
+    let theirs = |it: &Found| it.user == user && !server.own.has(&it.id);
+    let (mut left, pause_ms) = AGAIN;
+    let found = loop {
+        let found = read(&mut link).await;
+        let found = found.map_err(|fault| server.failed(&fault, "read the live sessions"))?;
+        if left == 0 || !found.iter().any(|it| theirs(it) && it.comes_or_goes) {
+            break found;
+        }
+        left -= 1;
+        sleep(Duration::from_millis(pause_ms)).await;
+    };
     link.close().await;
-    let theirs = found.iter().filter(|it| it.user == user && !server.own.has(&it.id));
-    Ok(theirs.map(Found::session).collect())
+    Ok(found.iter().filter(|it| theirs(it)).map(Found::session).collect())
 }
 
 /// Ends the sessions named, if they are still what they were, and still idle unless busy ones are meant too.

@@ -1,6 +1,7 @@
 //! What each server does otherwise than one would think.
 
 use std::fs;
+use std::sync::Arc;
 
 use crate::servers::stage::{credential, field, mint, probe, refusal, three_turns};
 use keyroll_logins::{MariaDb, Options, Redis, TwoLogins};
@@ -72,6 +73,29 @@ async fn mariadb_accounts_take_turns_and_no_password_is_in_a_statement() {
         "{grants:?}"
     );
     admin.disconnect().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_login_that_mariadb_refuses_is_no_session() {
+    let Some((_server, issuer, current)) = mariadb().await else { return };
+    let id = current.id.clone().unwrap();
+    let issuer = Arc::new(issuer);
+    let refused = (0..4).map(|_| {
+        let (issuer, wrong) = (Arc::clone(&issuer), credential("orders", &alphanumeric(20)));
+        tokio::spawn(async move {
+            for _ in 0..60 {
+                assert_eq!(probe(&issuer, &wrong).await, Probe::Dead);
+            }
+        })
+    });
+    let refused: Vec<_> = refused.collect();
+    while refused.iter().any(|task| !task.is_finished()) {
+        let sessions = issuer.sessions(&id).await.unwrap().unwrap();
+        assert!(sessions.is_empty(), "{sessions:?}");
+    }
+    for task in refused {
+        task.await.unwrap();
+    }
 }
 
 #[tokio::test]
