@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{Applied, Brings, Class, Failure, FailureKind, Probe};
+use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Probe};
 use keyroll_rotation::{ConsumerId, CredId, Effect, Op, Outcome, Overlap, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
@@ -23,11 +23,13 @@ impl Executor {
     }
 
     /// Carries one operation out and says what was seen of it.
-    pub(crate) async fn carry(&self, effect: &Effect, state: &State) -> Outcome {
+    /// Nothing of it may begin from `until_ms` on.
+    pub(crate) async fn carry(&self, effect: &Effect, until_ms: u64, state: &State) -> Outcome {
+        let asked = Asked { intent: effect.intent, until_ms };
         if let Op::Apply(consumer, slot, which) = effect.op {
-            return self.apply(consumer, slot, which, effect.intent, state).await;
+            return self.apply(consumer, slot, which, asked, state).await;
         }
-        match self.attempt(effect, state).await {
+        match self.attempt(effect, asked, state).await {
             Ok(minted) => Outcome::Done(minted),
             Err(failure) => self.failed(failure),
         }
@@ -49,12 +51,12 @@ impl Executor {
         consumer: ConsumerId,
         slot: u8,
         which: Which,
-        intent: Seq,
+        asked: Asked,
         state: &State,
     ) -> Outcome {
         let asks = state.asks_acceptance(which);
         let brings = if asks { Brings::Accepted(state.accepted()) } else { Brings::Anything };
-        match self.ports.host.apply(consumer, slot, intent, brings).await {
+        match self.ports.host.apply(consumer, slot, asked, brings).await {
             Ok(Applied::Done(live)) => {
                 if !live.is_empty() {
                     self.note(Note::Live { live, refused: false });
@@ -72,7 +74,7 @@ impl Executor {
         }
     }
 
-    async fn attempt(&self, effect: &Effect, state: &State) -> Result<Option<CredId>, Failure> {
+    async fn attempt(&self, effect: &Effect, asked: Asked, state: &State) -> Result<Option<CredId>, Failure> {
         let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
         if let Op::Retire(which) = &effect.op {
             // The old value may be dropped already, by a driver that ended before it could say so.
@@ -89,9 +91,9 @@ impl Executor {
                     self.strike_replaced(&old, state).await?;
                 }
                 let values = values(&old, new.as_ref(), state);
-                host.deliver(*file, *which, values, intent).await?;
+                host.deliver(*file, *which, values, asked).await?;
             }
-            Op::Fetch(consumer) => host.fetch(*consumer, intent).await?,
+            Op::Fetch(consumer) => host.fetch(*consumer, asked).await?,
             Op::Promote => {
                 let number = self.stage(state).await?;
                 // A version that was abandoned in an emergency may be current: then that is what is expected. Its

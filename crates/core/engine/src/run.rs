@@ -7,7 +7,7 @@ use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Rea
 use tokio::sync::mpsc;
 
 use crate::executor::{Executor, Note};
-use crate::task::{Tasks, within};
+use crate::task::{Limit, Tasks, until};
 use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
 
 /// A command to a running driver.
@@ -272,7 +272,8 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
 
     fn start(&mut self, action: Action) {
         let (id, executor, core) = (self.id.clone(), self.executor.clone(), self.core);
-        let state = self.driver.snapshot();
+        let (state, clock) = (self.driver.snapshot(), self.ports.clock.clone());
+        let (now, mut limit) = (clock.monotonic_ms(), None);
         let task: crate::Task = match action {
             Action::Append { seq, event } => Box::pin(async move {
                 let ports = &executor.ports;
@@ -288,20 +289,26 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 let ok = witnessed.map_err(|error| executor.append_error(&error)).is_ok();
                 Some(Input::Witnessed { intent, ok })
             }),
-            Action::Carry { effect, limit_ms } => Box::pin(async move {
-                let intent = effect.intent;
-                let carried = executor.carry(&effect, &state);
-                let carried = within(executor.ports.clock.as_ref(), limit_ms, carried).await;
+            Action::Carry { effect, limit_ms } => {
+                let (intent, until_ms) = (effect.intent, now.saturating_add(limit_ms));
                 // Out of time: it may have had its effect.
-                Some(Input::Ended { intent, outcome: carried.unwrap_or(Outcome::Unknown) })
-            }),
-            Action::Look { query, limit_ms } => Box::pin(async move {
-                let seen = executor.look(&query, &state);
-                let seen = within(executor.ports.clock.as_ref(), limit_ms, seen).await;
-                Some(Input::Seen(query, seen.flatten()))
-            }),
+                let late = Input::Ended { intent, outcome: Outcome::Unknown };
+                limit = Some(Limit { clock, until_ms, late });
+                Box::pin(async move {
+                    let outcome = executor.carry(&effect, until_ms, &state).await;
+                    Some(Input::Ended { intent, outcome })
+                })
+            }
+            Action::Look { query, limit_ms } => {
+                let late = Input::Seen(query.clone(), None);
+                limit = Some(Limit { clock, until_ms: now.saturating_add(limit_ms), late });
+                Box::pin(async move {
+                    let seen = executor.look(&query, &state).await;
+                    Some(Input::Seen(query, seen))
+                })
+            }
         };
-        self.tasks.add(self.ports.spawner.spawn(task));
+        self.tasks.add(self.ports.spawner.spawn(task, limit));
     }
 }
 
@@ -316,7 +323,8 @@ const IDLE_MS_MAX: u64 = 60_000;
 
 async fn name_users(executor: Arc<Executor>, state: Arc<State>) {
     let clock = executor.ports.clock.clone();
-    let named = within(clock.as_ref(), NAME_MS_MAX, executor.name_holders(&state)).await;
+    let ms = clock.monotonic_ms().saturating_add(NAME_MS_MAX);
+    let named = until(clock.as_ref(), ms, executor.name_holders(&state)).await;
     if let Some(Err(failure)) = named {
         executor.note(Note::Failed(failure));
     }

@@ -18,6 +18,16 @@ pub struct Values<'a> {
     pub old_ended: bool,
 }
 
+/// Which intent an effect belongs to, and until when it may begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// The intent's number in the journal.
+    pub intent: Seq,
+    /// By [`crate::Clock::monotonic_ms`]. From then on nobody waits for the answer, the outcome counts as unknown, and
+    /// nothing of it may begin any more.
+    pub until_ms: u64,
+}
+
 /// Live sessions at the issuer, per version; `None` = not visible.
 #[derive(Debug, Clone, Default)]
 pub struct Sessions {
@@ -193,10 +203,11 @@ pub trait Host: Send + Sync {
         file: FileId,
         which: Which,
         values: Values<'_>,
-        intent: Seq,
+        asked: Asked,
     ) -> Result<(), Failure>;
 
-    /// What became of a delivery: the planned bytes, ours, or somebody else's. Removes the intent's temporary file.
+    /// What became of a delivery: the planned bytes, ours, or somebody else's. Removes the intent's temporary file. While
+    /// the delivery itself still goes on, nobody knows: that is a failure, and is asked again.
     async fn delivered(
         &self,
         file: FileId,
@@ -212,7 +223,7 @@ pub trait Host: Send + Sync {
     }
 
     /// Runs a pull consumer's fetch.
-    async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure>;
+    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure>;
 
     /// Makes one slot load what its files hold, by the verb that really applies it. What a restart would make live
     /// beside the value is looked at right before it.
@@ -220,12 +231,12 @@ pub trait Host: Send + Sync {
         &self,
         consumer: ConsumerId,
         slot: u8,
-        intent: Seq,
+        asked: Asked,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure>;
 
     /// What became of an apply: ends or awaits children of a dead driver, then says whether the verb is still to be
-    /// carried out (`Absent`) or was (`Executed`).
+    /// carried out (`Absent`) or was (`Executed`). While the apply itself still goes on, that is a failure.
     async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure>;
 
     /// All instances, holders, files; sessions joined to processes by their sockets. `stays` says which version's

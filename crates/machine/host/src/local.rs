@@ -31,6 +31,7 @@ mod session_calls;
 mod setup;
 mod sweep;
 mod undeclared_copies;
+mod under_way;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -39,8 +40,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{
-    Applied, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions, Swept,
-    Values,
+    Applied, Asked, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions,
+    Swept, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
@@ -52,18 +53,22 @@ pub use gate::GateSetup;
 pub use litellm::LiteLlmSetup;
 pub use live::LiveReport;
 pub use scratch_dir::tidy;
+use under_way::UnderWay;
+
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
 
 /// The only host of an embedded keyroll.
 pub const LOCAL: HostId = HostId(0);
 
-/// This machine. Its calls block: the runtime that they run on must have more than one thread.
+/// This machine. Its calls block: the runtime that they run on must have more than one thread. A call that nobody waits
+/// for any more goes on to its own limits, and begins nothing.
 pub struct Local {
     setup: Setup,
     /// Keys the digests of what restarts would make live: short values could be guessed from plain ones.
     key: FingerprintKey,
     memo: Mutex<Memo>,
     check_errors: CheckErrors,
+    under_way: UnderWay,
 }
 
 /// What was seen in this process's life, so that a check is not run again for what it has shown.
@@ -106,7 +111,13 @@ struct Memo {
 impl Local {
     /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
     pub fn new(setup: Setup, key: FingerprintKey) -> Self {
-        Self { setup, key, memo: Mutex::new(Memo::default()), check_errors: CheckErrors::default() }
+        Self {
+            setup,
+            key,
+            memo: Mutex::new(Memo::default()),
+            check_errors: CheckErrors::default(),
+            under_way: UnderWay::default(),
+        }
     }
 
     /// A panic in another call leaves at worst a check that is run once more.
@@ -144,11 +155,11 @@ impl Host for Local {
         file: FileId,
         which: Which,
         values: Values<'_>,
-        intent: Seq,
+        asked: Asked,
     ) -> Result<(), Failure> {
         block_in_place(|| {
             self.learn(values);
-            self.deliver_file(file, which, values, intent)
+            self.deliver_file(file, which, values, &self.begin(asked)?)
         })
     }
 
@@ -159,21 +170,24 @@ impl Host for Local {
         values: Values<'_>,
         intent: Seq,
     ) -> Result<Found, Failure> {
-        block_in_place(|| self.delivered_file(file, which, values, intent))
+        block_in_place(|| {
+            self.refuse_under_way(intent)?;
+            self.delivered_file(file, which, values, intent)
+        })
     }
 
-    async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure> {
-        block_in_place(|| self.fetch_for(consumer, intent))
+    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure> {
+        block_in_place(|| self.fetch_for(consumer, &self.begin(asked)?))
     }
 
     async fn apply(
         &self,
         consumer: ConsumerId,
         slot: u8,
-        intent: Seq,
+        asked: Asked,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
-        block_in_place(|| self.apply_slot(consumer, slot, intent, brings))
+        block_in_place(|| self.apply_slot(consumer, slot, &self.begin(asked)?, brings))
     }
 
     async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {

@@ -15,6 +15,8 @@ use keyroll_port::{Brings, Host, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
+use crate::step;
+
 /// A gateway of OpenClaw whose key is in a profile of its own or in its store, delivered by way of a file.
 struct Claw {
     folder: tempfile::TempDir,
@@ -167,7 +169,7 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
         for stands in [foreign.as_str(), ""] {
             put(stands);
             let host = claw.host();
-            let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+            let failure = host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err();
             assert_eq!(failure.code.as_str(), "K0440", "{failure}");
             assert!(failure.attempted.contains(row), "{failure}");
             assert!(failure.help.as_deref().is_some_and(|help| help.contains("openclaw ")), "{failure}");
@@ -176,14 +178,14 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             let tried = host.trial(Values { old: &old, new: None, old_ended: false }).await.unwrap();
             assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0440"]);
             // The way back is open: nothing is changed by it.
-            host.deliver(FileId(0), Which::Old, values, 9).await.unwrap();
+            host.deliver(FileId(0), Which::Old, values, step(9)).await.unwrap();
             assert_eq!(claw.file(), claw.old);
         }
         // A run that ended before its command could be told has delivered the file, or the row, already.
         for stands in [&claw.old, &claw.new] {
             fs::write(claw.path("p.key"), &claw.old).unwrap();
             put(stands);
-            claw.host().deliver(FileId(0), Which::New, values, 8).await.unwrap();
+            claw.host().deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
             assert_eq!(claw.file(), claw.new);
         }
     }
@@ -203,7 +205,7 @@ async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() 
     let foreign = value("foreign", &claw.folder);
     claw.profiles(&[(PROFILE, &foreign)]);
     let host = claw.host_with(Some(copies()), None);
-    let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    let failure = host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "K0440", "{failure}");
     assert_eq!(claw.file(), claw.old);
     for host in [host, claw.host_with(None, Some(copies()))] {
@@ -213,7 +215,7 @@ async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() 
     claw.profiles(&[(PROFILE, &claw.old)]);
     let host = claw.host_with(Some(copies()), None);
     assert!(host.trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty());
-    host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    host.deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
     assert_eq!(claw.file(), claw.new);
 }
 
@@ -237,9 +239,9 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
                     host().trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty()
                 );
                 fs::write(claw.path("p.key"), &claw.new).unwrap();
-                host().fetch(ConsumerId(0), 7).await.unwrap();
+                host().fetch(ConsumerId(0), step(7)).await.unwrap();
             }
-            false => host().deliver(FileId(0), Which::New, values, 7).await.unwrap(),
+            false => host().deliver(FileId(0), Which::New, values, step(7)).await.unwrap(),
         }
         assert_eq!(claw.file(), claw.new);
         let kept = claw.path("own/work/r1-rows-0");
@@ -249,7 +251,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let forgotten = value("forgotten", &claw.folder);
         for (stands, asked) in [(&foreign, false), (&claw.old, true), (&claw.new, true)] {
             claw.profiles(&[(PROFILE, stands), ("q:other", &forgotten)]);
-            let failure = host().apply(ConsumerId(0), 0, 8, Brings::Anything).await.err().unwrap();
+            let failure = host().apply(ConsumerId(0), 0, step(8), Brings::Anything).await.err().unwrap();
             assert_eq!(failure.code.as_str(), "K0440", "{failure}");
             // Its program was asked where that is no loss, and refuses here.
             let told = fs::read_to_string(claw.path("told")).unwrap_or_default();
@@ -262,7 +264,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         // Without what was kept nobody knows which key that is.
         fs::remove_file(kept).unwrap();
         claw.profiles(&[(PROFILE, &claw.old)]);
-        let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+        let failure = host().apply(ConsumerId(0), 0, step(9), Brings::Anything).await.err().unwrap();
         assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
     }
 }
@@ -275,7 +277,7 @@ async fn a_command_is_named_only_with_names_that_are_plain_words() {
         let (old, new) = (fields(&claw.old), fields(&claw.new));
         let values = Values { old: &old, new: Some(&new), old_ended: false };
         claw.profiles(&[(id, &value("foreign", &claw.folder))]);
-        let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+        let failure = claw.host().deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err();
         let help = failure.help.clone().unwrap_or_default();
         assert_eq!(
             (failure.code.as_str(), help.contains("--profile-id")),
@@ -306,7 +308,7 @@ async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
     claw.profiles(&[(&keys[0], &value("foreign", &claw.folder))]);
     let (old, new) = (fields(&claw.old), fields(&claw.new));
     let values = Values { old: &old, new: Some(&new), old_ended: false };
-    let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    let failure = claw.host().deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err();
     assert_eq!(failure.code.as_str(), "K0440", "{failure}");
     let text = format!("{failure} {failure:?} {}", failure.help.clone().unwrap_or_default());
     assert!(!text.contains(&keys[0]) && failure.attempted.contains("profile … in "), "{text}");
@@ -324,14 +326,14 @@ async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_i
     claw.profiles(&[(PROFILE, &claw.old)]);
     assert!(host().trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty());
     fs::remove_file(claw.path("p.key")).unwrap();
-    host().fetch(ConsumerId(0), 7).await.unwrap();
+    host().fetch(ConsumerId(0), step(7)).await.unwrap();
     assert_eq!(claw.file(), claw.new);
     // Somebody has logged in with another account, from that file.
     let foreign = value("foreign", &claw.folder);
     fs::write(claw.path("p.key"), &foreign).unwrap();
     claw.profiles(&[(PROFILE, &foreign)]);
-    host().fetch(ConsumerId(0), 8).await.unwrap();
-    let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+    host().fetch(ConsumerId(0), step(8)).await.unwrap();
+    let failure = host().apply(ConsumerId(0), 0, step(9), Brings::Anything).await.err().unwrap();
     assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
 }
 

@@ -18,6 +18,8 @@ use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
+use crate::step;
+
 fn fields(value: &str, host: &str) -> Fields {
     let mut fields = Fields::new();
     fields.insert("value", SecretBytes::from(value.to_owned()), true);
@@ -141,8 +143,8 @@ async fn a_session_of_before_the_change_back_proves_nothing() {
     let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, None));
     let shown = Shown(Mutex::new(Sessions { old: Some(vec![session(&before, "1")]), new: Some(Vec::new()) }));
     host.enumerate(place.values(), &shown.now().await.unwrap(), Which::Old).await.unwrap();
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
-    host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
+    host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
     assert!(!kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "an old session counts");
     shown.0.lock().unwrap().old.as_mut().unwrap().push(session(&after, "2"));
     assert!(kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "a new one does not");
@@ -171,7 +173,7 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
     let check = CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None };
     let host =
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(Some(check), Some(setup)));
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     fs::write(&log, "accepted\n").unwrap();
     let shown = Shown(Mutex::new(Sessions::default()));
     let kinds = kinds(&host, Which::New, &place, &shown).await;
@@ -234,13 +236,13 @@ async fn lines_of_before_a_change_show_nothing_after_it() {
     };
     let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)));
     let shown = Shown(Mutex::new(Sessions::default()));
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     fs::write(&log, "accepted\n").unwrap();
     assert!(kinds(&host, Which::New, &place, &shown).await.has(Kinds::REPORTED));
     // A folder under its name is no log.
     fs::rename(&log, &aside).unwrap();
     fs::create_dir(&log).unwrap();
-    host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+    host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
     fs::remove_dir(&log).unwrap();
     fs::rename(&aside, &log).unwrap();
     assert!(
@@ -296,7 +298,7 @@ async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
         let check = async || kinds(&host, Which::New, &place, &shown).await;
         // It has opened the file, before the new value stood in it.
         let before = start();
-        host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+        host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
         let kinds = check().await;
         assert!(kinds.has(Kinds::DELIVERED) && !kinds.has(Kinds::READ), "{write:?}: {kinds:?}");
         drop(before);
@@ -308,8 +310,8 @@ async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
         }
         drop(after);
         // The same value written back and forth is another content: what was seen does not count for it.
-        host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
-        host.deliver(FileId(0), Which::New, place.values(), 3).await.unwrap();
+        host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
+        host.deliver(FileId(0), Which::New, place.values(), step(3)).await.unwrap();
     }
 }
 
@@ -327,7 +329,7 @@ async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not
     let run = Arc::new(Process { instances: Vec::new(), find, verb });
     let slot = SlotSetup { run, ..place.rereads(None, None) };
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     let shown = Shown(Mutex::new(Sessions::default()));
     for (exported, loads) in [(None, true), (Some(text(&place.old)), false), (Some(text(&place.new)), true)] {
         let mut command = std::process::Command::new("python3");
@@ -374,7 +376,7 @@ async fn a_restarted_process_with_only_the_other_value_in_its_memory_is_told() {
     let run = Arc::new(Process { instances: Vec::new(), find, verb });
     let slot = SlotSetup { run, ..place.rereads(None, None) };
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     fs::write(place.path("elsewhere"), value).unwrap();
     let start = || {
         let mut command = std::process::Command::new("python3");
@@ -396,7 +398,7 @@ async fn a_restarted_process_with_only_the_other_value_in_its_memory_is_told() {
         assert!(std::time::Instant::now() < deadline);
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    host.apply(ConsumerId(0), 0, 2, Brings::Anything).await.unwrap();
+    host.apply(ConsumerId(0), 0, step(2), Brings::Anything).await.unwrap();
     let (kinds, told) = kinds_and_remarks(&host, Which::New, &place, &shown).await;
     assert!(!kinds.has(Kinds::LOADED));
     assert!(told.is_empty(), "it ran before the restart, and is on its way out");
@@ -427,7 +429,7 @@ async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
     };
     let slot = SlotSetup { run: Arc::new(unit), ..place.rereads(Some(check), None) };
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
-    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     let shown = Shown(Mutex::new(Sessions::default()));
     let proved = host.prove(ConsumerId(0), Some(0), Which::New, place.values(), &shown).await;
     let proofs = proved.evidence.unwrap().proofs;
@@ -443,7 +445,7 @@ async fn a_write_in_place_that_ended_in_its_middle_is_neither_version() {
     };
     let (path, first) = (place.path("app.env"), driver());
     let before = fs::read(&path).unwrap();
-    first.deliver(FileId(0), Which::New, place.values(), 4).await.unwrap();
+    first.deliver(FileId(0), Which::New, place.values(), step(4)).await.unwrap();
     let after = fs::read(&path).unwrap();
     // The new content was shorter, and the driver was killed before it cut the file.
     let mixture = [after.as_slice(), b"tail\n"].concat();

@@ -151,7 +151,7 @@ async fn a_restart_that_would_bring_more_is_not_made() {
     // A file of the same name takes its place, as an update does it.
     fs::copy("/bin/sleep", place.path("newer")).unwrap();
     fs::rename(place.path("newer"), &program).unwrap();
-    let apply = |brings| host.apply(ConsumerId(0), 0, 7, brings);
+    let apply = |brings| host.apply(ConsumerId(0), 0, crate::step(7), brings);
     let Applied::Refused(live) = apply(Brings::Accepted(&[])).await.unwrap() else { panic!("it was made") };
     let live: Vec<Difference> = live.into_iter().map(|one| one.difference).collect();
     assert_eq!(live.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["app/program:own-program"]);

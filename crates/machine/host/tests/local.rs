@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write, place_digest,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, SystemClock, Write,
+    place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
-use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
+use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Life, Sight, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+
+use crate::step;
 
 /// A value that no other test has.
 fn value(tag: &str) -> String {
@@ -127,13 +130,13 @@ async fn one_rename_changes_every_copy_of_a_file_and_only_those() {
     let host = place.host(vec![file(&path, vec![variable("KEY"), derived])], Vec::new());
     let (before, after) = (fields(old), fields(new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
-    host.deliver(FileId(0), Which::New, values, 7).await.unwrap();
+    host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), text.replace(old.as_str(), new));
     // Again is harmless, and back gives the very bytes.
-    host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    host.deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
     assert_eq!(host.delivered(FileId(0), Which::New, values, 8).await.unwrap(), Found::Executed(None));
     assert_eq!(host.delivered(FileId(0), Which::Old, values, 8).await.unwrap(), Found::Absent);
-    host.deliver(FileId(0), Which::Old, values, 9).await.unwrap();
+    host.deliver(FileId(0), Which::Old, values, step(9)).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
@@ -145,7 +148,7 @@ async fn somebody_elses_value_is_never_overwritten() {
     let host = place.host(vec![file(&path, vec![variable("KEY")])], Vec::new());
     let (before, after) = (fields(&place.old), fields(&place.new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
-    assert!(host.deliver(FileId(0), Which::New, values, 7).await.is_err());
+    assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err());
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Foreign);
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("KEY={foreign}\n"));
     assert_eq!(host.file_states(values), [(path, Holds::Other)]);
@@ -170,7 +173,7 @@ async fn a_changed_link_is_refused() {
     std::os::unix::fs::symlink(&second, &link).unwrap();
     let (before, after) = (fields(&place.old), fields(&place.new));
     let failure = host
-        .deliver(FileId(0), Which::New, Values { old: &before, new: Some(&after), old_ended: false }, 7)
+        .deliver(FileId(0), Which::New, Values { old: &before, new: Some(&after), old_ended: false }, step(7))
         .await
         .unwrap_err();
     assert_eq!(failure.code.as_str(), "K0314");
@@ -356,7 +359,7 @@ async fn another_place_in_a_configured_file_is_named() {
     // As planned, and once the named copies were written.
     for written in [false, true] {
         if written {
-            host.deliver(FileId(0), Which::New, values, 7).await.unwrap();
+            host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap();
         }
         let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
         assert_eq!(looked.enumeration.strangers, [place_digest(&path)], "written: {written}");
@@ -391,9 +394,9 @@ async fn a_file_with_two_names_is_replaced_only_in_place() {
     assert_eq!(renamed.linked_files().unwrap_err().code, "K0316");
     let against = renamed.trial(Values { old: &before, new: None, old_ended: false }).await.unwrap();
     assert_eq!(against.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0316"]);
-    assert_eq!(renamed.deliver(FileId(0), Which::New, values, 7).await.unwrap_err().code, "K0316");
+    assert_eq!(renamed.deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err().code, "K0316");
     assert!(fs::read_to_string(&path).unwrap().contains(&place.old));
-    in_place.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    in_place.deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
     for name in others.iter().chain([&path]) {
         assert!(fs::read_to_string(name).unwrap().contains(&place.new), "{}", name.display());
     }
@@ -436,17 +439,73 @@ async fn a_file_that_a_command_makes_is_never_written() {
     let host = place.host(vec![file(&source, vec![variable("KEY")]), generated], Vec::new());
     let (before, after) = (fields(&place.old), fields(&place.new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
-    let early = host.deliver(FileId(1), Which::New, values, 1).await.unwrap_err();
+    let early = host.deliver(FileId(1), Which::New, values, step(1)).await.unwrap_err();
     assert_eq!(early.code, "K0302", "its source does not hold the value yet");
     assert_eq!(host.delivered(FileId(1), Which::New, values, 1).await.unwrap(), Found::Absent);
-    host.deliver(FileId(0), Which::New, values, 2).await.unwrap();
-    host.deliver(FileId(1), Which::New, values, 3).await.unwrap();
+    host.deliver(FileId(0), Which::New, values, step(2)).await.unwrap();
+    host.deliver(FileId(1), Which::New, values, step(3)).await.unwrap();
     assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.new));
     assert_eq!(host.delivered(FileId(1), Which::New, values, 3).await.unwrap(), Found::Executed(None));
     assert_eq!(fs::read_to_string(&runs).unwrap(), "once\nonce\n");
     // What somebody wrote into it is overwritten by the generator alone.
     fs::write(&made, "KEY=other\n").unwrap();
-    host.deliver(FileId(0), Which::Old, values, 4).await.unwrap();
-    host.deliver(FileId(1), Which::Old, values, 5).await.unwrap();
+    host.deliver(FileId(0), Which::Old, values, step(4)).await.unwrap();
+    host.deliver(FileId(1), Which::Old, values, step(5)).await.unwrap();
     assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.old));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_begins_that_nobody_waits_for_any_more() {
+    let place = Place::new();
+    let path = place.write("api.env", &format!("KEY={}\n", place.old));
+    let ran = place.path("ran");
+    let fetch = CommandLine::program("touch", [ran.display().to_string()]);
+    let mut consumer = at_rest(vec![FileId(0)], None);
+    consumer.fetch = Some(fetch);
+    let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![consumer]);
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after), old_ended: false };
+    let late = Asked { intent: 7, until_ms: SystemClock::new().monotonic_ms() };
+    let written = host.deliver(FileId(0), Which::New, values, late).await.unwrap_err();
+    assert_eq!((written.code.as_str(), written.class), ("K0315", Class::Retryable));
+    let fetched = host.fetch(ConsumerId(0), late).await.unwrap_err();
+    assert_eq!((fetched.code.as_str(), fetched.class), ("K0402", Class::Retryable));
+    assert!(fs::read_to_string(&path).unwrap().contains(&place.old) && !ran.exists());
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Absent);
+}
+
+/// The command that makes the file waits for a reader of its pipe: until it has ended, nobody can say what it made.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
+    let place = Place::new();
+    let made = place.write("made.env", &format!("KEY={}\n", place.old));
+    let (begun, pipe) = (place.path("begun"), place.path("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let script = place.write(
+        "make.sh",
+        &format!("touch \"$1\"; read -r _ <\"$2\"; printf 'KEY={}\\n' >\"$3\"\n", place.new),
+    );
+    let words = [&script, &begun, &pipe, &made].map(|path| path.display().to_string());
+    let generator = Some(CommandLine::program("sh", words));
+    let generated = FileSetup { generated: true, generator, ..file(&made, vec![variable("KEY")]) };
+    let host = Arc::new(place.host(vec![generated], Vec::new()));
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after), old_ended: false };
+    let delivered = {
+        let (host, old, new) = (host.clone(), before.duplicate(), after.duplicate());
+        tokio::spawn(async move {
+            let values = Values { old: &old, new: Some(&new), old_ended: false };
+            host.deliver(FileId(0), Which::New, values, step(7)).await
+        })
+    };
+    while !begun.exists() {
+        assert!(!delivered.is_finished());
+        tokio::task::yield_now().await;
+    }
+    let unknown = host.delivered(FileId(0), Which::New, values, 7).await.unwrap_err();
+    assert_eq!(unknown.class, Class::Retryable);
+    assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err(), "one at a time");
+    fs::write(&pipe, "on\n").unwrap();
+    delivered.await.unwrap().unwrap();
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Executed(None));
 }

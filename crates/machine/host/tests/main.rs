@@ -9,3 +9,8 @@ mod files;
 mod live;
 mod local;
 mod poolers;
+
+/// An effect under this intent that may take as long as it does.
+fn step(intent: u64) -> keyroll_port::Asked {
+    keyroll_port::Asked { intent, until_ms: u64::MAX }
+}

@@ -17,6 +17,8 @@ use keyroll_rotation::{FileId, Found, Holds, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
+use crate::step;
+
 /// How long what is on its way may take to be seen, seconds.
 const SEEN_S_MAX: u64 = 60;
 
@@ -189,7 +191,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     assert_eq!(seen(Which::New, scene.values()).await, Holds::Old);
     assert_eq!(found(Which::New, scene.values()).await, Found::Absent);
 
-    host.deliver(FileId(0), Which::New, scene.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::New, scene.values(), step(1)).await.unwrap();
     let both = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"app_a\" \"{new}\"\n\"bob\" \"y\"");
     assert_eq!(read(), both);
     // Both are let in: it holds the one that is to stay.
@@ -200,11 +202,11 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     for which in [Which::New, Which::Old] {
         assert_eq!(found(which, scene.values()).await, Found::Executed(None));
     }
-    host.deliver(FileId(0), Which::New, scene.values(), 2).await.unwrap();
+    host.deliver(FileId(0), Which::New, scene.values(), step(2)).await.unwrap();
     assert_eq!(read(), both, "however often");
 
     // Somebody may still log in with the new one, whoever goes back: it goes once it was deleted.
-    host.deliver(FileId(0), Which::Old, scene.values(), 3).await.unwrap();
+    host.deliver(FileId(0), Which::Old, scene.values(), step(3)).await.unwrap();
     assert_eq!(read(), both);
     host.strike(scene.values()).await.unwrap();
     assert_eq!(read(), before);
@@ -217,22 +219,22 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.strike(scene.values()).await.unwrap();
     assert_eq!(host.refuse_taken(&scene.new).unwrap_err().code, "K0144");
     assert_eq!(host.trial(scene.values()).await.unwrap()[0].code, "K0144");
-    assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), 4).await.unwrap_err().code, "K0144");
+    assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap_err().code, "K0144");
     assert_eq!(read(), theirs);
     fs::write(&list, &before).unwrap();
     host.refuse_taken(&scene.new).unwrap();
 
-    host.deliver(FileId(0), Which::New, scene.values(), 4).await.unwrap();
+    host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap();
     let ended = Values { old_ended: true, ..scene.values() };
     assert_eq!(seen(Which::New, ended).await, Holds::Old, "it has to be delivered once more");
     assert_eq!(found(Which::New, ended).await, Found::Absent);
     let residues = host.sweep(ended).await.unwrap().residues;
     assert!(!residues.iter().any(|one| one.place.contains("userlist")), "{residues:?}");
-    host.deliver(FileId(0), Which::New, ended, 5).await.unwrap();
+    host.deliver(FileId(0), Which::New, ended, step(5)).await.unwrap();
     assert_eq!(read(), both.replace(&format!("\"app\" \"{old}\"\n"), ""));
     assert_eq!(seen(Which::New, ended).await, Holds::New);
     assert_eq!(found(Which::New, ended).await, Found::Executed(None));
     // Somebody else's edit is theirs.
     fs::write(&list, format!("\"app\" \"other\"\n\"app_a\" \"{new}\"\n")).unwrap();
-    assert_eq!(host.deliver(FileId(0), Which::New, ended, 6).await.unwrap_err().code, "K0302");
+    assert_eq!(host.deliver(FileId(0), Which::New, ended, step(6)).await.unwrap_err().code, "K0302");
 }

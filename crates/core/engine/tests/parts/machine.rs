@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    Applied, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource,
-    Sessions, Swept, Values,
+    Applied, Asked, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
+    SessionSource, Sessions, Swept, Values,
 };
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
@@ -167,7 +167,7 @@ impl Host for Machine {
     async fn carries(&self, _: &Fields) -> Result<(), Failure> {
         Ok(())
     }
-    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Seq) -> Result<(), Failure> {
+    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         let value = value(values, which).expect("a value to write");
         self.fate.befall(|| locked(&self.inside).files[file.index()] = value)
     }
@@ -185,7 +185,7 @@ impl Host for Machine {
     async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
         self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
     }
-    async fn fetch(&self, consumer: ConsumerId, _: Seq) -> Result<(), Failure> {
+    async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| {
             let current = self.safe.current_value();
             for file in &self.consumers[consumer.index()].files {
@@ -193,7 +193,13 @@ impl Host for Machine {
             }
         })
     }
-    async fn apply(&self, consumer: ConsumerId, slot: u8, _: Seq, _: Brings<'_>) -> Result<Applied, Failure> {
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        _: Asked,
+        _: Brings<'_>,
+    ) -> Result<Applied, Failure> {
         let applied = self.fate.befall(|| {
             let mut inside = locked(&self.inside);
             let value = inside.files[self.consumers[consumer.index()].files[0].index()].clone();

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::{
-    Applied, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, Session,
+    Applied, Asked, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, Session,
     SessionSource, Sessions, Swept, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Found, Incarnation, Refusals, Seq, Which};
@@ -58,7 +58,7 @@ impl Host for Port {
         self.act(Call::Carries(number(fields).unwrap_or(DECOY))).await
     }
 
-    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Seq) -> Result<(), Failure> {
+    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         let (goal, new) = (self.value(which, values), self.value(Which::New, values));
         self.act(Call::Deliver { file, goal, new }).await
     }
@@ -77,7 +77,7 @@ impl Host for Port {
         }
     }
 
-    async fn fetch(&self, consumer: ConsumerId, _: Seq) -> Result<(), Failure> {
+    async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
         self.act(Call::Fetch(consumer)).await
     }
 
@@ -85,7 +85,7 @@ impl Host for Port {
         &self,
         consumer: ConsumerId,
         slot: u8,
-        _: Seq,
+        _: Asked,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
         let accepted = match brings {

@@ -12,6 +12,7 @@ use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
 use keyroll_secret::SecretBytes;
 
+use super::under_way::OneEffect;
 use super::{ConsumerSetup, Local, Memo, SlotSetup, scratch_dir};
 
 /// How long a restart command may take, milliseconds, where its instance may take longer.
@@ -81,7 +82,7 @@ impl Local {
         &self,
         id: ConsumerId,
         slot: u8,
-        intent: Seq,
+        effect: &OneEffect<'_>,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
         let (consumer, setup) = self.slot_setup(id, slot)?;
@@ -97,6 +98,7 @@ impl Local {
             }
             Brings::Anything => self.unaccepted(consumer, setup, &running, &[]),
         };
+        effect.may_begin(Code::RestartFailed, || format!("restart '{}'", consumer.name))?;
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
         self.watch_gap(id, setup, running.as_deref().unwrap_or_default());
@@ -108,8 +110,9 @@ impl Local {
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
         };
+        let deadline = deadline.min(effect.until);
         let known = self.rows_known(consumer);
-        let mut started = |process| self.record(intent, process);
+        let mut started = |process| self.record(effect.intent, process);
         let may_replace = |row: &SecretBytes| self.is_known_row(&known, row);
         let applied = setup.run.apply(&mut Attempt {
             instance: None,
@@ -118,7 +121,7 @@ impl Local {
             may_replace: &may_replace,
         });
         if applied.as_ref().is_ok() {
-            self.forget_record(intent);
+            self.forget_record(effect.intent);
         }
         applied.map(|_| Applied::Done(live)).map_err(|failure| self.with_words(failure))
     }
@@ -126,6 +129,7 @@ impl Local {
     pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
         self.slot_setup(id, slot)?;
         self.end_left(intent)?;
+        self.refuse_under_way(intent)?;
         // Carrying the verb out once more is harmless: it loads what the files hold.
         Ok(Found::Absent)
     }
@@ -141,18 +145,19 @@ impl Local {
         Ok(())
     }
 
-    pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
+    pub(super) fn fetch_for(&self, id: ConsumerId, effect: &OneEffect<'_>) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
         let Some(line) = &consumer.fetch else { return Ok(()) };
-        self.generate(line, intent)?;
+        self.generate(line, effect)?;
         self.keep_rows_fetched(consumer)
     }
 
     /// Runs a command that makes copies.
-    pub(super) fn generate(&self, line: &CommandLine, intent: Seq) -> Result<(), Failure> {
-        let deadline = self.command_deadline();
-        let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
-        self.forget_record(intent);
+    pub(super) fn generate(&self, line: &CommandLine, effect: &OneEffect<'_>) -> Result<(), Failure> {
+        effect.may_begin(Code::RestartFailed, || "run the command that makes a copy".to_owned())?;
+        let deadline = self.command_deadline().min(effect.until);
+        let fetched = fetch(line, None, deadline, &mut |process| self.record(effect.intent, process));
+        self.forget_record(effect.intent);
         fetched.map(drop).map_err(|failure| self.with_words(failure))
     }
 

@@ -10,6 +10,7 @@ use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
 use super::pgbouncer_userlist::{Pair, refuse_taken};
+use super::under_way::OneEffect;
 use super::{CopySetup, CopySource, FileSetup, Local, scratch_dir};
 use crate::replace::replace_shown;
 use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
@@ -232,14 +233,14 @@ impl Local {
         id: FileId,
         which: Which,
         values: Values<'_>,
-        intent: Seq,
+        effect: &OneEffect<'_>,
     ) -> Result<(), Failure> {
-        let file = self.file_setup(id)?;
+        let (file, intent) = (self.file_setup(id)?, effect.intent);
         let (to, from) = (version(&values, which)?, version(&values, which.other())?);
         if let Some(line) = &file.generator {
             self.refuse_other_rows(id, file, values)?;
             self.keep_rows(id, &Self::row_versions(file, values))?;
-            self.generate(line, intent)?;
+            self.generate(line, effect)?;
             return self.came_of_it(id, file, which, values);
         }
         let resolved = self.resolved(file)?;
@@ -264,6 +265,7 @@ impl Local {
             temp: &temp,
             write: file.write,
         };
+        effect.may_begin(Code::WriteFailed, || format!("write {}", file.path.display()))?;
         replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
         self.forget_readers(id);
         drop(lock);

@@ -1,0 +1,76 @@
+//! Effects that are under way. One whose driver no longer waits for it goes on in its thread: it begins nothing any
+//! more, and until it has ended nobody can say what became of it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use keyroll_codes::Code;
+use keyroll_port::{Asked, Class, Clock as _, Failure};
+use keyroll_rotation::Seq;
+
+use super::Local;
+use crate::SystemClock;
+
+/// The intents whose effects are under way.
+#[derive(Default)]
+pub(super) struct UnderWay(Mutex<BTreeSet<Seq>>);
+
+impl UnderWay {
+    fn intents(&self) -> MutexGuard<'_, BTreeSet<Seq>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One effect, from its call to its end.
+pub(super) struct OneEffect<'a> {
+    pub(super) intent: Seq,
+    /// When nobody waits for it any more.
+    pub(super) until: Instant,
+    all: &'a UnderWay,
+}
+
+impl OneEffect<'_> {
+    /// Called right before something is changed: refused once nobody waits for it any more.
+    pub(super) fn may_begin(&self, code: Code, attempted: impl FnOnce() -> String) -> Result<(), Failure> {
+        if Instant::now() < self.until {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Retryable, code, attempted())
+            .because("what comes before it took longer than the time that an effect has"))
+    }
+}
+
+impl Drop for OneEffect<'_> {
+    fn drop(&mut self) {
+        self.all.intents().remove(&self.intent);
+    }
+}
+
+impl Local {
+    /// An effect begins. Of one intent there is one at a time.
+    pub(super) fn begin(&self, asked: Asked) -> Result<OneEffect<'_>, Failure> {
+        let Asked { intent, until_ms } = asked;
+        if !self.under_way.intents().insert(intent) {
+            return Err(goes_on(intent));
+        }
+        let left_ms = until_ms.saturating_sub(SystemClock::new().monotonic_ms());
+        // A time that no clock reaches is none.
+        let now = Instant::now();
+        let until = now.checked_add(Duration::from_millis(left_ms)).unwrap_or(now + FOREVER);
+        Ok(OneEffect { intent, until, all: &self.under_way })
+    }
+
+    pub(super) fn refuse_under_way(&self, intent: Seq) -> Result<(), Failure> {
+        if self.under_way.intents().contains(&intent) { Err(goes_on(intent)) } else { Ok(()) }
+    }
+}
+
+/// Longer than any rotation.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+fn goes_on(intent: Seq) -> Failure {
+    Failure::new(Class::Retryable, Code::WriteFailed, format!("see what became of step {intent}"))
+        .because("it still goes on, although its time is over: a disk or a command does not answer")
+        .help("it is looked at again until it has ended")
+}
