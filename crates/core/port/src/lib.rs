@@ -10,6 +10,7 @@ mod host;
 mod issuer;
 mod journal;
 mod store;
+mod survey;
 
 pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
@@ -22,3 +23,4 @@ pub use issuer::{
 };
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 pub use store::{Label, Store, VersionInfo};
+pub use survey::{LiveReport, Survey, Surveying, Surveyor};

@@ -19,7 +19,7 @@ pub use clock::SystemClock;
 pub use digest::Digest;
 pub use local::{
     CheckErrors, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup,
-    LiveReport, Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
+    Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
 pub use read::{Content, TARGET_BYTES_MAX, read};
 pub use replace::{Replaced, Replacement, Write, replace, settle};

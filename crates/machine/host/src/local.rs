@@ -29,6 +29,7 @@ mod rehearse;
 mod scratch_dir;
 mod session_calls;
 mod setup;
+mod survey;
 mod sweep;
 mod undeclared_copies;
 mod under_way;
@@ -51,7 +52,6 @@ pub use check_output::CheckErrors;
 pub use find::place_digest;
 pub use gate::GateSetup;
 pub use litellm::LiteLlmSetup;
-pub use live::LiveReport;
 pub use scratch_dir::tidy;
 use under_way::UnderWay;
 
@@ -118,6 +118,11 @@ impl Local {
             check_errors: CheckErrors::default(),
             under_way: UnderWay::default(),
         }
+    }
+
+    /// Its number in plans.
+    pub fn id(&self) -> HostId {
+        LOCAL
     }
 
     /// A panic in another call leaves at worst a check that is run once more.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keyroll_copy::{Format, Slot};
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
 use keyroll_manager::{CommandLine, Find, Process, Verb};
-use keyroll_port::{Applied, Brings, Host as _};
+use keyroll_port::{Applied, Brings, Host as _, LiveReport, Surveyor as _};
 use keyroll_rotation::{ConsumerId, Difference, FileId};
 use keyroll_secret::FingerprintKey;
 
@@ -108,8 +108,12 @@ fn place() -> Place {
     place
 }
 
+fn live_now(host: &Local) -> LiveReport {
+    tokio::runtime::Runtime::new().unwrap().block_on(host.live())
+}
+
 fn names(host: &Local) -> Vec<Difference> {
-    host.live_now().live.into_iter().map(|one| one.difference).collect()
+    live_now(host).live.into_iter().map(|one| one.difference).collect()
 }
 
 /// An edit is told from a start by its time: it is made again until it is later.
@@ -120,7 +124,7 @@ fn edited(host: &Local, name: &str, edit: impl Fn()) -> Difference {
         if let Some(found) = names(host).into_iter().find(|one| *one.name == *name) {
             return found;
         }
-        assert!(Instant::now() < end, "{name} is not seen: {:?}", host.live_now());
+        assert!(Instant::now() < end, "{name} is not seen: {:?}", live_now(host));
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -130,7 +134,7 @@ fn what_was_edited_since_the_start_is_named_and_nothing_else() {
     let place = place();
     let _running = place.start("/bin/sh", &["./work.sh"]);
     let host = place.restarts();
-    let calm = host.live_now();
+    let calm = live_now(&host);
     assert!(calm.live.is_empty(), "{calm:?}");
     assert!(calm.not_visible.iter().any(|line| line.starts_with("HERE in ")), "{calm:?}");
     let first = edited(&host, "app/script:work.sh", || place.write("work.sh", "while :; do sleep 2; done\n"));
@@ -173,7 +177,7 @@ fn what_is_signalled_is_not_visible() {
     let place = place();
     let _running = place.start("/bin/sh", &["./work.sh"]);
     place.write("app.env", "KEY=k\nLOG=debug\n");
-    let seen = place.host(Verb::Signal(1)).live_now();
+    let seen = live_now(&place.host(Verb::Signal(1)));
     assert!(seen.live.is_empty() && seen.not_visible[0].contains("signalled"), "{seen:?}");
 }
 
@@ -183,9 +187,9 @@ fn a_variable_that_was_taken_out_is_named() {
     place.write("app.env", "KEY=k\nLOG=info\nPOOL=4\nMODE=fast\n");
     let _running = place.start("/bin/sh", &["./work.sh"]);
     let host = place.restarts();
-    assert!(host.live_now().live.is_empty(), "{:?}", host.live_now());
+    assert!(live_now(&host).live.is_empty(), "{:?}", live_now(&host));
     place.write("app.env", "KEY=k\nLOG=info\n# POOL=4\n#NEVER=1\n");
-    let now = host.live_now();
+    let now = live_now(&host);
     let named: Vec<&str> = now.live.iter().map(|one| &*one.difference.name).collect();
     assert_eq!(named, ["app/app.env:POOL"], "{now:?}");
     assert!(now.live[0].what.ends_with("is commented out: what runs still has it"), "{now:?}");

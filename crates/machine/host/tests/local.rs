@@ -13,11 +13,11 @@ use keyroll_host::{
     place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
-use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Values};
+use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Surveyor as _, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Life, Sight, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
-use crate::step;
+use crate::{step, survey};
 
 /// A value that no other test has.
 fn value(tag: &str) -> String {
@@ -151,7 +151,7 @@ async fn somebody_elses_value_is_never_overwritten() {
     assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err());
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Foreign);
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("KEY={foreign}\n"));
-    assert_eq!(host.file_states(values), [(path, Holds::Other)]);
+    assert_eq!(host.copies(values).await, [(path, Holds::Other)]);
     assert_eq!(host.trial(Values { old: &before, new: None, old_ended: false }).await.unwrap().len(), 1);
 }
 
@@ -387,11 +387,11 @@ async fn a_file_with_two_names_is_replaced_only_in_place() {
     let values = Values { old: &before, new: Some(&after), old_ended: false };
     let setup = FileSetup { write: Write::InPlace, ..file(&path, vec![variable("KEY")]) };
     let in_place = place.host(vec![setup], Vec::new());
-    assert_eq!(in_place.linked_files().unwrap().len(), 1);
+    assert_eq!(survey(&in_place, &before, None, false).await.unwrap().linked.len(), 1);
     let looked = in_place.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
     assert!(looked.enumeration.strangers.is_empty(), "{:?}", looked.names);
     let renamed = place.host(vec![file(&path, vec![variable("KEY")])], Vec::new());
-    assert_eq!(renamed.linked_files().unwrap_err().code, "K0316");
+    assert_eq!(survey(&renamed, &before, None, false).await.unwrap_err().code, "K0316");
     let against = renamed.trial(Values { old: &before, new: None, old_ended: false }).await.unwrap();
     assert_eq!(against.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0316"]);
     assert_eq!(renamed.deliver(FileId(0), Which::New, values, step(7)).await.unwrap_err().code, "K0316");
@@ -408,20 +408,20 @@ async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
     let path = place.write("job.env", &format!("KEY={}\n", place.old));
     let expected = place.write("expected", &format!("KEY={}\n", place.old));
     let before = fields(&place.old);
-    let told = |program: &str, arguments: &[&str]| {
+    let told = async |program: &str, arguments: &[&str]| {
         let command = CommandLine::program(program, arguments.iter().copied());
         let check = CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None };
         let consumers = vec![at_rest(vec![FileId(0)], Some(check))];
         let host = place.host(vec![file(&path, vec![variable("KEY")])], consumers);
-        let against = host.rehearse_checks(Values { old: &before, new: None, old_ended: false });
-        against.into_iter().map(|one| one.code).collect::<Vec<_>>()
+        let survey = survey(&host, &before, None, true);
+        survey.await.unwrap().checks.into_iter().map(|one| one.code).collect::<Vec<_>>()
     };
     let expected = expected.display().to_string();
-    assert!(told("cmp", &["-s", "{copy}", &expected]).is_empty());
-    assert_eq!(told("true", &[]), ["K0362"], "it is not told which copy");
-    assert_eq!(told("test", &["-e", "{copy}"]), ["K0362"], "it never looks into it");
-    assert_eq!(told("sh", &["-c", "test ! -e \"$0\"", "{copy}"]), ["K0362"], "it cannot read it");
-    assert_eq!(told("/no/such/program", &["{copy}"]), ["K0404"]);
+    assert!(told("cmp", &["-s", "{copy}", &expected]).await.is_empty());
+    assert_eq!(told("true", &[]).await, ["K0362"], "it is not told which copy");
+    assert_eq!(told("test", &["-e", "{copy}"]).await, ["K0362"], "it never looks into it");
+    assert_eq!(told("sh", &["-c", "test ! -e \"$0\"", "{copy}"]).await, ["K0362"], "it cannot read it");
+    assert_eq!(told("/no/such/program", &["{copy}"]).await, ["K0404"]);
 }
 
 /// A generator that copies the value from another file; what it makes is read back, and nothing is written there.

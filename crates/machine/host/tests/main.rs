@@ -10,6 +10,25 @@ mod live;
 mod local;
 mod poolers;
 
+/// A survey of a host whose copies hold the old version.
+async fn survey(
+    host: &keyroll_host::Local,
+    old: &keyroll_secret::Fields,
+    next: Option<&keyroll_secret::Fields>,
+    rehearses: bool,
+) -> Result<keyroll_port::Survey, keyroll_port::Failure> {
+    let sessions = keyroll_port::Sessions::default();
+    let of = keyroll_port::Surveying {
+        values: keyroll_port::Values { old, new: None, old_ended: false },
+        next,
+        sessions: &sessions,
+        begins_on: keyroll_rotation::Holds::Old,
+        restarts: false,
+        rehearses,
+    };
+    keyroll_port::Surveyor::survey(host, of).await
+}
+
 /// An effect under this intent that may take as long as it does.
 fn step(intent: u64) -> keyroll_port::Asked {
     keyroll_port::Asked { intent, until_ms: u64::MAX }

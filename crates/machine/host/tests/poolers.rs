@@ -17,7 +17,7 @@ use keyroll_rotation::{FileId, Found, Holds, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
-use crate::step;
+use crate::{step, survey};
 
 /// How long what is on its way may take to be seen, seconds.
 const SEEN_S_MAX: u64 = 60;
@@ -217,12 +217,12 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     let theirs = before.replace("\"bob\"", "\"app_a\" \"theirs\"\n\"bob\"");
     fs::write(&list, &theirs).unwrap();
     host.strike(scene.values()).await.unwrap();
-    assert_eq!(host.refuse_taken(&scene.new).unwrap_err().code, "K0144");
+    assert_eq!(survey(&host, &scene.old, Some(&scene.new), false).await.unwrap_err().code, "K0144");
     assert_eq!(host.trial(scene.values()).await.unwrap()[0].code, "K0144");
     assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap_err().code, "K0144");
     assert_eq!(read(), theirs);
     fs::write(&list, &before).unwrap();
-    host.refuse_taken(&scene.new).unwrap();
+    survey(&host, &scene.old, Some(&scene.new), false).await.unwrap();
 
     host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap();
     let ended = Values { old_ended: true, ..scene.values() };

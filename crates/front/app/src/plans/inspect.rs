@@ -1,23 +1,23 @@
 //! The reading part of Preflight: everything that can be refused before anything is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
-use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
+use keyroll_host::{Local, read, resolve};
 use keyroll_port::{
-    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
-    Store, Values,
+    Failure, Issuer, Journal as _, Label, Listing, Live, LiveReport, Looked, Probe, RefusalLog, Sessions,
+    Store, Survey, Surveying, Surveyor as _, Values,
 };
-use keyroll_rotation::{Aim, Capabilities, Holds, Plan, PlanDefect, Policy, Refusals, Which};
+use keyroll_rotation::{Capabilities, ConsumerId, Plan, PlanDefect, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::found::Found;
 use super::granted::Granted;
 use super::plaintext::reject_plaintext;
-use super::shared::{copies_apart, holders, live_now, policy_for};
+use super::shared::{copies_apart, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -130,34 +130,37 @@ pub async fn look(
     let own = family::own_of(subject.places, subject.family).await?;
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
-    let values = Values { old: &credential.fields, new: None, old_ended: false };
-    refuse_wrong_copies(&host, values, aim)?;
-    let next = issuer.propose(&credential).ok().flatten();
-    next.map_or(Ok(()), |next| host.refuse_taken(&next.fields))?;
-    notes.extend(host.linked_files()?);
-    if subject.rehearse && standing != Standing::Dead && aim.makes_new() {
-        notes.extend(host.rehearse_checks(values).iter().map(check_note));
-    }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
         (Some(id), true) if standing != Standing::Dead => {
             Sessions { old: issuer.sessions(id).await?, new: None }
         }
         _ => Sessions::default(),
     };
-    let looked = host.enumerate(values, &sessions, Which::New).await?;
+    let next = issuer.propose(&credential).ok().flatten();
+    let survey = host.survey(Surveying {
+        values: Values { old: &credential.fields, new: None, old_ended: false },
+        next: next.as_ref().map(|next| &next.fields),
+        sessions: &sessions,
+        begins_on: aim.begins_on(),
+        restarts: aim.makes_new(),
+        rehearses: subject.rehearse && standing != Standing::Dead && aim.makes_new(),
+    });
+    let Survey { looked, holders, live, other_networks, linked, checks, programs } = survey.await?;
+    notes.extend(linked);
+    notes.extend(checks.iter().map(check_note));
     // Other holders of a shared key that stays valid keep it.
     let (unexplained, holders) = match aim.ends_old() {
-        true => (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await),
+        true => (unexplained(subject, from_version, &looked)?, holders),
         false => (Vec::new(), Vec::new()),
     };
-    let LiveReport { live, not_visible } = live_now(&host, aim);
+    let LiveReport { live, not_visible } = live;
     let (granted, live) = granted(subject, live)?;
     let endpoints = issuer.endpoints();
-    let not_visible = [looked.not_visible, not_visible, apart(&host, &endpoints)?].concat();
+    let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints)].concat();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
-        processes: processes(subject.secret, &host)?,
+        processes: processes(subject.secret, programs),
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
         unexplained,
         reach: subject.described.reach(subject.secret),
@@ -166,7 +169,7 @@ pub async fn look(
     let plan = Plan {
         capabilities: able.0,
         policy: policy_for(aim, able.1),
-        endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
+        endpoints: issuer.endpoints().iter().map(|_| host.id()).collect(),
         files: composed.files,
         consumers: composed.consumers,
         bound,
@@ -181,7 +184,7 @@ pub async fn look(
 
 /// Notes on consumers that reach the issuer from another network: the new key is probed from this machine's network,
 /// and calls are matched by their source address.
-fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
+fn apart(consumers: BTreeSet<String>, endpoints: &[String]) -> Vec<String> {
     let tried = endpoints.join(" and ");
     let told = |name| {
         format!(
@@ -190,7 +193,7 @@ fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
              translation hides the container, no call can be attributed to it"
         )
     };
-    Ok(host.in_other_networks()?.into_iter().map(told).collect())
+    consumers.into_iter().map(told).collect()
 }
 
 /// The undeclared copies of the value that are not waived.
@@ -436,24 +439,6 @@ pub fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf
     Ok(seen)
 }
 
-fn refuse_wrong_copies(host: &Local, values: Values<'_>, aim: Aim) -> Result<(), Problem> {
-    host.refuse_unseen_mounts()?;
-    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != aim.begins_on());
-    wrong.map_or(Ok(()), |(path, holds)| {
-        let why = match holds {
-            Holds::Unreadable => "it cannot be read".to_owned(),
-            // Most likely a mistyped position, or one that readers disagree on.
-            Holds::Old if !aim.makes_new() => "it holds the shared key again".to_owned(),
-            Holds::Old | Holds::New | Holds::Other => {
-                host.unclear(&path).unwrap_or_else(|| "it holds something else".to_owned())
-            }
-        };
-        Err(Problem::new(Code::CopyDiffers, format!("find the current value in {}", path.display()))
-            .because(why)
-            .help("correct `reads` in the configuration, or write the current value there"))
-    })
-}
-
 /// The note on a check that proves less than it should.
 fn check_note(failure: &Failure) -> String {
     let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -462,22 +447,23 @@ fn check_note(failure: &Failure) -> String {
 }
 
 /// The number of processes of each consumer, by executable and not by pid, which changes at every restart.
-fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<String, u32>>, Problem> {
+fn processes(
+    secret: &Secret,
+    programs: Vec<(ConsumerId, PathBuf)>,
+) -> BTreeMap<String, BTreeMap<String, u32>> {
     let mut all: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
     for consumer in &secret.consumers {
         all.entry(consumer.name.to_string()).or_default();
     }
-    for (id, _, who) in host.instances_now()? {
+    for (id, exe) in programs {
         let Some(consumer) = secret.consumers.get(id.index()) else { continue };
         // A plan does not depend on whether a job runs at this moment.
         if consumer.runs.workload().is_job() {
             continue;
         }
-        let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());
-        let exe = process.and_then(|process| process.exe).map(|exe| exe.display().to_string());
-        let count =
-            all.entry(consumer.name.to_string()).or_default().entry(exe.unwrap_or_default()).or_default();
+        let of_consumer = all.entry(consumer.name.to_string()).or_default();
+        let count = of_consumer.entry(exe.display().to_string()).or_default();
         *count = count.saturating_add(1);
     }
-    Ok(all)
+    all
 }

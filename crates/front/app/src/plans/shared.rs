@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use keyroll_config::Config;
-use keyroll_host::{LiveReport, Local, place_digest};
-use keyroll_port::{Holder, Host as _, Looked};
+use keyroll_host::place_digest;
 use keyroll_rotation::{Aim, Kinds, Policy};
 
 use crate::records::saved_plan::Family;
@@ -15,11 +14,6 @@ pub(crate) fn policy_for(aim: Aim, policy: Policy) -> Policy {
         return policy;
     }
     Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
-}
-
-/// What restarts would make live; where a key is only ended nothing is restarted.
-pub(crate) fn live_now(host: &Local, aim: Aim) -> LiveReport {
-    if aim.makes_new() { host.live_now() } else { LiveReport::default() }
 }
 
 /// The digests of the copies whose consumers open rotations give a key of their own: each holds the shared one until it
@@ -33,13 +27,4 @@ pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64>
 
 fn place(path: &Path) -> u64 {
     place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
-}
-
-/// The undeclared processes.
-pub(crate) async fn holders(host: &Local, looked: &Looked) -> Vec<Holder> {
-    let mut holders = Vec::new();
-    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
-        holders.extend(host.describe(instance.who).await);
-    }
-    holders
 }

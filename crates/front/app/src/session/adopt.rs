@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer};
-use keyroll_host::{LOCAL, Local, incarnation};
-use keyroll_port::RotationId;
+use keyroll_host::{Local, incarnation};
+use keyroll_port::{RotationId, Surveyor as _};
 use keyroll_rotation::{Adoptee, Difference, Fact};
 
 use super::append_offline::{digest_of, tell_open};
@@ -53,7 +53,7 @@ pub fn grant(
     let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
     let host = Local::new(composed.setup, fingerprint_key(places)?);
     let restart = format!("{}/restart:", new.name);
-    let live = host.live_now().live.into_iter().map(|one| one.difference);
+    let live = runtime(places)?.block_on(host.live()).live.into_iter().map(|one| one.difference);
     let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
     if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
 }
@@ -115,7 +115,8 @@ fn fact(
     let new = composed.setup.files.get(files..).unwrap_or_default();
     let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
     let host = Local::new(composed.setup, key);
-    let accepted = host.live_now().live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
+    let live = runtime(places)?.block_on(host.live()).live;
+    let accepted = live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
     let accepted = accepted.map(|one| Fact::Accepted(one.difference));
     let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
     let consumer = consumer.cloned().ok_or_else(|| {
@@ -137,6 +138,6 @@ fn fact(
     // Each file must resolve to the same path when it is written.
     saved.seen.files.extend(seen);
     let names: Arc<str> = Arc::from(saved.text()?);
-    let brought = composed.files.get(files..).unwrap_or_default().iter().map(|_| LOCAL).collect();
+    let brought = composed.files.get(files..).unwrap_or_default().to_vec();
     Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names }).chain(accepted).collect())
 }

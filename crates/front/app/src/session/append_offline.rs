@@ -45,12 +45,12 @@ pub fn tell(
 ) -> Result<Opened, Problem> {
     let runtime = runtime(places)?;
     let journal = journal(places)?;
+    let mut opened = runtime.block_on(opened(&journal, id))?;
+    let facts = facts(&opened)?;
+    if facts.is_empty() {
+        return Ok(opened);
+    }
     runtime.block_on(async {
-        let mut opened = opened(&journal, id).await?;
-        let facts = facts(&opened)?;
-        if facts.is_empty() {
-            return Ok(opened);
-        }
         let epoch = take_over(&journal, &mut opened).await?;
         for fact in facts {
             write(&journal, &mut opened, epoch, fact).await?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll_config::Secret;
 use keyroll_host::Local;
-use keyroll_port::{Issuer, Probe, Values};
+use keyroll_port::{Issuer, Probe, Surveyor as _, Values};
 use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
@@ -57,7 +57,7 @@ pub fn look(
         true => runtime(places)?.block_on(ask(issuer.as_ref(), credential, &mut looked)),
         false => looked.not_visible.push(NOT_ASKED.to_owned()),
     }
-    copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
+    copies(secret, credential, issuer.as_ref(), places, folder, &mut looked)?;
     Ok(looked)
 }
 
@@ -137,9 +137,9 @@ fn copies(
     places: &Places,
     folder: &Path,
     looked: &mut Looked,
-) {
+) -> Result<(), Problem> {
     if secret.consumers.is_empty() {
-        return;
+        return Ok(());
     }
     let composed = compose(&Composition::of(secret, issuer, places, folder));
     let host = composed.and_then(|composed| Ok(Local::new(composed.setup, fingerprint_key(places)?)));
@@ -147,12 +147,13 @@ fn copies(
         Ok(host) => host,
         Err(problem) => {
             let why = problem.causes.join(": ");
-            return looked.not_visible.push(format!("the configured copies: {why}"));
+            looked.not_visible.push(format!("the configured copies: {why}"));
+            return Ok(());
         }
     };
     let values = Values { old: &credential.fields, new: None, old_ended: false };
     let mut same = 0_usize;
-    for (path, holds) in host.file_states(values) {
+    for (path, holds) in runtime(places)?.block_on(host.copies(values)) {
         match holds {
             Holds::Old => same += 1,
             Holds::Unreadable => looked.not_visible.push(format!("{}: it cannot be read", path.display())),
@@ -164,6 +165,7 @@ fn copies(
     if same > 0 {
         looked.good.push(format!("held by {same} configured copies"));
     }
+    Ok(())
 }
 
 #[cfg(test)]

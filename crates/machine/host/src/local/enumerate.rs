@@ -12,16 +12,12 @@ use keyroll_observe::{
     process, processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
-use keyroll_rotation::{
-    ConsumerId, Enumeration, FoundBy, Holds, Incarnation, Seen, SessionSeen, Sight, Which,
-};
+use keyroll_rotation::{ConsumerId, Enumeration, FoundBy, Incarnation, Seen, SessionSeen, Sight, Which};
 
 use super::concurrent_scanners::searches;
-use super::deliver::unclear;
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
 use super::managers::keeps;
 use super::{Local, incarnation, not_seen, process_of};
-use crate::read;
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
@@ -87,7 +83,7 @@ impl Sights {
 
 impl Local {
     /// Every process of every consumer, with the slot that it belongs to.
-    fn running(&self, listing: &Listing) -> Result<Vec<Running>, Failure> {
+    pub(super) fn running(&self, listing: &Listing) -> Result<Vec<Running>, Failure> {
         self.running_until(listing, ConsumerId(u16::MAX))
     }
 
@@ -426,30 +422,5 @@ fn mark(seen: &mut Seen, stays: Which) {
     match stays {
         Which::New => seen.old = Sight::Yes,
         Which::Old => seen.new = Sight::Yes,
-    }
-}
-
-/// The form in which a person is told what a file holds.
-impl Local {
-    /// What every file of the setup holds now, by its path.
-    pub fn file_states(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
-        self.setup
-            .files
-            .iter()
-            .map(|file| (file.path.clone(), self.holds(file, values, Which::New)))
-            .collect()
-    }
-
-    /// Why a value cannot be read from its place in a file, where that is so.
-    pub fn unclear(&self, path: &Path) -> Option<String> {
-        let file = self.setup.files.iter().find(|file| file.path == path)?;
-        let content = self.resolved(file).and_then(|resolved| read(&resolved)).ok()?;
-        unclear(file, content.bytes.expose()).map(|error| error.to_string())
-    }
-
-    /// Every process of every consumer now.
-    pub fn instances_now(&self) -> Result<Vec<(ConsumerId, u8, Incarnation)>, Failure> {
-        let running = self.running(&listing()?)?;
-        Ok(running.iter().map(|one| (one.consumer, one.slot, incarnation(&one.process))).collect())
     }
 }

@@ -11,7 +11,7 @@ impl Local {
     ///
     /// # Errors
     /// `K0316`: a file that would be replaced has another name, which would keep the old value.
-    pub fn linked_files(&self) -> Result<Vec<String>, Failure> {
+    pub(super) fn linked_files(&self) -> Result<Vec<String>, Failure> {
         let mut notes = Vec::new();
         for file in &self.setup.files {
             let resolved = self.resolved(file)?;

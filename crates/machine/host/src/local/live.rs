@@ -8,7 +8,7 @@ use keyroll_codes::Code;
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{CommandLine, Comparison, InstanceProcess, OwnCopies};
 use keyroll_observe::{Image, ProcessId, Variable, environment_has, environment_names, image};
-use keyroll_port::{Failure, Live};
+use keyroll_port::{Failure, Live, LiveReport};
 use keyroll_rotation::{Difference, FileId};
 use keyroll_secret::SecretBytes;
 
@@ -46,15 +46,6 @@ const OF_A_SESSION: [&str; 10] =
 /// How many variables that no file names are told.
 const ORPHANS_MAX: usize = 8;
 
-/// What restarts would make live beside the value, and what of that cannot be told.
-#[derive(Debug, Default)]
-pub struct LiveReport {
-    /// Each difference once, by its name.
-    pub live: Vec<Live>,
-    /// A place and why it cannot be compared, as `what: why`.
-    pub not_visible: Vec<String>,
-}
-
 /// One slot with what is known of it.
 pub(super) struct Subject<'a> {
     pub(super) consumer: &'a ConsumerSetup,
@@ -65,7 +56,7 @@ pub(super) struct Subject<'a> {
 
 impl Local {
     /// What restarts of all consumers would make live beside the value, as things are now.
-    pub fn live_now(&self) -> LiveReport {
+    pub(super) fn live_now(&self) -> LiveReport {
         let mut all = LiveReport::default();
         let listing = listing();
         for (_, consumer) in self.setup.consumer_ids() {

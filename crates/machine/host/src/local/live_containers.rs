@@ -3,9 +3,10 @@
 use keyroll_manager::Docker;
 use keyroll_needle::Needles;
 use keyroll_observe::ProcessId;
+use keyroll_port::LiveReport;
 
 use super::Local;
-use super::live::{LiveReport, Subject, own_variables};
+use super::live::{Subject, own_variables};
 
 impl Local {
     /// Containers that do not run and were made with the value that goes: with a start of theirs it is back, and no file

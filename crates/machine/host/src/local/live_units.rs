@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use keyroll_manager::Unit;
 use keyroll_observe::{Image, ProcessId, Variable, credential_has, unit_folders};
+use keyroll_port::LiveReport;
 
 use super::Local;
 use super::file_fingerprint::file_fingerprint;
-use super::live::{LiveReport, Subject};
+use super::live::Subject;
 
 impl Local {
     /// The unit file and its drop-ins; the files of variables that it names.

@@ -11,7 +11,7 @@ impl Local {
     ///
     /// # Errors
     /// `K0316`; or the engine does not tell.
-    pub fn refuse_unseen_mounts(&self) -> Result<(), Failure> {
+    pub(super) fn refuse_unseen_mounts(&self) -> Result<(), Failure> {
         for consumer in &self.setup.consumers {
             let replaced = || {
                 let files = consumer.files.iter().filter_map(|id| self.setup.file(*id));

@@ -3,24 +3,15 @@
 use std::collections::BTreeSet;
 
 use keyroll_observe::in_own_network;
-use keyroll_port::Failure;
 
-use super::{Local, process_of};
+use super::Local;
+use super::enumerate::Running;
 
 impl Local {
     /// The consumers with a process in a network of its own, as a container on a bridge has one.
-    ///
-    /// # Errors
-    /// It cannot be told which processes run.
-    pub fn in_other_networks(&self) -> Result<BTreeSet<String>, Failure> {
-        let mut found = BTreeSet::new();
-        for (id, _, who) in self.instances_now()? {
-            // One that is not visible says nothing: what is not visible of it is told elsewhere.
-            let apart = process_of(who).is_some_and(|process| in_own_network(&process) == Ok(false));
-            if let Some(consumer) = self.setup.consumer(id).filter(|_| apart) {
-                found.insert(consumer.name.clone());
-            }
-        }
-        Ok(found)
+    pub(super) fn in_other_networks(&self, running: &[Running]) -> BTreeSet<String> {
+        // One that is not visible says nothing: what is not visible of it is told elsewhere.
+        let apart = running.iter().filter(|one| in_own_network(&one.process) == Ok(false));
+        apart.filter_map(|one| self.setup.consumer(one.consumer)).map(|one| one.name.clone()).collect()
     }
 }

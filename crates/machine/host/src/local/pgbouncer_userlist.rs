@@ -93,7 +93,7 @@ impl Local {
     ///
     /// # Errors
     /// K0144, permanent.
-    pub fn refuse_taken(&self, next: &Fields) -> Result<(), Failure> {
+    pub(super) fn refuse_taken(&self, next: &Fields) -> Result<(), Failure> {
         for file in self.setup.files.iter().filter(|file| !file.generated && users(file).next().is_some()) {
             let content = read(&self.resolved(file)?)?;
             refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;

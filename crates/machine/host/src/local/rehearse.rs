@@ -15,7 +15,7 @@ impl Local {
     ///
     /// `K0362`: it passes whatever the copy holds. `K0362`: it does not pass on the copy as it stands, or gives no
     /// answer in time.
-    pub fn rehearse_checks(&self, values: Values<'_>) -> Vec<Failure> {
+    pub(super) fn rehearse_checks(&self, values: Values<'_>) -> Vec<Failure> {
         let mut against = Vec::new();
         for (id, consumer) in self.setup.consumer_ids() {
             let checks = consumer.slots.first().into_iter().flat_map(|slot| &slot.checks);

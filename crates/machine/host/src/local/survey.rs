@@ -1,0 +1,84 @@
+//! What is asked of this machine before a rotation is open: the reading part of Preflight, and what stands where.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_observe::process;
+use keyroll_port::{Class, Failure, Holder, LiveReport, Looked, Survey, Surveying, Surveyor, Values};
+use keyroll_rotation::{ConsumerId, Holds, Which};
+use tokio::task::block_in_place;
+
+use super::deliver::unclear;
+use super::enumerate::{Running, listing};
+use super::{FileSetup, Local};
+use crate::read;
+
+#[async_trait]
+impl Surveyor for Local {
+    async fn survey(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
+        block_in_place(|| self.survey_all(of))
+    }
+
+    async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
+        let holds = |file: &FileSetup| (file.path.clone(), self.holds(file, values, Which::New));
+        block_in_place(|| self.setup.files.iter().map(holds).collect())
+    }
+
+    async fn live(&self) -> LiveReport {
+        block_in_place(|| self.live_now())
+    }
+}
+
+impl Local {
+    fn survey_all(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
+        self.refuse_unseen_mounts()?;
+        self.refuse_wrong_copies(&of)?;
+        of.next.map_or(Ok(()), |next| self.refuse_taken(next))?;
+        let linked = self.linked_files()?;
+        let checks = if of.rehearses { self.rehearse_checks(of.values) } else { Vec::new() };
+        let looked = self.enumerate_all(of.values, of.sessions, Which::New)?;
+        let holders = self.undeclared(&looked);
+        let live = if of.restarts { self.live_now() } else { LiveReport::default() };
+        let running = self.running(&listing()?)?;
+        let other_networks = self.in_other_networks(&running);
+        let programs = running.iter().map(program).collect();
+        Ok(Survey { looked, holders, live, other_networks, linked, checks, programs })
+    }
+
+    fn undeclared(&self, looked: &Looked) -> Vec<Holder> {
+        let all = looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none());
+        all.filter_map(|instance| self.describe_holder(instance.who)).collect()
+    }
+
+    /// Every copy must hold what the rotation begins on.
+    fn refuse_wrong_copies(&self, of: &Surveying<'_>) -> Result<(), Failure> {
+        for file in &self.setup.files {
+            let why = match self.holds(file, of.values, Which::New) {
+                holds if holds == of.begins_on => continue,
+                Holds::Unreadable => "it cannot be read".to_owned(),
+                Holds::Old if of.begins_on == Holds::New => "it holds the shared key again".to_owned(),
+                // Most likely a mistyped position, or one that readers disagree on.
+                Holds::Old | Holds::New | Holds::Other => {
+                    self.unclear_in(file).unwrap_or_else(|| "it holds something else".to_owned())
+                }
+            };
+            let attempted = format!("find the current value in {}", file.path.display());
+            return Err(Failure::new(Class::Permanent, Code::CopyDiffers, attempted)
+                .because(why)
+                .help("correct `reads` in the configuration, or write the current value there"));
+        }
+        Ok(())
+    }
+
+    /// Why a value cannot be read from its place in a file, where that is so.
+    fn unclear_in(&self, file: &FileSetup) -> Option<String> {
+        let content = self.resolved(file).and_then(|resolved| read(&resolved)).ok()?;
+        unclear(file, content.bytes.expose()).map(|error| error.to_string())
+    }
+}
+
+fn program(one: &Running) -> (ConsumerId, PathBuf) {
+    let exe = process(one.process.pid).ok().and_then(|process| process.exe);
+    (one.consumer, exe.unwrap_or_default())
+}
