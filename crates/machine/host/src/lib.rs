@@ -12,6 +12,7 @@ mod meta;
 mod read;
 mod replace;
 mod resolve;
+mod resolved;
 mod temp;
 mod trial;
 
@@ -21,8 +22,10 @@ pub use local::{
     CheckErrors, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup,
     Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
+pub use meta::Inode;
 pub use read::{Content, TARGET_BYTES_MAX, read};
 pub use replace::{Replaced, Replacement, Write, replace, settle};
-pub use resolve::{Inode, Resolved, resolve};
+pub use resolve::resolve;
+pub use resolved::Resolved;
 pub use temp::{TempName, remove_temp};
 pub use trial::trial;

@@ -4,12 +4,14 @@ mod apply;
 mod check_output;
 mod checks;
 mod concurrent_scanners;
+mod copy_value;
 mod deliver;
 mod downtime;
 mod enumerate;
 mod file_fingerprint;
 mod find;
 mod gate;
+mod identity;
 mod inside;
 mod links;
 mod litellm;
@@ -18,6 +20,7 @@ mod live_containers;
 mod live_units;
 mod logs;
 mod managers;
+mod memo;
 mod mounts;
 mod network;
 mod not_loaded;
@@ -34,31 +37,28 @@ mod sweep;
 mod undeclared_copies;
 mod under_way;
 
-use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{
     Applied, Asked, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions,
     Swept, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
 use tokio::task::block_in_place;
 
-pub use check_output::CheckErrors;
+use memo::{Memo, UnderWay};
+
 pub use find::place_digest;
-pub use gate::GateSetup;
-pub use litellm::LiteLlmSetup;
+pub use identity::{LOCAL, incarnation, process_of};
+pub use memo::CheckErrors;
 pub use scratch_dir::tidy;
-use under_way::UnderWay;
-
-pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
-
-/// The only host of an embedded keyroll.
-pub const LOCAL: HostId = HostId(0);
+pub use setup::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup, Setup,
+    SlotSetup,
+};
 
 /// This machine. Its calls block: the runtime that they run on must have more than one thread. A call that nobody waits
 /// for any more goes on to its own limits, and begins nothing.
@@ -69,43 +69,6 @@ pub struct Local {
     memo: Mutex<Memo>,
     check_errors: CheckErrors,
     under_way: UnderWay,
-}
-
-/// What was seen in this process's life, so that a check is not run again for what it has shown.
-#[derive(Default)]
-struct Memo {
-    /// Per (consumer, path): the check was shown to be able to fail.
-    controls: HashMap<(u16, u8), bool>,
-    /// What was seen of one incarnation of a consumer, per path, for a version.
-    shown: HashMap<(ConsumerId, Incarnation, u8, Which), Kinds>,
-    /// Per incarnation of a consumer and version the sessions at the last look, by handle, with their calls.
-    sessions: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
-    /// The same, as last seen before its value was changed.
-    before: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
-    /// Per (consumer, slot): its log, from before its value was changed.
-    logs: HashMap<(u16, u8), logs::Watched>,
-    /// The same, from when the old key was disabled.
-    refusals: HashMap<(u16, u8), logs::Watched>,
-    /// Who opened the files since they were written.
-    reads: reads::Reads,
-    /// How long a single instance was not there.
-    gaps: downtime::Gaps,
-    /// How each holder was found, as a clause.
-    found_by: HashMap<Incarnation, String>,
-    /// Per (consumer, path, version): what each worker of a proxy showed.
-    workers: HashMap<(u16, u8, Which), litellm::Shows>,
-    /// The values that were last told, to be cut out of what commands say.
-    needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
-    /// Per (consumer, slot): when the verb was last carried out.
-    applied: HashMap<(u16, u8), WrittenAt>,
-    /// Who was remarked to run with the other version.
-    remarked: HashSet<(Incarnation, Which)>,
-    /// Remarks that no answer had yet.
-    remarks: Vec<Failure>,
-    /// What was last seen of the error rate.
-    gate: gate::Gate,
-    /// Which processes were seen to be the issuer's own server, until they end.
-    servers: HashSet<ProcessId>,
 }
 
 impl Local {
@@ -128,20 +91,6 @@ impl Local {
     /// A panic in another call leaves at worst a check that is run once more.
     fn memo(&self) -> MutexGuard<'_, Memo> {
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A process as an incarnation on this host.
-pub fn incarnation(process: &ProcessId) -> Incarnation {
-    let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
-    Incarnation { host: LOCAL, life: Life::Process { boot, pid, start_ticks } }
-}
-
-/// The process behind an incarnation; `None` for one at rest.
-pub fn process_of(who: Incarnation) -> Option<ProcessId> {
-    match who.life {
-        Life::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
-        Life::AtRest(_) => None,
     }
 }
 

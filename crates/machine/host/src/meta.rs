@@ -4,7 +4,14 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, makedev, statx};
 use rustix::io::Errno;
 
-use crate::Inode;
+/// One file or directory of this machine, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Inode {
+    /// The device that holds it.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
+}
 
 /// What the file system says of one file, in the same widths on every machine.
 #[derive(Clone, Copy)]

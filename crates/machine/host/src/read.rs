@@ -9,7 +9,7 @@ use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::fault::{no_effect, refused};
 use crate::meta::{Meta, kind_name};
-use crate::resolve::hold;
+use crate::resolved::hold;
 use crate::{Digest, Resolved};
 
 /// The largest file that is read or written, in bytes.

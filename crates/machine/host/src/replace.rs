@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 use crate::fault::{no_effect, refused, unknown};
 use crate::meta::Meta;
 use crate::read::{Present, open_target, read_target};
-use crate::resolve::{Held, hold, unchanged};
+use crate::resolved::{Held, hold, unchanged};
 use crate::temp::{fill, open_for_sync, without_leftover};
 use crate::{Digest, Inode, Resolved, TARGET_BYTES_MAX, TempName};
 

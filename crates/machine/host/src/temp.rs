@@ -8,7 +8,7 @@ use rustix::io::{Errno, retry_on_intr, write};
 
 use crate::fault::{no_effect, refused, unknown};
 use crate::meta::{Meta, kind_name};
-use crate::resolve::{Held, hold_real};
+use crate::resolved::{Held, hold_real};
 use crate::{Resolved, attributes};
 
 /// What every temp file's name begins with, so that recovery can never remove anybody else's file.

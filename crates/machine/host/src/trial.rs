@@ -6,7 +6,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::fault::no_effect;
 use crate::read::{open_target, read_target};
 use crate::replace::{blocked, refuse_drift};
-use crate::resolve::hold;
+use crate::resolved::hold;
 use crate::temp::{fill, open_for_sync, without_leftover};
 use crate::{Digest, Resolved, TempName, Write};
 

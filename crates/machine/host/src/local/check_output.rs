@@ -1,8 +1,7 @@
 //! What a command that failed said last, with every known value cut out before anything is left away: a value that was
 //! cut in two would not be known any more.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use keyroll_manager::{CheckAnswer, CommandFailure};
 use keyroll_needle::Needles;
@@ -12,6 +11,7 @@ use keyroll_secret::SecretBytes;
 
 use super::Local;
 use super::find::needles;
+use super::memo::CheckErrors;
 
 /// How many lines are shown, and how much of each.
 const LINES_MAX: usize = 3;
@@ -19,9 +19,6 @@ const LINE_CHARS_MAX: usize = 300;
 
 /// An output of this length may be the beginning of a longer one.
 const WHOLE_BYTES_MAX: usize = 32 * 1024;
-
-/// What the checks of consumers say that fail now, in words; by consumer and path.
-pub type CheckErrors = Arc<Mutex<BTreeMap<(ConsumerId, u8), String>>>;
 
 impl Local {
     /// What failing checks say, to be read while the machine is driven.

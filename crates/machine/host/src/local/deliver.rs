@@ -9,6 +9,7 @@ use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
+use super::copy_value::{refused, rendered};
 use super::pgbouncer_userlist::{Pair, refuse_taken};
 use super::under_way::OneEffect;
 use super::{CopySetup, CopySource, FileSetup, Local, scratch_dir};
@@ -24,26 +25,6 @@ impl Drop for FileLock {
         // Refused only for a file that is not open.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
-}
-
-/// What a copy should hold in a version.
-pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
-    let field = |name: &str| {
-        let field = fields.get(name).ok_or_else(|| CopyError::NoField { name: name.to_owned() })?;
-        Ok(field.value.duplicate())
-    };
-    match copy {
-        CopySetup::Value { source, .. } | CopySetup::Login { source, .. } => match source {
-            CopySource::Field(name) => field(name),
-            CopySource::Text(template) => template.render(fields),
-        },
-        CopySetup::Within(template) => template.render(fields),
-    }
-}
-
-pub(super) fn refused(file: &FileSetup, error: &CopyError) -> Failure {
-    let attempted = format!("edit {}", file.path.display());
-    Failure::new(Class::Permanent, error.code(), attempted).because(error.to_string()).help(error.help())
 }
 
 fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure> {

@@ -1,6 +1,6 @@
 //! How long a consumer with one instance was not there while it restarted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use keyroll_rotation::ConsumerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::memo::{GapWatch, locked};
 use super::{Local, SlotSetup};
 
 /// How long a gap is followed, milliseconds.
@@ -22,27 +23,6 @@ const READY_PAUSE_MS: u64 = 10;
 /// How long one question may take, milliseconds.
 const READY_MS_MAX: u64 = 2_000;
 
-/// Gaps that no answer had yet: measured, or still open. A consumer has at most one that is open.
-pub(super) type Gaps = Vec<(ConsumerId, Arc<Mutex<Watched>>)>;
-
-/// What was seen of one gap so far.
-#[derive(Default)]
-pub(super) struct Watched {
-    exited: Option<Instant>,
-    back: Option<(Instant, Back)>,
-}
-
-impl Watched {
-    fn gap(&self, consumer: ConsumerId) -> Option<Gap> {
-        let (exited, (at, back)) = (self.exited?, self.back?);
-        Some(Gap { consumer, length: at.saturating_duration_since(exited), back })
-    }
-}
-
-fn locked(watched: &Mutex<Watched>) -> std::sync::MutexGuard<'_, Watched> {
-    watched.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Local {
     /// Follows the process that runs now, from before it is restarted.
     pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup, running: &[InstanceProcess]) {
@@ -51,7 +31,7 @@ impl Local {
             return;
         }
         let Some(main) = running.iter().find(|one| one.main).map(|one| one.process) else { return };
-        let watched = Arc::new(Mutex::new(Watched::default()));
+        let watched = Arc::new(Mutex::new(GapWatch::default()));
         let mut memo = self.memo();
         memo.gaps.retain(|(of, other)| *of != id || locked(other).gap(id).is_some());
         memo.gaps.push((id, Arc::clone(&watched)));

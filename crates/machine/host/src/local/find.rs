@@ -8,7 +8,7 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Incarnation, Life};
 use keyroll_secret::SecretBytes;
 
-use super::LOCAL;
+use super::identity::LOCAL;
 use crate::Digest;
 
 /// The old value's number among the needles.

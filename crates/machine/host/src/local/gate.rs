@@ -3,33 +3,15 @@
 use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
-use keyroll_manager::RateQuery;
 use keyroll_port::{Class, Failure};
 
 use super::Local;
+use super::memo::Gate;
 
 /// How long one answer may take, milliseconds.
 const ASK_MS_MAX: u64 = 5_000;
 /// How long an unknown rate is waited for before it counts as too high, milliseconds.
 const UNKNOWN_MS_MAX: u64 = 60_000;
-
-/// What must hold besides the evidence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GateSetup {
-    /// The question.
-    pub rate: RateQuery,
-    /// The most that the answer may be.
-    pub max: f64,
-}
-
-/// What was last seen of it.
-#[derive(Default)]
-pub(super) struct Gate {
-    /// Since when the rate is not known.
-    unknown_since: Option<Instant>,
-    /// Whether somebody was told that it is too high.
-    told: bool,
-}
 
 impl Local {
     /// Whether the errors are more than they may be. Where no gate is configured they never are.

@@ -2,8 +2,7 @@
 //! the key knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use keyroll_agents::{Mode, PredictedModelIds, ProxyConfig, Variables, Versions};
@@ -14,8 +13,9 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Kinds, Which};
 use keyroll_secret::{Fields, SecretBytes};
 
-use super::Local;
 use super::enumerate::{Running, listing};
+use super::memo::Shows;
+use super::{LiteLlmSetup, Local};
 use crate::{read, resolve};
 
 /// How long the environment of a worker may take to be read.
@@ -30,32 +30,12 @@ const NOBODY_LISTENS: &str = "nobody who is visible listens there";
 /// How many bytes a key that nobody has is drawn of.
 const NOBODYS_BYTES: usize = 24;
 
-/// How a proxy's workers are asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiteLlmSetup {
-    /// Where it answers.
-    pub address: SocketAddr,
-    /// Its configuration file.
-    pub config: PathBuf,
-    /// The file with its own key, where it has one.
-    pub key: Option<PathBuf>,
-    /// One of its models, as callers name it; `None` = all that use the value.
-    pub model: Option<String>,
-    /// Files of variables that its workers read.
-    pub env_files: Vec<PathBuf>,
-    /// The field that its models use.
-    pub field: String,
-}
-
 /// One model of a worker under both versions, and under a value that nobody has.
 struct Asked {
     told: PredictedModelIds,
     nobodys: String,
     mode: Mode,
 }
-
-/// What each worker showed of a version; `Err` says what it showed instead.
-pub(super) type Shows = BTreeMap<ProcessId, Result<(), String>>;
 
 /// What one worker showed.
 enum Shown {
@@ -463,7 +443,7 @@ litellm_settings: {fallbacks: [{l1: [backup]}]}
         let groups = |file: &str, model: Option<&str>| {
             let setup = LiteLlmSetup {
                 address: ([127, 0, 0, 1], 1).into(),
-                config: PathBuf::from("config.yaml"),
+                config: std::path::PathBuf::from("config.yaml"),
                 key: None,
                 model: model.map(str::to_owned),
                 env_files: Vec::new(),

@@ -9,45 +9,11 @@ use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId};
 
+use super::memo::LogWatch;
 use super::{Local, SlotSetup, scratch_dir};
-
-/// How often one look reads on where there is more.
-const LOOKS_MAX: usize = 16;
 
 /// What the line with the issuer's mark begins with; those of the logs are numbers.
 const ISSUER: &str = "issuer ";
-
-/// A log, and the lines that were seen in it since it is watched.
-pub(super) struct Watched {
-    tail: LogFollower,
-    /// Lines that show an accepted credential.
-    accepted: u64,
-    /// Lines that show a refused credential.
-    refused: u64,
-    /// Lines are missing for good, since some look.
-    lost: bool,
-}
-
-impl Watched {
-    fn new(tail: LogFollower) -> Self {
-        Self { tail, accepted: 0, refused: 0, lost: false }
-    }
-
-    /// Reads on to the log's end, or to the most that one look may read; whether every line since it is watched was
-    /// seen. A line that is lost stays lost: no later look makes up for it.
-    fn look(&mut self) -> Result<bool, Failure> {
-        for _ in 0..LOOKS_MAX {
-            let counts = self.tail.look()?;
-            self.accepted = self.accepted.saturating_add(counts.successes);
-            self.refused = self.refused.saturating_add(counts.failures);
-            self.lost |= counts.gap;
-            if !counts.more {
-                return Ok(!self.lost && !counts.absent);
-            }
-        }
-        Ok(false)
-    }
-}
 
 impl Local {
     /// The logs of everything that reads a file are followed from before it changes.
@@ -62,7 +28,7 @@ impl Local {
 
     pub(super) fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
         let Some(log) = &setup.log else { return };
-        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(Watched::new);
+        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(LogWatch::new);
         let mut memo = self.memo();
         match now {
             Ok(watched) => drop(memo.logs.insert((id.0, slot), watched)),
@@ -101,7 +67,7 @@ impl Local {
             let Some(log) = &setup.log else { continue };
             let tail = LogFollower::at_end(&log.source, &log.success, &log.failure)?;
             text += &line_of(id, slot, &tail.place());
-            watched.push(((id.0, slot), Watched::new(tail)));
+            watched.push(((id.0, slot), LogWatch::new(tail)));
         }
         self.keep_whole(&self.marks(), &text).map_err(|error| {
             Failure::new(
@@ -186,7 +152,7 @@ impl Local {
             let place = marks.get(&(id.0, slot)).ok_or_else(missing)?;
             let tail = LogFollower::at(&log.source, &log.success, &log.failure, place)?;
             let tail = tail.ok_or_else(missing)?;
-            watched.insert((id.0, slot), Watched::new(tail));
+            watched.insert((id.0, slot), LogWatch::new(tail));
         }
         self.memo().refusals = watched;
         Ok(())

@@ -11,7 +11,7 @@ use keyroll_port::{Class, Failure, Named, Values};
 use keyroll_rotation::{FileId, Holds, Which};
 use keyroll_secret::SecretBytes;
 
-use super::deliver::rendered;
+use super::copy_value::rendered;
 use super::find::{OLD, place_digest};
 use super::{ConsumerSetup, FileSetup, Local};
 use crate::read;

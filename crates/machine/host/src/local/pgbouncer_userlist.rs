@@ -5,7 +5,7 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 
-use super::deliver::{refused, rendered};
+use super::copy_value::{refused, rendered};
 use super::{CopySetup, FileSetup, Local};
 use crate::replace::replace_shown;
 use crate::{Replacement, Write, read, remove_temp};

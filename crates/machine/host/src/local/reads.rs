@@ -1,16 +1,10 @@
 //! Who opened a consumer's files since they were written: evidence of its own, and none of what became of the value.
 
-use std::collections::HashMap;
-
 use keyroll_observe::{OpenWatch, ProcessId};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 use rustix::fd::OwnedFd;
 
 use super::Local;
-
-/// Per file the version that was written into it, and who opened it since. Only this driver's own writes are watched:
-/// what happened under an earlier one is not visible.
-pub(super) type Reads = HashMap<FileId, (Which, OpenWatch)>;
 
 impl Local {
     /// Watches a file that holds a version from now on. Where that is not possible nothing was read, as far as anybody

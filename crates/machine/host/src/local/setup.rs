@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_copy::{Format, Slot, Template};
-use keyroll_manager::{Check, CommandLine, SharedWorkload, Turn};
+use keyroll_manager::{Check, CommandLine, RateQuery, SharedWorkload, Turn};
 use keyroll_observe::LogSource;
 use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
 use keyroll_secret::Fields;
 
-use super::gate::GateSetup;
-use super::litellm::LiteLlmSetup;
 use crate::Write;
 
 /// What this machine is told about one secret: its files and consumers in the plan's order.
@@ -143,6 +141,32 @@ pub struct LogSetup {
     pub success: String,
     /// A line that shows a refused credential.
     pub failure: String,
+}
+
+/// What must hold besides the evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateSetup {
+    /// The question.
+    pub rate: RateQuery,
+    /// The most that the answer may be.
+    pub max: f64,
+}
+
+/// How a proxy's workers are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteLlmSetup {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// The file with its own key, where it has one.
+    pub key: Option<PathBuf>,
+    /// One of its models, as callers name it; `None` = all that use the value.
+    pub model: Option<String>,
+    /// Files of variables that its workers read.
+    pub env_files: Vec<PathBuf>,
+    /// The field that its models use.
+    pub field: String,
 }
 
 impl FileSetup {

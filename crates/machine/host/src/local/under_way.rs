@@ -1,8 +1,6 @@
 //! Effects that are under way. One whose driver no longer waits for it goes on in its thread: it begins nothing any
-//! more, and until it has ended nobody can say what became of it.
+//! more, and until it has ended nobody can say how it ended.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
@@ -10,17 +8,8 @@ use keyroll_port::{Asked, Class, Clock as _, Failure};
 use keyroll_rotation::Seq;
 
 use super::Local;
+use super::memo::UnderWay;
 use crate::SystemClock;
-
-/// The intents whose effects are under way.
-#[derive(Default)]
-pub(super) struct UnderWay(Mutex<BTreeSet<Seq>>);
-
-impl UnderWay {
-    fn intents(&self) -> MutexGuard<'_, BTreeSet<Seq>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// One effect, from its call to its end.
 pub(super) struct OneEffect<'a> {
@@ -70,7 +59,7 @@ impl Local {
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 fn goes_on(intent: Seq) -> Failure {
-    Failure::new(Class::Retryable, Code::WriteFailed, format!("see what became of step {intent}"))
+    Failure::new(Class::Retryable, Code::WriteFailed, format!("see the outcome of step {intent}"))
         .because("it still goes on, although its time is over: a disk or a command does not answer")
         .help("it is looked at again until it has ended")
 }
