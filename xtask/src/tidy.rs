@@ -32,22 +32,17 @@ const WORDS: [&str; 6] = ["TODO", "FIXME", "XXX", "HACK", "unimplemented!", "tod
 /// The room with the table of codes.
 const CODES: &str = "crates/core/codes";
 
-/// Files over a limit that may only shrink: `path lines`.
-const EXCEPTIONS: &str = "xtask/tidy-exceptions.txt";
-
 /// Checks everything and names what is wrong.
 pub(crate) fn tidy() -> Result<(), String> {
     let mut wrong = Vec::new();
-    let exceptions = read(&root().join(EXCEPTIONS)).unwrap_or_default();
-    let mut arities = arity::Exceptions::read(&read(&root().join(arity::EXCEPTIONS)).unwrap_or_default());
     for path in sources("rs") {
         let text = read(&path)?;
         let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
         let test = shown.contains("/tests/") || shown.ends_with("tests.rs") || shown.contains("/benches/");
         let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
         if !test {
-            sizes(&shown, code, &exceptions, &mut wrong);
-            arity::check(&shown, &text, &mut arities, &mut wrong);
+            sizes(&shown, code, &mut wrong);
+            arity::check(&shown, &text, &mut wrong);
         }
         if !shown.ends_with("tidy.rs") {
             wrong.extend(
@@ -55,7 +50,6 @@ pub(crate) fn tidy() -> Result<(), String> {
             );
         }
     }
-    wrong.extend(arities.unused());
     storeys::check(&mut wrong)?;
     map::check(&mut wrong)?;
     crate::wording::check(&mut wrong)?;
@@ -71,11 +65,10 @@ pub(crate) fn tidy() -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(format!("{} untidy:\n  {}", wrong.len(), wrong.join("\n  "))) }
 }
 
-fn sizes(shown: &str, code: &str, exceptions: &str, wrong: &mut Vec<String>) {
+fn sizes(shown: &str, code: &str, wrong: &mut Vec<String>) {
     let lines = code.lines().count();
-    let allowed = exceptions.lines().find_map(|line| line.strip_prefix(shown)?.trim().parse::<usize>().ok());
-    if lines > allowed.unwrap_or(FILE_LINES_MAX) {
-        wrong.push(format!("{shown}: {lines} lines, {} at most", allowed.unwrap_or(FILE_LINES_MAX)));
+    if lines > FILE_LINES_MAX {
+        wrong.push(format!("{shown}: {lines} lines, {FILE_LINES_MAX} at most"));
     }
     let all: Vec<&str> = code.lines().collect();
     let mut at = 0;
@@ -223,7 +216,7 @@ mod tests {
         let body = "    let _ = 0;\n".repeat(FUNCTION_LINES_MAX);
         let untidy = |head: &str| {
             let mut wrong = Vec::new();
-            sizes("a.rs", &format!("{head}\n{body}}}\n"), "", &mut wrong);
+            sizes("a.rs", &format!("{head}\n{body}}}\n"), &mut wrong);
             wrong.len()
         };
         assert_eq!(untidy("fn one() {"), 1);

@@ -1,6 +1,5 @@
 //! Phrases that the glossary of docs/design/language.md rules out: absent from documents and from string literals.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,20 +38,11 @@ const PHRASES: [&str; 29] = [
     "gave their word",
 ];
 
-/// Files that still have such phrases: `path count`. A count may only shrink; the line of a mended file is removed.
-const PENDING: &str = "xtask/wording-pending.txt";
-
 /// Documents that must quote the phrases, or tell what changed.
 const EXEMPT: [&str; 2] = ["docs/design/language.md", "CHANGELOG.md"];
 
-/// Reports every phrase that the list of pending files does not allow, and the lines of that list for mended files.
+/// Reports every phrase.
 pub(crate) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
-    let list = fs::read_to_string(root().join(PENDING)).unwrap_or_default();
-    let row = |line: &'_ str| {
-        let (path, count) = line.rsplit_once(' ')?;
-        Some((path.to_owned(), count.parse::<usize>().ok()?))
-    };
-    let pending: BTreeMap<String, usize> = list.lines().filter_map(row).collect();
     for path in texts()? {
         let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
         if EXEMPT.contains(&shown.as_str()) {
@@ -60,17 +50,7 @@ pub(crate) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
         }
         let text = fs::read_to_string(&path).map_err(|error| format!("{shown}: {error}"))?;
         let text = if shown.ends_with(".rs") { literals(&text) } else { joined(&text) };
-        let found = phrases(&text);
-        match pending.get(shown.as_str()) {
-            Some(count) if found.len() > *count => {
-                wrong.push(format!("{shown}: {} of {count} allowed: {}", found.len(), found.join(", ")));
-            }
-            Some(_) if found.is_empty() => {
-                wrong.push(format!("{PENDING}: {shown} is mended: remove its line"))
-            }
-            Some(_) => {}
-            None => wrong.extend(found.iter().map(|phrase| format!("{shown}: says '{phrase}'"))),
-        }
+        wrong.extend(phrases(&text).iter().map(|phrase| format!("{shown}: says '{phrase}'")));
     }
     Ok(())
 }

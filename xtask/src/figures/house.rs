@@ -39,19 +39,6 @@ pub(super) fn sizes(all: &mut Vec<Figure>) -> Result<(), String> {
         limit: "–",
         command: "cargo xtask figures",
     });
-    let exceptions = |file: &str| fs::read_to_string(root().join(file)).map(|text| text.lines().count());
-    let counted = |file: &str| exceptions(file).map_err(|error| format!("{file}: {error}"));
-    all.push(Figure {
-        what: "functions with more than seven values; rooms with files that import each other; files with pending words",
-        value: format!(
-            "{}; {}; {}",
-            counted("xtask/arity-exceptions.txt")?,
-            counted("xtask/import-cycles.txt")?,
-            counted("xtask/wording-pending.txt")?
-        ),
-        limit: "0; 0; 0",
-        command: "cargo xtask tidy",
-    });
     Ok(())
 }
 

@@ -9,30 +9,14 @@ use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
 
 use crate::run::root;
 
-/// Rooms with circles that are still to be opened, with how many files may stand in one: `room files`. It only shrinks.
-const EXCEPTIONS: &str = "xtask/import-cycles.txt";
-
-/// Names each circle of files of a room, but for the rooms that the list still allows.
+/// Names each circle of files of a room.
 pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
-    let text = fs::read_to_string(root().join(EXCEPTIONS)).unwrap_or_default();
-    let entry = |line: &str| {
-        let (room, files) = line.split_once(' ')?;
-        Some((room.to_owned(), files.parse::<usize>().ok()?))
-    };
-    let mut allowed: BTreeMap<String, usize> = text.lines().filter_map(entry).collect();
     for room in rooms()? {
-        let circles = circles(&imports(&read(&root().join(&room).join("src"))?));
-        let files: usize = circles.iter().map(BTreeSet::len).sum();
-        match allowed.remove(&room) {
-            Some(_) if files == 0 => wrong.push(format!("{EXCEPTIONS}: {room} has no circle any more")),
-            Some(most) if files <= most => {}
-            Some(_) | None => wrong.extend(circles.iter().map(|circle| {
-                let names: Vec<&str> = circle.iter().map(String::as_str).collect();
-                format!("{room}: these files import from each other: {}", names.join(", "))
-            })),
+        for circle in circles(&imports(&read(&root().join(&room).join("src"))?)) {
+            let names: Vec<&str> = circle.iter().map(String::as_str).collect();
+            wrong.push(format!("{room}: these files import from each other: {}", names.join(", ")));
         }
     }
-    wrong.extend(allowed.keys().map(|room| format!("{EXCEPTIONS}: there is no room {room}")));
     Ok(())
 }
 

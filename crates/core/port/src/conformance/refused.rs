@@ -44,7 +44,7 @@ pub async fn refused(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     let seen = look(harness, &current, &mark).await?;
     require(seen.len() == 1, format!("one refused use counts as one, not as {}", seen.len()))?;
     let shown = seen.first().and_then(|used| used.client);
-    require(shown.is_none() || shown == client, "a refused use is told by its own client")?;
+    require(shown.is_none() || shown == client, "a refused use names its own client")?;
     tells_nothing("refusals", &format!("{seen:?}"), &[&current.fields])?;
     let again = look(harness, &current, &mark).await?;
     require(again == seen, "a second look from the same mark shows the same")?;
