@@ -3,6 +3,7 @@
 //!
 //! `make FOLDER BLOBS SEED`: about so many blobs, of 60 KiB on average. Git packs them with its usual settings.
 
+#![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufWriter, Write};

@@ -4,6 +4,7 @@
 //! time of `git cat-file --batch-all-objects --batch --unordered`, with the memory for bases that git takes by itself and
 //! with as much as it can use.
 
+#![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashSet;

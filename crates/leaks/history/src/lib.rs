@@ -10,6 +10,8 @@
 //! configuration only the hash, the reference storage and partial clones are read, without includes. Every object
 //! that is not scanned is listed with its reason ([`SkipList`]); memory is bounded ([`Bounds`]).
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod history;
 mod object;
 mod pack;

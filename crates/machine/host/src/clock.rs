@@ -35,6 +35,7 @@ impl Clock for SystemClock {
         self.boot
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn unix_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

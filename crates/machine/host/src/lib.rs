@@ -3,6 +3,8 @@
 //! Of file replacement: no path is followed twice, no file is opened before it is known to be a regular one,
 //! nothing is renamed before it is durable, no copy of an old file is kept, no error holds a byte of a file.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod attributes;
 mod clock;
 mod digest;

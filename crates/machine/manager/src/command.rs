@@ -216,6 +216,7 @@ fn in_memory(input: &SecretBytes) -> std::io::Result<std::fs::File> {
     Ok(file)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that starts the commands of a configuration")]
 fn plain(line: &CommandLine) -> Command {
     let mut command = Command::new(&line.program);
     command.args(&line.arguments).stdin(Stdio::null());
@@ -223,6 +224,7 @@ fn plain(line: &CommandLine) -> Command {
 }
 
 /// The command behind its gate. A line opens the gate; if the pipe is closed without one, the command never begins.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts the commands of a configuration")]
 fn held_back(
     line: &CommandLine,
     input: Option<&SecretBytes>,

@@ -58,6 +58,7 @@ pub struct Docker {
 
 impl Default for Docker {
     /// The socket in `DOCKER_HOST`, or the system's own.
+    #[expect(clippy::disallowed_methods, reason = "where the engine listens is said by its own variable")]
     fn default() -> Self {
         let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         Self { program: "docker".into(), host: named.unwrap_or_else(|| SOCKET.to_owned()) }

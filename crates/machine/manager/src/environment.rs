@@ -14,6 +14,7 @@ const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Clears the environment but for PATH, HOME and LANG: keyroll's own may hold a value.
+#[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
 pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>) {
     command.env_clear().env("PATH", PATH_DEFAULT);
     for name in PASSED_ON {
@@ -27,6 +28,7 @@ pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>)
 }
 
 /// The program of that name in keyroll's search path, or the path itself; `None` where nothing can be run there.
+#[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
 pub(crate) fn found(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| runs(path));

@@ -273,6 +273,7 @@ fn wrong_pid_file(path: &Path, class: Class) -> Failure {
 }
 
 /// The number and the file that it stands in; `None` = there is no such file: the instance does not run.
+#[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
     let unread = |error| wrong_pid_file(path, Class::Permanent).because(error);
     let name = match std::fs::symlink_metadata(path) {

@@ -4,6 +4,8 @@
 //! failure. Invariants, by what is absent: no value in an argument or in the environment of anything started here;
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod adapter;
 mod agent_rows;
 mod at_rest;

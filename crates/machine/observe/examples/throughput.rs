@@ -4,6 +4,7 @@
 //! Both go over the same Python process with a gigabyte of text and bytes in turn; of each the best of several runs
 //! counts. `ratio` is the speed of the search, reading included, over that of the reading alone, by the clock on the
 //! wall; the search has a second thread, so `cpu_ratio` says the same by the time that was spent on all cores.
+#![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(missing_docs)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 

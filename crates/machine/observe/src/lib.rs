@@ -4,6 +4,8 @@
 //! read without a limit in bytes and in time; no read by process id alone, where the id could have been given to
 //! another process in the meantime; no "not found" where the truth is "not visible".
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod credentials;
 mod detach;
 mod environment;

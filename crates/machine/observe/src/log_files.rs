@@ -79,6 +79,7 @@ pub(crate) fn unreadable(path: &Path, class: Class) -> Failure {
 }
 
 /// The regular file under a name; `None` if there is none.
+#[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 pub(crate) fn open(path: &Path) -> Result<Option<File>, Failure> {
     // A FIFO under this name must not block the opening.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);

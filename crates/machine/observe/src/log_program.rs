@@ -50,6 +50,7 @@ pub(crate) fn not_read(what: &str) -> Failure {
 }
 
 /// Runs a program and gives each of its lines to `each`.
+#[expect(clippy::disallowed_methods, reason = "journalctl and docker are followed beside what they serve")]
 pub(crate) fn run(
     what: &str,
     words: &[&str],

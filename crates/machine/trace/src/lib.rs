@@ -4,6 +4,8 @@
 //! leaves but as a [`ValueId`] and a label of its public beginning and its fingerprint; nothing that could not be
 //! read is left out in silence ([`Unseen`]).
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod chain;
 mod changed;
 mod copies;

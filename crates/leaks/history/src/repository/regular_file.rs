@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 /// Opens a regular file. The open does not block; a pipe is then rejected.
+#[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;

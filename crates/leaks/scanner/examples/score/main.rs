@@ -4,6 +4,7 @@
 //! Values are made for this run and thrown away. `--peers` runs the other scanners that are installed; `--places` lists what
 //! was missed and what is wrong, by file and line; `--keep` leaves the filled corpus in a folder. No value is printed.
 
+#![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 

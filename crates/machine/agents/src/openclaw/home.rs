@@ -170,6 +170,7 @@ impl OpenClawHome {
 }
 
 /// A regular file as text, within a limit.
+#[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 pub(super) fn text_of(path: &Path, most: u64) -> std::io::Result<String> {
     let file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
     let meta = file.metadata()?;

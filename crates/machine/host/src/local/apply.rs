@@ -71,7 +71,7 @@ impl Local {
     }
 
     fn forget_record(&self, intent: Seq) {
-        drop(fs::remove_file(self.pid_record(intent)));
+        scratch_dir::forget(&self.pid_record(intent));
     }
 
     fn command_deadline(&self) -> Instant {

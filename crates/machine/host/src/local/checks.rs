@@ -1,8 +1,6 @@
 //! Checks of an instance: what each shows, and whether it can fail.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -221,9 +219,8 @@ impl OwnCopy {
         };
         scratch_dir::make(folder).map_err(failed)?;
         let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
-        drop(fs::remove_file(&path));
-        let mut file: File =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        scratch_dir::forget(&path);
+        let mut file = scratch_dir::create_new(&path).map_err(failed)?;
         let made = Self(path);
         file.write_all(bytes.expose()).map_err(failed)?;
         Ok(made)
@@ -234,7 +231,7 @@ impl Drop for OwnCopy {
     fn drop(&mut self) {
         // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
         // removes it.
-        drop(fs::remove_file(&self.0));
+        scratch_dir::forget(&self.0);
     }
 }
 

@@ -282,14 +282,14 @@ impl Local {
     /// digests before that, by any driver.
     pub(super) fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
         let text: String = both.map(|one| format!("{:?}\n", self.key.fingerprint(one).as_bytes())).concat();
-        self.keep_whole(&self.contents(intent), &text).map_err(|error| {
+        scratch_dir::keep_whole(&self.setup.work, &self.contents(intent), &text).map_err(|error| {
             Failure::new(Class::Retryable, Code::OtherDriver, "remember what is overwritten in place")
                 .because(error)
         })
     }
 
     pub(super) fn forget_contents(&self, intent: Seq) {
-        drop(std::fs::remove_file(self.setup.work.join(self.contents(intent))));
+        scratch_dir::forget(&self.setup.work.join(self.contents(intent)));
     }
 
     /// Whether a write in place ended in its middle, or somebody wrote after it.

@@ -26,6 +26,7 @@ pub(super) struct FileFingerprint {
 }
 
 /// Looks at a file: it may hold a value, and is never shown.
+#[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 pub(super) fn file_fingerprint(path: &Path) -> Result<FileFingerprint, String> {
     let read = || -> std::io::Result<FileFingerprint> {
         let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);

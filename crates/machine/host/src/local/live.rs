@@ -382,6 +382,7 @@ impl Local {
 
 /// Variables that what runs has and no file of it names: taken out of a file, or set by whoever started it. Whether they
 /// are there after a restart only the restart command knows.
+#[expect(clippy::disallowed_methods, reason = "a restart command inherits keyroll's own environment")]
 fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>, report: &mut LiveReport) {
     // That its environment cannot be read was told with the files.
     let Ok(has) = environment_names(process) else { return };

@@ -1,8 +1,7 @@
 //! Consumers' logs: accepted and refused credentials since a value changed, and since the old key was disabled.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 
 use keyroll_codes::Code;
 use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
@@ -69,7 +68,8 @@ impl Local {
             text += &line_of(id, slot, &tail.place());
             watched.push(((id.0, slot), LogWatch::new(tail)));
         }
-        self.keep_whole(&self.marks(), &text).map_err(|error| {
+        // Marks that were cut short would be taken for logs without refusals.
+        scratch_dir::keep_whole(&self.setup.work, &self.marks(), &text).map_err(|error| {
             Failure::new(
                 Class::Retryable,
                 Code::RefusedUsesUnknown,
@@ -79,19 +79,6 @@ impl Local {
         })?;
         self.memo().refusals = watched.into_iter().collect();
         Ok(())
-    }
-
-    /// Keeps a text among keyroll's own work, whole or not at all, and on the disk: marks that were cut short would be
-    /// taken for logs without refusals.
-    pub(super) fn keep_whole(&self, name: &str, text: &str) -> std::io::Result<()> {
-        let folder = &self.setup.work;
-        scratch_dir::make(folder)?;
-        let beside = folder.join(format!("{name}-new"));
-        let mut file = scratch_dir::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, folder.join(name))?;
-        File::open(folder)?.sync_all()
     }
 
     /// Refused uses since [`Self::mark_logs`], also where another driver made the marks.

@@ -13,7 +13,7 @@ use keyroll_secret::SecretBytes;
 
 use super::copy_value::rendered;
 use super::find::{OLD, place_digest};
-use super::{ConsumerSetup, FileSetup, Local};
+use super::{ConsumerSetup, FileSetup, Local, scratch_dir};
 use crate::read;
 
 impl Local {
@@ -131,7 +131,7 @@ impl Local {
                 text += &line;
             }
         }
-        self.keep_whole(&self.rows_kept(id), &text).map_err(|error| {
+        scratch_dir::keep_whole(&self.setup.work, &self.rows_kept(id), &text).map_err(|error| {
             Failure::new(Class::Retryable, Code::OtherDriver, "remember which keys may be replaced in a row")
                 .because(error)
         })

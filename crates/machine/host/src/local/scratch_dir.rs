@@ -1,7 +1,9 @@
 //! What keyroll writes down for itself while it works on this machine: none of it outlives its rotation.
 
+#![expect(clippy::disallowed_methods, reason = "files of keyroll's own, not those of consumers")]
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -23,6 +25,27 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
 /// A file in it, new or emptied.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
+
+/// A file in it that must not be there yet.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+/// Keeps a text, whole or not at all, and on the disk.
+pub(super) fn keep_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    make(folder)?;
+    let beside = folder.join(format!("{name}-new"));
+    let mut file = create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Removes a file, if it is there. What stays behind is removed by the next driver.
+pub(super) fn forget(path: &Path) {
+    drop(fs::remove_file(path));
 }
 
 /// Removes from the work folder what belongs to no open rotation: records of commands, marks in logs, wrong copies of

@@ -22,6 +22,7 @@ impl OpenClaw {
     /// A new key inherits the cool-down that the one of before brought upon its provider, and no command of OpenClaw
     /// ends it. What is taken away is that entry alone; the gateway looks again at the reload. Told is what was left
     /// to end by itself.
+    #[expect(clippy::disallowed_methods, reason = "OpenClaw tells its pauses by the clock of the day")]
     pub(super) fn clear_cool_downs(
         &self,
         source: &KeySource,

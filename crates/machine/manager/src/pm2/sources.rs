@@ -96,6 +96,7 @@ impl Pm2Daemon {
 
     /// One message to the daemon, and its answer. Source: pm2 7.0.4, `pm2-axon-rpc` over `amp`: a byte with the version
     /// and the count of parts, each with its length; a part is `j:` and JSON, or `s:` and a text.
+    #[expect(clippy::disallowed_methods, reason = "the socket of pm2, on this machine")]
     fn ask(&self) -> std::io::Result<SecretBytes> {
         let mut socket = UnixStream::connect(self.home.join("rpc.sock"))?;
         // A daemon in a container has its folder there: under this name another one may answer here.

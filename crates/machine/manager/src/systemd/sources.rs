@@ -128,6 +128,7 @@ fn system_read_unix_ms() -> Option<u64> {
 
 impl Unit {
     /// A user's manager leaves no file; it reports the time since the boot. Source: org.freedesktop.systemd1(5).
+    #[expect(clippy::disallowed_methods, reason = "systemd tells the time of day at which it read a unit")]
     fn read_unix_ms(&self, deadline: Instant) -> Option<u64> {
         let told = self.list(&["show", &format!("--property={UNITS_READ_US}")], deadline).ok()?;
         let told = std::str::from_utf8(told.expose()).ok()?.trim().strip_prefix(UNITS_READ_US)?;
