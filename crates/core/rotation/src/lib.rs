@@ -17,7 +17,6 @@ mod operator;
 mod phase;
 mod phases;
 mod plan;
-mod progress;
 mod state;
 mod step;
 mod time;
