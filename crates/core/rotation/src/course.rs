@@ -1,7 +1,7 @@
 //! Which way a rotation takes: what its plan and its state imply, and where it goes on.
 
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, Stage, State, Streak, Unit};
-use crate::{EndpointId, MintedBy, OnFailure, Op, Overlap, Refusals, Seq, Which};
+use crate::{EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// What is sealed of a new version that was given up is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
@@ -73,10 +73,7 @@ pub(crate) fn phases_fail(next: &mut State, reason: Reason) {
 
 /// With overlap none or grace the mint itself ends the old value: after it nothing can be rolled back.
 pub(crate) fn no_way_back(state: &State) -> bool {
-    match state.plan().capabilities.overlap {
-        Overlap::None | Overlap::Grace { .. } => state.decided() || state.minted().is_some(),
-        Overlap::Independent { .. } | Overlap::TwoSlots => false,
-    }
+    state.exchanges() && (state.decided() || state.minted().is_some())
 }
 
 /// Turns a rollback into a roll-out. A new credential whose deletion was begun is not relied on, nor a value that

@@ -3,8 +3,8 @@
 
 use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, bit};
 use crate::{
-    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which,
-    course, gate, intent, wants::wants,
+    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Waived, Want, Which, course,
+    gate, intent, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -251,9 +251,9 @@ pub(crate) fn escalated(
             next.enter(Phase::Quiesce);
         }
     }
-    let may_revoke = !matches!(next.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
     // What was to be ended first is still ended first when the new value turns out to have leaked as well.
-    if next.emergency() == Some(Emergency::RevokeNow) && may_revoke && next.old_key() != OldKey::Ended {
+    if next.emergency() == Some(Emergency::RevokeNow) && !next.exchanges() && next.old_key() != OldKey::Ended
+    {
         next.decisions.decide(next.now());
         next.enter(Phase::Revoke);
     }

@@ -52,8 +52,8 @@ pub use self::units::{Stage, Unit};
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Aim, Consumer, Plan};
 use crate::{
-    ConsumerId, CredId, Difference, Emergency, Holds, HostId, Incarnation, Op, Overlap, Proof, Seq, Stamp,
-    Waived, Which,
+    ConsumerId, CredId, Difference, Emergency, Holds, HostId, Incarnation, Op, Proof, Seq, Stamp, Waived,
+    Which,
 };
 
 /// Everything that is known of one rotation; derived from its journal and from nothing else.
@@ -412,9 +412,9 @@ impl State {
         self.holding.began_before(self.switching.enabled())
     }
 
-    /// Minting ends the old value, now or soon: the point of no return comes first.
+    /// Minting ends the old value.
     pub(crate) fn exchanges(&self) -> bool {
-        matches!(self.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. })
+        self.plan.capabilities.exchanges()
     }
 
     /// A deadline in monotonic time of this driver passed since this phase began.
