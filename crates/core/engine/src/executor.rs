@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keyroll_codes::Code;
-use keyroll_port::{Class, Failure, Gap, Holder, JournalError, Live, Opening, Residue, RotationId, Values};
-use keyroll_rotation::{CredId, IllegalEvent, OldKey, Seq, State};
+use keyroll_port::{
+    Class, Failure, Gap, Holder, JournalError, Listed, Listing, Live, Opening, Residue, RotationId, Values,
+};
+use keyroll_rotation::{CredId, IllegalEvent, KeyList, ListDiff, ListedKey, OldKey, Seq, State};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
-use crate::mint_by_list_diff::ListDiff;
 use crate::{AppendError, Ports};
 
 /// Something for the operator beside the protocol's own entries.
@@ -163,4 +164,16 @@ pub(crate) fn values<'a>(old: &'a Old, new: Option<&'a Credential>, state: &Stat
 
 pub(crate) fn cred(id: &CredentialId) -> CredId {
     CredId::new(id.as_str())
+}
+
+/// An entry of the issuer's list for the protocol, with the intent that its label names.
+pub(crate) fn listed_key(entry: &Listed, intent: Option<Seq>) -> ListedKey {
+    ListedKey { credential: cred(&entry.id), intent, disabled: entry.disabled }
+}
+
+/// A list for the protocol. `intent_of` says which intent a label names.
+pub(crate) fn key_list(listing: &Listing, intent_of: impl Fn(&str) -> Option<Seq>) -> KeyList {
+    let intent = |entry: &Listed| entry.label.as_deref().and_then(&intent_of);
+    let keys = listing.entries.iter().map(|entry| listed_key(entry, intent(entry))).collect();
+    KeyList { keys, complete: listing.complete }
 }

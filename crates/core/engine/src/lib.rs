@@ -11,7 +11,6 @@ mod execute;
 mod executor;
 mod listed_ids;
 mod look_filter;
-mod mint_by_list_diff;
 mod observe;
 mod pace;
 mod ports;

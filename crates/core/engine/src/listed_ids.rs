@@ -5,11 +5,10 @@ use std::sync::PoisonError;
 
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
-use keyroll_rotation::{Seq, State};
+use keyroll_rotation::{ListDiff, ListedBefore, Seq, State};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use crate::executor::{Executor, Old};
-use crate::mint_by_list_diff::{Before, ListDiff, compares};
+use crate::executor::{Executor, Old, cred, key_list};
 
 /// Where the ids are sealed that were listed before a value was chosen: above the number of any entry.
 const LISTED: Seq = 1 << 61;
@@ -21,7 +20,7 @@ const HEAD: &str = "ids that are listed:";
 impl Executor {
     /// Seals which ids there are before the next value is chosen: without that nothing is minted.
     pub(crate) async fn keep_listed(&self, old: &Old, choose: Seq) -> Result<(), Failure> {
-        if !compares(self.ports.issuer.capabilities()) {
+        if !self.ports.issuer.capabilities().compares_lists() {
             return Ok(());
         }
         let listing = self.listing(old).await?;
@@ -56,14 +55,18 @@ impl Executor {
         state: &State,
     ) -> Result<Option<CredentialId>, Failure> {
         let capabilities = &state.plan().capabilities;
-        let Some(choose) = state.chosen_for(mint).filter(|_| compares(capabilities)) else { return Ok(None) };
+        let choose = state.chosen_for(mint).filter(|_| capabilities.compares_lists());
+        let Some(choose) = choose else { return Ok(None) };
         let Some(listed) = self.listed_before(choose).await? else { return Ok(None) };
         let now_ms = self.ports.clock.monotonic_ms();
         let listing = self.listing(old).await?;
-        let before = Before { old: old.credential.id.as_ref(), listed: &listed };
+        let old_id = old.credential.id.as_ref().map(cred);
+        let before = ListedBefore { old: old_id.as_ref(), listed: &listed };
         let mut diff = self.list_diff.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = diff.take().filter(|it| it.is_of(mint));
         let diff = diff.insert(begun.unwrap_or_else(|| ListDiff::new(mint, now_ms, capabilities)));
-        Ok(diff.compare(&before, &listing, now_ms))
+        Ok(diff
+            .compare(&before, &key_list(&listing, |_| None), now_ms)
+            .map(|id| CredentialId::new(id.as_str())))
     }
 }

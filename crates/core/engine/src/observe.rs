@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Evidence, Failure, Label, Listing, Probe, SessionSource, Sessions, Swept};
 use keyroll_rotation::{
-    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Seq, Standing, State, Which,
+    Answer, ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightSeen, Query, Seq, State, Which,
 };
-use keyroll_secret::{Credential, CredentialId};
+use keyroll_secret::Credential;
 
-use crate::executor::{Executor, Note, Old, cred, values};
+use crate::executor::{Executor, Note, Old, cred, listed_key, values};
 
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -178,23 +178,13 @@ impl Executor {
 
     async fn list(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
         let listing = self.listing(old).await?;
-        let mut labelled = Vec::new();
+        let mut list = KeyList { keys: Vec::new(), complete: listing.complete };
         for entry in &listing.entries {
-            if let Some(intent) = self.intent_of(entry.label.as_deref()).await? {
-                labelled.push(Labelled { intent, credential: cred(&entry.id) });
-            }
+            list.keys.push(listed_key(entry, self.intent_of(entry.label.as_deref()).await?));
         }
-        // What a rotation of before left behind at the issuer is a version of this secret, not an orphan.
-        labelled.retain(|found| {
-            Some(found.credential.as_str()) != old.credential.id.as_ref().map(CredentialId::as_str)
-        });
-        // A request that arrived twice made two keys under one label. Only the operator can see which is which.
-        let twin = |found: &&Labelled| {
-            state
-                .new_version()
-                .is_some_and(|new| found.intent == new.mint && found.credential != new.credential)
-        };
-        for found in labelled.iter().filter(twin) {
+        let (old_id, new) = (old.credential.id.as_ref().map(cred), state.new_version());
+        let labelled = list.labelled(old_id.as_ref());
+        for found in labelled.iter().filter(|found| new.is_some_and(|new| found.is_twin_of(new))) {
             self.note(Note::Failed(
                 Failure::new(
                     Class::Permanent,
@@ -205,20 +195,8 @@ impl Executor {
                 .help("nobody has its value: end it at the issuer's console"),
             ));
         }
-        let gone = if listing.complete { Standing::Gone } else { Standing::NotVisible };
-        // An entry that both versions share says nothing of the old one.
-        let shared = |id: &&CredentialId| {
-            state.new_version().is_some_and(|new| new.credential.as_str() == id.as_str())
-        };
-        let own_id = old.credential.id.as_ref().filter(|id| !shared(id));
-        let standing = own_id.map_or(Standing::NotVisible, |id| {
-            listing
-                .entries
-                .iter()
-                .find(|entry| entry.id == *id)
-                .map_or(gone, |entry| if entry.disabled { Standing::Off } else { Standing::On })
-        });
-        Ok(Fact::Listed { complete: listing.complete, labelled, old: standing })
+        let old = list.standing(old_id.as_ref(), new);
+        Ok(Fact::Listed { complete: list.complete, labelled, old })
     }
 
     /// The intent that a label names, if it is one of this rotation's. A label of a rotation that this journal

@@ -1,10 +1,10 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
 use keyroll_port::{Failure, Label, Probe};
-use keyroll_rotation::{Fact, Found, IntentStatus, Op, Overlap, Seq, State, Which};
+use keyroll_rotation::{Fact, Found, IntentStatus, Op, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::executor::{Executor, Old, cred, label, values};
+use crate::executor::{Executor, Old, cred, key_list, label, values};
 
 impl Executor {
     /// Reconciles a drop of the old value, without that value: it may be dropped already.
@@ -134,21 +134,15 @@ impl Executor {
     ) -> Result<Found, Failure> {
         let wanted = label(&self.id, intent);
         let listing = self.listing(old).await?;
-        let entry = listing.entries.iter().find(|entry| entry.label.as_deref() == Some(wanted.as_str()));
-        match (entry, proposed) {
-            (Some(entry), Some(proposed)) => {
-                let kept = Credential { id: Some(entry.id.clone()), fields: proposed.fields };
-                // The label is there, but the value may not be: only an accepted call shows that it is.
-                if !self.accepted(&kept).await {
-                    return Ok(Found::Unclear);
-                }
-                self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
-                Ok(Found::Executed(Some(cred(&entry.id))))
-            }
-            (Some(entry), None) => Ok(Found::ValueLost(cred(&entry.id))),
-            (None, _) if listing.complete => Ok(Found::Absent),
-            (None, _) => Ok(Found::Unclear),
+        let found = key_list(&listing, |label| (label == wanted).then_some(intent)).find_mint(intent);
+        let (Found::ValueLost(id), Some(proposed)) = (&found, proposed) else { return Ok(found) };
+        let kept = Credential { id: Some(CredentialId::new(id.as_str())), fields: proposed.fields };
+        // The label is there, but the value may not be: only an accepted call shows that it is.
+        if !self.accepted(&kept).await {
+            return Ok(Found::Unclear);
         }
+        self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+        Ok(Found::Executed(Some(id.clone())))
     }
 
     /// Without labels: the new value accepted or the current one refused = executed.
@@ -181,12 +175,10 @@ impl Executor {
         proposed: &Credential,
         state: &State,
     ) -> Result<Option<CredentialId>, Failure> {
-        match (&proposed.id, state.plan().capabilities.overlap) {
-            (Some(id), _) => Ok(Some(id.clone())),
-            (None, Overlap::Grace { .. } | Overlap::None) => Ok(old.credential.id.clone()),
-            (None, Overlap::Independent { .. } | Overlap::TwoSlots) => {
-                self.only_new(old, intent, state).await
-            }
+        match &proposed.id {
+            Some(id) => Ok(Some(id.clone())),
+            None if state.plan().capabilities.exchanges() => Ok(old.credential.id.clone()),
+            None => self.only_new(old, intent, state).await,
         }
     }
 

@@ -85,6 +85,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Minting ends the old value, now or soon: the point of no return comes first.
+    pub fn exchanges(&self) -> bool {
+        match self.overlap {
+            Overlap::None | Overlap::Grace { .. } => true,
+            Overlap::Independent { .. } | Overlap::TwoSlots => false,
+        }
+    }
+
     /// How long a list may go on showing what is not so any more.
     pub(crate) fn list_ms_max(&self) -> u64 {
         self.death_ms_max.saturating_add(self.request_ms_max)

@@ -1,19 +1,11 @@
 //! Which way a rotation takes: what its plan and its state imply, and where it goes on.
 
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, Stage, State, Streak, Unit};
-use crate::{EndpointId, MintedBy, OnFailure, Op, Overlap, Refusals, Seq, Which};
-
-/// Attempts of one operation that surely failed, before the phase fails.
-pub(crate) const ATTEMPTS_MAX: u8 = 5;
-
-/// Minting ends the old value, now or soon: the point of no return comes first.
-pub(crate) fn exchanges(state: &State) -> bool {
-    matches!(state.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. })
-}
+use crate::{EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// What is sealed of a new version that was given up is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
-    state.intents.iter().any(|open| open.op == Op::Retire(Which::New))
+    state.intents().iter().any(|open| open.op == Op::Retire(Which::New))
 }
 
 /// The phases in which the old key may be off, and a refused use of it shows that it is still needed.
@@ -23,7 +15,7 @@ pub(crate) fn watching(state: &State) -> bool {
 
 /// A refused use of the old key can be seen.
 pub(crate) fn refusals_visible(state: &State) -> bool {
-    state.plan.capabilities.refusals != Refusals::NotVisible
+    state.plan().capabilities.refusals != Refusals::NotVisible
 }
 
 /// The phase after Preflight.
@@ -31,8 +23,8 @@ pub(crate) fn first(state: &State) -> Phase {
     if !state.aim().makes_new() {
         return Phase::Quiesce;
     }
-    let decide_first = exchanges(state) && !state.decided() && state.old_key() != OldKey::Ended;
-    match (decide_first, state.plan.capabilities.minted_by) {
+    let decide_first = state.exchanges() && !state.decided() && state.old_key() != OldKey::Ended;
+    match (decide_first, state.plan().capabilities.minted_by) {
         (true, MintedBy::Us) => Phase::Mint,
         (true, MintedBy::Api | MintedBy::Human) => Phase::Decide,
         (false, _) => Phase::Mint,
@@ -47,31 +39,31 @@ pub(crate) fn after_end(state: &State) -> Phase {
 
 /// Sessions outlive the old key. Where minting exchanges they cannot be distinguished from those of the new one.
 pub(crate) fn has_sessions(state: &State) -> bool {
-    state.plan.capabilities.sessions && !exchanges(state)
+    state.plan().capabilities.sessions && !state.exchanges()
 }
 
 /// The endpoints whose streak is not long enough.
 pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<EndpointId> {
     let short =
         |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
-    state.plan.endpoint_ids().filter(short).collect()
+    state.plan().endpoint_ids().filter(short).collect()
 }
 
 /// Everybody was moved to the new version, or has a key of their own.
 pub(crate) fn rolled(state: &State) -> bool {
     let arrived = |unit: &Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
-    (state.promoted() || !state.aim().makes_new()) && state.units.iter().all(arrived)
+    (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(arrived)
 }
 
 /// Whether an operation on a version waits for an unknown outcome; then nothing new is begun.
 pub(crate) fn in_question(state: &State) -> Option<Seq> {
     let unknown = |intent: &&Intent| matches!(intent.status, IntentStatus::Unknown { .. });
-    state.intents.iter().find(unknown).map(|intent| intent.seq)
+    state.intents().iter().find(unknown).map(|intent| intent.seq)
 }
 
 /// A phase before the point of no return failed: the policy says whether the rotation rolls back or pauses.
 pub(crate) fn phases_fail(next: &mut State, reason: Reason) {
-    let back = next.plan.policy.on_failure == OnFailure::Rollback;
+    let back = next.plan().policy.on_failure == OnFailure::Rollback;
     if back && !next.forward_only() && !no_way_back(next) {
         next.enter(Phase::RollingBack);
     } else {
@@ -81,35 +73,23 @@ pub(crate) fn phases_fail(next: &mut State, reason: Reason) {
 
 /// With overlap none or grace the mint itself ends the old value: after it nothing can be rolled back.
 pub(crate) fn no_way_back(state: &State) -> bool {
-    match state.plan.capabilities.overlap {
-        Overlap::None | Overlap::Grace { .. } => state.decided() || state.minted().is_some(),
-        Overlap::Independent { .. } | Overlap::TwoSlots => false,
-    }
-}
-
-/// The new version is given up; another one is made, and everything is moved to that.
-pub(crate) fn abandon(next: &mut State) {
-    let now = next.now;
-    next.new.abandon(next.seq);
-    next.seen.forget_version();
-    next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+    state.exchanges() && (state.decided() || state.minted().is_some())
 }
 
 /// Turns a rollback into a roll-out. A new credential whose deletion was begun is not relied on, nor a value that
 /// was chosen and is being dropped.
 pub(crate) fn turn_round(next: &mut State) {
     if next.new.is_deleting() {
-        abandon(next);
+        next.abandon();
     }
-    let now = next.now;
-    next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+    next.units.send_all(next.now());
     let to = first_unfinished(next);
     next.enter(to);
 }
 
 /// Where the way forward begins again, by what is already there.
 pub(crate) fn first_unfinished(state: &State) -> Phase {
-    if state.seen.preflight() != Some(true) && state.emergency().is_none() {
+    if state.answers.preflight() != Some(true) && state.emergency().is_none() {
         Phase::Preflight
     } else if state.new_version().is_none() {
         Phase::Mint

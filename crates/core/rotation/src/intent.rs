@@ -2,9 +2,7 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
-use crate::{
-    ConsumerId, Difference, Emergency, Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which,
-};
+use crate::{ConsumerId, Difference, Emergency, Found, MintedBy, Op, Outcome, Overlap, Seq, Want, Which};
 use crate::{course, unit, wants};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
@@ -15,63 +13,59 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     if !wanted && !wants::was_wanted(before, op) {
         return Err("nothing wants this operation now");
     }
-    let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };
-    next.intents.push(intent);
+    next.intents.begin(next.seq(), op);
     if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) {
         next.new.begin_deletion();
     }
     if *op == Op::Disable {
-        next.old.begin_disable();
+        next.switching.begin_disable();
     }
     stir(next, op);
     unit::begun(next, op);
-    Ok(vec![Effect { intent: next.seq, op: op.clone() }])
+    Ok(vec![Effect { intent: next.seq(), op: op.clone() }])
 }
 
 fn stir(next: &mut State, op: &Op) {
     if op.moves() {
-        next.seen.mutate(next.seq);
+        next.looks.moved(next.seq());
     }
 }
 
+/// An intent that has not ended, by its number.
+fn open(state: &State, seq: Seq) -> Result<Intent, &'static str> {
+    state.intents.find(seq).cloned().ok_or("no intent of this number is open")
+}
+
 pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(), &'static str> {
-    let place = next.intents.iter().position(|intent| intent.seq == seq);
-    let place = place.ok_or("no intent of this number is open")?;
-    if let Some(intent) = next.intents.get(place) {
-        let op = intent.op.clone();
-        stir(next, &op);
-        if !matches!(outcome, Outcome::Refused(_)) {
-            unit::touched(next, &op);
-        }
+    let intent = open(next, seq)?;
+    stir(next, &intent.op);
+    if !matches!(outcome, Outcome::Refused(_)) {
+        unit::touched(next, &intent.op);
     }
     match outcome {
         Outcome::Done(credential) => {
-            let intent = next.intents.remove(place);
+            next.intents.close(seq);
             match (&intent.op, credential) {
                 (Op::Mint, None) => return Err("a mint that names no credential"),
-                (Op::Mint, Some(credential)) => made(next, &intent, credential),
+                (Op::Mint, Some(credential)) => next.made(seq, credential),
                 _ => done(next, &intent),
             }
         }
         Outcome::Failed { retry } => {
-            let intent = next.intents.remove(place);
+            next.intents.close(seq);
             failed(next, &intent, *retry);
         }
         Outcome::Unknown => {
-            let op = next.intents.get(place).map(|intent| intent.op.clone());
-            unknown(next, place);
+            unknown(next, &intent);
             // An outcome that is unknown because its driver ended is not counted as a failure.
-            if let Some(op) = op {
-                unit::attempt_unclear(next, &op);
-                mint_unclear(next, seq, &op);
-            }
+            unit::attempt_unclear(next, &intent.op);
+            mint_unclear(next, &intent);
         }
         Outcome::Refused(differences) => {
-            let intent = next.intents.get(place).ok_or("no intent of this number is open")?;
             let Op::Apply(consumer, slot, which) = intent.op else {
                 return Err("only an apply is refused for what it would make live");
             };
-            next.intents.remove(place);
+            next.intents.close(seq);
             refused(next, consumer, slot, which, differences);
         }
     }
@@ -81,68 +75,51 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
 /// A restart would have activated pending changes: nothing was done, and the rotation pauses. It is no failure of the
 /// unit: a rollback would restart it too.
 fn refused(next: &mut State, consumer: ConsumerId, slot: u8, which: Which, differences: &[Difference]) {
-    unit::refused(next, consumer, slot);
+    next.units.refuse(consumer.index(), slot);
     if !next.asks_acceptance(which) {
         return;
     }
     for difference in differences {
-        next.decisions.refuse(difference);
+        next.exceptions.refuse(difference);
     }
     if next.hold().is_none() {
         next.stand(Hold::Paused(Reason::Unaccepted(consumer)));
     }
 }
 
-/// The new version is there; where minting exchanges, the old one ends by it.
-fn made(next: &mut State, intent: &Intent, credential: &crate::CredId) {
-    if next.new.made(intent.seq, credential) && course::exchanges(next) {
-        next.end_old(true);
-    }
-}
-
-fn unknown(next: &mut State, place: usize) {
-    let since = next.now;
-    let Some(intent) = next.intents.get_mut(place) else { return };
-    intent.status = IntentStatus::Unknown { since, absent: 0 };
+fn unknown(next: &mut State, intent: &Intent) {
+    next.intents.doubt(intent.seq, next.now(), 0);
     if intent.op == Op::Disable {
-        next.old.doubt_disable();
-        next.seen.forget_refusals();
+        next.switching.doubt_disable();
+        next.uses.forget_refusals();
     }
 }
 
 /// An operation was seen to have its effect.
 fn done(next: &mut State, intent: &Intent) {
-    if next.new.is_abandoned(intent.seq) && of_the_new(&intent.op) {
+    if next.abandoned.covers(intent.seq) && of_the_new(&intent.op) {
         return;
     }
     match &intent.op {
         Op::Mint => {}
-        Op::Choose => next.new.choose(intent.seq),
+        Op::Choose => next.minting.choose(intent.seq),
         Op::Stage => next.new.stage(),
-        Op::Deliver(file, which) => {
-            next.seen.set_file(*file, Holds::of(*which));
-        }
+        Op::Deliver(file, which) => next.files.deliver(*file, *which),
         Op::Fetch(consumer) => unit::fetched(next, *consumer),
-        Op::Apply(consumer, slot, _) => unit::applied(next, *consumer, *slot),
-        Op::Promote => next.new.promote(true),
-        Op::Demote => next.new.promote(false),
-        Op::Disable => {
-            next.old.disable(next.now);
-            next.seen.forget_refusals();
-        }
-        Op::Enable => {
-            next.old.enable(next.seq);
-            next.seen.forget_old_answers();
-        }
+        Op::Apply(consumer, slot, _) => next.units.apply(consumer.index(), *slot, next.now()),
+        Op::Promote => next.new.promote(),
+        Op::Demote => next.new.demote(),
+        Op::Disable => next.disable_old(),
+        Op::Enable => next.enable_old(),
         Op::Revoke => next.end_old(true),
-        Op::EndSessions => next.old.end_sessions(next.seq),
+        Op::EndSessions => next.ending.end_sessions(next.seq()),
         Op::DeleteNew => {
             next.new.delete();
             // What an earlier list did not show may have appeared since: the last one comes after this.
             next.old.forget_list();
         }
         Op::DeleteOrphan(credential) => forget_orphan(next, credential),
-        Op::DeleteAbandoned(credential) => next.new.forget_abandoned(credential),
+        Op::DeleteAbandoned(credential) => next.abandoned.forget(credential),
         Op::Retire(_) => next.new.retire(),
     }
 }
@@ -172,23 +149,19 @@ fn of_the_new(op: &Op) -> bool {
 }
 
 fn forget_orphan(next: &mut State, credential: &crate::CredId) {
-    let gone = IntentStatus::Orphan(credential.clone());
-    for intent in &next.intents {
-        if intent.status == gone {
-            next.new.close_mint(intent.seq);
-        }
+    for mint in next.intents.close_orphan(credential) {
+        next.minting.close(mint);
     }
-    next.intents.retain(|intent| intent.status != gone);
 }
 
 /// An operation surely had no effect.
 fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if intent.op == Op::Mint {
-        next.new.close_mint(intent.seq);
+        next.minting.close(intent.seq);
     }
     // What was begun before the present phase, or for a version that was given up, decides nothing here: it is
     // wanted again if it is still right.
-    let stale = next.new.is_abandoned(intent.seq) && of_the_new(&intent.op);
+    let stale = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
     if stale || (intent.seq < next.position.entered() && !intent.op.moves()) {
         return;
     }
@@ -196,8 +169,8 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
         return;
     }
     in_vain(next, &intent.op);
-    next.position.count_failure();
-    if !retry || next.position.failures() >= course::ATTEMPTS_MAX {
+    next.attempts.fail();
+    if !retry || next.attempts.exhausted() {
         give_up(next, &intent.op);
     }
 }
@@ -205,7 +178,7 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
 /// Minutes may have passed since the look that a Revoke was sent after.
 fn in_vain(next: &mut State, op: &Op) {
     if *op == Op::Revoke {
-        next.old.fail_revoke(next.seq);
+        next.ending.fail_revoke(next.seq());
     }
 }
 
@@ -221,21 +194,20 @@ fn give_up(next: &mut State, op: &Op) {
             next.enter(to);
         }
         Op::Revoke => {
-            next.position.owe(crate::Debt::NotRevoked);
-            next.enter(Phase::Sweep);
+            next.sweep_owing(crate::Debt::NotRevoked);
         }
         Op::Choose | Op::Mint | Op::Stage | Op::Promote if !next.forward_only() => {
             course::phases_fail(next, Reason::Failed(phase));
         }
         Op::Enable => {
             next.stand(Hold::Stuck(Reason::Failed(phase)));
-            next.old.fail_enable();
+            next.switching.fail_enable();
         }
         Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
         // The key is probed: it may have ended already.
         Op::Disable => {
-            next.position.set_failures(course::ATTEMPTS_MAX);
-            next.seen.forget_old_answers();
+            next.attempts.exhaust();
+            next.answers.forget_old();
         }
         Op::Choose
         | Op::Mint
@@ -252,45 +224,32 @@ fn give_up(next: &mut State, op: &Op) {
 }
 
 pub(crate) fn driver_started(next: &mut State) {
-    for place in 0..next.intents.len() {
-        let status = next.intents.get(place).map(|intent| &intent.status);
-        match status {
-            Some(IntentStatus::Running | IntentStatus::Unknown { .. }) => {
-                if let Some(op) = next.intents.get(place).map(|intent| intent.op.clone()) {
-                    unit::touched(next, &op);
-                }
-                unknown(next, place);
-            }
-            Some(IntentStatus::Orphan(_)) | None => {}
-        }
+    let orphan = |open: &Intent| matches!(open.status, IntentStatus::Orphan(_));
+    let unheard: Vec<Intent> = next.intents().iter().filter(|open| !orphan(open)).cloned().collect();
+    for intent in unheard {
+        unit::touched(next, &intent.op);
+        unknown(next, &intent);
     }
-    next.position.driver_started(next.now);
-    next.seen.driver_started();
-    next.old.driver_started(next.now);
-    for unit in &mut next.units {
-        unit.since = next.now;
-    }
+    next.driver_started();
 }
 
 pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<(), &'static str> {
-    let place = next.intents.iter().position(|intent| intent.seq == seq);
-    let place = place.ok_or("no intent of this number is open")?;
-    let intent = next.intents.get(place).cloned().ok_or("no intent of this number is open")?;
+    let intent = open(next, seq)?;
     stir(next, &intent.op);
     let IntentStatus::Unknown { since, absent } = intent.status else {
         return Err("the outcome of this intent is not in question");
     };
     match found {
         Found::Executed(_)
-            if repeated(next, &intent.op) && !next.now.at_least(settle_ms(next, &intent.op), since) =>
+            if repeated(next, &intent.op) && !next.now().at_least(settle_ms(next, &intent.op), since) =>
         {
             // What is seen may be the effect of the one before: this one may still be on its way.
         }
         Found::Executed(credential) => {
-            next.intents.remove(place);
+            next.intents.close(seq);
             if intent.op == Op::Mint {
                 let credential = credential.as_ref().ok_or("a mint that names no credential")?;
-                made(next, &intent, credential);
+                next.made(seq, credential);
             } else {
                 done(next, &intent);
             }
@@ -299,23 +258,23 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
             if intent.op != Op::Mint {
                 return Err("only a mint can lose its value");
             }
-            if matches!(next.plan.capabilities.overlap, Overlap::None) {
+            if matches!(next.plan().capabilities.overlap, Overlap::None) {
                 // The only credential has a value that is not known: the operator makes the next one.
-                next.intents.remove(place);
-                next.new.close_mint(seq);
+                next.intents.close(seq);
+                next.minting.close(seq);
                 next.end_old(true);
-                next.new.make_by_hand();
-            } else if let Some(open) = next.intents.get_mut(place) {
-                open.status = IntentStatus::Orphan(credential.clone());
+                next.minting.make_by_hand();
+            } else {
+                next.intents.orphan(seq, credential);
                 mint_in_vain(next, &intent);
             }
         }
-        Found::Absent => absent_once(next, place, &intent, since, absent),
+        Found::Absent => absent_once(next, &intent, since, absent),
         Found::Unclear => still_unclear(next, &intent, since),
         Found::Foreign => {
             let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
-            next.intents.remove(place);
-            next.seen.set_file(file, Holds::Other);
+            next.intents.close(seq);
+            next.files.find_foreign(file);
             // During a rollback the others are restored first; then the edit is found again.
             if next.phase() == Phase::RollingBack {
                 unit::attempt_failed(next, &intent.op, false);
@@ -330,38 +289,36 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
 /// A Disable that was sent once more because the one before it was lost: once its outcome is known neither may still
 /// arrive, or it would undo an Enable.
 fn repeated(state: &State, op: &Op) -> bool {
-    *op == Op::Disable && state.old.is_disabled_again()
+    *op == Op::Disable && state.switching.is_disabled_again()
 }
 
 /// Absence counts for a mint only after several complete looks over the issuer's visibility time.
-fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::Stamp, absent: u8) {
+fn absent_once(next: &mut State, intent: &Intent, since: crate::Stamp, absent: u8) {
     let absent = absent.saturating_add(1);
     let mint = intent.op == Op::Mint;
-    let settled = next.now.at_least(settle_ms(next, &intent.op), since);
+    let settled = next.now().at_least(settle_ms(next, &intent.op), since);
     let enough = settled && (!mint || absent >= ABSENT_LOOKS);
     if enough && mint && !absence_shows(next) {
         next.stand(Hold::Stuck(Reason::Unclear(intent.seq)));
         return;
     }
     if !enough {
-        if let Some(open) = next.intents.get_mut(place) {
-            open.status = IntentStatus::Unknown { since, absent };
-        }
+        next.intents.doubt(intent.seq, since, absent);
         return;
     }
-    next.intents.remove(place);
+    next.intents.close(intent.seq);
     unit::attempt_absent(next, &intent.op);
     in_vain(next, &intent.op);
     if mint {
-        next.new.close_mint(intent.seq);
+        next.minting.close(intent.seq);
         let untouched =
             next.old_key() == OldKey::On && next.abandoned().is_empty() && next.emergency().is_none();
-        if course::exchanges(next) && untouched {
+        if next.exchanges() && untouched {
             // Overlap none: not executed, and never retried. The old value was accepted all along.
             next.decisions.undecide();
             next.enter(Phase::RollingBack);
-        } else if course::exchanges(next) {
-            next.new.make_by_hand();
+        } else if next.exchanges() {
+            next.minting.make_by_hand();
         } else {
             mint_in_vain(next, intent);
         }
@@ -369,25 +326,22 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
 }
 
 /// Counts a mint whose outcome is unknown although its driver waited for it.
-fn mint_unclear(next: &mut State, seq: Seq, op: &Op) {
-    if *op == Op::Mint && next.phase() == Phase::Mint && seq > next.position.entered() {
-        next.position.count_failure();
+fn mint_unclear(next: &mut State, intent: &Intent) {
+    if intent.op == Op::Mint && next.phase() == Phase::Mint && intent.seq > next.position.entered() {
+        next.attempts.fail();
     }
 }
 
 /// A mint left nothing that can be used: an issuer that answers so every time is not asked again and again.
 fn mint_in_vain(next: &mut State, intent: &Intent) {
-    if next.phase() == Phase::Mint
-        && intent.seq > next.position.entered()
-        && next.position.failures() >= course::ATTEMPTS_MAX
-    {
+    if next.phase() == Phase::Mint && intent.seq > next.position.entered() && next.attempts.exhausted() {
         give_up(next, &Op::Mint);
     }
 }
 
 /// How long an operation whose answer is missing may still have its effect, or stay unseen.
 fn settle_ms(state: &State, op: &Op) -> u64 {
-    let capabilities = &state.plan.capabilities;
+    let capabilities = &state.plan().capabilities;
     let request = capabilities.request_ms_max;
     match (op, capabilities.overlap) {
         (Op::Mint, Overlap::Grace { ms }) if !(capabilities.list && capabilities.label) => {
@@ -404,20 +358,18 @@ fn settle_ms(state: &State, op: &Op) -> u64 {
 /// Whether a mint that is not seen was surely not carried out: by a list with labels, by a value that we chose, or
 /// by the old value that a mint would have ended.
 fn absence_shows(state: &State) -> bool {
-    let capabilities = &state.plan.capabilities;
-    (capabilities.list && capabilities.label)
-        || capabilities.minted_by == MintedBy::Us
-        || course::exchanges(state)
+    let capabilities = &state.plan().capabilities;
+    (capabilities.list && capabilities.label) || capabilities.minted_by == MintedBy::Us || state.exchanges()
 }
 
 /// The operator settled an operation whose outcome is unknown.
 pub(crate) fn dismiss(next: &mut State, seq: Seq) {
-    let Some(place) = next.intents.iter().position(|intent| intent.seq == seq) else { return };
-    let intent = next.intents.remove(place);
+    let Ok(intent) = open(next, seq) else { return };
+    next.intents.close(seq);
     if intent.op == Op::Mint {
-        next.new.close_mint(seq);
-        if course::exchanges(next) {
-            next.new.make_by_hand();
+        next.minting.close(seq);
+        if next.exchanges() {
+            next.minting.make_by_hand();
         }
     }
     if intent.op == Op::Promote {
@@ -426,7 +378,7 @@ pub(crate) fn dismiss(next: &mut State, seq: Seq) {
 }
 
 fn still_unclear(next: &mut State, intent: &Intent, since: crate::Stamp) {
-    if next.now.at_least(next.plan.policy.phase_ms_max, since) {
+    if next.now().at_least(next.plan().policy.phase_ms_max, since) {
         next.stand(Hold::Stuck(Reason::Unclear(intent.seq)));
     }
 }

@@ -12,12 +12,13 @@ mod evidence;
 mod gate;
 mod id;
 mod intent;
+mod key_list;
+mod list_diff;
 mod observations;
 mod operator;
 mod phase;
 mod phases;
 mod plan;
-mod progress;
 mod state;
 mod step;
 mod time;
@@ -40,6 +41,8 @@ pub use evidence::{
 };
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
+pub use key_list::{KeyList, ListedKey};
+pub use list_diff::{ListDiff, ListedBefore};
 pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,

@@ -1,6 +1,6 @@
 //! What each observation changes, before the phases are asked what follows.
 
-use crate::state::{Hold, Intent, IntentStatus, List, OldKey, Phase, Reason, Stage, State};
+use crate::state::{Hold, List, OldKey, Phase, Reason, Stage, State};
 use crate::{
     Answer, ConsumerId, EndpointId, Enumeration, Labelled, Op, PreflightSeen, Proof, Standing, Which, course,
     unit,
@@ -12,13 +12,13 @@ pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
     }
     let alive = accepted(next, seen.current);
     let dead = seen.current == Answer::Dead;
-    let expected = if next.plan.recovery { dead } else { alive };
-    let refused = !seen.clear || accepted(next, seen.control) || (dead && !next.plan.recovery);
+    let expected = if next.plan().recovery { dead } else { alive };
+    let refused = !seen.clear || accepted(next, seen.control) || (dead && !next.plan().recovery);
     let proven = expected && seen.control == Answer::Dead;
     if refused {
-        next.seen.judge_preflight(false);
+        next.answers.judge_preflight(false);
     } else if proven {
-        next.seen.judge_preflight(true);
+        next.answers.judge_preflight(true);
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn stage_checked(next: &mut State, intact: bool, carried: bool) {
 pub(crate) fn accepted(state: &State, answer: Answer) -> bool {
     match answer {
         Answer::Alive => true,
-        Answer::Denied => state.plan.denied_is_alive,
+        Answer::Denied => state.plan().denied_is_alive,
         Answer::Dead | Answer::Unknown => false,
     }
 }
@@ -49,24 +49,26 @@ pub(crate) fn probed(
     answer: Answer,
     control: Option<Answer>,
 ) -> Result<(), &'static str> {
-    if endpoint.index() >= next.plan.endpoints.len() {
+    if endpoint.index() >= next.plan().endpoints.len() {
         return Err("no endpoint of this number is in the plan");
     }
     let alive = accepted(next, answer);
-    let now = next.now;
+    let now = next.now();
     // An answer to one version says nothing about the other, however late it comes.
     if version == Which::New {
-        next.seen.probe_new(endpoint, alive, now);
+        next.answers.count_new(endpoint, alive, now);
         return Ok(());
     }
     if alive {
         next.old.accept();
+        // A probe of ours moves the issuer's last-used time.
+        next.uses.forget_idle();
     }
     // Without an accepted control beside it a refusal may be an outage: it neither counts nor resets.
     let control_alive = control.map_or(next.aim().makes_new(), |control| accepted(next, control));
     let dead = answer == Answer::Dead;
     let counts = alive || (dead && control_alive);
-    next.seen.probe_old(endpoint, alive, counts.then_some(dead), now);
+    next.answers.count_old(endpoint, alive, counts.then_some(dead), now);
     Ok(())
 }
 
@@ -74,22 +76,21 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
     for found in labelled {
         let known = next.new.version().is_some_and(|new| new.credential == found.credential)
             || next.abandoned().contains(&found.credential)
-            || next.intents.iter().any(|open| open.seq == found.intent);
+            || next.intents().iter().any(|open| open.seq == found.intent);
         if known {
             continue;
         }
         if next.closed_mints().contains(&found.intent) {
             // A label whose intent was closed re-opens that intent: it appeared late.
-            let status = IntentStatus::Orphan(found.credential.clone());
-            next.intents.push(Intent { seq: found.intent, op: Op::Mint, status });
-        } else if found.intent > next.seq || !was_mint(next, found.intent) {
+            next.intents.reopen_mint(found.intent, &found.credential);
+        } else if found.intent > next.seq() || !was_mint(next, found.intent) {
             next.stand(Hold::Stuck(Reason::UnknownLabel(found.intent)));
         }
     }
     if complete {
-        next.old.read_list(List { at: next.now, seq: next.seq }, old);
-        let lag_ms = next.plan.capabilities.list_ms_max();
-        if !next.ended() && next.old.listed(old, lag_ms, next.now) {
+        next.old.read_list(List { at: next.now(), seq: next.seq(), old });
+        let lag_ms = next.plan().capabilities.list_ms_max();
+        if !next.ended() && next.old.listed(old, lag_ms, next.now()) {
             found_again(next, old);
         }
     }
@@ -97,10 +98,10 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
 
 /// A key that another party seemed to have ended is there: it has still to be ended, behind the gate.
 fn found_again(next: &mut State, old: Standing) {
-    if next.new.is_retired() || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old)) {
+    if next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old)) {
         return;
     }
-    next.old.find_again(old == Standing::Off, next.now);
+    next.old.find_again(old == Standing::Off, next.now());
     if matches!(next.phase(), Phase::Revoke | Phase::ConfirmDead | Phase::Sweep) {
         next.enter(if next.decided() { Phase::Revoke } else { Phase::Quiesce });
     }
@@ -113,13 +114,14 @@ fn was_mint(state: &State, seq: crate::Seq) -> bool {
 
 pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
     for &(file, holds) in &seen.files {
-        let writing = next.intents.iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
-        if !writing && next.seen.set_file(file, holds) {
+        let writing = next.intents().iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
+        if !writing && next.files.read(file, holds) {
             // Somebody else wrote it: what was seen of those who re-read it was about another content.
             unit::void_rereaders(next, file);
         }
     }
-    next.seen.enumerate(seen, next.seq, next.now);
+    next.proofs.keep_running(seen);
+    next.looks.take_in(seen, next.seq(), next.now());
 }
 
 pub(crate) fn proved(
@@ -131,7 +133,7 @@ pub(crate) fn proved(
     if next.consumer(consumer).is_none() {
         return Err("no consumer of this number is in the plan");
     }
-    next.seen.prove(consumer, proofs);
+    next.proofs.take_in(consumer, proofs);
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
     // A key that is ended is refused to every process that was not moved yet: then the log says nothing about the new
@@ -144,13 +146,13 @@ pub(crate) fn proved(
 }
 
 pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
-    next.seen.read_last_use(used, next.now);
+    next.uses.read_last(used, next.now());
 }
 
 pub(crate) fn refusals(next: &mut State, count: u32) {
-    next.seen.read_refusals(next.now);
+    next.uses.read_refusals(next.now());
     if count > 0 && course::watching(next) {
-        next.seen.set_refused_use(true);
+        next.holding.read_refused_use();
         next.stand(Hold::Paused(Reason::RefusedUse));
     }
 }

@@ -1,12 +1,10 @@
 //! The operator's events: consent, the point of no return, adoption, waivers, pause, resume, retry, abort, emergencies,
 //! steps by hand.
 
-use std::sync::Arc;
-
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, bit};
 use crate::{
-    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which,
-    course, gate, intent, unit, wants::wants,
+    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Waived, Want, Which, course,
+    gate, intent, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -14,7 +12,7 @@ pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result
     if !asked {
         return Err("this consent is for something else than what would be done");
     }
-    next.decisions.give_consent(digest, next.seq);
+    next.decisions.give_consent(digest, next.seq());
     Ok(())
 }
 
@@ -22,7 +20,7 @@ pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(
     if !wants(before).contains(&Want::Decide(digest)) {
         return Err("the point of no return may not be passed now");
     }
-    next.decisions.decide(digest, next.now);
+    next.decisions.decide(next.now());
     Ok(())
 }
 
@@ -35,23 +33,14 @@ pub(crate) fn adopted(
     if next.ended() || next.phase() == Phase::RollingBack || !next.aim().makes_new() {
         return Err("nothing is being moved forward");
     }
-    let plan = Arc::make_mut(&mut next.plan);
-    plan.files.extend_from_slice(files);
-    plan.check_consumer(consumer).map_err(|_| "the adopted consumer is not sound")?;
-    plan.consumers.push(consumer.clone());
-    next.seen.add_files(files.len());
-    let mut unit = Unit::waiting(next.now);
-    unit.slots = all_slots(consumer);
-    next.units.push(unit);
-    next.decisions.drop_consent();
-    next.seen.forget_look();
+    next.adopt(consumer, files).map_err(|_| "the adopted consumer is not sound")?;
     let solved = match (next.hold(), explains) {
         (Some(Hold::Paused(Reason::Holder(held))), Adoptee::Holder(who)) => held == who,
         (Some(Hold::Paused(Reason::Stranger(held))), Adoptee::Copy(place)) => held == place,
         _ => false,
     };
     if solved {
-        next.position.release();
+        next.holding.release();
     }
     // Where minting itself ends the old value, Decide comes before there is anything to roll.
     let nothing_yet = next.new_version().is_none();
@@ -65,14 +54,14 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     if next.ended() {
         return Err("the rotation has ended");
     }
-    next.decisions.waive(what);
+    next.exceptions.waive(what);
     let solved = match (next.hold(), what) {
         (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who == waived,
         (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,
         _ => false,
     };
     if solved {
-        next.position.release();
+        next.holding.release();
     }
     Ok(())
 }
@@ -82,7 +71,7 @@ pub(crate) fn accepted(next: &mut State, difference: &Difference) -> Result<(), 
     if next.ended() {
         return Err("the rotation has ended");
     }
-    next.decisions.accept(difference);
+    next.exceptions.accept(difference);
     Ok(())
 }
 
@@ -118,8 +107,7 @@ pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(_)) => return Err("it is stuck: retry, once the cause is removed"),
         Some(Hold::Paused(_)) => {}
     }
-    next.position.release();
-    next.seen.set_refused_use(false);
+    next.holding.dismiss();
     go_on(next);
     Ok(())
 }
@@ -131,44 +119,39 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(Reason::Unclear(seq))) => intent::dismiss(next, seq),
         Some(Hold::Paused(_) | Hold::Stuck(_)) => {}
     }
-    next.position.release();
+    // A refused use that was read during a stronger hold: the rotation pauses for it now.
+    let unnamed = stuck && next.holding.refused_use();
+    next.holding.dismiss();
     // That the cause is removed is unproven: an unknown label is looked for again.
     next.old.forget_list();
     go_on(next);
-    if stuck && next.seen.refused_use() {
-        // It was read during a stronger hold: the rotation pauses for it now.
+    if unnamed {
         next.stand(Hold::Paused(Reason::RefusedUse));
     }
-    next.seen.set_refused_use(false);
     Ok(())
 }
 
 /// A debt is retried: the old key is ended again and watched again.
 fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
     let to = if next.old_key() == OldKey::Ended { Phase::ConfirmDead } else { Phase::Revoke };
-    next.position.clear_debt();
-    next.seen.sweep(None);
+    next.ending.retry();
     next.enter(to);
     Ok(())
 }
 
 fn go_on(next: &mut State) {
-    next.decisions.clear_refused();
-    next.old.retry_enable();
-    next.position.resume(next.now);
+    next.resume();
     let forward = next.phase() != Phase::RollingBack;
     retake_units(next, forward);
     if matches!(next.phase(), Phase::Quiesce | Phase::RollingBack) && next.aim().makes_new() {
         retake_unproven(next, if forward { Which::New } else { Which::Old });
     }
-    let exchanges = course::exchanges(next);
+    let exchanges = next.exchanges();
     if exchanges && next.phase() == Phase::Decide && next.new_version().is_none() && !next.decided() {
         // Where minting itself ends the old value there is nothing to quiesce yet.
-        next.decisions.drop_consent();
-        next.enter(Phase::Decide);
+        next.return_to(Phase::Decide);
     } else if matches!(next.phase(), Phase::Disable | Phase::Soak | Phase::Decide) && !next.decided() {
-        next.decisions.drop_consent();
-        next.enter(Phase::Quiesce);
+        next.return_to(Phase::Quiesce);
     }
 }
 
@@ -179,10 +162,10 @@ fn retake_unproven(next: &mut State, stays: Which) {
     let mut again = false;
     for blocker in blocked {
         let gate::Blocker::Unproven(consumer, who, _) = blocker else { continue };
-        let bit = 1u32.checked_shl(u32::from(next.slot_of(who))).unwrap_or(0);
+        let slot = bit(next.looks.slot_of(who));
         let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == Stage::Waiting);
-        let bits = waiting.map_or(0, |unit| unit.slots) | bit;
-        unit::send(next, consumer.index(), stays, bits);
+        let bits = waiting.map_or(0, |unit| unit.slots) | slot;
+        next.units.send(consumer.index(), stays, bits, next.now());
         again = true;
     }
     if again && next.phase() == Phase::Quiesce {
@@ -192,21 +175,11 @@ fn retake_unproven(next: &mut State, stays: Which) {
 
 /// Units that failed, or that were rolled back alone, begin again.
 fn retake_units(next: &mut State, forward: bool) {
-    let now = next.now;
-    let mut unread = Vec::new();
-    for (at, unit) in next.units.iter_mut().enumerate() {
-        unit.since = now;
-        unit.failures = 0;
-        let wrong_way = forward && unit.toward == Which::Old;
-        if unit.stage == Stage::Failed || wrong_way {
-            unread.extend(next.plan.consumers.get(at).into_iter().flat_map(|it| it.files.iter().copied()));
-            let toward = if forward { Which::New } else { Which::Old };
-            unit.send(toward, if forward { 0 } else { unit.moved }, now);
+    for at in next.units.resume(forward, next.now()) {
+        let files = next.plan().consumers.get(at).map(|it| it.files.clone()).unwrap_or_default();
+        for file in files {
+            next.files.doubt(file);
         }
-    }
-    // What its files hold by now is not known any more.
-    for file in unread {
-        next.seen.set_file(file, crate::Holds::Unreadable);
     }
 }
 
@@ -226,11 +199,9 @@ pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
     if course::no_way_back(next) {
         return Err("the old value ended when the new one was made");
     }
-    let held = next.position.release();
-    next.seen.set_refused_use(false);
+    let held = next.holding.dismiss();
     if next.phase() != Phase::RollingBack {
-        next.decisions.drop_consent();
-        next.enter(Phase::RollingBack);
+        next.return_to(Phase::RollingBack);
     } else if held {
         go_on(next);
     }
@@ -248,7 +219,8 @@ pub(crate) fn escalated(
     if next.aim() != Aim::Replace {
         return Err("an emergency of a shared key is a rotation of it: abort this one");
     }
-    let dropping = next.new.is_retired() || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old));
+    let dropping =
+        next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old));
     if next.phase() == Phase::Sweep && dropping {
         return Err("the old value is gone already: open another rotation");
     }
@@ -258,18 +230,16 @@ pub(crate) fn escalated(
     next.decisions.escalate(mode);
     if next.phase() == Phase::Sweep {
         // What was ended before the key was seen dead may have come back.
-        next.old.reopen_sessions();
+        next.ending.reopen_sessions();
     }
-    let held = next.position.release();
-    next.decisions.drop_consent();
-    next.seen.set_refused_use(false);
+    let held = next.holding.dismiss();
     let backwards = next.phase() == Phase::RollingBack;
     retake_units(next, true);
     let begun = next.minted().is_some()
         || next.chosen().is_some()
-        || next.intents.iter().any(|open| matches!(open.op, Op::Mint | Op::Choose));
+        || next.intents().iter().any(|open| matches!(open.op, Op::Mint | Op::Choose));
     if pending_compromised && begun {
-        course::abandon(next);
+        next.abandon();
         if next.phase() != Phase::Preflight {
             next.enter(Phase::Mint);
         }
@@ -281,30 +251,20 @@ pub(crate) fn escalated(
             next.enter(Phase::Quiesce);
         }
     }
-    let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
     // What was to be ended first is still ended first when the new value turns out to have leaked as well.
-    if next.emergency() == Some(Emergency::RevokeNow) && may_revoke && next.old_key() != OldKey::Ended {
-        next.decisions.decide(0, next.now);
+    if next.emergency() == Some(Emergency::RevokeNow) && !next.exchanges() && next.old_key() != OldKey::Ended
+    {
+        next.decisions.decide(next.now());
         next.enter(Phase::Revoke);
     }
     Ok(())
-}
-
-impl State {
-    /// A new version was abandoned in this rotation.
-    pub fn has_abandoned(&self) -> bool {
-        self.new.has_abandoned()
-    }
 }
 
 pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {
     if next.phase() != Phase::Mint || next.new_version().is_some() || course::dropping(next) {
         return Err("no new credential is waited for");
     }
-    next.new.make(next.seq, credential);
-    if course::exchanges(next) {
-        next.end_old(true);
-    }
+    next.make(next.seq(), credential);
     Ok(())
 }
 
@@ -325,9 +285,8 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
         return Err("the old key is not to be ended yet");
     }
     if failed {
-        next.position.release();
-        next.position.set_failures(0);
-        next.position.restart_window(next.now);
+        next.holding.release();
+        next.restart_window();
     }
     let ours = next.decided();
     next.end_old(ours);

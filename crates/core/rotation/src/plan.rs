@@ -112,6 +112,18 @@ pub struct Consumer {
     pub attributable: bool,
 }
 
+impl Consumer {
+    /// The bits of all of its slots.
+    pub(crate) fn all_slots(&self) -> u32 {
+        u32::MAX.checked_shr(32 - u32::from(self.slots)).unwrap_or(0)
+    }
+
+    /// Whether keyroll itself writes its files.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.delivery == Delivery::Push
+    }
+}
+
 /// Everything that a rotation was consented to. Never changed but by [`crate::Fact::Adopted`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Plan {

@@ -1,71 +1,85 @@
-//! The state of one rotation. Each part has its own file, and is changed only through its own transitions.
+//! The state of one rotation. Each part has its own file and its own rules, and only that file writes its fields. What
+//! changes several parts at once is a transition of [`State`].
 
+mod abandoned;
+mod answers;
+mod attempts;
 mod decisions;
+mod ending;
+mod exceptions;
+mod files;
+mod holding;
+mod looks;
+mod minting;
 mod new_key;
-mod observations;
 mod old_switch;
+mod old_uses;
+mod open_intents;
 mod position;
+mod proofs;
+mod switching;
+mod units;
 
 use std::sync::Arc;
 
+use self::abandoned::Abandoned;
+use self::answers::Answers;
+pub use self::answers::Streak;
+pub(crate) use self::attempts::ATTEMPTS_MAX;
+use self::attempts::Attempts;
 use self::decisions::Decisions;
+use self::ending::Ending;
+use self::exceptions::Exceptions;
+use self::files::Files;
+use self::holding::Holding;
+pub use self::looks::Look;
+use self::looks::Looks;
+use self::minting::Minting;
 use self::new_key::NewKey;
 pub use self::new_key::NewVersion;
-use self::observations::Observations;
-pub use self::observations::{Look, Streak};
 pub(crate) use self::old_switch::List;
 pub use self::old_switch::OldKey;
 use self::old_switch::OldSwitch;
+use self::old_uses::OldUses;
+use self::open_intents::OpenIntents;
+pub use self::open_intents::{Intent, IntentStatus};
 use self::position::Position;
+use self::proofs::Proofs;
+use self::switching::Switching;
+use self::units::Units;
+pub(crate) use self::units::bit;
+pub use self::units::{Stage, Unit};
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Aim, Consumer, Plan};
-pub use crate::progress::{Stage, Unit};
-pub(crate) use crate::progress::{all_slots, pushes};
 use crate::{
-    ConsumerId, CredId, Difference, Emergency, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived,
+    ConsumerId, CredId, Difference, Emergency, Holds, HostId, Incarnation, Op, Proof, Seq, Stamp, Waived,
     Which,
 };
-
-/// What is known of an intent that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IntentStatus {
-    /// It is being carried out.
-    Running,
-    /// Its outcome is unknown since then; so many complete lists did not show it.
-    Unknown {
-        /// Since when this driver has been looking.
-        since: Stamp,
-        /// Complete looks that did not find it.
-        absent: u8,
-    },
-    /// A mint whose value is lost: the credential must go.
-    Orphan(CredId),
-}
-
-/// An intent that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
-    /// Its place in the journal.
-    pub seq: Seq,
-    /// What it is.
-    pub op: Op,
-    /// What is known of it.
-    pub status: IntentStatus,
-}
 
 /// Everything that is known of one rotation; derived from its journal and from nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) seq: Seq,
-    pub(crate) now: Stamp,
+    plan: Arc<Plan>,
+    seq: Seq,
+    now: Stamp,
     pub(crate) position: Position,
-    pub(crate) intents: Vec<Intent>,
+    pub(crate) attempts: Attempts,
+    pub(crate) holding: Holding,
+    pub(crate) intents: OpenIntents,
+    pub(crate) minting: Minting,
     pub(crate) new: NewKey,
+    pub(crate) abandoned: Abandoned,
     pub(crate) old: OldSwitch,
-    pub(crate) units: Vec<Unit>,
-    pub(crate) seen: Observations,
+    pub(crate) switching: Switching,
+    pub(crate) ending: Ending,
+    pub(crate) units: Units,
+    pub(crate) answers: Answers,
+    pub(crate) proofs: Proofs,
+    pub(crate) files: Files,
+    pub(crate) looks: Looks,
+    pub(crate) uses: OldUses,
     pub(crate) decisions: Decisions,
+    pub(crate) exceptions: Exceptions,
 }
 
 impl State {
@@ -74,18 +88,27 @@ impl State {
         plan.check()?;
         // Consumers of a shared key that is only ended have a key of their own: none of them is moved.
         let stage = if plan.aim.makes_new() { Stage::Waiting } else { Stage::Settled };
-        let units = vec![Unit { stage, ..Unit::waiting(at) }; plan.consumers.len()];
-        let files = vec![plan.aim.begins_on(); plan.files.len()];
         Ok(Self {
             seq: 0,
             now: at,
             position: Position::open(at),
-            intents: Vec::new(),
+            attempts: Attempts::default(),
+            holding: Holding::default(),
+            intents: OpenIntents::default(),
+            minting: Minting::default(),
             new: NewKey::default(),
+            abandoned: Abandoned::default(),
             old: OldSwitch::open(if plan.recovery { OldKey::Ended } else { OldKey::On }),
-            units,
-            seen: Observations::open(plan.endpoints.len(), files),
+            switching: Switching::default(),
+            ending: Ending::default(),
+            units: Units::open(plan.consumers.len(), stage, at),
+            answers: Answers::open(plan.endpoints.len()),
+            proofs: Proofs::default(),
+            files: Files::open(vec![plan.aim.begins_on(); plan.files.len()]),
+            looks: Looks::default(),
+            uses: OldUses::default(),
             decisions: Decisions::default(),
+            exceptions: Exceptions::default(),
             plan: Arc::new(plan),
         })
     }
@@ -102,12 +125,12 @@ impl State {
 
     /// A Disable was lost: the old key may be off, unseen.
     pub fn off_in_doubt(&self) -> bool {
-        self.old.off_in_doubt()
+        self.switching.off_in_doubt()
     }
 
     /// Why it is held, if it is.
     pub fn hold(&self) -> Option<Hold> {
-        self.position.hold()
+        self.holding.hold()
     }
 
     /// The number of the last event.
@@ -132,7 +155,7 @@ impl State {
 
     /// What is owed.
     pub fn debt(&self) -> Option<Debt> {
-        self.position.debt()
+        self.ending.debt()
     }
 
     /// The new version, once it is made and not yet deleted again.
@@ -147,12 +170,12 @@ impl State {
 
     /// The intent under which the value that we chose is kept.
     pub fn chosen(&self) -> Option<Seq> {
-        self.new.chosen()
+        self.minting.chosen()
     }
 
     /// The same for one mint, which may be of a version that was given up since.
     pub fn chosen_for(&self, mint: Seq) -> Option<Seq> {
-        self.new.chosen_for(mint)
+        if self.abandoned.covers(mint) { self.abandoned.choice() } else { self.chosen() }
     }
 
     /// What is believed of the old key.
@@ -167,57 +190,62 @@ impl State {
 
     /// The store must give out the new version by now: it was promoted, and nothing moves it.
     pub fn gives_out_new(&self) -> bool {
-        self.promoted() && !self.intents.iter().any(|open| matches!(open.op, Op::Promote | Op::Demote))
+        self.promoted() && !self.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote))
     }
 
     /// Intents without outcome.
     pub fn intents(&self) -> &[Intent] {
-        &self.intents
+        self.intents.all()
     }
 
     /// Mints that were closed as never made; a label of one of them re-opens it.
     pub fn closed_mints(&self) -> &[Seq] {
-        self.new.closed_mints()
+        self.minting.closed()
     }
 
     /// Versions that were abandoned and still have to be deleted.
     pub fn abandoned(&self) -> &[CredId] {
-        self.new.abandoned()
+        self.abandoned.credentials()
+    }
+
+    /// A new version was abandoned in this rotation.
+    pub fn has_abandoned(&self) -> bool {
+        self.abandoned.any()
     }
 
     /// The units in the plan's order.
     pub fn units(&self) -> &[Unit] {
-        &self.units
+        self.units.all()
     }
 
     /// What each file is known to hold.
     pub fn files(&self) -> &[Holds] {
-        self.seen.files()
+        self.files.all()
     }
 
     /// The last complete look.
     pub fn look(&self) -> Option<&Look> {
-        self.seen.look()
+        self.looks.last()
     }
 
     /// What is known of one incarnation.
     pub fn proof(&self, who: Incarnation) -> Option<&Proof> {
-        self.seen.proof(who)
+        self.proofs.of(who)
     }
 
     /// The waivers, by name.
     pub fn waived(&self) -> &[Waived] {
-        self.decisions.waived()
+        self.exceptions.waived()
     }
 
     /// The pending changes that the operator accepted.
     pub fn accepted(&self) -> &[Difference] {
-        self.decisions.accepted()
+        self.exceptions.accepted()
     }
 
     /// The pending changes that restarts were refused for since the rotation was last resumed.
     pub fn refused(&self) -> &[Difference] {
-        self.decisions.refused()
+        self.exceptions.refused()
     }
 
     /// True while a restart must not activate unaccepted changes: rolling forward, before the point of no return, and
@@ -233,7 +261,7 @@ impl State {
 
     /// What the last search could not clean.
     pub fn residues(&self) -> Option<u32> {
-        self.seen.residues()
+        self.ending.residues()
     }
 
     /// Whether nothing but the number and the time of the last event differ.
@@ -248,19 +276,118 @@ impl State {
         self.plan.aim
     }
 
+    /// An event follows.
+    pub(crate) fn advance(&mut self, at: Stamp) {
+        self.seq += 1;
+        self.now = at;
+    }
+
     /// Begins a phase. What it asks for anew is forgotten.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.position.enter(phase, self.seq, self.now);
-        self.old.retry_enable();
+        self.attempts.begin();
+        self.switching.retry_enable();
         if phase == Phase::Probe {
-            self.seen.forget_new_answers();
+            self.answers.forget_new();
         }
         if matches!(phase, Phase::RollingBack | Phase::ConfirmDead) {
-            self.seen.forget_old_answers();
+            self.answers.forget_old();
         }
         if phase == Phase::Quiesce {
-            self.seen.forget_idle();
+            self.uses.forget_idle();
         }
+    }
+
+    /// Begins a phase again: what was consented to is not what would be done now.
+    pub(crate) fn return_to(&mut self, phase: Phase) {
+        self.decisions.drop_consent();
+        self.enter(phase);
+    }
+
+    /// Goes on to the last search although the old key's end was not seen.
+    pub(crate) fn sweep_owing(&mut self, debt: Debt) {
+        self.ending.owe(debt);
+        self.enter(Phase::Sweep);
+    }
+
+    /// The phase has as much time and as many attempts as at its beginning.
+    pub(crate) fn restart_window(&mut self) {
+        self.position.restart_window(self.now);
+        self.attempts.begin();
+    }
+
+    /// The operator resumed: all counts and windows of the rotation begin anew.
+    pub(crate) fn resume(&mut self) {
+        self.exceptions.resume();
+        self.switching.retry_enable();
+        self.attempts.resume();
+        self.position.restart_window(self.now);
+    }
+
+    /// A new driver knows no duration of before, and counts its own answers and windows.
+    pub(crate) fn driver_started(&mut self) {
+        self.position.restart_window(self.now);
+        self.holding.driver_started(self.now);
+        self.uses = OldUses::default();
+        self.answers.forget_new();
+        self.answers.forget_old();
+        self.old.driver_started(self.now);
+        self.switching.retry_enable();
+        self.units.driver_started(self.now);
+    }
+
+    /// Takes in a consumer with files of its own.
+    pub(crate) fn adopt(&mut self, consumer: &Consumer, files: &[HostId]) -> Result<(), crate::PlanDefect> {
+        let plan = Arc::make_mut(&mut self.plan);
+        plan.files.extend_from_slice(files);
+        plan.check_consumer(consumer)?;
+        plan.consumers.push(consumer.clone());
+        self.files.adopt(files.len());
+        self.units.adopt(consumer.all_slots(), self.now);
+        self.decisions.drop_consent();
+        self.looks.forget();
+        Ok(())
+    }
+
+    /// The new version is there, and in a slot it replaces what was abandoned there. Where minting exchanges, the old one
+    /// ends by it.
+    pub(crate) fn make(&mut self, mint: Seq, credential: &CredId) {
+        self.abandoned.forget(credential);
+        self.new.make(mint, credential);
+        if self.exchanges() {
+            self.end_old(true);
+        }
+    }
+
+    /// The same of a mint of ours: a credential of an abandoned version, or a second one, is only deleted.
+    pub(crate) fn made(&mut self, mint: Seq, credential: &CredId) {
+        if self.abandoned.covers(mint) || self.new.living().is_some() {
+            self.abandoned.add(credential);
+        } else {
+            self.make(mint, credential);
+        }
+    }
+
+    /// The new version is given up; another one is made, and everything is moved to that.
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned.abandon(self.seq, self.new.abandon(), self.minting.abandon());
+        self.proofs.abandon();
+        self.files.abandon();
+        self.units.send_all(self.now);
+    }
+
+    /// The old key was disabled. Refusals are read from here on.
+    pub(crate) fn disable_old(&mut self) {
+        self.old.disable(self.now);
+        self.switching.disable();
+        self.uses.forget_refusals();
+    }
+
+    /// The old key was enabled. What it answered before counts no more.
+    pub(crate) fn enable_old(&mut self) {
+        self.old.enable();
+        self.switching.enable(self.seq);
+        self.answers.forget_old();
     }
 
     /// The old key ended. Where nothing of ours did that, the end is doubted.
@@ -270,17 +397,24 @@ impl State {
 
     /// Holds the rotation, unless a stronger reason does, or it has ended.
     pub(crate) fn stand(&mut self, hold: Hold) {
-        self.position.hold_for(hold, self.seq, self.now);
+        if !self.ended() && self.holding.begin(hold, self.seq, self.now) {
+            self.attempts.begin();
+        }
     }
 
     /// It was held for as long as a phase may last.
     pub(crate) fn overdue_standing(&self) -> bool {
-        self.now.at_least(self.plan.policy.phase_ms_max, self.position.held_at())
+        self.holding.since().is_some_and(|since| self.now.at_least(self.plan.policy.phase_ms_max, since))
     }
 
     /// The old key was enabled since the rotation is held.
     pub(crate) fn enabled_meanwhile(&self) -> bool {
-        self.hold().is_some() && self.old.enabled() > self.position.held_from()
+        self.holding.began_before(self.switching.enabled())
+    }
+
+    /// Minting ends the old value.
+    pub(crate) fn exchanges(&self) -> bool {
+        self.plan.capabilities.exchanges()
     }
 
     /// A deadline in monotonic time of this driver passed since this phase began.
@@ -291,25 +425,13 @@ impl State {
     /// A complete look from this phase, this boot and this driver, after everything that was moved. While something
     /// is still being moved there is none: what it moves may change behind the look.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
-        if self.intents.iter().any(|open| open.op.moves()) {
-            return None;
-        }
-        self.phase_look(after.max(self.seen.last_mutation()))
+        let moving = self.intents().iter().any(|open| open.op.moves());
+        self.looks.fresh_since(after, self.now).filter(|_| !moving)
     }
 
     /// The same, perhaps from before something was moved in this phase.
     pub(crate) fn phase_look(&self, after: Seq) -> Option<&Look> {
-        self.look().filter(|look| {
-            look.seq > after
-                && look.at.epoch == self.now.epoch
-                && look.at.boot == self.now.boot
-                && look.seen.complete
-        })
-    }
-
-    /// The slot that an instance of the last look runs in.
-    pub(crate) fn slot_of(&self, who: Incarnation) -> u8 {
-        self.seen.slot_of(who)
+        self.looks.complete_since(after, self.now)
     }
 
     /// The old key is off, or may be, and nothing allows that any more.
@@ -323,15 +445,11 @@ impl State {
     }
 
     pub(crate) fn running(&self, op: &Op) -> bool {
-        self.intents.iter().any(|intent| intent.op == *op && intent.status == IntentStatus::Running)
+        self.intents().iter().any(|intent| intent.op == *op && intent.status == IntentStatus::Running)
     }
 
     pub(crate) fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {
         self.plan.consumers.get(id.index())
-    }
-
-    pub(crate) fn file(&self, id: FileId) -> Holds {
-        self.seen.file(id)
     }
 
     pub(crate) fn is_waived(&self, what: &Waived) -> bool {

@@ -32,8 +32,7 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
     let illegal = |why| IllegalEvent { phase: state.phase(), why };
     check_stamp(state, event).map_err(illegal)?;
     let mut next = state.clone();
-    next.seq += 1;
-    next.now = event.at;
+    next.advance(event.at);
     let effects = apply(&mut next, state, &event.fact).map_err(illegal)?;
     for _ in 0..TRANSITIONS_MAX {
         if !phases::settle(&mut next) {
@@ -45,17 +44,17 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
 
 fn check_stamp(state: &State, event: &Event) -> Result<(), &'static str> {
     let starting = matches!(event.fact, Fact::DriverStarted);
-    if event.at.epoch < state.now.epoch {
+    if event.at.epoch < state.now().epoch {
         return Err("it comes from a driver that was replaced");
     }
-    if event.at.epoch > state.now.epoch && !starting {
+    if event.at.epoch > state.now().epoch && !starting {
         return Err("its driver never started");
     }
-    if starting && state.seq > 0 && event.at.epoch == state.now.epoch {
+    if starting && state.seq() > 0 && event.at.epoch == state.now().epoch {
         return Err("this driver has started already");
     }
-    let backwards = event.at.boot == state.now.boot && event.at.ms < state.now.ms;
-    if backwards && event.at.epoch == state.now.epoch {
+    let backwards = event.at.boot == state.now().boot && event.at.ms < state.now().ms;
+    if backwards && event.at.epoch == state.now().epoch {
         return Err("monotonic time went backwards");
     }
     Ok(())
@@ -80,7 +79,7 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         }
         Fact::LastUsed(used) => observations::last_used(next, *used),
         Fact::Refusals { count } => observations::refusals(next, *count),
-        Fact::Swept { residues } => next.seen.sweep(Some(*residues)),
+        Fact::Swept { residues } => next.ending.sweep(*residues),
         Fact::Consented(digest) => operator::consented(next, before, *digest)?,
         Fact::Decided(digest) => operator::decided(next, before, *digest)?,
         Fact::Adopted { consumer, files, explains, names: _ } => {

@@ -1,80 +1,48 @@
 //! A unit: one consumer on its host, moved slot by slot to a version, in either direction.
 
-use crate::course::{ATTEMPTS_MAX, phases_fail};
+use crate::course::phases_fail;
 use crate::gate::shows;
-use crate::state::{Hold, IntentStatus, Phase, Reason, Stage, State, all_slots, pushes};
-use crate::{ConsumerId, Delivery, Holds, OnFailure, Op, Query, Uptake, Want, Which};
+use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, Stage, State};
+use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, Uptake, Want, Which};
 
 fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
 }
 
-/// Puts a unit on its way, in this direction, with these slots to apply.
-pub(crate) fn send(next: &mut State, at: usize, toward: Which, slots: u32) {
-    let now = next.now;
-    if let Some(unit) = next.units.get_mut(at) {
-        unit.send(toward, slots, now);
-    }
-}
-
 /// Lets a waiting unit begin.
 pub(crate) fn start(next: &mut State, at: usize) {
-    let Some(consumer) = next.plan.consumers.get(at) else { return };
-    let all = all_slots(consumer);
-    let now = next.now;
-    if let Some(unit) = next.units.get_mut(at) {
-        unit.stage = Stage::Delivering;
-        unit.since = now;
-        if unit.slots == 0 && unit.toward == Which::New {
-            unit.slots = all;
-        }
-    }
+    let Some(all) = next.plan().consumers.get(at).map(Consumer::all_slots) else { return };
+    next.units.start(at, all, next.now());
 }
 
 /// An operation of a unit was journaled: from here on what was seen of that slot is void.
 pub(crate) fn begun(next: &mut State, op: &Op) {
     match op {
         Op::Apply(consumer, slot, which) => {
-            let at = consumer.index();
-            if let Some(unit) = next.units.get_mut(at)
-                && *which == Which::New
-            {
-                unit.first |= bit(*slot) & !unit.moved;
-                unit.moved |= bit(*slot);
+            if *which == Which::New {
+                next.units.begin_slot(consumer.index(), *slot);
             }
-            next.seen.void_proofs(|of, proof| of == *consumer && proof.slot == *slot);
+            next.proofs.void(*consumer, Some(*slot));
         }
         Op::Deliver(file, which) => {
-            let readers: Vec<ConsumerId> = readers(next, *file).collect();
-            for consumer in readers {
-                let rereads = next.consumer(consumer).is_some_and(|it| it.uptake != Uptake::Verb);
-                let all = next.consumer(consumer).map_or(0, all_slots);
-                if rereads {
-                    next.seen.void_proofs(|of, _| of == consumer);
-                }
-                if let Some(unit) = next.units.get_mut(consumer.index())
-                    && *which == Which::New
-                    && rereads
-                {
-                    unit.moved |= all;
+            for consumer in rereaders(next, *file) {
+                next.proofs.void(consumer, None);
+                if *which == Which::New {
+                    begin_all(next, consumer);
                 }
             }
         }
         Op::Fetch(consumer) => {
             if next.consumer(*consumer).is_some_and(|it| it.uptake != Uptake::Verb) {
-                next.seen.void_proofs(|of, _| of == *consumer);
+                next.proofs.void(*consumer, None);
             }
         }
         Op::Promote | Op::Demote => {
-            for at in 0..next.units.len() {
-                let follows =
-                    next.plan.consumers.get(at).filter(|it| it.delivery == Delivery::Follow).map(all_slots);
-                if let Some(all) = follows {
-                    next.seen.void_proofs(|of, _| of.index() == at);
-                    if let Some(unit) = next.units.get_mut(at) {
-                        unit.moved |= all;
-                    }
-                }
+            let consumers = next.plan().consumers.iter().enumerate();
+            let follow = consumers.filter(|(_, it)| it.delivery == Delivery::Follow);
+            for consumer in follow.filter_map(|(at, _)| id(at)).collect::<Vec<_>>() {
+                next.proofs.void(consumer, None);
+                begin_all(next, consumer);
             }
         }
         Op::Choose
@@ -91,60 +59,38 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
     }
 }
 
+/// Every slot of a consumer loads what it is given of its own accord.
+fn begin_all(next: &mut State, consumer: ConsumerId) {
+    let all = next.consumer(consumer).map_or(0, Consumer::all_slots);
+    next.units.begin_slots(consumer.index(), all);
+}
+
 /// What was seen of consumers that re-read a file, or start from it, is void.
 pub(crate) fn void_rereaders(next: &mut State, file: crate::FileId) {
-    let readers: Vec<ConsumerId> = readers(next, file).collect();
-    for consumer in readers {
-        if next.consumer(consumer).is_some_and(|it| it.uptake != Uptake::Verb) {
-            next.seen.void_proofs(|of, _| of == consumer);
-        }
+    for consumer in rereaders(next, file) {
+        next.proofs.void(consumer, None);
     }
 }
 
-fn readers(state: &State, file: crate::FileId) -> impl Iterator<Item = ConsumerId> + '_ {
-    let consumers = state.plan.consumers.iter().enumerate();
-    consumers.filter(move |(_, consumer)| consumer.files.contains(&file)).filter_map(|(at, _)| id(at))
-}
-
-fn bit(slot: u8) -> u32 {
-    1u32.checked_shl(u32::from(slot)).unwrap_or(0)
+fn rereaders(state: &State, file: crate::FileId) -> Vec<ConsumerId> {
+    let consumers = state.plan().consumers.iter().enumerate();
+    let rereads = |it: &Consumer| it.files.contains(&file) && it.uptake != Uptake::Verb;
+    consumers.filter(|(_, it)| rereads(it)).filter_map(|(at, _)| id(at)).collect()
 }
 
 pub(crate) fn fetched(next: &mut State, consumer: ConsumerId) {
-    if let Some(unit) = next.units.get_mut(consumer.index()) {
-        unit.fetched = true;
-    }
+    next.units.fetch(consumer.index());
     let toward = next.units.get(consumer.index()).map_or(Which::New, |unit| unit.toward);
     let files = next.consumer(consumer).map(|it| it.files.clone()).unwrap_or_default();
     for file in files {
-        next.seen.set_file(file, Holds::of(toward));
-    }
-}
-
-pub(crate) fn applied(next: &mut State, consumer: ConsumerId, slot: u8) {
-    let now = next.now;
-    if let Some(unit) = next.units.get_mut(consumer.index()) {
-        unit.slots &= !bit(slot);
-        unit.failures = 0;
-        unit.stage = Stage::Proving(slot);
-        unit.since = now;
-    }
-}
-
-/// Nothing was done to this slot: a rollback has nothing to restart there.
-pub(crate) fn refused(next: &mut State, consumer: ConsumerId, slot: u8) {
-    if let Some(unit) = next.units.get_mut(consumer.index()) {
-        unit.moved &= !(unit.first & bit(slot));
-        unit.first &= !bit(slot);
+        next.files.deliver(file, toward);
     }
 }
 
 /// Something may have been done to this slot.
 pub(crate) fn touched(next: &mut State, op: &Op) {
-    if let Op::Apply(consumer, slot, _) = op
-        && let Some(unit) = next.units.get_mut(consumer.index())
-    {
-        unit.first &= !bit(*slot);
+    if let Op::Apply(consumer, slot, _) = op {
+        next.units.touch(consumer.index(), *slot);
     }
 }
 
@@ -152,8 +98,8 @@ pub(crate) fn touched(next: &mut State, op: &Op) {
 fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
     match op {
         Op::Deliver(file, which) => {
-            let found = state.units.iter().enumerate().position(|(at, unit)| {
-                let reads = state.plan.consumers.get(at).is_some_and(|it| it.files.contains(file));
+            let found = state.units().iter().enumerate().position(|(at, unit)| {
+                let reads = state.plan().consumers.get(at).is_some_and(|it| it.files.contains(file));
                 reads && unit.stage == Stage::Delivering && unit.toward == *which
             });
             found.and_then(id)
@@ -178,8 +124,8 @@ fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
 /// Counts a failed attempt of a unit's own operation. Returns whether a unit owns it.
 pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     let Some(owner) = owner(next, op) else { return false };
-    let Some(unit) = next.units.get_mut(owner.index()) else { return false };
-    unit.failures = unit.failures.saturating_add(1);
+    next.units.count_failure(owner.index());
+    let Some(unit) = next.units.get(owner.index()) else { return false };
     if !retry || unit.failures >= ATTEMPTS_MAX {
         fail(next, owner.index());
     }
@@ -189,8 +135,8 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
 /// Counts an attempt of a unit's own operation whose outcome is unknown: it is reconciled first.
 pub(crate) fn attempt_unclear(next: &mut State, op: &Op) {
     let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
-    if let Some(unit) = owner.and_then(|owner| next.units.get_mut(owner.index())) {
-        unit.failures = unit.failures.saturating_add(1);
+    if let Some(owner) = owner {
+        next.units.count_failure(owner.index());
     }
 }
 
@@ -218,18 +164,16 @@ pub(crate) fn fail(next: &mut State, at: usize) {
     let Some(consumer) = id(at) else { return };
     let reason = Reason::Unit(consumer);
     let toward = next.units.get(at).map_or(Which::New, |unit| unit.toward);
-    let push = next.plan.consumers.get(at).is_some_and(pushes);
+    let push = next.plan().consumers.get(at).is_some_and(Consumer::is_pushed);
     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
-    if let Some(unit) = next.units.get_mut(at) {
-        unit.stage = Stage::Failed;
-    }
+    next.units.fail(at);
     if toward == Which::Old {
         if next.phase() != Phase::RollingBack {
             next.stand(Hold::Stuck(reason));
         }
-    } else if next.plan.policy.on_failure == OnFailure::Pause && push && !next.forward_only() {
+    } else if next.plan().policy.on_failure == OnFailure::Pause && push && !next.forward_only() {
         // The failed host alone is rolled back; the hold follows once it is restored (see `settle_retreat`).
-        send(next, at, Which::Old, moved);
+        next.units.send(at, Which::Old, moved, next.now());
     } else {
         phases_fail(next, reason);
     }
@@ -238,21 +182,20 @@ pub(crate) fn fail(next: &mut State, at: usize) {
 /// Moves every unit on whose stage is complete. Returns whether anything moved.
 pub(crate) fn advance(next: &mut State) -> bool {
     let mut moved = false;
-    for at in 0..next.units.len() {
+    for at in 0..next.units().len() {
         moved |= advance_one(next, at);
     }
     moved
 }
 
 fn advance_one(next: &mut State, at: usize) -> bool {
-    let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan.consumers.get(at)) else {
+    let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan().consumers.get(at)) else {
         return false;
     };
-    let (stage, now) = (unit.stage, next.now);
-    let to = match stage {
+    let to = match unit.stage {
         Stage::Waiting | Stage::Settled | Stage::Failed => return false,
         Stage::Delivering => {
-            let written = consumer.files.iter().all(|file| next.file(*file) == Holds::of(unit.toward));
+            let written = consumer.files.iter().all(|file| next.files.get(*file) == Holds::of(unit.toward));
             let told = consumer.delivery != Delivery::Fetch || unit.fetched;
             if !(written && told) && consumer.delivery != Delivery::Follow {
                 return give_up_late(next, at);
@@ -268,10 +211,7 @@ fn advance_one(next: &mut State, at: usize) -> bool {
             more.map_or(Stage::Settled, Stage::Applying)
         }
     };
-    if let Some(unit) = next.units.get_mut(at) {
-        unit.stage = to;
-        unit.since = now;
-    }
+    next.units.enter(at, to, next.now());
     true
 }
 
@@ -289,9 +229,9 @@ fn next_slot(slots: u32) -> Option<u8> {
 /// A stage that outlasts its limit has failed, unless an outcome is still open.
 fn give_up_late(next: &mut State, at: usize) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
-    let late = next.now.at_least(next.plan.policy.unit_ms_max, unit.since);
+    let late = next.now().at_least(next.plan().policy.unit_ms_max, unit.since);
     let retreat = unit.toward == Which::Old && matches!(next.hold(), Some(Hold::Paused(Reason::Unit(_))));
-    let open = next.intents.iter().any(|intent| intent.status == IntentStatus::Running);
+    let open = next.intents().iter().any(|intent| intent.status == IntentStatus::Running);
     if late && !open && (next.hold().is_none() || retreat) {
         fail(next, at);
         return true;
@@ -302,19 +242,19 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
 /// Every instance that runs in this slot has shown the version, and there is at least one.
 fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     let (Some(unit), Some(consumer), Some(owner)) =
-        (state.units.get(at), state.plan.consumers.get(at), id(at))
+        (state.units.get(at), state.plan().consumers.get(at), id(at))
     else {
         return false;
     };
     let waived = state.is_waived(&crate::Waived::NotVisible(owner));
     let all = consumer.uptake != Uptake::Verb;
     let mut some = false;
-    for (of, proof) in state.seen.proofs() {
+    for (of, proof) in state.proofs.all() {
         if *of != owner || !(all || proof.slot == slot) {
             continue;
         }
         some = true;
-        let shown = proof.version == unit.toward && shows(&state.plan, consumer, proof).is_ok();
+        let shown = proof.version == unit.toward && shows(state.plan(), consumer, proof).is_ok();
         if !shown && !waived {
             return false;
         }
@@ -325,7 +265,7 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
 /// What a unit that is on its way would have done next.
 pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
     let (Some(unit), Some(consumer), Some(owner)) =
-        (state.units.get(at), state.plan.consumers.get(at), id(at))
+        (state.units.get(at), state.plan().consumers.get(at), id(at))
     else {
         return;
     };
@@ -334,7 +274,7 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
         Stage::Delivering => match consumer.delivery {
             Delivery::Push => {
                 let goal = Holds::of(unit.toward);
-                let open = consumer.files.iter().find(|file| state.file(**file) != goal);
+                let open = consumer.files.iter().find(|file| state.files.get(**file) != goal);
                 if let Some(file) = open {
                     offer(state, Op::Deliver(*file, unit.toward), out);
                 }
@@ -356,7 +296,8 @@ pub(crate) fn offer(state: &State, op: Op, out: &mut Vec<Want>) {
         (Op::Deliver(one, _), Op::Deliver(other, _)) => one == other,
         (one, other) => one == other,
     };
-    let running = state.intents.iter().any(|intent| intent.status == IntentStatus::Running && clash(intent));
+    let running =
+        state.intents().iter().any(|intent| intent.status == IntentStatus::Running && clash(intent));
     let want = Want::Do(op);
     if !running && !out.contains(&want) {
         out.push(want);
@@ -369,7 +310,7 @@ pub(crate) fn settle_retreat(next: &mut State) -> bool {
         return false;
     }
     let back = |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == Stage::Settled;
-    let Some(at) = next.units.iter().position(back) else { return false };
+    let Some(at) = next.units().iter().position(back) else { return false };
     if let Some(owner) = id(at) {
         next.stand(Hold::Paused(Reason::Unit(owner)));
     }

@@ -47,16 +47,16 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Refusals));
     }
     if state.old_key() == OldKey::On && !state.off_in_doubt() && patient && doubts(state, hold) {
-        for endpoint in course::not_yet(state, state.seen.alive(), state.plan.policy.probes_alive) {
-            let dead = state.seen.dead().get(endpoint.index()).map_or(0, |streak| streak.count);
-            if dead < state.plan.policy.probes_dead {
+        for endpoint in course::not_yet(state, state.answers.alive(), state.plan().policy.probes_alive) {
+            let dead = state.answers.dead().get(endpoint.index()).map_or(0, |streak| streak.count);
+            if dead < state.plan().policy.probes_dead {
                 out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
             }
         }
     }
     // A unit that is rolled back alone is still rolled back.
     if let Hold::Paused(Reason::Unit(_)) = hold {
-        for at in 0..state.units.len() {
+        for at in 0..state.units().len() {
             let back = state.units.get(at).is_some_and(|unit| unit.toward == Which::Old);
             if back && state.phase() != crate::Phase::RollingBack {
                 unit::wants(state, at, out);
@@ -68,15 +68,17 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
 /// A process that still presents the old key is not left without it. A compromised key is not enabled while a stuck
 /// rotation has not heard.
 fn owes_enabling(state: &State, hold: Hold) -> bool {
-    let wanted = state.emergency().is_none() || state.seen.refused_use() || matches!(hold, Hold::Paused(_));
-    state.must_enable() && wanted && !state.old.enable_failed()
+    let wanted =
+        state.emergency().is_none() || state.holding.refused_use() || matches!(hold, Hold::Paused(_));
+    state.must_enable() && wanted && !state.switching.enable_failed()
 }
 
 /// The old key was off when the hold began, and refused uses were not read since then.
 fn unheard(state: &State, hold: Hold) -> bool {
     let off = state.must_enable() || state.enabled_meanwhile();
-    let listens = course::watching(state) && course::refusals_visible(state) && !state.old.enable_failed();
-    let heard = state.seen.refusals_read().is_some_and(|read| read.at_least(1, state.position.held_at()));
+    let listens =
+        course::watching(state) && course::refusals_visible(state) && !state.switching.enable_failed();
+    let heard = state.holding.since().is_some_and(|since| state.uses.refusals_read_after(1, since));
     off && listens && !heard && hold != Hold::Paused(Reason::RefusedUse)
 }
 
@@ -87,7 +89,7 @@ fn doubts(state: &State, hold: Hold) -> bool {
 
 /// A credential that carries the label of an open mint intent of ours and is no version is deleted first.
 fn orphans(state: &State, out: &mut Vec<Want>) {
-    for open in &state.intents {
+    for open in state.intents() {
         if let IntentStatus::Orphan(credential) = &open.status {
             unit::offer(state, Op::DeleteOrphan(credential.clone()), out);
         }
@@ -100,6 +102,6 @@ pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
         return false;
     }
     let mut then = state.clone();
-    then.old.end_sessions(0);
+    then.ending.end_sessions(0);
     wants(&then).contains(&Want::Do(op.clone()))
 }

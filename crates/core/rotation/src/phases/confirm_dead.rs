@@ -4,11 +4,12 @@ use crate::{EndpointId, Op, Overlap, Query, Want, Which, course, unit};
 
 /// Endpoints where the old value was not yet refused often enough, for at least the issuer's propagation time.
 fn open(state: &State) -> Vec<EndpointId> {
-    let policy = &state.plan.policy;
-    let mut open = not_yet(state, state.seen.dead(), policy.probes_dead);
-    for endpoint in state.plan.endpoint_ids() {
-        let since = state.seen.dead().get(endpoint.index()).and_then(|streak| streak.since);
-        let long = since.is_some_and(|since| state.now.at_least(state.plan.capabilities.death_ms_max, since));
+    let policy = &state.plan().policy;
+    let mut open = not_yet(state, state.answers.dead(), policy.probes_dead);
+    for endpoint in state.plan().endpoint_ids() {
+        let since = state.answers.dead().get(endpoint.index()).and_then(|streak| streak.since);
+        let long =
+            since.is_some_and(|since| state.now().at_least(state.plan().capabilities.death_ms_max, since));
         if !long && !open.contains(&endpoint) {
             open.push(endpoint);
         }
@@ -17,8 +18,8 @@ fn open(state: &State) -> Vec<EndpointId> {
 }
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    if let Overlap::Grace { ms } = state.plan.capabilities.overlap {
-        let waited = state.now.since(state.position.since()).unwrap_or(0);
+    if let Overlap::Grace { ms } = state.plan().capabilities.overlap {
+        let waited = state.now().since(state.position.since()).unwrap_or(0);
         if waited < ms {
             out.push(Want::Wait(ms - waited));
             return;
@@ -30,7 +31,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     // A key that nothing of ours ended may be there after all.
     let listed = state.old.listed_since(state.position.entered());
-    if !open.is_empty() && state.old.is_missing() && state.plan.capabilities.list && !listed {
+    if !open.is_empty() && state.old.is_missing() && state.plan().capabilities.list && !listed {
         out.push(Want::Ask(Query::List));
     }
     for endpoint in open {
@@ -40,7 +41,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 /// In an emergency sessions are ended once more when no other can be opened.
 fn owes_sessions(state: &State) -> bool {
-    let ended = state.old.sessions_ended().is_some_and(|seq| seq > state.position.entered());
+    let ended = state.ending.sessions_ended().is_some_and(|seq| seq > state.position.entered());
     state.emergency().is_some() && course::has_sessions(state) && !ended
 }
 
@@ -49,19 +50,18 @@ pub(super) fn settle(next: &mut State) -> bool {
         if owes_sessions(next) {
             return false;
         }
-        next.position.clear_debt();
+        next.ending.confirm();
         next.enter(Phase::Sweep);
         return true;
     }
-    let grace = match next.plan.capabilities.overlap {
+    let grace = match next.plan().capabilities.overlap {
         Overlap::Grace { ms } => ms,
         Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::None => 0,
     };
-    let death = next.plan.capabilities.death_ms_max.saturating_mul(2);
-    let limit = next.plan.policy.phase_ms_max.saturating_add(death).saturating_add(grace);
+    let death = next.plan().capabilities.death_ms_max.saturating_mul(2);
+    let limit = next.plan().policy.phase_ms_max.saturating_add(death).saturating_add(grace);
     if next.overdue(limit) {
-        next.position.owe(Debt::NotDead);
-        next.enter(Phase::Sweep);
+        next.sweep_owing(Debt::NotDead);
         return true;
     }
     false

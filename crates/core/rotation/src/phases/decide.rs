@@ -1,4 +1,4 @@
-use crate::course::{exchanges, refusals_visible};
+use crate::course::refusals_visible;
 use crate::gate::{Blocker, blockers, digest};
 use crate::state::{Look, OldKey, Phase, State};
 use crate::{MintedBy, Person, Query, Want, Which, course};
@@ -25,8 +25,8 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         return;
     }
     match state.decisions.consent() {
-        Some((given, seq)) if given == digest && look.seq > seq => out.push(Want::Decide(digest)),
-        Some((given, _)) if given == digest => out.push(Want::Ask(Query::Enumerate)),
+        Some(given) if given.digest == digest && look.seq > given.seq => out.push(Want::Decide(digest)),
+        Some(given) if given.digest == digest => out.push(Want::Ask(Query::Enumerate)),
         Some(_) | None => {
             out.push(Want::Person(Person::Consent(digest)));
             if listens(state) {
@@ -48,26 +48,26 @@ fn unlisted(state: &State) -> bool {
     let listed = state
         .old
         .list()
-        .is_some_and(|list| list.seq > state.position.entered() && list.at.epoch == state.now.epoch);
+        .is_some_and(|list| list.seq > state.position.entered() && list.at.epoch == state.now().epoch);
     let doubted = state.old.is_missing();
-    state.plan.capabilities.list && (!listed || doubted) && !state.overdue(state.plan.policy.phase_ms_max)
+    state.plan().capabilities.list && (!listed || doubted) && !state.overdue(state.plan().policy.phase_ms_max)
 }
 
 /// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
 /// return: a consent may be waited for much longer than the soak lasted.
 fn unheard(state: &State, look: &Look) -> bool {
-    listens(state) && !state.seen.refusals_read().is_some_and(|read| read.at_least(1, look.at))
+    listens(state) && !state.uses.refusals_read_after(1, look.at)
 }
 
 /// A standing consent counts only with zero waivers and an overlap.
 fn standing(state: &State) -> bool {
-    state.plan.policy.standing_consent && state.waived().is_empty() && !exchanges(state)
+    state.plan().policy.standing_consent && state.waived().is_empty() && !state.exchanges()
 }
 
 /// The gate. Where minting itself ends the old value there is nothing to prove yet, but no holder may be undeclared.
 fn open(state: &State, look: &Look) -> bool {
     let blocked = blockers(state, look, Which::New);
-    if exchanges(state) {
+    if state.exchanges() {
         blocked.iter().all(|blocker| !matches!(blocker, Blocker::Holder(_) | Blocker::Stranger(_)))
     } else {
         blocked.is_empty()
@@ -77,7 +77,7 @@ fn open(state: &State, look: &Look) -> bool {
 pub(super) fn settle(next: &mut State) -> bool {
     if next.decided() {
         let minted = next.new_version().is_some();
-        next.enter(if exchanges(next) && !minted { Phase::Mint } else { Phase::Revoke });
+        next.enter(if next.exchanges() && !minted { Phase::Mint } else { Phase::Revoke });
         return true;
     }
     if next.old_key() == OldKey::Ended {
@@ -85,20 +85,20 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(if minted { course::after_end(next) } else { Phase::Mint });
         return true;
     }
-    if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && next.chosen().is_none() {
+    if next.exchanges() && next.plan().capabilities.minted_by == MintedBy::Us && next.chosen().is_none() {
         next.enter(Phase::Mint);
         return true;
     }
     let look = next.fresh_look(next.position.entered());
-    let blind = look.is_none() && next.overdue(next.plan.policy.phase_ms_max);
-    if blind && exchanges(next) {
+    let blind = look.is_none() && next.overdue(next.plan().policy.phase_ms_max);
+    if blind && next.exchanges() {
         next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
         return true;
     }
     // Nobody can be looked at: the old key is not left off for that.
     if blind || look.is_some_and(|look| !open(next, look)) {
         next.decisions.drop_consent();
-        if exchanges(next) {
+        if next.exchanges() {
             let reason =
                 next.fresh_look(next.position.entered()).and_then(|look| first_undeclared(next, look));
             if let Some(reason) = reason {
@@ -111,8 +111,8 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     let moved = next.fresh_look(next.position.entered()).map(|look| digest(next, look));
-    if let (Some((given, _)), Some(now)) = (next.decisions.consent(), moved)
-        && given != now
+    if let (Some(given), Some(now)) = (next.decisions.consent(), moved)
+        && given.digest != now
     {
         // A different set of instances: what was consented to is not what would be done.
         next.decisions.drop_consent();

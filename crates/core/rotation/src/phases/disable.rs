@@ -1,12 +1,11 @@
-use crate::course::ATTEMPTS_MAX;
 use crate::gate::blockers;
 use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Op, Query, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    if state.position.failures() >= ATTEMPTS_MAX {
+    if state.attempts.exhausted() {
         // It cannot be disabled: perhaps because another party ended it.
-        for endpoint in course::not_yet(state, state.seen.dead(), state.plan.policy.probes_dead) {
+        for endpoint in course::not_yet(state, state.answers.dead(), state.plan().policy.probes_dead) {
             out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
         }
         return;
@@ -32,14 +31,14 @@ pub(super) fn settle(next: &mut State) -> bool {
         }
         OldKey::On => {}
     }
-    if next.position.failures() >= ATTEMPTS_MAX {
+    if next.attempts.exhausted() {
         return doubted(next);
     }
     let blocked = next
         .fresh_look(next.position.entered())
         .is_some_and(|look| !blockers(next, look, Which::New).is_empty());
     let blind =
-        next.fresh_look(next.position.entered()).is_none() && next.overdue(next.plan.policy.phase_ms_max);
+        next.fresh_look(next.position.entered()).is_none() && next.overdue(next.plan().policy.phase_ms_max);
     if (blocked || blind) && !next.running(&Op::Disable) {
         next.enter(Phase::Quiesce);
         return true;
@@ -49,18 +48,16 @@ pub(super) fn settle(next: &mut State) -> bool {
 
 /// Disabling failed for good: the key has ended, or the operator is needed.
 fn doubted(next: &mut State) -> bool {
-    let policy = &next.plan.policy;
-    let dead = course::not_yet(next, next.seen.dead(), policy.probes_dead).is_empty();
-    let alive = next.seen.alive().iter().any(|streak| streak.count > 0);
+    let policy = &next.plan().policy;
+    let dead = course::not_yet(next, next.answers.dead(), policy.probes_dead).is_empty();
+    let alive = next.answers.alive().iter().any(|streak| streak.count > 0);
     if next.off_in_doubt() {
         // One Disable may have had its effect: the pause enables the key.
-        next.position.set_failures(0);
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
     } else if dead {
         next.end_old(false);
         next.enter(course::after_end(next));
     } else if alive || next.overdue(policy.phase_ms_max) {
-        next.position.set_failures(0);
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
     } else {
         return false;

@@ -1,4 +1,3 @@
-use crate::course::exchanges;
 use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, course, unit};
 
@@ -8,11 +7,11 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         return;
     }
     // A mint that exchanges is never retried: the operator makes the value at the console.
-    if exchanges(state) && state.new.is_made_by_hand() {
+    if state.exchanges() && state.minting.is_by_hand() {
         out.push(Want::Person(Person::MintByHand));
         return;
     }
-    match state.plan.capabilities.minted_by {
+    match state.plan().capabilities.minted_by {
         MintedBy::Us if state.chosen().is_none() => unit::offer(state, Op::Choose, out),
         // A deletion that is still carried out may be of the very id that this mint gets.
         MintedBy::Us | MintedBy::Api if deleting(state) => {}
@@ -23,7 +22,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 fn deleting(state: &State) -> bool {
     let deletes = |op: &Op| matches!(op, Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_));
-    state.intents.iter().any(|open| deletes(&open.op) && open.status == IntentStatus::Running)
+    state.intents().iter().any(|open| deletes(&open.op) && open.status == IntentStatus::Running)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -33,7 +32,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     // A value that we choose is sealed before the point of no return that its mint is.
     let undecided = !next.decided() && next.old_key() != OldKey::Ended && next.emergency().is_none();
-    if exchanges(next) && undecided && next.chosen().is_some() {
+    if next.exchanges() && undecided && next.chosen().is_some() {
         next.enter(Phase::Decide);
         return true;
     }

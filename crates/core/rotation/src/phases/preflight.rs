@@ -10,7 +10,7 @@ pub(super) fn wants(out: &mut Vec<Want>) {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    match next.seen.preflight() {
+    match next.answers.preflight() {
         Some(true) => {
             let to = first(next);
             next.enter(to);
@@ -20,7 +20,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             next.enter(Phase::RolledBack);
             true
         }
-        None if next.overdue(next.plan.policy.phase_ms_max.min(PREFLIGHT_MS_MAX)) => {
+        None if next.overdue(next.plan().policy.phase_ms_max.min(PREFLIGHT_MS_MAX)) => {
             next.enter(Phase::RolledBack);
             true
         }

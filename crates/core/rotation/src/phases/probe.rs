@@ -4,17 +4,17 @@ use crate::state::{Phase, Reason, State};
 use crate::{Query, Want, Which};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    for endpoint in not_yet(state, state.seen.accepted_new(), state.plan.policy.probes_alive) {
+    for endpoint in not_yet(state, state.answers.accepted_new(), state.plan().policy.probes_alive) {
         out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
     }
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if not_yet(next, next.seen.accepted_new(), next.plan.policy.probes_alive).is_empty() {
+    if not_yet(next, next.answers.accepted_new(), next.plan().policy.probes_alive).is_empty() {
         next.enter(Phase::Roll);
         return true;
     }
-    let limit = next.plan.policy.phase_ms_max.saturating_add(next.plan.capabilities.birth_ms_max);
+    let limit = next.plan().policy.phase_ms_max.saturating_add(next.plan().capabilities.birth_ms_max);
     if next.overdue(limit) {
         phases_fail(next, Reason::Overdue(Phase::Probe));
         return true;

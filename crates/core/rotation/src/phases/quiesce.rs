@@ -1,9 +1,6 @@
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, bit};
 use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, course, unit};
-
-/// How often copies or instances may fall back before the rotation pauses.
-const REROLLS_MAX: u8 = 5;
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.must_enable() {
@@ -31,12 +28,14 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 /// Whether the window in which the old key must be unused is still open.
 fn needs_idle(state: &State) -> bool {
-    let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan.capabilities.last_used else { return false };
+    let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan().capabilities.last_used else {
+        return false;
+    };
     if !state.aim().ends_old() || state.emergency().is_some() || state.old_key() == OldKey::Ended {
         return false;
     }
-    let window = state.plan.policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
-    !state.seen.idle().is_some_and(|idle| idle.last.at_least(window, idle.since))
+    let window = state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
+    !state.uses.idle_for(window)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -65,7 +64,7 @@ fn after(state: &State) -> Phase {
         course::after_end(state)
     } else if state.decided() {
         Phase::Revoke
-    } else if state.plan.capabilities.disable && state.emergency().is_none() {
+    } else if state.plan().capabilities.disable && state.emergency().is_none() {
         Phase::Disable
     } else {
         Phase::Decide
@@ -103,11 +102,11 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
         match blocker {
             Blocker::File(file, Holds::Old) => again |= drifted(next, *file),
             Blocker::Stale(consumer, _, slot) => {
-                let bits = 1u32.checked_shl(u32::from(*slot)).unwrap_or(0);
+                let bits = bit(*slot);
                 again |= reroll(next, consumer.index(), bits);
             }
             Blocker::Unproven(consumer, who, _) if unproven_too => {
-                let bits = 1u32.checked_shl(u32::from(next.slot_of(*who))).unwrap_or(0);
+                let bits = bit(next.looks.slot_of(*who));
                 again |= reroll(next, consumer.index(), bits);
             }
             Blocker::File(..)
@@ -119,10 +118,9 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
         }
     }
     if again {
-        let rerolls = next.position.count_reroll();
-        next.decisions.drop_consent();
-        next.enter(Phase::Roll);
-        if rerolls > REROLLS_MAX {
+        let too_often = next.attempts.reroll();
+        next.return_to(Phase::Roll);
+        if too_often {
             next.stand(Hold::Paused(Reason::Drifting));
         }
     }
@@ -148,15 +146,15 @@ fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
 }
 
 fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
-    let at = state.plan.consumers.iter().position(|consumer| consumer.files.contains(&file))?;
+    let at = state.plan().consumers.iter().position(|consumer| consumer.files.contains(&file))?;
     u16::try_from(at).ok().map(crate::ConsumerId)
 }
 
 /// Something wrote the old value back: its readers re-enter Roll at Deliver.
 fn drifted(next: &mut State, file: FileId) -> bool {
     let mut again = false;
-    for at in 0..next.units.len() {
-        let reads = next.plan.consumers.get(at).is_some_and(|consumer| consumer.files.contains(&file));
+    for at in 0..next.units().len() {
+        let reads = next.plan().consumers.get(at).is_some_and(|consumer| consumer.files.contains(&file));
         if reads {
             again |= reroll(next, at, 0);
         }
@@ -167,19 +165,19 @@ fn drifted(next: &mut State, file: FileId) -> bool {
 fn reroll(next: &mut State, at: usize, slots: u32) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
     let slots = if unit.stage == Stage::Waiting { unit.slots | slots } else { slots };
-    unit::send(next, at, Which::New, slots);
+    next.units.send(at, Which::New, slots, next.now());
     true
 }
 
 fn late(next: &mut State) -> bool {
-    let window = next.plan.policy.idle_ms;
-    let limit = next.plan.policy.phase_ms_max.saturating_add(window);
+    let window = next.plan().policy.idle_ms;
+    let limit = next.plan().policy.phase_ms_max.saturating_add(window);
     if !next.overdue(limit) {
         return false;
     }
     let unshown = next.is_waived(&Waived::BusySessions);
     if unshown {
-        next.position.restart_window(next.now);
+        next.restart_window();
     }
     next.stand(Hold::Paused(Reason::Overdue(Phase::Quiesce)));
     true

@@ -12,7 +12,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    if state.plan.bound {
+    if state.plan().bound {
         unit::offer(state, Op::Revoke, out);
     } else {
         out.push(Want::Person(Person::RevokeByHand));
@@ -24,9 +24,11 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 /// once more before it sends Revoke; an emergency that revokes first does not.
 fn needs_look(state: &State) -> bool {
     let Some(at) = state.decisions.decided_at() else { return true };
-    let straight = at == state.position.since() && state.old.revoke_failed() < state.position.entered();
+    let straight = at == state.position.since() && state.ending.revoke_failed() < state.position.entered();
     let now = state.emergency() == Some(Emergency::RevokeNow);
-    !straight && !now && state.fresh_look(state.position.entered().max(state.old.revoke_failed())).is_none()
+    !straight
+        && !now
+        && state.fresh_look(state.position.entered().max(state.ending.revoke_failed())).is_none()
 }
 
 /// The key is ended: sessions that live on, and versions that were abandoned.
@@ -65,7 +67,7 @@ fn outage(state: &State) -> bool {
 
 /// When sessions were ended in this phase: others may have begun since an earlier one.
 fn ended_sessions(state: &State) -> Option<crate::Seq> {
-    state.old.sessions_ended().filter(|seq| *seq > state.position.entered())
+    state.ending.sessions_ended().filter(|seq| *seq > state.position.entered())
 }
 
 fn sessions_left(state: &State) -> bool {
@@ -89,8 +91,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     let mut left = Vec::new();
     after(next, &mut left);
-    let ending = next.intents.iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
-    let patience = next.overdue(next.plan.policy.phase_ms_max);
+    let ending =
+        next.intents().iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
+    let patience = next.overdue(next.plan().policy.phase_ms_max);
     if (left.is_empty() && !ending) || patience {
         // Where the outage was stated the rest follows, forward only.
         let to = if outage(next) { course::first_unfinished(next) } else { Phase::ConfirmDead };

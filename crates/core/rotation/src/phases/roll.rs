@@ -1,5 +1,4 @@
-use crate::course::exchanges;
-use crate::state::{OldKey, Phase, Stage, State, pushes};
+use crate::state::{OldKey, Phase, Stage, State};
 use crate::{Delivery, Emergency, Op, Overlap, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -8,7 +7,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::offer(state, Op::Enable, out);
         return;
     }
-    for at in 0..state.units.len() {
+    for at in 0..state.units().len() {
         unit::wants(state, at, out);
     }
     if out.is_empty() && pushed(state) && !state.promoted() && !busy(state) {
@@ -23,9 +22,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     if start_some(next) {
         return true;
     }
-    let all = next.units.iter().all(arrived);
+    let all = next.units().iter().all(arrived);
     if all && next.promoted() {
-        let exchanged = exchanges(next) && next.old_key() != OldKey::On && next.abandoned().is_empty();
+        let exchanged = next.exchanges() && next.old_key() != OldKey::On && next.abandoned().is_empty();
         next.enter(if exchanged { Phase::ConfirmDead } else { Phase::Quiesce });
         return true;
     }
@@ -37,13 +36,13 @@ fn arrived(unit: &crate::Unit) -> bool {
 }
 
 fn pushed(state: &State) -> bool {
-    let pairs = state.units.iter().zip(&state.plan.consumers);
-    pairs.filter(|(_, consumer)| pushes(consumer)).all(|(unit, _)| arrived(unit))
+    let pairs = state.units().iter().zip(&state.plan().consumers);
+    pairs.filter(|(_, consumer)| consumer.is_pushed()).all(|(unit, _)| arrived(unit))
 }
 
 fn busy(state: &State) -> bool {
     state
-        .units
+        .units()
         .iter()
         .any(|unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_)))
 }
@@ -51,17 +50,17 @@ fn busy(state: &State) -> bool {
 /// Lets waiting units begin: push before pull, a canary alone, then as many as may run at once.
 fn start_some(next: &mut State) -> bool {
     let running =
-        next.units.iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();
-    let settled = next.units.iter().any(arrived);
-    let gap = matches!(next.plan.capabilities.overlap, Overlap::None);
+        next.units().iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();
+    let settled = next.units().iter().any(arrived);
+    let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);
     let most = match (canary_done, whole) {
         (false, _) => 1,
         (true, true) => usize::MAX,
-        (true, false) => usize::from(next.plan.policy.parallel_max),
+        (true, false) => usize::from(next.plan().policy.parallel_max),
     };
-    if running >= most || next.units.iter().any(|unit| unit.stage == Stage::Failed) {
+    if running >= most || next.units().iter().any(|unit| unit.stage == Stage::Failed) {
         return false;
     }
     let pushed = pushed(next);
@@ -69,7 +68,7 @@ fn start_some(next: &mut State) -> bool {
         Delivery::Push => true,
         Delivery::Fetch | Delivery::Follow => pushed && next.promoted(),
     };
-    let waiting = next.units.iter().zip(&next.plan.consumers).position(|(unit, consumer)| {
+    let waiting = next.units().iter().zip(&next.plan().consumers).position(|(unit, consumer)| {
         unit.stage == Stage::Waiting && unit.toward == Which::New && may(consumer.delivery)
     });
     if let Some(at) = waiting {
@@ -82,7 +81,7 @@ fn start_some(next: &mut State) -> bool {
 /// A unit that is rolled back alone needs no canary.
 fn start_retreat(next: &mut State) -> bool {
     let back = |unit: &crate::Unit| unit.stage == Stage::Waiting && unit.toward == Which::Old;
-    let Some(at) = next.units.iter().position(back) else { return false };
+    let Some(at) = next.units().iter().position(back) else { return false };
     unit::start(next, at);
     true
 }

@@ -1,6 +1,6 @@
 use crate::course::not_yet;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, pushes};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, bit};
 use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -12,9 +12,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         finish(state, out);
         return;
     }
-    let unsure = not_yet(state, state.seen.alive(), state.plan.policy.probes_alive);
+    let unsure = not_yet(state, state.answers.alive(), state.plan().policy.probes_alive);
     if !unsure.is_empty() {
-        if state.plan.capabilities.list && (!listed(state) || state.old.is_missing()) {
+        if state.plan().capabilities.list && (!listed(state) || state.old.is_missing()) {
             out.push(Want::Ask(Query::List));
         }
         out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
@@ -28,7 +28,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    for at in 0..state.units.len() {
+    for at in 0..state.units().len() {
         unit::wants(state, at, out);
     }
     if !out.is_empty() || !restored(state) {
@@ -56,13 +56,13 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 /// Nothing of the new version is left, or nothing was ever made.
 fn finish(state: &State, out: &mut Vec<Want>) {
-    let sealed = state.new.is_sealed();
+    let sealed = state.new.is_staged() || state.chosen().is_some() || state.minted().is_some();
     if sealed && !state.new.is_retired() {
         // What is still being made would be sealed while it is dropped.
-        if state.intents.iter().all(|open| open.op == Op::Retire(Which::New)) {
+        if state.intents().iter().all(|open| open.op == Op::Retire(Which::New)) {
             unit::offer(state, Op::Retire(Which::New), out);
         }
-    } else if state.plan.capabilities.list && !listed(state) && !state.closed_mints().is_empty() {
+    } else if state.plan().capabilities.list && !listed(state) && !state.closed_mints().is_empty() {
         out.push(Want::Ask(Query::List));
     }
 }
@@ -72,7 +72,7 @@ fn listed(state: &State) -> bool {
 }
 
 fn restored(state: &State) -> bool {
-    state.units.iter().all(|unit| unit.toward == Which::Old && unit.stage == Stage::Settled)
+    state.units().iter().all(|unit| unit.toward == Which::Old && unit.stage == Stage::Settled)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -82,9 +82,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     if next.new_version().is_none() {
         let mut left = Vec::new();
         finish(next, &mut left);
-        let human = next.plan.capabilities.minted_by == MintedBy::Human;
-        if (left.is_empty() && next.intents.is_empty())
-            || (human && next.minted().is_none() && next.intents.is_empty())
+        let human = next.plan().capabilities.minted_by == MintedBy::Human;
+        if (left.is_empty() && next.intents().is_empty())
+            || (human && next.minted().is_none() && next.intents().is_empty())
         {
             next.enter(Phase::RolledBack);
             return true;
@@ -99,7 +99,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         course::turn_round(next);
         return true;
     }
-    let alive = not_yet(next, next.seen.alive(), next.plan.policy.probes_alive).is_empty();
+    let alive = not_yet(next, next.answers.alive(), next.plan().policy.probes_alive).is_empty();
     if !alive || next.new.may_be_promoted() {
         return late(next);
     }
@@ -113,48 +113,48 @@ fn ask_again(next: &mut State) -> bool {
         return false;
     }
     let Some(look) = next.fresh_look(next.position.entered()) else { return false };
-    if next.seen.alive_asked() > look.seq || !blockers(next, look, Which::Old).is_empty() {
+    if next.answers.alive_asked() > look.seq || !blockers(next, look, Which::Old).is_empty() {
         return false;
     }
-    next.seen.ask_alive(next.seq.saturating_add(1));
+    next.answers.ask_alive(next.seq().saturating_add(1));
     true
 }
 
 fn old_is_dead(state: &State) -> bool {
-    let need = state.plan.policy.probes_dead;
-    state.old_key() == OldKey::Ended || state.seen.dead().iter().any(|streak| streak.count >= need)
+    let need = state.plan().policy.probes_dead;
+    state.old_key() == OldKey::Ended || state.answers.dead().iter().any(|streak| streak.count >= need)
 }
 
 /// Turns units round, and lets the last one that moved begin; one at a time, in reverse.
 fn start_units(next: &mut State) -> bool {
     let Some(look) = next.phase_look(next.position.entered()) else { return false };
     let seen = look.seen.clone();
-    let forward = next.units.iter().position(|unit| unit.toward == Which::New);
+    let forward = next.units().iter().position(|unit| unit.toward == Which::New);
     if let Some(at) = forward {
-        let consumer = next.plan.consumers.get(at).cloned();
+        let consumer = next.plan().consumers.get(at).cloned();
         let loaded = seen.instances.iter().filter(|it| {
             it.consumer.is_some_and(|id| id.index() == at) && (it.new == Sight::Yes || it.old != Sight::Yes)
         });
-        let mut slots =
-            loaded.fold(0u32, |bits, it| bits | 1u32.checked_shl(u32::from(it.slot)).unwrap_or(0));
+        let mut slots = loaded.fold(0, |bits, it| bits | bit(it.slot));
         slots |= next.units.get(at).map_or(0, |unit| unit.moved);
-        let files =
-            consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| next.file(*file) != Holds::Old));
+        let files = consumer
+            .as_ref()
+            .is_some_and(|it| it.files.iter().any(|file| next.files.get(*file) != Holds::Old));
         let touched = next.units.get(at).is_some_and(|unit| unit.moved != 0) || files;
         if !touched {
             slots = 0;
         }
-        unit::send(next, at, Which::Old, slots);
-        if !touched && let Some(unit) = next.units.get_mut(at) {
-            unit.stage = Stage::Settled;
+        next.units.send(at, Which::Old, slots, next.now());
+        if !touched {
+            next.units.settle_untouched(at);
         }
         return true;
     }
     let busy = |unit: &Unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
-    if next.units.iter().any(busy) {
+    if next.units().iter().any(busy) {
         return false;
     }
-    let waiting = next.units.iter().rposition(|unit| unit.stage == Stage::Waiting);
+    let waiting = next.units().iter().rposition(|unit| unit.stage == Stage::Waiting);
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
@@ -164,9 +164,9 @@ fn start_units(next: &mut State) -> bool {
 
 /// Every unit that could be restored is: the operator looks at the one that could not.
 fn stuck(next: &mut State) -> bool {
-    let Some(at) = next.units.iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
-    let files = next.plan.consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
-    let foreign = files.into_iter().find(|file| next.file(*file) == Holds::Other);
+    let Some(at) = next.units().iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
+    let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
+    let foreign = files.into_iter().find(|file| next.files.get(*file) == Holds::Other);
     let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
     let Some(reason) = foreign.map(Reason::Foreign).or(unit) else { return false };
     next.stand(Hold::Stuck(reason));
@@ -194,16 +194,17 @@ fn react(next: &mut State) -> bool {
                 return true;
             }
             Blocker::File(file, Holds::New) => {
-                let reads = |consumer: &crate::Consumer| pushes(consumer) && consumer.files.contains(&file);
-                if let Some(at) = next.plan.consumers.iter().position(reads) {
+                let reads =
+                    |consumer: &crate::Consumer| consumer.is_pushed() && consumer.files.contains(&file);
+                if let Some(at) = next.plan().consumers.iter().position(reads) {
                     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
-                    unit::send(next, at, Which::Old, moved);
+                    next.units.send(at, Which::Old, moved, next.now());
                     return true;
                 }
             }
             Blocker::Stale(consumer, _, slot) => {
-                let bits = 1u32.checked_shl(u32::from(slot)).unwrap_or(0);
-                unit::send(next, consumer.index(), Which::Old, bits);
+                let bits = bit(slot);
+                next.units.send(consumer.index(), Which::Old, bits, next.now());
                 return true;
             }
             Blocker::File(..) | Blocker::Unproven(..) | Blocker::Session(_) | Blocker::Absent(_) => {}
@@ -213,7 +214,7 @@ fn react(next: &mut State) -> bool {
 }
 
 fn late(next: &mut State) -> bool {
-    let limit = next.plan.policy.phase_ms_max.saturating_add(next.plan.policy.unit_ms_max);
+    let limit = next.plan().policy.phase_ms_max.saturating_add(next.plan().policy.unit_ms_max);
     if !next.overdue(limit) {
         return false;
     }

@@ -6,21 +6,21 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let OldKey::Off(since) = state.old_key() else { return };
     if refusals_visible(state) {
         out.push(Want::Ask(Query::Refusals));
-        if state.seen.refusals_read().is_none() {
+        if !state.uses.refusals_read() {
             // After a crash the refusals since Disable are read before anything else.
             return;
         }
     }
-    if state.plan.capabilities.list {
+    if state.plan().capabilities.list {
         out.push(Want::Ask(Query::List));
     }
-    let passed = state.now.since(since).unwrap_or(0);
+    let passed = state.now().since(since).unwrap_or(0);
     out.push(Want::Wait(soak_ms(state).saturating_sub(passed)));
 }
 
 /// An emergency does not soak: only what was refused until now counts.
 fn soak_ms(state: &State) -> u64 {
-    if state.emergency().is_some() { 0 } else { state.plan.policy.soak_ms }
+    if state.emergency().is_some() { 0 } else { state.plan().policy.soak_ms }
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -37,13 +37,13 @@ pub(super) fn settle(next: &mut State) -> bool {
         }
     };
     let soak_ms = soak_ms(next);
-    let soaked = next.now.at_least(soak_ms, since);
-    let last = next.seen.refusals_read().is_some_and(|read| read.at_least(soak_ms, since));
+    let soaked = next.now().at_least(soak_ms, since);
+    let last = next.uses.refusals_read_after(soak_ms, since);
     if soaked && (last || !refusals_visible(next)) {
         next.enter(Phase::Decide);
         return true;
     }
-    if next.overdue(next.plan.policy.phase_ms_max.saturating_add(soak_ms)) {
+    if next.overdue(next.plan().policy.phase_ms_max.saturating_add(soak_ms)) {
         // Refused uses cannot be read: the old key is not left off for that.
         next.stand(Hold::Paused(Reason::Overdue(Phase::Soak)));
         return true;

@@ -1,7 +1,6 @@
-use crate::course::exchanges;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
-use crate::{ConsumerId, Op, Query, Want, Which, course, unit};
+use crate::{ConsumerId, Op, Query, Standing, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // An instance that came after the point of no return is found here at the latest, and rolled forward.
@@ -19,7 +18,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     for credential in state.abandoned().iter().filter(|_| course::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
     }
-    if state.plan.capabilities.list && (!listed(state) || undead(state)) {
+    if state.plan().capabilities.list && (!listed(state) || undead(state)) {
         out.push(Want::Ask(Query::List));
     }
     if owes_sessions(state) {
@@ -40,7 +39,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 /// An emergency was declared when the key had been seen dead already: sessions are ended once more.
 pub(crate) fn owes_sessions(state: &State) -> bool {
     let dead = state.old_key() == OldKey::Ended && state.debt().is_none();
-    dead && state.emergency().is_some() && course::has_sessions(state) && state.old.sessions_ended().is_none()
+    dead && state.emergency().is_some()
+        && course::has_sessions(state)
+        && state.ending.sessions_ended().is_none()
 }
 
 /// Consumers with running instances that were not proven: memory does not show which version they use. With a debt the
@@ -62,7 +63,7 @@ fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
 
 /// What is not seen for as long as a phase may last is for the operator: a missing host, a store that is not ours.
 fn late(next: &mut State) -> bool {
-    if !next.overdue(next.plan.policy.phase_ms_max) {
+    if !next.overdue(next.plan().policy.phase_ms_max) {
         return false;
     }
     next.stand(Hold::Paused(Reason::Overdue(Phase::Sweep)));
@@ -75,30 +76,33 @@ fn listed(state: &State) -> bool {
 
 /// The issuer goes on listing a key that was seen dead.
 fn undead(state: &State) -> bool {
-    listed(state) && state.old.is_listed_on() && state.debt().is_none() && !exchanges(state)
+    listed(state)
+        && state.old.list().is_some_and(|list| list.old == Standing::On)
+        && state.debt().is_none()
+        && !state.exchanges()
 }
 
 /// It does so for longer than a list may lag: that is no end.
 fn owed(next: &mut State) -> bool {
-    let lag = next.plan.capabilities.list_ms_max();
+    let lag = next.plan().capabilities.list_ms_max();
     if !undead(next) || !next.old.list().is_some_and(|list| list.at.at_least(lag, next.position.since())) {
         return false;
     }
     if next.decided() {
         next.old.undo_end();
-        next.position.owe(Debt::NotRevoked);
+        next.ending.owe(Debt::NotRevoked);
     } else {
-        next.position.owe(Debt::NotDead);
+        next.ending.owe(Debt::NotDead);
     }
     true
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
     // Once the old value is being dropped nothing can be compared with it any more: this was the last step.
-    if next.intents.iter().any(|open| matches!(open.op, Op::Retire(_))) {
+    if next.intents().iter().any(|open| matches!(open.op, Op::Retire(_))) {
         return false;
     }
-    if next.new.is_retired() && next.intents.is_empty() && next.residues().is_some() {
+    if next.new.is_retired() && next.intents().is_empty() && next.residues().is_some() {
         next.enter(Phase::Done);
         return true;
     }
@@ -110,7 +114,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
     let open = !unproven(next, look).is_empty();
-    let shown = !next.overdue(next.plan.policy.unit_ms_max);
+    let shown = !next.overdue(next.plan().policy.unit_ms_max);
     if super::quiesce::fallen_back(next, &blocked, !shown && open) {
         return true;
     }
@@ -120,10 +124,11 @@ pub(super) fn settle(next: &mut State) -> bool {
     if owed(next) {
         return true;
     }
-    let listed = !next.plan.capabilities.list || (listed(next) && !undead(next));
+    let listed = !next.plan().capabilities.list || (listed(next) && !undead(next));
     // With a debt the old version stays sealed: a process may still need it.
     let kept = next.new.is_retired() || next.debt().is_some();
-    if next.intents.is_empty() && next.abandoned().is_empty() && listed && next.residues().is_some() && kept {
+    if next.intents().is_empty() && next.abandoned().is_empty() && listed && next.residues().is_some() && kept
+    {
         next.enter(Phase::Done);
         return true;
     }

@@ -6,54 +6,48 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_port::Listing;
-use keyroll_rotation::{Capabilities, Overlap, Seq};
-use keyroll_secret::CredentialId;
+use crate::{Capabilities, CredId, KeyList, Seq};
 
-/// Whether a lost answer leaves no way to find the new id but comparing lists.
-pub(crate) fn compares(capabilities: &Capabilities) -> bool {
-    let beside = matches!(capabilities.overlap, Overlap::Independent { .. } | Overlap::TwoSlots);
-    beside && capabilities.list && !capabilities.label
+impl Capabilities {
+    /// Whether a lost answer leaves no way to find the new id but comparing lists.
+    pub fn compares_lists(&self) -> bool {
+        !self.exchanges() && self.list && !self.label
+    }
 }
 
 /// The ids that were at the issuer before the mint.
-pub(crate) struct Before<'a> {
+pub struct ListedBefore<'a> {
     /// The id of the version that is being replaced.
-    pub(crate) old: Option<&'a CredentialId>,
+    pub old: Option<&'a CredId>,
     /// Every id that was listed before the value was chosen.
-    pub(crate) listed: &'a BTreeSet<String>,
+    pub listed: &'a BTreeSet<String>,
 }
 
 /// The comparison for one mint, from the first time that its value was seen accepted.
-pub(crate) struct ListDiff {
+pub struct ListDiff {
     mint: Seq,
     /// From this monotonic millisecond on, a list that shows one new id shows every new id.
     shows_from_ms: u64,
     /// The one new id of the last list.
-    last: Option<CredentialId>,
+    last: Option<CredId>,
 }
 
 impl ListDiff {
     /// Begins when the value of this mint was first seen accepted.
-    pub(crate) fn new(mint: Seq, now_ms: u64, capabilities: &Capabilities) -> Self {
+    pub fn new(mint: Seq, now_ms: u64, capabilities: &Capabilities) -> Self {
         Self { mint, shows_from_ms: now_ms.saturating_add(capabilities.birth_ms_max), last: None }
     }
 
     /// Whether this is the comparison for that mint.
-    pub(crate) fn is_of(&self, mint: Seq) -> bool {
+    pub fn is_of(&self, mint: Seq) -> bool {
         self.mint == mint
     }
 
     /// Compares a list that was asked for at `now_ms`. Returns the new id once it agrees with the list before.
-    pub(crate) fn compare(
-        &mut self,
-        before: &Before,
-        listing: &Listing,
-        now_ms: u64,
-    ) -> Option<CredentialId> {
-        let is_new = |id: &&CredentialId| before.old != Some(id) && !before.listed.contains(id.as_str());
-        let mut new = listing.entries.iter().map(|entry| &entry.id).filter(is_new);
-        let counts = now_ms >= self.shows_from_ms && listing.complete && before.old.is_some();
+    pub fn compare(&mut self, before: &ListedBefore<'_>, list: &KeyList, now_ms: u64) -> Option<CredId> {
+        let is_new = |id: &&CredId| before.old != Some(id) && !before.listed.contains(id.as_str());
+        let mut new = list.keys.iter().map(|key| &key.credential).filter(is_new);
+        let counts = now_ms >= self.shows_from_ms && list.complete && before.old.is_some();
         let only = new.next().filter(|_| counts && new.next().is_none()).cloned();
         let agreed = only.clone().filter(|id| self.last.as_ref() == Some(id));
         self.last = only;
@@ -63,12 +57,8 @@ impl ListDiff {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use keyroll_port::Listed;
-    use keyroll_rotation::{LastUsed, MintedBy, Refusals};
-
     use super::*;
+    use crate::{LastUsed, ListedKey, MintedBy, Overlap, Refusals};
 
     fn capabilities() -> Capabilities {
         Capabilities {
@@ -87,21 +77,15 @@ mod tests {
         }
     }
 
-    fn list(ids: &[&str], complete: bool) -> Listing {
-        let entry = |id: &&str| Listed {
-            id: CredentialId::new(*id),
-            label: None,
-            disabled: false,
-            last_used_unix_ms: None,
-            hint: None,
-        };
-        Listing { entries: ids.iter().map(entry).collect(), complete }
+    fn list(ids: &[&str], complete: bool) -> KeyList {
+        let key = |id: &&str| ListedKey { credential: CredId::new(id), intent: None, disabled: false };
+        KeyList { keys: ids.iter().map(key).collect(), complete }
     }
 
     #[test]
     fn an_id_counts_that_two_complete_lists_in_a_row_show_alone_once_every_new_one_shows() {
-        let (old, listed) = (CredentialId::new("old"), BTreeSet::from(["colleague".to_owned()]));
-        let before = Before { old: Some(&old), listed: &listed };
+        let (old, listed) = (CredId::new("old"), BTreeSet::from(["colleague".to_owned()]));
+        let before = ListedBefore { old: Some(&old), listed: &listed };
         let mut diff = ListDiff::new(1, 0, &capabilities());
         let mut compare =
             |ids: &[&str], complete, now_ms| diff.compare(&before, &list(ids, complete), now_ms);
@@ -111,8 +95,8 @@ mod tests {
         assert_eq!(compare(&["old", "new"], true, 300), None, "the list before showed two");
         assert_eq!(compare(&["old", "new"], false, 400), None, "an incomplete list");
         assert_eq!(compare(&["old", "new"], true, 500), None);
-        assert_eq!(compare(&["new", "colleague"], true, 600), Some(CredentialId::new("new")));
-        let unbound = Before { old: None, listed: &listed };
+        assert_eq!(compare(&["new", "colleague"], true, 600), Some(CredId::new("new")));
+        let unbound = ListedBefore { old: None, listed: &listed };
         assert_eq!(
             diff.compare(&unbound, &list(&["new"], true), 700),
             None,

@@ -1,0 +1,117 @@
+//! What a list of the issuer shows: how the old key stands, whose labels there are, and what a mint made whose answer was
+//! lost. It decides; the list is read elsewhere.
+
+use crate::{CredId, Found, Labelled, NewVersion, Seq, Standing};
+
+/// One credential as the issuer lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedKey {
+    /// The issuer's id.
+    pub credential: CredId,
+    /// The intent that its label names; `None` if the label is not one of ours.
+    pub intent: Option<Seq>,
+    /// It is switched off.
+    pub disabled: bool,
+}
+
+/// The credentials that the issuer lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyList {
+    /// The credentials, each with what is shown of it.
+    pub keys: Vec<ListedKey>,
+    /// Nothing is missing. An incomplete list proves no absence.
+    pub complete: bool,
+}
+
+impl KeyList {
+    /// How the old key stands. An entry that both versions share says nothing of the old one.
+    pub fn standing(&self, old: Option<&CredId>, new: Option<&NewVersion>) -> Standing {
+        let Some(old) = old.filter(|old| new.is_none_or(|new| new.credential != **old)) else {
+            return Standing::NotVisible;
+        };
+        match self.keys.iter().find(|key| key.credential == *old) {
+            Some(key) if key.disabled => Standing::Off,
+            Some(_) => Standing::On,
+            None if self.complete => Standing::Gone,
+            None => Standing::NotVisible,
+        }
+    }
+
+    /// The credentials that carry a label of ours. The old key may carry the one of an earlier rotation: that is a version
+    /// of this secret, not an orphan.
+    pub fn labelled(&self, old: Option<&CredId>) -> Vec<Labelled> {
+        let others = self.keys.iter().filter(|key| Some(&key.credential) != old);
+        let labelled = others.filter_map(|key| {
+            key.intent.map(|intent| Labelled { intent, credential: key.credential.clone() })
+        });
+        labelled.collect()
+    }
+
+    /// What the mint of this label made, by the list alone: a credential without a value, or nothing.
+    pub fn find_mint(&self, mint: Seq) -> Found {
+        match self.keys.iter().find(|key| key.intent == Some(mint)) {
+            Some(key) => Found::ValueLost(key.credential.clone()),
+            None if self.complete => Found::Absent,
+            None => Found::Unclear,
+        }
+    }
+}
+
+impl Labelled {
+    /// Whether a request that arrived twice made it beside the new version, under one label. Only the operator can see
+    /// which is which.
+    pub fn is_twin_of(&self, new: &NewVersion) -> bool {
+        self.intent == new.mint && self.credential != new.credential
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> CredId {
+        CredId::new(text)
+    }
+
+    fn key(text: &str, intent: Option<Seq>) -> ListedKey {
+        ListedKey { credential: id(text), intent, disabled: false }
+    }
+
+    fn list(keys: &[ListedKey], complete: bool) -> KeyList {
+        KeyList { keys: keys.to_vec(), complete }
+    }
+
+    #[test]
+    fn an_old_key_is_gone_only_from_a_complete_list_and_unless_it_shares_its_entry() {
+        let (old, new) = (id("old"), NewVersion { mint: 4, credential: id("new") });
+        let off = ListedKey { disabled: true, ..key("old", None) };
+        let stands = |keys: &[ListedKey], complete| list(keys, complete).standing(Some(&old), Some(&new));
+        assert_eq!(stands(&[key("old", None)], false), Standing::On);
+        assert_eq!(stands(&[off], true), Standing::Off);
+        assert_eq!(stands(&[key("new", None)], true), Standing::Gone);
+        assert_eq!(stands(&[key("new", None)], false), Standing::NotVisible);
+        let shared = NewVersion { mint: 4, credential: id("old") };
+        let full = list(&[key("old", None)], true);
+        assert_eq!(full.standing(Some(&old), Some(&shared)), Standing::NotVisible);
+        assert_eq!(full.standing(None, None), Standing::NotVisible, "its id is not known");
+        assert_eq!(full.standing(Some(&old), None), Standing::On);
+    }
+
+    #[test]
+    fn a_label_of_the_old_key_is_not_an_orphan_and_a_second_one_is_a_twin() {
+        let new = NewVersion { mint: 4, credential: id("new") };
+        let keys = [key("old", Some(9)), key("new", Some(4)), key("again", Some(4)), key("other", None)];
+        let labelled = list(&keys, true).labelled(Some(&id("old")));
+        let found: Vec<_> = labelled.iter().map(|it| (it.credential.as_str(), it.is_twin_of(&new))).collect();
+        assert_eq!(found, [("new", false), ("again", true)]);
+        assert_eq!(list(&keys, true).labelled(None).len(), 3);
+    }
+
+    #[test]
+    fn a_lost_mint_is_absent_only_from_a_complete_list() {
+        let keys = [key("old", None), key("new", Some(4))];
+        assert_eq!(list(&keys, false).find_mint(4), Found::ValueLost(id("new")));
+        assert_eq!(list(&keys, true).find_mint(5), Found::Absent);
+        assert_eq!(list(&keys, false).find_mint(5), Found::Unclear);
+    }
+}

@@ -1,0 +1,48 @@
+use crate::{CredId, Seq};
+
+/// Versions that were given up. What was begun for them says nothing about the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Abandoned {
+    /// Credentials that are still to be deleted, each once.
+    credentials: Vec<CredId>,
+    /// The entry that abandoned the last version; 0 = none.
+    at: Seq,
+    /// The choice that was abandoned with it: its mint may still turn out to have been carried out.
+    choice: Option<Seq>,
+}
+
+impl Abandoned {
+    pub(crate) fn credentials(&self) -> &[CredId] {
+        &self.credentials
+    }
+
+    pub(crate) fn choice(&self) -> Option<Seq> {
+        self.choice
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.at > 0
+    }
+
+    /// Whether an intent was about a version that was abandoned since.
+    pub(crate) fn covers(&self, intent: Seq) -> bool {
+        intent < self.at
+    }
+
+    /// Gives up what was made or chosen until this entry.
+    pub(super) fn abandon(&mut self, seq: Seq, credential: Option<CredId>, choice: Option<Seq>) {
+        (self.at, self.choice) = (seq, choice);
+        self.credentials.extend(credential);
+    }
+
+    /// A credential that is no version, or no longer, is to be deleted.
+    pub(super) fn add(&mut self, credential: &CredId) {
+        self.forget(credential);
+        self.credentials.push(credential.clone());
+    }
+
+    /// A credential is deleted, or the new version took its place.
+    pub(crate) fn forget(&mut self, credential: &CredId) {
+        self.credentials.retain(|held| held != credential);
+    }
+}

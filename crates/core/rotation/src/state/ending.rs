@@ -1,0 +1,62 @@
+use crate::Seq;
+use crate::phase::Debt;
+
+/// How far the old key's end was carried, and what is still owed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Ending {
+    /// The entry at which a Revoke failed: instances that started since are looked for before it is sent again.
+    revoke_failed: Seq,
+    sessions_ended: Option<Seq>,
+    debt: Option<Debt>,
+    /// Copies of the old value that the last search could not clean.
+    residues: Option<u32>,
+}
+
+impl Ending {
+    pub(crate) fn revoke_failed(&self) -> Seq {
+        self.revoke_failed
+    }
+
+    pub(crate) fn sessions_ended(&self) -> Option<Seq> {
+        self.sessions_ended
+    }
+
+    pub(crate) fn debt(&self) -> Option<Debt> {
+        self.debt
+    }
+
+    pub(crate) fn residues(&self) -> Option<u32> {
+        self.residues
+    }
+
+    pub(crate) fn fail_revoke(&mut self, seq: Seq) {
+        self.revoke_failed = seq;
+    }
+
+    pub(crate) fn end_sessions(&mut self, seq: Seq) {
+        self.sessions_ended = Some(seq);
+    }
+
+    /// Sessions are to be ended once more.
+    pub(crate) fn reopen_sessions(&mut self) {
+        self.sessions_ended = None;
+    }
+
+    pub(crate) fn owe(&mut self, debt: Debt) {
+        self.debt = Some(debt);
+    }
+
+    /// The old key was seen dead: nothing is owed.
+    pub(crate) fn confirm(&mut self) {
+        self.debt = None;
+    }
+
+    pub(crate) fn sweep(&mut self, residues: u32) {
+        self.residues = Some(residues);
+    }
+
+    /// A debt is retried: the old key is ended again, and what holds it is searched again.
+    pub(crate) fn retry(&mut self) {
+        (self.debt, self.residues) = (None, None);
+    }
+}

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use crate::{Enumeration, Incarnation, Seq, Stamp};
+
+/// An enumeration, and when it entered the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// When.
+    pub at: Stamp,
+    /// Its place in the journal.
+    pub seq: Seq,
+    /// What was seen.
+    pub seen: Arc<Enumeration>,
+}
+
+/// The last look, and what made it stale.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Looks {
+    last: Option<Look>,
+    /// The last entry about an operation that moves files, instances or the store.
+    moved: Seq,
+}
+
+impl Looks {
+    pub(crate) fn last(&self) -> Option<&Look> {
+        self.last.as_ref()
+    }
+
+    /// A complete look after this entry, of this boot and this driver.
+    pub(super) fn complete_since(&self, after: Seq, now: Stamp) -> Option<&Look> {
+        self.last().filter(|look| {
+            look.seq > after && look.at.epoch == now.epoch && look.at.boot == now.boot && look.seen.complete
+        })
+    }
+
+    /// The same, after everything that was moved.
+    pub(super) fn fresh_since(&self, after: Seq, now: Stamp) -> Option<&Look> {
+        self.complete_since(after.max(self.moved), now)
+    }
+
+    /// The slot that an instance of the last look runs in.
+    pub(crate) fn slot_of(&self, who: Incarnation) -> u8 {
+        let seen = self.last.iter().flat_map(|look| &look.seen.instances).find(|it| it.who == who);
+        seen.map_or(0, |seen| seen.slot)
+    }
+
+    pub(crate) fn take_in(&mut self, seen: &Enumeration, seq: Seq, now: Stamp) {
+        self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()) });
+    }
+
+    /// There is more to look at than it shows.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+
+    /// Something is moved: a look before this entry is stale.
+    pub(crate) fn moved(&mut self, seq: Seq) {
+        self.moved = seq;
+    }
+}

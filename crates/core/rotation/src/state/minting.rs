@@ -1,0 +1,42 @@
+use crate::Seq;
+
+/// How the new version comes to be: the value that we chose, and the mints that made nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Minting {
+    chosen: Option<Seq>,
+    /// Mints that were closed as never made.
+    closed: Vec<Seq>,
+    /// A mint that exchanges was lost: the operator makes the next value.
+    by_hand: bool,
+}
+
+impl Minting {
+    pub(crate) fn chosen(&self) -> Option<Seq> {
+        self.chosen
+    }
+
+    pub(crate) fn closed(&self) -> &[Seq] {
+        &self.closed
+    }
+
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.by_hand
+    }
+
+    pub(crate) fn choose(&mut self, intent: Seq) {
+        self.chosen = Some(intent);
+    }
+
+    pub(crate) fn close(&mut self, mint: Seq) {
+        self.closed.push(mint);
+    }
+
+    pub(crate) fn make_by_hand(&mut self) {
+        self.by_hand = true;
+    }
+
+    /// The next version gets a value of its own. Returns the choice that is given up.
+    pub(super) fn abandon(&mut self) -> Option<Seq> {
+        self.chosen.take()
+    }
+}

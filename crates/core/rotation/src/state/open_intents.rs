@@ -1,0 +1,81 @@
+use crate::{CredId, Op, Seq, Stamp};
+
+/// What is known of an intent that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntentStatus {
+    /// It is being carried out.
+    Running,
+    /// Its outcome is unknown since then; so many complete lists did not show it.
+    Unknown {
+        /// Since when this driver has been looking.
+        since: Stamp,
+        /// Complete looks that did not find it.
+        absent: u8,
+    },
+    /// A mint whose value is lost: the credential must go.
+    Orphan(CredId),
+}
+
+/// An intent that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Its place in the journal.
+    pub seq: Seq,
+    /// What it is.
+    pub op: Op,
+    /// What is known of it.
+    pub status: IntentStatus,
+}
+
+/// The intents that have not ended, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct OpenIntents {
+    all: Vec<Intent>,
+}
+
+impl OpenIntents {
+    pub(crate) fn all(&self) -> &[Intent] {
+        &self.all
+    }
+
+    pub(crate) fn find(&self, seq: Seq) -> Option<&Intent> {
+        self.all.iter().find(|open| open.seq == seq)
+    }
+
+    pub(crate) fn begin(&mut self, seq: Seq, op: &Op) {
+        self.all.push(Intent { seq, op: op.clone(), status: IntentStatus::Running });
+    }
+
+    /// A mint that was closed as never made was made after all.
+    pub(crate) fn reopen_mint(&mut self, seq: Seq, credential: &CredId) {
+        self.all.push(Intent { seq, op: Op::Mint, status: IntentStatus::Orphan(credential.clone()) });
+    }
+
+    pub(crate) fn close(&mut self, seq: Seq) {
+        self.all.retain(|open| open.seq != seq);
+    }
+
+    /// Its outcome is unknown since then, and so many complete looks did not find it.
+    pub(crate) fn doubt(&mut self, seq: Seq, since: Stamp, absent: u8) {
+        self.set(seq, IntentStatus::Unknown { since, absent });
+    }
+
+    /// A mint was carried out, and its value is lost.
+    pub(crate) fn orphan(&mut self, seq: Seq, credential: &CredId) {
+        self.set(seq, IntentStatus::Orphan(credential.clone()));
+    }
+
+    /// An orphan was deleted. Returns the mints that made it.
+    pub(crate) fn close_orphan(&mut self, credential: &CredId) -> Vec<Seq> {
+        let is_it = |open: &Intent| matches!(&open.status, IntentStatus::Orphan(of) if of == credential);
+        let mints = self.all.iter().filter(|open| is_it(open)).map(|open| open.seq).collect();
+        self.all.retain(|open| !is_it(open));
+        mints
+    }
+
+    fn set(&mut self, seq: Seq, status: IntentStatus) {
+        if let Some(open) = self.all.iter_mut().find(|open| open.seq == seq) {
+            open.status = status;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use crate::{ConsumerId, Enumeration, Incarnation, Proof};
+
+/// What was seen of each incarnation. What ran in its slot before says nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Proofs {
+    all: Vec<(ConsumerId, Proof)>,
+}
+
+impl Proofs {
+    pub(crate) fn all(&self) -> &[(ConsumerId, Proof)] {
+        &self.all
+    }
+
+    pub(super) fn of(&self, who: Incarnation) -> Option<&Proof> {
+        self.all.iter().map(|(_, proof)| proof).find(|proof| proof.who == who)
+    }
+
+    /// Voids what was seen of a consumer, in one slot or in every one.
+    pub(crate) fn void(&mut self, consumer: ConsumerId, slot: Option<u8>) {
+        self.all.retain(|(of, proof)| *of != consumer || slot.is_some_and(|slot| proof.slot != slot));
+    }
+
+    /// Takes in what runs now in slots of one consumer.
+    pub(crate) fn take_in(&mut self, consumer: ConsumerId, proofs: &[Proof]) {
+        self.all.retain(|(of, known)| {
+            let same_slot = proofs.iter().any(|proof| proof.slot == known.slot);
+            *of != consumer || !same_slot || proofs.iter().any(|proof| proof.who == known.who)
+        });
+        for proof in proofs {
+            match self.all.iter_mut().find(|(_, known)| known.who == proof.who) {
+                Some((_, known)) if known.version == proof.version => merge(known, proof),
+                Some((_, known)) => *known = *proof,
+                None => self.all.push((consumer, *proof)),
+            }
+        }
+    }
+
+    /// A complete look voids what was seen of instances that run no more.
+    pub(crate) fn keep_running(&mut self, seen: &Enumeration) {
+        if seen.complete {
+            self.all.retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
+        }
+    }
+
+    /// The new version was abandoned: nothing was seen of the next one.
+    pub(super) fn abandon(&mut self) {
+        self.all.clear();
+    }
+}
+
+fn merge(known: &mut Proof, proof: &Proof) {
+    for (kinds, more) in known.paths.iter_mut().zip(proof.paths) {
+        *kinds = kinds.and(more);
+    }
+    known.other_session = proof.other_session;
+}

@@ -1,0 +1,191 @@
+use crate::{Stamp, Which};
+
+/// How far one unit (a consumer on its host) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Its turn has not come.
+    Waiting,
+    /// Its files are being written, or it is fetching.
+    Delivering,
+    /// A slot is being made to load them.
+    Applying(u8),
+    /// A slot's instances are being proven.
+    Proving(u8),
+    /// Every slot is proven.
+    Settled,
+    /// It did not load the value.
+    Failed,
+}
+
+/// One consumer on its way to a version. Only [`Units`] changes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// How far it is.
+    pub stage: Stage,
+    /// Where it is going.
+    pub toward: Which,
+    /// Since when it has been in this stage.
+    pub since: Stamp,
+    /// Slots that still have to be applied in this pass, as bits.
+    pub slots: u32,
+    /// Slots that ever began to load the new version, as bits.
+    pub moved: u32,
+    /// Those of them that are doing so for the first time: a refusal undoes that.
+    pub first: u32,
+    /// The fetch of this pass was carried out.
+    pub fetched: bool,
+    /// Failed attempts in this pass.
+    pub failures: u8,
+}
+
+impl Unit {
+    fn waiting(stage: Stage, slots: u32, at: Stamp) -> Self {
+        Self { stage, toward: Which::New, since: at, slots, moved: 0, first: 0, fetched: false, failures: 0 }
+    }
+
+    /// Back to the start, on the way to a version; `slots` are those to be applied.
+    fn send(&mut self, toward: Which, slots: u32, now: Stamp) {
+        *self = Self {
+            toward,
+            moved: self.moved,
+            first: self.first,
+            ..Self::waiting(Stage::Waiting, slots, now)
+        };
+    }
+
+    fn enter(&mut self, stage: Stage, now: Stamp) {
+        (self.stage, self.since) = (stage, now);
+    }
+}
+
+/// The units in the plan's order. What a unit ever moved is remembered, whichever way it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Units {
+    all: Vec<Unit>,
+}
+
+impl Units {
+    pub(super) fn open(count: usize, stage: Stage, at: Stamp) -> Self {
+        Self { all: vec![Unit::waiting(stage, 0, at); count] }
+    }
+
+    pub(crate) fn all(&self) -> &[Unit] {
+        &self.all
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&Unit> {
+        self.all.get(at)
+    }
+
+    /// A consumer was adopted: all of its slots are applied.
+    pub(super) fn adopt(&mut self, slots: u32, now: Stamp) {
+        self.all.push(Unit::waiting(Stage::Waiting, slots, now));
+    }
+
+    /// Puts a unit on its way, in this direction, with these slots to apply.
+    pub(crate) fn send(&mut self, at: usize, toward: Which, slots: u32, now: Stamp) {
+        self.with(at, |unit| unit.send(toward, slots, now));
+    }
+
+    /// Every unit is moved to the new version.
+    pub(crate) fn send_all(&mut self, now: Stamp) {
+        self.all.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+    }
+
+    /// Lets a waiting unit begin. Where nothing else was said, `all` of its slots load the new version.
+    pub(crate) fn start(&mut self, at: usize, all: u32, now: Stamp) {
+        self.with(at, |unit| {
+            unit.enter(Stage::Delivering, now);
+            if unit.slots == 0 && unit.toward == Which::New {
+                unit.slots = all;
+            }
+        });
+    }
+
+    pub(crate) fn enter(&mut self, at: usize, stage: Stage, now: Stamp) {
+        self.with(at, |unit| unit.enter(stage, now));
+    }
+
+    /// A unit that was never moved has nothing to restore.
+    pub(crate) fn settle_untouched(&mut self, at: usize) {
+        self.with(at, |unit| unit.stage = Stage::Settled);
+    }
+
+    pub(crate) fn fail(&mut self, at: usize) {
+        self.with(at, |unit| unit.stage = Stage::Failed);
+    }
+
+    /// A slot is about to load the new version.
+    pub(crate) fn begin_slot(&mut self, at: usize, slot: u8) {
+        self.with(at, |unit| {
+            unit.first |= bit(slot) & !unit.moved;
+            unit.moved |= bit(slot);
+        });
+    }
+
+    /// Slots are about to load the new version of their own accord: nothing can refuse that.
+    pub(crate) fn begin_slots(&mut self, at: usize, slots: u32) {
+        self.with(at, |unit| unit.moved |= slots);
+    }
+
+    /// Something may have been done to this slot.
+    pub(crate) fn touch(&mut self, at: usize, slot: u8) {
+        self.with(at, |unit| unit.first &= !bit(slot));
+    }
+
+    /// Nothing was done to this slot: a rollback has nothing to restart there.
+    pub(crate) fn refuse(&mut self, at: usize, slot: u8) {
+        self.with(at, |unit| {
+            unit.moved &= !(unit.first & bit(slot));
+            unit.first &= !bit(slot);
+        });
+    }
+
+    pub(crate) fn apply(&mut self, at: usize, slot: u8, now: Stamp) {
+        self.with(at, |unit| {
+            unit.slots &= !bit(slot);
+            unit.failures = 0;
+            unit.enter(Stage::Proving(slot), now);
+        });
+    }
+
+    pub(crate) fn fetch(&mut self, at: usize) {
+        self.with(at, |unit| unit.fetched = true);
+    }
+
+    pub(crate) fn count_failure(&mut self, at: usize) {
+        self.with(at, |unit| unit.failures = unit.failures.saturating_add(1));
+    }
+
+    /// The operator resumed: counts and windows begin anew, and units that failed, or that were rolled back alone, begin
+    /// again. Returns which.
+    pub(crate) fn resume(&mut self, forward: bool, now: Stamp) -> Vec<usize> {
+        let mut again = Vec::new();
+        for (at, unit) in self.all.iter_mut().enumerate() {
+            (unit.since, unit.failures) = (now, 0);
+            let wrong_way = forward && unit.toward == Which::Old;
+            if unit.stage == Stage::Failed || wrong_way {
+                again.push(at);
+                let toward = if forward { Which::New } else { Which::Old };
+                unit.send(toward, if forward { 0 } else { unit.moved }, now);
+            }
+        }
+        again
+    }
+
+    /// A new driver knows no duration of before.
+    pub(super) fn driver_started(&mut self, now: Stamp) {
+        self.all.iter_mut().for_each(|unit| unit.since = now);
+    }
+
+    fn with(&mut self, at: usize, change: impl FnOnce(&mut Unit)) {
+        if let Some(unit) = self.all.get_mut(at) {
+            change(unit);
+        }
+    }
+}
+
+/// A slot as a bit.
+pub(crate) fn bit(slot: u8) -> u32 {
+    1u32.checked_shl(u32::from(slot)).unwrap_or(0)
+}
