@@ -265,7 +265,8 @@ pub trait Host: Send + Sync {
     /// `issuer` is the issuer's own mark, kept beside those of the logs.
     async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure>;
 
-    /// The issuer's mark as it was kept, by any driver; `None` where none was.
+    /// The issuer's mark as it was kept, by any driver; `None` where it had none. Before the first
+    /// [`Self::watch_refusals`] this may fail.
     async fn refusals_mark(&self) -> Result<Option<String>, Failure>;
 
     /// Uses of the old key that were refused since it was disabled, as the consumers' logs show them.

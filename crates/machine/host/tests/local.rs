@@ -20,7 +20,7 @@ use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use crate::{step, survey};
 
 /// A value that no other test has.
-fn value(tag: &str) -> String {
+pub(crate) fn value(tag: &str) -> String {
     let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     format!("{tag}{stamp:x}{:x}ZzQ", std::process::id())
 }
@@ -88,7 +88,7 @@ fn variable(name: &str) -> CopySetup {
     CopySetup::Value { format: Format::Dotenv, slot, source: CopySource::Field("value".into()) }
 }
 
-fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> ConsumerSetup {
+pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> ConsumerSetup {
     let slot = SlotSetup {
         instance: None,
         run: Arc::new(AtRest::default()),

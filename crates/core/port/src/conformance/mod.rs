@@ -1,5 +1,5 @@
 //! The conformance suites: one set of cases for each port, run by every adapter. The issuers' is here, the others in
-//! [`store`] and [`journal`].
+//! [`host`], [`store`] and [`journal`].
 //!
 //! An adapter's test implements [`IssuerHarness`] over a part that it can make misbehave (a fake server, a real
 //! database behind a relay) and calls [`run`], or single cases for one test each. The suite branches on the declared
@@ -9,6 +9,7 @@ mod absent;
 mod breach;
 mod dead;
 mod harness;
+pub mod host;
 pub mod journal;
 mod lost;
 mod odd;

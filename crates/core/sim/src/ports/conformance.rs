@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
+use keyroll_port::conformance::host::{self, HostHarness};
 use keyroll_port::conformance::journal::{self, JournalHarness};
 use keyroll_port::conformance::store::{self, StoreHarness};
-use keyroll_port::{Journal, Opening, RotationId};
-use keyroll_rotation::Stamp;
-use keyroll_secret::{Credential, CredentialId};
+use keyroll_port::{Host, Journal, Opening, RotationId};
+use keyroll_rotation::{FileId, Stamp};
+use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::{Port, fields, locked};
 use crate::faults::FaultPlan;
-use crate::issuer::{OWN, Value};
+use crate::issuer::{FOREIGN, OLD, OWN, Value};
 use crate::ledger::Ledger;
 use crate::mutant::Mutant;
 use crate::schedule::{Keep, Run};
@@ -26,6 +27,8 @@ struct Simulated {
     run: Arc<Mutex<Run>>,
     port: Port,
     last: Value,
+    /// Of its host's file.
+    versions: (Fields, Fields),
 }
 
 impl Simulated {
@@ -33,7 +36,7 @@ impl Simulated {
         let plan = FaultPlan { faults: Vec::new(), ..FaultPlan::of(0) };
         let run = Arc::new(Mutex::new(Run::new(&plan, &Mutant::NONE, Keep::default(), 1_000)));
         let port = Port::new(&run, 0);
-        Self { run, port, last: OWN }
+        Self { run, port, last: OWN, versions: (fields(OLD), fields(OLD + 1)) }
     }
 }
 
@@ -72,6 +75,29 @@ impl StoreHarness for Simulated {
     fn credential(&mut self, id: Option<&str>) -> Credential {
         self.last += 1;
         Credential { id: id.map(CredentialId::new), fields: fields(self.last) }
+    }
+}
+
+#[async_trait]
+impl HostHarness for Simulated {
+    async fn fresh(&mut self) {
+        locked(&self.run).world.write(FileId(0), OLD, true);
+    }
+
+    async fn reopen(&mut self) {
+        StoreHarness::reopen(self).await;
+    }
+
+    fn host(&self) -> &dyn Host {
+        &self.port
+    }
+
+    fn versions(&self) -> (&Fields, &Fields) {
+        (&self.versions.0, &self.versions.1)
+    }
+
+    async fn overwrite(&mut self) {
+        locked(&self.run).world.write(FileId(0), FOREIGN, true);
     }
 }
 
@@ -118,5 +144,6 @@ macro_rules! cases {
 
 cases! {
     store: kept, staged, promoted, demoted, first, retired, discarded, late;
+    host: delivered, foreign, too_late, unmade, looked, remembered;
     journal: appended, fenced;
 }

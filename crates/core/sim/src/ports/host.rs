@@ -23,6 +23,11 @@ impl Port {
         }
     }
 
+    /// Nothing begins that nobody waits for any more.
+    fn in_time(&self, asked: Asked) -> Result<(), Failure> {
+        if self.run().world.mono() < asked.until_ms { Ok(()) } else { Err(failure(Class::Retryable)) }
+    }
+
     async fn evidence(
         &self,
         consumer: ConsumerId,
@@ -58,7 +63,14 @@ impl Host for Port {
         self.act(Call::Carries(number(fields).unwrap_or(DECOY))).await
     }
 
-    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Asked) -> Result<(), Failure> {
+    async fn deliver(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure> {
+        self.in_time(asked)?;
         let (goal, new) = (self.value(which, values), self.value(Which::New, values));
         self.act(Call::Deliver { file, goal, new }).await
     }
@@ -77,7 +89,8 @@ impl Host for Port {
         }
     }
 
-    async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
+    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure> {
+        self.in_time(asked)?;
         self.act(Call::Fetch(consumer)).await
     }
 
@@ -85,9 +98,10 @@ impl Host for Port {
         &self,
         consumer: ConsumerId,
         slot: u8,
-        _: Asked,
+        asked: Asked,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
+        self.in_time(asked)?;
         let accepted = match brings {
             Brings::Accepted(accepted) => Some(accepted.to_vec()),
             Brings::Anything => None,
