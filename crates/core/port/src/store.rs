@@ -78,12 +78,12 @@ pub trait Store: Send + Sync {
     /// Takes a promotion back: `before` is current again and `next` pending.
     async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure>;
 
-    /// Drops the values of a version and of what was kept for it; fingerprints stay. Where its owner wants to find it again, a
-    /// store may keep it sealed for that alone: from here on no call gives it.
+    /// Drops the values of a version, and what was kept for it; fingerprints stay. From here on no call returns them. A
+    /// store may keep them sealed so that leaked copies can still be found.
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure>;
 
-    /// Drops the values that a rotation made and gave up, staged or only kept, as [`Self::retire`] does: those of one
-    /// credential, or all. What is kept under the entry `stays` is not dropped, and what is current neither.
+    /// Drops the values that a rotation made and abandoned, staged or only kept, as [`Self::retire`] does: those of one
+    /// credential, or all. Neither the current version nor what is kept under the entry `stays` is dropped.
     async fn discard(
         &self,
         secret: &str,

@@ -15,10 +15,10 @@ use crate::handles::Handles;
 use crate::problem::Problem;
 use crate::wiring::sealing_source::Source;
 
-/// Asks for a value that is not shown; its argument names the value.
+/// Asks the operator for a value without showing it; the argument names the value.
 pub type AskHidden = fn(&str) -> Result<SecretBytes, Problem>;
 
-/// Where an installation is, as a front was told; what is not named comes from the environment or a default.
+/// Where an installation is, as the command line says; what is missing comes from the environment or a default.
 #[derive(Debug, Clone, Default)]
 pub struct Locations {
     /// The configuration file; else `KEYROLL_CONFIG`, or `keyroll.toml` in the current folder.

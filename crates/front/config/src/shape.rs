@@ -99,7 +99,7 @@ pub(crate) struct GateShape {
     pub(crate) query: At<String>,
     /// The most that it may be: `0.01`.
     pub(crate) max: At<f64>,
-    /// A reference to the token by which the server knows who asks: `file:./token`.
+    /// A reference to the bearer token for the server: `file:./token`.
     pub(crate) bearer: Option<At<String>>,
 }
 

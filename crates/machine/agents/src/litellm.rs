@@ -1,4 +1,4 @@
-//! The LiteLLM proxy. What is said here of its behaviour was seen with the release 1.106.2.
+//! The LiteLLM proxy. Its behaviour as described here was observed with release 1.106.2.
 
 mod config;
 mod model_id;

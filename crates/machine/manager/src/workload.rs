@@ -253,9 +253,7 @@ pub enum Comparison {
 /// # Errors
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
-/// Codes: `K0004` name, `K0402` exit status, time-out or did not stay up, `K0404` not started, `K0405` no process or pid
-/// file, `K0407` a service or its manager, `K0420` containers, `K0433` adapter, `K0434` workers, `K0440` and `K0364` an
-/// agent, `K0434` and `K0364` LiteLLM.
+/// The codes are those of the managers: `K0402` to `K0440`; `K0364` where an agent takes its key from another source.
 pub fn apply(
     workload: &dyn Workload,
     instance: Option<&str>,

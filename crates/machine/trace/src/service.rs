@@ -141,7 +141,7 @@ impl Handle {
     }
 }
 
-/// What is kept running, with the processes that it consists of now.
+/// A service that a manager keeps running, with its present processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Its manager.

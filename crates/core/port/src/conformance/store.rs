@@ -4,18 +4,18 @@
 //! others need. Each case begins with an empty store, opens it again before it looks, and stops at the first breach.
 
 mod added;
-mod apart;
 mod dropped;
 mod harness;
+mod isolation;
 mod kept;
 mod moved;
 
 use super::breach::Breach;
 
 pub use added::added;
-pub use apart::apart;
 pub use dropped::{discarded, late, retired};
 pub use harness::{SECRET, StoreHarness};
+pub use isolation::isolation;
 pub use kept::{kept, staged};
 pub use moved::{demoted, first, promoted};
 
@@ -33,5 +33,5 @@ pub async fn run(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     retired(harness).await?;
     discarded(harness).await?;
     late(harness).await?;
-    apart(harness).await
+    isolation(harness).await
 }

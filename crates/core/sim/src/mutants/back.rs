@@ -50,7 +50,7 @@ fn old_look_counts(state: &State, event: &mut Event) {
     }
 }
 
-/// A debt is paid by the look of before.
+/// A debt counts as paid because of a look that is older than it.
 pub(super) const DEBT_UNLOOKED: Mutant = Mutant {
     name: "debt paid unlooked",
     sentence: "P-21",

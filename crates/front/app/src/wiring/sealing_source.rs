@@ -10,9 +10,9 @@ use crate::problem::Problem;
 /// What the sealing key is wrapped with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// With nothing: whoever reads the file has the key.
+    /// With nothing: whoever can read the file has the key.
     Bare,
-    /// A key in another file: on a medium that is taken out, say.
+    /// A key in another file, for example on a removable medium.
     File(PathBuf),
     /// A credential of the systemd unit that this process runs in.
     Credential(String),

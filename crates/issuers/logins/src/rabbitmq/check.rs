@@ -75,7 +75,7 @@ fn check_version(server: &RabbitMq, version: &str) -> Result<(), Failure> {
         .help("RabbitMQ from 3.10.8 on can be rotated"))
 }
 
-/// What the slot will get, and what it is of before.
+/// What the slot will get, and what it has now.
 async fn check_copied(
     server: &RabbitMq,
     link: &Link<'_>,

@@ -39,7 +39,7 @@ const OF_A_SHELL: [&str; 16] = [
     "LS_COLORS",
 ];
 
-/// What the names of such variables begin with.
+/// Prefixes of the names of variables that a login session sets.
 const OF_A_SESSION: [&str; 10] =
     ["LC_", "SSH_", "XDG_", "DBUS_", "SUDO_", "TMUX", "LESS", "HIST", "PYENV_", "COLORTERM"];
 

@@ -65,8 +65,8 @@ impl OpenClaw {
         Ok(left)
     }
 
-    /// The real path of a database in which this user alone may write, beside which nobody else may put anything:
-    /// SQLite carries out what a journal that lies there says, as whoever opens it for writing.
+    /// The real path of a database that only this user can write, in a folder that only this user can write: SQLite
+    /// applies any journal file that lies beside a database, with the rights of the process that opens it.
     fn own_database(&self, database: &Path) -> Option<PathBuf> {
         let alone = |meta: &Metadata| meta.uid() == geteuid().as_raw() && meta.mode() & OTHERS_WRITE == 0;
         let state = self.state.canonicalize().ok()?;

@@ -4,8 +4,8 @@ use super::super::breach::{Breach, fails};
 use super::harness::{FILE, HostHarness, deliver, finds, step, values};
 use crate::{Asked, Class, Values};
 
-/// A delivery writes its version, however often it is made; what there is of it is seen by any driver, and it can be
-/// taken back.
+/// A delivery writes its version, however often it is made; what there is of it is seen by any driver, and the version of
+/// before can be delivered again.
 ///
 /// # Errors
 /// The first rule that the host broke.
@@ -21,8 +21,8 @@ pub async fn delivered(harness: &mut dyn HostHarness) -> Result<(), Breach> {
     }
     deliver(harness, Which::Old, 2).await?;
     harness.reopen().await;
-    finds(harness, "after it was taken back", (Which::Old, 2), &Found::Executed(None)).await?;
-    finds(harness, "after it was taken back", (Which::New, 2), &Found::Absent).await
+    finds(harness, "after it was delivered back", (Which::Old, 2), &Found::Executed(None)).await?;
+    finds(harness, "after it was delivered back", (Which::New, 2), &Found::Absent).await
 }
 
 /// What somebody else wrote is not overwritten, and named as theirs.

@@ -11,7 +11,7 @@ const OTHER: &str = "other";
 ///
 /// # Errors
 /// The first rule that the store broke.
-pub async fn apart(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
+pub async fn isolation(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let one = begin(harness).await?;
     let taken = as_id(&one, Some("key-8"));
     refused("add of a value that another secret has", harness.store().add(OTHER, &taken).await, &[&one])?;
