@@ -5,7 +5,7 @@ use std::fs;
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
 };
 
 use super::plan_names::Called;
@@ -18,6 +18,10 @@ const LINE_BACK: &str = "restore the previous line by hand (the old value is eno
 /// Where a shared key is only ended nobody is moved by that.
 const SPLIT_AGAIN: &str =
     "keyroll abort, declare it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
+
+/// A rollback adopts nothing: what holds the new key loses it.
+const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
+const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
 
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
@@ -81,13 +85,17 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key and is not a declared consumer");
-            Holder { found_by, ..unexplained(called, who, state.plan().aim) }
+            Holder { found_by, ..unexplained(called, who, state) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "undeclared copy",
             found_by: format!("a file that is not a declared copy holds the {goes} key"),
-            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
-                .to_owned(),
+            how_to_move: match (state.phase(), ends) {
+                (Phase::RollingBack, _) => COPY_BACK,
+                (_, true) => SPLIT_AGAIN,
+                (_, false) => "keyroll consumer adopt PATH --name NAME",
+            }
+            .to_owned(),
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -152,7 +160,7 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
 }
 
 /// An undeclared process, and the commands for it.
-pub fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
+pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -160,15 +168,16 @@ pub fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
     Holder {
         kind: "undeclared process",
         found_by: "an inspection of all processes".to_owned(),
-        how_to_move: match (above_this(pid), aim.makes_new()) {
-            (true, _) => {
+        how_to_move: match (above_this(pid), state.phase(), state.plan().aim.makes_new()) {
+            (true, _, _) => {
                 "it is your shell, or the program that started it: open a new one and close this one"
                     .to_owned()
             }
-            (false, true) => called
+            (false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
+            (false, _, true) => called
                 .apart()
                 .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
-            (false, false) => SPLIT_AGAIN.to_owned(),
+            (false, _, false) => SPLIT_AGAIN.to_owned(),
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)

@@ -71,8 +71,15 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// The step before `resume`, if resuming alone would pause again.
-pub fn way_out(reason: Reason) -> Option<String> {
+pub fn way_out(state: &State, reason: Reason) -> Option<String> {
+    let back = state.phase() == Phase::RollingBack;
     match reason {
+        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) if back => {
+            Some(format!("end process {pid}, or keyroll consumer waive {pid} --reason WHY; then "))
+        }
+        Reason::Stranger(_) if back => {
+            Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
+        }
         Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
             let adopt = format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND");
             Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))

@@ -255,7 +255,7 @@ impl<'a> Watch<'a> {
             && let Life::Process { pid, .. } = who.life
         {
             let others = blockers::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
-            let mut holder = blockers::unexplained(&self.called, who, state.plan().aim);
+            let mut holder = blockers::unexplained(&self.called, who, state);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }

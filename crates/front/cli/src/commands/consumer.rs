@@ -4,6 +4,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::resolve_target::meant;
+use keyroll_app::session::adopt::{Adoption, refuse_open};
 use keyroll_app::{config_file, shell_words};
 use keyroll_codes::Code;
 use keyroll_config::{
@@ -37,30 +38,39 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let edited = match (known, args.replace) {
         (true, false) => return Err(known_already(&new)),
         (true, true) => {
-            keyroll_app::session::adopt::refuse_open(&context.installation.places()?, &new)?;
+            refuse_open(&context.installation.places()?, &new)?;
             replace_consumer(&text, &file, &new)?
         }
         (false, _) => add_consumer(&text, &file, &new)?,
     };
     refuse_useless(&edited, &path, &new)?;
-    config_file::replace(&path, &text, &edited)?;
+    let places = context.installation.places()?;
+    let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let adoption = Adoption { new: &new, holder: &args.holder, config_file: &absolute, config_text: &edited };
+    let mut write = || {
+        config_file::replace(&path, &text, &edited)?;
+        context.ui.event(written(&new, known, &path));
+        Ok(())
+    };
+    if known {
+        write()?;
+        adoption.grant(&places)?;
+        return Ok(Exit::Done);
+    }
+    if let Some(id) = adoption.carry_out(&places, &mut write)? {
+        context.ui.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// What was written, and how it is undone.
+fn written(new: &NewConsumer, known: bool, path: &Path) -> Event {
     let (what, with) = match known {
         true => ("replaced", "restore its previous table".to_owned()),
         false => ("adopted", format!("remove its [[secrets.{}.consumers]] table", new.secret)),
     };
-    context.ui.event(Event::Undo {
-        what: format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display()),
-        with,
-    });
-    let (places, path) = (context.installation.places()?, std::path::absolute(&path).unwrap_or(path));
-    keyroll_app::session::adopt::grant(&places, &new, &path, &edited)?;
-    if known {
-        return Ok(Exit::Done);
-    }
-    if let Some(id) = keyroll_app::session::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
-        context.ui.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
-    }
-    Ok(Exit::Done)
+    let what = format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display());
+    Event::Undo { what, with }
 }
 
 fn known_already(new: &NewConsumer) -> Problem {

@@ -1,9 +1,10 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{Event, GapShown, Outcome, PastShown, Phase, clock, spent};
+use keyroll_app::operator::{Event, GapShown, PastShown, clock, spent};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::history::{HistoryRequest, history};
 use keyroll_app::reports::status::no_rotation_yet;
 
+use super::status::led_to;
 use crate::args::HistoryArgs;
 use crate::context::Context;
 use crate::ui::Table;
@@ -63,8 +64,7 @@ fn ended(row: &PastShown) -> String {
 }
 
 fn led(row: &PastShown) -> &'static str {
-    let back = row.outcome == Some(Outcome::RolledBack) || row.phase == Some(Phase::RollingBack);
-    if back { "rolled back" } else { "seen" }
+    led_to(row.outcome, row.phase)
 }
 
 fn indented(text: &str) -> String {

@@ -1,0 +1,83 @@
+//! What somebody meets who has the README alone: each command that a message names works from there, and no message
+//! promises more than happens.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use keyroll_testkit::TempDir;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::hostile::ran::{Ran, wait};
+use crate::hostile::scene::Scene;
+use crate::init::merged;
+
+/// A command as a person runs it, without JSON.
+fn plain(scene: &Scene, words: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+    command.args(words).args(["--state", "../state", "--no-input", "--plain"]).current_dir(scene.dir());
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", scene.dir());
+    Ran::run(command.stdin(Stdio::null()))
+}
+
+fn config(scene: &Scene) -> String {
+    fs::read_to_string(scene.path("keyroll.toml")).unwrap()
+}
+
+fn adopted(scene: &Scene, pid: u32, more: &[&str]) -> Ran {
+    let pid = pid.to_string();
+    let restart = "./restart.sh two api/api.env";
+    let words =
+        ["consumer", "adopt", &pid, "--name", "two", "--restart", restart, "--pid-file", "run/two.pid"];
+    scene.run(&[&words, more].concat())
+}
+
+/// Without sessions at the issuer every consumer needs a check.
+fn without_sessions(config: &mut String, spec: &mut String) {
+    let (begin, end) = (spec.find("[op.sessions]").unwrap(), spec.find("[propagation]").unwrap());
+    spec.replace_range(begin..end, "");
+    config.push_str("check = { exec = [\"./check.sh\", \"KEY\", \"{copy}\"] }\n");
+}
+
+#[test]
+fn an_adoption_during_a_rollback_writes_nothing_and_names_what_works() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let waive = format!("keyroll consumer waive {pid} --reason WHY");
+    let ran = scene.run(&["abort", &id]);
+    ran.exits(6).says(&[&waive]);
+    assert!(!ran.text.contains("consumer adopt"), "{}", ran.text);
+    let shown = plain(&scene, &["status"]);
+    assert!(!shown.text.contains("consumer adopt"), "{}", shown.text);
+    shown.says(&[&waive, "rolling back: the operator asked"]);
+    assert!(!shown.text.contains("rolled back"), "{}", shown.text);
+    let before = config(&scene);
+    let ran = adopted(&scene, pid, &["--env-file", "api/api.env", "--variable", "KEY"]);
+    ran.refused(1, "K0811", &["rolls back", &waive, &format!("keyroll resume {id}")]);
+    assert_eq!(config(&scene), before);
+    let pid_text = pid.to_string();
+    scene.run(&["consumer", "waive", &pid_text, "--reason", "it only tests"]).exits(0);
+    scene.run(&["resume", &id]).exits(5).ended("rolled_back");
+    scene.as_before();
+    scene.end(pid);
+}
+
+#[test]
+fn an_adoption_beside_a_driver_writes_nothing() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let before = config(&scene);
+    let ran = adopted(&scene, pid, &["--env-file", "api/api.env", "--variable", "KEY"]);
+    ran.exits(1).says(&["keyroll pause"]);
+    assert_eq!(config(&scene), before);
+    scene.end(pid);
+    scene.sh("rm run/hold");
+    running.end().exits(0).ended("done");
+}
+
