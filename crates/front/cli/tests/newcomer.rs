@@ -81,3 +81,20 @@ fn an_adoption_beside_a_driver_writes_nothing() {
     running.end().exits(0).ended("done");
 }
 
+#[test]
+fn an_adoption_says_which_copy_it_took_where_it_was_not_told() {
+    let scene = Scene::new();
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let ran = adopted(&scene, pid, &[]);
+    let copy = scene.path("api/api.env");
+    let copy = copy.to_str().unwrap();
+    ran.exits(0).says(&[
+        copy,
+        "every other consumer of ring reads it",
+        "--replace --env-file FILE --variable NAME",
+    ]);
+    let told = adopted(&scene, pid, &["--replace", "--env-file", "api/api.env", "--variable", "KEY"]);
+    assert!(!told.exits(0).text.contains("every other consumer"), "{}", told.text);
+    scene.end(pid);
+}
+

@@ -52,15 +52,47 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         context.ui.event(written(&new, known, &path));
         Ok(())
     };
-    if known {
-        write()?;
-        adoption.grant(&places)?;
-        return Ok(Exit::Done);
+    let open = match known {
+        true => {
+            write()?;
+            adoption.grant(&places)?;
+            None
+        }
+        false => adoption.carry_out(&places, &mut write)?,
+    };
+    if names_no_copy(args) {
+        context.ui.note(assumed(&new, open.is_some()));
     }
-    if let Some(id) = adoption.carry_out(&places, &mut write)? {
+    if let Some(id) = open {
         context.ui.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
     }
     Ok(Exit::Done)
+}
+
+/// Whether the copy that a process starts from was taken from the other consumers.
+fn names_no_copy(args: &AdoptArgs) -> bool {
+    args.holder.parse::<u32>().is_ok() && args.env_file.is_none() && args.file.is_none()
+}
+
+/// Which copy was taken, why, and how another one is named.
+fn assumed(new: &NewConsumer, open: bool) -> String {
+    let copies: Vec<String> = new.reads.iter().map(|copy| copy.place.to_string()).collect();
+    let (name, copies) = (&new.name, copies.join(" and "));
+    let other = match open {
+        false => {
+            "repeat the command with --replace --env-file FILE --variable NAME, or --replace --file FILE"
+                .to_owned()
+        }
+        true => format!(
+            "keyroll consumer waive {name} --reason WHY, then adopt the process under another --name with \
+             --env-file FILE --variable NAME, or --file FILE"
+        ),
+    };
+    format!(
+        "no copy was named, so {name} is taken to start from {copies}: every other consumer of {} reads it\n  if \
+         it starts from another copy: {other}",
+        new.secret
+    )
 }
 
 /// What was written, and how it is undone.
