@@ -98,3 +98,20 @@ fn an_adoption_says_which_copy_it_took_where_it_was_not_told() {
     scene.end(pid);
 }
 
+#[test]
+fn a_pause_that_enables_the_old_key_again_says_so() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let again = ["the old key is enabled again", "the soak begins anew"];
+    // Without a terminal nobody can consent: the rotation pauses by itself.
+    scene.run(&["apply", &plan]).exits(6).says(&["needs your consent"]).says(&again);
+    assert!(!scene.issuer.keys().iter().any(|key| key.disabled));
+    let paused = scene.run(&["pause"]);
+    paused.exits(4).says(&again);
+    let until = scene.run(&["resume", "--confirm", "ring", "--until", "decide"]);
+    until.exits(4).says(&again);
+    assert!(!scene.issuer.keys().iter().any(|key| key.disabled));
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+

@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, State};
+use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, Reason, State};
 use tokio::sync::mpsc;
 
 use super::manual_mint::awaited;
@@ -66,6 +66,10 @@ pub(crate) async fn drive(
         operator.event(Event::Paused { reason, resume_with });
     } else if let Some(hold) = state.hold() {
         show_hold(operator, &recorded, &state, hold, id);
+    }
+    if state.hold() != Some(Hold::Paused(Reason::RefusedUse)) && old_key::is_enabled_again(&recorded, &state)
+    {
+        operator.note(old_key::ENABLED_AGAIN.to_owned());
     }
     if interrupted {
         show_stopped(operator, &recorded, &state, id);
