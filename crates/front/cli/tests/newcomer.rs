@@ -115,3 +115,47 @@ fn a_pause_that_enables_the_old_key_again_says_so() {
     scene.rotated();
 }
 
+#[test]
+fn a_waived_process_is_listed_with_its_reason_while_the_rotation_is_open_and_after() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let pid_text = pid.to_string();
+    let waived = scene.run(&["consumer", "waive", &pid_text, "--reason", "ends tonight"]);
+    waived.exits(0).says(&["keyroll status"]);
+    let named = format!("process {pid} ");
+    for words in [&["status"][..], &["status", &id], &["consumer", "waivers"]] {
+        plain(&scene, words).says(&[&named, "ends tonight"]);
+    }
+    scene.run(&["consumer", "waivers"]).exits(0).says(&[&id, "ends tonight"]);
+    let refused = scene.run(&["consumer", "waive", &pid_text, "--withdraw"]);
+    refused.refused(1, "K0811", &[&format!("keyroll abort {id}")]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.end(pid);
+    for words in [&["history"][..], &["history", &id]] {
+        plain(&scene, words).says(&[&named, "ends tonight"]);
+    }
+    scene.rotated();
+}
+
+#[test]
+fn a_waiver_of_a_copy_stands_until_the_next_rotation_and_can_be_listed_and_withdrawn() {
+    let scene = Scene::new();
+    scene.copy("api/api.env", "also/decoy.env");
+    let path = scene.path("also/decoy.env").canonicalize().unwrap().display().to_string();
+    let adopt = format!("keyroll consumer adopt {path} --name NAME");
+    let waive = format!("keyroll consumer waive {path} --reason WHY");
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &[&adopt, &waive]);
+    scene.run(&["consumer", "waivers"]).exits(0).says(&["no waiver"]);
+    let waived = scene.run(&["consumer", "waive", &path, "--reason", "only a decoy"]);
+    waived.exits(0).says(&["the next rotation of ring", "keyroll consumer waivers"]);
+    scene.run(&["consumer", "waivers"]).exits(0).says(&[&path, "only a decoy"]);
+    plain(&scene, &["consumer", "waivers"]).exits(0).says(&[&path, "only a decoy", "next rotation"]);
+    scene.plan();
+    scene.run(&["consumer", "waive", &path, "--withdraw"]).exits(0).says(&["withdrew"]);
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &[&path]);
+    scene.run(&["consumer", "waive", &path, "--withdraw"]).refused(1, "K0811", &["keyroll consumer waivers"]);
+    let both = scene.run(&["consumer", "waive", &path, "--withdraw", "--reason", "no"]);
+    both.exits(2);
+}
+

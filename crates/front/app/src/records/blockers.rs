@@ -269,14 +269,21 @@ pub fn described(pid: u32) -> Option<String> {
     Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
 }
 
-/// The waivers, by name.
-pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+/// What was waived, each with its reason.
+pub fn waived_with_reasons(
+    called: &Called,
+    waivers: &Waivers,
+    state: &State,
+) -> Vec<(String, Option<String>)> {
+    let (rotation, secret) = called.rotation();
+    let recorded = |waived: &Waived| waivers.recorded(rotation, secret, *waived);
     let name = |waived: &Waived| match waived {
         Waived::Holder(who) => match process_of(*who) {
             Some(id) => {
                 let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
                 let now = described(id.pid).filter(|_| same);
-                now.unwrap_or_else(|| format!("process {}, which has ended", id.pid))
+                let ended = || recorded(waived).map(|waiver| format!("{}, which has ended", waiver.place));
+                now.or_else(ended).unwrap_or_else(|| format!("process {}, which has ended", id.pid))
             }
             None => "a job at rest".to_owned(),
         },
@@ -288,5 +295,15 @@ pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> 
         }
         Waived::BusySessions => "busy sessions on the old key".to_owned(),
     };
-    state.waived().iter().map(name).collect()
+    let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
+    state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()
+}
+
+/// The same in one line each.
+pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+    let line = |(name, reason): (String, Option<String>)| match reason {
+        Some(reason) => format!("{name}: {reason}"),
+        None => name,
+    };
+    waived_with_reasons(called, waivers, state).into_iter().map(line).collect()
 }

@@ -22,6 +22,7 @@ fn is_id(word: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Called {
     id: String,
+    secret: String,
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
@@ -32,7 +33,8 @@ pub struct Called {
 impl Called {
     /// The names of a recorded rotation, including adopted consumers.
     pub fn of(recorded: &Recorded) -> Self {
-        let mut called = Self { id: recorded.id.to_string(), ..Self::default() };
+        let secret = recorded.opening.secret.clone();
+        let mut called = Self { id: recorded.id.to_string(), secret, ..Self::default() };
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
@@ -81,6 +83,11 @@ impl Called {
             rest = behind;
         }
         out + rest
+    }
+
+    /// The rotation and its secret.
+    pub fn rotation(&self) -> (&str, &str) {
+        (&self.id, &self.secret)
     }
 
     /// The consumers that another open rotation moves; none if there are none.

@@ -22,6 +22,7 @@ pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Ex
     match command {
         ConsumerCommand::Adopt(args) => adopt(args, context),
         ConsumerCommand::Waive(args) => waive::run(args, context),
+        ConsumerCommand::Waivers(args) => waive::list(args, context),
         ConsumerCommand::CheckAdapter(args) => Ok(check_adapter::run(args, context)),
     }
 }

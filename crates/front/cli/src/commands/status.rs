@@ -86,6 +86,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         let state = said(row);
         text.extend(state.map(|state| format!("  {state}")));
         text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
+        text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
