@@ -159,3 +159,19 @@ fn a_waiver_of_a_copy_stands_until_the_next_rotation_and_can_be_listed_and_withd
     both.exits(2);
 }
 
+#[test]
+fn a_plan_promises_to_watch_for_refused_calls_only_where_something_shows_them() {
+    let blind = Scene::made(|config, _| {
+        let at = config.rfind("log   =").unwrap();
+        config.truncate(at);
+    });
+    let steps = |scene: &Scene| scene.run(&["plan", "ring"]).exits(0).of("plan")[0]["steps"].to_string();
+    let said = steps(&blind);
+    assert!(
+        said.contains("disable the old key for ") && said.contains("refused calls are not visible"),
+        "{said}"
+    );
+    assert!(!said.contains("watch for refused calls"), "{said}");
+    assert!(steps(&Scene::new()).contains("disable the old key, and watch for refused calls for "));
+}
+

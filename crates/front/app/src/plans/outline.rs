@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Consumer, Secret};
-use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, Uptake};
 
 use super::Found;
 use crate::operator::{Event, GapShown, Operator, duration};
@@ -104,7 +104,14 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
             steps.push("wait until every instance has proved the new key on every path".to_owned());
             if plan.capabilities.disable {
                 let soak = duration(plan.policy.soak_ms / 1_000);
-                steps.push(format!("disable the old key, and watch for refused calls for {soak}"));
+                steps.push(match plan.capabilities.refusals {
+                    Refusals::IssuerLog | Refusals::ConsumerLogs => {
+                        format!("disable the old key, and watch for refused calls for {soak}")
+                    }
+                    Refusals::NotVisible => {
+                        format!("disable the old key for {soak}; refused calls are not visible")
+                    }
+                });
             }
             let end = match (plan.bound, plan.policy.standing_consent) {
                 (false, _) => {
