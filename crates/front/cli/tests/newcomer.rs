@@ -175,3 +175,16 @@ fn a_plan_promises_to_watch_for_refused_calls_only_where_something_shows_them() 
     assert!(steps(&Scene::new()).contains("disable the old key, and watch for refused calls for "));
 }
 
+#[test]
+fn a_resume_does_not_repeat_what_blocked_before_it_looks_again() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let aborted = scene.run(&["abort", &id]);
+    aborted.exits(6).says(&[&format!("undeclared process {pid} ")]);
+    scene.end(pid);
+    let ran = scene.run(&["resume", &id]);
+    assert!(ran.exits(5).of("blocked").is_empty(), "{}", ran.text);
+    scene.as_before();
+}
+

@@ -106,6 +106,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Does not show again why the rotation was paused: keyroll inspects anew.
+    pub(crate) fn goes_on_from(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+
     pub(crate) fn residues(&self) -> Vec<Residue> {
         self.residues.clone()
     }
