@@ -188,3 +188,11 @@ fn a_resume_does_not_repeat_what_blocked_before_it_looks_again() {
     scene.as_before();
 }
 
+#[test]
+fn a_consent_that_names_another_secret_is_an_error_of_usage() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.run(&["apply", &plan, "--confirm", "rung"]).refused(2, "K0802", &["--confirm=ring"]);
+    assert_eq!(scene.issuer.keys().len(), 1);
+}
+
