@@ -196,3 +196,41 @@ fn a_consent_that_names_another_secret_is_an_error_of_usage() {
     assert_eq!(scene.issuer.keys().len(), 1);
 }
 
+#[test]
+fn what_names_an_adoption_has_the_check_where_one_is_needed() {
+    let scene = Scene::made(without_sessions);
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let check = format!(
+        "keyroll consumer adopt {pid} --name NAME --restart COMMAND --check \\\"COMMAND {{copy}}\\\""
+    );
+    let ran = scene.run(&["plan", "ring"]);
+    ran.exits(0).says(&[&check]);
+    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(6).says(&[&check]);
+    assert!(ran.of("blocked").iter().all(|one| one.to_string().contains("--check")), "{}", ran.text);
+    plain(&scene, &["status"]).says(&["--check \"COMMAND {copy}\""]);
+    scene.end(pid);
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    let other = Scene::new();
+    let pid = other.start_by_hand("two", &other.path("api/api.env"), "idle=yes");
+    let ran = other.run(&["plan", "ring"]);
+    assert!(!ran.exits(0).says(&["consumer adopt"]).text.contains("--check"), "{}", ran.text);
+    other.end(pid);
+}
+
+#[test]
+fn the_help_of_an_adoption_shows_a_check_with_its_copy() {
+    let output = Command::new(env!("CARGO_BIN_EXE_keyroll")).args(["consumer", "adopt", "--help"]).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("--check \"COMMAND {copy}\""), "{text}");
+}
+
+/// The environment of a process, by the names of its variables.
+fn variables(pid: &str) -> Vec<String> {
+    let all = fs::read(Path::new("/proc").join(pid).join("environ")).unwrap_or_default();
+    let names = all.split(|byte| *byte == 0).filter_map(|one| one.split(|byte| *byte == b'=').next());
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+

@@ -7,7 +7,7 @@ use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, 
 
 use super::Found;
 use crate::operator::{Event, GapShown, Operator, duration};
-use crate::records::blockers::described;
+use crate::records::blockers::{adopt_process, described};
 
 /// Shows the notes, the undeclared processes, and what is not visible.
 pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
@@ -17,10 +17,10 @@ pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
     for holder in &found.holders {
         operator.note(format!(
             "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
-             is moved: keyroll consumer adopt {} --name NAME --restart COMMAND",
+             is moved: {}",
             described(holder.pid).unwrap_or_else(|| format!("process {} ({})", holder.pid, holder.name)),
             holder.found_by,
-            holder.pid
+            adopt_process(holder.pid, found.plan.capabilities.attributes)
         ));
     }
     let mut shown = BTreeSet::new();

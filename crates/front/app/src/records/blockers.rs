@@ -23,6 +23,9 @@ const SPLIT_AGAIN: &str =
 const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
 const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
 
+/// The flag of an adoption that needs a check.
+const CHECK: &str = " --check \"COMMAND {copy}\"";
+
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
 
@@ -91,11 +94,10 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             kind: "undeclared copy",
             found_by: format!("a file that is not a declared copy holds the {goes} key"),
             how_to_move: match (state.phase(), ends) {
-                (Phase::RollingBack, _) => COPY_BACK,
-                (_, true) => SPLIT_AGAIN,
-                (_, false) => "keyroll consumer adopt PATH --name NAME",
-            }
-            .to_owned(),
+                (Phase::RollingBack, _) => COPY_BACK.to_owned(),
+                (_, true) => SPLIT_AGAIN.to_owned(),
+                (_, false) => adopt_copy("PATH"),
+            },
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -159,6 +161,17 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
     of.is_some_and(|of| of.uptake != Uptake::AtRest)
 }
 
+/// The command that adopts a process; a check is needed unless the issuer shows which process made a call.
+pub fn adopt_process(pid: u32, attributes: bool) -> String {
+    let check = if attributes { "" } else { CHECK };
+    format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND{check}")
+}
+
+/// The command that adopts a copy; only a check proves the value of a copy without a process.
+pub fn adopt_copy(path: &str) -> String {
+    format!("keyroll consumer adopt {path} --name NAME{CHECK}")
+}
+
 /// An undeclared process, and the commands for it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
     let pid = match who.life {
@@ -174,9 +187,7 @@ pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
                     .to_owned()
             }
             (false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
-            (false, _, true) => called
-                .apart()
-                .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
+            (false, _, true) => called.apart().unwrap_or_else(|| adopt_process(pid, called.attributes())),
             (false, _, false) => SPLIT_AGAIN.to_owned(),
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
@@ -198,11 +209,11 @@ fn above_this(pid: u32) -> bool {
 }
 
 /// A process that uses or holds the old key while it is disabled.
-pub fn user(holder: &keyroll_port::Holder) -> Holder {
+pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     Holder {
         kind: "user of the old key",
         found_by: holder.found_by.clone(),
-        how_to_move: format!("keyroll consumer adopt {} --name NAME --restart COMMAND", holder.pid),
+        how_to_move: adopt_process(holder.pid, called.attributes()),
         or_else: Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
         ..nameless(&holder.name)
     }

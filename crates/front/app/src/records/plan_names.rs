@@ -28,6 +28,7 @@ pub struct Called {
     paths: Vec<Vec<String>>,
     apart: Vec<Apart>,
     gate: bool,
+    attributes: bool,
 }
 
 impl Called {
@@ -35,6 +36,7 @@ impl Called {
     pub fn of(recorded: &Recorded) -> Self {
         let secret = recorded.opening.secret.clone();
         let mut called = Self { id: recorded.id.to_string(), secret, ..Self::default() };
+        called.attributes = recorded.opening.plan.capabilities.attributes;
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
@@ -83,6 +85,11 @@ impl Called {
             rest = behind;
         }
         out + rest
+    }
+
+    /// True if the issuer shows which process made a call.
+    pub fn attributes(&self) -> bool {
+        self.attributes
     }
 
     /// The rotation and its secret.

@@ -382,7 +382,8 @@ impl Observer for Watch<'_> {
                 self.holders.insert(holder.pid, (holder.name, holder.found_by));
             }
             Note::User(holder) => {
-                let shown = operator::Holder { pid: Some(holder.pid), ..blockers::user(&holder) };
+                let shown =
+                    operator::Holder { pid: Some(holder.pid), ..blockers::user(&self.called, &holder) };
                 self.blocked.get_or_insert_with(|| shown.name.clone());
                 let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
                 self.once(format!("user {}", holder.pid), event);
