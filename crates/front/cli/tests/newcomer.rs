@@ -234,3 +234,36 @@ fn variables(pid: &str) -> Vec<String> {
     names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
+#[test]
+fn a_demo_gives_its_parts_no_setting_of_keyroll_and_says_what_ctrl_c_leaves() {
+    let (tmp, home) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keyroll"))
+        .args(["demo", "--plain"])
+        .env("TMPDIR", tmp.path())
+        .env("HOME", home.path())
+        .env("KEYROLL_STATE", "/nowhere/state")
+        .env("KEYROLL_CONFIG", "/nowhere/keyroll.toml")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("requests a second")));
+    let folder = fs::read_dir(tmp.path()).unwrap().flatten().next().unwrap().path();
+    let parts = fs::read_dir(folder.join("run")).unwrap().flatten();
+    let pids: Vec<String> = parts.filter_map(|one| fs::read_to_string(one.path()).ok()).collect();
+    let all: Vec<String> = pids.iter().flat_map(|pid| variables(pid.trim())).collect();
+    assert!(all.iter().any(|name| name == "TMPDIR"), "{all:?}");
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let left: Vec<String> = lines.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!folder.exists());
+    let said = left.join("\n");
+    assert!(
+        said.contains("stopped: ") && said.contains("removes") && said.contains(folder.to_str().unwrap()),
+        "{said}"
+    );
+    let own: Vec<&String> = all.iter().filter(|name| name.starts_with("KEYROLL_")).collect();
+    assert!(own.is_empty(), "{own:?}");
+}

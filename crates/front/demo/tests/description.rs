@@ -116,5 +116,9 @@ async fn the_issuer_shows_who_calls_and_can_end_it() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let sent = load.stop().await;
-    assert_eq!(sent.failed, 0, "a worker whose idle connection was ended makes a new one: {:?}", sent.reasons);
+    assert_eq!(
+        sent.failed, 0,
+        "a worker whose idle connection was ended makes a new one: {:?}",
+        sent.reasons
+    );
 }
