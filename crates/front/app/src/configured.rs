@@ -3,6 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 
+use crate::exit::Exit;
 use crate::problem::Problem;
 
 /// One secret of the configuration, or a problem with a suggestion.
@@ -38,7 +39,8 @@ pub fn consent(confirm: Option<&str>, name: &str) -> Result<(), Problem> {
         Some(given) if given != name => {
             Err(Problem::new(Code::UsageWrong, "accept the consent to revoke the old key")
                 .because("--confirm names another secret")
-                .help(format!("--confirm={name}")))
+                .help(format!("--confirm={name}"))
+                .exits(Exit::Usage))
         }
         Some(_) | None => Ok(()),
     }

@@ -29,7 +29,7 @@ pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
 pub use event::{
     DueShown, EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
-    Phase, Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown,
+    Phase, Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
 pub use found::{

@@ -6,3 +6,4 @@ pub mod history;
 pub mod secrets;
 pub mod status;
 pub mod verify;
+pub mod waivers;

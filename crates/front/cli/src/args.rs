@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs};
+pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs, WaiversArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
 pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
@@ -55,15 +55,15 @@ pub(crate) struct Globals {
     /// Default: /var/lib/keyroll for root, otherwise $XDG_STATE_HOME/keyroll (~/.local/state/keyroll).
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
-    /// Keep the sealing key and the journal's witness in DIR
+    /// Keep the key that encrypts the stored values in DIR, apart from them
     ///
-    /// Default: /etc/keyroll for root, otherwise $XDG_CONFIG_HOME/keyroll (~/.config/keyroll).
+    /// The same folder has a mark by which keyroll notices that the state was restored from a backup. Default: /etc/keyroll for root, otherwise $XDG_CONFIG_HOME/keyroll (~/.config/keyroll).
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
-    /// Unwrap the sealing key with SOURCE
+    /// Unlock the key that encrypts the stored values with SOURCE
     ///
-    /// SOURCE is file, file:PATH, credential:NAME, fd:NUMBER or passphrase. It is needed only for fd: the sealing
-    /// key's own file names the other sources.
+    /// SOURCE is file, file:PATH, credential:NAME, fd:NUMBER or passphrase. You need this flag only for fd: the file of
+    /// that key names the other sources itself.
     #[arg(long, global = true, value_name = "SOURCE")]
     pub(crate) sealing_key: Option<String>,
     /// Write JSON events to stdout, one per line
@@ -75,9 +75,9 @@ pub(crate) struct Globals {
     /// Never prompt; fail where an answer is needed
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
-    /// Accept without a prompt everything that can be undone
+    /// Answer yes to every question about something that can be undone
     ///
-    /// The end of a key is never covered: it needs --confirm NAME.
+    /// Revoking a key cannot be undone: that needs --confirm NAME.
     #[arg(long, global = true)]
     pub(crate) yes: bool,
     /// Write what the command cost this process, as one line of JSON on stderr
@@ -90,7 +90,7 @@ pub(crate) struct Globals {
 pub(crate) enum Command {
     /// Run a complete rotation with a local issuer and local workers
     ///
-    /// Takes about 40 seconds. Everything is on loopback and is removed afterwards.
+    /// Takes about 40 seconds. Everything is on loopback and is removed afterwards, also after Ctrl-C.
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// List the secrets on this machine and the processes that use them; read-only

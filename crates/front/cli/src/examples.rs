@@ -98,6 +98,9 @@ Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVE: &str = "\
 Example: keyroll consumer waive 4711 --reason \"ends tonight\"
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const WAIVERS: &str = "\
+Example: keyroll consumer waivers
+Exit codes: 0 done, 1 failed, 2 usage";
 pub(crate) const CHECK_ADAPTER: &str = "\
 Example: keyroll consumer check-adapter --apply -- ./adapter
 Exit codes: 0 the adapter keeps every rule, 2 usage, 3 it breaks a rule";

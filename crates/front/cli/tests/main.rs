@@ -27,6 +27,7 @@ mod leaks;
 mod litellm;
 mod managers;
 mod matrix;
+mod newcomer;
 mod night;
 mod openclaw;
 mod opens;

@@ -6,6 +6,7 @@
 mod admin;
 mod books;
 mod cast;
+mod environment;
 mod first_key;
 mod folder;
 mod front;

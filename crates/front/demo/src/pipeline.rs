@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
+use crate::environment::settings;
 use crate::pid::Process;
 use crate::script::quoted;
 
@@ -146,20 +147,20 @@ impl Pipeline {
 
     fn start(&self, words: &[&str], input: Stdio) -> Result<Running, Failure> {
         let attempted = format!("run keyroll {}", words.join(" "));
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        // A person's own keyroll is not the demo's: neither its folders nor its configuration.
+        for name in settings() {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(words)
             .arg("--json")
             .arg("--config")
             .arg(self.folder.join("keyroll.toml"))
             .arg("--state")
             .arg(self.folder.join("state"))
-            // A person's own keyroll is not the demo's: neither its folders nor its configuration.
             .arg("--keys")
             .arg(self.folder.join("state.keys"))
-            .env_remove("KEYROLL_CONFIG")
-            .env_remove("KEYROLL_STATE")
-            .env_remove("KEYROLL_KEYS")
-            .env_remove("KEYROLL_SEALING_KEY")
             // Its state lives and dies with the demo: what the machine is called does not matter.
             .env("KEYROLL_MACHINE", "demo")
             .current_dir(&self.folder)

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,9 @@ pub fn run(options: Options) -> ExitCode {
         let mut stop = Stop::new()?;
         let mut demo = Demo::raise(&options, &mut stop).await?;
         let played = demo.play(&mut stop).await;
+        if matches!(played, Err(Halt::Stopped)) {
+            demo.screen.step(&stopped(demo.scene.folder(), options.keep));
+        }
         // The scene blocks while it ends its processes; nothing else runs any more.
         tokio::task::block_in_place(|| drop(demo));
         played
@@ -65,6 +68,15 @@ pub fn run(options: Options) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Halt::Stopped) => ExitCode::from(130),
         Err(Halt::Failed(failure)) => failed(&failure),
+    }
+}
+
+/// What Ctrl-C leaves.
+fn stopped(folder: &Path, keep: bool) -> String {
+    let folder = folder.display();
+    match keep {
+        true => format!("stopped: the demo ends its processes; {folder} stays"),
+        false => format!("stopped: the demo ends its processes and removes {folder}"),
     }
 }
 
@@ -140,6 +152,7 @@ impl Demo {
         let mut scene = tokio::select! {
             scene = &mut raising => scene.map_err(lost)??,
             () = stop.came() => {
+                screen.step("stopped: the demo ends its processes and removes its folder");
                 // The scene ends what it has started as soon as it stands.
                 drop(raising.await);
                 return Err(Halt::Stopped);

@@ -9,6 +9,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, FailureKind};
 
 use crate::cast::{FRONTS, Front, WORKERS, Worker};
+use crate::environment::without_settings;
 use crate::folder::{Folder, Ports};
 use crate::lifeline::LIFELINE;
 use crate::pid::{self, Process};
@@ -82,6 +83,7 @@ impl Scene {
         })?;
         let script = self.folder.join(cast.service).join("restart.sh");
         let mut command = Command::new(&script);
+        without_settings(&mut command);
         self.run_short(command.arg(cast.instance), &format!("run {}", script.display()))
     }
 
@@ -128,6 +130,7 @@ impl Scene {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(self.folder.worker_program());
+        without_settings(&mut command);
         command.arg("demo-part").args(words).arg("--dir").arg(self.folder.path());
         command
     }

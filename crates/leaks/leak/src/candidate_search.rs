@@ -6,7 +6,7 @@ use crate::block_context::table::Table;
 use crate::candidate::{Candidate, CandidateSource, LINE_BYTES_MAX, NamedValue, VALUE_BYTES_MAX};
 use crate::inline_context::beside;
 use crate::rules::long_lines::pieces;
-use crate::{Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
+use crate::{Rules, holds_a_secret, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// How many previous findings may overlap a value.
 const NEIGHBOURS: usize = 8;
@@ -189,8 +189,9 @@ impl<'r> LineSearch<'_, 'r> {
     where
         'r: 'k,
     {
-        let named = by == CandidateSource::Place || name.as_deref().is_some_and(names_a_secret);
         let value = self.text.get(span.clone()).unwrap_or_default();
+        let holds = |name: &str| holds_a_secret(name, value);
+        let named = by == CandidateSource::Place || name.as_deref().is_some_and(holds);
         let rule = if value.len() < FORM_BYTES_MIN { None } else { self.rules.of(value) };
         let rule = rule.filter(|_| !is_example(value));
         let is_one = (rule.is_some() || named)

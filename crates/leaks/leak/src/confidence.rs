@@ -18,6 +18,9 @@ const PHRASE_WORDS_MIN: usize = 4;
 /// The shortest value that can look random, bytes.
 const RANDOM_BYTES_MIN: usize = 12;
 
+/// The shortest run of letters and digits of which a key may be made, bytes.
+const KEY_BYTES_MIN: usize = 16;
+
 /// The digits in the parts of a UUID.
 const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 
@@ -206,6 +209,21 @@ fn is_random(value: &[u8]) -> bool {
     };
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
     value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)
+}
+
+/// A value that looks random although only half of its name says that it is a secret: as above, or with a long run of
+/// capitals, small letters and digits that are not words, or of hexadecimal digits.
+pub(crate) fn is_random_key(value: &[u8]) -> bool {
+    let random = |run: &[u8]| {
+        let has = |kind: fn(&u8) -> bool| run.iter().any(kind);
+        let (digits, small, capitals) =
+            (has(u8::is_ascii_digit), has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase));
+        let hex = run.iter().all(u8::is_ascii_hexdigit) && digits && (small || capitals);
+        run.len() >= KEY_BYTES_MIN && (hex || digits && small && capitals && !is_made_of_words(run))
+    };
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    let runs = || value.split(|byte| !byte.is_ascii_alphanumeric());
+    value.iter().all(good) && !is_uuid(value) && (is_random(value) || runs().any(random))
 }
 
 /// An identifier of a request or an object. A secret that is a UUID is found in quotes or in settings.

@@ -28,7 +28,7 @@ pub use crate::rules::undecided_tail::ends_run;
 pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
 };
-pub use crate::secret_names::{named_for, names_a_secret};
+pub use crate::secret_names::{holds_a_secret, named_for, names_a_key, names_a_secret};
 pub use candidate::{Candidate, CandidateSource};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,

@@ -1,5 +1,7 @@
 pub(crate) mod prefilter;
 
+use crate::allowlist::is_distinct;
+use crate::confidence::is_random_key;
 use crate::secret_names::prefilter::may_name_a_secret;
 
 /// The last words of the names of secrets.
@@ -104,6 +106,76 @@ const PASSING: [&str; 15] = [
 /// Words before `token` for identifiers of requests, if the value is a UUID.
 const OF_REQUESTS: [&str; 7] = ["request", "client", "action", "update", "creation", "caller", "tracking"];
 
+/// Words before `KEY` for keys that are not secret, or that name a row, an object or a request.
+const HARMLESS_KEYS: [&str; 66] = [
+    "public",
+    "pub",
+    "publishable",
+    "primary",
+    "foreign",
+    "unique",
+    "sort",
+    "partition",
+    "hash",
+    "range",
+    "shard",
+    "index",
+    "group",
+    "join",
+    "order",
+    "cache",
+    "redis",
+    "memcached",
+    "object",
+    "bucket",
+    "s3",
+    "file",
+    "image",
+    "blob",
+    "artifact",
+    "row",
+    "record",
+    "item",
+    "field",
+    "column",
+    "slot",
+    "map",
+    "dict",
+    "lookup",
+    "lock",
+    "mutex",
+    "idempotency",
+    "dedup",
+    "deduplication",
+    "routing",
+    "binding",
+    "message",
+    "event",
+    "topic",
+    "trace",
+    "tracking",
+    "request",
+    "correlation",
+    "host",
+    "known",
+    "gpg",
+    "pgp",
+    "verify",
+    "verification",
+    "verifying",
+    "site",
+    "project",
+    "instrumentation",
+    "measurement",
+    "issue",
+    "ticket",
+    "translation",
+    "locale",
+    "feature",
+    "build",
+    "checksum",
+];
+
 /// The last words of names of passwords that people choose.
 const CHOSEN: [&str; 6] = ["password", "passwd", "passphrase", "pass", "pwd", "pw"];
 
@@ -148,6 +220,24 @@ pub fn names_a_secret(name: &str) -> bool {
     LAST.iter().any(|last| ends_in(&words, last))
 }
 
+/// Whether a name together with its value is a secret: every name of a secret, and a variable such as `WIDGET_KEY`
+/// whose value looks random.
+pub fn holds_a_secret(name: &str, value: &[u8]) -> bool {
+    names_a_secret(name) || names_a_key(name) && is_distinct(value) && is_random_key(value)
+}
+
+/// Whether a name is that of a variable for some key: `WIDGET_KEY`, not `PUBLIC_KEY` or `KEY`. The value decides.
+pub fn names_a_key(name: &str) -> bool {
+    let variable = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if !name.bytes().all(variable) || !name.contains("_KEY") {
+        return false;
+    }
+    let words = words_before(name);
+    let [before @ .., kind, last] = words.as_slice() else { return false };
+    let public = |word: &String| matches!(word.as_str(), "public" | "pub" | "publishable");
+    last == "key" && !HARMLESS_KEYS.contains(&kind.as_str()) && !before.iter().any(public)
+}
+
 /// `next_page_token`, `csrfToken`.
 fn is_passing(words: &[String]) -> bool {
     let [before @ .., last] = words else { return false };
@@ -186,6 +276,9 @@ pub fn named_for(name: &str) -> Option<String> {
         while let Some(left) = without_last(&words) {
             words.truncate(left.0);
             words.extend(left.1);
+        }
+        if names_a_key(part) && words.last().is_some_and(|last| last == "key") {
+            words.pop();
         }
         if words.iter().all(|word| WEAK.contains(&word.as_str())) {
             return None;
@@ -353,6 +446,47 @@ mod tests {
         assert!(names_a_request("ClientToken2"));
         assert_eq!(named_for("OPENAI_API_KEY2").as_deref(), Some("openai-2"));
         assert_eq!(named_for("OAUTH2").as_deref(), Some("oauth2"));
+    }
+
+    #[test]
+    fn a_variable_that_ends_in_key_holds_a_secret_if_its_value_looks_random() {
+        let value = b"wdg_8f3kQz71LmP0Rv5tYb2Nw9Xs";
+        for other in ["wdg_hQzTLmPkRvWtYbGNw9XsfaJe", "wdg-5f1a9bcde23f4456abcdef01", "kD93hfQ0plm4Tz"] {
+            assert!(holds_a_secret("WIDGET_KEY", other.as_bytes()), "{other}");
+        }
+        for name in ["WIDGET_KEY", "AI_KEY", "WIDGET_KEY_PROD", "WIDGET_KEY2", "STRIPE_LIVE_KEY"] {
+            assert!(holds_a_secret(name, value), "{name}");
+            assert!(!holds_a_secret(name, b"widget:settings:v2"), "{name}");
+            assert!(!holds_a_secret(name, b"user-profile-2024-list"), "{name}");
+            assert!(!holds_a_secret(name, b"UserProfileSettings2024"), "{name}");
+            assert!(!holds_a_secret(name, b"8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e"), "{name}");
+        }
+        for name in [
+            "KEY",
+            "PUBLIC_KEY",
+            "SSH_PUBLIC_KEY",
+            "NEXT_PUBLIC_STRIPE_KEY",
+            "STRIPE_PUBLISHABLE_KEY",
+            "PRIMARY_KEY",
+            "SORT_KEY",
+            "CACHE_KEY",
+            "PARTITION_KEY",
+            "S3_OBJECT_KEY",
+            "IDEMPOTENCY_KEY",
+            "RECAPTCHA_SITE_KEY",
+            "GPG_KEY",
+            "WIDGET_KEY_ID",
+            "WIDGET_KEY_FILE",
+            "WIDGET_KEYS",
+            "MONKEY",
+            "widgetKey",
+            "widget_key",
+        ] {
+            assert!(!holds_a_secret(name, value), "{name}");
+        }
+        assert_eq!(named_for("WIDGET_KEY").as_deref(), Some("widget"));
+        assert_eq!(named_for("WIDGET_KEY_PROD").as_deref(), Some("widget-prod"));
+        assert_eq!(named_for("SORT_KEY").as_deref(), Some("sort-key"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_copy::{Entry, Format, Part, Slot, percent_decoded};
 use keyroll_leak::{
-    FORM_BYTES_MIN, Rule, Rules, by_form, in_text, is_example, names_a_secret, no_secret, passwords_in,
+    FORM_BYTES_MIN, Rule, Rules, by_form, holds_a_secret, in_text, is_example, no_secret, passwords_in,
     settings_in, tokens_in,
 };
 use keyroll_needle::Encoding;
@@ -170,7 +170,8 @@ impl Reading<'_> {
     fn entry(&mut self, entry: &Entry, before: Option<&Entry>) {
         let beside = self.beside(entry).or_else(|| flag(entry, before?));
         let key = beside.as_deref().unwrap_or_else(|| last_name(&entry.slot));
-        let named = names_a_secret(key) || self.is_login(&entry.slot);
+        let own = entry.value.as_ref().map_or(&[][..], |value| value.expose());
+        let named = holds_a_secret(key, own) || self.is_login(&entry.slot);
         let called = |own: Option<String>| own.or_else(|| beside.clone()).or_else(|| shown_name(&entry.slot));
         let first = self.found.len();
         match &entry.value {
@@ -221,7 +222,9 @@ impl Reading<'_> {
             self.push(entry, decoded(text, one.span), called(None), one.rule);
         }
         let parts = passwords_in(text).into_iter().chain(tokens_in(text)).map(|span| (None, span));
-        let set = settings_in(text).into_iter().filter(|(own, _)| names_a_secret(own));
+        let holds =
+            |own: &str, span: &Range<usize>| holds_a_secret(own, text.get(span.clone()).unwrap_or_default());
+        let set = settings_in(text).into_iter().filter(|(own, span)| holds(own, span));
         for (own, span) in parts.chain(set.map(|(own, span)| (Some(own), span))) {
             let value = text.get(span.clone()).unwrap_or_default();
             if known.len() < FOUND_MAX && no_secret(value).is_none() && fresh(&known, &span) {

@@ -3,7 +3,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use keyroll_leak::{MASK, NAME_BYTES_MAX, Rules, looks_like_name, mask_parts, named_for, names_a_secret};
+use keyroll_leak::{
+    MASK, NAME_BYTES_MAX, Rules, looks_like_name, mask_parts, named_for, names_a_key, names_a_secret,
+};
 use keyroll_needle::Needles;
 
 use crate::Survey;
@@ -67,7 +69,7 @@ pub(crate) fn name_of<'a>(
     for name in names {
         let name = &shown.shown(name);
         let last = name.rsplit('.').next().unwrap_or(name);
-        let (count, whose) = match (named_for(name), names_a_secret(last)) {
+        let (count, whose) = match (named_for(name), names_a_secret(last) || names_a_key(last)) {
             (Some(whose), true) => (&mut sure, whose),
             (Some(whose), false) => (&mut other, whose),
             (None, true) => (&mut weak, last.to_owned()),

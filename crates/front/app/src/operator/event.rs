@@ -103,6 +103,8 @@ pub enum Event {
     Due(DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
+    /// One waiver that counts, for `consumer waivers`.
+    Waiver(WaiverShown),
     /// One issuer, for `issuers`.
     Issuer(super::IssuerShown),
     /// One error code, for `explain`.
@@ -304,6 +306,19 @@ pub struct PastShown {
     /// Each consumer with one instance that is restarted: what was announced and what was measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapShown>,
+    /// What was allowed to keep the old value, with the reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<String>,
+}
+
+/// What may keep the old value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaiverShown {
+    pub secret: String,
+    pub holder: String,
+    /// The open rotation that has recorded it; none = it counts for the next one.
+    pub rotation: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// How a rotation ended.

@@ -19,8 +19,10 @@ use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::blockers::adopt_copy;
 use crate::records::index::Index;
 use crate::records::open_rotation_guard::apart;
+use crate::records::reasons::quoted;
 use crate::records::saved_plan::{Apart, Family, Share};
 use crate::records::store_freshness::agree;
 use crate::wiring::fields::refuse_unfit_fields;
@@ -143,10 +145,13 @@ pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
 
 /// Refuses a plan that an undeclared process blocks.
 pub fn unexplained(found: &Found) -> Problem {
-    let places = found.saved.seen.unexplained.join(", ");
+    let all = &found.saved.seen.unexplained;
+    let places = all.join(", ");
+    let first = all.first().map_or_else(|| "PATH".to_owned(), |path| quoted(path));
+    let each = if all.len() > 1 { "; the same for each other copy" } else { "" };
     Problem::new(Code::UndeclaredCopies, "plan the rotation")
         .because(format!("undeclared copies of the value: {places}"))
-        .help("keyroll consumer adopt PATH --name NAME …, or keyroll consumer waive PATH --reason WHY")
+        .help(format!("{}, or keyroll consumer waive {first} --reason WHY{each}", adopt_copy(&first)))
         .exits(Exit::NeedsPerson)
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Consumer, Secret};
-use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, Uptake};
 
 use super::Found;
 use crate::operator::{Event, GapShown, Operator, duration};
-use crate::records::blockers::described;
+use crate::records::blockers::{adopt_process, described};
 
 /// Shows the notes, the undeclared processes, and what is not visible.
 pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
@@ -17,10 +17,10 @@ pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
     for holder in &found.holders {
         operator.note(format!(
             "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
-             is moved: keyroll consumer adopt {} --name NAME --restart COMMAND",
+             is moved: {}",
             described(holder.pid).unwrap_or_else(|| format!("process {} ({})", holder.pid, holder.name)),
             holder.found_by,
-            holder.pid
+            adopt_process(holder.pid, found.plan.capabilities.attributes)
         ));
     }
     let mut shown = BTreeSet::new();
@@ -104,7 +104,14 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
             steps.push("wait until every instance has proved the new key on every path".to_owned());
             if plan.capabilities.disable {
                 let soak = duration(plan.policy.soak_ms / 1_000);
-                steps.push(format!("disable the old key, and watch for refused calls for {soak}"));
+                steps.push(match plan.capabilities.refusals {
+                    Refusals::IssuerLog | Refusals::ConsumerLogs => {
+                        format!("disable the old key, and watch for refused calls for {soak}")
+                    }
+                    Refusals::NotVisible => {
+                        format!("disable the old key for {soak}; refused calls are not visible")
+                    }
+                });
             }
             let end = match (plan.bound, plan.policy.standing_consent) {
                 (false, _) => {

@@ -5,7 +5,7 @@ use std::fs;
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
 };
 
 use super::plan_names::Called;
@@ -18,6 +18,13 @@ const LINE_BACK: &str = "restore the previous line by hand (the old value is eno
 /// Where a shared key is only ended nobody is moved by that.
 const SPLIT_AGAIN: &str =
     "keyroll abort, declare it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
+
+/// A rollback adopts nothing: what holds the new key loses it.
+const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
+const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
+
+/// The flag of an adoption that needs a check.
+const CHECK: &str = " --check \"COMMAND {copy}\"";
 
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
@@ -81,13 +88,16 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key and is not a declared consumer");
-            Holder { found_by, ..unexplained(called, who, state.plan().aim) }
+            Holder { found_by, ..unexplained(called, who, state) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "undeclared copy",
             found_by: format!("a file that is not a declared copy holds the {goes} key"),
-            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
-                .to_owned(),
+            how_to_move: match (state.phase(), ends) {
+                (Phase::RollingBack, _) => COPY_BACK.to_owned(),
+                (_, true) => SPLIT_AGAIN.to_owned(),
+                (_, false) => adopt_copy("PATH"),
+            },
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -151,8 +161,19 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
     of.is_some_and(|of| of.uptake != Uptake::AtRest)
 }
 
+/// The command that adopts a process; a check is needed unless the issuer shows which process made a call.
+pub fn adopt_process(pid: u32, attributes: bool) -> String {
+    let check = if attributes { "" } else { CHECK };
+    format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND{check}")
+}
+
+/// The command that adopts a copy; only a check proves the value of a copy without a process.
+pub fn adopt_copy(path: &str) -> String {
+    format!("keyroll consumer adopt {path} --name NAME{CHECK}")
+}
+
 /// An undeclared process, and the commands for it.
-pub fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
+pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -160,15 +181,14 @@ pub fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
     Holder {
         kind: "undeclared process",
         found_by: "an inspection of all processes".to_owned(),
-        how_to_move: match (above_this(pid), aim.makes_new()) {
-            (true, _) => {
+        how_to_move: match (above_this(pid), state.phase(), state.plan().aim.makes_new()) {
+            (true, _, _) => {
                 "it is your shell, or the program that started it: open a new one and close this one"
                     .to_owned()
             }
-            (false, true) => called
-                .apart()
-                .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
-            (false, false) => SPLIT_AGAIN.to_owned(),
+            (false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
+            (false, _, true) => called.apart().unwrap_or_else(|| adopt_process(pid, called.attributes())),
+            (false, _, false) => SPLIT_AGAIN.to_owned(),
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)
@@ -189,11 +209,11 @@ fn above_this(pid: u32) -> bool {
 }
 
 /// A process that uses or holds the old key while it is disabled.
-pub fn user(holder: &keyroll_port::Holder) -> Holder {
+pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     Holder {
         kind: "user of the old key",
         found_by: holder.found_by.clone(),
-        how_to_move: format!("keyroll consumer adopt {} --name NAME --restart COMMAND", holder.pid),
+        how_to_move: adopt_process(holder.pid, called.attributes()),
         or_else: Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
         ..nameless(&holder.name)
     }
@@ -260,14 +280,21 @@ pub fn described(pid: u32) -> Option<String> {
     Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
 }
 
-/// The waivers, by name.
-pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+/// What was waived, each with its reason.
+pub fn waived_with_reasons(
+    called: &Called,
+    waivers: &Waivers,
+    state: &State,
+) -> Vec<(String, Option<String>)> {
+    let (rotation, secret) = called.rotation();
+    let recorded = |waived: &Waived| waivers.recorded(rotation, secret, *waived);
     let name = |waived: &Waived| match waived {
         Waived::Holder(who) => match process_of(*who) {
             Some(id) => {
                 let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
                 let now = described(id.pid).filter(|_| same);
-                now.unwrap_or_else(|| format!("process {}, which has ended", id.pid))
+                let ended = || recorded(waived).map(|waiver| format!("{}, which has ended", waiver.place));
+                now.or_else(ended).unwrap_or_else(|| format!("process {}, which has ended", id.pid))
             }
             None => "a job at rest".to_owned(),
         },
@@ -279,5 +306,15 @@ pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> 
         }
         Waived::BusySessions => "busy sessions on the old key".to_owned(),
     };
-    state.waived().iter().map(name).collect()
+    let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
+    state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()
+}
+
+/// The same in one line each.
+pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+    let line = |(name, reason): (String, Option<String>)| match reason {
+        Some(reason) => format!("{name}: {reason}"),
+        None => name,
+    };
+    waived_with_reasons(called, waivers, state).into_iter().map(line).collect()
 }

@@ -1,7 +1,7 @@
 //! The state of the old key as shown to the operator: on, off since when, ended, or unknown.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Aim, Fact, OldKey, Op, Outcome, Seq, State};
+use keyroll_rotation::{Aim, Fact, OldKey, Op, Outcome, Phase, Seq, State};
 
 use crate::operator::OldKeyShown;
 
@@ -26,6 +26,20 @@ pub fn seen(recorded: &Recorded, state: &State) -> OldKeyShown {
 pub fn may_be_off(state: &State) -> bool {
     let in_question = || state.intents().iter().any(|intent| matches!(intent.op, Op::Disable | Op::Enable));
     state.must_enable() || (!state.decided() && in_question())
+}
+
+/// What the operator must know of a pause that enabled the old key again.
+pub const ENABLED_AGAIN: &str =
+    "the old key is enabled again; after resume keyroll disables it again, and the soak begins anew";
+
+/// True if the old key was disabled and is enabled again since the rotation was last resumed.
+pub fn is_enabled_again(recorded: &Recorded, state: &State) -> bool {
+    if state.ended() || state.phase() == Phase::RollingBack || state.old_key() != OldKey::On {
+        return false;
+    }
+    let resumed = recorded.events.iter().rposition(|event| matches!(event.fact, Fact::Resumed));
+    let done = done_at(recorded, &Op::Enable);
+    done.is_some_and(|at| resumed.is_none_or(|resumed| at > resumed))
 }
 
 /// The keys that exist now, in a sentence.
@@ -54,18 +68,23 @@ fn mint_in_doubt(state: &State) -> bool {
 
 /// When an operation last succeeded.
 fn since(recorded: &Recorded, op: &Op) -> Option<String> {
+    recorded.unix_ms.get(done_at(recorded, op)?).copied().map(clock)
+}
+
+/// The place of the entry that records the last success of an operation.
+fn done_at(recorded: &Recorded, op: &Op) -> Option<usize> {
     let mut begun: Vec<Seq> = Vec::new();
     let mut last = None;
-    for ((event, unix_ms), seq) in recorded.events.iter().zip(&recorded.unix_ms).zip(1..) {
+    for ((at, event), seq) in recorded.events.iter().enumerate().zip(1..) {
         if matches!(&event.fact, Fact::Intended(intended) if intended == op) {
             begun.push(seq);
         }
         let Fact::Ended { intent, outcome: Outcome::Done(_) } = &event.fact else { continue };
         if begun.contains(intent) {
-            last = Some(*unix_ms);
+            last = Some(at);
         }
     }
-    last.map(clock)
+    last
 }
 
 /// A wall-clock time as shown to the operator.

@@ -22,17 +22,21 @@ fn is_id(word: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Called {
     id: String,
+    secret: String,
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
     apart: Vec<Apart>,
     gate: bool,
+    attributes: bool,
 }
 
 impl Called {
     /// The names of a recorded rotation, including adopted consumers.
     pub fn of(recorded: &Recorded) -> Self {
-        let mut called = Self { id: recorded.id.to_string(), ..Self::default() };
+        let secret = recorded.opening.secret.clone();
+        let mut called = Self { id: recorded.id.to_string(), secret, ..Self::default() };
+        called.attributes = recorded.opening.plan.capabilities.attributes;
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
@@ -81,6 +85,16 @@ impl Called {
             rest = behind;
         }
         out + rest
+    }
+
+    /// True if the issuer shows which process made a call.
+    pub fn attributes(&self) -> bool {
+        self.attributes
+    }
+
+    /// The rotation and its secret.
+    pub fn rotation(&self) -> (&str, &str) {
+        (&self.id, &self.secret)
     }
 
     /// The consumers that another open rotation moves; none if there are none.

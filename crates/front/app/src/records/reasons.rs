@@ -4,6 +4,7 @@ use keyroll_rotation::{
     Event, Fact, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, step, wants,
 };
 
+use super::blockers::{adopt_copy, adopt_process};
 use super::plan_names::Called;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
@@ -71,14 +72,21 @@ pub fn quoted(name: &str) -> String {
 }
 
 /// The step before `resume`, if resuming alone would pause again.
-pub fn way_out(reason: Reason) -> Option<String> {
+pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String> {
+    let back = state.phase() == Phase::RollingBack;
     match reason {
+        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) if back => {
+            Some(format!("end process {pid}, or keyroll consumer waive {pid} --reason WHY; then "))
+        }
+        Reason::Stranger(_) if back => {
+            Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
+        }
         Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
-            let adopt = format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND");
+            let adopt = adopt_process(pid, called.attributes());
             Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
         Reason::Stranger(_) => {
-            let adopt = "keyroll consumer adopt PATH --name NAME";
+            let adopt = adopt_copy("PATH");
             Some(format!("{adopt}, or keyroll consumer waive PATH --reason WHY; then "))
         }
         Reason::Asked

@@ -1,9 +1,11 @@
-//! Waived copies. A waiver from before a rotation opened is recorded in that rotation when it opens, and counts for the
-//! version that was current then; the next rotation asks about the copy again.
+//! Waivers with their reasons. A waiver of a copy from before a rotation opened is recorded in that rotation when it
+//! opens, and counts for the version that was current then; the next rotation asks about the copy again.
 
 use std::fs;
+use std::path::Path;
 
 use keyroll_codes::Code;
+use keyroll_host::{place_digest, process_of};
 use keyroll_rotation::Waived;
 use serde::{Deserialize, Serialize};
 
@@ -18,14 +20,14 @@ pub struct Waivers {
     waivers: Vec<Waiver>,
 }
 
-/// A copy that may keep the old value.
-#[derive(Debug, Serialize, Deserialize)]
+/// What may keep the old value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Waiver {
     pub(crate) secret: String,
-    /// The path, for the operator.
+    /// The path or the process, for the operator.
     pub(crate) place: String,
-    /// The digest of the path.
+    /// The digest of the path, or of the rotation and what was waived in it.
     pub(crate) digest: u64,
     /// The version that the next rotation may leave there; 0 if the waiver was recorded in an open rotation, or by a
     /// version of keyroll that did not store this.
@@ -65,16 +67,64 @@ impl Waivers {
         about.map(|waiver| Waived::Copy(waiver.digest)).collect()
     }
 
+    /// The newest entry for something that was waived in a rotation of a secret.
+    pub(crate) fn recorded(&self, rotation: &str, secret: &str, waived: Waived) -> Option<&Waiver> {
+        let digest = digest(rotation, waived);
+        self.waivers.iter().rev().find(|waiver| waiver.secret == secret && waiver.digest == digest)
+    }
+
+    /// The waivers that the next rotation of this version of a secret takes over.
+    pub(crate) fn standing(&self, secret: &str, version: u32) -> Vec<&Waiver> {
+        self.about(secret, version).filter(|_| version > 0).collect()
+    }
+
+    /// Removes a waiver that no rotation has taken over, and writes the others; false if there is none.
+    pub(crate) fn withdraw(
+        mut self,
+        places: &Places,
+        secret: &str,
+        version: u32,
+        is: impl Fn(&Waiver) -> bool,
+    ) -> Result<bool, Problem> {
+        let before = self.waivers.len();
+        let its = |waiver: &Waiver| waiver.secret == secret && waiver.version == version && version > 0;
+        self.waivers.retain(|waiver| !(its(waiver) && is(waiver)));
+        let removed = self.waivers.len() < before;
+        if removed { self.write(places).map(|()| true) } else { Ok(false) }
+    }
+
     fn about(&self, secret: &str, version: u32) -> impl Iterator<Item = &Waiver> {
         self.waivers.iter().filter(move |waiver| waiver.secret == secret && waiver.version == version)
     }
 
     /// Adds a waiver and writes all of them.
     pub(crate) fn add(mut self, places: &Places, waiver: Waiver) -> Result<(), Problem> {
+        let same = |other: &Waiver| {
+            (&other.secret, other.digest, other.version) == (&waiver.secret, waiver.digest, waiver.version)
+        };
+        self.waivers.retain(|other| !same(other));
         self.waivers.push(waiver);
+        self.write(places)
+    }
+
+    fn write(&self, places: &Places) -> Result<(), Problem> {
         let path = places.state.join("waivers.json");
         let attempted = || Problem::new(Code::StateUnusable, format!("write {}", path.display()));
-        let text = serde_json::to_string_pretty(&self).map_err(|error| attempted().because_of(&error))?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| attempted().because_of(&error))?;
         atomic_file::replace_private(&path, text.as_bytes()).map_err(|error| attempted().because_of(&error))
+    }
+}
+
+/// What identifies a waiver of a rotation: the path of a copy; otherwise the rotation with the process or consumer.
+pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
+    let named = |what: String| place_digest(Path::new(&format!("{rotation}/{what}")));
+    match waived {
+        Waived::Copy(digest) => digest,
+        Waived::Holder(who) => match process_of(who) {
+            Some(id) => named(format!("process/{}/{}", id.pid, id.start_ticks)),
+            None => named("at rest".to_owned()),
+        },
+        Waived::NotVisible(consumer) => named(format!("consumer/{}", consumer.0)),
+        Waived::BusySessions => named("busy sessions".to_owned()),
     }
 }

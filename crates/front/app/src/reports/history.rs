@@ -15,7 +15,8 @@ use crate::records::plan_names::Called;
 use crate::records::recorded::rotations_unread;
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::saved_plan::Saved;
-use crate::records::{cause, old_key, reasons};
+use crate::records::waivers::Waivers;
+use crate::records::{blockers, cause, old_key, reasons};
 use crate::wiring::open;
 
 /// Rotations that are shown unless all are asked for.
@@ -62,7 +63,8 @@ pub fn history(
     };
     let older = if request.all || one { 0 } else { all.len().saturating_sub(SHOWN_MAX) };
     all.truncate(all.len() - older);
-    let reader = Reader { runtime, journal: &journal, places: &places, measured: Measured::all(&places) };
+    let (measured, waivers) = (Measured::all(&places), Waivers::load(&places)?);
+    let reader = Reader { runtime, journal: &journal, places: &places, measured, waivers };
     let rows = all.iter().map(|overview| reader.row(overview)).collect::<Result<_, _>>()?;
     Ok(Some(History { rows, one, older, doubt }))
 }
@@ -96,6 +98,7 @@ struct Reader<'a> {
     journal: &'a SqliteJournal,
     places: &'a Places,
     measured: Vec<Measured>,
+    waivers: Waivers,
 }
 
 impl Reader<'_> {
@@ -104,6 +107,8 @@ impl Reader<'_> {
         let past = Past::of(&recorded);
         let state = past.state.as_ref();
         let old_key = state.map(|state| old_key::seen(&recorded, state).text());
+        let called = Called::of(&recorded);
+        let waived = state.map(|state| blockers::waived(&called, &self.waivers, state));
         let gaps = |saved| Gaps::past(&self.measured, self.places, &saved);
         Ok(PastShown {
             id: overview.id.to_string(),
@@ -116,7 +121,8 @@ impl Reader<'_> {
             mint_to_dead_s: past.mint_to_dead_s,
             gaps: Saved::of(&recorded).map_or_else(|_| Vec::new(), gaps),
             old_key: old_key.unwrap_or_else(|| "unknown: its journal is unreadable".to_owned()),
-            cause: cause::of(&recorded, &Called::of(&recorded)),
+            cause: cause::of(&recorded, &called),
+            waived: waived.unwrap_or_default(),
             emergency: past.emergency,
         })
     }

@@ -167,7 +167,8 @@ fn row(
     let hold = match state.hold() {
         _ if person => awaited,
         Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
-            let before = if let Hold::Paused(_) = hold { reasons::way_out(reason) } else { None };
+            let before =
+                if let Hold::Paused(_) = hold { reasons::way_out(called, state, reason) } else { None };
             let next = before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0);
             Some((reasons::reason_text(called, state, reason), next))
         }

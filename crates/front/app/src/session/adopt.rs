@@ -7,9 +7,9 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{Local, incarnation};
 use keyroll_port::{RotationId, Surveyor as _};
-use keyroll_rotation::{Adoptee, Difference, Fact};
+use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
-use super::append_offline::{digest_of, tell_open};
+use super::append_offline::{digest_of, may_follow, tell_open};
 use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::inspect::files as files_seen;
@@ -21,41 +21,134 @@ use crate::wiring::compose::{Composition, compose};
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
-/// Records a consumer that was added to the configuration in the secret's open rotation. Returns the rotation's id.
-pub fn adopted(
-    places: &Places,
-    new: &NewConsumer,
-    holder: &str,
-    config_file: &Path,
-    config_text: &str,
-) -> Result<Option<RotationId>, Problem> {
-    let again = "keyroll pause, then adopt again: the consumer is already in the configuration";
-    let told = tell_open(places, new.secret.as_str(), again, |opened, places| {
-        fact(opened, places, holder, config_file, config_text)
-    })?;
-    Ok(told.map(|opened| opened.id))
+/// A consumer that is adopted.
+pub struct Adoption<'a> {
+    /// The consumer.
+    pub new: &'a NewConsumer,
+    /// A process id, or a path.
+    pub holder: &'a str,
+    /// The configuration, absolute, and its text with the consumer.
+    pub config_file: &'a Path,
+    /// See `config_file`.
+    pub config_text: &'a str,
 }
 
-/// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
-/// it.
-pub fn grant(
-    places: &Places,
-    new: &NewConsumer,
-    config_file: &Path,
-    config_text: &str,
-) -> Result<(), Problem> {
-    let config = Config::parse(config_text, &config_file.display().to_string())?;
-    let secret = crate::configured::secret(&config, new.secret.as_str())?;
-    // `plan` reports an issuer that cannot be built.
-    let Ok(issuer) = issuer(secret) else { return Ok(()) };
-    places.ensure()?;
-    let folder = folder_of(config_file);
-    let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
-    let host = Local::new(composed.setup, fingerprint_key(places)?);
-    let restart = format!("{}/restart:", new.name);
-    let live = runtime(places)?.block_on(host.live()).live.into_iter().map(|one| one.difference);
-    let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
-    if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
+impl Adoption<'_> {
+    /// Writes the consumer into the configuration and records it in the secret's open rotation; returns the
+    /// rotation's id. Nothing is written if the open rotation refuses the consumer or has a driver.
+    ///
+    /// # Errors
+    /// The open rotation refuses the consumer, or something cannot be written.
+    pub fn carry_out(
+        &self,
+        places: &Places,
+        write: &mut dyn FnMut() -> Result<(), Problem>,
+    ) -> Result<Option<RotationId>, Problem> {
+        let secret = self.new.secret.as_str();
+        let told = tell_open(places, secret, "keyroll pause, then adopt again", |opened, places| {
+            self.refuse_backward(opened)?;
+            may_follow(opened, self.facts(opened, places)?)?;
+            write()?;
+            self.grant(places)?;
+            // With what was accepted now.
+            self.facts(opened, places)
+        })?;
+        if told.is_none() {
+            write()?;
+            self.grant(places)?;
+        }
+        Ok(told.map(|opened| opened.id))
+    }
+
+    /// Nothing is moved to the new key while the rotation rolls back.
+    fn refuse_backward(&self, opened: &Opened) -> Result<(), Problem> {
+        if opened.state.phase() != Phase::RollingBack {
+            return Ok(());
+        }
+        let (id, holder) = (&opened.id, self.holder);
+        Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
+            .help(format!(
+                "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
+                 WHY; then keyroll resume {id}, and adopt it when the rollback has ended"
+            )))
+    }
+
+    /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
+    /// it.
+    pub fn grant(&self, places: &Places) -> Result<(), Problem> {
+        let Self { new, config_file, config_text, holder: _ } = *self;
+        let config = Config::parse(config_text, &config_file.display().to_string())?;
+        let secret = crate::configured::secret(&config, new.secret.as_str())?;
+        // `plan` reports an issuer that cannot be built.
+        let Ok(issuer) = issuer(secret) else { return Ok(()) };
+        places.ensure()?;
+        let folder = folder_of(config_file);
+        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
+        let host = Local::new(composed.setup, fingerprint_key(places)?);
+        let restart = format!("{}/restart:", new.name);
+        let live = runtime(places)?.block_on(host.live()).live.into_iter().map(|one| one.difference);
+        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
+        if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
+    }
+
+    fn facts(&self, opened: &Opened, places: &Places) -> Result<Vec<Fact>, Problem> {
+        let Self { new: _, config_file, config_text, holder } = *self;
+        let config = Config::parse(config_text, &config_file.display().to_string())?;
+        let secret = crate::configured::secret(&config, &opened.saved.secret)?;
+        let known = opened.state.plan();
+        if !known.aim.makes_new() {
+            return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+                .because("it only revokes the shared key, and moves no consumer")
+                .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
+        }
+        let folder = folder_of(config_file);
+        let issuer = issuer(secret)?;
+        let composition = Composition {
+            rotation: &opened.id.0,
+            roots: &config.search_roots,
+            ..Composition::of(secret, issuer.as_ref(), places, folder)
+        };
+        let composed = compose(&composition)?;
+        // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
+        let before = numbered(opened)?;
+        let same = secret.consumers.starts_with(&before)
+            && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+        let (count, files) = (known.consumers.len(), known.files.len());
+        let granted = Granted::load(places)?;
+        let key = fingerprint_key(places)?;
+        let new = composed.setup.files.get(files..).unwrap_or_default();
+        let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
+        let host = Local::new(composed.setup, key);
+        let live = runtime(places)?.block_on(host.live()).live;
+        let accepted = live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
+        let accepted = accepted.map(|one| Fact::Accepted(one.difference));
+        let consumer =
+            composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
+        let consumer = consumer.cloned().ok_or_else(|| {
+            Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+                .because("the configuration has other changes too")
+                .help("undo those until the rotation has ended")
+        })?;
+        let explains = match holder.parse::<u32>() {
+            Ok(pid) => {
+                let process = keyroll_observe::process(pid).map_err(|reason| {
+                    Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
+                        .because(reason.to_string())
+                })?;
+                Adoptee::Holder(incarnation(&process.id))
+            }
+            Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
+        };
+        let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+        // Each file must resolve to the same path when it is written.
+        saved.seen.files.extend(seen);
+        let names: Arc<str> = Arc::from(saved.text()?);
+        let brought = composed.files.get(files..).unwrap_or_default().to_vec();
+        Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names })
+            .chain(accepted)
+            .collect())
+    }
 }
 
 /// Refuses to change a consumer of an open rotation.
@@ -80,64 +173,4 @@ pub fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
     let saved = &opened.saved;
     let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
     Ok(crate::configured::secret(&config, &saved.secret)?.consumers.clone())
-}
-
-fn fact(
-    opened: &Opened,
-    places: &Places,
-    holder: &str,
-    config_file: &Path,
-    config_text: &str,
-) -> Result<Vec<Fact>, Problem> {
-    let config = Config::parse(config_text, &config_file.display().to_string())?;
-    let secret = crate::configured::secret(&config, &opened.saved.secret)?;
-    let known = opened.state.plan();
-    if !known.aim.makes_new() {
-        return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
-            .because("it only revokes the shared key, and moves no consumer")
-            .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
-    }
-    let folder = folder_of(config_file);
-    let issuer = issuer(secret)?;
-    let composition = Composition {
-        rotation: &opened.id.0,
-        roots: &config.search_roots,
-        ..Composition::of(secret, issuer.as_ref(), places, folder)
-    };
-    let composed = compose(&composition)?;
-    // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
-    let before = numbered(opened)?;
-    let same = secret.consumers.starts_with(&before)
-        && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
-    let (count, files) = (known.consumers.len(), known.files.len());
-    let granted = Granted::load(places)?;
-    let key = fingerprint_key(places)?;
-    let new = composed.setup.files.get(files..).unwrap_or_default();
-    let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
-    let host = Local::new(composed.setup, key);
-    let live = runtime(places)?.block_on(host.live()).live;
-    let accepted = live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
-    let accepted = accepted.map(|one| Fact::Accepted(one.difference));
-    let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
-    let consumer = consumer.cloned().ok_or_else(|| {
-        Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
-            .because("the configuration has other changes too")
-            .help("undo those until the rotation has ended")
-    })?;
-    let explains = match holder.parse::<u32>() {
-        Ok(pid) => {
-            let process = keyroll_observe::process(pid).map_err(|reason| {
-                Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
-                    .because(reason.to_string())
-            })?;
-            Adoptee::Holder(incarnation(&process.id))
-        }
-        Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
-    };
-    let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
-    // Each file must resolve to the same path when it is written.
-    saved.seen.files.extend(seen);
-    let names: Arc<str> = Arc::from(saved.text()?);
-    let brought = composed.files.get(files..).unwrap_or_default().to_vec();
-    Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names }).chain(accepted).collect())
 }

@@ -6,7 +6,7 @@ use keyroll_codes::Code;
 use keyroll_host::{SystemClock, place_digest};
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Clock as _, Journal as _};
-use keyroll_rotation::{Fact, Phase, Stamp};
+use keyroll_rotation::{Fact, IllegalEvent, Phase, Stamp};
 
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -66,6 +66,17 @@ pub async fn take_over(journal: &SqliteJournal, opened: &mut Opened) -> Result<u
     Ok(epoch)
 }
 
+/// Checks whether the protocol allows these events now; appends nothing.
+pub fn may_follow(opened: &Opened, facts: Vec<Fact>) -> Result<(), Problem> {
+    let mut state = opened.state.clone();
+    for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
+        let event = keyroll_rotation::Event { at: now(state.now().epoch.saturating_add(1)), fact };
+        (state, _) =
+            keyroll_rotation::step(&state, &event).map_err(|illegal| illegal_now(opened, &illegal))?;
+    }
+    Ok(())
+}
+
 /// Appends one event after the protocol has checked it.
 pub async fn write(
     journal: &SqliteJournal,
@@ -74,12 +85,16 @@ pub async fn write(
     fact: Fact,
 ) -> Result<(), Problem> {
     let event = keyroll_rotation::Event { at: now(epoch), fact };
-    let (next, _) = keyroll_rotation::step(&opened.state, &event)
-        .map_err(|illegal| recording().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
+    let (next, _) =
+        keyroll_rotation::step(&opened.state, &event).map_err(|illegal| illegal_now(opened, &illegal))?;
     let written = journal.append(&opened.id, next.seq(), &event, SystemClock::new().unix_ms()).await;
     written.map_err(|error| recording().because_of(&error))?;
     opened.state = next;
     Ok(())
+}
+
+fn illegal_now(opened: &Opened, illegal: &IllegalEvent) -> Problem {
+    recording().because(illegal.why).help(format!("keyroll status {}", opened.id))
 }
 
 fn recording() -> Problem {

@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, State};
+use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, Reason, State};
 use tokio::sync::mpsc;
 
 use super::manual_mint::awaited;
@@ -16,6 +16,7 @@ use crate::problem::Problem;
 use crate::records::past::Past;
 use crate::records::plan_names::Called;
 use crate::records::reasons::{command, reason_text};
+use crate::records::recorded::state_of;
 use crate::records::{old_key, reasons};
 
 /// The most operator events that may wait for the driver.
@@ -33,6 +34,8 @@ pub(crate) async fn drive(
     let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
     // The driver reads only once it runs, so the channel has room for the first events and a request to pause.
     let (tell, commands) = mpsc::channel(COMMANDS_MAX.saturating_add(options.first.len()).saturating_add(1));
+    let goes_on = |fact: &Fact| matches!(fact, Fact::Resumed | Fact::AbortAsked | Fact::Escalated { .. });
+    let before = state_of(&opened).ok().filter(|_| options.first.iter().any(goes_on));
     for fact in std::mem::take(&mut options.first) {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
     }
@@ -45,6 +48,7 @@ pub(crate) async fn drive(
     let prompted = options.steps.prompted;
     let called = Called::of(&opened);
     let mut watch = Watch::new(operator, id, secret, names, called, options, tell);
+    watch.goes_on_from(before.and_then(|state| state.hold()));
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
@@ -66,6 +70,10 @@ pub(crate) async fn drive(
         operator.event(Event::Paused { reason, resume_with });
     } else if let Some(hold) = state.hold() {
         show_hold(operator, &recorded, &state, hold, id);
+    }
+    if state.hold() != Some(Hold::Paused(Reason::RefusedUse)) && old_key::is_enabled_again(&recorded, &state)
+    {
+        operator.note(old_key::ENABLED_AGAIN.to_owned());
     }
     if interrupted {
         show_stopped(operator, &recorded, &state, id);

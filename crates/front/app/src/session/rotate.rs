@@ -8,7 +8,7 @@ use keyroll_config::{Config, Secret};
 use keyroll_engine::Ports;
 use keyroll_host::{CheckErrors, Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
-use keyroll_port::{Clock as _, Opening, RotationId};
+use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
 use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
 use keyroll_secret::Credential;
 
@@ -368,7 +368,15 @@ pub fn pause(
     if old_key::may_be_off(&opened.state) {
         return resume(Some(&id.0), &ApplyOptions::default(), |_| Vec::new(), installation, operator);
     }
-    let keys = if decided { "the old key is revoked or being revoked" } else { "both keys are unchanged" };
+    let recorded = {
+        let journal = journal(&places)?;
+        runtime(&places)?.block_on(journal.load(&id)).map_err(|error| unread(&error))?
+    };
+    let keys = match decided {
+        true => "the old key is revoked or being revoked",
+        false if old_key::is_enabled_again(&recorded, &opened.state) => old_key::ENABLED_AGAIN,
+        false => "both keys are unchanged",
+    };
     operator.note(format!("paused; {keys}. keyroll resume {id}"));
     Ok(Exit::Paused)
 }

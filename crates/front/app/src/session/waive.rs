@@ -5,7 +5,7 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_config::Secret;
 use keyroll_host::{incarnation, process_of};
-use keyroll_port::Label;
+use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use super::adopt::numbered;
@@ -15,10 +15,12 @@ use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::blockers;
-use crate::records::recorded::Opened;
+use crate::records::open_rotation_guard::open_own;
+use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
-use crate::records::waivers::{Waiver, Waivers};
+use crate::records::waivers::{Waiver, Waivers, digest};
+use crate::wiring::open::{journal, runtime};
 
 /// The longest reason, in bytes: it is stored for good.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -39,6 +41,8 @@ pub struct WaivedShown {
     pub secret: String,
     /// The holder that may keep the old value.
     pub holder: String,
+    /// The open rotation that has recorded it; none = it counts for the next rotation.
+    pub rotation: Option<String>,
 }
 
 /// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation.
@@ -60,26 +64,69 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     let waived = named(holder, secret)?;
     let shown = shown(holder, waived);
     let told = told(&places, secret, holder, waived)?;
-    match waived {
-        Waived::Copy(digest) => {
-            places.ensure()?;
-            let place = real(holder).unwrap_or_else(|| holder.to_owned());
-            let version = if told { 0 } else { current(&places, secret)? };
-            let (secret, reason) = (secret.name.to_string(), reason.to_owned());
-            Waivers::load(&places)?.add(&places, Waiver { secret, place, digest, version, reason })?;
-        }
-        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions if !told => {
-            return Err(waiving()
-                .because("no rotation of this secret is open, and a waiver belongs to an open rotation")
-                .help(format!("keyroll plan {}", secret.name)));
-        }
-        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions => {}
+    let (rotation, waived) = told.map_or((None, waived), |(id, waived)| (Some(id.0), waived));
+    if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
+        return Err(waiving()
+            .because(
+                "no rotation of this secret is open, and a process or a consumer is waived in an open rotation",
+            )
+            .help(format!("keyroll plan {}", secret.name)));
     }
-    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown })
+    places.ensure()?;
+    let version = if rotation.is_some() { 0 } else { current(&places, secret)? };
+    let place = if let Waived::Copy(_) = waived { real(holder) } else { Some(shown.clone()) };
+    let waiver = Waiver {
+        secret: secret.name.to_string(),
+        place: place.unwrap_or_else(|| holder.to_owned()),
+        digest: digest(rotation.as_deref().unwrap_or_default(), waived),
+        version,
+        reason: reason.to_owned(),
+    };
+    Waivers::load(&places)?.add(&places, waiver)?;
+    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, rotation })
+}
+
+/// Withdraws a waiver of a copy that no rotation has taken over; returns the secret and the copy.
+///
+/// # Errors
+/// The open rotation has recorded the waiver, or there is none.
+pub fn withdraw(
+    holder: &str,
+    secret: Option<&str>,
+    installation: &Installation,
+) -> Result<WaivedShown, Problem> {
+    let config = installation.config()?;
+    let places = installation.places()?;
+    let secret = meant(&config, secret, holder, &places)?;
+    let name = secret.name.as_str();
+    let withdrawing = || Problem::new(Code::ConsumerNotAdopted, "withdraw the waiver");
+    if places.journal().exists() {
+        let open = runtime(&places)?.block_on(open_own(&*journal(&places)?, name));
+        if let Some(id) = open.map_err(rotations_unread)? {
+            return Err(withdrawing()
+                .because(format!(
+                    "rotation {id} of {name} is open, and it keeps the waivers that it has recorded"
+                ))
+                .help(format!("keyroll abort {id} rolls back; after it the next rotation asks again")));
+        }
+    }
+    // A copy that was deleted is named as it was.
+    let path = real(holder).unwrap_or_else(|| holder.to_owned());
+    let withdrawn = Waivers::load(&places)?
+        .withdraw(&places, name, current(&places, secret)?, |waiver| waiver.place == path)?;
+    match withdrawn {
+        true => {
+            let holder = format!("the copy {path}");
+            Ok(WaivedShown { secret: name.to_owned(), holder, rotation: None })
+        }
+        false => Err(withdrawing()
+            .because(format!("no waiver of {path} counts for the next rotation of {name}"))
+            .help("keyroll consumer waivers lists the waivers")),
+    }
 }
 
 /// The version that the next rotation replaces: the current one, or 1 if the secret has no value yet.
-fn current(places: &Places, secret: &Secret) -> Result<u32, Problem> {
+pub(crate) fn current(places: &Places, secret: &Secret) -> Result<u32, Problem> {
     let all = versions(places, secret)?;
     let current = all.iter().find(|version| version.label == label(Label::Current));
     Ok(current.and_then(|version| u32::try_from(version.version).ok()).unwrap_or(1))
@@ -152,8 +199,15 @@ fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
     })
 }
 
-/// Records the waiver in the secret's open rotation; false if none is open.
-fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<bool, Problem> {
+/// Records the waiver in the secret's open rotation; returns the rotation and the waiver by its numbers, or none if
+/// none is open.
+fn told(
+    places: &Places,
+    secret: &Secret,
+    holder: &str,
+    waived: Waived,
+) -> Result<Option<(RotationId, Waived)>, Problem> {
+    let mut recorded = waived;
     let told = tell_open(places, secret.name.as_str(), "keyroll pause, then waive again", |opened, _| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
@@ -162,7 +216,8 @@ fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Resul
         if let Waived::Holder(who) = waived {
             refuse_reused(&opened.state, who)?;
         }
+        recorded = waived;
         Ok(vec![Fact::Waived(waived)])
     })?;
-    Ok(told.is_some())
+    Ok(told.map(|opened| (opened.id, recorded)))
 }

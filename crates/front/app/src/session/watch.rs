@@ -106,6 +106,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Does not show again why the rotation was paused: keyroll inspects anew.
+    pub(crate) fn goes_on_from(&mut self, hold: Option<Hold>) {
+        self.hold = hold;
+    }
+
     pub(crate) fn residues(&self) -> Vec<Residue> {
         self.residues.clone()
     }
@@ -255,7 +260,7 @@ impl<'a> Watch<'a> {
             && let Life::Process { pid, .. } = who.life
         {
             let others = blockers::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
-            let mut holder = blockers::unexplained(&self.called, who, state.plan().aim);
+            let mut holder = blockers::unexplained(&self.called, who, state);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
@@ -377,7 +382,8 @@ impl Observer for Watch<'_> {
                 self.holders.insert(holder.pid, (holder.name, holder.found_by));
             }
             Note::User(holder) => {
-                let shown = operator::Holder { pid: Some(holder.pid), ..blockers::user(&holder) };
+                let shown =
+                    operator::Holder { pid: Some(holder.pid), ..blockers::user(&self.called, &holder) };
                 self.blocked.get_or_insert_with(|| shown.name.clone());
                 let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
                 self.once(format!("user {}", holder.pid), event);

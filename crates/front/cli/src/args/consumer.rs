@@ -12,9 +12,14 @@ pub(crate) enum ConsumerCommand {
     Adopt(Box<AdoptArgs>),
     /// Accept that a named holder loses access; the reason is recorded
     ///
-    /// Only while a rotation is open. After a waiver a standing consent no longer counts.
+    /// A process or a consumer is waived while a rotation is open. A copy can also be waived before: the waiver then
+    /// counts for the next rotation, and --withdraw removes it until that rotation is open. After a waiver a standing
+    /// consent no longer counts.
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
+    /// List the waivers of open rotations and those that the next rotation takes over
+    #[command(after_help = examples::WAIVERS)]
+    Waivers(WaiversArgs),
     /// Test a `runs.exec` adapter against every rule of its protocol
     #[command(after_help = examples::CHECK_ADAPTER)]
     CheckAdapter(CheckAdapterArgs),
@@ -78,9 +83,9 @@ pub(crate) struct AdoptArgs {
     pub(crate) at: Option<String>,
     /// A command that succeeds only with a working key
     ///
-    /// {copy} in it is replaced by a file with the consumer's copy. keyroll also runs the command with a wrong key, and it
-    /// must fail then.
-    #[arg(long, value_name = "COMMAND")]
+    /// Write it as --check "COMMAND {copy}": {copy} is replaced by a file with the consumer's copy. keyroll also runs the
+    /// command with a wrong key, and it must fail then. Needed unless the issuer shows which process made a call.
+    #[arg(long, value_name = "\"COMMAND {copy}\"")]
     pub(crate) check: Option<String>,
     /// Replace the consumer of this name; refused while a rotation is open
     #[arg(long)]
@@ -94,9 +99,20 @@ pub(crate) struct WaiveArgs {
     #[arg(value_name = "NAME|PID|PATH")]
     pub(crate) holder: String,
     /// Why the holder may lose access
-    #[arg(long)]
-    pub(crate) reason: String,
+    #[arg(long, required_unless_present = "withdraw")]
+    pub(crate) reason: Option<String>,
+    /// Remove the waiver of a copy that counts for the next rotation
+    #[arg(long, conflicts_with = "reason")]
+    pub(crate) withdraw: bool,
     /// The secret [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}
+
+/// `consumer waivers`.
+#[derive(Debug, Args)]
+pub(crate) struct WaiversArgs {
+    /// The secret [default: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) secret: Option<String>,
 }

@@ -4,6 +4,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::resolve_target::meant;
+use keyroll_app::session::adopt::{Adoption, refuse_open};
 use keyroll_app::{config_file, shell_words};
 use keyroll_codes::Code;
 use keyroll_config::{
@@ -21,6 +22,7 @@ pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Ex
     match command {
         ConsumerCommand::Adopt(args) => adopt(args, context),
         ConsumerCommand::Waive(args) => waive::run(args, context),
+        ConsumerCommand::Waivers(args) => waive::list(args, context),
         ConsumerCommand::CheckAdapter(args) => Ok(check_adapter::run(args, context)),
     }
 }
@@ -37,30 +39,71 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let edited = match (known, args.replace) {
         (true, false) => return Err(known_already(&new)),
         (true, true) => {
-            keyroll_app::session::adopt::refuse_open(&context.installation.places()?, &new)?;
+            refuse_open(&context.installation.places()?, &new)?;
             replace_consumer(&text, &file, &new)?
         }
         (false, _) => add_consumer(&text, &file, &new)?,
     };
     refuse_useless(&edited, &path, &new)?;
-    config_file::replace(&path, &text, &edited)?;
+    let places = context.installation.places()?;
+    let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let adoption = Adoption { new: &new, holder: &args.holder, config_file: &absolute, config_text: &edited };
+    let mut write = || {
+        config_file::replace(&path, &text, &edited)?;
+        context.ui.event(written(&new, known, &path));
+        Ok(())
+    };
+    let open = match known {
+        true => {
+            write()?;
+            adoption.grant(&places)?;
+            None
+        }
+        false => adoption.carry_out(&places, &mut write)?,
+    };
+    if names_no_copy(args) {
+        context.ui.note(assumed(&new, open.is_some()));
+    }
+    if let Some(id) = open {
+        context.ui.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether the copy that a process starts from was taken from the other consumers.
+fn names_no_copy(args: &AdoptArgs) -> bool {
+    args.holder.parse::<u32>().is_ok() && args.env_file.is_none() && args.file.is_none()
+}
+
+/// Which copy was taken, why, and how another one is named.
+fn assumed(new: &NewConsumer, open: bool) -> String {
+    let copies: Vec<String> = new.reads.iter().map(|copy| copy.place.to_string()).collect();
+    let (name, copies) = (&new.name, copies.join(" and "));
+    let other = match open {
+        false => {
+            "repeat the command with --replace --env-file FILE --variable NAME, or --replace --file FILE"
+                .to_owned()
+        }
+        true => format!(
+            "keyroll consumer waive {name} --reason WHY, then adopt the process under another --name with \
+             --env-file FILE --variable NAME, or --file FILE"
+        ),
+    };
+    format!(
+        "no copy was named, so {name} is taken to start from {copies}: every other consumer of {} reads it\n  if \
+         it starts from another copy: {other}",
+        new.secret
+    )
+}
+
+/// What was written, and how it is undone.
+fn written(new: &NewConsumer, known: bool, path: &Path) -> Event {
     let (what, with) = match known {
         true => ("replaced", "restore its previous table".to_owned()),
         false => ("adopted", format!("remove its [[secrets.{}.consumers]] table", new.secret)),
     };
-    context.ui.event(Event::Undo {
-        what: format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display()),
-        with,
-    });
-    let (places, path) = (context.installation.places()?, std::path::absolute(&path).unwrap_or(path));
-    keyroll_app::session::adopt::grant(&places, &new, &path, &edited)?;
-    if known {
-        return Ok(Exit::Done);
-    }
-    if let Some(id) = keyroll_app::session::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
-        context.ui.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
-    }
-    Ok(Exit::Done)
+    let what = format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display());
+    Event::Undo { what, with }
 }
 
 fn known_already(new: &NewConsumer) -> Problem {

@@ -1,9 +1,10 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{Event, GapShown, Outcome, PastShown, Phase, clock, spent};
+use keyroll_app::operator::{Event, GapShown, PastShown, clock, spent};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::history::{HistoryRequest, history};
 use keyroll_app::reports::status::no_rotation_yet;
 
+use super::status::led_to;
 use crate::args::HistoryArgs;
 use crate::context::Context;
 use crate::ui::Table;
@@ -51,6 +52,7 @@ fn show(rows: Vec<PastShown>, one: bool, context: &mut Context) {
         let away = away(&row.gaps).map(|away| format!("; downtime {away}")).unwrap_or_default();
         text.push(format!("  {}{}{away}", row.id, moved.unwrap_or_default()));
         text.extend(row.cause.as_ref().map(|cause| format!("  {}: {cause}", led(row))));
+        text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         text.extend(row.emergency.as_ref().map(|shown| indented(&clock(shown))));
     }
     context.ui.lines(&text.join("\n"));
@@ -63,8 +65,7 @@ fn ended(row: &PastShown) -> String {
 }
 
 fn led(row: &PastShown) -> &'static str {
-    let back = row.outcome == Some(Outcome::RolledBack) || row.phase == Some(Phase::RollingBack);
-    if back { "rolled back" } else { "seen" }
+    led_to(row.outcome, row.phase)
 }
 
 fn indented(text: &str) -> String {
@@ -83,6 +84,9 @@ fn card(row: &PastShown) -> Vec<String> {
         line(led(row), cause.clone());
     }
     line("old key", row.old_key.clone());
+    for waived in &row.waived {
+        line("waived", waived.clone());
+    }
     line("mint to moved", shown(row.mint_to_last_moved_s));
     line("mint to dead", shown(row.mint_to_dead_s));
     for gap in &row.gaps {

@@ -86,6 +86,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         let state = said(row);
         text.extend(state.map(|state| format!("  {state}")));
         text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
+        text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
@@ -110,10 +111,18 @@ fn said(row: &StatusShown) -> Option<String> {
     }
 }
 
+/// What a cause led to.
+pub(super) fn led_to(outcome: Option<Outcome>, phase: Option<Phase>) -> &'static str {
+    match (outcome, phase) {
+        (Some(Outcome::RolledBack), _) => "rolled back",
+        (_, Some(Phase::RollingBack)) => "rolling back",
+        (_, _) => "seen",
+    }
+}
+
 /// What led to the present state, with its kind.
 fn led(row: &StatusShown) -> Option<(&'static str, &String)> {
-    let back = row.outcome == Some(Outcome::RolledBack) || row.phase == Some(Phase::RollingBack);
-    row.cause.as_ref().map(|why| (if back { "rolled back" } else { "seen" }, why))
+    row.cause.as_ref().map(|why| (led_to(row.outcome, row.phase), why))
 }
 
 /// One rotation with every detail.

@@ -1,9 +1,14 @@
 use super::{Home, generated, of};
 
 /// File, text with `@` where the value stands, the name that it has there, and whether its format has a place for it.
-const KINDS: [(&str, &str, &str, bool); 69] = [
+const KINDS: [(&str, &str, &str, bool); 74] = [
     (".env", "A=1\nexport DB_PASSWORD='@' # x\n", "DB_PASSWORD", true),
     ("api.env.bak", "DB_PASSWORD=@\n", "DB_PASSWORD", true),
+    ("app.env", "PORT=80\nWIDGET_KEY=@\n", "WIDGET_KEY", true),
+    ("unit/w.service", "[Service]\nEnvironment=\"MODE=x\" \"WIDGET_KEY=@\"\n", "WIDGET_KEY", false),
+    ("w/compose.yaml", "services:\n  a:\n    environment:\n      - WIDGET_KEY=@\n", "WIDGET_KEY", true),
+    ("w.yaml", "spec:\n  env:\n    - name: WIDGET_KEY\n      value: \"@\"\n", "WIDGET_KEY", true),
+    ("w.json", r#"{"env":{"WIDGET_KEY":"@"}}"#, "WIDGET_KEY", true),
     (".bashrc", "alias a=b\nexport API_TOKEN=\"@\"\n", "API_TOKEN", false),
     (".zsh_history", ": 1:0;curl -H 'Authorization: Bearer @' https://h\n", "Authorization", false),
     ("unit/a.service", "[Service]\nEnvironment=\"MODE=x\" \"API_TOKEN=@\"\n", "API_TOKEN", false),
