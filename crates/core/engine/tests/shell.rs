@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyroll_engine::{
     Command, Ending, Input, Limit, Note, Observer, Pace, Spawner as _, Standing, Task, TokioSpawner, Word,
@@ -590,7 +590,7 @@ async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
         tokio::task::block_in_place(|| held.recv_timeout(Duration::from_secs(RUN_S_MAX)).ok());
         Some(Input::Appended)
     });
-    let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
+    let clock: Arc<dyn Clock> = Arc::new(parts::real_time());
     let until_ms = clock.monotonic_ms() + 20;
     let late = Input::Ended { intent: 7, outcome: Outcome::Unknown };
     let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms, late })).await;

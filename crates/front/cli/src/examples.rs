@@ -97,6 +97,7 @@ Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVE: &str = "\
 Example: keyroll consumer waive 4711 --reason \"ends tonight\"
+         keyroll consumer waive ./old.env --withdraw
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVERS: &str = "\
 Example: keyroll consumer waivers

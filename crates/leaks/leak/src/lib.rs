@@ -14,6 +14,7 @@ mod candidate_search;
 mod confidence;
 pub mod gitleaks;
 mod inline_context;
+mod named_values;
 mod rules;
 mod safe_output;
 mod secret_names;
@@ -24,11 +25,12 @@ pub use crate::block_context::reaches_far;
 pub use crate::block_context::table::Table;
 pub use crate::confidence::TextKind;
 pub use crate::inline_context::url_credentials::{passwords_in, tokens_in};
+pub use crate::named_values::holds_a_secret;
 pub use crate::rules::undecided_tail::ends_run;
 pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
 };
-pub use crate::secret_names::{holds_a_secret, named_for, names_a_key, names_a_secret};
+pub use crate::secret_names::{named_for, names_a_key, names_a_secret};
 pub use candidate::{Candidate, CandidateSource};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,

@@ -438,7 +438,12 @@ impl Journal for Book {
 }
 
 /// Real time, and what was skipped.
-pub(crate) struct Time(pub(crate) Instant, pub(crate) Arc<AtomicU64>);
+pub(crate) struct Time(Instant, Arc<AtomicU64>);
+
+#[expect(clippy::disallowed_methods, reason = "a test runs in real time")]
+pub(crate) fn real_time() -> Time {
+    Time(Instant::now(), Arc::default())
+}
 
 impl Clock for Time {
     fn monotonic_ms(&self) -> u64 {

@@ -93,11 +93,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Stranger(_) => Holder {
             kind: "undeclared copy",
             found_by: format!("a file that is not a declared copy holds the {goes} key"),
-            how_to_move: match (state.phase(), ends) {
-                (Phase::RollingBack, _) => COPY_BACK.to_owned(),
-                (_, true) => SPLIT_AGAIN.to_owned(),
-                (_, false) => adopt_copy("PATH"),
-            },
+            how_to_move: copy_moved(state),
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -152,6 +148,15 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },
+    }
+}
+
+/// What to do with an undeclared copy.
+fn copy_moved(state: &State) -> String {
+    match (state.phase(), state.plan().aim.makes_new()) {
+        (Phase::RollingBack, _) => COPY_BACK.to_owned(),
+        (_, true) => adopt_copy("PATH"),
+        (_, false) => SPLIT_AGAIN.to_owned(),
     }
 }
 

@@ -69,8 +69,9 @@ pub async fn take_over(journal: &SqliteJournal, opened: &mut Opened) -> Result<u
 /// Checks whether the protocol allows these events now; appends nothing.
 pub fn may_follow(opened: &Opened, facts: Vec<Fact>) -> Result<(), Problem> {
     let mut state = opened.state.clone();
+    let epoch = state.now().epoch.saturating_add(1);
     for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
-        let event = keyroll_rotation::Event { at: now(state.now().epoch.saturating_add(1)), fact };
+        let event = keyroll_rotation::Event { at: now(epoch), fact };
         (state, _) =
             keyroll_rotation::step(&state, &event).map_err(|illegal| illegal_now(opened, &illegal))?;
     }

@@ -85,7 +85,7 @@ pub(crate) struct AdoptArgs {
     ///
     /// Write it as --check "COMMAND {copy}": {copy} is replaced by a file with the consumer's copy. keyroll also runs the
     /// command with a wrong key, and it must fail then. Needed unless the issuer shows which process made a call.
-    #[arg(long, value_name = "\"COMMAND {copy}\"")]
+    #[arg(long, value_name = "COMMAND {copy}")]
     pub(crate) check: Option<String>,
     /// Replace the consumer of this name; refused while a rotation is open
     #[arg(long)]
