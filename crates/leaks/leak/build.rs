@@ -1,5 +1,7 @@
 //! Puts the rules that come with the program into a form that is read in a millisecond: the files are for people.
 
+#![allow(clippy::disallowed_methods, reason = "runs when keyroll is built")]
+
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
