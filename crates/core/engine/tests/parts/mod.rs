@@ -440,7 +440,7 @@ impl Journal for Book {
 /// Real time, and what was skipped.
 pub(crate) struct Time(Instant, Arc<AtomicU64>);
 
-#[expect(clippy::disallowed_methods, reason = "a test runs in real time")]
+#[allow(clippy::disallowed_methods, reason = "a test runs in real time")]
 pub(crate) fn real_time() -> Time {
     Time(Instant::now(), Arc::default())
 }
