@@ -28,4 +28,4 @@ pub use executor::Note;
 pub use pace::Pace;
 pub use ports::Ports;
 pub use run::{Command, Ending, Observer, Word, replay, run, run_over};
-pub use task::{Limit, Spawner, Task, TokioSpawner};
+pub use task::{Spawner, Task, TokioSpawner};

@@ -7,7 +7,7 @@ use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Rea
 use tokio::sync::mpsc;
 
 use crate::executor::{Executor, Note};
-use crate::task::{Limit, Tasks, until};
+use crate::task::{Tasks, until};
 use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
 
 /// A command to a running driver.
@@ -272,8 +272,7 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
 
     fn start(&mut self, action: Action) {
         let (id, executor, core) = (self.id.clone(), self.executor.clone(), self.core);
-        let (state, clock) = (self.driver.snapshot(), self.ports.clock.clone());
-        let (now, mut limit) = (clock.monotonic_ms(), None);
+        let (state, now) = (self.driver.snapshot(), self.ports.clock.monotonic_ms());
         let task: crate::Task = match action {
             Action::Append { seq, event } => Box::pin(async move {
                 let ports = &executor.ports;
@@ -289,26 +288,20 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 let ok = witnessed.map_err(|error| executor.append_error(&error)).is_ok();
                 Some(Input::Witnessed { intent, ok })
             }),
-            Action::Carry { effect, limit_ms } => {
+            Action::Carry { effect, limit_ms } => Box::pin(async move {
                 let (intent, until_ms) = (effect.intent, now.saturating_add(limit_ms));
+                let carried = executor.carry(&effect, until_ms, &state);
+                let carried = until(executor.ports.clock.as_ref(), until_ms, carried).await;
                 // Out of time: it may have had its effect.
-                let late = Input::Ended { intent, outcome: Outcome::Unknown };
-                limit = Some(Limit { clock, until_ms, late });
-                Box::pin(async move {
-                    let outcome = executor.carry(&effect, until_ms, &state).await;
-                    Some(Input::Ended { intent, outcome })
-                })
-            }
-            Action::Look { query, limit_ms } => {
-                let late = Input::Seen(query.clone(), None);
-                limit = Some(Limit { clock, until_ms: now.saturating_add(limit_ms), late });
-                Box::pin(async move {
-                    let seen = executor.look(&query, &state).await;
-                    Some(Input::Seen(query, seen))
-                })
-            }
+                Some(Input::Ended { intent, outcome: carried.unwrap_or(Outcome::Unknown) })
+            }),
+            Action::Look { query, limit_ms } => Box::pin(async move {
+                let seen = executor.look(&query, &state);
+                let seen = until(executor.ports.clock.as_ref(), now.saturating_add(limit_ms), seen).await;
+                Some(Input::Seen(query, seen.flatten()))
+            }),
         };
-        self.tasks.add(self.ports.spawner.spawn(task, limit));
+        self.tasks.add(self.ports.spawner.spawn(task));
     }
 }
 

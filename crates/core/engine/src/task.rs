@@ -1,6 +1,5 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use keyroll_port::Clock;
@@ -10,31 +9,10 @@ use crate::Input;
 /// One call to the ports that runs beside the others, and what the driver hears of it; `None` if it gave nothing.
 pub type Task = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
-/// When a task is not waited for any longer, and what the driver hears then.
-pub struct Limit {
-    /// The clock that says so.
-    pub clock: Arc<dyn Clock>,
-    /// From then on, by [`Clock::monotonic_ms`].
-    pub until_ms: u64,
-    /// What the driver hears.
-    pub late: Input,
-}
-
-impl Limit {
-    /// The task, as long as it keeps to the limit.
-    pub fn of(self, task: Task) -> Task {
-        Box::pin(async move {
-            let ended = until(self.clock.as_ref(), self.until_ms, task).await;
-            ended.unwrap_or(Some(self.late))
-        })
-    }
-}
-
 /// Decides where tasks run.
 pub trait Spawner: Send + Sync {
-    /// Starts a task. The future that is returned ends with it, or at its limit; dropping that future ends the task at its
-    /// next await.
-    fn spawn(&self, task: Task, limit: Option<Limit>) -> Task;
+    /// Starts a task. The future that is returned ends with it; dropping that future ends the task at its next await.
+    fn spawn(&self, task: Task) -> Task;
 }
 
 /// Runs each task on the tokio runtime that the shell runs on.
@@ -42,16 +20,11 @@ pub trait Spawner: Send + Sync {
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {
-    fn spawn(&self, task: Task, limit: Option<Limit>) -> Task {
+    fn spawn(&self, task: Task) -> Task {
         let mut running = tokio::task::JoinSet::new();
         running.spawn(task);
         // A set ends its tasks when it is dropped.
-        let ended: Task = Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() });
-        // Around the task and not in it: a call that blocks its thread must not hold up the time.
-        match limit {
-            Some(limit) => limit.of(ended),
-            None => ended,
-        }
+        Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() })
     }
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use keyroll_rotation::{ConsumerId, Holds};
 use keyroll_secret::Fields;
 
-use crate::{Failure, Holder, Live, Looked, Sessions, Values};
+use crate::{Failure, Holder, Live, Looked, SessionSource, Values};
 
 /// What a plan has to know of a host before it is made.
 #[derive(Clone, Copy)]
@@ -14,8 +14,8 @@ pub struct Surveying<'a> {
     pub values: Values<'a>,
     /// The one that would be made, as far as that is known: its names must be free.
     pub next: Option<&'a Fields>,
-    /// The live sessions at the issuer.
-    pub sessions: &'a Sessions,
+    /// Asked for the live sessions at the issuer right before the host is searched.
+    pub sessions: &'a dyn SessionSource,
     /// What every copy must hold.
     pub begins_on: Holds,
     /// Consumers are restarted: what that would make live is looked at.

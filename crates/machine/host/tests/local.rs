@@ -99,7 +99,7 @@ pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> Consumer
     ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot] }
 }
 
-struct NoSessions;
+pub(crate) struct NoSessions;
 
 #[async_trait::async_trait]
 impl SessionSource for NoSessions {

@@ -19,11 +19,10 @@ async fn survey(
     next: Option<&keyroll_secret::Fields>,
     rehearses: bool,
 ) -> Result<keyroll_port::Survey, keyroll_port::Failure> {
-    let sessions = keyroll_port::Sessions::default();
     let of = keyroll_port::Surveying {
         values: keyroll_port::Values { old, new: None, old_ended: false },
         next,
-        sessions: &sessions,
+        sessions: &local::NoSessions,
         begins_on: keyroll_rotation::Holds::Old,
         restarts: false,
         rehearses,

@@ -438,12 +438,7 @@ impl Journal for Book {
 }
 
 /// Real time, and what was skipped.
-pub(crate) struct Time(Instant, Arc<AtomicU64>);
-
-#[allow(clippy::disallowed_methods, reason = "a test runs in real time")]
-pub(crate) fn real_time() -> Time {
-    Time(Instant::now(), Arc::default())
-}
+struct Time(Instant, Arc<AtomicU64>);
 
 impl Clock for Time {
     fn monotonic_ms(&self) -> u64 {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
 use keyroll_host::{Local, read, resolve};
 use keyroll_port::{
-    Failure, Issuer, Journal as _, Label, Listing, Live, LiveReport, Looked, Probe, RefusalLog, Sessions,
-    Store, Survey, Surveying, Surveyor as _, Values,
+    Failure, Issuer, Journal as _, Label, Listing, Live, LiveReport, Looked, Probe, RefusalLog,
+    SessionSource, Sessions, Store, Survey, Surveying, Surveyor as _, Values,
 };
 use keyroll_rotation::{Capabilities, ConsumerId, Plan, PlanDefect, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
@@ -130,12 +131,8 @@ pub async fn look(
     let own = family::own_of(subject.places, subject.family).await?;
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
-    let sessions = match (&credential.id, issuer.capabilities().sessions) {
-        (Some(id), true) if standing != Standing::Dead => {
-            Sessions { old: issuer.sessions(id).await?, new: None }
-        }
-        _ => Sessions::default(),
-    };
+    let of_live = credential.id.as_ref().filter(|_| standing != Standing::Dead);
+    let sessions = SessionsOf { issuer: issuer.as_ref(), id: of_live };
     let next = issuer.propose(&credential).ok().flatten();
     let survey = host.survey(Surveying {
         values: Values { old: &credential.fields, new: None, old_ended: false },
@@ -180,6 +177,25 @@ pub async fn look(
     refuse_unsound(subject, &plan)?;
     let saved = subject.saved(from_version, &plan, seen, settings);
     Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
+}
+
+/// The live sessions of the current credential.
+struct SessionsOf<'a> {
+    issuer: &'a dyn Issuer,
+    /// `None` where it has none.
+    id: Option<&'a CredentialId>,
+}
+
+#[async_trait]
+impl SessionSource for SessionsOf<'_> {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        match self.id {
+            Some(id) if self.issuer.capabilities().sessions => {
+                Ok(Sessions { old: self.issuer.sessions(id).await?, new: None })
+            }
+            Some(_) | None => Ok(Sessions::default()),
+        }
+    }
 }
 
 /// Notes on consumers that reach the issuer from another network: the new key is probed from this machine's network,

@@ -20,7 +20,7 @@ use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{Waiver, Waivers, digest};
-use crate::wiring::open::{journal, runtime};
+use crate::wiring::open::{journal, lock, runtime};
 
 /// The longest reason, in bytes: it is stored for good.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -63,6 +63,9 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     }
     let waived = named(holder, secret)?;
     let shown = shown(holder, waived);
+    places.ensure()?;
+    // A damaged list is found before a rotation has recorded anything.
+    Waivers::load(&places)?;
     let told = told(&places, secret, holder, waived)?;
     let (rotation, waived) = told.map_or((None, waived), |(id, waived)| (Some(id.0), waived));
     if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
@@ -72,7 +75,6 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
             )
             .help(format!("keyroll plan {}", secret.name)));
     }
-    places.ensure()?;
     let version = if rotation.is_some() { 0 } else { current(&places, secret)? };
     let place = if let Waived::Copy(_) = waived { real(holder) } else { Some(shown.clone()) };
     let waiver = Waiver {
@@ -82,7 +84,16 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
         version,
         reason: reason.to_owned(),
     };
-    Waivers::load(&places)?.add(&places, waiver)?;
+    let added = lock(&places).and_then(|(_lock, places)| Waivers::load(&places)?.add(&places, waiver));
+    match (&rotation, added) {
+        (_, Ok(())) => {}
+        (None, Err(problem)) => return Err(problem),
+        (Some(id), Err(problem)) => {
+            return Err(problem.because(format!(
+                "rotation {id} has recorded the waiver; only its reason and its name are not stored"
+            )));
+        }
+    }
     Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, rotation })
 }
 
@@ -99,6 +110,9 @@ pub fn withdraw(
     let places = installation.places()?;
     let secret = meant(&config, secret, holder, &places)?;
     let name = secret.name.as_str();
+    places.ensure()?;
+    // A rotation that opens takes its waivers over under the lock.
+    let (_lock, places) = lock(&places)?;
     let withdrawing = || Problem::new(Code::ConsumerNotAdopted, "withdraw the waiver");
     if places.journal().exists() {
         let open = runtime(&places)?.block_on(open_own(&*journal(&places)?, name));

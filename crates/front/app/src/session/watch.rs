@@ -106,7 +106,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Does not show again why the rotation was paused: keyroll inspects anew.
+    /// Does not show again why the rotation was paused: everything is inspected anew.
     pub(crate) fn goes_on_from(&mut self, hold: Option<Hold>) {
         self.hold = hold;
     }

@@ -12,12 +12,12 @@ use super::link::{Fault, Link};
 const STALE_MS: u64 = 200;
 
 /// How often the server is asked again while a login is under way, and how long after each answer, milliseconds.
-const AGAIN: (u32, u64) = (60, 50);
+const AGAIN: (u32, u64) = (20, 50);
 
 /// Busy is whatever is not surely idle: a statement that runs, or a transaction that is open.
 const SESSIONS: &str = "
     SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED),
-           p.COMMAND IN ('Connect', 'Killed')
+           p.COMMAND = 'Connect' OR (p.COMMAND = 'Killed' AND t.trx_id IS NULL)
       FROM information_schema.PROCESSLIST p
       LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
      WHERE p.ID <> CONNECTION_ID()";

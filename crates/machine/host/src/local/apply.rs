@@ -98,7 +98,6 @@ impl Local {
             }
             Brings::Anything => self.unaccepted(consumer, setup, &running, &[]),
         };
-        effect.may_begin(Code::RestartFailed, || format!("restart '{}'", consumer.name))?;
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
         self.watch_gap(id, setup, running.as_deref().unwrap_or_default());
@@ -110,8 +109,9 @@ impl Local {
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
         };
-        let deadline = deadline.min(effect.until);
         let known = self.rows_known(consumer);
+        // What comes before the verb may have taken its time.
+        effect.may_begin(Code::RestartFailed, || format!("restart '{}'", consumer.name))?;
         let mut started = |process| self.record(effect.intent, process);
         let may_replace = |row: &SecretBytes| self.is_known_row(&known, row);
         let applied = setup.run.apply(&mut Attempt {

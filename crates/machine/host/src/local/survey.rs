@@ -17,7 +17,17 @@ use crate::read;
 #[async_trait]
 impl Surveyor for Local {
     async fn survey(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
-        block_in_place(|| self.survey_all(of))
+        let (linked, checks) = block_in_place(|| self.refuse_unfit(&of))?;
+        let sessions = of.sessions.now().await?;
+        block_in_place(|| {
+            let looked = self.enumerate_all(of.values, &sessions, Which::New)?;
+            let holders = self.undeclared(&looked);
+            let live = if of.restarts { self.live_now() } else { LiveReport::default() };
+            let running = self.running(&listing()?)?;
+            let other_networks = self.in_other_networks(&running);
+            let programs = running.iter().map(program).collect();
+            Ok(Survey { looked, holders, live, other_networks, linked, checks, programs })
+        })
     }
 
     async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
@@ -31,19 +41,14 @@ impl Surveyor for Local {
 }
 
 impl Local {
-    fn survey_all(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
+    /// What can be refused without a search, and what is to be said of files and checks.
+    fn refuse_unfit(&self, of: &Surveying<'_>) -> Result<(Vec<String>, Vec<Failure>), Failure> {
         self.refuse_unseen_mounts()?;
-        self.refuse_wrong_copies(&of)?;
+        self.refuse_wrong_copies(of)?;
         of.next.map_or(Ok(()), |next| self.refuse_taken(next))?;
         let linked = self.linked_files()?;
         let checks = if of.rehearses { self.rehearse_checks(of.values) } else { Vec::new() };
-        let looked = self.enumerate_all(of.values, of.sessions, Which::New)?;
-        let holders = self.undeclared(&looked);
-        let live = if of.restarts { self.live_now() } else { LiveReport::default() };
-        let running = self.running(&listing()?)?;
-        let other_networks = self.in_other_networks(&running);
-        let programs = running.iter().map(program).collect();
-        Ok(Survey { looked, holders, live, other_networks, linked, checks, programs })
+        Ok((linked, checks))
     }
 
     fn undeclared(&self, looked: &Looked) -> Vec<Holder> {
