@@ -3,10 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use keyroll_engine::{
-    Command, Ending, Input, Limit, Note, Observer, Pace, Spawner as _, Standing, Task, TokioSpawner, Word,
-    run,
-};
+use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
