@@ -7,8 +7,8 @@ mod added;
 mod dropped;
 mod harness;
 mod isolation;
-mod kept;
 mod moved;
+mod staging;
 
 use super::breach::Breach;
 
@@ -16,8 +16,8 @@ pub use added::added;
 pub use dropped::{discarded, late, retired};
 pub use harness::{SECRET, StoreHarness};
 pub use isolation::isolation;
-pub use kept::{kept, staged};
 pub use moved::{demoted, first, promoted};
+pub use staging::{kept, staged};
 
 /// Runs every case.
 ///

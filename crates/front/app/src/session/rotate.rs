@@ -9,11 +9,11 @@ use keyroll_engine::Ports;
 use keyroll_host::{CheckErrors, Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
+use keyroll_rotation::{Fact, Phase, Plan, State};
 use keyroll_secret::Credential;
 
 use super::acquire_lock::acquire_lock;
-use super::append_offline::tell;
+use super::append_offline::{now, tell};
 use super::drive::drive;
 use super::finish::finish;
 use super::manual_mint;
@@ -155,15 +155,14 @@ async fn ready_to_drive(ports: &Ports, places: &Places, secret: &str) -> Result<
 }
 
 fn opening(saved: &Saved, asked: &ApplyOptions, plan: Plan) -> Result<Opening, Problem> {
-    let clock = SystemClock::new();
     let (accepted, alerted_unix_ms) = (asked.accept.clone(), asked.alerted_unix_ms);
     Ok(Opening {
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan,
         names: Saved { accepted, alerted_unix_ms, ..saved.clone() }.text()?,
-        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
-        unix_ms: clock.unix_ms(),
+        at: now(0),
+        unix_ms: SystemClock::new().unix_ms(),
     })
 }
 
