@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 pub use keyroll_testkit::issuer::by_hand as human;
 use keyroll_testkit::issuer::{Ask, Mood, without};
+use rustix::io::ioctl_fionread;
 use zeroize::Zeroizing;
 
 use crate::hostile::Case;
@@ -169,14 +170,17 @@ fn replaced_meanwhile() {
     let (id, value) = scene.issuer.mint("made at the console");
     let mut command = scene.command(&["resume", "--value-stdin", "--confirm", "ring"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    let open = format!("/proc/{}/fd", child.id());
-    wait("it has opened the journal and waits for the key", || {
-        let links = fs::read_dir(&open).into_iter().flatten().flatten();
-        let mut paths = links.filter_map(|link| fs::read_link(link.path()).ok());
-        paths.any(|path| path.ends_with("state/journal.db"))
-    });
+    // An open journal does not say it: for some moments more it writes there what a copy would trip over.
+    let (first, rest) = value.as_bytes().split_at(8);
+    let mut given = child.stdin.take().unwrap();
+    given.write_all(first).unwrap();
+    wait("it has read the beginning of the key and waits for its end", || ioctl_fionread(&given).unwrap() == 0);
+    let links = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().flatten();
+    let mut paths = links.filter_map(|link| fs::read_link(link.path()).ok());
+    assert!(paths.any(|path| path.ends_with("state/journal.db")), "the journal is open while it waits");
     scene.sh("cp -a ../state ../aside && rm -rf ../state && mv ../aside ../state");
-    child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
+    given.write_all(rest).unwrap();
+    drop(given);
     let output = child.wait_with_output().unwrap();
     Ran::read(output.status.code(), &output.stdout, &output.stderr).exits(0).ended("done");
     moved_to(&scene, &id);
