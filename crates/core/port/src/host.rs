@@ -218,7 +218,7 @@ pub trait Host: Send + Sync {
 
     /// Takes what stands for the new version beside the old one out of every file: that version was ended for good. What
     /// somebody else wrote there stays. The same call again is harmless.
-    async fn strike(&self, _values: Values<'_>) -> Result<(), Failure> {
+    async fn strike(&self, _values: Values<'_>, _asked: Asked) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -235,9 +235,10 @@ pub trait Host: Send + Sync {
         brings: Brings<'_>,
     ) -> Result<Applied, Failure>;
 
-    /// What became of an apply: ends or awaits children of a dead driver, then says whether the verb is still to be
-    /// carried out (`Absent`) or was (`Executed`). While the apply itself still goes on, that is a failure.
-    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure>;
+    /// Returns once nothing of this fetch, apply or strike goes on any more: it ends or awaits the command that a dead
+    /// driver left. While the effect itself still goes on, that is a failure, and is asked again. Afterwards the effect can
+    /// be carried out once more.
+    async fn await_end(&self, intent: Seq) -> Result<(), Failure>;
 
     /// All instances, holders, files; sessions joined to processes by their sockets. `stays` says which version's
     /// sessions and holders are about to lose theirs.
