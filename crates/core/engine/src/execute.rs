@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Probe};
+use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy, Probe};
 use keyroll_rotation::{ConsumerId, CredId, Effect, Op, Outcome, Overlap, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
@@ -236,14 +236,14 @@ impl Executor {
                 .because("the issuer chooses its own")
         })?;
         self.keep_listed(old, intent).await?;
-        self.ports.store.keep(self.secret(), &self.id, intent, &proposed).await
+        self.ports.staging.keep(self.secret(), &self.id, intent, &proposed).await
     }
 
     async fn mint(&self, old: &Old, intent: Seq, state: &State) -> Result<CredId, Failure> {
-        let store = &self.ports.store;
+        let staging = &self.ports.staging;
         let proposed = match state.chosen() {
             Some(chosen) => {
-                let kept = store.kept(self.secret(), &self.id, chosen).await?;
+                let kept = staging.kept(self.secret(), &self.id, chosen).await?;
                 // A value that is not sealed any more is not applied: it would be lost.
                 Some(kept.ok_or_else(|| unsealed(self.secret()))?)
             }
@@ -259,7 +259,7 @@ impl Executor {
         let credential = Credential { id: Some(minted.id), fields: minted.fields };
         // The value is sealed before anybody else learns that it exists. If that fails the credential is there and
         // its value is not: Reconcile finds it by its label.
-        let kept = store.keep(self.secret(), &self.id, intent, &credential).await;
+        let kept = staging.keep(self.secret(), &self.id, intent, &credential).await;
         kept.map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
         Ok(id)
     }
@@ -269,50 +269,72 @@ impl Executor {
             Failure::new(Class::Permanent, Code::Stopped, "stage the new version")
                 .because("none was made yet")
         })?;
-        self.ports.store.stage(self.secret(), &self.id, new.mint).await
+        let kept = self.ports.staging.kept(self.secret(), &self.id, new.mint).await?;
+        let kept = kept.ok_or_else(|| unsealed(self.secret()))?;
+        self.ports.store.put_pending(self.secret(), &self.id, new.mint, &kept).await
     }
 
     async fn retire(&self, which: Which, state: &State) -> Result<(), Failure> {
-        let number = match which {
+        match which {
             Which::Old => {
                 // Values that shared the new one's slot, or were deleted in a rollback that was turned round, are dropped
                 // with the last step. The old value goes last: once it is dropped, every other is.
                 self.discard(None, state).await?;
-                self.opening.from_version
+                self.drop_version(self.opening.from_version).await
             }
-            Which::New => match self.staged_number(state).await? {
-                Some(number) => number,
-                None => return Ok(()),
+            Which::New => match (self.staged_number(state).await?, state.minted()) {
+                (Some(number), _) => self.drop_version(number).await,
+                (None, Some(intent)) => {
+                    let made_by = MadeBy { rotation: self.id.clone(), intent };
+                    self.ports.staging.forget(self.secret(), &made_by).await
+                }
+                (None, None) => Ok(()),
             },
-        };
+        }
+    }
+
+    /// Drops the values of a version. What is kept for it goes first: a driver that ends in between begins again.
+    async fn drop_version(&self, number: u32) -> Result<(), Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let version = versions.iter().find(|version| version.number == number);
+        if let Some(made_by) = version.and_then(|version| version.made_by.as_ref()) {
+            self.ports.staging.forget(self.secret(), made_by).await?;
+        }
         self.ports.store.retire(self.secret(), number).await
     }
 
-    /// Drops the values of what this rotation gave up: of one credential, or all. The new one stays.
+    /// Drops the values of what this rotation gave up: of one credential, or all. Neither the new one nor the current one
+    /// is dropped.
     async fn discard(&self, credential: Option<&CredentialId>, state: &State) -> Result<(), Failure> {
-        let stays = state.new_version().map(|new| new.mint);
-        self.ports.store.discard(self.secret(), &self.id, credential, stays).await
+        let (store, stays) = (&self.ports.store, state.new_version().map(|new| new.mint));
+        for version in store.versions(self.secret()).await? {
+            let made_by = version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id);
+            let given_up = made_by.is_some_and(|made_by| Some(made_by.intent) != stays);
+            let it = credential.is_none_or(|id| version.credential.as_ref() == Some(id));
+            if given_up && it && !matches!(version.label, Label::Current | Label::Retired) {
+                store.retire(self.secret(), version.number).await?;
+            }
+        }
+        self.ports.staging.discard(self.secret(), &self.id, credential, stays).await
     }
 
-    /// The number under which the new version was staged, if it ever was.
+    /// The number of the new version in the store, if it is there.
     pub(crate) async fn staged_number(&self, state: &State) -> Result<Option<u32>, Failure> {
         let Some(mint) = state.minted() else { return Ok(None) };
-        if self.ports.store.kept(self.secret(), &self.id, mint).await?.is_none() {
-            return Ok(None);
-        }
-        self.ports.store.stage(self.secret(), &self.id, mint).await.map(Some)
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let ours = versions.iter().find(|version| {
+            let made_by = version.made_by.as_ref();
+            made_by.is_some_and(|made_by| made_by.rotation == self.id && made_by.intent == mint)
+        });
+        Ok(ours.map(|version| version.number))
     }
 }
 
-/// The value that was chosen is not in the store.
+/// The new value is not sealed any more.
 fn unsealed(secret: &str) -> Failure {
-    Failure::new(
-        Class::Permanent,
-        Code::StoreOlderThanJournal,
-        format!("read the value that was chosen for '{secret}'"),
-    )
-    .because("it is not sealed in the store: the store was put back from a backup")
-    .help("put the right store back and resume, or abort")
+    Failure::new(Class::Permanent, Code::StoreOlderThanJournal, format!("read the new value of '{secret}'"))
+        .because("it is not sealed in the store: the store was put back from a backup")
+        .help("put the right store back and resume, or abort")
 }
 
 /// Two versions may never be one credential: whatever ends the one would end the other.

@@ -143,7 +143,7 @@ impl Executor {
             (None, Some(chosen)) => chosen,
             (None, None) => return Ok(None),
         };
-        self.ports.store.kept(self.secret(), &self.id, intent).await
+        self.ports.staging.kept(self.secret(), &self.id, intent).await
     }
 
     pub(crate) fn old_id(old: &Old) -> Result<&CredentialId, Failure> {

@@ -37,11 +37,11 @@ impl Executor {
         let mut fields = Fields::new();
         fields.insert(FIELD, SecretBytes::from(lines.join("\n")), true);
         let listed = Credential { id: None, fields };
-        self.ports.store.keep(self.secret(), &self.id, LISTED | choose, &listed).await
+        self.ports.staging.keep(self.secret(), &self.id, LISTED | choose, &listed).await
     }
 
     async fn listed_before(&self, choose: Seq) -> Result<Option<BTreeSet<String>>, Failure> {
-        let kept = self.ports.store.kept(self.secret(), &self.id, LISTED | choose).await?;
+        let kept = self.ports.staging.kept(self.secret(), &self.id, LISTED | choose).await?;
         let text = kept.as_ref().and_then(|kept| kept.fields.get(FIELD));
         let text = text.and_then(|field| str::from_utf8(field.value.expose()).ok());
         Ok(text.map(|text| text.lines().map(str::to_owned).collect()))

@@ -218,18 +218,34 @@ impl Executor {
     }
 
     /// Pull consumers have what the store gives out: no look counts while the store lost what this rotation promoted.
-    async fn store_agrees(&self, old: &Old, state: &State) -> Result<(), Failure> {
-        if !state.gives_out_new() || self.current_number().await? != Some(old.number) {
+    pub(crate) async fn store_agrees(&self, state: &State) -> Result<(), Failure> {
+        if !state.gives_out_new() || self.current_number().await? != Some(self.opening.from_version) {
             return Ok(());
         }
-        Err(Failure::new(Class::Retryable, Code::StoreOlderThanJournal, format!("look at who uses '{}'", self.secret()))
-            .because("the store gives out the version of before, which this rotation had replaced: the store was put back from a backup")
-            .help("put the right store back beside its journal; nothing is ended until then"))
+        Err(self.store_is_older("gives out the version of before, which this rotation had replaced"))
+    }
+
+    fn store_is_older(&self, why: &str) -> Failure {
+        let attempted = format!("look at who uses '{}'", self.secret());
+        Failure::new(Class::Retryable, Code::StoreOlderThanJournal, attempted)
+            .because(format!("the store {why}: the store was put back from a backup"))
+            .help("put the right store back beside its journal; nothing is ended until then")
+    }
+
+    /// The new value, for a look at who holds it. While the store lacks it, its copies and holders are not visible: no look
+    /// counts. A version that a later rotation retired has lost it for good.
+    async fn new_to_look_for(&self, state: &State) -> Result<Option<Credential>, Failure> {
+        let new = self.new_credential(state).await?;
+        let lost = new.is_none() && state.new_version().is_some();
+        if lost && self.staged_number(state).await?.is_none() {
+            return Err(self.store_is_older("does not have the new value, which this rotation had sealed"));
+        }
+        Ok(new)
     }
 
     async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
-        self.store_agrees(old, state).await?;
-        let new = self.new_credential(state).await?;
+        self.store_agrees(state).await?;
+        let new = self.new_to_look_for(state).await?;
         let sessions = self.sessions(old, state).await?;
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
         let looked = self.ports.host.enumerate(values(old, new.as_ref(), state), &sessions, stays).await?;
@@ -267,7 +283,7 @@ impl Executor {
         which: Which,
         state: &State,
     ) -> Result<Fact, Failure> {
-        let new = self.new_credential(state).await?;
+        let new = self.new_to_look_for(state).await?;
         let source = Source { executor: self, old, state };
         let values = values(old, new.as_ref(), state);
         let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
@@ -284,7 +300,7 @@ impl Executor {
     }
 
     async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
-        let new = self.new_credential(state).await?;
+        let new = self.new_to_look_for(state).await?;
         let swept = self.ports.host.sweep(values(old, new.as_ref(), state)).await?;
         let Swept { residues, not_visible, gaps } = swept;
         self.note_gaps(gaps);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use keyroll_port::{Clock, Host, Issuer, Journal, Store};
+use keyroll_port::{Clock, Host, Issuer, Journal, Staging, Store};
 
 use crate::Spawner;
 
@@ -11,6 +11,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// The source of truth for values.
     pub store: Arc<dyn Store>,
+    /// What the rotation received or chose, sealed before anybody else learns of it.
+    pub staging: Arc<dyn Staging>,
     /// Who accepts the credential.
     pub issuer: Arc<dyn Issuer>,
     /// The machine that its consumers run on.

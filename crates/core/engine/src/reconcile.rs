@@ -15,6 +15,8 @@ impl Executor {
     ) -> Result<Option<Fact>, Failure> {
         let open = state.intents().iter().find(|open| open.seq == intent);
         let Some(open) = open.filter(|open| open.op == Op::Retire(Which::Old)) else { return Ok(None) };
+        // A store of before has the old value, whatever was dropped from the right one.
+        self.store_agrees(state).await?;
         let versions = self.ports.store.versions(self.secret()).await?;
         let before = versions.iter().find(|version| version.number == self.opening.from_version);
         let dropped = before.is_some_and(|version| version.label == Label::Retired);
@@ -46,9 +48,9 @@ impl Executor {
     }
 
     async fn find(&self, old: &Old, intent: Seq, op: &Op, state: &State) -> Result<Found, Failure> {
-        let store = &self.ports.store;
+        let staging = &self.ports.staging;
         Ok(match op {
-            Op::Choose => match store.kept(self.secret(), &self.id, intent).await? {
+            Op::Choose => match staging.kept(self.secret(), &self.id, intent).await? {
                 Some(_) => Found::Executed(None),
                 None => Found::Absent,
             },
@@ -101,15 +103,15 @@ impl Executor {
 
     /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
     async fn find_mint(&self, old: &Old, intent: Seq, state: &State) -> Result<Found, Failure> {
-        let store = &self.ports.store;
-        if let Some(kept) = store.kept(self.secret(), &self.id, intent).await?
+        let staging = &self.ports.staging;
+        if let Some(kept) = staging.kept(self.secret(), &self.id, intent).await?
             && let Some(id) = &kept.id
         {
             return Ok(Found::Executed(Some(cred(id))));
         }
         let chosen = state.chosen_for(intent);
         let proposed = match chosen {
-            Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
+            Some(chosen) => staging.kept(self.secret(), &self.id, chosen).await?,
             None => None,
         };
         let capabilities = &state.plan().capabilities;
@@ -138,7 +140,7 @@ impl Executor {
         if !self.accepted(&kept).await {
             return Ok(Found::Unclear);
         }
-        self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+        self.ports.staging.keep(self.secret(), &self.id, intent, &kept).await?;
         Ok(Found::Executed(Some(id.clone())))
     }
 
@@ -157,7 +159,7 @@ impl Executor {
                 return Ok(Found::Unclear);
             };
             let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
-            self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+            self.ports.staging.keep(self.secret(), &self.id, intent, &kept).await?;
             return Ok(Found::Executed(Some(cred(&id))));
         }
         Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })

@@ -22,5 +22,5 @@ pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
-pub use store::{Label, Store, VersionInfo};
+pub use store::{Label, MadeBy, Staging, Store, VersionInfo};
 pub use survey::{LiveReport, Survey, Surveying, Surveyor};

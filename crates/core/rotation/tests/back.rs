@@ -215,3 +215,27 @@ fn a_copy_of_the_new_value_holds_its_deletion_up() {
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Stranger(5))));
     assert!(!wanted(&walk, Op::DeleteNew));
 }
+
+/// However often the old key is accepted: the Disable that is under way may arrive after the last of these answers.
+#[test]
+fn nobody_is_moved_back_to_a_key_that_is_being_disabled() {
+    let mut plan = walk::plan();
+    plan.capabilities.disable = true;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let intent = walk.begin(&Op::Disable);
+    walk.say(Fact::AbortAsked);
+    assert_eq!(walk.state.phase(), Phase::RollingBack);
+    let accepted = || {
+        let (version, answer, control) = (Which::Old, Answer::Alive, Some(Answer::Alive));
+        Fact::Probed { endpoint: EndpointId(0), version, answer, control }
+    };
+    for _ in 0..10 {
+        assert_eq!(wants(&walk.state), [], "nothing relies on the old key");
+        walk.say(accepted());
+    }
+    walk.end(intent, Outcome::Done(None));
+    assert!(wanted(&walk, Op::Enable));
+    walk.until(|state| state.ended());
+    assert_eq!(walk.state.phase(), Phase::RolledBack);
+}

@@ -26,7 +26,7 @@ impl World {
         let done = |done: bool| if done { Answer::Done } else { Answer::Failed(Class::Permanent) };
         match call {
             Call::Keep { seq, value, id } => done(self.store.keep(*seq, *value, id.clone())),
-            Call::Stage { seq } => match self.store.stage(*seq) {
+            Call::PutPending { seq, value, id } => match self.store.put_pending(*seq, *value, id.clone()) {
                 Some(number) => Answer::Number(number),
                 None => Answer::Failed(Class::Permanent),
             },
@@ -201,7 +201,7 @@ impl World {
             // Children of a dead driver were ended or awaited.
             Call::AwaitEnd | Call::Carries(_) | Call::Trial => Answer::Done,
             Call::Keep { .. }
-            | Call::Stage { .. }
+            | Call::PutPending { .. }
             | Call::Promote { .. }
             | Call::Demote { .. }
             | Call::Retire { .. }

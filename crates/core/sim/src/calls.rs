@@ -64,7 +64,7 @@ impl Scope {
             (&effect.op, call),
             (Op::Choose, Call::Keep { .. })
                 | (Op::Mint, Call::Mint { .. })
-                | (Op::Stage, Call::Stage { .. })
+                | (Op::Stage, Call::PutPending { .. })
                 | (Op::Deliver(..), Call::Deliver { .. })
                 | (Op::Fetch(_), Call::Fetch(_))
                 | (Op::Apply(..), Call::Apply { .. })
@@ -90,8 +90,10 @@ pub(crate) enum Call {
         value: Value,
         id: Option<CredId>,
     },
-    Stage {
+    PutPending {
         seq: Seq,
+        value: Value,
+        id: Option<CredId>,
     },
     Promote {
         expected: u32,
@@ -170,7 +172,7 @@ impl Call {
     pub(crate) fn changes(&self) -> bool {
         match self {
             Self::Keep { .. }
-            | Self::Stage { .. }
+            | Self::PutPending { .. }
             | Self::Promote { .. }
             | Self::Demote { .. }
             | Self::Retire { .. }

@@ -45,6 +45,7 @@ pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
     Ports {
         journal: port.clone(),
         store: port.clone(),
+        staging: port.clone(),
         issuer: port.clone(),
         host: port.clone(),
         clock: port.clone(),

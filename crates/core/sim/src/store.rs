@@ -18,8 +18,8 @@ pub(crate) struct Version {
     /// `None` once it was dropped.
     pub(crate) value: Option<Value>,
     pub(crate) id: Option<CredId>,
-    /// The intent that it was staged from.
-    mint: Option<Seq>,
+    /// The intent that made it.
+    pub(crate) mint: Option<Seq>,
 }
 
 /// The source of truth for values.
@@ -123,11 +123,12 @@ impl Store {
         self.version(FIRST).is_some_and(|it| it.value.is_none())
     }
 
-    pub(crate) fn stage(&mut self, seq: Seq) -> Option<u32> {
+    /// The version of before goes on having its number; what was dropped does not come back.
+    pub(crate) fn put_pending(&mut self, seq: Seq, value: Value, id: Option<CredId>) -> Option<u32> {
         if let Some(staged) = self.versions.iter().find(|it| it.mint == Some(seq) && it.value.is_some()) {
             return Some(staged.number);
         }
-        let (_, value, id) = self.kept(seq)?.clone();
+        self.kept(seq).filter(|kept| kept.1 == value)?;
         // A value that is replaced by itself would be ended with the version that it replaces.
         let known = self.versions.iter().any(|it| it.value == Some(value));
         (!known).then(|| self.add(value, id, Some(seq)))
@@ -160,26 +161,25 @@ impl Store {
         if self.current_number() == Some(number) {
             return false;
         }
-        // What was chosen is kept under its own intent, and under the mint's: both go.
-        let dropped = self.version(number).and_then(|it| it.value);
-        self.drop_kept(|value| Some(value) == dropped);
         for version in self.versions.iter_mut().filter(|it| it.number == number) {
             (version.label, version.value) = (Label::Retired, None);
         }
         true
     }
 
-    /// Drops what this rotation made and gave up: of one credential, or all. What is current and what stays is not.
-    pub(crate) fn discard(&mut self, id: Option<&CredId>, stays: Option<Seq>) {
-        let spared = [Some(self.current()), stays.and_then(|seq| self.kept(seq)).map(|kept| kept.1)];
-        let of_it = self.kept.iter().filter(|kept| id.is_none() || id == kept.2.as_ref());
-        let given_up: Vec<Value> =
-            of_it.map(|kept| kept.1).filter(|value| !spared.contains(&Some(*value))).collect();
-        self.drop_kept(|value| given_up.contains(&value));
-        let ours = self.versions.iter_mut().filter(|it| it.mint.is_some());
-        for version in ours.filter(|it| it.value.is_some_and(|value| given_up.contains(&value))) {
-            (version.label, version.value) = (Label::Retired, None);
+    /// Drops what is kept under an intent, and what was chosen with the same value.
+    pub(crate) fn forget(&mut self, seq: Seq) {
+        if let Some(value) = self.kept(seq).map(|kept| kept.1) {
+            self.drop_kept(|kept| kept == value);
         }
+    }
+
+    /// Drops what is kept of what this rotation made and gave up: of one credential, or all. What stays is not.
+    pub(crate) fn discard(&mut self, id: Option<&CredId>, stays: Option<Seq>) {
+        let spared = stays.and_then(|seq| self.kept(seq)).map(|kept| kept.1);
+        let of_it = self.kept.iter().filter(|kept| id.is_none() || id == kept.2.as_ref());
+        let given_up: Vec<Value> = of_it.map(|kept| kept.1).filter(|value| Some(*value) != spared).collect();
+        self.drop_kept(|value| given_up.contains(&value));
     }
 
     /// The right store is in its place again, with what was sealed in the other one meanwhile.

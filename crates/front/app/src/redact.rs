@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
-use keyroll_port::{Failure, RotationId, Store, VersionInfo};
+use keyroll_port::{Failure, MadeBy, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -119,6 +119,32 @@ impl<S: Store> Store for Remembering<S> {
         self.0.read(secret, number).await.map(Self::seen)
     }
 
+    async fn put_pending(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+        credential: &Credential,
+    ) -> Result<u32, Failure> {
+        remember_fields(&credential.fields);
+        self.0.put_pending(secret, rotation, intent, credential).await
+    }
+
+    async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
+        self.0.promote(secret, expected, next).await
+    }
+
+    async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure> {
+        self.0.demote(secret, before, next).await
+    }
+
+    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        self.0.retire(secret, number).await
+    }
+}
+
+#[async_trait]
+impl<S: Staging> Staging for Remembering<S> {
     async fn keep(
         &self,
         secret: &str,
@@ -139,20 +165,8 @@ impl<S: Store> Store for Remembering<S> {
         self.0.kept(secret, rotation, intent).await.map(Self::seen)
     }
 
-    async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
-        self.0.stage(secret, rotation, intent).await
-    }
-
-    async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
-        self.0.promote(secret, expected, next).await
-    }
-
-    async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure> {
-        self.0.demote(secret, before, next).await
-    }
-
-    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
-        self.0.retire(secret, number).await
+    async fn forget(&self, secret: &str, made_by: &MadeBy) -> Result<(), Failure> {
+        self.0.forget(secret, made_by).await
     }
 
     async fn discard(

@@ -1,6 +1,6 @@
 //! All rows of one secret, in memory, and the bytes that the sealing key vouches for.
 
-use keyroll_port::{Label, VersionInfo};
+use keyroll_port::{Label, MadeBy, RotationId, VersionInfo};
 use keyroll_secret::CredentialId;
 
 use crate::payload::Fingerprints;
@@ -28,6 +28,10 @@ impl Version {
             label: self.label,
             credential: self.credential.as_deref().map(CredentialId::new),
             fingerprints: self.fingerprints.clone(),
+            made_by: self
+                .from
+                .as_ref()
+                .map(|(rotation, intent)| MadeBy { rotation: RotationId(rotation.clone()), intent: *intent }),
             unix_ms: self.unix_ms,
         }
     }

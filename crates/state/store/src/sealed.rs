@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_database::is_io;
 use keyroll_database::rusqlite::{Connection, TransactionBehavior};
-use keyroll_port::{Class, Failure, RotationId, Store, VersionInfo};
+use keyroll_port::{Class, Failure, MadeBy, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, SealingKey, SecretBytes};
 use tokio::sync::{mpsc, oneshot};
@@ -263,35 +263,16 @@ impl Store for SealedStore {
         SealedStore::read(self, attempted, move |ledger| steps::read(ledger, &name, number)).await
     }
 
-    async fn keep(
+    async fn put_pending(
         &self,
         secret: &str,
         rotation: &RotationId,
         intent: Seq,
         credential: &Credential,
-    ) -> Result<(), Failure> {
+    ) -> Result<u32, Failure> {
         let (name, rotation, credential) = (secret.to_owned(), rotation.0.clone(), credential.duplicate());
-        self.write(format!("seal a new credential of '{secret}'"), move |ledger| {
-            steps::keep(ledger, &name, &rotation, intent, &credential)
-        })
-        .await
-    }
-
-    async fn kept(
-        &self,
-        secret: &str,
-        rotation: &RotationId,
-        intent: Seq,
-    ) -> Result<Option<Credential>, Failure> {
-        let (name, rotation) = (secret.to_owned(), rotation.0.clone());
-        let attempted = format!("read what was sealed for '{secret}' under entry {intent}");
-        SealedStore::read(self, attempted, move |ledger| steps::kept(ledger, &name, &rotation, intent)).await
-    }
-
-    async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
-        let (name, rotation) = (secret.to_owned(), rotation.0.clone());
         self.write(format!("stage a new version of '{secret}'"), move |ledger| {
-            steps::stage(ledger, &name, &rotation, intent)
+            steps::put_pending(ledger, &name, &rotation, intent, &credential)
         })
         .await
     }
@@ -317,6 +298,44 @@ impl Store for SealedStore {
         };
         self.call(format!("retire v{number} of '{secret}'"), work).await
     }
+}
+
+#[async_trait]
+impl Staging for SealedStore {
+    async fn keep(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+        credential: &Credential,
+    ) -> Result<(), Failure> {
+        let (name, rotation, credential) = (secret.to_owned(), rotation.0.clone(), credential.duplicate());
+        self.write(format!("seal a new credential of '{secret}'"), move |ledger| {
+            steps::keep(ledger, &name, &rotation, intent, &credential)
+        })
+        .await
+    }
+
+    async fn kept(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+    ) -> Result<Option<Credential>, Failure> {
+        let (name, rotation) = (secret.to_owned(), rotation.0.clone());
+        let attempted = format!("read what was sealed for '{secret}' under entry {intent}");
+        SealedStore::read(self, attempted, move |ledger| steps::kept(ledger, &name, &rotation, intent)).await
+    }
+
+    async fn forget(&self, secret: &str, made_by: &MadeBy) -> Result<(), Failure> {
+        let (name, MadeBy { rotation, intent }) = (secret.to_owned(), made_by.clone());
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            vault.write(attempt, |ledger| steps::forget(ledger, &name, &rotation.0, intent))?;
+            vault.empty_log();
+            Ok(())
+        };
+        self.call(format!("drop what is kept for a version of '{secret}'"), work).await
+    }
 
     async fn discard(
         &self,
@@ -327,10 +346,9 @@ impl Store for SealedStore {
     ) -> Result<(), Failure> {
         let (name, rotation) = (secret.to_owned(), rotation.0.clone());
         let credential = credential.map(|id| id.as_str().to_owned());
-        let retired = self.retired(secret);
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
             let credential = credential.as_deref();
-            let given_up = GivenUp { rotation: &rotation, credential, stays, retired };
+            let given_up = GivenUp { rotation: &rotation, credential, stays };
             vault.write(attempt, |ledger| steps::discard(ledger, &name, &given_up))?;
             vault.empty_log();
             Ok(())

@@ -201,24 +201,26 @@ pub(crate) fn keep(
     ledger.save(&book, &[], &[(rotation.to_owned(), intent)])
 }
 
-pub(crate) fn stage(
+pub(crate) fn put_pending(
     ledger: &mut Ledger<'_>,
     name: &str,
     rotation: &str,
     intent: u64,
+    credential: &Credential,
 ) -> Result<u32, Failure> {
     let mut book = ledger.book(name)?;
     if let Some(version) = book.from(rotation, intent) {
         return Ok(version.number);
     }
-    let missing = || {
-        let why = format!("nothing is kept under entry {intent} of rotation {rotation}");
-        ledger.attempt.refuse(Code::NameNotFound, why)
-    };
-    let kept = book.kept(rotation, intent).cloned().ok_or_else(missing)?;
-    let credential = open_kept(ledger, name, &kept)?.ok_or_else(missing)?;
+    let fingerprints = ledger.keys.fingerprints(credential);
+    // What was dropped does not come back, however late it is repeated.
+    let kept = book.kept(rotation, intent).filter(|kept| kept.sealed.is_some());
+    if kept.is_none_or(|kept| kept.fingerprints != fingerprints) {
+        let why = format!("it is not what is kept under entry {intent} of rotation {rotation}");
+        return Err(ledger.attempt.refuse(Code::NameNotFound, why));
+    }
     // A value that is replaced by itself would be ended with the version that it replaces.
-    if let Some(same) = book.versions.iter().find(|version| version.fingerprints == kept.fingerprints) {
+    if let Some(same) = book.versions.iter().find(|version| version.fingerprints == fingerprints) {
         let why = format!("its value is that of v{}", same.number);
         return Err(ledger
             .attempt
@@ -232,9 +234,9 @@ pub(crate) fn stage(
     book.versions.push(Version {
         number,
         label: Label::Pending,
-        credential: kept.credential,
-        fingerprints: kept.fingerprints,
-        sealed: Some(ledger.seal(name, &Place::Version(number), &credential)?),
+        credential: credential.id.as_ref().map(|id| id.as_str().to_owned()),
+        fingerprints,
+        sealed: Some(ledger.seal(name, &Place::Version(number), credential)?),
         needle: None,
         from: Some((rotation.to_owned(), intent)),
         unix_ms: now_ms(),
@@ -333,7 +335,7 @@ fn end(ledger: &Ledger<'_>, name: &str, version: &mut Version, retired: Retired)
 }
 
 /// Drops the needles of a secret whose owner wants none; the numbers of their versions.
-fn forget(book: &mut Book, retired: Retired) -> Vec<u32> {
+fn forget_needles(book: &mut Book, retired: Retired) -> Vec<u32> {
     let with = book.versions.iter_mut().filter(|_| retired == Retired::Dropped);
     with.filter_map(|version| version.needle.take().map(|_| version.number)).collect()
 }
@@ -345,29 +347,45 @@ pub(crate) fn retire(
     retired: Retired,
 ) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
-    let version = find(ledger, &book, number)?.clone();
-    if version.label == Label::Current {
+    let label = find(ledger, &book, number)?.label;
+    if label == Label::Current {
         let why = format!("v{number} of '{name}' is the one that consumers use");
         return Err(ledger.attempt.refuse(Code::VersionRefused, why));
     }
-    let mut dropped = Vec::new();
-    for kept in &mut book.kept {
-        let its = version.from.as_ref().is_some_and(|(its, at)| *its == kept.rotation && *at == kept.intent);
-        // What was chosen is kept under its own intent, and under the mint's: both go.
-        if kept.sealed.is_some() && (its || kept.fingerprints == version.fingerprints) {
-            kept.sealed = None;
-            dropped.push((kept.rotation.clone(), kept.intent));
-        }
-    }
-    let mut changed = forget(&mut book, retired);
-    if version.label == Label::Retired && dropped.is_empty() && changed.is_empty() {
+    let mut changed = forget_needles(&mut book, retired);
+    if label == Label::Retired && changed.is_empty() {
         return Ok(());
     }
     if let Some(version) = book.versions.iter_mut().find(|version| version.number == number) {
         end(ledger, name, version, retired)?;
     }
     changed.push(number);
-    ledger.save(&book, &changed, &dropped)
+    ledger.save(&book, &changed, &[])
+}
+
+/// Drops what is kept under an intent, and what is kept with the same value: it was chosen under an intent of its own.
+pub(crate) fn forget(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    rotation: &str,
+    intent: u64,
+) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let Some(value) = book.kept(rotation, intent).map(|kept| kept.fingerprints.clone()) else {
+        return Ok(());
+    };
+    let dropped = drop_kept(&mut book, |kept| kept.fingerprints == value);
+    if dropped.is_empty() { Ok(()) } else { ledger.save(&book, &[], &dropped) }
+}
+
+/// Drops what is kept; the intents that it was kept under.
+fn drop_kept(book: &mut Book, is_it: impl Fn(&Kept) -> bool) -> Vec<(String, u64)> {
+    let all = book.kept.iter_mut().filter(|kept| kept.sealed.is_some() && is_it(kept));
+    all.map(|kept| {
+        kept.sealed = None;
+        (kept.rotation.clone(), kept.intent)
+    })
+    .collect()
 }
 
 /// What a rotation made and gave up: of one credential or all, but for what is kept under the entry that stays.
@@ -375,37 +393,19 @@ pub(crate) struct GivenUp<'a> {
     pub(crate) rotation: &'a str,
     pub(crate) credential: Option<&'a str>,
     pub(crate) stays: Option<u64>,
-    pub(crate) retired: Retired,
 }
 
 pub(crate) fn discard(ledger: &mut Ledger<'_>, name: &str, what: &GivenUp<'_>) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
     let is_it = |id: &Option<String>| what.credential.is_none_or(|wanted| id.as_deref() == Some(wanted));
     let given_up = |kept: &Kept| kept.rotation == what.rotation && is_it(&kept.credential);
-    let current = book.current().map(|version| &version.fingerprints);
     let stays = what.stays.and_then(|stays| book.kept(what.rotation, stays)).map(|kept| &kept.fingerprints);
-    // A version was kept before it was staged: its row is here. What was chosen has the same value without an id.
+    // What was chosen has the same value without an id.
     let of_it = book.kept.iter().filter(|kept| given_up(kept)).map(|kept| kept.fingerprints.clone());
-    let values: Vec<Fingerprints> =
-        of_it.filter(|value| Some(value) != current && Some(value) != stays).collect();
-    let (mut versions, mut dropped) = (Vec::new(), Vec::new());
-    for version in &mut book.versions {
-        let ours = version.from.as_ref().is_some_and(|(its, _)| its == what.rotation);
-        if ours && version.label != Label::Retired && values.contains(&version.fingerprints) {
-            end(ledger, name, version, what.retired)?;
-            versions.push(version.number);
-        }
-    }
-    for kept in &mut book.kept {
-        let ours = kept.rotation == what.rotation && values.contains(&kept.fingerprints);
-        if ours && kept.sealed.take().is_some() {
-            dropped.push((kept.rotation.clone(), kept.intent));
-        }
-    }
-    if versions.is_empty() && dropped.is_empty() {
-        return Ok(());
-    }
-    ledger.save(&book, &versions, &dropped)
+    let values: Vec<Fingerprints> = of_it.filter(|value| Some(value) != stays).collect();
+    let dropped =
+        drop_kept(&mut book, |kept| kept.rotation == what.rotation && values.contains(&kept.fingerprints));
+    if dropped.is_empty() { Ok(()) } else { ledger.save(&book, &[], &dropped) }
 }
 
 fn find<'a>(ledger: &Ledger<'_>, book: &'a Book, number: u32) -> Result<&'a Version, Failure> {

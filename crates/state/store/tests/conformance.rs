@@ -1,8 +1,8 @@
 //! The store's conformance suite, run by the sealed store.
 
 use async_trait::async_trait;
-use keyroll_port::Store;
 use keyroll_port::conformance::store::{SECRET, StoreHarness, run};
+use keyroll_port::{Staging, Store};
 use keyroll_secret::Credential;
 use keyroll_store::SealedStore;
 
@@ -35,6 +35,10 @@ impl StoreHarness for Sealed {
     }
 
     fn store(&self) -> &dyn Store {
+        self.open()
+    }
+
+    fn staging(&self) -> &dyn Staging {
         self.open()
     }
 

@@ -8,13 +8,13 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use keyroll_port::{Class, Label, RotationId, Store};
+use keyroll_port::{Class, Label, RotationId, Staging as _, Store};
 use keyroll_secret::SealingKey;
 use keyroll_store::SealedStore;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
-use crate::sample::{Place, credential, text, value, with_id};
+use crate::sample::{Place, credential, stage, text, value, with_id};
 
 /// Set in the processes that the tests start: the folder.
 const CHILD: &str = "KEYROLL_TEST_STORE";
@@ -33,7 +33,7 @@ async fn filled() -> (Place, Vec<String>) {
     let r = rotation();
     store.keep("a", &r, 2, &credential(&values[2])).await.unwrap();
     store.keep("a", &r, 4, &with_id("key-a2", &values[2])).await.unwrap();
-    store.stage("a", &r, 4).await.unwrap();
+    stage(&store, "a", &r, 4).await.unwrap();
     store.promote("a", 1, 2).await.unwrap();
     (place, values)
 }
@@ -49,7 +49,7 @@ async fn no_file_shows_a_value() {
     let store = place.open();
     values.push(value());
     store.keep("a", &rotation(), 9, &credential(&values[3])).await.unwrap();
-    store.stage("a", &rotation(), 9).await.unwrap();
+    stage(&store, "a", &rotation(), 9).await.unwrap();
     // A raw needle, three alignments of base64 and two cases of hex; the log is still there.
     assert!(files(&place).iter().any(|(name, bytes)| name.ends_with("-wal") && bytes.len() > 4096));
     assert_eq!(sightings(&place, &values), BTreeSet::new());
@@ -109,7 +109,7 @@ async fn a_retired_value_leaves_the_files() {
     };
     assert!(there());
     store.keep("a", &rotation(), 2, &credential(&value())).await.unwrap();
-    store.stage("a", &rotation(), 2).await.unwrap();
+    stage(&store, "a", &rotation(), 2).await.unwrap();
     store.promote("a", 1, 2).await.unwrap();
     assert!(there());
     store.retire("a", 1).await.unwrap();
@@ -266,7 +266,7 @@ fn child() {
             let text = format!("{intent:08}{}", "v".repeat(800));
             let steps = async {
                 store.keep("a", &rotation(), intent, &credential(&text)).await?;
-                let number = store.stage("a", &rotation(), intent).await?;
+                let number = stage(&store, "a", &rotation(), intent).await?;
                 let current = number - 1;
                 store.promote("a", current, number).await
             };

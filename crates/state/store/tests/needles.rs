@@ -4,10 +4,10 @@
 use std::fs;
 
 use keyroll_database::rusqlite::Connection;
-use keyroll_port::{Label, RotationId, Store};
+use keyroll_port::{Label, RotationId, Staging as _, Store};
 use keyroll_store::SealedStore;
 
-use crate::sample::{Place, text, value, with_id};
+use crate::sample::{Place, stage, text, value, with_id};
 
 fn rotation() -> RotationId {
     RotationId("0190-1".to_owned())
@@ -24,8 +24,12 @@ async fn needles(store: &SealedStore, secret: &str) -> Vec<(u32, String)> {
 async fn replaced(store: &SealedStore, before: u32, value: &str) {
     let intent = u64::from(before);
     store.keep("db", &rotation(), intent, &with_id(&format!("key-{intent}"), value)).await.unwrap();
-    let next = store.stage("db", &rotation(), intent).await.unwrap();
+    let next = stage(&store, "db", &rotation(), intent).await.unwrap();
     store.promote("db", before, next).await.unwrap();
+    let versions = store.versions("db").await.unwrap();
+    if let Some(made_by) = versions.iter().find(|it| it.number == before).and_then(|it| it.made_by.as_ref()) {
+        store.forget("db", made_by).await.unwrap();
+    }
     store.retire("db", before).await.unwrap();
 }
 
@@ -95,9 +99,11 @@ async fn a_version_that_was_given_up_or_closed_stays_as_one_that_was_retired() {
     let (first, second) = (value(), value());
     store.add("db", &with_id("key-0", &first)).await.unwrap();
     store.keep("db", &rotation(), 1, &with_id("key-1", &second)).await.unwrap();
-    store.stage("db", &rotation(), 1).await.unwrap();
-    store.discard("db", &rotation(), None, None).await.unwrap();
-    store.discard("db", &rotation(), None, None).await.unwrap();
+    stage(&store, "db", &rotation(), 1).await.unwrap();
+    for _ in 0..2 {
+        store.retire("db", 2).await.unwrap();
+        store.discard("db", &rotation(), None, None).await.unwrap();
+    }
     store.close("db", 1).await.unwrap();
     assert_eq!(needles(&store, "db").await, [(1, first), (2, second)]);
     assert_eq!((text(&store, "db", 1).await, text(&store, "db", 2).await), (None, None));

@@ -1,10 +1,10 @@
 //! The sealed store's contract: what each call changes, and that a second call is harmless.
 
-use keyroll_port::{Class, Failure, Label, RotationId, Store};
+use keyroll_port::{Class, Failure, Label, MadeBy, RotationId, Staging as _, Store};
 use keyroll_secret::{CredentialId, SealingKey};
 use keyroll_store::SealedStore;
 
-use crate::sample::{self, Place, credential, text, value, with_id};
+use crate::sample::{self, Place, credential, stage, text, value, with_id};
 
 fn code<T>(result: Result<T, Failure>) -> (&'static str, Class) {
     let failure = result.err().expect("a failure");
@@ -33,7 +33,7 @@ async fn a_whole_rotation_each_step_twice() {
     for _ in 0..2 {
         store.keep("db", &r, 2, &credential(&new)).await.unwrap();
         store.keep("db", &r, 4, &with_id("key-2", &new)).await.unwrap();
-        assert_eq!(store.stage("db", &r, 4).await.unwrap(), 2);
+        assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 2);
     }
     assert_eq!(labels(&store, "db").await, [(1, Label::Current), (2, Label::Pending)]);
     for _ in 0..2 {
@@ -60,7 +60,7 @@ async fn a_whole_rotation_each_step_twice() {
     assert_eq!(versions[0].fingerprints, first.fingerprints, "fingerprints stay");
     // Late repetitions change nothing.
     store.promote("db", 1, 2).await.unwrap();
-    assert_eq!(store.stage("db", &r, 4).await.unwrap(), 2);
+    assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 2);
     assert!(store.kept("db", &r, 4).await.unwrap().is_some());
 }
 
@@ -72,7 +72,10 @@ async fn a_version_that_is_given_up_takes_what_was_kept_with_it() {
     store.add("db", &credential(&value())).await.unwrap();
     store.keep("db", &r, 2, &credential(&new)).await.unwrap();
     store.keep("db", &r, 4, &with_id("key-2", &new)).await.unwrap();
-    assert_eq!(store.stage("db", &r, 4).await.unwrap(), 2);
+    assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 2);
+    let made_by = store.versions("db").await.unwrap().remove(1).made_by.unwrap();
+    assert_eq!(made_by, MadeBy { rotation: r.clone(), intent: 4 });
+    store.forget("db", &made_by).await.unwrap();
     store.retire("db", 2).await.unwrap();
     for intent in [2, 4] {
         assert!(store.kept("db", &r, intent).await.unwrap().is_none());
@@ -80,10 +83,12 @@ async fn a_version_that_is_given_up_takes_what_was_kept_with_it() {
         store.keep("db", &r, intent, &with_id("key-2", &new)).await.ok();
         assert!(store.kept("db", &r, intent).await.unwrap().is_none());
     }
+    assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 2, "and is no version once more");
+    assert_eq!(text(&store, "db", 2).await, None);
     assert_eq!(code(store.promote("db", 1, 2).await), ("K0613", Class::Permanent));
     // The next one gets the next number.
     store.keep("db", &r, 9, &with_id("key-3", &value())).await.unwrap();
-    assert_eq!(store.stage("db", &r, 9).await.unwrap(), 3);
+    assert_eq!(stage(&store, "db", &r, 9).await.unwrap(), 3);
 }
 
 #[tokio::test]
@@ -102,7 +107,7 @@ async fn what_a_rotation_gave_up_is_dropped_and_nothing_else() {
     store.keep("db", &r, 8, &credential(&next)).await.unwrap();
     store.keep("db", &r, 9, &with_id("key-3", &next)).await.unwrap();
     for (intent, number) in [(4, 2), (9, 3)] {
-        assert_eq!(store.stage("db", &r, intent).await.unwrap(), number);
+        assert_eq!(stage(&store, "db", &r, intent).await.unwrap(), number);
     }
     let sealed = async |store: &SealedStore| {
         let mut sealed = Vec::new();
@@ -111,16 +116,10 @@ async fn what_a_rotation_gave_up_is_dropped_and_nothing_else() {
         }
         sealed
     };
-    // What is current is never dropped, whoever asks.
-    store.promote("db", 1, 2).await.unwrap();
-    store.discard("db", &r, Some(&CredentialId::new("key-2")), Some(9)).await.unwrap();
-    assert_eq!(text(&store, "db", 2).await.as_deref(), Some(leaked.as_str()));
-    assert_eq!(sealed(&store).await, [true; 7]);
-    store.promote("db", 2, 3).await.unwrap();
     for _ in 0..2 {
         store.discard("db", &r, Some(&CredentialId::new("key-2")), Some(9)).await.unwrap();
         let labels = labels(&store, "db").await;
-        assert_eq!(labels, [(1, Label::Previous), (2, Label::Retired), (3, Label::Current)]);
+        assert_eq!(labels, [(1, Label::Current), (2, Label::Pending), (3, Label::Pending)]);
         assert_eq!(sealed(&store).await, [true, false, false, true, true, true, true]);
     }
     for _ in 0..2 {
@@ -129,7 +128,7 @@ async fn what_a_rotation_gave_up_is_dropped_and_nothing_else() {
     }
     drop(store);
     let store = place.open();
-    assert!(text(&store, "db", 1).await.is_some() && text(&store, "db", 2).await.is_none());
+    assert_eq!(text(&store, "db", 2).await.as_deref(), Some(leaked.as_str()), "a version is the store's own");
     assert_eq!(text(&store, "db", 3).await, Some(next));
     // A late writer does not bring it back.
     store.keep("db", &r, 4, &with_id("key-2", &leaked)).await.ok();
@@ -150,7 +149,7 @@ async fn one_intent_has_one_value() {
     let kept = store.kept("db", &r, 2).await.unwrap().unwrap();
     assert_eq!(kept.id, Some(CredentialId::new("key-2")));
     assert!(store.kept("db", &r, 3).await.unwrap().is_none());
-    assert_eq!(code(store.stage("db", &r, 3).await).0, "K0805");
+    assert_eq!(code(stage(&store, "db", &r, 3).await).0, "K0805");
 }
 
 #[tokio::test]
@@ -164,7 +163,7 @@ async fn the_same_value_has_one_name_and_one_version() {
     assert_eq!(store.secrets().await.unwrap(), ["a"]);
     // A value that replaces itself would be revoked with itself.
     store.keep("a", &r, 2, &credential(&shared)).await.unwrap();
-    assert_eq!(code(store.stage("a", &r, 2).await).0, "K0613");
+    assert_eq!(code(stage(&store, "a", &r, 2).await).0, "K0613");
 }
 
 #[tokio::test]
@@ -175,7 +174,7 @@ async fn only_the_expected_version_is_replaced() {
     store.add("db", &credential(&value())).await.unwrap();
     for intent in [2, 3] {
         store.keep("db", &r, intent, &credential(&value())).await.unwrap();
-        store.stage("db", &r, intent).await.unwrap();
+        stage(&store, "db", &r, intent).await.unwrap();
     }
     store.promote("db", 1, 2).await.unwrap();
     for (expected, next, refused) in [(1, 3, "K0613"), (3, 2, "K0613"), (2, 2, "K0613"), (2, 7, "K0805")] {
@@ -222,7 +221,7 @@ async fn a_secret_may_begin_without_a_version_and_end_without_one() {
         assert_eq!(labels(&store, "db").await, []);
     }
     store.keep("db", &r, 4, &with_id("key-1", &new)).await.unwrap();
-    assert_eq!(store.stage("db", &r, 4).await.unwrap(), 1);
+    assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 1);
     for _ in 0..2 {
         store.promote("db", 0, 1).await.unwrap();
         assert_eq!(labels(&store, "db").await, [(1, Label::Current)]);
@@ -234,7 +233,7 @@ async fn a_secret_may_begin_without_a_version_and_end_without_one() {
     store.promote("db", 0, 1).await.unwrap();
     // Beside a current one nothing is the first.
     store.keep("db", &r, 6, &with_id("key-2", &value())).await.unwrap();
-    assert_eq!(store.stage("db", &r, 6).await.unwrap(), 2);
+    assert_eq!(stage(&store, "db", &r, 6).await.unwrap(), 2);
     assert_eq!(code(store.promote("db", 0, 2).await), ("K0613", Class::Permanent));
     store.retire("db", 2).await.unwrap();
     drop(store);

@@ -15,8 +15,9 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_engine::{Ports, TokioSpawner};
 use keyroll_port::{
-    Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, Minted, Opening,
-    Overview, Probe, Recorded, RefusedUse, RotationId, Session, Sleep, Store, ValueFormat, VersionInfo,
+    Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, MadeBy, Minted,
+    Opening, Overview, Probe, Recorded, RefusedUse, RotationId, Session, Sleep, Staging, Store, ValueFormat,
+    VersionInfo,
 };
 use keyroll_rotation::{
     Capabilities, Event, Fact, Found, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan,
@@ -270,6 +271,8 @@ impl Store for Safe {
             label: it.1,
             credential: it.2.as_ref().and_then(|credential| credential.id.clone()),
             fingerprints: Vec::new(),
+            // The first one was imported.
+            made_by: (it.0 > 1).then(|| MadeBy { rotation: RotationId("0192".to_owned()), intent: it.3 }),
             unix_ms: 0,
         };
         Ok(locked(&self.versions).iter().map(info).collect())
@@ -278,24 +281,19 @@ impl Store for Safe {
         let versions = locked(&self.versions);
         Ok(versions.iter().find(|it| it.0 == number).and_then(|it| it.2.as_ref()).map(Credential::duplicate))
     }
-    async fn keep(&self, _: &str, _: &RotationId, intent: Seq, it: &Credential) -> Result<(), Failure> {
-        let secrets =
-            it.fields.secrets().map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
-        locked(&self.secrets).extend(secrets);
-        locked(&self.kept).insert(intent, it.duplicate());
-        Ok(())
-    }
-    async fn kept(&self, _: &str, _: &RotationId, intent: Seq) -> Result<Option<Credential>, Failure> {
-        Ok(locked(&self.kept).get(&intent).map(Credential::duplicate))
-    }
-    async fn stage(&self, _: &str, _: &RotationId, intent: Seq) -> Result<u32, Failure> {
+    async fn put_pending(
+        &self,
+        _: &str,
+        _: &RotationId,
+        intent: Seq,
+        it: &Credential,
+    ) -> Result<u32, Failure> {
         let mut versions = locked(&self.versions);
         if let Some(version) = versions.iter().find(|it| it.3 == intent) {
             return Ok(version.0);
         }
-        let value = locked(&self.kept).get(&intent).map(Credential::duplicate);
         let number = u32::try_from(versions.len()).unwrap() + 1;
-        self.fate.befall(|| versions.push((number, Label::Pending, value, intent)))?;
+        self.fate.befall(|| versions.push((number, Label::Pending, Some(it.duplicate()), intent)))?;
         Ok(number)
     }
     async fn promote(&self, _: &str, expected: u32, next: u32) -> Result<(), Failure> {
@@ -323,6 +321,23 @@ impl Store for Safe {
             locked(&self.versions).iter_mut().filter(|it| it.0 == number).for_each(|it| it.2 = None);
         })
     }
+}
+
+#[async_trait]
+impl Staging for Safe {
+    async fn keep(&self, _: &str, _: &RotationId, intent: Seq, it: &Credential) -> Result<(), Failure> {
+        let secrets =
+            it.fields.secrets().map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
+        locked(&self.secrets).extend(secrets);
+        locked(&self.kept).insert(intent, it.duplicate());
+        Ok(())
+    }
+    async fn kept(&self, _: &str, _: &RotationId, intent: Seq) -> Result<Option<Credential>, Failure> {
+        Ok(locked(&self.kept).get(&intent).map(Credential::duplicate))
+    }
+    async fn forget(&self, _: &str, made_by: &MadeBy) -> Result<(), Failure> {
+        self.fate.befall(|| drop(locked(&self.kept).remove(&made_by.intent)))
+    }
     async fn discard(
         &self,
         _: &str,
@@ -331,17 +346,8 @@ impl Store for Safe {
         stays: Option<Seq>,
     ) -> Result<(), Failure> {
         self.fate.befall(|| {
-            let is_it = |(seq, it): &(&Seq, &Credential)| {
-                Some(**seq) != stays && id.is_none_or(|id| it.id.as_ref() == Some(id))
-            };
-            let mut kept = locked(&self.kept);
-            let given_up: BTreeSet<Seq> = kept.iter().filter(is_it).map(|(seq, _)| *seq).collect();
-            kept.retain(|seq, _| !given_up.contains(seq));
-            for version in locked(&self.versions).iter_mut() {
-                if given_up.contains(&version.3) && version.1 != Label::Current {
-                    (version.1, version.2) = (Label::Retired, None);
-                }
-            }
+            locked(&self.kept)
+                .retain(|seq, it| Some(*seq) == stays || id.is_some_and(|id| it.id.as_ref() != Some(id)));
         })
     }
 }
@@ -584,6 +590,7 @@ impl Scene {
         Ports {
             journal: self.book.clone(),
             store: self.safe.clone(),
+            staging: self.safe.clone(),
             issuer: self.keys.clone(),
             host: self.host.clone(),
             clock: Arc::new(Time(self.started, self.book.skipped_ms.clone())),

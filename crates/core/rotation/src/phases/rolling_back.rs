@@ -4,6 +4,10 @@ use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, bit};
 use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    // Until a Disable has ended, nothing relies on the old key: however often it was accepted, it may be off a moment later.
+    if state.running(&Op::Disable) {
+        return;
+    }
     if state.must_enable() {
         unit::offer(state, Op::Enable, out);
         return;
@@ -76,7 +80,7 @@ fn restored(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if next.must_enable() {
+    if next.running(&Op::Disable) || next.must_enable() {
         return false;
     }
     if next.new_version().is_none() {

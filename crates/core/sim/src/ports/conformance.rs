@@ -68,6 +68,10 @@ impl StoreHarness for Simulated {
         &self.port
     }
 
+    fn staging(&self) -> &dyn keyroll_port::Staging {
+        &self.port
+    }
+
     async fn found(&mut self) -> bool {
         true
     }

@@ -1,11 +1,12 @@
 use async_trait::async_trait;
-use keyroll_port::{Class, Failure, FailureKind, Label, RotationId, Store, VersionInfo};
+use keyroll_port::{Class, Failure, FailureKind, Label, MadeBy, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::{Op, Seq};
 use keyroll_secret::{Credential, CredentialId};
 
-use super::{Port, cred, credential, failure, mistaken, number, outcome, scope};
+use super::{DECOY, Port, cred, credential, failure, mistaken, number, outcome, scope};
 use crate::calls::{Answer, Asked, Call};
 use crate::mutant::Mutation;
+use crate::scene::ROTATION;
 use crate::store::Version;
 
 impl Port {
@@ -23,6 +24,7 @@ fn info(version: &Version) -> VersionInfo {
         label: version.label,
         credential: version.id.as_ref().map(|id| CredentialId::new(id.as_str())),
         fingerprints: Vec::new(),
+        made_by: version.mint.map(|intent| MadeBy { rotation: RotationId(ROTATION.to_owned()), intent }),
         unix_ms: 0,
     }
 }
@@ -63,6 +65,39 @@ impl Store for Port {
         Ok(run.world.store.read(number).map(|(value, id)| credential(value, id.as_ref())))
     }
 
+    async fn put_pending(
+        &self,
+        _: &str,
+        _: &RotationId,
+        seq: Seq,
+        what: &Credential,
+    ) -> Result<u32, Failure> {
+        let (value, id) = (number(&what.fields).unwrap_or(DECOY), what.id.as_ref().map(cred));
+        if self.carries_out(|op| *op == Op::Stage) {
+            return match outcome(self.call(Call::PutPending { seq, value, id }).await)? {
+                Answer::Number(number) => Ok(number),
+                _ => mistaken(),
+            };
+        }
+        let staged = self.blind()?.world.store.put_pending(seq, value, id);
+        staged.ok_or_else(|| failure(Class::Permanent))
+    }
+
+    async fn promote(&self, _: &str, expected: u32, next: u32) -> Result<(), Failure> {
+        self.act(Call::Promote { expected, next }).await
+    }
+
+    async fn demote(&self, _: &str, before: u32, next: u32) -> Result<(), Failure> {
+        self.act(Call::Demote { before, next }).await
+    }
+
+    async fn retire(&self, _: &str, number: u32) -> Result<(), Failure> {
+        self.act(Call::Retire { number }).await
+    }
+}
+
+#[async_trait]
+impl Staging for Port {
     async fn keep(&self, _: &str, _: &RotationId, seq: Seq, what: &Credential) -> Result<(), Failure> {
         let id = what.id.as_ref().map(cred);
         let Some(value) = number(&what.fields) else {
@@ -91,26 +126,9 @@ impl Store for Port {
         Ok(store.kept(seq).map(|(_, value, id)| credential(*value, id.as_ref())))
     }
 
-    async fn stage(&self, _: &str, _: &RotationId, seq: Seq) -> Result<u32, Failure> {
-        if self.carries_out(|op| *op == Op::Stage) {
-            return match outcome(self.call(Call::Stage { seq }).await)? {
-                Answer::Number(number) => Ok(number),
-                _ => mistaken(),
-            };
-        }
-        self.blind()?.world.store.stage(seq).ok_or_else(|| failure(Class::Permanent))
-    }
-
-    async fn promote(&self, _: &str, expected: u32, next: u32) -> Result<(), Failure> {
-        self.act(Call::Promote { expected, next }).await
-    }
-
-    async fn demote(&self, _: &str, before: u32, next: u32) -> Result<(), Failure> {
-        self.act(Call::Demote { before, next }).await
-    }
-
-    async fn retire(&self, _: &str, number: u32) -> Result<(), Failure> {
-        self.act(Call::Retire { number }).await
+    async fn forget(&self, _: &str, made_by: &MadeBy) -> Result<(), Failure> {
+        self.run().world.store.forget(made_by.intent);
+        Ok(())
     }
 
     async fn discard(

@@ -129,7 +129,8 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
                 .help(help)
                 .exits(Exit::Held));
         }
-        agree(journal.as_ref(), store(places)?.as_ref(), name).await?;
+        let sealed = store(places)?;
+        agree(journal.as_ref(), sealed.as_ref(), sealed.as_ref(), name).await?;
         apart(&index, name)
     })
 }

@@ -1,7 +1,7 @@
 //! Refuses a store that is older than the journal, such as one restored alone from a backup.
 
 use keyroll_codes::Code;
-use keyroll_port::{Journal, Label, RotationId, Store, VersionInfo};
+use keyroll_port::{Journal, Label, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::{Aim, Op, Phase, State};
 
 use super::recorded::{rotations_unread, state_of};
@@ -11,7 +11,12 @@ use crate::problem::Problem;
 
 /// Refuses a store that lacks what the journal recorded. A store that is newer than the journal is the result of a
 /// crash, and the driver reconciles it.
-pub async fn agree(journal: &dyn Journal, store: &dyn Store, secret: &str) -> Result<(), Problem> {
+pub async fn agree(
+    journal: &dyn Journal,
+    store: &dyn Store,
+    staging: &dyn Staging,
+    secret: &str,
+) -> Result<(), Problem> {
     let versions = kept(store, secret).await?;
     let mut closed = false;
     for one in journal.list().await.map_err(rotations_unread)? {
@@ -25,7 +30,7 @@ pub async fn agree(journal: &dyn Journal, store: &dyn Store, secret: &str) -> Re
         closed |= state.plan().aim == Aim::End && (state.phase() == Phase::Done || dropping(&state));
         let lacking = match lacking(&state, from, &versions).filter(|_| !closed || from > 0) {
             Some(lacking) => Some(lacking),
-            None => unsealed(&state, store, secret, &one.id).await?,
+            None => unsealed(&state, staging, secret, &one.id).await?,
         };
         if let Some(lacking) = lacking {
             return Err(older(secret, &one.id, lacking));
@@ -55,7 +60,7 @@ fn lacking(state: &State, from: u32, versions: &[VersionInfo]) -> Option<String>
 /// A value that the journal recorded as sealed for an open rotation, and that is missing.
 async fn unsealed(
     state: &State,
-    store: &dyn Store,
+    staging: &dyn Staging,
     secret: &str,
     id: &RotationId,
 ) -> Result<Option<String>, Problem> {
@@ -64,7 +69,7 @@ async fn unsealed(
     }
     let intent = state.new_version().map(|new| new.mint).or_else(|| state.chosen());
     let Some(intent) = intent else { return Ok(None) };
-    match store.kept(secret, id, intent).await? {
+    match staging.kept(secret, id, intent).await? {
         Some(_) => Ok(None),
         None => Ok(Some(format!("the new value that it sealed under entry {intent} is not in the store"))),
     }

@@ -12,7 +12,7 @@ use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
 use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
-use keyroll_port::{Failure, FailureKind, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
+use keyroll_port::{Failure, FailureKind, Issuer, Journal as _, Probe, Recorded, RotationId, Staging, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::runtime::Runtime;
@@ -59,6 +59,7 @@ struct ManualMint<'a> {
     secret: &'a Secret,
     spec: &'a Spec,
     store: Arc<dyn Store>,
+    staging: Arc<dyn Staging>,
     issuer: Arc<dyn Issuer>,
     runtime: &'a Runtime,
     journal: Arc<SqliteJournal>,
@@ -152,7 +153,7 @@ pub fn take(
         Ok(found) => found,
         Err(Seen::Wrong(why)) => {
             let given = given_id(slot);
-            runtime.block_on(manual.store.discard(manual.name(), &id, Some(&given), None))?;
+            runtime.block_on(manual.staging.discard(manual.name(), &id, Some(&given), None))?;
             return Err(refused(&id, [why]).because("nothing was changed: the old key is still in use"));
         }
         // A value that is not known to be wrong stays sealed.
@@ -209,7 +210,7 @@ impl<'a> ManualMint<'a> {
         let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
         let old = old.ok_or_else(|| reading().because("the old value is no longer sealed"))?;
         let issuer = described.issuer(secret, None)?;
-        Ok(Self { id, secret, spec, store, issuer, runtime, journal, recorded, old })
+        Ok(Self { id, secret, spec, staging: store.clone(), store, issuer, runtime, journal, recorded, old })
     }
 
     fn name(&self) -> &str {
@@ -248,10 +249,10 @@ impl<'a> ManualMint<'a> {
     async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
         let mut named = Vec::new();
         for seq in self.told(state) {
-            named.extend(self.store.kept(self.name(), self.id, seq).await?.map(|it| it.fields.encode()));
+            named.extend(self.staging.kept(self.name(), self.id, seq).await?.map(|it| it.fields.encode()));
         }
         for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
-            let Some(kept) = self.store.kept(self.name(), self.id, slot).await? else { continue };
+            let Some(kept) = self.staging.kept(self.name(), self.id, slot).await? else { continue };
             // A value from before a recorded one is abandoned.
             return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
         }
@@ -308,7 +309,7 @@ impl<'a> ManualMint<'a> {
             all.all(|(name, value)| other.fields.get(name).is_some_and(|field| field.value == *value))
         };
         for seq in self.told(state) {
-            if self.store.kept(self.name(), self.id, seq).await?.as_ref().is_some_and(same) {
+            if self.staging.kept(self.name(), self.id, seq).await?.as_ref().is_some_and(same) {
                 let why = "it is a value that this rotation abandoned".to_owned();
                 return Err(refused(self.id, [why]));
             }
@@ -330,9 +331,9 @@ impl<'a> ManualMint<'a> {
     async fn seal(&self, credential: &Credential) -> Result<u64, Problem> {
         for slot in GIVEN..GIVEN.saturating_add(GIVEN_MAX) {
             let sealed = Credential { id: Some(given_id(slot)), fields: credential.fields.duplicate() };
-            match self.store.keep(self.name(), self.id, slot, &sealed).await {
+            match self.staging.keep(self.name(), self.id, slot, &sealed).await {
                 // A value that was dropped as wrong and is entered again gets a new number.
-                Ok(()) if self.store.kept(self.name(), self.id, slot).await?.is_some() => return Ok(slot),
+                Ok(()) if self.staging.kept(self.name(), self.id, slot).await?.is_some() => return Ok(slot),
                 Ok(()) => {}
                 // Another value has this number.
                 Err(failure) if failure.kind == FailureKind::OtherValue => {}
@@ -463,7 +464,7 @@ impl<'a> ManualMint<'a> {
         let seq = open.state.seq().saturating_add(1);
         let id = Some(CredentialId::new(found.as_str()));
         let sealed = Credential { id, fields: credential.fields };
-        self.store.keep(self.name(), self.id, seq, &sealed).await?;
+        self.staging.keep(self.name(), self.id, seq, &sealed).await?;
         write(&self.journal, open, epoch, fact).await?;
         Ok(())
     }

@@ -151,7 +151,7 @@ async fn ready_to_drive(ports: &Ports, places: &Places, secret: &str) -> Result<
     // The next driver removes the scratch files of a killed one: the wrong copy of a control has other lines of its
     // file.
     finish(ports.journal.as_ref(), places).await?;
-    agree(ports.journal.as_ref(), ports.store.as_ref(), secret).await
+    agree(ports.journal.as_ref(), ports.store.as_ref(), ports.staging.as_ref(), secret).await
 }
 
 fn opening(saved: &Saved, asked: &ApplyOptions, plan: Plan) -> Result<Opening, Problem> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_port::{Class, Failure, Label, RotationId, Store, VersionInfo};
+use keyroll_port::{Class, Failure, Label, RotationId, Staging as _, Store, VersionInfo};
 use keyroll_rotation::{Aim, Seq};
-use keyroll_secret::{Credential, CredentialId, Fields};
+use keyroll_secret::{Credential, Fields};
 use keyroll_store::SealedStore;
 
 use super::open::{store, store_of_owner};
@@ -257,27 +257,14 @@ macro_rules! store_beside {
                 $name::read(self, secret, number).await
             }
 
-            async fn keep(
+            async fn put_pending(
                 &self,
                 secret: &str,
                 rotation: &RotationId,
                 intent: Seq,
                 credential: &Credential,
-            ) -> Result<(), Failure> {
-                self.sealed.keep(secret, rotation, intent, credential).await
-            }
-
-            async fn kept(
-                &self,
-                secret: &str,
-                rotation: &RotationId,
-                intent: Seq,
-            ) -> Result<Option<Credential>, Failure> {
-                self.sealed.kept(secret, rotation, intent).await
-            }
-
-            async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
-                self.sealed.stage(secret, rotation, intent).await
+            ) -> Result<u32, Failure> {
+                self.sealed.put_pending(secret, rotation, intent, credential).await
             }
 
             async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
@@ -290,16 +277,6 @@ macro_rules! store_beside {
 
             async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
                 $name::retire(self, secret, number).await
-            }
-
-            async fn discard(
-                &self,
-                secret: &str,
-                rotation: &RotationId,
-                credential: Option<&CredentialId>,
-                stays: Option<Seq>,
-            ) -> Result<(), Failure> {
-                self.sealed.discard(secret, rotation, credential, stays).await
             }
         }
     };

@@ -179,6 +179,7 @@ pub fn ports(
     Ok(Ports {
         journal: journal(places)?,
         store,
+        staging: self::store(places)?,
         issuer,
         host: Arc::new(host),
         clock: Arc::new(SystemClock::new()),

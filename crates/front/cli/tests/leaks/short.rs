@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use keyroll_port::{RotationId, Store as _};
+use keyroll_port::{RotationId, Staging as _, Store as _};
 use keyroll_secret::{Credential, CredentialId, Fields, KeyFile, SecretBytes};
 use keyroll_store::SealedStore;
 use keyroll_testkit::alphanumeric;
@@ -23,7 +23,7 @@ fn replaced(folder: &std::path::Path, keep: bool, value: &str) {
     let rotation = RotationId("0190-1".to_owned());
     Runtime::new().unwrap().block_on(async {
         store.keep("acme", &rotation, 1, &next).await.unwrap();
-        let number = store.stage("acme", &rotation, 1).await.unwrap();
+        let number = store.put_pending("acme", &rotation, 1, &next).await.unwrap();
         store.promote("acme", 1, number).await.unwrap();
         store.retire("acme", 1).await.unwrap();
     });

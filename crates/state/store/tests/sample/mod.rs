@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyroll_port::{Failure, Store};
+use keyroll_port::{Failure, RotationId, Staging as _, Store};
 use keyroll_secret::{Credential, CredentialId, Fields, SealingKey, SecretBytes};
 use keyroll_store::SealedStore;
 use zeroize::Zeroizing;
@@ -75,4 +75,15 @@ pub(crate) async fn text(store: &SealedStore, secret: &str, number: u32) -> Opti
     let credential = Store::read(store, secret, number).await.unwrap()?;
     let field = credential.fields.get("value").unwrap();
     Some(String::from_utf8(field.value.expose().to_vec()).unwrap())
+}
+
+/// Makes what is kept under this intent the pending version; something else where nothing is.
+pub(crate) async fn stage(
+    store: &SealedStore,
+    secret: &str,
+    rotation: &RotationId,
+    intent: u64,
+) -> Result<u32, Failure> {
+    let kept = store.kept(secret, rotation, intent).await?.unwrap_or_else(|| credential(&value()));
+    store.put_pending(secret, rotation, intent, &kept).await
 }

@@ -2,11 +2,12 @@ use keyroll_secret::CredentialId;
 
 use super::super::breach::{Breach, require, succeeds};
 use super::harness::{
-    SECRET, StoreHarness, as_id, begin, keeps, labels, reads, refused, rotation, stage, versions,
+    SECRET, StoreHarness, as_id, begin, keeps, labels, pending, reads, refused, rotation, stage, versions,
 };
-use crate::Label::{Current, Pending, Previous, Retired};
+use crate::Label::{Current, Pending, Retired};
+use crate::MadeBy;
 
-/// A version that nobody uses loses its values, with what was kept for it; the rest of it stays.
+/// A version that nobody uses loses its values; the rest of it stays. What was kept for it is forgotten.
 ///
 /// # Errors
 /// The first rule that the store broke.
@@ -15,9 +16,9 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     // Chosen without an id, then minted with one, under an intent of its own.
     let next = harness.credential(Some("key-2"));
     let chosen = as_id(&next, None);
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 2, &chosen).await)?;
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 4, &next).await)?;
-    succeeds("stage", harness.store().stage(SECRET, &rotation(), 4).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 2, &chosen).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 4, &next).await)?;
+    pending(harness, &rotation(), 4, &next).await?;
     refused("retire of the current version", harness.store().retire(SECRET, 1).await, &[&one, &next])?;
     succeeds("promote", harness.store().promote(SECRET, 1, 2).await)?;
     refused("retire of the current version", harness.store().retire(SECRET, 2).await, &[&one, &next])?;
@@ -41,12 +42,17 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
 
     // Of one that was never promoted goes all that was kept for it, and its number is not used again.
     let (given_up, number) = stage(harness, 6, "key-3").await?;
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 5, &as_id(&given_up, None)).await)?;
-    succeeds("retire", harness.store().retire(SECRET, number).await)?;
-    harness.reopen().await;
-    for intent in [5, 6] {
-        keeps(harness, "after its version was retired", intent, None).await?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 5, &as_id(&given_up, None)).await)?;
+    let made_by = MadeBy { rotation: rotation(), intent: 6 };
+    for time in ["forget", "the same forget again"] {
+        succeeds(time, harness.staging().forget(SECRET, &made_by).await)?;
+        harness.reopen().await;
+        for intent in [5, 6] {
+            keeps(harness, time, intent, None).await?;
+        }
+        keeps(harness, time, 4, Some(&next)).await?;
     }
+    succeeds("retire", harness.store().retire(SECRET, number).await)?;
     let outcome = harness.store().promote(SECRET, 2, number).await;
     refused("promote of a retired version", outcome, &[&given_up])?;
     let (_, number) = stage(harness, 9, "key-4").await?;
@@ -54,34 +60,27 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     labels(harness, "in the end", &[Retired, Current, Retired, Pending]).await
 }
 
-/// What a rotation made and gave up is dropped, of one credential or all; neither what is current nor what stays is.
+/// What a rotation made and gave up is dropped, of one credential or all; what stays is not, nor what is no part of it.
 ///
 /// # Errors
 /// The first rule that the store broke.
 pub async fn discarded(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let one = begin(harness).await?;
     let leaked = harness.credential(Some("key-2"));
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 2, &as_id(&leaked, None)).await)?;
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 4, &leaked).await)?;
-    succeeds("stage", harness.store().stage(SECRET, &rotation(), 4).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 2, &as_id(&leaked, None)).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 4, &leaked).await)?;
+    pending(harness, &rotation(), 4, &leaked).await?;
     let chosen = harness.credential(None);
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 7, &chosen).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 7, &chosen).await)?;
     let (next, _) = stage(harness, 9, "key-3").await?;
     let it = CredentialId::new("key-2");
 
-    succeeds("promote", harness.store().promote(SECRET, 1, 2).await)?;
-    let discard = harness.store().discard(SECRET, &rotation(), Some(&it), Some(9)).await;
-    succeeds("discard of what is current", discard)?;
-    reads(harness, "after a discard of what is current", 2, Some(&leaked)).await?;
-    labels(harness, "after a discard of what is current", &[Previous, Current, Pending]).await?;
-
-    succeeds("promote", harness.store().promote(SECRET, 2, 3).await)?;
     for time in ["discard of one credential", "the same discard again"] {
-        let discard = harness.store().discard(SECRET, &rotation(), Some(&it), Some(9)).await;
+        let discard = harness.staging().discard(SECRET, &rotation(), Some(&it), Some(9)).await;
         succeeds(time, discard)?;
         harness.reopen().await;
-        labels(harness, time, &[Previous, Retired, Current]).await?;
-        reads(harness, time, 2, None).await?;
+        labels(harness, time, &[Current, Pending, Pending]).await?;
+        reads(harness, time, 2, Some(&leaked)).await?;
         for intent in [2, 4] {
             keeps(harness, time, intent, None).await?;
         }
@@ -89,21 +88,20 @@ pub async fn discarded(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
         keeps(harness, time, 9, Some(&next)).await?;
     }
 
-    let (pending, _) = stage(harness, 12, "key-4").await?;
+    let (last, _) = stage(harness, 12, "key-4").await?;
     for time in ["discard of all but one", "the same discard again"] {
-        succeeds(time, harness.store().discard(SECRET, &rotation(), None, Some(12)).await)?;
+        succeeds(time, harness.staging().discard(SECRET, &rotation(), None, Some(12)).await)?;
         harness.reopen().await;
-        labels(harness, time, &[Previous, Retired, Current, Pending]).await?;
         reads(harness, time, 1, Some(&one)).await?;
         reads(harness, time, 3, Some(&next)).await?;
-        reads(harness, time, 4, Some(&pending)).await?;
-        keeps(harness, time, 7, None).await?;
-        keeps(harness, time, 12, Some(&pending)).await?;
+        for intent in [7, 9] {
+            keeps(harness, time, intent, None).await?;
+        }
+        keeps(harness, time, 12, Some(&last)).await?;
     }
-    succeeds("discard of all", harness.store().discard(SECRET, &rotation(), None, None).await)?;
+    succeeds("discard of all", harness.staging().discard(SECRET, &rotation(), None, None).await)?;
     harness.reopen().await;
-    labels(harness, "after a discard of all", &[Previous, Retired, Current, Retired]).await?;
-    reads(harness, "after a discard of all", 4, None).await?;
+    labels(harness, "after a discard of all", &[Current, Pending, Pending, Pending]).await?;
     keeps(harness, "after a discard of all", 12, None).await
 }
 
@@ -114,15 +112,17 @@ pub async fn discarded(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
 pub async fn late(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     begin(harness).await?;
     let (staged, number) = stage(harness, 2, "key-2").await?;
+    let made_by = MadeBy { rotation: rotation(), intent: 2 };
+    succeeds("forget", harness.staging().forget(SECRET, &made_by).await)?;
     succeeds("retire", harness.store().retire(SECRET, number).await)?;
     let kept = harness.credential(Some("key-3"));
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 4, &kept).await)?;
-    succeeds("discard", harness.store().discard(SECRET, &rotation(), None, None).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 4, &kept).await)?;
+    succeeds("discard", harness.staging().discard(SECRET, &rotation(), None, None).await)?;
     for (intent, dropped) in [(2, &staged), (4, &kept)] {
         // Harmless or refused: both are right.
-        drop(harness.store().keep(SECRET, &rotation(), intent, dropped).await);
+        drop(harness.staging().keep(SECRET, &rotation(), intent, dropped).await);
         keeps(harness, "after a repeated keep, late", intent, None).await?;
-        drop(harness.store().stage(SECRET, &rotation(), intent).await);
+        drop(harness.store().put_pending(SECRET, &rotation(), intent, dropped).await);
     }
     harness.reopen().await;
     labels(harness, "after late repetitions", &[Current, Retired]).await?;

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use keyroll_secret::{Credential, CredentialId};
 
 use super::super::breach::{Breach, fails, require, succeeds};
-use crate::{Class, Failure, Label, RotationId, Store, VersionInfo};
+use crate::{Class, Failure, Label, RotationId, Staging, Store, VersionInfo};
 
 /// The secret of every case.
 pub const SECRET: &str = "acme";
@@ -20,6 +20,9 @@ pub trait StoreHarness: Send + Sync {
 
     /// The store. The same until the next `fresh` or `reopen`.
     fn store(&self) -> &dyn Store;
+
+    /// What stands beside it. The same until the next `fresh` or `reopen`.
+    fn staging(&self) -> &dyn Staging;
 
     /// Begins [`SECRET`] without a version. `false` where a store always has one: the case is then left out.
     async fn found(&mut self) -> bool;
@@ -42,16 +45,27 @@ pub(super) async fn begin(harness: &mut dyn StoreHarness) -> Result<Credential, 
     Ok(one)
 }
 
-/// Keeps a new credential under this intent and stages it; the credential, and its version's number.
+/// Keeps a new credential under this intent and makes it the pending version; the credential, and its version's number.
 pub(super) async fn stage(
     harness: &mut dyn StoreHarness,
     intent: u64,
     id: &str,
 ) -> Result<(Credential, u32), Breach> {
     let next = harness.credential(Some(id));
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), intent, &next).await)?;
-    let number = succeeds("stage", harness.store().stage(SECRET, &rotation(), intent).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), intent, &next).await)?;
+    let number = pending(harness, &rotation(), intent, &next).await?;
     Ok((next, number))
+}
+
+/// Makes what was kept under this intent the pending version of [`SECRET`]; its number.
+pub(super) async fn pending(
+    harness: &dyn StoreHarness,
+    rotation: &RotationId,
+    intent: u64,
+    credential: &Credential,
+) -> Result<u32, Breach> {
+    let put = harness.store().put_pending(SECRET, rotation, intent, credential).await;
+    succeeds("put_pending", put)
 }
 
 pub(super) async fn versions(harness: &dyn StoreHarness) -> Result<Vec<VersionInfo>, Breach> {
@@ -84,7 +98,7 @@ pub(super) async fn keeps(
     intent: u64,
     expected: Option<&Credential>,
 ) -> Result<(), Breach> {
-    let kept = succeeds("kept", harness.store().kept(SECRET, &rotation(), intent).await)?;
+    let kept = succeeds("kept", harness.staging().kept(SECRET, &rotation(), intent).await)?;
     require(same(kept.as_ref(), expected), format!("{when}, entry {intent} gives {}", wanted(expected)))
 }
 

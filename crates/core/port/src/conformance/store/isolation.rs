@@ -1,6 +1,6 @@
 use super::super::breach::{Breach, require, succeeds};
 use super::harness::{
-    SECRET, StoreHarness, as_id, begin, keeps, labels, reads, refused, rotation, same, stage,
+    SECRET, StoreHarness, as_id, begin, keeps, labels, pending, reads, refused, rotation, same, stage,
 };
 use crate::{Label, RotationId};
 
@@ -21,25 +21,26 @@ pub async fn isolation(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let later = RotationId("0190-2".to_owned());
     let (ours, theirs) = (harness.credential(Some("key-2")), harness.credential(Some("key-2")));
     let beside = harness.credential(Some("key-2"));
-    let store = harness.store();
-    succeeds("keep", store.keep(SECRET, &rotation(), 4, &ours).await)?;
-    succeeds("keep of another rotation", store.keep(SECRET, &later, 4, &theirs).await)?;
-    succeeds("keep of another secret", store.keep(OTHER, &rotation(), 4, &beside).await)?;
+    let staging = harness.staging();
+    succeeds("keep", staging.keep(SECRET, &rotation(), 4, &ours).await)?;
+    succeeds("keep of another rotation", staging.keep(SECRET, &later, 4, &theirs).await)?;
+    succeeds("keep of another secret", staging.keep(OTHER, &rotation(), 4, &beside).await)?;
     keeps(harness, "beside another rotation's", 4, Some(&ours)).await?;
-    let number = succeeds("stage", harness.store().stage(SECRET, &later, 4).await)?;
+    let number = pending(harness, &later, 4, &theirs).await?;
     require(number == 2, "another rotation's version is the next one")?;
     let (_, staged) = stage(harness, 6, "key-3").await?;
-    let number = succeeds("stage", harness.store().stage(OTHER, &rotation(), 4).await)?;
+    let put = harness.store().put_pending(OTHER, &rotation(), 4, &beside).await;
+    let number = succeeds("put_pending", put)?;
     require(number == 2, "each secret counts its versions")?;
 
-    succeeds("discard", harness.store().discard(SECRET, &rotation(), None, None).await)?;
+    succeeds("discard", harness.staging().discard(SECRET, &rotation(), None, None).await)?;
     harness.reopen().await;
-    reads(harness, "after a discard", staged, None).await?;
+    succeeds("retire", harness.store().retire(SECRET, staged).await)?;
     keeps(harness, "after a discard", 4, None).await?;
     reads(harness, "after a discard of another rotation", 2, Some(&theirs)).await?;
-    let kept = succeeds("kept", harness.store().kept(SECRET, &later, 4).await)?;
+    let kept = succeeds("kept", harness.staging().kept(SECRET, &later, 4).await)?;
     require(same(kept.as_ref(), Some(&theirs)), "a discard leaves what another rotation keeps")?;
-    let kept = succeeds("kept", harness.store().kept(OTHER, &rotation(), 4).await)?;
+    let kept = succeeds("kept", harness.staging().kept(OTHER, &rotation(), 4).await)?;
     require(same(kept.as_ref(), Some(&beside)), "a discard leaves what another secret keeps")?;
 
     succeeds("promote", harness.store().promote(SECRET, 1, 2).await)?;

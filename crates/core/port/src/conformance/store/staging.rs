@@ -1,6 +1,8 @@
 use super::super::breach::{Breach, require, succeeds};
-use super::harness::{SECRET, StoreHarness, as_id, begin, keeps, labels, reads, refused, rotation};
-use crate::{FailureKind, Label};
+use super::harness::{
+    SECRET, StoreHarness, as_id, begin, keeps, labels, pending, reads, refused, rotation, versions,
+};
+use crate::{FailureKind, Label, MadeBy};
 
 /// What is sealed under an intent is given back, learns its id later, and is never exchanged for another value.
 ///
@@ -11,57 +13,57 @@ pub async fn kept(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     keeps(harness, "before anything is kept", 2, None).await?;
     let chosen = harness.credential(None);
     for time in ["keep", "the same keep again"] {
-        succeeds(time, harness.store().keep(SECRET, &rotation(), 2, &chosen).await)?;
+        succeeds(time, harness.staging().keep(SECRET, &rotation(), 2, &chosen).await)?;
     }
     harness.reopen().await;
     keeps(harness, "after a keep", 2, Some(&chosen)).await?;
     keeps(harness, "of another intent", 3, None).await?;
 
     let other = harness.credential(None);
-    let outcome = harness.store().keep(SECRET, &rotation(), 2, &other).await;
+    let outcome = harness.staging().keep(SECRET, &rotation(), 2, &other).await;
     let kind = outcome.as_ref().err().map(|failure| failure.kind);
     refused("another value under the same intent", outcome, &[&chosen, &other])?;
     require(kind == Some(FailureKind::OtherValue), "another value under the same intent is called so")?;
     keeps(harness, "after another value was refused", 2, Some(&chosen)).await?;
 
     let minted = as_id(&chosen, Some("key-2"));
-    let keep = harness.store().keep(SECRET, &rotation(), 2, &minted).await;
+    let keep = harness.staging().keep(SECRET, &rotation(), 2, &minted).await;
     succeeds("keep of the same value with its id", keep)?;
-    let keep = harness.store().keep(SECRET, &rotation(), 2, &chosen).await;
+    let keep = harness.staging().keep(SECRET, &rotation(), 2, &chosen).await;
     succeeds("a repeated keep of before the id was known", keep)?;
     let renamed = as_id(&chosen, Some("key-3"));
-    let keep = harness.store().keep(SECRET, &rotation(), 2, &renamed).await;
+    let keep = harness.staging().keep(SECRET, &rotation(), 2, &renamed).await;
     refused("the same value with another id", keep, &[&chosen])?;
     harness.reopen().await;
     keeps(harness, "once its id is known", 2, Some(&minted)).await?;
     labels(harness, "while it is only kept", &[Label::Current]).await
 }
 
-/// What was kept becomes the pending version, once; a value that a version has already does not.
+/// What a rotation made becomes the pending version, once; a value that a version has already does not.
 ///
 /// # Errors
 /// The first rule that the store broke.
 pub async fn staged(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let one = begin(harness).await?;
-    let nothing = harness.store().stage(SECRET, &rotation(), 4).await;
-    refused("stage of nothing", nothing, &[])?;
-
     let next = harness.credential(Some("key-2"));
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 4, &next).await)?;
-    for time in ["stage", "the same stage again"] {
-        let number = succeeds(time, harness.store().stage(SECRET, &rotation(), 4).await)?;
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 4, &next).await)?;
+    for time in ["put_pending", "the same put_pending again"] {
+        let number = pending(harness, &rotation(), 4, &next).await?;
         require(number == 2, format!("{time} gives v2, but gave v{number}"))?;
         harness.reopen().await;
     }
-    labels(harness, "after a stage", &[Label::Current, Label::Pending]).await?;
-    reads(harness, "after a stage", 1, Some(&one)).await?;
-    reads(harness, "after a stage", 2, Some(&next)).await?;
-    keeps(harness, "after a stage", 4, Some(&next)).await?;
+    labels(harness, "after a put_pending", &[Label::Current, Label::Pending]).await?;
+    reads(harness, "after a put_pending", 1, Some(&one)).await?;
+    reads(harness, "after a put_pending", 2, Some(&next)).await?;
+    keeps(harness, "after a put_pending", 4, Some(&next)).await?;
 
     // The value would be ended with the version that it replaces.
     let again = as_id(&one, None);
-    succeeds("keep", harness.store().keep(SECRET, &rotation(), 6, &again).await)?;
-    let stage = harness.store().stage(SECRET, &rotation(), 6).await;
-    refused("stage of the current value", stage, &[&one])?;
-    labels(harness, "after a stage that was refused", &[Label::Current, Label::Pending]).await
+    succeeds("keep", harness.staging().keep(SECRET, &rotation(), 6, &again).await)?;
+    let put = harness.store().put_pending(SECRET, &rotation(), 6, &again).await;
+    refused("put_pending of the current value", put, &[&one])?;
+    let made_by = versions(harness).await?.into_iter().map(|version| version.made_by);
+    let expected = [None, Some(MadeBy { rotation: rotation(), intent: 4 })];
+    require(made_by.eq(expected), "a version names the intent that made it")?;
+    labels(harness, "after a put_pending that was refused", &[Label::Current, Label::Pending]).await
 }
