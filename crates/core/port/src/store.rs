@@ -4,16 +4,16 @@ use keyroll_secret::{Credential, CredentialId, Fingerprint};
 
 use crate::{Failure, RotationId};
 
-/// What a version is to its secret.
+/// The state of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Label {
     /// Made, not yet current.
     Pending,
     /// The one that consumers should use.
     Current,
-    /// The one before; still sealed.
+    /// The former current version; still sealed.
     Previous,
-    /// Its value is given to nobody any more; fingerprints stay.
+    /// No call returns its value any more; its fingerprints stay.
     Retired,
 }
 
@@ -36,8 +36,8 @@ pub struct VersionInfo {
 /// when repeated.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes the first version of a secret in, as current. Refused if the secret exists, or if another secret has
-    /// the same value.
+    /// Adds the first version of a secret, as current. Refused if the secret exists, or if another secret has the same
+    /// value.
     async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure>;
 
     /// The secrets by name.
@@ -49,8 +49,8 @@ pub trait Store: Send + Sync {
     /// The values of one version; `None` if it is retired or does not exist.
     async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure>;
 
-    /// Seals a credential that was received or proposed, under the intent that it belongs to, before anything else
-    /// happens with it. A second, different value under the same intent is refused.
+    /// Seals a credential that was received or proposed, under its intent, before it is used in any way. A second,
+    /// different value under the same intent is refused.
     async fn keep(
         &self,
         secret: &str,
@@ -59,7 +59,7 @@ pub trait Store: Send + Sync {
         credential: &Credential,
     ) -> Result<(), Failure>;
 
-    /// What was kept under this intent.
+    /// The credential that was sealed under this intent.
     async fn kept(
         &self,
         secret: &str,
@@ -71,19 +71,20 @@ pub trait Store: Send + Sync {
     /// value already: it would be ended with that one.
     async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure>;
 
-    /// Makes `next` current and `expected` previous, only if `expected` is current now; 0 = none is, and `next` is the
-    /// first.
+    /// Makes `next` current and `expected` previous, only if `expected` is current now. `expected` 0: no version is
+    /// current, and `next` is the first.
     async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure>;
 
-    /// Takes a promotion back: `before` is current again and `next` pending.
+    /// Undoes a promotion: `before` is current again and `next` pending.
     async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure>;
 
-    /// Drops the values of a version, and what was kept for it; fingerprints stay. From here on no call returns them. A
-    /// store may keep them sealed so that leaked copies can still be found.
+    /// Drops the values of a version, and every value that was sealed for it; fingerprints stay. No later call returns
+    /// these values. A store may keep them sealed, to find leaked copies.
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure>;
 
-    /// Drops the values that a rotation made and abandoned, staged or only kept, as [`Self::retire`] does: those of one
-    /// credential, or all. Neither the current version nor what is kept under the entry `stays` is dropped.
+    /// Drops the values that a rotation made and abandoned, as [`Self::retire`] does: of one credential, or of all. It
+    /// drops staged values and values that were only sealed. The current version stays, and so does the value sealed
+    /// under entry `stays`.
     async fn discard(
         &self,
         secret: &str,

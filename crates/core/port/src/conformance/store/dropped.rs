@@ -6,13 +6,13 @@ use super::harness::{
 };
 use crate::Label::{Current, Pending, Previous, Retired};
 
-/// A version that nobody uses loses its values, with what was kept for it; the rest of it stays.
+/// A version that nobody uses loses its values and everything sealed for it; its other data stays.
 ///
 /// # Errors
 /// The first rule that the store broke.
 pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let one = begin(harness).await?;
-    // Chosen without an id, then minted with one, under an intent of its own.
+    // The value is chosen without an id, then minted with an id under another intent.
     let next = harness.credential(Some("key-2"));
     let chosen = as_id(&next, None);
     succeeds("keep", harness.store().keep(SECRET, &rotation(), 2, &chosen).await)?;
@@ -39,7 +39,7 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     succeeds("a repeated promote, late", harness.store().promote(SECRET, 1, 2).await)?;
     labels(harness, "after a repeated promote, late", &[Retired, Current]).await?;
 
-    // Of one that was never promoted goes all that was kept for it, and its number is not used again.
+    // Everything sealed for a version that was never promoted is dropped, and its number is not used again.
     let (given_up, number) = stage(harness, 6, "key-3").await?;
     succeeds("keep", harness.store().keep(SECRET, &rotation(), 5, &as_id(&given_up, None)).await)?;
     succeeds("retire", harness.store().retire(SECRET, number).await)?;
@@ -54,7 +54,8 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     labels(harness, "in the end", &[Retired, Current, Retired, Pending]).await
 }
 
-/// What a rotation made and gave up is dropped, of one credential or all; neither what is current nor what stays is.
+/// The values that a rotation made and abandoned are dropped, of one credential or of all. The current version and the
+/// value under `stays` are not dropped.
 ///
 /// # Errors
 /// The first rule that the store broke.
@@ -119,7 +120,7 @@ pub async fn late(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     succeeds("keep", harness.store().keep(SECRET, &rotation(), 4, &kept).await)?;
     succeeds("discard", harness.store().discard(SECRET, &rotation(), None, None).await)?;
     for (intent, dropped) in [(2, &staged), (4, &kept)] {
-        // Harmless or refused: both are right.
+        // The store may accept or refuse this call.
         drop(harness.store().keep(SECRET, &rotation(), intent, dropped).await);
         keeps(harness, "after a repeated keep, late", intent, None).await?;
         drop(harness.store().stage(SECRET, &rotation(), intent).await);
