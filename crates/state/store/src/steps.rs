@@ -1,4 +1,4 @@
-//! What each call of the port changes in a secret's book. Repeated with the same arguments, each is harmless.
+//! What each call of the port changes in a secret's book. A call that is repeated with the same arguments is harmless.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::payload::{Fingerprints, Place};
 /// The longest name of a secret, bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// In place of the number of a version that stands before the first: there is none.
+/// Instead of the number of an earlier version: there is none before the first.
 const NONE_BEFORE: u32 = 0;
 
 /// The longest field of a secret that is imported, bytes; more does not fit an environment.
@@ -44,7 +44,7 @@ pub(crate) fn found(ledger: &mut Ledger<'_>, name: &str) -> Result<(), Failure> 
     ledger.save(&Book { name: name.to_owned(), versions: Vec::new(), kept: Vec::new() }, &[], &[])
 }
 
-/// Replaces a first version that was imported wrongly: only while nothing was made from it.
+/// Replaces a first version that was imported wrongly, as long as no other version was made from it.
 pub(crate) fn correct(
     ledger: &mut Ledger<'_>,
     name: &str,
@@ -65,7 +65,7 @@ pub(crate) fn correct(
     first(ledger, name, credential)
 }
 
-/// Seals the first version, which no other secret may have.
+/// Seals the first version. No other secret may have its value.
 fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
     let fingerprints = ledger.keys.fingerprints(credential);
     let names: Vec<String> = ledger.names().filter(|other| *other != name).map(str::to_owned).collect();
@@ -119,8 +119,8 @@ pub(crate) fn read(ledger: &Ledger<'_>, name: &str, number: u32) -> Result<Optio
     ledger.open(name, &Place::Version(number), sealed, expected).map(Some)
 }
 
-/// The values of retired versions that are sealed to be looked for, by number. What they belonged to is not said: nobody can
-/// use one.
+/// The values of retired versions that are sealed for searching, by number. They come without their credential's id:
+/// nobody can use one.
 pub(crate) fn needles(ledger: &Ledger<'_>, name: &str) -> Result<Vec<(u32, Vec<SecretBytes>)>, Failure> {
     let book = ledger.book(name)?;
     let mut all = Vec::new();
@@ -217,7 +217,7 @@ pub(crate) fn stage(
     };
     let kept = book.kept(rotation, intent).cloned().ok_or_else(missing)?;
     let credential = open_kept(ledger, name, &kept)?.ok_or_else(missing)?;
-    // A value that is replaced by itself would be ended with the version that it replaces.
+    // A version that is replaced by its own value would end that value.
     if let Some(same) = book.versions.iter().find(|version| version.fingerprints == kept.fingerprints) {
         let why = format!("its value is that of v{}", same.number);
         return Err(ledger
@@ -277,7 +277,7 @@ pub(crate) fn demote(ledger: &mut Ledger<'_>, name: &str, before: u32, next: u32
     }
 }
 
-/// A version with none before it becomes current, or pending again: only while no other is current.
+/// Makes a version that has none before it current, or pending again; only while no other version is current.
 fn move_first(
     ledger: &mut Ledger<'_>,
     mut book: Book,
@@ -297,7 +297,7 @@ fn move_first(
     ledger.save(&book, &[number], &[])
 }
 
-/// Drops the value of the version that is current, with none in its place: the secret is not used any more.
+/// Drops the value of the current version without a successor: the secret is not used any more.
 pub(crate) fn close(
     ledger: &mut Ledger<'_>,
     name: &str,
@@ -312,16 +312,16 @@ pub(crate) fn close(
     retire(ledger, name, number, retired)
 }
 
-/// What becomes of the values of retired versions, as the owner of a secret wants it.
+/// What happens to the values of retired versions, as the owner of a secret wants it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retired {
-    /// They are dropped; those that were kept, too.
+    /// They are dropped, and so are those that stayed sealed earlier.
     Dropped,
-    /// They stay sealed, to be looked for alone.
+    /// They stay sealed, for searching alone.
     Found,
 }
 
-/// Ends a version. Its value stays where it is wanted as a needle, and nowhere else.
+/// Retires a version. Its value stays sealed only if the owner wants to search for it.
 fn end(ledger: &Ledger<'_>, name: &str, version: &mut Version, retired: Retired) -> Result<(), Failure> {
     version.label = Label::Retired;
     if let Some(sealed) = version.sealed.take().filter(|_| retired == Retired::Found) {
@@ -332,7 +332,7 @@ fn end(ledger: &Ledger<'_>, name: &str, version: &mut Version, retired: Retired)
     Ok(())
 }
 
-/// Drops the needles of a secret whose owner wants none; the numbers of their versions.
+/// Drops the values sealed for searching, if the owner wants none. Returns the numbers of their versions.
 fn forget(book: &mut Book, retired: Retired) -> Vec<u32> {
     let with = book.versions.iter_mut().filter(|_| retired == Retired::Dropped);
     with.filter_map(|version| version.needle.take().map(|_| version.number)).collect()
@@ -353,7 +353,7 @@ pub(crate) fn retire(
     let mut dropped = Vec::new();
     for kept in &mut book.kept {
         let its = version.from.as_ref().is_some_and(|(its, at)| *its == kept.rotation && *at == kept.intent);
-        // What was chosen is kept under its own intent, and under the mint's: both go.
+        // A chosen value is sealed under its own intent and under the mint's: both are dropped.
         if kept.sealed.is_some() && (its || kept.fingerprints == version.fingerprints) {
             kept.sealed = None;
             dropped.push((kept.rotation.clone(), kept.intent));
@@ -370,7 +370,7 @@ pub(crate) fn retire(
     ledger.save(&book, &changed, &dropped)
 }
 
-/// What a rotation made and gave up: of one credential or all, but for what is kept under the entry that stays.
+/// What to drop of a rotation: the abandoned values of one credential or of all, except the one sealed under `stays`.
 pub(crate) struct GivenUp<'a> {
     pub(crate) rotation: &'a str,
     pub(crate) credential: Option<&'a str>,
@@ -384,7 +384,8 @@ pub(crate) fn discard(ledger: &mut Ledger<'_>, name: &str, what: &GivenUp<'_>) -
     let given_up = |kept: &Kept| kept.rotation == what.rotation && is_it(&kept.credential);
     let current = book.current().map(|version| &version.fingerprints);
     let stays = what.stays.and_then(|stays| book.kept(what.rotation, stays)).map(|kept| &kept.fingerprints);
-    // A version was kept before it was staged: its row is here. What was chosen has the same value without an id.
+    // A version was sealed under an intent before it was staged: its row is here. A chosen value is the same value
+    // without an id.
     let of_it = book.kept.iter().filter(|kept| given_up(kept)).map(|kept| kept.fingerprints.clone());
     let values: Vec<Fingerprints> =
         of_it.filter(|value| Some(value) != current && Some(value) != stays).collect();

@@ -25,12 +25,12 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         files.extend(["settings.local.json", "settings.json"].map(|name| folder.join(".claude").join(name)));
     }
     files.push(home.join("settings.json"));
-    // A project may be the home itself.
+    // The project's folder may be the home itself.
     files.dedup();
     let files: Vec<(PathBuf, Node)> =
         files.into_iter().filter_map(|path| Some((path.clone(), node(&path, Node::json)?.ok()?))).collect();
     let mut links = Vec::new();
-    // A bearer token wins over a key, wherever the two stand.
+    // A bearer token wins over a key, wherever each of them is.
     for variable in ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"] {
         links.extend(files.iter().filter(|(_, file)| file.has(&["env", variable])).map(|(path, _)| {
             link(path, format!("env.{variable} of {}", path.display()), format!("/env/{variable}"))

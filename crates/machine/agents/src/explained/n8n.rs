@@ -17,7 +17,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 const API: &str = "`PATCH /api/v1/credentials/ID`: its workflows go on naming it";
 
 pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
-    // The variable names the folder above.
+    // The variable names the parent folder.
     let home = folder(look, "N8N_USER_FOLDER", "").join(".n8n");
     let mut all = credentials(look, &home.join("database.sqlite"));
     let settings = home.join("config");

@@ -12,7 +12,7 @@ use crate::{AgentLink, AgentSlot, Standing};
 
 const AGENT: &str = "Open WebUI";
 
-/// Where the keys stand in what its database keeps, and the variables that are read before there is a database.
+/// The keys in the settings that its database stores, and the variables that are read as long as there is no database.
 const KEYS: [(&str, &str, [&str; 2]); 2] = [
     ("openai", "api_keys", ["OPENAI_API_KEYS", "OPENAI_API_KEY"]),
     ("audio", "stt", ["AUDIO_STT_OPENAI_API_KEY", "OPENAI_API_KEY"]),
@@ -77,7 +77,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     all
 }
 
-/// Each key is of a connection of its own: none wins over another, and the list is one place.
+/// Each key belongs to its own connection. None wins over another, and the list counts as one place.
 fn stored_at(path: &std::path::Path, file: &Node, part: &str, key: &str) -> Vec<AgentLink> {
     let Some(node) = file.at(part) else { return Vec::new() };
     let one = |pointer: String| AgentLink {
@@ -98,7 +98,7 @@ fn stored_at(path: &std::path::Path, file: &Node, part: &str, key: &str) -> Vec<
     Vec::new()
 }
 
-/// Its database: where it says, or beneath the folder that it runs in.
+/// The path of its database: as its variable says, or below the folder that it runs in.
 fn place(look: &Look<'_>) -> Option<PathBuf> {
     let named = (look.tells)("DATA_DIR").map(|folder| PathBuf::from(folder).join("webui.db"));
     let below =
