@@ -39,7 +39,7 @@ pub struct Surveyed {
     pub runs: Vec<(&'static str, Declared)>,
     /// The command that applies a new value.
     pub applied_by: String,
-    /// The command that looks as if it did, and does not.
+    /// The command that seems to apply a new value and does not.
     pub not_applied_by: String,
     /// The folder of its project.
     pub folder: Option<PathBuf>,
