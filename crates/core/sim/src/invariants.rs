@@ -40,8 +40,7 @@ impl Run {
         answer
     }
 
-    /// Quiesce ends only if the issuer showed the old key unused for the whole window, or if another party ended the
-    /// key.
+    /// Quiesce ends only if the issuer showed the old key unused for the whole window, or another party ended it.
     pub(crate) fn check_idle(&mut self, at: usize, epoch: u64, from: Phase, to: Phase) {
         let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
         let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
@@ -162,8 +161,7 @@ impl Run {
         proc.waived || named
     }
 
-    /// What the gate requires and is not true: evidence for every enumerated instance, and no session on the value that
-    /// goes.
+    /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
     fn ungated(&self, effect: &Effect, value: Value, look: Told, state: &State) -> Option<String> {
         let taken = look.at;
         for proc in &self.world.procs {
