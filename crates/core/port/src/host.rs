@@ -117,7 +117,7 @@ pub enum Brings<'a> {
 pub struct Live {
     /// The change's name, and the keyed digest of its content.
     pub difference: Difference,
-    /// What it is, for people: `LOG_LEVEL in /srv/api.env is not what runs`. Never a value.
+    /// What it is, for people: `LOG_LEVEL in /srv/api.env differs from what is running`. Never a value.
     pub what: String,
     /// When the file was last changed, milliseconds since 1970, where that shows when the edit was made.
     pub since_unix_ms: Option<u64>,

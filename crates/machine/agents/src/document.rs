@@ -64,7 +64,7 @@ impl Node {
                 | Event::StreamEnd
                 | Event::DocumentStart(_)
                 | Event::DocumentEnd => None,
-                Event::Alias(_) => Some(Self::Odd("a reference to what stands elsewhere")),
+                Event::Alias(_) => Some(Self::Odd("a reference to another place in the file")),
                 Event::Scalar(_, _, _, Some(_)) => Some(Self::Odd("a text with a tag")),
                 Event::Scalar(text, ScalarStyle::Plain, _, None) => Some(plain(&text)),
                 Event::Scalar(text, _, _, None) => Some(Self::text(&text)),

@@ -60,7 +60,7 @@ fn look_at_views_and_computed_columns() {
     let found = unseen(views.path());
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|one| matches!(one.links.as_slice(), [link] if link.standing ==
-        Standing::NotVisible("its database has another form than its documents say"))));
+        Standing::NotVisible("its database has another form than its documentation describes"))));
     let grown = home();
     for (path, table, [one, two, three]) in READ {
         let sql = format!(

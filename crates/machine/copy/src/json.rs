@@ -92,7 +92,7 @@ fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     let doubtful = |why| Kind::Value(Spot::doubtful(span.clone(), why));
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == DEPTH_MAX => {
-            tree.add(at, doubtful("tables and lists that stand too deep in each other"))
+            tree.add(at, doubtful("tables and lists that are nested too deep"))
         }
         Some(b'{') => {
             let index = tree.add(at, Kind::Table(Vec::new()));

@@ -159,7 +159,7 @@ impl Building<'_> {
                 self.put(
                     at,
                     None,
-                    Kind::Value(Spot::doubtful(span, "a reference to a text that stands elsewhere")),
+                    Kind::Value(Spot::doubtful(span, "a reference to a text in another place")),
                 );
             }
             Event::Scalar(value, style, anchor, tag) => {

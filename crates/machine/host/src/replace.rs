@@ -200,8 +200,8 @@ fn read_back(held: &Held<'_>, inode: Inode, digest: &Digest) -> Result<(), Failu
     })?;
     if now.meta.inode != inode || Digest::of(&now.bytes) != *digest {
         return Err(Failure::new(Class::Unknown, Code::FileChanged, attempted())
-            .because("it does not hold what was written")
-            .help("somebody else writes this file: find out who, then `keyroll resume`"));
+            .because("it does not hold the content that was written")
+            .help("another program writes this file: find out which, then `keyroll resume`"));
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ fn displaced(real: &Path) -> Failure {
 }
 
 fn drifted(real: &Path, why: &str) -> Failure {
-    let help = "somebody else changed it: look at the change, then `keyroll plan` again or `keyroll resume`";
+    let help = "another program or person changed it: look at the change, then `keyroll plan` again or `keyroll resume`";
     refused(Code::FileChanged, format!("replace {}", real.display()), why, help)
 }
 

@@ -192,7 +192,7 @@ fn a_variable_that_was_taken_out_is_named() {
     let now = live_now(&host);
     let named: Vec<&str> = now.live.iter().map(|one| &*one.difference.name).collect();
     assert_eq!(named, ["app/app.env:POOL"], "{now:?}");
-    assert!(now.live[0].what.ends_with("is commented out: what runs still has it"), "{now:?}");
+    assert!(now.live[0].what.ends_with("is commented out: the running process still has it"), "{now:?}");
     let told = now.not_visible.iter().any(|line| line.starts_with("whether 'app' has MODE after a restart"));
     assert!(told, "{now:?}");
 }

@@ -408,7 +408,7 @@ impl Workload for Supervisor {
                 kind: "supervisor",
                 path: written.unwrap_or_else(|| self.config.clone()),
                 what: format!(
-                    "the program {} in the configuration of supervisord is not what runs",
+                    "the program {} in the configuration of supervisord differs from what is running",
                     self.program
                 ),
             });

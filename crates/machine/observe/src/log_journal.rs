@@ -131,7 +131,7 @@ impl JournalUnit {
         }
         if let Some(apart) = told("LogNamespace").filter(|apart| !apart.is_empty()) {
             return Err(Failure::new(Class::Permanent, Code::LogUnreadable, format!("read the journal of {given}"))
-                .because(format!("its lines stand in a journal of their own, LogNamespace={apart}"))
+                .because(format!("its lines are in a journal of their own, LogNamespace={apart}"))
                 .help("let the service write a file and name that: `log = { file = PATH, … }`; or remove LogNamespace="));
         }
         Ok(Self { unit: told("Id").filter(|id| !id.is_empty()).map_or(given.unit, str::to_owned), ..given })
@@ -192,7 +192,7 @@ fn read(unit: &JournalUnit, words: &[&str], mut each: impl FnMut(&Value)) -> Res
     }
     match (ran.good, wrong) {
         (true, false) => Ok(ran.more),
-        (true, true) => Err(not_read(&what).because("journalctl printed what is not an entry")),
+        (true, true) => Err(not_read(&what).because("journalctl printed a line that is not an entry")),
         // Its messages name files and rights, never lines of the log.
         (false, _) => Err(not_read(&what).because(ran.complaint)),
     }

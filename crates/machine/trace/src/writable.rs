@@ -105,7 +105,7 @@ fn within(
         let names = |found: &str| names.iter().any(|name| name.ends_with(found));
         let literals = literals(before, &names);
         if literals.is_empty() {
-            why = "what stands before it in its line may be another secret";
+            why = "the text before it on its line may be another secret";
         }
         let holds_none = |text: &&str| !survey.values.stand_in(text.as_bytes());
         for before in literals.into_iter().filter(holds_none) {

@@ -49,7 +49,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             links.push(link(what, "/tokens/access_token", standing, applies, seems));
         }
         if file.is_none() || !(has(&["OPENAI_API_KEY"]) || has(&["tokens", "access_token"])) {
-            let standing = Standing::NotVisible("it has another form than its documents say");
+            let standing = Standing::NotVisible("it has another form than its documentation describes");
             links.push(link(format!("{}", stored.display()), "", standing, SESSION, None));
         }
     }

@@ -73,7 +73,7 @@ fn pool(home: &Path) -> Vec<Explained> {
             what: path.display().to_string(),
             file: Some(path.clone()),
             slot: None,
-            standing: Standing::NotVisible("it has another form than its documents say"),
+            standing: Standing::NotVisible("it has another form than its documentation describes"),
             applies: "`hermes auth`",
             seems: None,
         }];

@@ -58,7 +58,7 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         seems: Some("deleting it and making another one: workflows name it by its id"),
     };
     let listed = database(path).and_then(|database| {
-        let odd = |_| "its database has another form than its documents say";
+        let odd = |_| "its database has another form than its documentation describes";
         let columns = ["id", "name", "type"];
         let mut rows = database.select("credentials_entity", &columns, "LIMIT 1000").map_err(odd)?;
         let read = |row: &Row<'_>| Ok((short(row, 0)?, short(row, 1)?, short(row, 2)?));

@@ -26,7 +26,7 @@ const IGNORED: &str = "a new value in the environment and a restart: what was sa
 pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     let Some(path) = place(look) else { return Vec::new() };
     let stored = database(&path).and_then(|database| {
-        let odd = |_| "its database has another form than its documents say";
+        let odd = |_| "its database has another form than its documentation describes";
         let mut last = database.select("config", &["data", "id"], "ORDER BY id DESC LIMIT 1").map_err(odd)?;
         let cell = last.query_row([], |row| {
             Ok(row.get_ref(0)?.as_bytes().ok().and_then(|bytes| Node::json(bytes).ok()))
@@ -37,7 +37,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         Ok(Some(Some(file))) => Ok(file),
         // Nothing was saved yet: the environment is read.
         Ok(None) => Ok(Node::List(Vec::new())),
-        Ok(Some(None)) => Err("what its database keeps has another form than its documents say"),
+        Ok(Some(None)) => Err("the data in its database has another form than its documentation describes"),
         Err(why) => Err(why),
     };
     let unseen = |why| {

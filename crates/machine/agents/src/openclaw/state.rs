@@ -212,7 +212,7 @@ fn cell_of<T: DeserializeOwned>(
     which: &'static str,
 ) -> Result<Option<T>, &'static str> {
     if !opened.whole {
-        return Err("its database is large, and what its log has cannot be read with it");
+        return Err("its database is large, so its log cannot be read with it");
     }
     let mut statement = opened.database.select(table, &columns, which).map_err(unread)?;
     let read = statement.query_row([], |row| {
@@ -224,7 +224,7 @@ fn cell_of<T: DeserializeOwned>(
     match read.optional().map_err(unread)? {
         None => Ok(None),
         Some(Some(found)) => Ok(Some(found)),
-        Some(None) => Err("what its database keeps has another form than this release's"),
+        Some(None) => Err("the data in its database has another form than in this release"),
     }
 }
 

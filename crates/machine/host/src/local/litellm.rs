@@ -25,7 +25,7 @@ const ENVIRONMENT_WAIT: Duration = Duration::from_secs(5);
 const BESIDE_BYTES_MAX: usize = 1 << 20;
 
 /// Why no worker can be asked.
-const NOBODY_LISTENS: &str = "nobody who is visible listens there";
+const NOBODY_LISTENS: &str = "no visible process listens there";
 
 /// How many random bytes the made-up key has.
 const NOBODYS_BYTES: usize = 24;
@@ -77,7 +77,7 @@ impl Local {
                 let belongs = proxy.workers.contains(&one.process) || proxy.has(&one.process, &listing);
                 let shown = match belongs {
                     true => ask_process(&one.process, &proxy, setup, which, values),
-                    false => Err(format!("it is none of the processes of the proxy at {}", setup.address)),
+                    false => Err(format!("it is not a process of the proxy at {}", setup.address)),
                 };
                 (shown.unwrap_or_else(Shown::Not), proxy.workers)
             }

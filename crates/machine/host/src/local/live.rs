@@ -239,7 +239,7 @@ impl Local {
         };
         let script = kind != "restart" || found.script;
         if script && found.changed_unix_ms > image.started_unix_ms.saturating_add(SLACK_MS) {
-            let what = format!("{} was changed since what runs was started", path.display());
+            let what = format!("{} was changed after the running process was started", path.display());
             self.push(subject, kind, path, what, Some(&found), report);
         }
     }
@@ -256,13 +256,16 @@ impl Local {
     ) -> BTreeSet<String> {
         let none = BTreeSet::new;
         let Some(file) = self.setup.file(id) else { return none() };
-        let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
+        let place =
+            || format!("the other content of {} for '{}'", file.path.display(), subject.consumer.name);
         let own = own_variables(file);
         if own.is_empty() {
             let whole = |copy: &CopySetup| matches!(copy, CopySetup::Value { slot: Slot::Whole, .. });
             let beside = !file.copies.iter().any(whole);
             if beside {
-                report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
+                report
+                    .not_visible
+                    .push(format!("{}: the running process does not show what it has read", place()));
             }
             return none();
         }
@@ -299,7 +302,7 @@ impl Local {
     ) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let consumer = &subject.consumer.name;
-        let place = || format!("what else stands in {} for '{consumer}'", path.display());
+        let place = || format!("the other content of {} for '{consumer}'", path.display());
         let found = match file_fingerprint(path) {
             Ok(found) => found,
             Err(why) => {
@@ -337,9 +340,11 @@ impl Local {
         for ((name, value), has) in told.iter().zip(has) {
             let how = match (has, std::ptr::eq(*value, &raw const nothing)) {
                 (Variable::Absent, true) | (Variable::Same, false) => continue,
-                (Variable::Same | Variable::Other, true) => "is commented out: what runs still has it",
-                (Variable::Other, false) => "is not what runs",
-                (Variable::Absent, false) => "is new: what runs does not have it",
+                (Variable::Same | Variable::Other, true) => {
+                    "is commented out: the running process still has it"
+                }
+                (Variable::Other, false) => "differs from what is running",
+                (Variable::Absent, false) => "is new: the running process does not have it",
             };
             let named = format!("{consumer}/{}:{name}", base(path));
             let digest = self.digest(&[named.as_bytes(), value.expose()]);
@@ -397,7 +402,7 @@ fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>,
     let all: Vec<&str> = has.iter().filter(own).map(String::as_str).take(ORPHANS_MAX).collect();
     if !all.is_empty() {
         report.not_visible.push(format!(
-            "whether '{}' has {} after a restart: what runs has it, and its env file does not name it",
+            "whether '{}' has {} after a restart: the running process has it, and its env file does not name it",
             subject.consumer.name,
             all.join(", ")
         ));

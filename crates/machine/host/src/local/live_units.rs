@@ -79,7 +79,7 @@ impl Local {
                 Ok(Variable::Same) => {}
                 Ok(Variable::Other | Variable::Absent) => {
                     let what = format!(
-                        "the credential {credential}: {} says something else than what runs was given",
+                        "the credential {credential}: {} differs from what the running process was given",
                         path.display()
                     );
                     self.push(subject, "credential", path, what, Some(&found), report);

@@ -124,7 +124,8 @@ impl Local {
         let content = read(&resolved)?;
         if file.write == Write::InPlace && self.is_mixture(mark, &content.bytes) {
             return Err(refused(file, &CopyError::Drifted { slot: "the list".to_owned() }).because(
-                "writing it in place was cut short, or somebody wrote after it: look at its lines".to_owned(),
+                "writing it in place was interrupted, or another program wrote after it: look at its lines"
+                    .to_owned(),
             ));
         }
         let left =

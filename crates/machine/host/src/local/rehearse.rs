@@ -60,7 +60,7 @@ impl Local {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
                 let how = ended(&how, said.as_ref(), &needles(values)?);
-                return Err(unread().because(format!("on the copy as it stands it ends with {how}")));
+                return Err(unread().because(format!("on the present copy it ends with {how}")));
             }
             CheckAnswer::Unknown(why) => return Err(unread().because(why)),
         }

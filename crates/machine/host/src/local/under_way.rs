@@ -26,7 +26,7 @@ impl OneEffect<'_> {
             return Ok(());
         }
         Err(Failure::new(Class::Retryable, code, attempted())
-            .because("what comes before it took longer than the time that an effect has"))
+            .because("the steps before it took longer than the effect may take"))
     }
 }
 

@@ -84,7 +84,7 @@ impl OpenClaw {
         }
         match same.all(|row| is_known(&trimmed(&row.value))) {
             true => Ok(()),
-            false => refused(Class::Permanent, "another key stands there, and it was not changed".to_owned()),
+            false => refused(Class::Permanent, "another key is there, and it was not changed".to_owned()),
         }
     }
 

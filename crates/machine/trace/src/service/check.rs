@@ -15,9 +15,8 @@ use crate::Record;
 /// kernel writes file times by a clock of its own, which is up to one tick behind.
 const MARGIN_MS: u64 = 20;
 
-const WHY: &str = "what runs was started with another value than this, after it was written";
-const OR_THEN: &str =
-    "what runs was started with another value than this, which a file that is read before it may have held";
+const WHY: &str = "the running process was started with another value, after this one was written";
+const OR_THEN: &str = "the running process was started with another value; a file that is read before this one may have held it";
 const OR_LATER: &str =
     "the running process was started with another value; this one is older, and when it was read is unknown";
 

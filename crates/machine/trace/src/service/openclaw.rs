@@ -131,7 +131,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         Err(why) => return around.not_seen(shown(&home.settings_file()), why.to_string()),
     };
     if settings.includes {
-        around.not_seen(shown(&home.settings_file()), "parts of it stand in other files, which are not read");
+        around.not_seen(shown(&home.settings_file()), "parts of it are in other files, which are not read");
     }
     let gateway = gateway.and_then(|named| gateway_of(around, home, rights, named));
     let started = gateway.map(|one| Started {
@@ -297,8 +297,9 @@ fn source(
             match gateway.and_then(|one| Some((one.id, around.start(&one.id)?))) {
                 Some((id, mut start)) => {
                     if read == Read::Start {
-                        read =
-                            Read::Perhaps("what started it does not say with what it would be started again");
+                        read = Read::Perhaps(
+                            "the process that started it does not show with what it would be started again",
+                        );
                     }
                     let value = start.remove(variable)?;
                     of_start = Some(id);
@@ -383,7 +384,7 @@ impl Database {
         });
         match whole {
             Ok(()) if !other_form => Ok(read),
-            Ok(()) => Err("what its database keeps has another form than this release's"),
+            Ok(()) => Err("the data in its database has another form than in this release"),
             Err(_) => Err("its database cannot be read whole"),
         }
     }

@@ -275,7 +275,7 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
         chain.links[0],
         format!("not visible second whatever set it when process {sleep} was started")
     );
-    assert!(why(&scene, sleep).ends_with("which a file that is read before it may have held"));
+    assert!(why(&scene, sleep).ends_with("a file that is read before this one may have held it"));
     end(sleep, shell);
     // If nothing contradicts the file, the file counts.
     let (shell, sleep) = start(":");

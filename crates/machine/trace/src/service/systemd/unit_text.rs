@@ -53,7 +53,7 @@ impl UnitText {
                 let value = value.or_else(|| loaded.get(&name).map(|it| it.duplicate()));
                 let entry = match value {
                     Some(value) => Entry::at(line, value),
-                    None => Entry::not_told(line, "only systemd can tell what its specifier stands for"),
+                    None => Entry::not_told(line, "only systemd can expand its specifier"),
                 };
                 into.entries.insert(name, entry);
             }
