@@ -252,7 +252,7 @@ pub(crate) fn escalated(
             next.enter(Phase::Quiesce);
         }
     }
-    // If the new value turns out to have leaked too, the old key is still ended first.
+    // With *revoke now* the old key is ended first, even if the new value leaked too.
     if next.emergency() == Some(Emergency::RevokeNow) && !next.exchanges() && next.old_key() != OldKey::Ended
     {
         next.decisions.decide(next.now());

@@ -77,7 +77,8 @@ impl Answers {
         }
     }
 
-    /// Counts an answer about the old version. `dead`: whether it is a refusal that counts; `None` if it shows neither.
+    /// Counts an answer about the old version. `dead`: true for a refusal that counts, false for an acceptance, `None`
+    /// for any other answer.
     pub(crate) fn count_old(&mut self, endpoint: EndpointId, accepted: bool, dead: Option<bool>, now: Stamp) {
         if let Some(streak) = self.alive.get_mut(endpoint.index()) {
             streak.count(accepted, now);
