@@ -46,7 +46,7 @@ impl Run {
         self.tell(at, fact);
     }
 
-    /// Nobody is there to answer.
+    /// No operator is there to answer.
     fn desert(&mut self, at: usize) {
         self.say(|| "     nobody is there to consent".to_owned());
         if let Some(slot) = self.slots.get_mut(at) {

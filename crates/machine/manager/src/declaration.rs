@@ -115,7 +115,7 @@ pub enum Declared {
 pub struct Declaration<'a> {
     /// The value of each key.
     pub values: BTreeMap<&'static str, Declared>,
-    /// Keys whose text names the instance: a placeholder stands in it.
+    /// Keys whose text names the instance with a placeholder.
     pub names_instance: Vec<&'static str>,
     /// The instance's name, where the file names instances.
     pub instance: Option<&'a str>,
@@ -203,7 +203,7 @@ impl Declaration<'_> {
     }
 }
 
-/// Why a declaration is refused. It never repeats what stands in the file.
+/// Why a declaration is refused. It never repeats text of the file.
 #[derive(Debug)]
 pub struct DeclarationError {
     /// What kind of mistake it is.

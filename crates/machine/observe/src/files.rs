@@ -72,7 +72,7 @@ pub struct FilesReport {
     pub left_out: BTreeMap<&'static str, u64>,
 }
 
-/// What is at a path, for the choice of what is read.
+/// The kind of a path, by which the search chooses what to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.

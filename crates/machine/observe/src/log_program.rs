@@ -20,7 +20,7 @@ const LOOK_BYTES_MAX: usize = 64 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// How much of its standard error is kept, bytes.
 const COMPLAINT_BYTES_MAX: usize = 4096;
-/// What is read at once, bytes.
+/// How much is read at once, bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The variables by which these programs find their servers, settings and messages.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"];

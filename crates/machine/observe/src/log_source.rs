@@ -90,7 +90,7 @@ impl LogFollower {
         }
     }
 
-    /// Counts what was written since.
+    /// Counts the lines written since.
     ///
     /// # Errors
     /// As for [`LogFollower::at_end`].

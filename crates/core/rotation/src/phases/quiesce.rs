@@ -55,7 +55,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     react(next, &blocked) || late(next)
 }
 
-/// The phase that follows, by what is still to be done to the old key.
+/// The phase after Quiesce, by what must still happen to the old key.
 fn after(state: &State) -> Phase {
     if !state.aim().ends_old() {
         // Others use the old key: it is neither disabled nor ended, and its value is not dropped.

@@ -71,7 +71,7 @@ fn waived_unasked(_: &State, event: &mut Event) {
     }
 }
 
-/// What is not visible counts without a waiver.
+/// An instance that is not visible counts without a waiver.
 pub(super) const WAIVED_UNASKED: Mutant =
     Mutant { name: "waived unasked", sentence: "P-32", event: waived_unasked, ..Mutant::NONE };
 

@@ -50,7 +50,7 @@ pub struct ContainerSources {
     pub variables: Variables,
     /// The variables of its image.
     pub of_image: Variables,
-    /// What is mounted from this machine, volumes too: the path here, and in the container.
+    /// Files and volumes that are mounted from this machine: the path here, and the path in the container.
     pub mounts: Mounts,
     /// Its compose service, if compose created it.
     pub compose: Option<ComposeSources>,
@@ -86,7 +86,7 @@ pub struct ComposeSources {
     pub service: String,
     /// The project's folder.
     pub folder: PathBuf,
-    /// Its files; what is later wins.
+    /// Its files; a later file wins.
     pub files: Vec<PathBuf>,
     /// The files that `${NAME}` is filled in from.
     pub fills: Vec<PathBuf>,

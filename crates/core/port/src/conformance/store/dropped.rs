@@ -108,7 +108,7 @@ pub async fn discarded(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     keeps(harness, "after a discard of all", 12, None).await
 }
 
-/// A late repetition does not bring back what was dropped.
+/// A late repetition does not bring back a dropped value.
 ///
 /// # Errors
 /// The first rule that the store broke.

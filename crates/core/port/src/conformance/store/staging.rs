@@ -2,7 +2,8 @@ use super::super::breach::{Breach, require, succeeds};
 use super::harness::{SECRET, StoreHarness, as_id, begin, keeps, labels, reads, refused, rotation};
 use crate::{FailureKind, Label};
 
-/// What is sealed under an intent is given back, learns its id later, and is never exchanged for another value.
+/// A credential that was sealed under an intent reads back the same, can get its id later, and is never replaced by
+/// another value.
 ///
 /// # Errors
 /// The first rule that the store broke.
@@ -37,7 +38,7 @@ pub async fn kept(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     labels(harness, "while it is only kept", &[Label::Current]).await
 }
 
-/// What was kept becomes the pending version, once; a value that a version has already does not.
+/// The credential under an intent becomes the pending version, once; a value that a version already has is refused.
 ///
 /// # Errors
 /// The first rule that the store broke.
