@@ -226,6 +226,7 @@ impl<C: Core> Driver<C> {
     }
 
     fn send_flights(&mut self, actions: &mut Vec<Action>) {
+        let unit_ms_max = self.state.plan().policy.unit_ms_max;
         for flight in &mut self.flights {
             match flight.leg {
                 Leg::ToWitness => {
@@ -234,7 +235,7 @@ impl<C: Core> Driver<C> {
                 }
                 Leg::ToCarry => {
                     flight.leg = Leg::Carrying;
-                    let limit_ms = self.pace.limit(&flight.effect.op);
+                    let limit_ms = self.pace.limit(&flight.effect.op, unit_ms_max);
                     actions.push(Action::Carry { effect: flight.effect.clone(), limit_ms });
                 }
                 Leg::Witnessing | Leg::Carrying => {}
@@ -388,7 +389,8 @@ impl<C: Core> Driver<C> {
             return;
         }
         self.asking.push(Asking { query: query.clone(), since_ms: now_ms, stale: false });
-        actions.push(Action::Look { query, limit_ms: self.pace.look_ms_max });
+        let limit_ms = self.pace.look_limit(&query);
+        actions.push(Action::Look { query, limit_ms });
     }
 }
 

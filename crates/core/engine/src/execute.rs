@@ -88,7 +88,7 @@ impl Executor {
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
                 if *which == Which::New {
-                    self.strike_replaced(&old, state).await?;
+                    self.strike_replaced(&old, asked, state).await?;
                 }
                 let values = values(&old, new.as_ref(), state);
                 host.deliver(*file, *which, values, asked).await?;
@@ -121,14 +121,14 @@ impl Executor {
                 if let Some(new) = state.new_version() {
                     let ended = Self::superfluous(&new.credential, &old, None)?;
                     self.end(&ended, &old, state).await?;
-                    self.strike(&ended, &old, state).await?;
+                    self.strike(&ended, &old, asked, state).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
                 self.end(&ended, &old, state).await?;
-                self.strike(&ended, &old, state).await?;
+                self.strike(&ended, &old, asked, state).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
             }
@@ -191,9 +191,15 @@ impl Executor {
 
     /// What stands for an ended credential beside the old one. Its line is no harm: what cannot be edited any more is said
     /// and left.
-    async fn strike(&self, ended: &CredentialId, old: &Old, state: &State) -> Result<(), Failure> {
+    async fn strike(
+        &self,
+        ended: &CredentialId,
+        old: &Old,
+        asked: Asked,
+        state: &State,
+    ) -> Result<(), Failure> {
         let Some(gone) = self.sealed_of(ended).await? else { return Ok(()) };
-        match self.ports.host.strike(values(old, Some(&gone), state)).await {
+        match self.ports.host.strike(values(old, Some(&gone), state), asked).await {
             Err(failure) if failure.class != Class::Retryable => {
                 self.note(Note::Failed(failure));
                 Ok(())
@@ -204,12 +210,12 @@ impl Executor {
 
     /// Removes the host's entry for a version that was abandoned and whose slot the new one took, which ended it. The entry
     /// has the new one's name, which could not be delivered beside it.
-    async fn strike_replaced(&self, old: &Old, state: &State) -> Result<(), Failure> {
+    async fn strike_replaced(&self, old: &Old, asked: Asked, state: &State) -> Result<(), Failure> {
         if state.plan().capabilities.overlap != Overlap::TwoSlots {
             return Ok(());
         }
         for replaced in state.abandoned() {
-            self.strike(&CredentialId::new(replaced.as_str()), old, state).await?;
+            self.strike(&CredentialId::new(replaced.as_str()), old, asked, state).await?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod refusals;
 mod run;
 mod sessions;
 mod task;
+mod turns;
 
 pub use core::{Core, Protocol};
 pub use drive::Drive;
@@ -28,4 +29,4 @@ pub use executor::Note;
 pub use pace::Pace;
 pub use ports::Ports;
 pub use run::{Command, Ending, Observer, Word, replay, run, run_over};
-pub use task::{Spawner, Task, TokioSpawner};
+pub use task::{Limit, Spawner, Task, TokioSpawner};

@@ -17,9 +17,12 @@ pub struct Pace {
     pub retry_ms: u64,
     /// The longest silence in the journal while something is waited for.
     pub clock_ms: u64,
-    /// The longest a look may last.
+    /// The longest a look at the issuer may last.
     pub look_ms_max: u64,
-    /// The longest an operation may last before its outcome counts as unknown.
+    /// The longest a look at hosts may last. It is more than all the limits of a host's own questions together.
+    pub host_look_ms_max: u64,
+    /// The longest an operation may last before its outcome counts as unknown. What moves a consumer may last half as long
+    /// again as the plan gives a unit, if that is more.
     pub carry_ms_max: u64,
 }
 
@@ -40,6 +43,7 @@ impl Default for Pace {
             retry_ms: 1_000,
             clock_ms: 2_000,
             look_ms_max: 120_000,
+            host_look_ms_max: 600_000,
             carry_ms_max: 180_000,
         }
     }
@@ -67,14 +71,34 @@ impl Pace {
         self.retry_ms.saturating_mul(1 << failures.min(10)).min(BACKOFF_MS_MAX)
     }
 
-    /// The longest that carrying out an operation may last.
-    pub(crate) fn limit(&self, _op: &Op) -> u64 {
-        self.carry_ms_max
+    /// The longest that carrying out an operation may last, where a unit may take so many milliseconds.
+    pub(crate) fn limit(&self, op: &Op, unit_ms_max: u64) -> u64 {
+        match op {
+            Op::Deliver(..) | Op::Fetch(_) | Op::Apply(..) => {
+                self.carry_ms_max.max(unit_ms_max.saturating_add(unit_ms_max / 2))
+            }
+            _ => self.carry_ms_max,
+        }
+    }
+
+    /// The longest that a look may last.
+    pub(crate) fn look_limit(&self, query: &Query) -> u64 {
+        match query {
+            Query::Probe(..) | Query::List | Query::LastUsed | Query::Refusals => self.look_ms_max,
+            Query::Preflight
+            | Query::StageCheck
+            | Query::Enumerate
+            | Query::Prove(..)
+            | Query::Reconcile(_)
+            | Query::Sweep => self.host_look_ms_max,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use keyroll_rotation::{ConsumerId, Which};
+
     use super::*;
 
     #[test]
@@ -83,5 +107,15 @@ mod tests {
         assert_eq!(pace.between(&Query::Enumerate, false), pace.enumerate_ms);
         assert_eq!(pace.between(&Query::Enumerate, true), pace.enumerate_ms / 4);
         assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), true) > 0);
+    }
+
+    #[test]
+    fn what_moves_a_consumer_has_more_time_than_its_unit() {
+        let pace = Pace::default();
+        let apply = Op::Apply(ConsumerId(0), 0, Which::New);
+        assert_eq!(pace.limit(&apply, 5_000), pace.carry_ms_max);
+        assert_eq!(pace.limit(&apply, 600_000), 900_000);
+        assert_eq!(pace.limit(&Op::Mint, 600_000), pace.carry_ms_max);
+        assert!(pace.look_limit(&Query::Enumerate) > pace.look_limit(&Query::List));
     }
 }

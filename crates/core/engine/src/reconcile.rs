@@ -59,7 +59,12 @@ impl Executor {
                 let new = self.new_credential(state).await?;
                 self.ports.host.delivered(*file, *which, values(old, new.as_ref(), state), intent).await?
             }
-            Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
+            // Each of these loads what the files hold, or deletes what is deleted already: once nothing of it goes on any
+            // more, it is harmless to carry it out again.
+            Op::Fetch(_) | Op::Apply(..) | Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_) => {
+                self.ports.host.await_end(intent).await?;
+                Found::Absent
+            }
             // A store that lost the staged version was restored from a backup: it shows nothing of what was done to ours.
             Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
             Op::Promote | Op::Demote => {
@@ -76,15 +81,7 @@ impl Executor {
             Op::Disable => Found::Absent,
             // Each of these is harmless when it is carried out twice, by the ports' contracts: it is wanted again
             // as long as it is still right.
-            Op::Stage
-            | Op::Fetch(_)
-            | Op::Enable
-            | Op::Revoke
-            | Op::EndSessions
-            | Op::DeleteNew
-            | Op::DeleteOrphan(_)
-            | Op::DeleteAbandoned(_)
-            | Op::Retire(_) => Found::Absent,
+            Op::Stage | Op::Enable | Op::Revoke | Op::EndSessions | Op::Retire(_) => Found::Absent,
         })
     }
 

@@ -7,7 +7,8 @@ use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Rea
 use tokio::sync::mpsc;
 
 use crate::executor::{Executor, Note};
-use crate::task::{Tasks, until};
+use crate::task::{Limit, Tasks, until};
+use crate::turns::Turns;
 use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
 
 /// A command to a running driver.
@@ -118,6 +119,7 @@ pub async fn run_over<C: Core + Copy + Send + Sync + 'static, D: Drive>(
         core,
         driver: watch(driver),
         tasks: Tasks::default(),
+        turns: Turns::default(),
         leaving: None,
         deserted: false,
         named: false,
@@ -132,6 +134,7 @@ struct Shell<C, D> {
     core: C,
     driver: D,
     tasks: Tasks,
+    turns: Turns,
     /// Since when it wants to end.
     leaving: Option<u64>,
     /// The operator did not answer.
@@ -272,7 +275,8 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
 
     fn start(&mut self, action: Action) {
         let (id, executor, core) = (self.id.clone(), self.executor.clone(), self.core);
-        let (state, now) = (self.driver.snapshot(), self.ports.clock.monotonic_ms());
+        let (state, clock) = (self.driver.snapshot(), self.ports.clock.clone());
+        let (now, mut limit) = (clock.monotonic_ms(), None);
         let task: crate::Task = match action {
             Action::Append { seq, event } => Box::pin(async move {
                 let ports = &executor.ports;
@@ -288,20 +292,28 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 let ok = witnessed.map_err(|error| executor.append_error(&error)).is_ok();
                 Some(Input::Witnessed { intent, ok })
             }),
-            Action::Carry { effect, limit_ms } => Box::pin(async move {
+            Action::Carry { effect, limit_ms } => {
                 let (intent, until_ms) = (effect.intent, now.saturating_add(limit_ms));
-                let carried = executor.carry(&effect, until_ms, &state);
-                let carried = until(executor.ports.clock.as_ref(), until_ms, carried).await;
                 // Out of time: it may have had its effect.
-                Some(Input::Ended { intent, outcome: carried.unwrap_or(Outcome::Unknown) })
-            }),
-            Action::Look { query, limit_ms } => Box::pin(async move {
-                let seen = executor.look(&query, &state);
-                let seen = until(executor.ports.clock.as_ref(), now.saturating_add(limit_ms), seen).await;
-                Some(Input::Seen(query, seen.flatten()))
-            }),
+                let late = Input::Ended { intent, outcome: Outcome::Unknown };
+                limit = Some(Limit { clock, until_ms, late });
+                Box::pin(async move {
+                    let outcome = executor.carry(&effect, until_ms, &state).await;
+                    Some(Input::Ended { intent, outcome })
+                })
+            }
+            Action::Look { query, limit_ms } => {
+                let (until_ms, late) = (now.saturating_add(limit_ms), Input::Seen(query.clone(), None));
+                limit = Some(Limit { clock, until_ms, late });
+                let turn = self.turns.of(&query);
+                Box::pin(async move {
+                    let _turn = turn.lock().await;
+                    let seen = executor.look(&query, &state).await;
+                    Some(Input::Seen(query, seen))
+                })
+            }
         };
-        self.tasks.add(self.ports.spawner.spawn(task));
+        self.tasks.add(self.ports.spawner.spawn(task, limit));
     }
 }
 

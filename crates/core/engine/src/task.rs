@@ -1,5 +1,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use keyroll_port::Clock;
@@ -9,10 +10,31 @@ use crate::Input;
 /// One call to the ports that runs beside the others, and what the driver hears of it; `None` if it gave nothing.
 pub type Task = Pin<Box<dyn Future<Output = Option<Input>> + Send>>;
 
+/// When the shell stops waiting for a task, and what the driver hears then.
+pub struct Limit {
+    /// The clock that decides.
+    pub clock: Arc<dyn Clock>,
+    /// The end of the time, by [`Clock::monotonic_ms`].
+    pub until_ms: u64,
+    /// What the driver hears.
+    pub late: Input,
+}
+
+impl Limit {
+    /// The task, as long as its time lasts.
+    pub fn of(self, task: Task) -> Task {
+        Box::pin(async move {
+            let ended = until(self.clock.as_ref(), self.until_ms, task).await;
+            ended.unwrap_or(Some(self.late))
+        })
+    }
+}
+
 /// Decides where tasks run.
 pub trait Spawner: Send + Sync {
-    /// Starts a task. The future that is returned ends with it; dropping that future ends the task at its next await.
-    fn spawn(&self, task: Task) -> Task;
+    /// Starts a task. The future that is returned ends with the task, or at the limit. Dropping that future ends the task
+    /// at its next await: a task that blocks its thread goes on until then, but nobody waits for it.
+    fn spawn(&self, task: Task, limit: Option<Limit>) -> Task;
 }
 
 /// Runs each task on the tokio runtime that the shell runs on.
@@ -20,11 +42,16 @@ pub trait Spawner: Send + Sync {
 pub struct TokioSpawner;
 
 impl Spawner for TokioSpawner {
-    fn spawn(&self, task: Task) -> Task {
+    fn spawn(&self, task: Task, limit: Option<Limit>) -> Task {
         let mut running = tokio::task::JoinSet::new();
         running.spawn(task);
         // A set ends its tasks when it is dropped.
-        Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() })
+        let ended: Task = Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() });
+        // The limit stands around the spawned task: inside it, a call that blocks its thread would hold it up too.
+        match limit {
+            Some(limit) => limit.of(ended),
+            None => ended,
+        }
     }
 }
 

@@ -37,6 +37,7 @@ const PACE: Pace = Pace {
     retry_ms: 0,
     clock_ms: 5,
     look_ms_max: 60_000,
+    host_look_ms_max: 60_000,
     carry_ms_max: 60_000,
 };
 

@@ -1,10 +1,14 @@
 //! The shell around whole rotations, on ports in memory: what it may never end, and where it may break off.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
-use keyroll_port::{Label, RotationId};
+use keyroll_engine::{
+    Command, Ending, Input, Limit, Note, Observer, Pace, Spawner as _, Standing, Task, TokioSpawner, Word,
+    run,
+};
+use keyroll_port::{Clock, Label, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
     Op, Outcome, Overlap, Person, Phase, Reason, Refusals, Seq, State, Uptake, Which,
@@ -56,6 +60,7 @@ fn pace() -> Pace {
         retry_ms: 1,
         clock_ms: 5,
         look_ms_max: 5_000,
+        host_look_ms_max: 5_000,
         carry_ms_max: 5_000,
     }
 }
@@ -576,4 +581,20 @@ fn an_old_key_that_is_off_is_never_presented() {
         assert!(switched, "it was off once");
         assert_eq!(scene.keys.presented_off.load(std::sync::atomic::Ordering::SeqCst), 0);
     }
+}
+
+/// The task's thread is blocked until the driver has heard that its time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let task: Task = Box::pin(async move {
+        tokio::task::block_in_place(|| held.recv_timeout(Duration::from_secs(RUN_S_MAX)).ok());
+        Some(Input::Appended)
+    });
+    let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
+    let until_ms = clock.monotonic_ms() + 20;
+    let late = Input::Ended { intent: 7, outcome: Outcome::Unknown };
+    let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms, late })).await;
+    assert!(matches!(heard, Some(Input::Ended { intent: 7, outcome: Outcome::Unknown })), "{heard:?}");
+    drop(release);
 }

@@ -219,7 +219,7 @@ pub trait Host: Send + Sync {
 
     /// Takes what stands for the new version beside the old one out of every file: that version was ended for good. What
     /// somebody else wrote there stays. The same call again is harmless.
-    async fn strike(&self, _values: Values<'_>) -> Result<(), Failure> {
+    async fn strike(&self, _values: Values<'_>, _asked: Asked) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -236,9 +236,10 @@ pub trait Host: Send + Sync {
         brings: Brings<'_>,
     ) -> Result<Applied, Failure>;
 
-    /// The outcome of an apply. Ends or awaits the children of a dead driver, then reports whether the verb must still
-    /// be carried out (`Absent`) or was (`Executed`). Fails while the apply is still running.
-    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure>;
+    /// Returns once nothing of this fetch, apply or strike goes on any more: it ends or awaits the command that a dead
+    /// driver left. While the effect itself still goes on, that is a failure, and is asked again. Afterwards the effect can
+    /// be carried out once more.
+    async fn await_end(&self, intent: Seq) -> Result<(), Failure>;
 
     /// Reads all instances, holders and files, and matches sessions to processes by their sockets. `stays` is the
     /// version that stays; the other version is about to end.

@@ -65,7 +65,7 @@ impl World {
             Call::Fetch(consumer) => self.fetch(*consumer),
             Call::Apply { consumer, slot, accepted } => self.apply(*consumer, *slot, accepted.as_deref()),
             Call::Delivered { .. }
-            | Call::Applied
+            | Call::AwaitEnd
             | Call::List
             | Call::Probe { .. }
             | Call::Sessions(_)
@@ -197,10 +197,9 @@ impl World {
                 Answer::Count(count)
             }
             Call::Delivered { file, goal, new } => self.delivered(*file, *goal, *new),
-            // Children of a dead driver were ended or awaited; the verb is carried out again.
-            Call::Applied => Answer::Found(Found::Absent),
             Call::Carries(value) if self.uncarried.contains(value) => Answer::Failed(Class::Permanent),
-            Call::Carries(_) | Call::Trial => Answer::Done,
+            // Children of a dead driver were ended or awaited.
+            Call::AwaitEnd | Call::Carries(_) | Call::Trial => Answer::Done,
             Call::Keep { .. }
             | Call::Stage { .. }
             | Call::Promote { .. }

@@ -1,15 +1,19 @@
 //! A call to a port: it begins, reaches the world later, and may be answered.
 
 use keyroll_port::{Class, Probe};
-use keyroll_rotation::Query;
+use keyroll_rotation::{Query, Seq};
 
 use crate::calls::{Answer, Asked, Call, Lens, Reply, Scope};
 use crate::faults::Fault;
+use crate::mutant::Mutation;
 use crate::scene::{Kind, REQUEST_MS_MAX};
 use crate::schedule::{Due, Run};
 
 /// How long lists miss the old key: long enough that a list read again for certainty misses it too.
 const SKIPS_MS: u64 = 80;
+
+/// When the effect of a call that blocks comes: after one and a half times what a unit may take.
+const STUCK_MS: (u64, u64) = (6_001, 18_000);
 
 impl Run {
     /// Begins a call. Returns the number of its answer.
@@ -79,6 +83,10 @@ impl Run {
                 self.later(ms, Due::Late { scope, call });
                 return self.later(10, answer(Answer::Failed(Class::Unknown)));
             }
+            Some(Fault::Stuck) => {
+                let ms = self.rng.between(STUCK_MS.0, STUCK_MS.1);
+                return self.later(ms, Due::Late { scope, call });
+            }
             Some(Fault::CrashDuring) => {
                 let ms = self.rng.between(1, REQUEST_MS_MAX);
                 self.later(ms, Due::Late { scope, call });
@@ -100,6 +108,22 @@ impl Run {
         let slow = fault == Some(Fault::Slow);
         let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
         self.later(ms, Due::Call { slot, scope, call, ticket, reply, answer_ms: 0 });
+    }
+
+    /// Whether the effect of this intent still blocks a thread of its driver.
+    fn is_stuck(&self, slot: usize, intent: Seq) -> bool {
+        self.due.iter().any(|(.., due)| match due {
+            Due::Late { scope: Some(scope), .. } if self.is_blocked_in(slot, *scope) => {
+                let asked = self.scopes.get(*scope).map(|scope| &scope.asked);
+                matches!(asked, Some(Asked::Carry(effect)) if effect.intent == intent)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether this action blocks a thread of this driver.
+    pub(crate) fn is_blocked_in(&self, slot: usize, scope: usize) -> bool {
+        self.scopes.get(scope).is_some_and(|it| it.slot == slot && it.fault == Some(Fault::Stuck))
     }
 
     /// Only a list with labels shows a credential that was made late.
@@ -145,6 +169,12 @@ impl Run {
             Some(_) | None if *query == Query::List && now < self.world.skips_until => Lens::Skips,
             Some(_) | None => Lens::Clear,
         };
+        if let (Query::Reconcile(intent), Call::Delivered { .. } | Call::AwaitEnd) = (query, call)
+            && self.world.mutation != Mutation::StuckUnasked
+            && self.is_stuck(scope.slot, *intent)
+        {
+            return Answer::Failed(Class::Retryable);
+        }
         match (query, call) {
             (Query::LastUsed, Call::List) => self.world.asked_use = Some((scope.epoch, now)),
             (Query::List, Call::List) if lens == Lens::Clear => self.world.listed_at = now,

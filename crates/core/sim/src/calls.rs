@@ -134,7 +134,7 @@ pub(crate) enum Call {
         goal: Option<Value>,
         new: Option<Value>,
     },
-    Applied,
+    AwaitEnd,
     List,
     Probe {
         endpoint: usize,
@@ -182,7 +182,7 @@ impl Call {
             | Self::Fetch(_)
             | Self::Apply { .. } => true,
             Self::Delivered { .. }
-            | Self::Applied
+            | Self::AwaitEnd
             | Self::List
             | Self::Probe { .. }
             | Self::Sessions(_)

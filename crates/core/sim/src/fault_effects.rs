@@ -16,6 +16,7 @@ impl Run {
             Fault::LostReply
             | Fault::LostRequest
             | Fault::LateEffect
+            | Fault::Stuck
             | Fault::SlowBirth
             | Fault::Failed
             | Fault::FailedForGood

@@ -23,6 +23,8 @@ pub enum Fault {
     LostRequest,
     /// The caller saw no answer; the operation has its effect later.
     LateEffect,
+    /// A call to a host blocks longer than anybody waits for it, and has its effect then.
+    Stuck,
     /// A new credential is made far later than the issuer says.
     SlowBirth,
     /// Certainly not carried out; it may work later (429, 5xx).
@@ -107,7 +109,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -116,6 +118,7 @@ impl Fault {
         Self::LostReply,
         Self::LostRequest,
         Self::LateEffect,
+        Self::Stuck,
         Self::SlowBirth,
         Self::Failed,
         Self::FailedForGood,
@@ -166,6 +169,7 @@ impl Fault {
         match self {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
             Self::LateEffect | Self::CrashDuring => class.at_issuer(),
+            Self::Stuck => matches!(class, Class::Carry(3..=5)),
             Self::SlowBirth => class == Class::Carry(1),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,

@@ -144,7 +144,8 @@ impl Shells {
             locked(&run).replayed(slot);
             Watched { run, slot, first }
         };
-        let pace = Pace { look_ms_max: 3_000, carry_ms_max: 3_000, ..Pace::default() };
+        let pace =
+            Pace { look_ms_max: 3_000, host_look_ms_max: 3_000, carry_ms_max: 3_000, ..Pace::default() };
         let id = RotationId(ROTATION.to_owned());
         let shell = async move { run_over(core, watch, ports, id, pace, commands, &mut Asked).await };
         self.shells.push(Some(Box::pin(shell)));

@@ -144,8 +144,11 @@ impl Host for Local {
         block_in_place(|| self.apply_slot(consumer, slot, &self.begin(asked)?, brings))
     }
 
-    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
-        block_in_place(|| self.applied_slot(consumer, slot, intent))
+    async fn await_end(&self, intent: Seq) -> Result<(), Failure> {
+        block_in_place(|| {
+            self.end_left(intent)?;
+            self.refuse_under_way(intent)
+        })
     }
 
     async fn enumerate(
@@ -171,8 +174,8 @@ impl Host for Local {
         Proved { evidence, remarks: self.take_remarks(), gaps: self.take_gaps() }
     }
 
-    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
-        block_in_place(|| self.strike_all(values))
+    async fn strike(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
+        block_in_place(|| self.strike_all(values, &self.begin(asked)?))
     }
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {

@@ -505,7 +505,10 @@ async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
     let unknown = host.delivered(FileId(0), Which::New, values, 7).await.unwrap_err();
     assert_eq!(unknown.class, Class::Retryable);
     assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err(), "one at a time");
+    assert_eq!(host.await_end(7).await.unwrap_err().class, Class::Retryable);
+    host.await_end(8).await.unwrap();
     fs::write(&pipe, "on\n").unwrap();
     delivered.await.unwrap().unwrap();
+    host.await_end(7).await.unwrap();
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Executed(None));
 }

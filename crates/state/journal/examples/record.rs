@@ -33,6 +33,7 @@ const PACE: Pace = Pace {
     retry_ms: 1,
     clock_ms: 50,
     look_ms_max: 60_000,
+    host_look_ms_max: 60_000,
     carry_ms_max: 60_000,
 };
 

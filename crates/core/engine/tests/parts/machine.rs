@@ -182,7 +182,7 @@ impl Host for Machine {
         let goal = value(values, which);
         Ok(if Some(there) == goal { Found::Executed(None) } else { Found::Absent })
     }
-    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
+    async fn strike(&self, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
     }
     async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
@@ -211,8 +211,8 @@ impl Host for Machine {
         });
         applied.map(|()| Applied::Done(Vec::new()))
     }
-    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
-        Ok(Found::Absent)
+    async fn await_end(&self, _: Seq) -> Result<(), Failure> {
+        Ok(())
     }
     async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
         let (old, new) = (value(values, Which::Old), value(values, Which::New));

@@ -112,11 +112,8 @@ impl Host for Port {
         }
     }
 
-    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
-        match outcome(self.call(Call::Applied).await)? {
-            Answer::Found(found) => Ok(found),
-            _ => mistaken(),
-        }
+    async fn await_end(&self, _: Seq) -> Result<(), Failure> {
+        self.act(Call::AwaitEnd).await
     }
 
     async fn enumerate(

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use keyroll_engine::{Input, Spawner, Task};
+use keyroll_engine::{Input, Limit, Spawner, Task};
 use keyroll_port::{Clock, Sleep};
 
 use super::{Port, locked};
@@ -60,8 +60,12 @@ impl Future for Sleeping {
 }
 
 impl Spawner for Port {
-    fn spawn(&self, task: Task) -> Task {
+    fn spawn(&self, task: Task, limit: Option<Limit>) -> Task {
         let scope = self.run().next_scope(self.slot);
+        let task = match limit {
+            Some(limit) => limit.of(task),
+            None => task,
+        };
         Box::pin(Scoped { run: self.run.clone(), scope, task, ended: false })
     }
 }

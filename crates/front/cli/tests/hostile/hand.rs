@@ -174,7 +174,9 @@ fn replaced_meanwhile() {
     let (first, rest) = value.as_bytes().split_at(8);
     let mut given = child.stdin.take().unwrap();
     given.write_all(first).unwrap();
-    wait("it has read the beginning of the key and waits for its end", || ioctl_fionread(&given).unwrap() == 0);
+    wait("it has read the beginning of the key and waits for its end", || {
+        ioctl_fionread(&given).unwrap() == 0
+    });
     let links = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().flatten();
     let mut paths = links.filter_map(|link| fs::read_link(link.path()).ok());
     assert!(paths.any(|path| path.ends_with("state/journal.db")), "the journal is open while it waits");

@@ -9,7 +9,7 @@ use keyroll_codes::Code;
 use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Applied, Brings, Class, Failure};
-use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
+use keyroll_rotation::{ConsumerId, FileId, Seq};
 use keyroll_secret::SecretBytes;
 
 use super::under_way::OneEffect;
@@ -109,7 +109,8 @@ impl Local {
             // The verb replaces the processes one after the other; only the limit of the whole instance is known.
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
-        };
+        }
+        .min(effect.until);
         let known = self.rows_known(consumer);
         // The steps before the verb may have taken a while.
         effect.may_begin(Code::RestartFailed, || format!("restart '{}'", consumer.name))?;
@@ -125,14 +126,6 @@ impl Local {
             self.forget_record(effect.intent);
         }
         applied.map(|_| Applied::Done(live)).map_err(|failure| self.with_words(failure))
-    }
-
-    pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
-        self.slot_setup(id, slot)?;
-        self.end_left(intent)?;
-        self.refuse_under_way(intent)?;
-        // Carrying the verb out once more is harmless: it loads what the files hold.
-        Ok(Found::Absent)
     }
 
     /// Ends or awaits a command that a dead driver left running.

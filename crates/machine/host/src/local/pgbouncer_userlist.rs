@@ -1,11 +1,13 @@
 //! Lists of logins of a pooler: both versions have a line as long as consumers log in with both.
 
+use keyroll_codes::Code;
 use keyroll_copy::{CopyError, Login, Userlist};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 
 use super::copy_value::{refused, rendered};
+use super::under_way::OneEffect;
 use super::{CopySetup, FileSetup, Local};
 use crate::replace::replace_shown;
 use crate::{Replacement, Write, read, remove_temp};
@@ -104,17 +106,24 @@ impl Local {
     }
 
     /// Takes the logins of a version that was ended out of every list. What somebody else wrote under its name stays.
-    pub(super) fn strike_all(&self, values: Values<'_>) -> Result<(), Failure> {
+    pub(super) fn strike_all(&self, values: Values<'_>, effect: &OneEffect<'_>) -> Result<(), Failure> {
         let Some(gone) = values.new else { return Ok(()) };
         for (id, file) in self.setup.file_ids().filter(|(_, file)| !file.generated) {
             if users(file).next().is_some() {
-                self.strike_in(id.0, file, gone, values.old)?;
+                self.strike_in(id.0, file, gone, values.old, effect)?;
             }
         }
         Ok(())
     }
 
-    fn strike_in(&self, number: u16, file: &FileSetup, gone: &Fields, stays: &Fields) -> Result<(), Failure> {
+    fn strike_in(
+        &self,
+        number: u16,
+        file: &FileSetup,
+        gone: &Fields,
+        stays: &Fields,
+        effect: &OneEffect<'_>,
+    ) -> Result<(), Failure> {
         // No intent has such a number.
         let mark = Seq::MAX - u64::from(number);
         let (resolved, temp) = (self.resolved(file)?, self.temp_name(mark)?);
@@ -131,6 +140,7 @@ impl Local {
         let left =
             without(file, content.bytes.expose(), gone, stays).map_err(|error| refused(file, &error))?;
         let Some(left) = left else { return Ok(()) };
+        effect.may_begin(Code::WriteFailed, || format!("write {}", file.path.display()))?;
         if file.write == Write::InPlace {
             self.keep_contents(mark, [&content.bytes, &left])?;
         }
