@@ -8,9 +8,9 @@ const GENERATED: [&str; 6] =
 /// These tests have this word in their names.
 const FILTER: &str = "current";
 
-/// Writes what is generated, or says what is out of date.
+/// Writes the generated documents, or reports which of them are out of date.
 pub(crate) fn codegen(check: bool) -> Result<(), String> {
-    // Tidy compares this one.
+    // Tidy compares the table of imports.
     if !check {
         storeys::write()?;
     }
@@ -18,7 +18,7 @@ pub(crate) fn codegen(check: bool) -> Result<(), String> {
         let test = ["cargo", "test", "--quiet", "-p", package, FILTER];
         match check {
             true => run("cargo", test.get(1..).unwrap_or_default())?,
-            // Told so, the tests write the document instead of comparing it.
+            // With this variable the tests write the documents instead of comparing them.
             false => run("env", &[&["UPDATE_DOCS=1"], test.as_slice()].concat())?,
         }
     }

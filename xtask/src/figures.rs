@@ -1,4 +1,4 @@
-//! The headline figures: measured in one run on one machine, as ratios where a peer is there.
+//! The headline figures: measured in one run on one machine, as ratios where a peer can be measured too.
 
 mod house;
 mod page;
@@ -24,7 +24,7 @@ const BINARY_BYTES_MAX: u64 = 60_000_000;
 /// The released binary.
 const BINARY: &str = "target/dist/keyroll";
 
-/// Starts of the binary for the start-up figure.
+/// How often the binary is started for the start-up figure.
 const STARTS: usize = 41;
 
 /// A folder with one small file.
@@ -33,13 +33,13 @@ const SMALL: &str = "target/figures";
 /// Seeds of the simulation for its speed.
 const SEEDS: &str = "20000";
 
-/// Between two samples of a driving process, milliseconds.
+/// The time between two samples of a driving process, milliseconds.
 const SAMPLE_MS: u64 = 10;
 
 /// One measurement; it adds its lines to the table.
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
-/// What is measured, by name, in the order of the page.
+/// The measurements, by name, in the order of the page.
 const MEASURES: [(&str, Measure); 12] = [
     ("demo", demo),
     ("start-up", start_up),
@@ -55,8 +55,8 @@ const MEASURES: [(&str, Measure); 12] = [
     ("builds", house::builds),
 ];
 
-/// Measures, and writes docs/reference/figures.md. One that fails stands on the page as not measured, and fails the
-/// command at its end.
+/// Measures, and writes docs/reference/figures.md. A measurement that fails is on the page as not measured, and makes
+/// the command fail at its end.
 pub(crate) fn figures() -> Result<(), String> {
     run("cargo", &["build", "--profile", "dist", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])?;
     let mut all = Vec::new();
@@ -388,7 +388,7 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
     Ok(())
 }
 
-/// Each task of the benchmark, with the limits that it has.
+/// Each task of the benchmark, with its limits.
 const LEAKS: [(&str, &str, &str); 4] = [
     (
         "start",
@@ -404,7 +404,7 @@ const LEAKS: [(&str, &str, &str); 4] = [
     ("history", "the same of a history of git", "≤ 1/4 of Kingfisher's time and memory"),
 ];
 
-/// The best of three rounds of each program, one behind the other.
+/// The best of three rounds of each program, one after the other.
 fn leaks(all: &mut Vec<Figure>) -> Result<(), String> {
     let text = output("cargo", &["bench", "--quiet", "-p", "keyroll", "--bench", "leaks"])?;
     println!("{text}");

@@ -2,10 +2,10 @@ use std::process::Command;
 
 use crate::run::{root, run};
 
-/// Kills of a night.
+/// How many kills a night has.
 const KILLS: &str = "1000";
 
-/// The kill ring alone, with more kills than a change is tested with.
+/// Only the kill ring, with more kills than in a change's test.
 pub(crate) fn kill(words: &[String]) -> Result<(), String> {
     let kills = words.first().map_or(KILLS, String::as_str);
     run("cargo", &["build", "--release", "--quiet", "-p", "keyroll"])?;

@@ -1,8 +1,10 @@
-//! Units of tests beside each other: another one begins whenever the processors have been idle, since many mostly wait.
+//! Test units that run in parallel: another one begins whenever the processors have been idle, because many units
+//! mostly wait.
 //!
-//! Only few run beside each other: keyroll searches every process that it sees, so each unit makes the others dearer (the
-//! tests of PostgreSQL take 161 s of processor time alone and 455 s beside four others). What computes and starts no
-//! keyroll, such as the simulation, runs in the background: one at a time, with the time that nobody else wants.
+//! Only few run in parallel: keyroll searches every process that it sees, so each unit makes the others slower (the
+//! tests of PostgreSQL take 161 s of processor time alone and 455 s in parallel with four others). Units that compute
+//! and start no keyroll, such as the simulation, run in the background: one at a time, with the processor time that no
+//! other unit uses.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -13,31 +15,31 @@ use std::time::{Duration, Instant};
 
 use crate::run::root;
 
-/// Units that always run beside each other.
+/// How many units always run in parallel.
 const AT_ONCE_MIN: usize = 2;
 
-/// Units that may run beside each other while processors are idle.
+/// How many units may run in parallel while processors are idle.
 const AT_ONCE_MAX: usize = 3;
 
 /// The idle share of all processors, in percent, above which another unit begins.
 const IDLE_PERCENT_MIN: u64 = 30;
 
-/// How long the idle share is measured, milliseconds: also the pause after a unit began by it.
+/// How long the idle share is measured, milliseconds; also the pause after a unit was begun because of it.
 const MEASURE_MS: u64 = 2000;
 
-/// How long one unit may take, seconds; then it is ended. The longest takes a quarter of it.
+/// How long one unit may take before it is ended, seconds. The longest unit takes a quarter of this.
 const UNIT_S_MAX: u64 = 20 * 60;
 
-/// The same for one in the background, which may get no time for long.
+/// The same for a unit in the background, which may get no processor time for long.
 const BACKGROUND_S_MAX: u64 = 60 * 60;
 
-/// Between two looks whether a unit has ended, milliseconds.
+/// The time between two checks whether a unit has ended, milliseconds.
 const LOOK_MS: u64 = 50;
 
 /// Parts of a second in which Linux counts processor time (`USER_HZ`).
 const TICKS_PER_S: f64 = 100.0;
 
-/// Where each unit's output goes, by its name.
+/// The folder for each unit's output, in a file with its name.
 const LOGS: &str = "target/rings";
 
 /// One test program, or one module of it.
@@ -50,7 +52,7 @@ pub(crate) struct Unit {
     pub(crate) folder: PathBuf,
     /// Variables that cargo would set.
     pub(crate) variables: Vec<(String, PathBuf)>,
-    /// Whether it gets only the time that nobody else wants.
+    /// Whether it gets only the processor time that no other unit uses.
     pub(crate) background: bool,
 }
 
@@ -73,7 +75,7 @@ pub(crate) struct Ended {
     pub(crate) name: String,
     /// Why it counts as failed, if it does.
     pub(crate) failed: Option<String>,
-    /// Tests that passed and that failed, by its own output.
+    /// How many tests passed and failed, according to its own output.
     pub(crate) counts: (u64, u64),
 }
 
@@ -82,11 +84,11 @@ struct Running {
     child: Child,
     log: PathBuf,
     began: Instant,
-    /// The processor time of the unit and of what it started and awaited, in ticks.
+    /// The processor time of the unit and of the processes that it started and awaited, in ticks.
     ticks: u64,
 }
 
-/// Runs all units, in this order; prints a line for each, and the whole output of one that failed.
+/// Runs all units, in this order; prints a line for each, and the complete output of a unit that failed.
 pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
@@ -142,7 +144,7 @@ fn start(unit: &Unit, logs: &Path) -> Result<Running, String> {
 }
 
 impl Running {
-    /// Nothing while it runs; then why it failed, if it did.
+    /// `None` while it runs; afterwards why it failed, if it did.
     fn look(&mut self) -> Option<Option<String>> {
         if let Some(ticks) = ticks(self.child.id()) {
             self.ticks = ticks;
@@ -161,7 +163,7 @@ impl Running {
         }
     }
 
-    /// Prints how it ended, with its seconds by the clock and of processors, and its output if it failed.
+    /// Prints how it ended, its seconds by the clock and of the processors, and its output if it failed.
     fn report(self, failed: Option<String>) -> Ended {
         let name = self.unit.name;
         let output = fs::read_to_string(&self.log).unwrap_or_default();
@@ -182,7 +184,7 @@ impl Running {
     }
 }
 
-/// The ticks of a process and of its awaited children, by `/proc/PID/stat`; nothing where that cannot be read.
+/// The ticks of a process and of its awaited children, from `/proc/PID/stat`; `None` if it cannot be read.
 fn ticks(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name may have blanks and parentheses; the fields after it begin with the third.

@@ -1,11 +1,11 @@
-//! The real parts that tests need, and how they are had on Debian.
+//! The real parts that tests need, and how to install them on Debian.
 
 use std::path::Path;
 
 use crate::apt;
 use crate::run::{have, home_bin, in_ci, run};
 
-/// One part: how it is recognised, and the Debian packages that bring it.
+/// One part: how it is recognised, and the Debian packages that contain it.
 struct Part {
     name: &'static str,
     there: fn() -> bool,
@@ -50,7 +50,7 @@ fn all() -> Vec<Part> {
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
         part("my_print_defaults", || have("my_print_defaults"), &["mariadb-client-core"]),
-        // Brought by its own step below: Debian 12 has only version 1.
+        // Installed by its own step below: Debian 12 has only version 1.
         part("docker compose", compose, &[]),
         part("Prometheus", || Path::new("/usr/bin/prometheus").exists(), &["prometheus"]),
         part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
@@ -70,11 +70,11 @@ fn compose() -> bool {
     version.is_ok_and(|output| output.status.success()) && have("docker-compose")
 }
 
-/// The release of Debian that has version 2 of docker compose: one program that needs libc alone.
+/// The release of Debian with version 2 of docker compose: one program that needs only libc.
 const COMPOSE_RELEASE: &str = "trixie";
 
-/// Takes that program with package lists of its own, so that nothing else of that release can be installed. The first
-/// argument is the source to take it from.
+/// Installs that program with package lists of its own, so that nothing else of that release can be installed. The
+/// first argument is the package source.
 const COMPOSE: &str = r#"set -eu
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"; chmod 755 .; mkdir -p lists/partial cache/archives/partial
 printf '%s' "$1" >own.sources
@@ -84,7 +84,7 @@ install -D out/usr/libexec/docker/cli-plugins/docker-compose /usr/local/lib/dock
 ln -sf /usr/local/lib/docker/cli-plugins/docker-compose /usr/local/bin/docker-compose
 "#;
 
-/// Installs what is missing, as root on Debian; elsewhere says what is missing, and refuses in CI.
+/// Installs the missing parts, as root on Debian; elsewhere reports them, and fails in CI.
 pub(crate) fn install() -> Result<(), String> {
     let missing: Vec<Part> = all().into_iter().filter(|part| !(part.there)()).collect();
     if missing.is_empty() {
@@ -96,7 +96,7 @@ pub(crate) fn install() -> Result<(), String> {
     let root =
         std::process::Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.starts_with(b"0\n"));
     if root && have("apt-get") {
-        // The package's own cluster is not wanted: tests start theirs on free ports.
+        // The package's own cluster is not needed: tests start theirs on free ports.
         std::fs::create_dir_all("/etc/postgresql-common").map_err(|error| error.to_string())?;
         let conf = Path::new("/etc/postgresql-common/createcluster.conf");
         if !conf.exists() {
@@ -121,15 +121,15 @@ pub(crate) fn install() -> Result<(), String> {
     }
 }
 
-/// What may be in the graph of packages: licences, bans, sources. The list of advisories is not on a registry, so it
-/// is not looked at here.
+/// Checks the graph of packages: licences, bans, sources. The list of advisories is not on a registry and is not
+/// checked here.
 pub(crate) fn deny() -> Result<(), String> {
     let installed = home_bin("cargo-deny");
     if !have("cargo-deny") && !installed.exists() {
         run("cargo", &["install", "cargo-deny", "--locked", "--quiet"])?;
     }
     let program = if have("cargo-deny") { "cargo-deny".to_owned() } else { installed.display().to_string() };
-    // Packages of other platforms are in the graph too, and are fetched for nothing else.
+    // Packages of other platforms are in the graph too; this is the only reason to fetch them.
     run("cargo", &["fetch", "--quiet", "--locked"])?;
     println!("LEFT OUT: advisories (their database is in a git repository, not on a package registry)");
     run(

@@ -1,4 +1,4 @@
-//! The rings of tests, with the minutes that each took.
+//! The rings of tests, and how many minutes each took.
 
 use std::cell::Cell;
 use std::fs;
@@ -10,22 +10,22 @@ use crate::lanes::Unit;
 use crate::run::{in_ci, output, root, run};
 use crate::{kill, parts, sim, targets, tidy};
 
-/// The budget of all rings together on two cores, cold; above it a warning.
+/// The time of all rings together on two cores, cold, above which there is a warning.
 const BUDGET_MINUTES: f64 = 30.0;
 
-/// Above it CI fails.
+/// The time above which CI fails.
 const LIMIT_MINUTES: f64 = 88.0;
 
-/// Seeds of the simulation in a change's test.
+/// Seeds of the simulation for a change.
 const SEEDS: &str = "100000";
 
-/// Those of a night.
+/// Seeds of the simulation for a night.
 const SEEDS_NIGHT: &str = "10000000";
 
-/// The program that the tests are built with.
+/// The program that is built together with the tests.
 const BUILT: &str = "target/debug/keyroll";
 
-/// Busy processes beside the demo: twice as many as the budget has cores.
+/// Busy processes in parallel with the demo: twice as many as the cores of the budget.
 const BUSY: usize = 4;
 
 /// The minutes of the last run, for the figures.
@@ -37,7 +37,7 @@ fn ring(name: &'static str, body: impl Fn() -> Result<(), String> + 'static) -> 
     (name, Box::new(body))
 }
 
-/// Runs every ring that fits a change; `--full` also those of a night.
+/// Runs every ring for a change; with `--full` also those of a night.
 pub(crate) fn test(full: bool) -> Result<(), String> {
     let counted = Rc::new(Cell::new((0, 0)));
     let tests = counted.clone();
@@ -50,8 +50,8 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
         }),
         ring("dependencies", tidy::dependencies),
         ring("licences and sources", parts::deny),
-        // The rings after it run the programs that it builds. Among them are the tests that compare docs/reference with the
-        // types.
+        // This ring builds the programs that the later rings run. It includes the tests that compare docs/reference
+        // with the types.
         ring("unit, law, conformance, real parts, transcripts, simulation", move || {
             targets::test(&[], background(), &tests)
         }),
@@ -79,7 +79,8 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
     reported
 }
 
-/// What computes while the tests wait. No compiler: each look of a keyroll would search its memory.
+/// Units that compute while the tests wait. No compiler is among them: each keyroll that searches memory would search
+/// the compiler's.
 fn background() -> Vec<Unit> {
     let sim = |name: &str, words: &[&str]| Unit::background(name, sim::BUILT, words);
     vec![
@@ -89,7 +90,7 @@ fn background() -> Vec<Unit> {
     ]
 }
 
-/// What takes hours.
+/// Rings that take hours.
 fn night() -> Vec<Ring> {
     vec![
         ring("demo of the release build", released_demo),
@@ -109,7 +110,7 @@ fn issuers() -> Result<(), String> {
     suite("KEYROLL_ISSUERS=all", &["issuers::"])
 }
 
-/// Every row of docs/reference/managers.md, in all its courses.
+/// Every row of docs/reference/managers.md, in all its variants.
 fn managers() -> Result<(), String> {
     suite("KEYROLL_MATRIX=full", &["matrix::"])
 }
@@ -119,7 +120,7 @@ fn agents() -> Result<(), String> {
     suite("KEYROLL_AGENTS=full", &["openclaw::", "litellm::", "--test-threads", "1"])
 }
 
-/// Modules of the command's tests, with a variable that widens them.
+/// Modules of the command's tests, with a variable that extends them.
 fn suite(variable: &str, words: &[&str]) -> Result<(), String> {
     let before =
         [variable, "cargo", "test", "--quiet", "-p", "keyroll", "--test", "suite", "--", "--nocapture"];
@@ -157,12 +158,12 @@ fn report(times: &[(&str, Duration)], failed: &[&str], full: bool) -> Result<(),
     Ok(())
 }
 
-/// The minutes of the last run, in all and by ring.
+/// The minutes of the last run, in total and by ring.
 pub(crate) fn last_minutes() -> Option<String> {
     fs::read_to_string(root().join(MINUTES)).ok()
 }
 
-/// Processes that do nothing but compute, until this is dropped.
+/// Processes that only compute, until this is dropped.
 struct Busy(Vec<Child>);
 
 impl Busy {
@@ -179,7 +180,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         for child in &mut self.0 {
-            // One that has ended already needs nothing.
+            // A process that has ended needs nothing.
             drop(child.kill());
             drop(child.wait());
         }

@@ -14,7 +14,7 @@ pub(crate) fn run(program: &str, words: &[&str]) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", words.join(" "))) }
 }
 
-/// Runs a command in the workspace and takes what it wrote on stdout.
+/// Runs a command in the workspace and returns its standard output.
 pub(crate) fn output(program: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(words).current_dir(root()).output();
     let output = output.map_err(|error| format!("could not start {program}: {error}"))?;
@@ -32,7 +32,7 @@ pub(crate) fn have(program: &str) -> bool {
     std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
-/// Whether nothing may be left out.
+/// Whether this is CI, where nothing may be skipped.
 pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }

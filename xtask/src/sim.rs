@@ -5,7 +5,7 @@ pub(crate) fn sim(words: &[String]) -> Result<(), String> {
     bin("sim", words)
 }
 
-/// The simulation as the tests were built with it: optimized too, with its assertions.
+/// The simulation from the build of the tests: optimized too, with its assertions.
 pub(crate) const BUILT: &str = "target/debug/sim";
 
 /// One stored fault plan, step by step.

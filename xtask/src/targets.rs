@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::lanes::{self, Unit};
 use crate::run::{output, root, run};
 
-/// The modules that take minutes, the longest first: begun last, one of them would run on alone.
+/// The modules that take minutes, the longest first: a long module that begins last would run on alone.
 const LONGEST: [&str; 21] = [
     "cli/litellm",
     "cli/postgres",
@@ -50,7 +50,7 @@ pub(crate) fn some(words: &[String]) -> Result<(), String> {
 }
 
 /// Builds every test program, runs the units whose name has one of these words (or all), and counts how many tests
-/// passed and failed. What is given besides runs in the background.
+/// passed and failed. Additional units run in the background.
 pub(crate) fn test(
     words: &[String],
     background: Vec<Unit>,
@@ -81,7 +81,7 @@ pub(crate) fn test(
     if names.is_empty() { Ok(()) } else { Err(format!("failed: {}", names.join("; "))) }
 }
 
-/// Refuses a file of tests that no program has as a module: its tests would never run.
+/// Refuses a test file that is no module of a program: its tests would never run.
 fn check_layout() -> Result<(), String> {
     let mut left = Vec::new();
     for manifest in manifests(&root().join("crates")) {
@@ -121,7 +121,7 @@ fn build() -> Result<Vec<Unit>, String> {
         ["test", "--workspace", "--no-run", "--quiet", "--message-format=json-render-diagnostics", "--tests"];
     let told = output("cargo", &words)?;
     let built: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    // `cargo test --example` would make tests of them.
+    // `cargo test --example` would build them as tests.
     let examples = EXAMPLES.iter().flat_map(|name| ["--example", name]);
     run("cargo", &["build", "--workspace", "--quiet"].into_iter().chain(examples).collect::<Vec<_>>())?;
     Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect())
@@ -145,7 +145,7 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
         other => format!("{other}-{}", text(artifact, "/target/name")?),
     };
     let name = format!("{}/{kind}", folder.file_name()?.to_str()?);
-    // The programs of the same package, as its tests look for them.
+    // The programs of the same package, in the variables in which its tests look for them.
     let bins = built.iter().filter_map(|other| {
         let same = text(other, "/manifest_path")? == manifest;
         let bin = text(other, "/target/kind/0")? == "bin" && other.pointer("/profile/test")? == false;
@@ -157,7 +157,7 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
     Some(Unit { name, program, words: vec!["--show-output".into()], folder, variables, background: false })
 }
 
-/// The modules of a suite, each with the names of its tests; another program stays whole.
+/// The modules of a suite, each with the names of its tests; any other program is not split.
 fn split(program: Unit) -> Result<Vec<Unit>, String> {
     let Some(room) = program.name.strip_suffix(&format!("/{SUITE}")) else { return Ok(vec![program]) };
     let listed = output(&program.program.display().to_string(), &["--list", "--format", "terse"])?;

@@ -1,4 +1,4 @@
-//! The tree's own rules, as an ordinary check.
+//! The rules of this source tree that a program can check.
 
 mod arity;
 mod import_cycles;
@@ -14,7 +14,7 @@ use keyroll_codes::Code;
 pub(crate) use self::import_cycles::is_for_tests;
 use crate::run::{output, root};
 
-/// The most lines of a file, without the tests at its end.
+/// The most lines of a file, not counting the tests at its end.
 const FILE_LINES_MAX: usize = 500;
 
 /// The most lines of a function.
@@ -26,7 +26,7 @@ const PACKAGES_MAX: usize = 420;
 /// Crates that must not be in the graph: a second crypto provider, a second TLS.
 const BANNED: [&str; 4] = ["ring", "openssl", "openssl-sys", "native-tls"];
 
-/// Words that the project's text does not use: it speaks of itself alone.
+/// Words that the project's text does not use: it describes only the present state.
 const WORDS: [&str; 6] = ["TODO", "FIXME", "XXX", "HACK", "unimplemented!", "todo!"];
 
 /// The room with the table of codes.
@@ -77,7 +77,7 @@ fn sizes(shown: &str, code: &str, wrong: &mut Vec<String>) {
             let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
             let end = format!("{indent}}}");
             let ends_at = |line: &&&str| line.ends_with(['{', ';', '}']);
-            // The signature may span lines; one that ends otherwise has no body, or a body on the same line.
+            // The signature may span lines. One with another ending has no body, or its body is on the same line.
             let body = all.iter().skip(at).find(ends_at).is_some_and(|line| line.ends_with('{'));
             let length = all.iter().skip(at).take_while(|line| **line != end).count() + 1;
             let ends = body && all.get(at + length - 1).is_some_and(|line| *line == end);
@@ -103,7 +103,8 @@ fn is_function(line: &str) -> bool {
     line.starts_with("fn ")
 }
 
-/// Every code is used, and only the table of codes writes its number. The table's own tests compare it with the pages.
+/// Checks that every code is used, and that only the table of codes has its number. The table's own tests compare it
+/// with the pages.
 fn error_codes(wrong: &mut Vec<String>) -> Result<(), String> {
     let mut unused: BTreeSet<String> = Code::ALL.iter().map(|code| format!("{code:?}")).collect();
     for path in sources("rs") {
@@ -124,14 +125,14 @@ fn error_codes(wrong: &mut Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// Texts in quotation marks that are the number of a code.
+/// Quoted texts that are the number of a code.
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').skip(1).step_by(2).filter(|word| {
         word.len() == 5 && word.starts_with('K') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
     })
 }
 
-/// Each id of a sentence of the protocol has a mutant or a named test.
+/// Checks that each id of a sentence of the protocol has a mutant or a named test.
 fn protocol_ids(wrong: &mut Vec<String>) -> Result<(), String> {
     let protocol = read(&root().join("docs/design/rotation.md"))?;
     let table = read(&root().join("docs/design/protocol-ids.md"))?;
@@ -171,7 +172,7 @@ pub(crate) fn packages() -> Result<BTreeSet<String>, String> {
     Ok(tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }
 
-/// The binary's graph stays small, and has one crypto provider.
+/// Checks that the binary's graph is small and has one crypto provider.
 pub(crate) fn dependencies() -> Result<(), String> {
     let tree =
         output("cargo", &["tree", "-p", "keyroll", "-e", "normal", "--prefix", "none", "--no-dedupe"])?;
@@ -189,7 +190,7 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// All files of one kind that the tree keeps.
+/// All files of one kind in the source tree.
 fn sources(extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("crates"), root().join("xtask")];

@@ -1,11 +1,11 @@
-//! Phrases that the glossary of docs/design/language.md rules out: absent from documents and from string literals.
+//! Phrases that the glossary of docs/design/language.md rules out must not occur in documents or string literals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::run::root;
 
-/// Phrases that are never right in text for users; the glossary has what to write instead.
+/// Phrases that are never right in text for users; the glossary has the replacements.
 const PHRASES: [&str; 29] = [
     "nobody explains",
     "no consumer explains",
@@ -38,7 +38,7 @@ const PHRASES: [&str; 29] = [
     "gave their word",
 ];
 
-/// Documents that must quote the phrases, or tell what changed.
+/// Documents that must quote the phrases, or describe former versions.
 const EXEMPT: [&str; 2] = ["docs/design/language.md", "CHANGELOG.md"];
 
 /// Reports every phrase.
@@ -55,7 +55,7 @@ pub(crate) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
     Ok(())
 }
 
-/// The phrases that a text contains, once for each occurrence. They begin at a word.
+/// The phrases in a text, once for each occurrence. A phrase begins at the beginning of a word.
 fn phrases(text: &str) -> Vec<&'static str> {
     let text = text.to_lowercase();
     let whole = |phrase: &str, at: usize| {
@@ -70,12 +70,12 @@ fn phrases(text: &str) -> Vec<&'static str> {
     PHRASES.into_iter().flat_map(of).collect()
 }
 
-/// A document with its lines joined, so that a phrase that is broken between lines is found.
+/// A document with its lines joined, so that a phrase across a line break is found.
 fn joined(text: &str) -> String {
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// The string literals of a source, without its tests at the end: one in each line.
+/// The string literals of a source without its tests at the end, one per line.
 fn literals(source: &str) -> String {
     let code = source.split("#[cfg(test)]").next().unwrap_or(source);
     let mut all = String::new();
@@ -103,7 +103,7 @@ fn literals(source: &str) -> String {
     all
 }
 
-/// Where a text in quotes ends.
+/// The end of a quoted text.
 fn closing(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! What the code weighs, and what a change costs whoever makes it.
+//! The size of the code, and the cost of a change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::rings;
 use crate::run::{output, root, run};
 use crate::tidy::is_for_tests;
 
-/// Where nothing is compiled yet.
+/// A target folder in which nothing is compiled yet.
 const COLD: &str = "target/figures/cold";
 
 /// The file whose change is timed: the room that most others are built on.
@@ -42,7 +42,7 @@ pub(super) fn sizes(all: &mut Vec<Figure>) -> Result<(), String> {
     Ok(())
 }
 
-/// How long the builds take that an engineer waits for.
+/// How long an engineer waits for the builds.
 pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     let cold = root().join(COLD);
     if cold.exists() {
@@ -60,7 +60,7 @@ pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     });
     let tests = ["test", "--quiet", "-p", "keyroll-rotation"];
     run("cargo", &tests)?;
-    // Cargo goes by the time of the file.
+    // Cargo compares the file's time.
     let touched = Command::new("touch").arg(root().join(CHANGED)).status();
     touched.map_err(|error| format!("touch: {error}"))?;
     let begun = Instant::now();
@@ -97,7 +97,7 @@ pub(super) fn opens(all: &mut Vec<Figure>) -> Result<(), String> {
     Ok(())
 }
 
-/// The Rust files of production code, the rooms that only tests use apart.
+/// The Rust files of production code, without the rooms that only tests use.
 fn sources(folder: &Path) -> Result<Vec<std::path::PathBuf>, String> {
     let mut found = Vec::new();
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -113,7 +113,7 @@ fn sources(folder: &Path) -> Result<Vec<std::path::PathBuf>, String> {
     Ok(found)
 }
 
-/// The lines of code outside the modules that are compiled for tests alone.
+/// The lines of code outside the modules that are compiled only for tests.
 fn code_lines(text: &str) -> Result<usize, String> {
     let file = syn::parse_file(text).map_err(|error| error.to_string())?;
     let mut left_out = vec![false; text.lines().count() + 1];

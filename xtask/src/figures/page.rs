@@ -1,4 +1,4 @@
-//! docs/reference/figures.md: one table, with the machine that it was measured on.
+//! docs/reference/figures.md: one table, and the machine on which it was measured.
 
 use std::fs;
 use std::thread;

@@ -1,10 +1,10 @@
-//! How many values a function really takes: a tuple counts as what it holds.
+//! The true number of a function's parameters: a tuple counts as its elements.
 
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::{FnArg, Signature, Type};
 
-/// The most values that a function may take, its receiver apart.
+/// The most parameters of a function, not counting its receiver.
 const ARITY_MAX: usize = 7;
 
 /// Names each function of a file that takes more than the limit, or that packs parameters into a tuple.
@@ -68,7 +68,7 @@ impl<'ast> Visit<'ast> for Functions {
     }
 }
 
-/// How many values stand in one parameter.
+/// How many values are in one parameter.
 fn values(of: &Type) -> usize {
     if let Type::Tuple(tuple) = of {
         tuple.elems.iter().map(values).sum()

@@ -1,4 +1,4 @@
-//! Circles of imports: no file imports from a file that imports it, so that each can be read after those it names.
+//! Import cycles: no file imports from a file that imports it, so that each file can be read after those that it names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
 
 use crate::run::root;
 
-/// Names each circle of files of a room.
+/// Names each cycle of files in a room.
 pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
     for room in rooms()? {
         for circle in circles(&imports(&read(&root().join(&room).join("src"))?)) {
@@ -41,12 +41,12 @@ fn folders(path: &Path) -> Result<Vec<String>, String> {
     Ok(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
-/// What one file names of its own room, by paths from the room's top.
+/// The imports of one file from its own room, as paths from the room's top.
 #[derive(Default)]
 struct File {
     module: Vec<String>,
     named: Vec<Vec<String>>,
-    /// Names that it passes on, with what they stand for.
+    /// Names that it re-exports, with their paths.
     passed_on: Vec<(String, Vec<String>)>,
 }
 
@@ -119,7 +119,7 @@ impl<'ast> Visit<'ast> for File {
             let path_from_root = self.path_from_root(&path);
             match item.vis {
                 Visibility::Inherited => self.named.extend(path_from_root),
-                // `pub use child::Name` of a parent is a list of what its children have, and no import.
+                // `pub use child::Name` in a parent lists what its children have, and is no import.
                 Visibility::Public(_) | Visibility::Restricted(_) => {
                     let below = || self.module.iter().cloned().chain(path.clone()).collect();
                     self.passed_on.push((name, path_from_root.unwrap_or_else(below)));
@@ -143,7 +143,7 @@ pub(crate) fn is_for_tests(attribute: &Attribute) -> bool {
         && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
 }
 
-/// The names that a tree of `use` brings, each with its whole path.
+/// The names that a tree of `use` imports, each with its full path.
 fn leaves_of(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(String, Vec<String>)>) {
     let mut leaf = |name: String, last: &syn::Ident| {
         let mut path = before.clone();
@@ -165,7 +165,7 @@ fn leaves_of(tree: &UseTree, before: &mut Vec<String>, leaves: &mut Vec<(String,
     }
 }
 
-/// Which files each file imports from; a name that another passes on counts as what it stands for.
+/// The files that each file imports from; a re-exported name counts as its original.
 fn imports(files: &BTreeMap<String, File>) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut passed_on: BTreeMap<String, &[String]> = BTreeMap::new();
     for file in files.values() {
@@ -182,9 +182,9 @@ fn imports(files: &BTreeMap<String, File>) -> BTreeMap<&str, BTreeSet<&str>> {
     all
 }
 
-/// A path without the names that files pass on.
+/// A path with every re-export replaced by its original.
 fn resolved(mut path: Vec<String>, passed_on: &BTreeMap<String, &[String]>) -> Vec<String> {
-    // More often than this a name is not passed on.
+    // No name is re-exported more often than this.
     for _ in 0..8 {
         let known = (1..=path.len()).rev().find_map(|length| {
             let (begin, rest) = path.split_at_checked(length)?;
@@ -208,7 +208,7 @@ fn owner(path: Vec<String>, files: &BTreeMap<String, File>) -> Option<&str> {
         .map(|(key, _)| key.as_str())
 }
 
-/// Sets of files of which each imports, by way of others, from each.
+/// Sets of files in which each file imports, directly or through others, from every other.
 fn circles(imports: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<BTreeSet<String>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> =
         imports.keys().map(|from| (*from, reached_from(from, imports))).collect();

@@ -1,4 +1,4 @@
-//! Paths that documents name: each must exist, so that a reader who follows one arrives.
+//! Paths in documents: each must exist, so that a reader can follow it.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ const DOCUMENTS: [&str; 6] =
 /// Folders of the repository that a path may begin with.
 const FOLDERS: [&str; 7] = ["crates/", "xtask/", "docs/", "issuers/", "rules/", "fuzz/", ".ci/"];
 
-/// Names each path in these documents that leads nowhere.
+/// Names each path in these documents that does not exist.
 pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
     let rooms = rooms();
     for document in DOCUMENTS {
@@ -46,7 +46,7 @@ fn rooms() -> Vec<(String, String)> {
     found
 }
 
-/// What stands between backticks and is a path: it begins with a folder of the repository, or ends with `.rs`.
+/// Paths between backticks: they begin with a folder of the repository, or end with `.rs`.
 fn paths(text: &str) -> Vec<String> {
     let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     let is_path = |word: &&str| {
@@ -66,7 +66,8 @@ fn expanded(path: &str) -> Vec<String> {
     }
 }
 
-/// Whether it exists; `<name>` stands for any file, and a path may begin with a room's name and go on in its `src`.
+/// Whether a path exists; `<name>` stands for any file, and a path may begin with a room's name and continue in its
+/// `src`.
 fn exists(path: &str, rooms: &[(String, String)]) -> bool {
     let path = match path.split_once('<') {
         Some((folder, _)) => folder.rsplit_once('/').map_or(folder, |(folder, _)| folder),

@@ -1,4 +1,4 @@
-//! Which room imports which, by Cargo's own data: the direction between storeys, and the table in ARCHITECTURE.md.
+//! Which room imports which, from Cargo's own data: the direction between storeys, and the table in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,25 +11,25 @@ use crate::run::{output, root};
 /// The storeys under `crates/`, from the bottom. A room imports only from its own storey and from those below it.
 const STOREYS: [&str; 7] = ["core", "state", "leaks", "issuers", "machine", "fleet", "front"];
 
-/// The room of real parts for tests: it stands beside the storeys, and no room may import it but for tests.
+/// The room of real parts for tests: it belongs to no storey, and only tests may import it.
 const TESTKIT: &str = "testkit";
 
 /// The map of the tree.
 const MAP: &str = "ARCHITECTURE.md";
 
-/// What the generated table stands between.
+/// The markers before and after the generated table.
 const BEGIN: &str = "<!-- imports: written by `cargo xtask codegen` -->";
 const END: &str = "<!-- end of imports -->";
 
 /// One crate under `crates/`.
 struct Room {
     name: String,
-    /// Its place in `STOREYS`; `None` for the testkit.
+    /// Its index in `STOREYS`; `None` for the testkit.
     storey: Option<usize>,
     imports: BTreeSet<String>,
 }
 
-/// Names each import that goes upwards, and a table that is out of date.
+/// Names each import that leads upwards, and reports a table that is out of date.
 pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
     let rooms = rooms()?;
     wrong.extend(upward(&rooms));
@@ -64,7 +64,7 @@ fn rooms() -> Result<Vec<Room>, String> {
     let data: Value = serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
     let packages =
         data.get("packages").and_then(Value::as_array).ok_or("cargo metadata names no packages")?;
-    // A package is called after its folder but for the command, so imports are looked up by package.
+    // Except for the command, a package is named after its folder, so imports are looked up by package.
     let by_package: BTreeMap<&str, String> = packages.iter().filter_map(named).collect();
     let mut rooms = Vec::new();
     for package in packages {
@@ -99,7 +99,7 @@ fn folder(package: &Value) -> Option<String> {
     Some(below.to_str()?.to_owned())
 }
 
-/// Its storey; `Some(None)` for the testkit, `None` where it stands in none.
+/// Its storey; `Some(None)` for the testkit, `None` if it is in none.
 fn storey(package: &Value) -> Option<Option<usize>> {
     let folder = folder(package)?;
     if folder == TESTKIT {

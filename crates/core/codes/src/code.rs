@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// Makes the enum and what belongs to each variant from one table, so that a variant, its number, its title, its page
-/// and the numbers that were merged into it stand in one line.
+/// Makes the enum from one table. A line of the table has a variant, its number, title and page, and the numbers that
+/// were merged into it.
 macro_rules! registry {
     ($($area:literal { $($variant:ident $number:literal $title:literal [$($retired:literal)*];)+ })+) => {
         /// A problem that a person can meet. Every variant has a number and a page under docs/errors.

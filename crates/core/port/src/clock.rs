@@ -15,6 +15,6 @@ pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch; for display only, it may jump.
     fn unix_ms(&self) -> u64;
 
-    /// Ends once [`Self::monotonic_ms`] has reached `ms`, at once if it has already.
+    /// Ends when [`Self::monotonic_ms`] has reached `ms`; if it already has, at once.
     fn sleep_until(&self, ms: u64) -> Sleep;
 }

@@ -3,34 +3,34 @@ use std::fmt;
 
 use keyroll_codes::Code;
 
-/// What is known of an attempt that did not succeed.
+/// What is known about the effect of an attempt that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// It surely had no effect, and may succeed later (429, connection refused).
+    /// The attempt certainly had no effect, and may succeed later (429, connection refused).
     Retryable,
-    /// It surely had no effect, and trying again will not help (rights, a limit, bad input).
+    /// The attempt certainly had no effect, and another one will not help (rights, a limit, bad input).
     Permanent,
-    /// It may have had its effect: only a look can tell (a lost answer, a time-out after sending).
+    /// The attempt may have had its effect: only a look can tell (a lost answer, a time-out after sending).
     Unknown,
 }
 
-/// What a failure is, where a caller behaves differently for it. A code is for people only.
+/// The kind of a failure, for callers that branch on it. A code is for people only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FailureKind {
-    /// One that no caller tells from others.
+    /// A failure that no caller distinguishes from others.
     #[default]
     Other,
     /// A command's program could not be started.
     ProgramNotStarted,
     /// This machine does not run the service manager or container engine.
     ManagerAbsent,
-    /// The service manager or container engine does not have what is asked of it: another version, no plugin.
+    /// The service manager or container engine lacks a feature that the call needs: another version, a missing plugin.
     ManagerUnsupported,
     /// The container or service is unknown, ambiguous, or not in a state for this.
     ServiceUnusable,
     /// The issuer limits the rate of requests.
     RateLimited,
-    /// The issuer's answer settles nothing.
+    /// The issuer's answer does not show what happened.
     AnswerUnclear,
     /// The server refused a statement, or its answer was lost.
     StatementFailed,
@@ -44,16 +44,16 @@ pub enum FailureKind {
     UsageWrong,
 }
 
-/// An attempt that did not succeed: what was attempted on what, what is known of it, what to do next.
+/// An attempt that did not succeed: what was attempted, on what, what is known about its effect, and the next step.
 #[derive(Debug)]
 pub struct Failure {
     /// What was attempted and on what, as a clause: `mint a key at https://openrouter.ai`.
     pub attempted: String,
-    /// What is known of its effect.
+    /// What is known about its effect.
     pub class: Class,
     /// The code of the page under docs/errors, such as [`Code::NoRoomForNewKey`].
     pub code: Code,
-    /// What it is, for callers that behave differently for it.
+    /// The kind, for callers that branch on it.
     pub kind: FailureKind,
     /// The next command or step for a person, where there is one.
     pub help: Option<String>,
@@ -74,7 +74,7 @@ impl Failure {
         self
     }
 
-    /// Says what it is, for callers that behave differently for it.
+    /// Sets the kind, for callers that branch on it.
     #[must_use]
     pub fn kind(mut self, kind: FailureKind) -> Self {
         self.kind = kind;

@@ -14,7 +14,7 @@ pub struct Values<'a> {
     pub old: &'a Fields,
     /// The version that replaces it, once it is made.
     pub new: Option<&'a Fields>,
-    /// Whether the old version was ended for good, so that its entry beside the new one's may go.
+    /// Whether the old version was ended for good. Its entry beside the new version's entry may then be removed.
     pub old_ended: bool,
 }
 
@@ -23,8 +23,8 @@ pub struct Values<'a> {
 pub struct Asked {
     /// The intent's number in the journal.
     pub intent: Seq,
-    /// By [`crate::Clock::monotonic_ms`]. From then on nobody waits for the answer, the outcome counts as unknown, and
-    /// nothing of it may begin any more.
+    /// The time limit, by [`crate::Clock::monotonic_ms`]. After it nobody waits for the answer, the outcome counts as
+    /// unknown, and no part of the effect may begin.
     pub until_ms: u64,
 }
 
@@ -37,12 +37,12 @@ pub struct Sessions {
     pub new: Option<Vec<Session>>,
 }
 
-/// Looks at live sessions when asked.
+/// Reads the live sessions at the issuer.
 ///
-/// The one call from a host back to the engine. A session proves a use only if the issuer shows it after the request that
-/// the host itself sends to one process, and did not show it right before. How many such requests a call for evidence
-/// makes, and when, only the host knows; and the issuer is not the host's to ask. Sessions that are handed over with the
-/// question would be of before all of them.
+/// This is the only call from a host back to the engine. A session proves a use only if the issuer shows it after the
+/// request that the host sends to one process, and did not show it right before. Only the host knows how many such
+/// requests it makes and when, but a host does not call the issuer itself. Sessions that were read before the call for
+/// evidence would be older than all of these requests.
 #[async_trait]
 pub trait SessionSource: Send + Sync {
     /// The sessions now.
@@ -58,28 +58,28 @@ pub struct Named {
     pub name: String,
 }
 
-/// One look at a host.
+/// The result of one inspection of a host.
 #[derive(Debug, Clone)]
 pub struct Looked {
-    /// What the protocol needs.
+    /// What the protocol uses of it.
     pub enumeration: Enumeration,
-    /// Names of what it saw.
+    /// The names behind its digests.
     pub names: Vec<Named>,
     /// What could not be searched, by name and reason: `memory of pid 4711: permission denied`.
     pub not_visible: Vec<String>,
-    /// The gaps that ended since the last answer.
+    /// The downtimes that ended since the last answer.
     pub gaps: Vec<Gap>,
 }
 
-/// What a call for evidence came to.
+/// The result of a call for evidence.
 #[derive(Debug)]
 pub struct Proved {
-    /// The evidence, or why it could not be taken.
+    /// The evidence, or why the host could not take it.
     pub evidence: Result<Evidence, Failure>,
-    /// For the operator: why the evidence does not show more. Nothing follows from it. Each is reported once; one that
-    /// was found by a call without an answer, because its time was over, is in the next answer.
+    /// For the operator: why the evidence does not prove more. The engine does not act on a remark. Each remark is
+    /// reported once; a remark of a call that ran out of time comes with the next answer.
     pub remarks: Vec<Failure>,
-    /// The gaps that ended since the last answer.
+    /// The downtimes that ended since the last answer.
     pub gaps: Vec<Gap>,
 }
 
@@ -92,47 +92,47 @@ pub struct Evidence {
     pub against: bool,
 }
 
-/// What the last search left.
+/// The result of the last search.
 #[derive(Debug)]
 pub struct Swept {
     /// Places that still hold the old value.
     pub residues: Vec<Residue>,
     /// What could not be searched, by name and reason.
     pub not_visible: Vec<String>,
-    /// The gaps that ended since the last answer.
+    /// The downtimes that ended since the last answer.
     pub gaps: Vec<Gap>,
 }
 
-/// What may become live by a restart beside the value.
+/// Which pending changes a restart may activate.
 #[derive(Debug, Clone, Copy)]
 pub enum Brings<'a> {
-    /// Nothing but what was accepted: else nothing is done.
+    /// Only these, which were accepted. With any other pending change the host does not restart.
     Accepted(&'a [Difference]),
-    /// Whatever stands there: it is shown, and holds nothing up.
+    /// Every pending change: the host reports them and restarts.
     Anything,
 }
 
-/// Something that a restart makes live beside the value: an edit of another variable, of a script, of a unit.
+/// A pending change: an edit of another variable, a script or a unit that a restart activates together with the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
-    /// Its name and the keyed digest of what would become live.
+    /// The change's name, and the keyed digest of its content.
     pub difference: Difference,
-    /// What it is, for people: `LOG_LEVEL in /srv/api.env is not what runs`. Never a value.
+    /// What it is, for people: `LOG_LEVEL in /srv/api.env differs from what is running`. Never a value.
     pub what: String,
-    /// When the file was last changed, milliseconds since 1970, where that says when the edit was made.
+    /// When the file was last changed, milliseconds since 1970, where that shows when the edit was made.
     pub since_unix_ms: Option<u64>,
 }
 
-/// What became of an apply, and what beside the value it made live or would have.
+/// The outcome of an apply, with the pending changes that it activated or would have activated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
-    /// The verb was carried out; what else it made live that nobody had accepted.
+    /// The verb was carried out. These changes went live with it although nobody had accepted them.
     Done(Vec<Live>),
-    /// Nothing was done: nobody accepted these.
+    /// Nothing was done: nobody accepted these changes.
     Refused(Vec<Live>),
 }
 
-/// What an unexplained holder is, for a person who has to decide about it.
+/// A description of an undeclared process, for the operator who has to decide about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// Process id.
@@ -145,16 +145,17 @@ pub struct Holder {
     pub how_to_move: String,
 }
 
-/// How long a consumer with one instance was not there while it restarted: from the end of the old process to the
-/// first sign that the new one serves. It is reported once, where it can be measured: its end is seen beside every call,
-/// so whichever look answers next has it. What an earlier driver saw is not reported.
+/// A downtime: how long a consumer with one instance was absent during a restart, from the end of the old process to
+/// the first sign that the new process serves. It is reported once, where it can be measured. The host watches for the
+/// end of a downtime while it makes other calls; the next answer reports it. A downtime that an earlier driver saw is
+/// not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// Which.
+    /// The consumer.
     pub consumer: ConsumerId,
-    /// How long.
+    /// The length of the downtime.
     pub length: Duration,
-    /// What its end was seen by.
+    /// What showed the end of the downtime.
     pub back: Back,
 }
 
@@ -163,7 +164,7 @@ pub struct Gap {
 pub enum Back {
     /// Its `ready` address answered.
     Ready,
-    /// It was seen on the value that it was moved to: the gap was not longer than that.
+    /// An instance was seen using the value that it was moved to: the downtime was at most this long.
     Proven,
 }
 
@@ -172,11 +173,11 @@ pub enum Back {
 pub struct RefusedCalls {
     /// How many; an error rate that is too high counts as one.
     pub count: u32,
-    /// What people should hear of them. Nothing follows from it.
+    /// What the operator should read about them. The engine does not act on a remark.
     pub remarks: Vec<Failure>,
 }
 
-/// A place that still holds the old value after everything.
+/// A copy of the old value that is left at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residue {
     /// Path, process or store.
@@ -185,13 +186,13 @@ pub struct Residue {
     pub reason: String,
 }
 
-/// What runs on one machine: files, managers, processes, checks. It knows its consumers and files by the plan's
-/// numbers. One attempt per call; nothing is decided here.
+/// Files, service managers, processes and checks of one machine. A host names its consumers and files by the plan's
+/// numbers. One attempt per call; a host decides nothing.
 #[async_trait]
 pub trait Host: Send + Sync {
-    /// The writing part of Preflight: a real temporary file beside each target, the plan's digests still true.
-    /// Each entry is one thing that stands against the rotation. `values.new` is one that could be made, if any is known:
-    /// it is for what stands under its name already.
+    /// The writing part of Preflight: writes a real temporary file beside each target, and compares with the plan's
+    /// digests. Each entry of the result is one obstacle to the rotation. `values.new` is a version that the rotation
+    /// could make, if one is known: the host checks that its name is free.
     async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure>;
 
     /// Whether every copy's format can carry these values.
@@ -206,8 +207,8 @@ pub trait Host: Send + Sync {
         asked: Asked,
     ) -> Result<(), Failure>;
 
-    /// What became of a delivery: the planned bytes, ours, or somebody else's. Removes the intent's temporary file. While
-    /// the delivery itself still goes on, nobody knows: that is a failure, and is asked again.
+    /// The outcome of a delivery: the file holds the planned bytes, ours, or another party's. Removes the intent's
+    /// temporary file. Fails while the delivery is still running; the caller asks again.
     async fn delivered(
         &self,
         file: FileId,
@@ -225,8 +226,8 @@ pub trait Host: Send + Sync {
     /// Runs a pull consumer's fetch.
     async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure>;
 
-    /// Makes one slot load what its files hold, by the verb that really applies it. What a restart would make live
-    /// beside the value is looked at right before it.
+    /// Makes one slot load what its files hold, with the verb that applies it. Right before a restart the host compares
+    /// the pending changes with what runs.
     async fn apply(
         &self,
         consumer: ConsumerId,
@@ -240,8 +241,8 @@ pub trait Host: Send + Sync {
     /// be carried out once more.
     async fn await_end(&self, intent: Seq) -> Result<(), Failure>;
 
-    /// All instances, holders, files; sessions joined to processes by their sockets. `stays` says which version's
-    /// sessions and holders are about to lose theirs.
+    /// Reads all instances, holders and files, and matches sessions to processes by their sockets. `stays` is the
+    /// version that stays; the other version is about to end.
     async fn enumerate(
         &self,
         values: Values<'_>,
@@ -259,21 +260,21 @@ pub trait Host: Send + Sync {
         sessions: &dyn SessionSource,
     ) -> Proved;
 
-    /// What a holder is; `None` if it is gone.
+    /// Describes a holder; `None` if its process has ended.
     async fn describe(&self, who: Incarnation) -> Option<Holder>;
 
-    /// Remembers, durably, from where on refused uses are counted: called right before the old key is disabled.
-    /// `issuer` is the issuer's own mark, kept beside those of the logs.
+    /// Stores, durably, the mark from which refused uses are counted; called right before the old key is disabled.
+    /// `issuer` is the issuer's own mark, stored together with the marks in the logs.
     async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure>;
 
-    /// The issuer's mark as it was kept, by any driver; `None` where it had none. Before the first
-    /// [`Self::watch_refusals`] this may fail.
+    /// The issuer's mark that this or an earlier driver stored; `None` where the issuer had none. This may fail before
+    /// the first [`Self::watch_refusals`].
     async fn refusals_mark(&self) -> Result<Option<String>, Failure>;
 
     /// Uses of the old key that were refused since it was disabled, as the consumers' logs show them.
     async fn refusals(&self) -> Result<RefusedCalls, Failure>;
 
-    /// The process at the client's end of a connection to the issuer, if it is one of this machine and is there still.
+    /// The process at the client's end of a connection to the issuer, if it still runs on this machine.
     async fn caller(&self, client: SocketAddr) -> Option<Holder>;
 
     /// The last search for the old value.

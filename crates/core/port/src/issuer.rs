@@ -16,14 +16,14 @@ pub enum Probe {
     Denied,
     /// Refused as a credential.
     Dead,
-    /// No answer that tells; why, without any secret.
+    /// The answer does not show whether the credential works. The text says why, without any secret.
     Unknown(String),
 }
 
-/// Who the issuer says a credential is.
+/// Whose credential it is, according to the issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The credential's id, where the issuer tells it by value (whoami) or by a unique hint in its list.
+    /// The credential's id, where the issuer reports it for a value (whoami) or by a unique hint in its list.
     pub id: Option<CredentialId>,
     /// The account or principal that it acts for.
     pub principal: Option<String>,
@@ -33,7 +33,7 @@ pub struct Identity {
 pub struct Minted {
     /// The issuer's id for it.
     pub id: CredentialId,
-    /// Its values, seen this once.
+    /// Its values; the issuer shows them only now.
     pub fields: Fields,
 }
 
@@ -44,9 +44,10 @@ pub struct Listed {
     pub id: CredentialId,
     /// The label (name, comment) that it carries, where labels exist.
     pub label: Option<String>,
-    /// Switched off but not gone.
+    /// Disabled, not deleted.
     pub disabled: bool,
-    /// When it was last used, in milliseconds since the Unix epoch by the issuer's clock; `None` = no data, not "unused".
+    /// When it was last used, in milliseconds since the Unix epoch by the issuer's clock. `None`: no data, which does
+    /// not mean unused.
     pub last_used_unix_ms: Option<u64>,
     /// Redacted preview by which a value can be bound to this id, where the issuer shows one.
     pub hint: Option<String>,
@@ -64,41 +65,41 @@ pub struct Listing {
 /// One live session at the issuer, as it shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The client's end of the connection: with it a socket and its process are found. `None` over a local socket.
+    /// The client's end of the connection, by which the socket and its process are found. `None` over a local socket.
     pub client: Option<SocketAddr>,
     /// The client's process id as the issuer reports it, for local sockets only.
     pub pid: Option<u32>,
-    /// In the middle of a request or transaction: ending it would fail the caller.
+    /// A request or transaction is running on it: to end the session would make the caller fail.
     pub busy: bool,
     /// The issuer's own handle for the session, used to end it.
     pub handle: String,
-    /// Requests or queries accepted on it with this credential so far, where the issuer counts them: a count that
-    /// rose after a request was addressed to a process shows that the issuer saw it.
+    /// How many requests or queries with this credential the issuer accepted on this session so far, where the issuer
+    /// counts them. A count that rose after a request was sent to a process proves that the issuer saw the request.
     pub calls: Option<u64>,
 }
 
 /// A refused use of a credential, as the issuer's own record shows it. It holds no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedUse {
-    /// The client's end of the connection, where it is shown: on this machine it leads to a process.
+    /// The client's end of the connection, where the record has it: on this machine it leads to a process.
     pub client: Option<SocketAddr>,
-    /// Who it was, as the issuer names it: an address, a user agent, a request's id.
+    /// The client as the issuer names it: an address, a user agent, a request's id.
     pub told: Option<String>,
 }
 
-/// Whether the issuer itself shows refused uses, found by really looking.
+/// Whether the issuer's own record shows refused uses, by an actual read of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalLog {
     /// This issuer keeps no such record.
     None,
-    /// It is read.
+    /// The record was read.
     Read {
-        /// What it is called: `the server's log`.
+        /// The record's name: `the server's log`.
         place: String,
-        /// How late a refused use appears there, milliseconds.
+        /// How late a refused use appears in the record, milliseconds.
         lag_ms: u64,
     },
-    /// It may be there, and cannot be read now.
+    /// A record may exist, but cannot be read now.
     NotVisible {
         /// Why, as a clause.
         why: String,
@@ -107,7 +108,7 @@ pub enum RefusalLog {
     },
 }
 
-/// What a value at this issuer can look like, so that Preflight can ask every copy's format about it.
+/// What a value of this issuer can look like. Preflight asks every copy's format whether it can carry such a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueFormat {
     /// Every byte that a value may contain.
@@ -116,7 +117,7 @@ pub struct ValueFormat {
     pub length_max: usize,
 }
 
-/// Who accepts the credential: an API, a database, a cloud. One attempt per call, on a new connection.
+/// The service that accepts the credential: an API, a database, a cloud. One attempt per call, on a new connection.
 ///
 /// Every call has its own time limit. A failure says whether the effect may have happened ([`crate::Class`]).
 /// No failure, no `Probe::Unknown` and no log line ever holds a value.
@@ -128,35 +129,37 @@ pub trait Issuer: Send + Sync {
     /// What values look like here.
     fn value_format(&self) -> ValueFormat;
 
-    /// Keeps what is not secret of the credential in use, for calls that name another by its id alone.
+    /// Remembers the parts of the credential in use that are not secret, for calls that name another credential by its
+    /// id alone.
     fn remember(&self, _current: &Credential) {}
 
-    /// The places (host:port) that consumers talk to and that Probe and ConfirmDead must ask.
+    /// The endpoints (host:port) that consumers talk to. Probe and ConfirmDead must ask each of them.
     fn endpoints(&self) -> Vec<String>;
 
-    /// What deleting a credential takes with it, and how long derived tokens live on; shown before consent.
+    /// What ends together with a credential, and how long derived tokens go on working; shown before consent.
     fn warnings(&self) -> Vec<String>;
 
-    /// Read-only: may the admin credential do everything that the rotation will need? Also refuses what would make
-    /// every check worthless (a `trust` line), and a second credential that is not ours where slots are scarce.
+    /// Read-only: checks that the admin credential has every right that the rotation will need. Also refuses a setting
+    /// that would make every check worthless (a `trust` line), and a second credential that is not ours where slots are
+    /// scarce.
     async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure>;
 
     /// Whom a value belongs to.
     async fn identify(&self, credential: &Credential) -> Result<Identity, Failure>;
 
-    /// What the next credential copies of `current`, as text that holds no value; `None` where nothing is copied. It is
-    /// kept with the plan: a credential that was ended first cannot be asked any more.
+    /// What the next credential copies of `current`, as text that holds no value; `None` where nothing is copied. The
+    /// text is stored with the plan: the issuer does not show the settings of a credential that has ended.
     async fn settings(&self, _current: &Credential) -> Result<Option<String>, Failure> {
         Ok(None)
     }
 
-    /// Where we choose the value: the next credential, whole, before anything is applied, so that it can be sealed
-    /// and journaled first. `None` where the issuer chooses.
+    /// The complete next credential, where we choose the value. The engine seals and journals it before anything is
+    /// applied. `None` where the issuer chooses.
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure>;
 
-    /// Makes the second credential under this label. `proposed` is what [`Issuer::propose`] returned.
-    /// With a proposed credential, a second call with the same label and value is harmless; without labels it may say
-    /// that it cannot tell ([`Class::Unknown`](crate::Class)).
+    /// Makes the second credential under this label. `proposed` is what [`Issuer::propose`] returned. With a proposed
+    /// credential, a second call with the same label and value is harmless. Without labels the second call may report
+    /// an unknown outcome ([`Class::Unknown`](crate::Class)).
     async fn mint(
         &self,
         label: &str,
@@ -170,56 +173,57 @@ pub trait Issuer: Send + Sync {
     /// One call with the credential, as a consumer would make it.
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe;
 
-    /// A credential that must be refused: the negative control. It never locks the real principal out.
+    /// A credential that the issuer must refuse: the negative control. Presenting it never locks out the real
+    /// principal.
     fn decoy(&self, current: &Credential) -> Credential;
 
-    /// Switches a credential off, reversibly. Harmless if it is off already.
+    /// Disables a credential, reversibly. Harmless if it is already disabled.
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure>;
 
-    /// Whether nothing lets a credential in that is shown switched off, as after a [`Self::disable`] that was carried out
-    /// to its end.
+    /// Whether a credential that is listed as disabled cannot be used in any way, as after a complete
+    /// [`Self::disable`].
     async fn is_wholly_off(&self, _id: &CredentialId) -> Result<bool, Failure> {
         Ok(true)
     }
 
-    /// Switches it on again. Harmless if it is on.
+    /// Enables it again. Harmless if it is enabled.
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure>;
 
-    /// Whether [`Issuer::revoke`] is possible here; else a person ends credentials at the console.
+    /// Whether [`Issuer::revoke`] is possible here; otherwise the operator revokes credentials at the console.
     fn revokes(&self) -> bool {
         true
     }
 
-    /// Ends a credential for good. "Already gone" is success.
+    /// Revokes a credential. "Already gone" is success.
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure>;
 
     /// Live sessions of a credential; `None` where the issuer shows none.
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure>;
 
-    /// How long a session has to be looked at, again and again, before it is known to be idle: until then it is shown as
-    /// busy, milliseconds. 0 where one look tells.
+    /// How long a session must be observed before it is known to be idle, milliseconds; until then it is reported as
+    /// busy. 0 where one look is enough.
     fn idle_ms(&self) -> u64 {
         0
     }
 
-    /// Ends the named sessions. With `busy` false a session that is busy by now is left alone.
-    /// Returns how many were ended.
+    /// Ends the named sessions. With `busy` false, a session that has become busy is left alone. Returns how many were
+    /// ended.
     async fn end_sessions(&self, id: &CredentialId, handles: &[String], busy: bool)
     -> Result<usize, Failure>;
 
-    /// Whether refused uses of this credential show at the issuer, by really reading its record.
+    /// Whether the issuer's record shows refused uses of this credential, by an actual read of the record.
     async fn sees_refusals(&self, _current: &Credential) -> RefusalLog {
         RefusalLog::None
     }
 
-    /// Where the record of refused uses ends now, by the issuer's own clock and count: right before the credential is
-    /// disabled. The text is kept as it is and holds no value.
+    /// The present end of the record of refused uses, by the issuer's own clock and count; called right before the
+    /// credential is disabled. The text is stored unchanged and holds no value.
     async fn mark_refusals(&self, _current: &Credential) -> Result<String, Failure> {
         Err(no_record())
     }
 
-    /// Every use of this credential that was refused since the mark and that was not ours. A record that was not read
-    /// whole is a failure: its silence proves nothing.
+    /// Every refused use of this credential after the mark, except our own. A record that was not read completely is a
+    /// failure: it does not prove that there was no refused use.
     async fn refusals(&self, _current: &Credential, _mark: &str) -> Result<Vec<RefusedUse>, Failure> {
         Err(no_record())
     }

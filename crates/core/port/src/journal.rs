@@ -14,16 +14,16 @@ impl fmt::Display for RotationId {
     }
 }
 
-/// What a rotation is opened with; never changed afterwards.
+/// What a rotation begins with; never changed afterwards.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// The secret that the rotation makes exclusive while it is open.
+    /// The secret; no other rotation of it can be opened while this one is open.
     pub secret: String,
     /// The version of the secret that is being replaced.
     pub from_version: u32,
-    /// What the protocol was started with.
+    /// The plan that the protocol began with.
     pub plan: Plan,
-    /// The names behind the plan's numbers and everything else that hosts need: the shell's own versioned JSON
+    /// The names behind the plan's numbers and everything else that hosts need, as the shell's own versioned JSON
     /// document. It never holds a value.
     pub names: String,
     /// The first driver's stamp.
@@ -52,7 +52,7 @@ pub struct Overview {
     pub id: RotationId,
     /// Its secret.
     pub secret: String,
-    /// It makes its secret exclusive.
+    /// The rotation is open: no other rotation of its secret can be opened.
     pub open: bool,
     /// Wall clock of its opening, milliseconds since the Unix epoch.
     pub unix_ms: u64,
@@ -61,30 +61,30 @@ pub struct Overview {
 /// Why the journal did not do what was asked.
 #[derive(Debug)]
 pub enum JournalError {
-    /// A newer driver has this rotation. Stop; nothing was written.
+    /// A newer driver drives this rotation. Stop; nothing was written.
     Fenced {
         /// The epoch that the journal knows.
         newest: u64,
     },
-    /// An entry of this number exists already. Nothing was written: read the journal again.
+    /// An entry with this number exists. Nothing was written: read the journal again.
     Conflict {
         /// The last number that exists.
         last: Seq,
     },
     /// Another rotation holds this secret.
     Held {
-        /// Which.
+        /// That rotation.
         by: RotationId,
     },
     /// Nothing was written; it may work later.
     Unavailable(Box<dyn Error + Send + Sync>),
-    /// The commit was sent and its result was not seen: read the journal again.
+    /// The commit was sent, but its result was lost: read the journal again.
     UnknownCommit(Box<dyn Error + Send + Sync>),
-    /// What is stored cannot be what was written.
+    /// The stored data is not what was written.
     Damaged(String),
-    /// The rotation was opened by a newer protocol: only that version of keyroll finishes it. Nothing was changed.
+    /// A newer protocol opened the rotation: only that version of keyroll can finish it. Nothing was changed.
     Newer {
-        /// Which.
+        /// The rotation.
         id: RotationId,
         /// Its protocol.
         protocol: u32,
@@ -125,13 +125,14 @@ impl Error for JournalError {
 /// The append-only list of events. Each write is one transaction, durable when the call returns.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Opens a rotation: refused while another one of the same secret is open.
+    /// Opens a rotation. Refused while another rotation of the same secret is open.
     async fn open(&self, id: &RotationId, opening: &Opening) -> Result<(), JournalError>;
 
-    /// A new epoch from the one counter; from now on drivers of this rotation with a lower one are fenced.
+    /// Takes the next epoch from the one counter. From now on the journal refuses drivers of this rotation with a lower
+    /// epoch.
     async fn take_over(&self, id: &RotationId) -> Result<u64, JournalError>;
 
-    /// Appends entry `seq` (the last one plus 1), fenced by the event's epoch, compared and set in one transaction.
+    /// Appends entry `seq` (the last one plus 1). One transaction compares the event's epoch and writes the entry.
     async fn append(
         &self,
         id: &RotationId,
@@ -140,8 +141,8 @@ pub trait Journal: Send + Sync {
         unix_ms: u64,
     ) -> Result<(), JournalError>;
 
-    /// Brings the witness forward to the newest committed entry; returns when it is durable.
-    /// Called before each effect at an issuer.
+    /// Advances the witness to the newest committed entry; returns when it is durable. Called before each effect at an
+    /// issuer.
     async fn witness(&self) -> Result<(), JournalError>;
 
     /// Everything of one rotation.
@@ -150,10 +151,10 @@ pub trait Journal: Send + Sync {
     /// All rotations, newest first.
     async fn list(&self) -> Result<Vec<Overview>, JournalError>;
 
-    /// The rotation has ended: its secret is free again. A second call is harmless.
+    /// Closes a rotation that has ended; another rotation of its secret can be opened then. A second call is harmless.
     async fn close(&self, id: &RotationId) -> Result<(), JournalError>;
 
-    /// Keeps the name behind a digest (a path, a process's name), for display. Never a value.
+    /// Stores the name behind a digest (a path, a process's name), for display. Never a value.
     async fn remember(&self, digest: u64, name: &str) -> Result<(), JournalError>;
 
     /// The name behind a digest.

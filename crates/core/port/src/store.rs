@@ -4,16 +4,16 @@ use keyroll_secret::{Credential, CredentialId, Fingerprint};
 
 use crate::{Failure, RotationId};
 
-/// What a version is to its secret.
+/// The state of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Label {
     /// Made, not yet current.
     Pending,
     /// The one that consumers should use.
     Current,
-    /// The one before; still sealed.
+    /// The former current version; still sealed.
     Previous,
-    /// Its value is given to nobody any more; fingerprints stay.
+    /// No call returns its value any more; its fingerprints stay.
     Retired,
 }
 
@@ -47,8 +47,8 @@ pub struct VersionInfo {
 /// when repeated.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes the first version of a secret in, as current. Refused if the secret exists, or if another secret has
-    /// the same value.
+    /// Adds the first version of a secret, as current. Refused if the secret exists, or if another secret has the same
+    /// value.
     async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure>;
 
     /// The secrets by name.
@@ -96,7 +96,7 @@ pub trait Staging: Send + Sync {
         credential: &Credential,
     ) -> Result<(), Failure>;
 
-    /// What was kept under this intent.
+    /// The credential that was sealed under this intent.
     async fn kept(
         &self,
         secret: &str,

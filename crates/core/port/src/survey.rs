@@ -7,20 +7,20 @@ use keyroll_secret::Fields;
 
 use crate::{Failure, Holder, Live, Looked, SessionSource, Values};
 
-/// What a plan has to know of a host before it is made.
+/// What a host is told for a survey, which precedes a plan.
 #[derive(Clone, Copy)]
 pub struct Surveying<'a> {
     /// The version that is to be replaced.
     pub values: Values<'a>,
-    /// The one that would be made, as far as that is known: its names must be free.
+    /// The version that the rotation would make, as far as it is known: its names must be free.
     pub next: Option<&'a Fields>,
-    /// Asked for the live sessions at the issuer right before the host is searched.
+    /// The host reads the live sessions at the issuer from it, right before it searches.
     pub sessions: &'a dyn SessionSource,
     /// What every copy must hold.
     pub begins_on: Holds,
-    /// Consumers are restarted: what that would make live is looked at.
+    /// The rotation restarts consumers: the survey reports the pending changes.
     pub restarts: bool,
-    /// Each command check is run once, and once on a wrong copy.
+    /// The survey runs each command check once, and once more on a wrong copy.
     pub rehearses: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Survey {
     pub looked: Looked,
     /// The undeclared processes.
     pub holders: Vec<Holder>,
-    /// What restarts would make live beside the value.
+    /// The pending changes that restarts would activate.
     pub live: LiveReport,
     /// The consumers that reach the issuer from a network of their own, such as a container on a bridge.
     pub other_networks: BTreeSet<String>,
@@ -43,16 +43,16 @@ pub struct Survey {
     pub programs: Vec<(ConsumerId, PathBuf)>,
 }
 
-/// What restarts would make live beside the value, and what of that cannot be told.
+/// The pending changes that restarts would activate, and what cannot be compared.
 #[derive(Debug, Default)]
 pub struct LiveReport {
-    /// Each difference once, by its name.
+    /// Each pending change once, by its name.
     pub live: Vec<Live>,
-    /// A place and why it cannot be compared, as `what: why`.
+    /// What cannot be compared, and why, as `what: why`.
     pub not_visible: Vec<String>,
 }
 
-/// What is asked of a host before a rotation is open. Nothing is changed.
+/// What a host can be asked before a rotation is open. No call changes anything.
 #[async_trait]
 pub trait Surveyor: Send + Sync {
     /// Everything that a plan depends on.
@@ -65,6 +65,6 @@ pub trait Surveyor: Send + Sync {
     /// What every configured file holds now, by its path.
     async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)>;
 
-    /// What restarts of all consumers would make live beside the value, as things are now.
+    /// The pending changes that restarts of all consumers would activate now.
     async fn live(&self) -> LiveReport;
 }

@@ -72,7 +72,7 @@ pub struct Capabilities {
     pub last_used: LastUsed,
     /// Refused uses.
     pub refusals: Refusals,
-    /// Live sessions are visible and outlive a change of the credential.
+    /// The issuer shows live sessions, and they outlive a change of the credential.
     pub sessions: bool,
     /// The issuer attributes a call to a process (client address and port): `exercised` can be seen.
     pub attributes: bool,
@@ -85,7 +85,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Minting ends the old value, now or soon: the point of no return comes first.
+    /// Minting ends the old value, at once or after the grace: the point of no return comes before the mint.
     pub fn exchanges(&self) -> bool {
         match self.overlap {
             Overlap::None | Overlap::Grace { .. } => true,
@@ -93,7 +93,7 @@ impl Capabilities {
         }
     }
 
-    /// How long a list may go on showing what is not so any more.
+    /// How long a list may go on showing an earlier state.
     pub(crate) fn list_ms_max(&self) -> u64 {
         self.death_ms_max.saturating_add(self.request_ms_max)
     }

@@ -1,14 +1,14 @@
-//! Which way a rotation takes: what its plan and its state imply, and where it goes on.
+//! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, Stage, State, Streak, Unit};
 use crate::{EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
-/// What is sealed of a new version that was given up is still being dropped.
+/// The sealed value of an abandoned new version is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
     state.intents().iter().any(|open| open.op == Op::Retire(Which::New))
 }
 
-/// The phases in which the old key may be off, and a refused use of it shows that it is still needed.
+/// The phases in which the old key may be disabled. A refused use of the old key then shows that it is still needed.
 pub(crate) fn watching(state: &State) -> bool {
     matches!(state.phase(), Phase::Disable | Phase::Soak | Phase::Decide) && !state.decided()
 }
@@ -31,13 +31,14 @@ pub(crate) fn first(state: &State) -> Phase {
     }
 }
 
-/// The phase after the end of the old key: its sessions, and versions that were abandoned, are ended too.
+/// The phase after the end of the old key. Revoke comes first where sessions or abandoned versions must still be ended.
 pub(crate) fn after_end(state: &State) -> Phase {
     let lives_on = !state.abandoned().is_empty() || has_sessions(state);
     if lives_on { Phase::Revoke } else { Phase::ConfirmDead }
 }
 
-/// Sessions outlive the old key. Where minting exchanges they cannot be distinguished from those of the new one.
+/// Sessions outlive the old key and can be ended. Where minting exchanges, they cannot be distinguished from sessions
+/// of the new key.
 pub(crate) fn has_sessions(state: &State) -> bool {
     state.plan().capabilities.sessions && !state.exchanges()
 }
@@ -49,13 +50,13 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
     state.plan().endpoint_ids().filter(short).collect()
 }
 
-/// Everybody was moved to the new version, or has a key of their own.
+/// Every consumer was moved to the new version, or has a key of its own.
 pub(crate) fn rolled(state: &State) -> bool {
     let arrived = |unit: &Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
     (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(arrived)
 }
 
-/// Whether an operation on a version waits for an unknown outcome; then nothing new is begun.
+/// The first intent whose outcome is unknown. Nothing new is begun while there is one.
 pub(crate) fn in_question(state: &State) -> Option<Seq> {
     let unknown = |intent: &&Intent| matches!(intent.status, IntentStatus::Unknown { .. });
     state.intents().iter().find(unknown).map(|intent| intent.seq)
@@ -71,13 +72,13 @@ pub(crate) fn phases_fail(next: &mut State, reason: Reason) {
     }
 }
 
-/// With overlap none or grace the mint itself ends the old value: after it nothing can be rolled back.
+/// Where minting exchanges, the mint itself ends the old value: after the mint nothing can be rolled back.
 pub(crate) fn no_way_back(state: &State) -> bool {
     state.exchanges() && (state.decided() || state.minted().is_some())
 }
 
-/// Turns a rollback into a roll-out. A new credential whose deletion was begun is not relied on, nor a value that
-/// was chosen and is being dropped.
+/// Turns a rollback into a roll-out. A new credential whose deletion was begun is abandoned, and so is a chosen value
+/// that is being dropped.
 pub(crate) fn turn_round(next: &mut State) {
     if next.new.is_deleting() {
         next.abandon();
@@ -87,7 +88,7 @@ pub(crate) fn turn_round(next: &mut State) {
     next.enter(to);
 }
 
-/// Where the way forward begins again, by what is already there.
+/// The first phase whose result does not exist yet.
 pub(crate) fn first_unfinished(state: &State) -> Phase {
     if state.answers.preflight() != Some(true) && state.emergency().is_none() {
         Phase::Preflight

@@ -25,20 +25,20 @@ pub enum Op {
     Enable,
     /// End the old credential for good.
     Revoke,
-    /// End idle sessions of the credential that was just revoked.
+    /// End idle sessions of the revoked credential.
     EndSessions,
     /// End the new credential, during a rollback.
     DeleteNew,
-    /// End a credential that carries the label of an open mint intent and is no version.
+    /// Delete a credential that has the label of an open mint intent and is no version.
     DeleteOrphan(CredId),
-    /// End a version that was abandoned in an emergency.
+    /// Delete a version that was abandoned in an emergency.
     DeleteAbandoned(CredId),
-    /// Drop what is sealed of the version that lost, and close the store's labels.
+    /// Drop the sealed values of the version that goes, and close the store's labels.
     Retire(Which),
 }
 
 impl Op {
-    /// Whether files, instances or the store are moved by it.
+    /// Whether the operation changes files, instances or the store.
     pub fn moves(&self) -> bool {
         match self {
             Self::Deliver(..) | Self::Fetch(_) | Self::Apply(..) | Self::Promote | Self::Demote => true,
@@ -56,13 +56,13 @@ impl Op {
         }
     }
 
-    /// Whether the witness is brought forward before it: what changes the issuer, and what changes which value the
-    /// store gives out or still has.
+    /// Whether the witness is advanced before the operation: it changes the issuer, or it changes which value the store
+    /// gives out or holds.
     pub fn witnessed(&self) -> bool {
         self.at_issuer() || matches!(self, Self::Promote | Self::Demote | Self::Retire(_))
     }
 
-    /// Whether the issuer is changed by it.
+    /// Whether the operation changes the issuer.
     pub fn at_issuer(&self) -> bool {
         match self {
             Self::Mint
@@ -88,11 +88,11 @@ impl Op {
 /// A look at the outside that changes nothing there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Query {
-    /// The writing part of Preflight: trial files, negative control, the current value alive.
+    /// The writing part of Preflight: write trial files, present the negative control, see the current value alive.
     Preflight,
-    /// The staged version read back and asked of every format.
+    /// Read the staged version back, and ask every format whether it can carry it.
     StageCheck,
-    /// Present a version at an endpoint, on a new connection. For the old version the new one is presented beside it.
+    /// Present a version at an endpoint, on a new connection. With the old version, present the new one there too.
     Probe(EndpointId, Which),
     /// List credentials at the issuer.
     List,
@@ -104,7 +104,7 @@ pub enum Query {
     LastUsed,
     /// Refused uses of the old key since it was disabled.
     Refusals,
-    /// The outcome of an intent, where it is unknown.
+    /// The outcome of an intent whose outcome is unknown.
     Reconcile(Seq),
     /// The last search for the old value.
     Sweep,
@@ -121,7 +121,7 @@ pub enum Person {
     RevokeByHand,
 }
 
-/// What the protocol would have done next. The driver chooses when and in which order.
+/// What the protocol would do next. The driver chooses when and in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Want {
     /// Journal the intent, then carry it out.
@@ -136,7 +136,7 @@ pub enum Want {
     Person(Person),
 }
 
-/// An operation whose intent is in the journal and that may now be carried out. Its id is `(rotation, intent)`.
+/// An operation that may now be carried out: its intent is in the journal. Its id is `(rotation, intent)`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Effect {
     /// The intent's place in the journal.

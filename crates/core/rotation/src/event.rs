@@ -26,19 +26,19 @@ pub enum Answer {
     Unknown,
 }
 
-/// How an operation ended, as far as its caller saw.
+/// How an operation ended, as far as the driver saw.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It was seen to have its effect. A mint names the credential.
+    /// The driver saw the effect. A mint names the credential.
     Done(Option<CredId>),
-    /// It surely had no effect. `retry`: it may succeed later.
+    /// The operation certainly had no effect. `retry`: it may succeed later.
     Failed {
         /// Whether trying again can help.
         retry: bool,
     },
-    /// It may have had its effect.
+    /// The operation may have had its effect.
     Unknown,
-    /// Nothing was done: a restart would activate these changes too, and they are not accepted. Only of an apply.
+    /// An apply was not carried out: a restart would activate these pending changes too, and nobody accepted them.
     Refused(Vec<Difference>),
 }
 
@@ -51,18 +51,18 @@ pub struct Difference {
     pub digest: u64,
 }
 
-/// What Reconcile found of an intent without outcome.
+/// What Reconcile found about an intent whose outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Found {
-    /// The effect is there. A mint names the credential, whose value is sealed.
+    /// The effect exists. A mint names the credential, whose value is sealed.
     Executed(Option<CredId>),
-    /// A credential with this intent's label is there, its value is lost.
+    /// A credential with this intent's label exists, but its value is lost.
     ValueLost(CredId),
-    /// The effect is not there; for a mint, in a complete list.
+    /// The effect does not exist; for a mint, according to a complete list.
     Absent,
-    /// Nothing can be said yet.
+    /// The outcome is still unknown.
     Unclear,
-    /// A file holds neither what was planned nor what we would have written.
+    /// A file holds neither the planned value nor the one that we would have written.
     Foreign,
 }
 
@@ -88,76 +88,76 @@ pub enum Standing {
     NotVisible,
 }
 
-/// What the operator or the configuration waives, by name.
+/// A waiver of the operator or the configuration, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waived {
     /// A running holder.
     Holder(Incarnation),
-    /// A copy in a place that the plan does not have, by the digest of the place.
+    /// A copy outside the plan, by the digest of its place.
     Copy(u64),
-    /// What cannot be seen of one consumer.
+    /// Everything about one consumer that is not visible.
     NotVisible(ConsumerId),
     /// Busy sessions on the revoked credential.
     BusySessions,
 }
 
-/// What became a consumer.
+/// What the operator adopted as a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Adoptee {
     /// A running holder.
     Holder(Incarnation),
-    /// A copy in a place that the plan did not have, by the digest of the place.
+    /// A copy outside the plan, by the digest of its place.
     Copy(u64),
 }
 
 /// How an emergency is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Emergency {
-    /// Move everything first, in parallel after one canary, without a soak.
+    /// Move every consumer first, in parallel after one canary, without a soak.
     RollFirst,
-    /// End the old key now, with a stated outage, and move everything after.
+    /// Revoke the old key now, with a stated outage, and move the consumers afterwards.
     RevokeNow,
 }
 
 /// What the writing part of Preflight saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PreflightSeen {
-    /// Nothing stands against the rotation: rights, trial files, plan still true.
+    /// Nothing blocks the rotation: the rights suffice, the trial files were written, and the plan is still true.
     pub clear: bool,
-    /// What the deliberately wrong credential read as.
+    /// The answer to the deliberately wrong credential.
     pub control: Answer,
-    /// What the current value read as.
+    /// The answer to the current value.
     pub current: Answer,
 }
 
 /// Everything that can be in a rotation's journal after its plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A driver took the rotation up; its epoch is in the stamp.
+    /// A driver took over the rotation; its epoch is in the stamp.
     DriverStarted,
-    /// The clock was looked at.
+    /// The driver read the clock.
     Clock,
     /// An operation is about to be carried out; this entry's seq is its id.
     Intended(Op),
-    /// How it ended.
+    /// An operation ended.
     Ended {
         /// The intent.
         intent: Seq,
         /// What was seen.
         outcome: Outcome,
     },
-    /// What was found of an intent without outcome.
+    /// Reconcile looked for the outcome of an intent.
     Reconciled {
         /// The intent.
         intent: Seq,
         /// What was found.
         found: Found,
     },
-    /// Preflight looked.
+    /// The writing part of Preflight was carried out.
     Preflight(PreflightSeen),
-    /// The staged version was read back; `carried`: every format can carry it.
+    /// The staged version was read back, and every format was asked about it.
     StageChecked {
-        /// It reads back as what was staged.
+        /// The version that was read back is the one that was staged.
         intact: bool,
         /// Every copy's format can carry it.
         carried: bool,
@@ -170,7 +170,7 @@ pub enum Fact {
         version: Which,
         /// The answer.
         answer: Answer,
-        /// The answer to the new version beside it, when the old one is expected dead.
+        /// The answer to the new version at the same endpoint, when the old one is expected to be dead.
         control: Option<Answer>,
     },
     /// Credentials at the issuer.
@@ -190,22 +190,22 @@ pub enum Fact {
         consumer: ConsumerId,
         /// The instances that run now, and what was seen of each.
         proofs: Vec<Proof>,
-        /// Something speaks against it.
+        /// Something is evidence against the version.
         trouble: bool,
     },
     /// When the old key was last used, by the issuer's clock; `None` = no data.
     LastUsed(Option<u64>),
-    /// Refused uses of the old key since it was disabled that are not ours.
+    /// Uses of the old key, except our own, that were refused since it was disabled.
     Refusals {
         /// How many.
         count: u32,
     },
-    /// The last search for the old value; what is left, by count.
+    /// The last search for the old value; how many copies are left.
     Swept {
-        /// Places that could not be cleaned.
+        /// Copies that could not be removed.
         residues: u32,
     },
-    /// The operator or the configuration consents to what this digest binds.
+    /// The operator or the configuration consents to exactly what the digest stands for.
     Consented(u64),
     /// The point of no return, bound to the enumeration's digest.
     Decided(u64),
@@ -213,16 +213,16 @@ pub enum Fact {
     Adopted {
         /// The new consumer; it gets the next id.
         consumer: Consumer,
-        /// The hosts of files that it brings; they get the next ids.
+        /// The hosts of the files that it adds; the files get the next ids.
         files: Vec<HostId>,
-        /// What it explains.
+        /// The holder or copy that it explains.
         explains: Adoptee,
-        /// The shell's own document about it, as the one that the rotation was opened with. Never a value.
+        /// The shell's own document about it, in the form of the rotation's opening. Never a value.
         names: Arc<str>,
     },
     /// The operator or the configuration waives something, by name.
     Waived(Waived),
-    /// No operator is there to consent, and the driver ends: no key stays disabled.
+    /// The rotation needs consent, no operator is there, and the driver ends: no key stays disabled.
     Unanswered,
     /// The operator accepts that a restart activates this change too.
     Accepted(Difference),
@@ -232,7 +232,7 @@ pub enum Fact {
     Resumed,
     /// The operator aborts it: everything is rolled back.
     AbortAsked,
-    /// The operator removed what it was stuck on.
+    /// The operator removed the cause of a *stuck* hold.
     Retried,
     /// An emergency; `pending_compromised`: the new value leaked too.
     Escalated {

@@ -16,11 +16,11 @@ impl Kinds {
     pub const DELIVERED: Self = Self(1);
     /// This process opened the file after the write.
     pub const READ: Self = Self(1 << 1);
-    /// The value is in its environment by an exec after the write, or in its memory.
+    /// The value is in the process's environment, by an exec after the write, or in its memory.
     pub const LOADED: Self = Self(1 << 2);
-    /// The process itself says so.
+    /// The process itself reports that it uses the version.
     pub const REPORTED: Self = Self(1 << 3);
-    /// A separate process with the same user, environment and files succeeded, and was shown to be able to fail.
+    /// A separate process with the same user, environment and files succeeded, and was seen to fail with a wrong value.
     pub const CHECKED: Self = Self(1 << 4);
     /// The issuer accepted this version from this instance, in this incarnation, after its Apply.
     pub const EXERCISED: Self = Self(1 << 5);
@@ -74,7 +74,7 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// One life of one instance; a restart makes another, and voids what was seen of the former.
+/// One life of one instance. A restart begins another incarnation and voids the evidence about the former one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     /// Where it is.
@@ -99,12 +99,12 @@ pub enum Life {
     AtRest(ConsumerId),
 }
 
-/// What can be said of a thing that one may not be able to look at.
+/// What is known about something that may not be visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sight {
     /// Seen.
     Yes,
-    /// Looked at, and not there. For memory this never proves that the value is absent.
+    /// Looked at and not found. For memory this never proves that the value is absent.
     No,
     /// Could not be looked at.
     NotVisible,
@@ -123,7 +123,7 @@ pub enum FoundBy {
     Session,
 }
 
-/// One instance or holder as an enumeration saw it.
+/// One instance or holder, as an enumeration saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// Which life.
@@ -154,7 +154,7 @@ pub enum Holds {
 }
 
 impl Holds {
-    /// The form that shows a version.
+    /// The content of a file that holds this version.
     pub fn of(which: Which) -> Self {
         match which {
             Which::Old => Self::Old,
@@ -168,14 +168,14 @@ impl Holds {
 pub struct SessionSeen {
     /// The process at its other end, where it was found.
     pub who: Option<Incarnation>,
-    /// Ending it now would fail a caller.
+    /// A caller is using it: to end it now would make the call fail.
     pub busy: bool,
 }
 
 /// One complete look at all instances, holders, files and sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Enumeration {
-    /// Everything that was to be looked at was. An incomplete one proves nothing.
+    /// Everything that had to be looked at was. An incomplete enumeration proves nothing.
     pub complete: bool,
     /// Instances of consumers, and undeclared holders.
     pub instances: Vec<Seen>,
@@ -183,8 +183,7 @@ pub struct Enumeration {
     pub files: Vec<(FileId, Holds)>,
     /// Sessions on the credential that the rotation is about to end; `None` = not visible.
     pub sessions: Option<Vec<SessionSeen>>,
-    /// Copies of the value that the rotation is about to end, in places that the plan does not have, by a digest of the
-    /// place.
+    /// Copies outside the plan of the value that the rotation is about to end, by a digest of the place.
     pub strangers: Vec<u64>,
 }
 

@@ -5,22 +5,22 @@ use crate::{
     ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived, Which,
 };
 
-/// What stands between a rotation and the end of a key, by name.
+/// A reason, by name, why a key may not be ended yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blocker {
-    /// An undeclared process that holds the version that goes.
+    /// An undeclared process holds the version that goes.
     Holder(Incarnation),
-    /// A copy in a place that the plan does not have.
+    /// A copy outside the plan.
     Stranger(u64),
     /// A file does not hold the version that stays.
     File(FileId, Holds),
     /// An instance has not shown the version that stays on this path.
     Unproven(ConsumerId, Incarnation, u8),
-    /// An instance runs on the version that goes, and not on the one that stays.
+    /// An instance uses the version that goes, and not the one that stays.
     Stale(ConsumerId, Incarnation, u8),
-    /// A session on the version that goes.
+    /// A session uses the version that goes.
     Session(Option<Incarnation>),
-    /// A consumer of which the enumeration shows nothing, not even that it is at rest.
+    /// The enumeration shows nothing of this consumer, not even that it is at rest.
     Absent(ConsumerId),
 }
 
@@ -39,7 +39,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
         }
     }
     for at in 0..state.plan().files.len() {
-        // A file of which the look says nothing was not looked at.
+        // The look does not contain this file: nobody read it.
         let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
         if !seen.files.iter().any(|(file, _)| *file == id) && read_by_somebody(state, id) {
             found.push(Blocker::File(id, Holds::Unreadable));
@@ -67,7 +67,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     found
 }
 
-/// Whoever else holds a key that is shared and kept goes on with it: that is not this rotation's.
+/// A shared key that is kept stays in use by others: their processes, copies and sessions do not block this rotation.
 fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
     match blocker {
         Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
@@ -114,7 +114,7 @@ fn passes(state: &State, id: ConsumerId, instance: &Seen, stays: Which) -> Resul
     shows(state.plan(), consumer, proof)
 }
 
-/// Whether a proof is enough: every path exercised, or loaded and checked where no call can be attributed.
+/// Whether a proof is enough: every path is exercised, or loaded and checked where the issuer attributes no calls.
 pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> Result<(), u8> {
     let require = plan.policy.require;
     for path in 0..consumer.paths {
@@ -133,14 +133,14 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
     if proof.other_session == Sight::Yes { Err(0) } else { Ok(()) }
 }
 
-/// What a consent is bound to: which consumers and slots run, which holders and places were waived.
-/// Two looks with the same digest differ at most in process ids.
+/// What a consent is bound to: which consumers and slots run, and which holders and copies were waived. Two looks with
+/// the same digest differ at most in process ids.
 pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     let mut parts: Vec<(u32, u64)> = Vec::new();
     for instance in &look.seen.instances {
         let part = match instance.consumer {
             Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),
-            // A process that merely passes by with the value that stays changes nothing about the consent.
+            // An undeclared process that holds only the version that stays does not change the consent.
             None if instance.old != Sight::Yes => continue,
             None => (1, hash_life(instance.who)),
         };

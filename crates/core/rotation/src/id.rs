@@ -32,7 +32,8 @@ index! {
     FileId
 }
 index! {
-    /// One (host, endpoint) pair of the plan: a place that the value is presented to, over that host's own path.
+    /// One (host, endpoint) pair of the plan: an endpoint to which this host presents the value over its own network
+    /// path.
     EndpointId
 }
 

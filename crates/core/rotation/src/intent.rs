@@ -1,11 +1,11 @@
-//! Intents: journaled before their effect, ended by an outcome, or reconciled when the outcome is unknown.
+//! Intents: journaled before their effect, closed by an outcome, or reconciled when the outcome is unknown.
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{ConsumerId, Difference, Emergency, Found, MintedBy, Op, Outcome, Overlap, Seq, Want, Which};
 use crate::{course, unit, wants};
 
-/// Complete looks that must miss a minted credential before it counts as never made.
+/// How many complete lists must miss a minted credential before it counts as never made.
 pub(crate) const ABSENT_LOOKS: u8 = 3;
 
 pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<Effect>, &'static str> {
@@ -57,7 +57,7 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
         }
         Outcome::Unknown => {
             unknown(next, &intent);
-            // An outcome that is unknown because its driver ended is not counted as a failure.
+            // `driver_started` does not count an attempt whose outcome is unknown only because its driver ended.
             unit::attempt_unclear(next, &intent.op);
             mint_unclear(next, &intent);
         }
@@ -72,8 +72,8 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
     Ok(())
 }
 
-/// A restart would have activated pending changes: nothing was done, and the rotation pauses. It is no failure of the
-/// unit: a rollback would restart it too.
+/// A restart would have activated pending changes: nothing was done, and the rotation pauses. The unit has not failed:
+/// a rollback would restart it too.
 fn refused(next: &mut State, consumer: ConsumerId, slot: u8, which: Which, differences: &[Difference]) {
     next.units.refuse(consumer.index(), slot);
     if !next.asks_acceptance(which) {
@@ -115,7 +115,8 @@ fn done(next: &mut State, intent: &Intent) {
         Op::EndSessions => next.ending.end_sessions(next.seq()),
         Op::DeleteNew => {
             next.new.delete();
-            // What an earlier list did not show may have appeared since: the last one comes after this.
+            // The credential may have appeared after an earlier list was read: the last list is read after this
+            // deletion.
             next.old.forget_list();
         }
         Op::DeleteOrphan(credential) => forget_orphan(next, credential),
@@ -124,7 +125,7 @@ fn done(next: &mut State, intent: &Intent) {
     }
 }
 
-/// Whether an operation is about the new version: once that is abandoned, its outcome says nothing any more.
+/// Whether an operation concerns the new version. Its outcome says nothing once that version is abandoned.
 fn of_the_new(op: &Op) -> bool {
     match op {
         Op::Choose
@@ -154,13 +155,13 @@ fn forget_orphan(next: &mut State, credential: &crate::CredId) {
     }
 }
 
-/// An operation surely had no effect.
+/// An operation certainly had no effect.
 fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if intent.op == Op::Mint {
         next.minting.close(intent.seq);
     }
-    // What was begun before the present phase, or for a version that was given up, decides nothing here: it is
-    // wanted again if it is still right.
+    // The failure of an operation that was begun in an earlier phase, or for an abandoned version, counts for nothing:
+    // the operation is wanted again if it is still needed.
     let stale = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
     if stale || (intent.seq < next.position.entered() && !intent.op.moves()) {
         return;
@@ -175,21 +176,21 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     }
 }
 
-/// Minutes may have passed since the look that a Revoke was sent after.
+/// Minutes may have passed between the look and this failed Revoke: the next Revoke needs a new look.
 fn in_vain(next: &mut State, op: &Op) {
     if *op == Op::Revoke {
         next.ending.fail_revoke(next.seq());
     }
 }
 
-/// What follows when an operation that no unit owns failed for good.
+/// What follows when an operation that belongs to no unit failed for good.
 fn give_up(next: &mut State, op: &Op) {
     let phase = next.phase();
     match op {
         Op::Revoke | Op::EndSessions
             if next.emergency() == Some(Emergency::RevokeNow) && !course::rolled(next) =>
         {
-            // The consumers are moved all the same; then it is tried again.
+            // The consumers are moved all the same; then the operation is tried again.
             let to = course::first_unfinished(next);
             next.enter(to);
         }
@@ -204,7 +205,7 @@ fn give_up(next: &mut State, op: &Op) {
             next.switching.fail_enable();
         }
         Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
-        // The key is probed: it may have ended already.
+        // The key is probed next: it may have ended already.
         Op::Disable => {
             next.attempts.exhaust();
             next.answers.forget_old();
@@ -243,7 +244,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         Found::Executed(_)
             if repeated(next, &intent.op) && !next.now().at_least(settle_ms(next, &intent.op), since) =>
         {
-            // What is seen may be the effect of the one before: this one may still be on its way.
+            // The effect may be that of the earlier Disable; this Disable may still arrive.
         }
         Found::Executed(credential) => {
             next.intents.close(seq);
@@ -259,7 +260,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 return Err("only a mint can lose its value");
             }
             if matches!(next.plan().capabilities.overlap, Overlap::None) {
-                // The only credential has a value that is not known: the operator makes the next one.
+                // The issuer has only one credential, and its value is lost: the operator makes the next one.
                 next.intents.close(seq);
                 next.minting.close(seq);
                 next.end_old(true);
@@ -275,7 +276,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
             let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
             next.intents.close(seq);
             next.files.find_foreign(file);
-            // During a rollback the others are restored first; then the edit is found again.
+            // During a rollback the other units are restored first; then the edit is found again.
             if next.phase() == Phase::RollingBack {
                 unit::attempt_failed(next, &intent.op, false);
             } else {
@@ -286,8 +287,8 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
     Ok(())
 }
 
-/// A Disable that was sent once more because the one before it was lost: once its outcome is known neither may still
-/// arrive, or it would undo an Enable.
+/// Whether this Disable was sent again because the answer to an earlier one was lost. Its intent is closed only when
+/// neither request can still arrive: a late one would undo an Enable.
 fn repeated(state: &State, op: &Op) -> bool {
     *op == Op::Disable && state.switching.is_disabled_again()
 }
@@ -314,7 +315,8 @@ fn absent_once(next: &mut State, intent: &Intent, since: crate::Stamp, absent: u
         let untouched =
             next.old_key() == OldKey::On && next.abandoned().is_empty() && next.emergency().is_none();
         if next.exchanges() && untouched {
-            // Overlap none: not executed, and never retried. The old value was accepted all along.
+            // With overlap none, a mint that was not executed is never retried. The issuer accepted the old value all
+            // along.
             next.decisions.undecide();
             next.enter(Phase::RollingBack);
         } else if next.exchanges() {
@@ -332,20 +334,20 @@ fn mint_unclear(next: &mut State, intent: &Intent) {
     }
 }
 
-/// A mint left nothing that can be used: an issuer that answers so every time is not asked again and again.
+/// A mint left no usable credential. An issuer that does so every time is not asked for ever.
 fn mint_in_vain(next: &mut State, intent: &Intent) {
     if next.phase() == Phase::Mint && intent.seq > next.position.entered() && next.attempts.exhausted() {
         give_up(next, &Op::Mint);
     }
 }
 
-/// How long an operation whose answer is missing may still have its effect, or stay unseen.
+/// How long an operation without an answer may still take effect, or have an effect that is not visible yet.
 fn settle_ms(state: &State, op: &Op) -> u64 {
     let capabilities = &state.plan().capabilities;
     let request = capabilities.request_ms_max;
     match (op, capabilities.overlap) {
         (Op::Mint, Overlap::Grace { ms }) if !(capabilities.list && capabilities.label) => {
-            // The old value goes on working for that long although the new one was made.
+            // The old value works for the whole grace even if the new one was made.
             request.saturating_add(capabilities.birth_ms_max).saturating_add(ms)
         }
         (Op::Mint, _) => request.saturating_add(capabilities.birth_ms_max),
@@ -355,8 +357,8 @@ fn settle_ms(state: &State, op: &Op) -> u64 {
     }
 }
 
-/// Whether a mint that is not seen was surely not carried out: by a list with labels, by a value that we chose, or
-/// by the old value that a mint would have ended.
+/// Whether a mint that is not seen was certainly not carried out. A list with labels shows it, or a value that we
+/// chose, or the old value, which a mint would have ended.
 fn absence_shows(state: &State) -> bool {
     let capabilities = &state.plan().capabilities;
     (capabilities.list && capabilities.label) || capabilities.minted_by == MintedBy::Us || state.exchanges()

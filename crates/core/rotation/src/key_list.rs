@@ -1,5 +1,5 @@
-//! What a list of the issuer shows: how the old key stands, whose labels there are, and what a mint made whose answer was
-//! lost. It decides; the list is read elsewhere.
+//! What a list of the issuer shows: the state of the old key, the labels, and the credential of a mint whose answer was
+//! lost. This module decides; another one reads the list.
 
 use crate::{CredId, Found, Labelled, NewVersion, Seq, Standing};
 
@@ -10,21 +10,21 @@ pub struct ListedKey {
     pub credential: CredId,
     /// The intent that its label names; `None` if the label is not one of ours.
     pub intent: Option<Seq>,
-    /// It is switched off.
+    /// It is disabled.
     pub disabled: bool,
 }
 
 /// The credentials that the issuer lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyList {
-    /// The credentials, each with what is shown of it.
+    /// The credentials, each with what the list shows of it.
     pub keys: Vec<ListedKey>,
     /// Nothing is missing. An incomplete list proves no absence.
     pub complete: bool,
 }
 
 impl KeyList {
-    /// How the old key stands. An entry that both versions share says nothing of the old one.
+    /// The state of the old key. An entry that both versions share does not show it.
     pub fn standing(&self, old: Option<&CredId>, new: Option<&NewVersion>) -> Standing {
         let Some(old) = old.filter(|old| new.is_none_or(|new| new.credential != **old)) else {
             return Standing::NotVisible;
@@ -37,8 +37,8 @@ impl KeyList {
         }
     }
 
-    /// The credentials that carry a label of ours. The old key may carry the one of an earlier rotation: that is a version
-    /// of this secret, not an orphan.
+    /// The credentials that have a label of ours. The old key may have the label of an earlier rotation: it is a
+    /// version of this secret, not an orphan.
     pub fn labelled(&self, old: Option<&CredId>) -> Vec<Labelled> {
         let others = self.keys.iter().filter(|key| Some(&key.credential) != old);
         let labelled = others.filter_map(|key| {
@@ -47,7 +47,8 @@ impl KeyList {
         labelled.collect()
     }
 
-    /// What the mint of this label made, by the list alone: a credential without a value, or nothing.
+    /// What the mint with this label made, as far as the list alone shows: a credential whose value is lost, or
+    /// nothing.
     pub fn find_mint(&self, mint: Seq) -> Found {
         match self.keys.iter().find(|key| key.intent == Some(mint)) {
             Some(key) => Found::ValueLost(key.credential.clone()),
@@ -58,8 +59,8 @@ impl KeyList {
 }
 
 impl Labelled {
-    /// Whether a request that arrived twice made it beside the new version, under one label. Only the operator can see
-    /// which is which.
+    /// Whether a request that arrived twice made this credential and the new version under one label. Only the operator
+    /// can see which of the two is the version.
     pub fn is_twin_of(&self, new: &NewVersion) -> bool {
         self.intent == new.mint && self.credential != new.credential
     }

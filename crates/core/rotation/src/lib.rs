@@ -1,8 +1,8 @@
 //! The protocol: phases, events, effects, evidence, gates. No IO, clock, randomness or serde.
 //!
 //! [`step`] alone decides. It takes a [`State`] and an [`Event`] and returns the next state and the effects that may
-//! now be carried out; an effect exists only after its intent is in the journal. [`wants`] derives what would be
-//! done next from the state alone, so that a new driver that replays the journal wants exactly the same.
+//! now be carried out; an effect exists only after its intent is in the journal. [`wants`] derives the next steps from
+//! the state alone: a new driver that replays the journal wants exactly what the former driver wanted.
 
 mod capabilities;
 mod course;
@@ -25,9 +25,9 @@ mod time;
 mod unit;
 mod wants;
 
-/// What entries mean, by number: a rotation is only driven by a protocol that is not older than the one that opened it.
-/// 2: a consent without an operator; steps with an unknown outcome are counted.
-/// 3: holds have an order; a stuck rotation enables the old key; an answer counts for its own version.
+/// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
+/// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:
+/// holds have an order; a stuck rotation enables the old key; an answer counts for its own version.
 pub const PROTOCOL: u32 = 3;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};

@@ -1,15 +1,15 @@
-//! Which id a credential got whose mint's answer was lost, at an issuer that shows ids but no labels.
+//! Which id a credential got when the answer to its mint was lost, at an issuer that shows ids but no labels.
 //!
-//! Lists may be late, and other people make keys too: an id that is listed beside the old one may be a colleague's, and
-//! a rollback would delete it. Only an id that was not listed before, alone in two complete lists in a row after the time
-//! that a new one may take to show, is ours.
+//! A list may be late, and other people make keys too: a new id in the list may be a colleague's, and a rollback would
+//! delete it. An id is ours only if no earlier list has it, and if it is the only new id in two complete lists in a
+//! row, read after the time in which a new id appears.
 
 use std::collections::BTreeSet;
 
 use crate::{Capabilities, CredId, KeyList, Seq};
 
 impl Capabilities {
-    /// Whether a lost answer leaves no way to find the new id but comparing lists.
+    /// Whether only a comparison of lists can find the new id after a lost answer.
     pub fn compares_lists(&self) -> bool {
         !self.exchanges() && self.list && !self.label
     }
@@ -23,7 +23,7 @@ pub struct ListedBefore<'a> {
     pub listed: &'a BTreeSet<String>,
 }
 
-/// The comparison for one mint, from the first time that its value was seen accepted.
+/// The comparison for one mint; it begins when the issuer is first seen to accept the mint's value.
 pub struct ListDiff {
     mint: Seq,
     /// From this monotonic millisecond on, a list that shows one new id shows every new id.
@@ -33,7 +33,7 @@ pub struct ListDiff {
 }
 
 impl ListDiff {
-    /// Begins when the value of this mint was first seen accepted.
+    /// Begins a comparison, when the issuer is first seen to accept the value of this mint.
     pub fn new(mint: Seq, now_ms: u64, capabilities: &Capabilities) -> Self {
         Self { mint, shows_from_ms: now_ms.saturating_add(capabilities.birth_ms_max), last: None }
     }
@@ -43,7 +43,7 @@ impl ListDiff {
         self.mint == mint
     }
 
-    /// Compares a list that was asked for at `now_ms`. Returns the new id once it agrees with the list before.
+    /// Compares a list that was requested at `now_ms`. Returns the new id once two lists in a row agree on it.
     pub fn compare(&mut self, before: &ListedBefore<'_>, list: &KeyList, now_ms: u64) -> Option<CredId> {
         let is_new = |id: &&CredId| before.old != Some(id) && !before.listed.contains(id.as_str());
         let mut new = list.keys.iter().map(|key| &key.credential).filter(is_new);

@@ -1,4 +1,4 @@
-//! What each observation changes, before the phases are asked what follows.
+//! What each observation changes, before the phases decide what follows.
 
 use crate::state::{Hold, List, OldKey, Phase, Reason, Stage, State};
 use crate::{
@@ -54,7 +54,7 @@ pub(crate) fn probed(
     }
     let alive = accepted(next, answer);
     let now = next.now();
-    // An answer to one version says nothing about the other, however late it comes.
+    // An answer counts only for the version that was presented, however late it comes.
     if version == Which::New {
         next.answers.count_new(endpoint, alive, now);
         return Ok(());
@@ -64,7 +64,7 @@ pub(crate) fn probed(
         // A probe of ours moves the issuer's last-used time.
         next.uses.forget_idle();
     }
-    // Without an accepted control beside it a refusal may be an outage: it neither counts nor resets.
+    // A refusal without an accepted control beside it may be an outage: it neither counts nor resets the count.
     let control_alive = control.map_or(next.aim().makes_new(), |control| accepted(next, control));
     let dead = answer == Answer::Dead;
     let counts = alive || (dead && control_alive);
@@ -81,7 +81,7 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
             continue;
         }
         if next.closed_mints().contains(&found.intent) {
-            // A label whose intent was closed re-opens that intent: it appeared late.
+            // A label whose intent was closed re-opens the intent: its credential appeared late.
             next.intents.reopen_mint(found.intent, &found.credential);
         } else if found.intent > next.seq() || !was_mint(next, found.intent) {
             next.stand(Hold::Stuck(Reason::UnknownLabel(found.intent)));
@@ -96,7 +96,7 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
     }
 }
 
-/// A key that another party seemed to have ended is there: it has still to be ended, behind the gate.
+/// The old key exists although another party seemed to have ended it: this rotation must still end it, behind the gate.
 fn found_again(next: &mut State, old: Standing) {
     if next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old)) {
         return;
@@ -107,7 +107,7 @@ fn found_again(next: &mut State, old: Standing) {
     }
 }
 
-/// Whether the label's intent is one that this journal made: the version's own mint.
+/// Whether the label's intent is the mint of the present version.
 fn was_mint(state: &State, seq: crate::Seq) -> bool {
     state.minted() == Some(seq)
 }
@@ -116,7 +116,7 @@ pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
     for &(file, holds) in &seen.files {
         let writing = next.intents().iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
         if !writing && next.files.read(file, holds) {
-            // Somebody else wrote it: what was seen of those who re-read it was about another content.
+            // Another party wrote the file: the evidence about its readers concerned another content.
             unit::void_rereaders(next, file);
         }
     }
@@ -136,8 +136,8 @@ pub(crate) fn proved(
     next.proofs.take_in(consumer, proofs);
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
-    // A key that is ended is refused to every process that was not moved yet: then the log says nothing about the new
-    // one, and only the proofs count.
+    // The issuer refuses an ended key to every process that was not moved yet. The log then says nothing about the new
+    // key; only the proofs count.
     let refused_anyway = next.old_key() == OldKey::Ended || next.decided();
     if trouble && proving && !refused_anyway {
         unit::fail(next, consumer.index());

@@ -42,7 +42,7 @@ pub(crate) fn adopted(
     if solved {
         next.holding.release();
     }
-    // Where minting itself ends the old value, Decide comes before there is anything to roll.
+    // Where minting itself ends the old value, Decide comes before the roll: there are no units to move yet.
     let nothing_yet = next.new_version().is_none();
     if !nothing_yet && !matches!(next.phase(), Phase::Mint | Phase::Stage | Phase::Probe) {
         next.enter(Phase::Roll);
@@ -66,7 +66,7 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     Ok(())
 }
 
-/// By name, and bound to the digest: another edit under the same name must be accepted again.
+/// Accepts a pending change by its name and its digest: another edit under the same name must be accepted again.
 pub(crate) fn accepted(next: &mut State, difference: &Difference) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended");
@@ -85,7 +85,8 @@ pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Consent is waited for with the old key off, and no operator is there: the rotation pauses, which enables the key.
+/// The rotation waits for consent with the old key disabled, and no operator is there: it pauses, which enables the
+/// key.
 pub(crate) fn unanswered(next: &mut State, before: &State) -> Result<(), &'static str> {
     let asked = wants(before).into_iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
     if !asked {
@@ -119,10 +120,10 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(Reason::Unclear(seq))) => intent::dismiss(next, seq),
         Some(Hold::Paused(_) | Hold::Stuck(_)) => {}
     }
-    // A refused use that was read during a stronger hold: the rotation pauses for it now.
+    // A refused use was read during a stronger hold: the rotation pauses for it now.
     let unnamed = stuck && next.holding.refused_use();
     next.holding.dismiss();
-    // That the cause is removed is unproven: an unknown label is looked for again.
+    // Nothing proves that the cause is removed: the unknown label is looked for again.
     next.old.forget_list();
     go_on(next);
     if unnamed {
@@ -155,7 +156,7 @@ fn go_on(next: &mut State) {
     }
 }
 
-/// Instances that had not shown their version before the hold are moved once more.
+/// Instances that had no evidence for their version before the hold are moved once more.
 fn retake_unproven(next: &mut State, stays: Which) {
     let Some(look) = next.phase_look(next.position.entered()) else { return };
     let blocked = gate::blockers(next, look, stays);
@@ -229,7 +230,7 @@ pub(crate) fn escalated(
     }
     next.decisions.escalate(mode);
     if next.phase() == Phase::Sweep {
-        // What was ended before the key was seen dead may have come back.
+        // Sessions that were ended before the key was seen dead may have been opened again.
         next.ending.reopen_sessions();
     }
     let held = next.holding.dismiss();
@@ -251,7 +252,7 @@ pub(crate) fn escalated(
             next.enter(Phase::Quiesce);
         }
     }
-    // What was to be ended first is still ended first when the new value turns out to have leaked as well.
+    // With *revoke now* the old key is ended first, even if the new value leaked too.
     if next.emergency() == Some(Emergency::RevokeNow) && !next.exchanges() && next.old_key() != OldKey::Ended
     {
         next.decisions.decide(next.now());
@@ -268,9 +269,9 @@ pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &
     Ok(())
 }
 
-/// What the operator says is not proof: the old key is then seen dead.
+/// The operator's statement is no proof: the old key must still be seen dead.
 pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
-    // Where disabling or revoking failed for good, the operator may have found that it had ended.
+    // Where disabling or revoking failed for good, the operator may have found that the key had already ended.
     let failed = matches!(
         next.hold(),
         Some(

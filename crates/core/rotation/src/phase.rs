@@ -1,23 +1,23 @@
-//! Where a rotation is, why it is held, what it owes.
+//! Where a rotation is, why it is held, and its debt.
 
 use crate::{ConsumerId, FileId, Incarnation, Seq};
 
 /// Where a rotation is. One fixed list; no user-defined graphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Refuse what can be refused, before anything is minted.
+    /// Refuse everything that can be refused, before anything is minted.
     Preflight,
     /// Make the second credential.
     Mint,
-    /// Seal it as pending and read it back.
+    /// Seal the new version as pending and read it back.
     Stage,
-    /// See it accepted from every endpoint.
+    /// See the new version accepted from every endpoint.
     Probe,
-    /// Move the consumers; Promote stands inside.
+    /// Move the consumers; Promote is a part of Roll.
     Roll,
     /// Enumerate again until every instance passes the gate and the old key is unused.
     Quiesce,
-    /// Switch the old key off, reversibly.
+    /// Disable the old key, reversibly.
     Disable,
     /// Watch for refused uses.
     Soak,
@@ -25,13 +25,13 @@ pub enum Phase {
     Decide,
     /// End the old key.
     Revoke,
-    /// See it refused, again and again, while the new one is accepted.
+    /// See the old key refused, again and again, while the new one is accepted.
     ConfirmDead,
-    /// Search for what is left of the old value.
+    /// Search for the last copies of the old value.
     Sweep,
     /// Finished, perhaps with a debt.
     Done,
-    /// Restores the old version everywhere.
+    /// Restore the old version everywhere.
     RollingBack,
     /// Everything is as it was.
     RolledBack,
@@ -40,11 +40,11 @@ pub enum Phase {
 /// Why a rotation is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The operator asked.
+    /// The operator paused the rotation.
     Asked,
     /// An undeclared process holds the old value.
     Holder(Incarnation),
-    /// A copy in a place that the plan does not have.
+    /// A copy outside the plan.
     Stranger(u64),
     /// A file holds another party's edit; it is never overwritten.
     Foreign(FileId),
@@ -62,7 +62,7 @@ pub enum Reason {
     Failed(Phase),
     /// The phase did not end by its deadline.
     Overdue(Phase),
-    /// Copies or instances fall back again and again.
+    /// Copies or instances return to the old value again and again.
     Drifting,
     /// A label at the issuer that this journal does not know: the journal was restored from a backup.
     UnknownLabel(Seq),
@@ -70,26 +70,26 @@ pub enum Reason {
     Unclear(Seq),
 }
 
-/// A rotation that is held keeps both keys (before the point of no return).
+/// A hold. Before the point of no return a held rotation keeps both keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hold {
     /// Resumes on command.
     Paused(Reason),
-    /// The operator removes the cause, then `retry`.
+    /// The operator removes the cause, then runs `retry`.
     Stuck(Reason),
 }
 
 impl Hold {
-    /// A hold is replaced only by one of a higher rank. What is passed over is found again once the stronger cause is
-    /// removed; but for a refused use, which is not seen a second time and is remembered.
+    /// Only a hold of a higher rank replaces a hold. A weaker cause is found again once the stronger one is removed,
+    /// except a refused use, which is not seen a second time and is therefore remembered.
     pub(crate) fn rank(self) -> u8 {
         match self {
             Self::Paused(Reason::Asked) => 0,
             Self::Paused(Reason::Consent) => 1,
             Self::Paused(Reason::RefusedUse) => 3,
             Self::Paused(_) => 2,
-            // While the outcome of one intent is unknown nothing else is looked into, and a label is listed again before
-            // anything is ended.
+            // While the outcome of one intent is unknown nothing else is examined. After a hold at a label the keys are
+            // listed again before any is ended.
             Self::Stuck(Reason::Unclear(_)) => 6,
             Self::Stuck(Reason::UnknownLabel(_)) => 5,
             Self::Stuck(_) => 4,
@@ -97,7 +97,7 @@ impl Hold {
     }
 }
 
-/// Why a rotation ended with something owed.
+/// Why a rotation ended with a debt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Debt {
     /// The issuer would not end the old key.

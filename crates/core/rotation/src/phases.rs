@@ -1,4 +1,4 @@
-//! One file per phase: what it wants, and when it is over.
+//! One file per phase: what the phase wants, and when it is over.
 
 mod confirm_dead;
 mod decide;
@@ -20,7 +20,7 @@ use crate::course::in_question;
 use crate::state::{Phase, State};
 use crate::{Want, unit};
 
-/// What the present phase would have done next.
+/// What the present phase would do next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
     match state.phase() {
         Phase::Preflight => preflight::wants(out),

@@ -1,6 +1,6 @@
 use crate::{Capabilities, EndpointId, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
 
-/// The most instances (slots) of one consumer that are rolled one by one; a plan with more is refused.
+/// The most instances (slots) of one consumer that are rolled one by one; the protocol refuses a plan with more.
 pub const SLOTS_MAX: u8 = 32;
 
 /// What to do when a host's step fails before the point of no return.
@@ -15,7 +15,7 @@ pub enum OnFailure {
 /// Counts, windows and deadlines of one rotation. All times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
-    /// What a failed step does.
+    /// What happens after a failed step.
     pub on_failure: OnFailure,
     /// Units that are rolled at the same time, after the canary.
     pub parallel_max: u16,
@@ -23,7 +23,7 @@ pub struct Policy {
     pub probes_alive: u8,
     /// Refused calls in a row, per endpoint, before the old value counts as dead.
     pub probes_dead: u8,
-    /// How long the old key must be unused, where the issuer shows it.
+    /// How long the old key must be unused, where the issuer shows its last use.
     pub idle_ms: u64,
     /// How long the old key stays disabled before it is revoked.
     pub soak_ms: u64,
@@ -31,25 +31,26 @@ pub struct Policy {
     pub phase_ms_max: u64,
     /// How long one unit may take to prove an instance.
     pub unit_ms_max: u64,
-    /// Evidence that the gate asks for besides its own.
+    /// Evidence that the gate requires in addition to its own rules.
     pub require: Kinds,
-    /// Consent is given beforehand, in the configuration; valid only with zero waivers and an overlap.
+    /// The configuration consents beforehand; counts only with zero waivers and an overlap.
     pub standing_consent: bool,
 }
 
 /// What a rotation is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aim {
-    /// The old key is replaced for everybody who uses it, and ended.
+    /// The old key is replaced for every consumer, and ended.
     Replace,
     /// The plan's consumers get a key of their own; the old one is shared with others, and kept.
     Part,
-    /// The old key is ended and none is made: those who shared it have keys of their own.
+    /// The old key is ended and none is made: the consumers that shared it have keys of their own.
     End,
 }
 
 impl Aim {
-    /// Whether a key is made, and the consumers are moved to it; else each of them has one of its own already.
+    /// Whether the rotation makes a key and moves the consumers to it; otherwise each consumer has a key of its own
+    /// already.
     pub const fn makes_new(self) -> bool {
         match self {
             Self::Replace | Self::Part => true,
@@ -57,7 +58,7 @@ impl Aim {
         }
     }
 
-    /// Whether the old key is ended; else it is kept, because others use it.
+    /// Whether the rotation ends the old key; otherwise it keeps the key, because others use it.
     pub const fn ends_old(self) -> bool {
         match self {
             Self::Replace | Self::End => true,
@@ -65,7 +66,7 @@ impl Aim {
         }
     }
 
-    /// What every copy holds as it begins.
+    /// What every copy holds when the rotation begins.
     pub const fn begins_on(self) -> Holds {
         if self.makes_new() { Holds::Old } else { Holds::New }
     }
@@ -76,18 +77,18 @@ impl Aim {
 pub enum Delivery {
     /// We write its copies.
     Push,
-    /// It fetches from the store on command; its generated copies are read back, never written.
+    /// The consumer fetches from the store on command; its generated copies are read back, never written.
     Fetch,
-    /// It follows the store by itself.
+    /// The consumer follows the store by itself.
     Follow,
 }
 
-/// How a consumer takes up a delivered value.
+/// How a consumer loads a delivered value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Uptake {
-    /// A verb makes it load the value: restart, signal, one slot after the other.
+    /// A verb makes the consumer load the value: restart or signal, one slot after the other.
     Verb,
-    /// It re-reads by itself.
+    /// The consumer re-reads the value by itself.
     Rereads,
     /// Nothing runs: a job at rest.
     AtRest,
@@ -100,7 +101,7 @@ pub struct Consumer {
     pub host: HostId,
     /// Who moves the value.
     pub delivery: Delivery,
-    /// How it is taken up.
+    /// How it loads the value.
     pub uptake: Uptake,
     /// The files that hold its copies.
     pub files: Vec<FileId>,
@@ -118,13 +119,13 @@ impl Consumer {
         u32::MAX.checked_shr(32 - u32::from(self.slots)).unwrap_or(0)
     }
 
-    /// Whether keyroll itself writes its files.
+    /// Whether keyroll itself writes the consumer's files.
     pub(crate) fn is_pushed(&self) -> bool {
         self.delivery == Delivery::Push
     }
 }
 
-/// Everything that a rotation was consented to. Never changed but by [`crate::Fact::Adopted`].
+/// Everything that the operator consented to. Only [`crate::Fact::Adopted`] changes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// What the issuer can do.
@@ -139,18 +140,19 @@ pub struct Plan {
     pub consumers: Vec<Consumer>,
     /// The current value is bound to exactly one id at the issuer; else the operator revokes it.
     pub bound: bool,
-    /// The current value reads `denied` while alive: authenticated is all that can be shown of this credential.
+    /// The issuer answers `denied` to the current value while it is alive: a probe can only show that this credential
+    /// authenticates.
     pub denied_is_alive: bool,
-    /// The current value was dead when the plan was made: the way is forward only, the outage was stated.
+    /// The current value was dead when the plan was made: the rotation is forward only, and the plan stated the outage.
     pub recovery: bool,
-    /// What it is for.
+    /// What the rotation is for.
     pub aim: Aim,
 }
 
-/// Why a plan cannot be carried out by this protocol.
+/// Why this protocol cannot carry out a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanDefect {
-    /// No endpoint to probe: nothing could be shown alive or dead.
+    /// No endpoint to probe: no probe could show a key alive or dead.
     NoEndpoint,
     /// A consumer has no path, or more than [`PATHS_MAX`].
     Paths,
@@ -158,15 +160,16 @@ pub enum PlanDefect {
     Slots,
     /// A consumer or endpoint names a file or host that the plan does not have.
     Dangling,
-    /// A count of the policy is zero: a check that asks for nothing.
+    /// A count of the policy is zero: such a check would check nothing.
     ZeroCount,
-    /// A shared key is only split, or ended without a new one, where keys exist beside each other without a limit of two.
+    /// The plan splits a shared key, or ends it without a new one, but its keys cannot exist beside each other without
+    /// a limit of two.
     Shared,
-    /// The old value would die before everybody can have been moved.
+    /// The old value would die before every consumer can have been moved.
     GraceTooShort {
-        /// What the roll may take, milliseconds.
+        /// The longest time of the roll, milliseconds.
         roll_ms: u64,
-        /// What may be used of the grace, milliseconds.
+        /// The part of the grace that the roll may use, milliseconds.
         fits_ms: u64,
     },
 }
@@ -213,17 +216,17 @@ impl Plan {
         self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
     }
 
-    /// Refuses what should not be begun: a grace that everybody cannot be moved in, with a margin of a tenth. Asked
-    /// before a rotation is opened, and not of one that is open already: that one can only go on.
+    /// Refuses a grace that is too short to move every consumer with a margin of a tenth. Called before a rotation is
+    /// opened, and never for an open one, which can only continue.
     pub fn fits(&self) -> Result<(), PlanDefect> {
         let Overlap::Grace { ms } = self.capabilities.overlap else { return Ok(()) };
         let (roll_ms, fits_ms) = (self.roll_ms_max(), ms / 10 * GRACE_TENTHS);
         if roll_ms > fits_ms { Err(PlanDefect::GraceTooShort { roll_ms, fits_ms }) } else { Ok(()) }
     }
 
-    /// The longest that seeing the new value accepted and moving everybody may take: every stage of every unit up to its
-    /// limit, the canary alone. A unit is delivered once; each of its slots is applied, where that takes a verb, and
-    /// proven.
+    /// The longest time in which the new value can be seen accepted and every consumer be moved: every stage of every
+    /// unit up to its limit, the canary alone. A unit is delivered once; each of its slots is applied, where that takes
+    /// a verb, and proven.
     pub fn roll_ms_max(&self) -> u64 {
         let limit = |consumer: &Consumer| {
             let delivered = u64::from(consumer.delivery != Delivery::Follow);
@@ -310,8 +313,8 @@ mod tests {
 
     #[test]
     fn a_grace_that_the_roll_does_not_fit_into_is_refused() {
-        // Four consumers, one after the other: 1 s for the birth; each is delivered once, and each of its two slots is
-        // applied and proven.
+        // Four consumers, one after the other: 1 s until the new key works; each consumer is delivered once, and each
+        // of its two slots is applied and proven.
         let needed = 1_000 + 4 * 5 * 4_000;
         assert_eq!(plan(Overlap::TwoSlots, 4, 1).roll_ms_max(), needed);
         let refused = |ms, parallel| plan(Overlap::Grace { ms }, 4, parallel).fits().is_err();

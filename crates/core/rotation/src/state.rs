@@ -1,5 +1,5 @@
-//! The state of one rotation. Each part has its own file and its own rules, and only that file writes its fields. What
-//! changes several parts at once is a transition of [`State`].
+//! The state of one rotation. Each part has its own file and its own rules, and only that file writes its fields. A
+//! change of several parts at once is a transition of [`State`].
 
 mod abandoned;
 mod answers;
@@ -56,7 +56,7 @@ use crate::{
     Which,
 };
 
-/// Everything that is known of one rotation; derived from its journal and from nothing else.
+/// Everything that is known about one rotation, derived from its journal alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     plan: Arc<Plan>,
@@ -86,7 +86,7 @@ impl State {
     /// A rotation that was just opened. `at` is its first driver's stamp.
     pub fn open(plan: Plan, at: Stamp) -> Result<Self, crate::PlanDefect> {
         plan.check()?;
-        // Consumers of a shared key that is only ended have a key of their own: none of them is moved.
+        // A shared key is ended without a new one: each consumer has a key of its own, and none is moved.
         let stage = if plan.aim.makes_new() { Stage::Waiting } else { Stage::Settled };
         Ok(Self {
             seq: 0,
@@ -113,7 +113,7 @@ impl State {
         })
     }
 
-    /// The plan, with what was adopted since.
+    /// The plan, with everything that was adopted since.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -123,12 +123,12 @@ impl State {
         self.position.phase()
     }
 
-    /// A Disable was lost: the old key may be off, unseen.
+    /// The answer to a Disable was lost: the old key may be disabled although nobody saw it.
     pub fn off_in_doubt(&self) -> bool {
         self.switching.off_in_doubt()
     }
 
-    /// Why it is held, if it is.
+    /// Why the rotation is held, if it is.
     pub fn hold(&self) -> Option<Hold> {
         self.holding.hold()
     }
@@ -143,17 +143,17 @@ impl State {
         self.now
     }
 
-    /// The point of no return lies behind.
+    /// The rotation has passed the point of no return.
     pub fn decided(&self) -> bool {
         self.decisions.decided_at().is_some()
     }
 
-    /// Finished: nothing more will be done, but for a debt.
+    /// The rotation has ended: only a debt may still be paid.
     pub fn ended(&self) -> bool {
         self.position.ended()
     }
 
-    /// What is owed.
+    /// The debt, if there is one.
     pub fn debt(&self) -> Option<Debt> {
         self.ending.debt()
     }
@@ -168,17 +168,17 @@ impl State {
         self.new.version().map(|new| new.mint)
     }
 
-    /// The intent under which the value that we chose is kept.
+    /// The intent under which the value that we chose is sealed.
     pub fn chosen(&self) -> Option<Seq> {
         self.minting.chosen()
     }
 
-    /// The same for one mint, which may be of a version that was given up since.
+    /// The intent under which the value of this mint is sealed. The mint may be that of an abandoned version.
     pub fn chosen_for(&self, mint: Seq) -> Option<Seq> {
         if self.abandoned.covers(mint) { self.abandoned.choice() } else { self.chosen() }
     }
 
-    /// What is believed of the old key.
+    /// What is known about the old key.
     pub fn old_key(&self) -> OldKey {
         self.old.key()
     }
@@ -188,7 +188,7 @@ impl State {
         self.new.is_promoted()
     }
 
-    /// The store must give out the new version by now: it was promoted, and nothing moves it.
+    /// The store must give out the new version: it was promoted, and no operation is changing that.
     pub fn gives_out_new(&self) -> bool {
         self.promoted() && !self.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote))
     }
@@ -198,7 +198,7 @@ impl State {
         self.intents.all()
     }
 
-    /// Mints that were closed as never made; a label of one of them re-opens it.
+    /// Mints that were closed as never made; a listed label of one of them re-opens its intent.
     pub fn closed_mints(&self) -> &[Seq] {
         self.minting.closed()
     }
@@ -228,7 +228,7 @@ impl State {
         self.looks.last()
     }
 
-    /// What is known of one incarnation.
+    /// The evidence about one incarnation.
     pub fn proof(&self, who: Incarnation) -> Option<&Proof> {
         self.proofs.of(who)
     }
@@ -243,7 +243,7 @@ impl State {
         self.exceptions.accepted()
     }
 
-    /// The pending changes that restarts were refused for since the rotation was last resumed.
+    /// The pending changes because of which a restart was refused since the rotation was last resumed.
     pub fn refused(&self) -> &[Difference] {
         self.exceptions.refused()
     }
@@ -259,30 +259,30 @@ impl State {
         self.decisions.emergency()
     }
 
-    /// What the last search could not clean.
+    /// How many copies the last search could not remove.
     pub fn residues(&self) -> Option<u32> {
         self.ending.residues()
     }
 
-    /// Whether nothing but the number and the time of the last event differ.
+    /// Whether the two states differ only in the number and the time of the last event.
     pub fn same_but_time(&self, before: &Self) -> bool {
         let mut after = self.clone();
         (after.seq, after.now) = (before.seq, before.now);
         after == *before
     }
 
-    /// What becomes of the old key.
+    /// What the rotation is for.
     pub(crate) fn aim(&self) -> Aim {
         self.plan.aim
     }
 
-    /// An event follows.
+    /// Moves on to the next event.
     pub(crate) fn advance(&mut self, at: Stamp) {
         self.seq += 1;
         self.now = at;
     }
 
-    /// Begins a phase. What it asks for anew is forgotten.
+    /// Begins a phase, and forgets the answers that the phase asks for anew.
     pub(crate) fn enter(&mut self, phase: Phase) {
         self.position.enter(phase, self.seq, self.now);
         self.attempts.begin();
@@ -298,19 +298,19 @@ impl State {
         }
     }
 
-    /// Begins a phase again: what was consented to is not what would be done now.
+    /// Begins a phase again, and drops the consent: it was for another state of things.
     pub(crate) fn return_to(&mut self, phase: Phase) {
         self.decisions.drop_consent();
         self.enter(phase);
     }
 
-    /// Goes on to the last search although the old key's end was not seen.
+    /// Goes on to the last search with a debt: the old key's end was not seen.
     pub(crate) fn sweep_owing(&mut self, debt: Debt) {
         self.ending.owe(debt);
         self.enter(Phase::Sweep);
     }
 
-    /// The phase has as much time and as many attempts as at its beginning.
+    /// Gives the phase the time and the attempts that it had at its beginning.
     pub(crate) fn restart_window(&mut self) {
         self.position.restart_window(self.now);
         self.attempts.begin();
@@ -324,7 +324,7 @@ impl State {
         self.position.restart_window(self.now);
     }
 
-    /// A new driver knows no duration of before, and counts its own answers and windows.
+    /// A new driver cannot measure durations from before its start, and counts its own answers and windows.
     pub(crate) fn driver_started(&mut self) {
         self.position.restart_window(self.now);
         self.holding.driver_started(self.now);
@@ -336,7 +336,7 @@ impl State {
         self.units.driver_started(self.now);
     }
 
-    /// Takes in a consumer with files of its own.
+    /// Adds a consumer with files of its own.
     pub(crate) fn adopt(&mut self, consumer: &Consumer, files: &[HostId]) -> Result<(), crate::PlanDefect> {
         let plan = Arc::make_mut(&mut self.plan);
         plan.files.extend_from_slice(files);
@@ -349,8 +349,8 @@ impl State {
         Ok(())
     }
 
-    /// The new version is there, and in a slot it replaces what was abandoned there. Where minting exchanges, the old one
-    /// ends by it.
+    /// Records the new version. With two slots it may have the id of an abandoned credential, which is then not
+    /// deleted. Where minting exchanges, the mint ends the old version.
     pub(crate) fn make(&mut self, mint: Seq, credential: &CredId) {
         self.abandoned.forget(credential);
         self.new.make(mint, credential);
@@ -359,7 +359,7 @@ impl State {
         }
     }
 
-    /// The same of a mint of ours: a credential of an abandoned version, or a second one, is only deleted.
+    /// Records what a mint of ours made. A credential of an abandoned version, or a second one, is only deleted.
     pub(crate) fn made(&mut self, mint: Seq, credential: &CredId) {
         if self.abandoned.covers(mint) || self.new.living().is_some() {
             self.abandoned.add(credential);
@@ -368,7 +368,7 @@ impl State {
         }
     }
 
-    /// The new version is given up; another one is made, and everything is moved to that.
+    /// Abandons the new version. Another one is made, and every unit is moved to that one.
     pub(crate) fn abandon(&mut self) {
         self.abandoned.abandon(self.seq, self.new.abandon(), self.minting.abandon());
         self.proofs.abandon();
@@ -376,38 +376,38 @@ impl State {
         self.units.send_all(self.now);
     }
 
-    /// The old key was disabled. Refusals are read from here on.
+    /// The old key was disabled. Refused uses are read from here on.
     pub(crate) fn disable_old(&mut self) {
         self.old.disable(self.now);
         self.switching.disable();
         self.uses.forget_refusals();
     }
 
-    /// The old key was enabled. What it answered before counts no more.
+    /// The old key was enabled. Earlier answers about it do not count any more.
     pub(crate) fn enable_old(&mut self) {
         self.old.enable();
         self.switching.enable(self.seq);
         self.answers.forget_old();
     }
 
-    /// The old key ended. Where nothing of ours did that, the end is doubted.
+    /// The old key ended. If we did not end it, the end is doubted.
     pub(crate) fn end_old(&mut self, by_us: bool) {
         self.old.end(by_us, self.now);
     }
 
-    /// Holds the rotation, unless a stronger reason does, or it has ended.
+    /// Holds the rotation, unless it has ended or a stronger hold exists.
     pub(crate) fn stand(&mut self, hold: Hold) {
         if !self.ended() && self.holding.begin(hold, self.seq, self.now) {
             self.attempts.begin();
         }
     }
 
-    /// It was held for as long as a phase may last.
+    /// The rotation has been held for as long as a phase may last.
     pub(crate) fn overdue_standing(&self) -> bool {
         self.holding.since().is_some_and(|since| self.now.at_least(self.plan.policy.phase_ms_max, since))
     }
 
-    /// The old key was enabled since the rotation is held.
+    /// The old key was enabled after the hold began.
     pub(crate) fn enabled_meanwhile(&self) -> bool {
         self.holding.began_before(self.switching.enabled())
     }
@@ -417,24 +417,25 @@ impl State {
         self.plan.capabilities.exchanges()
     }
 
-    /// A deadline in monotonic time of this driver passed since this phase began.
+    /// At least `ms` have passed since this phase began, by the monotonic time of this driver.
     pub(crate) fn overdue(&self, ms: u64) -> bool {
         self.now.at_least(ms, self.position.since())
     }
 
-    /// A complete look from this phase, this boot and this driver, after everything that was moved. While something
-    /// is still being moved there is none: what it moves may change behind the look.
+    /// A complete look after this entry, of this boot and this driver, begun after the last operation that moved
+    /// something. There is none while an operation is moving something: its change may come after the look.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
         let moving = self.intents().iter().any(|open| open.op.moves());
         self.looks.fresh_since(after, self.now).filter(|_| !moving)
     }
 
-    /// The same, perhaps from before something was moved in this phase.
+    /// A complete look after this entry, of this boot and this driver, which may be older than an operation that moved
+    /// something.
     pub(crate) fn phase_look(&self, after: Seq) -> Option<&Look> {
         self.looks.complete_since(after, self.now)
     }
 
-    /// The old key is off, or may be, and nothing allows that any more.
+    /// The old key is disabled, or may be, and must be enabled.
     pub fn must_enable(&self) -> bool {
         let off = match self.old_key() {
             OldKey::Off(_) => true,

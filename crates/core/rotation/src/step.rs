@@ -5,7 +5,7 @@ use crate::effect::Effect;
 use crate::state::State;
 use crate::{Event, Fact, Phase, intent, observations, operator, phases};
 
-/// An event that cannot follow from this state. It was never appended, or the journal is not ours.
+/// An event that cannot follow from this state. It was never appended, or the journal is another rotation's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IllegalEvent {
     /// Where the rotation was.
@@ -22,10 +22,11 @@ impl fmt::Display for IllegalEvent {
 
 impl Error for IllegalEvent {}
 
-/// The phases a single event may run through at most; more would be a loop.
+/// How many phases a single event may run through; more would be a loop.
 const TRANSITIONS_MAX: usize = 32;
 
-/// What follows from an event. Alone decides phases, gates, counts, windows, Reconcile outcomes and policy.
+/// What follows from an event. This function alone decides phases, gates, counts, windows, Reconcile outcomes and
+/// policy.
 ///
 /// The returned effects are exactly those whose intent this event journals. Nothing is changed on an error.
 pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), IllegalEvent> {

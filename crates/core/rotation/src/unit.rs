@@ -15,7 +15,7 @@ pub(crate) fn start(next: &mut State, at: usize) {
     next.units.start(at, all, next.now());
 }
 
-/// An operation of a unit was journaled: from here on what was seen of that slot is void.
+/// An operation of a unit was journaled: evidence about its slot is void from here on.
 pub(crate) fn begun(next: &mut State, op: &Op) {
     match op {
         Op::Apply(consumer, slot, which) => {
@@ -59,13 +59,13 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
     }
 }
 
-/// Every slot of a consumer loads what it is given of its own accord.
+/// Every slot of a consumer loads its new value by itself.
 fn begin_all(next: &mut State, consumer: ConsumerId) {
     let all = next.consumer(consumer).map_or(0, Consumer::all_slots);
     next.units.begin_slots(consumer.index(), all);
 }
 
-/// What was seen of consumers that re-read a file, or start from it, is void.
+/// Voids the evidence about consumers that re-read this file or start from it.
 pub(crate) fn void_rereaders(next: &mut State, file: crate::FileId) {
     for consumer in rereaders(next, file) {
         next.proofs.void(consumer, None);
@@ -87,14 +87,14 @@ pub(crate) fn fetched(next: &mut State, consumer: ConsumerId) {
     }
 }
 
-/// Something may have been done to this slot.
+/// An operation may have changed a slot.
 pub(crate) fn touched(next: &mut State, op: &Op) {
     if let Op::Apply(consumer, slot, _) = op {
         next.units.touch(consumer.index(), *slot);
     }
 }
 
-/// The unit that an operation is an attempt of.
+/// The unit that an operation belongs to.
 fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
     match op {
         Op::Deliver(file, which) => {
@@ -121,7 +121,7 @@ fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
     }
 }
 
-/// Counts a failed attempt of a unit's own operation. Returns whether a unit owns it.
+/// Counts a failed attempt of an operation. Returns whether the operation belongs to a unit.
 pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     let Some(owner) = owner(next, op) else { return false };
     next.units.count_failure(owner.index());
@@ -132,7 +132,7 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     true
 }
 
-/// Counts an attempt of a unit's own operation whose outcome is unknown: it is reconciled first.
+/// Counts an attempt of a unit's operation whose outcome is unknown. The intent is reconciled before the next attempt.
 pub(crate) fn attempt_unclear(next: &mut State, op: &Op) {
     let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
     if let Some(owner) = owner {
@@ -140,7 +140,8 @@ pub(crate) fn attempt_unclear(next: &mut State, op: &Op) {
     }
 }
 
-/// An attempt is known to have come to nothing. One that ends unclear every time is not repeated for ever.
+/// An attempt is known to have had no effect. An operation whose outcome is unknown every time is not repeated for
+/// ever.
 pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
     let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
     let Some(owner) = owner else { return };
@@ -158,8 +159,8 @@ fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
     matches!(op, Op::Fetch(_) | Op::Deliver(..)) && unit.stage == Stage::Delivering
 }
 
-/// A unit did not load the version. During a rollback that is Stuck, once every other unit that can be restored is;
-/// on the way forward the policy says.
+/// A unit did not load the version. During a rollback the rotation is then Stuck, once every other unit that can be
+/// restored is; on the way forward the policy decides.
 pub(crate) fn fail(next: &mut State, at: usize) {
     let Some(consumer) = id(at) else { return };
     let reason = Reason::Unit(consumer);
@@ -172,14 +173,14 @@ pub(crate) fn fail(next: &mut State, at: usize) {
             next.stand(Hold::Stuck(reason));
         }
     } else if next.plan().policy.on_failure == OnFailure::Pause && push && !next.forward_only() {
-        // The failed host alone is rolled back; the hold follows once it is restored (see `settle_retreat`).
+        // Only the failed host is rolled back; the hold follows once it is restored (see `settle_retreat`).
         next.units.send(at, Which::Old, moved, next.now());
     } else {
         phases_fail(next, reason);
     }
 }
 
-/// Moves every unit on whose stage is complete. Returns whether anything moved.
+/// Moves each unit whose stage is complete to its next stage. Returns whether a unit moved.
 pub(crate) fn advance(next: &mut State) -> bool {
     let mut moved = false;
     for at in 0..next.units().len() {
@@ -226,7 +227,7 @@ fn next_slot(slots: u32) -> Option<u8> {
     if slots == 0 { None } else { u8::try_from(slots.trailing_zeros()).ok() }
 }
 
-/// A stage that outlasts its limit has failed, unless an outcome is still open.
+/// A stage that outlasts its limit has failed, unless an outcome is still unknown.
 fn give_up_late(next: &mut State, at: usize) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
     let late = next.now().at_least(next.plan().policy.unit_ms_max, unit.since);
@@ -239,7 +240,7 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
     false
 }
 
-/// Every instance that runs in this slot has shown the version, and there is at least one.
+/// There is evidence for the version from every instance that runs in this slot, and at least one runs.
 fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     let (Some(unit), Some(consumer), Some(owner)) =
         (state.units.get(at), state.plan().consumers.get(at), id(at))
@@ -262,7 +263,7 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     some || waived
 }
 
-/// What a unit that is on its way would have done next.
+/// What a unit on its way would do next.
 pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
     let (Some(unit), Some(consumer), Some(owner)) =
         (state.units.get(at), state.plan().consumers.get(at), id(at))
@@ -290,7 +291,7 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
     }
 }
 
-/// Offers an operation unless it is being carried out already, or another one writes the same file.
+/// Offers an operation, unless it is already running or another one writes the same file.
 pub(crate) fn offer(state: &State, op: Op, out: &mut Vec<Want>) {
     let clash = |intent: &crate::Intent| match (&intent.op, &op) {
         (Op::Deliver(one, _), Op::Deliver(other, _)) => one == other,

@@ -1,10 +1,10 @@
 use crate::state::{Hold, IntentStatus, OldKey, Reason, State};
 use crate::{Op, Query, Want, Which, course, gate, phases, unit};
 
-/// What the protocol would have done next, derived from the state alone.
+/// What the protocol would do next, derived from the state alone.
 ///
-/// Nothing new is begun while an outcome is unknown, nor while the rotation is held; but before the point of no return
-/// an old key that is off is enabled first.
+/// Nothing new is begun while an outcome is unknown or the rotation is held. The one exception: before the point of no
+/// return a disabled old key is enabled first.
 pub fn wants(state: &State) -> Vec<Want> {
     let mut out = Vec::new();
     if let Some(seq) = course::in_question(state) {
@@ -34,7 +34,7 @@ pub fn consent_digest(state: &State) -> Option<u64> {
     state.fresh_look(state.position.entered()).map(|look| gate::digest(state, look))
 }
 
-/// While it is held: enable the old key, read the refused uses, and see the key alive.
+/// What a held rotation wants: enable the old key, read the refused uses, and see the key alive.
 fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
     if state.decided() {
         return;
@@ -54,7 +54,7 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
             }
         }
     }
-    // A unit that is rolled back alone is still rolled back.
+    // A unit that is being rolled back alone continues.
     if let Hold::Paused(Reason::Unit(_)) = hold {
         for at in 0..state.units().len() {
             let back = state.units.get(at).is_some_and(|unit| unit.toward == Which::Old);
@@ -65,15 +65,15 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
     }
 }
 
-/// A process that still presents the old key is not left without it. A compromised key is not enabled while a stuck
-/// rotation has not heard.
+/// Whether the old key must be enabled: a process may still present it. A compromised key of a stuck rotation is not
+/// enabled, unless a refused use was read.
 fn owes_enabling(state: &State, hold: Hold) -> bool {
     let wanted =
         state.emergency().is_none() || state.holding.refused_use() || matches!(hold, Hold::Paused(_));
     state.must_enable() && wanted && !state.switching.enable_failed()
 }
 
-/// The old key was off when the hold began, and refused uses were not read since then.
+/// The old key was disabled when the hold began, and refused uses were not read since.
 fn unheard(state: &State, hold: Hold) -> bool {
     let off = state.must_enable() || state.enabled_meanwhile();
     let listens =
@@ -82,12 +82,12 @@ fn unheard(state: &State, hold: Hold) -> bool {
     off && listens && !heard && hold != Hold::Paused(Reason::RefusedUse)
 }
 
-/// Whether the old key works has still to be seen.
+/// Whether the old key must still be seen alive.
 fn doubts(state: &State, hold: Hold) -> bool {
     matches!(hold, Hold::Paused(Reason::RefusedUse | Reason::Consent)) || state.enabled_meanwhile()
 }
 
-/// A credential that carries the label of an open mint intent of ours and is no version is deleted first.
+/// A credential with the label of an open mint intent of ours that is no version is deleted first.
 fn orphans(state: &State, out: &mut Vec<Want>) {
     for open in state.intents() {
         if let IntentStatus::Orphan(credential) = &open.status {
@@ -96,7 +96,8 @@ fn orphans(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// What was wanted when an emergency that was declared here ended no sessions: journals of then have it.
+/// Whether an earlier version, which ended no sessions after an emergency in this phase, wanted this operation: old
+/// journals may have it.
 pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
     if state.phase() != crate::Phase::Sweep || !phases::sweep_owes_sessions(state) {
         return false;

@@ -1,4 +1,4 @@
-//! What is never relied on again: a value that is being dropped, a list that misses a key, a look of before.
+//! What is never relied on again: a value that is being dropped, a list that misses a key, an older look.
 
 use keyroll_rotation::{
     Answer, Debt, Emergency, EndpointId, Fact, Found, Hold, MintedBy, OldKey, Op, Outcome, Overlap, Phase,
@@ -21,7 +21,7 @@ fn lists(old: Standing) -> Fact {
     Fact::Listed { complete: true, labelled: Vec::new(), old }
 }
 
-/// A value that we choose was chosen, everything goes back, and what was sealed is being dropped.
+/// A value that we choose was chosen, the rotation rolls back, and the sealed value is being dropped.
 fn dropping() -> (Walk, u64) {
     let mut plan = walk::plan();
     plan.capabilities.minted_by = MintedBy::Us;
@@ -48,7 +48,7 @@ fn a_value_that_is_being_dropped_is_never_minted() {
     assert_ne!(walk.state.chosen(), given_up);
     assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, None));
 
-    // The same once it was dropped, as long as the rollback has not ended.
+    // The same after it was dropped, as long as the rollback has not ended.
     let (mut walk, intent) = dropping();
     walk.say(Fact::PauseAsked);
     walk.end(intent, Outcome::Done(None));
@@ -114,7 +114,7 @@ fn one_list_without_the_old_key_ends_nothing() {
     walk.wait(200);
     walk.say(lists(Standing::Gone));
     assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::Ended, Phase::ConfirmDead));
-    // It was there all the time: what nothing of ours ended has still to be ended, behind the gate.
+    // The key existed all the time: if we did not end it, it must still be ended, behind the gate.
     walk.wait(200);
     walk.say(lists(Standing::On));
     assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::On, Phase::Quiesce));
@@ -167,7 +167,7 @@ fn an_emergency_in_the_last_step_ends_sessions_once_more_and_old_journals_are_re
     walk.until(|state| state.phase() == Phase::Sweep && wants(state).contains(&last));
     walk.say(emergency(Emergency::RollFirst));
     assert_eq!((walk.state.phase(), wants(&walk.state)), (Phase::Sweep, vec![Want::Do(Op::EndSessions)]));
-    // As a driver of before went on.
+    // As a driver of an earlier version continued.
     let mut then = walk.clone();
     let intent = then.begin(&Op::Retire(Which::Old));
     then.end(intent, Outcome::Done(None));
@@ -192,7 +192,7 @@ fn what_a_drivers_end_left_of_a_mint_is_not_counted() {
         }
         assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Mint, None));
     }
-    // An issuer that answers so every time is not asked for ever.
+    // An issuer that gives this answer every time is not asked for ever.
     for _ in 0..5 {
         assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Mint, None));
         let intent = walk.begin(&Op::Mint);

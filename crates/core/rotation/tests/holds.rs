@@ -1,4 +1,4 @@
-//! What a rotation stands still for, what it does before it stands, and what is not taken for proof.
+//! Why a rotation is held, what it does before the hold, and what is not taken for proof.
 
 use keyroll_rotation::{
     Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds,
@@ -43,7 +43,7 @@ fn a_hold_is_never_replaced_by_a_lesser_one() {
     staging.say(Fact::StageChecked { intact: false, carried: true });
     assert_eq!(staging.state.hold(), Some(STUCK), "a failed phase");
 
-    // The other way round the stronger one is what the operator is told of.
+    // In the other order, the stronger hold is the one that the operator sees.
     let mut paused = Walk::to(Phase::Soak);
     paused.say(Fact::PauseAsked);
     paused.say(Fact::Refusals { count: 1 });
@@ -79,7 +79,7 @@ fn what_has_ended_stands_for_nothing() {
     }
 }
 
-/// The old key is off, or may be, in every way that comes before the point of no return.
+/// Every state before the point of no return in which the old key is disabled, or may be.
 fn switched_off() -> Vec<(&'static str, Walk)> {
     let mut carrying = Walk::to(Phase::Disable);
     carrying.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
@@ -118,7 +118,7 @@ fn nothing_stands_still_with_the_old_key_off() {
         assert!(wants(&walk.state).contains(&ENABLE), "{how}: {:?}", wants(&walk.state));
         done(&mut walk, &Op::Enable);
         assert_eq!(walk.state.old_key(), OldKey::On, "{how}");
-        // It is seen alive, and whoever was refused is heard; then nothing more is done.
+        // The key is seen alive, and refused uses are read; then nothing more is done.
         let probe = Want::Ask(Query::Probe(EndpointId(0), Which::Old));
         assert!(wants(&walk.state).contains(&probe), "{how}: {:?}", wants(&walk.state));
         for _ in 0..3 {
@@ -175,7 +175,7 @@ fn a_stuck_rotation_switches_no_compromised_key_on_and_none_after_the_point_of_n
 
 #[test]
 fn an_answer_about_one_version_says_nothing_about_the_other() {
-    // Asked while the new one was probed, answered during a rollback, or when the old one is ended.
+    // Asked while the new key was probed; answered during a rollback, or when the old key has ended.
     let mut back = Walk::to(Phase::RollingBack);
     back.say(probed(Which::New, Answer::Dead));
     assert_eq!((back.state.phase(), back.state.old_key()), (Phase::RollingBack, OldKey::On));
@@ -194,7 +194,7 @@ fn an_answer_about_one_version_says_nothing_about_the_other() {
     assert_eq!(probing.state.phase(), Phase::Roll);
 }
 
-/// A rotation rolling back with everybody restored, while a restart of the way forward is still carried out.
+/// A rotation that is rolling back, with every consumer restored, while a restart from the way forward still runs.
 fn restored_beside_a_restart() -> (Walk, u64) {
     let mut walk = Walk::to(Phase::Roll);
     walk.until(|state| state.units()[0].stage == Stage::Applying(0));
@@ -219,7 +219,7 @@ fn a_gate_is_shut_while_anything_is_moved_and_for_looks_of_before() {
         walk.go_on();
     }
     walk.end(late, Outcome::Failed { retry: true });
-    // Whatever else is answered: without another look nothing is ended.
+    // Whatever the other answers are: without another look nothing is ended.
     for _ in 0..4 {
         let proofs = (0..2).map(|consumer| Query::Prove(ConsumerId(consumer), None, Which::Old));
         for query in proofs.chain([Query::Probe(EndpointId(0), Which::Old)]) {
@@ -255,14 +255,14 @@ fn a_disable_that_was_sent_twice_is_over_when_neither_can_arrive() {
     walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
     let second = walk.begin(&Op::Disable);
     walk.another_driver();
-    // What is seen may be the effect of the first: the second may still be on its way.
+    // The effect may be that of the first Disable; the second may still arrive.
     let seen = Fact::Reconciled { intent: second, found: Found::Executed(None) };
     walk.say(seen.clone());
     assert_eq!(wants(&walk.state), [Want::Ask(Query::Reconcile(second))]);
     walk.wait(100);
     walk.say(seen);
     assert_eq!(walk.state.phase(), Phase::Soak);
-    // One that was sent once is over as soon as it is seen.
+    // A Disable that was sent once is over as soon as its effect is seen.
     let mut once = Walk::to(Phase::Disable);
     once.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
     let intent = once.begin(&Op::Disable);
@@ -296,7 +296,7 @@ fn what_came_after_the_end_of_the_old_key_is_asked_before_the_old_value_is_dropp
     let asks = Want::Ask(Query::Prove(ConsumerId(0), None, Which::New));
     let drop = Want::Do(Op::Retire(Which::Old));
     assert!(wants(&walk.state).contains(&asks) && !wants(&walk.state).contains(&drop));
-    // It goes on showing nothing: it is restarted like any.
+    // It goes on showing nothing: it is restarted like any other.
     let mut silent = walk.clone();
     silent.wait(10_000);
     assert_eq!(silent.state.phase(), Phase::Roll);

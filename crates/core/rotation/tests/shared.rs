@@ -1,4 +1,4 @@
-//! A key that several consumers share: what a member's rotation leaves alone, and what the end of the key asks for.
+//! A key that several consumers share: what a member's rotation does not touch, and what the end of the key requires.
 
 use keyroll_rotation::{
     Aim, Answer, ConsumerId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
@@ -59,7 +59,7 @@ fn a_member_is_done_behind_its_own_gate_and_the_shared_key_stays() {
     let mut walk = Walk::of(of(Aim::Part));
     walk.until(|state| state.phase() == Phase::Quiesce);
     let done = |state: &State| state.phase() == Phase::Done;
-    // What of its own has not been seen holds it up.
+    // Missing evidence about its own consumers holds it up.
     let mut unseen = look(true);
     unseen.instances.remove(0);
     let mut other = walk.clone();
@@ -70,7 +70,7 @@ fn a_member_is_done_behind_its_own_gate_and_the_shared_key_stays() {
     let mut other = walk.clone();
     other.say(Fact::Enumerated(behind));
     assert!(!done(&other.state), "a copy of its own that is not seen holds it up");
-    // Whoever else holds the shared key does not.
+    // Other holders of the shared key do not hold it up.
     walk.say(Fact::Enumerated(look(true)));
     assert_eq!(walk.state.phase(), Phase::Done);
     assert!(!walk.state.decided() && walk.state.debt().is_none());
@@ -98,7 +98,7 @@ fn nobody_is_moved_by_the_end_of_a_shared_key() {
     walk.say(Fact::Enumerated(look(false)));
     assert_eq!(walk.state.phase(), Phase::Quiesce, "nobody has shown a key of their own");
     shown(&mut walk, 0);
-    // One of them fell back: the operator's, and nothing is written.
+    // One consumer uses the shared key again: the operator must act, and nothing is written.
     let mut fallen = look(false);
     (fallen.instances[1].old, fallen.instances[1].new) = (Sight::Yes, Sight::No);
     let mut other = walk.clone();
@@ -112,14 +112,14 @@ fn nobody_is_moved_by_the_end_of_a_shared_key() {
     other.say(Fact::Resumed);
     assert_eq!(other.state.phase(), Phase::Quiesce);
     assert!(wants(&other.state).iter().all(|want| !matches!(want, Want::Do(_))), "nobody is moved");
-    // Whoever else holds it blocks its end.
+    // Another holder of the key blocks its end.
     let mut other = walk.clone();
     other.say(Fact::Enumerated(look(true)));
     assert!(matches!(other.state.hold(), Some(Hold::Paused(Reason::Stranger(7) | Reason::Holder(_)))));
     shown(&mut walk, 1);
     walk.say(Fact::Enumerated(look(false)));
     assert_eq!(walk.state.phase(), Phase::Disable);
-    // Going back undoes the switch, and moves nobody either.
+    // A rollback enables the key, and moves no consumer either.
     walk.say(Fact::Enumerated(look(false)));
     let intent = walk.begin(&Op::Disable);
     walk.end(intent, Outcome::Done(None));

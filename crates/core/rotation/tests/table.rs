@@ -1,5 +1,5 @@
-//! The step table: what follows from each kind of fact in each phase, as it goes on, as it is paused, as it is stuck.
-//! One file per phase in `snapshots/`; a line per fact. `=` nothing follows, `+` it is kept, `✗` it cannot be.
+//! The step table: what follows from each kind of fact in each phase, for a running, a paused and a stuck rotation. One
+//! file per phase in `snapshots/`; a line per fact. `=` nothing follows, `+` it is recorded, `✗` it is illegal.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,7 @@ const PHASES: [Phase; 15] = [
 /// A label that this journal never gave.
 const NOT_OURS: u64 = 9_999;
 
-/// Everything that can be in a journal; the numbers that name something are of this state.
+/// Every fact that a journal can have; its numbers are of this state.
 fn facts(walk: &Walk) -> Vec<(&'static str, Fact)> {
     let mut all = of_operations(walk);
     all.extend(of_looks(walk));
@@ -156,7 +156,7 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
     ]
 }
 
-/// Every fact of the journal stands in the table.
+/// Every fact of the journal is in the table.
 fn kind(fact: &Fact) -> usize {
     match fact {
         Fact::DriverStarted => 0,

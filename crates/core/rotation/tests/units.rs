@@ -1,4 +1,4 @@
-//! How often a unit is tried, and what it is waited for.
+//! How often a unit is tried, and what it waits for.
 
 use keyroll_rotation::{
     ConsumerId, Fact, Found, Hold, Op, Outcome, Phase, Query, Reason, Stage, Waived, Want, Which, wants,
@@ -9,14 +9,14 @@ use crate::walk::Walk;
 const FIRST: ConsumerId = ConsumerId(0);
 const APPLY: Op = Op::Apply(FIRST, 0, Which::New);
 
-/// At the first consumer's verb.
+/// The first consumer is about to be applied.
 fn at_its_verb() -> Walk {
     let mut walk = Walk::to(Phase::Roll);
     walk.until(|state| state.units()[0].stage == Stage::Applying(0));
     walk
 }
 
-/// An attempt whose outcome nobody saw, and of which nothing is found.
+/// An attempt whose outcome nobody saw and whose effect is not found.
 fn unclear(walk: &mut Walk) {
     let intent = walk.begin(&APPLY);
     walk.end(intent, Outcome::Unknown);
@@ -33,7 +33,7 @@ fn a_verb_that_ends_unclear_every_time_fails_its_unit() {
     }
     unclear(&mut walk);
     assert!(!wants(&walk.state).contains(&Want::Do(APPLY)), "a sixth attempt");
-    // The unit goes back alone, and the operator is asked.
+    // The unit is rolled back alone, and the operator is asked.
     assert_eq!(walk.state.units()[0].toward, Which::Old);
     walk.until(|state| state.hold().is_some());
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Unit(FIRST))));
@@ -59,7 +59,7 @@ fn what_is_waived_as_not_visible_settles_once_it_is_applied() {
     assert_eq!(walk.state.units()[0].stage, Stage::Applying(0), "before its verb was carried out");
     walk.end(intent, Outcome::Done(None));
     assert_eq!(walk.state.units()[0].stage, Stage::Settled);
-    // Nor does the gate wait for what nobody can see.
+    // The gate does not wait for evidence that is not visible, either.
     walk.until(|state| state.phase() == Phase::Quiesce);
     let mut look = walk.look();
     look.instances.retain(|seen| seen.consumer != Some(FIRST));

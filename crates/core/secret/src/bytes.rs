@@ -10,7 +10,7 @@ impl SecretBytes {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Reads the value. Every call is a place where it could leak: keep the borrow short.
+    /// Reads the value. Every call is a possible leak: keep the borrow short.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -50,7 +50,7 @@ impl Eq for SecretBytes {}
 mod tests {
     use super::*;
 
-    /// Whether a type has a trait: an inherent constant, where its bound holds, hides the trait's.
+    /// Whether a type has a trait: where the bound holds, an inherent constant hides the trait's constant.
     macro_rules! implements {
         ($type:ty: $bound:path) => {{
             #[allow(dead_code)]

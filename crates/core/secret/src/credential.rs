@@ -77,7 +77,7 @@ impl Fields {
     }
 }
 
-/// The fields of one version with the id that its issuer knows it by, where that is known.
+/// The fields of one version, with the issuer's id where it is known.
 pub struct Credential {
     /// The issuer's id; `None` until it is bound.
     pub id: Option<CredentialId>,

@@ -3,7 +3,7 @@ use crate::{Fields, SecretBytes};
 /// The persisted form of fields: version, count, then name, secret flag and value of each, in the names' order.
 const FIELDS_VERSION: u8 = 1;
 
-/// Why bytes are not fields; never shows them.
+/// Why bytes cannot be read as fields; never shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FieldsError {
@@ -16,7 +16,7 @@ pub enum FieldsError {
     /// Bytes follow the last field.
     #[error("bytes follow the last field")]
     Trailing,
-    /// A name is not UTF-8, names are not in order, or a flag is neither 0 nor 1: nothing that we wrote.
+    /// A name is not UTF-8, names are not in order, or a flag is neither 0 nor 1: `encode` never writes that.
     #[error("the fields are malformed")]
     Malformed,
 }
@@ -25,7 +25,7 @@ impl Fields {
     /// The fields as bytes, ready to be sealed whole. Equal fields give equal bytes.
     pub fn encode(&self) -> SecretBytes {
         let length = self.iter().map(|(name, field)| name.len() + field.value.len() + 17).sum::<usize>() + 9;
-        // The room is taken at once: a buffer that grows leaves copies of values behind.
+        // The whole buffer is allocated at once: a buffer that grows leaves copies of values behind.
         let mut out = Vec::with_capacity(length);
         out.push(FIELDS_VERSION);
         out.extend_from_slice(&(self.iter().count() as u64).to_le_bytes());

@@ -4,7 +4,7 @@ use aws_lc_rs::hmac;
 
 use crate::SecretBytes;
 
-/// The key that makes fingerprints useless without it: a plain hash of a weak value can be guessed.
+/// The key of the fingerprints. Without a key, the hash of a weak value could be guessed.
 pub struct FingerprintKey(hmac::Key);
 
 impl FingerprintKey {
@@ -31,7 +31,7 @@ impl Fingerprint {
         &self.0
     }
 
-    /// A fingerprint read back from where it was kept.
+    /// A fingerprint that was stored.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

@@ -25,7 +25,7 @@ pub enum KeyFileError {
         /// What the system said.
         source: io::Error,
     },
-    /// A key is there already; it is never overwritten, since what it sealed would be lost.
+    /// A key exists there. It is never overwritten: everything that it sealed would be lost.
     #[error("a sealing key is already at {0}; it is never overwritten")]
     Exists(PathBuf),
     /// Group or others may use the file.
@@ -50,7 +50,7 @@ pub enum KeyFileError {
 pub enum KeyFile {
     /// The key itself: a reader of the file has it.
     Bare(SealingKey),
-    /// The key, to be opened with something that is kept elsewhere.
+    /// A wrapped key; another secret, stored elsewhere, opens it.
     Wrapped(Wrapped),
 }
 
@@ -60,8 +60,8 @@ impl KeyFile {
     /// Errors: unreadable, open to group or others, or neither a bare nor a wrapped key.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
         let fail = |action| move |source| KeyFileError::Io { action, path: path.to_owned(), source };
-        // Type and mode are read from the open file: what was checked is what is read. Without O_NONBLOCK a FIFO
-        // in the key's place would block us for ever.
+        // Type and mode are read from the open file, so the file that was checked is the file that is read. Without
+        // O_NONBLOCK, a FIFO in place of the key would block this call for ever.
         let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).map_err(fail("open"))?;
         let metadata = file.metadata().map_err(fail("inspect"))?;
         if !metadata.is_file() || metadata.len() > WRAPPED_BYTES_MAX {
@@ -82,11 +82,11 @@ impl KeyFile {
         Ok(Self::Wrapped(wrapped))
     }
 
-    /// Keeps it in a new file of mode 0600.
+    /// Writes the key to a new file of mode 0600.
     ///
-    /// The bytes are on the disk before the name exists, and the name is made by `link`, which never replaces: a
-    /// crash leaves the whole key or none, and of two who try at once one gets [`KeyFileError::Exists`]. The folder
-    /// must exist.
+    /// The bytes are on the disk before the name exists, and `link` makes the name, which never replaces a file. After
+    /// a crash the whole key exists or none; of two processes that try at once, one gets [`KeyFileError::Exists`]. The
+    /// folder must exist.
     pub fn create(&self, path: &Path) -> Result<(), KeyFileError> {
         let temporary = folder_of(path).join(temporary_name()?);
         let kept = write_new(&temporary, path, &self.bytes()).and_then(|()| link(&temporary, path));
@@ -97,8 +97,8 @@ impl KeyFile {
         sync_folder(path)
     }
 
-    /// Writes it beside the file that it is to replace, which stays as it is until [`Staged::commit`]. What an earlier
-    /// attempt left there is written anew: two must not do this at once.
+    /// Writes the key beside the file that it will replace; that file does not change before [`Staged::commit`]. A
+    /// leftover of an earlier attempt is overwritten: two processes must not do this at once.
     pub fn stage(&self, path: &Path) -> Result<Staged, KeyFileError> {
         let fail = |action| move |source| KeyFileError::Io { action, path: path.to_owned(), source };
         let real = path.canonicalize().map_err(fail("resolve"))?;
@@ -123,19 +123,19 @@ impl KeyFile {
     }
 }
 
-/// A key file that stands beside the one that it is to replace; removed if it is dropped.
+/// A key file beside the one that it will replace; removed when dropped.
 pub struct Staged {
     beside: PathBuf,
     real: PathBuf,
 }
 
 impl Staged {
-    /// Where it stands, to be read back.
+    /// Its path, to read it back.
     pub fn path(&self) -> &Path {
         &self.beside
     }
 
-    /// Puts it in the old one's place in one step: after a crash one of them is there, whole.
+    /// Replaces the old file in one step: after a crash either the old or the new file is there, complete.
     pub fn commit(self) -> Result<(), KeyFileError> {
         fs::rename(&self.beside, &self.real).map_err(|source| KeyFileError::Io {
             action: "replace",
@@ -154,7 +154,7 @@ impl Drop for Staged {
 }
 
 impl SealingKey {
-    /// Makes a new random key and keeps it bare in a new file; see [`KeyFile::create`].
+    /// Makes a new random key and writes it bare to a new file; see [`KeyFile::create`].
     pub fn create(path: &Path) -> Result<Self, KeyFileError> {
         let key = Self::generate().map_err(KeyFileError::Seal)?;
         KeyFile::Bare(key.duplicate()).create(path)?;

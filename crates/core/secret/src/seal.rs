@@ -15,14 +15,14 @@ const COMMITMENT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 1 + KID_BYTES + SALT_BYTES + COMMITMENT_BYTES;
 
-/// The largest plaintext that is sealed: more is not a credential.
+/// The largest plaintext that is sealed: anything larger is not a credential.
 pub const SEALED_PLAINTEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Why a value could not be sealed or opened; never says anything about the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The system gave no random bytes, or refused an operation that only a broken library refuses.
+    /// The system gave no random bytes, or the library refused an operation that only a broken library refuses.
     #[error("the cryptographic library refused to work")]
     Library,
     /// The plaintext is longer than [`SEALED_PLAINTEXT_BYTES_MAX`].
@@ -42,12 +42,12 @@ pub enum SealError {
         /// The key that was asked to open it.
         this: Kid,
     },
-    /// The record was altered, or stands in another record's place.
+    /// The record was altered, or moved to the place of another record.
     #[error("the sealed record was altered, or belongs to another place")]
     Altered,
 }
 
-/// The short public id of a sealing key: it says which key, and nothing about it.
+/// The short public id of a sealing key. It identifies the key and reveals nothing else about it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kid([u8; KID_BYTES]);
 
@@ -71,7 +71,7 @@ impl fmt::Debug for Kid {
     }
 }
 
-/// The place that a sealed record belongs to; opened in any other place, it is refused.
+/// The place that a sealed record belongs to. A record that is opened for any other place is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding<'a> {
     /// Whose record it is.
@@ -83,7 +83,7 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    /// The bytes to pass as `aad`: each part with its length before it, so that no two places give the same bytes.
+    /// The bytes to pass as `aad`. Each part follows its own length, so that no two places give the same bytes.
     pub fn to_aad(&self) -> Vec<u8> {
         let mut aad = b"keyroll binding v1".to_vec();
         for part in [self.tenant, self.secret, self.version] {
@@ -112,17 +112,17 @@ impl SealingKey {
         Ok(Self(bytes))
     }
 
-    /// A key read back from where it was kept.
+    /// A key that was stored.
     pub fn from_bytes(bytes: Zeroizing<[u8; Self::BYTES]>) -> Self {
         Self(bytes)
     }
 
-    /// A second copy, on purpose: a passphrase that was typed is not asked for twice.
+    /// A second copy, on purpose: the operator is not asked twice for a passphrase.
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
     }
 
-    /// The key itself, for the file that keeps it, bare or wrapped; nothing else reads it.
+    /// The key itself, for the bare or wrapped file that stores it; no other code reads it.
     pub(crate) fn expose(&self) -> &[u8; Self::BYTES] {
         &self.0
     }
@@ -134,14 +134,14 @@ impl SealingKey {
         Ok(Kid(kid))
     }
 
-    /// The key of fingerprints, derived under its own label: it reveals nothing about this one.
-    /// Errors: [`SealError::Library`].
+    /// The key of the fingerprints, derived under its own label: it reveals nothing about the sealing key. Errors:
+    /// [`SealError::Library`].
     pub fn fingerprint_key(&self) -> Result<FingerprintKey, SealError> {
         self.derived(b"keyroll fingerprint v1")
     }
 
-    /// The key that tells findings of leaks apart on this machine, under a label of its own: what is made with it is shown and
-    /// sent, and says nothing of any fingerprint. Errors: [`SealError::Library`].
+    /// The key that gives leak findings their identity on this machine, derived under its own label. The identities are
+    /// printed and sent, and reveal nothing about any fingerprint. Errors: [`SealError::Library`].
     pub fn identity_key(&self) -> Result<FingerprintKey, SealError> {
         self.derived(b"keyroll identity v1")
     }
@@ -163,7 +163,7 @@ impl SealingKey {
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| SealError::Library)?;
         let record = RecordKeys::derive(self.0.as_ref(), &salt)?;
 
-        // The plaintext is encrypted where it stands: no copy of it stays behind in a buffer that grew.
+        // The plaintext is encrypted in place: no copy of it stays in a buffer that grew.
         let mut sealed = Vec::with_capacity(HEADER_BYTES + plaintext.len() + TAG_BYTES);
         sealed.push(SEALED_VERSION);
         sealed.extend_from_slice(&self.kid()?.0);
@@ -180,10 +180,10 @@ impl SealingKey {
         Ok(sealed)
     }
 
-    /// Opens what [`seal`](Self::seal) made for the same `aad`.
+    /// Opens the result of [`seal`](Self::seal) for the same `aad`.
     ///
-    /// Errors: cut short, an unknown form, sealed under another key, or altered (which includes a record that was
-    /// moved to another place); nothing of the plaintext is returned then.
+    /// Errors: cut short, an unknown form, sealed under another key, or altered (which includes a record that was moved
+    /// to another place). An error returns nothing of the plaintext.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<SecretBytes, SealError> {
         let version = *sealed.first().ok_or(SealError::Truncated)?;
         if version != SEALED_VERSION {
@@ -221,7 +221,7 @@ impl SealingKey {
     }
 }
 
-/// What one record's salt gives: its cipher, and the commitment to the key.
+/// What is derived from one record's salt: its cipher, and the commitment to the key.
 struct RecordKeys {
     cipher: LessSafeKey,
     commitment: [u8; COMMITMENT_BYTES],
@@ -239,7 +239,7 @@ impl RecordKeys {
     }
 }
 
-/// The one nonce: each record's key encrypts once and never again.
+/// The only nonce: each record's key encrypts only once.
 fn only_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }

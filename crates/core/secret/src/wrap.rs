@@ -7,11 +7,11 @@ use zeroize::Zeroizing;
 use crate::seal::expand;
 use crate::{SealError, SealingKey, SecretBytes};
 
-/// The first line of a wrapped key; it is longer than a bare key, so that one is never taken for the other.
+/// The first line of a wrapped key. It is longer than a bare key, so that neither is taken for the other.
 pub(crate) const WRAPPED: &str = "keyroll sealing key, wrapped, version 1\n";
 /// The most bytes of a wrapped key.
 pub(crate) const WRAPPED_BYTES_MAX: u64 = 8 * 1024;
-/// A key of another place has at least as many bytes as the one that it wraps.
+/// A key from another store has at least as many bytes as the key that it wraps.
 pub const WRAPPING_KEY_BYTES_MIN: usize = SealingKey::BYTES;
 
 const SALT_BYTES: usize = 32;
@@ -19,16 +19,16 @@ const SALT_BYTES: usize = 32;
 const MEMORY_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
-/// What a file may ask for at most: it is not ours before it was opened.
+/// The most memory that a file may ask for: before it is opened, anyone may have written it.
 const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const PASSES_MAX: u32 = 32;
 const LANES_MAX: u32 = 16;
 
-/// Why a sealing key could not be wrapped or unwrapped; never says anything about either secret.
+/// Why a sealing key could not be wrapped or unwrapped; never reveals either secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WrapError {
-    /// The file is not of this form, or asks for more memory or time than is given.
+    /// The file is not of this form, or asks for more memory or time than the limit.
     #[error("the wrapped sealing key has a form that this version does not read")]
     Malformed,
     /// Too short to be a key.
@@ -42,16 +42,16 @@ pub enum WrapError {
     Seal(SealError),
 }
 
-/// What a sealing key is wrapped with.
+/// The secret that wraps a sealing key.
 pub enum Wrapping<'a> {
     /// A key with as much randomness as the sealing key.
     Key(&'a SecretBytes),
-    /// A passphrase: it is made expensive to guess.
+    /// A passphrase; the derivation makes it expensive to guess.
     Passphrase(&'a SecretBytes),
 }
 
-/// A sealing key that opens only with what it was wrapped with. The key inside stays the same, whatever it is wrapped
-/// with: so do all fingerprints, and everything that it sealed.
+/// A sealing key that only its wrapping secret opens. Another wrapping leaves the key inside the same, and with it all
+/// fingerprints and sealed records.
 pub struct Wrapped {
     source: String,
     salt: [u8; SALT_BYTES],
@@ -67,8 +67,8 @@ struct Cost {
 }
 
 impl Wrapped {
-    /// Wraps a key. `source` says where the wrapping is found again: one line without a value, kept beside the key
-    /// and bound to it.
+    /// Wraps a key. `source` says where to find the wrapping secret: one line without a value, stored with the key and
+    /// bound to it.
     ///
     /// Errors: a source of several lines or a key that is too short; the library.
     pub fn seal(key: &SealingKey, source: &str, with: &Wrapping<'_>) -> Result<Self, WrapError> {
@@ -87,12 +87,12 @@ impl Wrapped {
         Ok(wrapped)
     }
 
-    /// Where the wrapping is found, as it was said when it was made.
+    /// Where to find the wrapping secret, as recorded when the key was wrapped.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Opens it. Errors: what is given is not what it was wrapped with, or the file was altered.
+    /// Opens the key. Errors: this is not the wrapping secret, or the file was altered.
     pub fn open(&self, with: &Wrapping<'_>) -> Result<SealingKey, WrapError> {
         let is_passphrase = matches!(with, Wrapping::Passphrase(_));
         if is_passphrase != self.cost.is_some() {
@@ -117,7 +117,7 @@ impl Wrapped {
         format!("{}sealed {}\n", self.head(), hex(&self.sealed))
     }
 
-    /// Everything but the sealed bytes; they are bound to it.
+    /// Everything but the sealed bytes, which are bound to it.
     fn head(&self) -> String {
         let cost = self.cost.map_or_else(String::new, |cost| {
             format!("argon2id {} {} {}\n", cost.memory_kib, cost.passes, cost.lanes)

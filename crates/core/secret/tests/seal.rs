@@ -1,4 +1,4 @@
-//! Sealing: what was sealed opens in its own place under its own key, and nothing else does.
+//! Sealing: a sealed record opens in its own place under its own key, and nowhere else.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -89,7 +89,7 @@ fn the_same_value_is_never_sealed_the_same_way_and_is_not_visible() {
 
 #[test]
 fn the_form_of_the_first_version_is_kept() {
-    // A record of form 1, kept: it must open for as long as form 1 is read.
+    // A stored record of form 1: it must open for as long as form 1 is read.
     let sealed = include_bytes!("fixtures/sealed_v1.bin");
     assert_eq!(key(7).open(b"fixture", sealed).expect("open").expose(), b"a kept value");
 }
@@ -258,7 +258,7 @@ fn a_wrapped_key_is_the_same_key_and_opens_with_what_it_was_wrapped_with_alone()
             assert!(matches!(back.open(wrong), Err(WrapError::Other)), "{source}");
         }
         let text = fs::read_to_string(&path).expect("the file");
-        // Every byte of it is bound: what is altered is refused, and so is what was cut off.
+        // Every byte of it is bound: an altered or truncated file is refused.
         let step = if source == "passphrase" { 53 } else { 1 };
         for index in (0..text.len()).step_by(step) {
             let mut altered = text.clone().into_bytes();

@@ -1,4 +1,4 @@
-//! What the world does when a call reaches it, and what it answers. Every answer is true at that moment.
+//! What a call changes in the world, and the answer to it. Every answer is true at that moment.
 
 use keyroll_port::{Applied, Class, Label, Listed, Listing, Live, Probe, Session};
 use keyroll_rotation::{
@@ -13,11 +13,11 @@ use crate::mutant::Mutation;
 use crate::scene::{GRAIN_MS, LAG_MS, ROTATION};
 use crate::world::{Proc, World};
 
-/// What the issuer's wall clock shows when the world begins: room for jumps in both directions.
+/// The issuer's wall clock at the beginning: it can jump in both directions.
 pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
 
 impl World {
-    /// Changes what a call changes. `epoch`: the driver's, by which hosts tell an older one.
+    /// Makes the change of a call. `epoch`: the driver's epoch, by which a host recognises an older driver.
     pub(crate) fn change(&mut self, call: &Call, epoch: u64) -> Answer {
         if let Some(refused) = self.unreachable(call, epoch) {
             return refused;
@@ -127,11 +127,11 @@ impl World {
             return Answer::Failed(Class::Permanent);
         }
         if new.is_none() && self.file(file) != OLD {
-            // What it holds cannot be compared with a value that is not in the store.
+            // The file cannot be compared with a value that is not in the store.
             return Answer::Failed(Class::Permanent);
         }
         if self.shared.as_mut().is_some_and(|shared| !shared.may_write(file)) {
-            // The whole file is compared: another rotation wrote its own value into it meanwhile.
+            // The whole file is compared: meanwhile another rotation wrote its own value into it.
             return Answer::Failed(Class::Retryable);
         }
         self.write(file, value, true);
@@ -172,7 +172,7 @@ impl World {
         Answer::Applied(Applied::Done(strange))
     }
 
-    /// Answers a look. `query`: what the driver wants to know by it.
+    /// Answers a look. `query`: what the driver wants to learn from it.
     pub(crate) fn see(&mut self, call: &Call, query: Option<&Query>, lens: Lens) -> Answer {
         match call {
             Call::List => Answer::Listing(self.list(lens)),
@@ -252,7 +252,7 @@ impl World {
         answer
     }
 
-    /// A probe of ours moves the last-used time as anybody's use does.
+    /// Our own probe changes the last-used time, as every use does.
     fn probe(&mut self, value: Value) -> Probe {
         let now = self.now;
         // While an end spreads, one call is refused and the next one accepted.
@@ -285,7 +285,7 @@ impl World {
             entries.push(Listed {
                 id: CredentialId::new(cred.id.as_str()),
                 label,
-                // The list lags behind a switch as long as the switch itself does.
+                // A list shows a disabled key as late as the issuer obeys the Disable.
                 disabled: cred.off.is_some_and(|at| self.now >= at + cred.death_ms),
                 last_used_unix_ms: if old { self.last_used() } else { None },
                 hint: None,
@@ -297,7 +297,7 @@ impl World {
     fn last_used(&self) -> Option<u64> {
         let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return None };
         let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
-        // It appears late and is coarse; the issuer's wall clock may jump.
+        // The time appears late and is coarse; the issuer's wall clock may jump.
         used.map(|at| (WALL_MS + at / GRAIN_MS * GRAIN_MS).saturating_add_signed(self.wall_jump))
     }
 
@@ -380,7 +380,7 @@ impl World {
         Enumeration { complete, instances, files, sessions: None, strangers }
     }
 
-    /// The sessions that a host finds the processes of, by process id. A process that no look sees has none.
+    /// The sessions whose processes a host finds, by process id. The process of a hidden session is not found.
     fn joined(&self, sessions: &[Session], lens: Lens) -> Vec<SessionSeen> {
         let mut joined = Vec::new();
         for (at, proc) in self.procs.iter().enumerate() {

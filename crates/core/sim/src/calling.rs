@@ -1,4 +1,4 @@
-//! A call to a port is begun, reaches the world later, and is answered or not.
+//! A call to a port: it begins, reaches the world later, and may be answered.
 
 use keyroll_port::{Class, Probe};
 use keyroll_rotation::{Query, Seq};
@@ -9,14 +9,14 @@ use crate::mutant::Mutation;
 use crate::scene::{Kind, REQUEST_MS_MAX};
 use crate::schedule::{Due, Run};
 
-/// How long lists go on missing the old key: the list that is read again to be sure misses it too.
+/// How long lists miss the old key: long enough that a list read again for certainty misses it too.
 const SKIPS_MS: u64 = 80;
 
 /// When the effect of a call that blocks comes: after one and a half times what a unit may take.
 const STUCK_MS: (u64, u64) = (6_001, 18_000);
 
 impl Run {
-    /// A call is made. Returns the number under which its answer will be.
+    /// Begins a call. Returns the number of its answer.
     pub(crate) fn begin(&mut self, slot: usize, scope: Option<usize>, call: Call) -> usize {
         let ticket = self.answers.len();
         self.answers.push(None);
@@ -32,7 +32,7 @@ impl Run {
             let fault = fault.filter(|_| asked.is_effect(&call));
             self.begin_change(slot, scope, call, ticket, fault);
         } else {
-            // The first call of a look is a round trip; what follows it goes over what is open then.
+            // The first call of a look is a round trip; the calls after it use the open connection.
             let ms = match fault {
                 Some(Fault::Slow) if first => self.rng.between(500, REQUEST_MS_MAX - 100),
                 _ if first => self.rng.between(3, 30),
@@ -40,7 +40,7 @@ impl Run {
             };
             let fault = fault.filter(|fault| first || *fault == Fault::Blind);
             let reply = if fault == Some(Fault::CrashAfter) { Reply::Crash } else { Reply::Comes };
-            // What is seen may be older than the answer.
+            // The state that the answer shows may be older than the answer.
             let seen = self.rng.between(1, ms);
             let due = match (fault, call) {
                 (Some(Fault::Blind), Call::Probe { .. }) => {
@@ -101,7 +101,7 @@ impl Run {
         }
         let reply = match fault {
             Some(Fault::LostReply) => Reply::Lost,
-            // Half of them die once the answer is worked up.
+            // Half of the drivers die only after they processed the answer.
             Some(Fault::CrashAfter) if self.rng.one_in(2) => Reply::Crash,
             _ => Reply::Comes,
         };
@@ -144,7 +144,7 @@ impl Run {
         }
     }
 
-    /// What is true afterwards is true whatever is answered.
+    /// Carries a call out. Its effect is real, whatever answer the driver gets.
     pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> Answer {
         let scope = scope.and_then(|at| self.scopes.get(at)).cloned();
         match scope {
@@ -199,7 +199,7 @@ impl Run {
         }
     }
 
-    /// Whether every call of this action that can fail does.
+    /// Whether every call of this action that can fail fails.
     pub(crate) fn is_blind(&self, scope: Option<usize>) -> bool {
         let scope = scope.and_then(|at| self.scopes.get(at));
         scope.is_some_and(|it| it.fault == Some(Fault::Blind))

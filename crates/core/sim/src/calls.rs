@@ -1,4 +1,4 @@
-//! The calls to ports: the actions that they belong to, and what they come to.
+//! The calls to ports, the actions that they belong to, and their answers.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use keyroll_rotation::{
 use crate::faults::Fault;
 use crate::issuer::Value;
 
-/// What a driver asked for, as the calls belong to it.
+/// What a driver asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Asked {
     Append,
@@ -33,7 +33,7 @@ impl Asked {
     }
 }
 
-/// One action of a driver: its calls, and what goes wrong with them.
+/// One action of a driver: its calls, and the fault that happens to them.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     pub(crate) slot: usize,
@@ -57,7 +57,7 @@ impl Scope {
         Self { slot, epoch, asked, state, fault, begun: false }
     }
 
-    /// Whether a call is the one that this action is about.
+    /// Whether a call is the effect of this action.
     pub(crate) fn is_effect(&self, call: &Call) -> bool {
         let Asked::Carry(effect) = &self.asked else { return false };
         matches!(
@@ -125,7 +125,7 @@ pub(crate) enum Call {
         new: Option<Value>,
     },
     Fetch(ConsumerId),
-    /// `accepted`: nothing but these may be made live.
+    /// `accepted`: the only pending changes that the restart may activate.
     Apply {
         consumer: ConsumerId,
         slot: u8,
@@ -163,12 +163,12 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Whether the issuer is changed by it.
+    /// Whether the call changes the issuer.
     pub(crate) fn at_issuer(&self) -> bool {
         matches!(self, Self::Mint { .. } | Self::Switch { .. } | Self::Revoke(_) | Self::EndSessions { .. })
     }
 
-    /// Whether it changes something.
+    /// Whether the call changes something.
     pub(crate) fn changes(&self) -> bool {
         match self {
             Self::Keep { .. }
@@ -197,7 +197,7 @@ impl Call {
     }
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Done,
@@ -215,7 +215,7 @@ pub(crate) enum Answer {
     Written(Wrote),
 }
 
-/// What an append came to.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrote {
     Yes,
@@ -225,12 +225,12 @@ pub(crate) enum Wrote {
     Conflict,
 }
 
-/// What becomes of an answer.
+/// What happens to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
     Comes,
     Lost,
-    /// The driver dies instead of hearing it.
+    /// The driver dies before it gets the answer.
     Crash,
 }
 
@@ -239,8 +239,8 @@ pub(crate) enum Reply {
 pub(crate) enum Lens {
     /// It sees everything.
     Clear,
-    /// Part of it is missing, and it says so.
+    /// Part of what there is is missing, and the look says so.
     Partial,
-    /// The old key is missing, and nothing says so.
+    /// The old key is missing, and the look does not say so.
     Skips,
 }

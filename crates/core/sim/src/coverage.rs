@@ -1,4 +1,4 @@
-//! Which transitions, and which faults in which phases, were seen; and which should have been.
+//! Which phase changes, and which faults in which phases, the runs had; and which they should have had.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Coverage {
     pub faults: BTreeMap<(Phase, Fault), u64>,
 }
 
-/// The transitions that the protocol has and that must be seen.
+/// The phase changes of the protocol that the runs must have had.
 const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::Preflight, Phase::Mint),
     (Phase::Preflight, Phase::Decide),
@@ -61,7 +61,7 @@ const TRANSITIONS: &[(Phase, Phase)] = &[
     (Phase::RollingBack, Phase::Probe),
 ];
 
-/// What drivers ask for in a phase of a run without faults: the faults that fit must be seen there.
+/// What drivers ask for in a phase of a run without faults. The faults that fit must have happened there.
 const ASKED: &[(Phase, &[Class])] = &[
     (Phase::Preflight, &[Class::Append, Class::Look(0)]),
     (Phase::Mint, &[Class::Append, Class::Witness, Class::Carry(1)]),
@@ -87,7 +87,7 @@ impl Coverage {
         *self.faults.entry((phase, fault)).or_default() += 1;
     }
 
-    /// Adds what another one saw.
+    /// Adds the counts of another.
     pub fn add(&mut self, other: &Self) {
         for (key, count) in &other.transitions {
             *self.transitions.entry(*key).or_default() += count;
@@ -97,7 +97,7 @@ impl Coverage {
         }
     }
 
-    /// What should have been seen and was not, readably.
+    /// What the runs should have had and did not, readably.
     pub fn uncovered(&self) -> Vec<String> {
         let transitions = TRANSITIONS
             .iter()

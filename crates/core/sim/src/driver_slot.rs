@@ -1,4 +1,4 @@
-//! One driver with what it heard.
+//! One driver, and the facts that it heard.
 
 use std::collections::VecDeque;
 
@@ -16,11 +16,11 @@ pub(crate) struct DriverSlot {
     pub(crate) wake: Option<u64>,
     pub(crate) dirty: bool,
     pub(crate) standing: Standing,
-    /// What it heard and has not written yet.
+    /// Facts that it heard and has not written yet.
     pub(crate) heard: VecDeque<Fact>,
-    /// What the operator says goes through this.
+    /// The channel for the operator's commands.
     words: mpsc::Sender<Command>,
-    /// The actions that the shell has still to start.
+    /// Actions that the shell has not started yet.
     pub(crate) starting: VecDeque<usize>,
     /// When its shell last read sessions and processes for an enumeration.
     pub(crate) sessions_at: u64,
@@ -29,7 +29,7 @@ pub(crate) struct DriverSlot {
     pub(crate) look: Option<Told>,
 }
 
-/// Facts that a driver heard and may still write: more than it ever has under way.
+/// Facts that a driver heard and may still write: more than it ever has in progress.
 const HEARD_MAX: usize = 64;
 
 impl DriverSlot {
@@ -50,9 +50,9 @@ impl DriverSlot {
         }
     }
 
-    /// Says something to the shell; it hears it when it is polled next.
+    /// Sends a command to the shell, which reads it at the next poll.
     pub(crate) fn say(&mut self, command: Command) {
-        // A shell that ended hears nothing, as a process that is gone.
+        // A shell that has ended reads no command, like a process that has ended.
         drop(self.words.try_send(command));
         self.dirty = true;
     }

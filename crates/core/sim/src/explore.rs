@@ -15,7 +15,7 @@ use crate::simulate::run;
 /// How many violations are kept in full.
 const KEPT_MAX: usize = 20;
 
-/// What a set of schedules came to.
+/// The result of a set of schedules.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Schedules that were run.
@@ -26,12 +26,12 @@ pub struct Tally {
     pub violations: u64,
     /// The first of them.
     pub kept: Vec<(FaultPlan, Violation)>,
-    /// What was seen.
+    /// The phase changes and faults that happened.
     pub coverage: Coverage,
 }
 
 impl Tally {
-    /// Runs one schedule and counts it. Returns whether it broke nothing.
+    /// Runs one schedule and counts it. Returns whether it kept every invariant.
     pub fn take(&mut self, plan: &FaultPlan, twice: bool) -> bool {
         let report = run(plan, &Mutant::NONE, Keep::default(), Some(&mut self.coverage));
         self.schedules += 1;
@@ -103,7 +103,7 @@ pub fn seeds(from: u64, to: u64) -> Tally {
     })
 }
 
-/// Of six draws two are about a key that several share.
+/// Of six draws, two have a key that several secrets share.
 fn family(kind: Kind, draw: u64) -> Family {
     match (kind, draw % 6) {
         (Kind::Independent, 2) => Family::Part,
@@ -150,13 +150,13 @@ fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
     plan
 }
 
-/// Faults that happen to the world rather than to an action: one place per phase stands for all.
+/// Faults that happen to the world and not to an action: one place per phase is enough.
 fn of_the_world(fault: Fault) -> bool {
     Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault)
         || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
 }
 
-/// The first action of each class (phase and kind of operation) of a run, from an action on, with what fits it.
+/// For each class (phase and kind of operation) of a run: its first action from this one on, and the faults that fit.
 fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
     let report = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
     let mut first: BTreeMap<(Phase, Class), usize> = BTreeMap::new();
@@ -187,7 +187,7 @@ pub fn pairs(size: Size, draws: u64) -> Tally {
     })
 }
 
-/// The same with a third fault, at every n-th place.
+/// Pairs of faults with a third one, at every n-th place.
 pub fn triples(draws: u64, every: usize) -> Tally {
     let mut jobs = Vec::new();
     for plan in scenes(Size::Reduced, draws) {

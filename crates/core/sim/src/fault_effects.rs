@@ -1,4 +1,4 @@
-//! What each fault does, beside what it does to the action that it happens at.
+//! The effects of each fault, besides its effect on the action that it happens at.
 
 use keyroll_engine::Command;
 use keyroll_rotation::{ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, Uptake, Waived};
@@ -9,7 +9,7 @@ use crate::schedule::{Due, Run};
 use crate::world::YEAR_MS;
 
 impl Run {
-    /// Lets a fault happen. Returns whether it changes the action that it happens at.
+    /// Makes a fault happen. Returns whether it changes the action that it happens at.
     pub(crate) fn befall(&mut self, at: usize, fault: Fault) -> bool {
         let now = self.world.now;
         match fault {
@@ -92,7 +92,7 @@ impl Run {
         }
     }
 
-    /// Somebody copies a value elsewhere; and the new one too, from a file that holds it.
+    /// Another party copies the old value to a place outside the plan, and also the new value if a file holds it.
     fn copy(&mut self) {
         let now = self.world.now;
         self.world.strangers.push((now, OLD));
@@ -108,7 +108,7 @@ impl Run {
         }
     }
 
-    /// What disks, backups and memory do.
+    /// Faults of disks, backups and memory.
     fn wear(&mut self, fault: Fault) {
         let now = self.world.now;
         match fault {
@@ -135,7 +135,7 @@ impl Run {
                     let kept = self.rng.below(self.ledger.witness.1);
                     self.ledger.put_back_older(kept);
                 }
-                // One that is about to start opens, and checks, what is there now.
+                // A driver that is about to start opens and checks the journal that is there now.
                 for _ in 0..std::mem::take(&mut self.starting) {
                     self.begin_take_over();
                 }
@@ -175,7 +175,7 @@ impl Run {
         }
     }
 
-    /// Says a fact to a driver.
+    /// Sends a fact to a driver.
     pub(crate) fn tell(&mut self, at: usize, fact: Fact) {
         if let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.alive) {
             slot.say(Command::Tell(fact));
@@ -197,11 +197,11 @@ impl Run {
                 self.world.restart(at, false);
             }
         }
-        // Nobody starts those again that no unit names.
+        // A process without a unit is not started again.
         self.world.procs.retain(|proc| proc.consumer.is_some());
     }
 
-    /// Somebody edits another variable, a program or a unit file of a consumer that is restarted.
+    /// Another party edits another variable, a program or a unit file of a consumer that is restarted.
     fn edit_besides(&mut self) {
         let consumers = (0u16..).zip(&self.world.plan.consumers);
         let verbs: Vec<u16> =
@@ -221,7 +221,8 @@ impl Run {
         }
     }
 
-    /// The store of before the rotation replaces the right one, while no driver runs.
+    /// A backup of the store from before the rotation replaces the store, while no driver runs; the right store comes
+    /// back later.
     fn store_restored(&mut self) {
         for at in 0..self.slots.len() {
             if self.slots.get(at).is_some_and(|slot| slot.alive) {
@@ -241,7 +242,7 @@ impl Run {
         }
     }
 
-    /// Somebody else writes a file; now and then the consumer is restarted as well.
+    /// Another party writes a file; now and then the consumer is restarted as well.
     fn edit(&mut self, value: u8) {
         let place = self.rng.below(self.world.files.len() as u64) as usize;
         let Some(holds) = self.world.files.get(place).copied() else { return };
@@ -249,7 +250,7 @@ impl Run {
         if holds == value || (value == OLD && holds == FOREIGN) {
             return;
         }
-        // A generated file is written by its own fetch alone.
+        // Only the consumer's own fetch writes a generated file.
         let pulled = self
             .world
             .plan

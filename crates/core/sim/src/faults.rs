@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     /// The driver dies before the action.
     CrashBefore,
-    /// The driver dies after the action had its effect, before it heard of it.
+    /// The driver dies after the effect of the action, before it learns of it.
     CrashAfter,
-    /// The driver dies while a request is under way; it reaches the issuer later.
+    /// The driver dies while a request is on its way; the request reaches the issuer later.
     CrashDuring,
     /// The machine restarts: every process too, and monotonic time begins anew.
     Reboot,
@@ -27,13 +27,13 @@ pub enum Fault {
     Stuck,
     /// A new credential is made far later than the issuer says.
     SlowBirth,
-    /// Surely not carried out; it may work later (429, 5xx).
+    /// Certainly not carried out; it may work later (429, 5xx).
     Failed,
-    /// Surely not carried out; it will not work.
+    /// Certainly not carried out; it will not work later either.
     FailedForGood,
     /// The same answer comes twice.
     Duplicate,
-    /// It takes so long that others overtake it.
+    /// The call takes so long that later calls overtake it.
     Slow,
     /// The look saw nothing (429, 5xx, a time-out).
     Blind,
@@ -43,9 +43,9 @@ pub enum Fault {
     Skipped,
     /// The journal cannot be written for a while.
     JournalDown,
-    /// The entry was written, the answer is lost.
+    /// The entry was written; the answer is lost.
     CommitLost,
-    /// The entry was not written, and its caller does not know.
+    /// The entry was not written, and the driver does not know that.
     CommitUnsure,
     /// The witness cannot be written.
     WitnessDown,
@@ -53,7 +53,7 @@ pub enum Fault {
     HostDown,
     /// Configuration management writes the old value back into a file.
     Drift,
-    /// Somebody writes something else into a file.
+    /// Another party writes another content into a file.
     ForeignEdit,
     /// An instance restarts by itself.
     Restart,
@@ -63,7 +63,7 @@ pub enum Fault {
     Holder,
     /// A process that no look can see for a while uses the old key.
     Hidden,
-    /// The old value appears in a place that the plan does not have.
+    /// The old value appears in a place outside the plan.
     Stranger,
     /// The issuer ends the old key by itself.
     OldRevoked,
@@ -81,7 +81,7 @@ pub enum Fault {
     RevokeNow,
     /// An emergency: the new value leaked as well.
     PendingLeaked,
-    /// An operator waives what cannot be seen of the first consumer.
+    /// An operator waives everything about the first consumer that is not visible.
     Waive,
     /// A host's disk is full for a while: nothing can be written there.
     HostFull,
@@ -93,17 +93,17 @@ pub enum Fault {
     Damaged,
     /// The logs of a consumer show trouble for a while.
     Trouble,
-    /// The memory of an instance does not show for a while what it holds.
+    /// For a while, the memory of an instance does not show which values it holds.
     Masked,
     /// The next value that is made is one that the files' formats cannot carry.
     Uncarried,
-    /// A rotation of another secret begins, with a file and a consumer of this one among its own.
+    /// A rotation of another secret begins; one of its files and one of its consumers belong to this rotation too.
     Neighbour,
-    /// Somebody edits what a restart of a consumer makes live too.
+    /// Another party makes an edit that a restart of a consumer would activate.
     Edit,
     /// A credential appears at the issuer under a label that the journal does not know.
     StrangeLabel,
-    /// The store alone is put back from a backup of before the rotation, and the right one later.
+    /// A backup from before the rotation replaces the store alone; the right store comes back later.
     StoreRestored,
 }
 
@@ -161,7 +161,7 @@ impl Fault {
         Self::StoreRestored,
     ];
 
-    /// Whether it can happen to this action. What happens to the world can happen at any.
+    /// Whether the fault can happen to this action. A fault of the world can happen to any action.
     pub fn fits(self, class: Class) -> bool {
         let is_append = class == Class::Append;
         let is_carry = matches!(class, Class::Carry(_));
@@ -245,7 +245,7 @@ impl Class {
         matches!(self, Self::Carry(1 | 8..=14))
     }
 
-    /// Looks that can see a part and say so: all but those that see one thing.
+    /// Looks that can be partial and say so: all except looks at one single thing.
     fn partial(self) -> bool {
         matches!(self, Self::Look(0 | 2 | 3 | 4 | 5 | 8))
     }

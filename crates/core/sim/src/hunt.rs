@@ -8,23 +8,23 @@ use crate::scene::{Family, Kind, Scene, Size};
 use crate::schedule::Keep;
 use crate::simulate::run;
 
-/// Seeds that are tried on one mutant at the most.
+/// The most seeds that are tried on one mutant.
 const SEEDS_MAX: u64 = 100_000;
 
 /// The schedule that found a mutant first.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// What kind of schedule it was.
+    /// The kind of the schedule.
     pub by: &'static str,
-    /// Which one, readably.
+    /// The schedule, readably.
     pub at: String,
     /// The invariant that it broke.
     pub rule: &'static str,
-    /// How.
+    /// How it broke the invariant.
     pub what: String,
 }
 
-/// Each mutant with the first schedule that found it. `told` hears of each as soon as it is decided.
+/// Each mutant with the first schedule that found it. `told` is called for each mutant as soon as its result is known.
 pub fn hunt(told: impl Fn(&Mutant, Option<&Found>) + Sync) -> Vec<(&'static Mutant, Option<Found>)> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let found = std::sync::Mutex::new(vec![None; MUTANTS.len()]);
@@ -68,7 +68,7 @@ pub(crate) fn find(mutant: &'static Mutant) -> Option<Found> {
     .or_else(|| scenes(Size::Reduced, 6).into_iter().find_map(|plan| close_pair(&plan, mutant)))
 }
 
-/// What few seeds show: a session that no look has, and a leak that is reported in the last steps.
+/// Schedules that seeds rarely reach: a session that no look shows, and a leak that is reported in the last steps.
 fn recorded() -> Vec<FaultPlan> {
     let (kind, family) = (Kind::Independent, Family::None);
     let scene = Scene { size: Size::Reduced, kind, draw: 3_219_387_385_105_173_777, recovery: false, family };
@@ -91,7 +91,7 @@ fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
     })
 }
 
-/// An operation whose answer is lost or bad, and one more fault while that is open.
+/// An operation whose answer is lost or bad, and one more fault before its outcome is known.
 fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
     let keep = Keep { classes: true, ..Keep::default() };
     let classes = run(plan, mutant, keep, None).classes;
@@ -115,7 +115,7 @@ fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
 
 fn broken(plan: &FaultPlan, mutant: &'static Mutant, by: &'static str, at: String) -> Option<Found> {
     let violation = run(plan, mutant, Keep::default(), None).violation?;
-    // A schedule that breaks the protocol itself finds no mutant.
+    // A schedule on which the protocol itself breaks an invariant finds no mutant.
     if run(plan, &Mutant::NONE, Keep::default(), None).violation.is_some() {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The invariants, judged by what is true in the world and by what it answered, never by what a core believes.
+//! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
     Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
@@ -12,7 +12,7 @@ use crate::schedule::Run;
 use crate::world::{Proc, Told, World};
 
 impl Run {
-    /// Carries an operation out and looks whether it did harm.
+    /// Carries an operation out and checks whether it did harm.
     pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64, call: &Call) -> Answer {
         let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
         let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
@@ -40,7 +40,7 @@ impl Run {
         answer
     }
 
-    /// Quiesce ends only when the issuer showed the old key unused for the whole window, or somebody else ended it.
+    /// Quiesce ends only if the issuer showed the old key unused for the whole window, or another party ended it.
     pub(crate) fn check_idle(&mut self, at: usize, epoch: u64, from: Phase, to: Phase) {
         let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
         let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
@@ -57,7 +57,7 @@ impl Run {
         }
     }
 
-    /// The operator consented before every point of no return, but for a standing one where that counts.
+    /// The operator consented before every point of no return, except where a standing consent counts.
     fn check_consent(&mut self, digest: u64) {
         let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
         let mut given = None;
@@ -86,7 +86,7 @@ impl Run {
         self.check_harm(&effect, OLD, &state);
     }
 
-    /// I1, I4, I5: a value turned from accepted to refused by an effect of ours.
+    /// I1, I4, I5: an effect of ours made the issuer refuse a value that it accepted before.
     fn check_harm(&mut self, effect: &Effect, value: Value, state: &State) {
         if value == OLD && self.world.scene.family == Family::Part {
             return self.violate("I1", format!("{:?} takes a shared key from the others", effect.op));
@@ -105,7 +105,7 @@ impl Run {
                 );
             }
         }
-        // Gone already, or a slot whose value leaked: there it is the emergency that ends it.
+        // The value is gone already, or it leaked and is in a slot: there the emergency ends it.
         if effect.op == Op::Mint && (gap || emergency) {
             return;
         }
@@ -161,7 +161,7 @@ impl Run {
         proc.waived || named
     }
 
-    /// What the gate asks for and is not true: evidence of every enumerated instance, no session on what goes.
+    /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
     fn ungated(&self, effect: &Effect, value: Value, look: Told, state: &State) -> Option<String> {
         let taken = look.at;
         for proc in &self.world.procs {
@@ -196,7 +196,7 @@ impl Run {
         None
     }
 
-    /// An entry is durable: what it means in the world, and whether it may be.
+    /// An entry is durable: applies it to the world, and checks whether it may be there.
     pub(crate) fn written(&mut self, at: usize, event: &Event) {
         let seq = self.ledger.last();
         self.check_told(at, event);
@@ -338,14 +338,14 @@ impl Run {
         let reported =
             matches!(state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(_) | Reason::Unclear(_))));
         let abandoned = state.abandoned().contains(id);
-        // A label whose intent was closed is found again by the list that comes before the end.
+        // A label whose intent was closed is found again by the list that is read before the end.
         let closed = label.is_some_and(|label| state.closed_mints().contains(&label));
         let shows_from =
             self.world.issuer.creds.iter().find(|cred| cred.id == *id).map_or(0, |cred| cred.shows_from);
         let closed = closed && (!state.ended() || self.unseen(label, shows_from, state));
-        // Made by hand a moment ago, and about to be said.
+        // The operator has made it at the console and has not reported it yet.
         let by_hand = label.is_none() && self.world.hand_made.as_ref() == Some(id);
-        // The entry of its intent is being reloaded.
+        // The entry of its intent is being read again.
         let unsure = label.is_some_and(|label| label > state.seq());
         open || reported || abandoned || closed || by_hand || unsure
     }
@@ -379,7 +379,7 @@ impl Run {
         }
     }
 
-    /// The end: exactly one live credential, everybody on it.
+    /// The end: exactly one live credential, and every consumer uses it.
     pub(crate) fn judge_end(&mut self) {
         let Some(state) = self.slots.last().map(|slot| slot.driver.state().clone()) else { return };
         let now = self.world.now;
@@ -405,7 +405,7 @@ impl Run {
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
         let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
         for cred in self.world.issuer.creds.clone() {
-            // By the credential itself: one that is made late may have the same value as one that was ended.
+            // The check is by credential: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
             let unseen = self.unseen(cred.label, cred.shows_from, &state)
                 || (cred.strange()
@@ -440,7 +440,7 @@ impl Run {
                 .world
                 .look
                 .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
-            // The last search goes by what memory shows.
+            // The last search sees only what memory shows.
             let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
             let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc, &state);
             known && proc.loaded != stays && proc.loaded != FOREIGN
@@ -453,12 +453,12 @@ impl Run {
 }
 
 impl Run {
-    /// Consumers that shared a key that was to be ended have a key of their own.
+    /// The value that stays. Consumers of a shared key that was to be ended have a key of their own.
     fn stays_with(&self, stays: Value) -> Value {
         if self.world.scene.family == Family::End { OWN } else { stays }
     }
 
-    /// A rotation that ended there leaves the shared key to others.
+    /// A rotation that ended in this phase leaves the shared key to others.
     fn keeps_shared(&self, ended: Phase) -> bool {
         match self.world.scene.family {
             Family::None => false,
@@ -467,7 +467,7 @@ impl Run {
         }
     }
 
-    /// What is not as it should be of the old key, where it stays, and of one that was shared and ended.
+    /// What is wrong with the old key at the end, where it stays, or where it was shared and ended.
     fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
         let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
         let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
@@ -481,7 +481,7 @@ impl Run {
         }
     }
 
-    /// A file of the plan that does not hold what stays, although the last look saw it.
+    /// A file of the plan that does not hold the value that stays, although the last look saw the file.
     fn file_behind(&self, stays: Value) -> Option<String> {
         let look = self.world.look?;
         let files = self.world.files.iter().zip(&self.world.edited).enumerate();

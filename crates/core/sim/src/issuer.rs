@@ -5,14 +5,14 @@ use keyroll_rotation::{CredId, Seq};
 use crate::rng::Rng;
 use crate::scene::{BIRTH_MS_MAX, DEATH_MS_MAX, Kind};
 
-/// A value, by number; 0 is the one that is being replaced.
+/// A value, by number; 0 is the value that is being replaced.
 pub(crate) type Value = u8;
 
 /// The value that is being replaced.
 pub(crate) const OLD: Value = 0;
-/// The value that the consumers have of their own, where they shared the old one.
+/// The consumers' own value, where they shared the old one.
 pub(crate) const OWN: Value = 1;
-/// Somebody else's value in a file.
+/// Another party's value in a file.
 pub(crate) const FOREIGN: Value = 255;
 
 /// One credential, dead or alive.
@@ -23,17 +23,17 @@ pub(crate) struct Cred {
     pub(crate) label: Option<Seq>,
     pub(crate) works_from: u64,
     pub(crate) shows_from: u64,
-    /// Switched off since; the switch takes `death_ms` to be obeyed everywhere.
+    /// When it was disabled; every endpoint obeys only after `death_ms`.
     pub(crate) off: Option<u64>,
-    /// Ended at (perhaps in the future: grace).
+    /// When it was ended; with a grace, perhaps in the future.
     pub(crate) ended: Option<u64>,
-    /// How long an end or a switch takes to be obeyed.
+    /// How long it takes until every endpoint obeys an end or a Disable.
     pub(crate) death_ms: u64,
     /// When another party last used it.
     pub(crate) last_used: Option<u64>,
     /// Uses by others that were refused.
     pub(crate) refused: u32,
-    /// The same, whether it was counted or not, since it was disabled.
+    /// Uses by others since it was disabled that were refused, counted by the issuer or not.
     pub(crate) suffered: u32,
 }
 
@@ -43,7 +43,7 @@ impl Cred {
         now >= self.works_from && !over(self.off) && !over(self.ended)
     }
 
-    /// Whether it is accepted for good, as things stand.
+    /// Whether the issuer will go on accepting it, if nothing else happens.
     fn stands(&self) -> bool {
         self.off.is_none() && self.ended.is_none()
     }
@@ -58,11 +58,11 @@ pub(crate) struct Issuer {
     rng: Rng,
 }
 
-/// Labels from here on are no rotation's of this journal.
+/// Labels from here on belong to no rotation of this journal.
 pub(crate) const STRANGE: Seq = 1 << 40;
 
 impl Cred {
-    /// Its label is none of this journal's.
+    /// Its label belongs to no rotation of this journal.
     pub(crate) fn strange(&self) -> bool {
         self.label.is_some_and(|label| label >= STRANGE)
     }
@@ -106,7 +106,7 @@ impl Issuer {
         issuer
     }
 
-    /// A credential that was there before.
+    /// A credential that existed before the rotation.
     pub(crate) fn before(&mut self, value: Value) {
         let death_ms = self.rng.below(DEATH_MS_MAX + 1);
         self.creds.push(Cred {
@@ -167,7 +167,7 @@ impl Issuer {
         id
     }
 
-    /// The values that ever answered to an id.
+    /// All values that ever belonged to an id.
     pub(crate) fn values_of(&self, id: &CredId) -> impl Iterator<Item = Value> {
         self.creds.iter().filter(move |cred| cred.id == *id).map(|cred| cred.value)
     }
@@ -184,12 +184,12 @@ impl Issuer {
         self.by_value(value).is_some_and(|cred| cred.accepted(now))
     }
 
-    /// Whether a value is accepted for good, as things stand: propagation apart.
+    /// Whether the issuer will go on accepting a value, if nothing else happens; propagation apart.
     pub(crate) fn stands(&self, value: Value) -> bool {
         self.by_value(value).is_some_and(Cred::stands)
     }
 
-    /// Ends what answers to an id now. "Already gone" is success.
+    /// Ends the credential that has this id now. "Already gone" is success.
     pub(crate) fn end(&mut self, id: &CredId, now: u64) {
         if let Some(cred) = self.living(id) {
             cred.ended = Some(cred.ended.map_or(now, |at| at.min(now)));
@@ -212,12 +212,12 @@ impl Issuer {
         self.creds.iter_mut().rev().find(|cred| cred.id == *id && cred.ended.is_none())
     }
 
-    /// What a complete list shows: whatever was not ended and has appeared.
+    /// The content of a complete list: every credential that was not ended and has appeared.
     pub(crate) fn listed(&self, now: u64) -> impl Iterator<Item = &Cred> {
         self.creds.iter().filter(move |cred| cred.shows_from <= now && cred.ended.is_none_or(|at| at > now))
     }
 
-    /// Credentials that will be accepted for good.
+    /// Credentials that the issuer will go on accepting.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Cred> {
         self.creds.iter().filter(|cred| cred.ended.is_none())
     }

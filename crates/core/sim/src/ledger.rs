@@ -1,4 +1,4 @@
-//! The simulated journal and its witness: append-only, fenced by epoch, compared and set on the number.
+//! The simulated journal and its witness: append-only, fenced by epoch, with a compare-and-set on the number.
 
 use keyroll_rotation::{Event, Plan, Seq, Stamp};
 
@@ -14,7 +14,7 @@ pub(crate) struct Ledger {
     pub(crate) down_until: u64,
     pub(crate) witness_full_until: u64,
     pub(crate) damaged: bool,
-    /// The entries of the right journal, while an older one is in its place.
+    /// The entries of the right journal, while an older copy is in its place.
     whole: Option<Vec<Event>>,
 }
 
@@ -50,7 +50,7 @@ impl Ledger {
         self.whole.as_deref().unwrap_or(&self.entries)
     }
 
-    /// Whether something is written although entries are missing.
+    /// Whether an entry was written although earlier ones are missing.
     pub(crate) fn lost(&self) -> bool {
         self.whole.is_some()
     }
@@ -78,7 +78,7 @@ impl Ledger {
         Wrote::Yes
     }
 
-    /// Brings the witness forward, unless a newer driver did.
+    /// Advances the witness, unless a newer driver did.
     pub(crate) fn bear_witness(&mut self, epoch: u64) -> bool {
         if epoch < self.witness.0 || epoch < self.epoch {
             return false;

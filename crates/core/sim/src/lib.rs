@@ -1,7 +1,7 @@
 //! The simulation: world, faults, workloads, invariants, mutants.
 //!
 //! [`run()`] drives the real shell of `keyroll_engine`, over ports in memory, through one [`FaultPlan`] in simulated
-//! time. Everything is drawn from the plan, so that the same plan is the same run on every machine.
+//! time. Every choice is drawn from the plan: the same plan gives the same run on every machine.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutant or an invariant is about few variants of many")]
 

@@ -1,4 +1,4 @@
-//! A mutant wraps the pure layers from outside: it changes what goes into them or what comes out.
+//! A mutant wraps the pure layers from outside: it changes their input or their output.
 
 use keyroll_engine::{Action, Input};
 use keyroll_rotation::{Event, Plan, State, Want};
@@ -17,30 +17,30 @@ pub struct Mutant {
     pub wants: fn(&State, &mut Vec<Want>),
     /// Changes what a driver hears.
     pub input: fn(&mut Input),
-    /// What a driver hears besides, in another way.
+    /// An additional input, derived in another way from what a driver hears.
     pub besides: fn(&Input) -> Option<Input>,
     /// Changes what a driver asks for.
     pub alter: fn(&State, &mut Action),
     /// Answers an action instead of carrying it out.
     pub action: fn(&State, &Action) -> Option<Input>,
-    /// Answers an action at once, although it is only begun.
+    /// Answers an action at once, although it has only begun.
     pub early: fn(&State, &Action) -> Option<Input>,
-    /// What the parts around the pure layers leave out.
+    /// A check that the parts around the pure layers omit.
     pub mutation: Mutation,
 }
 
-/// A check of a part around the pure layers that is left out.
+/// A check of a part around the pure layers that is omitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// None is.
+    /// No check is omitted.
     None,
-    /// Hosts take operations of a driver that was replaced.
+    /// Hosts accept operations of a driver that was replaced.
     HostsUnfenced,
     /// A journal that is older than its witness is driven.
     WitnessUnread,
-    /// A look counts whatever the store gives out.
+    /// A look counts, whichever version the store gives out.
     StoreUnasked,
-    /// A restart is made whatever it makes live.
+    /// A restart is made, whichever pending changes it activates.
     EditsUnseen,
     /// An effect counts as absent although it still goes on.
     StuckUnasked,

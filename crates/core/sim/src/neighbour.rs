@@ -1,5 +1,5 @@
-//! A rotation of another secret on the same machine: its own driver, journal, issuer and store; one file and one
-//! consumer are the same.
+//! A rotation of another secret on the same machine, with a driver, journal, issuer and store of its own. The two
+//! rotations share one file and one consumer.
 
 use keyroll_rotation::{ConsumerId, Delivery, FileId, Uptake};
 
@@ -34,7 +34,7 @@ impl Run {
         self.world.shared.as_mut().map(|shared| std::mem::take(&mut shared.done)).unwrap_or_default()
     }
 
-    /// The other rotation wrote the file that both have, or restarted the consumer.
+    /// The other rotation wrote the shared file, or restarted the shared consumer.
     fn touched(&mut self, done: &[Touch]) {
         for touch in done {
             let Some(shared) = &mut self.world.shared else { return };
@@ -81,7 +81,7 @@ impl Shells {
         }
     }
 
-    /// What was done here is passed on to the other rotation.
+    /// Tells the other rotation what this one did.
     pub(crate) fn pass_on(&mut self) {
         let Some(other) = &self.neighbour else { return };
         let done = self.run().take_done();

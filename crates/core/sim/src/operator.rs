@@ -15,7 +15,7 @@ use crate::world::Proc;
 const DEBTS_MAX: u32 = 6;
 
 impl Run {
-    /// The operator looks at what the rotation stands at, and acts.
+    /// The operator reads why the rotation is held, and acts.
     pub(crate) fn operate(&mut self) {
         let Some(at) = self.driving() else { return };
         let Some(standing) = self.slots.get(at).map(|slot| slot.standing.clone()) else { return };
@@ -39,14 +39,14 @@ impl Run {
 
     fn word(&mut self, at: usize, fact: Fact) {
         if self.rng.one_in(4) && !self.taking_over() {
-            // The process that drove has ended meanwhile: another one hears it.
+            // The process that drove has ended meanwhile: another one takes the command.
             self.crash(at);
             return;
         }
         self.tell(at, fact);
     }
 
-    /// Nobody is there to answer.
+    /// No operator is there to answer.
     fn desert(&mut self, at: usize) {
         self.say(|| "     nobody is there to consent".to_owned());
         if let Some(slot) = self.slots.get_mut(at) {
@@ -96,7 +96,7 @@ impl Run {
         if reason == Reason::Consent && self.old_is_off() {
             return self.violate("I5", "no operator is there, and the old key stays disabled".into());
         }
-        // Whatever it stands at, an older store is noticed and the right one put back.
+        // Whatever the reason for the hold, the operator notices an older store and puts the right one back.
         self.world.put_back_store();
         match reason {
             Reason::Holder(who) => return self.explain(at, who),
@@ -115,7 +115,7 @@ impl Run {
             }
             Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
             Reason::RefusedUse => {
-                // Whoever used it is found and ended.
+                // The operator finds and ends the process that used the key.
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
             Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
@@ -127,7 +127,7 @@ impl Run {
                 return self.tell(at, Fact::HandRevoked);
             }
             Reason::Overdue(_) => {
-                // The old key is in use by something that was explained away: it is ended.
+                // A process that was waived uses the old key: the operator ends it.
                 self.world.procs.retain(|proc| !proc.waived);
             }
             Reason::Asked
@@ -143,7 +143,7 @@ impl Run {
         self.word(at, fact);
     }
 
-    /// What restarts were refused for is looked at and accepted.
+    /// The operator reads and accepts the pending changes because of which a restart was refused.
     fn accept(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
         for difference in slot.driver.state().refused().to_vec() {
@@ -158,7 +158,8 @@ impl Run {
             if self.world.file(file) == FOREIGN || (ended && self.world.file(file) == OLD) {
                 self.world.write(file, self.world.first_value(), false);
             }
-            // Nobody is moved by the end of a key: who fell back to it is put right by hand.
+            // A rotation that only ends a key moves no consumer: the operator repairs a consumer that returned to the
+            // key.
             let behind = |it: &Proc| ended && it.consumer.is_some() && it.loaded != OWN;
             for at in 0..self.world.procs.len() {
                 if self.world.procs.get(at).is_some_and(behind) {
@@ -176,7 +177,7 @@ impl Run {
         self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some())
     }
 
-    /// Deletes at the console what the journal does not know.
+    /// The operator deletes, at the console, the credentials that the journal does not know.
     fn clean_console(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
         let state = slot.driver.state();
@@ -196,7 +197,7 @@ impl Run {
         }
     }
 
-    /// Adopts or waives an undeclared holder or copy; one that has ended needs nothing.
+    /// The operator adopts or waives an undeclared holder or copy; one that is gone needs nothing.
     fn explain(&mut self, at: usize, who: Incarnation) {
         let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
         let Some(place) = place else { return self.word(at, Fact::Resumed) };
@@ -227,7 +228,7 @@ impl Run {
         self.tell(at, fact);
     }
 
-    /// What an adoption means in the world: the process has a file now, with what it holds.
+    /// The effect of an adoption in the world: the process has a file now, with the value that it holds.
     pub(crate) fn adopted(&mut self, consumer: &Consumer, explains: Adoptee) {
         let Adoptee::Holder(who) = explains else { return };
         let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);

@@ -26,7 +26,7 @@ use crate::schedule::Run;
 
 pub(crate) use time::scope;
 
-/// Everything that the shell of one driver reaches.
+/// The ports of one driver's shell.
 pub(crate) struct Port {
     run: Arc<Mutex<Run>>,
     slot: usize,
@@ -121,12 +121,12 @@ fn outcome(answer: Answer) -> Result<Answer, Failure> {
     }
 }
 
-/// What a port says of an answer that belongs to another call.
+/// The failure of a port that gets the answer to another call.
 fn mistaken<T>() -> Result<T, Failure> {
     Err(failure(Class::Permanent))
 }
 
-/// The value that nothing in the world has.
+/// A value that nothing in the world has.
 const DECOY: Value = 254;
 
 /// The only byte of a value before its number.
@@ -140,7 +140,7 @@ fn credential(value: Value, id: Option<&CredId>) -> Credential {
     Credential { id: id.map(|id| CredentialId::new(id.as_str())), fields: fields(value) }
 }
 
-/// The number of a value; `None` if it is none of this world's.
+/// The number of a value; `None` if the value is not of this world.
 fn number(fields: &Fields) -> Option<Value> {
     match fields.get("value").map(|field| field.value.expose()) {
         Some([VALUE, value]) => Some(*value),

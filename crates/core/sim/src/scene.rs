@@ -13,7 +13,7 @@ pub(crate) const ROTATION: &str = "r";
 /// How large the world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Size {
-    /// 3 hosts, 6 consumers, 7 instances and more that come late.
+    /// 3 hosts, 6 consumers, 7 instances, and further instances that start late.
     Full,
     /// 2 hosts, 2 consumers: for pairs and triples.
     Reduced,
@@ -39,15 +39,15 @@ impl Kind {
     pub const ALL: [Self; 4] = [Self::Independent, Self::TwoSlots, Self::Grace, Self::None];
 }
 
-/// What the rotation has to do with a key that several share.
+/// What the rotation does with a key that several secrets share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Family {
     /// Nothing: one secret, one key.
     #[default]
     None,
-    /// The plan's consumers get a key of their own; others go on with the old one.
+    /// The plan's consumers get a key of their own; others go on using the old one.
     Part,
-    /// The old key is ended; the plan's consumers have one of their own.
+    /// The old key is ended; the plan's consumers have a key of their own.
     End,
 }
 
@@ -58,7 +58,7 @@ pub struct Scene {
     pub size: Size,
     /// The kind of overlap.
     pub kind: Kind,
-    /// Everything else is drawn from this.
+    /// The number from which everything else is drawn.
     pub draw: u64,
     /// The old value is dead when the plan is made.
     #[serde(default)]
@@ -164,7 +164,7 @@ impl Scene {
                 1 => Refusals::ConsumerLogs,
                 _ => Refusals::IssuerLog,
             },
-            // Under one id for both values the owner of a session is unknown.
+            // Where both values have one id, nobody knows which value a session uses.
             sessions: rng.one_in(2) && self.kind != Kind::None,
             attributes: rng.one_in(2),
             birth_ms_max: BIRTH_MS_MAX,
@@ -262,7 +262,7 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
         }
         let mut one = consumer(host, delivery, uptake, &[]);
         one.files = held;
-        // A grace must have room for all of them.
+        // A grace must be long enough for all of them.
         let most = if kind == Kind::Grace || uptake != Uptake::Verb { 1 } else { 3 };
         one.slots = 1 + u8::try_from(rng.below(most)).unwrap_or(0);
         one.paths = 1 + u8::try_from(rng.below(2)).unwrap_or(0);

@@ -20,13 +20,13 @@ use crate::world::World;
 const RUN_MS_MAX: u64 = 4 * 3_600_000;
 /// Steps after which a run must have ended.
 const RUN_STEPS_MAX: u64 = 40_000;
-/// How much of a wait is lived through, and in what steps.
+/// How much of a wait is simulated use by use, and at what interval.
 const USES_MS_MAX: u64 = 2_500;
 const USES_APART_MS: u64 = 200;
-/// Words of the operator after which a run must have ended.
+/// How many commands of the operator a run may have before it must have ended.
 pub(crate) const WORDS_MAX: u32 = 80;
 
-/// What was found wrong.
+/// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// The invariant.
@@ -35,7 +35,7 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What is still to happen.
+/// An event of the simulation that is still to come.
 pub(crate) enum Due {
     /// An entry reaches the journal.
     Commit {
@@ -45,7 +45,7 @@ pub(crate) enum Due {
         ticket: usize,
         reply: Reply,
     },
-    /// A call reaches the world; it is answered so many milliseconds later.
+    /// A call reaches the world; its answer comes `answer_ms` later.
     Call {
         slot: usize,
         scope: Option<usize>,
@@ -60,26 +60,27 @@ pub(crate) enum Due {
         ticket: usize,
         answer: Answer,
     },
-    /// A driver hears what no call of its shell answered: the same once more, or a mutant's invention.
+    /// A driver hears something that is no answer to a call of its shell: an answer for the second time, or a mutant's
+    /// invention.
     Hear {
         slot: usize,
         input: Input,
     },
-    /// A request reaches the world whose caller has given up or died.
+    /// A request reaches the world after its caller gave up or died.
     Late {
         scope: Option<usize>,
         call: Call,
     },
     TakeOver,
-    /// The right journal is put back in place of the one that is older, or damaged.
+    /// The right journal replaces the older or damaged one.
     PutBack,
-    /// The same of the store.
+    /// The right store replaces the older one.
     StoreBack,
     Operator,
     Resume,
 }
 
-/// One schedule: what its shells share with the world.
+/// One schedule: the state that its shells and the world share.
 pub(crate) struct Run {
     pub(crate) core: Mutated,
     pub(crate) mutant: &'static Mutant,
@@ -173,7 +174,7 @@ impl Run {
         self.violation.is_none() && !self.ended
     }
 
-    /// Whether it goes on for longer than any run may.
+    /// Stops a run that lasts longer than any run may.
     pub(crate) fn check_length(&mut self) {
         if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
             let held = self.state().map(|state| (state.phase(), state.hold()));
@@ -193,7 +194,7 @@ impl Run {
         wake.map(|mono| mono + self.world.boot_at)
     }
 
-    /// Lets everything that is under way arrive, and judges the end.
+    /// Lets every event that is still to come happen, and judges the end.
     pub(crate) fn finish(&mut self) {
         self.world.now += 4 * REQUEST_MS_MAX;
         let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
@@ -246,11 +247,11 @@ impl Run {
         self.slots.last().map(|slot| slot.driver.state())
     }
 
-    /// A driver is started, unless the journal is one that is not driven.
+    /// Starts a driver, unless the journal may not be driven.
     pub(crate) fn begin_take_over(&mut self) {
         let older = self.ledger.older() && self.mutant.mutation != Mutation::WitnessUnread;
         if older || self.ledger.damaged {
-            // Nothing is driven on such a journal: the operator restores the right one.
+            // No driver starts on such a journal: the operator restores the right one.
             self.say(|| "the journal is older than its witness, or damaged: it is frozen".to_owned());
             return self.later(700, Due::PutBack);
         }
@@ -312,7 +313,7 @@ impl Run {
         self.starting > 0 || self.due.iter().any(|(.., due)| matches!(due, Due::TakeOver | Due::PutBack))
     }
 
-    /// Lets happen what the schedule has for an action. Returns the action, if the shell is to carry it out.
+    /// Makes the faults that the schedule has for an action happen. Returns the action if the shell must carry it out.
     fn dispatch(&mut self, at: usize, mut action: Action) -> Option<Action> {
         let number = self.actions;
         self.actions += 1;
@@ -355,12 +356,12 @@ impl Run {
         Some(action)
     }
 
-    /// The action that a shell starts now: in the order in which they were asked for.
+    /// The next action that a shell starts: in the order in which the driver asked for them.
     pub(crate) fn next_scope(&mut self, at: usize) -> Option<usize> {
         self.slots.get_mut(at)?.starting.pop_front()
     }
 
-    /// The next thing that happens: time goes on to it.
+    /// Advances time to the next event and makes it happen.
     pub(crate) fn next(&mut self) {
         let first = self.due.iter().enumerate().min_by_key(|(_, (at, no, _))| (*at, *no));
         let first = first.map(|(place, (at, ..))| (place, *at));
@@ -381,7 +382,7 @@ impl Run {
 
     fn advance(&mut self, to: u64) {
         if to > self.world.now {
-            // Keys are in use while a driver waits, too: what an issuer shows of the last seconds is true.
+            // Keys are in use while a driver waits, too: what the issuer shows about the last seconds must be true.
             self.world.now = self.world.now.max(to.saturating_sub(USES_MS_MAX));
             while self.world.now + USES_APART_MS < to {
                 self.world.now += USES_APART_MS;

@@ -1,4 +1,4 @@
-//! What must come before what: judged at each effect, each entry and each standstill.
+//! The required order of events, checked at each effect, each entry and each hold.
 
 use keyroll_engine::Standing;
 use keyroll_rotation::{
@@ -15,7 +15,7 @@ const ENABLES_MAX: u32 = 5;
 
 impl Run {
     /// The entry of the intent comes before the effect, the witness before an effect at the issuer or in the store, a
-    /// probe before use, Promote before pull consumers.
+    /// probe before the first use, and Promote before the pull consumers.
     pub(crate) fn check_order(&mut self, effect: &Effect, state: &State) {
         let at = usize::try_from(effect.intent.saturating_sub(1)).ok();
         let entry = at.and_then(|at| self.ledger.ever().get(at));
@@ -61,7 +61,7 @@ impl Run {
                 if !forward && alone {
                     return Some("takes a pull consumer back alone");
                 }
-                // One that was begun for a version that is given up by now fetches the one that took its place.
+                // A fetch that was begun for an abandoned version fetches the version that took its place.
                 let newest =
                     self.slots.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
                 let current = Some(self.world.store.current());
@@ -70,7 +70,8 @@ impl Run {
             }
             Op::Mint if self.world.plan.capabilities.minted_by == MintedBy::Us => {
                 let unsealed = state.chosen().is_some_and(|seq| self.world.store.kept(seq).is_none());
-                // A request that arrives after the end was sent while its value was sealed, which is dropped by now.
+                // A request that arrives after the end was sent while its value was sealed; by now the value is
+                // dropped.
                 let over = matches!(self.last_phase, Phase::Done | Phase::RolledBack);
                 (unsealed && !over && !self.world.store_is_older()).then_some("before its value is sealed")
             }
@@ -78,7 +79,7 @@ impl Run {
         }
     }
 
-    /// With *revoke now* no consumer is moved before the old key was to be ended.
+    /// With *revoke now*, no consumer is moved before the end of the old key is attempted.
     fn before_the_outage(&self, effect: &Effect) -> Option<&'static str> {
         if !matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Mint) {
             return None;
@@ -102,8 +103,7 @@ impl Run {
         self.world.looks.push(look);
     }
 
-    /// A driver asserts nothing: what it writes is what it heard, or its own intent, clock or start, or that no operator
-    /// answered.
+    /// A driver asserts nothing. It writes what it heard, its own intent, clock or start, or that no operator answered.
     pub(crate) fn check_told(&mut self, at: usize, event: &Event) {
         let own = matches!(
             event.fact,
@@ -112,11 +112,11 @@ impl Run {
         let Some(slot) = self.slots.get_mut(at).filter(|_| !own) else { return };
         let told = slot.heard.iter().rposition(|fact| match (fact, &event.fact) {
             (fact, written) if fact == written => true,
-            // An outcome that makes no sense is none.
+            // An outcome that does not fit its operation is written as unknown.
             (Fact::Ended { intent: one, .. }, Fact::Ended { intent: other, outcome: Outcome::Unknown }) => {
                 one == other
             }
-            // A look that meets an undeclared holder for the first time does not count: it is written as incomplete.
+            // A look that shows an undeclared holder for the first time does not count: it is written as incomplete.
             (Fact::Enumerated(told), Fact::Enumerated(written)) if !written.complete => {
                 written.instances.iter().any(|it| it.consumer.is_none())
                     && *told == Enumeration { complete: told.complete, ..written.clone() }
@@ -129,7 +129,7 @@ impl Run {
         }
     }
 
-    /// The operation that moves something, if this action is one and its effect is still under way.
+    /// The operation of this action, if it moves something and its effect has not ended.
     fn moving(&self, scope: usize) -> Option<Op> {
         match &self.scopes.get(scope)?.asked {
             Asked::Carry(effect) if effect.op.moves() => Some(effect.op.clone()),
@@ -166,7 +166,7 @@ impl Run {
         failed >= ENABLES_MAX
     }
 
-    /// A stuck rotation is released only by the operator, and never turns into a pause before that.
+    /// Only the operator ends a *stuck* hold; it never turns into a pause before that.
     pub(crate) fn check_hold(&mut self, before: Option<Hold>, after: Option<Hold>) {
         let freed = matches!(before, Some(Hold::Stuck(_))) && !matches!(after, Some(Hold::Stuck(_)));
         let word = self.ledger.entries.last().is_some_and(|event| {
@@ -189,7 +189,7 @@ impl Run {
             self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none());
         let bound = match hold {
             Hold::Paused(_) => true,
-            // Somebody compromised it, or its issuer does not switch it on.
+            // The old key is compromised, or its issuer does not enable it.
             Hold::Stuck(_) => state.emergency().is_none() && !self.enable_given_up(),
         };
         if bound && off && !state.decided() {

@@ -2,23 +2,23 @@
 
 use keyroll_rotation::{ConsumerId, FileId};
 
-/// What one rotation did to what both have.
+/// What one rotation did to the shared file or consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Touch {
     Wrote,
     Restarted(u8),
 }
 
-/// The file and the consumer that two rotations have in common, as one of them sees them.
+/// The file and the consumer that two rotations share, as one of them sees them.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) file: FileId,
     pub(crate) consumer: ConsumerId,
-    /// When this one last read the file in order to write it.
+    /// When this rotation last read the file in order to write it.
     pub(crate) read_at: u64,
-    /// When the other one last wrote it.
+    /// When the other rotation last wrote it.
     pub(crate) written_at: u64,
-    /// What the other one has still to hear.
+    /// What the other rotation must still be told.
     pub(crate) done: Vec<Touch>,
 }
 
@@ -27,7 +27,7 @@ impl Shared {
         Self { file, consumer, read_at: 0, written_at: 0, done: Vec::new() }
     }
 
-    /// Whether the file is still what was read; then it is written.
+    /// Whether the file still has the content that was read; only then may it be written.
     pub(crate) fn may_write(&mut self, file: FileId) -> bool {
         if file != self.file {
             return true;

@@ -16,7 +16,7 @@ use crate::ports::{locked, ports};
 use crate::scene::ROTATION;
 use crate::schedule::Run;
 
-/// What the operator says and a shell has not heard yet: more than anybody says at once.
+/// Commands that a shell has not read yet: more than the operator ever sends at once.
 const WORDS_WAITING_MAX: usize = 64;
 
 type Shell = Pin<Box<dyn Future<Output = Ending> + Send>>;
@@ -30,11 +30,11 @@ pub(crate) struct Shells {
     pub(crate) reboots: u32,
 }
 
-/// The driver of one shell: it lives in its slot, where everything is judged that goes through it.
+/// The driver of one shell. It lives in its slot, where everything that goes through it is checked.
 struct Watched {
     run: Arc<Mutex<Run>>,
     slot: usize,
-    /// What it knew first.
+    /// The state that it began with.
     first: Arc<State>,
 }
 
@@ -78,7 +78,7 @@ impl Drive for Watched {
     }
 }
 
-/// Somebody is always being asked: what they say comes through the channel, when the schedule has it.
+/// An operator is always being asked; the answers come through the channel when the schedule has them.
 struct Asked;
 
 impl Observer for Asked {
@@ -105,7 +105,7 @@ impl Shells {
             self.turn();
         }
         self.neighbour_to_its_end();
-        // Nothing that a shell still had under way is heard of.
+        // Everything that a shell had in progress is lost.
         self.shells.clear();
         let mut run = self.run();
         if run.violation.is_none() {
@@ -113,7 +113,7 @@ impl Shells {
         }
     }
 
-    /// Every shell goes on as far as it can, and the next thing happens: here, or in the other rotation.
+    /// Lets every shell run as far as it can; then the next event happens, here or in the other rotation.
     pub(crate) fn turn(&mut self) {
         for at in 0..self.shells.len() {
             self.poll(at);
@@ -159,7 +159,7 @@ impl Shells {
         let Some(slot) = run.slots.get_mut(at) else { return };
         if !slot.alive {
             drop(run);
-            // The driver died: whatever its shell awaits is dropped.
+            // The driver died: everything that its shell awaits is dropped.
             self.shells.get_mut(at).into_iter().for_each(|place| *place = None);
             return;
         }
@@ -178,7 +178,7 @@ impl Shells {
             *place = None;
             locked(&self.run).shell_ended(at, &ending);
         } else if !locked(&self.run).slots.get(at).is_some_and(|slot| slot.alive) {
-            // The driver died: whatever its shell awaits is dropped.
+            // The driver died: everything that its shell awaits is dropped.
             *place = None;
         }
     }

@@ -11,7 +11,7 @@ use crate::shell::Shells;
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What was found wrong, if anything: a run stops at it.
+    /// The violation, if there was one: a run stops at it.
     pub violation: Option<Violation>,
     /// Inputs that went through a driver.
     pub steps: u64,
@@ -19,9 +19,9 @@ pub struct Report {
     pub actions: u32,
     /// A hash over everything that happened.
     pub trace: u64,
-    /// Where it ended.
+    /// The phase at the end.
     pub phase: Phase,
-    /// The class of each action with the phase that it was asked for in.
+    /// The class of each action, with the phase in which it was asked for.
     pub classes: Vec<(Phase, Class)>,
     /// The first state of each phase, if asked for.
     pub states: Vec<State>,

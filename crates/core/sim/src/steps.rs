@@ -66,15 +66,15 @@ impl Run {
         self.check(at);
     }
 
-    /// A driver begins with what the journal holds: a phase that its predecessor reached, and died before it heard so, was
-    /// reached on the predecessor's evidence.
+    /// A driver begins with what the journal holds. If its predecessor reached a phase but died before it learned so,
+    /// the phase was reached on the predecessor's evidence.
     pub(crate) fn replayed(&mut self, at: usize) {
         let Some(phase) = self.slots.get(at).map(|slot| slot.driver.state().phase()) else { return };
         let epoch = self.world.asked_use.map_or(0, |asked| asked.0);
         self.enter(at, phase, epoch);
     }
 
-    /// The rotation is in this phase now, by evidence of the driver with this epoch.
+    /// The rotation is in this phase now, on evidence of the driver with this epoch.
     fn enter(&mut self, at: usize, phase: Phase, epoch: u64) {
         let from = std::mem::replace(&mut self.last_phase, phase);
         if phase == from {
@@ -131,7 +131,7 @@ impl Run {
         self.answers.len() - 1
     }
 
-    /// An entry is sent to the journal. Returns the number under which the answer will be.
+    /// Sends an entry to the journal. Returns the number of its answer.
     pub(crate) fn begin_append(
         &mut self,
         slot: usize,
@@ -157,7 +157,7 @@ impl Run {
         ticket
     }
 
-    /// The witness is brought forward.
+    /// The witness is advanced.
     pub(crate) fn begin_witness(&mut self, slot: usize, scope: Option<usize>) -> usize {
         let (ticket, fault) = (self.ticket(), self.fault_of(scope));
         let epoch = self.slots.get(slot).map_or(0, |slot| slot.epoch);
@@ -194,7 +194,7 @@ impl Run {
         }
     }
 
-    /// A task has what its driver is to hear. Returns whether the driver hears it: it may die instead.
+    /// A task has a result for its driver. Returns whether the driver hears it: the driver may die instead.
     pub(crate) fn task_ended(&mut self, scope: usize, input: &Input) -> bool {
         let Some((slot, fault)) = self.scopes.get(scope).map(|it| (it.slot, it.fault)) else { return true };
         match fault {
@@ -219,7 +219,7 @@ impl Run {
         for (when, order, due) in std::mem::take(&mut self.due) {
             match due {
                 Due::Commit { slot, seq, event, .. } if slot == at => {
-                    // The commit was sent: it happened, or not.
+                    // The commit was sent; it may or may not have happened.
                     if self.rng.one_in(2) && self.ledger.append(seq, &event) == Wrote::Yes {
                         self.written(at, &event);
                     }

@@ -1,13 +1,13 @@
-//! The simulated store: versions with labels, and what is sealed under intents.
+//! The simulated store: versions with labels, and values sealed under intents.
 
 use keyroll_port::Label;
 use keyroll_rotation::{CredId, Seq};
 
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
 
-/// The number of the version that is replaced.
+/// The number of the version that is being replaced.
 pub(crate) const FIRST: u32 = 1;
-/// In place of a version's number: none is current.
+/// Instead of a version's number: no version is current.
 const NONE: u32 = 0;
 
 /// One version of the secret.
@@ -25,19 +25,19 @@ pub(crate) struct Version {
 /// The source of truth for values.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    /// Sealed under an intent, before anybody else learned of it.
+    /// Values sealed under their intents, before they were used.
     pub(crate) kept: Vec<(Seq, Value, Option<CredId>)>,
-    /// What was sealed under an intent and is dropped: a late writer does not bring it back.
+    /// Values sealed under an intent and dropped: a late writer does not bring them back.
     dropped: Vec<(Seq, Value)>,
     /// Ids that were listed before a value was chosen, sealed under a number of their own.
     pub(crate) listed: Vec<(Seq, Vec<u8>)>,
     pub(crate) versions: Vec<Version>,
-    /// Which version is current was written, or found to be right.
+    /// The current label was written, or found to be right.
     relabelled: bool,
 }
 
 impl Store {
-    /// A store of before the rotation.
+    /// A store from before the rotation.
     pub(crate) fn new(old: CredId) -> Self {
         let mut store = Self::empty();
         store.add_first(OLD, Some(old));
@@ -50,7 +50,7 @@ impl Store {
         Self { kept, dropped, listed, versions, relabelled: false }
     }
 
-    /// Takes the first version in, as current.
+    /// Adds the first version, as current.
     pub(crate) fn add_first(&mut self, value: Value, id: Option<CredId>) -> bool {
         let empty = self.versions.is_empty();
         if empty {
@@ -60,7 +60,7 @@ impl Store {
         empty
     }
 
-    /// The consumers have a key of their own by now.
+    /// The consumers have a key of their own now.
     pub(crate) fn add_own(&mut self) {
         self.label(FIRST, Label::Previous);
         let id = Some(CredId::new("own"));
@@ -72,7 +72,7 @@ impl Store {
         self.kept.iter().find(|kept| kept.0 == seq)
     }
 
-    /// Seals a value under its intent, or learns its id. Another one is refused.
+    /// Seals a value under its intent, or adds its id. Another value under the same intent is refused.
     pub(crate) fn keep(&mut self, seq: Seq, value: Value, id: Option<CredId>) -> bool {
         if let Some((_, dropped)) = self.dropped.iter().find(|dropped| dropped.0 == seq) {
             return *dropped == value;
@@ -89,7 +89,7 @@ impl Store {
         same
     }
 
-    /// Drops what is sealed under intents, with these values.
+    /// Drops everything that is sealed under intents with these values.
     fn drop_kept(&mut self, of: impl Fn(Value) -> bool) {
         self.dropped.extend(self.kept.iter().filter(|kept| of(kept.1)).map(|kept| (kept.0, kept.1)));
         self.kept.retain(|kept| !of(kept.1));
@@ -140,7 +140,7 @@ impl Store {
         number
     }
 
-    /// Compare-and-swap of what is current; the version of before gets this label.
+    /// Compare-and-swap of the current version; the former one gets this label.
     pub(crate) fn make_current(&mut self, expected: u32, next: u32, before: Label) -> bool {
         self.relabelled = true;
         let current = self.current_number().unwrap_or(NONE);
@@ -156,7 +156,7 @@ impl Store {
         true
     }
 
-    /// Drops a version's value. What consumers use is never dropped.
+    /// Drops a version's value. The current version is never dropped.
     pub(crate) fn retire(&mut self, number: u32) -> bool {
         if self.current_number() == Some(number) {
             return false;

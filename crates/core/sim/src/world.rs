@@ -1,4 +1,4 @@
-//! The world: hosts, instances, files, the issuer, the store. It is what is true, whatever a driver believes.
+//! The world: hosts, instances, files, the issuer, the store. It is the truth, whatever a driver believes.
 
 use std::collections::VecDeque;
 
@@ -22,26 +22,26 @@ pub(crate) struct Proc {
     pub(crate) pid: u32,
     pub(crate) born: u64,
     pub(crate) at_rest: bool,
-    /// What it loaded. At rest: what it would load, kept in step with its file.
+    /// The value that it loaded. At rest: the value that it would load, which follows its file.
     pub(crate) loaded: Value,
-    /// Since when, and whether it was our doing.
+    /// When it loaded the value, and whether we caused that.
     pub(crate) since: u64,
     pub(crate) by_us: bool,
-    /// Still in its memory.
+    /// An earlier value that is still in its memory.
     pub(crate) residue: Option<Value>,
-    /// Workers are forked from a master that loaded this before.
+    /// Its workers are forked from a master that loaded this value earlier.
     pub(crate) master: Option<Value>,
-    /// A session opened with this value, busy until then.
+    /// The value of its open session, and until when the session is busy.
     pub(crate) session: Option<(Value, u64)>,
-    /// What was shown of its present value, per path: the truth behind the evidence.
+    /// The true evidence for its present value, per path.
     pub(crate) shown: [Kinds; PATHS_MAX],
-    /// Its evidence is for this value.
+    /// The value that the evidence is for.
     pub(crate) shown_for: Value,
     /// Uses the key all the time; a sleeper only now and then.
     pub(crate) active: bool,
-    /// Cannot be seen by an enumeration until then.
+    /// Until when no enumeration can see it.
     pub(crate) hidden_until: u64,
-    /// Its memory does not show what it holds until then.
+    /// Until when its memory does not show which values it holds.
     pub(crate) masked_until: u64,
     /// The operator waived it.
     pub(crate) waived: bool,
@@ -56,9 +56,9 @@ pub(crate) struct Told {
     pub(crate) sessions_at: u64,
 }
 
-/// Uses of the old key that are remembered: more than the issuer's lag needs.
+/// How many uses of the old key are remembered: more than the issuer's lag needs.
 const USES_MAX: usize = 40;
-/// Uses closer to each other than this are one.
+/// Uses that are closer to each other than this count as one.
 const USES_APART_MS: u64 = 30;
 
 /// The issuer's wall clock jumps by this, in either direction.
@@ -75,34 +75,34 @@ pub(crate) struct World {
     pub(crate) store: Store,
     /// The right store, while an older one is in its place.
     store_whole: Option<Store>,
-    /// What each process had shown before that, for which value.
+    /// The evidence about each process before the older store came, and the value that it was for.
     shown_before: Vec<(u32, Value, [Kinds; PATHS_MAX])>,
     pub(crate) files: Vec<Value>,
     /// When another party last wrote each file.
     pub(crate) edited: Vec<u64>,
-    /// When a debt was last retried, or a Revoke failed: no earlier look counts.
+    /// When a debt was last retried, or a Revoke failed: an earlier look does not count.
     pub(crate) look_since: u64,
     pub(crate) procs: Vec<Proc>,
     pub(crate) host_down_until: [u64; 3],
     pub(crate) host_epoch: [u64; 3],
-    /// Places that the plan does not have, by when they appeared, and the value that each holds.
+    /// Copies outside the plan, each with the time at which it appeared and its value.
     pub(crate) strangers: Vec<(u64, Value)>,
     pub(crate) strangers_waived: Vec<u64>,
     pub(crate) wall_jump: i64,
-    /// Nothing can be written there until then.
+    /// Until when nothing can be written on each host.
     pub(crate) host_full_until: [u64; 3],
     /// A consumer whose logs show trouble, and until when.
     pub(crate) trouble: (usize, u64),
-    /// Somebody's edits that the next restart of a consumer makes live too.
+    /// Another party's edits that the next restart of a consumer activates.
     pub(crate) edits: Vec<(ConsumerId, Difference)>,
-    /// A restart activated one that is not accepted.
+    /// A restart activated an edit that was not accepted.
     pub(crate) brought: bool,
     /// Values that the files' formats cannot carry.
     pub(crate) uncarried: Vec<Value>,
     /// When we last moved something, and when the old key was last seen accepted by a probe of ours.
     pub(crate) moved_at: u64,
     pub(crate) alive_at: u64,
-    /// Where the records of refused uses ended before a Disable: the issuer's own mark, and the host's.
+    /// The ends of the records of refused uses before a Disable: the issuer's own mark, and the host's.
     pub(crate) marked: Option<(Option<String>, u32)>,
     /// A look at the refusals reported none, although there were some.
     pub(crate) refusals_missed: bool,
@@ -110,12 +110,11 @@ pub(crate) struct World {
     pub(crate) look: Option<Told>,
     /// The last complete look of each driver.
     pub(crate) looks: Vec<Told>,
-    /// Refused uses of the old key that the driver heard of since it was disabled.
+    /// Refused uses of the old key that the driver learned of since the key was disabled.
     pub(crate) refusals_told: u32,
-    /// Made at the console, and not yet said.
-    /// Uses of the old key, by anybody, of the last second.
+    /// Uses of the old key during the last second.
     pub(crate) old_uses: VecDeque<u64>,
-    /// When the issuer last said when the old key was used, and to which driver.
+    /// When the issuer was last asked for the last use of the old key, and by which driver.
     pub(crate) asked_use: Option<(u64, u64)>,
     /// Until when lists miss the old key.
     pub(crate) skips_until: u64,
@@ -131,9 +130,9 @@ pub(crate) struct World {
     values: Value,
     pids: u32,
     pub(crate) rng: Rng,
-    /// What a rotation of another secret has in common with this one.
+    /// What this rotation shares with a rotation of another secret.
     pub(crate) shared: Option<Shared>,
-    /// What a mutant leaves out.
+    /// What a mutant omits.
     pub(crate) mutation: Mutation,
     /// Exercising succeeds on the whole path at once, in this share of looks (1 in n fails).
     pub(crate) quiet: u64,
@@ -159,7 +158,7 @@ impl World {
             host_epoch: [0; 3],
             strangers: Vec::new(),
             strangers_waived: Vec::new(),
-            // The issuer's clock is not ours: a year behind, the same, or a year ahead.
+            // The issuer's clock differs from ours: a year behind, the same, or a year ahead.
             wall_jump: YEAR_MS * [-1, 0, 1].get(usize::try_from(scene.draw % 3).unwrap_or(1)).unwrap_or(&0),
             host_full_until: [0; 3],
             trouble: (0, 0),
@@ -201,11 +200,11 @@ impl World {
         world
     }
 
-    /// Who else has to do with a shared key, or which key its consumers have by now.
+    /// Sets up a shared key: its other users, or the key that its consumers have by now.
     fn share(&mut self) {
         match self.scene.family {
             Family::None => {}
-            // Others hold it, in memory and in files, and go on using it.
+            // Others hold the old key, in memory and in files, and go on using it.
             Family::Part => {
                 self.process(None, 0, HostId(0), OLD);
                 self.strangers.push((0, OLD));
@@ -271,7 +270,7 @@ impl World {
         self.procs.len() - 1
     }
 
-    /// The next value that is made is one that cannot be carried.
+    /// No format can carry the next value that is made.
     pub(crate) fn next_is_uncarried(&mut self) {
         self.uncarried.push(self.values.saturating_add(1));
     }
@@ -293,7 +292,7 @@ impl World {
         self.files.get(file.index()).copied().unwrap_or(FOREIGN)
     }
 
-    /// The value behind a version, as the shell finds it: by the intent that it is kept under.
+    /// The value of a version, as the shell finds it: by the intent under which it is sealed.
     pub(crate) fn value_of(&self, which: Which, state: &State) -> Option<Value> {
         match which {
             Which::Old => Some(OLD),
@@ -305,9 +304,9 @@ impl World {
         }
     }
 
-    /// A store of before the rotation is in the place of the right one.
+    /// A store from before the rotation takes the place of the right one.
     pub(crate) fn put_back_older_store(&mut self) {
-        // Where a key is only ended the others' store stands as it is.
+        // Where the key is ended without a new one, the rotation does not change the store.
         if self.store_whole.is_none() && self.scene.family != Family::End {
             let before = Store::new(self.old_id());
             self.store_whole = Some(std::mem::replace(&mut self.store, before));
@@ -318,13 +317,13 @@ impl World {
         }
     }
 
-    /// The right store is in its place again, with what was sealed meanwhile.
+    /// The right store is back in its place, with the values that were sealed meanwhile.
     pub(crate) fn put_back_store(&mut self) {
         let Some(whole) = self.store_whole.take() else { return };
         let meanwhile = std::mem::replace(&mut self.store, whole);
         self.store.merge(meanwhile);
         self.follow(false);
-        // No look counted meanwhile: what was shown before stands for those who are back on it.
+        // No look counted meanwhile: the earlier evidence counts again for processes that are back on its value.
         for proc in &mut self.procs {
             let before =
                 self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
@@ -339,7 +338,7 @@ impl World {
         self.store_whole.is_some()
     }
 
-    /// Sets what a file holds, and what follows from it for those that re-read it.
+    /// Sets what a file holds, and lets the processes that re-read it load the value.
     pub(crate) fn write(&mut self, file: FileId, value: Value, by_us: bool) {
         if let Some(holds) = self.files.get_mut(file.index()) {
             *holds = value;
@@ -359,7 +358,7 @@ impl World {
         }
     }
 
-    /// A process takes a value up in place.
+    /// A process loads a value without a restart.
     pub(crate) fn load(&mut self, at: usize, value: Value, by_us: bool) {
         let now = self.now;
         if let Some(proc) = self.procs.get_mut(at)
@@ -368,7 +367,7 @@ impl World {
             proc.residue = Some(proc.loaded);
             proc.loaded = value;
             (proc.since, proc.by_us) = (now, by_us);
-            // An edit that is undone between two looks is not seen: evidence of before it counts.
+            // No look sees an edit that is undone between two looks: earlier evidence still counts.
             if value != FOREIGN && value != proc.shown_for {
                 proc.shown = [Kinds::NONE; PATHS_MAX];
                 proc.shown_for = value;
@@ -387,7 +386,7 @@ impl World {
         self.issuer.creds.first().map_or(0, |cred| cred.refused)
     }
 
-    /// The store moved: its followers move too.
+    /// The store's current version changed: its followers load it.
     pub(crate) fn follow(&mut self, by_us: bool) {
         let value = self.store.current();
         for at in 0..self.procs.len() {
@@ -400,7 +399,7 @@ impl World {
         }
     }
 
-    /// Restarts one process: another incarnation, which holds what its files hold now.
+    /// Restarts one process: another incarnation, which loads what its files hold now.
     pub(crate) fn restart(&mut self, at: usize, by_us: bool) {
         let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { return };
         let Some(consumer) = self.plan.consumers.get(id.index()) else { return };
@@ -409,7 +408,7 @@ impl World {
         self.pids += 1;
         let pid = self.pids;
         if let Some(proc) = self.procs.get_mut(at) {
-            // A worker that is forked from a preloaded master holds the master's value once more.
+            // A worker that is forked from a preloaded master holds the master's value again.
             let loaded = match proc.master {
                 Some(held) if held != value && by_us => {
                     proc.master = None;
@@ -428,7 +427,7 @@ impl World {
         }
     }
 
-    /// Everybody uses what they hold: the issuer notes it, or refuses it.
+    /// Every process uses the value that it holds: the issuer records the use, or refuses it.
     pub(crate) fn use_keys(&mut self) {
         let now = self.now;
         let mut used = false;
@@ -452,7 +451,7 @@ impl World {
                     proc.session = Some((proc.loaded, now + 150));
                 }
             }
-            // A session on a value that is no longer loaded is drained when its work is done.
+            // A session on a value that is no longer loaded closes when its work is done.
             if proc.session.is_some_and(|(value, busy)| value != proc.loaded && now >= busy) {
                 proc.session = None;
             }
@@ -462,7 +461,7 @@ impl World {
         }
     }
 
-    /// Somebody used the old key.
+    /// The old key was used.
     pub(crate) fn note_use(&mut self) {
         if self.old_uses.back().is_some_and(|last| self.now < last + USES_APART_MS) {
             return;

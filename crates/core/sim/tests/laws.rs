@@ -1,5 +1,5 @@
-//! The laws of the protocol, at every action of calm rotations of every kind of overlap. A run that breaks an
-//! invariant, that does not end, or that ends with anything but one live credential stops with a violation.
+//! The laws of the protocol, with a fault at every action of calm rotations, for every kind of overlap. A run stops
+//! with a violation if it breaks an invariant, does not end, or ends without exactly one live credential.
 
 use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
@@ -48,7 +48,7 @@ fn a_crash_between_effect_and_entry_recovers() {
 
 #[test]
 fn every_effect_twice_is_harmless() {
-    // The answer is lost after the effect, or the effect comes late: Reconcile leads to it once more.
+    // The answer is lost after the effect, or the effect comes late: either leads to one more Reconcile.
     assert!(at_every_action(Fault::LostReply) > 50);
     assert!(at_every_action(Fault::LateEffect) > 5);
     assert!(at_every_action(Fault::Duplicate) > 50);

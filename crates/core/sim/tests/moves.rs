@@ -8,7 +8,7 @@ use keyroll_rotation::{
 };
 use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
-/// The first state of every phase that a calm rotation, and one that is aborted, go through.
+/// The first state of every phase of a calm rotation, and of one that is aborted.
 fn states() -> BTreeMap<Phase, State> {
     let mut found = BTreeMap::new();
     for draw in 0..40 {
@@ -106,8 +106,7 @@ fn time_and_drivers_only_go_forward() {
     }
 }
 
-/// A rotation in which a slot is being restarted for the new value, for the first time: what has to be done before
-/// is done.
+/// A rotation that is restarting a slot for the new value for the first time; every earlier step is done.
 fn restarting() -> (State, Seq, ConsumerId, u8) {
     for draw in 0..40 {
         let scene = Scene {
@@ -156,7 +155,7 @@ fn a_restart_that_brings_more_waits_for_a_person() {
     assert_eq!((resumed.hold(), resumed.accepted()), (None, std::slice::from_ref(&edit)));
     assert!(resumed.refused().is_empty() && wants(&resumed).contains(&again), "{:?}", wants(&resumed));
 
-    // In an emergency, and during a rollback, nothing is held up.
+    // In an emergency and during a rollback, pending changes hold nothing up.
     let mode = Emergency::RollFirst;
     let urgent = then(&state, Fact::Escalated { mode, pending_compromised: false });
     assert!(!urgent.asks_acceptance(Which::New));

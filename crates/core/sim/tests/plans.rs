@@ -1,4 +1,4 @@
-//! Fault plans that broke the protocol once are replayed for ever.
+//! Fault plans that once broke the protocol are replayed for ever.
 
 use keyroll_rotation::{MintedBy, Overlap};
 use keyroll_sim::{Fault, FaultPlan, Keep, Mutant, Planned, run};
@@ -37,7 +37,7 @@ fn a_lost_mint_without_labels_is_found_by_comparing_lists() {
     });
     let mut found = 0;
     for mut plan in scenes {
-        // Somewhere among the first actions the mint is carried out.
+        // One of the first actions carries out the mint.
         for at in 0..20 {
             plan.faults = vec![Planned { at, fault: Fault::LostReply }];
             let report = run(&plan, &Mutant::NONE, Keep { log: true, ..Keep::default() }, None);

@@ -18,7 +18,8 @@ fn written(report: &Report) -> Vec<&String> {
     report.log.iter().filter(|line| line.contains("asks Append")).collect()
 }
 
-/// "No driver" follows from nobody driving: a driver that dies writes nothing, and the next entry is the next one's start.
+/// "No driver" follows from the absence of a driver: a driver that dies writes nothing, and the next entry is the start
+/// of the next driver.
 #[test]
 fn no_driver_is_no_entry() {
     for draw in 0..6 {
@@ -31,7 +32,7 @@ fn no_driver_is_no_entry() {
     }
 }
 
-/// A deletion of the new credential that was begun is never relied on again.
+/// A new credential whose deletion was begun is never relied on again.
 #[test]
 fn whoever_turns_round_after_a_deletion_mints_anew() {
     let mut turned = 0;
@@ -82,7 +83,7 @@ fn the_core_names_no_issuer() {
     }
 }
 
-/// The command `status` has no way to drive: it names nothing that takes a rotation over or writes an entry.
+/// The command `status` cannot drive: its code names nothing that takes over a rotation or writes an entry.
 #[test]
 fn status_never_drives() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../front/cli/src/commands/status.rs");

@@ -1,5 +1,5 @@
-//! Text with placeholders in braces, as in `http://svc:{value}@127.0.0.1/`: its one grammar. `{{` and `}}` are the braces
-//! themselves. Which names there are, and what is put in their place, each room says for itself.
+//! The one grammar for text with placeholders in braces, as in `http://svc:{value}@127.0.0.1/`. `{{` and `}}` are the
+//! braces themselves. Each room defines its own names and their values.
 //!
 //! Invariants, by what is absent: no IO, no dependency, no value: an error never shows the text.
 
@@ -8,11 +8,11 @@ use std::fmt;
 /// One piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Text that stands as it is; never empty, and no two follow each other.
+    /// Literal text; never empty, and no two follow each other.
     Text(String),
     /// A placeholder.
     Placeholder {
-        /// What stands between the braces.
+        /// The text between the braces.
         name: &'a str,
         /// Where its opening brace is in the template, bytes.
         at: usize,
@@ -76,7 +76,7 @@ pub fn pieces(template: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
     Ok(pieces)
 }
 
-/// The template that stands for this text and has no placeholder.
+/// The template without placeholders that yields this text.
 pub fn escape(text: &str) -> String {
     text.replace('{', "{{").replace('}', "}}")
 }

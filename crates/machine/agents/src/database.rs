@@ -7,13 +7,13 @@ use keyroll_database::Foreign;
 use keyroll_observe::{NotVisible, read_regular};
 use zeroize::Zeroizing;
 
-/// The largest database, and the largest log beside one, that is copied into memory, bytes.
+/// The largest database that is copied into memory, and the largest log of one, bytes.
 const COPY_BYTES_MAX: usize = 64 << 20;
 
-/// The longest time with one database, seconds.
+/// The most time for reading one database, seconds.
 const SECONDS_MAX: u64 = 20;
 
-/// How often a database is read again because its log was moved into it during the read.
+/// How often a database is read again because it changed during the read.
 const READS_MAX: usize = 3;
 
 const UNREAD: &str = "its database cannot be opened";
@@ -25,7 +25,7 @@ pub(crate) struct Opened {
     pub(crate) whole: bool,
 }
 
-/// A database of SQLite; `None` where there is none.
+/// Opens a SQLite database; `None` if there is none.
 pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     let deadline = Instant::now() + Duration::from_secs(SECONDS_MAX);
     let mut name = path.as_os_str().to_owned();
@@ -34,7 +34,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     let mut before = match copied(path) {
         Ok(bytes) => bytes,
         Err(NotVisible::Vanished) if path.symlink_metadata().is_err() => return Ok(None),
-        // SQLite would follow links in another process's folders to files of this machine.
+        // In another process's folders, SQLite would follow links to files of this machine.
         Err(NotVisible::TooLarge) if path.starts_with("/proc") => {
             return Err("its database is too large to be read out of there");
         }
@@ -51,7 +51,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
             Err(NotVisible::Vanished) if log.symlink_metadata().is_err() => Zeroizing::default(),
             Err(_) => return Err("the log beside its database cannot be read"),
         };
-        // What was moved from the log into the database between the two reads is in neither.
+        // A commit that was moved from the log into the database between the two reads would be in neither.
         let again = copied(path).map_err(|_| UNREAD)?;
         if *again == *before {
             drop(before);

@@ -1,5 +1,5 @@
-//! Nested settings: JSON and TOML as they are, and YAML as Python's safe loader makes it: what a text is, and how
-//! Python writes what is none.
+//! Nested settings: JSON and TOML as they are, and YAML as Python's safe loader reads it: which scalars are texts, and
+//! how Python writes the others.
 
 use std::fmt;
 
@@ -10,39 +10,39 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 /// The largest file that is read, bytes: these files are written by hand.
 pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// How deep tables and lists may stand in each other.
+/// How deep tables and lists may be nested.
 const DEPTH_MAX: usize = 64;
 
-/// Why a number is not representable; it holds no text.
+/// Why a number cannot be represented; it contains no text of the file.
 pub(crate) const UNUSUAL_NUMBER: &str = "a number or a date of an unusual spelling";
 
 /// One node of a file.
 pub(crate) enum Node {
-    /// Names and what stands there, in Python's order: that of the first time that a name stands there.
+    /// Names with their nodes, in Python's order: a repeated name keeps its first place.
     Table(Vec<(String, Node)>),
     /// A list.
     List(Vec<Node>),
     /// A text. It may be a value.
     Text(SecretBytes),
-    /// A number, a truth or nothing, as Python's `str` writes it.
+    /// A number, a boolean or null, as Python's `str` writes it.
     Plain(String),
-    /// Only Python could tell what it is: why.
+    /// A node whose text in Python is unknown, and why.
     Odd(&'static str),
 }
 
 /// Why a file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// It is larger than a file written by hand.
+    /// The file is larger than any file that is written by hand.
     #[error("it is larger than {} MiB", FILE_BYTES_MAX >> 20)]
     Large,
-    /// It is no UTF-8.
+    /// The file is not UTF-8.
     #[error("it is no UTF-8")]
     NoText,
-    /// Its tables and lists stand too deep in each other.
+    /// Its tables and lists are nested too deep.
     #[error("its tables are nested too deep")]
     Deep,
-    /// It is not of its format; the line, from 1 on.
+    /// The file is not of its format; the line, from 1 on.
     #[error("line {0} is not of its format")]
     Malformed(usize),
 }
@@ -64,7 +64,7 @@ impl Node {
                 | Event::StreamEnd
                 | Event::DocumentStart(_)
                 | Event::DocumentEnd => None,
-                Event::Alias(_) => Some(Self::Odd("a reference to what stands elsewhere")),
+                Event::Alias(_) => Some(Self::Odd("a reference to another place in the file")),
                 Event::Scalar(_, _, _, Some(_)) => Some(Self::Odd("a text with a tag")),
                 Event::Scalar(text, ScalarStyle::Plain, _, None) => Some(plain(&text)),
                 Event::Scalar(text, _, _, None) => Some(Self::text(&text)),
@@ -111,13 +111,13 @@ impl Node {
         })
     }
 
-    /// Whether a text that is not empty stands at the end of these names.
+    /// Whether these names lead to a text that is not empty.
     pub(crate) fn has(&self, names: &[&str]) -> bool {
         let node = names.iter().try_fold(self, |node, name| node.at(name));
         matches!(node, Some(Self::Text(text)) if !text.is_empty())
     }
 
-    /// The names of a table and what stands there.
+    /// The names of a table with their nodes.
     pub(crate) fn names(&self) -> &[(String, Self)] {
         match self {
             Self::Table(entries) => entries,
@@ -129,7 +129,7 @@ impl Node {
         Self::Text(SecretBytes::new(text.as_bytes().to_vec()))
     }
 
-    /// What stands under a name of a table.
+    /// The node under a name of a table.
     pub(crate) fn at(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Table(entries) => entries.iter().find(|(known, _)| known == name).map(|(_, node)| node),
@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    /// A text that is certainly a name and no value.
+    /// A text that is certainly a name and not a value.
     pub(crate) fn name(&self) -> Option<String> {
         match self {
             Self::Text(text) => String::from_utf8(text.expose().to_vec()).ok(),
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// Takes what a deserializer finds.
+/// Builds a node from the events of a deserializer.
 struct Reading;
 
 impl<'de> Visitor<'de> for Reading {
@@ -215,10 +215,10 @@ impl<'de> Visitor<'de> for Reading {
     }
 }
 
-/// A table or a list that is not closed yet.
+/// A table or a list that is still open.
 struct Open {
     node: Node,
-    /// In a table: the name that was read and waits for what stands there; inside, `None` is a name that is no text.
+    /// In a table: the name that was read and waits for its node. The inner `None` is a name that is not a text.
     name: Option<Option<String>>,
 }
 
@@ -232,20 +232,20 @@ impl Open {
                     self.node = Node::Odd("a table that takes in another one")
                 }
                 Some(Some(name)) => match entries.iter_mut().find(|(known, _)| *known == name) {
-                    // The last one wins, in the place of the first.
+                    // The last node wins, in the place of the first.
                     Some((_, known)) => *known = one,
                     None => entries.push((name, one)),
                 },
                 Some(None) => self.node = Node::Odd("a name that is no text"),
             },
-            // Once odd it stays so.
+            // An odd node stays odd.
             Node::Text(_) | Node::Plain(_) | Node::Odd(_) => {}
         }
     }
 }
 
-/// A scalar without quotes. YAML 1.1, as PyYAML resolves it; what might be a number or a date of another spelling than
-/// the usual one is odd.
+/// A scalar without quotes: YAML 1.1, as PyYAML resolves it. A scalar that may be a number or a date in an unusual
+/// spelling is odd.
 fn plain(text: &str) -> Node {
     let written = |word: &str| Node::Plain(word.to_owned());
     match text {
@@ -283,7 +283,7 @@ fn decimal(text: &str) -> Option<String> {
     Some(format!("{sign}{unsigned}"))
 }
 
-/// A number with a point as Python writes it: the shortest that reads the same.
+/// A decimal fraction as Python writes it: the shortest text that reads the same.
 fn fraction(text: &str) -> Option<String> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (whole, rest) = unsigned.split_once('.')?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::{AgentLink, AgentSlot, LITELLM, Standing};
 
-/// Where one program takes one of its keys from.
+/// The sources of one key of one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
     /// The program.
@@ -22,11 +22,11 @@ pub struct Explained {
     pub links: Vec<AgentLink>,
 }
 
-/// Where keys are searched.
+/// The scope of one search for keys.
 pub(crate) struct Look<'a> {
     /// A user's home folder.
     home: &'a Path,
-    /// The folder that a program works in, where one runs or a project is meant.
+    /// The folder of a running program or of a project, if there is one.
     folder: Option<&'a Path>,
     /// The value of a variable that names a folder; never of a key.
     tells: &'a dyn Fn(&str) -> Option<String>,
@@ -45,16 +45,16 @@ const COMMANDS: [(&str, &str); 7] = [
     ("open-webui", "Open WebUI"),
 ];
 
-/// The program that a word of a command line names, if it is one that is known here.
+/// The program that a word of a command line names, if it is known here.
 pub fn agent_of(word: &[u8]) -> Option<&'static str> {
     let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let known = COMMANDS.iter().find(|(command, _)| command.as_bytes() == name);
     known.map(|(_, agent)| *agent)
 }
 
-/// Every key of the programs known here in a user's home, and in the folder of a project or of a running program.
+/// Every key of the programs known here, in a user's home and in the folder of a project or of a running program.
 /// `tells`: variables that name folders (`CODEX_HOME`). `started_with`: whether a program was started with a variable.
-/// Nothing is followed out of what is named, and nothing is changed.
+/// Follows no reference out of these folders, and changes nothing.
 pub fn explained(
     home: &Path,
     folder: Option<&Path>,
@@ -68,7 +68,7 @@ pub fn explained(
         .collect()
 }
 
-/// The environment of a running program, as a place.
+/// The environment of a running program, as a source.
 fn started(name: &str, applies: &'static str, seems: Option<&'static str>) -> AgentLink {
     AgentLink {
         what: format!("{name} in the environment that it was started with"),
@@ -80,8 +80,8 @@ fn started(name: &str, applies: &'static str, seems: Option<&'static str>) -> Ag
     }
 }
 
-/// The first of these that can win does; the others are read, and lose to it. What stands before it and cannot be seen
-/// may win, so the result is uncertain.
+/// The first source that can win wins; the later ones are read and lose to it. A source before it that is not visible
+/// may win too, so the result is then uncertain.
 pub(crate) fn ranked(links: Vec<AgentLink>) -> Vec<AgentLink> {
     let mut decided = false;
     let rank = |mut link: AgentLink| {

@@ -1,11 +1,12 @@
-//! What is known of each program, as data: docs/reference/agents.md is made of it.
+//! The facts about each program, as data: docs/reference/agents.md is made from them.
 
 /// The source of what is known about a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tried {
     /// The program itself, of this release, is rotated in the tests.
     Rotated(&'static str),
-    /// From its documents, and from files made as they describe them. It is located and explained, not delivered.
+    /// From the program's documentation, and from files made after it. The program's keys are located and explained,
+    /// not delivered.
     Documented,
 }
 
@@ -14,17 +15,17 @@ pub enum Tried {
 pub struct AgentFact {
     /// The program.
     pub agent: &'static str,
-    /// Where the key stands.
+    /// Where the key is stored.
     pub source: &'static str,
-    /// What wins over it.
+    /// The source that wins over it.
     pub loses_to: &'static str,
     /// What applies a new key.
     pub applies: &'static str,
-    /// What reports success, and does not.
+    /// The command that reports success and does not apply the key.
     pub seems: &'static str,
-    /// For how long callers notice.
+    /// How long callers notice the change.
     pub away: &'static str,
-    /// How it came to be known.
+    /// The source of this knowledge.
     pub tried: Tried,
     /// The test that shows it; empty where there is none.
     pub test: &'static str,
@@ -77,7 +78,7 @@ const fn documented(
     AgentFact { agent, source, loses_to, applies, seems, away: "-", tried: Tried::Documented, test }
 }
 
-/// Every row, in the order of the page. A program's rows stand beside each other.
+/// Every row, in the order of the page. The rows of one program follow each other.
 pub const AGENT_FACTS: &[AgentFact] = &[
     openclaw(
         "`apiKey` in `openclaw.json`",

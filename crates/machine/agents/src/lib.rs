@@ -1,9 +1,8 @@
-//! Programs that call models and keep their keys in places of their own: where a key stands, which copy wins, what
-//! makes a new one live, and which of a program's own signs of success are none.
+//! Programs that call models and store their keys in places of their own: where each key is, which copy wins, what
+//! applies a new one, and which signs of success of the program itself prove nothing.
 //!
-//! Invariants, by what is absent: nothing is written, started or sent; no key is kept, only the form in which it
-//! stands, and where one is read it is to be compared and is never shown; what a release keeps in a form that is not
-//! known is *not visible*, never *none*.
+//! Invariants, by what is absent: nothing is written, started or sent. No key is kept, only its form; a key that is
+//! read is compared and never shown. Data in a form that is unknown here is *not visible*, never *none*.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 

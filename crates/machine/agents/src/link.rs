@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-/// Where in a file a key stands.
+/// The place of a key in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AgentSlot {
     /// The whole file.
@@ -13,32 +13,32 @@ pub enum AgentSlot {
     Row(String),
 }
 
-/// The standing of one place in the order in which a program takes its key.
+/// The rank of one source in the order in which a program looks for its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// A new start takes the key from here.
+    /// The next start of the program takes the key from here.
     Wins,
-    /// It is read, and another one wins over it.
+    /// The program reads it, but another source wins.
     Shadowed,
-    /// Nothing takes the key from here as long as another one is there.
+    /// The program does not read it as long as another source exists.
     NotRead,
-    /// It may win, and is not visible, because …
+    /// It may win, but is not visible; why.
     NotVisible(&'static str),
 }
 
-/// One place that a program may take a key from.
+/// One source that a program may take a key from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentLink {
-    /// What it is, for display.
+    /// Its description, for display.
     pub what: String,
-    /// The file; `None` for the environment that it was started with.
+    /// The file; `None` for the environment that the program was started with.
     pub file: Option<PathBuf>,
-    /// Where in it.
+    /// The place in the file.
     pub slot: Option<AgentSlot>,
     /// Whether it wins.
     pub standing: Standing,
     /// What applies a change of it.
     pub applies: &'static str,
-    /// What seems to apply it, and does not.
+    /// What seems to apply a change and does not.
     pub seems: Option<&'static str>,
 }

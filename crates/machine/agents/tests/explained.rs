@@ -1,4 +1,5 @@
-//! Homes made as the programs' documents describe them: what is found, which place wins, and no value of it.
+//! Homes made as the programs' documentation describes them: which keys are found, which source wins, and that no value
+//! is shown.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,7 @@ fn put(home: &Path, path: &str, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// What is explained, with programs that were started with these variables.
+/// The explained keys, with programs that were started with these variables.
 fn all(home: &TempDir, started: &[&str]) -> Vec<Explained> {
     let folder = home.path().join("project");
     explained(home.path(), Some(&folder), &|_| None, &|name| started.contains(&name))
@@ -28,7 +29,7 @@ fn standings(one: &Explained) -> Vec<Standing> {
     one.links.iter().map(|link| link.standing).collect()
 }
 
-/// Nothing that is shown has a value in it.
+/// No value is in anything that is shown.
 fn shows_none(found: &[Explained], values: &[&str]) {
     let shown = format!("{found:?}");
     assert!(values.iter().all(|value| !shown.contains(value)), "{shown}");
@@ -88,7 +89,7 @@ fn codex_is_explained() {
     shows_none(&found, &[&key, &token]);
     let found = all(&home, &["OWN_KEY"]);
     assert_eq!(standings(&found[2]), [Wins]);
-    // In the keyring the file is not read, and what is there cannot be seen.
+    // With the keyring the file is not read, and the keyring's content is not visible.
     put(home.path(), ".codex/config.toml", "cli_auth_credentials_store = \"keyring\"\n");
     let found = all(&home, &[]);
     assert_eq!(standings(&found[0]), [NotRead, NotVisible("it is encrypted")]);
@@ -152,7 +153,7 @@ fn n8n_is_explained() {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
     let beside: Vec<_> = fs::read_dir(home.path().join(".n8n")).unwrap().flatten().collect();
     assert_eq!(beside.len(), 2, "nothing was made beside it: {beside:?}");
-    // A database of another form is named, and no guess is made.
+    // A database in another form is named, and nothing is guessed.
     fs::remove_file(&path).unwrap();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
     let found = all(&home, &[]);
@@ -171,7 +172,7 @@ fn open_webui_is_explained() {
     database
         .execute_batch("CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL, version INTEGER, created_at, updated_at)")
         .unwrap();
-    // Before anything was saved the environment is read.
+    // Before anything was saved, the environment is read.
     let found = all(&home, &["OPENAI_API_KEY"]);
     assert_eq!(standings(&found[0]), [Wins]);
     let data =
@@ -189,7 +190,8 @@ fn open_webui_is_explained() {
     shows_none(&found, &[&key]);
 }
 
-/// A link that the kernel would follow out of any root stands for one that begins at another root than this machine's.
+/// A link that the kernel would follow out of any root, in place of a link that begins at another root than this
+/// machine's.
 #[test]
 fn behind_the_root_of_a_process_no_link_leads_out() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The page of agents says what the code says, and each row that is rotated names a test.
+//! The page of agents agrees with the code, and each row of a rotated agent names a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Databases of agents whose writer means harm: explaining them ends, in bounded memory, and what is not seen is said.
+//! Databases of agents with a hostile author: explaining them ends, in bounded memory, and unread parts are reported.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ const OPEN_WEBUI: &str = ".open-webui/webui.db";
 const STATE: &str = ".openclaw/state/openclaw.sqlite";
 const AGENT: &str = ".openclaw/agents/main/agent/openclaw-agent.sqlite";
 
-/// Each database with its table and the columns that are read of it.
+/// Each database with its table and the columns that are read.
 const READ: [(&str, &str, [&str; 3]); 4] = [
     (N8N, "credentials_entity", ["id", "name", "type"]),
     (OPEN_WEBUI, "config", ["id", "data", "more"]),
@@ -32,7 +32,7 @@ fn home() -> tempfile::TempDir {
     home
 }
 
-/// What is explained of n8n and of Open WebUI; nothing of OpenClaw's databases is believed.
+/// The explained keys of n8n and of Open WebUI; OpenClaw's databases must be refused.
 fn unseen(home: &Path) -> Vec<Explained> {
     let claw = OpenClawHome::at(home.join(".openclaw"));
     assert!(claw.cool_downs("p", 0).is_err());
@@ -60,7 +60,7 @@ fn look_at_views_and_computed_columns() {
     let found = unseen(views.path());
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found.iter().all(|one| matches!(one.links.as_slice(), [link] if link.standing ==
-        Standing::NotVisible("its database has another form than its documents say"))));
+        Standing::NotVisible("its database has another form than its documentation describes"))));
     let grown = home();
     for (path, table, [one, two, three]) in READ {
         let sql = format!(
@@ -76,7 +76,7 @@ fn look_at_views_and_computed_columns() {
     );
 }
 
-/// The same of another home.
+/// The same key in another home.
 fn at(one: &Explained, here: &Path, there: &Path) -> Explained {
     let mut one = one.clone();
     for link in &mut one.links {

@@ -1,5 +1,5 @@
-//! Which of several places a gateway takes a key from, and what makes a new one live. The files are of the form that
-//! OpenClaw 2026.9.6 has and writes.
+//! Which of several sources a gateway takes a key from, and what applies a new one. The files have the form that
+//! OpenClaw 2026.9.6 reads and writes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,7 +71,7 @@ fn a_profile_of_another_provider_wins_over_nothing_and_one_of_another_form_is_no
     assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
 }
 
-/// Each may be of another account: none of them is chosen by its name.
+/// Each profile may belong to another account: none of them is chosen by its name.
 #[test]
 fn several_profiles_of_a_provider_are_told_unless_the_settings_name_one() {
     let two = "{\"profiles\":{\"p:default\":{\"provider\":\"p\"},\"p:manual\":{\"provider\":\"p\"}}}";
@@ -106,14 +106,14 @@ fn a_variable_is_taken_from_the_start_then_from_dotenv_then_from_the_settings() 
         assert_eq!((&found.takes, &found.file), (&Takes::Restart, &None), "{form}");
         let standing: Vec<Standing> = found.chain.iter().map(|link| link.standing).collect();
         assert_eq!(standing, [Standing::Wins, Standing::Shadowed, Standing::Shadowed], "{form}");
-        // It does not run: what it would be started with is not visible, and that may win.
+        // It does not run: its future start environment is not visible, and may win.
         let found = home.bound("p", None).unwrap();
         assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
     }
 }
 
-/// Each of these was read in the release's own documents: the folder that the gateway works in, and the file of a service
-/// that OpenClaw has installed, may win over its own file.
+/// The release's own documentation describes each of these: the folder that the gateway works in, and the file of a
+/// service that OpenClaw installed, may win over OpenClaw's own file.
 #[test]
 fn what_may_win_over_its_own_file_is_named_before_it() {
     let (_folder, home) = home("\"${P_KEY}\"", "");
@@ -136,7 +136,7 @@ fn what_may_win_over_its_own_file_is_named_before_it() {
     assert_eq!(found.file, Some(home.dotenv()));
 }
 
-/// A user may put a pipe, or a device without an end, where another user's keyroll looks for variables.
+/// A user may put a pipe, or an endless device, where another user's keyroll looks for variables.
 #[test]
 fn a_file_of_variables_that_is_none_is_not_visible_and_nobody_waits_for_it() {
     let (_folder, home) = home("\"${P_KEY}\"", "");
@@ -213,7 +213,7 @@ fn cool_downs_of_a_provider_are_seen_per_agent_and_only_while_they_last() {
     assert_eq!(home.cool_downs("p", 800).unwrap().len(), 4);
 }
 
-/// A process that is taken for a helper may keep an old key: only what the package itself brings along is one.
+/// A process that counts as a helper may keep an old key: only scripts of the package itself are helpers.
 #[test]
 fn a_helper_is_a_script_of_the_package_of_the_program_and_no_other() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use crate::spelling::{self, Style};
 use crate::spot::{Spelling, Spot};
 use crate::{CopyError, Slot};
 
-/// The variables of a file with their values, each with what readers disagree on where they do.
+/// The variables of a file with their values; where readers disagree about one, the error says how.
 pub type Variables = Vec<(String, Result<SecretBytes, CopyError>)>;
 
 impl Spelling for Style {
@@ -43,8 +43,8 @@ pub(crate) fn all(file: &[u8]) -> Vec<(Slot, Spot)> {
     scan.assignments.iter().filter_map(spot).collect()
 }
 
-/// Every variable with the value of its last assignment, or why that is unknown: where readers expand it, what
-/// runs does not show what stands in the file.
+/// Every variable with the value of its last assignment, or why the value is unknown: where readers expand it, the
+/// running process does not show the text of the file.
 pub(crate) fn variables(file: &[u8]) -> Variables {
     let scan = Scan::of(file);
     let mut found = Variables::new();
@@ -72,12 +72,12 @@ struct Assignment {
     raw: Range<usize>,
     style: Style,
     line: usize,
-    /// What readers disagree on, where they do.
+    /// What readers disagree about, if they do.
     doubt: Option<&'static str>,
 }
 
 impl Assignment {
-    /// Whether a shell would make something else of the spelling: `$NAME`, a command, a home folder, an escape.
+    /// Whether a shell would expand the spelling: `$NAME`, a command, a home folder, an escape.
     fn expands(&self, file: &[u8]) -> bool {
         let raw = file.get(self.raw.clone()).unwrap_or_default();
         let any = |bytes: &[u8]| raw.iter().any(|byte| bytes.contains(byte));
@@ -98,7 +98,7 @@ impl Assignment {
     }
 }
 
-/// All assignments of one variable in their order; an error if quotes before the last of them do not close.
+/// All assignments of one variable in their order; an error if quotes before the last of them are not closed.
 fn assignments(file: &[u8], name: &str) -> Result<Vec<Assignment>, CopyError> {
     let scan = Scan::of(file);
     let mut found = scan.assignments;
@@ -109,13 +109,13 @@ fn assignments(file: &[u8], name: &str) -> Result<Vec<Assignment>, CopyError> {
     }
 }
 
-/// One pass over a file. A line that is no assignment is skipped, as every reader but the shell does.
+/// One pass over a file. Lines without an assignment are skipped; every reader but the shell skips them.
 struct Scan<'a> {
     file: &'a [u8],
     at: usize,
     line: usize,
     assignments: Vec<Assignment>,
-    /// The first line from which readers disagree on where quotes end.
+    /// The first line from which readers disagree about where quotes end.
     open_quote: Option<(usize, &'static str)>,
 }
 
@@ -134,8 +134,8 @@ impl<'a> Scan<'a> {
                 }
                 None => scan.at = start,
             }
-            // What is left is a comment or nothing. A quote there may be the start of one for a shell, and for
-            // python-dotenv the start of a quoted name, both over several lines.
+            // The rest of the line is a comment or nothing. A quote there may begin a quoted text for a shell, and a
+            // quoted name for python-dotenv, each over several lines.
             let rest = scan.at;
             scan.skip_line();
             if has_stray_quote(file.get(rest..scan.at).unwrap_or_default()) {
@@ -164,7 +164,7 @@ impl<'a> Scan<'a> {
         let mut name = self.take_while(in_name);
         if self.file.get(name.clone()) == Some(b"export") && !self.take_while(blank).is_empty() {
             let exported = self.take_while(in_name);
-            // Without a second word this is a variable that is called `export`.
+            // Without a second word, the variable itself is called `export`.
             name = if exported.is_empty() { name } else { exported };
         }
         self.take_while(blank);
@@ -199,7 +199,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// A quoted value, which may span lines. `None` leaves the rest of the line to be skipped.
+    /// A quoted value, which may span lines. `None` means that the rest of the line must be skipped.
     fn quoted(&mut self, quote: u8, style: Style) -> Option<Assignment> {
         let (start, line) = (self.at, self.line);
         self.at += 1;
@@ -221,7 +221,7 @@ impl<'a> Scan<'a> {
             self.at += 1;
         }
         self.at = (self.at + 1).min(self.file.len());
-        // python-dotenv takes a backslash and the quote behind it for one character, whatever stands before.
+        // python-dotenv takes a backslash and the quote after it as one character, whatever comes before.
         let escaped = self.at.checked_sub(2).and_then(|at| self.file.get(at)) == Some(&b'\\');
         if escaped {
             self.disagree(line, "a backslash before the closing quote");
@@ -258,7 +258,7 @@ impl<'a> Scan<'a> {
         self.at += 1;
     }
 
-    /// Whether the line before ends with a backslash, which joins lines for some readers, in comments too.
+    /// Whether the line before ends with a backslash. Some readers then join the lines, even in comments.
     fn continues(&self, start: usize) -> bool {
         let before = self.file.get(..start).unwrap_or_default();
         let before = before.strip_suffix(b"\n").unwrap_or(before);

@@ -9,21 +9,20 @@ use crate::{CopyError, Format, Slot, dotenv, ini, json, line, toml, whole, yaml}
 
 /// One value of a file, with its place.
 pub struct Entry {
-    /// Where: [`Format::read`] finds it by this.
+    /// The slot, by which [`Format::read`] finds it.
     pub slot: Slot,
     /// The bytes of its spelling, quotes included.
     pub span: Range<usize>,
-    /// What stands there, or why readers disagree on it.
+    /// The value, or what readers disagree about.
     pub value: Result<SecretBytes, &'static str>,
 }
 
 impl Format {
-    /// Every value of a file, in the order of the file. Of several with one slot the last wins.
+    /// Every value of a file, in the order of the file. Of several values with one slot, the last wins.
     ///
-    /// What no slot can name is not among them: a name that is no text, the `default` of a `.netrc`.
+    /// A value that no slot can name is omitted: one under a name that is not a text, or the `default` of a `.netrc`.
     ///
-    /// # Errors
-    /// The file is not of this format, or its places are written with more bytes than are kept.
+    /// # Errors The file is not of this format, or its slots together take more bytes than the limit.
     pub fn entries(self, file: &[u8]) -> Result<Vec<Entry>, CopyError> {
         limited(file)?;
         let found: Vec<(Slot, Spot)> = match self {

@@ -1,9 +1,9 @@
 use keyroll_codes::Code;
 use thiserror::Error;
 
-/// Why a value was not read from, or not put into, the bytes of a copy. Nothing was changed.
+/// Why a value was not read from a copy or not written into it. Nothing was changed.
 ///
-/// Holds names, line numbers and reasons, never bytes of the file or of a value.
+/// Contains names, line numbers and reasons, never bytes of the file or of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CopyError {
     /// The slot does not exist in the file.
@@ -12,26 +12,26 @@ pub enum CopyError {
         /// The slot, in words.
         slot: String,
     },
-    /// The slot holds neither the old value that was expected nor the new one.
+    /// The slot holds neither the expected old value nor the new one.
     #[error("{slot} holds neither the expected old value nor the new one")]
     Drifted {
         /// The slot, in words.
         slot: String,
     },
-    /// Readers of such files disagree on what stands there.
+    /// Readers of such files disagree about the value.
     #[error("line {line} is read differently by different readers: {why}")]
     Ambiguous {
         /// The line, counted from 1.
         line: usize,
-        /// What they disagree on.
+        /// What they disagree about.
         why: &'static str,
     },
-    /// No spelling in this place means the value for every reader.
+    /// In this slot, no spelling gives every reader the value.
     #[error("{slot} cannot carry the value: {why}")]
     NotCarried {
         /// The slot, in words.
         slot: String,
-        /// What stands in the way.
+        /// What prevents it.
         why: &'static str,
     },
     /// The file is larger than keyroll edits.
@@ -42,7 +42,7 @@ pub enum CopyError {
         /// The limit.
         max: usize,
     },
-    /// A slot that this format does not have, or one that is named twice in a set of edits.
+    /// A slot that this format does not have, or that a set of edits names twice.
     #[error("{slot} does not fit here: {why}")]
     WrongSlot {
         /// The slot, in words.
@@ -58,10 +58,10 @@ pub enum CopyError {
         /// The line, counted from 1.
         line: usize,
     },
-    /// A place that no file of this format has.
+    /// A pointer that leads nowhere in any file of this format.
     #[error("the place {at} cannot be understood: {why}")]
     Pointer {
-        /// The place as it was written.
+        /// The pointer as it was written.
         at: String,
         /// What is wrong.
         why: &'static str,
@@ -74,16 +74,16 @@ pub enum CopyError {
         /// What is wrong.
         why: &'static str,
     },
-    /// A list of logins keeps a hash in the place of the password.
+    /// A list of logins contains a hash instead of the password.
     #[error("{slot} holds a hash of the password")]
     Verifier {
-        /// Where.
+        /// The entry.
         slot: String,
     },
-    /// A list of logins has a line of the name that is to be written, and not with its password.
+    /// A list of logins already has a line with the name that would be written, and with another password.
     #[error("{slot} is there with another password than the one that belongs there")]
     Taken {
-        /// Where.
+        /// The entry.
         slot: String,
     },
     /// A template names a field that the secret does not have.
@@ -92,14 +92,14 @@ pub enum CopyError {
         /// The name in the template.
         name: String,
     },
-    /// A field's value cannot stand where the template puts it.
+    /// The template puts a field's value where the value cannot be written.
     #[error("the field {name} cannot stand in the {position} of the template: {why}")]
     FieldNotCarried {
         /// The name in the template.
         name: String,
-        /// Where the template puts it.
+        /// The position in the template.
         position: &'static str,
-        /// What stands in the way.
+        /// What prevents it.
         why: &'static str,
     },
 }

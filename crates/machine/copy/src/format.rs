@@ -10,14 +10,14 @@ use crate::{CopyError, Slot, dotenv, ini, json, line, toml, whole, yaml};
 /// The largest file that is edited, in bytes. Files that hold credentials are small; a large one is a mistake.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// How the bytes of a copy are read by its consumers.
+/// How the consumers of a copy read its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Lines `NAME=value`, as a POSIX shell, python-dotenv, systemd's `EnvironmentFile=` and
     /// `docker run --env-file` read them.
     ///
-    /// The form of a line tells who can be reading it: docker takes quotes for a part of the value, so a quoted
-    /// line has the other three, and an unquoted value is replaced only by what all four read alike.
+    /// The form of a line shows who can be reading it. Docker takes quotes as a part of the value, so a quoted line is
+    /// for the other three readers. An unquoted value is replaced only by text that all four read alike.
     Dotenv,
     /// The file is the value, with or without one line end behind it.
     Whole,
@@ -25,14 +25,14 @@ pub enum Format {
     Json,
     /// YAML; a kubeconfig and other manifests too.
     Yaml,
-    /// YAML in which `$` is written `$$`, as `docker compose` reads it; an item `NAME=value` of a list is found by its
+    /// YAML in which `$` is written `$$`, as `docker compose` reads it. An item `NAME=value` of a list is found by its
     /// name.
     Compose,
     /// TOML.
     Toml,
     /// `name = value` under `[section]`: AWS credentials, supervisord, MySQL's option files.
     Ini,
-    /// npm's own, found by the whole of a key.
+    /// npm's configuration; a value is found by its complete key.
     Npmrc,
     /// libpq's password file.
     Pgpass,
@@ -44,16 +44,16 @@ pub enum Format {
 
 /// One compare-and-swap: the slot must hold `expect_old` (or `new` already) and holds `new` afterwards.
 pub struct Edit<'a> {
-    /// Where.
+    /// The slot.
     pub slot: Slot,
-    /// What must stand there.
+    /// The value that the slot must hold.
     pub expect_old: &'a SecretBytes,
-    /// What will stand there.
+    /// The value that it will hold.
     pub new: &'a SecretBytes,
 }
 
 impl Format {
-    /// The slot that `at` names in such a file; a part is of an entry alone, and the password unless it is said.
+    /// The slot that `at` names in such a file. Only an entry has parts; without a part, its password is meant.
     pub fn slot(self, at: &str, part: Option<Part>) -> Result<Slot, CopyError> {
         let pointed = |pointer: Result<Pointer, CopyError>| match part {
             None => Ok(Slot::At(pointer?)),
@@ -72,16 +72,16 @@ impl Format {
         }
     }
 
-    /// The value in a slot, as its readers see it; of several assignments the last, which wins.
+    /// The value in a slot, as its readers see it. Of several assignments the last one wins.
     ///
     /// `None` if the slot does not exist. [`CopyError::Ambiguous`] where readers see different values: escapes and
-    /// quotes that they take apart in different ways, a name that stands there twice, a number in place of a text.
+    /// quotes that they read differently, a name that occurs twice, a number instead of a text.
     pub fn read(&self, file: &[u8], slot: &Slot) -> Result<Option<SecretBytes>, CopyError> {
         self.spots(file, slot)?.last().map(|winner| winner.read(file)).transpose()
     }
 
-    /// Every variable of an env file, each once, with the value that its last assignment means to every reader; an
-    /// error in its place says what readers disagree on. A file of another format has none.
+    /// Every variable of an env file, each once, with the value that its last assignment gives every reader. Where
+    /// readers disagree, the entry is an error that says how. A file of another format has none.
     pub fn variables(&self, file: &[u8]) -> Result<Variables, CopyError> {
         limited(file)?;
         match self {
@@ -101,9 +101,9 @@ impl Format {
 
     /// The file with every edit made, or an error and no bytes at all.
     ///
-    /// Only the bytes of the values change, and the quotes around one if its present spelling cannot carry it.
-    /// Every assignment of a variable that holds the old value is changed; shadowed ones with other values stay.
-    /// An edit whose new value stands there already changes nothing, so that a repeated call is harmless.
+    /// Only the bytes of the values change, and the quotes around a value if its present spelling cannot carry the new
+    /// one. Every assignment of a variable that holds the old value is changed; shadowed ones with other values stay.
+    /// If the new value is already there, the edit changes nothing: a repeated call is harmless.
     pub fn replace(&self, file: &[u8], edits: &[Edit<'_>]) -> Result<SecretBytes, CopyError> {
         limited(file)?;
         let mut changes = Vec::new();
@@ -137,7 +137,7 @@ impl Format {
         let spots = self.spots(file, slot)?;
         let winner = spots.last().ok_or_else(|| CopyError::Absent { slot: slot.to_string() })?;
         let present = winner.read(file)?;
-        // The places that a replacement would change: the winner and those that hold the same value.
+        // The places that a replacement would change: the winner, and every place with the same value.
         let changed = spots.iter().filter(|spot| spot.value.as_ref().is_ok_and(|value| *value == present));
         for spot in changed {
             let refused = |why| CopyError::NotCarried { slot: slot.to_string(), why };
@@ -146,8 +146,8 @@ impl Format {
         Ok(())
     }
 
-    /// Asked in Stage of the new value, and in Preflight of a decoy: can the slot carry this value, and what
-    /// stands there now be put back over it? A rotation that cannot be rolled back must not begin.
+    /// Asked in Stage about the new value, and in Preflight about a decoy: can the slot carry this value, and can the
+    /// present value be written over it again? A rotation that cannot be rolled back must not begin.
     pub fn carries_value(&self, file: &[u8], slot: &Slot, value: &SecretBytes) -> Result<(), CopyError> {
         let present = self.read(file, slot)?.ok_or_else(|| CopyError::Absent { slot: slot.to_string() })?;
         let forth = Edit { slot: slot.clone(), expect_old: &present, new: value };
@@ -165,7 +165,7 @@ impl Format {
         }
         let mut changes = Vec::new();
         for spot in spots {
-            // A shadowed assignment with another value, or one that readers take apart differently, is not ours.
+            // A shadowed assignment that has another value, or that readers read differently, is not ours.
             let Ok(present) = &spot.value else { continue };
             if *present == *edit.expect_old && *present != *edit.new {
                 let with = spot
@@ -178,7 +178,7 @@ impl Format {
         Ok(changes)
     }
 
-    /// Every place that a slot names, the one that wins last.
+    /// Every place that a slot names; the winning one is last.
     fn spots(self, file: &[u8], slot: &Slot) -> Result<Vec<Spot>, CopyError> {
         limited(file)?;
         let found = match (self, slot) {
@@ -204,7 +204,7 @@ impl Format {
     }
 }
 
-/// The text of a file whose format is of characters. A mark of the byte order before it is what few readers expect.
+/// The text of a file in a text format. A byte order mark is refused: few readers expect one.
 pub(crate) fn text<'a>(file: &'a [u8], format: &'static str) -> Result<&'a str, CopyError> {
     let wrong = |at| CopyError::Malformed { format, line: line_of(file, at) };
     let text = std::str::from_utf8(file).map_err(|error| wrong(error.valid_up_to()))?;
@@ -214,14 +214,14 @@ pub(crate) fn text<'a>(file: &'a [u8], format: &'static str) -> Result<&'a str, 
     }
 }
 
-/// One span of the file and the bytes that take its place. The bytes hold a value.
+/// One span of the file and its new bytes, which hold a value.
 struct Change {
     span: Range<usize>,
     with: SecretBytes,
 }
 
-/// The changes in the order of the file. Two names may lead to one place (`/env/0` and `/env/KEY`): it is changed once
-/// where both want the same there, and not at all where they do not.
+/// The changes in the order of the file. Two slots may lead to one place (`/env/0` and `/env/KEY`). If both write the
+/// same there, it is changed once; otherwise this is an error.
 fn apart(file: &[u8], mut changes: Vec<Change>) -> Result<Vec<Change>, CopyError> {
     changes.sort_by_key(|change| change.span.start);
     changes.dedup_by(|later, earlier| later.span == earlier.span && later.with == earlier.with);
@@ -232,9 +232,9 @@ fn apart(file: &[u8], mut changes: Vec<Change>) -> Result<Vec<Change>, CopyError
     }
 }
 
-/// The file with each span replaced: they stand one behind the other.
+/// The file with each span replaced; the spans do not overlap.
 fn apply(file: &[u8], changes: Vec<Change>) -> SecretBytes {
-    // Reserved in full, since a vector that grows leaves a copy of the values behind in freed memory.
+    // Reserved in full: a vector that grows leaves a copy of the values in freed memory.
     let added: usize = changes.iter().map(|change| change.with.len()).sum();
     let mut out = Vec::with_capacity(file.len().saturating_add(added));
     let mut done = 0;

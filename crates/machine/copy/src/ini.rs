@@ -14,7 +14,7 @@ const TWICE: &str = "a name that stands there twice, or is written in another wa
 
 const TWICE_SECTION: &str = "a section that stands there twice";
 
-/// What stands around a value.
+/// The quotes around a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Quotes {
     None,
@@ -26,7 +26,7 @@ impl Spelling for Quotes {
     fn spell(&self, _old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str> {
         let text = quoted::text(new)?;
         carries(text.as_bytes())?;
-        // npm takes these words for no text, quoted too, and a number in single quotes.
+        // npm reads these words not as texts, even in quotes, and also a number in single quotes.
         if matches!(text, "true" | "false" | "null") {
             return Err("it is a word that some readers take for no text");
         }
@@ -43,9 +43,10 @@ impl Spelling for Quotes {
     }
 }
 
-/// Bytes that mean themselves to every reader: `%` is a reference to configparser, `$` to npm, `#` and `;` begin a
-/// comment, `\` is an escape, quotes and blanks at the ends are taken off, and a bracket at the start is a section.
-/// Three words are refused when such a value is there: no alphabet of an issuer lacks their letters.
+/// Bytes that stand for themselves for every reader. `%` is a reference for configparser, `$` for npm; `#` and `;`
+/// begin a comment; `\` is an escape; quotes and blanks at the ends are stripped; and a bracket at the start begins a
+/// section. The three words that npm does not read as texts are refused only for an actual value: every issuer's
+/// alphabet has their letters.
 fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
     let means_itself = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:+=@,^~!*?&|()<>".contains(byte);
     match alphabet.iter().all(means_itself) {
@@ -54,7 +55,7 @@ fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// How a kind of these files is taken apart.
+/// The dialect of these files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A name ends at `=` or `:`; sections.
@@ -139,7 +140,7 @@ pub(crate) fn all(file: &[u8], kind: Kind) -> Vec<(Pointer, Spot)> {
     found
 }
 
-/// What a line is; blank lines and comments are left out.
+/// The kinds of lines, without blank lines and comments.
 enum Line {
     /// The name of a section.
     Head(Range<usize>),
@@ -150,7 +151,7 @@ enum Line {
 struct Setting {
     name: Range<usize>,
     value: Range<usize>,
-    /// What some readers make of it.
+    /// What readers disagree about.
     doubt: Option<&'static str>,
 }
 
@@ -162,7 +163,7 @@ impl Setting {
         }
     }
 
-    /// Settings that some reader takes for the same are the same by this.
+    /// The identity of a setting: two settings that some reader takes for the same one are equal by it.
     fn known_as<'a>(&self, section: Option<&'a [u8]>, file: &[u8]) -> (Option<&'a [u8]>, Vec<u8>) {
         let name = file.get(self.name.clone()).unwrap_or_default();
         (section, name.iter().map(alike).collect())
@@ -217,7 +218,7 @@ fn read(
     let end = text.iter().position(ends)?;
     let name = trimmed(text.get(..end).unwrap_or_default());
     let value = trimmed(text.get(end + 1..).unwrap_or_default());
-    // Blank lines and comments do not end a value that goes on with an indented line.
+    // Blank lines and comments do not end a value that continues on an indented line.
     let mut rest = rest.filter_map(|next| file.get(next));
     let next = rest.find(|next| !is_nothing(next.trim_ascii()));
     let continued = next.is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t"));
@@ -256,7 +257,7 @@ fn spot(file: &[u8], span: Range<usize>) -> Spot {
     Spot::new(span, Ok(SecretBytes::new(text.to_vec())), quotes)
 }
 
-/// configparser does not distinguish capitals, MySQL does not distinguish `-` and `_`.
+/// Equal for a reader that ignores case (configparser) or the difference between `-` and `_` (MySQL).
 fn same(one: &[u8], other: &[u8]) -> bool {
     one.iter().map(alike).eq(other.iter().map(alike))
 }

@@ -8,8 +8,8 @@ use crate::spot::{Spelling, Spot};
 use crate::tree::{Kind, Tree};
 use crate::{CopyError, quoted};
 
-/// How deep tables and lists may stand in each other. A raw value is taken over without a limit of the parser's, and
-/// each level is read once more for the next.
+/// How deep tables and lists may be nested. The parser does not limit a raw value, and each level is read once more for
+/// the next.
 const DEPTH_MAX: usize = 128;
 
 /// A text in double quotes with escapes.
@@ -35,8 +35,8 @@ pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
     Ok(tree)
 }
 
-/// The text with spaces in place of what readers of settings files take beside RFC 8259: comments, and a comma behind
-/// the last entry. Everything else stays where it is.
+/// The text with spaces instead of the parts that readers of settings files accept beyond RFC 8259: comments, and a
+/// comma after the last entry. Every other byte keeps its place.
 pub fn strict(text: &str) -> SecretBytes {
     let mut out = text.as_bytes().to_vec();
     let (mut at, mut comma) = (0, None);
@@ -84,7 +84,7 @@ fn string_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// A raw value is a part of the text, which tells where it stands.
+/// A raw value is a slice of the text, which shows its place.
 fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     let raw = value.get();
     let at = raw.as_ptr().addr().saturating_sub(text.as_ptr().addr());
@@ -92,7 +92,7 @@ fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     let doubtful = |why| Kind::Value(Spot::doubtful(span.clone(), why));
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == DEPTH_MAX => {
-            tree.add(at, doubtful("tables and lists that stand too deep in each other"))
+            tree.add(at, doubtful("tables and lists that are nested too deep"))
         }
         Some(b'{') => {
             let index = tree.add(at, Kind::Table(Vec::new()));
@@ -122,7 +122,7 @@ fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     }
 }
 
-/// The entries of a table in their order, as often as they stand there.
+/// The entries of a table in their order, including repeated names.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {

@@ -1,7 +1,7 @@
 //! Formats: bytes in, bytes out; find and replace one value, touch nothing else.
 //!
 //! Invariants, by what is absent: no IO, no clock, no randomness; no error holds a byte of a file or of a value;
-//! no spelling is written that a reader of such a file would read as something else.
+//! nothing is written that a reader of such a file would read as another value.
 
 mod dotenv;
 mod entries;

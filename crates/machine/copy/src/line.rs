@@ -1,4 +1,4 @@
-//! Files of credentials, an entry each: libpq's `.pgpass`, `.netrc`, git's `.git-credentials`.
+//! Files of credentials with one entry each: libpq's `.pgpass`, `.netrc`, git's `.git-credentials`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -59,10 +59,10 @@ pub(crate) fn pgpass(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>
     Ok(found)
 }
 
-/// The most lines with a `*` that are searched for one that fits; real files have fewer.
+/// How many lines with a `*` are searched for one that fits; real files have fewer.
 const PATTERNS_MAX: usize = 256;
 
-/// The fields of a line, each with where it stands and what it says.
+/// The fields of a line, each with its place and its unescaped text.
 type Fields = Vec<(Range<usize>, Vec<u8>)>;
 
 /// Every login of a `.pgpass`.
@@ -107,7 +107,7 @@ pub(crate) fn pgpass_all(file: &[u8]) -> Vec<(Slot, Spot)> {
     found
 }
 
-/// The fields of a line and what they stand for.
+/// The fields of a line, with their unescaped texts.
 fn fields(line: &[u8]) -> Fields {
     let mut all = Vec::new();
     let (mut start, mut text, mut at) = (0, Vec::with_capacity(line.len()), 0);
@@ -148,7 +148,7 @@ impl Spelling for PgpassField {
         Ok(SecretBytes::new(out))
     }
 
-    /// Some readers cut blanks off a line, others do not.
+    /// Some readers strip blanks from a line, others do not.
     fn carries(&self, alphabet: &[u8], _len_max: usize) -> Result<(), &'static str> {
         match alphabet.iter().all(u8::is_ascii_graphic) {
             true => Ok(()),
@@ -293,7 +293,7 @@ impl Spelling for NetrcWord {
         Ok(SecretBytes::new(text.as_bytes().to_vec()))
     }
 
-    /// `#` would begin a comment at the start, and quotes and backslashes are taken off by some readers.
+    /// `#` at the start would begin a comment, and some readers strip quotes and backslashes.
     fn carries(&self, alphabet: &[u8], _len_max: usize) -> Result<(), &'static str> {
         let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'\'' | b'\\');
         match alphabet.iter().all(plain) {

@@ -2,8 +2,8 @@
 
 /// Appends `bytes`, each written as itself if it is a letter, a digit, `-`, `.` or `_`, else as `%XX`.
 ///
-/// Stricter than RFC 3986 asks anywhere in a URL, and so right in each part: `+` is a space to some query
-/// parsers, and `~` at the start of an unquoted value in an env file is a home directory to a shell.
+/// Stricter than RFC 3986 requires anywhere in a URL, and therefore right in each part: `+` is a space for some query
+/// parsers, and `~` at the start of an unquoted value in an env file is a home directory for a shell.
 pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {

@@ -3,7 +3,7 @@
 
 use keyroll_secret::SecretBytes;
 
-/// The text of a value; no reader of C strings would see what stands behind a NUL.
+/// The text of a value. A NUL is refused: readers of C strings would not see what follows it.
 pub(crate) fn text(value: &SecretBytes) -> Result<&str, &'static str> {
     match std::str::from_utf8(value.expose()) {
         Ok("") => Err("it is empty"),
@@ -13,7 +13,7 @@ pub(crate) fn text(value: &SecretBytes) -> Result<&str, &'static str> {
     }
 }
 
-/// Every text can be quoted. Beyond ASCII only whole characters will do, which single bytes are not.
+/// Every text can be quoted. An alphabet of single bytes beyond ASCII is refused: only whole characters are text.
 pub(crate) fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
     match alphabet.iter().all(|byte| (1..=0x7f).contains(byte)) {
         true => Ok(()),
@@ -21,9 +21,9 @@ pub(crate) fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// A text in double quotes. The escapes are those that all three have.
+/// A text in double quotes, with escapes that all three formats have.
 pub(crate) fn double(text: &str) -> SecretBytes {
-    // Reserved in full, since a vector that grows leaves a copy of the value behind in freed memory.
+    // Reserved in full: a vector that grows leaves a copy of the value in freed memory.
     let mut out = Vec::with_capacity(text.len() * 6 + 2);
     out.push(b'"');
     for c in text.chars() {
@@ -45,7 +45,8 @@ pub(crate) fn double(text: &str) -> SecretBytes {
     SecretBytes::new(out)
 }
 
-/// Characters that no plain or single-quoted text has: controls, and line ends of some readers.
+/// Characters that no plain or single-quoted text can have: controls, and characters that some readers take for line
+/// ends.
 pub(crate) fn special(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }

@@ -5,7 +5,7 @@ use crate::CopyError;
 /// The place of one value in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
-    /// The whole file, but for one line end behind the value ([`crate::Format::Whole`]).
+    /// The whole file, except one line end after the value ([`crate::Format::Whole`]).
     Whole,
     /// The variable of this name ([`crate::Format::Dotenv`]).
     Variable(String),
@@ -16,12 +16,12 @@ pub enum Slot {
     Entry {
         /// The entry: `host:port:database[:user]`, a machine, or `https://[user@]host[/path]`.
         name: String,
-        /// Which part of it.
+        /// The part of the entry.
         part: Part,
     },
 }
 
-/// Which part of an entry stands in a copy.
+/// A part of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// The user name of a login.
@@ -68,12 +68,12 @@ impl Pointer {
         format!("{text}/{}", step.replace('~', "~0").replace('/', "~1"))
     }
 
-    /// The pointer to one key; `/` and `~` in the key mean themselves.
+    /// The pointer to one key; `/` and `~` in the key stand for themselves.
     pub(crate) fn key(name: &str) -> Self {
         Self { text: name.to_owned(), steps: vec![name.to_owned()] }
     }
 
-    /// The names on the way, without escapes.
+    /// The names along the path, unescaped.
     pub fn steps(&self) -> &[String] {
         &self.steps
     }

@@ -1,4 +1,4 @@
-//! How one value of an env file is spelled, so that every reader of the line reads the same.
+//! How a value of an env file is spelled so that every reader of the line reads the same.
 //!
 //! What the readers do, in their own source or manual: a POSIX shell (XCU 2.2 quoting, 2.6.1 tilde expansion);
 //! python-dotenv `parser.py` (`\\` and `\'` inside single quotes, `\\[\\'"abfnrtv]` inside double quotes,
@@ -20,7 +20,7 @@ pub(crate) enum Style {
     Double,
 }
 
-/// The value that a spelling (without its quotes) stands for; an error says what readers disagree on.
+/// The value of a spelling (without its quotes); an error says what readers disagree about.
 pub(crate) fn decode(inner: &[u8], style: Style) -> Result<SecretBytes, &'static str> {
     match style {
         Style::Unquoted => Ok(SecretBytes::new(inner.to_vec())),
@@ -35,11 +35,11 @@ pub(crate) fn decode(inner: &[u8], style: Style) -> Result<SecretBytes, &'static
     }
 }
 
-/// The spelling of `new`, quotes included, in place of `old` which is spelled in `style`.
+/// The spelling of `new`, quotes included, instead of `old`, which is spelled in `style`.
 ///
-/// Bytes at both ends that `old` has too are not checked: the readers of the line read those today. The style
-/// is kept where it can carry the value; single and double quotes change into each other where that helps;
-/// quotes are never added, since docker would read them.
+/// Bytes at both ends that `old` has too are not checked: the readers of the line already read them. The style is kept
+/// where it can carry the value. Single and double quotes are exchanged where that helps. Quotes are never added,
+/// because docker would read them.
 pub(crate) fn spell(old: &SecretBytes, style: Style, new: &SecretBytes) -> Result<SecretBytes, &'static str> {
     let (old, new) = (old.expose(), new.expose());
     let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
@@ -59,7 +59,7 @@ pub(crate) fn spell(old: &SecretBytes, style: Style, new: &SecretBytes) -> Resul
     }
 }
 
-/// Whether every value of these bytes can be spelled in place of one in this style, at any position.
+/// Whether every value of these bytes can replace a value that is spelled in this style, at any position.
 pub(crate) fn carries(style: Style, alphabet: &[u8], len_max: usize) -> Result<(), &'static str> {
     if len_max > VARIABLE_BYTES_MAX {
         return Err("it may be longer than a line that every reader takes");
@@ -94,7 +94,7 @@ fn allowed_anywhere(value: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the bytes of `value` in `brought` mean themselves in this style for every reader.
+/// Whether the bytes of `value` in `brought` stand for themselves in this style for every reader.
 fn allowed(
     style: Style,
     old: &[u8],
@@ -102,7 +102,7 @@ fn allowed(
     brought: std::ops::Range<usize>,
 ) -> Result<(), &'static str> {
     let bytes = value.get(brought.clone()).unwrap_or_default();
-    // One byte more at each side: a `$` that stands there already and a `{` that is brought make a reference.
+    // One more byte at each side: an existing `$` and a new `{` make a reference.
     let around = value.get(brought.start.saturating_sub(1)..(brought.end + 1).min(value.len()));
     if around.unwrap_or_default().windows(2).any(|pair| pair == b"${") {
         return Err("it has ${, which some readers expand even in quotes");
@@ -126,7 +126,7 @@ fn unquoted(old: &[u8], value: &[u8], brought: std::ops::Range<usize>) -> Result
         // A shell expands `~` at the start of a value and behind a colon.
         let inside_word =
             before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-        // A shell would not have read past these marks of a URL, so where the old value has one, none reads here.
+        // A shell stops at these marks of a URL. If the old value has one, no shell reads this file.
         let mark = matches!(byte, b'?' | b'&') && old.contains(&byte);
         if !(plain(byte) || mark || byte == b'~' && inside_word) {
             return Err("it has bytes that need quotes, and the present value has none");
@@ -141,7 +141,7 @@ fn plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./:+=@,%^".contains(&byte)
 }
 
-/// Bytes that may stand in some quotes. Beyond ASCII only whole characters will do, which single bytes are not.
+/// Bytes that may stand in some quotes. Single bytes beyond ASCII are refused: only whole characters are text.
 fn quoted(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\n')
 }

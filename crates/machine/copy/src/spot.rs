@@ -4,17 +4,17 @@ use keyroll_secret::SecretBytes;
 
 use crate::CopyError;
 
-/// One place of a file where a value stands, with the value that readers see.
+/// One place of a file that holds a value, with the value that readers see.
 pub(crate) struct Spot {
     /// The spelling of the value, quotes included.
     pub(crate) span: Range<usize>,
-    /// What stands there, or what readers disagree on.
+    /// The value, or what readers disagree about.
     pub(crate) value: Result<SecretBytes, &'static str>,
     pub(crate) spelling: Box<dyn Spelling>,
 }
 
-/// How a value is spelled where it stands. The file of each format has its own spellings; errors say why a value cannot
-/// stand there.
+/// How a value is spelled at its place. The file of each format has its own spellings; an error says why a value cannot
+/// be written there.
 pub(crate) trait Spelling {
     /// The spelling of `new`, quotes included, in place of `old`.
     fn spell(&self, old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str>;
@@ -22,13 +22,13 @@ pub(crate) trait Spelling {
     /// Whether every value of up to `len_max` bytes from `alphabet` can be spelled here.
     fn carries(&self, alphabet: &[u8], len_max: usize) -> Result<(), &'static str>;
 
-    /// The name of the list item that the text is (`- NAME=value`), where it is one.
+    /// The name of the list item that contains the text (`- NAME=value`), where there is one.
     fn item(&self) -> Option<&str> {
         None
     }
 }
 
-/// The spelling of what cannot be read: nothing is written over it.
+/// The spelling of a place that cannot be read: nothing is written over it.
 struct Unreadable;
 
 impl Spelling for Unreadable {
@@ -51,7 +51,7 @@ impl Spot {
         Self { span, value, spelling: Box::new(spelling) }
     }
 
-    /// A place whose value readers disagree on, or that has none.
+    /// A place about whose value readers disagree, or that has none.
     pub(crate) fn doubtful(span: Range<usize>, why: &'static str) -> Self {
         Self::new(span, Err(why), Unreadable)
     }

@@ -17,10 +17,10 @@ const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 /// A text with placeholders that a secret's fields are rendered into, such as
 /// `postgres://{user}:{password}@127.0.0.1:5432/orders`.
 ///
-/// `{field}` is written as its position asks: percent-encoded in a URL, otherwise only if it is of letters,
-/// digits and a few harmless marks. `{field:raw}` is written as it stands, but for NUL and line ends.
-/// `{{` and `}}` stand for braces. What follows `base64:` at the beginning is written in Base64 (RFC 4648 §4) as a
-/// whole, as npm's `_auth` and the head of a request have it.
+/// `{field}` is written as its position requires: percent-encoded in a URL; elsewhere only if it consists of letters,
+/// digits and a few harmless marks. `{field:raw}` is written unchanged, except that NUL and line ends are refused. `{{`
+/// and `}}` stand for braces. If the template begins with `base64:`, the rest is written in Base64 (RFC 4648 §4), as
+/// npm's `_auth` and a request's header require.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -33,7 +33,7 @@ const BASE64: &str = "base64:";
 /// Every byte of Base64.
 const BASE64_ALPHABET: &[u8; 65] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
-/// What rendering a template can bring into a copy, for [`crate::Format::carries`].
+/// The bytes that rendering a template can bring into a copy, for [`crate::Format::carries`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// Every byte that a placeholder can be rendered to.
@@ -48,7 +48,7 @@ enum Part {
     Placeholder { name: String, position: Position },
 }
 
-/// Where a placeholder stands, which decides what may be written there.
+/// The position of a placeholder, which decides what may be written there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
     /// Outside any URL.
@@ -116,8 +116,8 @@ impl Template {
         Ok(if self.base64 { encoded(&plain) } else { plain })
     }
 
-    /// The reverse: the fields that a text was rendered from, by name; `None` if the text does not have this form
-    /// or gives one name two values.
+    /// The reverse of [`Self::render`]: the fields that a text was rendered from, by name. `None` if the text does not
+    /// have this form or gives one name two values.
     ///
     /// Other spellings of the same URL (`!` for `%21`) give the same fields.
     pub fn extract(&self, text: &SecretBytes) -> Option<BTreeMap<String, SecretBytes>> {
@@ -159,7 +159,8 @@ impl Template {
         })
     }
 
-    /// Asked in Preflight: can it carry every value of up to `len_max` bytes from `alphabet` in the field `name`?
+    /// Asked in Preflight: can the template carry every value of up to `len_max` bytes from `alphabet` in the field
+    /// `name`?
     /// Returns what a rendering of that field may bring into the copy.
     pub fn carries(&self, name: &str, alphabet: &[u8], len_max: usize) -> Result<Carried, CopyError> {
         let mut brought: Vec<u8> = Vec::new();
@@ -200,7 +201,7 @@ impl Template {
 /// In Base64, in a buffer that never grows.
 fn encoded(plain: &SecretBytes) -> SecretBytes {
     let mut out = vec![0; plain.len().div_ceil(3) * 4];
-    // The buffer has exactly the room that it takes.
+    // The buffer has exactly the length of the result.
     let length = STANDARD.encode_slice(plain.expose(), &mut out).unwrap_or(0);
     out.truncate(length);
     SecretBytes::new(out)
@@ -226,7 +227,7 @@ fn placeholder(inside: &str, at: usize, before: &str, behind: &str) -> Result<Pa
 const URL_ENDS: [char; 11] = [' ', '\t', '\n', '\r', '"', '\'', '<', '>', '`', '|', ';'];
 
 impl Position {
-    /// The position from what the template has before and behind the placeholder.
+    /// The position, from the text before and after the placeholder.
     fn of(before: &str, behind: &str) -> Self {
         let word = before.rsplit(URL_ENDS).next().unwrap_or_default();
         let Some((_, inside)) = word.rsplit_once("://") else { return Self::Text };

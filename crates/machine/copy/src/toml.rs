@@ -13,7 +13,7 @@ enum Quotes {
 }
 
 impl Spelling for Quotes {
-    /// Literal quotes stay where they can: they know no escape.
+    /// Literal quotes stay where possible; they have no escapes.
     fn spell(&self, _old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str> {
         let text = quoted::text(new)?;
         match self {
@@ -39,7 +39,7 @@ pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
     Ok(tree)
 }
 
-/// As deep as the parser goes, which is limited.
+/// Recurses as deep as the parser does, which has a limit.
 fn table(table: &Table, text: &str, tree: &mut Tree) -> usize {
     let index = tree.add(table.span().map_or(0, |span| span.start), Kind::Table(Vec::new()));
     let entries = table.iter().map(|(name, one)| (Some(name.to_owned()), item(one, text, tree))).collect();

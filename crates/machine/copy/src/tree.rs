@@ -4,8 +4,8 @@ use crate::CopyError;
 use crate::slot::Pointer;
 use crate::spot::{Spot, ambiguous};
 
-/// The most bytes for all pointers of a file together: a file with long names above many values, or with tables
-/// that are nested very deep, is no settings file.
+/// The most bytes for all pointers of a file together. A file with long names above many values, or with very deep
+/// tables, is not a settings file.
 const POINTERS_BYTES_MAX: usize = 8 << 20;
 
 const TWICE: &str = "a name that stands there twice";
@@ -22,8 +22,8 @@ pub(crate) struct Node {
 }
 
 pub(crate) enum Kind {
-    /// Names and what stands there, in the order of the file, as often as they stand there. A name that is no text
-    /// leads nowhere.
+    /// Names with their nodes, in the order of the file, including repeated names. No pointer leads to a node whose
+    /// name is not a text.
     Table(Vec<(Option<String>, usize)>),
     List(Vec<usize>),
     Value(Spot),
@@ -40,7 +40,7 @@ impl Tree {
         self.nodes.len() - 1
     }
 
-    /// Gives a node its content, which was not known before its children were.
+    /// Gives a node its content, which is known only after its children are read.
     pub(crate) fn fill(&mut self, index: usize, kind: Kind) -> usize {
         if let Some(node) = self.nodes.get_mut(index) {
             node.kind = kind;
@@ -56,8 +56,8 @@ impl Tree {
         self.nodes.get_mut(index)
     }
 
-    /// The value that a pointer leads to. Names that stand twice on the way are an error: readers take one or the
-    /// other.
+    /// The value that a pointer leads to. A name that occurs twice on the way is an error: readers choose different
+    /// ones.
     pub(crate) fn find(mut self, file: &[u8], pointer: &Pointer) -> Result<Option<Spot>, CopyError> {
         let mut index = 0;
         for step in pointer.steps() {
@@ -81,7 +81,7 @@ impl Tree {
                 named.map(|(_, index)| *index).collect()
             }
             Kind::List(all) => self.in_list(all, step),
-            // A name that stands for something elsewhere, say.
+            // For example a YAML alias, which stands for another node.
             Kind::Value(Spot { value: Err(why), .. }) => return Err(ambiguous(file, node.at, why)),
             Kind::Value(_) => Vec::new(),
         };
@@ -95,7 +95,7 @@ impl Tree {
         }
     }
 
-    /// Every value with the way to it.
+    /// Every value with its pointer.
     pub(crate) fn each(self) -> Result<Vec<(Pointer, Spot)>, CopyError> {
         let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
         let (mut found, mut bytes) = (Vec::new(), 0);
@@ -107,7 +107,7 @@ impl Tree {
                     if twice {
                         spot.value = Err(TWICE);
                     }
-                    // The root itself has no place.
+                    // The root itself has no pointer.
                     found.extend(Pointer::parse(&way).ok().map(|pointer| (pointer, spot)));
                     continue;
                 }
@@ -165,8 +165,8 @@ impl Tree {
     }
 }
 
-/// The step to one of a list: the name of an item `NAME=value` in Compose, unless it would read as something else; else
-/// its number.
+/// The step to an item of a list: in Compose the name of an item `NAME=value`, unless the name would read as another
+/// step; otherwise the item's number.
 fn item(nodes: &[Option<Node>], number: usize, child: usize) -> String {
     let node = nodes.get(child).and_then(Option::as_ref);
     let name = match node.map(|node| &node.kind) {

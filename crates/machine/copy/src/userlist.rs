@@ -1,6 +1,6 @@
-//! PgBouncer's `auth_file`: lines `"user" "password"`, a quote inside written twice, `;` before a comment. What its
-//! reader does: `load_auth_file` of PgBouncer 1.18. It stops at the first line that it does not understand, and of two
-//! lines of one user the last counts.
+//! PgBouncer's `auth_file`: lines `"user" "password"`; a quote inside is doubled; `;` begins a comment. The reader is
+//! `load_auth_file` of PgBouncer 1.18: it stops at the first line that it does not understand, and of two lines of one
+//! user the last one counts.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ const PASSWORD_BYTES_MAX: usize = 2047;
 
 const FORMAT: &str = "PgBouncer's list of logins";
 
-/// A user and what it logs in with.
+/// A user and its password.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
     /// The name.
@@ -25,7 +25,7 @@ pub struct Login<'a> {
     pub password: &'a SecretBytes,
 }
 
-/// What happens to the login that another one replaces.
+/// What happens to the former login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// It stays: both logins work.
@@ -34,12 +34,12 @@ pub enum Before {
     Goes,
 }
 
-/// One line of a login.
+/// One line with a login.
 struct Line {
     /// The whole line with its end.
     whole: Range<usize>,
     user: Vec<u8>,
-    /// Where the password stands, quotes included.
+    /// The span of the password, quotes included.
     at: Range<usize>,
     password: SecretBytes,
 }
@@ -48,26 +48,27 @@ struct Line {
 pub struct Userlist;
 
 impl Userlist {
-    /// Every login: the user, where the password stands, and the password or what it is checked with.
+    /// Every login: the user, the offset of the password, and the password or its verifier.
     pub fn logins(file: &[u8]) -> Result<Vec<(String, usize, SecretBytes)>, CopyError> {
         let told =
             |line: Line| (String::from_utf8_lossy(&line.user).into_owned(), line.at.start, line.password);
         Ok(read(file)?.into_iter().map(told).collect())
     }
 
-    /// Whether this login works with this password.
+    /// Whether the list has this login with this password.
     pub fn has(file: &[u8], login: Login<'_>) -> Result<bool, CopyError> {
         let lines = read(file)?;
         Ok(one(file, &lines, login.user)?.is_some_and(|line| line.password == *login.password))
     }
 
-    /// Whether a login of this name is there, whatever its password.
+    /// Whether the list has a login with this name, whatever its password.
     pub fn knows(file: &[u8], user: &SecretBytes) -> Result<bool, CopyError> {
         let lines = read(file)?;
         Ok(one(file, &lines, user)?.is_some())
     }
 
-    /// The list without this login; `None` if it is missing or has another password, so that it is not keyroll's line.
+    /// The list without this login; `None` if the login is missing or has another password: then the line is not
+    /// keyroll's.
     pub fn without(file: &[u8], login: Login<'_>) -> Result<Option<SecretBytes>, CopyError> {
         let lines = read(file)?;
         let line = one(file, &lines, login.user)?.filter(|line| line.password == *login.password);
@@ -75,11 +76,11 @@ impl Userlist {
             .transpose()
     }
 
-    /// The list with `to` in it, and `from` left or taken out. Every other byte stays; where both have one name, its
-    /// line gets the other password.
+    /// The list with the login `to`, and with `from` kept or removed. Every other byte stays. If both have one name,
+    /// its line gets the new password.
     ///
-    /// [`CopyError::Drifted`] if the list has neither of them as they should be, [`CopyError::Taken`] if it has a line
-    /// of the name of `to` that is not its own.
+    /// [`CopyError::Drifted`] if the list has neither login as it should be. [`CopyError::Taken`] if it has a line with
+    /// the name of `to` and another password.
     pub fn put(
         file: &[u8],
         from: Login<'_>,
@@ -129,7 +130,7 @@ impl Userlist {
         entry(login).map(drop)
     }
 
-    /// Whether every password of up to `len_max` bytes from `alphabet` can stand in it.
+    /// Whether the list can have every password of up to `len_max` bytes from `alphabet`.
     pub fn carries_all(alphabet: &[u8], len_max: usize) -> Result<(), CopyError> {
         let refused = |why| Err(CopyError::NotCarried { slot: "a password".to_owned(), why });
         match (alphabet.iter().any(|byte| matches!(byte, 0 | b'\n' | b'\r')), len_max > PASSWORD_BYTES_MAX) {
@@ -144,7 +145,7 @@ fn slot(user: &SecretBytes) -> String {
     format!("the line of {}", String::from_utf8_lossy(user.expose()))
 }
 
-/// Verifiers are refused: the stored one cannot be compared, and only the server knows the next one.
+/// Refuses a verifier: nobody can compare it with a value, and only the server knows the next one.
 fn plain(line: &Line) -> Result<(), CopyError> {
     let text = line.password.expose();
     let md5 = text
@@ -181,7 +182,7 @@ fn read(file: &[u8]) -> Result<Vec<Line>, CopyError> {
             Some(_) => return Err(wrong()),
         }
         let (user, behind) = word(text, blanks).ok_or_else(wrong)?;
-        // Whatever stands between the two words is passed over.
+        // PgBouncer skips everything between the two words.
         let gap = text.get(behind..).unwrap_or_default().iter().position(|byte| *byte == b'"');
         let start = behind + gap.ok_or_else(wrong)?;
         let (password, end) = word(text, start).ok_or_else(wrong)?;
@@ -200,7 +201,7 @@ fn read(file: &[u8]) -> Result<Vec<Line>, CopyError> {
     Ok(all)
 }
 
-/// The text between two quotes, of which the first stands at `start`, and where it ends.
+/// The text between two quotes, the first of which is at `start`, and the offset after it.
 fn word(text: &[u8], start: usize) -> Option<(Vec<u8>, usize)> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = start + 1;
@@ -240,7 +241,7 @@ fn quoted_text(value: &SecretBytes, max: usize) -> Result<SecretBytes, CopyError
     Ok(SecretBytes::new(out))
 }
 
-/// A line without its end. One that reads as a verifier would be taken for one.
+/// A line without its end. A password that looks like a verifier is refused: PgBouncer would take it for one.
 fn entry(login: Login<'_>) -> Result<SecretBytes, CopyError> {
     let user = quoted_text(login.user, NAME_BYTES_MAX)?;
     let password = quoted_text(login.password, PASSWORD_BYTES_MAX)?;
@@ -257,7 +258,7 @@ fn entry(login: Login<'_>) -> Result<SecretBytes, CopyError> {
     Ok(SecretBytes::new(out))
 }
 
-/// The line end of a line; of the last one perhaps none.
+/// The line end of a line; the last line may have none.
 fn ending<'a>(file: &'a [u8], line: &Line) -> &'a [u8] {
     let text = file.get(line.whole.clone()).unwrap_or_default();
     let length = match text {
@@ -268,7 +269,7 @@ fn ending<'a>(file: &'a [u8], line: &Line) -> &'a [u8] {
     text.get(text.len() - length..).unwrap_or_default()
 }
 
-/// The line and one line end: its own, or that of the line before where it has none.
+/// The line and one line end: its own, or that of the line before if it has none.
 fn whole_line(file: &[u8], line: &Line) -> Range<usize> {
     if !ending(file, line).is_empty() {
         return line.whole.clone();
@@ -373,7 +374,7 @@ mod tests {
                 assert_eq!(put(file, OLD, NEW, before).unwrap_err(), Code::LoginSlotTaken, "{file}");
             }
         }
-        // Also when it is rolled back.
+        // A rollback refuses it too.
         let file = "\"app\" \"other\"\n\"app_a\" \"t\"\"wo\"\n";
         assert_eq!(put(file, NEW, OLD, Before::Stays).unwrap_err(), Code::LoginSlotTaken);
     }

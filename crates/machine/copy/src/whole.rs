@@ -2,7 +2,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::spot::{Spelling, Spot};
 
-/// The value: all bytes but for one line end behind them.
+/// The value: all bytes except one line end at the end.
 pub(crate) fn spot(file: &[u8]) -> Spot {
     let value = match file.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
@@ -26,7 +26,7 @@ impl Spelling for WholeFile {
         Ok(new.duplicate())
     }
 
-    /// White space could stand at an end of the value, where readers cut it off or do not.
+    /// White space at an end of the value is refused: some readers strip it, others do not.
     fn carries(&self, alphabet: &[u8], _len_max: usize) -> Result<(), &'static str> {
         match alphabet.iter().any(|byte| blank(*byte)) {
             true => Err("white space at its ends is cut off by some readers"),
@@ -35,7 +35,7 @@ impl Spelling for WholeFile {
     }
 }
 
-/// What `strip` in Python takes off: vertical tab and the four separators too.
+/// The bytes that Python's `strip` removes, including the vertical tab and the four separators.
 fn blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b || (0x1c..=0x1f).contains(&byte)
 }

@@ -1,6 +1,7 @@
 //! YAML, and Compose files, which are YAML in which `$` stands for variables and `$$` for itself.
 //!
-//! Readers follow YAML 1.1 (PyYAML, Ruby's Psych) or 1.2 (Go, Rust): a plain text is one only where both say so.
+//! Readers follow YAML 1.1 (PyYAML, Ruby's Psych) or 1.2 (Go, Rust): a plain scalar counts as a text only where both
+//! agree.
 
 use std::ops::Range;
 
@@ -17,7 +18,7 @@ struct Style {
     quotes: Quotes,
     /// Whether `$` is written `$$`.
     dollars: bool,
-    /// The name before the value in one text, as in `- NAME=value`.
+    /// The name before the value in the same text, as in `- NAME=value`.
     item: Option<String>,
 }
 
@@ -29,10 +30,10 @@ enum Quotes {
 }
 
 impl Spelling for Style {
-    /// Quotes stay where they can; a plain text gets quotes where it would be something else without.
+    /// Quotes stay where possible. A plain text gets quotes where it would otherwise be read as something else.
     fn spell(&self, _old: &SecretBytes, new: &SecretBytes) -> Result<SecretBytes, &'static str> {
         let value = quoted::text(new)?;
-        // Reserved in full, since a text that grows leaves a copy of the value behind in freed memory.
+        // Reserved in full: a text that grows leaves a copy of the value in freed memory.
         let mut all =
             Vec::with_capacity(value.len() * 2 + self.item.as_ref().map_or(0, |name| name.len() + 1));
         if let Some(name) = &self.item {
@@ -79,7 +80,7 @@ fn single(text: &str) -> SecretBytes {
 /// Words that are not texts for readers of YAML 1.1 or 1.2.
 const WORDS: [&str; 12] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf", "none"];
 
-/// Whether a text is written as it is: it begins with a letter and has no mark of YAML's own.
+/// Whether a text can be written without quotes: it begins with a letter and has none of YAML's own marks.
 fn plain(text: &str) -> bool {
     let marks = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./+=@^~".contains(&byte);
     text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && text.bytes().all(marks) && !is_word(text)
@@ -121,10 +122,10 @@ pub(crate) fn tree(text: &str, compose: bool) -> Result<Tree, CopyError> {
     Ok(building.tree)
 }
 
-/// A table or a list that is not closed yet.
+/// A table or a list that is still open.
 struct Open {
     index: usize,
-    /// In a table: the name that was read and waits for what stands there.
+    /// In a table: the name that was read and waits for its node.
     name: Option<Option<String>>,
 }
 
@@ -158,7 +159,7 @@ impl Building<'_> {
                 self.put(
                     at,
                     None,
-                    Kind::Value(Spot::doubtful(span, "a reference to a text that stands elsewhere")),
+                    Kind::Value(Spot::doubtful(span, "a reference to a text in another place")),
                 );
             }
             Event::Scalar(value, style, anchor, tag) => {
@@ -183,7 +184,7 @@ impl Building<'_> {
         Ok(())
     }
 
-    /// Adds a node to what is open. In a table every other node is a name.
+    /// Adds a node to the innermost open one. In a table every other node is a name.
     fn put(&mut self, at: usize, text: Option<String>, kind: Kind) -> usize {
         let index = self.tree.add(at, kind);
         if let Some(parent) = self.open.last_mut() {
@@ -216,9 +217,9 @@ impl Building<'_> {
             ScalarStyle::Plain if !rest.starts_with(value) => {
                 return Spot::doubtful(span, "a text over several lines");
             }
-            // Blanks behind it are not a part of it.
+            // Blanks after it are not a part of it.
             ScalarStyle::Plain => (Quotes::Plain, span.start..span.start + value.len()),
-            // The parser's span goes on over blanks and a comment.
+            // The parser's span includes blanks and a comment after it.
             ScalarStyle::SingleQuoted => (Quotes::Single, span.start..span.start + single_end(rest)),
             ScalarStyle::DoubleQuoted => (Quotes::Double, span.start..span.start + double_end(rest)),
             ScalarStyle::Literal | ScalarStyle::Folded => {

@@ -1,4 +1,4 @@
-//! What a file lists is what its slots read, in every format and whatever the file.
+//! The listed values of a file are what its slots read, in every format and for any file.
 
 use keyroll_copy::{Format, Part, Slot};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Laws of every format: only the value changes, what is written is read, and it can be put back.
+//! Laws of every format: only the value changes, a written value reads back the same, and the old one can be restored.
 
 use keyroll_copy::{Before, CopyError, Edit, FILE_BYTES_MAX, Format, Login, Slot, Template, Userlist};
 use keyroll_secret::{Fields, SecretBytes};
@@ -45,7 +45,7 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(other_line(), 0..6)
 }
 
-/// Text before the value and behind it, on its line.
+/// Text before and after the value on its line.
 fn frame() -> impl Strategy<Value = (&'static str, &'static str)> {
     prop::sample::select(vec![
         ("KEY=", ""),
@@ -201,7 +201,7 @@ fn user_password_and_url_change_in_one_replacement() {
     let replaced = Format::Dotenv.replace(file, &edits).unwrap();
     let expected = "# db\nPGUSER=orders_b\nPGPASSWORD=\"bbb\"\nDATABASE_URL='postgres://orders_b:bbb@db/orders?sslmode=require&x=1'\n";
     assert_eq!(replaced.expose(), expected.as_bytes());
-    // One that drifted refuses all.
+    // One drifted copy refuses all edits.
     let drifted = String::from_utf8(file.to_vec()).unwrap().replace("\"aaa\"", "\"else\"");
     assert!(matches!(Format::Dotenv.replace(drifted.as_bytes(), &edits), Err(CopyError::Drifted { .. })));
 }
@@ -428,8 +428,8 @@ fn a_text_of_base64_is_rendered_and_taken_apart_as_a_whole() {
 }
 
 proptest! {
-    /// Whatever stands around it: the next login is added, the way back leaves the file as it was, and the way forward
-    /// leaves every other line as it was.
+    /// Whatever is around it: the next login is added, a rollback leaves the file as it was, and a rotation leaves
+    /// every other line as it was.
     #[test]
     fn a_list_of_logins_is_the_same_after_the_way_back(
         before in prop::collection::vec(prop::sample::select(LINES.to_vec()), 0..6),

@@ -1,5 +1,5 @@
-//! Laws of the formats with places: only the value changes, what is written is read, it can be put back, and what
-//! readers disagree on is refused.
+//! Laws of the formats with slots: only the value changes, a written value reads back the same, the old one can be
+//! restored, and a slot about which readers disagree is refused.
 
 use keyroll_copy::{CopyError, Edit, Format, Part, Slot};
 use keyroll_secret::SecretBytes;
@@ -24,7 +24,7 @@ fn swap(format: Format, file: &[u8], at: &str, old: &[u8], new: &[u8]) -> Result
     format.replace(file, &[edit]).map(|file| file.expose().to_vec())
 }
 
-/// A file by what stands before the value and behind it, its place, and the place of another value, which is `kept`.
+/// A file as the text before and after the value, with its slot, and the slot of another value, which is `kept`.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     format: Format,
@@ -157,7 +157,7 @@ fn frames() -> impl Strategy<Value = Frame> {
     prop::sample::select(FRAMES.to_vec())
 }
 
-/// A key such as issuers make, which no format has to quote or to encode.
+/// A key as issuers make it; no format has to quote or encode it.
 fn key() -> impl Strategy<Value = Vec<u8>> {
     "sk[A-Za-z0-9_.-]{1,80}".prop_map(String::into_bytes)
 }
@@ -392,7 +392,7 @@ fn user_and_password_change_in_one_replacement() {
     }
 }
 
-/// Two consumers may name one place in two ways: it is changed once, and never to two things at once.
+/// Two consumers may name one slot in two ways: it is changed once, and never to two different values.
 #[test]
 fn one_place_under_two_names_is_changed_once() {
     let two = [
@@ -427,7 +427,7 @@ fn one_place_under_two_names_is_changed_once() {
     }
 }
 
-/// What is closed again is no error of the parser's.
+/// Deep nesting that is closed again is no error of the parser.
 #[test]
 fn a_file_that_is_deep_and_whole_costs_no_stack() {
     for (format, open, close) in [

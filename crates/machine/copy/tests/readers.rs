@@ -1,8 +1,8 @@
-//! Round trips against real readers: shells, python-dotenv, systemd's parser, libpq, Python's URL parser; and of the
-//! formats with places in `readers/places.rs`.
+//! Round trips against real readers: shells, python-dotenv, systemd's parser, libpq, Python's URL parser; for the
+//! formats with slots in `readers/places.rs`.
 //!
-//! A reader that cannot be had is left out with a word on stderr, and fails the test where `CI=true`.
-//! Values travel in files and on stdin, never in argv.
+//! A reader that is not installed is skipped with a message on stderr, and fails the test where `CI=true`. Values
+//! travel in files and on stdin, never in argv.
 
 pub(crate) mod node;
 pub(crate) mod places;
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-/// Env files by what stands around the value.
+/// Env files as the text around the value.
 const FRAMES: [(&str, &str); 6] =
     [("", ""), ("'", "'"), ("\"", "\""), ("", " # note"), ("'", "'  # it's a note"), ("\"", "\"\t#\"note\"")];
 
@@ -74,7 +74,7 @@ struct Written {
     value: Vec<u8>,
 }
 
-/// Each value that the format takes, put in place of another by `replace`.
+/// Each value that the format accepts, written over another one by `replace`.
 fn written() -> Vec<Written> {
     let mut all = Vec::new();
     for frame in FRAMES {
@@ -88,7 +88,7 @@ fn written() -> Vec<Written> {
             }
         }
     }
-    // Far more than the letters and digits are taken, else the comparison below would show nothing.
+    // Far more than letters and digits must be accepted; otherwise the comparison below would show nothing.
     let taken = |left| all.iter().filter(|written: &&Written| written.frame.0 == left).count();
     assert!(taken("") > 500 && taken("'") > 1000 && taken("\"") > 1000, "{} {}", taken("'"), taken("\""));
     all
@@ -141,7 +141,7 @@ fn shells_read_what_was_written() {
     }
 }
 
-/// A Python with packages of its registry, kept under the build folder.
+/// A Python with packages from its registry, stored in the build folder.
 fn python_with(module: &str, package: &str) -> Option<PathBuf> {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{module}-venv"));
     let python = venv.join("bin/python");
@@ -158,7 +158,7 @@ fn python_with(module: &str, package: &str) -> Option<PathBuf> {
 }
 
 fn python_with_dotenv() -> Option<PathBuf> {
-    // Several tests want it at the same time.
+    // Several tests need it at the same time.
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     PYTHON.get_or_init(|| python_with("dotenv", "python-dotenv")).clone()
 }
@@ -176,7 +176,7 @@ for name, value in dotenv.dotenv_values('env').items():
     let folder = tempfile::tempdir().unwrap();
     let all = written();
     for (prefix, end) in [("", "\n"), ("export ", "\n"), ("", "\r\n")] {
-        // Within CRLF files values of one line only: Python itself makes every line end one byte.
+        // In CRLF files only values of one line: Python itself makes every line end one byte.
         let lines = all.iter().filter(|written| end == "\n" || !written.value.contains(&b'\n'));
         let (mut file, expected) = one_file(lines, prefix);
         if end == "\r\n" {
@@ -197,8 +197,8 @@ for name, value in dotenv.dotenv_values('env').items():
     }
 }
 
-/// Files of pieces that quotes, comments and escapes are made of: what `read` calls the value is what python-dotenv
-/// reads, and after a replacement it reads the new value there and everything else as before.
+/// Files from pieces of quotes, comments and escapes: `read` returns the value that python-dotenv reads. After a
+/// replacement python-dotenv reads the new value there, and everything else as before.
 #[test]
 fn python_dotenv_agrees_on_files_of_any_pieces() {
     const PIECES: [&str; 18] = [
@@ -262,8 +262,8 @@ fn unhex(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-/// systemd reads `/etc/os-release` with the parser that it reads an `EnvironmentFile=` with (`env-file.c`), and
-/// `systemd-tmpfiles` prints four of its fields into files, without a running manager.
+/// systemd reads `/etc/os-release` with the same parser as an `EnvironmentFile=` (`env-file.c`), and `systemd-tmpfiles`
+/// prints four of its fields into files, without a running manager.
 #[test]
 fn systemd_reads_what_was_written() {
     const FIELDS: [(&str, char); 4] =
@@ -274,7 +274,7 @@ fn systemd_reads_what_was_written() {
     let rules: String =
         FIELDS.iter().map(|(name, letter)| format!("f+ /{name} 0600 - - - %{letter}\n")).collect();
     fs::write(folder.path().join("rules.conf"), rules).unwrap();
-    // A comment behind a value is a part of it for systemd: such lines have other readers.
+    // For systemd a comment after a value is a part of it: such lines have other readers.
     let all: Vec<_> = written().into_iter().filter(|written| !written.frame.1.contains('#')).collect();
     for lines in all.chunks(FIELDS.len()) {
         let mut file = Vec::new();
@@ -299,8 +299,8 @@ fn systemd_reads_what_was_written() {
     }
 }
 
-/// `docker run --env-file`: a line is split at its first `=`, and what follows is the value, untrimmed
-/// (docker/cli `pkg/kvfile/kvfile.go`). There is no daemon to ask, so its rule stands here.
+/// `docker run --env-file`: a line is split at its first `=`, and the rest is the value, untrimmed (docker/cli
+/// `pkg/kvfile/kvfile.go`). No daemon is needed: its rule is repeated here.
 #[test]
 fn docker_would_read_what_was_written_unquoted() {
     for written in written().iter().filter(|written| written.frame == ("", "")) {

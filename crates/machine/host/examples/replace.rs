@@ -1,7 +1,8 @@
 //! Replaces one file from the command line, for tests that inject faults into its system calls.
 //!
-//! `replace <rename|in_place|trial|trial_in_place|settle> <path>`; the new content comes on stdin. The only line on stdout
-//! is the outcome: `done`, `already`, or the failure's code and class. A leftover of an earlier run is removed first.
+//! `replace <rename|in_place|trial|trial_in_place|settle> <path>`; the new content comes on stdin. The only line on
+//! stdout is the outcome: `done`, `already`, or the failure's code and class. A leftover of an earlier run is removed
+//! first.
 
 use std::io::Read;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Owner, mode, ACL and extended attributes of a file that takes another's place.
+//! Owner, mode, ACL and extended attributes of a file that replaces another one.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -18,11 +18,11 @@ use crate::meta::Meta;
 /// The kernel's own limit on one attribute and on a list of names (xattr(7)), in bytes.
 const XATTR_BYTES_MAX: usize = 64 * 1024;
 
-/// Attributes that speak of the content and are kept by the kernel: another content has others.
+/// Attributes that depend on the content and that the kernel maintains: another content has others.
 const OF_THE_CONTENT: [&CStr; 3] = [c"security.ima", c"security.evm", c"security.capability"];
 
-/// Gives `temp` what `target` has. Access lists are extended attributes (`system.posix_acl_access`); one that the
-/// directory gave the new file and the target does not have is taken off.
+/// Gives `temp` the attributes of `target`. Access lists are extended attributes (`system.posix_acl_access`). One that
+/// the new file got from its directory and that the target does not have is removed.
 pub(crate) fn copy(target: impl AsFd, temp: impl AsFd, real: &Path) -> Result<(), Failure> {
     let failed = |what: &str, errno| {
         no_effect(
@@ -63,7 +63,7 @@ fn extended(fd: impl AsFd) -> Result<BTreeMap<CString, Vec<u8>>, Errno> {
     let mut names = vec![0; XATTR_BYTES_MAX];
     let length = match flistxattr(&fd, names.as_mut_slice()) {
         Ok(length) => length,
-        // A file system without them: nothing to keep.
+        // A file system without extended attributes: nothing to keep.
         Err(Errno::NOTSUP) => 0,
         Err(errno) => return Err(errno),
     };

@@ -9,8 +9,8 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Reads the boot id once. Without one every start of keyroll counts as a new boot, so that no two times of
-    /// different starts are compared.
+    /// Reads the boot id once. Without a boot id, every start of keyroll counts as a new boot, so that times of
+    /// different starts are never compared.
     pub fn new() -> Self {
         let boot = keyroll_observe::boot().unwrap_or_else(|_| u64::from(std::process::id()) << 32);
         Self { boot }

@@ -3,10 +3,10 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use keyroll_secret::SecretBytes;
 
-/// SHA-256 of a file's content, by which an edit of ours is told from anybody else's.
+/// SHA-256 of a file's content, which distinguishes our edit from another party's.
 ///
-/// It is not keyed: of a file that is one short value it must be kept as closely as the value's own fingerprint
-/// key, since short values can be guessed from it.
+/// It is not keyed. Where the file is one short value, the digest must be protected like the fingerprint key: the value
+/// can be guessed from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -23,7 +23,7 @@ impl Digest {
         &self.0
     }
 
-    /// A digest read back from where it was kept.
+    /// A digest that was stored.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }

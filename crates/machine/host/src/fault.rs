@@ -6,7 +6,8 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use rustix::io::Errno;
 
-/// A failure that surely had no effect: it may pass (a full disk, no memory) or not (rights, a read-only disk).
+/// A failure that certainly had no effect: either temporary (a full disk, no memory) or permanent (rights, a read-only
+/// disk).
 pub(crate) fn no_effect(code: Code, attempted: String, errno: Errno) -> Failure {
     let passing = [
         Errno::NOSPC,

@@ -1,4 +1,4 @@
-//! What runs on a machine: safe file replacement, searches by value, evidence, checks.
+//! One machine: safe file replacement, searches by value, evidence, checks.
 //!
 //! Of file replacement: no path is followed twice, no file is opened before it is known to be a regular one,
 //! nothing is renamed before it is durable, no copy of an old file is kept, no error holds a byte of a file.

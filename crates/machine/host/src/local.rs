@@ -60,11 +60,11 @@ pub use setup::{
     SlotSetup,
 };
 
-/// This machine. Its calls block: the runtime that they run on must have more than one thread. A call that nobody waits
-/// for any more goes on to its own limits, and begins nothing.
+/// This machine. Its calls block, so the runtime must have more than one thread. A call whose caller has stopped
+/// waiting runs on to its own limits, and begins nothing new.
 pub struct Local {
     setup: Setup,
-    /// Keys the digests of what restarts would make live: short values could be guessed from plain ones.
+    /// The key of the digests of pending changes: a plain digest of a short value could be guessed.
     key: FingerprintKey,
     memo: Mutex<Memo>,
     check_errors: CheckErrors,
@@ -72,7 +72,7 @@ pub struct Local {
 }
 
 impl Local {
-    /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
+    /// This machine with these consumers. `key` is for the digests by which pending changes are remembered.
     pub fn new(setup: Setup, key: FingerprintKey) -> Self {
         Self {
             setup,
@@ -88,7 +88,7 @@ impl Local {
         LOCAL
     }
 
-    /// A panic in another call leaves at worst a check that is run once more.
+    /// After a panic in another call, at worst a check runs once more.
     fn memo(&self) -> MutexGuard<'_, Memo> {
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, makedev, statx};
 use rustix::io::Errno;
 
-/// One file or directory of this machine, whatever it is called.
+/// The identity of one file or directory of this machine, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Inode {
     /// The device that holds it.
@@ -13,7 +13,7 @@ pub struct Inode {
     pub number: u64,
 }
 
-/// What the file system says of one file, in the same widths on every machine.
+/// The metadata of one file, in the same widths on every machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Meta {
     pub(crate) inode: Inode,

@@ -15,11 +15,11 @@ use crate::{Digest, Resolved};
 /// The largest file that is read or written, in bytes.
 pub const TARGET_BYTES_MAX: u64 = 1 << 20;
 
-/// What a resolved file holds now.
+/// The present content of a resolved file.
 pub struct Content {
     /// All of it.
     pub bytes: SecretBytes,
-    /// Its digest, to be expected by the replacement.
+    /// Its digest, which the replacement expects.
     pub digest: Digest,
     /// How many names the file has now.
     pub nlink: u32,
@@ -44,8 +44,8 @@ pub(crate) fn read_target(directory: impl AsFd, name: &Path, real: &Path) -> Res
     open_target(directory, name, real, OFlags::RDONLY)
 }
 
-/// Opens and reads a name in a directory. Its kind is looked at before it is opened, since opening a device can
-/// already do something, and again afterwards, since the name may have been given to another file in between.
+/// Opens and reads a name in a directory. Its kind is checked before it is opened, because to open a device may already
+/// have an effect, and again afterwards, because the name may lead to another file by then.
 pub(crate) fn open_target(
     directory: impl AsFd,
     name: &Path,
@@ -90,7 +90,7 @@ fn regular(meta: &Meta, real: &Path) -> Result<(), Failure> {
 /// All bytes of an open file; `None` if there are more than its size promised.
 fn content(fd: impl AsFd, size: u64) -> Result<Option<SecretBytes>, Errno> {
     let size = usize::try_from(size.min(TARGET_BYTES_MAX)).map_err(|_| Errno::FBIG)?;
-    // One byte more than the size shows growth, and the buffer never moves: no copy stays behind.
+    // One byte more than the size reveals growth, and the buffer never moves: no copy stays behind.
     let mut buffer = vec![0; size + 1];
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -15,13 +15,13 @@ use crate::resolved::{Held, hold, unchanged};
 use crate::temp::{fill, open_for_sync, without_leftover};
 use crate::{Digest, Inode, Resolved, TARGET_BYTES_MAX, TempName};
 
-/// How the new content takes the place of the old.
+/// How the new content replaces the old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write {
-    /// A new file is renamed over the old one: readers see the one or the other, never a mixture.
+    /// A new file is renamed over the old one: readers see either content, never a mixture.
     Rename,
-    /// The old file is overwritten, for a single-file bind mount, which keeps the old inode. Readers can see a
-    /// mixture while it is written, and a crash in between leaves one: then the file shows neither digest.
+    /// The old file is overwritten, for the bind mount of a single file, which keeps the old inode. Readers can see a
+    /// mixture during the write, and a crash leaves one: the file then has neither digest.
     InPlace,
 }
 
@@ -29,11 +29,11 @@ pub enum Write {
 pub struct Replacement<'a> {
     /// The file, as it was resolved at plan.
     pub resolved: &'a Resolved,
-    /// What it must hold now; anything else but the new content itself is refused.
+    /// The content that the file must have now; any other content but the new one is refused.
     pub expect: &'a Digest,
-    /// What it will hold.
+    /// The new content.
     pub new: &'a SecretBytes,
-    /// The temp file's name, which stands in the caller's intent already.
+    /// The temp file's name, which the caller's intent contains already.
     pub temp: &'a TempName,
     /// How.
     pub write: Write,
@@ -42,9 +42,9 @@ pub struct Replacement<'a> {
 /// A replacement that is durable and was read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {
-    /// The digest of what the file holds now.
+    /// The digest of the present content.
     pub digest: Digest,
-    /// The file that holds it.
+    /// The file with this content.
     pub inode: Inode,
     /// Whether it held the new content already: an earlier run got this far.
     pub already: bool,
@@ -63,8 +63,8 @@ pub fn replace(replacement: &Replacement<'_>) -> Result<Replaced, Failure> {
     replace_shown(replacement, &mut |_| {})
 }
 
-/// As [`replace`]; `shown` is handed the file once it holds the new content and, where it is renamed, before anybody
-/// else can find it: whoever opens it after that opens the new content.
+/// As [`replace`]. `shown` gets the file once it has the new content and, where it is renamed, before anybody else can
+/// find it: every later open of the file gets the new content.
 pub(crate) fn replace_shown(
     replacement: &Replacement<'_>,
     shown: &mut dyn FnMut(&OwnedFd),
@@ -95,7 +95,7 @@ pub(crate) fn replace_shown(
     Ok(Replaced { digest, inode, already: found == digest })
 }
 
-/// Makes what a file holds now durable: for recovery that finds the new content, since the run that wrote it may
+/// Makes the present content of a file durable. For a recovery that finds the new content: the run that wrote it may
 /// have ended between its rename and its last fsync. A repeated [`replace`] does the same.
 pub fn settle(resolved: &Resolved) -> Result<(), Failure> {
     let held = hold(resolved)?;
@@ -125,7 +125,7 @@ fn by_rename(
     without_leftover(held, name, renamed)
 }
 
-/// The last look: writing and fsync took time, in which the target may have become another file.
+/// The last look: writing and fsync took a while, in which another file may have replaced the target.
 fn same_target(held: &Held<'_>, present: &Present, expect: &Digest) -> Result<(), Failure> {
     let now = read_target(&held.fd, held.name, held.real)?;
     if now.meta.inode != present.meta.inode {
@@ -162,7 +162,7 @@ fn in_place(
     refuse_drift(&Digest::of(&target.bytes), replacement.expect, held.real)?;
     let new = replacement.new.expose();
     let length = u64::try_from(new.len()).unwrap_or(u64::MAX);
-    // Room first: a disk that is full half-way would leave a file that is neither the old nor the new one.
+    // Space is allocated first: a disk that fills up half-way would leave a file with neither content.
     match retry_on_intr(|| fallocate(&target.fd, FallocateFlags::KEEP_SIZE, 0, length.max(1))) {
         Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS) => {}
         Err(errno) => {
@@ -190,7 +190,7 @@ fn in_place(
     Ok(target.meta.inode)
 }
 
-/// By name, as the consumer will find it.
+/// Reads by name, as the consumer will.
 fn read_back(held: &Held<'_>, inode: Inode, digest: &Digest) -> Result<(), Failure> {
     let attempted = || format!("read {} back", held.real.display());
     let now = read_target(&held.fd, held.name, held.real).map_err(|failure| Failure {
@@ -200,8 +200,8 @@ fn read_back(held: &Held<'_>, inode: Inode, digest: &Digest) -> Result<(), Failu
     })?;
     if now.meta.inode != inode || Digest::of(&now.bytes) != *digest {
         return Err(Failure::new(Class::Unknown, Code::FileChanged, attempted())
-            .because("it does not hold what was written")
-            .help("somebody else writes this file: find out who, then `keyroll resume`"));
+            .because("it does not hold the content that was written")
+            .help("another program writes this file: find out which, then `keyroll resume`"));
     }
     Ok(())
 }
@@ -213,13 +213,13 @@ pub(crate) fn refuse_drift(found: &Digest, expect: &Digest, real: &Path) -> Resu
     }
 }
 
-/// With the same content perhaps: a second attempt sees whose owner and mode it has.
+/// Another file replaced it, perhaps with the same content: a second attempt sees whose owner and mode it has.
 fn displaced(real: &Path) -> Failure {
     Failure { class: Class::Retryable, ..drifted(real, "another file took its place") }
 }
 
 fn drifted(real: &Path, why: &str) -> Failure {
-    let help = "somebody else changed it: look at the change, then `keyroll plan` again or `keyroll resume`";
+    let help = "another program or person changed it: look at the change, then `keyroll plan` again or `keyroll resume`";
     refused(Code::FileChanged, format!("replace {}", real.display()), why, help)
 }
 
@@ -269,7 +269,7 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
     Ok(())
 }
 
-/// A file under several names: a rename gives this name a new file, and leaves the old value under the others.
+/// Refuses a file with several names: a rename gives this name a new file, and leaves the old value under the others.
 pub(crate) fn one_name(nlink: u32, real: &Path) -> Result<(), Failure> {
     if nlink <= 1 {
         return Ok(());

@@ -9,7 +9,7 @@ use crate::read::read_target;
 use crate::resolved::{open_directory, real_path, split};
 use crate::{Digest, Resolved, TARGET_BYTES_MAX};
 
-/// Follows a path's links to the end, once, and looks at the regular file there.
+/// Follows a path's links to the end, once, and inspects the regular file there.
 ///
 /// Refused: a relative path, anything but a regular file, a file over [`TARGET_BYTES_MAX`].
 pub fn resolve(given: &Path) -> Result<Resolved, Failure> {

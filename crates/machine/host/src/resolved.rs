@@ -11,7 +11,7 @@ use crate::Digest;
 use crate::fault::{no_effect, refused};
 use crate::meta::{Inode, Meta};
 
-/// A path resolved once, at plan: where its links lead and what stood there.
+/// A path resolved once, when the plan is made: where its links lead and what the file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The absolute path as it was configured.
@@ -20,7 +20,7 @@ pub struct Resolved {
     pub real: PathBuf,
     /// The directory of the real path.
     pub directory: Inode,
-    /// What the file held.
+    /// The digest of the file's content.
     pub digest: Digest,
     /// The owner's user id.
     pub uid: u32,
@@ -28,26 +28,27 @@ pub struct Resolved {
     pub gid: u32,
     /// Permission bits with set-id and sticky.
     pub mode: u32,
-    /// How many names the file has. With more than one, a rename leaves the others on the old content: shown.
+    /// How many names the file has. If it has several, a rename leaves the others with the old content; the plan shows
+    /// that.
     pub nlink: u32,
     /// Bytes of content.
     pub size: u64,
 }
 
-/// The directory of a resolved path, held open, so that nothing that happens to its name leads elsewhere.
+/// The directory of a resolved path, held open, so that renaming it does not lead elsewhere.
 pub(crate) struct Held<'a> {
     pub(crate) fd: OwnedFd,
     pub(crate) name: &'a Path,
     pub(crate) real: &'a Path,
 }
 
-/// Opens the directory again; refuses a path that no longer leads where it led at plan.
+/// Opens the directory again; refuses a path that does not lead where it led when the plan was made.
 pub(crate) fn hold(resolved: &Resolved) -> Result<Held<'_>, Failure> {
     unchanged(resolved, Class::Permanent)?;
     hold_real(resolved)
 }
 
-/// As [`hold`], without asking the configured path: recovery removes a temp file where it was made.
+/// As [`hold`], but by the real path: recovery removes a temp file where it was made.
 pub(crate) fn hold_real(resolved: &Resolved) -> Result<Held<'_>, Failure> {
     let real = resolved.real.as_path();
     let attempted = || format!("open the directory of {}", real.display());
@@ -60,7 +61,7 @@ pub(crate) fn hold_real(resolved: &Resolved) -> Result<Held<'_>, Failure> {
     Ok(Held { fd, name, real })
 }
 
-/// Whether the configured path still leads to the real path of the plan.
+/// Checks that the configured path still leads to the real path of the plan.
 pub(crate) fn unchanged(resolved: &Resolved, class: Class) -> Result<(), Failure> {
     match real_path(&resolved.given) {
         Ok(real) if real == resolved.real => Ok(()),
@@ -107,7 +108,8 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match openat2(&root, below, flags, Mode::empty(), resolve) {
-        // Kernels before 5.6, and sandboxes that do not know the call: one component at a time says the same.
+        // Kernels before 5.6, and sandboxes that do not know the call: opening one component at a time has the same
+        // result.
         Err(Errno::NOSYS) => {
             let step = |from: OwnedFd, name| openat(&from, name, flags | OFlags::NOFOLLOW, Mode::empty());
             below.iter().try_fold(root, step)

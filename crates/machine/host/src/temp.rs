@@ -11,7 +11,7 @@ use crate::meta::{Meta, kind_name};
 use crate::resolved::{Held, hold_real};
 use crate::{Resolved, attributes};
 
-/// What every temp file's name begins with, so that recovery can never remove anybody else's file.
+/// The prefix of every temp file's name: recovery can never remove another program's file.
 const PREFIX: &str = ".keyroll-";
 
 /// The longest name, in bytes: file systems end at 255, encrypting ones at 143.
@@ -32,7 +32,7 @@ impl TempName {
         fits.then(|| Self(format!("{PREFIX}{id}")))
     }
 
-    /// A name read back from an intent.
+    /// A name that an intent recorded.
     pub fn parse(name: &str) -> Option<Self> {
         name.strip_prefix(PREFIX).and_then(Self::new)
     }
@@ -77,7 +77,8 @@ pub fn remove_temp(resolved: &Resolved, name: &TempName) -> Result<bool, Failure
     Ok(true)
 }
 
-/// The directory again, in the way that fsync(2) needs; opened before a rename, so that it cannot fail after it.
+/// The directory opened in the way that fsync(2) needs. It is opened before the rename, so that opening cannot fail
+/// after it.
 pub(crate) fn open_for_sync(held: &Held<'_>) -> Result<OwnedFd, Failure> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat(&held.fd, c".", flags, Mode::empty()).map_err(|errno| {
@@ -87,7 +88,7 @@ pub(crate) fn open_for_sync(held: &Held<'_>) -> Result<OwnedFd, Failure> {
 
 /// Makes the temp file, gives it the target's attributes, fills it and makes it durable.
 ///
-/// The file exists afterwards, whatever is returned, unless making it failed: see [`without_leftover`].
+/// The file exists afterwards, whatever the result, unless it could not be made: see [`without_leftover`].
 pub(crate) fn fill(
     held: &Held<'_>,
     target: &OwnedFd,
@@ -113,8 +114,8 @@ pub(crate) fn fill(
     Ok(temp)
 }
 
-/// On a failure the temp file goes too, for good: its intent is closed by this failure, and nobody will look for
-/// it after a power loss. Also after a failed rename: if that did happen, there is none.
+/// Removes the temp file durably after a failure: the failure closes its intent, and nobody will look for the file
+/// after a power loss. Also after a failed rename: if the rename did happen, there is no temp file.
 pub(crate) fn without_leftover<T>(
     held: &Held<'_>,
     name: &TempName,

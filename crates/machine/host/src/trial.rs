@@ -13,11 +13,11 @@ use crate::{Digest, Resolved, TempName, Write};
 /// How much longer than the present file the trial file is: a new value may be longer than the old one.
 const TRIAL_MARGIN_BYTES: usize = 4096;
 
-/// Does beside a target all that a replacement would do, but for the rename, and leaves nothing behind.
+/// Does everything beside a target that a replacement would do, except the rename, and leaves nothing behind.
 ///
-/// What it shows before anything is minted: a read-only or full file system, an immutable file, missing rights,
-/// attributes that cannot be kept, a directory that cannot be made durable, a changed link, a drifted file.
-/// The file that it writes holds zeros. A crash leaves the temp file: its name belongs into an intent.
+/// It detects, before anything is minted: a read-only or full file system, an immutable file, missing rights,
+/// attributes that cannot be kept, a directory that cannot be made durable, a changed link, a drifted file. The file
+/// that it writes holds zeros. A crash leaves the temp file, so its name must be in an intent.
 pub fn trial(resolved: &Resolved, write: Write, name: &TempName) -> Result<(), Failure> {
     let held = hold(resolved)?;
     if write == Write::InPlace {

@@ -1,4 +1,5 @@
-//! Keys that an agent keeps in rows of a database of its own: what stands there now, and what was only left there.
+//! Keys that an agent keeps in rows of its own database: the present content of the rows, and leftovers in the
+//! database.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +18,7 @@ use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 use crate::step;
 
-/// A gateway of OpenClaw whose key is in a profile of its own or in its store, delivered by way of a file.
+/// A gateway of OpenClaw whose key is in a profile or in its store, delivered through a file.
 struct Claw {
     folder: tempfile::TempDir,
     old: String,
@@ -31,7 +32,7 @@ fn value(tag: &str, of: &tempfile::TempDir) -> String {
 }
 
 impl Claw {
-    /// `api_key`: how the settings name the row.
+    /// `api_key`: how the settings refer to the row.
     fn new(api_key: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let claw = Self { old: value("old", &folder), new: value("new", &folder), folder };
@@ -80,7 +81,7 @@ impl Claw {
         self.host_with(None, None)
     }
 
-    /// With what makes the file, or fetches it.
+    /// A host with a command that makes the file, or fetches it.
     fn host_with(&self, generator: Option<CommandLine>, fetch: Option<CommandLine>) -> Local {
         let key = self.path("p.key");
         let copy = CopySetup::Value {
@@ -123,7 +124,8 @@ impl Claw {
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }
 
-    /// This test is its gateway, by the name that the first thread has too, and its program notes that it was asked.
+    /// This test plays the gateway: its first thread has the gateway's name, and its program records that it was
+    /// called.
     fn gateway(&self) {
         fs::write(format!("/proc/{}/comm", std::process::id()), "openclaw-gateway").unwrap();
         let own = process(std::process::id()).unwrap().id;
@@ -135,7 +137,7 @@ impl Claw {
         fs::set_permissions(self.path("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// What stands in the file now.
+    /// The present content of the file.
     fn file(&self) -> String {
         fs::read_to_string(self.path("p.key")).unwrap()
     }
@@ -152,7 +154,7 @@ fn fields(value: &str) -> Fields {
     Fields::single(SecretBytes::from(value.to_owned()))
 }
 
-/// Its own command would overwrite the key of another account, that somebody put there.
+/// OpenClaw's own command would overwrite the key of another account that a person put there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
     let store = "{\"source\":\"store\",\"provider\":\"default\",\"id\":\"P_KEY\"}";
@@ -177,11 +179,11 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             let tried = host.trial(Values { old: &old, new: None, old_ended: false }).await.unwrap();
             assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0440"]);
-            // The way back is open: nothing is changed by it.
+            // A rollback is possible: it changes nothing.
             host.deliver(FileId(0), Which::Old, values, step(9)).await.unwrap();
             assert_eq!(claw.file(), claw.old);
         }
-        // A run that ended before its command could be told has delivered the file, or the row, already.
+        // A run that ended before its command has delivered the file, or the row, already.
         for stands in [&claw.old, &claw.new] {
             fs::write(claw.path("p.key"), &claw.old).unwrap();
             put(stands);
@@ -191,7 +193,7 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
     }
 }
 
-/// A file that a command makes ends in the row as one that is written.
+/// A file that a command makes ends up in the row, as a file that keyroll writes does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() {
     let claw = Claw::new("\"p:manual\"");
@@ -219,7 +221,7 @@ async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() 
     assert_eq!(claw.file(), claw.new);
 }
 
-/// Much may happen between the delivery and the command, and another driver may give it.
+/// Much may happen between the delivery and the command, and another driver may run the command.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
     for fetched in [false, true] {
@@ -234,7 +236,8 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         claw.profiles(&[(PROFILE, &claw.old)]);
         match fetched {
             true => {
-                // What may be replaced is kept before anything is made, and the consumer has a timer of its own.
+                // The values that may be replaced are recorded before anything is made, because the consumer has a
+                // timer of its own.
                 assert!(
                     host().trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty()
                 );
@@ -253,7 +256,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
             claw.profiles(&[(PROFILE, stands), ("q:other", &forgotten)]);
             let failure = host().apply(ConsumerId(0), 0, step(8), Brings::Anything).await.err().unwrap();
             assert_eq!(failure.code.as_str(), "K0440", "{failure}");
-            // Its program was asked where that is no loss, and refuses here.
+            // The program is called where nothing can be lost, and refuses here.
             let told = fs::read_to_string(claw.path("told")).unwrap_or_default();
             let paste = "models auth paste-api-key --provider p --profile-id p:manual --agent main\n";
             assert_eq!(told, if asked { paste } else { "" }, "{failure}");
@@ -261,7 +264,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
             assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             drop(fs::remove_file(claw.path("told")));
         }
-        // Without what was kept nobody knows which key that is.
+        // Without the record nobody knows which key that is.
         fs::remove_file(kept).unwrap();
         claw.profiles(&[(PROFILE, &claw.old)]);
         let failure = host().apply(ConsumerId(0), 0, step(9), Brings::Anything).await.err().unwrap();
@@ -288,7 +291,7 @@ async fn a_command_is_named_only_with_names_that_are_plain_words() {
     }
 }
 
-/// Whoever names profiles may have put a key in the place of a name. Two of them are two rows still.
+/// A profile's name may itself be a key. Two such profiles must still be two rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
     let claw = Claw::new("\"p:manual\"");
@@ -303,7 +306,7 @@ async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
     let hidden = format!("profile … in {}", database.display());
     assert_eq!(names, [&hidden, &hidden]);
     assert_ne!(looked.names[0].digest, looked.names[1].digest);
-    // The same of the row that a command would overwrite.
+    // The same for the row that a command would overwrite.
     let claw = Claw::new(&format!("\"{}\"", keys[0]));
     claw.profiles(&[(&keys[0], &value("foreign", &claw.folder))]);
     let (old, new) = (fields(&claw.old), fields(&claw.new));
@@ -314,7 +317,7 @@ async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
     assert!(!text.contains(&keys[0]) && failure.attempted.contains("profile … in "), "{text}");
 }
 
-/// What a command makes may be missing, or be somebody else's, before it runs.
+/// A file that a command makes may be missing, or another party's, before the command runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {
     let claw = Claw::new("\"p:manual\"");
@@ -328,7 +331,7 @@ async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_i
     fs::remove_file(claw.path("p.key")).unwrap();
     host().fetch(ConsumerId(0), step(7)).await.unwrap();
     assert_eq!(claw.file(), claw.new);
-    // Somebody has logged in with another account, from that file.
+    // A person has logged in with another account, from that file.
     let foreign = value("foreign", &claw.folder);
     fs::write(claw.path("p.key"), &foreign).unwrap();
     claw.profiles(&[(PROFILE, &foreign)]);
@@ -337,7 +340,7 @@ async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_i
     assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
 }
 
-/// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.
+/// A request that names a second profile uses the key in it: it would fail once the old key is dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_holds_the_old_key_is_a_stranger_and_what_was_only_left_in_the_database_is_not() {
     let claw = Claw::new("\"p:manual\"");
@@ -350,7 +353,7 @@ async fn a_row_that_holds_the_old_key_is_a_stranger_and_what_was_only_left_in_th
     let expected = ["entry SECOND of the store", "profile q:other"];
     let expected = expected.map(|row| format!("{row} in {}", database.display()));
     assert_eq!(names, expected);
-    // Delivered: its own row has to follow.
+    // The file is delivered; the row must follow.
     fs::write(claw.path("p.key"), &claw.new).unwrap();
     assert_eq!(claw.strangers(Which::New).await.len(), 3);
     claw.database().execute("DELETE FROM secret_store_entries", []).unwrap();
@@ -359,7 +362,7 @@ async fn a_row_that_holds_the_old_key_is_a_stranger_and_what_was_only_left_in_th
     let old = claw.old.as_bytes();
     assert!(bytes.windows(old.len()).any(|window| window == old), "it stands in a page that was freed");
     assert_eq!(claw.strangers(Which::New).await, [""; 0]);
-    // What its rows are cannot be told: nor is what is only left there.
+    // If its rows are not visible, neither are its leftovers.
     claw.database().execute("UPDATE config_machine_state SET value_json = '[]'", []).unwrap();
     assert_eq!(claw.strangers(Which::New).await, [database.display().to_string()]);
 }

@@ -1,5 +1,5 @@
-//! Evidence that would be too easy: sessions of before, a check that hangs, a log that is gone, a file in which both
-//! versions read the same.
+//! Evidence that would be too easy: older sessions, a check that hangs, a log that is gone, a file in which both
+//! versions are the same.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -88,7 +88,7 @@ impl Place {
         )
     }
 
-    /// This very test as a process that reads its file again by itself.
+    /// This test itself, as a process that re-reads its file.
     fn rereads(&self, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
         let path = self.path("app.pid");
         fs::write(&path, format!("{}\n", std::process::id())).unwrap();
@@ -97,7 +97,7 @@ impl Place {
     }
 }
 
-/// What the issuer shows, as the test sets it.
+/// The sessions that the issuer shows, as the test sets them.
 struct Shown(Mutex<Sessions>);
 
 #[async_trait::async_trait]
@@ -161,7 +161,7 @@ fn script(place: &Place, name: &str, text: &str) -> CommandLine {
 async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
     let place = Place::new();
     let wanted = String::from_utf8(place.new.get("value").unwrap().value.expose().to_vec()).unwrap();
-    // The value stands in the script of this test alone: a check of a person asks the issuer.
+    // Only this test's script contains the value: a real check would ask the issuer.
     let command = script(&place, "check.sh", &format!("grep -q '{wanted}' \"$1\""));
     let log = place.path("app.log");
     fs::write(&log, "").unwrap();
@@ -196,24 +196,24 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
     let first = host();
     first.watch_refusals(None).await.unwrap();
     assert_eq!(first.refusals().await.unwrap().count, 0);
-    // Its name is gone: what is written now is perhaps written elsewhere.
+    // Its name is gone: later lines may go to another file.
     fs::rename(&log, place.path("app.log.1")).unwrap();
     assert!(first.refusals().await.is_err(), "nobody looked, and no refusal was told");
     assert!(host().refusals().await.is_err());
     fs::write(&log, "nothing\n").unwrap();
     assert_eq!(host().refusals().await.unwrap().count, 0);
-    // Gone for good before a new driver looked: neither its first look nor any later one may call that silence.
+    // The log was gone for good before a new driver looked: no look of this driver may report silence.
     fs::remove_file(place.path("app.log.1")).unwrap();
     let later = host();
     for look in 0..3 {
         let failure = later.refusals().await.unwrap_err();
         assert_eq!(failure.code.as_str(), "K0116", "look {look}");
     }
-    // The one that held it open has seen it to its end.
+    // The driver that held it open has read it to its end.
     assert_eq!(first.refusals().await.unwrap().count, 0);
     fs::write(&log, "nothing\nrefused\n").unwrap();
     assert_eq!((first.refusals().await.unwrap().count, later.refusals().await.unwrap().count), (1, 1));
-    // Marks that a power loss emptied are no logs without refusals.
+    // Marks that a power loss emptied must not look like logs without refusals.
     fs::write(place.path("work/r1-logs"), "").unwrap();
     assert_eq!(host().refusals().await.unwrap_err().code, "K0116");
     // A log that did not exist when the key was disabled is read from its beginning.
@@ -223,7 +223,7 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
     assert_eq!(host().refusals().await.unwrap().count, 1);
 }
 
-/// A log that could not be followed when the value was changed: what was counted in it until then is of before.
+/// A log that could not be followed when the value was changed: earlier counts are from before the change.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_before_a_change_show_nothing_after_it() {
     let place = Place::new();
@@ -239,7 +239,7 @@ async fn lines_of_before_a_change_show_nothing_after_it() {
     host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     fs::write(&log, "accepted\n").unwrap();
     assert!(kinds(&host, Which::New, &place, &shown).await.has(Kinds::REPORTED));
-    // A folder under its name is no log.
+    // A folder with its name is not a log.
     fs::rename(&log, &aside).unwrap();
     fs::create_dir(&log).unwrap();
     host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
@@ -265,7 +265,7 @@ async fn a_file_in_which_both_versions_read_the_same_holds_the_one_that_stays() 
     }
 }
 
-/// Opens the file that it is told, and goes on running.
+/// Opens the file that it is given, and keeps running.
 const OPENS: &str = "import sys, time\nopen(sys.argv[1]).read()\nprint('read', flush=True)\ntime.sleep(600)";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +296,7 @@ async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
         let host = place.host(vec![setup], place.rereads(None, None));
         let shown = Shown(Mutex::new(Sessions::default()));
         let check = async || kinds(&host, Which::New, &place, &shown).await;
-        // It has opened the file, before the new value stood in it.
+        // It opened the file before the new value was in it.
         let before = start();
         host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
         let kinds = check().await;
@@ -309,13 +309,13 @@ async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         drop(after);
-        // The same value written back and forth is another content: what was seen does not count for it.
+        // The same value, written away and back, is another content: the earlier open does not count for it.
         host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
         host.deliver(FileId(0), Which::New, place.values(), step(3)).await.unwrap();
     }
 }
 
-/// Reads the file as most libraries for env files do: a variable that stands in the environment is left as it is.
+/// Reads the file as most libraries for env files do: a variable that the environment has is not changed.
 const READS: &str = "import os, sys, time\nname, value = open(sys.argv[1]).read().strip().split('=', 1)\n\
                      os.environ.setdefault(name, value)\nprint('read', flush=True)\ntime.sleep(600)";
 
@@ -345,7 +345,7 @@ async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not
         fs::write(place.path("app.pid"), child.0.id().to_string()).unwrap();
         let (kinds, told) = kinds_and_remarks(&host, Which::New, &place, &shown).await;
         assert_eq!(kinds.has(Kinds::LOADED), loads, "exported: {}: {kinds:?}", exported.is_some());
-        // Said once for each process, with the variable and without its value.
+        // Reported once for each process, with the variable and without its value.
         assert_eq!(
             told.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(),
             if loads { vec![] } else { vec!["K0364"] }
@@ -363,7 +363,7 @@ async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not
     }
 }
 
-/// Holds in its memory what stands in a file beside.
+/// Holds the content of another file in its memory.
 const HOLDS: &str =
     "import sys, time\nheld = open(sys.argv[1]).read()\nprint('read', flush=True)\ntime.sleep(600)";
 
@@ -391,7 +391,7 @@ async fn a_restarted_process_with_only_the_other_value_in_its_memory_is_told() {
     };
     let shown = Shown(Mutex::new(Sessions::default()));
     let before = start();
-    // Ticks are 10 ms: only one of an earlier tick is surely of before the restart.
+    // Ticks are 10 ms: only a process of an earlier tick is certainly from before the restart.
     let began = keyroll_observe::process(before.0.id()).unwrap().id.start_ticks;
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while keyroll_observe::WrittenAt::now().unwrap().ticks <= began {
@@ -447,7 +447,7 @@ async fn a_write_in_place_that_ended_in_its_middle_is_neither_version() {
     let before = fs::read(&path).unwrap();
     first.deliver(FileId(0), Which::New, place.values(), step(4)).await.unwrap();
     let after = fs::read(&path).unwrap();
-    // The new content was shorter, and the driver was killed before it cut the file.
+    // The new content was shorter, and the driver was killed before it truncated the file.
     let mixture = [after.as_slice(), b"tail\n"].concat();
     for (content, found) in
         [(&before, Found::Absent), (&after, Found::Executed(None)), (&mixture, Found::Foreign)]

@@ -1,7 +1,7 @@
-//! File replacement under faults of the system: injected into its calls, killed at each of them, on full, read-only
-//! and mounted file systems, and as a user without rights.
+//! File replacement under system faults: faults injected into its calls, kills at each of them, full, read-only and
+//! mounted file systems, and a user without rights.
 //!
-//! The example `replace` is the process that suffers them.
+//! The example `replace` is the process that has these faults.
 
 use std::fs;
 use std::io::Write;
@@ -41,7 +41,7 @@ struct Outcome {
 fn run(command: &mut Command) -> Option<Outcome> {
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.ok()?;
-    // A process that was killed or refused early does not read.
+    // A process that was killed or refused early does not read its input.
     let _ = child.stdin.take().unwrap().write_all(NEW);
     let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -68,7 +68,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn traced(mode: &str, path: &Path, faults: &[String]) -> Option<(Outcome, Vec<String>)> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new("strace");
-    // Where libraries are searched is cargo's affair: it would fill the trace.
+    // The variable with cargo's library paths would fill the trace.
     command
         .env_remove("LD_LIBRARY_PATH")
         .arg("-y")
@@ -83,7 +83,7 @@ fn traced(mode: &str, path: &Path, faults: &[String]) -> Option<(Outcome, Vec<St
     (!lines.is_empty()).then_some((outcome, lines))
 }
 
-/// Where in a trace the one call stands that begins so and has all these words.
+/// The index in a trace of the only call that begins so and has all these words.
 fn position(trace: &[String], words: &[&str]) -> usize {
     let found: Vec<_> =
         (0..trace.len()).filter(|at| words.iter().all(|word| trace[*at].contains(word))).collect();
@@ -236,8 +236,8 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Runs the example, stops it as it makes its n-th call of a kind, does something, and lets it go on.
-/// Its outcome, or `None` where tracing is not possible.
+/// Runs the example, stops it at its n-th call of a kind, does something, and lets it continue. Returns its outcome, or
+/// `None` where tracing is not possible.
 fn interrupted(mode: &str, path: &Path, call: &str, nth: usize, meanwhile: impl FnOnce()) -> Option<Outcome> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = Command::new("strace");
@@ -255,7 +255,7 @@ fn interrupted(mode: &str, path: &Path, call: &str, nth: usize, meanwhile: impl 
     meanwhile();
     wait_for("the end", || {
         if let Some(process) = child_of(strace.id()) {
-            // It may have ended by now: then the next turn sees it.
+            // It may have ended by now: the next turn sees that.
             let _ = kill_process(process, Signal::CONT);
         }
         ended(&mut strace).then_some(())
@@ -283,7 +283,7 @@ fn a_change_made_while_the_temp_file_is_written_is_not_lost() {
             fs::write(&replacement, content).unwrap();
             fs::rename(&replacement, &path).unwrap();
         };
-        // At the fsync it has done its first look and not yet its last.
+        // At the fsync its first look is done and its last is not.
         let Some(outcome) = interrupted("rename", &path, "fsync", 1, change) else {
             return left_out("strace", "not installed, or tracing is not permitted");
         };
@@ -293,8 +293,8 @@ fn a_change_made_while_the_temp_file_is_written_is_not_lost() {
     }
 }
 
-/// What the racing swapper of the other tests finds by chance, call by call: wherever the target or its folder
-/// becomes a link to another file, that file stays as it was.
+/// The racing swapper of the other tests finds such moments by chance; here each call is tried. Wherever the target or
+/// its folder becomes a link to another file, that file stays as it was.
 #[test]
 fn a_name_swapped_at_any_call_never_leads_to_another_file() {
     const LOOKS: &str = ",statx,newfstatat,readlink,readlinkat";
@@ -305,7 +305,7 @@ fn a_name_swapped_at_any_call_never_leads_to_another_file() {
             return left_out("strace", "not installed, or tracing is not permitted");
         };
         let calls: Vec<_> = trace.iter().filter(|line| line.contains('(')).collect();
-        // Before it has resolved the path it may follow it anywhere.
+        // Until it has resolved the path, it may follow the path anywhere.
         let resolved =
             calls.iter().position(|line| line.starts_with("openat(") && line.contains("\"env\"")).unwrap();
         let kind = |line: &str| line.split('(').next().unwrap().to_owned();

@@ -297,7 +297,7 @@ fn an_access_list_that_only_the_directory_gives_is_taken_off() {
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
 }
 
-/// Takes the attribute off again, also when the test fails: nobody could remove the folder otherwise.
+/// Removes the attribute again, even when the test fails: otherwise nobody could remove the folder.
 struct Immutable<'a>(&'a Path);
 
 impl Drop for Immutable<'_> {
@@ -333,7 +333,7 @@ fn an_immutable_file_or_directory_is_refused_before_anything_is_written() {
 #[test]
 fn a_racing_swapper_never_gets_the_sentinel_written() {
     const OUTCOMES_MIN: u32 = 2_000;
-    // Memory is fast, and what is raced for is names, not durability.
+    // In memory, which is fast: the race is about names, not durability.
     let memory = Path::new("/dev/shm");
     for write in [Write::Rename, Write::InPlace] {
         let folder = match memory.is_dir() {
@@ -344,7 +344,7 @@ fn a_racing_swapper_never_gets_the_sentinel_written() {
         fs::create_dir(at("real")).unwrap();
         fs::create_dir(at("trap")).unwrap();
         fs::write(at("real/env"), OLD).unwrap();
-        // The same content: only its name tells it from the target.
+        // The same content: only its name distinguishes it from the target.
         fs::write(at("trap/env"), OLD).unwrap();
         let sentinel = fs::metadata(at("trap/env")).unwrap().ino();
         let resolved = resolve(&at("real/env")).unwrap();

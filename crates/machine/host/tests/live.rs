@@ -1,4 +1,4 @@
-//! What a restart would make live beside the value, of real processes.
+//! Pending changes that a restart would activate, with real processes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -47,7 +47,7 @@ impl Place {
         command.env_clear().envs(text.lines().filter_map(|line| line.split_once('=')));
         let child = Running(command.spawn().unwrap());
         self.write("app.pid", &child.0.id().to_string());
-        // Its environment is its own once it has become its program.
+        // It has its own environment once it has executed its program.
         let exe = format!("/proc/{}/exe", child.0.id());
         let own = std::env::current_exe().unwrap();
         let end = Instant::now() + TIME_MAX;
@@ -116,7 +116,7 @@ fn names(host: &Local) -> Vec<Difference> {
     live_now(host).live.into_iter().map(|one| one.difference).collect()
 }
 
-/// An edit is told from a start by its time: it is made again until it is later.
+/// An edit is distinguished from a start by its time: the edit is repeated until it is later.
 fn edited(host: &Local, name: &str, edit: impl Fn()) -> Difference {
     let end = Instant::now() + TIME_MAX;
     loop {
@@ -152,7 +152,7 @@ async fn a_restart_that_would_bring_more_is_not_made() {
     let program = place.path("own-program");
     let _running = place.start(program.to_str().unwrap(), &["-c", "while :; do sleep 1; done"]);
     let host = place.restarts();
-    // A file of the same name takes its place, as an update does it.
+    // A file with the same name replaces it, as in an update.
     fs::copy("/bin/sleep", place.path("newer")).unwrap();
     fs::rename(place.path("newer"), &program).unwrap();
     let apply = |brings| host.apply(ConsumerId(0), 0, crate::step(7), brings);
@@ -167,7 +167,7 @@ async fn a_restart_that_would_bring_more_is_not_made() {
     assert!(!place.path("restarted").exists());
     assert_eq!(apply(Brings::Accepted(&live)).await.unwrap(), Applied::Done(Vec::new()));
     assert!(place.path("restarted").exists());
-    // Where nothing is held up it is told.
+    // A restart that is not held up reports the changes.
     let Applied::Done(told) = apply(Brings::Anything).await.unwrap() else { panic!("it was held up") };
     assert_eq!(told.len(), 1);
 }
@@ -192,7 +192,7 @@ fn a_variable_that_was_taken_out_is_named() {
     let now = live_now(&host);
     let named: Vec<&str> = now.live.iter().map(|one| &*one.difference.name).collect();
     assert_eq!(named, ["app/app.env:POOL"], "{now:?}");
-    assert!(now.live[0].what.ends_with("is commented out: what runs still has it"), "{now:?}");
+    assert!(now.live[0].what.ends_with("is commented out: the running process still has it"), "{now:?}");
     let told = now.not_visible.iter().any(|line| line.starts_with("whether 'app' has MODE after a restart"));
     assert!(told, "{now:?}");
 }

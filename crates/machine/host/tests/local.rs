@@ -132,7 +132,7 @@ async fn one_rename_changes_every_copy_of_a_file_and_only_those() {
     let values = Values { old: &before, new: Some(&after), old_ended: false };
     host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), text.replace(old.as_str(), new));
-    // Again is harmless, and back gives the very bytes.
+    // A repetition is harmless, and a rollback restores the very same bytes.
     host.deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
     assert_eq!(host.delivered(FileId(0), Which::New, values, 8).await.unwrap(), Found::Executed(None));
     assert_eq!(host.delivered(FileId(0), Which::Old, values, 8).await.unwrap(), Found::Absent);
@@ -187,7 +187,7 @@ async fn a_changed_link_is_refused() {
 async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_not_holders() {
     let place = Place::new();
     let path = place.write("app.env", &format!("KEY={}\n", place.old));
-    // Whoever may name a file must not be able to write lines of output with its name.
+    // The name of a file must not be able to add lines to the output.
     let stranger = place.write("backup\n✓ done.txt", &format!("saved {}\n", place.old));
     let sleep = |pid_file: Option<&Path>| {
         let child =
@@ -214,7 +214,7 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Sight::Yes));
     assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Sight::Yes, Sight::No));
     assert_eq!(looked.enumeration.strangers, [place_digest(&stranger)]);
-    // On the way back it is the new value whose copies nobody explains.
+    // In a rollback, undeclared copies of the new value are reported.
     let copied = place.write("copied.txt", &format!("saved {}\n", place.new));
     let back = host.enumerate(values, &Sessions::default(), Which::Old).await.unwrap();
     assert_eq!(back.enumeration.strangers, [place_digest(&copied)]);
@@ -290,7 +290,7 @@ fn timer(place: &Place, pid: u32) -> Unit {
     let shown = place.write("shown", &text);
     let systemctl = place.write("systemctl", &format!("#!/bin/sh\ncat '{}'\n", shown.display()));
     fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
-    // A process that another test forks in this moment may hold the script open for writing until it executes.
+    // A process that another test forks at this moment may hold the script open for writing until its exec.
     let deadline = Instant::now() + Duration::from_secs(60);
     while Command::new(&systemctl).stdout(Stdio::null()).status().is_err() {
         assert!(Instant::now() < deadline, "the script cannot be executed");
@@ -306,7 +306,7 @@ async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by
     let expected = place.write("expected", &format!("KEY={}\n", place.new));
     let (before, after) = (fields(&place.old), fields(&place.new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
-    // It reads its file late, as a library does that leaves variables alone that are set already.
+    // It reads its file late, like a library that keeps variables that are already set.
     let started = |value: &str| {
         let script = "read -r LINE < job.env; : > ready; while :; do sleep 1; done";
         let mut command = Command::new("sh");
@@ -356,7 +356,7 @@ async fn another_place_in_a_configured_file_is_named() {
     let host = place.host(vec![file(&path, vec![variable("KEY"), derived])], Vec::new());
     let (before, after) = (fields(old), fields(new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
-    // As planned, and once the named copies were written.
+    // As planned, and after the named copies were written.
     for written in [false, true] {
         if written {
             host.deliver(FileId(0), Which::New, values, step(7)).await.unwrap();
@@ -368,7 +368,7 @@ async fn another_place_in_a_configured_file_is_named() {
     }
     let residues = host.sweep(values).await.unwrap().residues;
     assert!(residues.iter().any(|one| one.place.contains("lines 3, 4, 5")), "{residues:?}");
-    // The named copies themselves are nobody's surprise, in either version.
+    // The named copies themselves are declared, in either version.
     for text in [url(old), url(new)] {
         fs::write(&path, text).unwrap();
         let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
@@ -380,7 +380,7 @@ async fn another_place_in_a_configured_file_is_named() {
 async fn a_file_with_two_names_is_replaced_only_in_place() {
     let place = Place::new();
     let path = place.write("app.env", &format!("KEY={}\n", place.old));
-    // Whichever of the names the search meets first, the other one is the same file.
+    // Whichever name the search meets first, the other is the same file.
     let others = ["aaa.env", "zzz.env"].map(|name| place.path(name));
     others.iter().for_each(|other| fs::hard_link(&path, other).unwrap());
     let (before, after) = (fields(&place.old), fields(&place.new));
@@ -424,7 +424,7 @@ async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
     assert_eq!(told("/no/such/program", &["{copy}"]).await, ["K0404"]);
 }
 
-/// A generator that copies the value from another file; what it makes is read back, and nothing is written there.
+/// A generator that copies the value from another file; keyroll reads its file back and writes nothing there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_a_command_makes_is_never_written() {
     let place = Place::new();
@@ -447,7 +447,7 @@ async fn a_file_that_a_command_makes_is_never_written() {
     assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.new));
     assert_eq!(host.delivered(FileId(1), Which::New, values, 3).await.unwrap(), Found::Executed(None));
     assert_eq!(fs::read_to_string(&runs).unwrap(), "once\nonce\n");
-    // What somebody wrote into it is overwritten by the generator alone.
+    // Only the generator overwrites another party's edit of it.
     fs::write(&made, "KEY=other\n").unwrap();
     host.deliver(FileId(0), Which::Old, values, step(4)).await.unwrap();
     host.deliver(FileId(1), Which::Old, values, step(5)).await.unwrap();
@@ -474,7 +474,7 @@ async fn nothing_begins_that_nobody_waits_for_any_more() {
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Absent);
 }
 
-/// The command that makes the file waits for a reader of its pipe: until it has ended, nobody can say what it made.
+/// The command that makes the file waits for a reader of its pipe: until it has ended, nobody knows what it made.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
     let place = Place::new();

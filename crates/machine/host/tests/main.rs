@@ -30,7 +30,7 @@ async fn survey(
     keyroll_port::Surveyor::survey(host, of).await
 }
 
-/// An effect under this intent that may take as long as it does.
+/// An effect under this intent without a time limit.
 fn step(intent: u64) -> keyroll_port::Asked {
     keyroll_port::Asked { intent, until_ms: u64::MAX }
 }

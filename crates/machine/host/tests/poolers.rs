@@ -1,4 +1,4 @@
-//! What stands between consumers and the issuer: a pooler that holds the value itself, and its list of logins.
+//! A pooler between consumers and the issuer, which holds the value itself, and its list of logins.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{step, survey};
 
-/// How long what is on its way may take to be seen, seconds.
+/// How long something in progress may take to be seen, seconds.
 const SEEN_S_MAX: u64 = 60;
 
 fn login(user: &str, tag: &str) -> Fields {
@@ -93,7 +93,7 @@ impl Scene {
     }
 }
 
-/// Holds a value, and listens; with the port of another one it is connected to that.
+/// Holds a value, and listens; with the port of another process it also connects to that one.
 const HOLDS: &str = "import socket, sys\n\
     value = open(sys.argv[1]).read()\n\
     listener = socket.create_server(('127.0.0.1', 0))\n\
@@ -131,7 +131,7 @@ impl Drop for Listening {
     }
 }
 
-/// Sessions on the new login alone: whoever is found is found by what it holds.
+/// Only sessions on the new login: every holder is found by what it holds.
 fn shown(client: SocketAddr) -> Sessions {
     let session = Session { client: Some(client), pid: None, busy: false, handle: "1".into(), calls: None };
     Sessions { old: Some(Vec::new()), new: Some(vec![session]) }
@@ -148,7 +148,7 @@ async fn a_pooler_in_the_issuers_place_is_a_holder() {
     let scene = Scene::new();
     let server = Listening::start(&scene, None);
     let pooler = Listening::start(&scene, Some(server.at));
-    // What the server shows is the pooler's own end.
+    // The session that the server shows is the pooler's own.
     let sessions = shown(pooler.out);
     let host = scene.host(vec![server.at]);
     assert!(
@@ -194,7 +194,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.deliver(FileId(0), Which::New, scene.values(), step(1)).await.unwrap();
     let both = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"app_a\" \"{new}\"\n\"bob\" \"y\"");
     assert_eq!(read(), both);
-    // Both are let in: it holds the one that is to stay.
+    // Both logins work: the pooler holds the one that stays.
     assert_eq!(
         (seen(Which::New, scene.values()).await, seen(Which::Old, scene.values()).await),
         (Holds::New, Holds::Old)
@@ -205,7 +205,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.deliver(FileId(0), Which::New, scene.values(), step(2)).await.unwrap();
     assert_eq!(read(), both, "however often");
 
-    // Somebody may still log in with the new one, whoever goes back: it goes once it was deleted.
+    // In a rollback a consumer may still log in with the new login: its line goes after the login was deleted.
     host.deliver(FileId(0), Which::Old, scene.values(), step(3)).await.unwrap();
     assert_eq!(read(), both);
     let late = Asked { intent: 19, until_ms: SystemClock::new().monotonic_ms() };
@@ -216,7 +216,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.strike(scene.values(), step(21)).await.unwrap();
     assert_eq!(read(), before, "however often");
     assert_eq!(found(Which::Old, scene.values()).await, Found::Executed(None));
-    // A line of its name that is not its own is nobody's to remove.
+    // A line with its name and another password is never removed.
     let theirs = before.replace("\"bob\"", "\"app_a\" \"theirs\"\n\"bob\"");
     fs::write(&list, &theirs).unwrap();
     host.strike(scene.values(), step(22)).await.unwrap();
@@ -237,7 +237,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     assert_eq!(read(), both.replace(&format!("\"app\" \"{old}\"\n"), ""));
     assert_eq!(seen(Which::New, ended).await, Holds::New);
     assert_eq!(found(Which::New, ended).await, Found::Executed(None));
-    // Somebody else's edit is theirs.
+    // Another party's edit stays.
     fs::write(&list, format!("\"app\" \"other\"\n\"app_a\" \"{new}\"\n")).unwrap();
     assert_eq!(host.deliver(FileId(0), Which::New, ended, step(6)).await.unwrap_err().code, "K0302");
 }

@@ -17,7 +17,7 @@ pub struct AgentRow {
     pub name: String,
     /// The same with every name, to identify the row. It is never displayed.
     pub whole_name: String,
-    /// What stands there now.
+    /// The present key in the row.
     pub value: SecretBytes,
     /// Whether its consumer takes the key from it.
     pub own: bool,

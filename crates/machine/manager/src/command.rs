@@ -134,7 +134,7 @@ pub(crate) struct With<'a> {
     pub(crate) output: Output,
     /// Variables for a tool of the system that needs them; never for a command of the configuration.
     pub(crate) variables: &'a [(&'a str, OsString)],
-    /// Its standard input; it is passed in memory and stands in no file.
+    /// Its standard input; it is passed in memory and is in no file.
     pub(crate) input: Option<&'a SecretBytes>,
 }
 

@@ -18,7 +18,7 @@ use crate::facts::{OF_PROCESS, nightly};
 use crate::find::list;
 use crate::{Applied, Attempt, Drift, InstanceProcess, ManagerFact, OwnCopies, ServiceIdentity, Workload};
 
-/// The verb, without anything that it would do to other services or fetch from elsewhere.
+/// The verb, without options that affect other services or fetch images.
 pub(crate) const UP: [&str; 6] = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"];
 
 /// The names of a project's files. Source: the Compose specification.
@@ -41,7 +41,7 @@ fn project_files(place: &Path) -> Vec<PathBuf> {
     PROJECT_FILES.iter().map(|name| place.join(name)).filter(|file| file.exists()).collect()
 }
 
-/// What the engine says where a container's name is another one's.
+/// The engine's message when another container has the name.
 const TAKEN: &[u8] = b"is already in use by container";
 
 /// How long finding a service's containers may take, milliseconds.
@@ -102,21 +102,20 @@ impl Project {
         self.with_files(&[], more)
     }
 
-    /// As many containers as there are: an operator may have used `--scale`, which stands in no file, and
-    /// `up` alone would end the others.
+    /// The present number of containers: an operator may have used `--scale`, which no file records, and `up` alone
+    /// would end the additional ones.
     pub(crate) fn scale(&self, service: &str) -> String {
         format!("{service}={}", self.containers.len() - self.left().count())
     }
 
-    /// What a killed `up` left: a replacement that was never started, while the container that it is for is still
-    /// there.
+    /// The leftovers of a killed `up`: replacements that were never started, whose originals still exist.
     fn left(&self) -> impl Iterator<Item = &State> {
         let there = |id: &String| self.containers.iter().any(|one| one.id == *id);
         let left = move |one: &&State| one.status == "created" && one.replaces.as_ref().is_some_and(there);
         self.containers.iter().filter(left)
     }
 
-    /// The same, with a file over the others that is read from standard input.
+    /// The same, with one more file, read from standard input, that overrides the others.
     pub(crate) fn words_over<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         self.with_files(&["--file", "-"], more)
     }
@@ -200,7 +199,7 @@ impl Compose {
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Applied, Failure> {
         let before = self.project()?;
-        // A killed `up` leaves the replacement created and not started: then there is something to go on with.
+        // A killed `up` leaves the replacement created and not started: then the service can still be started.
         if before.containers.iter().all(State::stopped) {
             return Err(self
                 .failed(Class::Permanent, "restart")
@@ -241,7 +240,7 @@ impl Compose {
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })
     }
 
-    /// Carries out `up`, also where nothing but a mounted file has changed, which `up` alone does not notice.
+    /// Carries out `up`, even if only a mounted file has changed, which `up` alone does not notice.
     fn up(
         &self,
         project: &Project,
@@ -255,8 +254,8 @@ impl Compose {
         self.docker.run(&project.words(&verb), &with, deadline, started)
     }
 
-    /// Removes what a killed `up` left. Compose removes it too, and makes another of the same name at the same time,
-    /// which fails (seen with 2.26).
+    /// Removes the leftovers of a killed `up`. Compose removes them too, but at the same time makes another container
+    /// of the same name, which fails (seen with 2.26).
     fn clear(&self, project: &Project, deadline: Instant) -> Result<(), Failure> {
         for one in project.left() {
             self.docker.ask(&["rm", "--", &one.id], None, deadline)?;
@@ -271,8 +270,8 @@ impl Compose {
     }
 }
 
-/// Whether it failed by a container that a killed `up` had asked for, and that the engine made while this one was at
-/// work. It has taken that one away (seen with 2.26).
+/// Whether `up` failed because an earlier, killed `up` had requested a container that the engine made in the meantime.
+/// This `up` has removed that container (seen with 2.26).
 fn name_was_taken(ended: &Ended) -> bool {
     let said = ended.output.as_ref().map(|output| output.expose()).unwrap_or_default();
     !ended.status.success() && said.windows(TAKEN.len()).any(|part| part == TAKEN)

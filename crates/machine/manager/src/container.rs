@@ -121,7 +121,7 @@ impl Container {
     pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
         match self.state() {
             Ok(state) => processes_of(&[state], &list()?),
-            // A command that recreates it removes it first: then none runs.
+            // A command that recreates the container removes it first: then no container runs.
             Err(failure)
                 if failure.kind == FailureKind::ServiceUnusable
                     && matches!(self.verb, ContainerVerb::Recreate(_)) =>

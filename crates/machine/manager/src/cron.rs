@@ -98,8 +98,8 @@ impl Workload for Cron {
         Ok(Applied::without_output("nothing to do: cron starts it from its copies"))
     }
 
-    /// The jobs that run right now: cron gives the whole command to a shell as one argument, and some shells take the
-    /// place of a single command themselves (bash does, seen with 5.2).
+    /// The jobs that run right now: cron passes the whole command to a shell as one argument, and some shells replace
+    /// themselves with a single command (bash does, seen with 5.2).
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
         let commands = self.commands()?;
         let runs = |process: &&Process| {

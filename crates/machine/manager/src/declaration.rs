@@ -39,7 +39,7 @@ pub struct Surveyed {
     pub runs: Vec<(&'static str, Declared)>,
     /// The command that applies a new value.
     pub applied_by: String,
-    /// The command that looks as if it did, and does not.
+    /// The command that seems to apply a new value and does not.
     pub not_applied_by: String,
     /// The folder of its project.
     pub folder: Option<PathBuf>,
@@ -115,7 +115,7 @@ pub enum Declared {
 pub struct Declaration<'a> {
     /// The value of each key.
     pub values: BTreeMap<&'static str, Declared>,
-    /// Keys whose text names the instance: a placeholder stands in it.
+    /// Keys whose text names the instance with a placeholder.
     pub names_instance: Vec<&'static str>,
     /// The instance's name, where the file names instances.
     pub instance: Option<&'a str>,
@@ -203,7 +203,7 @@ impl Declaration<'_> {
     }
 }
 
-/// Why a declaration is refused. It never repeats what stands in the file.
+/// Why a declaration is refused. It never repeats text of the file.
 #[derive(Debug)]
 pub struct DeclarationError {
     /// What kind of mistake it is.

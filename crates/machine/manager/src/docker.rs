@@ -108,8 +108,8 @@ impl State {
         matches!(self.status.as_str(), "running" | "paused")
     }
 
-    /// An operator stopped it: it exited with success, or by the signals of `docker stop`. One that failed by itself
-    /// is to be restarted, or nothing could be put right after a bad start.
+    /// An operator stopped it: it exited with success, or by the signals of `docker stop`. A container that failed by
+    /// itself must be restarted; otherwise nothing could be repaired after a bad start.
     pub(crate) fn stopped(&self) -> bool {
         let ended = matches!(self.status.as_str(), "exited" | "dead");
         ended && !self.oom && STOPPED.contains(&self.exit)
@@ -119,7 +119,7 @@ impl State {
         self.name.trim_start_matches('/')
     }
 
-    /// What may not change while it settles.
+    /// The parts of the state that must not change while it settles.
     pub(crate) fn life(&self) -> (&str, &str, u64) {
         (&self.id, &self.started, self.restarts)
     }
@@ -158,7 +158,7 @@ impl Docker {
         }
         let form = "{{.Name}}\t{{json .Config.Env}}{{json .Config.Cmd}}{{json .Config.Entrypoint}}";
         let words = [&["container", "inspect", "--format", form, "--"][..], &ids].concat();
-        // A container that is removed at this moment is left out.
+        // A container that is being removed right now is omitted.
         let ended = self.run(&words, &With::output(Output::List), deadline, &mut |_| {}).map_err(question)?;
         let answer = ended.output.ok_or_else(other_version)?;
         let one = |line: &[u8]| {

@@ -25,7 +25,7 @@ pub struct Edit {
 pub struct Drift {
     /// Settings that differ from what runs.
     pub edits: Vec<Edit>,
-    /// Files that differ from what runs for certain.
+    /// Files that certainly differ from what is running.
     pub changed_files: Vec<ChangedFile>,
     /// Files that the next start reads, each with its kind: a change since the last start is pending.
     pub read_at_start: Vec<(&'static str, PathBuf)>,
@@ -43,7 +43,7 @@ pub struct ChangedFile {
     pub what: String,
 }
 
-/// A consumer's own copies: their difference from what runs is the new value and no pending change.
+/// A consumer's own copies. Where they differ from what is running, that is the new value and not a pending change.
 pub struct OwnCopies<'a> {
     /// The consumer's name.
     pub consumer: &'a str,

@@ -39,7 +39,7 @@ pub enum Notice {
     NoneFails,
     /// The only instance is down for a while: the plan announces it, and keyroll measures it.
     Away,
-    /// Nobody calls it, it is a job: no run of it fails.
+    /// It is a job that nobody calls: none of its runs fails.
     Job,
 }
 

@@ -180,8 +180,8 @@ fn by_executable<'a>(
             && !own.contains(&process.id.pid)
             && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
     };
-    // If the executable is not visible (another user's process), the name that it was started under still is. Such
-    // a process is neither found nor surely absent.
+    // If the executable of another user's process is not visible, the name that it was started under still is. Such a
+    // process is neither found nor certainly absent.
     let may_be = |process: &&Process| {
         process.exe.is_none()
             && process.args.program().and_then(Path::file_name) == exe.file_name()
@@ -238,8 +238,8 @@ fn process_name(process: Option<&Process>) -> &str {
     process.map_or("?", |process| process.name.as_str())
 }
 
-/// Why a file cannot have been written by or for the process of that number. Whoever writes a pid file chooses which
-/// process is signalled with keyroll's rights; and a number is given again once its process has ended.
+/// Why a file cannot have been written by or for the process with that number. The writer of a pid file chooses which
+/// process keyroll signals with its own rights; and a number is reused after its process has ended.
 fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
     let owner = file.uid();
     if file.mode() & OTHERS_WRITE != 0 {
@@ -257,7 +257,7 @@ fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
     if let Some(user) = process.uid.filter(|user| !trusted && *user != owner) {
         return Some(format!("the file belongs to user {owner}, and the process to user {user}"));
     }
-    // Both ages are differences of one clock each: one of a file that seems to come from the future says nothing.
+    // Each age is a difference on one clock. A file that seems to come from the future shows nothing.
     let written = file.modified().ok()?.elapsed().ok()?;
     let ticks = WrittenAt::now().ok()?.ticks.checked_sub(process.id.start_ticks)?;
     let ran = Duration::from_secs(ticks / clock_ticks_per_second().max(1));
@@ -272,7 +272,7 @@ fn wrong_pid_file(path: &Path, class: Class) -> Failure {
         .help("correct `runs.pid_file`, or name `runs.executable` instead")
 }
 
-/// The number and the file that it stands in; `None` = there is no such file: the instance does not run.
+/// The number and its file; `None` = there is no such file: the instance does not run.
 #[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
     let unread = |error| wrong_pid_file(path, Class::Permanent).because(error);
@@ -290,7 +290,7 @@ fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
         .because(format!("it is a link of user {}, who chooses where it leads", name.uid()))
         .help("let the service write a file of its own, or name `runs.executable`"));
     }
-    // What is judged is what is read: the name may have been given to another file, or to a pipe, by now.
+    // The open file is checked and read: its name may lead to another file, or to a pipe, by now.
     let follow = if name.is_symlink() { OFlags::empty() } else { OFlags::NOFOLLOW };
     let flags = (OFlags::NONBLOCK | follow).bits().cast_signed();
     let file = match std::fs::File::options().read(true).custom_flags(flags).open(path) {

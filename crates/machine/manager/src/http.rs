@@ -22,8 +22,8 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// `http://127.0.0.1:8080/ready`. Names but `localhost` are refused: looking one up has no deadline, and may lead
-    /// elsewhere tomorrow.
+    /// Parses `http://127.0.0.1:8080/ready`. Names except `localhost` are refused: a name lookup has no deadline, and
+    /// its result may change.
     pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
         let printable = url.bytes().all(|byte| byte.is_ascii_graphic());
         if url.len() > URL_BYTES_MAX || !printable {
@@ -62,7 +62,7 @@ impl Url {
         self.get_as(None, deadline)
     }
 
-    /// The same with a bearer token, which is sent to this machine only: on the way to another one it could be read.
+    /// The same with a bearer token. The token is sent only to this machine: on the network it could be read.
     pub(crate) fn get_as(&self, token: Option<&SecretBytes>, deadline: Instant) -> Result<Response, String> {
         self.send(Request::get(self.host.clone(), self.path.clone()), token, deadline)
     }

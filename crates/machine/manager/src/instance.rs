@@ -5,7 +5,7 @@ use keyroll_port::{Class, Failure};
 /// The longest name of an instance, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What stands for an instance's name in commands, paths and unit names.
+/// The placeholder for an instance's name in commands, paths and unit names.
 pub(crate) const PLACEHOLDER: &str = "{instance}";
 
 /// One process of a consumer.

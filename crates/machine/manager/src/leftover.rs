@@ -21,11 +21,10 @@ pub enum Leftover {
     Killed,
 }
 
-/// Awaits a recorded command of a dead driver until `deadline`, then ends it with its process group. Only the very
-/// process that was recorded is touched. What the command did is unknown in each case.
+/// Awaits a recorded command of a dead driver until `deadline`, then ends it with its process group. Only the recorded
+/// process is ended. The effect of the command is unknown in each case.
 ///
-/// # Errors
-/// `K0402`: it may not be ended, or does not end.
+/// # Errors `K0402`: it may not be ended, or does not end.
 pub fn end_leftover(process: &ProcessId, deadline: Instant) -> Result<Leftover, Failure> {
     let failed = |class| {
         Failure::new(class, Code::RestartFailed, format!("end process {} of an earlier run", process.pid))
@@ -38,7 +37,8 @@ pub fn end_leftover(process: &ProcessId, deadline: Instant) -> Result<Leftover, 
         Err(rustix::io::Errno::SRCH) => return Ok(Leftover::Gone),
         Err(error) => return Err(failed(Class::Retryable).because(std::io::Error::from(error))),
     };
-    // Asked after the descriptor was opened: if it is the recorded process now, the descriptor is its.
+    // Checked after the descriptor was opened: if the process id now belongs to the recorded process, so does the
+    // descriptor.
     match keyroll_observe::process(process.pid) {
         Ok(now) if now.id == *process => {}
         Ok(_) | Err(NotVisible::Vanished) => return Ok(Leftover::Gone),
@@ -50,7 +50,7 @@ pub fn end_leftover(process: &ProcessId, deadline: Instant) -> Result<Leftover, 
     if gone(deadline)? {
         return Ok(Leftover::EndedItself);
     }
-    // Every command is started as the leader of its own group; without that nothing else may be ended with it.
+    // Every command is started as the leader of its own group; if it is not, nothing else may be ended with it.
     let killed = match getpgid(Some(pid)) {
         Ok(group) if group == pid => kill_process_group(pid, Signal::KILL),
         Ok(_) | Err(_) => rustix::process::pidfd_send_signal(&descriptor, Signal::KILL),

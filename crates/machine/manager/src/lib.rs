@@ -1,8 +1,8 @@
 //! Process managers: the verb that really applies a value.
 //!
-//! One attempt per call, each with its own deadline; whether the attempt had its effect is said by the class of the
-//! failure. Invariants, by what is absent: no value in an argument or in the environment of anything started here;
-//! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
+//! One attempt per call, each with its own deadline; the class of a failure says whether the attempt had its effect.
+//! Invariants, by what is absent: no value in an argument or in the environment of a started process; no started
+//! process ends with keyroll, or holds an open file of it; no signal by process number alone.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 

@@ -1,5 +1,5 @@
-//! The LiteLLM proxy: a master, and workers that each take the keys when they start. What is said here of its behaviour
-//! was seen with the release 1.106.2.
+//! The LiteLLM proxy: a master, and workers that each read the keys when they start. The behaviour described here was
+//! seen with release 1.106.2.
 
 mod ask;
 mod ask_model;
@@ -30,11 +30,10 @@ pub use workload::{LOOPBACK_FORM, loopback_address};
 /// The time between two looks while a worker is replaced, milliseconds.
 const STEP_MS: u64 = 500;
 
-/// How many connections are opened for one question about health: a worker that does not take requests yet is asked
-/// again.
+/// How many connections are opened for one health question: a worker that does not take requests yet is asked again.
 const HEALTH_CONNECTIONS_MAX: usize = 40;
 
-/// How long one answer to a question about health may take, milliseconds.
+/// How long the answer to one health question may take, milliseconds.
 const HEALTH_MS_MAX: u64 = 5_000;
 
 /// A proxy whose workers are replaced one by one.
@@ -42,8 +41,8 @@ const HEALTH_MS_MAX: u64 = 5_000;
 pub struct LiteLlm {
     /// Where it answers; loopback.
     pub address: SocketAddr,
-    /// The variables of the files that the value is written to. Where the proxy was started with one of them in its
-    /// environment, a new worker has that one, and the file is not read.
+    /// The variables of the files that the value is written to. If the proxy was started with one of them in its
+    /// environment, a new worker uses that one and ignores the file.
     pub variables: Vec<String>,
 }
 
@@ -63,7 +62,7 @@ impl LiteLlm {
         };
         self.refuse(&proxy)?;
         for worker in &proxy.workers {
-            // It may have ended by itself since it was seen, as one does that has answered its share of requests.
+            // The worker may have ended by itself in the meantime, as a worker does after its share of requests.
             let now = self.workers().map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
             if !now.contains(worker) {
                 continue;
@@ -94,11 +93,10 @@ impl LiteLlm {
         )))
     }
 
-    /// What speaks against replacing the workers: there would be nobody to answer meanwhile, or they would come with
-    /// the value of before.
+    /// Why the workers cannot be replaced: nobody would answer meanwhile, or the new workers would have the earlier
+    /// value.
     ///
-    /// # Errors
-    /// `K0434`, `K0364`: nothing was done.
+    /// # Errors `K0434`, `K0364`: nothing was done.
     fn refuse(&self, proxy: &Proxy) -> Result<(), Failure> {
         let Some(master) = proxy.master else {
             return Err(self
@@ -159,7 +157,7 @@ impl LiteLlm {
         Ok(self.look()?.map(|proxy| proxy.workers).unwrap_or_default())
     }
 
-    /// Whether this very worker takes requests and says that it is alive.
+    /// Whether exactly this worker takes requests and reports that it is alive.
     fn answers(&self, proxy: &Proxy, worker: &ProcessId) -> bool {
         let door = ProxyEndpoint { address: self.address, key: None };
         let deadline = Instant::now() + Duration::from_millis(HEALTH_MS_MAX);
@@ -175,7 +173,7 @@ impl LiteLlm {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                // Who listens may not be visible for a moment.
+                // The listening processes may not be visible for a moment.
                 let run = now?.map_or(0, |proxy| proxy.workers.len());
                 return Err(self
                     .failed(Class::Unknown)

@@ -31,15 +31,15 @@ pub(crate) use workload::OPENCLAW;
 /// The time between two checks whether the gateway is ready, milliseconds.
 const STEP_MS: u64 = 200;
 
-/// How long one question whether it is ready may take, milliseconds.
+/// How long one readiness question may take, milliseconds.
 const READY_MS_MAX: u64 = 2_000;
 
-/// The longest value that is pasted, bytes: what a command held back may be handed.
+/// The longest value that can be passed, bytes: the most that a gated command accepts.
 const VALUE_BYTES_MAX: u64 = 4_000;
 
 /// The gateway of an installation of OpenClaw, and the model provider whose key is rotated.
 ///
-/// What applies a new key is not chosen by a person: it follows from where the gateway takes the key from.
+/// The operator does not choose what applies a new key: it follows from the gateway's source of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenClaw {
     /// The state folder, `~/.openclaw`.
@@ -48,9 +48,9 @@ pub struct OpenClaw {
     pub provider: String,
     /// Its own program; by name it is looked up in PATH.
     pub program: PathBuf,
-    /// What ends its process and starts another one, where that can be needed.
+    /// How its process is ended and a new one started, where that may be needed.
     pub start: Option<Start>,
-    /// Where the configuration says that the key stands.
+    /// The place of the key according to the configuration.
     pub reads: Vec<(PathBuf, AgentSlot)>,
 }
 
@@ -68,7 +68,7 @@ impl OpenClaw {
         OpenClawHome::at(&self.state)
     }
 
-    /// What stands against a rotation, before anything is made.
+    /// What prevents a rotation, before anything is made.
     fn reasons_against(&self) -> Vec<Failure> {
         let gateway = match list().and_then(|listing| self.gateway(&listing)) {
             Ok(gateway) => gateway,
@@ -98,7 +98,7 @@ impl OpenClaw {
         let owner = self.state.metadata().ok().map(|it| it.uid());
         match listing.seen.iter().find(|process| is_gateway(process, (pid, began), owner)) {
             Some(process) => Ok(Some(process.clone())),
-            // A lock that a killed gateway left: then no process listens.
+            // A killed gateway left the lock: then no process listens.
             None if self.listens() => Err(hidden(format!(
                 "it names process {pid}, which is no gateway of the folder's owner here, and something listens at its port"
             ))),
@@ -123,7 +123,7 @@ impl OpenClaw {
         let Some(program) = self.real_program() else { return Vec::new() };
         let mut found = descendants(listing, gateway.id);
         found.retain(|one| {
-            // The script is the first argument: what stands behind it is the script's own.
+            // The script is the first argument; the arguments after it are the script's own.
             let mut first = true;
             let is_helper = |word: &[u8]| take(&mut first) && OpenClawHome::is_helper(&program, word);
             one.exe.is_some() && one.exe == gateway.exe && one.args.any(is_helper)
@@ -131,7 +131,7 @@ impl OpenClaw {
         found.into_iter().map(|one| one.id).collect()
     }
 
-    /// Where the key is taken from, of a gateway that runs: with the names in the environment of its start.
+    /// The source of the key of a running gateway, with the names in its start environment.
     fn bound(&self, gateway: Option<&Process>) -> Result<Bound, Failure> {
         let started = gateway.map(|one| Started {
             names: environment_names(&one.id).ok(),
@@ -150,7 +150,7 @@ impl OpenClaw {
         Failure::new(Class::Permanent, Code::OtherSourceWins, what)
     }
 
-    /// What speaks against telling it.
+    /// Why a new key cannot be applied.
     fn against(&self, bound: &Bound, runs: bool) -> Option<Failure> {
         if let Some(path) = self.home().old_profiles().first() {
             return Some(
@@ -172,9 +172,10 @@ impl OpenClaw {
         };
         let known = match (&bound.file, &bound.takes) {
             (Some(file), _) => reads(file, bound.slot.as_ref()),
-            // It is handed the file of which this is the whole.
+            // Its command is given the content of the file that consists of this value.
             (None, Takes::Store(_) | Takes::Profile(_)) => self.value_file().is_some(),
-            // Which file the program reads only a person knows, and what a process was started with, its manager.
+            // Only the operator knows which file the program reads, and only the manager knows what a process was
+            // started with.
             (None, Takes::Reload | Takes::Restart) => true,
             (None, Takes::Itself | Takes::InPlace) => false,
         };
@@ -182,7 +183,7 @@ impl OpenClaw {
         let links = bound.chain.iter().skip(wins.unwrap_or_default());
         let places: Vec<String> = links.map(|link| mask_words(&link.what)).collect();
         let first = places.first().map_or("a place that is not visible", String::as_str);
-        // What `reads` names is a link of the chain that loses: a change of it would change nothing.
+        // The place that `reads` names is a link of the chain that loses: a change of it would have no effect.
         let loses = bound.file.is_none() && bound.takes == Takes::Restart && {
             let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
             lower.any(|file| reads(file, None))
@@ -213,8 +214,8 @@ impl OpenClaw {
         None
     }
 
-    /// What may win, and is not visible: nothing says then that what is delivered is what it takes. Only what a process
-    /// was started with, which is its manager's matter, is no doubt where a new one is started.
+    /// A source that may win and is not visible: then nobody knows whether the gateway takes the delivered key. The
+    /// start environment, which its manager sets, is no reason for doubt where a new process is started.
     fn doubt(
         &self,
         bound: &Bound,
@@ -241,7 +242,7 @@ impl OpenClaw {
         whole.map(|(path, _)| path.as_path())
     }
 
-    /// `may_replace`: what may be overwritten in a row beside the new value itself.
+    /// `may_replace`: the values, besides the new one, that may be overwritten in a row.
     pub(crate) fn apply(
         &self,
         deadline: Instant,
@@ -314,7 +315,7 @@ impl OpenClaw {
         }
     }
 
-    /// Its answer says `ok` where an old key was kept, too.
+    /// Its answer says `ok` even where an old key was kept.
     fn reload(
         &self,
         gateway: &Process,
@@ -364,8 +365,8 @@ impl OpenClaw {
         })?;
         let mut words =
             vec!["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
-        // Of several agents it wants one named; the profile is that of all of them, whichever it is (seen with
-        // 2026.9.6).
+        // With several agents the command requires one by name. The profile belongs to all of them, whichever is named
+        // (seen with 2026.9.6).
         if let Some(agent) = settings.agents.first() {
             words.extend(["--agent", agent]);
         }
@@ -373,7 +374,7 @@ impl OpenClaw {
         Ok(format!("openclaw models auth paste-api-key for {}", mask_words(id)))
     }
 
-    /// What was delivered, for a command that takes it on its standard input.
+    /// The delivered value, for a command that reads it from its standard input.
     fn value(&self) -> Result<SecretBytes, Failure> {
         let failed = || self.failed(Class::Permanent, "be handed the new key");
         let path = self.value_file().ok_or_else(|| failed().because("`reads` names no whole file"))?;
@@ -400,7 +401,7 @@ impl OpenClaw {
         }
     }
 
-    /// A command of its own program, by the interpreter that the gateway runs, as the gateway's user.
+    /// A command of its own program, run with the gateway's interpreter and as the gateway's user.
     fn told(
         &self,
         gateway: &Process,
@@ -444,7 +445,7 @@ impl OpenClaw {
         found(&self.program.to_string_lossy())?.canonicalize().ok()
     }
 
-    /// Whose installation it is, where that is not keyroll's own user: nothing of it is run with more rights.
+    /// The owner of the installation, where that is not keyroll's own user: nothing of it is run with more rights.
     fn user(&self) -> Result<Option<User>, Failure> {
         let failed = || self.failed(Class::Permanent, "be told");
         let owner = self.state.metadata().map_err(|error| question(failed()).because(error))?.uid();

@@ -19,14 +19,14 @@ const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How long the rest of the output is awaited after the command ended, milliseconds.
 const OUTPUT_END_MS_MAX: u64 = 300;
 
-/// How often keyroll checks whether the rest has come, milliseconds.
+/// How often keyroll checks whether the rest has arrived, milliseconds.
 const OUTPUT_STEP_MS: u64 = 5;
 
-/// A service that a command left running may hold the output open for ever: an output that was empty so many times
-/// in a row is taken for whole.
+/// A service that a command left running may hold the output open for ever: an output that was empty so many times in a
+/// row counts as complete.
 const OUTPUT_EMPTY_TIMES: u32 = 3;
 
-/// Keeps the beginning and swallows the rest: at most 1024 pieces of 4 KiB are written down as they come.
+/// Keeps the beginning and discards the rest: at most 1024 pieces of 4 KiB are written as they arrive.
 const SWALLOW: &str = "dd bs=4096 count=1024 2>/dev/null; exec cat >/dev/null";
 
 /// The output of a command that may leave a service running behind it.
@@ -55,7 +55,7 @@ impl Drain {
         Ok((Self { kept, reader, swallower }, writer))
     }
 
-    /// What came so far. All writers in this process must be closed.
+    /// What has arrived so far. All writers in this process must be closed.
     pub(crate) fn kept(mut self) -> SecretBytes {
         let deadline = Instant::now() + Duration::from_millis(OUTPUT_END_MS_MAX);
         let mut empty = 0;
@@ -95,9 +95,10 @@ pub(crate) fn list_in(file: &mut File) -> Option<SecretBytes> {
     Some(SecretBytes::new(bytes))
 }
 
-/// All that was written to such a file; nothing if that may not be all, since a value could be cut in two at its end.
+/// Everything that was written to such a file; nothing if that may be incomplete, because a value could be cut in two
+/// at its end.
 pub(crate) fn written_to(file: &mut File) -> Option<SecretBytes> {
-    // The descriptor is shared with who wrote: it stands behind the last byte.
+    // The descriptor is shared with the writer: its position is after the last byte.
     let end = file.stream_position().ok().filter(|end| *end <= OUTPUT_BYTES_MAX / 2)?;
     let mut bytes = Vec::with_capacity(usize::try_from(OUTPUT_BYTES_MAX).unwrap_or(0));
     file.rewind().and_then(|()| file.take(end).read_to_end(&mut bytes)).ok()?;
@@ -106,7 +107,7 @@ pub(crate) fn written_to(file: &mut File) -> Option<SecretBytes> {
 
 pub(crate) fn beginning_of(file: &mut File) -> SecretBytes {
     let mut bytes = Vec::with_capacity(usize::try_from(OUTPUT_BYTES_MAX).unwrap_or(0));
-    // Output is for a person to read; what of it cannot be read is left out.
+    // The output is for a person: a part that cannot be read is omitted.
     drop(file.rewind().and_then(|()| file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)));
     SecretBytes::new(bytes)
 }

@@ -39,7 +39,7 @@ pub fn files_of(pattern: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Whether a name is one of a pattern. It goes back to the last `*` alone, so that no pattern takes long.
+/// Whether a name matches a pattern. Only the last `*` is tried again, so that no pattern takes long.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut on, mut star) = (0, 0, None);
     while let Some(byte) = name.get(on) {
@@ -64,7 +64,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern.get(at..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
-/// Where the pattern goes on if what stands there takes this byte.
+/// The index after the element at `at`, if the element matches this byte.
 fn one(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
     match pattern.get(at)? {
         b'?' => Some(at + 1),

@@ -29,8 +29,9 @@ const ASK_MS_MAX: u64 = 20_000;
 /// The list from which pm2 starts its apps after a reboot, and the list before that. Both hold whole environments.
 const DUMPS: [&str; 2] = ["dump.pm2", "dump.pm2.bak"];
 
-/// Replaces the file, through a link too, by what is read; its mode stays. What it writes beside it is a new file for
-/// its owner alone, whatever stood there, and is gone again when that comes to nothing: it holds whole environments.
+/// Replaces the file, even through a link, by its standard input; the mode stays. The temporary file beside it is new
+/// and readable only by its owner, whatever was there, and is removed if the replacement fails: it holds whole
+/// environments.
 const REPLACE: &str = "set -euC; umask 077; file=$(readlink -f \"$1\"); new=\"$file.keyroll\"; rm -f -- \"$new\"; \
                        trap 'rm -f -- \"$new\"' EXIT; trap 'exit 1' HUP INT TERM; cat >\"$new\"; \
                        sync \"$new\"; chmod --reference=\"$file\" \"$new\"; mv -f -- \"$new\" \"$file\"";
@@ -41,9 +42,9 @@ const STICKY: u32 = 0o1000;
 
 /// An app of pm2.
 ///
-/// `pm2 restart NAME` keeps the environment that the daemon has; only a restart by the ecosystem file with
-/// `--update-env` takes the file's, and with it everything in the environment of who restarts it. What stands in the
-/// dump is what starts after a reboot (seen with pm2 7.0.4).
+/// `pm2 restart NAME` keeps the environment that the daemon has. Only a restart by the ecosystem file with
+/// `--update-env` loads the file's environment, and with it the whole environment of the caller. After a reboot pm2
+/// starts what is in the dump (seen with pm2 7.0.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pm2 {
     /// The ecosystem file.
@@ -105,8 +106,8 @@ impl Pm2 {
         Ok(Applied::without_output(format!("pm2 {}", verb.join(" "))))
     }
 
-    /// Writes the app as it runs now into the lists that a reboot starts from. `pm2 save` would put in what a person
-    /// never saved, and take out what does not run now.
+    /// Writes the running app into the lists that a reboot starts from. `pm2 save` would add apps that the operator
+    /// never saved, and remove apps that do not run now.
     fn keep_in_dumps(&self, deadline: Instant) -> Result<(), Failure> {
         let failed = |why: &str, dump: &Path| {
             self.failed(Class::Unknown, "write into the dump")
@@ -214,8 +215,8 @@ impl Pm2 {
         })
     }
 
-    /// What is run with keyroll's own rights may lie in nobody else's hands, nor may what leads there: whoever owns a
-    /// folder or a link above it says which program that is.
+    /// Refuses a program that another user controls, and that keyroll would run with its own rights. The owner of a
+    /// folder or link on its path decides which program it is.
     fn refuse_anothers(&self, places: &[&Path]) -> Result<(), Failure> {
         let own = geteuid().as_raw();
         let real: Vec<PathBuf> = places.iter().filter_map(|place| place.canonicalize().ok()).collect();
@@ -243,7 +244,7 @@ impl Pm2 {
         Ok(())
     }
 
-    /// The daemon, which each call of pm2 would start if it did not run.
+    /// The daemon. Each call of pm2 would start one if none ran.
     fn daemon(&self, home: &Path) -> Result<ProcessId, Failure> {
         let absent = |why: &str| {
             self.failed(Class::Retryable, "ask pm2 for")
@@ -280,7 +281,7 @@ impl Pm2 {
             .help("run it by hand and fix it, then `keyroll resume`"))
     }
 
-    /// Whom it is run as, where that is not keyroll's own user.
+    /// The user that it is run as, where that is not keyroll's own user.
     fn user(&self) -> Result<Option<User>, Failure> {
         let home = self.home()?;
         let owner = self.owner(&home)?;
@@ -298,8 +299,8 @@ impl Pm2 {
         User::of_uid(owner).map(Some)
     }
 
-    /// The ecosystem file is a program: it is run as the user whose pm2 it is, never with more rights. What stands in
-    /// the environment of `pm2 restart` becomes the app's: it has nothing in it but what is given here.
+    /// The ecosystem file is a program: it is run as the owner of this pm2, never with more rights. The environment of
+    /// `pm2 restart` becomes the app's environment: it contains only what is given here.
     fn pm2(
         &self,
         words: &[&str],
@@ -322,7 +323,8 @@ impl Pm2 {
         run(&line, &with, deadline, started).map_err(|failure| Failure { attempted: attempted(), ..failure })
     }
 
-    /// The program with what interprets it, both looked up in keyroll's own search path: the app's may lead elsewhere.
+    /// The program with its interpreter, both looked up in keyroll's own search path: the app's search path may lead
+    /// elsewhere.
     fn command(&self) -> Vec<String> {
         let program = self.program.to_string_lossy().into_owned();
         let program = found(&program).unwrap_or_else(|| self.program.clone());
@@ -386,7 +388,7 @@ mod tests {
         assert!(std::fs::read_to_string(&dump).unwrap() == text && mode(&dump) == 0o640 && !beside.exists());
     }
 
-    /// The user whose app it is leads to a folder of root's: what stands in his ecosystem file would be run by root.
+    /// The app's user makes a link to a folder of root's: root would run that user's ecosystem file.
     #[test]
     fn a_program_in_another_users_hands_is_not_run_with_keyrolls_rights() {
         if !geteuid().is_root() {
@@ -418,7 +420,7 @@ mod tests {
             let (class, why) = why(ecosystem, home);
             assert!(class == Class::Permanent && why.contains("what user 65534 may change"), "{why}");
         }
-        // What is root's alone is only without its daemon.
+        // Everything belongs to root: only the daemon is missing.
         let (_, why) = why(ours.join("eco.js"), ours.clone());
         assert!(!why.contains("65534"), "{why}");
     }

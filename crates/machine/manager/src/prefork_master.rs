@@ -22,8 +22,8 @@ const STEP_MS: u64 = 50;
 /// How long fewer workers than before must stay the same to count as complete.
 const FEWER_SETTLE: Duration = Duration::from_secs(8);
 
-/// A master that forks workers before they are needed, as gunicorn does. The workers use the value; each of them is
-/// proven. The master is no worker: if it holds a value, it counts like any other process.
+/// A master that forks workers before they are needed, as gunicorn does. The workers use the value, and each of them
+/// must be proven. The master is not a worker: if it holds a value, it counts like any other process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreforkMaster {
     /// The file with the master's process id.
@@ -32,8 +32,8 @@ pub struct PreforkMaster {
     pub roll: Roll,
 }
 
-/// How a master's workers are replaced. If it loads the application before it forks (`preload_app`), none of them
-/// helps: the new workers inherit what the master has loaded.
+/// How a master's workers are replaced. If the master loads the application before it forks (`preload_app`), none of
+/// these ways helps: the new workers inherit what the master has loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Roll {
     /// A signal, by number, on which the master forks new workers and ends the old ones.
@@ -162,8 +162,8 @@ impl PreforkMaster {
     }
 }
 
-/// Python's own keeper of shared resources: each master that starts its workers as programs of their own (uvicorn) has
-/// one beside them. It gets no requests, reads no configuration, and stays when the workers are replaced.
+/// Python's own resource tracker: each master that starts its workers as programs of their own (uvicorn) has one. It
+/// gets no requests, reads no configuration, and stays when the workers are replaced.
 fn is_beside(process: &Process) -> bool {
     process.args.any(|word| word.starts_with(b"from multiprocessing.resource_tracker import"))
 }

@@ -141,8 +141,8 @@ fn told(of: &Declaration<'_>, verb: Verb) -> Result<SharedWorkload, DeclarationE
     Ok(Arc::new(Process { instances: Vec::new(), find, verb }))
 }
 
-/// How the configuration finds a plain process. Several instances must be distinguishable, also by their restart
-/// command where there is one.
+/// How the configuration finds a plain process. Several instances must be distinguishable; if there is a restart
+/// command, it must distinguish them too.
 pub(crate) fn declared_find(of: &Declaration<'_>, restarted: bool) -> Result<Find, DeclarationError> {
     if of.text("arg") == Some("") {
         return Err(DeclarationError::form("arg", "`arg` is empty"));

@@ -26,7 +26,7 @@ pub struct RateQuery {
 }
 
 impl RateQuery {
-    /// Runs the query once. `Err` says why the number is unknown: no answer, an error, no data, a value that is no
+    /// Runs the query once. `Err` says why the rate is unknown: no answer, an error, no data, a value that is not a
     /// number. Of several series the largest counts.
     pub fn ask(&self, deadline: Instant) -> Result<f64, String> {
         let base = self.url.trim_end_matches('/');

@@ -9,7 +9,7 @@ use crate::facts::daily;
 use crate::process::declared_find;
 use crate::{Applied, Attempt, Comparison, Find, InstanceProcess, ManagerFact, Workload};
 
-/// Why what it loads beside the value is not compared.
+/// Why its other files are not compared.
 pub(crate) const READS_ITSELF: Comparison = Comparison::NotVisible("it reads its file again by itself");
 
 /// A process that reads its file again by itself, on every use or when it changes.

@@ -24,11 +24,11 @@ use crate::{
 /// How long one question to `sv` may take, milliseconds.
 const ASK_MS_MAX: u64 = 10_000;
 
-/// How long a service may be between two processes, milliseconds. runsv waits up to one second before it starts a
-/// program again.
+/// How long a service may have no process during a restart, milliseconds. runsv waits up to one second before it starts
+/// a program again.
 const BETWEEN_MS_MAX: u64 = 3_000;
 
-/// How often that is looked at, milliseconds.
+/// How often its state is read in that time, milliseconds.
 const BETWEEN_PAUSE_MS: u64 = 100;
 
 /// The supervisor of one service.
@@ -70,7 +70,7 @@ pub struct Runit {
     pub sv: PathBuf,
 }
 
-/// What `sv status` says of the service.
+/// The state of the service according to `sv status`.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     /// Its process.
@@ -143,7 +143,7 @@ impl Runit {
         Ok(found)
     }
 
-    /// The main process, once it runs; none while it does not.
+    /// The main process if it runs; none if it does not.
     fn up(&self) -> Result<BTreeSet<ProcessId>, Failure> {
         match self.state()? {
             State::Runs(pid) => Ok(mains(&self.processes(pid)?)),
@@ -235,7 +235,7 @@ impl Workload for Runit {
     /// Its `run`, the files that `run` includes, and each variable of the folders that it takes an environment from.
     fn drift(&self, own: &OwnCopies<'_>) -> Drift {
         let run = self.folder.join("run");
-        // One that cannot be read is named where it is compared.
+        // A script that cannot be read is reported where it is compared.
         let text = std::fs::read_to_string(&run).unwrap_or_default();
         let mut drift = Drift { read_at_start: vec![("runit", run)], ..Drift::default() };
         for source in sources(&text) {
@@ -306,7 +306,7 @@ fn sources(run: &str) -> Vec<Source<'_>> {
                     Some(_) | None => continue,
                 },
             };
-            // The shell works it out.
+            // Only the shell can expand it.
             let unknown = name.is_empty() || name.contains(['$', '`', '*', '?', '~']);
             found.push(if unknown { Source::Unknown(format!("{word} {next}")) } else { how(name) });
         }
@@ -352,7 +352,7 @@ mod tests {
                    exec envdir ./other grep -e pattern\nsource $HOME/mine\n";
         let (file, folder) = (Source::File, Source::Folder);
         let unknown = Source::Unknown("source $HOME/mine".into());
-        // What follows the program is taken for an option of chpst too: a folder that does not exist is named.
+        // Words after the program look like options of chpst, too: then a folder that does not exist is named.
         let all = [
             file("./common.sh"),
             folder("./env"),

@@ -7,7 +7,7 @@ pub struct ServiceIdentity {
     pub manager: &'static str,
     /// The service's name there.
     pub name: String,
-    /// What tells two services of one name apart: the real path of the manager's configuration.
+    /// Distinguishes two services of one name: the real path of the manager's configuration.
     pub place: Option<PathBuf>,
 }
 
@@ -29,7 +29,7 @@ impl ServiceIdentity {
         Self::named("systemd", format!("{}/{stem}", user.unwrap_or_default()))
     }
 
-    /// Whether both are of one service. A place that is not known is no difference.
+    /// Whether both are the same service. An unknown place is not a difference.
     pub fn is(&self, other: &Self) -> bool {
         let place = self.place.is_none() || other.place.is_none() || self.place == other.place;
         self.manager == other.manager && self.name == other.name && place

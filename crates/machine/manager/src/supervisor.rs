@@ -25,19 +25,19 @@ use crate::{
 /// How long one question to supervisord may take, milliseconds.
 const ASK_MS_MAX: u64 = 10_000;
 
-/// Where Debian's package keeps its configuration.
+/// The configuration file of Debian's package.
 const CONFIG: &str = "/etc/supervisor/supervisord.conf";
 
-/// What begins a program's section in its configuration.
+/// The beginning of a program's section in its configuration.
 const SECTION: &[u8] = b"[program:";
 
 /// The word in every command line of supervisord.
 const SUPERVISORD: &[u8] = b"supervisord";
-/// How long a look waits for a program that supervisord has not started or stopped yet, milliseconds. It starts one
-/// within a second of the command.
+/// How long a look waits for a program that supervisord has not started or stopped yet, milliseconds. supervisord
+/// starts a program within a second of the command.
 const BETWEEN_MS_MAX: u64 = 3_000;
 
-/// How often that is looked at, milliseconds.
+/// How often its state is read in that time, milliseconds.
 const BETWEEN_PAUSE_MS: u64 = 100;
 
 /// A program, or a group of programs, of supervisord.
@@ -77,7 +77,7 @@ impl Member {
         Some(Self { name: name.to_owned(), state: state.to_owned(), pid })
     }
 
-    /// It has a process, or had one a moment ago, and `status` does not name it.
+    /// It has a process, or had one a moment ago, that `status` does not name.
     fn between(&self) -> bool {
         self.pid.is_none() && matches!(self.state.as_str(), "STARTING" | "STOPPING")
     }
@@ -85,7 +85,8 @@ impl Member {
 
 /// Whether a process is a supervisord: a program of Python's that was started under that name.
 pub(crate) fn is_supervisord(process: &Process) -> bool {
-    // By its whole name: `/usr/bin/supervisord`, or `-m supervisor.supervisord`. Any program may have it within a word.
+    // Compares whole names: `/usr/bin/supervisord`, or `-m supervisor.supervisord`. A word of any program may contain
+    // the name.
     let named = |word: &[u8]| word.rsplit(|&byte| byte == b'/' || byte == b'.').next() == Some(SUPERVISORD);
     let first = process.args.program().is_some_and(|program| named(program.as_os_str().as_encoded_bytes()));
     first || process.args.any(named) || named(process.name.as_bytes())
@@ -255,7 +256,7 @@ impl Supervisor {
         }
     }
 
-    /// The process of one program; none in the moment before it is started and after it has ended.
+    /// The process of one program; none right before it is started and after it has ended.
     fn pid_of(&self, name: &str) -> Result<Option<u32>, Failure> {
         let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
         let said = text(&self.ctl(&["pid", name], deadline, &mut |_| {}).map_err(question)?);
@@ -278,7 +279,7 @@ impl Supervisor {
         is_supervisord(&process).then_some(process.id.pid)
     }
 
-    /// Why there is no answer, by supervisorctl's message.
+    /// Why there is no answer, from supervisorctl's message.
     fn unanswered(&self, said: &str) -> Option<Failure> {
         let named = |word: &str| said.contains(word);
         let (class, why, help) =
@@ -385,8 +386,8 @@ impl Workload for Supervisor {
         self.daemon_pid()
     }
 
-    /// A pending change of the program in supervisord's configuration. Once keyroll itself has written there it
-    /// cannot be distinguished from the value.
+    /// A pending change of the program in supervisord's configuration. Once keyroll itself has written there, such a
+    /// change cannot be distinguished from the value.
     fn drift(&self, own: &OwnCopies<'_>) -> Drift {
         let mut drift = Drift::default();
         let what = format!("the program of '{}'", own.consumer);
@@ -407,7 +408,7 @@ impl Workload for Supervisor {
                 kind: "supervisor",
                 path: written.unwrap_or_else(|| self.config.clone()),
                 what: format!(
-                    "the program {} in the configuration of supervisord is not what runs",
+                    "the program {} in the configuration of supervisord differs from what is running",
                     self.program
                 ),
             });
@@ -446,7 +447,7 @@ mod tests {
         );
         assert_eq!(of("o  STOPPED   Nov 20 11:19 PM"), Some(("o".into(), "STOPPED".into(), None)));
         assert_eq!(of("w  FATAL     Exited too quickly"), Some(("w".into(), "FATAL".into(), None)));
-        // It runs already, and is not told which process it is.
+        // A program that runs already, whose process is not reported.
         assert!(
             Member::of_line("w:w_00                           STARTING  ").is_some_and(|one| one.between())
         );

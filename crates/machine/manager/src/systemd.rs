@@ -48,7 +48,7 @@ pub struct Unit {
     pub unit: String,
     /// The instances' names; empty for a single one.
     pub instances: Vec<String>,
-    /// The user whose own manager has it (`systemctl --user`); the system's manager without one.
+    /// The user whose own manager has the unit (`systemctl --user`); the system's manager if there is none.
     pub user: Option<String>,
     /// keyroll has written a unit file or drop-in: `daemon-reload` comes first, whatever the manager says
     /// (`NeedDaemonReload` stays `no` for a drop-in in a new folder, seen with systemd 252).
@@ -61,7 +61,7 @@ pub struct Unit {
     pub booted: PathBuf,
 }
 
-/// What systemd says of a unit.
+/// The state of a unit according to systemd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnitState {
     /// `loaded`, `not-found`, `masked`, `bad-setting`, `error`.
@@ -85,7 +85,7 @@ pub struct UnitState {
 }
 
 impl UnitState {
-    /// `Key=value` lines, as `systemctl show` prints them; unknown keys are passed over.
+    /// `Key=value` lines, as `systemctl show` prints them; unknown keys are skipped.
     fn parse(text: &str) -> Self {
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -243,7 +243,7 @@ impl Unit {
                     .because(format!("its main process, {}, is not visible here", state.main_pid))
                     .help("run keyroll as root or as the unit's user"));
             }
-            // Inside a container the kernel may show a longer path, of which systemd knows the end.
+            // Inside a container the kernel may show a longer path, and systemd knows only its end.
             let group = state.control_group.as_str();
             let inside = |path: &str| {
                 !group.is_empty() && (path.ends_with(group) || path.contains(&format!("{group}/")))

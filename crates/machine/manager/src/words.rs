@@ -17,7 +17,7 @@ pub(crate) fn words(line: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// The first word, and what is behind it. `$'…'` is what `systemctl show` puts around what a shell would not print.
+/// The first word, and the rest of the line. `systemctl show` puts `$'…'` around bytes that a shell would not print.
 fn word(line: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut out = Vec::with_capacity(line.len());
     let mut rest = line;
@@ -39,7 +39,7 @@ fn word(line: &[u8]) -> (Vec<u8>, &[u8]) {
     (out, rest)
 }
 
-/// A text with its escapes read, and nothing else of it.
+/// A text with only its escapes decoded.
 pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -52,8 +52,8 @@ pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A value in which `%%` is a `%`, as systemd and supervisord read it; `None` where another `%` stands for what only
-/// they know.
+/// A value in which `%%` is a `%`, as systemd and supervisord read it; `None` if it has another `%`, which only they
+/// can expand.
 pub(crate) fn without_specifiers(value: &[u8]) -> Option<SecretBytes> {
     let mut out = Vec::with_capacity(value.len());
     let mut bytes = value.iter();
@@ -67,7 +67,7 @@ pub(crate) fn without_specifiers(value: &[u8]) -> Option<SecretBytes> {
     Some(SecretBytes::new(out))
 }
 
-/// What stands behind a backslash. Source: systemd.syntax(7), "Quoting".
+/// The bytes after a backslash. Source: systemd.syntax(7), "Quoting".
 fn escaped<'a>(behind: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let number = |skip: usize, digits: usize, base: u32| {
         let text = std::str::from_utf8(behind.get(skip..skip + digits)?).ok()?;

@@ -19,7 +19,7 @@ use crate::{
 /// A workload that is shared between rooms.
 pub type SharedWorkload = Arc<dyn Workload>;
 
-/// What runs of one consumer. Each manager implements it in its own file.
+/// The workload of one consumer. Each manager implements it in its own file.
 ///
 /// The defaults are those of a service that its manager restarts with a new process.
 pub trait Workload: Debug + Send + Sync {
@@ -33,7 +33,7 @@ pub trait Workload: Debug + Send + Sync {
     /// names processes itself takes its own listing after its answer. Empty = none runs.
     ///
     /// # Errors
-    /// It is unknown: "none" is never the answer because something was not visible.
+    /// It is unknown: a process that is not visible never counts as "none".
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure>;
 
     /// Whether [`Workload::instances_in`] searches the listing that it is given.
@@ -67,18 +67,19 @@ pub trait Workload: Debug + Send + Sync {
         self.starts_new_process() && !self.is_job()
     }
 
-    /// How long the manager waits for the old process to end before it kills it, unless someone configured it
-    /// otherwise.
+    /// How long the manager waits for the old process to end before it kills it, unless the operator configured another
+    /// time.
     fn stop_grace(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The manager's own process. Its memory holds what it starts others with, and it never presents that to an issuer.
+    /// The manager's own process. Its memory holds the values that it passes to the processes that it starts, and it
+    /// never presents one to an issuer.
     fn supervisor_pid(&self) -> Option<u32> {
         None
     }
 
-    /// Whether this process is the manager, which read the value only to hand it on to what it starts.
+    /// Whether this process is the manager, which read the value only to pass it on to the processes that it starts.
     fn is_handed_on_by(&self, _process: &Process) -> bool {
         false
     }
@@ -154,7 +155,7 @@ pub trait Workload: Debug + Send + Sync {
         None
     }
 
-    /// The command of the configuration that is run for it, and what it is: `restart` or `adapter`.
+    /// The command of the configuration that is run for it, and its key: `restart` or `adapter`.
     fn declared_command(&self) -> Option<(&'static str, &CommandLine)> {
         self.restart_command().map(|line| ("restart", line))
     }
@@ -169,18 +170,19 @@ pub trait Workload: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// What its manager calls it. A workload with an equal identity is the same service.
+    /// Its identities at its manager. A workload with an equal identity is the same service.
     fn identities(&self) -> Vec<ServiceIdentity> {
         Vec::new()
     }
 
-    /// Its name for a message, where a survey of this machine must show its identity and does not; `None` = need not.
+    /// Its name for a message, if a survey of this machine must find its identity and does not; `None` = a survey need
+    /// not.
     fn survey_name(&self) -> Option<String> {
         None
     }
 
-    /// Whether only a common copy shows that two are the same service: the operator declared it with commands of their
-    /// own.
+    /// Whether only a common copy shows that two workloads are the same service, because the operator declared it with
+    /// custom commands.
     fn is_known_by_copies(&self) -> bool {
         false
     }
@@ -190,12 +192,12 @@ pub trait Workload: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// An agent's own processes that hand their environment on and call no issuer. They are no instances.
+    /// An agent's helpers, which pass their environment on and call no issuer. They are not instances.
     fn helpers(&self, _listing: &Listing) -> Vec<ProcessId> {
         Vec::new()
     }
 
-    /// Files in which an agent leaves copies that it takes no key from.
+    /// Files with an agent's leftover copies, from which it takes no key.
     fn left_files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
@@ -218,7 +220,7 @@ pub trait Workload: Debug + Send + Sync {
         Ok(())
     }
 
-    /// The agent that it is, for what only agents are asked.
+    /// The agent, for questions that only agents are asked.
     fn agent(&self) -> Option<Agent<'_>> {
         None
     }
@@ -238,7 +240,7 @@ pub enum Agent<'a> {
 pub enum Comparison {
     /// It is restarted: its program, files and manager's configuration are compared.
     Restarted,
-    /// What it loads beside the value is not visible; the reason.
+    /// Its other files are not visible; the reason.
     NotVisible(&'static str),
     /// Nothing is restarted now.
     NotRestarted,
@@ -252,8 +254,8 @@ pub enum Comparison {
 ///
 /// # Errors
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
-/// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
-/// The codes are those of the managers: `K0402` to `K0440`; `K0364` where an agent takes its key from another source.
+/// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed). The
+/// codes are those of the managers: `K0402` to `K0440`; `K0364` where an agent takes its key from another source.
 pub fn apply(
     workload: &dyn Workload,
     instance: Option<&str>,

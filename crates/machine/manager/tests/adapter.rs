@@ -1,4 +1,4 @@
-//! Adapters that others write: what of an answer is believed, and the rules that their authors can try.
+//! Adapters that others write: which answers keyroll believes, and the rules that their authors can check.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +20,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(PATIENCE_S)
 }
 
-/// Ends what the adapter started, by the number that it wrote down.
+/// Ends the process that the adapter started, by the number that the adapter recorded.
 struct Scene(TempDir);
 
 impl Scene {
@@ -81,13 +81,13 @@ fn a_good_adapter_keeps_every_rule_and_applies() {
     assert_eq!(scene.apply().expect("applied"), "good 1.0 applied");
     let found = instances(&scene.adapter()).expect("found");
     assert_eq!(found.iter().map(|one| one.process.pid).collect::<Vec<_>>(), [scene.pid().expect("it runs")]);
-    // Nothing of keyroll's own environment reaches it but what every command gets.
+    // Of keyroll's own environment it gets only what every command gets.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some(), "this process has no variable to lose");
     let seen = fs::read_to_string(scene.path("environment")).expect("written down");
     assert!(seen.contains("PATH") && !seen.contains("CARGO"), "{seen}");
 }
 
-/// Each of these is another way to be wrong, and breaks the rule of this number.
+/// Each of these adapters is wrong in another way, and breaks the rule with this number.
 #[test]
 fn each_broken_rule_is_named() {
     let cases = [
@@ -136,7 +136,7 @@ fn an_answer_that_is_none_is_not_believed() {
     }
 }
 
-/// An adapter's own words may hold what they must not: they are kept for whoever can cut it out, and never shown as they are.
+/// An adapter's own text may contain a value: it is kept for a caller that can redact it, and never shown as it is.
 #[test]
 fn the_words_of_an_adapter_are_not_shown_as_they_are() {
     let secret = tag();

@@ -1,4 +1,4 @@
-//! What tools of managers say is not believed alone: tools that lie, or that speak of another machine.
+//! The answers of managers' tools alone are not believed: tools that lie, or that talk about another machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ struct Tool {
 }
 
 impl Tool {
-    /// A program that answers as this script says; what it was asked stands in a file beside it.
+    /// A program that answers as this script says, and records its calls in a file beside it.
     fn new(script: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let text = format!("#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/asked\"\n{script}\n");
@@ -52,7 +52,7 @@ fn failed<T>(result: Result<T, Failure>) -> (Class, &'static str, String) {
     (failure.class, failure.code.as_str(), why)
 }
 
-/// A container as `docker inspect` tells it, with these settings.
+/// A container as `docker inspect` shows it, with these settings.
 fn state(id: &str, pid: u32, started: &str, of: &str) -> String {
     format!(
         r#"{{"id":"{id}","name":"/{id}","image":"i","status":"running","pid":{pid},"exit":0,"oom":false,"started":"{started}","restarts":0,"health":null,{of},"variables":null,"compose":null,"replaces":null,"mounts":[]}}"#
@@ -76,7 +76,7 @@ fn a_container_that_runs_on_as_before_was_not_restarted_whatever_the_command_say
         assert_eq!((class, code), (Class::Unknown, "K0420"), "{verb:?}: {why}");
         assert!(why.contains("as it did before"), "{why}");
     }
-    // One that was really started anew counts.
+    // A container that really was started again counts.
     let after = state("app", std::process::id(), "2026-01-02T00:00:00Z", PLAIN);
     let tool = Tool::new(&format!(
         "here=$(dirname \"$0\"); case \"$*\" in *' restart -- '*) touch \"$here/up\";; \
@@ -98,7 +98,7 @@ fn a_container_whose_process_is_not_visible_is_not_none() {
     assert_eq!((class, code), (Class::Retryable, "K0411"));
 }
 
-/// Containers that somebody asked for with `--scale` stand in no file of the project.
+/// No file of the project records containers that an operator requested with `--scale`.
 #[test]
 fn a_service_has_as_many_containers_after_up_as_before_it() {
     let tool = Tool::new("");

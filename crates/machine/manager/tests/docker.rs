@@ -24,7 +24,7 @@ struct Place {
     home: TempDir,
 }
 
-/// A project of three services: one that is rotated, in two containers, one with a mounted file, one beside them.
+/// A project of three services: one with two containers that is rotated, one with a mounted file, and another one.
 const PROJECT: &str = r#"
 x-base: &base
   image: keyroll-test:1
@@ -104,10 +104,10 @@ impl Place {
         found.into_iter().filter(|one| one.main).map(|one| one.process).collect()
     }
 
-    /// What compose makes first of what takes a container's place, as it calls it; it is never started.
+    /// The container that compose creates first as a replacement, with compose's name for it; it is never started.
     fn replacement(&self, id: &str) {
         let replace = format!("com.docker.compose.replace={id}");
-        // As compose calls them.
+        // The name that compose gives it.
         let of_old = self.docker(&["inspect", "--format", "{{.Name}}", id]);
         let name = format!("{}_{}", &id[..12], of_old.trim_start_matches('/'));
         let label = |key: &str| format!("com.docker.compose.{key}");
@@ -124,7 +124,7 @@ impl Place {
         self.docker(&words);
     }
 
-    /// Compose makes variables of a service from the managed file: they hold the value, and are no edits.
+    /// Compose builds variables of a service from the managed file: they hold the value, and are no edits.
     fn is_filled_in(&self, old: &str, new: &str) {
         let all =
             PROJECT.replace("MODE: quiet", "MODE: '${TOKEN}', URL: 'a:${TOKEN}@${PLACE}', OFF: '$${TOKEN}'");
@@ -189,7 +189,7 @@ fn only_a_container_that_was_made_anew_has_the_new_value() {
     assert!(before.len() == 2 && before.iter().all(|one| has(one, &old)), "both replicas are instances");
     let (beside, mounted) = (place.containers("beside"), place.containers("mounted"));
 
-    // `restart` is a success that applies nothing.
+    // `restart` reports success and applies nothing.
     place.write("web.env", &format!("KEY={new}\n"));
     place.docker(&["compose", "restart", "web"]);
     let restarted = place.processes("web");
@@ -227,7 +227,7 @@ fn what_cannot_be_recreated_is_left_alone() {
     let (class, code, text) = why(place.apply("web"));
     assert!(class == Class::Permanent && code == "K0420" && text.contains("it is stopped"), "{text}");
     assert!(place.processes("web").is_empty(), "nobody's stopped service is started");
-    // One that is neither there nor can be had: nothing is pulled, and the old containers go on.
+    // An image that neither exists nor can be pulled: nothing is pulled, and the old containers keep running.
     let before = place.containers("mounted");
     place.write("compose.yaml", &PROJECT.replace("image: keyroll-test:1", "image: keyroll-test:none"));
     let (class, code, _) = why(place.apply("mounted"));
@@ -250,7 +250,7 @@ fn a_recreation_that_was_ended_in_the_middle_is_carried_out_again() {
     let before = place.containers("web");
     place.write("web.env", &format!("KEY={new}\n"));
     let run = place.service("web");
-    // The replacements are made, and nothing was done with them.
+    // The replacements are created, and nothing more was done with them.
     before.iter().for_each(|id| place.replacement(id));
     assert_eq!(place.containers("web").len(), 4);
     place.apply("web").expect("what was left is cleared away");
@@ -273,7 +273,7 @@ fn a_recreation_that_was_ended_in_the_middle_is_carried_out_again() {
     assert_eq!(place.containers("web").len(), 2);
 }
 
-/// A killed `up` has asked the engine for containers, and the engine makes them after all, while the next one is at work.
+/// A killed `up` has requested containers from the engine, and the engine creates them while the next `up` runs.
 #[test]
 fn what_the_engine_still_makes_for_a_killed_one_does_not_fail_the_next() {
     let Some(place) = Place::raise("an engine that goes on", PROJECT) else { return };
@@ -282,11 +282,11 @@ fn what_the_engine_still_makes_for_a_killed_one_does_not_fail_the_next() {
     place.write("key.txt", "x");
     place.up();
     place.write("web.env", &format!("KEY={new}\n"));
-    // Not each time one fails by it.
+    // It does not fail every time.
     for _ in 0..3 {
         let before = place.containers("web");
         let mut started = 0;
-        // It begins when that was told, and its containers were looked for before.
+        // It begins at that message; its containers were looked up before.
         apply(&place.service("web"), None, Instant::now() + TIME_MAX, &mut |_| {
             started += 1;
             if started == 1 {
@@ -301,7 +301,7 @@ fn what_the_engine_still_makes_for_a_killed_one_does_not_fail_the_next() {
     }
 }
 
-/// Dies, or is sick, only when its file says so.
+/// Dies, or is unhealthy, only when its file says so.
 const FRAIL: &str = r#"
 services:
   web:
@@ -321,7 +321,7 @@ services:
 #[test]
 fn a_container_that_does_not_stay_well_is_no_success() {
     let Some(place) = Place::raise("containers that fail", &FRAIL.replace("@RESTART@", "no")) else { return };
-    // So long that what must happen meanwhile happens.
+    // Long enough for the event that must happen meanwhile.
     let service = || Compose { settle: Duration::from_secs(40), ..place.service("web") };
     place.write("web.env", "MODE=well\n");
     place.up();
@@ -359,7 +359,7 @@ fn edits_that_a_recreation_would_make_live_are_named_and_never_shown() {
     env(&new, "");
     nothing("the value alone was delivered");
     assert_eq!(names(&place.drift(&[])), ["environment:KEY"]);
-    // A service beside it, and a remark: neither is of this service.
+    // Another service, and a comment: neither concerns this service.
     place.write(
         "compose.yaml",
         &format!(
@@ -382,7 +382,8 @@ fn edits_that_a_recreation_would_make_live_are_named_and_never_shown() {
     assert_eq!(names(&edited), ["environment:ADDED", "environment:GONE"]);
     assert!(edited.not_visible.iter().any(|line| line.contains("new variable")), "{:?}", edited.not_visible);
 
-    // Anything else of the service; told apart from the next edit, and the same whichever value stands in the file.
+    // Any other setting of the service; its mark differs from the next edit's, and is the same with either value in the
+    // file.
     env(&old, "");
     place.write("compose.yaml", &PROJECT.replace("sleep 100000\"", "sleep 100001\""));
     let first = place.drift(&["KEY"]);
@@ -453,13 +454,13 @@ fn a_plain_container_takes_a_mounted_file_by_a_restart_and_an_environment_by_its
     assert_eq!(why(applied(&container(ContainerVerb::Restart))).1, "K0420");
 }
 
-/// A `docker` that says this and fails, behind a socket that is a plain file.
+/// A `docker` that prints this and fails, with a plain file as its socket.
 fn saying(folder: &Path, text: &str) -> Docker {
     let program = folder.join("docker");
     fs::write(&program, format!("#!/bin/sh\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n")).expect("a script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
     let end = Instant::now() + TIME_MAX;
-    // A process that another test forks in this moment may hold the script open for writing until it executes.
+    // A process that another test forks at this moment may hold the script open for writing until its exec.
     while std::process::Command::new(&program).stderr(std::process::Stdio::null()).status().is_err() {
         assert!(Instant::now() < end, "the script cannot be executed");
         std::thread::sleep(Duration::from_millis(2));
@@ -478,7 +479,7 @@ fn an_engine_that_cannot_be_talked_to_is_named() {
         assert_eq!((why(applied(&of)).1, failure.code.as_str()), ("K0420", "K0420"));
         (failure.kind, failure.class)
     };
-    // As docker 28.2 and 20.10 say it.
+    // The messages of docker 28.2 and 20.10.
     let denied = "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: \
                   Get \"http://%2Fvar%2Frun%2Fdocker.sock/v1.50/containers/json\": dial unix /var/run/docker.sock: \
                   connect: permission denied";

@@ -1,4 +1,4 @@
-//! The page of managers says what the code says, and each of its rows names a test.
+//! The page of managers agrees with the code, and each of its rows names a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The workers behind one address, each asked by itself and replaced one by one: real workers of uvicorn, which is what the
-//! proxy runs in, with a program that shows what the proxy's workers show. The proxy itself is rotated elsewhere.
+//! The workers behind one address, each asked and replaced individually: real workers of uvicorn, in which the proxy
+//! runs, with a program that behaves like the proxy's workers. Other tests rotate the proxy itself.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,10 +24,10 @@ const CONFIG: &str = "model_list: [{model_name: l1, litellm_params: {model: m, a
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How often it is looked for what must not happen meanwhile.
+/// How often a test checks that something does not happen.
 const LOOKS: u32 = 30;
 
-/// How often whoever asks asks again where a worker has ended before it was asked anything.
+/// How often a client asks again after its worker ended before the request.
 const ASKS: u32 = 5;
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -81,7 +81,7 @@ impl Scene {
         ask_model(proxy, &ProxyEndpoint { address: self.address, key: None }, worker, id, false)
     }
 
-    /// What each worker makes of an id.
+    /// Each worker's answer for an id.
     fn each(&self, id: &str) -> Vec<(ProcessId, ModelAnswer)> {
         let proxy = self.proxy().expect("a proxy");
         proxy.workers.iter().map(|worker| (*worker, self.asks(&proxy, worker, id))).collect()
@@ -118,8 +118,7 @@ fn deadline() -> Instant {
     Instant::now() + PATIENCE
 }
 
-/// A worker that ends closes the connections on which nobody has asked anything yet, without a word: whoever asks then asks
-/// again, as with any HTTP server.
+/// A worker that ends closes idle connections without an answer: the client then asks again, as with any HTTP server.
 fn answered(address: SocketAddr) -> bool {
     let asked = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(address)?;
@@ -147,7 +146,7 @@ fn each_worker_is_asked_by_itself_and_replaced_while_another_answers() {
     assert_eq!(before.len(), 2);
     assert!(scene.each(&old_id).iter().all(|(_, said)| *said == ModelAnswer::Answered));
     assert!(scene.each(&new_id).iter().all(|(_, said)| *said == ModelAnswer::Unknown));
-    // A worker that ends by itself comes up on what the file holds by then: two keys behind one address.
+    // A worker that ends by itself is replaced by one with the file's present value: two keys behind one address.
     fs::write(scene.folder.path().join("key"), &new).unwrap();
     let ended = before.first().unwrap();
     end(ended);
@@ -157,7 +156,7 @@ fn each_worker_is_asked_by_itself_and_replaced_while_another_answers() {
             && !now.contains(ended)
             && scene.each(&new_id).iter().any(|(_, said)| *said == ModelAnswer::Answered)
     });
-    // In either order, and each again: an answer is the answer of the one that was asked.
+    // In either order, and each twice: an answer comes from the worker that was asked.
     let proxy = scene.proxy().expect("a proxy");
     let (forth, back) = (proxy.workers.iter(), proxy.workers.iter().rev());
     for worker in forth.clone().chain(back.clone()).chain(back).chain(forth) {
@@ -165,7 +164,7 @@ fn each_worker_is_asked_by_itself_and_replaced_while_another_answers() {
         assert_eq!(scene.asks(&proxy, worker, known), ModelAnswer::Answered, "{worker:?}");
         assert_eq!(scene.asks(&proxy, worker, unknown), ModelAnswer::Unknown, "{worker:?}");
     }
-    // Replaced one by one: nobody who asks meanwhile is without an answer.
+    // Replaced one by one: no client is without an answer meanwhile.
     let (stop, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (stops, fails, address) = (Arc::clone(&stop), Arc::clone(&failed), scene.address);
     let caller = std::thread::spawn(move || {

@@ -104,7 +104,7 @@ fn every_worker_is_replaced_however_the_master_is_told() {
     }
 }
 
-/// The wrong verb: the master has loaded the program, and its new workers have what it has.
+/// The wrong verb: the master has loaded the program, and its new workers inherit it.
 #[test]
 fn a_preloading_master_gives_new_workers_the_old_value() {
     let Some(scene) = Scene::start(&["--preload"]) else { return };
@@ -116,8 +116,8 @@ fn a_preloading_master_gives_new_workers_the_old_value() {
     assert!(scene.seen().is_empty(), "{:?}", scene.seen());
 }
 
-/// As a driver leaves it that is killed amid a reload: an old worker is still there beside all new ones, and no more than
-/// those will come.
+/// The state after a driver was killed during a reload: an old worker is still there besides all new ones, and no
+/// further worker will come.
 #[test]
 fn a_reload_that_was_left_in_the_middle_is_carried_out_again() {
     let Some(scene) = Scene::start(&[]) else { return };
@@ -171,7 +171,7 @@ fn a_job_of_cron_that_runs_is_seen_and_one_that_does_not_is_at_rest() {
     let run = |table: PathBuf| Cron { table, with_user: true };
     assert!(instances(&run(table.clone())).expect("told").is_empty());
     assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().expect("mkfifo").success());
-    // As cron starts it: a shell with the command as one word.
+    // As cron starts it: a shell with the command as one argument.
     let mut job = Command::new("/bin/sh").args(["-c", &command]).spawn().expect("a job");
     let found = instances(&run(table.clone())).expect("told");
     let main: Vec<u32> = found.iter().filter(|one| one.main).map(|one| one.process.pid).collect();
@@ -179,7 +179,7 @@ fn a_job_of_cron_that_runs_is_seen_and_one_that_does_not_is_at_rest() {
     fs::write(folder.path().join("fifo"), "").expect("the job goes on");
     job.wait().expect("it ends");
     assert!(instances(&run(table.clone())).expect("told").is_empty());
-    // A shell that takes the command's place shows none of itself.
+    // A shell that replaces itself with the command shows nothing of itself.
     let command = format!("cat {0}/fifo >/dev/null 2>&1", folder.path().display());
     fs::write(&table, format!("5 4 * * * root {command}\n")).expect("written");
     let mut job = Command::new("/bin/sh").args(["-c", &format!("exec {command}")]).spawn().expect("a job");

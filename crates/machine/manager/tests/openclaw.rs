@@ -1,5 +1,5 @@
-//! What a gateway that answers with success, and keeps its old key, is taken for. The program here says what OpenClaw
-//! 2026.9.6 was seen to say; the program itself is rotated in crates/front/cli/tests/openclaw.rs.
+//! How keyroll treats a gateway that reports success and keeps its old key. The program here prints what OpenClaw
+//! 2026.9.6 was seen to print; crates/front/cli/tests/openclaw.rs rotates the program itself.
 
 #![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 // Helpers of tests may fail loudly.
@@ -18,7 +18,7 @@ use keyroll_observe::process;
 use keyroll_port::{Class, Failure};
 use tempfile::TempDir;
 
-/// A state folder whose gateway is this test: it says that it is ready, and its program says `answer`.
+/// A state folder whose gateway is this test: it reports that it is ready, and its program prints `answer`.
 struct Scene {
     folder: TempDir,
     openclaw: OpenClaw,
@@ -120,13 +120,13 @@ fn the_gateway_is_the_process_that_its_lock_names_and_that_began_then() {
     let own = process(std::process::id()).unwrap().id;
     let other = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks + 1);
     fs::write(scene.state("tmp/openclaw-0/gateway.state.lock"), other).unwrap();
-    // Something listens at its port: that none runs is not what was seen.
+    // A process listens at its port: nobody can say that no gateway runs.
     assert_eq!(instances(&scene.run()).unwrap_err().code, "K0411");
     fs::remove_file(scene.state("tmp/openclaw-0/gateway.state.lock")).unwrap();
     assert_eq!(instances(&scene.run()).unwrap(), []);
 }
 
-/// Whoever may write into the folder chooses what its lock says, and when a process began everybody can see.
+/// Anyone who may write to the folder chooses the content of its lock, and start times of processes are public.
 #[test]
 fn a_lock_that_names_a_process_of_another_kind_or_user_names_no_gateway() {
     let scene = Scene::new("");
@@ -147,7 +147,7 @@ fn a_lock_that_names_a_process_of_another_kind_or_user_names_no_gateway() {
     assert_eq!(instances(&scene.run()).unwrap_err().code, "K0411");
 }
 
-/// The gateway here is this test, which starts itself: the name of a script of the package is said at another place.
+/// The gateway here is this test, which starts itself: the name of a package's script is only a later argument.
 #[test]
 fn a_process_is_no_helper_by_what_stands_behind_its_script() {
     let scene = Scene::new("");
@@ -173,7 +173,7 @@ fn a_process_is_no_helper_by_what_stands_behind_its_script() {
     assert_eq!(found, [true, false]);
 }
 
-/// What the test above starts: it waits until nobody holds the other end of its input.
+/// The program that the test above starts: it waits until the other end of its input is closed.
 #[test]
 fn stays() {
     if std::env::var_os("KEYROLL_STAYS").is_some() {
@@ -181,7 +181,7 @@ fn stays() {
     }
 }
 
-/// Whoever listens at the port while the gateway is away would be shown the token, and could do what the gateway may.
+/// A process that listens at the port while the gateway is down would get the token, and could do what the gateway may.
 #[test]
 fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
     let scene = Scene::new("");
@@ -222,12 +222,12 @@ fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
         assert!(seen, "{answer:?}");
     }
     assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock), "somebody else was asked");
-    // The same port, and the gateway itself is who listens there.
+    // The same port, with the gateway itself listening.
     lock(std::process::id());
     listener.set_nonblocking(false).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Whoever answers before all has come resets the connection.
+            // A server that answers before it has read everything resets the connection.
             let (mut asked, mut byte) = (Vec::new(), [0]);
             while !asked.ends_with(b"}") && stream.read(&mut byte).unwrap_or(0) > 0 {
                 asked.extend(byte);
@@ -242,7 +242,7 @@ fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
     assert_eq!(answer, CheckAnswer::Passed);
 }
 
-/// Whoever may write into the folder chooses what its lock says.
+/// Anyone who may write to the folder chooses the content of its lock.
 #[test]
 fn a_process_of_another_start_or_of_another_user_is_not_asked_whether_it_is_ready() {
     let scene = Scene::new("");
@@ -282,8 +282,8 @@ fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     assert_eq!(scene.told(), "");
 }
 
-/// A profile would win over the key in the settings, and `.env` over `env` there: that one of them cannot be read is no
-/// sign that it says nothing.
+/// A profile would win over the key in the settings, and `.env` over `env`: if one of them cannot be read, that does
+/// not mean that it is empty.
 #[test]
 fn what_may_win_and_is_not_visible_holds_everything_up() {
     let mut scene = Scene::new("");
@@ -345,7 +345,7 @@ fn kept(database: &Path) -> String {
     database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap()
 }
 
-/// A new key would inherit it; the entries of others stay.
+/// A new key would inherit it; the entries of other keys stay.
 #[test]
 fn a_cool_down_of_the_key_is_ended_and_no_other_one() {
     let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
@@ -357,7 +357,7 @@ fn a_cool_down_of_the_key_is_ended_and_no_other_one() {
     assert!(now.contains("p:other") && now.contains("[1]"), "{now}");
 }
 
-/// What lies beside a database is carried out by whoever opens it for writing, with all rights of that one.
+/// A process that opens a database for writing applies the journal file beside it, with its own rights.
 #[test]
 fn a_database_that_others_may_write_is_never_opened_for_writing_and_what_it_says_is_told() {
     type Spoil = fn(&Path);

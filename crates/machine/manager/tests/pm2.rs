@@ -16,7 +16,7 @@ const PATIENCE_S: u64 = 60;
 struct Scene {
     tools: ManagerTools,
     folder: TempDir,
-    /// What stands for a value: it tells processes of one start from those of another.
+    /// Stands for a value: it distinguishes processes of one start from those of another.
     old: String,
     new: String,
 }
@@ -27,7 +27,7 @@ impl Scene {
         let scene = Self { tools, folder: TempDir::new().expect("a folder"), old: tag(), new: tag() };
         scene.write(&scene.old, "setInterval(() => {}, 1000)");
         fs::create_dir(scene.home()).expect("a folder");
-        // A person's shell, with more and other things in it than keyroll's.
+        // A person's shell, with more and other variables than keyroll's environment.
         let path = format!("/of/a/person:{}", std::env::var("PATH").expect("a path"));
         let shell = [("PATH", path.as_str()), ("LANG", "C.UTF-8"), ("LC_TIME", "C"), ("HOME", "/tmp")];
         scene.pm2(&["start", "ecosystem.config.js"], &shell);
@@ -71,13 +71,13 @@ impl Scene {
         apply(&self.app(app), None, deadline, &mut |_| {}).map(|applied| applied.done)
     }
 
-    /// What an app's first process was started with, without what pm2 counts.
+    /// The environment of an app's first process, without pm2's own counters.
     fn environment(&self, app: &str) -> BTreeMap<String, String> {
         let found = instances(&self.app(app)).expect("found");
         let first = found.iter().find(|one| one.main).expect("a process").process.pid;
         let bytes = fs::read(format!("/proc/{first}/environ")).expect("an environment");
         let all = String::from_utf8_lossy(&bytes).into_owned();
-        // What pm2 itself counts and notes is written small.
+        // pm2's own counters and notes have names in small letters.
         let of_start =
             |name: &str| ["NODE_UNIQUE_ID", "KEY"].contains(&name) || name.starts_with(char::is_lowercase);
         all.split('\0')
@@ -129,8 +129,8 @@ fn only_the_ecosystem_file_with_update_env_applies_a_value() {
         "a dump where there was none starts more after a reboot"
     );
     assert_eq!(scene.environment("bot"), before);
-    // What was in keyroll's environment is not in the app's: of one that reads its value from a file, and whose ecosystem
-    // file has no `env`, pm2 takes the whole environment of who restarts it.
+    // keyroll's environment is not in the app's. For an app that reads its value from a file, and whose ecosystem file
+    // has no `env`, pm2 would take the whole environment of the caller.
     let before = scene.environment("other");
     for _ in 0..2 {
         scene.apply_to("other").expect("applied");
@@ -139,14 +139,14 @@ fn only_the_ecosystem_file_with_update_env_applies_a_value() {
         let other: BTreeSet<&String> = names.filter(|name| before.get(*name) != now.get(*name)).collect();
         assert_eq!(other, BTreeSet::new(), "what keyroll ran with is the app's now");
     }
-    // The wrong verbs: they give the old one no more, and a third. the daemon's environment, and the shell's.
+    // The wrong verbs: the first starts the app with the daemon's environment, the second with the shell's.
     scene.pm2(&["restart", "bot"], &[]);
     assert_eq!(scene.held(), ["new", "new"], "a restart by name keeps what the daemon has");
     scene.pm2(&["restart", "bot", "--update-env"], &[("KEY", "of-the-shell")]);
     assert_eq!(scene.held(), ["none", "none"], "a restart by name takes the shell's");
 }
 
-/// A person saved one app of two, stopped the other since, and runs a third that they never saved.
+/// A person saved one of two apps, then stopped the other, and runs a third that they never saved.
 #[test]
 fn a_stopped_app_stays_stopped_and_a_dump_goes_on_holding_what_was_saved() {
     let Some(scene) = Scene::start() else { return };
@@ -190,7 +190,7 @@ fn a_bad_day_of_pm2_is_named_and_no_daemon_is_started() {
     let failure = scene.apply().expect_err("no daemon");
     assert_eq!((failure.code.as_str(), failure.class), ("K0407", Class::Retryable));
     assert!(!scene.home().join("pm2.pid").exists(), "a daemon was started");
-    // Another user's pm2 is not run with root's rights; here nobody of that number is known.
+    // Another user's pm2 is not run with root's rights; here no user has that number.
     if std::os::unix::fs::chown(scene.home(), Some(54_321), None).is_ok() {
         assert_eq!(scene.apply().expect_err("nobody's").code, "K0362");
     }

@@ -1,4 +1,4 @@
-//! Restart commands, signals, finding instances, left-over commands and checks, with real processes.
+//! Restart commands, signals, finding instances, leftover commands and checks, with real processes.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -92,7 +92,7 @@ impl Drop for Running {
 
 #[test]
 fn a_restart_command_gets_a_cleared_environment_and_no_open_file() {
-    // There must be something to clear, and an open file that is not marked stands for a leak.
+    // The environment must have something to clear, and an unmarked open file must be there to be leaked.
     let own =
         std::env::vars_os().any(|(name, _)| !["PATH", "HOME", "LANG"].iter().any(|passed| name == *passed));
     assert!(own, "run this test with some more variable");
@@ -124,7 +124,7 @@ fn a_service_that_a_command_leaves_running_survives_and_may_go_on_writing() {
     );
     let said = output(restart(&line).expect("it runs"));
     assert_eq!(said, "started\n");
-    // The command is long done; the service writes more than any pipe holds, and must neither block nor be killed.
+    // The command has long ended; the service writes more than a pipe holds, and must neither block nor be killed.
     std::fs::write(&go, "").expect("a file");
     until("the service got past its output", || read(&alive_file) == "wrote\n");
 }
@@ -185,7 +185,7 @@ fn each_instance_is_restarted_alone_and_names_are_checked_first() {
 fn a_signal_reaches_the_main_process_and_a_missing_one_did_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let (said, pid_file) = (folder.path().join("said"), folder.path().join("pid"));
-    // Not HUP: where a test is started with it ignored, no shell may trap it.
+    // Not HUP: a test may have been started with HUP ignored, and then no shell can trap it.
     let program =
         format!("trap 'echo usr1 >> {0}' USR1; echo set > {0}; while :; do sleep 0.02; done", said.display());
     let running = Running::start(Command::new("sh").args(["-c", &program]));
@@ -257,7 +257,7 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
     assert_eq!(find(), Err("K0405"), "the number was given again");
     file.set_modified(SystemTime::now() + hour).expect("set");
     assert_eq!(find().map(|found| found.len()), Ok(1), "a clock that was set back says nothing");
-    // A link leads where its owner likes: to the file of another service, say.
+    // Its owner decides where a link leads: for example to the file of another service.
     let named = folder.path().join("other");
     std::fs::rename(&path, &named).expect("renamed");
     std::os::unix::fs::symlink(&named, &path).expect("a link");
@@ -298,7 +298,7 @@ fn instances_are_found_by_executable_and_argument_with_their_forked_workers() {
         let forked = ours(worker(name).expect("a worker"));
         assert!(!forked.main && forked.instance.as_deref() == Some(name));
     }
-    // A pid file names the first process alone; the worker belongs to it all the same.
+    // A pid file names only the first process; the worker belongs to it all the same.
     let pid_file = folder.path().join("a.pid");
     std::fs::write(&pid_file, a.0.id().to_string()).expect("a pid file");
     let find = Find::PidFile { path: pid_file, exe: None };
@@ -382,7 +382,7 @@ fn an_exec_check_can_pass_fail_and_hang() {
     }
 }
 
-/// Answers one request and returns what was asked.
+/// Answers one request and returns the request.
 fn serve(answer: &'static [u8], hold: bool) -> (String, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/ready?x=1", listener.local_addr().expect("an address"));

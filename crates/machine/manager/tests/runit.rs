@@ -17,7 +17,8 @@ use keyroll_testkit::{TempDir, tag};
 /// How long anything may take before a test fails, seconds.
 const PATIENCE_S: u64 = 60;
 
-/// Starts a program that ignores a hang-up, in the environment that its folder names. It is `sleep` only once it ignores it.
+/// Starts a program that ignores a hang-up, in the environment from its folder. It is called `sleep` only once it
+/// ignores it.
 const RUN: &str = "#!/bin/sh\nexec chpst -e ./env nohup sleep 100000\n";
 
 fn soon() -> Instant {
@@ -27,7 +28,7 @@ fn soon() -> Instant {
 struct Scene {
     folder: TempDir,
     runsv: Option<Child>,
-    /// What stands for a value: it tells processes of one start from those of another.
+    /// Stands for a value: it distinguishes processes of one start from those of another.
     old: String,
     new: String,
 }
@@ -174,7 +175,7 @@ fn what_no_runsv_of_this_machine_runs_is_not_believed() {
     runsv.wait().expect("ended");
     let failure = instances(&scene.runit()).expect_err("nobody supervises it");
     assert_eq!((failure.class, failure.code), (Class::Retryable, Code::ServiceUnusable));
-    // An answer that names a process of somebody else.
+    // An answer that names another party's process.
     let mut stranger = Command::new("sleep").arg("1000").spawn().expect("sleep");
     let said = format!("#!/bin/sh\necho \"run: $2: (pid {}) 5s\"\n", stranger.id());
     scene.script("sv", &said);

@@ -19,7 +19,7 @@ fn soon() -> Instant {
 struct Scene {
     tools: ManagerTools,
     folder: TempDir,
-    /// What stands for a value: it tells processes of one start from those of another.
+    /// Stands for a value: it distinguishes processes of one start from those of another.
     old: String,
     new: String,
 }
@@ -129,7 +129,7 @@ fn restart_keeps_the_old_environment_and_update_applies_the_new_one() {
     assert_eq!(done, "supervisorctl update bot");
     assert_eq!(scene.held(), ["new", "new"]);
     assert_eq!(scene.ctl(&["pid", "other"]), other, "another program was restarted");
-    // Nothing changed in the configuration: a file that its command reads may have.
+    // The configuration is unchanged, but a file that its command reads may have changed.
     let before = scene.found().expect("found");
     assert_eq!(scene.apply().expect("applied"), "supervisorctl restart bot");
     assert!(scene.found().expect("found").iter().all(|pid| !before.contains(pid)), "nothing was restarted");
@@ -188,13 +188,13 @@ fn a_bad_day_of_supervisord_is_named_before_anything_is_done() {
     assert_eq!(scene.found().expect_err("not visible, never none").code, "K0407");
 }
 
-/// Until it has been up for its `startsecs`, `supervisorctl status` tells no process of it.
+/// Until the program has been up for its `startsecs`, `supervisorctl status` names no process of it.
 #[test]
 fn a_program_that_is_starting_runs_already() {
     let Some(scene) = Scene::of(&CONFIG.replacen("startsecs=0", "startsecs=600", 1)) else { return };
     assert!(scene.ctl(&["status", "bot:*"]).contains("STARTING"));
     assert_eq!(scene.held(), ["old", "old"]);
-    // One that ends at once is started again and again: neither there nor surely absent.
+    // A program that ends at once is started again and again: neither present nor certainly absent.
     let falls = "command=/bin/false\nstartretries=10000\n";
     scene.write(
         &CONFIG.replacen("command=/bin/sleep 1000\n", falls, 1).replacen("startsecs=0", "startsecs=5", 1),

@@ -1,5 +1,6 @@
-//! What systemd answers, read from a script in its place. The formats are those of systemctl(1) `show` and of
-//! org.freedesktop.systemd1(5), as systemd 252 prints them; the real service manager is tested on container hosts.
+//! systemd's answers, read from a script in its place. The formats are those of systemctl(1) `show` and of
+//! org.freedesktop.systemd1(5), as systemd 252 prints them; other tests use the real service manager on container
+//! hosts.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// `show` prints the file `state`, which `restart` replaces by the file `next`; every call is noted.
+    /// `show` prints the file `state`, which `restart` replaces by the file `next`; every call is recorded.
     fn new(state: &str, next: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho \"$*\" >> calls\ncase \"$*\" in\n*show*) cat state; \
@@ -21,7 +22,7 @@ impl Fake {
         let path = folder.path().join("systemctl");
         std::fs::write(&path, script).expect("a script");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        // A process that another test forks in this moment may hold the script open for writing until it executes.
+        // A process that another test forks at this moment may hold the script open for writing until its exec.
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::process::Command::new(&path).arg("ready").status().is_err() {
             assert!(Instant::now() < deadline, "the script cannot be executed");
@@ -110,7 +111,7 @@ fn a_unit_that_dies_after_its_start_is_no_success() {
         (shown("active", "running", 12, 0, "bb"), "its main process changed"),
     ] {
         let fake = Fake::new(&before, &started);
-        // The first look before the restart must not take it.
+        // The first look before the restart must not count as the result.
         let unit = fake.unit();
         let path = fake.path("later");
         let restarted = fake.path("calls");

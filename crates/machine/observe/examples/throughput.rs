@@ -1,9 +1,9 @@
-//! Measures the search of a process's memory for 100 values in all encodings beside reading the same pages without
-//! searching, and prints one line of JSON.
+//! Compares a search of a process's memory for 100 values in all encodings with a plain read of the same pages, and
+//! prints one line of JSON.
 //!
-//! Both go over the same Python process with a gigabyte of text and bytes in turn; of each the best of several runs
-//! counts. `ratio` is the speed of the search, reading included, over that of the reading alone, by the clock on the
-//! wall; the search has a second thread, so `cpu_ratio` says the same by the time that was spent on all cores.
+//! Both read the same Python process, which has a gigabyte of text and bytes; they take turns, and the best of several
+//! runs counts for each. `ratio` is the speed of the search, including its reading, divided by that of the plain read,
+//! by the wall clock. The search has a second thread, so `cpu_ratio` gives the same by the time on all cores.
 #![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(missing_docs)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
@@ -23,7 +23,7 @@ const RUNS: usize = 5;
 const VALUES: u32 = 100;
 const PIECE: usize = 1 << 20;
 
-/// A gigabyte as programs hold it: their sources' text, objects, and bytes that look like none.
+/// A gigabyte as real programs hold it: source text, objects, and random bytes.
 const PROGRAM: &str = r#"
 import glob, random, sys
 random.seed(1)
@@ -51,7 +51,7 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("less than a second"))
 }
 
-/// Reads every page that is there of the private writable mappings, and does nothing with it: what anybody would write.
+/// Reads every existing page of the private writable mappings and does nothing with it, as a simple program would.
 fn read_alone(pid: u32) -> u64 {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("maps");
     let memory = File::open(format!("/proc/{pid}/mem")).expect("memory");

@@ -11,23 +11,23 @@ use crate::inside::open_from;
 use crate::proc::{ProcFolder, read_bounded};
 use crate::{NotVisible, ProcessId, started_unix_ms};
 
-/// The variable that names their folder, and where systemd makes it: `/run/credentials/UNIT`, for a user's service
-/// `/run/user/UID/credentials/UNIT`. Source: systemd.exec(5). A process could name any other folder there: it is not
-/// followed.
+/// The variable with the folder of the credentials. systemd makes that folder as `/run/credentials/UNIT`, for a user's
+/// service as `/run/user/UID/credentials/UNIT`. Source: systemd.exec(5). A process could name any other folder there:
+/// such a name is ignored.
 const VARIABLE: &[u8] = b"CREDENTIALS_DIRECTORY=";
 
 /// The most credentials of one service, and the most bytes of one; systemd takes 1 MB of all together.
 const COUNT_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
 
-/// How long after the start of a process its credentials may be written, milliseconds: systemd writes them when the
-/// process is there and before it executes the program.
+/// How long after the start of a process its credentials may be written, milliseconds: systemd writes them after the
+/// process exists and before it executes the program.
 const WRITTEN_MS_MAX: u64 = 5_000;
 
 /// Its name, and what it holds.
 pub(crate) type Credential = (String, Zeroizing<Vec<u8>>);
 
-/// The credentials of a process with this environment; none where it names no folder of systemd's.
+/// The credentials of a process with this environment; none if it names no folder of systemd's.
 pub(crate) fn credentials(
     process: &ProcessId,
     folder: &ProcFolder,

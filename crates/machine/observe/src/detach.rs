@@ -23,16 +23,16 @@ fn own_session() -> std::io::Result<()> {
         if libc::setsid() == -1 {
             return Err(std::io::Error::last_os_error());
         }
-        // Marked, not closed: among them is the descriptor that reports a failed exec to the parent.
-        // Kernels before 5.11 do not know the call; there keyroll's own files are closed by their own mark.
+        // Marked, not closed: one of them is the descriptor that reports a failed exec to the parent. Kernels before
+        // 5.11 do not know the call; there keyroll's own files are closed by their own flag.
         let flags = libc::CLOSE_RANGE_CLOEXEC;
         libc::syscall(libc::SYS_close_range, FIRST_DESCRIPTOR, libc::c_uint::MAX, flags);
     }
     Ok(())
 }
 
-/// A descriptor that reports opens of marked files, without a descriptor of the file in each event. Only root is
-/// shown the process of an open. Source: fanotify_init(2).
+/// A descriptor that reports opens of marked files, without a descriptor of the file in each event. Only root can see
+/// which process opened a file. Source: fanotify_init(2).
 pub(crate) fn open_events() -> std::io::Result<OwnedFd> {
     let flags = libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_FID;
     let of_events = libc::c_uint::try_from(libc::O_RDONLY).unwrap_or(0);
@@ -47,7 +47,7 @@ pub(crate) fn open_events() -> std::io::Result<OwnedFd> {
 
 /// Adds an open file (the file itself, under any name) to those whose opens are reported. Source: fanotify_mark(2).
 pub(crate) fn mark_opens(events: BorrowedFd<'_>, file: BorrowedFd<'_>) -> std::io::Result<()> {
-    // SAFETY: both descriptors are open for the length of the call; without a path the second one is what is marked.
+    // SAFETY: both descriptors are open for the length of the call; without a path the second one is marked.
     let marked = unsafe {
         libc::fanotify_mark(
             events.as_raw_fd(),
@@ -62,8 +62,8 @@ pub(crate) fn mark_opens(events: BorrowedFd<'_>, file: BorrowedFd<'_>) -> std::i
 
 /// Gives this thread alone a user's and a group's rights to files; its supplementary groups stay.
 pub(crate) fn of_user(uid: u32, gid: u32) -> std::io::Result<()> {
-    // SAFETY: plain system calls without pointers. Both answer with what was before, so that a second call, which
-    // asks for nobody and changes nothing, tells what is now.
+    // SAFETY: plain system calls without pointers. Each call returns the former setting. The second call, for no user,
+    // changes nothing and returns the present setting.
     let (user, group) = unsafe {
         libc::setfsgid(gid);
         libc::setfsuid(uid);

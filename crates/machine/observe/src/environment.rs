@@ -16,13 +16,13 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long one environment may take, milliseconds.
 pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
 
-/// How often an environment is read that seems empty while a program is being executed, and the time between, ms.
+/// How often an environment that seems empty during an exec is read again, and the time between, milliseconds.
 const EXEC_LOOKS_MAX: u32 = 10;
 const EXEC_STEP_MS: u64 = 2;
 
-/// Which of the values stand in the environment that the process was started with.
+/// Which of the values are in the environment that the process was started with.
 ///
-/// It shows the start and nothing later: a program may have read a file since. In a process that was forked and
+/// This shows the start and nothing later: the program may have read a file since. For a process that was forked and
 /// did not execute a program ([`crate::forked_without_exec`]) it is the parent's environment.
 ///
 /// # Errors
@@ -101,7 +101,7 @@ impl Start {
         self.environment.len() + credentials.sum::<usize>()
     }
 
-    /// What is found counts even if the rest is hidden; "none" is an answer only where nothing is hidden.
+    /// A value that is found counts even if the rest is not visible; "none" is an answer only if everything is visible.
     pub(crate) fn holds(&self, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
         let mut found = ids_in(&self.environment, needles);
         match &self.credentials {
@@ -141,9 +141,9 @@ pub enum Variable {
     Absent,
 }
 
-/// For each name and value what the environment that the process was started with has; of several entries of one
-/// name the first, as getenv(3) reads it. A process that writes over its environment (`setproctitle`) shows nothing
-/// of it: then every variable is absent.
+/// Compares each name and value with the environment that the process was started with. Of several entries with one
+/// name the first counts, as for getenv(3). A process that overwrites its environment (`setproctitle`) shows nothing of
+/// it: then every variable is absent.
 ///
 /// # Errors
 /// The environment is not visible, and why.
@@ -274,8 +274,8 @@ fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible>
     }
 }
 
-/// While the kernel puts a new program in a process's place, neither the environment nor the command line is there
-/// yet: for that moment a process that holds a value would seem to have none.
+/// Whether the kernel is replacing the program of a process: the environment and the command line do not exist yet, and
+/// a process that holds a value would seem to have none.
 fn executing(folder: &ProcFolder) -> bool {
     let lines = folder.read("cmdline", ENVIRONMENT_BYTES_MAX);
     lines.is_ok_and(|words| words.is_empty()) && folder.link("exe").is_ok()

@@ -17,9 +17,9 @@ pub fn forked_without_exec(process: &ProcessId) -> Result<bool, NotVisible> {
     Ok(ProcFolder::open_exact(process)?.stat.forked_no_exec())
 }
 
-/// Whether the program that runs in the process was *executed* after the write: the fact behind "it was loaded at
-/// start". A worker forked from a preloaded master is traced back to the master's exec; where the master is gone
-/// or not visible, the answer is never [`After::Yes`].
+/// Whether the program in the process was *executed* after the write: the basis of "it was loaded at start". A worker
+/// that was forked from a preloaded master is traced back to the master's exec. If the master is gone or not visible,
+/// the answer is never [`After::Yes`].
 ///
 /// A process that was forked before the write and executed its program after it reads [`After::No`]: the kernel
 /// does not show when an exec happened, so this is the cautious answer.
@@ -31,8 +31,8 @@ pub fn exec_came_after(process: &ProcessId, written: WrittenAt) -> After {
         if !folder.stat.forked_no_exec() || started == After::No {
             return started;
         }
-        // The addresses of one exec are drawn at random and inherited by forks: equal ones mean that the present
-        // parent is the one it was forked from, and not a stranger (init) that took over an orphan.
+        // The addresses of one exec are drawn at random and inherited by forks. Equal addresses mean that the present
+        // parent forked the process, and is not another process (init) that adopted an orphan.
         let image = folder.stat.image;
         let Ok(parent) = ProcFolder::open(folder.stat.ppid) else { return After::Unknown };
         if image.contains(&0) || parent.stat.image != image {

@@ -64,15 +64,15 @@ pub struct NotSearched {
 pub struct FilesReport {
     /// Each value once per line.
     pub hits: Vec<FileHit>,
-    /// What was left out, and why.
+    /// What was not searched, and why.
     pub not_searched: Vec<NotSearched>,
     /// How many files were searched.
     pub files: usize,
-    /// How many files and folders were left out by choice, by reason.
+    /// How many files and folders were omitted by choice, by reason.
     pub left_out: BTreeMap<&'static str, u64>,
 }
 
-/// What is at a path, for the choice of what is read.
+/// The kind of a path, by which the search chooses what to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
@@ -81,16 +81,16 @@ pub enum Kind {
     Folder,
 }
 
-/// What the search does with it.
+/// What the search does with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// A file is read, a folder entered.
+    /// A file is read, a folder is searched.
     Look,
-    /// It cannot hold what the search is for.
+    /// It cannot contain what the search looks for.
     Pass,
-    /// It may hold it, and is not searched for this reason; counted.
+    /// It may contain it, and is omitted for this reason; counted.
     LeaveOut(&'static str),
-    /// The same, and listed by its path.
+    /// It is omitted for this reason, and listed by its path.
     Name(&'static str),
 }
 

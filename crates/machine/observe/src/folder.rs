@@ -11,7 +11,7 @@ pub fn working_folder(process: &ProcessId) -> Result<PathBuf, NotVisible> {
     ProcFolder::open_exact(process)?.link("cwd")
 }
 
-/// Whether a process sees other files under the same names than this one: it has a mount namespace of its own.
+/// Whether the same names lead to other files for a process than for this one: it has its own mount namespace.
 ///
 /// # Errors
 /// It is not visible, and why.

@@ -22,8 +22,8 @@ pub struct Holder {
     pub process: Process,
     /// The values in each place.
     pub places: BTreeMap<Place, BTreeSet<u32>>,
-    /// A shell at a terminal that holds the value in its environment and would merely pass it on to what it starts. A
-    /// shell that runs a script is a holder like any other, also one that reads it from its standard input.
+    /// A shell at a terminal that holds the value in its environment and only passes it on to the programs that it
+    /// starts. A shell that runs a script, also one from its standard input, is a holder like any other.
     pub shell: bool,
 }
 
@@ -122,10 +122,11 @@ fn note(
     }
 }
 
-/// An interactive shell: no command (`-c`) and no script among its arguments, and a terminal as its standard
-/// input. What comes from a file or a pipe is a program that works with the value (`sh < script`, `bash -s`).
+/// Whether a process is an interactive shell: no command (`-c`) and no script among its arguments, and a terminal as
+/// its standard input. A shell with a file or a pipe as input runs a program that works with the value (`sh < script`,
+/// `bash -s`).
 pub fn passes_on(process: &Process) -> bool {
-    // One program may be many (busybox): what it is started as counts too.
+    // One program may be many (busybox): the name that it was started under counts too.
     let shell =
         [process.exe.as_deref(), process.args.program()].iter().all(|path| path.is_some_and(is_shell));
     let runs_something = |argument: &[u8]| {

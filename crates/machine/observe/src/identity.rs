@@ -25,13 +25,13 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// One run of a program in a process: a process that executes another one is the same process, and holds nothing of
-/// what it held. Runs differ by addresses that the kernel draws at random for each.
+/// One run of a program in a process. A process that executes another program is the same process, and loses everything
+/// that the former program held. Runs differ by addresses that the kernel draws at random for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Program(pub(crate) [u64; 3]);
 
 impl Program {
-    /// Whether these are surely two runs: `false` also where the kernel hides one of them.
+    /// Whether these are certainly two runs: `false` also if the kernel hides one of them.
     pub fn differs(self, other: Self) -> bool {
         !self.0.contains(&0) && !other.0.contains(&0) && self != other
     }
@@ -47,7 +47,7 @@ pub struct WrittenAt {
 }
 
 impl WrittenAt {
-    /// Now. To be called *after* the write (the rename) has returned: then a later start surely comes after it.
+    /// Now. To be called *after* the write (the rename) has returned: a later start then certainly comes after it.
     ///
     /// # Errors
     /// /proc is not there.
@@ -64,7 +64,7 @@ impl WrittenAt {
 /// An answer about before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum After {
-    /// Surely after.
+    /// Certainly after.
     Yes,
     /// Before, or not shown to be after although that would be visible.
     No,

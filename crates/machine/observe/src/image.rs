@@ -15,8 +15,8 @@ const CLOCK_READS_MAX: usize = 50;
 const INTERPRETERS: [&str; 12] =
     ["sh", "bash", "dash", "ash", "ksh", "zsh", "python", "perl", "ruby", "node", "php", "lua"];
 
-/// Shells and other programs that pass on an environment; `osh` and `ysh` are links to the last but one, and the
-/// last may be any program.
+/// Shells and other programs that pass on an environment. `osh` and `ysh` are links to the last but one; the last one
+/// may be any program.
 const SHELLS: [&str; 24] = [
     "sh",
     "bash",
@@ -122,8 +122,8 @@ fn inside(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The file that an interpreter runs by its command line: the first argument that is no option, unless the program
-/// stands in the command line itself.
+/// The file that an interpreter runs, from its command line: the first argument that is not an option, unless the
+/// command line itself contains the program text.
 pub fn script(process: &Process) -> Option<PathBuf> {
     let mut found = None;
     process.args.any(|argument| {
@@ -139,8 +139,8 @@ pub fn script(process: &Process) -> Option<PathBuf> {
     found
 }
 
-/// The wall clock at the start of a process, by the boot clock that its start is given in: milliseconds since 1970, at
-/// most 10 ms too early.
+/// The wall clock time at which a process started, derived from the boot clock of its start: milliseconds since 1970,
+/// at most 10 ms too early.
 ///
 /// # Errors
 /// The two clocks could not be read together.

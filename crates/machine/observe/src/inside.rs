@@ -5,11 +5,11 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::{Errno, Result};
 
-/// Opens a file by its path. Behind `/proc/PID/root` links are followed as that process follows them: an absolute one
-/// begins at its root, since whoever made it must not choose a file of this machine.
+/// Opens a file by its path. Behind `/proc/PID/root` links are followed as that process follows them: an absolute link
+/// begins at its root, because the author of a link must not choose a file of this machine.
 ///
 /// # Errors
-/// As of opening it; a kernel without `openat2` opens nothing there that is behind a link.
+/// As for opening the file; a kernel without `openat2` opens nothing there that is behind a link.
 pub(crate) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     match of_process(path) {
         Some((root, rest)) => open_below(&root, rest, flags, ResolveFlags::IN_ROOT),
@@ -28,7 +28,7 @@ pub(crate) fn open_below(
     open_from(openat(CWD, folder, folder_flags, Mode::empty())?, rest, flags, resolve)
 }
 
-/// The same below one that is open.
+/// The same below an open folder.
 pub(crate) fn open_from(
     folder: OwnedFd,
     rest: &Path,
@@ -48,7 +48,7 @@ fn open_by_steps(mut folder: OwnedFd, rest: &Path, flags: OFlags) -> Result<Owne
         let Component::Normal(name) = part else { return Err(Errno::XDEV) };
         let steps = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let next = openat(&folder, name, steps, Mode::empty())?;
-        // A link is opened itself then; that something stands behind it must not look like a file that is not there.
+        // A link is then opened itself. It must not look like a missing file, because something may be behind it.
         if FileType::from_raw_mode(fstat(&next)?.st_mode).is_symlink() {
             return Err(Errno::LOOP);
         }
@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// Where the ignored test is told its file.
+    /// The variable that gives the ignored test its file.
     const FILE: &str = "KEYROLL_TEST_FILE";
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
         for flags in [OFlags::PATH, OFlags::RDONLY] {
             let error = |rest: &str| opens(rest, flags).err();
             assert_eq!(error("etc/file"), None);
-            // Not as a file that is missing.
+            // The error is not that of a missing file.
             assert_eq!([error("etc/link"), error("away/file")], [Some(Errno::LOOP); 2]);
             assert_eq!([error("../file"), error("/etc/file")], [Some(Errno::XDEV); 2]);
             assert_eq!(

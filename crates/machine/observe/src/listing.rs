@@ -15,7 +15,7 @@ use crate::{NotVisible, ProcessId, Program, boot};
 /// How many processes a listing holds at most.
 const PROCESSES_MAX: usize = 65_536;
 
-/// The longest command line that is read, bytes; what is behind it is not matched.
+/// The longest command line that is read, bytes; the rest of a longer one is not matched.
 const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 
 /// The longest other file of /proc/PID that a listing reads, bytes.
@@ -44,8 +44,8 @@ impl Arguments {
         self.each().any(|one| one == argument.as_bytes())
     }
 
-    /// Whether a shell that ran this line became this process: its words, up to the redirection of its output.
-    /// Several shells take a single command's place themselves. A line with quotes or variables is not understood.
+    /// Whether a shell that ran this line became this process: compares its words, up to the redirection of its output.
+    /// Several shells replace themselves with a single command. A line with quotes or variables is not understood.
     pub fn is_line(&self, line: &str) -> bool {
         let mut words = line.split_ascii_whitespace();
         let sends = |word: &str| word.trim_start_matches(['0', '1', '2', '&']).starts_with(['>', '<']);
@@ -64,8 +64,8 @@ impl Arguments {
         self.each().skip(1).any(predicate)
     }
 
-    /// Whether the process wrote over it to show a title, as far as that can be told: a title is a text with spaces in
-    /// the place of the program's name, or goes beyond its end. Source: proc_pid_cmdline(5).
+    /// Whether the process overwrote its command line with a title, as far as can be seen: a title has spaces instead
+    /// of the program's name, or is longer than the command line was. Source: proc_pid_cmdline(5).
     pub fn overwritten(&self) -> bool {
         let name = self.each().next().unwrap_or_default();
         !self.0.is_empty() && (self.0.last() != Some(&0) || name.contains(&b' '))
@@ -88,7 +88,7 @@ impl fmt::Debug for Arguments {
     }
 }
 
-/// One process that runs now. Kernel threads and ended processes are left out.
+/// One process that runs now. Kernel threads and ended processes are omitted.
 #[derive(Debug, Clone)]
 pub struct Process {
     /// Which process.
@@ -152,7 +152,7 @@ pub struct Hidden {
 pub struct Listing {
     /// What runs.
     pub seen: Vec<Process>,
-    /// What surely or possibly runs and was not visible. Processes outside keyroll's own PID namespace are not
+    /// What certainly or possibly runs and was not visible. Processes outside keyroll's own PID namespace are not
     /// counted: the kernel does not even show that they exist.
     pub hidden: Vec<Hidden>,
 }
@@ -282,8 +282,8 @@ fn control_group(text: &[u8]) -> Option<String> {
     path_of(":").or_else(|| path_of("name=systemd:"))
 }
 
-/// Whether this is not the machine's first PID namespace: what runs outside of it is not shown. Source: the number that
-/// the kernel gives the first (`PROC_PID_INIT_INO` of include/linux/proc_ns.h).
+/// Whether this is not the machine's first PID namespace: processes outside it are not shown. Source: the number that
+/// the kernel gives the first namespace (`PROC_PID_INIT_INO` of include/linux/proc_ns.h).
 fn within_namespace() -> bool {
     const FIRST: &str = "pid:[4026531836]";
     std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != FIRST)
@@ -297,9 +297,9 @@ fn sees_all() -> bool {
     held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()).is_some_and(|held| held & PTRACE != 0)
 }
 
-/// Whether /proc hides other users' processes from this listing: from all but those who may trace anybody and, where
-/// that is not all that counts, those of one group, root's own if none is named. Source: proc(5), `hidepid` and
-/// `gid`.
+/// Whether /proc hides other users' processes from this listing. It hides them from everybody except processes that may
+/// trace any other. With `hidepid=invisible` it also excepts the members of one group, root's own if none is named.
+/// Source: proc(5), `hidepid` and `gid`.
 fn pid_hiding() -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let groups = || {

@@ -1,5 +1,5 @@
-//! The output of a container, from a moment on. Source: docs.docker.com, `docker container logs` (`--since`,
-//! `--timestamps`): each line has the engine's own time, and `--since` takes the lines of that very moment too.
+//! The output of a container from a given time on. Source: docs.docker.com, `docker container logs` (`--since`,
+//! `--timestamps`): each line has the engine's own time, and `--since` includes the lines of exactly that time.
 
 use jiff::Timestamp;
 use keyroll_port::Failure;
@@ -8,7 +8,7 @@ use crate::LogCounts;
 use crate::log_patterns::{Patterns, Shows};
 use crate::log_program::{Take, not_read, run};
 
-/// How far the lines of two streams may be out of the order of their times, nanoseconds.
+/// How far the lines of two streams may be out of order, nanoseconds.
 const DISORDER_NS: i128 = 5_000_000_000;
 
 /// Where a container's output was read up to.
@@ -61,8 +61,8 @@ impl DockerTail {
         }
         let since = format!("{}.{:09}", self.at.from_ns / 1_000_000_000, self.at.from_ns % 1_000_000_000);
         let (mut shown, mut last, mut lines) = (Vec::new(), self.at.from_ns, 0);
-        // The place was chosen by a line: by its own time, or so much before it. Where neither is there any more, the
-        // engine has dropped lines, perhaps some that were not counted.
+        // The position is the time of a line, or a fixed time before it. If neither line exists any more, the engine
+        // has dropped lines, perhaps some that were not counted.
         let (at_line, before_line) = (self.at.from_ns, self.at.from_ns + DISORDER_NS);
         let mut kept = self.at.from_ns == 0;
         let words: &[&str] = if self.at.from_ns > 0 { &["--since", &since] } else { &[] };
@@ -84,7 +84,7 @@ impl DockerTail {
             counts.successes = of(Shows::Accepted, from).saturating_sub(self.at.accepted);
             counts.failures = of(Shows::Refused, from).saturating_sub(self.at.refused);
         } else {
-            // Some counted lines are gone. A refusal may be counted twice, an acceptance not.
+            // Some counted lines are gone. A refusal may be counted twice, an acceptance may not.
             counts.successes = of(Shows::Accepted, before_line + 1);
             counts.failures = of(Shows::Refused, at_line + 1);
         }
@@ -112,7 +112,7 @@ impl DockerTail {
     }
 }
 
-/// A line with its time taken off.
+/// A line without its time.
 fn timed(line: &[u8]) -> Option<(i128, &[u8])> {
     let at = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let (time, rest) = line.split_at_checked(at)?;

@@ -24,10 +24,10 @@ pub struct LogPosition {
     /// When that file was made, nanoseconds since the Unix epoch; 0 where the file system does not say. The number
     /// of a removed file is given to the next one, so the number alone would take a new log for the old.
     pub born_unix_ns: u64,
-    /// The byte behind the last line that was counted.
+    /// The offset after the last line that was counted.
     pub offset: u64,
-    /// A checksum of the bytes before it: a log that was cut off and grew past this place again has others there.
-    /// `None` = it was not remembered.
+    /// A checksum of the bytes before it: a log that was truncated and grew past this offset again has other bytes
+    /// there. `None` = no checksum was stored.
     pub before: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ impl LogPosition {
         (self.device, self.inode, self.born_unix_ns) == identity(data)
     }
 
-    /// Whether the counted bytes still stand before this place in the file.
+    /// Whether the counted bytes are still before this offset in the file.
     pub(crate) fn holds_in(&self, file: &File) -> std::io::Result<bool> {
         let length = file.metadata()?.len();
         let known =
@@ -58,7 +58,7 @@ fn identity(data: &Metadata) -> (u64, u64, u64) {
     (data.dev(), data.ino(), born_unix_ns)
 }
 
-/// FNV-1a over the last bytes before an offset: it identifies a file's past, and protects nothing.
+/// FNV-1a over the last bytes before an offset: it recognises a file, and protects nothing.
 fn before(file: &File, offset: u64) -> std::io::Result<u64> {
     let length = offset.min(BEFORE_BYTES_MAX);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -110,7 +110,7 @@ pub(crate) fn renamed(path: &Path, old: &LogPosition) -> Option<File> {
     all.find(|(_, data)| old.is_of(data)).and_then(|(path, _)| open(&path).ok().flatten())
 }
 
-/// What stood under the log's name after one file and before another, oldest first. `false` = one of them is
+/// The files that had the log's name after one file and before another, oldest first. `false` = one of them is
 /// compressed, or cannot be opened.
 pub(crate) fn between(path: &Path, first: &File, last: &File) -> (Vec<File>, bool) {
     let (Ok(first), Ok(last)) = (first.metadata(), last.metadata()) else { return (Vec::new(), false) };
@@ -135,9 +135,9 @@ fn modified_ns(data: &Metadata) -> u64 {
     modified.and_then(|time| u64::try_from(time.as_nanos()).ok()).unwrap_or(0)
 }
 
-/// Whether a file holds lines of after another one was begun. Its birth alone does not tell, since compressing makes a
-/// new file (which keeps the time of the last line); nor does the last line alone, since a writer may be late with its
-/// move to the new file.
+/// Whether a file has lines from after another one was begun. Its birth alone does not show that: compressing makes a
+/// new file, which keeps the time of the last line. Nor does the last line alone: a writer may switch late to the new
+/// file.
 fn is_later(data: &Metadata, first: &Metadata) -> bool {
     match (identity(data).2, identity(first).2) {
         (0, _) | (_, 0) => modified_ns(data) >= modified_ns(first),
@@ -145,8 +145,8 @@ fn is_later(data: &Metadata, first: &Metadata) -> bool {
     }
 }
 
-/// `app.log.1`, `app.log-20261120`, `app-20261120.log`, `app.1.log`: the name, or what is before its extension, with a
-/// number behind it. Source: logrotate(8), `dateext`, `extension`, `start`.
+/// `app.log.1`, `app.log-20261120`, `app-20261120.log`, `app.1.log`: a number after the name, or before its extension.
+/// Source: logrotate(8), `dateext`, `extension`, `start`.
 fn is_rotated(path: &Path, other: &Path) -> bool {
     let name = |path: &Path| path.file_name().map(|name| name.as_encoded_bytes().to_vec());
     let stem = path.file_stem().map(|stem| stem.as_encoded_bytes().to_vec());

@@ -9,14 +9,14 @@ use crate::LogCounts;
 use crate::log_patterns::Patterns;
 use crate::log_program::{Take, not_read, run};
 
-/// The message by which the journal says that it dropped others of the same service for coming too fast. Source:
-/// sd-messages.h, SD_MESSAGE_JOURNAL_DROPPED.
+/// The message with which the journal reports that it dropped messages of the same service because they came too fast.
+/// Source: sd-messages.h, SD_MESSAGE_JOURNAL_DROPPED.
 const DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
 
-/// What journalctl says to a user who does not see the lines of services. Source: journalctl's access check.
+/// journalctl's message to a user who may not read the lines of services. Source: journalctl's access check.
 const OTHERS_HIDDEN: &str = "not seeing messages from other users";
 
-/// A unit whose lines stand in the journal of systemd.
+/// A unit whose lines are in the journal of systemd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalUnit {
     /// Its name; without a suffix `.service` is meant.
@@ -55,10 +55,10 @@ impl JournalTail {
 
     pub(crate) fn look(&mut self) -> Result<LogCounts, Failure> {
         let mut counts = LogCounts { gap: !self.is_there()?, ..LogCounts::default() };
-        // With matches, `--after-cursor` of systemd 252 leaves out the first entry that matches wherever the cursor's
-        // own entry does not. So it is read from the cursor on, and that entry is passed over here.
+        // With matches, `--after-cursor` of systemd 252 omits the first matching entry if the cursor's own entry does
+        // not match. Therefore the journal is read from the cursor on, and that entry is skipped here.
         let from = self.cursor.as_ref().map(|cursor| format!("--cursor={cursor}"));
-        // Without `--all` a long line would be left out.
+        // Without `--all` a long line would be omitted.
         let mut words = vec!["journalctl", "--no-pager", "--all", "-o", "json"];
         words.push("--output-fields=__CURSOR,MESSAGE,MESSAGE_ID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_UID");
         words.extend(from.as_deref());
@@ -97,8 +97,8 @@ impl JournalTail {
     }
 }
 
-/// A unit's name with its kind: `my.app` is `my.app.service`, as systemctl has it. Another name would match no line,
-/// unnoticed. Source: systemd.unit(5).
+/// A unit's name with its suffix: `my.app` is `my.app.service`, as in systemctl. With another name no line would match,
+/// and nobody would notice. Source: systemd.unit(5).
 fn whole_name(unit: &str) -> String {
     let kinds = [".service", ".socket", ".device", ".mount", ".automount", ".swap"];
     let more = [".target", ".path", ".timer", ".slice", ".scope"];
@@ -109,14 +109,13 @@ fn whole_name(unit: &str) -> String {
 }
 
 impl JournalUnit {
-    /// With the unit's whole name, and the name by which its lines are marked: one that was given may be an alias of
-    /// it. A manager that does not answer, or knows no such unit now, leaves the name as it was given.
+    /// The unit with the full name by which its lines are marked: the configured name may be an alias. If a manager
+    /// does not answer, or knows no such unit now, the name stays as it was configured.
     ///
-    /// # Errors
-    /// `K0502`: its lines stand in a journal of their own (`LogNamespace=`), which is not followed.
+    /// # Errors `K0502`: its lines are in a journal of their own (`LogNamespace=`), which is not followed.
     fn whole(&self) -> Result<Self, Failure> {
         let given = Self { unit: whole_name(&self.unit), user: self.user };
-        // A user's manager gives its services no journal of their own, and is not asked.
+        // A user's manager cannot give its services a journal of their own, and is not asked.
         if self.user.is_some() {
             return Ok(given);
         }
@@ -132,14 +131,14 @@ impl JournalUnit {
         }
         if let Some(apart) = told("LogNamespace").filter(|apart| !apart.is_empty()) {
             return Err(Failure::new(Class::Permanent, Code::LogUnreadable, format!("read the journal of {given}"))
-                .because(format!("its lines stand in a journal of their own, LogNamespace={apart}"))
+                .because(format!("its lines are in a journal of their own, LogNamespace={apart}"))
                 .help("let the service write a file and name that: `log = { file = PATH, … }`; or remove LogNamespace="));
         }
         Ok(Self { unit: told("Id").filter(|id| !id.is_empty()).map_or(given.unit, str::to_owned), ..given })
     }
 
-    /// What is asked of journalctl. Its own `--user-unit` means the units of whoever asks. What is dropped for coming
-    /// too fast is counted for all units of a user together, and told by root alone.
+    /// The matches for journalctl. Its own `--user-unit` means the units of the calling user. Messages that were
+    /// dropped because they came too fast are counted for all units of a user together, and only root can see that.
     fn matches(&self) -> Vec<String> {
         let unit = &self.unit;
         match self.user {
@@ -155,8 +154,8 @@ impl JournalUnit {
         }
     }
 
-    /// Whether the unit itself wrote an entry. The service manager's own lines about it hold its description, and show
-    /// nothing.
+    /// Whether the unit itself wrote an entry. The service manager's own lines about it contain its description, and
+    /// prove nothing.
     fn wrote(&self, entry: &Value) -> bool {
         let (field, user) = match self.user {
             None => ("_SYSTEMD_UNIT", true),
@@ -193,8 +192,8 @@ fn read(unit: &JournalUnit, words: &[&str], mut each: impl FnMut(&Value)) -> Res
     }
     match (ran.good, wrong) {
         (true, false) => Ok(ran.more),
-        (true, true) => Err(not_read(&what).because("journalctl printed what is not an entry")),
-        // Its words are its own: they name files and rights, never lines.
+        (true, true) => Err(not_read(&what).because("journalctl printed a line that is not an entry")),
+        // Its messages name files and rights, never lines of the log.
         (false, _) => Err(not_read(&what).because(ran.complaint)),
     }
 }

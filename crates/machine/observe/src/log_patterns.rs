@@ -22,8 +22,8 @@ pub struct LogCounts {
     pub failures: u64,
     /// Lines in all.
     pub lines: u64,
-    /// Lines are missing for good: the log was cut off, or rotated away and not found any more. That there was no
-    /// failure is never proven then.
+    /// Lines are missing for good: the log was truncated, or rotated away and not found any more. The absence of
+    /// failures is then never proven.
     pub gap: bool,
     /// No file has the log's name now: lines may be written elsewhere.
     pub absent: bool,

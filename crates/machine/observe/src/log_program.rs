@@ -16,11 +16,11 @@ use crate::detach;
 const LOOK_MS_MAX: u64 = 60_000;
 /// The most that one look reads, bytes.
 const LOOK_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How much of a line is kept, bytes; the rest of a longer one is passed over.
+/// How much of a line is kept, bytes; the rest of a longer line is skipped.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// How much of its standard error is kept, bytes.
 const COMPLAINT_BYTES_MAX: usize = 4096;
-/// What is read at once, bytes.
+/// How much is read at once, bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The variables by which these programs find their servers, settings and messages.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"];
@@ -28,7 +28,7 @@ const PASSED_ON: [&str; 5] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "
 /// Which of its outputs are lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
-    /// Standard output; standard error holds its own messages.
+    /// Standard output; standard error has the program's own messages.
     Output,
     /// Both: the log has two streams.
     Both,
@@ -36,7 +36,7 @@ pub(crate) enum Take {
 
 /// How a program ended.
 pub(crate) struct Ran {
-    /// It ended with success, or was ended because there was enough.
+    /// It ended with success, or was ended because enough was read.
     pub(crate) good: bool,
     /// There is more.
     pub(crate) more: bool,
@@ -76,8 +76,8 @@ pub(crate) fn run(
     if more {
         return Ok(Ran { good: true, more, complaint: String::new() });
     }
-    // Nothing is left to be read but the complaint, which is short: it fits into the pipe. Whoever holds one of the two
-    // open, or goes on without an output, is not waited for beyond the end of the look.
+    // Only the error output is left to be read, which is short and fits into the pipe. A process that keeps one of the
+    // two open, or goes on without output, is not awaited beyond the end of the look.
     let mut said = Vec::new();
     if take == Take::Output {
         let mut part = [0; COMPLAINT_BYTES_MAX];
@@ -96,7 +96,7 @@ pub(crate) fn run(
 struct Ended(Child);
 
 impl Ended {
-    /// How it ended, by then.
+    /// How it ended, if it did by then.
     fn status(&mut self, end: Instant) -> std::io::Result<ExitStatus> {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidInput)?;
@@ -112,7 +112,7 @@ fn late() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, "it did not end in time")
 }
 
-/// Whether there is something to be read, or an end, by then.
+/// Whether there is data or the end by then.
 fn readable(of: &impl AsFd, end: Instant) -> std::io::Result<bool> {
     let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))
         .map_err(|_| std::io::ErrorKind::TimedOut)?;
@@ -127,7 +127,7 @@ impl Drop for Ended {
     }
 }
 
-/// Splits what comes into lines. `true` = there is more than one look reads.
+/// Splits the input into lines. `true` = there is more than one look reads.
 fn lines(reader: &mut PipeReader, end: Instant, each: &mut impl FnMut(&[u8])) -> std::io::Result<bool> {
     let (mut chunk, mut line, mut budget) = (vec![0; CHUNK_BYTES], Vec::new(), LOOK_BYTES_MAX);
     loop {

@@ -90,10 +90,10 @@ impl LogFollower {
         }
     }
 
-    /// Counts what was written since.
+    /// Counts the lines written since.
     ///
     /// # Errors
-    /// As of [`LogFollower::at_end`].
+    /// As for [`LogFollower::at_end`].
     pub fn look(&mut self) -> Result<LogCounts, Failure> {
         match &mut self.0 {
             Tail::File(tail) => tail.look(),

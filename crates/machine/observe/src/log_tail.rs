@@ -8,16 +8,16 @@ use crate::LogPosition;
 use crate::log_files::{between, open, renamed, unreadable};
 use crate::log_patterns::{LogCounts, Patterns};
 
-/// The most that one look reads, bytes; the next look goes on behind it.
+/// The most that one look reads, bytes; the next look continues there.
 const LOOK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// How much of a line is matched, bytes; the rest of a longer one is passed over.
+/// How much of a line is matched, bytes; the rest of a longer line is skipped.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The most files of one log that are followed at a time; then the oldest is closed.
 const FILES_MAX: usize = 32;
 
-/// One file of a log, held open: under whatever name, and after its last one was removed, it can be read to its end.
+/// One file of a log, held open: it can be read to its end under any name, even after its last name was removed.
 struct Followed {
     file: File,
     at: LogPosition,
@@ -35,10 +35,10 @@ impl Followed {
 pub struct LogTail {
     path: PathBuf,
     patterns: Patterns,
-    /// What another run of keyroll remembered, until its file is found.
+    /// The position that another run of keyroll stored, until its file is found.
     remembered: Option<LogPosition>,
-    /// The log's files, oldest first. Those that were rotated away are read on too: whoever writes the log may keep
-    /// one open for a while. Empty = the log does not exist yet; it is read from its beginning when it comes.
+    /// The log's files, oldest first. Files that were rotated away are read on, because a writer may keep one open for
+    /// a while. Empty = the log does not exist yet; it is read from its beginning when it appears.
     files: Vec<Followed>,
 }
 
@@ -71,9 +71,9 @@ impl LogTail {
         self.files.last().map(|last| last.at).or(self.remembered)
     }
 
-    /// Counts what was written since. A last line without its end is left for the next look. A log that was renamed
-    /// (rotated) is read to its end under its new name in the same folder, and so is what stood under the log's name
-    /// between two looks; one that was cut off is read from its beginning, and [`LogCounts::gap`] tells.
+    /// Counts the lines written since. A last line without its end is left for the next look. A log that was renamed
+    /// (rotated) is read to its end under its new name in the same folder, and so are files that had the log's name
+    /// between two looks. A truncated log is read from its beginning, and [`LogCounts::gap`] reports that.
     ///
     /// # Errors
     /// `K0502` the log cannot be read or is no regular file.
@@ -95,7 +95,7 @@ impl LogTail {
         Ok(counts)
     }
 
-    /// Brings the list of files up to the one that stands under the log's name now.
+    /// Extends the list of files up to the one that has the log's name now.
     fn find(&mut self, counts: &mut LogCounts) -> Result<(), Failure> {
         let current = open(&self.path)?;
         let is = |at: &LogPosition, file: &File| file.metadata().is_ok_and(|data| at.is_of(&data));
@@ -153,7 +153,7 @@ impl LogTail {
                 reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed)? as u64;
             let mut length = read;
             if line.last() != Some(&b'\n') {
-                // Longer than a line may be, so that the rest is passed over; or its end is still to be written.
+                // The line is longer than the limit, so its rest is skipped; or its end is not written yet.
                 let (skipped, ended) = skip_line(&mut reader).map_err(failed)?;
                 if !ended {
                     return Ok(behind);
@@ -171,7 +171,7 @@ fn failed(path: &Path, error: std::io::Error) -> Failure {
     unreadable(path, Class::Retryable).because(error)
 }
 
-/// Passes over the rest of a line: how many bytes, and whether its end was there.
+/// Skips the rest of a line: how many bytes, and whether the line end was there.
 fn skip_line(reader: &mut impl BufRead) -> std::io::Result<(u64, bool)> {
     let mut skipped = 0;
     loop {

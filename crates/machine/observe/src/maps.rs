@@ -1,11 +1,11 @@
 /// The largest shared mapping that is read, bytes: shared memory of a service is small, mapped data files are not.
 const SHARED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The largest mapping that its program closed to itself and that is looked through for pages, bytes: reserved
-/// addresses, of which a program may have a terabyte without a page behind them.
+/// The largest inaccessible mapping that is searched for pages, bytes. A program may reserve a terabyte of addresses
+/// without a page behind them.
 const RESERVED_BYTES_MAX: u64 = 256 << 30;
 
-/// What a mapping is, those first in which a program most likely keeps a value.
+/// The kind of a mapping. Kinds in which a program most likely keeps a value come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// `[heap]`.
@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Anonymous,
     /// A writable private copy of a file's content.
     OfFile,
-    /// No file behind it, and closed to its own program: reserved, or a secret that is opened for each use.
+    /// No file behind it, and not accessible to its own program: reserved, or a secret that is unlocked for each use.
     Reserved,
     /// Shared with others.
     Shared,
@@ -36,14 +36,14 @@ impl Region {
     }
 }
 
-/// What is done with one mapping.
+/// What the search does with one mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// It is read.
     Read(Region),
     /// It cannot hold a value that the program loaded: code, read-only file content, the kernel's own pages.
     Leave,
-    /// It could hold a value and is not readable by anyone: `memfd_secret`, a device.
+    /// It could hold a value and nobody can read it: `memfd_secret`, a device.
     Closed(u64),
     /// It could hold a value and is too large.
     TooLarge(u64),
@@ -71,7 +71,7 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
     if name.starts_with("/secretmem") {
         return Some(Choice::Closed(size));
     }
-    // The rings of io_uring hold addresses and lengths of what a program sends, and nothing of it.
+    // The rings of io_uring hold addresses and lengths of the data that a program sends, not the data.
     let kernels = ["[vvar", "[vdso]", "[vsyscall]", "anon_inode:[io_uring]", "anon_inode:[perf_event]"];
     if kernels.iter().any(|own| name.starts_with(own)) {
         return Some(Choice::Leave);

@@ -13,7 +13,7 @@ use crate::{NotVisible, ProcessId, Program, Search};
 /// The longest /proc/PID/statm, bytes: seven numbers.
 const STATM_BYTES_MAX: usize = 4096;
 
-/// How many different gaps are kept apart.
+/// How many different gaps are recorded separately.
 const GAPS_MAX: usize = 64;
 
 /// Limits of one look into a process's memory.
@@ -23,7 +23,7 @@ pub struct MemoryLimits {
     pub bytes_max: u64,
     /// The longest time for the whole look.
     pub wait: Duration,
-    /// The longest time for one read; behind it the look ends as stuck.
+    /// The longest time for one read; after it the look ends as stuck.
     pub step: Duration,
 }
 
@@ -43,10 +43,10 @@ pub struct Gap {
     pub reason: NotVisible,
 }
 
-/// What one look into a process's memory showed.
+/// The result of one look into a process's memory.
 ///
-/// A value that was found was there. One that was not found is no proof that it is gone: collectors move residue,
-/// a value may be held in another form, and [`MemoryReport::gaps`] were not read.
+/// A value that was found was there. A value that was not found is not proven gone: garbage collectors move residue, a
+/// value may be held in another form, and [`MemoryReport::gaps`] were not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryReport {
     /// Which process.
@@ -55,10 +55,10 @@ pub struct MemoryReport {
     pub program: Program,
     /// Nothing could be read at all, and why.
     pub not_visible: Option<NotVisible>,
-    /// Per value how many copies were found; a value without copies has no entry.
+    /// How many copies of each value were found; a value without copies has no entry.
     pub found: BTreeMap<u32, u64>,
-    /// How many of these stand in what the kernel keeps of the start, command line and environment: they say what the
-    /// process was started with, and nothing of what it has read since.
+    /// How many of these are in the kernel's record of the start (command line and environment): they show what the
+    /// process was started with, not what it has read since.
     pub at_start: BTreeMap<u32, u64>,
     /// How many bytes were searched.
     pub bytes_read: u64,
@@ -83,12 +83,12 @@ impl MemoryReport {
         self.found.get(&id).copied().unwrap_or(0)
     }
 
-    /// How many copies were found beside what the kernel keeps of the start.
+    /// How many copies were found outside the kernel's record of the start.
     pub fn own(&self, id: u32) -> u64 {
         self.count(id).saturating_sub(self.at_start.get(&id).copied().unwrap_or(0))
     }
 
-    /// Whether everything that could hold a value was searched.
+    /// Whether all memory that could hold a value was searched.
     pub fn whole(&self) -> bool {
         self.visible() && self.gaps.is_empty()
     }
@@ -117,7 +117,8 @@ pub fn resident_bytes(process: &ProcessId, wait: Duration) -> Result<u64, NotVis
 
 /// Searches the memory of one process: private and shared data, heap, stacks; not code, not files mapped read-only.
 ///
-/// The process is not stopped; pages that were never touched are not read, so the look does not grow it.
+/// The process is not stopped. Pages that were never touched are not read, so the look does not make the process
+/// larger.
 pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLimits) -> MemoryReport {
     let _searching = Meter::start();
     let keep = needles.longest().saturating_sub(1);
@@ -157,7 +158,7 @@ pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLim
     }
 }
 
-/// A failure before anything was read means "not visible"; one after it is a gap of unknown size.
+/// A failure before the first read means "not visible"; a later one is a gap of unknown size.
 fn fail(report: &mut MemoryReport, reason: NotVisible) {
     if report.bytes_read == 0 {
         report.not_visible = Some(reason);
@@ -166,17 +167,17 @@ fn fail(report: &mut MemoryReport, reason: NotVisible) {
     }
 }
 
-/// A look through pieces in the order in which they come. Where two lie side by side the end of the first is searched
-/// again with the second, so that a match across their border is found, and one before it is not counted twice.
+/// A search through pieces in the order in which they arrive. If two pieces are adjacent, the end of the first is
+/// searched again with the second: a match across their border is found, and a match before it is not counted twice.
 struct Look {
     report: MemoryReport,
     kept: [[u64; 2]; 2],
     /// The longest match less one byte.
     keep: usize,
-    /// The end of the last piece, and the address behind it.
+    /// The end of the last piece, and the address after it.
     end: Zeroizing<Vec<u8>>,
     behind: u64,
-    /// What was counted in that end: addresses and values.
+    /// The matches that were counted in that end: addresses and values.
     counted: Vec<(u64, u32)>,
 }
 
@@ -189,7 +190,8 @@ impl Look {
     fn search(&mut self, buffer: &mut Buffer, needles: &dyn Search) {
         let last = buffer.parts.len().saturating_sub(1);
         for (index, part) in std::mem::take(&mut buffer.parts).into_iter().enumerate() {
-            // Parts of one buffer are apart, or they would be one part: only the first may go on from the last buffer.
+            // Parts of one buffer are never adjacent: otherwise they would be one part. Only the first part may
+            // continue the last buffer.
             let carried = if index == 0 && part.address == self.behind { self.end.len() } else { 0 };
             let from = part.start.saturating_sub(carried);
             if let Some(room) = buffer.bytes.get_mut(from..part.start).filter(|_| carried > 0) {
@@ -249,7 +251,7 @@ mod tests {
         }
     }
 
-    /// Gives the pieces to a look, each in a buffer of its own.
+    /// Searches the pieces, each in a buffer of its own.
     fn looked(pieces: &[(u64, &[u8])], kept: [[u64; 2]; 2]) -> MemoryReport {
         let needle = Word(b"needle");
         let keep = needle.longest() - 1;

@@ -11,18 +11,18 @@ use crate::{NotVisible, ProcessId, Program};
 /// The largest /proc/PID/maps that is read, bytes.
 pub(crate) const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How much is handed over at once, bytes: it fits into a core's cache.
+/// How much is passed on at once, bytes: it fits into a core's cache.
 const PIECE_BYTES: usize = 1024 * 1024;
 
-/// How much of what is reserved is asked for at once, bytes: there are few pages in it.
+/// How much of a reserved mapping is looked up at once, bytes: it has few pages.
 const RESERVED_STEP_BYTES: u64 = 64 << 20;
 
 /// How many buffers there are: one is filled while one is searched, and one waits.
 pub(crate) const BUFFERS_MAX: usize = 3;
 
-/// What the reading thread tells.
+/// A message of the reading thread.
 pub(crate) enum Piece {
-    /// Whose memory it is, before any bytes: the program, and the addresses of what the kernel keeps of its start.
+    /// Sent before any bytes: the program of the process, and the addresses of the kernel's record of its start.
     Of(Program, [[u64; 2]; 2]),
     Bytes(Buffer),
     Gap {
@@ -39,13 +39,13 @@ pub(crate) struct Part {
     pub(crate) end: usize,
 }
 
-/// Bytes of several ranges of addresses, one behind the other, with room before the first for the end of what came
-/// before it. It is used again and again: memory is not taken and overwritten for every piece.
+/// Bytes of several address ranges, one after the other, with space before the first for the end of the previous
+/// buffer. Buffers are reused: memory is not allocated and overwritten for every piece.
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) parts: Vec<Part>,
     room: usize,
-    /// Up to here something was written since it was made. Most processes fill a small part of one.
+    /// How far it has ever been written. Most processes fill only a small part of a buffer.
     written: usize,
 }
 
@@ -54,7 +54,7 @@ impl Buffer {
         Self { bytes: vec![0; room + PIECE_BYTES], parts: Vec::new(), room, written: room }
     }
 
-    /// So many free bytes, to be written to.
+    /// The next `length` free bytes, to be written to.
     fn free_bytes(&mut self, length: usize) -> &mut [u8] {
         let from = self.filled();
         self.written = self.written.max(from + length);
@@ -69,7 +69,7 @@ impl Buffer {
         self.bytes.len().saturating_sub(self.filled())
     }
 
-    /// So many bytes of this address were read behind the others.
+    /// Records that so many bytes of this address were read into the buffer.
     pub(crate) fn note(&mut self, address: u64, length: usize) {
         let start = self.filled();
         self.written = self.written.max(start + length);
@@ -87,8 +87,8 @@ impl Drop for Buffer {
     }
 }
 
-/// Reads the memory of a process and hands it over in pieces: what most likely holds a value first, at most
-/// `bytes_max`. Each piece has `room` bytes before its first part; buffers that were searched come back by `spare`.
+/// Reads the memory of a process in pieces and passes them on: first the memory that most likely holds a value, at most
+/// `bytes_max`. Each piece has `room` free bytes before its first part. Searched buffers come back through `spare`.
 pub(crate) fn read_memory(
     process: &ProcessId,
     bytes_max: u64,
@@ -98,7 +98,7 @@ pub(crate) fn read_memory(
 ) {
     let opened = ProcFolder::open_exact(process).and_then(|folder| {
         let maps = folder.read("maps", MAPS_BYTES_MAX)?;
-        // The map was readable and the memory is not: this is the process's or the machine's own choice.
+        // The map was readable and the memory is not: the process or the machine has closed it.
         let closed = |reason| if reason == NotVisible::Permission { NotVisible::NoPtrace } else { reason };
         let memory = folder.file("mem").map_err(closed)?;
         let pagemap = folder.file("pagemap").ok();
@@ -144,14 +144,14 @@ struct Reader<'c> {
     room: usize,
     spare: &'c Receiver<Buffer>,
     pieces: &'c SyncSender<Piece>,
-    /// The one that is being filled.
+    /// The buffer that is being filled.
     buffer: Option<Buffer>,
     made: usize,
-    /// Of the page map, used again and again.
+    /// Entries of the page map; the buffer is reused.
     entries: Vec<u8>,
 }
 
-/// Each answer says whether to continue: `false` = the caller takes no more pieces, or the process is gone.
+/// Each method returns whether to continue: `false` = the caller takes no more pieces, or the process is gone.
 impl Reader<'_> {
     fn gap(&self, bytes: u64, reason: NotVisible) -> bool {
         self.pieces.send(Piece::Gap { bytes, reason }).is_ok()
@@ -208,7 +208,7 @@ impl Reader<'_> {
         true
     }
 
-    /// Reads pages that lie side by side.
+    /// Reads adjacent pages.
     fn run(&mut self, mut address: u64, end: u64) -> bool {
         while address < end {
             let Some(mut buffer) = self.space() else { return false };
@@ -238,7 +238,7 @@ impl Reader<'_> {
         true
     }
 
-    /// What was read before is handed over first: it was seen.
+    /// Passes on what was read before the failure.
     fn failed(&mut self) -> bool {
         if self.hand_over() {
             drop(self.pieces.send(Piece::Failed(NotVisible::Vanished)));

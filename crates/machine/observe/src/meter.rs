@@ -5,8 +5,8 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 static SEARCHED_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Processor time that this process has spent so far on searching the memory of others, reading it included: it
-/// grows with the machine and not with keyroll's own work, so figures tell the two apart.
+/// Processor time that this process has spent so far on reading and searching the memory of others. It depends on the
+/// machine and not on keyroll's own work, so the figures show the two separately.
 pub fn memory_search_time() -> Duration {
     Duration::from_nanos(SEARCHED_NS.load(Ordering::Relaxed))
 }

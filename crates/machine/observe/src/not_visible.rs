@@ -1,6 +1,6 @@
 use rustix::io::Errno;
 
-/// Why something of a process could not be seen. "Not visible" is an answer of its own: it never means "not there".
+/// Why a part of a process is not visible. "Not visible" is an answer of its own: it never means "not there".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum NotVisible {
     /// The kernel refuses it to this user (another user's process, a missing capability).
@@ -31,10 +31,10 @@ pub enum NotVisible {
     /// Secret memory (`memfd_secret`) or a device mapping, which the kernel shows to no other process.
     #[error("memory that the kernel shows to no other process")]
     ClosedMemory,
-    /// What stands there was written after the process was started.
+    /// The content was written after the process was started.
     #[error("it was written after the process was started")]
     Newer,
-    /// What the kernel wrote could not be understood.
+    /// The kernel's text could not be understood.
     #[error("an unexpected answer from /proc")]
     Malformed,
     /// Any other error of the system.

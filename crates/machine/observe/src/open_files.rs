@@ -13,7 +13,7 @@ use crate::{Listing, NotVisible, ProcessId};
 /// How many open files of one process are looked at.
 const OPEN_FILES_MAX: usize = 65_536;
 
-/// Mappings that are called as files and are none.
+/// Mappings that have the name of a file and are none.
 const NO_FILES: [&str; 5] = ["/dev/", "/memfd:", "/SYSV", "/secretmem", "/[aio]"];
 
 /// How long one process may take to answer, milliseconds.
@@ -22,7 +22,7 @@ const STEP_MS_MAX: u64 = 2_000;
 /// One regular file that a process has open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpenFile {
-    /// Its path as the kernel shows it here; of a process with mounts of its own, inside these.
+    /// Its path as the kernel shows it here; for a process with its own mounts, inside these.
     pub path: PathBuf,
     /// The name is gone, or leads to another file by now.
     pub removed: bool,
@@ -30,10 +30,10 @@ pub struct OpenFile {
     pub file: (u64, u64),
 }
 
-/// What a process has open, or why that is not visible.
+/// The open files of a process, or why they are not visible.
 pub type OpenAnswer = Result<Vec<OpenFile>, NotVisible>;
 
-/// The regular files that each of the processes has open, or mapped beside its code. What a program read and closed
+/// The regular files that each process has open, or mapped besides its code. A file that a program has read and closed
 /// is not among them.
 pub fn open_files(processes: &[ProcessId], wait: Duration, take: &mut dyn FnMut(&ProcessId, OpenAnswer)) {
     let step = Duration::from_millis(STEP_MS_MAX);
@@ -43,9 +43,9 @@ pub fn open_files(processes: &[ProcessId], wait: Duration, take: &mut dyn FnMut(
 /// Who has a file open at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenFiles {
-    /// Processes that have the file open that stands under the path now.
+    /// Processes that have the present file of the path open.
     pub now: Vec<ProcessId>,
-    /// Processes that still have an earlier file open which stood under that path and was replaced or removed.
+    /// Processes that still have an earlier file of the path open, which was replaced or removed.
     pub replaced: Vec<ProcessId>,
     /// Processes whose open files are not visible, and why.
     pub hidden: Vec<(ProcessId, NotVisible)>,
@@ -80,7 +80,7 @@ fn open_of(process: &ProcessId) -> OpenAnswer {
     let open = descriptors.iter().filter_map(|descriptor| {
         let link = format!("fd/{descriptor}");
         let (path, removed) = undeleted(folder.link(&link).ok()?);
-        // Sockets, pipes and the kernel's own have no path; devices may be slow to tell what they are.
+        // Sockets, pipes and the kernel's own files have no path; a device may be slow to report its kind.
         let path = path.filter(|path| path.is_absolute() && !path.starts_with("/dev"))?;
         let behind = folder.behind(&link).ok()?;
         let regular = FileType::from_raw_mode(behind.st_mode) == FileType::RegularFile;
@@ -91,7 +91,7 @@ fn open_of(process: &ProcessId) -> OpenAnswer {
     Ok(open)
 }
 
-/// The files that are mapped into its memory, which a program reads without an open file: not its code.
+/// The files that are mapped into its memory, except its code: a program reads such a file without an open descriptor.
 fn mapped_files(folder: &ProcFolder) -> Vec<OpenFile> {
     let maps = folder.read("maps", MAPS_BYTES_MAX).unwrap_or_default();
     let maps = String::from_utf8_lossy(&maps);
@@ -104,7 +104,7 @@ fn mapped_files(folder: &ProcFolder) -> Vec<OpenFile> {
     }
     let of = |(file, mapped): (&str, Mapped<'_>)| {
         let (path, removed) = undeleted(PathBuf::from(file));
-        // Only root may ask what is behind a mapping; for others the path tells, where it leads to the same file.
+        // Only root may read the file behind a mapping. For others the path shows it, if it leads to the same file.
         let link = format!("map_files/{:x}-{:x}", mapped.start, mapped.end);
         let (behind, removed) = match folder.behind(&link) {
             Ok(behind) => (behind, removed),

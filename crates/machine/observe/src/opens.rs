@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::detach::{mark_opens, open_events};
 use crate::{NotVisible, ProcessId, process};
 
-/// How long the reading thread waits before it looks whether anybody still wants its answers, milliseconds.
+/// How often the reading thread checks whether the watch was dropped, milliseconds.
 const TURN_MS: u64 = 500;
 
 /// How much is read at once, bytes: more than a hundred events.
@@ -21,9 +21,9 @@ const EVENT_BYTES: usize = 24;
 /// `FAN_Q_OVERFLOW` of linux/fanotify.h: events were lost.
 const LOST: u64 = 0x4000;
 
-/// Who opens one file from now on, in whatever mount namespace and under whatever name. Only root may watch; a process
-/// outside keyroll's own PID namespace has no number here and is not told. The watch is of the file, not of its path:
-/// another file that takes the path must be watched separately.
+/// Records which processes open one file from now on, in any mount namespace and under any name. Only root may watch. A
+/// process outside keyroll's own PID namespace has no number here and is not reported. The file is watched, not its
+/// path: another file that takes the path must be watched separately.
 pub struct OpenWatch {
     seen: Arc<Mutex<Opened>>,
 }
@@ -44,7 +44,8 @@ impl OpenWatch {
         mark_opens(events.as_fd(), file.as_fd()).map_err(|error| NotVisible::of_io(&error))?;
         let seen = Arc::<Mutex<Opened>>::default();
         let told = Arc::clone(&seen);
-        // A thread, so that a process is looked up as soon as it opened: its number may soon be another's.
+        // A thread, so that a process is looked up as soon as it opens the file: its number may soon belong to another
+        // process.
         std::thread::Builder::new()
             .name("opens".into())
             .spawn(move || follow(&events, &told))

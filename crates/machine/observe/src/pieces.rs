@@ -11,8 +11,7 @@ use crate::reading::version;
 /// How much of a large file is read at once, bytes.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A file that is too large to be read whole, one piece after the other. What is a hole in it is not read: 10 GB of
-/// nothing cost nothing.
+/// A file that is too large to be read whole, piece by piece. Holes are not read: 10 GB of nothing cost nothing.
 pub struct Pieces<'a> {
     file: File,
     /// The end of the last piece, then the bytes after it.
@@ -20,11 +19,11 @@ pub struct Pieces<'a> {
     filled: usize,
     /// Where the next piece begins in the file.
     at: u64,
-    /// Where the file ended when it was opened: what is written behind that meanwhile is no part of this reading.
+    /// The end of the file when it was opened: later writes after it are not read.
     end: u64,
-    /// In which line the buffer begins, from 1 on.
+    /// The line at which the buffer begins, from 1 on.
     line: u64,
-    /// What may still be read of all large files together, bytes.
+    /// How much may still be read of all large files together, bytes.
     budget: &'a AtomicU64,
     left: u64,
     read: u64,
@@ -38,14 +37,14 @@ pub struct Pieces<'a> {
 pub struct Piece<'b> {
     /// Its bytes.
     pub bytes: &'b [u8],
-    /// How many of them were the end of the piece before it.
+    /// How many of them repeat the end of the previous piece.
     pub again: usize,
-    /// In which line they begin, from 1 on; holes have none.
+    /// The line at which they begin, from 1 on; holes have no lines.
     pub line: u64,
 }
 
 impl<'a> Pieces<'a> {
-    /// `file_bytes_max` of one, and `budget` of all.
+    /// `file_bytes_max` limits one file, and `budget` all files together.
     pub(crate) fn new(
         file: File,
         end: u64,
@@ -58,8 +57,8 @@ impl<'a> Pieces<'a> {
         Self { file, buffer, filled, at, end, line, budget, left, read, goes_on, stopped }
     }
 
-    /// The next piece, which begins with the last `keep` bytes of the one before it: what was cut in two stands whole
-    /// in one of them. Nothing at the end, or where a limit was reached.
+    /// The next piece, which begins with the last `keep` bytes of the previous one: a value across the border is
+    /// complete in one of them. `None` at the end, or at a limit.
     pub fn next(&mut self, keep: usize) -> Option<Piece<'_>> {
         match self.fill(keep) {
             Ok(again) => {
@@ -73,7 +72,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// How many bytes were kept; nothing at the end.
+    /// How many bytes of the last piece were kept; `None` at the end.
     fn fill(&mut self, keep: usize) -> Result<Option<usize>, String> {
         if !(self.goes_on)() {
             return Err(NotVisible::Stuck.to_string());
@@ -82,14 +81,14 @@ impl<'a> Pieces<'a> {
         let here = rustix::fs::seek(&self.file, Reach::Data(self.at));
         let data = match here {
             Ok(data) => data,
-            // Behind the last data, or a file system that does not tell of holes.
+            // After the last data, or the file system does not report holes.
             Err(rustix::io::Errno::NXIO) => return Ok(None),
             Err(_) => self.file.seek(SeekFrom::Start(self.at)).map_err(said)?,
         };
         if data >= self.end {
             return Ok(None);
         }
-        // Room for all at once: a buffer that grows leaves copies behind.
+        // The whole buffer is allocated at once: a buffer that grows leaves copies behind.
         self.buffer.resize(keep + PIECE_BYTES, 0);
         let kept = if data == self.at { keep.min(self.filled) } else { 0 };
         let dropped = self.filled - kept;
@@ -131,7 +130,7 @@ impl<'a> Pieces<'a> {
         Ok(usize::try_from(wanted).unwrap_or(PIECE_BYTES))
     }
 
-    /// Why something of it was not seen.
+    /// Why a part of the file was not read.
     pub(crate) fn finish(self, before: &std::fs::Metadata) -> Option<String> {
         let changed = self.file.metadata().is_ok_and(|after| version(&after) != version(before));
         self.stopped.or_else(|| changed.then(|| "it changed while it was read".to_owned()))

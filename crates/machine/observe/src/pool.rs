@@ -16,10 +16,10 @@ use crate::worker::start_counted;
 /// How deep folders are followed.
 const DEPTH_MAX: usize = 64;
 
-/// How many entries of a folder are met before they are put down for all threads.
+/// How many entries of a folder a thread collects before it gives them to all threads.
 const MET_AT_ONCE: usize = 64;
 
-/// How long a thread waits for room before it checks whether the caller still takes answers, milliseconds.
+/// How long a thread waits for space before it checks whether the caller still takes answers, milliseconds.
 const ROOM_MS_MAX: u64 = 100;
 
 /// File systems of the kernel: /proc, /sys, control groups, debugfs, tracefs, devpts, BPF, securityfs,
@@ -60,7 +60,7 @@ impl Task {
     }
 }
 
-/// What was met in a folder, or at a root.
+/// What was found in a folder, or at a root.
 enum Met<T> {
     Folder { path: PathBuf, depth: usize, device: u64, inode: u64 },
     File { path: PathBuf, root: bool },
@@ -68,24 +68,24 @@ enum Met<T> {
 }
 
 struct State<T> {
-    /// The last task is next: deep folders are done first, so that few tasks wait.
+    /// The last task is next: deep folders are finished first, so that few tasks wait.
     tasks: Vec<Task>,
     told: Vec<Told<T>>,
-    /// What each thread does, and since when. A thread that is not listed was abandoned, or is idle.
+    /// The present task of each thread, and since when. A thread that is not listed was abandoned, or is idle.
     at: BTreeMap<u64, (PathBuf, Instant)>,
     threads: u64,
-    /// How many wait for a task.
+    /// How many threads wait for a task.
     idle: usize,
     /// Folders that were visited: roots may overlap, and mounts may form rings.
     folders: HashSet<(u64, u64)>,
-    /// The roots as they were given: one that is a file may stand below another too.
+    /// The roots as they were given: a root that is a file may also be below another root.
     roots: BTreeSet<PathBuf>,
-    /// Roots that are files and were met.
+    /// Roots that are files and were found.
     root_files: BTreeSet<PathBuf>,
     files: usize,
-    /// There are as many files as are read: no folder is entered any more.
+    /// The limit of files is reached: no further folder is searched.
     full: bool,
-    /// The walk is over: no task is begun, and no answer is taken.
+    /// The walk is over: no task is begun, and no answer is accepted.
     over: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Pool<T> {
     limits: FileLimits,
     choose: fn(&Path, Kind) -> Choice,
     look: Look<T>,
-    /// What may still be read of large files, bytes.
+    /// How much may still be read of large files, bytes.
     large: AtomicU64,
     state: Mutex<State<T>>,
     more: Condvar,
@@ -138,7 +138,7 @@ impl<T: Send + 'static> Pool<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more thread.
+    /// Starts one more thread.
     pub(crate) fn start(pool: &Arc<Self>) -> Result<(), NotVisible> {
         let id = {
             let mut state = pool.lock();
@@ -190,7 +190,7 @@ impl<T: Send + 'static> Pool<T> {
         finished
     }
 
-    /// Ends the walk. Returns the folders that were not done, none of them below another.
+    /// Ends the walk. Returns the folders that were not finished, none of them below another.
     pub(crate) fn give_up(&self) -> Vec<PathBuf> {
         let mut state = self.lock();
         state.over = true;
@@ -236,7 +236,7 @@ impl<T: Send + 'static> Thread<'_, T> {
         self.pool.lock().at.remove(&self.id).is_some()
     }
 
-    /// Reports that this thread is not stuck; `false` = it was abandoned as stuck, and another has its place.
+    /// Reports that this thread is not stuck; `false` = it was abandoned as stuck, and another thread replaces it.
     fn goes_on(&self) -> bool {
         goes_on(&mut self.pool.lock(), self.id)
     }
@@ -262,7 +262,7 @@ impl<T: Send + 'static> Thread<'_, T> {
         }
     }
 
-    /// A root is looked at whatever is chosen of what is below it.
+    /// A root is searched whatever the choice for the paths below it.
     fn root(&self, path: PathBuf) -> bool {
         match std::fs::symlink_metadata(&path) {
             Err(error) => self.left(&path, error.to_string()),
@@ -272,8 +272,8 @@ impl<T: Send + 'static> Thread<'_, T> {
         }
     }
 
-    /// Asks what an entry of a folder is; links are no copies of their own: what they lead to is found where it
-    /// stands, if it is searched.
+    /// Decides about an entry of a folder. A link is no copy of its own: its target is found at its own place, if that
+    /// is searched.
     fn meet(&self, entry: &DirEntry, depth: usize, device: u64) -> Option<Met<T>> {
         let path = entry.path();
         let failed = |path: PathBuf, error: std::io::Error| {
@@ -298,7 +298,7 @@ impl<T: Send + 'static> Thread<'_, T> {
         }
     }
 
-    /// Puts down what was met; `false` = this thread was left behind, or nothing more is asked for.
+    /// Gives the collected entries to all threads; `false` = this thread was abandoned, or the walk is over.
     fn put(&self, met: &mut Vec<Met<T>>) -> bool {
         let mut state = self.pool.lock();
         loop {
@@ -415,7 +415,7 @@ fn goes_on<T>(state: &mut State<T>, id: u64) -> bool {
     })
 }
 
-/// What is kept of a folder that was met.
+/// The task for a folder that was found.
 fn folder<T>(path: PathBuf, depth: usize, above: Option<u64>, data: &std::fs::Metadata) -> Met<T> {
     if above != Some(data.dev()) && kernel_file_system(&path) {
         return Met::Told(Told::Left(path, "a file system of the kernel".to_owned()));

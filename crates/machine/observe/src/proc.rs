@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 
 use crate::{NotVisible, ProcessId};
 
-/// What is read at once of a file that does not say how long it is, bytes.
+/// How much is read at once of a file that does not report its size, bytes.
 const UNKNOWN_BYTES: usize = 4095;
 
 /// The longest line of /proc/PID/stat, bytes: 52 numbers and a name of 64.
 const STAT_BYTES_MAX: usize = 4096;
 
-/// How many threads of a process whose first thread ended are tried.
+/// How many threads of a process are tried if its first thread has ended.
 const THREADS_TRIED_MAX: usize = 64;
 
-/// What /proc/PID/stat says, as far as it is used here. Source: proc_pid_stat(5).
+/// The fields of /proc/PID/stat that are used here. Source: proc_pid_stat(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) state: u8,
@@ -26,9 +26,9 @@ pub(crate) struct Stat {
     pub(crate) flags: u64,
     pub(crate) threads: u64,
     pub(crate) start_ticks: u64,
-    /// `start_code`, `arg_start`, `env_start`: one exec's own addresses; all zero where the kernel hides them.
+    /// `start_code`, `arg_start`, `env_start`: the addresses of one exec; all zero where the kernel hides them.
     pub(crate) image: [u64; 3],
-    /// The addresses of the start's command line and environment, each from and to.
+    /// The addresses of the start's command line and environment, each with its beginning and end.
     pub(crate) kept: [[u64; 2]; 2],
 }
 
@@ -77,7 +77,7 @@ impl Stat {
 /// every read through it fails, even if the id is given to another process.
 pub(crate) struct ProcFolder {
     folder: OwnedFd,
-    /// Where the files that need the address space are read: a living thread, if the first one ended.
+    /// The folder in which files about the address space are read: that of a living thread, if the first one has ended.
     space: Option<OwnedFd>,
     pub(crate) stat: Stat,
     pub(crate) name: Vec<u8>,
@@ -101,7 +101,7 @@ impl ProcFolder {
         Ok(Self { folder, space, stat, name })
     }
 
-    /// This process and no other.
+    /// Exactly this process.
     pub(crate) fn open_exact(process: &ProcessId) -> Result<Self, NotVisible> {
         if process.boot != crate::boot()? {
             return Err(NotVisible::Vanished);
@@ -178,14 +178,14 @@ fn read_at(folder: &OwnedFd, file: &str, bytes_max: usize) -> Result<Zeroizing<V
     read_bounded(&mut open_file(folder, file)?, 0, bytes_max)
 }
 
-/// Everything that the file gives, or [`NotVisible::TooLarge`]. `expected` = how many bytes it says that it has, 0
-/// where it does not say: one that has as many is read in one piece. No copy of what was read stays behind.
+/// The complete content of a file, or [`NotVisible::TooLarge`]. `expected` = the size that the file reports, 0 if it
+/// reports none; a file of exactly this size is read in one piece. No copy of the content stays behind.
 pub(crate) fn read_bounded(
     file: &mut File,
     expected: usize,
     bytes_max: usize,
 ) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    // One byte more, which shows that it has no more.
+    // One more byte shows that there is no more.
     let room = if expected == 0 { UNKNOWN_BYTES } else { expected };
     let mut bytes = Zeroizing::new(vec![0; room.min(bytes_max).saturating_add(1)]);
     let mut filled = 0;

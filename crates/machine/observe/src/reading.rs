@@ -17,8 +17,8 @@ pub struct Read {
     pub changing: bool,
 }
 
-/// Reads a regular file whole. A link in its place is not followed, a FIFO or a device is not waited for.
-/// Behind `/proc/PID/root` no link leads out of there.
+/// Reads a regular file whole. A link in its place is not followed, and a FIFO or a device does not block the call.
+/// Behind `/proc/PID/root` no link leads out of that root.
 ///
 /// # Errors
 /// [`NotVisible::Vanished`] where no regular file is there, [`NotVisible::TooLarge`] above the limit.
@@ -57,8 +57,8 @@ pub(crate) fn read_opened(
     }
 }
 
-/// What changes with every write. The time of the last change has the coarseness of the kernel's clock, so two writes
-/// within some milliseconds may look like one.
+/// A version that changes with every write. File times have the precision of the kernel's clock, so two writes within a
+/// few milliseconds may look like one.
 pub(crate) fn version(data: &Metadata) -> (u64, i64, i64, i64, i64) {
     (data.len(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
 }

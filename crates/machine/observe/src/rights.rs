@@ -16,12 +16,11 @@ use crate::{NotVisible, ProcessId, has_other_files};
 const NO_USER: u32 = 65_534;
 const NO_GROUP: u32 = 65_534;
 
-/// Writable by a group or by all others; where there are access lists, the bits of the group are the most that they
-/// give.
-/// Source: inode(7), acl(5).
+/// Writable by a group or by all others. With access lists, the group bits are the most that a list grants. Source:
+/// inode(7), acl(5).
 const OTHERS_WRITE: u32 = 0o022;
 
-/// The largest `status` of a process, bytes: one with 65,536 groups has more, and is none that is met.
+/// The largest `status` of a process, bytes: only a process with more than about 65,536 groups has a larger one.
 const STATUS_BYTES_MAX: usize = 256 * 1024;
 
 /// What a user may read.
@@ -30,17 +29,17 @@ pub struct Rights {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
-    /// Whether its files are reached through `/proc/PID/root`, which is closed to its own user in many a container.
-    /// No link is followed out of there.
+    /// Whether its files are reached through `/proc/PID/root`, which in many containers is closed to its own user. No
+    /// link is followed out of that root.
     enters: bool,
 }
 
 impl Rights {
-    /// Those of the owner of a folder, without a group: what is read for the owner is the owner's own, or
-    /// everybody's. What stands in a folder that others may write to is not known to be its owner's: of it only what
-    /// is everybody's is read.
+    /// The rights of the owner of a folder, without a group: with them only files of the owner, or of everybody, can be
+    /// read. A file in a folder that others may write to may not be its owner's: there only files of everybody can be
+    /// read.
     ///
-    /// # Errors
+    /// # Errors The folder is not visible.
     /// The folder cannot be seen.
     pub fn of_owner(folder: &Path) -> Result<Self, NotVisible> {
         let meta = folder.metadata().map_err(|error| NotVisible::of_io(&error))?;
@@ -48,12 +47,12 @@ impl Rights {
         Ok(Self::of_user(uid))
     }
 
-    /// Those of a user, without a group.
+    /// The rights of a user, without a group.
     pub fn of_user(uid: u32) -> Self {
         Self { uid, gid: NO_GROUP, groups: Vec::new(), enters: false }
     }
 
-    /// Those of a process.
+    /// The rights of a process.
     ///
     /// # Errors
     /// It is not visible, and why.
@@ -63,7 +62,7 @@ impl Rights {
         Ok(Self { enters: has_other_files(process).unwrap_or(false), ..rights })
     }
 
-    /// The last of the four users and groups is that for files. Source: proc_pid_status(5).
+    /// The last of the four users and groups is the one for files. Source: proc_pid_status(5).
     fn of_status(status: &str) -> Option<Self> {
         let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
         let numbers = |name: &str| -> Option<Vec<u32>> {
@@ -73,12 +72,12 @@ impl Rights {
         Some(Self { uid, gid, groups: numbers("Groups:")?, enters: false })
     }
 
-    /// The same for paths of this machine alone, where nothing leads through `/proc/PID/root`.
+    /// The same rights for paths of this machine only, never through `/proc/PID/root`.
     pub fn outside(self) -> Self {
         Self { enters: false, ..self }
     }
 
-    /// Whether both are of one user, whatever the groups.
+    /// Whether both are rights of one user, whatever the groups.
     pub fn same_user(&self, other: &Self) -> bool {
         self.is_of(other.uid)
     }
@@ -88,16 +87,15 @@ impl Rights {
         self.uid == uid
     }
 
-    /// Runs `read` with these rights to files and no more, where this process is root. A user chooses what stands in a
-    /// home and what a program of theirs is told, so a link there must not lead to what the user could not read.
+    /// Runs `read` with only these rights to files, if this process is root. A user chooses the content of a home and
+    /// the arguments of their programs, so a link there must not lead to a file that the user could not read.
     ///
-    /// # Errors
-    /// These rights cannot be taken; nothing was done then.
+    /// # Errors This process cannot take these rights; nothing was done.
     pub fn reading<T: Send>(&self, read: impl FnOnce() -> T + Send) -> Result<T, NotVisible> {
         if !geteuid().is_root() || self.uid == 0 {
             return Ok(read());
         }
-        // The rights of one thread, which ends with them.
+        // Only one thread takes these rights, and it ends afterwards.
         thread::scope(|scope| {
             let reader = thread::Builder::new().spawn_scoped(scope, || {
                 self.take()?;
@@ -115,8 +113,8 @@ impl Rights {
         if self.enters {
             return Ok(());
         }
-        // Not one of files, so that it stays with root's thread: with it a link leads through `/proc/PID/root` to
-        // what a container or a service sees alone.
+        // This capability does not concern files and stays with root's thread: with it, a link through `/proc/PID/root`
+        // leads to files that only a container or a service can see.
         let mut sets = capabilities(None).map_err(NotVisible::of)?;
         sets.effective.remove(CapabilitySet::SYS_PTRACE);
         set_capabilities(None, sets).map_err(NotVisible::of)
@@ -165,7 +163,7 @@ mod tests {
             rights.reading(|| fs::read(folder.path().join(name)).is_ok()).unwrap()
         };
         if !geteuid().is_root() {
-            // Without root's rights there are none to lay down.
+            // Without root's rights there are none to give up.
             let other = Rights::of_user(21_002);
             return assert!(reads(&other, "own"));
         }
@@ -182,7 +180,7 @@ mod tests {
         assert!(fs::read(folder.path().join("of-another")).is_ok(), "this thread kept its own");
     }
 
-    /// What anybody may read lies behind the root of a process of another user, into which only root may look.
+    /// Files that everybody may read, behind the root of another user's process, which only root may enter.
     #[test]
     fn no_link_leads_through_a_process_that_the_user_could_not_look_into() {
         if !geteuid().is_root() {
@@ -201,7 +199,7 @@ mod tests {
         let as_root = fs::read(&link).is_ok();
         let user = Rights::of_user(21_001);
         let [plain, linked] = [&path, &link].map(|path| user.reading(|| fs::read(path).is_ok()).unwrap());
-        // Its own files lie there, and links are not followed out of them.
+        // The process's own files are below that root, and no link is followed out of it.
         let entered = Rights { enters: true, ..user };
         let entered = entered.reading(|| fs::read(&through).is_ok()).unwrap();
         other.kill().unwrap();
@@ -212,7 +210,7 @@ mod tests {
         assert_eq!(entered, all.contains(CapabilitySet::SYS_PTRACE));
     }
 
-    /// `/tmp` is root's, and whoever likes puts a link there.
+    /// `/tmp` belongs to root, and anybody can put a link there.
     #[test]
     fn a_folder_that_others_may_write_to_gives_nobody_its_owners_rights() {
         if !geteuid().is_root() {

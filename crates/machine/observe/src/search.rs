@@ -1,11 +1,11 @@
 use keyroll_needle::{Hit, Needles};
 
-/// An exact matcher for the values that are looked for. It reports ids and places, never bytes.
+/// An exact matcher for known values. It reports ids and offsets, never bytes.
 pub trait Search {
-    /// Calls `hit` with (id, offset) for every match that lies whole in `bytes`, in any order.
+    /// Calls `hit` with (id, offset) for every complete match in `bytes`, in any order.
     fn find(&self, bytes: &[u8], hit: &mut dyn FnMut(u32, usize));
 
-    /// The longest match possible, in bytes: how much must be kept where bytes come in pieces.
+    /// The longest possible match, in bytes: how much of each piece must be kept for the next.
     fn longest(&self) -> usize;
 }
 

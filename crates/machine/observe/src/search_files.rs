@@ -11,7 +11,7 @@ use crate::look::Look;
 use crate::walk::look_at_files;
 
 /// Searches regular files below the roots (a root may be a file). Links, FIFOs, sockets and devices below a root are
-/// never opened; a root that is a link is followed. Files that vanish meanwhile are passed over in silence.
+/// never opened; a root that is a link is followed. Files that vanish during the search are skipped and not reported.
 pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits) -> FilesReport {
     let mut hits = FilesReport::default();
     let whole: Look<Zeroizing<Vec<u8>>> = Look::new(|_, bytes| bytes).with_large_answers();

@@ -15,31 +15,29 @@ use crate::{NotVisible, within};
 /// How long a file may take to be read.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How long nothing more is asked of a folder in which a file did not answer.
+/// How long a folder in which a file did not answer is not read again.
 const SILENT: Duration = Duration::from_secs(60);
 
-/// The whole of a regular file, which may be behind a link. Pipes, devices and sockets are not read, and never waited
-/// for, and larger files are refused. Behind `/proc/PID/root` no link leads out of there.
+/// The content of a regular file, which may be behind a link. Pipes, devices and sockets are not read and never block
+/// the call; larger files are refused. Behind `/proc/PID/root` no link leads out of that root.
 ///
-/// # Errors
-/// As of opening and reading it; `InvalidInput` = no regular file, or too large; `TimedOut` = it did not answer, as on a
-/// mount whose server is gone, or another file of its folder did not.
+/// # Errors As for opening and reading the file; `InvalidInput` = no regular file, or too large; `TimedOut` = it did
+/// not answer, as on a mount whose server is gone, or another file of its folder did not.
 pub fn read_small(path: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
     let file = path.to_owned();
     answered(path, WAIT, move || read(&|flags| open(&file, flags), bytes_max))
 }
 
-/// The same for a file below an untrusted folder: no link leads out of it.
+/// The same for a file below an untrusted folder: no link leads out of the folder.
 ///
-/// # Errors
-/// As of [`read_small`]; `CrossesDevices` where a link leads out.
+/// # Errors As for [`read_small`]; `CrossesDevices` where a link leads out.
 pub fn read_below(folder: &Path, rest: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
     let (above, below) = (folder.to_owned(), rest.to_owned());
     let read = move || read(&|flags| open_below(&above, &below, flags, ResolveFlags::BENEATH), bytes_max);
     answered(&folder.join(rest), WAIT, read)
 }
 
-/// What was read, on a thread that is left behind where it does not come back. It has the rights of this one.
+/// Runs the read on a thread of its own, with the rights of this one; the thread is abandoned if it does not return.
 fn answered(
     path: &Path,
     wait: Duration,
@@ -119,7 +117,7 @@ mod tests {
         assert_eq!(in_root("link").unwrap().expose(), b"of the root");
         assert_eq!(in_root("up").unwrap().expose(), b"of the root");
         assert_eq!(in_root("away").map(drop).unwrap_err().kind(), ErrorKind::NotFound);
-        // Of what is mounted nobody knows where that root is.
+        // For a mounted folder nobody knows where that root is.
         assert_eq!(read_below(&root, Path::new("beside"), 20).unwrap().expose(), b"of the root");
         for out in ["link", "up", "away", "../file"] {
             let error = read_below(&root, Path::new(out), 20).map(drop).unwrap_err();
@@ -132,7 +130,7 @@ mod tests {
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
         let path = Path::new("/mnt/gone/one");
         let gone = answered(path, Duration::from_millis(20), move || {
-            // As long as this test goes on: stands for a read that never comes back.
+            // Blocks for as long as this test runs, like a read that never returns.
             let _ = waits.recv();
             Err(ErrorKind::NotFound.into())
         });

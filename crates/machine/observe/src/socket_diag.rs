@@ -1,7 +1,7 @@
 //! The TCP sockets of keyroll's own network namespace, as the kernel lists them by sock_diag(7).
 //!
-//! /proc/net/tcp has a line for each connection that was closed in the last minute, too: tens of thousands on a busy
-//! machine, and formatting them takes longer than everything else in a look. Here the kernel leaves them out.
+//! /proc/net/tcp also has a line for each connection that was closed in the last minute: tens of thousands on a busy
+//! machine, and formatting them takes longer than the rest of a look. Here the kernel omits them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,17 +20,17 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The most sockets that are read.
 const SOCKETS_MAX: usize = 1_000_000;
 
-/// Answers of a list begin at multiples of it, bytes (`NLMSG_ALIGNTO`).
+/// Answers in a list begin at multiples of this, bytes (`NLMSG_ALIGNTO`).
 const ALIGNED_BYTES: usize = 4;
 
-/// It exists where the kernel has IPv6.
+/// The file exists if the kernel has IPv6.
 const TABLE_OF_IPV6: &str = "/proc/self/net/tcp6";
 
 /// One TCP socket with an owner.
 pub(crate) struct TcpSocket {
     /// This end.
     pub(crate) local: SocketAddr,
-    /// The other end; of no meaning where it listens.
+    /// The other end; meaningless for a listening socket.
     pub(crate) remote: SocketAddr,
     pub(crate) listens: bool,
     /// Its inode, as in `/proc/PID/fd`: `socket:[4242]`.
@@ -47,7 +47,8 @@ pub(crate) fn tcp_sockets() -> io::Result<Vec<TcpSocket>> {
     socket.connect(&Kernel::new(0, 0))?;
     let mut found = Vec::new();
     list(&socket, AF_INET, IPPROTO_TCP, &mut found)?;
-    // Half a list would show a connection as gone that is open: programs that speak both have theirs here alone.
+    // With half a list an open connection would seem to be gone: programs that speak both protocols have theirs only
+    // here.
     if Path::new(TABLE_OF_IPV6).exists() {
         list(&socket, AF_INET6, IPPROTO_TCP, &mut found)?;
     }
@@ -82,7 +83,7 @@ fn list(socket: &Socket, family: u8, protocol: u8, found: &mut Vec<TcpSocket>) -
     }
 }
 
-/// Adds the sockets of one answer; `true` = the list is at its end.
+/// Adds the sockets of one answer; `true` = the list is complete.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a library's enum; what is of no concern here is passed over"
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// SCTP, which has a module of its own, as an example of one that is not there.
+    /// SCTP, which has a module of its own: an example of a protocol that is missing.
     const IPPROTO_NONE: u8 = 132;
 
     #[test]

@@ -19,13 +19,13 @@ const OPEN_FILES_MAX: usize = 65_536;
 /// How long one process may take to answer, milliseconds.
 const STEP_MS_MAX: u64 = 2_000;
 
-/// Who holds one socket.
+/// The owners of one socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketOwners {
-    /// The processes that have it open. More than one where it was inherited by a fork: the call may come from any.
+    /// The processes that have it open. Several if a fork inherited it: then the call may come from any of them.
     pub processes: Vec<ProcessId>,
-    /// The connection exists on this machine. `false` = it is gone, or was made in a network namespace that could
-    /// not be read, or on another machine.
+    /// The connection exists on this machine. `false` = it is gone, or was made on another machine or in a network
+    /// namespace that could not be read.
     pub connection: bool,
 }
 
@@ -33,18 +33,19 @@ pub struct SocketOwners {
 #[derive(Debug, Clone, Default)]
 pub struct Sockets {
     own_network: u64,
-    /// The ports of the servers that are asked about.
+    /// The ports of the servers whose clients are looked up.
     servers: Vec<u16>,
-    /// (network namespace, local address) to the connections from there: those to different servers may share a port.
+    /// (network namespace, local address) to the connections from there: connections to different servers may share a
+    /// port.
     by_address: BTreeMap<(u64, SocketAddr), Vec<Connection>>,
     holders: BTreeMap<u64, BTreeSet<ProcessId>>,
     /// The listening sockets of keyroll's own network namespace, and where they listen.
     listening: Vec<(SocketAddr, u64)>,
-    /// Processes whose open files are not visible, and why: a connection without an owner may be theirs.
+    /// Processes whose open files are not visible, and why: a connection without a known owner may be theirs.
     pub hidden: Vec<(ProcessId, NotVisible)>,
 }
 
-/// One connection, from this end.
+/// One connection, seen from this end.
 #[derive(Debug, Clone, Copy)]
 struct Connection {
     /// The other end.
@@ -91,9 +92,9 @@ impl Sockets {
 
     /// The processes at the client's end of a connection, by the address and port that the issuer saw.
     ///
-    /// A loopback address counts in keyroll's own network namespace only: every namespace has its own 127.0.0.1. The
-    /// kernel gives one port to several connections where their servers differ: then those to a port of the servers
-    /// are meant, if there is one; behind a translator of addresses there may be none.
+    /// A loopback address counts only in keyroll's own network namespace: every namespace has its own 127.0.0.1. The
+    /// kernel may give one port to several connections to different servers. Then only connections to a port of
+    /// `servers` count, if there are any; behind a network address translator there may be none.
     pub fn owners(&self, client: SocketAddr) -> SocketOwners {
         let client = plain(client);
         let own = self.by_address.get(&(self.own_network, client)).into_iter();
@@ -118,11 +119,12 @@ impl Sockets {
         }
     }
 
-    /// Whether a connection that a server still lists is none any more: nothing of this machine has a socket of it.
-    /// `shown` = the clients of all its connections.
+    /// Whether a connection that a server still lists is gone: no process of this machine has a socket of it. `shown` =
+    /// the clients of all connections that the server lists.
     ///
-    /// Only for clients at a loopback address, and only where another of them leads from this network to a server's
-    /// port: then the server is in this network, and so is whoever it calls 127.0.0.1. RabbitMQ 3.10 keeps some
+    /// Only for clients at a loopback address, and only if another of them leads from this network to a server's port:
+    /// then the server is in this network, and its 127.0.0.1 is this machine. RabbitMQ 3.10 keeps some connections in
+    /// its list for ever.
     /// connections in its list for ever.
     pub fn is_gone(&self, client: SocketAddr, shown: &[SocketAddr]) -> bool {
         let leads = |client: &SocketAddr| {
@@ -133,7 +135,7 @@ impl Sockets {
         near(&&client) && !leads(&client) && shown.iter().filter(near).any(leads)
     }
 
-    /// Whether a process is the one that takes connections to one of these places of this machine.
+    /// Whether a process accepts connections at one of these addresses of this machine.
     pub fn listens(&self, process: &ProcessId, places: &[SocketAddr]) -> bool {
         let there = |at: &SocketAddr, place: &SocketAddr| {
             at.port() == place.port() && (at.ip() == place.ip() || at.ip().is_unspecified())
@@ -143,13 +145,13 @@ impl Sockets {
         holders.flatten().any(|holder| holder == process)
     }
 
-    /// Where a process takes connections.
+    /// The addresses at which a process accepts connections.
     pub fn listening_of(&self, process: &ProcessId) -> Vec<SocketAddr> {
         let held = |number: &u64| self.holders.get(number).is_some_and(|all| all.contains(process));
         self.listening.iter().filter(|(_, number)| held(number)).map(|(at, _)| *at).collect()
     }
 
-    /// Whether a process holds this machine's end of the connection from a client to one of these places.
+    /// Whether a process holds the server's end of the connection from a client to one of these addresses.
     pub fn serves(&self, process: &ProcessId, places: &[SocketAddr], client: SocketAddr) -> bool {
         let client = plain(client);
         let ends = self.by_address.iter().filter(|((network, local), _)| {
@@ -191,8 +193,8 @@ impl Sockets {
     }
 }
 
-/// Whether a process is in keyroll's own network: in another one a loopback address is another place, and an issuer may
-/// see calls come from another address.
+/// Whether a process is in keyroll's own network: in another network a loopback address is another machine, and an
+/// issuer may see calls come from another address.
 ///
 /// # Errors
 /// The network of one of them cannot be read.
@@ -263,7 +265,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(plain(SocketAddr::new(ip, port)))
 }
 
-/// An IPv4 address that is written as IPv6 is the same address.
+/// An IPv4 address in IPv6 notation is the same address.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -304,7 +306,7 @@ mod tests {
         let (there, gone, far) = (at("127.0.0.1:50000"), at("127.0.0.1:50001"), at("10.1.2.3:50002"));
         let mut sockets = Sockets { servers: vec![0x1538], ..Sockets::default() };
         sockets.add_table(0, b"1: 0100007F:C350 0100007F:1538 01 0:0 0:0 0 0 0 71 1\n");
-        // The same port leads somewhere else, too: that is none of this server's.
+        // The same port also leads to another server: that connection is not one of this server's.
         sockets.add_table(0, b"1: 0100007F:C351 0100007F:1F90 01 0:0 0:0 0 0 0 72 1\n");
         assert!(sockets.is_gone(gone, &[there, gone]));
         assert!(!sockets.is_gone(there, &[there, gone]), "it is there");
@@ -328,7 +330,7 @@ mod tests {
         sockets.add_table(0, line("C351", "1538", 2).as_bytes());
         sockets.add_table(0, line("1538", "C351", 3).as_bytes());
         sockets.holders = BTreeMap::from([(1, [pooler].into()), (2, [pooler].into()), (3, [server].into())]);
-        // The session that the server shows is the pooler's own.
+        // The session that the server lists is the pooler's own.
         assert!(sockets.serves(&server, &[at(0x1538)], at(0xC351)));
         assert!(!sockets.serves(&pooler, &[at(0x1920)], at(0xC351)), "it is the client of that one");
         assert!(

@@ -14,11 +14,11 @@ const THREADS: usize = 2;
 const QUIET_MS_MAX: u64 = 20;
 
 /// Reads the regular files below the roots (a root may be a file) on several threads, only those that `choose` accepts,
-/// and hands what `look` made of each to `take`, in no order. A folder that is not accepted is not entered.
+/// and passes each result of `look` to `take`, in no order. A folder that `choose` does not accept is not searched.
 ///
 /// Links, FIFOs, sockets and devices below a root are never opened; a root that is a link is followed. Files that
-/// vanish meanwhile are passed over in silence. One that does not answer is named, and the others go on. The report
-/// has no hits.
+/// vanish during the walk are skipped and not reported. A file that does not answer is named, and the walk continues.
+/// The report has no hits.
 pub fn look_at_files<T: Send + 'static>(
     roots: &[PathBuf],
     choose: fn(&Path, Kind) -> Choice,
@@ -30,7 +30,7 @@ pub fn look_at_files<T: Send + 'static>(
     let deadline = Instant::now() + limits.wait;
     let pool = Arc::new(Pool::new(roots, choose, limits, look));
     let mut missing = 0;
-    // Where there is no time nothing is begun: what a thread did all the same would seem to be all.
+    // Without time nothing is begun: a partial result would look like the whole.
     for _ in 0..if limits.wait.is_zero() { 0 } else { THREADS } {
         missing += usize::from(Pool::start(&pool).is_err());
     }

@@ -24,9 +24,9 @@ impl Drop for Counted {
     }
 }
 
-/// A thread that reads for the caller. A read of /proc/PID/mem, of an environment or of a file on a dead network
-/// mount can block for ever and cannot be interrupted; so the caller waits here with a limit, and leaves the
-/// thread behind when the limit is reached. The thread ends at its next answer, because nobody takes it.
+/// A thread that reads for the caller. A read of /proc/PID/mem, of an environment or of a file on a dead network mount
+/// can block for ever and cannot be interrupted. Therefore the caller waits here with a limit, and abandons the thread
+/// at the limit. The thread ends at its next answer, because nobody takes it.
 pub(crate) struct Worker<T> {
     answers: Receiver<T>,
 }
@@ -68,21 +68,21 @@ fn start(stack: usize, work: impl FnOnce() + Send + 'static) -> Result<(), NotVi
     started.map(drop).map_err(|error| NotVisible::of_io(&error))
 }
 
-/// What may block for ever, carried out on a thread of its own and waited for so long: an open on a dead mount, say.
+/// Runs something that may block for ever, such as an open on a dead mount, on a thread of its own, and waits for it up
+/// to a limit.
 ///
-/// # Errors
-/// It did not answer in time, or too many that never answered are there already.
+/// # Errors It did not answer in time, or too many abandoned threads exist already.
 pub fn within<T: Send + 'static>(
     wait: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotVisible> {
     let (sender, answers) = sync_channel(1);
-    // Sending fails when the caller no longer waits: then the answer is dropped.
+    // Sending fails when the caller no longer waits: the answer is dropped.
     start(PARSING_STACK_BYTES, move || drop(sender.send(work())))?;
     Worker { answers }.next(wait)?.ok_or(NotVisible::Stuck)
 }
 
-/// How many answers wait for the caller at most: one hand-over between threads carries as many.
+/// How many answers wait for the caller at most: one transfer between threads carries up to this many.
 const ANSWERS_MAX: usize = 8;
 
 /// The answers of one reading thread, in the order of the items.
@@ -93,18 +93,18 @@ struct Answers<T> {
 
 struct Reading<T> {
     ready: Vec<T>,
-    /// Since when the item under way is read; `None` while the thread waits for room, or has ended.
+    /// Since when the present item is read; `None` while the thread waits for space, or has ended.
     since: Option<Instant>,
     ended: bool,
     /// The caller takes no more.
     left_behind: bool,
 }
 
-/// What a wait for answers came to.
+/// The result of a wait for answers.
 enum Waited {
     /// It ended, or has as many as it keeps.
     Answered,
-    /// One item takes longer than it may.
+    /// One item takes longer than its limit.
     Stuck,
     OutOfTime,
 }
@@ -134,7 +134,7 @@ impl<T> Answers<T> {
         !state.left_behind
     }
 
-    /// The answers that are there once there is a reason to take them.
+    /// The available answers, once there is a reason to take them.
     fn take(&self, step: Duration, deadline: Instant) -> (Vec<T>, Waited) {
         let mut state = self.lock();
         let waited = loop {
@@ -158,7 +158,7 @@ impl<T> Answers<T> {
     }
 }
 
-/// Ends the answers, also when reading panics.
+/// Marks the end of the answers, even if reading panics.
 struct Ending<T>(Arc<Answers<T>>);
 
 impl<T> Drop for Ending<T> {
@@ -168,8 +168,8 @@ impl<T> Drop for Ending<T> {
     }
 }
 
-/// Reads every item on a worker thread, in order. An item that does not answer within `step` is reported as stuck
-/// and a new thread goes on behind it; items that the deadline leaves over are reported as out of time.
+/// Reads every item on a worker thread, in order. An item that does not answer within `step` is reported as stuck and a
+/// new thread continues after it; items that remain at the deadline are reported as out of time.
 pub(crate) fn read_each<I, T>(
     items: &[I],
     step: Duration,
@@ -229,7 +229,7 @@ mod tests {
     fn a_stuck_item_is_named_and_the_ones_behind_it_are_read() {
         fn read(item: &u32) -> Result<u32, NotVisible> {
             if *item == 2 {
-                // Longer than any limit of this test: stands for a read that never returns.
+                // Longer than any limit of this test, like a read that never returns.
                 std::thread::park_timeout(Duration::from_secs(30));
             }
             Ok(item * 10)

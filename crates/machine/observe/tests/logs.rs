@@ -1,4 +1,4 @@
-//! Logs that are no files, where they really are: the journal of a real systemd, the output of a real container.
+//! Logs that are not files, at their real places: the journal of a real systemd, the output of a real container.
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use keyroll_observe::{DockerPosition, JournalUnit, LogCounts, LogFollower, LogPlace, LogSource};
 use keyroll_testkit::SystemdHost;
 
-/// Which part this program plays where it was started as one.
+/// The role of this program, if it was started as a part.
 const PART: &str = "KEYROLL_LOG_PART";
 /// How long a line may take to arrive, seconds.
 const ARRIVAL_S_MAX: u64 = 60;
 
-/// Not a test of its own: it runs where the logs are.
+/// Not a test of its own: it runs on the machine with the logs.
 #[test]
 fn part() {
     match std::env::var(PART).as_deref() {
@@ -36,7 +36,7 @@ fn run(words: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Looks until so many lines were accepted and refused since the follower began; the sum of all looks.
+/// Looks until so many lines were accepted and refused since the follower began; returns the sum of all looks.
 #[track_caller]
 fn until(log: &mut LogFollower, accepted: u64, refused: u64) -> LogCounts {
     let end = Instant::now() + Duration::from_secs(ARRIVAL_S_MAX);
@@ -107,7 +107,7 @@ fn journal() {
         &[],
     );
     assert!(!until(&mut log, 1, 2).gap);
-    // What is not printable comes as bytes.
+    // A line that is not printable comes as bytes.
     says("printf 'refused \\001\\n'", &[]);
     assert!(!until(&mut log, 0, 1).gap);
     // Another driver counts from the mark.
@@ -116,7 +116,7 @@ fn journal() {
     let place = log.place();
     says("echo refused again", &[]);
     assert!(!until(&mut at(&place), 0, 1).gap);
-    // One line of a service that goes on running, with nothing of its manager before it.
+    // One line of a running service, without a line of its manager before it.
     let waits = "until [ -e /run/go ]; do sleep 0.05; done; echo refused alone; sleep 1000";
     run(&["systemd-run", "--quiet", "--collect", "--unit=app", "sh", "-c", waits]);
     run(&["logger", "a line of another"]);
@@ -125,11 +125,11 @@ fn journal() {
     run(&["touch", "/run/go"]);
     assert!(!until(&mut steady, 0, 1).gap);
     run(&["systemctl", "stop", "app"]);
-    // What the journal dropped for coming too fast is missing for good, and it says so.
+    // Lines that the journal dropped because they came too fast are missing for good, and it reports that.
     let limits = ["-p", "LogRateLimitIntervalSec=1s", "-p", "LogRateLimitBurst=4"];
     says("for i in $(seq 400); do echo line $i; done; sleep 2; echo login ok", &limits);
     assert!(until(&mut log, 1, 2).gap, "dropped lines were taken for silence");
-    // So is what was thrown away together with the place that was remembered.
+    // So are lines that were deleted together with the stored position.
     let mut kept = follow();
     assert!(!kept.look().unwrap().gap);
     run(&["journalctl", "--sync", "--rotate"]);
@@ -139,7 +139,8 @@ fn journal() {
     assert!(LogFollower::at(&LogSource::Docker("a".to_owned()), "a", "b", &mark).unwrap().is_none());
 }
 
-/// A unit's lines are marked with its first name, whatever it is called; or stand in a journal that is not followed.
+/// A unit's lines are marked with its first name, whichever alias is used; or they are in a journal that is not
+/// followed.
 fn by_its_alias() {
     let unit = "[Service]\nExecStart=/bin/sh -c 'echo refused by an alias; exec sleep 1000'\n[Install]\nAlias=shop.service\n";
     std::fs::write("/etc/systemd/system/real.service", unit).unwrap();
@@ -156,9 +157,9 @@ fn by_its_alias() {
     run(&["systemctl", "stop", "real"]);
 }
 
-/// Two managers may have a unit of one name each.
+/// Two managers may each have a unit with the same name.
 fn of_a_user() {
-    // What is dropped is counted for all units of the user together.
+    // Dropped lines are counted for all units of the user together.
     let limits = "[Service]\nLogRateLimitIntervalSec=1s\nLogRateLimitBurst=60\n";
     let folder = std::path::Path::new("/etc/systemd/system/user@.service.d");
     std::fs::create_dir_all(folder).unwrap();
@@ -170,7 +171,8 @@ fn of_a_user() {
     let own = |script: &str| {
         let as_user = ["runuser", "-u", "deploy", "--", "env", runtime.as_str()];
         let start = ["systemd-run", "--user", "--quiet", "--wait", "--collect", "--unit=app"];
-        // The journal asks the process itself which unit of a user it is of: one that has ended is of none.
+        // The journal asks the process itself to which unit of a user it belongs: a process that has ended belongs to
+        // none.
         let script = format!("{script}; sleep 3");
         run(&[&as_user[..], &start, &["sh", "-c", &script]].concat());
     };
@@ -187,7 +189,7 @@ fn of_a_user() {
     assert!(until(&mut users, 1, 0).gap, "dropped lines were taken for silence");
 }
 
-/// A user who does not see the lines of services sees no silence either.
+/// A user who cannot see the lines of services must not be shown silence either.
 fn hidden() {
     let source = app(None);
     let seen = LogFollower::at_end(&source, "ok", "refused").and_then(|mut log| log.look());
@@ -240,13 +242,13 @@ fn docker() {
     let at = |place: &LogPlace| LogFollower::at(&source, "login ok", "refused", place).unwrap().unwrap();
     assert!(!until(&mut at(&place), 0, 1).gap);
     assert!(!until(&mut at(&mark), 1, 3).gap);
-    // Made anew, it has another log: what the old one wrote last is gone with it.
+    // A new container has another log: the last lines of the old one are lost with it.
     run(&["docker", "rm", "-f", "app"]);
     assert_eq!(log.look().unwrap_err().code, "K0502", "a container that is gone is not silent");
     start();
     says("echo login ok >/proc/1/fd/1");
     assert!(until(&mut log, 1, 0).gap);
-    // What the engine threw away to make room is missing for good, too.
+    // Lines that the engine deleted to make room are missing for good, too.
     run(&["docker", "rm", "-f", "app"]);
     let small = ["--log-driver", "json-file", "--log-opt", "max-size=4k", "--log-opt", "max-file=1"];
     let rest = ["--network", "none", image.as_str(), "sleep", "infinity"];

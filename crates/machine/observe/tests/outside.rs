@@ -27,7 +27,7 @@ fn a_connection_leads_to_the_process_at_its_client_end() {
     assert_eq!(sockets.process_of(client), Some(running.id()));
     let nobody = sockets.owners("127.0.0.1:1".parse().expect("an address"));
     assert!(!nobody.connection && nobody.processes.is_empty());
-    // The other end is this process's own: asked by the server's address, it is not the client.
+    // The other end is this process's own: by the server's address, this process is not found as the client.
     assert_ne!(sockets.process_of(listener.local_addr().expect("an address")), Some(running.id()));
 }
 
@@ -113,7 +113,7 @@ fn a_log_is_counted_from_its_remembered_end_on() {
     let counts = tail.look().expect("read");
     assert_eq!((counts.successes, counts.failures, counts.lines, counts.gap), (1, 1, 3, false));
     append(&log, " ok\n");
-    // Another run of keyroll goes on from the remembered place.
+    // Another run of keyroll continues from the stored position.
     let mut later = LogTail::at(&log, "login ok", "failed", tail.position()).expect("a log");
     assert_eq!(later.look().expect("read").successes, 1, "a line is counted when it is whole");
 }
@@ -132,7 +132,7 @@ fn a_rotated_log_is_read_to_its_end_and_a_cut_one_is_told() {
     std::fs::write(&log, "ok\n").expect("cut off");
     let counts = tail.look().expect("read");
     assert_eq!((counts.successes, counts.gap), (1, true));
-    // Held open it is read to its end, whatever became of its name; another run of keyroll cannot.
+    // While it is held open it is read to its end, whatever happens to its name; another run of keyroll cannot do that.
     let place = tail.position();
     append(&log, "failed\n");
     std::fs::remove_file(&log).expect("removed");
@@ -154,7 +154,7 @@ fn nothing_is_skipped_between_two_looks() {
     append(&log, "ok\n");
     let mut tail = LogTail::at_end(&log, "ok", "failed").expect("a log");
     let place = tail.position();
-    // Rotated twice, the writer being late with its move to the new file.
+    // Rotated twice, while the writer switches late to the new file.
     std::fs::remove_file(&first).expect("removed");
     std::fs::rename(&log, &first).expect("a rename");
     append(&log, "failed: between\n");
@@ -167,11 +167,11 @@ fn nothing_is_skipped_between_two_looks() {
     assert_eq!((counts.failures, counts.gap), (4, false));
     append(&second, "failed: later still\n");
     assert_eq!(tail.look().expect("read").failures, 1);
-    // So does another run of keyroll, from the remembered place on.
+    // So does another run of keyroll, from the stored position on.
     let mut later = LogTail::at(&log, "ok", "failed", place).expect("a log");
     let counts = later.look().expect("read");
     assert_eq!((counts.failures, counts.gap), (5, false));
-    // What was compressed meanwhile cannot be read.
+    // A file that was compressed meanwhile cannot be read.
     std::fs::rename(&first, folder.path().join("app.log.1.gz")).expect("a rename");
     let mut later = LogTail::at(&log, "ok", "failed", place).expect("a log");
     assert!(later.look().expect("read").gap);

@@ -22,12 +22,12 @@ fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Waits until the boot clock has gone past this tick, so that what starts now is surely later.
+/// Waits until the boot clock has passed this tick, so that a process that starts now is certainly later.
 fn past(written: WrittenAt) {
     until("the next tick", || WrittenAt::now().expect("a clock").ticks > written.ticks);
 }
 
-/// A write that surely comes after what was started before, and before what is started next.
+/// A write that certainly comes after earlier starts and before later ones.
 fn write_after_a_while() -> WrittenAt {
     past(WrittenAt::now().expect("a clock"));
     let written = WrittenAt::now().expect("a clock");
@@ -109,7 +109,7 @@ fn a_value_is_seen_in_the_environment_and_nowhere_else_it_is_not() {
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [0]);
 }
 
-/// The folder where systemd puts credentials, taken away again.
+/// The folder in which systemd puts credentials; removed on drop.
 struct Credentials(std::path::PathBuf);
 
 impl Drop for Credentials {
@@ -128,7 +128,7 @@ fn what_a_service_was_given_as_a_credential_counts_as_its_environment() {
     let given = Credentials(format!("/run/credentials/keyroll-{}.service", std::process::id()).into());
     std::fs::create_dir_all(&given.0).expect("a folder");
     std::fs::write(given.0.join("key"), &held).expect("a file");
-    // A pipe that nobody writes to must not hold anybody up.
+    // A pipe without a writer must not block the reader.
     let pipe = Command::new("mkfifo").arg(given.0.join("pipe")).status().expect("mkfifo");
     assert!(pipe.success());
     let holds = |folder: &std::path::Path| {
@@ -142,7 +142,7 @@ fn what_a_service_was_given_as_a_credential_counts_as_its_environment() {
     };
     let there = (1, vec!["credential:key".to_owned()], Variable::Same, Variable::Other);
     assert_eq!(holds(&given.0), there);
-    // Any other folder that a process names there is not followed.
+    // Any other folder that a process names there is ignored.
     let elsewhere = tempfile::tempdir().expect("a folder");
     std::fs::write(elsewhere.path().join("key"), &held).expect("a file");
     assert_eq!(holds(elsewhere.path()), (0, Vec::new(), Variable::Absent, Variable::Absent));
@@ -159,7 +159,7 @@ fn what_a_service_was_given_as_a_credential_counts_as_its_environment() {
     assert!(found.is_err(), "a link in the place of the folder: {found:?}");
     assert_eq!(beside.expect("its environment is visible").len(), 1);
     assert!(named.expect("its environment is visible").contains("API_KEY"));
-    // What stands in a credential is never taken for a variable, and its first part never told as a name.
+    // The content of a credential is never taken for a variable, and its first part never shown as a name.
     let part: String = generated().chars().filter(char::is_ascii_alphabetic).collect();
     std::fs::write(given.0.join("key"), format!("a\0{part}={held}")).expect("a file");
     let running = Running::start(Command::new("sleep").arg("60").env("CREDENTIALS_DIRECTORY", &given.0));
@@ -312,7 +312,7 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     let mut memory = Running::python(HOLD);
     memory.tell(&held);
     memory.line();
-    // A shell at a terminal waits for a person; one that reads a pipe works off what comes.
+    // A shell at a terminal waits for a person; a shell that reads a pipe executes its input.
     let mut terminal = Running::python(
         "import os, pty, subprocess\nmaster, slave = pty.openpty()\nkey = input()\n\
          shell = subprocess.Popen(['sh'], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, \
@@ -336,7 +336,7 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     let mut ours: Vec<u32> =
         [&environment, &memory, &shell, &fed, &script].iter().map(|running| running.child.id()).collect();
     ours.push(waiting.pid);
-    // Only what this test started is searched: other tests run beside it and end while they are read.
+    // Only processes of this test are searched: other tests run in parallel, and their processes end during the search.
     let mut exclude: Vec<u32> =
         listing.seen.iter().map(|one| one.id.pid).filter(|pid| !ours.contains(pid)).collect();
     exclude.push(left_out.child.id());
@@ -375,7 +375,7 @@ fn what_another_user_may_not_see_is_not_visible_and_never_absent() {
     let mut running = Running::python(HOLD);
     running.tell(&held);
     running.line();
-    // The look is made by this test program itself, run again as another user.
+    // This test program itself looks, run again as another user.
     let own = std::env::current_exe().expect("this program");
     let copy = tempfile::Builder::new().prefix("observe").tempdir_in("/tmp").expect("a folder");
     use std::os::unix::fs::PermissionsExt;
@@ -390,7 +390,7 @@ fn what_another_user_may_not_see_is_not_visible_and_never_absent() {
         .uid(65534)
         .gid(65534);
     let mut looked = None;
-    // A process that another test forks in this moment may hold the copy open for writing until it executes.
+    // A process that another test forks at this moment may hold the copy open for writing until its exec.
     until("the copy can be executed", || {
         looked = look.output().ok();
         looked.is_some()

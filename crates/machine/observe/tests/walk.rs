@@ -1,4 +1,4 @@
-//! Files are read beside each other, within limits, and one that does not answer stops none of the others.
+//! Files are read in parallel, within limits, and a file that does not answer does not stop the others.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -58,7 +58,7 @@ fn what_is_chosen_is_read_and_what_is_left_out_is_counted() {
             std::fs::write(at(below).join(file), below).expect("a file");
         }
     }
-    // A second name of one file is a copy of its own; a root below another one is no second visit.
+    // A second name of one file is a copy of its own; a root below another root is not visited twice.
     std::fs::hard_link(at("one/two/look"), at("one/again")).expect("a link");
     let look: Look<Vec<u8>> = Look::new(|_, bytes| bytes.to_vec());
     let mut seen = Vec::new();
@@ -113,7 +113,7 @@ fn a_large_file_is_read_in_pieces_within_its_limits() {
         (seen, left)
     };
     assert_eq!(read(large()), (vec![("fits".to_owned(), fits)], Vec::new()));
-    // One that is larger is read as far as it may be; all of them together too.
+    // A larger file is read up to its limit; and so are all of them together.
     std::fs::write(folder.path().join("over"), &over).expect("a file");
     let (seen, left) = read(large());
     let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -144,7 +144,7 @@ fn a_folder_may_have_a_hundred_thousand_files() {
     const FILES: usize = 100_000;
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(folder.path().join("many")).expect("a folder");
-    // Names of a few files: a file system makes those fast.
+    // Names of a few files: a file system makes links fast.
     for number in 0..FILES {
         let at = folder.path().join("many").join(format!("{number}"));
         if number % 20_000 == 0 {

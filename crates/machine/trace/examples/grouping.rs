@@ -1,5 +1,5 @@
-//! Measures what comes after a look: 50,000 sightings in 30,000 files of 200 projects, 300 processes of 20 services, made
-//! into secrets with their names, users and risks, and the rows of their instances; prints one line of JSON.
+//! Measures the work after a look: 50,000 sightings in 30,000 files of 200 projects and 300 processes of 20 services
+//! become secrets with names, users and risks, and the rows of their instances. Prints one line of JSON.
 #![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(missing_docs)]
 #![allow(clippy::expect_used)]
@@ -49,7 +49,7 @@ fn main() {
     );
 }
 
-/// Empty files, since only their rights and their names count here; each project begins with a compose file.
+/// Empty files, because only their rights and names count here; each project begins with a compose file.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let file = |number: usize| {
         let project = folder.join(format!("project-{}", number % PROJECTS));

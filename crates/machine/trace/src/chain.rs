@@ -1,43 +1,43 @@
 use crate::{Place, ValueId};
 
-/// What happens with one copy in a chain.
+/// The role of one copy in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// A new start would take the value from here.
+    /// The next start would take the value from here.
     Wins,
-    /// It is read, and another one wins over it.
+    /// The program reads it, but another copy wins.
     Shadowed,
-    /// It looks like a source but is not one: nothing reads it any more, or only at another time.
+    /// It looks like a source but is not one: no program reads it any more, or only at another time.
     NotRead,
-    /// It would win or be read, but is missing: an optional file.
+    /// It would be read, but it is missing: an optional file.
     NotThere,
-    /// It may win, and is not visible, because …
+    /// It may win, but is not visible; why.
     NotVisible(&'static str),
 }
 
-/// One place that a program may take a value from.
+/// One source that a program may take a value from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// Its place; `None` = the survey cannot see it, such as a manager's memory.
     pub place: Option<Place>,
-    /// What it is, for display: `EnvironmentFile=/srv/api.env`.
+    /// Its description, for display: `EnvironmentFile=/srv/api.env`.
     pub what: String,
-    /// The value that stands there now; `None` = none, or it is not visible.
+    /// The value that is there now; `None` = no value, or it is not visible.
     pub value: Option<ValueId>,
     /// Whether it wins.
     pub standing: Standing,
-    /// The program reads it after its start: its start environment shows nothing of it.
+    /// The program reads it after its start: its start environment does not show it.
     pub read_later: bool,
     /// What applies a change of it.
     pub applies: Option<String>,
-    /// What seems to apply it, and does not.
+    /// What seems to apply a change and does not.
     pub seems: Option<String>,
 }
 
-/// Where a service takes one value from, what wins first.
+/// The sources of one value of a service, the winning one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// The name under which the program takes it: a variable.
+    /// The name by which the program takes it: a variable.
     pub name: String,
     /// The links, the strongest first.
     pub links: Vec<Link>,

@@ -16,8 +16,9 @@ const TICK_MS: u64 = 20;
 const WHY: &str = "it was changed while processes were inspected";
 
 impl Survey {
-    /// A winning copy that changed since it was read no longer shows which value a start would take: a process that
-    /// read it since would seem to use another value. Only files that changed since keyroll began are read again.
+    /// Drops the values of winning copies that changed since they were read: such a copy no longer shows which value a
+    /// start would take, and a process that has read it since would seem to use another value. Only files that changed
+    /// since keyroll began are read again.
     pub(crate) fn leave_changed(&mut self) {
         let Some(needles) = self.values.needles() else { return };
         let began = process(std::process::id()).and_then(|own| started_unix_ms(&own.id)).unwrap_or(0);
@@ -36,7 +37,7 @@ impl Survey {
     }
 }
 
-/// The values that stand in a file that was changed since; `None` = it was not.
+/// The values that are in a file that was changed since; `None` = it was not changed.
 fn since(path: &Path, began: u64, needles: &Needles) -> Option<BTreeSet<ValueId>> {
     let changed = std::fs::metadata(path).ok().and_then(|data| {
         let whole = u64::try_from(data.ctime()).ok()?.saturating_mul(1_000);

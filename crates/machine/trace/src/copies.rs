@@ -11,9 +11,9 @@ const FIRST_LINE_BYTES_MAX: usize = 64;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 
-/// One hit for each copy, in the order of their places. A private key in PEM is found line by line, too: what stands
-/// within a hit of the same value, or right behind it with nothing but signs and blanks between, is no copy of its
-/// own. A key begins with its first line, which is public and no part of what is looked for.
+/// One hit for each copy, in the order of their places. A private key in PEM is also found line by line: a hit inside a
+/// hit of the same value, or right after it with nothing but punctuation and blanks between, is no copy of its own. A
+/// key begins with its first line, which is public and not part of the searched value.
 pub(crate) fn copies(bytes: &[u8], mut hits: Vec<Hit>) -> Vec<Hit> {
     hits.sort_by_key(|hit| (hit.start, Reverse(hit.end), hit.id));
     let mut ends: BTreeMap<NeedleId, usize> = BTreeMap::new();
@@ -23,7 +23,7 @@ pub(crate) fn copies(bytes: &[u8], mut hits: Vec<Hit>) -> Vec<Hit> {
             Some(between) => {
                 between.len() <= BETWEEN_BYTES_MAX && !between.iter().any(u8::is_ascii_alphanumeric)
             }
-            // It overlaps; or it is the first.
+            // It overlaps an earlier hit; or it is the first one.
             None => *end != usize::MAX,
         };
         *end = if *end == usize::MAX { hit.end } else { hit.end.max(*end) };

@@ -7,35 +7,35 @@ use keyroll_database::rusqlite::{Error, Row};
 use keyroll_leak::looks_like_hex_id;
 use zeroize::Zeroizing;
 
-/// How a file of SQLite begins.
+/// The first bytes of a SQLite file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// The most rows that are read of one database.
 const ROWS_MAX: usize = 1_000_000;
 
-/// The longest name of a row that is taken from a column beside the value, bytes.
+/// The longest name of a row that is taken from another column, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
 /// One text of a row.
 pub(crate) struct Cell<'a> {
     pub(crate) table: &'a str,
     pub(crate) column: &'a str,
-    /// The row's own number in its table; where it has none, which one it is from 1 on.
+    /// The row's own number in its table; in a table without numbers, its position from 1 on.
     pub(crate) row: i64,
-    /// What stands in a column beside it that names rows: `key`, `name`.
+    /// The text of a column that names rows, such as `key` or `name`.
     pub(crate) beside: Option<&'a str>,
     pub(crate) bytes: &'a [u8],
 }
 
-/// Whether this is a database of SQLite.
+/// Whether this is a SQLite database.
 pub(crate) fn is_database(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// Shows every text of every row as they were when the files were read.
+/// Passes on every text of every row, as it was when the files were read.
 ///
 /// # Errors
-/// The part that could not be read: a table that is damaged, or more rows or time than there is.
+/// The part that could not be read: a damaged table, or more rows or time than the limit.
 pub(crate) fn each_cell(
     database: Zeroizing<Vec<u8>>,
     log: &[u8],
@@ -45,10 +45,9 @@ pub(crate) fn each_cell(
     each_table(&Foreign::of_copy(database, log, deadline).map_err(said)?, deadline, take)
 }
 
-/// The same of a database that is too large for a copy in memory: as its file is, without its log.
+/// The same for a database that is too large for a copy in memory: it is read from its file, without its log.
 ///
-/// # Errors
-/// As of [`each_cell`].
+/// # Errors As for [`each_cell`].
 pub(crate) fn each_cell_of_file(
     path: &Path,
     deadline: Instant,
@@ -57,7 +56,7 @@ pub(crate) fn each_cell_of_file(
     each_table(&Foreign::of_file(path, deadline).map_err(said)?, deadline, take)
 }
 
-/// A message of SQLite's may quote a statement of the schema.
+/// SQLite's message could quote a statement of the schema.
 fn said(error: Error) -> String {
     match error.sqlite_error() {
         Some(code) => format!("the database cannot be read: {code}"),

@@ -21,16 +21,16 @@ const BASIC: &[u8] = b"basic ";
 /// A value of a file that may be a secret.
 pub(crate) struct Held {
     pub(crate) value: SecretBytes,
-    /// In which line, from 1 on.
+    /// Its line, from 1 on.
     pub(crate) line: u64,
     pub(crate) name: Option<String>,
-    /// Its place, where the file's format has one.
+    /// Its slot, if the file's format has one for it.
     pub(crate) slot: Option<Slot>,
     pub(crate) rule: Option<&'static Rule>,
     pub(crate) encoding: Encoding,
 }
 
-/// What may be a secret in a file: by the places of its format where it has one, else line by line.
+/// The possible secrets in a file: by the slots of its format if it has one, otherwise line by line.
 pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rules) -> Vec<Held> {
     if !of_logins(format) && !rules.may_hold(bytes) {
         return Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rule
         reading.entry(entry, before);
         before = Some(entry);
     }
-    // Comments, and what else is no place.
+    // Comments, and other text without a slot.
     for one in by_form(bytes, rules) {
         let within = |entry: &Entry| entry.span.start < one.span.end && one.span.start < entry.span.end;
         let near = entries.partition_point(|entry| entry.span.end <= one.span.start);
@@ -54,7 +54,7 @@ pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rule
     told(bytes, reading.found)
 }
 
-/// Whether the value is a secret whatever its name.
+/// Whether a value of this format is a secret whatever its name.
 fn of_logins(format: Option<Format>) -> bool {
     matches!(format, Some(Format::Whole | Format::Pgpass | Format::Netrc | Format::GitCredentials))
 }
@@ -64,7 +64,7 @@ fn in_lines(bytes: &[u8], rules: &'static Rules) -> Vec<Held> {
     told(bytes, found.map(|one| Spotted::of(bytes, one.span, one.name, one.rule)).collect())
 }
 
-/// The last name on the way to a value; in a list of pairs (`name: X`, `value: …`) the name beside it.
+/// The last name on the path to a value; in a list of pairs (`name: X`, `value: …`) the name of the pair.
 pub(crate) fn last_name(slot: &Slot) -> &str {
     match slot {
         Slot::Whole => "",
@@ -87,7 +87,7 @@ pub(crate) fn shown_name(slot: &Slot) -> Option<String> {
     }
 }
 
-/// Where a value stands, before its line is counted.
+/// A value with its offset, before its line is counted.
 pub(crate) struct Spotted {
     at: usize,
     value: SecretBytes,
@@ -108,7 +108,7 @@ impl Spotted {
     }
 }
 
-/// The password of a login that is written as one word: base64 of `user:password` (RFC 7617).
+/// The password of a login in one word: base64 of `user:password` (RFC 7617).
 fn of_login(text: &[u8]) -> Option<SecretBytes> {
     let login = Zeroizing::new(STANDARD.decode(text).ok()?);
     let colon = login.iter().position(|byte| *byte == b':')?;
@@ -116,8 +116,8 @@ fn of_login(text: &[u8]) -> Option<SecretBytes> {
     Some(SecretBytes::new(password.to_vec()))
 }
 
-/// A password of a URL is written with percent signs where it needs them, one behind `Basic` with its user in base64;
-/// the value is what they stand for.
+/// The decoded value: a password in a URL is percent-encoded where necessary, and a password after `Basic` is in base64
+/// together with its user.
 fn decoded(bytes: &[u8], span: Range<usize>) -> (SecretBytes, Encoding) {
     let raw = bytes.get(span.clone()).unwrap_or_default();
     let before = bytes.get(span.start.saturating_sub(BASIC.len())..span.start).unwrap_or_default();
@@ -146,7 +146,7 @@ pub(crate) fn told(bytes: &[u8], mut found: Vec<Spotted>) -> Vec<Held> {
     held.collect()
 }
 
-/// The names that stand beside values in lists of pairs, by the way to the pair.
+/// The names in lists of pairs of a name and a value, by the path of the pair.
 fn names_of_values(entries: &[Entry]) -> BTreeMap<Vec<String>, String> {
     let pair = |entry: &Entry| {
         let Slot::At(pointer) = &entry.slot else { return None };
@@ -189,7 +189,7 @@ impl Reading<'_> {
                     self.push(entry, (value.duplicate(), Encoding::Raw), called(None), rule);
                 }
             }
-            // Readers parse it differently: its text is used as it stands.
+            // Readers parse it differently: its literal text is used.
             Err(_) => {
                 let raw = self.bytes.get(entry.span.clone()).unwrap_or_default();
                 for one in in_text(raw, self.rules) {
@@ -245,7 +245,7 @@ impl Reading<'_> {
         self.found.push(Spotted { at: entry.span.start, value, name, slot, rule, encoding });
     }
 
-    /// The name beside a value in a pair of both.
+    /// The name in a pair of a name and a value.
     fn beside(&self, entry: &Entry) -> Option<String> {
         let Slot::At(pointer) = &entry.slot else { return None };
         let (last, above) = pointer.steps().split_last()?;
@@ -253,13 +253,13 @@ impl Reading<'_> {
         self.names.get(above).filter(|_| value).cloned()
     }
 
-    /// Whether the place is one for passwords alone.
+    /// Whether the slot is only for passwords.
     fn is_login(&self, slot: &Slot) -> bool {
         matches!(slot, Slot::Entry { part: Part::Password, .. }) || self.format == Format::Whole
     }
 }
 
-/// A value behind its flag in a list of arguments: `["--api-key", "…"]`.
+/// The flag before a value in a list of arguments: `["--api-key", "…"]`.
 fn flag(entry: &Entry, before: &Entry) -> Option<String> {
     let (Slot::At(here), Slot::At(there)) = (&entry.slot, &before.slot) else { return None };
     let number = |step: Option<&String>| step.and_then(|step| step.parse::<usize>().ok());

@@ -6,8 +6,8 @@ use keyroll_observe::{After, ProcessId, is_shell};
 
 use crate::{Chain, Held, Instance, Place, Standing, Survey, Value, ValueId};
 
-/// How far apart two clock readings must lie to count as before and after, milliseconds: a start is known to
-/// 10 ms, and a file's time to one tick of the kernel.
+/// How far apart two clock readings must be to count as before and after, milliseconds: a start time has a precision of
+/// 10 ms, and a file's time of one tick of the kernel.
 const CLOCK_MS: u64 = 20;
 
 /// How many parents are followed.
@@ -16,54 +16,54 @@ const PARENTS_MAX: usize = 64;
 /// One piece of evidence about an instance and the versions of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {
-    /// It was started with this version, in this place.
+    /// It was started with this version, at this place.
     StartedWith {
         /// An environment, a credential, a command line.
         place: Place,
-        /// Which version.
+        /// The version.
         value: ValueId,
     },
-    /// It inherited the version: this is the topmost ancestor that holds it.
+    /// It inherited the version; the topmost ancestor that holds it.
     InheritedFrom {
         /// The process.
         process: ProcessId,
-        /// Which version.
+        /// The version.
         value: ValueId,
     },
-    /// It is a fork of this process and executed no program: it has what this process had loaded.
+    /// It is a fork of this process and executed no program: it holds everything that this process had loaded.
     ForkOf(ProcessId),
     /// The version is in its memory.
     InMemory {
-        /// Which version.
+        /// The version.
         value: ValueId,
-        /// How many copies, without what the kernel keeps of the start.
+        /// How many copies, not counting the kernel's record of the start.
         copies: u64,
     },
-    /// It has the file open now, or an earlier one of this name.
+    /// It has the file open now, or an earlier file of the same path.
     HasOpen {
         /// The file.
         path: PathBuf,
-        /// It is an earlier one.
+        /// It is an earlier file.
         replaced: bool,
     },
     /// Whether it was started after a copy was last changed, by the file's own times.
     Started {
         /// The copy.
         path: PathBuf,
-        /// After it.
+        /// Whether the start came after the change.
         after: After,
     },
 }
 
 impl Survey {
-    /// What an instance was seen to hold of these versions of one secret; `None` = there is no such instance.
+    /// The evidence about an instance for these versions of one secret; `None` = there is no such instance.
     pub fn held(&self, process: &ProcessId, versions: &BTreeSet<ValueId>) -> Option<Held> {
         let common = versions.iter().any(|value| self.values.get(*value).is_none_or(Value::common));
         Some(self.instances.get(process)?.held(versions, common))
     }
 
-    /// The same for one of the names that its program takes the secret by: what stands under this name in its start
-    /// says what it runs on, unless the program reads the copy by itself.
+    /// The same for one of the names by which its program takes the secret: the value under this name in its start
+    /// environment shows which version it uses, unless the program reads the copy itself.
     pub fn held_by_chain(
         &self,
         process: &ProcessId,
@@ -72,7 +72,7 @@ impl Survey {
     ) -> Option<Held> {
         let mut held = self.held(process, versions)?;
         let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
-        // A shell sets its variables again while it runs.
+        // A shell can set its variables again while it runs.
         let of = self.listing.seen.iter().find(|one| one.id == *process);
         let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);
         let read_later = shell || wins.is_some_and(|link| link.read_later);
@@ -83,7 +83,7 @@ impl Survey {
                 *variable == chain.name || variables.contains(variable.as_str())
             }
             Place::Credential { name, .. } => *name == chain.name,
-            // Which argument a program takes a value from is not known.
+            // Nobody knows from which argument a program takes a value.
             Place::Arguments { .. } => true,
             Place::File { .. }
             | Place::Row { .. }
@@ -138,7 +138,7 @@ impl Survey {
         found
     }
 
-    /// The processes that were started, by whatever way, from this one and got the version from it.
+    /// The processes that descend from this one in any way and got the version from it.
     pub fn heirs(&self, process: &ProcessId, value: ValueId) -> Vec<ProcessId> {
         let heir = |one: &&Instance| {
             let starts = one.start.as_ref().is_ok_and(|start| start.contains(&value));
@@ -147,7 +147,7 @@ impl Survey {
         self.instances.values().filter(heir).map(|one| one.process).collect()
     }
 
-    /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
+    /// The ancestors of an instance that hold a value, nearest first, up to the first one that was not seen to hold it.
     fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
         let above = move |one: &&Instance| {
             let parent = self.instances.get(&one.parent?)?;
@@ -171,8 +171,8 @@ fn variable(place: &Place) -> Option<&str> {
     }
 }
 
-/// By the times of the file: that of its content can be set to anything (`cp -p`), that of its last change of any
-/// kind to nothing but now. Between the two the order is unknown.
+/// Compares the start with the file's times. Anyone can set the time of the content (`cp -p`), but the time of the last
+/// change of any kind only to the present. Between the two the order is unknown.
 fn started_after(instance: &Instance, path: &Path) -> After {
     let Ok(data) = std::fs::symlink_metadata(path) else { return After::Unknown };
     let ms = |seconds: i64, nanoseconds: i64| {

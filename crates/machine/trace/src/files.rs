@@ -5,7 +5,7 @@ use keyroll_observe::{Choice, Kind};
 use crate::kinds::{is_env, original, sealed_by_name};
 use crate::slots::is_marked;
 
-/// Folders of installed or built files, by name: they hold no keys, and they are most of a machine's files.
+/// Folders of installed or built files, by name: they hold no keys, and are most of a machine's files.
 const INSTALLED: [&str; 14] = [
     ".pyenv",
     ".rbenv",
@@ -23,7 +23,7 @@ const INSTALLED: [&str; 14] = [
     "bower_components",
 ];
 
-/// The same, only below one folder.
+/// The same, but only below one folder.
 const INSTALLED_BELOW: [&str; 8] = [
     "pkg/mod",
     ".cargo/registry",
@@ -35,7 +35,7 @@ const INSTALLED_BELOW: [&str; 8] = [
     "lib/flatpak",
 ];
 
-/// What containers are made of.
+/// Folders with the file systems of containers.
 const CONTAINERS: [&str; 5] = [
     "overlay2",
     "/var/lib/docker/rootfs",
@@ -44,7 +44,7 @@ const CONTAINERS: [&str; 5] = [
     "containers/storage/overlay",
 ];
 
-/// Folders that a tool builds into, each with the file beside it that says so.
+/// Folders that a tool builds into, each with the file that shows this.
 const BUILT: [(&str, &str); 5] = [
     ("target", "Cargo.toml"),
     ("target", "pom.xml"),
@@ -59,7 +59,7 @@ const OF_THE_MACHINE: [&str; 2] = ["etc/nsswitch.conf", "etc/ssl/openssl.cnf"];
 /// Files inside a `.git` that may hold a login.
 const IN_GIT: [&str; 5] = ["config", "config.worktree", "FETCH_HEAD", "modules", "credentials"];
 
-/// Names of files that hold settings, by how they end.
+/// How the names of settings files end.
 const ENDS: [&str; 32] = [
     ".envrc",
     ".conf",
@@ -95,7 +95,7 @@ const ENDS: [&str; 32] = [
     ".pm2",
 ];
 
-/// Names of files that hold settings, whole; beside them every `.…rc` and `.…_history`.
+/// Complete names of settings files, in addition to every `.…rc` and `.…_history`.
 const NAMES: [&str; 34] = [
     "env",
     "environment",
@@ -133,7 +133,7 @@ const NAMES: [&str; 34] = [
     "local_settings.py",
 ];
 
-/// Lists of what a project is built from: full of checksums, without a secret.
+/// Lists of a project's dependencies: full of checksums, without a secret.
 const LOCKS: [&str; 9] = [
     "package-lock.json",
     "npm-shrinkwrap.json",
@@ -213,13 +213,13 @@ fn in_git(path: &Path) -> bool {
     path.parent().is_some_and(|parent| parent.ends_with(".git")) && !IN_GIT.iter().any(|kept| name == *kept)
 }
 
-/// A database's log or journal: it is read with the database.
+/// A database's log or journal: it is read together with the database.
 fn is_beside(name: &str) -> bool {
     let beside = ["-wal", "-shm", "-journal"].iter().find_map(|end| name.strip_suffix(end));
     beside.is_some_and(|base| DATABASES.iter().any(|end| base.ends_with(end)))
 }
 
-/// Also with a suffix: `.env.production`, `openclaw.json.bak.1`.
+/// A settings file, also with a suffix: `.env.production`, `openclaw.json.bak.1`.
 fn holds_settings(name: &str) -> bool {
     let plain = original(name);
     let shell = plain.starts_with('.') && (plain.ends_with("rc") || plain.ends_with("_history"));

@@ -1,6 +1,6 @@
-//! Whether a file is in a repository's index: then it is, or will be, in its history.
+//! Whether a file is in a repository's index: if so, it is or will be in the repository's history.
 //!
-//! git itself is not run: a repository's own configuration can make it run programs.
+//! git itself is not run: a repository's configuration can make git run programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -47,7 +47,7 @@ impl Tracked {
     }
 }
 
-/// `.git` is a folder, or a file that says where it is.
+/// `.git` is a folder, or a file that contains the folder's path.
 fn paths_in(git: &Path) -> Option<BTreeSet<Vec<u8>>> {
     let folder = match git.is_dir() {
         true => git.to_owned(),
@@ -99,10 +99,10 @@ fn entries(index: &[u8], name_bytes: usize) -> Option<BTreeSet<Vec<u8>>> {
         last.extend_from_slice(index.get(at..at + length)?);
         all.insert(last.clone());
         at += length;
-        // Up to version 3 one to eight zeros fill an entry up to a multiple of eight.
+        // Up to version 3, one to eight zeros pad an entry to a multiple of eight.
         at = if version == 4 { at + 1 } else { start + (at - start) / 8 * 8 + 8 };
     }
-    // `link`: the rest is in a shared index.
+    // `link`: the rest of the entries is in a shared index.
     (index.get(at..at + 4) != Some(b"link")).then_some(all)
 }
 

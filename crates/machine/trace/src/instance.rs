@@ -8,15 +8,15 @@ use keyroll_observe::{
 
 use crate::{Held, Memory, ValueId};
 
-/// What stands in the command line of a worker that Python's `multiprocessing` starts as a program of its own.
+/// A word in the command line of a worker that Python's `multiprocessing` starts as a program of its own.
 const SPAWNED: &[u8] = b"multiprocessing";
 
-/// One running process: what it belongs to, and which values it was seen to hold.
+/// One running process: what it belongs to, and which values it holds.
 #[derive(Debug, Clone)]
 pub struct Instance {
     /// Which process.
     pub process: ProcessId,
-    /// The one that started it, where that is listed.
+    /// The process that started it, if that is listed.
     pub parent: Option<ProcessId>,
     /// When it was started, milliseconds since 1970 by today's clock; at most 10 ms too early.
     pub started_unix_ms: Option<u64>,
@@ -32,15 +32,15 @@ pub struct Instance {
     pub worker: Option<Worker>,
     /// The program run that was inspected; another program that it executes later is another instance.
     pub program: Program,
-    /// Every value in what it was started with; or why that is not visible, or not whole.
+    /// Every value that it was started with; or why its start is not completely visible.
     pub start: Result<BTreeSet<ValueId>, StartUnseen>,
     /// Every value in its memory.
     pub memory: Memory,
-    /// How many copies of each stand there.
+    /// How many copies of each value its memory has.
     pub copies: BTreeMap<ValueId, u64>,
     /// The files with copies that it has open.
     pub open: BTreeSet<Opened>,
-    /// The values that stand in files which it has open as they are now.
+    /// The values in the present content of files that it has open.
     pub read: BTreeSet<ValueId>,
 }
 
@@ -71,7 +71,7 @@ pub struct Worker {
 pub struct Opened {
     /// Its path.
     pub path: PathBuf,
-    /// It is an earlier file that stood under this path.
+    /// It is an earlier file of this path.
     pub replaced: bool,
 }
 
@@ -96,7 +96,7 @@ impl Instance {
         }
     }
 
-    /// What it was seen to hold of these versions of one secret; `common` = one of them may stand anywhere by chance.
+    /// The evidence about these versions of one secret; `common` = one of them may occur anywhere by chance.
     pub fn held(&self, versions: &BTreeSet<ValueId>, common: bool) -> Held {
         let of = |all: &BTreeSet<ValueId>| all.intersection(versions).copied().collect();
         let memory = match &self.memory {
@@ -111,7 +111,7 @@ impl Instance {
         Held { start, beside: BTreeSet::new(), memory, read: of(&self.read) }
     }
 
-    /// Every value that it was seen to hold, wherever.
+    /// Every value that it was seen to hold, in any place.
     pub fn values(&self) -> BTreeSet<ValueId> {
         let mut all: BTreeSet<ValueId> = self.start.iter().flatten().copied().collect();
         if let Memory::Whole(found) | Memory::InPart(found) = &self.memory {
@@ -121,7 +121,7 @@ impl Instance {
     }
 }
 
-/// The listed processes without keyroll's own, each with what it belongs to; their values are not read yet.
+/// The listed processes without keyroll's own, each with what it belongs to; their values are read later.
 pub(crate) fn instances(listing: &Listing, own: &[u32]) -> BTreeMap<ProcessId, Instance> {
     let by_pid: BTreeMap<u32, &Process> = listing.seen.iter().map(|one| (one.id.pid, one)).collect();
     let mut workers: BTreeMap<ProcessId, Vec<&Process>> = BTreeMap::new();
@@ -156,8 +156,8 @@ pub(crate) fn instances(listing: &Listing, own: &[u32]) -> BTreeMap<ProcessId, I
         .collect()
 }
 
-/// Whether one is the master of the other: a fork of it, or both run one program. A shell may start any program, and so
-/// may an interpreter with another script: supervisord's programs are not its workers.
+/// Whether one process is the master of the other: the other is a fork of it, or both run the same program. A shell may
+/// start any program, and so may an interpreter with another script: supervisord's programs are not its workers.
 fn masters(parent: &Process, child: &Process) -> bool {
     let Some(exe) = parent.exe.as_deref().filter(|exe| parent.exe == child.exe && !is_shell(exe)) else {
         return false;

@@ -1,17 +1,17 @@
 use crate::ValueId;
 
-/// Which values belong together: each has the number of the group that it is in.
+/// Which values belong together: each value has the number of its group.
 pub(crate) struct Joins {
     parents: Vec<usize>,
 }
 
 impl Joins {
-    /// So many values, each alone.
+    /// So many values, each in a group of its own.
     pub(crate) fn new(values: usize) -> Self {
         Self { parents: (0..values).collect() }
     }
 
-    /// The group of a value: the smallest number in it, so that groups are the same in every run.
+    /// The group of a value: the smallest number in it. Groups are therefore the same in every run.
     pub(crate) fn root(&self, value: ValueId) -> usize {
         let mut at = usize::try_from(value.0).unwrap_or(usize::MAX);
         while let Some(parent) = self.parents.get(at).filter(|parent| **parent != at) {

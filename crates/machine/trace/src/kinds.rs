@@ -8,7 +8,7 @@ use keyroll_leak::names_a_secret;
 
 use crate::slots::leftover_of;
 
-/// The largest file that is one value, bytes: a private key of 16,384 bits is written in 13 KiB.
+/// The largest file that is one value, bytes: a private key of 16,384 bits takes 13 KiB.
 const WHOLE_BYTES_MAX: usize = 16 * 1024;
 
 /// The largest text that is searched for encrypted parts, bytes.
@@ -54,7 +54,7 @@ pub(crate) fn format_of(path: &Path, bytes: &[u8]) -> Option<Format> {
         .or_else(|| by_content(&name, bytes))
 }
 
-/// The same by the content: one word, the beginning of a document, a section.
+/// The format, from the content: one word, the beginning of a document, a section.
 fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
     let text = bytes.trim_ascii();
     let stem = name.trim_end_matches(".txt").trim_end_matches(".key").trim_end_matches(".secret");
@@ -67,21 +67,21 @@ fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
     let inner = first.get(1..)?.trim_ascii_start().first();
     match (first.first()?, first.last()?) {
         (b'{', _) => Some(Format::Json),
-        // A list of documents; the name of a section is a word.
+        // A list of documents; the name of a section would be a word.
         (b'[', _) if matches!(inner, None | Some(b'{' | b'[' | b'"')) => Some(Format::Json),
         (b'[', b']') if !is_unit(name) => Some(Format::Ini),
         _ => None,
     }
 }
 
-/// A unit of systemd or a part of one, in which one name may stand many times.
+/// Whether a name is that of a systemd unit or drop-in, in which one name may occur many times.
 fn is_unit(name: &str) -> bool {
     [".service", ".timer", ".socket", ".mount", ".path", ".target"].iter().any(|end| name.ends_with(end))
         || name.ends_with(".conf") && !name.contains("supervisor")
 }
 
-/// Whether a file has words in one language for those of a program: under the name of a secret stands its word. An
-/// app that is itself called `lang` has settings: the language must be named, `locales/de.json`,
+/// Whether a file is a translation of a program's texts: under the name of a secret it has a word of that language. An
+/// app that is itself called `lang` has settings, so the path must name the language: `locales/de.json`,
 /// `lang/pt-BR/login.yml`, `messages_fr.properties`.
 pub(crate) fn is_translation(path: &Path) -> bool {
     const FOLDERS: [&str; 7] = ["locales", "locale", "i18n", "l10n", "lang", "langs", "translations"];
@@ -103,7 +103,7 @@ fn is_language(tag: &str) -> bool {
     language.len() == 2 && small && (2..=4).contains(&region.len()) && known(region)
 }
 
-/// What a file is encrypted with, by how it begins or by its name.
+/// The tool that encrypted a file, from its first bytes or its name.
 pub(crate) fn sealed(path: &Path, bytes: &[u8]) -> Option<&'static str> {
     let begins: [(&[u8], &str); 13] = [
         (b"age-encryption.org/", "age"),
@@ -125,7 +125,7 @@ pub(crate) fn sealed(path: &Path, bytes: &[u8]) -> Option<&'static str> {
     whole.or_else(|| sealed_by_name(path)).or_else(|| if text { sealed_in_part(bytes) } else { None })
 }
 
-/// Values that are encrypted one by one, in a text.
+/// The tool that encrypted single values in a text.
 fn sealed_in_part(text: &[u8]) -> Option<&'static str> {
     const PARTS: [(&str, &str); 5] = [
         ("ENC[AES256_GCM,", "sops"),
@@ -140,7 +140,7 @@ fn sealed_in_part(text: &[u8]) -> Option<&'static str> {
     PARTS.get(found.pattern().as_usize()).map(|(_, kind)| *kind)
 }
 
-/// Encrypted files whose names alone say so.
+/// The tool that encrypted a file, from its name alone.
 pub(crate) fn sealed_by_name(path: &Path) -> Option<&'static str> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
     let above = |folder: &str| path.components().any(|part| part.as_os_str() == folder);

@@ -3,7 +3,7 @@ use std::fmt;
 use keyroll_leak::Rule;
 use keyroll_secret::{Fingerprint, SecretBytes};
 
-/// What may be displayed of a value: its kind's public prefix, and a part of its keyed fingerprint.
+/// The part of a value that may be displayed: its kind's public prefix, and a part of its keyed fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
     /// The public prefix; empty where the kind has none.

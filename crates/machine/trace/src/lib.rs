@@ -1,8 +1,8 @@
 //! The inventory of this machine: its copies, its processes, which version each holds, and which copy wins.
 //!
-//! Invariants, by what is absent: nothing is written or sent, and nothing started but what asks a manager; no value
-//! leaves but as a [`ValueId`] and a label of its public beginning and its fingerprint; nothing that could not be
-//! read is left out in silence ([`Unseen`]).
+//! Invariants, by what is absent: nothing is written or sent, and no process is started except to query a manager; no
+//! value leaves except as a [`ValueId`] and a label of its public prefix and its fingerprint; everything that could not
+//! be read is reported ([`Unseen`]).
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 

@@ -9,11 +9,11 @@ use keyroll_secret::SecretBytes;
 use crate::entries::{Held, Spotted, told};
 use crate::kinds::{format_of, original};
 
-/// The `default` of a `.netrc`, and PgBouncer's list of logins.
+/// The logins that have no slot: the `default` of a `.netrc`, and PgBouncer's list of logins.
 pub(crate) fn without_place(path: &Path, bytes: &[u8]) -> Vec<Held> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let found: Vec<(String, usize, SecretBytes)> = if original(&name) == "userlist.txt" {
-        // A list that PgBouncer would not read is read line by line.
+        // A list that PgBouncer could not read is read line by line.
         Userlist::logins(bytes).unwrap_or_default()
     } else if format_of(path, bytes) == Some(Format::Netrc) {
         default(bytes).into_iter().map(|(at, value)| ("default".to_owned(), at, value)).collect()
@@ -24,7 +24,7 @@ pub(crate) fn without_place(path: &Path, bytes: &[u8]) -> Vec<Held> {
     told(bytes, found.map(|(name, at, value)| Spotted::named(at, value, name)).collect())
 }
 
-/// The password behind `default`, which holds for every machine that has no entry, with where it stands.
+/// The password after `default`, which applies to every machine without an entry, with its offset.
 fn default(bytes: &[u8]) -> Option<(usize, SecretBytes)> {
     let mut at = 0;
     let mut words = bytes.split(u8::is_ascii_whitespace).map(|word| {
@@ -45,7 +45,7 @@ fn default(bytes: &[u8]) -> Option<(usize, SecretBytes)> {
                 words.next()?;
             }
             b"login" | b"account" | b"password" => drop(words.next()?),
-            // What a macro says is none of ours, and its end is an empty line, which is no word.
+            // The text of a macro is not a login, and its end is an empty line, which is not a word.
             b"macdef" => return None,
             _ => {}
         }

@@ -23,7 +23,7 @@ const CANDIDATE_BYTES_MAX: usize = 1 << 20;
 /// The longest time for the rows of one database, seconds.
 const DATABASE_SECONDS_MAX: u64 = 3;
 
-/// What shows that a text is encrypted stands at its beginning, bytes.
+/// The beginning of a text shows whether it is encrypted, bytes.
 const SEALED_BYTES_MIN: usize = 64;
 
 /// The largest log of a database that is read, bytes.
@@ -32,16 +32,16 @@ const LOG_BYTES_MAX: usize = 16 << 20;
 /// The most places of known values in one large file, or in the rows of one database.
 const HITS_MAX: usize = 20_000;
 
-/// The most values that one database is asked for.
+/// The most possible secrets that are taken from one database.
 const ROWS_FOUND_MAX: usize = 20_000;
 
-/// What one file shows.
+/// The result for one file.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) held: Vec<InFile>,
-    /// What encrypts it, wholly or in part.
+    /// The tool that encrypted it, completely or in part.
     pub(crate) sealed: Option<&'static str>,
-    /// What of it was not read.
+    /// The part of it that was not read.
     pub(crate) unseen: Option<String>,
 }
 
@@ -106,7 +106,7 @@ impl InFile {
     }
 }
 
-/// The same of a file that is not read whole.
+/// The same for a file that is read in pieces.
 pub(crate) fn candidates_in_pieces(path: &Path, pieces: &mut Pieces<'_>, rules: &'static Rules) -> Seen {
     let Some(first) = pieces.next(0) else { return Seen::default() };
     if is_database(first.bytes) {
@@ -126,7 +126,7 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(DATABASE_SECONDS_MAX)
 }
 
-/// What takes the rows of a database one by one.
+/// Receives the rows of a database one by one.
 pub(crate) type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
 
 fn in_database(
@@ -150,7 +150,8 @@ fn in_database(
         let text = cell.bytes.trim_ascii_start();
         let document = matches!(text.first(), Some(b'{' | b'[')).then_some(Format::Json);
         let mut held = in_file(cell.bytes, document.or(Some(Format::Whole)), rules);
-        // A text that is no document is a secret only where its column or its row says so, or its form does.
+        // A text that is not a document is a secret only if its column or row has the name of a secret, or if its form
+        // shows it.
         let named = named(cell);
         if document.is_none() {
             held.retain(|one| named.is_some() || one.rule.is_some() || one.value.len() < cell.bytes.len());
@@ -170,7 +171,8 @@ fn in_database(
     seen
 }
 
-/// The name that says that a text of a row is a secret: its column's, or where that only says *value* its row's.
+/// The name that shows that a text is a secret: its column's name, or the row's name if the column is only called
+/// *value*.
 fn named<'a>(cell: &Cell<'a>) -> Option<&'a str> {
     let column = Some(cell.column).filter(|column| names_a_secret(column));
     let holds = ["value", "val", "data", "secret", "content", "payload", "text"];
@@ -187,7 +189,7 @@ fn row(path: &Path, cell: &Cell<'_>) -> Place {
     }
 }
 
-/// Shows the rows of a database with what its log has.
+/// Passes on the rows of a database, including the commits in its log.
 pub(crate) fn with_rows(path: &Path, mut bytes: Zeroizing<Vec<u8>>, take: Take<'_>) -> Result<(), String> {
     let deadline = deadline();
     let Some(path_of_log) = beside(path, "-wal") else { return each_cell(bytes, &[], deadline, take) };
@@ -201,7 +203,7 @@ pub(crate) fn with_rows(path: &Path, mut bytes: Zeroizing<Vec<u8>>, take: Take<'
                 Zeroizing::default()
             }
         };
-        // What was moved from the log into the database between the two reads is in neither.
+        // A commit that was moved from the log into the database between the two reads is in neither.
         match read_regular(path, LOG_BYTES_MAX) {
             Ok(again) if !last && *again.bytes != *bytes => bytes = again.bytes,
             Ok(again) => {
@@ -228,7 +230,7 @@ fn beside(path: &Path, end: &str) -> Option<PathBuf> {
 #[derive(Default)]
 pub(crate) struct AllKnown {
     pub(crate) held: Vec<Known>,
-    /// There were more.
+    /// There were more than the limit.
     pub(crate) more: bool,
 }
 
@@ -271,7 +273,7 @@ pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -
     AllKnown::of(told.into_values())
 }
 
-/// The same in a file that is not read whole.
+/// The same for a file that is read in pieces.
 pub(crate) fn known_in_pieces(path: &Path, pieces: &mut Pieces<'_>, needles: &Needles) -> AllKnown {
     let keep = needles.longest().saturating_sub(1);
     let mut told: BTreeMap<(ValueId, u64), Known> = BTreeMap::new();
@@ -279,7 +281,7 @@ pub(crate) fn known_in_pieces(path: &Path, pieces: &mut Pieces<'_>, needles: &Ne
     while let Some(piece) = pieces.next(keep) {
         database |= std::mem::take(&mut first) && is_database(piece.bytes);
         let mut hits = Vec::new();
-        // A match that ends in the kept part was reported before.
+        // A match that ends in the repeated part was reported before.
         needles.find(piece.bytes, &mut |hit| hits.extend((hit.end > piece.again).then_some(hit)));
         let (mut line, mut counted) = (piece.line, 0);
         for hit in copies(piece.bytes, hits) {
@@ -304,7 +306,7 @@ pub(crate) fn known_in_pieces(path: &Path, pieces: &mut Pieces<'_>, needles: &Ne
     in_rows_or_left(path, needles, remains, |take| each_cell_of_file(path, deadline(), take))
 }
 
-/// Where values were seen in the bytes of a database or beside it, and in which form.
+/// Where values were seen in the bytes of a database or of its log, and in which form.
 type Remains = BTreeMap<ValueId, (PathBuf, Encoding)>;
 
 fn in_bytes(path: &Path, bytes: &[u8], needles: &Needles, remains: &mut Remains) {
@@ -313,7 +315,7 @@ fn in_bytes(path: &Path, bytes: &[u8], needles: &Needles, remains: &mut Remains)
     });
 }
 
-/// In a database's log or journal.
+/// Searches a database's log and journal.
 fn in_logs(path: &Path, needles: &Needles, remains: &mut Remains) {
     for other in ["-wal", "-journal"].iter().filter_map(|end| beside(path, end)) {
         if let Ok(read) = read_regular(&other, LOG_BYTES_MAX) {
@@ -322,7 +324,7 @@ fn in_logs(path: &Path, needles: &Needles, remains: &mut Remains) {
     }
 }
 
-/// A value that stands in the bytes of a database or of its log, and in no row, was written over or deleted.
+/// Searches a database. A value that is in its bytes or in its log, and in no row, was overwritten or deleted.
 fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> AllKnown {
     let mut remains = Remains::new();
     in_bytes(path, &bytes, needles, &mut remains);
@@ -330,7 +332,7 @@ fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) 
     in_rows_or_left(path, needles, remains, |take| with_rows(path, bytes, take))
 }
 
-/// What stands in the rows of a database; and what does not, although it stands in its bytes.
+/// The values in the rows of a database, and the values that are in its bytes and in no row.
 fn in_rows_or_left(
     path: &Path,
     needles: &Needles,

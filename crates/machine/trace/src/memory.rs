@@ -13,7 +13,7 @@ use crate::{Memory, Place, Sighting, Survey, Unseen, ValueId};
 /// The longest time for reading the size of one process.
 const RESIDENT_WAIT: Duration = Duration::from_secs(1);
 
-/// How many whole searches of a memory must find a value, and how many searches are made at most.
+/// How many complete searches of a memory a found value needs, and how many searches are made at most.
 const WHOLE_LOOKS: usize = 2;
 const LOOKS_MAX: usize = 4;
 
@@ -35,11 +35,11 @@ impl Default for MemoryStage {
     }
 }
 
-/// What the second stage would read: to be announced before it begins.
+/// What the second stage would read; announced before it begins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryAhead {
-    /// The processes in the order of the search: those first that were started with a known value or have a file open
-    /// that holds one, and of these the small ones, so that as many as possible are searched whole.
+    /// The processes in the order of the search: first those that were started with a known value or have a file with
+    /// one open, and among these the small ones, so that as many as possible are searched completely.
     pub processes: Vec<ProcessId>,
     /// About how many bytes they have in memory together.
     pub bytes: u64,
@@ -60,8 +60,8 @@ impl Survey {
         MemoryAhead { processes: sized.into_iter().map(|(_, _, process)| process).collect(), bytes }
     }
 
-    /// The second stage: every value that the survey knows is looked for in the memory of these processes, in every
-    /// encoding. `told` is called after each.
+    /// The second stage: searches the memory of these processes for every value that the survey knows, in every
+    /// encoding. `told` is called after each process.
     pub fn search_memory(
         &mut self,
         ahead: &MemoryAhead,
@@ -103,7 +103,7 @@ impl Survey {
         let ended =
             gone.into_iter().any(|reason| matches!(reason, NotVisible::Vanished | NotVisible::Replaced));
         if ended || instance.program.differs(report.program) {
-            // What it held says nothing of what may run in its place, which was not looked at.
+            // Its values say nothing about another process in its place, which was not searched.
             self.instances.remove(&process);
             let (what, reason) = (format!("process {}", process.pid), "it ended meanwhile".to_owned());
             let unseen = if ended { Unseen { what, reason, uid } } else { executed(process, uid) };
@@ -136,10 +136,10 @@ struct Looked {
     forms: BTreeMap<u32, Encoding>,
 }
 
-/// A program goes on while it is read and moves what it holds: a value could stand where was not looked yet, and then
-/// where was looked before. Where a value was found, or was in its start, on which a verdict may rest, everything is
-/// looked at twice, and what was found either time counts. What was unmapped while it was read is no gap of the next
-/// look.
+/// Searches the memory of a process. The process runs on and moves its data: a value could first be where the search
+/// has not been yet, and then where it has been already. If a value was found, or was in its start, a verdict may
+/// depend on the search: then everything is searched twice, and a value that was found either time counts. Memory that
+/// was unmapped during one search is no gap of the next one.
 fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: bool) -> Looked {
     let search = Noting { needles, forms: RefCell::default() };
     let began = Instant::now();
@@ -162,7 +162,7 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: boo
                 *known = copies.max(*known);
             }
         }
-        // The last look notices another program in its place.
+        // The last search notices another program in the process's place.
         if again.not_visible.is_none() {
             report.program = again.program;
         }
@@ -173,7 +173,7 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: boo
     Looked { report, forms: search.forms.into_inner() }
 }
 
-/// Notes in which form a value was found first.
+/// Records the form in which a value was first found.
 struct Noting<'n> {
     needles: &'n Needles,
     forms: RefCell<BTreeMap<u32, Encoding>>,

@@ -10,20 +10,21 @@ use keyroll_needle::Needles;
 
 use crate::Survey;
 
-/// What may be shown of names: a document has values for keys, a table has one where others have a name, a file is
-/// called by one. In small letters, or cut, no search for the value finds it again.
+/// Decides which names may be shown. A document may have values as keys, a table may have one where others have a name,
+/// and a file may be named after one. Once such a name is shortened or in small letters, no search finds the value in
+/// it.
 pub struct Names {
     needles: Option<Arc<Needles>>,
     rules: Option<&'static Rules>,
 }
 
 impl Names {
-    /// By all values of a survey.
+    /// Redacts all values of a survey.
     pub fn of(survey: &Survey) -> Self {
         Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
     }
 
-    /// The same for the names of secrets, of which there are many: by the forms that look like names alone.
+    /// For the names of secrets, of which there are many: redacts only values in forms that could be a name.
     pub(crate) fn of_secrets(survey: &Survey) -> Self {
         Self { needles: survey.values.needles_for_names().map(Arc::new), rules: Rules::shipped().ok() }
     }
@@ -33,19 +34,19 @@ impl Names {
         mask_parts(name, ".", &self.hits(name), &|part| !looks_like_name(part))
     }
 
-    /// Words about a name: without those that hold a value, or the part of the name that is not shown.
+    /// A text about a name, without the words that hold a value or a part of the name that is not shown.
     pub fn told(&self, words: &str, name: &str) -> String {
         let hidden = |part: &&str| !part.is_empty() && self.shown(part) == MASK;
         let hidden: Vec<&str> = name.split('.').filter(hidden).collect();
         mask_parts(words, " ", &self.hits(words), &|word| hidden.iter().any(|part| word.contains(part)))
     }
 
-    /// Whether neither a value nor something in the form of a credential stands in a text.
+    /// Whether a text has neither a value nor anything in the form of a credential.
     pub fn is_clean(&self, text: &str) -> bool {
         self.hits(text).is_empty()
     }
 
-    /// Where values stand, and what has the form of a credential.
+    /// The spans of values, and of everything in the form of a credential.
     fn hits(&self, text: &str) -> Vec<Range<usize>> {
         let mut hits: Vec<Range<usize>> = Vec::new();
         if let Some(needles) = &self.needles {
@@ -58,7 +59,7 @@ impl Names {
     }
 }
 
-/// What a secret is called by the names that its values have, by who issues it, or by the file that it stands in.
+/// The name of a secret: from the names that its values have, from its issuer, or from its file.
 pub(crate) fn name_of<'a>(
     shown: &Names,
     names: impl Iterator<Item = &'a str>,
@@ -77,7 +78,7 @@ pub(crate) fn name_of<'a>(
         };
         *count.entry(whose).or_default() += 1;
     }
-    // Of those that are as frequent the first by the alphabet, so that the name stays.
+    // Of equally frequent names the first in the alphabet, so that the result does not change.
     let most = |counts: BTreeMap<String, usize>| {
         counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name)
     };
@@ -87,7 +88,8 @@ pub(crate) fn name_of<'a>(
     plain(&name.unwrap_or_else(|| "unnamed".to_owned()))
 }
 
-/// Tells secrets of one name apart by where they are, then by a number. `taken` are names that stay as they are.
+/// Distinguishes secrets with the same name by their location, then by a number. `taken` are names that stay as they
+/// are.
 pub(crate) fn told_apart(names: &mut [(String, String)], taken: &BTreeSet<String>) {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     names.iter().for_each(|(name, _)| *count.entry(name.clone()).or_default() += 1);
@@ -108,7 +110,7 @@ pub(crate) fn told_apart(names: &mut [(String, String)], taken: &BTreeSet<String
     }
 }
 
-/// With the letters that a configuration's names have.
+/// The name, with only the characters that a name in the configuration may have.
 fn plain(name: &str) -> String {
     let good = |letter: char| match letter.to_ascii_lowercase() {
         letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
@@ -160,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(shown.shown(name), name);
         }
-        // Letters and digits in turn; no known value looks like this.
+        // Alternating letters and digits; no known value looks like this.
         let random: String = alphanumeric(400).chars().filter(char::is_ascii_alphabetic).take(12).collect();
         let random: String =
             random.chars().zip(0..).map(|(letter, at)| format!("{letter}{}", at % 7)).collect();
@@ -171,7 +173,7 @@ mod tests {
         let formed = keyroll_testkit::github_token();
         assert_eq!(shown.shown(&format!("users.{formed}.token")), "users.….token");
         assert_eq!(name_of(&shown, [formed.as_str()].into_iter(), None, Some(Path::new(&random))), "unnamed");
-        // The same in words about it: by the name beside them, and by its form.
+        // The same in a text about it: by the name next to it, and by its form.
         let of = |name: &str| format!("apiKey of {name} in /srv/{}/settings.json", "1a".repeat(9));
         let told = format!("apiKey of … in /srv/{}/settings.json", "1a".repeat(9));
         assert_eq!(shown.told(&of(&random), &format!("{random}.apiKey")), told);

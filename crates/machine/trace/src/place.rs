@@ -7,14 +7,14 @@ use keyroll_observe::{ProcessId, shown};
 
 use crate::ValueId;
 
-/// Where a value stands.
+/// A location of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// In a file.
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// In which line, from 1 on.
+        /// The line, from 1 on.
         line: u64,
     },
     /// In a row of a database.
@@ -28,50 +28,50 @@ pub enum Place {
         /// The number of the row in its table.
         row: i64,
     },
-    /// In the file of a database or in its log, and in no row: written over, deleted, or rolled back.
+    /// In the file of a database or in its log, and in no row: overwritten, deleted, or rolled back.
     Remains {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// In the environment that a process was started with.
     Environment {
-        /// Which process.
+        /// The process.
         process: ProcessId,
-        /// Under which name.
+        /// The name of the variable.
         variable: String,
     },
     /// In a credential that systemd gave a process at its start.
     Credential {
-        /// Which process.
+        /// The process.
         process: ProcessId,
         /// The credential's name.
         name: String,
     },
     /// In a process's command line, which every user of the machine can read.
     Arguments {
-        /// Which process.
+        /// The process.
         process: ProcessId,
     },
     /// In a process's memory.
     Memory {
-        /// Which process.
+        /// The process.
         process: ProcessId,
     },
-    /// In what a manager keeps: a container's configuration, an image, the memory of a daemon.
+    /// In a manager's record: a container's configuration, an image, the memory of a daemon.
     Record {
-        /// Of which kind.
+        /// The kind of the record.
         record: Record,
-        /// What it is of: the container's name, the image's, the unit's.
+        /// The name of the container, image or unit.
         of: String,
-        /// Under which name.
+        /// The name of the variable.
         variable: String,
     },
 }
 
-/// What a manager keeps values in.
+/// The kind of a manager's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Record {
-    /// What a container was made with.
+    /// The settings that a container was created with.
     Container,
     /// An image: everyone who has it has the value.
     Image,
@@ -80,7 +80,7 @@ pub enum Record {
 }
 
 impl Place {
-    /// The process, where it is in one.
+    /// The process, if the place is in one.
     pub fn process(&self) -> Option<&ProcessId> {
         match self {
             Self::Environment { process, .. }
@@ -91,7 +91,7 @@ impl Place {
         }
     }
 
-    /// The file, where it is in one.
+    /// The file, if the place is in one.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::Row { path, .. } | Self::Remains { path } => Some(path),
@@ -136,28 +136,28 @@ pub(crate) fn harmless(name: &str) -> String {
     shown(Path::new(name))
 }
 
-/// One value in one place.
+/// One value at one place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sighting {
     /// The value.
     pub value: ValueId,
-    /// Where.
+    /// The place.
     pub place: Place,
     /// The name that it has there: a variable, a key of a document.
     pub name: Option<String>,
-    /// Its place by the format of the file, where it has one.
+    /// Its slot, if the file's format has one for it.
     pub slot: Option<Slot>,
-    /// In which form.
+    /// The form in which it occurs.
     pub encoding: Encoding,
 }
 
-/// Something that could not be looked at.
+/// Something that was not visible.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unseen {
-    /// What: a path, a process.
+    /// Its path or process.
     pub what: String,
     /// Why.
     pub reason: String,
-    /// The user whose it is, where that is the reason.
+    /// Its user, if that is the reason.
     pub uid: Option<u32>,
 }

@@ -11,13 +11,13 @@ use keyroll_secret::SecretBytes;
 use crate::instance::{Instance, Opened, StartUnseen, instances};
 use crate::{Place, Sighting, Unseen, ValueId, Values};
 
-/// How much of what processes were started with is kept at once, bytes: thousands of ordinary environments.
+/// How much of the environments and command lines is kept at once, bytes: thousands of ordinary environments.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
-/// What stands in the place of a variable's name where there is none; it could itself be a value.
+/// Shown where an entry has no variable name; the entry itself could be a value.
 const UNNAMED: &str = "(no variable)";
 
-/// What runs, from the first look at it until every value is known that it may hold.
+/// The running processes, from the first look at them until every value that they may hold is known.
 pub(crate) struct Running {
     pub(crate) instances: BTreeMap<ProcessId, Instance>,
     starts: BTreeMap<ProcessId, Start>,
@@ -25,7 +25,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Reads what every process was started with, and takes in what looks like a credential there.
+    /// Reads the environment and the command line of every process, and takes values that look like a credential.
     pub(crate) fn look(
         listing: &Listing,
         rules: &'static Rules,
@@ -60,7 +60,7 @@ impl Running {
         running
     }
 
-    /// What each was started with, until [`Running::by_value`].
+    /// The start of each process, until [`Running::by_value`].
     pub(crate) fn starts(&self) -> &BTreeMap<ProcessId, Start> {
         &self.starts
     }
@@ -75,7 +75,7 @@ impl Running {
             });
             match answer {
                 Ok(start) => drop(self.starts.insert(*process, start)),
-                // It is not there any more, and holds nothing.
+                // The process has ended, and holds nothing.
                 Err(NotVisible::Vanished | NotVisible::Replaced) => drop(self.instances.remove(process)),
                 Err(reason) => {
                     unseen.push(self.unseen(*process, "environment", &reason));
@@ -87,7 +87,7 @@ impl Running {
         });
     }
 
-    /// What was listed of one that executed another program since is not of the program that was read.
+    /// Drops a process that has executed another program since the listing: the listing describes the former program.
     fn leave_executed(&mut self, listing: &Listing, unseen: &mut Vec<Unseen>) {
         for listed in &listing.seen {
             if self.starts.get(&listed.id).is_some_and(|start| start.program().differs(listed.program)) {
@@ -103,8 +103,8 @@ impl Running {
         Unseen { what: format!("{what} of process {}", process.pid), reason: reason.to_string(), uid }
     }
 
-    /// Every value is looked for again in what the processes were started with, in whatever form; after it every
-    /// instance says which it was started with, and what was read is dropped.
+    /// Searches the starts of the processes for every value again, in any form. Afterwards every instance has the
+    /// values that it was started with, and the data that was read is dropped.
     pub(crate) fn by_value(
         &mut self,
         listing: &Listing,
@@ -171,7 +171,7 @@ impl Running {
         }
         for sighting in sightings {
             let started = match &sighting.place {
-                // What a process shows in place of its command line says nothing of its start.
+                // A title instead of the command line shows nothing about the start.
                 Place::Arguments { process } if titled.contains(process) => None,
                 Place::Environment { process, .. }
                 | Place::Credential { process, .. }
@@ -188,7 +188,7 @@ impl Running {
         }
     }
 
-    /// Which of the files with copies, and of these others, each process has open.
+    /// Which of the files with copies, and of these other files, each process has open.
     pub(crate) fn open(
         &mut self,
         sightings: &[Sighting],
@@ -231,7 +231,7 @@ impl Running {
     }
 }
 
-/// One that was another program than that which was looked at, or is by now.
+/// A process that ran another program than the one that was inspected, or runs one by now.
 pub(crate) fn executed(process: ProcessId, uid: Option<u32>) -> Unseen {
     let (what, reason) =
         (format!("process {}", process.pid), "it executed another program in the meantime".to_owned());
@@ -245,7 +245,7 @@ fn secret_flag(argument: &[u8]) -> Option<String> {
     (name.bytes().all(plain) && names_a_secret(name)).then(|| name.to_owned())
 }
 
-/// What stands behind such an option: all of the argument, where nothing in it looks like a credential of its own.
+/// The value after such an option: the whole argument, unless a part of it looks like a credential of its own.
 fn behind_flag(
     argument: &[u8],
     place: &Place,
@@ -265,7 +265,7 @@ fn behind_flag(
     }
 }
 
-/// Whether a match is all that stands behind the name.
+/// Whether a match is everything after the name.
 fn whole(entry: &[u8], start: usize, end: usize) -> bool {
     let begins = start.checked_sub(1).is_none_or(|before| entry.get(before) == Some(&b'='));
     begins && end == entry.len()
@@ -288,8 +288,8 @@ fn in_start(
     }
 }
 
-/// What looks like a credential in some bytes. The name is that of the slot; where it has none, one within the bytes
-/// that says what it is (`--api-key=…`), and no other: that could be a value.
+/// The values in some bytes that look like a credential. The name is that of the slot. Without a slot it is a name in
+/// the bytes that is known to be one (`--api-key=…`): any other name could be a value.
 fn take(
     bytes: &[u8],
     place: &Place,
@@ -334,7 +334,7 @@ mod tests {
         }
         let listing = processes(PATIENCE).unwrap();
         child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        // The kernel changes the name first, and the program behind it later.
+        // The kernel changes the name first, and the program later.
         let listed = listing.seen.iter().find(|one| one.id.pid == pid).unwrap().program;
         let other = || process(pid).is_ok_and(|one| one.name == "sleep" && listed.differs(one.program));
         while !other() && asked.elapsed() < PATIENCE {

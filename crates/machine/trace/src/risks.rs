@@ -18,13 +18,13 @@ pub enum Risk {
     OthersRead(PathBuf),
     /// Every user of the machine sees the command line of a process.
     Arguments(ProcessId),
-    /// It is part of an image of this name: everyone who has the image has it.
+    /// It is in an image with this name: everyone who has the image has the value.
     Image(String),
     /// It is in a repository's index.
     Tracked(PathBuf),
-    /// It stands in a work tree whose index cannot be read.
+    /// It is in a work tree whose index cannot be read.
     TrackedUnknown(PathBuf),
-    /// A copy that was left behind, such as a backup.
+    /// A leftover copy, such as a backup.
     Leftover(PathBuf),
     /// It holds a version that was ended.
     Retired(PathBuf),
@@ -32,7 +32,7 @@ pub enum Risk {
     Differ,
 }
 
-/// The risks of secrets; what was looked at once is kept.
+/// The risks of secrets; each folder is inspected only once.
 #[derive(Default)]
 pub struct Risks {
     tracked: Tracked,
@@ -41,7 +41,7 @@ pub struct Risks {
 }
 
 impl Risks {
-    /// Those of one secret.
+    /// The risks of one secret.
     pub fn of(&mut self, found: &Found) -> BTreeSet<Risk> {
         let mut risks = BTreeSet::new();
         for sighting in &found.sightings {

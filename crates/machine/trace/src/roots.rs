@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{Listing, Process, ProcessId, has_other_files, read_regular, working_folder};
 
-/// Where settings stand on every machine.
+/// The usual settings folders of every machine.
 const EVERYWHERE: [&str; 8] =
     ["/etc", "/root", "/home", "/srv", "/opt", "/usr/local/etc", "/var/spool/cron", "/run/secrets"];
 
-/// Where services keep what is theirs.
+/// Where services keep their own files.
 const STATE: [&str; 2] = ["/var/lib", "/var/www"];
 
 /// The list of users; a larger one is not read, bytes.
@@ -17,8 +17,8 @@ const USERS_BYTES_MAX: usize = 4 << 20;
 const OF_THE_MACHINE: [&str; 12] =
     ["/", "/usr", "/bin", "/sbin", "/lib", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp", "/var"];
 
-/// The folders that are looked through where none is named: those of settings, the homes of all users, where programs
-/// run now, this one too, and what managers named.
+/// The folders that are searched if none is named: those of settings, the homes of all users, the working folders of
+/// all processes and of keyroll itself, and the folders that managers named.
 pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
     let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
@@ -28,7 +28,7 @@ pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<Pa
     all.into_iter().filter(|root| root.exists()).collect()
 }
 
-/// Where processes stand, but in a home or in a folder of the machine, where anybody stands.
+/// The working folders of processes, except homes and folders of the machine, in which any process may run.
 pub(crate) fn standing<'p>(processes: impl Iterator<Item = &'p ProcessId>) -> Vec<(ProcessId, PathBuf)> {
     let homes = of_users();
     let folder = |process: &ProcessId| Some((*process, working_folder(process).ok()?));
@@ -50,7 +50,8 @@ fn of_users() -> Vec<PathBuf> {
     text.lines().filter_map(home).filter(|home| is_somebodys(home)).collect()
 }
 
-/// A folder with something of its own: not the machine's, and not one of its first level.
+/// Whether a folder may hold a program's own files: it is none of the machine's folders, and not below a folder of
+/// installed files.
 fn is_somebodys(folder: &Path) -> bool {
     let machines = OF_THE_MACHINE.iter().any(|one| folder == Path::new(one));
     let below = ["/usr", "/proc", "/sys", "/dev", "/boot", "/lib", "/bin", "/sbin"];

@@ -7,26 +7,26 @@ use crate::{Chain, Found, Held, Survey, User, ValueId, Verdict, verdict};
 /// One instance and one name under which it takes a secret.
 #[derive(Debug, Clone)]
 pub struct Row<'s> {
-    /// Whose instance it is.
+    /// The user of the instance.
     pub user: &'s User,
-    /// Which process.
+    /// The process.
     pub process: ProcessId,
-    /// Where a new start would take it from, if that is known.
+    /// The sources of a new start, if they are known.
     pub chain: Option<&'s Chain>,
-    /// What it was seen to hold of this secret's values.
+    /// The evidence about this secret's values.
     pub held: Held,
-    /// What it runs on.
+    /// The version that it uses.
     pub verdict: Verdict,
 }
 
-/// Every instance that uses a secret, with what is known of it.
+/// Every instance that uses a secret, with the evidence about it.
 pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
     let mut all = Vec::new();
     let versions: BTreeSet<ValueId> = found.values.iter().copied().collect();
     for user in &found.users {
         let chains = chains_of(survey, found, user);
         for process in &user.processes {
-            // A process that has ended since is no instance.
+            // A process that has ended meanwhile is not an instance.
             let Some(held) = survey.held(process, &versions) else { continue };
             if chains.is_empty() {
                 let verdict = verdict(None, &held);

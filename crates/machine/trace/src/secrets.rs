@@ -10,7 +10,7 @@ use crate::naming::{Names, name_of, told_apart};
 use crate::users::users;
 use crate::{Chain, Handle, Keeper, Place, Sighting, Survey, User, ValueId, slots};
 
-/// A secret that is configured, with what is known of its versions.
+/// A secret in the configuration, with its known versions.
 #[derive(Debug, Clone)]
 pub struct Managed {
     /// Its name in the configuration.
@@ -24,26 +24,26 @@ pub struct Managed {
 pub struct Version {
     /// v1, v2 …
     pub number: u32,
-    /// What it is now: `current`, `previous`.
+    /// Its state: `current`, `previous`.
     pub state: &'static str,
-    /// Of its secret fields, by the key of the survey.
+    /// The fingerprints of its secret fields, by the key of the survey.
     pub fingerprints: Vec<Fingerprint>,
 }
 
-/// One secret: the values that stood, or stand, in the same slots.
+/// One secret: the values that are, or were, in the same slots.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Its values: of a configured one the newest version first, else the most frequent.
+    /// Its values: for a configured secret the newest version first, otherwise the most frequent value first.
     pub values: Vec<ValueId>,
-    /// The versions that are known by the configuration, by value.
+    /// The versions in the configuration's store, by value.
     pub versions: BTreeMap<ValueId, Version>,
-    /// It stands in the configuration.
+    /// It is in the configuration.
     pub managed: bool,
-    /// Where the values stand.
+    /// The places of its values.
     pub sightings: Vec<Sighting>,
-    /// Who uses it: holds a value, or would take one at a start.
+    /// Its users: each holds a value, or would take one at its start.
     pub users: Vec<User>,
 }
 
@@ -54,7 +54,7 @@ impl Found {
         at_rest.map(|one| (&one.place, one)).collect()
     }
 
-    /// Whether one change of it concerns several: more than one consumer, shells left out that merely pass it on.
+    /// Whether a change of it affects more than one consumer; shells that only pass it on do not count.
     pub fn shared(&self) -> bool {
         self.users.iter().filter(|user| user.keeper != Keeper::Session).count() > 1
     }
@@ -65,8 +65,8 @@ impl Found {
         at_rest.map(|one| one.value).collect::<BTreeSet<_>>().len() > 1
     }
 
-    /// The copy at rest that holds another value than this one and was changed last; what is left behind of a file says
-    /// nothing of what is meant now.
+    /// The most recently changed copy at rest that holds another value than this one. Leftovers of files do not count:
+    /// they do not show which value is meant now.
     pub fn other_than(&self, value: ValueId) -> Option<(&Place, &Sighting)> {
         let others = self.copies().into_iter().filter(|(place, sighting)| {
             let leftover = place.file().is_some_and(|file| slots::leftover_of(file).is_some());
@@ -82,7 +82,7 @@ impl Found {
     }
 }
 
-/// The secrets of a survey, those that most depend on first. docs/design/discovery.md §2 says what is one.
+/// The secrets of a survey, those with the most users first. docs/design/discovery.md §2 defines a secret.
 pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     let numbers = managed_values(survey, managed);
     let mut joins = Joins::new(survey.values.len());
@@ -115,13 +115,13 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     found
 }
 
-/// Whether the form of one of its values says who issues it.
+/// Whether the form of one of its values shows its issuer.
 fn has_issuer(survey: &Survey, found: &Found) -> bool {
     let rules = found.values.iter().filter_map(|value| survey.values.get(*value)?.rule);
     rules.into_iter().any(|rule| !rule.provider.is_empty())
 }
 
-/// Per managed secret its versions, by the value that was seen.
+/// The versions of each managed secret, by the values that were seen.
 fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId, Version>> {
     let of = |one: &Managed| {
         let pairs = one
@@ -133,18 +133,18 @@ fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId,
     managed.iter().map(of).collect()
 }
 
-/// What is known when sightings are put together to secrets.
+/// Everything that is needed to turn groups of sightings into secrets.
 struct Known<'a> {
     survey: &'a Survey,
     shown: &'a Names,
     managed: &'a [Managed],
-    /// Per managed secret its versions, by value.
+    /// The versions of each managed secret, by value.
     numbers: &'a [BTreeMap<ValueId, Version>],
     uses: Uses<'a>,
 }
 
 impl Known<'_> {
-    /// The secret that a group of sightings is.
+    /// Makes a secret from a group of sightings.
     fn secret(&self, group: Vec<&Sighting>) -> Found {
         let mut count: BTreeMap<ValueId, usize> = BTreeMap::new();
         group.iter().for_each(|one| *count.entry(one.value).or_default() += 1);
@@ -177,7 +177,7 @@ impl Known<'_> {
     }
 }
 
-/// Who holds one of the values, and which services would take one.
+/// The users that hold one of the values, and the services that would take one.
 fn used_by(found: &Found, uses: &Uses<'_>) -> Vec<User> {
     let holders: BTreeSet<&ProcessId> =
         found.sightings.iter().filter_map(|one| one.place.process()).collect();
@@ -195,7 +195,7 @@ fn used_by(found: &Found, uses: &Uses<'_>) -> Vec<User> {
     all.into_iter().filter_map(user).collect()
 }
 
-/// Who could use a secret, by what it is found with.
+/// The possible users of a secret, by process and by value.
 struct Uses<'u> {
     users: &'u [User],
     of_process: BTreeMap<ProcessId, Vec<usize>>,
@@ -210,8 +210,8 @@ impl<'u> Uses<'u> {
                 uses.of_process.entry(*process).or_default().push(at);
             }
             let service = user.service.and_then(|at| survey.services.get(at));
-            // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it;
-            // but where it says itself what it reads, it is.
+            // Nobody knows whether a process without a manager is started again, nor whether it reads the files of its
+            // folder. But an agent's own settings say what it reads.
             let says = service
                 .is_some_and(|one| matches!(one.handle, Handle::OpenClaw { .. } | Handle::LiteLlm { .. }));
             if matches!(user.keeper, Keeper::Session | Keeper::Nobody) && !says {
@@ -226,7 +226,8 @@ impl<'u> Uses<'u> {
     }
 }
 
-/// Rule 2: what one service takes under one name, and what its processes were started with under that name.
+/// Rule 2: the values that one service takes under one name, and those that its processes were started with under that
+/// name.
 fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
     let mut started: BTreeMap<&ProcessId, BTreeMap<&str, Vec<ValueId>>> = BTreeMap::new();
     for sighting in &survey.sightings {
@@ -251,7 +252,7 @@ fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
     }
 }
 
-/// Where a copy stands in its file: the name there, and which of several of that name it is.
+/// The slot of a copy in its file: the name there, and which of several with that name it is.
 struct Slot<'s> {
     sighting: &'s Sighting,
     path: &'s Path,
@@ -286,15 +287,15 @@ fn join_slots(survey: &Survey, joins: &mut Joins) {
     let mut same: BTreeMap<(PathBuf, &str, usize), Vec<ValueId>> = BTreeMap::new();
     for slot in slots_of(survey) {
         let file = slots::leftover_of(slot.path).unwrap_or_else(|| slot.path.to_owned());
-        // A file that is one value has one slot, whatever its name is.
+        // A file that is one value has one slot, whatever its name.
         let name = if slot.sighting.slot == Some(keyroll_copy::Slot::Whole) { "" } else { slot.name };
         same.entry((file, name, slot.number)).or_default().push(slot.sighting.value);
     }
     same.into_values().for_each(|values| joins.all(values.into_iter()));
 }
 
-/// Rule 4: the same name in several manifests of one project, where it stands once in each, says more than
-/// *password*, and no two of the values are of different issuers.
+/// Rule 4: the same name in several manifests of one project. It must occur once in each, be more specific than
+/// *password*, and no two of the values may be of different issuers.
 fn join_projects(survey: &Survey, joins: &mut Joins) {
     let mut projects = slots::Projects::default();
     let mut same: BTreeMap<(PathBuf, &str), Vec<Slot<'_>>> = BTreeMap::new();
@@ -315,7 +316,7 @@ fn join_projects(survey: &Survey, joins: &mut Joins) {
     }
 }
 
-/// Where a secret is at home: its project, who uses it, or the folder of its first copy.
+/// The location of a secret: its project, its users, or the folder of its first copy.
 fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
     let files = || found.sightings.iter().filter_map(|one| one.place.file());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());

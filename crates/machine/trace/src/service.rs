@@ -31,7 +31,7 @@ use crate::{Chain, Sighting, Unseen, Values};
 use around::Around;
 use asked::Asked;
 
-/// What keeps a service running.
+/// The manager that keeps a service running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keeper {
     /// systemd, of the system.
@@ -50,16 +50,16 @@ pub enum Keeper {
     Cron,
     /// A manager that finds its services itself, by its name in the registry of managers.
     Registered(&'static str),
-    /// A person's session: a shell and what was started from it.
+    /// A user's session: a shell and the processes that were started from it.
     Session,
-    /// A program whose own files say where its keys are. What is known of it is from its documents: it is explained,
-    /// and not delivered.
+    /// A program whose own files say where its keys are. What keyroll knows about it is from its documentation: its
+    /// keys are explained, and not delivered.
     Agent,
     /// No known manager.
     Nobody,
 }
 
-/// By what its keeper knows a service: what a rotation would tell it with.
+/// How the manager identifies a service: what a rotation needs to address it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handle {
     /// A unit of systemd.
@@ -76,25 +76,25 @@ pub enum Handle {
         /// The service.
         service: String,
     },
-    /// A container that was made by hand, by its name.
+    /// A container that was created by hand, by its name.
     Container(String),
     /// An app of pm2.
     Pm2 {
-        /// The ecosystem file, where one lies beside the app.
+        /// The ecosystem file, if there is one in the app's folder.
         ecosystem: Option<PathBuf>,
         /// pm2's own folder.
         home: PathBuf,
     },
     /// A program of supervisord.
     Supervisor {
-        /// The file that it is configured by, where it can be found.
+        /// Its configuration file, if it can be found.
         config: Option<PathBuf>,
     },
     /// A job of a crontab.
     Cron(PathBuf),
     /// A service of a manager that finds its services itself.
     Registered {
-        /// What the manager calls it.
+        /// Its identity at the manager.
         identity: ServiceIdentity,
         /// The table `runs` that declares it.
         runs: Vec<(&'static str, Declared)>,
@@ -103,24 +103,24 @@ pub enum Handle {
     OpenClaw {
         /// Its state folder.
         state: PathBuf,
-        /// Chains by name, each with a model provider whose key it is.
+        /// The chains by name, each with the model provider of its key.
         keys: BTreeSet<(String, String)>,
-        /// By what its keeper knows it.
+        /// The handle of its manager.
         by: Box<Self>,
     },
     /// A LiteLLM proxy, whose workers can be replaced.
     LiteLlm {
         /// The configuration file that it was started with.
         config: PathBuf,
-        /// By what its keeper knows it.
+        /// The handle of its manager.
         by: Box<Self>,
     },
-    /// Nothing that could be told.
+    /// Nothing by which it could be addressed.
     None,
 }
 
 impl Handle {
-    /// Its manager's handle, where it has keys of its own under `runs` too.
+    /// The handle of its manager, if it also has keys of its own under `runs`.
     pub fn keeper(&self) -> &Self {
         match self {
             Self::OpenClaw { by, .. } | Self::LiteLlm { by, .. } => by.keeper(),
@@ -135,7 +135,7 @@ impl Handle {
         }
     }
 
-    /// What its keeper knows it by, to be put into a handle of its own.
+    /// Takes the handle out, to put it into another handle.
     fn take(&mut self) -> Box<Self> {
         Box::new(std::mem::replace(self, Self::None))
     }
@@ -146,20 +146,20 @@ impl Handle {
 pub struct Service {
     /// Its manager.
     pub keeper: Keeper,
-    /// Its name there.
+    /// Its name at the manager.
     pub name: String,
     /// How `runs` declares it.
     pub handle: Handle,
     /// Its processes, masters and workers alike; none where it does not run.
     pub processes: Vec<ProcessId>,
-    /// The folder of its project: where its manifest stands.
+    /// The folder of its project, which has its manifest.
     pub project: Option<PathBuf>,
-    /// Where its program takes each secret from; one for each name.
+    /// The sources of each secret of its program; one chain for each name.
     pub chains: Vec<Chain>,
 }
 
 impl Service {
-    /// What its manager calls it; `None` where a survey does not tell.
+    /// Its identity at the manager; `None` if a survey cannot tell.
     pub fn identity(&self) -> Option<ServiceIdentity> {
         let placed = |manager, place: Option<&Path>| match place {
             Some(place) => ServiceIdentity::placed(manager, &self.name, place),
@@ -182,16 +182,16 @@ impl Service {
     }
 }
 
-/// What is kept running on a machine.
+/// The services that run on a machine.
 pub(crate) struct Running {
     pub(crate) services: Vec<Service>,
-    /// Where their files stand.
+    /// The folders of their files.
     pub(crate) folders: BTreeSet<PathBuf>,
     pub(crate) unseen: Vec<Unseen>,
 }
 
-/// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
-/// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
+/// Every service of this machine with its chains. A manager's record is a place of its own and is added to `sightings`.
+/// Afterwards `values` knows every value of a chain. `homes`: where agents keep their own files.
 pub(crate) fn services(
     listing: &Listing,
     starts: &BTreeMap<ProcessId, Start>,
@@ -205,7 +205,7 @@ pub(crate) fn services(
     let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
     let mut taken: BTreeSet<ProcessId> =
         listing.seen.iter().map(|one| one.id).filter(|id| own.contains(&id.pid)).collect();
-    // A manager within another one has its processes before the outer one gets the rest.
+    // A manager that runs inside another one gets its processes first; the outer manager gets the rest.
     let (containers, images) = match containers {
         Ok(engine) => (Ok(engine.containers), engine.images),
         Err(failure) => (Err(failure), BTreeMap::new()),

@@ -1,4 +1,4 @@
-//! Which file a copy belongs to: its project, and the file that it is a leftover of.
+//! The file that a copy belongs to: its project, and the original of a leftover.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 const PROJECT_MARKS: [&str; 6] =
     [".git", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml", "openclaw.json"];
 
-/// Folders that hold many projects, even if they are repositories themselves.
+/// Folders that contain many projects, even if they are repositories themselves.
 const NO_PROJECTS: [&str; 9] =
     ["/", "/etc", "/home", "/root", "/srv", "/opt", "/var", "/var/lib", "/usr/local/etc"];
 
-/// What people and programs put behind the name of a file that they keep an old version of; behind it may stand a
-/// number, a date or, where the name had an end before, words: `.bak.1`, `.dpkg-old`.
+/// What people and programs append to the name of a file when they keep an old version. A number or a date may follow
+/// and, if the name had an extension before, words: `.bak.1`, `.dpkg-old`.
 const LEFTOVER_MARKS: [&str; 12] = [
     ".bak",
     ".backup",
@@ -30,13 +30,13 @@ const LEFTOVER_MARKS: [&str; 12] = [
     "~",
 ];
 
-/// The fewest digits of a date behind a file name: `api.env.20251104`.
+/// The fewest digits of a date after a file name: `api.env.20251104`.
 const DATE_DIGITS_MIN: usize = 8;
 
 /// How many parents are searched for a project's folder.
 const PARENTS_MAX: usize = 16;
 
-/// Projects of files, each folder looked at once.
+/// Projects of files; each folder is inspected once.
 #[derive(Default)]
 pub(crate) struct Projects {
     known: BTreeMap<PathBuf, Option<PathBuf>>,
@@ -48,7 +48,7 @@ impl Projects {
         self.around(file.parent()?, PARENTS_MAX)
     }
 
-    /// The project that a folder is in, or begins.
+    /// The project that contains a folder, or begins in it.
     fn around(&mut self, folder: &Path, parents_max: usize) -> Option<PathBuf> {
         if parents_max == 0 || !holds_one(folder) {
             return None;
@@ -71,7 +71,7 @@ fn holds_one(folder: &Path) -> bool {
     !home && !NO_PROJECTS.iter().any(|many| folder == Path::new(many))
 }
 
-/// The file that this one is a leftover of by its name: `api.env` of `api.env.bak.1` and of `api.env~`.
+/// The original of a leftover, by its name: `api.env` for `api.env.bak.1` and for `api.env~`.
 pub(crate) fn leftover_of(file: &Path) -> Option<PathBuf> {
     let name = file.file_name()?.as_bytes();
     let mut left = name;
@@ -86,7 +86,7 @@ pub fn is_left_behind(file: &Path) -> bool {
     leftover_of(file).is_some()
 }
 
-/// Whether a name has a mark of old versions; a date alone, as logs have it too, is none.
+/// Whether a name has a mark of old versions; a date alone does not count, because logs have dates too.
 pub(crate) fn is_marked(name: &str) -> bool {
     without_mark(name).is_some()
 }
@@ -101,7 +101,7 @@ fn shortened(name: &[u8]) -> Option<&[u8]> {
     without_mark(text).or_else(date).filter(|before| !before.is_empty()).map(str::as_bytes)
 }
 
-/// What stands before the mark, if there is one.
+/// The part of a name before the mark, if there is one.
 fn without_mark(name: &str) -> Option<&str> {
     let small = name.to_ascii_lowercase();
     let before = |mark: &&str| {
@@ -118,7 +118,7 @@ fn of_date(letter: char) -> bool {
     letter.is_ascii_digit() || matches!(letter, '-' | '_' | 'T' | ':')
 }
 
-/// Whether a later line of one name wins over an earlier one in this file.
+/// Whether the last of several lines with one name wins in this file.
 pub(crate) fn later_wins(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     name.split('.').any(|part| matches!(part, "env" | "envrc" | "environment"))

@@ -16,10 +16,10 @@ use crate::roots::{self, homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
-/// The largest file that is read whole, bytes: a database is taken apart in memory, and two are at a time.
+/// The largest file that is read whole, bytes: a database is parsed in memory, two at a time.
 const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// How much of a larger file is searched for known values, bytes, and of all such files together: a second or two on
+/// How much of a larger file, and of all such files together, is searched for known values, bytes: a second or two on
 /// two cores.
 const LARGE_FILE_BYTES_MAX: u64 = 256 << 20;
 const LARGE_BYTES_MAX: u64 = 1 << 30;
@@ -43,11 +43,11 @@ pub struct Store {
     pub path: PathBuf,
     /// What it is encrypted with: `sops`, `KeePass`.
     pub kind: &'static str,
-    /// Who seems to use it: has it open, or runs in the folder that it stands in.
+    /// Its probable users: processes that have it open, or run in its folder.
     pub used_by: Vec<ProcessId>,
 }
 
-/// The result of an inspection: which value stands where.
+/// The result of an inspection: every value and its places.
 pub struct Survey {
     /// Every value, once.
     pub values: Values,
@@ -61,7 +61,7 @@ pub struct Survey {
     pub files: usize,
     /// Encrypted stores: present, and unreadable.
     pub stores: Vec<Store>,
-    /// The services, and where each takes its secrets from.
+    /// The services, and the sources of their secrets.
     pub services: Vec<Service>,
     /// What was not visible.
     pub unseen: Vec<Unseen>,
@@ -90,7 +90,7 @@ pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyEr
     survey_with(options, &Managers::default(), key, Vec::new())
 }
 
-/// The same, with these managers and with values that are known before.
+/// The same, with these managers and with values that are known beforehand.
 ///
 /// # Errors
 /// The survey's tools are not available.
@@ -107,7 +107,7 @@ pub fn survey_with(
         values.add(value, rule);
     }
     let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
-    // Without processes there are still files.
+    // Without processes the survey still has files.
     let listing = processes(options.wait).unwrap_or_else(|reason| {
         let why =
             if reason == NotVisible::Vanished { "it is not there".to_owned() } else { reason.to_string() };
@@ -175,7 +175,7 @@ impl Survey {
         });
         self.files = report.files;
         self.stores.sort();
-        // One place may show a value in two ways: the one with a name says more.
+        // One place may show a value in two ways: the one with a name is more useful.
         self.sightings.sort_by(|one, other| {
             let known = |sighting: &Sighting| (sighting.slot.is_none(), sighting.name.is_none());
             (one.value, &one.place, known(one)).cmp(&(other.value, &other.place, known(other)))
@@ -226,7 +226,7 @@ impl Survey {
         }
     }
 
-    /// The same in files, in every encoding.
+    /// Searches the files for every value, in every encoding.
     fn by_value(&mut self, roots: &[PathBuf], wait: Duration) {
         let Some(needles) = self.values.needles() else { return };
         let mut there: BTreeSet<(ValueId, Place)> =

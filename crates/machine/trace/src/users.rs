@@ -8,12 +8,12 @@ use crate::{Keeper, Survey};
 /// How many digits of a container's id tell it from the others.
 const CONTAINER_DIGITS: usize = 12;
 
-/// Who uses a secret: a service, or the processes of one name that no manager runs.
+/// A user of a secret: a service, or the processes of one name that no manager runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// Its manager.
     pub keeper: Keeper,
-    /// Its name there; without a manager, the name of the program.
+    /// Its name at the manager; without a manager, the name of the program.
     pub name: String,
     /// Its processes.
     pub processes: Vec<ProcessId>,

@@ -10,7 +10,8 @@ use crate::Label;
 /// The most values that are kept apart in one survey.
 const VALUES_MAX: usize = 10_000;
 
-/// The length, and the length with letters and digits, from which a value of no known form is not in memory by chance.
+/// The length from which a value of no known form cannot be in memory by chance. The second limit is for a value with
+/// both letters and digits.
 const APART_BYTES_MIN: usize = 20;
 const APART_MIXED_BYTES_MIN: usize = 12;
 
@@ -36,7 +37,8 @@ impl Value {
         Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
     }
 
-    /// How many bytes of a text are this value, as it is or as a URL has it, if the text begins with it.
+    /// The length of this value at the beginning of a text, as it is or as it is spelled in a URL; `None` if the text
+    /// does not begin with it.
     pub(crate) fn begins(&self, text: &[u8]) -> Option<usize> {
         let own = self.bytes.expose();
         if text.starts_with(own) {
@@ -48,8 +50,8 @@ impl Value {
         (plain == self.bytes).then_some(part.len())
     }
 
-    /// Whether it may stand somewhere by chance, as `postgres` or `administrator` do: found in memory, or within
-    /// a longer text, it is no evidence.
+    /// Whether it may occur by chance, as `postgres` or `administrator` do. Then finding it in memory, or inside a
+    /// longer text, is no evidence.
     pub fn common(&self) -> bool {
         let bytes = self.bytes.expose();
         let mixed = bytes.iter().any(u8::is_ascii_digit) && bytes.iter().any(u8::is_ascii_alphabetic);
@@ -63,14 +65,14 @@ pub struct Values {
     key: FingerprintKey,
     all: Vec<Value>,
     known: BTreeMap<Fingerprint, ValueId>,
-    /// Those that are others in another form, or have one in them.
+    /// Values that are encodings of other values, or contain one.
     derived: BTreeMap<ValueId, (ValueId, Encoding)>,
     /// The prepared matcher, until another value is added: preparing it takes longer than most searches.
     needles: OnceLock<Option<Arc<Needles>>>,
 }
 
 impl Values {
-    /// None yet; fingerprints are made with this key.
+    /// No values yet; this key makes the fingerprints.
     pub fn new(key: FingerprintKey) -> Self {
         Self {
             key,
@@ -81,7 +83,7 @@ impl Values {
         }
     }
 
-    /// The number of a value; `None` = it cannot be looked for, or there are too many.
+    /// The id of a value; `None` = it cannot be searched for, or there are too many.
     pub fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
         if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
             return None;
@@ -97,17 +99,17 @@ impl Values {
         Some(id)
     }
 
-    /// One of them.
+    /// The value with this id.
     pub fn get(&self, id: ValueId) -> Option<&Value> {
         self.all.get(usize::try_from(id.0).ok()?)
     }
 
-    /// The number of this value, where the survey came upon it.
+    /// The id of this value, if the survey has found it.
     pub fn of(&self, bytes: &SecretBytes) -> Option<ValueId> {
         self.known.get(&self.key.fingerprint(bytes)).copied()
     }
 
-    /// The one with this fingerprint.
+    /// The id of the value with this fingerprint.
     pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
         self.known.get(fingerprint).copied()
     }
@@ -122,7 +124,7 @@ impl Values {
         self.all.is_empty()
     }
 
-    /// How many are ordinary words, which are not looked for beyond where they were found by name.
+    /// How many values are ordinary words, which are found only under their names and not searched elsewhere.
     pub(crate) fn ordinary(&self) -> usize {
         self.all.iter().filter(|value| !is_distinct(value.bytes.expose())).count()
     }
@@ -132,14 +134,14 @@ impl Values {
         self.all.len() >= VALUES_MAX
     }
 
-    /// What finds all of them in every encoding; `None` where there is nothing to look for.
+    /// The matcher for all of them in every encoding; `None` if there is nothing to search for.
     pub(crate) fn needles(&self) -> Option<Arc<Needles>> {
         let made = || self.needles_of(|value| is_distinct(value.bytes.expose()));
         self.needles.get_or_init(|| made().map(Arc::new)).clone()
     }
 
-    /// The same for names, those that are others in another form included: a value of letters and digits alone is
-    /// looked for as it is. What hides it as base64 or hex has no words in it, and is no name.
+    /// The matcher for names, including values that are encodings of others. A value of letters and digits is searched
+    /// only as it is: its base64 or hex form contains no words, and is not a name.
     pub(crate) fn needles_for_names(&self) -> Option<Needles> {
         let numbered = (0..).map(NeedleId).zip(&self.all);
         let mut numbered = numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).peekable();
@@ -154,19 +156,19 @@ impl Values {
         builder.build().ok()
     }
 
-    /// The values that this matcher finds.
+    /// The values that the matcher searches for.
     pub(crate) fn searched(&self) -> impl Iterator<Item = ValueId> {
         let numbered = (0..).map(ValueId).zip(&self.all);
         numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).map(|(id, _)| id)
     }
 
-    /// The same for memory: only what does not stand there by chance.
+    /// The matcher for memory: only values that cannot be there by chance.
     pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
         self.needles_of(|value| !value.common())
     }
 
-    /// Marks a value as an encoding (base64 and others) of another one, of which it is a copy. `of` = the
-    /// value that it is a copy of, and the form that it has there.
+    /// Marks each value that is an encoding (base64 and others) of another one as a copy of it. The result has the
+    /// other value, and the encoding.
     pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
         self.needles = OnceLock::new();
         if let Some(needles) = self.needles_of(|value| !value.common()) {
@@ -205,13 +207,13 @@ impl Values {
         if long.is_empty() { None } else { builder.build().ok() }
     }
 
-    /// Whether any value stands in a text, however short or ordinary it is.
+    /// Whether a text contains any value, however short or ordinary.
     pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
         let holds = |value: &Value| text.windows(value.bytes.len()).any(|part| part == value.bytes.expose());
         self.all.iter().any(holds)
     }
 
-    /// How many hex digits of the fingerprints tell all values apart; at least six.
+    /// How many hex digits of the fingerprints distinguish all values; at least six.
     pub fn digits(&self) -> usize {
         let shown: Vec<String> = self.known.keys().map(Label::hex).collect();
         let differs = |digits: &usize| {

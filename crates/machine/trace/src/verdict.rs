@@ -2,17 +2,17 @@ use std::collections::BTreeSet;
 
 use crate::ValueId;
 
-/// What an instance was seen to hold of one secret's versions.
+/// The evidence about an instance for one secret's versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
     /// In its start environment, command line or credentials. `None` = not visible, or not completely.
     pub start: Option<BTreeSet<ValueId>>,
-    /// The same, in a place that its program does not take this one from: under another name, or where the program
-    /// reads a copy by itself after its start. It holds them, and need not run on them.
+    /// Versions in its start that its program does not take this secret from: under another name, or where the program
+    /// reads a copy itself after its start. It holds them, but need not use them.
     pub beside: BTreeSet<ValueId>,
-    /// In its memory, without what the kernel keeps of its start.
+    /// In its memory, without the kernel's record of its start.
     pub memory: Memory,
-    /// In files that it was seen to open since they have this content: it may have read them, and need not hold them.
+    /// In files that it opened after they got this content: it may have read them, but need not hold them.
     pub read: BTreeSet<ValueId>,
 }
 
@@ -22,13 +22,13 @@ pub enum Memory {
     /// It was not searched.
     #[default]
     NotSearched,
-    /// It was searched whole.
+    /// It was searched completely.
     Whole(BTreeSet<ValueId>),
-    /// A part was not readable, or a limit was reached: what was found is there, the rest is not known.
+    /// A part was not readable, or a limit was reached: the values that were found are there, the rest is unknown.
     InPart(BTreeSet<ValueId>),
     /// Nothing of it could be read.
     Closed,
-    /// One of the versions may stand anywhere by chance: a hit in memory is no evidence.
+    /// One of the versions may occur anywhere by chance: a hit in memory is no evidence.
     Common,
 }
 
@@ -39,26 +39,26 @@ pub enum Verdict {
     Current,
     /// Another value.
     Stale,
-    /// It holds the next one and another.
+    /// It holds the next value and another.
     Mixed,
     /// It is unknown, and why.
     Unknown(Doubt),
 }
 
-/// Why it is unknown.
+/// Why the verdict is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Doubt {
-    /// Which copy wins is not known.
+    /// The winning copy is unknown.
     NoChain,
     /// It may hold the next version or another: its memory was not searched.
     MemoryNotSearched,
-    /// The same: its memory was not searched whole.
+    /// It may hold the next version or another: its memory was not searched completely.
     MemoryInPart,
-    /// The same: its memory is not visible to this user.
+    /// It may hold the next version or another: its memory is not visible to this user.
     MemoryClosed,
-    /// The same: a version could stand in memory by chance.
+    /// It may hold the next version or another: a version could be in memory by chance.
     CommonValue,
-    /// It was seen to open the winning copy, and holds another version: it may read its copy at each use.
+    /// It opened the winning copy, and holds another version: it may read its copy at each use.
     ReadSince,
     /// Its start environment is not visible to this user.
     StartHidden,
@@ -68,8 +68,8 @@ pub enum Doubt {
 
 /// The verdict about one instance and one secret. `next` is the value that a new start would use.
 ///
-/// A wrong *current* or *stale* is worse than an *unknown*: *current* needs the next version and no other one,
-/// *stale* a memory that was searched whole.
+/// A wrong *current* or *stale* is worse than an *unknown*. *Current* requires the next version and no other; *stale*
+/// requires a memory that was searched completely.
 pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
     let Some(next) = next else { return Verdict::Unknown(Doubt::NoChain) };
     let empty = BTreeSet::new();
@@ -90,12 +90,13 @@ pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
         (true, true, None) => Verdict::Current,
         (true, true, Some(_)) if start.contains(&next) && !other_read => Verdict::Current,
         (false, false, None) if held.read.contains(&next) => Verdict::Unknown(Doubt::ReadSince),
-        // What stands beside decides nothing: it may run on what it has read since, in a form that is not looked for.
+        // `beside` decides nothing: the process may use a value that it has read since, in a form that is not searched
+        // for.
         (false, false, None) if start.is_empty() && memory.is_empty() => Verdict::Unknown(Doubt::NothingSeen),
         (false, false, None) => Verdict::Stale,
         (false, true, None) => Verdict::Unknown(Doubt::NothingSeen),
         (false, true, Some(_)) if held.start.is_none() => Verdict::Unknown(Doubt::StartHidden),
-        // What was not read may hold another one.
+        // The part that was not read may hold another version.
         (true | false, true | false, Some(doubt)) => Verdict::Unknown(doubt),
     }
 }

@@ -1,4 +1,4 @@
-//! How a rotation would write a value where it stands.
+//! How a rotation would write a value at its place.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use keyroll_secret::SecretBytes;
 use crate::kinds::format_of;
 use crate::{Place, Survey, ValueId};
 
-/// The longest name of a value, and of a user in a URL, bytes: what is longer may be a secret itself.
+/// The longest name of a value, and of a user in a URL, bytes: a longer text may itself be a secret.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The longest scheme of a URL, bytes: `postgresql+psycopg`.
@@ -20,16 +20,16 @@ const SCHEME_BYTES_MAX: usize = 20;
 /// How a value is found in its file again after it has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Writable {
-    /// By its place.
+    /// By its slot.
     Slot(Format, Slot),
     /// By the text around it; `{value}` stands for the value.
     Within(String),
 }
 
-/// How a rotation would write a value that stands in a line of a file, under a name. What is given back was tried: it
-/// finds this value in the file as it is now.
+/// How a rotation would write a value in a line of a file, under a name. The result was tried: it finds this value in
+/// the file as it is now.
 ///
-/// # Errors
+/// # Errors Why the value cannot be found again.
 /// Why nothing finds it.
 pub fn writable(
     survey: &Survey,
@@ -61,7 +61,7 @@ pub fn writable(
     within(survey, bytes, line, name, value)
 }
 
-/// A copy is small: a file in which a value is one of many things is not rewritten.
+/// A file with a copy is small: a file in which the value is one of many things is not rewritten.
 fn read(path: &Path) -> Result<SecretBytes, &'static str> {
     let meta = path.metadata().map_err(|_| "its file cannot be read")?;
     if !meta.is_file() {
@@ -76,8 +76,8 @@ fn read(path: &Path) -> Result<SecretBytes, &'static str> {
     Ok(SecretBytes::new(bytes))
 }
 
-/// The text around a value in its line, where that finds it and nothing else. It stands in keyroll.toml in plain:
-/// what is before a value in its line may be another secret that was not found yet.
+/// The text around a value in its line that finds this value and nothing else. keyroll.toml contains this text
+/// unencrypted, and the text before a value may be another secret that was not found yet.
 fn within(
     survey: &Survey,
     bytes: &[u8],
@@ -98,14 +98,14 @@ fn within(
         let behind = match behind.map(|byte| char::from(*byte)) {
             None => String::new(),
             Some(mark) if mark == ' ' || mark.is_ascii_punctuation() => mark.to_string(),
-            // The value goes on.
+            // The value continues.
             Some(_) => continue,
         };
         let Ok(before) = std::str::from_utf8(before) else { continue };
         let names = |found: &str| names.iter().any(|name| name.ends_with(found));
         let literals = literals(before, &names);
         if literals.is_empty() {
-            why = "what stands before it in its line may be another secret";
+            why = "the text before it on its line may be another secret";
         }
         let holds_none = |text: &&str| !survey.values.stand_in(text.as_bytes());
         for before in literals.into_iter().filter(holds_none) {
@@ -126,9 +126,9 @@ fn within(
     Err(why)
 }
 
-/// The ends of what stands before a value that say nothing but its name, the shortest first: the name with its sign
-/// and its quote, then with the mark before it. In a URL the scheme and the user. None where anything else stands
-/// there.
+/// The ends of the text before a value that contain nothing but its name, the shortest first: the name with its
+/// separator and its quote, then with the mark before it. In a URL: the scheme and the user. None if the text contains
+/// anything else.
 fn literals<'t>(before: &'t str, known: &dyn Fn(&str) -> bool) -> Vec<&'t str> {
     let word = before.rsplit([' ', '"', '\'', '`', '<', '>', '|', ';']).next().unwrap_or_default();
     if word.contains("://") {

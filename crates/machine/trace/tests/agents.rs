@@ -1,5 +1,5 @@
-//! Programs whose own files say where their keys are, from files made to their documented formats: which copy wins, what is
-//! a decoy, and what cannot be read.
+//! Programs whose own files say where their keys are, with files made to their documented formats: which copy wins,
+//! which is a decoy, and which cannot be read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
@@ -39,7 +39,7 @@ impl Home {
         survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap()
     }
 
-    /// A program that stays, under the name of one that is known.
+    /// A program that keeps running, under the name of a known one.
     fn start(&self, name: &str, words: &[&str], with: &[(&str, &str)]) -> Running {
         let program = format!("bin/{name}");
         self.put(&program, "import time\nopen('started', 'w').close()\ntime.sleep(100000)\n");
@@ -78,7 +78,7 @@ fn service<'a>(survey: &'a Survey, name: &str) -> &'a Service {
         .unwrap_or_else(|| panic!("{name}: {names:?}"))
 }
 
-/// Each link's standing and whether it holds this value.
+/// The standing of each link, and whether it holds this value.
 fn told(survey: &Survey, chain: &Chain, value: &str) -> Vec<(Standing, bool)> {
     let known = survey.values.of(&SecretBytes::from(value.to_owned()));
     chain.links.iter().map(|link| (link.standing, link.value.is_some() && link.value == known)).collect()
@@ -124,10 +124,10 @@ fn what_agents_keep_is_found_where_they_keep_it() {
         let chain = found.chain(key).unwrap_or_else(|| panic!("{name}: {names:?}"));
         assert_eq!(told(&survey, chain, held), [(Standing::Wins, true)], "{chain:?}");
     }
-    // A bearer token wins over a key, wherever the two stand.
+    // A bearer token wins over a key, wherever each of them is.
     let shadowed = service(&survey, "Claude Code of ").chain("ANTHROPIC_API_KEY").unwrap();
     assert_eq!(told(&survey, shadowed, &anthropic), [(Standing::Shadowed, true)], "{shadowed:?}");
-    // What is encrypted is named.
+    // An encrypted value is named.
     let named = survey.unseen.iter().find(|one| one.what.contains("database.sqlite, of n8n"));
     assert_eq!(named.map(|one| one.reason.as_str()), Some("it is encrypted"), "{:?}", survey.unseen);
 }
@@ -167,7 +167,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
     let its = |one: &&Service| one.processes.iter().any(|process| process.pid == proxy.0.id());
     let found = survey.services.iter().find(its).expect("the proxy");
     let chain = found.chain("ONE_API_KEY").unwrap();
-    // What starts it is not known: whether the next start brings the old key again neither.
+    // Nobody knows what starts it, nor whether the next start brings the old key again.
     let [(Standing::NotVisible(_), false), (file, true)] = told(&survey, chain, &new)[..] else {
         panic!("{chain:?}");
     };
@@ -176,7 +176,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
     assert_eq!(chain.next(), None);
     assert!(chain.links[1].seems.as_deref().is_some_and(|seems| seems.contains("SIGHUP")), "{chain:?}");
     let chain = found.chain("TWO_API_KEY").unwrap();
-    // Its models have taken what stood beside them before the configuration's own variables are set.
+    // Its models took the variables of the environment before the configuration sets its own.
     assert_eq!(told(&survey, chain, &new)[0], (Standing::Wins, true), "{chain:?}");
     let late = told(&survey, chain, &set).into_iter().find(|link| link.1).expect("a link");
     assert_eq!(late.0, Standing::NotRead, "{chain:?}");
@@ -192,7 +192,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
     assert_eq!(told(&survey, chain, &new), [(Standing::Wins, true)], "{chain:?}");
 }
 
-/// Two users, of whom one has made links to what is the other's and to what is root's.
+/// Two users, one of whom made links to files of the other and of root.
 #[test]
 fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     if !rustix::process::geteuid().is_root() {
@@ -224,7 +224,7 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     let (ada, bob) = (all.path("ada").display().to_string(), all.path("bob").display().to_string());
     assert!(!there(&format!("Codex of {ada}")), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("root/claw")), "{names:?}");
-    // What is the user's own is found behind a link too.
+    // The user's own files are found behind a link, too.
     let hermes = service(&survey, &format!("Hermes of {ada}")).chain("OPENROUTER_API_KEY").unwrap();
     assert_eq!(told(&survey, hermes, &own), [(Standing::Wins, true)], "{hermes:?}");
     let codex = service(&survey, &format!("Codex of {bob}")).chain("OPENAI_API_KEY").unwrap();
@@ -233,7 +233,8 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     assert!(told(&survey, claw, &others).contains(&(Standing::Wins, true)), "{claw:?}");
 }
 
-/// A user's lock names another user's process, or one that is no gateway: what is in the user's own files is no source of it.
+/// A user's lock names another user's process, or a process that is not a gateway: the user's own files are no source
+/// of that process.
 #[test]
 fn a_lock_names_a_gateway_of_its_own_user_alone() {
     if !rustix::process::geteuid().is_root() {
@@ -280,7 +281,7 @@ fn a_lock_names_a_gateway_of_its_own_user_alone() {
     }
 }
 
-/// A user's script names two files behind links, and a library reads a third one: of them one is the user's.
+/// A user's script names two files behind links, and a library reads a third one: one of the three belongs to the user.
 #[test]
 fn what_a_users_program_reads_is_read_as_that_user() {
     if !rustix::process::geteuid().is_root() {
@@ -296,7 +297,7 @@ fn what_a_users_program_reads_is_read_as_that_user() {
     let app = "import os, time\nparent = os.getppid()\nopen('started', 'w').close()\n\
                while os.getppid() == parent:\n    time.sleep(0.1)\n";
     all.put("ada/w/app.py", app);
-    // What stands behind the program is named, and never run.
+    // The command after the program is named, and never run.
     let script = ". ./own.env\nexport OWN_API_KEY\npython3 ./app.py\n. ./roots.env\n";
     all.put("ada/w/run.sh", script);
     symlink(all.path("ada/kept/own.env"), all.path("ada/w/own.env")).unwrap();
@@ -312,7 +313,7 @@ fn what_a_users_program_reads_is_read_as_that_user() {
         assert!(Instant::now() < until, "it never began");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // One that nobody is seen to start is told of all files of variables that lie beside it.
+    // A process without a visible starter gets every file of variables in its folder as a possible source.
     let mut command = Command::new("cat");
     command.env("OWN_API_KEY", &own).env("ROOTS_API_KEY", &own).current_dir(all.path("ada/w"));
     let alone = Running(command.uid(21_001).gid(21_001).stdin(Stdio::piped()).spawn().unwrap());
@@ -332,7 +333,7 @@ fn what_a_users_program_reads_is_read_as_that_user() {
     assert_eq!(led, [0; 2], "root followed a link of a user's");
 }
 
-/// Gives all below to a user, closed to others.
+/// Gives everything below to a user, closed to others.
 fn owned(path: &Path, user: u32) {
     let meta = path.symlink_metadata().unwrap();
     lchown(path, Some(user), Some(user)).unwrap();

@@ -1,5 +1,5 @@
-//! Which copy wins: for each manager the chain of a value that has two versions, compared with what the program has that is
-//! really started next, by the verb that applies a change and by the one that only seems to.
+//! Which copy wins. For each manager, the chain of a value with two versions is compared with what the next started
+//! program really has, after the verb that applies a change and after the one that only seems to.
 
 pub(crate) mod bad_days;
 pub(crate) mod containers;

@@ -1,4 +1,4 @@
-//! What stands at rest is found with its place, by name and by value, in every kind of file; and nothing else is.
+//! Values at rest are found with their places, by name and by value, in every kind of file; and nothing else is found.
 
 pub(crate) mod bad;
 pub(crate) mod hostile;
@@ -67,13 +67,13 @@ fn of<'s>(survey: &'s Survey, value: &str) -> Vec<&'s Sighting> {
     survey.sightings.iter().filter(same).collect()
 }
 
-/// The files where something was found below a folder.
+/// The findings in files below a folder.
 fn below<'s>(survey: &'s Survey, folder: &Path) -> Vec<(&'s Path, Option<&'s str>)> {
     let here = survey.sightings.iter().filter_map(|one| Some((one.place.file()?, one.name.as_deref())));
     here.filter(|(path, _)| path.starts_with(folder)).collect()
 }
 
-/// Why something was not seen; nothing where it was.
+/// Why something was not visible; empty if it was.
 fn why<'s>(survey: &'s Survey, path: &Path) -> &'s str {
     let shown = path.display().to_string();
     survey.unseen.iter().find(|one| one.what == shown).map_or("", |one| one.reason.as_str())
@@ -179,7 +179,7 @@ fn a_database_is_searched_by_its_rows_its_log_and_what_is_left_of_old_ones() {
     assert_eq!(survey.stores.len(), 1);
     assert_eq!(survey.stores[0].path, path);
     assert_eq!(before, names(), "nothing is written beside a database");
-    // A writer that holds the database for itself stops nobody.
+    // A writer with an exclusive lock on the database blocks nobody.
     open.execute_batch("BEGIN EXCLUSIVE; DELETE FROM entries;").unwrap();
     assert_eq!(of(&home.survey(), &stored).len(), 1);
     open.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE);").unwrap();

@@ -1,4 +1,5 @@
-//! Who holds which version, with real processes: an instance is current, stale, mixed or unknown for what it truly is.
+//! Which process holds which version, with real processes: each instance is judged current, stale, mixed or unknown
+//! correctly.
 
 pub(crate) mod doubts;
 
@@ -21,7 +22,7 @@ const WAITS: [[&str; 3]; 3] = [
     ["sh", "-c", "echo ready; read line"],
 ];
 
-/// The same, that then read what they are told to and go on with it.
+/// The same, but these then read a value from their input and use it.
 const READS: [[&str; 3]; 3] = [
     [
         "python3",
@@ -108,7 +109,7 @@ fn a_memory_that_was_searched_in_part_leaves_it_unknown() {
     assert_eq!(seen.verdict(&running.id()), Verdict::Unknown(Doubt::MemoryInPart));
     let what = format!("memory of process {}", running.child.id());
     assert!(seen.survey.unseen.iter().any(|one| one.what.ends_with(&what)), "{:?}", seen.survey.unseen);
-    // What is not reached at all is told too.
+    // A process that is not reached at all is reported too.
     let second = Running::with(WAITS[0], &scene.old);
     let mut seen = scene.survey();
     seen.search_within(&[running.id(), second.id()], MemoryStage { bytes_max: 0, ..MemoryStage::default() });
@@ -149,7 +150,7 @@ fn a_value_is_found_in_memory_in_another_form() {
     assert_eq!(forms.map(|one| one.encoding).collect::<Vec<_>>(), [Encoding::HexLower]);
 }
 
-/// Writes a title over all of its environment, as `setproctitle` does.
+/// Overwrites its whole environment with a title, as `setproctitle` does.
 const TITLED: &str = "
 import ctypes, os
 print('ready', flush=True)
@@ -166,7 +167,7 @@ print('titled', flush=True); input()
 fn a_process_that_wrote_over_its_environment_is_told_by_its_memory_alone() {
     let scene = Scene::new();
     let mut running = Running::with(["python3", "-c", TITLED], &scene.old);
-    // The worst title: the next version itself, so that one who believes it says current.
+    // The worst title is the next version itself: a survey that believed it would report *current*.
     running.tell(&scene.new);
     assert_eq!(running.line(), "titled");
     let mut seen = scene.survey();
@@ -199,7 +200,7 @@ fn a_program_that_was_executed_meanwhile_is_not_judged_by_what_came_before_it() 
     let script = "echo ready; read value; export SERVICE_API_KEY=$value; exec sh -c 'echo again; read line'";
     let mut running = Running::with(["sh", "-c", script], &scene.old);
     let mut seen = scene.survey();
-    // The wrapper had the old version; the service that it becomes has the next one.
+    // The wrapper had the old version; the service that it executes has the next one.
     running.tell(&scene.new);
     assert_eq!(running.line(), "again");
     seen.search(&[running.id()]);
@@ -209,7 +210,7 @@ fn a_program_that_was_executed_meanwhile_is_not_judged_by_what_came_before_it() 
     assert_eq!(named.reason, "it executed another program in the meantime");
 }
 
-/// Set when it is dropped, also by a test that fails.
+/// Set on drop, even by a test that fails.
 struct Stop<'f>(&'f AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -255,11 +256,11 @@ fn an_open_copy_is_evidence_of_reading_and_of_nothing_more() {
     assert_eq!(running.line(), "open");
     let mut seen = scene.survey();
     seen.search(&[running.id()]);
-    // It may read the copy at each use: that it holds another version does not make it stale.
+    // It may read the copy at each use: another version in its memory does not make it stale.
     assert_eq!(seen.verdict(&running.id()), Verdict::Unknown(Doubt::ReadSince));
     let open = |seen: &Seen| seen.survey.instances[&running.id()].open.clone();
     assert_eq!(open(&seen), BTreeSet::from([Opened { path: scene.file(), replaced: false }]));
-    // Another file takes its place: what it has open is an earlier one.
+    // Another file replaces it: the open file is an earlier one.
     let next = scene.folder.path().join("next");
     std::fs::copy(scene.file(), &next).expect("a copy");
     std::fs::rename(&next, scene.file()).expect("a rename");
@@ -395,7 +396,7 @@ fn nothing_that_is_told_holds_a_value() {
     assert_eq!(seen.verdict(&running.id()), Verdict::Mixed);
 }
 
-/// Runs one of the ignored tests below by a copy of this program, in whatever way `command` starts it.
+/// Runs one of the ignored tests below in a copy of this program, started as `command` says.
 fn elsewhere(test: &str, pid: u32, scene: &Scene, command: impl Fn(&Path) -> Command) {
     let copy = tempfile::Builder::new().prefix("trace").tempdir_in("/tmp").expect("a folder");
     std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -403,7 +404,7 @@ fn elsewhere(test: &str, pid: u32, scene: &Scene, command: impl Fn(&Path) -> Com
     let program = copy.path().join("look");
     std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
     let mut looked = None;
-    // A process that another test forks in this moment may hold the copy open for writing until it executes.
+    // A process that another test forks at this moment may hold the copy open for writing until its exec.
     until("the copy can be executed", || {
         let mut command = command(&program);
         command.args(["--exact", test, "--nocapture", "--ignored"]).current_dir("/");
@@ -416,7 +417,7 @@ fn elsewhere(test: &str, pid: u32, scene: &Scene, command: impl Fn(&Path) -> Com
     assert!(out.contains("1 passed"), "{out}{}", String::from_utf8_lossy(&looked.stderr));
 }
 
-/// The scene that a look from elsewhere is told.
+/// The scene that the other process gets.
 fn told() -> (u32, Seen) {
     let folder = std::env::var("LOOK_IN").expect("a folder");
     let value = |file: &str| {

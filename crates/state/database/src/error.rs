@@ -12,7 +12,7 @@ pub enum DatabaseError {
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum DatabaseError {
         /// The file system's name.
         kind: &'static str,
     },
-    /// A newer version made it.
+    /// A newer version of keyroll made the database.
     #[error("it has schema {found}; this version of keyroll reads up to {known}")]
     Newer {
         /// Its schema.
@@ -33,7 +33,7 @@ pub enum DatabaseError {
         /// The newest that this version reads.
         known: i64,
     },
-    /// SQLite's own check found what it did not write.
+    /// SQLite's own check found content that SQLite did not write.
     #[error("it is damaged: {0}")]
     Damaged(String),
     /// SQLite refused an operation.
@@ -41,18 +41,18 @@ pub enum DatabaseError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// SQLite's own word that the file is not what it wrote.
+/// Whether SQLite itself reports that the file is damaged.
 pub fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// The system failed a read, write or fsync: what is on the disk is no longer known.
+/// The system failed a read, write or fsync: the content of the disk is unknown.
 pub fn is_io(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
 }
 
-/// A full disk or a lock: it stops even a COMMIT before its frame is whole, so that nothing was written. After any
-/// other failed COMMIT nobody can tell.
+/// A full disk or a lock. Either stops a COMMIT before its frame is complete, so nothing was written. After any other
+/// failed COMMIT the outcome is unknown.
 pub fn is_passing(error: &rusqlite::Error) -> bool {
     let passing = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
     error.sqlite_error_code().is_some_and(|code| passing.contains(&code))

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::DatabaseError;
 
-/// Only its owner may look into the folder.
+/// Only its owner may read the folder.
 const FOLDER_MODE: u32 = 0o700;
 
-/// File systems on which a lock may be granted twice, or an fsync mean nothing: `f_type` of statfs(2), from
+/// File systems on which a lock may be granted twice, or an fsync may have no effect: `f_type` of statfs(2), from
 /// Linux's <linux/magic.h> and statfs(2).
 const UNTRUSTED: [(u64, &str); 14] = [
     (0x6969, "NFS"),
@@ -45,7 +45,7 @@ pub fn make(folder: &Path) -> Result<(), DatabaseError> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(fail)
 }
 
-/// The kind of a file system that is not trusted. The field's type differs between machines; magic numbers have 32
+/// The kind of a file system that is not trusted. The type of `f_type` differs between machines; magic numbers have 32
 /// bits everywhere.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn untrusted(f_type: rustix::fs::FsWord) -> Option<&'static str> {

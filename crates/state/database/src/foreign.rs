@@ -11,19 +11,19 @@ use zeroize::Zeroizing;
 
 use crate::wal;
 
-/// The longest text of a row, bytes. Nothing that a schema computes is longer either.
+/// The longest text of a row, bytes. Text that a schema computes has the same limit.
 const TEXT_BYTES_MAX: i32 = 32 << 20;
 
-/// Steps of SQLite's between two looks at the clock: a few rows.
+/// SQLite's steps between two looks at the clock: a few rows.
 const STEPS_MAX: c_int = 100;
 
-/// A database of another program, to be read. Whoever wrote it may mean harm: its schema is a program that runs as we read.
-/// So only what its tables have stored is read, never a view or a computed column; what takes longer than its deadline is an
-/// error; and nothing is written, locked or made beside it.
+/// A database of another program, to be read. Its author may be hostile, and its schema is code that runs when it is
+/// read. Therefore only stored columns of tables are read, never a view or a computed column; a read that passes its
+/// deadline is an error; and nothing is written, locked or created beside the database.
 pub struct Foreign(Connection);
 
 impl Foreign {
-    /// A copy of a database, with the log that stood beside it.
+    /// A copy of a database, with the log that was beside it.
     pub fn of_copy(mut database: Zeroizing<Vec<u8>>, log: &[u8], deadline: Instant) -> Result<Self> {
         wal::apply(&mut database, log);
         let mut connection = limited(Connection::open_in_memory()?, deadline)?;
@@ -31,15 +31,15 @@ impl Foreign {
         Ok(Self(connection))
     }
 
-    /// A database as its file is, without its log. SQLite is told that nobody writes, so that it takes no lock; where
-    /// somebody does, a page may be of another time than its neighbour. A link or a pipe is refused.
+    /// A database read from its file, without its log. SQLite is told that nobody writes, so it takes no lock. If
+    /// another process does write, pages of different moments may be read together. A link or a pipe is refused.
     pub fn of_file(path: &Path, deadline: Instant) -> Result<Self> {
         let refused = || Error::InvalidPath(path.to_owned());
-        // Links of the folders are its user's; SQLite, told to follow none, refuses those too.
+        // A link in the folder's path is the user's own choice; SQLite in its no-follow mode would refuse it too.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(|_| refused())?;
         let path = folder.join(path.file_name().ok_or_else(refused)?);
-        // SQLite would wait for the writer of a pipe.
+        // On a pipe, SQLite would wait for a writer.
         if !fs::symlink_metadata(&path).is_ok_and(|there| there.is_file()) {
             return Err(refused());
         }
@@ -52,7 +52,7 @@ impl Foreign {
         limited(connection, deadline).map(Self)
     }
 
-    /// Its tables by name; neither views nor those that a module makes up.
+    /// The names of its ordinary tables, without views and virtual tables.
     pub fn tables(&self) -> Result<Vec<String>> {
         let all = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0";
         let mut statement = self.0.prepare(all)?;
@@ -60,13 +60,13 @@ impl Foreign {
         names.collect()
     }
 
-    /// Reads what is stored of every row of a table, and how many columns stand before its own: 1, the row's number, or 0
-    /// where it has none.
+    /// Reads the stored columns of every row of a table. Also returns how many columns come before the table's own: 1
+    /// (the row number), or 0 where there is none.
     pub fn rows(&self, table: &str) -> Result<(Statement<'_>, usize)> {
         let columns = self.columns(table)?;
         let shown: Vec<&str> =
             columns.iter().filter(|column| column.stored).map(|column| column.name.as_str()).collect();
-        // A column of that name hides the number.
+        // A column with that name hides the row number.
         let hides = |column: &Column| !column.stored && column.name.eq_ignore_ascii_case("rowid");
         if !columns.iter().any(hides)
             && let Ok(statement) = self.0.prepare(&select("rowid, ", &shown, table))
@@ -76,7 +76,7 @@ impl Foreign {
         Ok((self.0.prepare(&select("", &shown, table))?, 0))
     }
 
-    /// Reads these columns of a table, each of them stored. `which` is what of it, in SQL, by these columns alone.
+    /// Reads these stored columns of a table. `which` is the SQL that selects the rows; it may use only these columns.
     pub fn select(&self, table: &str, columns: &[&str], which: &'static str) -> Result<Statement<'_>> {
         let there = self.columns(table)?;
         let stored = |name: &&str| there.iter().any(|column| column.stored && column.name == *name);
@@ -89,7 +89,7 @@ impl Foreign {
     fn columns(&self, table: &str) -> Result<Vec<Column>> {
         let mut statement = self.0.prepare("SELECT name, hidden FROM pragma_table_xinfo(?1)")?;
         let columns = statement.query_map([table], |row| {
-            // 0 is a column as any other, 3 a computed one that was stored. Source: sqlite.org/pragma.html.
+            // 0 is an ordinary column, 3 a computed one that is stored. Source: sqlite.org/pragma.html.
             Ok(Column { name: row.get(0)?, stored: matches!(row.get(1)?, 0_i64 | 3) })
         })?;
         columns.collect()
@@ -107,7 +107,7 @@ fn select(before: &str, columns: &[&str], table: &str) -> String {
     format!("SELECT {before}{} FROM {}", columns.join(", "), quoted(table))
 }
 
-/// Before the first statement, which reads the schema.
+/// Sets the limits before the first statement, because every statement reads the schema.
 fn limited(mut connection: Connection, deadline: Instant) -> Result<Connection> {
     connection.progress_handler(STEPS_MAX, Some(move || Instant::now() >= deadline))?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, TEXT_BYTES_MAX)?;

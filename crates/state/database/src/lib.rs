@@ -1,9 +1,9 @@
-//! SQLite files: the settings that durability rests on, where they may be, their schema and what their errors mean; and how
-//! one of another program is read.
+//! SQLite files: the settings that durability rests on, where the files may be, their schema, the meaning of their
+//! errors, and how a database of another program is read.
 //!
-//! Invariants, by what is absent: no table and no row is known here; no file is made that others may read, none is
-//! opened through a link or on a file system whose locks and fsyncs cannot be trusted; no migration that was released
-//! is run in two pieces; of another program's database nothing is run, written or locked.
+//! Invariants, by what is absent: this room knows no table and no row. It makes no file that others may read, and opens
+//! none through a link or on a file system whose locks and fsyncs cannot be trusted. It never runs a released migration
+//! in two parts. It runs, writes and locks nothing of another program's database.
 
 mod error;
 mod folder;
@@ -17,5 +17,5 @@ pub use folder::{local, make};
 pub use foreign::Foreign;
 pub use migrate::migrate;
 pub use open::{at_once, check, open};
-// Its users speak SQL through it, and are of one version with it.
+// The rooms that use it speak SQL through this re-export, all with one version.
 pub use rusqlite;

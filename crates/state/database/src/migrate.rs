@@ -2,8 +2,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::DatabaseError;
 
-/// Brings the schema to that of the last migration, in one transaction; a crash leaves the old one or the new one.
-/// Each migration brings it from its place in the list to the next.
+/// Brings the schema up to the last migration, in one transaction; a crash leaves the old schema or the new one. Each
+/// migration leads from its place in the list to the next.
 pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), DatabaseError> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     if version(connection)? == known {

@@ -14,11 +14,11 @@ const BUSY_TIMEOUT_MS_MAX: u64 = 5_000;
 /// Only its owner reads a database.
 const FILE_MODE: u32 = 0o600;
 
-/// Opens a database with the settings that durability rests on, and makes it (mode 0600) if it is missing; a wider
-/// mode is narrowed. A link in its place is refused.
+/// Opens a database with the settings that durability rests on, and makes it (mode 0600) if it is missing; a wider mode
+/// is narrowed. A link in its place is refused.
 ///
-/// `synchronous=FULL` is set by name: WAL's usual NORMAL may lose commits when the power fails. Checkpoints are left
-/// to the caller, because SQLite's automatic ones swallow a failed fsync.
+/// `synchronous=FULL` is set explicitly: NORMAL, which is usual with WAL, may lose commits in a power failure.
+/// Checkpoints are left to the caller, because SQLite's automatic ones ignore a failed fsync.
 pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
     prepare(path)?;
     let flags =
@@ -28,11 +28,12 @@ pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
     Ok(connection)
 }
 
-/// The file, made or narrowed *without opening one that is there*: closing it would take back every lock that this
-/// process holds on it, SQLite's too (fcntl(2)), and the next process that ends would remove the log under us.
+/// Makes the file, or narrows its mode, *without opening an existing file*. To close such a descriptor would release
+/// every lock that this process holds on the file, SQLite's too (fcntl(2)), and the next process that ends would remove
+/// the log that is in use.
 fn prepare(path: &Path) -> Result<(), DatabaseError> {
     let fail = |action| move |source| DatabaseError::Io { action, path: path.to_owned(), source };
-    // SQLite gives its log and index the mode of the database, so this one decides for all.
+    // SQLite gives its log and index the mode of the database: this mode holds for all of them.
     match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
         Ok(_) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -52,7 +53,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS_MAX))?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        // Without WAL, readers would stop the writer; it is refused where shared memory is missing.
+        // Without WAL, readers would block the writer; a file system without shared memory is refused.
         return Err(rusqlite::Error::InvalidQuery);
     }
     connection.execute_batch(
@@ -68,7 +69,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Does this without waiting for another process's lock: that is an error at once, and nothing was written.
+/// Does this without waiting for another process's lock: a lock is an error at once, and nothing was written.
 pub fn at_once<T>(
     connection: &Connection,
     work: impl FnOnce() -> rusqlite::Result<T>,
@@ -78,7 +79,7 @@ pub fn at_once<T>(
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS_MAX)).and(done)
 }
 
-/// SQLite's own check of everything that it wrote; time grows with the file.
+/// SQLite's own check of the whole file; takes longer the larger the file is.
 pub fn check(connection: &Connection) -> Result<(), DatabaseError> {
     let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if word == "ok" { Ok(()) } else { Err(DatabaseError::Damaged(word)) }

@@ -1,21 +1,22 @@
-//! SQLite's write-ahead log, put into a copy of its database in memory: whoever opens the database itself would take locks
+//! SQLite's write-ahead log, applied to a copy of its database in memory. To open the database itself would take locks
 //! and write beside it. Source: "WAL-mode File Format" of SQLite's documentation.
 
 const HEADER_BYTES: usize = 32;
 
 const FRAME_HEADER_BYTES: usize = 24;
 
-/// The header of a log begins with this; the last bit says how the words of the checksums are written.
+/// The header of a log begins with this; the last bit gives the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
 const PAGE_BYTES_MAX: usize = 65_536;
 
-/// Puts every committed page of a log into the database, and makes it one that needs no log. How many pages there were.
+/// Writes every committed page of a log into the database, and makes it one that needs no log. Returns how many pages
+/// there were.
 ///
-/// A frame behind the first one that does not fit the checksums was written before the log began anew: it is no part of
-/// the database.
+/// Frames after the first one with a wrong checksum were written before the log began anew: they are no part of the
+/// database.
 pub(crate) fn apply(database: &mut Vec<u8>, log: &[u8]) -> usize {
-    // No database is larger than the two files that it was read from.
+    // A database is never larger than the two files together that it was read from.
     let most = database.len().saturating_add(log.len());
     let applied = committed(log, page_bytes(database), most).map_or(0, |(frames, pages)| {
         let count = frames.len();

@@ -1,4 +1,4 @@
-//! Databases whose writer means harm: reading one ends, in bounded memory, and nothing of its schema runs.
+//! Databases with a hostile author: reading one ends, in bounded memory, and nothing of its schema runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ fn made(folder: &Path, schema: &str) -> PathBuf {
     path
 }
 
-/// Read both ways.
+/// The database, opened in both ways.
 fn opened(path: &Path) -> [Foreign; 2] {
     let deadline = Instant::now() + Duration::from_secs(600);
     let bytes = Zeroizing::new(std::fs::read(path).unwrap());
@@ -89,7 +89,7 @@ fn read_what_takes_too_long() {
         "CREATE TABLE many (a INTEGER);
          WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 2000) INSERT INTO many SELECT a FROM n;",
     );
-    // So many rows that no machine comes to their end.
+    // So many rows that no machine reaches their end.
     let which = "WHERE 0 < (SELECT count(*) FROM many AS b, many AS c, many AS d WHERE b.a + c.a + d.a < 0)";
     let deadline = || Instant::now() + Duration::from_secs(3);
     let bytes = Zeroizing::new(std::fs::read(&path).unwrap());

@@ -1,6 +1,6 @@
 //! Records rotations of several kinds through the real driver, on ports in memory, as the journal would hold them:
-//! `cargo run -p keyroll-journal --example record`. What is recorded once stays in `tests/fixtures/rotations` for
-//! ever; a new protocol adds files and changes none.
+//! `cargo run -p keyroll-journal --example record`. A recording stays in `tests/fixtures/rotations` for ever; a new
+//! protocol adds files and changes none.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 #[path = "../../../core/engine/tests/parts/mod.rs"]
@@ -37,7 +37,7 @@ const PACE: Pace = Pace {
     carry_ms_max: 60_000,
 };
 
-/// Consents from its second drive on, where it is to be asked at all.
+/// Consents from its second drive on, if it is to be asked at all.
 struct There(bool);
 
 impl Observer for There {
@@ -79,7 +79,7 @@ fn with_a_switch() -> Capabilities {
     Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() }
 }
 
-/// Drives a scene to its end, and writes down what its journal holds.
+/// Drives a scene to its end, and writes the content of its journal to a file.
 fn record(folder: &Path, name: &str, scene: &Scene, nobody_at_first: bool) {
     let id = RotationId("0192".to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -101,7 +101,7 @@ fn record(folder: &Path, name: &str, scene: &Scene, nobody_at_first: bool) {
     write_down(folder, name, &recorded.opening, &recorded.events);
 }
 
-/// One on paper, where the ports in memory do not have what it is about.
+/// Records a rotation on paper, for cases that the ports in memory cannot have.
 fn record_walk(folder: &Path, name: &str, plan: Plan) {
     let mut walk = walk::Walk::of(plan.clone());
     walk.until(State::ended);

@@ -1,8 +1,9 @@
-//! How fast the journal is beside SQLite alone: prints one line of JSON.
+//! Compares the speed of the journal with that of SQLite alone: prints one line of JSON.
 //!
-//! In short turns, so that all meet the same disk: bare one-row commits with `synchronous=FULL` in WAL mode; events
-//! of one rotation, one after the other; events of 32 rotations at once in one process. Rates and ratios are medians
-//! over the turns. `open_ms` is the opening of that last journal, which reads and checks all of its entries.
+//! Three workloads take short turns, so that all meet the same disk: bare one-row commits with `synchronous=FULL` in
+//! WAL mode; events of one rotation, one after the other; events of 32 rotations at once in one process. Rates and
+//! ratios are medians over the turns. `open_ms` is the time to open the last journal, which reads and checks all of its
+//! entries.
 
 use std::error::Error;
 use std::path::Path;
@@ -119,7 +120,7 @@ fn id(number: u64) -> RotationId {
     RotationId(format!("0190a5b2-7c11-7000-8000-{number:012}"))
 }
 
-/// The commonest kind of event.
+/// The most frequent kind of event.
 fn event(seq: u64) -> Event {
     let fact = Fact::Probed {
         endpoint: EndpointId(0),

@@ -3,14 +3,14 @@ use aws_lc_rs::digest::{Context, SHA256};
 /// One link: the SHA-256 of everything up to and including an entry.
 pub(crate) type Link = [u8; 32];
 
-/// The link before the first entry, different in every journal: an exchanged journal is seen even when empty.
+/// The link before the first entry. It differs in every journal: an exchanged journal is noticed even when it is empty.
 pub(crate) fn genesis(journal: &[u8]) -> Link {
     finish(&[b"keyroll journal v1", journal])
 }
 
-/// The link of an entry: the one before it, its rotation, its number and its bytes.
+/// The link of an entry: made from the link before it, its rotation, its number and its bytes.
 pub(crate) fn link(before: &Link, rotation: &str, seq: u64, bytes: &[u8]) -> Link {
-    // The length keeps the rotation's name apart from what follows it.
+    // The length separates the rotation's name from the next field.
     let length = (rotation.len() as u64).to_le_bytes();
     finish(&[before, &length, rotation.as_bytes(), &seq.to_le_bytes(), bytes])
 }
@@ -23,7 +23,7 @@ fn finish(parts: &[&[u8]]) -> Link {
     out
 }
 
-/// A link as a witness shows it.
+/// A link as a witness stores it.
 pub(crate) fn to_hex(link: &Link) -> String {
     link.iter().map(|byte| format!("{byte:02x}")).collect()
 }

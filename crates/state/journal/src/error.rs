@@ -16,12 +16,12 @@ pub enum OpenError {
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// SQLite refused an operation, other than for damage.
+    /// SQLite refused an operation for another reason than damage.
     #[error("could not open the journal {path}")]
     Sqlite {
         /// The database.
@@ -37,7 +37,7 @@ pub enum OpenError {
         /// The file system's name.
         kind: &'static str,
     },
-    /// A newer version made it.
+    /// A newer version of keyroll made the journal.
     #[error("the journal {path} has schema {found}; this version of keyroll reads up to {known}")]
     Newer {
         /// The database.
@@ -47,7 +47,7 @@ pub enum OpenError {
         /// The newest that this version reads.
         known: i64,
     },
-    /// What is stored cannot be what was written.
+    /// The stored data is not what was written.
     #[error("the journal {path} is damaged: {what}")]
     Damaged {
         /// The database.
@@ -55,7 +55,7 @@ pub enum OpenError {
         /// What is wrong, in short.
         what: String,
     },
-    /// The journal does not hold what the witness saw in it: it was restored from a backup, or exchanged.
+    /// The journal lacks an entry that the witness saw: it was restored from a backup, or exchanged.
     #[error("the journal {path} was restored or exchanged: {what}")]
     Restored {
         /// The database.
@@ -64,10 +64,10 @@ pub enum OpenError {
         witnessed: u64,
         /// The last entry of this journal.
         last: u64,
-        /// What does not agree, in short.
+        /// The disagreement, in short.
         what: String,
     },
-    /// The journal holds entries, and no witness shows whether they are all of them.
+    /// The journal has entries, and no witness shows whether they are complete.
     #[error("the journal {path} has {last} entries, but its witness {witness} is missing")]
     NoWitness {
         /// The database.
@@ -77,7 +77,7 @@ pub enum OpenError {
         /// The last entry of this journal.
         last: u64,
     },
-    /// The witness is there and is none.
+    /// A file is in the witness's place, and it is not a witness.
     #[error("the witness {witness} cannot be read: {what}")]
     WitnessDamaged {
         /// The witness.
@@ -85,13 +85,13 @@ pub enum OpenError {
         /// What is wrong, in short.
         what: String,
     },
-    /// It was copied or restored to another machine.
+    /// The journal was copied or restored to another machine.
     #[error("the journal {path} belongs to another machine")]
     OtherMachine {
         /// The database.
         path: PathBuf,
     },
-    /// The witness would be restored together with the journal.
+    /// The witness is inside the state folder: a backup would restore both together.
     #[error("the witness {witness} is inside the state folder {folder}, so one backup would restore both")]
     WitnessInside {
         /// Where the witness should be.
@@ -99,13 +99,13 @@ pub enum OpenError {
         /// The state folder.
         folder: PathBuf,
     },
-    /// The lock that was shown is another folder's, or could not be taken.
+    /// The caller's lock is for another folder, or could not be taken.
     #[error("could not lock the state folder")]
     Lock(#[source] LockError),
 }
 
 impl OpenError {
-    /// What the opening of the database at this path said.
+    /// The error for a database that could not be opened at this path.
     pub(crate) fn of(path: &Path, error: DatabaseError) -> Self {
         let path = path.to_owned();
         match error {
@@ -117,7 +117,7 @@ impl OpenError {
                 Self::Damaged { path, what: source.to_string() }
             }
             DatabaseError::Sqlite(source) => Self::Sqlite { path, source },
-            // The enum may grow; what it says then is said.
+            // The enum may get more variants; their text is passed on.
             other => Self::Damaged { path, what: other.to_string() },
         }
     }

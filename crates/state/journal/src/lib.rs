@@ -1,8 +1,8 @@
 //! The append-only list of events on SQLite, its persisted forms, and the witness beside it.
 //!
-//! Invariants, by what is absent: no entry is ever changed or removed (triggers refuse it), no write is answered
-//! before its commit returned, no write of an older driver is taken, and no journal is opened to be written that
-//! is older than its witness. Values of secrets are never here.
+//! Invariants, by what is absent: no entry is ever changed or removed (triggers refuse it), no write is answered before
+//! its commit returned, no write of an older driver is accepted, and no journal that is older than its witness is
+//! opened for writing. Values of secrets are never here.
 
 mod chain;
 mod error;

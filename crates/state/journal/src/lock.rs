@@ -13,33 +13,33 @@ use rustix::io::Errno;
 /// The lock's file inside the state folder.
 const LOCK_FILE: &str = "lock";
 
-/// How often a lock file that another process replaced meanwhile is looked up again.
+/// How often the lock file is looked up again because another process replaced it.
 const REPLACED_MAX: usize = 8;
 
-/// The longest that a lock is held by a process that only asks.
+/// How long a process that only asks holds the lock, at most.
 const INSTANT_MS_MAX: Duration = Duration::from_millis(200);
 
-/// How often it is tried again meanwhile.
+/// How often taking the lock is tried again in that time.
 const INSTANT_RETRY_MS: Duration = Duration::from_millis(5);
 
-/// What an earlier keyroll reads of the file: the first line, which has the process id alone, is as long.
+/// The length that an earlier keyroll reads: the first line, with the process id alone, has exactly this length.
 const PID_BYTES: u64 = 16;
 
-/// What is read of the file; a rotation's id and a secret's name have at most 64 bytes each.
+/// How much of the file is read; a rotation's id and a secret's name have at most 64 bytes each.
 const FILE_BYTES_MAX: u64 = 256;
 
 /// Why the state folder was not locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another driver has it.
+    /// Another driver holds the lock.
     #[error("another keyroll process{} has the rotations of {folder}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Held {
         /// The state folder.
         folder: PathBuf,
-        /// Its process id, as it wrote it down.
+        /// Its process id, as it wrote it into the file.
         pid: Option<u32>,
-        /// What it does with it, if it said so.
+        /// The rotation that it drives, if it wrote that into the file.
         work: Option<Work>,
     },
     /// The system refused an operation.
@@ -47,26 +47,27 @@ pub enum LockError {
     Io {
         /// What was attempted, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
 }
 
-/// What the holder of a lock does with it. Unverified: it is for messages, and for a process that asks it to release the lock.
+/// The rotation that the holder of a lock drives. Unverified: it is for messages, and for a process that asks the
+/// holder to release the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
     /// The rotation that it drives.
     pub rotation: RotationId,
     /// Its secret.
     pub secret: String,
-    /// Since when, milliseconds since the Unix epoch.
+    /// When it began, milliseconds since the Unix epoch.
     pub since_unix_ms: u64,
 }
 
-/// The right to drive the rotations of one state folder on this machine. Clones share it; the kernel takes it back
-/// when the last one is dropped or the process ends, however it ends. Children do not inherit it.
+/// The right to drive the rotations of one state folder on this machine. Clones share it. The kernel releases it when
+/// the last clone is dropped or the process ends, however it ends. Children do not inherit it.
 #[derive(Debug, Clone)]
 pub struct StateLock {
     folder: PathBuf,
@@ -79,8 +80,8 @@ impl StateLock {
         &self.folder
     }
 
-    /// Writes down what it is held for, for whoever finds it held. Nothing rests on it: where it cannot be written,
-    /// nobody is told.
+    /// Writes into the lock file which rotation is driven, for another process that finds the lock held. Nothing
+    /// depends on it: if the write fails, the other process learns only the process id.
     pub fn works_on(&self, work: &Work) {
         let Work { rotation, secret, since_unix_ms } = work;
         let line = format!("{rotation} {since_unix_ms} {secret}\n");
@@ -89,7 +90,7 @@ impl StateLock {
     }
 }
 
-/// Takes the lock if it is free, within 200 ms. Readers need none.
+/// Takes the lock if it is free, within 200 ms. Readers need no lock.
 ///
 /// Errors: held by another process (or by this one already: share the first lock), or refused by the system.
 pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
@@ -117,7 +118,7 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
             }
             Err(error) => return Err(io("lock")(error.into())),
         }
-        // A lock on a file that is not at its path any more locks nothing.
+        // A lock on a file that is no longer at its path locks nothing.
         let locked = file.metadata().map_err(io("inspect"))?;
         match std::fs::symlink_metadata(&path) {
             Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => {
@@ -132,7 +133,7 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
     Err(LockError::Held { folder: folder.to_owned(), pid: None, work: None })
 }
 
-/// A process that only asks whether a driver runs holds the lock for an instant: that is waited out.
+/// Waits for a process that holds the lock only for a moment, to ask whether a driver runs.
 fn take(file: &File) -> Result<(), Errno> {
     let since = Instant::now();
     loop {
@@ -144,7 +145,7 @@ fn take(file: &File) -> Result<(), Errno> {
 }
 
 fn sign(file: &File) -> io::Result<()> {
-    // What stood behind it is taken away first: nobody reads the work of one beside the process of another.
+    // The rest of the file is removed first, so that nobody reads another process's work next to this process id.
     file.set_len(PID_BYTES)?;
     let width = usize::try_from(PID_BYTES - 1).unwrap_or_default();
     file.write_all_at(format!("{:<width$}\n", std::process::id()).as_bytes(), 0)
@@ -159,7 +160,7 @@ fn signed(file: &File) -> (Option<u32>, Option<Work>) {
     (first.trim().parse().ok(), work_of(rest))
 }
 
-/// A line that was not written whole says nothing.
+/// Reads the second line; an incomplete line counts as none.
 fn work_of(text: &str) -> Option<Work> {
     let mut words = text.strip_suffix('\n')?.splitn(3, ' ');
     let (rotation, since, secret) = (words.next()?, words.next()?, words.next()?);

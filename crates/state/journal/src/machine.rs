@@ -6,23 +6,23 @@ use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Transactio
 
 use crate::OpenError;
 
-/// The row of what every machine has.
+/// The row of the id that every machine has.
 const ID: &str = "id";
 
-/// The row of what only some show, and not to everybody.
+/// The row of the hardware's identity, which only some machines show, and not to every user.
 const HARDWARE: &str = "hardware";
 
-/// What a machine is called, as digests under a key that is not in the state folder: it cannot be read from them, and
-/// it is still the same after a start.
+/// The identity of a machine, as digests under a key that is not in the state folder. The digests do not reveal the
+/// identity, and stay the same after a reboot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
-    /// Of its id, or of the name that it was given.
+    /// The digest of its id, or of the name that it was given.
     pub id: [u8; 32],
-    /// Of what its hardware is called, where that can be read.
+    /// The digest of its hardware's identity, where that can be read.
     pub hardware: Option<[u8; 32]>,
 }
 
-/// Refuses a journal that belongs to another machine; one that belongs to none yet is this machine's from now on.
+/// Refuses a journal that belongs to another machine. A journal that belongs to none yet is bound to this machine.
 pub(crate) fn belongs(connection: &mut Connection, path: &Path, machine: &Machine) -> Result<(), OpenError> {
     let wrap = |error: rusqlite::Error| OpenError::of(path, error.into());
     let differs = |connection: &Connection| -> rusqlite::Result<Option<bool>> {
@@ -35,7 +35,7 @@ pub(crate) fn belongs(connection: &mut Connection, path: &Path, machine: &Machin
         None => {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
-            // Asked again: another process may have bound it while this one waited for the lock.
+            // Checked again: another process may have bound the journal while this one waited for the lock.
             let found = differs(&transaction).map_err(wrap)?;
             if found.is_none() {
                 put(&transaction, machine).map_err(wrap)?;
@@ -47,7 +47,7 @@ pub(crate) fn belongs(connection: &mut Connection, path: &Path, machine: &Machin
     if found { Err(OpenError::OtherMachine { path: path.to_owned() }) } else { Ok(()) }
 }
 
-/// Makes it this machine's, whatever it was before.
+/// Binds the journal to this machine, whatever it was bound to before.
 pub(crate) fn take(connection: &mut Connection, path: &Path, machine: &Machine) -> Result<(), OpenError> {
     let wrap = |error: rusqlite::Error| OpenError::of(path, error.into());
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;

@@ -1,4 +1,4 @@
-/// Each brings the schema from its place in the list to the next; none is ever changed once released.
+/// Each migration leads from its place in the list to the next; none is changed once released.
 pub(crate) const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = "

@@ -1,4 +1,4 @@
-//! What is asked of the database; each function sees one state of it.
+//! The queries; each one sees one state of the database.
 
 use keyroll_database::is_damage;
 use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row};
@@ -18,7 +18,7 @@ pub(crate) struct Head {
     pub(crate) epoch: u64,
 }
 
-/// Damage as SQLite reports it, or a failure that may pass.
+/// Damage as SQLite reports it, or a failure that may be temporary.
 pub(crate) fn unavailable(error: rusqlite::Error) -> JournalError {
     if is_damage(&error) {
         JournalError::Damaged(error.to_string())
@@ -27,7 +27,7 @@ pub(crate) fn unavailable(error: rusqlite::Error) -> JournalError {
     }
 }
 
-/// The newest entry. One statement, so that counter and entry are of one moment.
+/// The newest entry. One statement, so that the counter and the entry are of the same moment.
 pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
     let mut statement = connection.prepare_cached(
         "SELECT counter.epoch, counter.journal, last.entry, last.chain FROM counter
@@ -42,7 +42,7 @@ pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
     })
 }
 
-/// The link of one entry; the one before the first for number 0.
+/// The link of one entry; for number 0, the link before the first entry.
 pub(crate) fn link_of(connection: &Connection, entry: u64) -> rusqlite::Result<Option<Link>> {
     if entry == 0 {
         let journal: Vec<u8> = connection.query_row("SELECT journal FROM counter", [], |row| row.get(0))?;

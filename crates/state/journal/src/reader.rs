@@ -1,10 +1,10 @@
-//! The one reader thread: questions are answered beside the writer, never behind its fsync.
+//! The one reader thread: it answers questions in parallel with the writer and never waits for an fsync of the writer.
 
 use keyroll_database::rusqlite::Connection;
 use keyroll_port::JournalError;
 use tokio::sync::{mpsc, oneshot};
 
-/// Questions that may wait for the reader; more make their callers wait.
+/// How many questions may wait for the reader; further callers wait.
 pub(crate) const QUEUE_QUESTIONS_MAX: usize = 64;
 
 /// A question and the channel for its answer.

@@ -20,13 +20,14 @@ use crate::{LockError, Machine, OpenError, StateLock, machine, read, verify};
 /// The database inside the state folder.
 const DATABASE_FILE: &str = "journal.db";
 
-/// The journal in one SQLite database: one writer that commits all that waits at once, one reader thread.
+/// The journal in one SQLite database: one writer that commits all waiting writes together, and one reader thread.
 ///
-/// An append that nobody else waits beside is committed on its caller's thread, which it blocks for one fsync. A call that is dropped half-way may still write. When a write or fsync fails, the call is answered with
+/// A single append with no other waiting is committed on its caller's thread, which it blocks for one fsync. A call
+/// that is dropped half-way may still write. When a write or fsync fails, the call returns
 /// [`JournalError::UnknownCommit`] and nothing is written any more: the process must end and read the journal again.
-/// Dropping the journal ends both threads after what waits is written.
+/// Dropping the journal ends both threads after the waiting writes are written.
 pub struct SqliteJournal {
-    /// None where it was opened for a look: nothing is written by it.
+    /// `None` in a journal that was opened only for reading: nothing can be written.
     queue: Option<Arc<WriterQueue>>,
     requests: Option<mpsc::Sender<Request>>,
     questions: Option<mpsc::Sender<Question>>,
@@ -35,23 +36,24 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens the journal in `dir/journal.db`, or makes it, after reading all of it: SQLite's check, every link of
-    /// its chain, and the entry that the witness saw. The witness follows a journal that is ahead of it (a crash).
+    /// Opens the journal in `dir/journal.db`, or makes it, after reading all of it: SQLite's check, every link of its
+    /// chain, and the entry that the witness saw. If the journal is ahead of the witness (a crash), the witness is
+    /// advanced.
     ///
-    /// Errors: a network file system; damage; a journal older than its witness or without one (nothing may be
+    /// Errors: a network file system; damage; a journal that is older than its witness or has none (nothing may be
     /// revoked then); a newer schema. Blocking: milliseconds, growing with the journal.
     pub fn open(dir: &Path, witness: &Path) -> Result<Self, OpenError> {
         Self::open_as(dir, witness, None)
     }
 
-    /// The same for a driver: a journal that was copied or restored to another machine is refused, and one that
-    /// belongs to none yet is this machine's from now on.
+    /// As [`Self::open`], for a driver. A journal that was copied or restored to another machine is refused. A journal
+    /// that belongs to no machine yet is bound to this one.
     pub fn open_on(dir: &Path, witness: &Path, machine: &Machine) -> Result<Self, OpenError> {
         Self::open_as(dir, witness, Some(machine))
     }
 
-    /// Opens a journal that is there for a look at it, whoever it belongs to and whatever its witness says: neither is
-    /// asked, and every write is refused. What it says is its own word alone.
+    /// Opens an existing journal for reading only. Neither its machine nor its witness is checked, and every write is
+    /// refused. Nothing vouches for its content but the journal itself.
     pub fn open_for_a_look(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join(DATABASE_FILE);
         keyroll_database::local(dir).map_err(|error| OpenError::of(dir, error))?;
@@ -68,10 +70,10 @@ impl SqliteJournal {
 
     fn open_as(dir: &Path, witness: &Path, machine: Option<&Machine>) -> Result<Self, OpenError> {
         let (path, witness) = prepare(dir, witness)?;
-        // Read first: a driver that writes both meanwhile only makes the journal longer than this.
+        // The witness is read first: a driver that writes both meanwhile only makes the journal longer.
         let seen = witness.read()?;
         let mut connection = verified(&path)?;
-        // Before the witness follows: a journal of another machine changes nothing here.
+        // Checked before the witness is advanced: a journal of another machine changes nothing here.
         if let Some(machine) = machine {
             machine::belongs(&mut connection, &path, machine)?;
         }
@@ -108,7 +110,7 @@ impl SqliteJournal {
         let unsent = || JournalError::Unavailable("the journal is not written by this process".into());
         let requests = self.requests.as_ref().ok_or_else(unsent)?;
         requests.send(request(answer)).await.map_err(|_| unsent())?;
-        // It was sent and never answered: whether it was written is not known.
+        // The write was sent and never answered: nobody knows whether it was committed.
         answered.await.map_err(|_| JournalError::UnknownCommit("the journal's writer has ended".into()))?
     }
 
@@ -133,8 +135,8 @@ impl SqliteJournal {
 
 impl Drop for SqliteJournal {
     fn drop(&mut self) {
-        // One after the other: the last connection that closes moves the log into the database and removes it, and
-        // two that close at once would each leave that to the other.
+        // The connections close one after the other. The last one to close moves the log into the database and removes
+        // it; if two closed at once, each would leave that to the other.
         self.questions = None;
         join(self.reader.take());
         self.requests = None;
@@ -160,7 +162,7 @@ fn reading(reads: Connection, path: &Path) -> Result<(mpsc::Sender<Question>, Jo
 
 fn join(thread: Option<JoinHandle<()>>) {
     if let Some(thread) = thread {
-        // A thread that panicked has said so already.
+        // A thread that panicked has already reported it.
         drop(thread.join());
     }
 }
@@ -220,19 +222,20 @@ fn unwritten(error: WireError) -> JournalError {
     JournalError::Unavailable(Box::new(error))
 }
 
-/// What [`reset_witness`] took for the truth.
+/// The state of the journal that [`reset_witness`] accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
     /// The journal's last entry; 0 = it is empty.
     pub entry: u64,
-    /// The highest epoch; the old witness's too is never given again.
+    /// The highest epoch. No epoch up to it is given again, and none that the old witness knew.
     pub epoch: u64,
 }
 
-/// Makes the witness say what the journal says: a person's word that this journal is the newest that there is.
+/// Sets the witness to the state of the journal, on the operator's word that this journal is the newest one.
 ///
-/// The journal must be whole. Entries that it lost stay lost: keys that they made may live on at the issuer, and
-/// only a person who looked there may call this. Errors: another folder's lock, damage, or the system's refusal.
+/// The journal must be undamaged. Entries that it lost stay lost: keys that they made may still exist at the issuer,
+/// and only an operator who has checked the issuer may call this. Errors: a lock of another folder, damage, or the
+/// system's refusal.
 pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Accepted, OpenError> {
     if lock.folder() != dir {
         return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
@@ -241,7 +244,7 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
     let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
     let connection = verified(&path)?;
     let wrap = |source: rusqlite::Error| OpenError::of(&path, source.into());
-    // An epoch that hosts have seen is never given again, even if the journal forgot it.
+    // An epoch that hosts have seen is never given again, even if the journal lost it.
     let epoch = i64::try_from(seen).unwrap_or(i64::MAX - 1);
     connection.execute("UPDATE counter SET epoch = max(epoch, ?1)", [epoch]).map_err(wrap)?;
     let head: Head = read::head(&connection).map_err(wrap)?;
@@ -249,9 +252,10 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
     Ok(Accepted { entry: head.entry, epoch: head.epoch })
 }
 
-/// Makes a journal that was copied or restored here this machine's: a person's word that no other machine uses it.
+/// Binds a journal that was copied or restored here to this machine, on the operator's word that no other machine uses
+/// it.
 ///
-/// Errors: another folder's lock, damage, or the system's refusal.
+/// Errors: a lock of another folder, damage, or the system's refusal.
 pub fn move_here(dir: &Path, witness: &Path, machine: &Machine, lock: &StateLock) -> Result<(), OpenError> {
     if lock.folder() != dir {
         return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
@@ -268,7 +272,7 @@ fn prepare(dir: &Path, witness: &Path) -> Result<(PathBuf, Witness), OpenError> 
     Ok((dir.join(DATABASE_FILE), witness))
 }
 
-/// A connection to a journal of this version's schema that was read as a whole.
+/// A connection to a journal with the schema of this version, after a complete check.
 fn verified(path: &Path) -> Result<Connection, OpenError> {
     let wrap = |error| OpenError::of(path, error);
     let mut connection = keyroll_database::open(path).map_err(wrap)?;

@@ -1,4 +1,4 @@
-//! The end of the log as one append left it, so that the next append of the same rotation is a single statement.
+//! The end of the log after an append, so that the next append of the same rotation is a single statement.
 
 use keyroll_database::rusqlite::{self, Connection, OptionalExtension, params};
 use keyroll_port::RotationId;
@@ -7,7 +7,7 @@ use crate::chain::{self, Link};
 use crate::read::Head;
 use crate::write::{Append, ENTRY_BYTES_MAX};
 
-/// What was true when it was read. It is never believed: the statement compares all of it again, inside its own
+/// The end of the log at one moment. It is never trusted: the statement compares all of it again, inside its own
 /// transaction, and writes nothing if another process wrote or took over meanwhile.
 pub(crate) struct Tail {
     id: RotationId,
@@ -18,7 +18,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// One statement, so that all of it is of one moment; `None` if the rotation is not there.
+    /// Reads everything in one statement, so that it is of one moment; `None` if the rotation does not exist.
     pub(crate) fn read(connection: &Connection, id: &RotationId) -> rusqlite::Result<Option<Self>> {
         let mut statement = connection.prepare_cached(
             "SELECT rotations.number, rotations.epoch, counter.epoch, last.entry, last.chain,
@@ -37,8 +37,8 @@ impl Tail {
         tail.optional()
     }
 
-    /// Appends one entry and commits it. `false`: nothing was written, because it is not the next of this rotation and
-    /// driver, or not all of this is true any more.
+    /// Appends one entry and commits it. `false`: nothing was written, because the entry is not the next one of this
+    /// rotation and driver, or because the end of the log has changed.
     pub(crate) fn append(&mut self, connection: &Connection, append: &Append) -> rusqlite::Result<bool> {
         let Append { id, seq, epoch, bytes, unix_ms } = append;
         let next = self.seq.checked_add(1).zip(i64::try_from(self.head.entry.saturating_add(1)).ok());
@@ -49,7 +49,7 @@ impl Tail {
             return Ok(false);
         }
         let chain = chain::link(&self.head.chain, &id.0, *seq, bytes);
-        // The newest link covers every entry before it: where it is the same, nothing was appended since.
+        // The newest link covers every entry before it: if it is unchanged, nothing was appended since.
         let mut statement = connection.prepare_cached(
             "INSERT INTO entries (entry, rotation, seq, bytes, unix_ms, chain)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6 FROM rotations WHERE number = ?2 AND epoch = ?7

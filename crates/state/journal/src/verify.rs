@@ -7,7 +7,7 @@ use crate::read::{self, Head};
 use crate::witness::{Witness, disagreement};
 use crate::{OpenError, witness};
 
-/// Reads everything once: SQLite's own check, then every link of the chain. Time grows with the journal.
+/// Reads everything once: SQLite's own check, then every link of the chain. Takes longer the longer the journal is.
 pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
     let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
@@ -52,8 +52,9 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Compares the journal with what the witness said *before* the journal was looked at: a driver that writes both
-/// meanwhile only ever makes the journal longer. A journal that is ahead had a crash: the witness follows.
+/// Compares the journal with the witness, which must have been read *before* the journal: a driver that writes both
+/// meanwhile only makes the journal longer. A journal that is ahead of its witness means a crash: the witness is
+/// advanced.
 pub(crate) fn against(
     connection: &Connection,
     path: &Path,
@@ -64,7 +65,8 @@ pub(crate) fn against(
     let head = read::head(connection).map_err(wrap)?;
     let Some(seen) = seen else {
         if head.entry == 0 {
-            // The witness exists from the first day, or a missing one could mean a crash before the first witness.
+            // The witness exists from the first day. Otherwise a missing one could also mean a crash before the first
+            // witness.
             return witness.forward(&head);
         }
         let witness = witness.path().to_owned();
@@ -80,7 +82,7 @@ pub(crate) fn against(
     }
 }
 
-/// The same comparison for a running driver, before an effect at an issuer.
+/// The same comparison by a running driver, before an effect at an issuer.
 pub(crate) fn still_agrees(connection: &Connection, seen: &Head, head: &Head) -> Result<(), String> {
     let link = read::link_of(connection, seen.entry).map_err(|error| error.to_string())?;
     disagreement(seen, head, link).map_or(Ok(()), Err)

@@ -2,14 +2,14 @@
 
 pub(crate) mod v1;
 
-/// Why stored bytes are not what this version can read; nothing of a value is ever in them.
+/// Why this version cannot read stored bytes; never contains a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
     /// A newer version wrote them.
     #[error("the entry has form {0}, which this version of keyroll does not read")]
     Version(u32),
-    /// A rotation that was opened by a newer protocol: what its entries mean is not known here.
+    /// A newer protocol opened the rotation: this version does not know the meaning of its entries.
     #[error("it was opened by keyroll {keyroll}, whose protocol {number} this version does not know")]
     Protocol {
         /// Its protocol.
@@ -17,7 +17,7 @@ pub enum WireError {
         /// The version of keyroll that opened it.
         keyroll: String,
     },
-    /// Not JSON of this form: a missing or unknown field, a word that does not exist.
+    /// Not JSON of this form: a missing or unknown field, or an unknown word.
     #[error("the entry is not of its form")]
     Malformed(#[source] serde_json::Error),
     /// A number outside its range.

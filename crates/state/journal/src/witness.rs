@@ -1,4 +1,4 @@
-//! The small file outside the state folder that remembers how far the journal was.
+//! The small file outside the state folder that remembers the newest entry of the journal.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,15 +15,15 @@ use crate::OpenError;
 use crate::chain::{self, Link};
 use crate::read::Head;
 
-/// A witness is one short line; a longer file is none.
+/// A witness is one short line; a longer file is no witness.
 const WITNESS_BYTES_MAX: u64 = 4 * 1024;
 
 const VERSION: u32 = 1;
 
-/// How long another process's write of the witness is waited for: two fsyncs on a slow disk.
+/// How long to wait while another process writes the witness: two fsyncs on a slow disk.
 const LOCK_MS_MAX: Duration = Duration::from_millis(5_000);
 
-/// How often it is asked again.
+/// How often the lock is tried in that time.
 const LOCK_RETRY_MS: Duration = Duration::from_millis(5);
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ struct Form {
     chain: String,
 }
 
-/// Where a witness is kept.
+/// The path of a witness.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
     path: PathBuf,
@@ -44,8 +44,8 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    /// A witness at this path; its folder is made if it is missing. Refused inside the state folder, where a backup
-    /// of the journal would hold it too.
+    /// A witness at this path; its folder is made if it is missing. A path inside the state folder is refused: a backup
+    /// of the journal would contain the witness too.
     pub(crate) fn at(path: &Path, state: &Path) -> Result<Self, OpenError> {
         let not_a_file = || OpenError::WitnessDamaged {
             witness: path.to_owned(),
@@ -78,12 +78,12 @@ impl Witness {
         &self.path
     }
 
-    /// What it says; `None` if there is none.
+    /// What it says; `None` if the file is missing.
     pub(crate) fn read(&self) -> Result<Option<Head>, OpenError> {
         let io = |source| OpenError::Io { action: "read", path: self.path.clone(), source };
         let damaged =
             |what: &str| OpenError::WitnessDamaged { witness: self.path.clone(), what: what.to_owned() };
-        // Without O_NONBLOCK a FIFO in its place would block for ever.
+        // Without O_NONBLOCK, a FIFO in its place would block this call for ever.
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
@@ -105,7 +105,7 @@ impl Witness {
         Ok(Some(Head { entry, chain, epoch }))
     }
 
-    /// Brings it forward to `head`; one that is as far already stays. Durable when it returns.
+    /// Advances the witness to `head`; does nothing if it is already as far. Durable when it returns.
     pub(crate) fn forward(&self, head: &Head) -> Result<(), OpenError> {
         let _held = self.hold()?;
         match self.read()? {
@@ -121,7 +121,7 @@ impl Witness {
         self.write(head)
     }
 
-    /// Two processes never write it at the same time: the folder itself is the lock, so that no file is left over.
+    /// Locks the folder, so that two processes never write the witness at the same time and no lock file is left over.
     fn hold(&self) -> Result<File, OpenError> {
         let io = |action, source| OpenError::Io { action, path: self.folder.clone(), source };
         let folder = File::open(&self.folder).map_err(|source| io("open", source))?;
@@ -135,7 +135,7 @@ impl Witness {
         }
     }
 
-    /// Temporary file, fsync, rename, fsync of the folder: a crash leaves the old witness or the new one, whole.
+    /// Temporary file, fsync, rename, fsync of the folder: a crash leaves the old witness or the new one, complete.
     fn write(&self, head: &Head) -> Result<(), OpenError> {
         let io = |action| {
             let path = self.path.clone();
@@ -158,7 +158,7 @@ impl Witness {
             .and_then(|mut file| file.write_all(&line).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&self.temporary, &self.path));
         if let Err(error) = written {
-            // What is left of the temporary file would only be removed by the next write; a full disk wants it now.
+            // Only the next write would remove a leftover temporary file; a full disk needs its space now.
             drop(fs::remove_file(&self.temporary));
             return Err(io("write")(error));
         }

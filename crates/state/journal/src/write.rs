@@ -1,4 +1,4 @@
-//! The writes, each inside the transaction that the writer opened; what is compared is compared there.
+//! The writes. Each runs inside the writer's transaction, and so do its comparisons.
 
 use keyroll_database::rusqlite::{self, Connection, OptionalExtension, params};
 use keyroll_port::{JournalError, RotationId};
@@ -6,13 +6,14 @@ use keyroll_port::{JournalError, RotationId};
 use crate::chain;
 use crate::read::{Head, unavailable};
 
-/// The largest entry, bytes: the enumeration of some ten thousand instances. A larger one is refused unwritten.
+/// The largest entry, bytes: an enumeration of some ten thousand instances. A larger one is refused before it is
+/// written.
 pub(crate) const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The longest name behind a digest, bytes: a path and some words.
 const NAME_BYTES_MAX: usize = 8 * 1024;
 
-/// One write, ready to be carried out; its entry is encoded already.
+/// One write, ready to be carried out; its entry is already encoded.
 pub(crate) enum Write {
     /// Opens a rotation.
     Open { id: RotationId, secret: String, bytes: Vec<u8>, epoch: u64, unix_ms: u64 },
@@ -36,8 +37,8 @@ pub(crate) struct Append {
 }
 
 impl Write {
-    /// Carries it out. `head` is the newest entry of this transaction and is moved only by a write that succeeds.
-    /// Returns the new epoch for [`Write::TakeOver`], else 0.
+    /// Carries the write out. `head` is the newest entry of this transaction; only a write that succeeds moves it.
+    /// Returns the new epoch for [`Write::TakeOver`], otherwise 0.
     pub(crate) fn carry_out(&self, connection: &Connection, head: &mut Head) -> Result<u64, JournalError> {
         match self {
             Self::Open { id, secret, bytes, epoch, unix_ms } => {
@@ -129,7 +130,7 @@ fn take_over(connection: &Connection, head: &mut Head, id: &RotationId) -> Resul
     Ok(epoch)
 }
 
-/// Compares and sets: an older driver is refused, a newer one fences those before it.
+/// Compares and sets the epoch: an older driver is refused, and a newer one fences off the drivers before it.
 fn fence(
     connection: &Connection,
     head: &mut Head,
@@ -147,7 +148,7 @@ fn fence(
     Ok(())
 }
 
-/// No epoch that was ever seen is given again.
+/// Raises the counter: no epoch that was ever seen is given again.
 fn raise(connection: &Connection, head: &mut Head, epoch: u64) -> Result<(), JournalError> {
     if epoch > head.epoch {
         run(connection, "UPDATE counter SET epoch = ?1", [signed(epoch)?])?;

@@ -1,5 +1,5 @@
-//! The one writer: an append that nobody else waits beside is one statement on its caller's thread; everything else
-//! waits for the writer's thread, is committed together, and answered after the commit.
+//! The one writer. A single append with no other waiting is one statement on its caller's thread. All other writes go
+//! to the writer's thread, which commits them together and answers after the commit.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,36 +16,36 @@ use crate::verify;
 use crate::witness::Witness;
 use crate::write::Write;
 
-/// Requests that may wait for the writer; more make their callers wait.
+/// How many requests may wait for the writer; further callers wait.
 pub(crate) const QUEUE_REQUESTS_MAX: usize = 256;
 
 /// Requests in one transaction.
 const BATCH_REQUESTS_MAX: usize = 256;
 
-/// Writes after which the log is moved into the database, so that it stays at some ten megabytes.
+/// After so many writes the log is moved into the database, so that the log stays below some ten megabytes.
 const CHECKPOINT_WRITES: usize = 1_000;
 
-/// What a request is answered with: the new epoch of a take-over, else 0.
+/// The answer to a request: the new epoch of a take-over, otherwise 0.
 pub(crate) type Answer = oneshot::Sender<Result<u64, JournalError>>;
 
-/// What the writer is asked for.
+/// A request to the writer.
 pub(crate) enum Request {
     /// One write.
     Write(Write, Answer, Waiting),
-    /// The witness is to follow everything that was committed before.
+    /// Advance the witness to everything that was committed before.
     Witness(Answer),
 }
 
-/// The writer as its own thread and its callers share it.
+/// The writer, shared by its own thread and its callers.
 pub(crate) struct WriterQueue {
     writer: Mutex<Writer>,
-    /// Writes that wait for the thread, or for room in its queue. Nobody overtakes them.
+    /// How many writes wait for the thread, or for room in its queue. No write overtakes them.
     waiting: AtomicUsize,
-    /// The last commit was of several: it is better to wait for the next one than to sync alone.
+    /// The last commit had several writes: waiting for the next one is better than a sync of one's own.
     crowded: AtomicBool,
 }
 
-/// One write that waits; dropped when it is committed, refused or given up.
+/// One waiting write; dropped when it is committed, refused or abandoned.
 pub(crate) struct Waiting(Arc<WriterQueue>);
 
 impl Drop for Waiting {
@@ -59,13 +59,14 @@ impl WriterQueue {
         Self { writer: Mutex::new(writer), waiting: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
     }
 
-    /// Counts one write that is going to wait.
+    /// Counts one write that is about to wait.
     pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
         self.waiting.fetch_add(1, Ordering::AcqRel);
         Waiting(self.clone())
     }
 
-    /// Carries out an append on this thread, if no other waits or writes. `None`: nothing was written, it is to wait.
+    /// Carries out an append on this thread, if no other write waits or runs. `None`: nothing was written, and the
+    /// append must wait.
     pub(crate) fn alone(&self, write: &Write) -> Option<Result<u64, JournalError>> {
         if self.waiting.load(Ordering::Acquire) > 0 || self.crowded.load(Ordering::Acquire) {
             return None;
@@ -73,7 +74,7 @@ impl WriterQueue {
         self.writer.try_lock().ok()?.alone(write)
     }
 
-    /// Serves until every sender is dropped. A writer that panicked once is not believed again: its lock is poisoned.
+    /// Serves until every sender is dropped. A writer that panicked is not used again: its lock is poisoned.
     pub(crate) fn serve(&self, mut requests: mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH_REQUESTS_MAX);
         while requests.blocking_recv_many(&mut batch, BATCH_REQUESTS_MAX) > 0 {
@@ -96,11 +97,11 @@ impl WriterQueue {
             }
             let witnessed = (!witnesses.is_empty()).then(|| writer.follow());
             writer.checkpoint();
-            // Before the answers: a caller that gets one finds the writer free.
+            // Released before the answers: a caller that has its answer finds the writer free.
             drop(writer);
             drop(waiting);
             for (answer, result) in answers.into_iter().zip(results) {
-                // A caller that was dropped does not want its answer; what was written stays written.
+                // A dropped caller takes no answer; its write stays written.
                 drop(answer.send(result));
             }
             for answer in witnesses {
@@ -119,11 +120,11 @@ pub(crate) struct Writer {
     connection: Connection,
     path: PathBuf,
     witness: Witness,
-    /// Why nothing is written any more. After a failed write or fsync the system may have dropped what it could not
-    /// write and report success the next time, so only a new process that reads the journal again may go on.
+    /// Why nothing is written any more. After a failed write or fsync the system may have dropped the data and report
+    /// success the next time. Only a new process, which reads the journal again, may continue.
     stopped: Option<String>,
     since_checkpoint: usize,
-    /// Where the last append that was alone left the log.
+    /// The end of the log after the last single append.
     tail: Option<Tail>,
 }
 
@@ -152,9 +153,9 @@ impl Writer {
                 self.tail = None;
                 None
             }
-            // The thread may wait for a lock, and says what a full disk or a broken rule means.
+            // The thread can wait for a lock, and reports a full disk or a broken rule.
             Err(error) if is_passing(&error) || is_constraint(&error) => None,
-            // It may have failed in its commit: where that began is not seen from here.
+            // It may have failed in its commit: from here nobody can see how far it came.
             Err(error) => Some(Err(self.lost(Lost { error, committing: true }).error())),
         }
     }
@@ -168,14 +169,14 @@ impl Writer {
             Err(failed) => writes.iter().map(|_| Err(failed.error())).collect(),
         };
         self.tail = match (writes, results.as_slice()) {
-            // Where it cannot be read, the next append waits for the thread too.
+            // If the end of the log cannot be read, the next append goes to the thread too.
             ([Write::Append(append)], [Ok(_)]) => Tail::read(&self.connection, &append.id).ok().flatten(),
             (_, _) => None,
         };
         results
     }
 
-    /// One transaction for all. A write that is refused takes nothing with it.
+    /// One transaction for all writes. A refused write does not affect the others.
     fn commit(&mut self, writes: &[Write]) -> Result<Vec<Result<u64, JournalError>>, Failed> {
         if let Some(why) = &self.stopped {
             return Err(Failed::Nothing(format!("the writer stopped: {why}")));
@@ -191,8 +192,8 @@ impl Writer {
 
     fn lost(&mut self, Lost { error, committing }: Lost) -> Failed {
         let what = error.to_string();
-        // A full disk stops the commit's frame before it is whole, and a lock stops everything before that: nothing
-        // was written. After any other failed commit that is unknown.
+        // A full disk stops a commit before its frame is complete, and a lock stops it earlier: nothing was written.
+        // After any other failed commit the outcome is unknown.
         let unknown = committing && !is_passing(&error);
         if is_io(&error) || unknown || !self.connection.is_autocommit() {
             self.stopped = Some(what.clone());
@@ -204,7 +205,7 @@ impl Writer {
         }
     }
 
-    /// The witness follows the newest committed entry, unless it saw one that is not in this journal any more.
+    /// Advances the witness to the newest committed entry, unless it saw an entry that this journal does not have.
     fn follow(&self) -> Result<(), Refusal> {
         if let Some(why) = &self.stopped {
             return Err(Refusal::Passing(format!("the writer stopped: {why}")));
@@ -223,7 +224,7 @@ impl Writer {
         self.witness.forward(&head).map_err(|error| passing(&error))
     }
 
-    /// Moves the log into the database. A reader may be in the way: then it is tried again later.
+    /// Moves the log into the database. If a reader prevents that, a later call does it.
     fn checkpoint(&mut self) {
         if self.since_checkpoint < CHECKPOINT_WRITES || self.stopped.is_some() {
             return;
@@ -243,7 +244,7 @@ struct Lost {
     committing: bool,
 }
 
-/// A rule of the schema refused it, before anything was committed.
+/// A rule of the schema refused the write before anything was committed.
 fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
@@ -261,8 +262,8 @@ fn attempt(connection: &mut Connection, writes: &[Write]) -> Result<Vec<Result<u
     Ok(results)
 }
 
-/// Each write in a savepoint of its own; one that is alone has the transaction for that. `Err`: the transaction as a
-/// whole is lost.
+/// Carries out each write in a savepoint of its own; a single write uses the transaction itself. `Err`: the whole
+/// transaction is lost.
 fn carry_out(
     transaction: &mut Transaction<'_>,
     writes: &[Write],
@@ -279,7 +280,7 @@ fn carry_out(
         let result = match result {
             Ok(result) => savepoint.commit().map(|()| result).map_err(unavailable),
             Err(refusal) => {
-                // SQLite may have ended the whole transaction by itself (a full disk): then this fails.
+                // SQLite may have ended the whole transaction by itself (a full disk); then this fails.
                 savepoint.finish()?;
                 Err(refusal)
             }
@@ -298,7 +299,7 @@ enum Failed {
     Nothing(String),
     /// It is unknown whether it was written.
     Unknown(String),
-    /// Nothing was written, because what is there cannot be what was written.
+    /// Nothing was written, because the stored data is not what was written.
     Damaged(String),
 }
 
@@ -312,9 +313,9 @@ impl Failed {
     }
 }
 
-/// Why the witness was not moved.
+/// Why the witness was not advanced.
 enum Refusal {
-    /// It saw what the journal does not hold.
+    /// The witness saw an entry that the journal does not have.
     Restored(String),
     /// It may work later.
     Passing(String),

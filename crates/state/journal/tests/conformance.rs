@@ -8,7 +8,7 @@ use keyroll_rotation::PROTOCOL;
 
 use crate::sample::{self, Place};
 
-/// A journal that is open, in its place.
+/// An open journal in its folder.
 struct Open {
     place: Place,
     journal: Option<SqliteJournal>,
@@ -23,7 +23,7 @@ impl JournalHarness for Open {
     }
 
     async fn reopen(&mut self) {
-        // One at a time: what the first has not written is lost.
+        // One at a time: writes that the first one has not finished are lost.
         self.journal = None;
         self.journal = Some(self.place.open());
     }
@@ -42,7 +42,7 @@ impl JournalHarness for Open {
         let by = |number: u32, keyroll: &str| format!("{{\"number\":{number},\"keyroll\":\"{keyroll}\"}}");
         let newer = ours.replace(&by(PROTOCOL, version), &by(protocol, "9.9.9"));
         assert_ne!(newer, ours);
-        // Behind the journal's back and without its link, which is compared when it is opened.
+        // Written without the journal and without a link; the next opening compares the links.
         let database = rusqlite::Connection::open(self.place.database()).unwrap();
         let rotation = "INSERT INTO rotations (id, secret, open, epoch, unix_ms) VALUES (?1, ?2, 1, 0, 0)";
         database.execute(rotation, [&id.0, secret]).unwrap();

@@ -1,4 +1,4 @@
-//! Bad days: kills, full disks, locks, flipped bytes. Nothing that was answered is lost, and nothing is made up.
+//! Bad days: kills, full disks, locks, flipped bytes. No acknowledged entry is lost, and none is invented.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,8 +18,8 @@ const CHILD: &str = "KEYROLL_TEST_JOURNAL";
 /// More than the small disks below can hold.
 const APPENDS_MAX: u64 = 20_000;
 
-/// Not a test of its own: the process that the others kill or starve. Says `+ seq` after each answered append and
-/// what refused it at the end.
+/// Not a test of its own: the process that the others kill or starve. Prints `+ seq` after each acknowledged append,
+/// and at the end the error that refused it.
 #[test]
 fn child() {
     let Ok(place) = std::env::var(CHILD) else { return };
@@ -33,7 +33,7 @@ fn child() {
         for _ in 0..APPENDS_MAX {
             seq += 1;
             let told = event(epoch, Fact::LastUsed(Some(seq)));
-            // Both at once: a kill falls between them, and a witness may never be ahead of the journal.
+            // Both at once: a kill may come between them, and a witness may never be ahead of the journal.
             let one = id(1);
             let (appended, _) = tokio::join!(journal.append(&one, seq, &told, 0), journal.witness());
             if let Err(error) = appended {
@@ -48,14 +48,14 @@ fn child() {
     });
 }
 
-/// Not a test of its own: a process that only looks, as `keyroll status` does, and says how many events it saw.
+/// Not a test of its own: a process that only reads, as `keyroll status` does, and prints how many events it saw.
 #[test]
 fn looker() {
     let Ok(place) = std::env::var(CHILD) else { return };
     let (state, witness) = place.split_once('\n').unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let journal = SqliteJournal::open(Path::new(state), Path::new(witness)).unwrap();
-    // The harness's own words stand on the first line.
+    // The test harness has written on the first line.
     println!();
     println!("+ {}", runtime.block_on(journal.load(&id(1))).unwrap().events.len());
 }
@@ -97,7 +97,7 @@ async fn with_one_rotation() -> Place {
     place
 }
 
-/// Every acknowledged entry is there, in order; at most one more, that was written and not yet answered.
+/// Every acknowledged entry is there, in order, and at most one more, which was written and not acknowledged yet.
 async fn nothing_is_lost(place: &Place, acknowledged: u64) -> u64 {
     let recorded = place.open().load(&id(1)).await.unwrap();
     let found = recorded.events.len() as u64;
@@ -123,7 +123,7 @@ async fn a_killed_writer_loses_nothing_that_was_answered() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said before it died counts as answered too.
+        // Entries that it acknowledged right before its death count too.
         for line in lines.map_while(Result::ok) {
             last = line.strip_prefix("+ ").map_or(last, |seq| seq.parse().unwrap());
         }
@@ -147,7 +147,7 @@ async fn a_driver_that_another_process_replaced_is_fenced() {
     assert!(matches!(fenced, Err(JournalError::Fenced { newest }) if newest == old + 1));
 }
 
-/// The system's word that this process holds a lock on the file.
+/// Whether the system shows a lock of this process on the file.
 fn is_locked(file: &Path) -> bool {
     let (own, inode) = (std::process::id().to_string(), fs::metadata(file).unwrap().ino());
     let locks = fs::read_to_string("/proc/locks").unwrap();
@@ -155,8 +155,8 @@ fn is_locked(file: &Path) -> bool {
     locks.any(|words| words[4] == own && words[5].ends_with(&format!(":{inode}")))
 }
 
-/// SQLite's locks are the process's (fcntl(2)): whoever opens and closes the file by itself takes them back, and then
-/// the next process that ends may remove the log under the driver.
+/// SQLite's locks belong to the process (fcntl(2)). Opening and closing the file without SQLite would release them, and
+/// then the next process that ends could remove the log that the driver uses.
 #[tokio::test]
 async fn a_process_that_looks_takes_nothing_from_a_driver() {
     let place = with_one_rotation().await;
@@ -199,7 +199,7 @@ fn said(child: Child) -> (u64, Vec<String>) {
 #[tokio::test]
 async fn after_a_failed_write_only_a_new_process_goes_on() {
     let place = with_one_rotation().await;
-    // Files of at most 256 blocks of 512 bytes; the signal that goes with it is ignored, so the write fails.
+    // Files of at most 256 blocks of 512 bytes. The signal for a larger file is ignored, so the write fails.
     let shell = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
     let (answered, refused) = said(start(&place, &shell));
     assert!(answered > 5, "{refused:?}");
@@ -212,7 +212,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     let place = with_one_rotation().await;
     let aside = place.root().join("aside");
     fs::create_dir(&aside).unwrap();
-    // A small disk of its own, filled up; what is on it is copied out at the end.
+    // A small disk of its own, filled up; its files are copied out at the end.
     let script = format!(
         "mount -t tmpfs -o size=400k tmpfs {aside} && cp {state}/* {aside} && mount --bind {aside} {state} && \
          \"$@\"; umount {state}; rm {state}/*; cp {aside}/* {state}",
@@ -261,7 +261,7 @@ async fn entries_cannot_be_changed_or_removed() {
     ] {
         assert!(other.execute(sql, []).is_err(), "{sql}");
     }
-    // Somebody who drops the triggers first is found by the chain.
+    // If another party drops the triggers first, the chain shows the change.
     other
         .execute_batch(
             "DROP TRIGGER entries_keep; UPDATE entries SET bytes = CAST(replace(bytes, 'clock', 'retried') AS BLOB) \
@@ -273,7 +273,7 @@ async fn entries_cannot_be_changed_or_removed() {
     assert_eq!(error.code().as_str(), "K0603");
 }
 
-/// What a journal must show after any damage: the truth, or a refusal.
+/// After any damage a journal must show the truth or be refused.
 async fn truth_or_refusal(place: &Place, expected: &[keyroll_rotation::Event], prefix: bool) -> bool {
     let Ok(journal) = place.try_open() else { return false };
     let Ok(recorded) = journal.load(&id(1)).await else { return false };

@@ -1,4 +1,4 @@
-//! The journal's contract: what was answered is there, in order, and nothing else.
+//! The journal's contract: every acknowledged entry is there, in order, and nothing else.
 
 use std::fs;
 
@@ -141,7 +141,7 @@ async fn an_older_copy_is_known_by_the_witness() {
     let restored = place.try_open();
     assert!(matches!(restored, Err(OpenError::Restored { witnessed: 3, last: 2, .. })));
 
-    // The same number of entries does not help: another one stands there.
+    // An equal number of entries does not help: the entry itself differs.
     fs::remove_file(place.witness()).unwrap();
     assert!(matches!(place.try_open(), Err(OpenError::NoWitness { last: 2, .. })));
     let lock = try_lock(&place.state()).unwrap();
@@ -275,7 +275,7 @@ fn one_process_drives() {
     let shared = lock.clone();
     let own = std::process::id();
     assert!(matches!(try_lock(&place.state()), Err(LockError::Held { pid: Some(pid), .. }) if pid == own));
-    // What it is held for is told as long as it is, by its holder's word; a line that is cut off says nothing.
+    // The lock names its work for as long as it is held, in its holder's own words; an incomplete line counts as none.
     let work = Work { rotation: id(1), secret: "ring".to_owned(), since_unix_ms: 7 };
     let said = || match try_lock(&place.state()) {
         Err(LockError::Held { pid, work, .. }) => (pid, work),
@@ -311,7 +311,7 @@ fn a_journal_belongs_to_one_machine() {
     };
     let here = machine(1, Some(1));
     assert_eq!((open(&here), open(&here)), (Ok(()), Ok(())));
-    // What its hardware is called is not shown to every user; where it is, it counts.
+    // Not every user can see the identity of the hardware; if it is visible, it counts.
     assert_eq!(open(&machine(1, None)), Ok(()));
     for other in [machine(2, Some(1)), machine(2, None), machine(1, Some(2))] {
         assert_eq!(open(&other), Err("K0861"), "{other:?}");

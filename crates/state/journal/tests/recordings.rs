@@ -1,4 +1,5 @@
-//! Whole rotations that earlier days recorded (`examples/record.rs`): today's protocol reads each of them to its end.
+//! Whole rotations that earlier versions recorded (`examples/record.rs`): the present protocol reads each of them to
+//! its end.
 
 use std::fs;
 use std::path::Path;

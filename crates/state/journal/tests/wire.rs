@@ -1,4 +1,4 @@
-//! The persisted forms: what is written is read back, what is not ours is refused, and old logs keep loading.
+//! The persisted forms: a written entry reads back the same, foreign entries are refused, and old logs keep loading.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ fn old_logs_load_and_mean_the_same() {
     assert_eq!(names.len(), facts::NAMES, "a fact has no old entry yet: {names:?}");
     for line in OLD_OPENINGS.lines() {
         let opening = decode_opening(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
-        // Those of protocol 1 did not name it; all else is written as it was.
+        // Openings of protocol 1 did not name it; the rest is written as it was.
         let written = String::from_utf8(encode_opening(&opening).unwrap()).unwrap();
         let (before, _) = written.split_once(",\"protocol\":").expect("the protocol is named");
         assert_eq!(format!("{before}}}"), line);
@@ -76,7 +76,7 @@ fn a_newer_protocol_is_refused_by_the_name_of_who_finishes_it() {
         decode_opening((line[..line.len() - 1].to_owned() + &protocol).as_bytes())
     };
     assert!(with(PROTOCOL).is_ok());
-    // What it holds besides need not be of a form that is known here.
+    // The rest of it may have an unknown form.
     let newer = line.replacen(
         "\"v\":1,",
         "\"v\":1,\"tomorrow\":[],\"protocol\":{\"number\":99,\"keyroll\":\"9.9.9\",\"x\":1},",

@@ -14,7 +14,7 @@ pub(crate) struct Version {
     pub(crate) fingerprints: Fingerprints,
     /// `None` once retired.
     pub(crate) sealed: Option<Vec<u8>>,
-    /// Of a retired one, where the owner wants to find it again: sealed for that alone.
+    /// The value of a retired version, where the owner wants to search for it: sealed for searching alone.
     pub(crate) needle: Option<Vec<u8>>,
     /// The intent that made it; `None` for a version that was imported.
     pub(crate) from: Option<(String, u64)>,
@@ -37,14 +37,14 @@ impl Version {
     }
 }
 
-/// What was sealed under an intent.
+/// A credential that was sealed under an intent.
 #[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) rotation: String,
     pub(crate) intent: u64,
     pub(crate) credential: Option<String>,
     pub(crate) fingerprints: Fingerprints,
-    /// `None` once its version is retired: what is left keeps a late repetition from bringing the value back.
+    /// `None` once its version is retired: the row itself stays, so that a late repetition cannot bring the value back.
     pub(crate) sealed: Option<Vec<u8>>,
 }
 
@@ -77,7 +77,7 @@ impl Book {
         self.versions.iter().find(from)
     }
 
-    /// Whether any value that is still sealed here is among these.
+    /// Whether one of these values is still sealed here.
     pub(crate) fn holds_any(&self, fingerprints: &Fingerprints) -> bool {
         let of_versions = self.versions.iter().filter(|it| it.sealed.is_some()).map(|it| &it.fingerprints);
         let of_kept = self.kept.iter().filter(|it| it.sealed.is_some()).map(|it| &it.fingerprints);
@@ -85,7 +85,7 @@ impl Book {
         here.any(|(_, here)| fingerprints.iter().any(|(_, wanted)| wanted == here))
     }
 
-    /// All rows as bytes, each part with its length before it, so that no two books give the same bytes.
+    /// All rows as bytes. Each part follows its own length, so that no two books give the same bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Parts(Vec::new());
         out.text("keyroll book v1").text(&self.name).number(self.versions.len() as u64);
@@ -103,7 +103,7 @@ impl Book {
             out.text(rotation).number(*intent).optional(credential.as_deref());
             out.fingerprints(fingerprints).bytes_or_none(sealed.as_deref());
         }
-        // A book without them has the bytes that it had before there were any.
+        // A book without needles has the same bytes as before needles existed.
         let needles = self.versions.iter().filter_map(|it| Some((it.number, it.needle.as_ref()?)));
         for (number, needle) in needles {
             out.text("needle").number(u64::from(number)).bytes(needle);
@@ -129,7 +129,7 @@ pub(crate) fn label_of(word: &str) -> Option<Label> {
         .find(|label| label_word(*label) == word)
 }
 
-/// Bytes that are put together without ambiguity.
+/// Bytes that are joined without ambiguity.
 pub(crate) struct Parts(pub(crate) Vec<u8>);
 
 impl Parts {

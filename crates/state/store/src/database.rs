@@ -10,7 +10,7 @@ use crate::fail::Attempt;
 /// The database inside the state folder.
 const DATABASE_FILE: &str = "secrets.db";
 
-/// Each brings the schema from its place in the list to the next; none is ever changed once released.
+/// Each migration leads from its place in the list to the next; none is changed once released.
 const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = "
@@ -65,7 +65,7 @@ CREATE TABLE needles (
 ) STRICT;
 ";
 
-/// Opens the database in this folder, or makes both (modes 0700 and 0600), and checks it as a whole.
+/// Opens the database in this folder, or makes both (modes 0700 and 0600), and checks all of it.
 pub(crate) fn open(folder: &Path) -> Result<Connection, Failure> {
     let path = folder.join(DATABASE_FILE);
     let said = format!("open the sealed store {}", path.display());
@@ -80,11 +80,10 @@ pub(crate) fn open(folder: &Path) -> Result<Connection, Failure> {
     opened.map_err(|error| Attempt(&said).database(error))
 }
 
-/// The names of secrets with sealed values in a store that is there, in their order. Nothing vouches for them: they are
-/// for a message to a person who has lost the sealing key, and for nothing else.
+/// The names of the secrets with sealed values in an existing store, in their order. Nothing vouches for them: they are
+/// only for a message to an operator who has lost the sealing key.
 ///
-/// # Errors
-/// What the opening of the store says, but for its key. Blocking.
+/// # Errors As for opening the store, except those about the key. Blocking.
 pub fn names_unvouched(folder: &Path) -> Result<Vec<String>, Failure> {
     let connection = open(folder)?;
     let all = "SELECT secret FROM versions WHERE sealed IS NOT NULL

@@ -5,24 +5,24 @@ use keyroll_database::{DatabaseError, is_damage, is_passing, rusqlite};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SealError;
 
-/// What a step is about, for its failures: `promote v2 of 'orders-db'`.
+/// The step that a failure is about: `promote v2 of 'orders-db'`.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a>(pub(crate) &'a str);
 
 impl Attempt<'_> {
-    /// It surely had no effect and never will.
+    /// The step certainly had no effect and never will.
     pub(crate) fn refuse(self, code: Code, why: impl Into<String>) -> Failure {
         Failure::new(Class::Permanent, code, self.0).because(why.into())
     }
 
-    /// What is stored is not what was written.
+    /// The stored data is not what was written.
     pub(crate) fn altered(self, what: impl Into<String>) -> Failure {
         self.refuse(Code::StateDamaged, what).help(
             "nothing was changed; copy the state folder aside, then restore secrets.db together with journal.db",
         )
     }
 
-    /// What the opening of the database said.
+    /// The failure for a database that could not be opened.
     pub(crate) fn database(self, error: DatabaseError) -> Failure {
         match error {
             DatabaseError::Sqlite(error) => self.sqlite(error),
@@ -33,14 +33,14 @@ impl Attempt<'_> {
             DatabaseError::Newer { .. } => self
                 .refuse(Code::NewerKeyroll, error.to_string())
                 .help("run the newer version of keyroll that made it"),
-            // The enum may grow; whatever it says then, nothing was opened.
+            // The enum may get more variants; with each of them nothing was opened.
             DatabaseError::Io { .. } | _ => Failure::new(Class::Permanent, Code::StateUnusable, self.0)
                 .help("check the folder's owner, mode and free space with `keyroll doctor`")
                 .because(error),
         }
     }
 
-    /// What SQLite said, before a commit: nothing was written.
+    /// The failure for an SQLite error before a commit: nothing was written.
     pub(crate) fn sqlite(self, error: rusqlite::Error) -> Failure {
         if is_damage(&error) {
             return self.altered(error.to_string());
@@ -50,8 +50,8 @@ impl Attempt<'_> {
             .because(error)
     }
 
-    /// What SQLite said to a COMMIT. A full disk or a lock stops it before its frame is whole; after anything else
-    /// it is unknown.
+    /// The failure for an SQLite error in a COMMIT. A full disk or a lock stops a COMMIT before its frame is complete;
+    /// after any other error the outcome is unknown.
     pub(crate) fn commit(self, error: rusqlite::Error) -> Failure {
         if is_passing(&error) {
             return self.sqlite(error);
@@ -61,7 +61,7 @@ impl Attempt<'_> {
             .because(error)
     }
 
-    /// What the sealing said.
+    /// The failure for an error of sealing.
     pub(crate) fn seal(self, error: SealError) -> Failure {
         match error {
             SealError::OtherKey { .. } => self
@@ -69,7 +69,7 @@ impl Attempt<'_> {
                 .help("put back the sealing key that this store was made with"),
             SealError::TooLong => self.refuse(Code::ValueRefused, error.to_string()),
             SealError::Library => self.refuse(Code::StateUnusable, error.to_string()),
-            // The enum may grow; whatever it says then, the record does not open.
+            // The enum may get more variants; with each of them the record does not open.
             SealError::Truncated | SealError::UnknownVersion(_) | SealError::Altered | _ => {
                 self.altered(error.to_string())
             }

@@ -1,4 +1,4 @@
-//! The database as the sealing key sees it: books are believed only if the key vouched for them, all together.
+//! The database as the sealing key sees it: books are trusted only if the key vouched for all of them together.
 
 use keyroll_codes::Code;
 use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row, params};
@@ -9,7 +9,7 @@ use crate::book::{Book, Kept, Parts, Version, label_of, label_word};
 use crate::fail::Attempt;
 use crate::payload::{self, Fingerprints, Place};
 
-/// The keys that everything here is sealed and vouched for with.
+/// The keys that seal and vouch for everything here.
 pub(crate) struct Keys {
     pub(crate) sealing: SealingKey,
     fingerprints: FingerprintKey,
@@ -30,13 +30,14 @@ impl Keys {
         credential.fields.secrets().map(print).collect()
     }
 
-    /// The key's word for bytes that are not a value: they begin with a text of ours, and with its length.
+    /// The key's authentication code for bytes that are not a value. The bytes begin with a constant text and its
+    /// length.
     fn vouch(&self, bytes: Vec<u8>) -> [u8; 32] {
         *self.fingerprints.fingerprint(&SecretBytes::new(bytes)).as_bytes()
     }
 }
 
-/// One transaction's view.
+/// The view of one transaction.
 pub(crate) struct Ledger<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) keys: &'a Keys,
@@ -46,7 +47,7 @@ pub(crate) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Reads the roots of all secrets, and refuses them unless the key vouched for exactly these.
+    /// Reads the roots of all secrets, and refuses them unless the key vouched for exactly these roots.
     pub(crate) fn read(
         connection: &'a Connection,
         keys: &'a Keys,
@@ -81,7 +82,7 @@ impl<'a> Ledger<'a> {
         Ok(ledger)
     }
 
-    /// Whether the key's word was ever written here.
+    /// Whether the key has never vouched for anything here.
     pub(crate) fn is_new(&self) -> bool {
         self.generation == 0
     }
@@ -100,7 +101,7 @@ impl<'a> Ledger<'a> {
         self.keys.vouch(parts.0)
     }
 
-    /// One secret's book; refused if it does not exist.
+    /// The book of one secret; refused if it does not exist.
     pub(crate) fn book(&self, name: &str) -> Result<Book, Failure> {
         self.book_if_any(name)?.ok_or_else(|| {
             self.attempt
@@ -109,7 +110,7 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// One secret's book, as the key vouched for it.
+    /// The book of one secret, as the key vouched for it.
     pub(crate) fn book_if_any(&self, name: &str) -> Result<Option<Book>, Failure> {
         let Some((_, root)) = self.roots.iter().find(|(known, _)| known == name) else { return Ok(None) };
         let fail = |error| self.attempt.sqlite(error);
@@ -143,7 +144,7 @@ impl<'a> Ledger<'a> {
         Ok(Some(book))
     }
 
-    /// Writes rows of a book that changed, and the key's word for all of it.
+    /// Writes the changed rows of a book, and the key's new authentication code for all of it.
     pub(crate) fn save(
         &mut self,
         book: &Book,
@@ -173,7 +174,7 @@ impl<'a> Ledger<'a> {
         self.vouch_for_all()
     }
 
-    /// Writes the key's word for all secrets, at the next generation.
+    /// Writes the key's authentication code for all secrets, at the next generation.
     pub(crate) fn vouch_for_all(&mut self) -> Result<(), Failure> {
         self.generation = self.generation.saturating_add(1);
         let put = "INSERT INTO store VALUES (1, ?1, ?2, ?3) ON CONFLICT (one) DO UPDATE
@@ -231,7 +232,7 @@ impl<'a> Ledger<'a> {
         payload::seal(&self.keys.sealing, secret, place, credential, self.attempt)
     }
 
-    /// Opens a sealed record, and refuses one that does not agree with its row.
+    /// Opens a sealed record, and refuses one that contradicts its row.
     pub(crate) fn open(
         &self,
         secret: &str,

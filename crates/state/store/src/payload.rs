@@ -1,11 +1,11 @@
-//! What is sealed: the id and the fields together, so that neither can be exchanged alone.
+//! The sealed content: the id and the fields together, so that neither can be exchanged alone.
 
 use keyroll_secret::{Binding, Credential, CredentialId, Fields, Fingerprint, SealingKey, SecretBytes};
 
 use crate::fail::Attempt;
 use keyroll_port::Failure;
 
-/// Whose records these are; a server would have more.
+/// The owner of the records; a server would have more than one.
 const TENANT: &str = "local";
 
 /// The form of the sealed bytes: version, length of the id plus 1 (0 = none), id, fields.
@@ -14,11 +14,11 @@ const PAYLOAD_VERSION: u8 = 1;
 /// Names and fingerprints of the secret fields, in the names' order.
 pub(crate) type Fingerprints = Vec<(String, Fingerprint)>;
 
-/// Where a sealed record stands; opened anywhere else, it is refused.
+/// The place of a sealed record; a record that is opened for any other place is refused.
 pub(crate) enum Place<'a> {
     /// A version of the secret.
     Version(u32),
-    /// A retired version, to be looked for alone.
+    /// A retired version, sealed for searching alone.
     Needle(u32),
     /// Under an intent.
     Intent(&'a str, u64),
@@ -45,7 +45,7 @@ pub(crate) fn seal(
     let fields = credential.fields.encode();
     let id = credential.id.as_ref().map(CredentialId::as_str);
     let length = id.map_or(0, |id| id.len() as u64 + 1);
-    // The room is taken at once: a buffer that grows leaves copies of values behind.
+    // The whole buffer is allocated at once: a buffer that grows leaves copies of values behind.
     let mut plain = Vec::with_capacity(9 + id.map_or(0, str::len) + fields.len());
     plain.push(PAYLOAD_VERSION);
     plain.extend_from_slice(&length.to_le_bytes());

@@ -17,19 +17,19 @@ use crate::fail::Attempt;
 use crate::ledger::{Keys, Ledger};
 use crate::steps::{self, GivenUp, Retired};
 
-/// Calls that may wait for the store; more make their callers wait.
+/// How many calls may wait for the store; further callers wait.
 const QUEUE_CALLS_MAX: usize = 64;
 
-/// keyroll's own store: values sealed in one SQLite database, all work on one thread of its own.
+/// keyroll's own store: values sealed in one SQLite database, with all work on one thread.
 ///
-/// A call that is dropped half-way may still write. After a failed write or fsync every call is refused: the
-/// process must end and look again. Dropping the store ends its thread after what waits is done.
+/// A call that is dropped half-way may still write. After a failed write or fsync every call is refused: the process
+/// must end and read the store again. Dropping the store ends its thread after the waiting calls are done.
 pub struct SealedStore {
     keeps: BTreeSet<String>,
     worker: Arc<Worker>,
 }
 
-/// The thread that has the store; it ends with the last handle.
+/// The thread that owns the store; it ends with the last handle.
 struct Worker {
     calls: Option<mpsc::Sender<Call>>,
     thread: Option<JoinHandle<()>>,
@@ -41,7 +41,7 @@ type Call = Box<dyn FnOnce(&mut Vault) + Send>;
 struct Vault {
     connection: Connection,
     keys: Keys,
-    /// Why nothing is done any more: after a failed fsync the system may report success the next time.
+    /// Why no call is carried out any more: after a failed fsync the system may report success the next time.
     stopped: Option<String>,
 }
 
@@ -70,8 +70,9 @@ impl SealedStore {
         Ok(Self { keeps: BTreeSet::new(), worker: Arc::new(worker) })
     }
 
-    /// The same open store, by which the values of this secret's versions stay sealed when they are retired, so that they can be looked for. Of every other
-    /// secret they are dropped, and with the next one that is retired those that were kept.
+    /// The same open store, with searching enabled for this secret: when a version of it is retired, its value stays
+    /// sealed so that it can be searched for. For every other secret the value is dropped, and the next retirement also
+    /// drops the values that were still sealed.
     pub fn keeping(&self, secret: &str) -> Self {
         let keeps = self.keeps.iter().cloned().chain([secret.to_owned()]).collect();
         Self { keeps, worker: self.worker.clone() }
@@ -81,8 +82,8 @@ impl SealedStore {
         if self.keeps.contains(secret) { Retired::Found } else { Retired::Dropped }
     }
 
-    /// The values of retired versions that stayed, by number: to be looked for, and for nothing else. No call that gives
-    /// credentials gives one of these.
+    /// The values of retired versions that are still sealed, by number: for searching only. No call that returns
+    /// credentials returns one of these.
     ///
     /// Errors: no such secret, or a record that was altered.
     pub async fn needles(&self, secret: &str) -> Result<Vec<(u32, Vec<SecretBytes>)>, Failure> {
@@ -104,7 +105,7 @@ impl SealedStore {
         let call: Call = Box::new(move |vault| drop(answer.send(work(vault, Attempt(&said)))));
         let unsent = || gone(Class::Retryable, Code::StateUnusable, &attempted);
         self.worker.calls.as_ref().ok_or_else(unsent)?.send(call).await.map_err(|_| unsent())?;
-        // It was sent and never answered: whether it was written is not known.
+        // The call was sent and never answered: nobody knows whether it was written.
         answered.await.map_err(|_| gone(Class::Unknown, Code::WriteFailed, &attempted))?
     }
 
@@ -129,7 +130,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.calls = None;
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has said so already.
+            // A thread that panicked has already reported it.
             drop(thread.join());
         }
     }
@@ -143,7 +144,7 @@ impl Vault {
             names.iter().try_for_each(|name| ledger.book(name).map(drop))?;
             Ok(ledger.is_new())
         })?;
-        // The key's word is there from the first day: without it an emptied store would look like a new one.
+        // The key vouches from the first day: otherwise an emptied store would look like a new one.
         if new { self.write(attempt, |ledger| ledger.vouch_for_all()) } else { Ok(()) }
     }
 
@@ -184,12 +185,12 @@ impl Vault {
         Ok(result)
     }
 
-    /// Moves the log into the database. A reader of another process may be in the way: then the next write does it.
+    /// Moves the log into the database. If a reader of another process prevents that, the next write does it.
     fn checkpoint(&mut self) {
         self.move_log("PRAGMA wal_checkpoint(PASSIVE)");
     }
 
-    /// Empties the log too, so that a dropped value is not left in it; waits for readers, within the busy time-out.
+    /// Empties the log too, so that a dropped value does not stay in it; waits for readers up to the busy time-out.
     fn empty_log(&mut self) {
         self.move_log("PRAGMA wal_checkpoint(TRUNCATE)");
     }
@@ -204,8 +205,8 @@ impl Vault {
 }
 
 impl SealedStore {
-    /// Replaces a value that was imported wrongly. Refused (`K0613`) once a rotation made another
-    /// from it, and like a first value otherwise. Durable when it returns, and harmless when repeated.
+    /// Replaces a value that was imported wrongly. Refused (`K0613`) once a rotation has made another version, and for
+    /// the same reasons as a first value. Durable when it returns, and harmless when repeated.
     pub async fn correct(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
         let (name, credential) = (secret.to_owned(), credential.duplicate());
         let attempted = format!("replace the value of the secret '{secret}'");
@@ -217,14 +218,14 @@ impl SealedStore {
         self.call(attempted, work).await
     }
 
-    /// Begins a secret whose first version a rotation is going to make. Harmless where it is there.
+    /// Begins a secret whose first version a rotation is going to make. Harmless if the secret exists.
     pub async fn found(&self, secret: &str) -> Result<(), Failure> {
         let name = secret.to_owned();
         self.write(format!("begin the secret '{secret}'"), move |ledger| steps::found(ledger, &name)).await
     }
 
-    /// Drops the value of the current version, with none in its place: the secret has no value any more. Durable when
-    /// it returns, and harmless when repeated.
+    /// Drops the value of the current version without a successor: the secret then has no value. Durable when it
+    /// returns, and harmless when repeated.
     pub async fn close(&self, secret: &str, number: u32) -> Result<(), Failure> {
         let (name, retired) = (secret.to_owned(), self.retired(secret));
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {

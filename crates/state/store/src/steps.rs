@@ -1,4 +1,4 @@
-//! What each call of the port changes in a secret's book. Repeated with the same arguments, each is harmless.
+//! What each call of the port changes in a secret's book. A call that is repeated with the same arguments is harmless.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use crate::payload::{Fingerprints, Place};
 /// The longest name of a secret, bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// In place of the number of a version that stands before the first: there is none.
+/// Instead of the number of an earlier version: there is none before the first.
 const NONE_BEFORE: u32 = 0;
 
 /// The longest field of a secret that is imported, bytes; more does not fit an environment.
@@ -44,7 +44,7 @@ pub(crate) fn found(ledger: &mut Ledger<'_>, name: &str) -> Result<(), Failure> 
     ledger.save(&Book { name: name.to_owned(), versions: Vec::new(), kept: Vec::new() }, &[], &[])
 }
 
-/// Replaces a first version that was imported wrongly: only while nothing was made from it.
+/// Replaces a first version that was imported wrongly, as long as no other version was made from it.
 pub(crate) fn correct(
     ledger: &mut Ledger<'_>,
     name: &str,
@@ -65,7 +65,7 @@ pub(crate) fn correct(
     first(ledger, name, credential)
 }
 
-/// Seals the first version, which no other secret may have.
+/// Seals the first version. No other secret may have its value.
 fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
     let fingerprints = ledger.keys.fingerprints(credential);
     let names: Vec<String> = ledger.names().filter(|other| *other != name).map(str::to_owned).collect();
@@ -119,8 +119,8 @@ pub(crate) fn read(ledger: &Ledger<'_>, name: &str, number: u32) -> Result<Optio
     ledger.open(name, &Place::Version(number), sealed, expected).map(Some)
 }
 
-/// The values of retired versions that are sealed to be looked for, by number. What they belonged to is not said: nobody can
-/// use one.
+/// The values of retired versions that are sealed for searching, by number. They come without their credential's id:
+/// nobody can use one.
 pub(crate) fn needles(ledger: &Ledger<'_>, name: &str) -> Result<Vec<(u32, Vec<SecretBytes>)>, Failure> {
     let book = ledger.book(name)?;
     let mut all = Vec::new();
@@ -279,7 +279,7 @@ pub(crate) fn demote(ledger: &mut Ledger<'_>, name: &str, before: u32, next: u32
     }
 }
 
-/// A version with none before it becomes current, or pending again: only while no other is current.
+/// Makes a version that has none before it current, or pending again; only while no other version is current.
 fn move_first(
     ledger: &mut Ledger<'_>,
     mut book: Book,
@@ -299,7 +299,7 @@ fn move_first(
     ledger.save(&book, &[number], &[])
 }
 
-/// Drops the value of the version that is current, with none in its place: the secret is not used any more.
+/// Drops the value of the current version without a successor: the secret is not used any more.
 pub(crate) fn close(
     ledger: &mut Ledger<'_>,
     name: &str,
@@ -314,16 +314,16 @@ pub(crate) fn close(
     retire(ledger, name, number, retired)
 }
 
-/// What becomes of the values of retired versions, as the owner of a secret wants it.
+/// What happens to the values of retired versions, as the owner of a secret wants it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retired {
-    /// They are dropped; those that were kept, too.
+    /// They are dropped, and so are those that stayed sealed earlier.
     Dropped,
-    /// They stay sealed, to be looked for alone.
+    /// They stay sealed, for searching alone.
     Found,
 }
 
-/// Ends a version. Its value stays where it is wanted as a needle, and nowhere else.
+/// Retires a version. Its value stays sealed only if the owner wants to search for it.
 fn end(ledger: &Ledger<'_>, name: &str, version: &mut Version, retired: Retired) -> Result<(), Failure> {
     version.label = Label::Retired;
     if let Some(sealed) = version.sealed.take().filter(|_| retired == Retired::Found) {
@@ -388,7 +388,7 @@ fn drop_kept(book: &mut Book, is_it: impl Fn(&Kept) -> bool) -> Vec<(String, u64
     .collect()
 }
 
-/// What a rotation made and gave up: of one credential or all, but for what is kept under the entry that stays.
+/// What to drop of a rotation: the abandoned values of one credential or of all, except the one sealed under `stays`.
 pub(crate) struct GivenUp<'a> {
     pub(crate) rotation: &'a str,
     pub(crate) credential: Option<&'a str>,

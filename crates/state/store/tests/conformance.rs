@@ -8,7 +8,7 @@ use keyroll_store::SealedStore;
 
 use crate::sample::{Place, credential, value, with_id};
 
-/// A store that is open, in its place.
+/// An open store in its folder.
 struct Sealed {
     place: Place,
     store: Option<SealedStore>,
@@ -29,7 +29,7 @@ impl StoreHarness for Sealed {
     }
 
     async fn reopen(&mut self) {
-        // One at a time: what the first has not written is lost.
+        // One at a time: writes that the first one has not finished are lost.
         self.store = None;
         self.store = Some(self.place.open());
     }

@@ -1,4 +1,4 @@
-//! Bad days of the sealed store: exchanged, older and damaged rows, kills, full disks, and eyes on its files.
+//! Bad days of the sealed store: exchanged, older and damaged rows, kills, full disks, and others who read its files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +38,7 @@ async fn filled() -> (Place, Vec<String>) {
     (place, values)
 }
 
-/// Whether the store is refused, at the door or by every call that shows a value.
+/// Whether the store is refused, when it is opened or by every call that shows a value.
 fn refused(place: &Place) -> Option<&'static str> {
     place.try_open().err().map(|failure| failure.code.as_str())
 }
@@ -57,7 +57,7 @@ async fn no_file_shows_a_value() {
     store.retire("a", 1).await.unwrap();
     drop(store);
     assert_eq!(sightings(&place, &values), BTreeSet::new());
-    // The search itself finds what is there.
+    // The search itself finds a planted value.
     fs::write(
         place.folder().join("leak"),
         format!("x{}", STANDARD_NO_PAD.encode(format!("ab{}", values[0]))),
@@ -80,7 +80,7 @@ fn sightings(place: &Place, values: &[String]) -> BTreeSet<String> {
         let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
         let mut needles = vec![value.clone(), hex.to_uppercase(), hex];
         for skip in 0..3 {
-            // Whole groups of three bytes look the same wherever they stand.
+            // Complete groups of three bytes have the same base64 form at any offset.
             let whole = &value[skip..skip + (value.len() - skip) / 3 * 3];
             needles.extend([STANDARD_NO_PAD.encode(whole), URL_SAFE_NO_PAD.encode(whole)]);
         }
@@ -134,7 +134,7 @@ async fn exchanged_rows_are_refused() {
                         keys.replace("|| ", &format!("|| {table}.")),
                     );
                     let connection = Connection::open(place.database()).unwrap();
-                    // Some tables lack some columns, and some rows do not differ.
+                    // Some tables lack some columns, and some rows are equal.
                     let before = dump(&connection);
                     let changed = connection.execute_batch(&sql).is_ok() && dump(&connection) != before;
                     drop(connection);
@@ -180,7 +180,7 @@ async fn older_rows_are_refused() {
         "REPLACE INTO versions SELECT * FROM older.versions WHERE secret = 'a' AND number = 2",
         "REPLACE INTO versions SELECT * FROM older.versions WHERE secret = 'a'",
         "REPLACE INTO kept SELECT * FROM older.kept",
-        // All rows of one secret with the key's word for them: the word for the whole store is newer.
+        // All rows of one secret with the key's code for them: the code for the whole store is newer.
         "REPLACE INTO versions SELECT * FROM older.versions; REPLACE INTO kept SELECT * FROM older.kept; \
          REPLACE INTO secrets SELECT * FROM older.secrets",
         "REPLACE INTO store SELECT * FROM older.store",
@@ -240,7 +240,7 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
     for length in (0..good.len()).step_by(good.len() / 20) {
         fs::write(place.database(), &good[..length]).unwrap();
         if let Ok(store) = place.try_open() {
-            // Cut to nothing it is a new store, and shows nothing; cut where nothing stands it has everything.
+            // Truncated to nothing it is a new store without secrets; truncated after its last row it has everything.
             let all = store.secrets().await.unwrap();
             assert_eq!(all.is_empty(), length == 0);
             if !all.is_empty() {
@@ -253,7 +253,7 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
     }
 }
 
-/// Not a test of its own: the process that the others kill or starve. Says `+ intent` after each answered step.
+/// Not a test of its own: the process that the others kill or starve. Prints `+ intent` after each acknowledged step.
 #[test]
 fn child() {
     let Ok(folder) = std::env::var(CHILD) else { return };
@@ -323,7 +323,7 @@ async fn a_killed_store_is_whole() {
         child.kill().unwrap();
         child.wait().unwrap();
         one_current(&place, answered).await;
-        // The next process begins with a whole step.
+        // The next process finds only complete steps.
         let store = place.open();
         let last = store.versions("a").await.unwrap();
         let (last, current) =
@@ -344,7 +344,7 @@ async fn a_failed_write_is_unknown_and_the_last() {
     let output = String::from_utf8(output.stdout).unwrap();
     let answered = output.lines().filter_map(|line| line.strip_prefix("+ ")).next_back();
     let said: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("! ")).collect();
-    // The log or the database is the first that does not fit; what follows is refused either way.
+    // Either the log or the database is the first that does not fit; later writes are refused in both cases.
     assert!(["K0315 Unknown", "K0315 Retryable"].contains(&said[0]) && said[1..] == ["K0315"], "{output}");
     one_current(&place, answered.expect("some steps fit").parse().unwrap()).await;
 }

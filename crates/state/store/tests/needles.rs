@@ -1,5 +1,5 @@
-//! Values of retired versions that stay, sealed, to be looked for: nothing else is done with them, and nothing of them stays
-//! where nobody wants it.
+//! Values of retired versions that stay sealed for searching. They are used for nothing else, and are removed when the
+//! owner does not want them.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn rotation() -> RotationId {
     RotationId("0190-1".to_owned())
 }
 
-/// The values that stayed, by version.
+/// The values that are still sealed for searching, by version.
 async fn needles(store: &SealedStore, secret: &str) -> Vec<(u32, String)> {
     let all = store.needles(secret).await.unwrap();
     let text = |value: &keyroll_secret::SecretBytes| String::from_utf8(value.expose().to_vec()).unwrap();
@@ -47,7 +47,7 @@ async fn a_retired_value_stays_where_its_owner_wants_it_and_is_given_to_nobody_w
     replaced(&store, 2, &third).await;
     assert!(store.kept("db", &rotation(), 1).await.unwrap().is_none(), "it is kept in one place alone");
     drop(store);
-    // Whoever opens it finds them, with the wish or without.
+    // Every handle of the store finds them, whether or not it asks for retired values to stay.
     let store = place.open();
     assert_eq!(needles(&store, "db").await, [(1, first.clone()), (2, second.clone())]);
     let all = store.versions("db").await.unwrap();

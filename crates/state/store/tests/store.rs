@@ -28,7 +28,7 @@ async fn a_whole_rotation_each_step_twice() {
     assert_eq!((first.number, first.label), (1, Label::Current));
     assert_eq!(first.credential, Some(CredentialId::new("key-1")));
 
-    // Chosen without an id, then minted with one, under an intent of its own.
+    // The value is chosen without an id, then minted with an id under another intent.
     let r = rotation();
     for _ in 0..2 {
         store.keep("db", &r, 2, &credential(&new)).await.unwrap();
@@ -98,7 +98,8 @@ async fn what_a_rotation_gave_up_is_dropped_and_nothing_else() {
     let (r, other) = (rotation(), RotationId("0190-2".to_owned()));
     let (leaked, next, chosen, slot) = (value(), value(), value(), value());
     store.add("db", &with_id("key-1", &value())).await.unwrap();
-    // Of another rotation; chosen and minted; in the new one's slot; only chosen; and the new one, chosen and minted.
+    // Five credentials: one of another rotation; one chosen and minted; one in the new one's slot; one only chosen; and
+    // the new one, chosen and minted.
     store.keep("db", &other, 4, &with_id("key-2", &value())).await.unwrap();
     store.keep("db", &r, 2, &credential(&leaked)).await.unwrap();
     store.keep("db", &r, 4, &with_id("key-2", &leaked)).await.unwrap();
@@ -161,7 +162,7 @@ async fn the_same_value_has_one_name_and_one_version() {
     assert_eq!(code(store.add("b", &credential(&shared)).await).0, "K0613");
     assert_eq!(code(store.add("a", &credential(&value())).await).0, "K0613");
     assert_eq!(store.secrets().await.unwrap(), ["a"]);
-    // A value that replaces itself would be revoked with itself.
+    // A value that replaced itself would be revoked with itself.
     store.keep("a", &r, 2, &credential(&shared)).await.unwrap();
     assert_eq!(code(stage(&store, "a", &r, 2).await).0, "K0613");
 }
@@ -231,7 +232,7 @@ async fn a_secret_may_begin_without_a_version_and_end_without_one() {
         assert_eq!(labels(&store, "db").await, [(1, Label::Pending)]);
     }
     store.promote("db", 0, 1).await.unwrap();
-    // Beside a current one nothing is the first.
+    // While another version is current, none can become the first.
     store.keep("db", &r, 6, &with_id("key-2", &value())).await.unwrap();
     assert_eq!(stage(&store, "db", &r, 6).await.unwrap(), 2);
     assert_eq!(code(store.promote("db", 0, 2).await), ("K0613", Class::Permanent));

@@ -2,7 +2,7 @@ use super::breach::Breach;
 use super::harness::{IssuerHarness, Weather};
 use super::odd::spoiled;
 
-/// Nothing listens: no call is an answer, and none claims that an effect may have happened for good.
+/// Nothing listens: no call passes for an answer, and no failure claims that a later attempt would fail too.
 ///
 /// # Errors
 /// The first rule that the adapter broke.

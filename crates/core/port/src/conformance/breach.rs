@@ -65,7 +65,7 @@ pub(super) fn unknown(what: &str, probe: &Probe, known: &[&Fields]) -> Result<()
     tells_nothing(what, why, known)
 }
 
-/// A text that must hold none of the secrets.
+/// The text must contain none of the secrets.
 pub(super) fn tells_nothing(what: &str, text: &str, known: &[&Fields]) -> Result<(), Breach> {
     let mut secrets = known.iter().flat_map(|fields| fields.secrets());
     let told = secrets.any(|(_, secret)| {

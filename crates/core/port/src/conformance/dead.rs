@@ -3,8 +3,7 @@ use super::harness::IssuerHarness;
 use super::ok::everywhere;
 use crate::Probe;
 
-/// The negative control: a wrong value reads dead at every endpoint, stays apart from the right one, and costs the
-/// right one nothing.
+/// The negative control: every endpoint refuses a wrong value, and refusing it does not affect the right value.
 ///
 /// # Errors
 /// The first rule that the adapter broke.

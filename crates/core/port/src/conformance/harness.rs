@@ -15,15 +15,15 @@ pub enum Weather {
     Absent,
     /// Connections are accepted and nothing is ever answered; no request has an effect.
     Silent,
-    /// Every answer is one that the protocol does not foresee (503, a page of HTML with 200, bytes that are no
-    /// message); no request has an effect.
+    /// Every answer is one that the protocol does not foresee (503, an HTML page with 200, bytes that are no message);
+    /// no request has an effect.
     Odd,
     /// The next request that changes something has its effect, but its answer never comes: the connection closes.
     /// Then the weather is fair again.
     AnswerLost,
 }
 
-/// What the suite needs of a test's part: it is started, spoiled and looked into from outside the adapter.
+/// What the suite needs of a test's part: to start it, to make it misbehave, and to inspect it without the adapter.
 ///
 /// Methods may panic when the part itself fails: that is a broken test, not a breach.
 #[async_trait]
@@ -34,7 +34,7 @@ pub trait IssuerHarness: Send + Sync {
     /// The adapter, wired to the part. The same until the next `fresh`.
     fn issuer(&self) -> &dyn Issuer;
 
-    /// Changes the weather. `false` where this part cannot be spoiled so: the case is then left out.
+    /// Changes the weather. `false` where this part cannot have such weather: the suite then skips the case.
     async fn weather(&mut self, weather: Weather) -> bool;
 
     /// Lets births and deaths that are under way become visible (moves the part's clock, or does nothing).
@@ -43,13 +43,14 @@ pub trait IssuerHarness: Send + Sync {
     /// The ids that the part accepts now, by its own state and not through the adapter.
     async fn live(&mut self) -> BTreeSet<CredentialId>;
 
-    /// Opens an idle session with the credential and holds it until the next `fresh`; its client's end, or `None`
-    /// where the issuer shows no sessions.
+    /// Opens an idle session with the credential and holds it until the next `fresh`. Returns the client's end, or
+    /// `None` where the issuer shows no sessions.
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr>;
 
-    /// Presents the credential once as somebody else would, from outside the adapter; its end of the connection.
+    /// Presents the credential once, as another party would, without the adapter. Returns this party's end of the
+    /// connection.
     async fn present(&mut self, credential: &Credential) -> Option<SocketAddr>;
 
-    /// Awaits that the part's record of refused uses holds all that was refused until now.
+    /// Waits until the part's record of refused uses holds every use that was refused so far.
     async fn recorded(&mut self) {}
 }

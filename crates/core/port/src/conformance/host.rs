@@ -1,5 +1,5 @@
-//! The host's conformance suite: what the trait promises of one file and of what is remembered, checked through the
-//! trait alone.
+//! The host's conformance suite: what the trait promises about one file and about the issuer's mark, checked through
+//! the trait alone.
 //!
 //! A test implements [`HostHarness`] and calls [`run`], or single cases where its host cannot do all that the others
 //! need. What runs in the processes of a consumer is a matter of each host's own tests.

@@ -6,8 +6,8 @@ use super::harness::{IssuerHarness, Weather};
 use super::ok::{LABEL, mint};
 use crate::{Class, Issuer};
 
-/// Effects whose answer is lost: the call says *unknown*, a list finds the orphan by its label, and asking again is
-/// harmless where the port says so.
+/// Effects whose answer is lost: the call reports *unknown*, a list shows the orphan by its label, and a repetition is
+/// harmless where the port promises that.
 ///
 /// # Errors
 /// The first rule that the adapter broke.
@@ -26,13 +26,13 @@ async fn lost_mint(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     let issuer = harness.issuer();
     let proposed = succeeds("propose", issuer.propose(&current))?;
     let outcome = issuer.mint(LABEL, &current, proposed.as_ref()).await;
-    // The effect happened: neither "surely not" may be said.
+    // The effect happened: a failure that rules it out is wrong.
     fails("mint with a lost answer", outcome, &[Class::Permanent, Class::Retryable], &known)?;
     harness.weather(Weather::Fair).await;
     harness.settle().await;
     if minted_by == MintedBy::Us {
         let again = harness.issuer().mint(LABEL, &current, proposed.as_ref()).await;
-        // Without a label one list does not tell which id it got.
+        // Without a label, one list does not show which id the credential got.
         match again {
             Err(failure) if failure.class == Class::Unknown && !harness.issuer().capabilities().label => {}
             again => drop(succeeds("the same mint again", again)?),

@@ -28,13 +28,13 @@ pub use ok::ok;
 pub use refused::refused;
 pub use timeout::timeout;
 
-/// How long a call may take, milliseconds: long enough for a loaded machine, and what the silent case waits for.
+/// The time limit of a call, milliseconds: long enough for a loaded machine.
 pub const PATIENT_MS: u64 = 60_000;
-/// The same for the silent case.
+/// The time limit of a call in the silent case, which waits for all of it.
 pub const SILENT_MS: u64 = 3_000;
 
-/// The named cases, each a test of its own over a harness. `$start` makes one whose calls may take so long, or none
-/// where its part is missing.
+/// The named cases, each a test of its own over a harness. `$start` makes a harness whose calls have this time limit,
+/// or none where its part is missing.
 #[macro_export]
 macro_rules! conformance_tests {
     ($start:path: $($case:ident),+) => {

@@ -5,7 +5,7 @@ use super::harness::{IssuerHarness, Weather};
 use super::ok::LABEL;
 use crate::{Class, Probe};
 
-/// Answers that the protocol does not foresee: they are never read as alive, dead or done.
+/// Answers that the protocol does not foresee: the adapter never reads them as alive, dead or done.
 ///
 /// # Errors
 /// The first rule that the adapter broke.
@@ -13,8 +13,8 @@ pub async fn odd(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     spoiled(harness, Weather::Odd).await
 }
 
-/// Every call in weather that lets none succeed: probes are unknown, calls fail without a secret, nothing changes, and
-/// fair weather finds the credential as it was.
+/// Makes every call in weather in which none can succeed: probes are unknown, calls fail without a secret, nothing
+/// changes, and afterwards, in fair weather, the credential is as it was.
 pub(super) async fn spoiled(harness: &mut dyn IssuerHarness, weather: Weather) -> Result<(), Breach> {
     let current = harness.fresh().await;
     let id = id_of(&current)?;
@@ -30,7 +30,7 @@ pub(super) async fn spoiled(harness: &mut dyn IssuerHarness, weather: Weather) -
         unknown("a decoy's probe in bad weather", &issuer.probe(&endpoint, &decoy).await, &known)?;
     }
     let capabilities = issuer.capabilities().clone();
-    // A refusal for good would be believed: bad weather passes.
+    // Bad weather passes: a permanent failure would stop retries.
     let passing = [Class::Permanent];
     fails("preflight in bad weather", issuer.preflight(&current).await, &passing, &known)?;
     if capabilities.list {

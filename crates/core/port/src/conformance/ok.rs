@@ -63,7 +63,7 @@ fn carried(issuer: &dyn Issuer, fields: &Fields) -> Result<(), Breach> {
     require(fits, "a minted value keeps to the declared alphabet and length")
 }
 
-/// The credential reads thus at every endpoint.
+/// Every endpoint must give this answer to the credential.
 pub(super) async fn everywhere(
     issuer: &dyn Issuer,
     credential: &Credential,

@@ -5,8 +5,8 @@ use super::harness::{IssuerHarness, Weather};
 use super::ok::everywhere;
 use crate::{Class, Probe, RefusalLog, RefusedUse};
 
-/// Refused uses of a disabled credential: those behind the mark count, each once, and nobody's but the others'; what
-/// was not read whole is never "none".
+/// Refused uses of a disabled credential: each use by another party after the mark counts once, and the issuer's own do
+/// not count. A record that was not read completely is never taken for an empty one.
 ///
 /// # Errors
 /// The first rule that the adapter broke.

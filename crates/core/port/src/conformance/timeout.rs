@@ -2,7 +2,8 @@ use super::breach::Breach;
 use super::harness::{IssuerHarness, Weather};
 use super::odd::spoiled;
 
-/// An issuer that takes every connection and never answers: each call ends by its own limit and settles nothing.
+/// An issuer that accepts every connection and never answers: each call ends by its own time limit with an unknown
+/// outcome.
 ///
 /// # Errors
 /// The first rule that the adapter broke.

@@ -2,7 +2,7 @@ use crate::course::not_yet;
 use crate::state::{Debt, Phase, State};
 use crate::{EndpointId, Op, Overlap, Query, Want, Which, course, unit};
 
-/// Endpoints where the old value was not yet refused often enough, for at least the issuer's propagation time.
+/// Endpoints that have not refused the old value often enough, or not for the issuer's propagation time.
 fn open(state: &State) -> Vec<EndpointId> {
     let policy = &state.plan().policy;
     let mut open = not_yet(state, state.answers.dead(), policy.probes_dead);
@@ -29,7 +29,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if open.is_empty() && owes_sessions(state) {
         unit::offer(state, Op::EndSessions, out);
     }
-    // A key that nothing of ours ended may be there after all.
+    // A key that ended without our doing may still exist.
     let listed = state.old.listed_since(state.position.entered());
     if !open.is_empty() && state.old.is_missing() && state.plan().capabilities.list && !listed {
         out.push(Want::Ask(Query::List));
@@ -39,7 +39,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// In an emergency sessions are ended once more when no other can be opened.
+/// In an emergency, sessions are ended once more when the key is dead and no new session can be opened.
 fn owes_sessions(state: &State) -> bool {
     let ended = state.ending.sessions_ended().is_some_and(|seq| seq > state.position.entered());
     state.emergency().is_some() && course::has_sessions(state) && !ended

@@ -30,20 +30,21 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         Some(_) | None => {
             out.push(Want::Person(Person::Consent(digest)));
             if listens(state) {
-                // While the operator decides, refused uses of the old key are read.
+                // While the operator decides, the driver reads refused uses of the old key.
                 out.push(Want::Ask(Query::Refusals));
             }
         }
     }
 }
 
-/// The old key is off, and a refused use of it can be seen.
+/// The old key is disabled, and refused uses of it are visible.
 fn listens(state: &State) -> bool {
     matches!(state.old_key(), OldKey::Off(_)) && refusals_visible(state)
 }
 
-/// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list
-/// that is never whole is waited for as long as any phase, and so is the second one that misses the old key.
+/// Whether the keys must still be listed: an unknown label must hold the rotation before the point of no return, not
+/// after it. A complete list, and a second one after a list that misses the old key, are waited for as long as a phase
+/// may last.
 fn unlisted(state: &State) -> bool {
     let listed = state
         .old
@@ -53,8 +54,8 @@ fn unlisted(state: &State) -> bool {
     state.plan().capabilities.list && (!listed || doubted) && !state.overdue(state.plan().policy.phase_ms_max)
 }
 
-/// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
-/// return: a consent may be waited for much longer than the soak lasted.
+/// Whether refused uses must still be read. While the old key is disabled they are read before the operator is asked,
+/// and once more before the point of no return: the wait for a consent may be much longer than the soak.
 fn unheard(state: &State, look: &Look) -> bool {
     listens(state) && !state.uses.refusals_read_after(1, look.at)
 }
@@ -95,7 +96,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
         return true;
     }
-    // Nobody can be looked at: the old key is not left off for that.
+    // No look is possible, or the gate is shut: the old key does not stay disabled meanwhile.
     if blind || look.is_some_and(|look| !open(next, look)) {
         next.decisions.drop_consent();
         if next.exchanges() {
@@ -114,7 +115,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if let (Some(given), Some(now)) = (next.decisions.consent(), moved)
         && given.digest != now
     {
-        // A different set of instances: what was consented to is not what would be done.
+        // The set of instances changed: the consent was for another set.
         next.decisions.drop_consent();
         return true;
     }

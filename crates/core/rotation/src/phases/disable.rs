@@ -4,7 +4,7 @@ use crate::{Op, Query, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.attempts.exhausted() {
-        // It cannot be disabled: perhaps because another party ended it.
+        // Disabling failed, perhaps because another party ended the key.
         for endpoint in course::not_yet(state, state.answers.dead(), state.plan().policy.probes_dead) {
             out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
         }
@@ -52,7 +52,7 @@ fn doubted(next: &mut State) -> bool {
     let dead = course::not_yet(next, next.answers.dead(), policy.probes_dead).is_empty();
     let alive = next.answers.alive().iter().any(|streak| streak.count > 0);
     if next.off_in_doubt() {
-        // One Disable may have had its effect: the pause enables the key.
+        // One Disable may have had its effect; the pause enables the key.
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
     } else if dead {
         next.end_old(false);

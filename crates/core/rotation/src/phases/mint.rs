@@ -2,7 +2,7 @@ use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    // A value that is still being dropped cannot be distinguished from one that is sealed now.
+    // While an old sealed value is being dropped, a newly sealed one could not be distinguished from it.
     if course::dropping(state) {
         return;
     }
@@ -13,7 +13,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     match state.plan().capabilities.minted_by {
         MintedBy::Us if state.chosen().is_none() => unit::offer(state, Op::Choose, out),
-        // A deletion that is still carried out may be of the very id that this mint gets.
+        // A running deletion may be of the very id that this mint gets.
         MintedBy::Us | MintedBy::Api if deleting(state) => {}
         MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
         MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
@@ -30,7 +30,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(Phase::Stage);
         return true;
     }
-    // A value that we choose is sealed before the point of no return that its mint is.
+    // Where minting exchanges, the mint is the point of no return: a value that we choose is sealed before it.
     let undecided = !next.decided() && next.old_key() != OldKey::Ended && next.emergency().is_none();
     if next.exchanges() && undecided && next.chosen().is_some() {
         next.enter(Phase::Decide);

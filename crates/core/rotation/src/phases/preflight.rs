@@ -2,7 +2,7 @@ use crate::course::first;
 use crate::state::{Phase, State};
 use crate::{Query, Want};
 
-/// How long unclear answers are asked for again, milliseconds; nothing was changed yet.
+/// How long Preflight asks again after unclear answers, milliseconds; nothing was changed yet.
 const PREFLIGHT_MS_MAX: u64 = 60_000;
 
 pub(super) fn wants(out: &mut Vec<Want>) {

@@ -55,10 +55,10 @@ pub(super) fn settle(next: &mut State) -> bool {
     react(next, &blocked) || late(next)
 }
 
-/// The phase that follows, by what is still to be done to the old key.
+/// The phase after Quiesce, by what must still happen to the old key.
 fn after(state: &State) -> Phase {
     if !state.aim().ends_old() {
-        // Others use the old key: it is neither disabled nor ended, nor is its value dropped.
+        // Others use the old key: it is neither disabled nor ended, and its value is not dropped.
         Phase::Done
     } else if state.old_key() == OldKey::Ended {
         course::after_end(state)
@@ -71,7 +71,7 @@ fn after(state: &State) -> Phase {
     }
 }
 
-/// What a blocker leads to: a pause, Stuck, or another pass through Roll for what fell back.
+/// What a blocker leads to: a pause, Stuck, or another pass through Roll for units that returned to the old value.
 fn react(next: &mut State, blocked: &[Blocker]) -> bool {
     for blocker in blocked {
         let hold = match blocker {
@@ -127,7 +127,8 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
     again
 }
 
-/// Where a key is only ended no consumer can be moved: one that uses it again is for the operator.
+/// Where the key is ended without a new one, no consumer can be moved: the rotation pauses at a consumer that uses the
+/// key again.
 fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
     let consumer = blocked.iter().find_map(|blocker| match blocker {
         Blocker::Stale(consumer, ..) => Some(*consumer),
@@ -150,7 +151,7 @@ fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
     u16::try_from(at).ok().map(crate::ConsumerId)
 }
 
-/// Something wrote the old value back: its readers re-enter Roll at Deliver.
+/// Another party wrote the old value back: the file's readers re-enter Roll at Deliver.
 fn drifted(next: &mut State, file: FileId) -> bool {
     let mut again = false;
     for at in 0..next.units().len() {

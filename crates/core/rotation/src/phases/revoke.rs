@@ -19,9 +19,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// Whoever does not come straight from the point of no return (a new driver, a debt that is retried, a late instance
-/// that was rolled forward, a Revoke that failed) enumerates
-/// once more before it sends Revoke; an emergency that revokes first does not.
+/// Whether Revoke needs one more enumeration. It does unless this driver has just passed the point of no return: after
+/// a new driver, a retried debt, a late instance that was rolled forward, or a Revoke that failed. An emergency that
+/// revokes first does without.
 fn needs_look(state: &State) -> bool {
     let Some(at) = state.decisions.decided_at() else { return true };
     let straight = at == state.position.since() && state.ending.revoke_failed() < state.position.entered();
@@ -31,10 +31,10 @@ fn needs_look(state: &State) -> bool {
         && state.fresh_look(state.position.entered().max(state.ending.revoke_failed())).is_none()
 }
 
-/// The key is ended: sessions that live on, and versions that were abandoned.
+/// After the key has ended: end its sessions and delete abandoned versions.
 fn after(state: &State, out: &mut Vec<Want>) {
     if outage(state) {
-        // Whoever holds the leaked key is cut off before anybody is moved.
+        // Sessions on the leaked key are ended before any consumer is moved.
         if course::has_sessions(state) && ended_sessions(state).is_none() {
             unit::offer(state, Op::EndSessions, out);
         }
@@ -60,12 +60,12 @@ fn after(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// The old key was ended before everybody was moved, as stated.
+/// The old key was ended before every consumer was moved, as the outage statement said.
 fn outage(state: &State) -> bool {
     state.emergency() == Some(Emergency::RevokeNow) && !(state.new_version().is_some() && rolled(state))
 }
 
-/// When sessions were ended in this phase: others may have begun since an earlier one.
+/// The entry that ended sessions in this phase. Others may have begun since an earlier phase ended sessions.
 fn ended_sessions(state: &State) -> Option<crate::Seq> {
     state.ending.sessions_ended().filter(|seq| *seq > state.position.entered())
 }
@@ -95,7 +95,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.intents().iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
     let patience = next.overdue(next.plan().policy.phase_ms_max);
     if (left.is_empty() && !ending) || patience {
-        // Where the outage was stated the rest follows, forward only.
+        // After an announced outage the remaining phases follow, forward only.
         let to = if outage(next) { course::first_unfinished(next) } else { Phase::ConfirmDead };
         next.enter(to);
         return true;

@@ -2,7 +2,7 @@ use crate::state::{OldKey, Phase, Stage, State};
 use crate::{Delivery, Emergency, Op, Overlap, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    // Consumers may still need the old key while they are moved.
+    // Consumers may still need the old key until they are moved.
     if state.must_enable() {
         unit::offer(state, Op::Enable, out);
         return;
@@ -47,7 +47,7 @@ fn busy(state: &State) -> bool {
         .any(|unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_)))
 }
 
-/// Lets waiting units begin: push before pull, a canary alone, then as many as may run at once.
+/// Lets waiting units begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
     let running =
         next.units().iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();

@@ -58,11 +58,11 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     out.push(Want::Ask(Query::Enumerate));
 }
 
-/// Nothing of the new version is left, or nothing was ever made.
+/// When nothing uses the new version, or none was made: drops what is sealed, and reads a last list.
 fn finish(state: &State, out: &mut Vec<Want>) {
     let sealed = state.new.is_staged() || state.chosen().is_some() || state.minted().is_some();
     if sealed && !state.new.is_retired() {
-        // What is still being made would be sealed while it is dropped.
+        // A value that a running operation seals would be dropped while it is sealed.
         if state.intents().iter().all(|open| open.op == Op::Retire(Which::New)) {
             unit::offer(state, Op::Retire(Which::New), out);
         }
@@ -96,7 +96,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         return false;
     }
     if old_is_dead(next) {
-        // The old key is dead: roll forward, as recovery.
+        // The old key is dead: roll forward, as a recovery.
         if next.old_key() != OldKey::Ended {
             next.end_old(false);
         }
@@ -110,8 +110,8 @@ pub(super) fn settle(next: &mut State) -> bool {
     start_units(next) || react(next) || ask_again(next) || late(next)
 }
 
-/// Restoring takes its time, and the old key may have ended meanwhile: with everybody back on it, it is seen alive once
-/// more before the new one is deleted.
+/// Restoring takes time, in which the old key may have ended. When every consumer is back on the old key, the key is
+/// seen alive once more before the new one is deleted.
 fn ask_again(next: &mut State) -> bool {
     if !restored(next) || next.running(&Op::DeleteNew) {
         return false;
@@ -129,7 +129,7 @@ fn old_is_dead(state: &State) -> bool {
     state.old_key() == OldKey::Ended || state.answers.dead().iter().any(|streak| streak.count >= need)
 }
 
-/// Turns units round, and lets the last one that moved begin; one at a time, in reverse.
+/// Turns units towards the old version, and lets the last one that moved begin; one at a time, in reverse.
 fn start_units(next: &mut State) -> bool {
     let Some(look) = next.phase_look(next.position.entered()) else { return false };
     let seen = look.seen.clone();
@@ -166,7 +166,7 @@ fn start_units(next: &mut State) -> bool {
     stuck(next)
 }
 
-/// Every unit that could be restored is: the operator looks at the one that could not.
+/// Every unit that could be restored is restored: the rotation is stuck at one that could not.
 fn stuck(next: &mut State) -> bool {
     let Some(at) = next.units().iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
     let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
@@ -177,7 +177,7 @@ fn stuck(next: &mut State) -> bool {
     true
 }
 
-/// What still runs on the new version after everything was restored.
+/// What a blocker leads to after everything was restored: a process, copy or file still holds the new version.
 fn react(next: &mut State) -> bool {
     if !restored(next) || next.running(&Op::DeleteNew) {
         return false;

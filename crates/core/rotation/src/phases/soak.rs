@@ -18,7 +18,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     out.push(Want::Wait(soak_ms(state).saturating_sub(passed)));
 }
 
-/// An emergency does not soak: only what was refused until now counts.
+/// The length of the soak. An emergency does not soak: only uses that were already refused count.
 fn soak_ms(state: &State) -> u64 {
     if state.emergency().is_some() { 0 } else { state.plan().policy.soak_ms }
 }
@@ -31,7 +31,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             return true;
         }
         OldKey::On => {
-            // Another party enabled it: it is still needed.
+            // Another party enabled the key: it is still needed.
             next.stand(Hold::Paused(Reason::RefusedUse));
             return true;
         }
@@ -44,7 +44,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     if next.overdue(next.plan().policy.phase_ms_max.saturating_add(soak_ms)) {
-        // Refused uses cannot be read: the old key is not left off for that.
+        // Refused uses cannot be read: the old key does not stay disabled meanwhile.
         next.stand(Hold::Paused(Reason::Overdue(Phase::Soak)));
         return true;
     }

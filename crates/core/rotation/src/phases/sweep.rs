@@ -3,7 +3,7 @@ use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
 use crate::{ConsumerId, Op, Query, Standing, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    // An instance that came after the point of no return is found here at the latest, and rolled forward.
+    // Sweep is the last phase to find an instance that started after the point of no return; it is rolled forward.
     let look = state.fresh_look(state.position.entered());
     let unproven = look.map_or_else(Vec::new, |look| unproven(state, look));
     if look.is_none() || !unproven.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// An emergency was declared when the key had been seen dead already: sessions are ended once more.
+/// The emergency was declared after the key had been seen dead: sessions are ended once more.
 pub(crate) fn owes_sessions(state: &State) -> bool {
     let dead = state.old_key() == OldKey::Ended && state.debt().is_none();
     dead && state.emergency().is_some()
@@ -44,8 +44,8 @@ pub(crate) fn owes_sessions(state: &State) -> bool {
         && state.ending.sessions_ended().is_none()
 }
 
-/// Consumers with running instances that were not proven: memory does not show which version they use. With a debt the
-/// old key lives on, and the old value is kept.
+/// Consumers with running instances that have no evidence: memory does not show which version they use. None with a
+/// debt: the old key works, and the old value is kept.
 fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
     let found = blockers(state, look, Which::New).into_iter();
     let who = found.filter_map(|blocker| match blocker {
@@ -61,7 +61,8 @@ fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
     who.collect()
 }
 
-/// What is not seen for as long as a phase may last is for the operator: a missing host, a store that is not ours.
+/// A look that is still missing when the phase is overdue needs the operator: a host is missing, or the store is not
+/// ours.
 fn late(next: &mut State) -> bool {
     if !next.overdue(next.plan().policy.phase_ms_max) {
         return false;
@@ -82,7 +83,7 @@ fn undead(state: &State) -> bool {
         && !state.exchanges()
 }
 
-/// It does so for longer than a list may lag: that is no end.
+/// A key that stays listed for longer than a list may lag has not ended: the rotation has a debt.
 fn owed(next: &mut State) -> bool {
     let lag = next.plan().capabilities.list_ms_max();
     if !undead(next) || !next.old.list().is_some_and(|list| list.at.at_least(lag, next.position.since())) {
@@ -98,7 +99,7 @@ fn owed(next: &mut State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    // Once the old value is being dropped nothing can be compared with it any more: this was the last step.
+    // Once the old value is being dropped nothing can be compared with it: this is the last step.
     if next.intents().iter().any(|open| matches!(open.op, Op::Retire(_))) {
         return false;
     }

@@ -1,13 +1,13 @@
 use crate::{CredId, Seq};
 
-/// Versions that were given up. What was begun for them says nothing about the next one.
+/// Versions that were abandoned. An operation for one of them says nothing about the next version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Abandoned {
     /// Credentials that are still to be deleted, each once.
     credentials: Vec<CredId>,
     /// The entry that abandoned the last version; 0 = none.
     at: Seq,
-    /// The choice that was abandoned with it: its mint may still turn out to have been carried out.
+    /// The choice that was abandoned with the version. Its mint may still turn out to have been carried out.
     choice: Option<Seq>,
 }
 
@@ -29,13 +29,13 @@ impl Abandoned {
         intent < self.at
     }
 
-    /// Gives up what was made or chosen until this entry.
+    /// Abandons the version that was made or chosen up to this entry.
     pub(super) fn abandon(&mut self, seq: Seq, credential: Option<CredId>, choice: Option<Seq>) {
         (self.at, self.choice) = (seq, choice);
         self.credentials.extend(credential);
     }
 
-    /// A credential that is no version, or no longer, is to be deleted.
+    /// A credential that is not a version, or not any more, must be deleted.
     pub(super) fn add(&mut self, credential: &CredId) {
         self.forget(credential);
         self.credentials.push(credential.clone());

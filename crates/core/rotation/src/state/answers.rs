@@ -5,7 +5,7 @@ use crate::{EndpointId, Seq, Stamp};
 pub struct Streak {
     /// How many.
     pub count: u8,
-    /// Since the first of them.
+    /// When the first of them came.
     pub since: Option<Stamp>,
 }
 
@@ -20,7 +20,7 @@ impl Streak {
     }
 }
 
-/// What the issuer answered to a credential. Answers in a row are counted by endpoint, and for one version alone.
+/// The issuer's answers about a credential. Answers in a row are counted per endpoint, for one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answers {
     preflight: Option<bool>,
@@ -30,7 +30,7 @@ pub(crate) struct Answers {
     alive: Vec<Streak>,
     /// Refusals of the old one.
     dead: Vec<Streak>,
-    /// The entry that asked, with every consumer restored, for the old key to be seen alive once more.
+    /// The entry at which every consumer was restored and the old key had to be seen alive once more.
     alive_asked: Seq,
 }
 
@@ -77,7 +77,8 @@ impl Answers {
         }
     }
 
-    /// Counts an answer to the old version. `dead`: whether it shows a refusal; `None` if it shows nothing of that.
+    /// Counts an answer about the old version. `dead`: true for a refusal that counts, false for an acceptance, `None`
+    /// for any other answer.
     pub(crate) fn count_old(&mut self, endpoint: EndpointId, accepted: bool, dead: Option<bool>, now: Stamp) {
         if let Some(streak) = self.alive.get_mut(endpoint.index()) {
             streak.count(accepted, now);
@@ -96,7 +97,7 @@ impl Answers {
         self.dead.fill(Streak::default());
     }
 
-    /// The old key is to be seen alive once more, from this entry on.
+    /// From this entry on the old key must be seen alive once more.
     pub(crate) fn ask_alive(&mut self, seq: Seq) {
         self.alive_asked = seq;
         self.alive.fill(Streak::default());

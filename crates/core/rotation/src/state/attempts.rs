@@ -1,10 +1,10 @@
-/// Attempts of one operation that surely failed, before the phase fails.
+/// How many attempts of one operation may certainly fail before the phase fails.
 pub(crate) const ATTEMPTS_MAX: u8 = 5;
 
-/// How often copies or instances may fall back before the rotation pauses.
+/// How often copies or instances may return to the old value before the rotation pauses.
 const REROLLS_MAX: u8 = 5;
 
-/// What was tried in vain: in this phase, and since the operator last resumed.
+/// Failed attempts in this phase, and passes through Roll since the operator last resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Attempts {
     failed: u8,
@@ -12,7 +12,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// As many failed as a phase may have.
+    /// The phase has used up its failed attempts.
     pub(crate) fn exhausted(&self) -> bool {
         self.failed >= ATTEMPTS_MAX
     }
@@ -35,7 +35,7 @@ impl Attempts {
         *self = Self::default();
     }
 
-    /// Counts another pass through Roll. Returns whether these were too many since the operator last resumed.
+    /// Counts another pass through Roll. Returns whether there were too many since the operator last resumed.
     pub(crate) fn reroll(&mut self) -> bool {
         self.rerolls = self.rerolls.saturating_add(1);
         self.rerolls > REROLLS_MAX

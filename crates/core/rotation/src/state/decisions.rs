@@ -7,7 +7,7 @@ pub(crate) struct Consent {
     pub(crate) seq: Seq,
 }
 
-/// Decisions of the operator. The point of no return is taken back only where the mint that it was made for never was.
+/// Decisions of the operator. The point of no return is undone only where its mint was never carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Decisions {
     consent: Option<Consent>,
@@ -45,7 +45,8 @@ impl Decisions {
         self.decided = None;
     }
 
-    /// Once the old key is being ended now, that stays so. What was consented to is not what is done now.
+    /// After the point of no return a later emergency cannot withdraw *revoke now*. The consent is dropped: it was for
+    /// another course.
     pub(crate) fn escalate(&mut self, mode: Emergency) {
         if self.emergency != Some(Emergency::RevokeNow) || self.decided.is_none() {
             self.emergency = Some(mode);

@@ -1,14 +1,14 @@
 use crate::Seq;
 use crate::phase::Debt;
 
-/// How far the old key's end was carried, and what is still owed of it.
+/// How far the end of the old key has come, and the debt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ending {
-    /// The entry at which a Revoke failed: instances that started since are looked for before it is sent again.
+    /// The entry at which a Revoke failed. Before it is sent again, instances that started since are looked for.
     revoke_failed: Seq,
     sessions_ended: Option<Seq>,
     debt: Option<Debt>,
-    /// Copies of the old value that the last search could not clean.
+    /// Copies of the old value that the last search could not remove.
     residues: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ impl Ending {
         self.sessions_ended = Some(seq);
     }
 
-    /// Sessions are to be ended once more.
+    /// Sessions must be ended once more.
     pub(crate) fn reopen_sessions(&mut self) {
         self.sessions_ended = None;
     }
@@ -46,7 +46,7 @@ impl Ending {
         self.debt = Some(debt);
     }
 
-    /// The old key was seen dead: nothing is owed.
+    /// The old key was seen dead: there is no debt.
     pub(crate) fn confirm(&mut self) {
         self.debt = None;
     }
@@ -55,7 +55,7 @@ impl Ending {
         self.residues = Some(residues);
     }
 
-    /// A debt is retried: the old key is ended again, and what holds it is searched again.
+    /// A debt is retried: the old key is ended again, and its copies are searched again.
     pub(crate) fn retry(&mut self) {
         (self.debt, self.residues) = (None, None);
     }

@@ -1,11 +1,11 @@
 use crate::{Difference, Waived};
 
-/// What the operator lets pass by name, each name once: waivers, and pending changes that a restart may activate.
+/// What the operator accepts by name, each name once: waivers, and pending changes that a restart may activate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Exceptions {
     waived: Vec<Waived>,
     accepted: Vec<Difference>,
-    /// Pending changes that a restart was refused for since the rotation was last resumed.
+    /// Pending changes because of which a restart was refused since the rotation was last resumed.
     refused: Vec<Difference>,
 }
 

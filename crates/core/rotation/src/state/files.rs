@@ -19,24 +19,24 @@ impl Files {
         self.holds.get(id.index()).copied().unwrap_or(Holds::Unreadable)
     }
 
-    /// A version was written to it.
+    /// A version was written to the file.
     pub(crate) fn deliver(&mut self, id: FileId, which: Which) {
         self.set(id, Holds::of(which));
     }
 
-    /// It was read. Returns whether it was believed to hold something else.
+    /// The file was read. Returns whether it was believed to hold something else.
     pub(crate) fn read(&mut self, id: FileId, holds: Holds) -> bool {
         let moved = self.get(id) != holds;
         self.set(id, holds);
         moved
     }
 
-    /// Another party edited it.
+    /// Another party edited the file.
     pub(crate) fn find_foreign(&mut self, id: FileId) {
         self.set(id, Holds::Other);
     }
 
-    /// What it holds by now is not known any more.
+    /// The present content of the file is unknown.
     pub(crate) fn doubt(&mut self, id: FileId) {
         self.set(id, Holds::Unreadable);
     }

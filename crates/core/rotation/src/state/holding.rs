@@ -6,11 +6,11 @@ use crate::{Seq, Stamp};
 struct Held {
     hold: Hold,
     from: Seq,
-    /// Since when this driver has seen it.
+    /// When this driver first saw the hold.
     since: Stamp,
 }
 
-/// Why a rotation is held. A stronger reason replaces a weaker one, and the hold goes on since it began.
+/// Why a rotation is held. A stronger reason replaces a weaker one; the hold keeps its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Holding {
     held: Option<Held>,
@@ -23,12 +23,12 @@ impl Holding {
         self.held.map(|held| held.hold)
     }
 
-    /// Whether it began before this entry.
+    /// Whether the hold began before this entry.
     pub(super) fn began_before(&self, seq: Seq) -> bool {
         self.held.is_some_and(|held| held.from < seq)
     }
 
-    /// Since when this driver has seen it.
+    /// When this driver first saw the hold.
     pub(crate) fn since(&self) -> Option<Stamp> {
         self.held.map(|held| held.since)
     }
@@ -37,7 +37,7 @@ impl Holding {
         self.refused_use
     }
 
-    /// Holds, unless a stronger reason does. Returns whether the hold begins by it.
+    /// Holds, unless a stronger hold exists. Returns whether a new hold began.
     pub(super) fn begin(&mut self, hold: Hold, seq: Seq, now: Stamp) -> bool {
         match &mut self.held {
             Some(held) if held.hold.rank() >= hold.rank() => false,
@@ -52,12 +52,12 @@ impl Holding {
         }
     }
 
-    /// Its cause is removed.
+    /// Ends the hold: its cause is removed.
     pub(crate) fn release(&mut self) {
         self.held = None;
     }
 
-    /// The operator goes on, knowing what was read. Returns whether it was held.
+    /// The operator continues and knows of the refused use. Returns whether the rotation was held.
     pub(crate) fn dismiss(&mut self) -> bool {
         self.refused_use = false;
         self.held.take().is_some()
@@ -67,7 +67,7 @@ impl Holding {
         self.refused_use = true;
     }
 
-    /// A new driver knows no duration of before.
+    /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
         if let Some(held) = &mut self.held {
             held.since = now;

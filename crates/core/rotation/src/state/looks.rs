@@ -5,7 +5,7 @@ use crate::{Enumeration, Incarnation, Seq, Stamp};
 /// An enumeration, and when it entered the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// When.
+    /// When it entered the journal.
     pub at: Stamp,
     /// Its place in the journal.
     pub seq: Seq,
@@ -13,7 +13,7 @@ pub struct Look {
     pub seen: Arc<Enumeration>,
 }
 
-/// The last look, and what made it stale.
+/// The last look, and the last operation that made a look stale.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Looks {
     last: Option<Look>,
@@ -33,7 +33,7 @@ impl Looks {
         })
     }
 
-    /// The same, after everything that was moved.
+    /// A complete look that is also later than the last operation that moved something.
     pub(super) fn fresh_since(&self, after: Seq, now: Stamp) -> Option<&Look> {
         self.complete_since(after.max(self.moved), now)
     }
@@ -48,12 +48,12 @@ impl Looks {
         self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()) });
     }
 
-    /// There is more to look at than it shows.
+    /// The last look does not cover everything any more: a consumer was adopted.
     pub(super) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// Something is moved: a look before this entry is stale.
+    /// An operation moves something: a look before this entry is stale.
     pub(crate) fn moved(&mut self, seq: Seq) {
         self.moved = seq;
     }

@@ -1,12 +1,12 @@
 use crate::Seq;
 
-/// How the new version comes to be: the value that we chose, and the mints that made nothing.
+/// How the new version is made: the value that we chose, and the mints that made nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Minting {
     chosen: Option<Seq>,
     /// Mints that were closed as never made.
     closed: Vec<Seq>,
-    /// A mint that exchanges was lost: the operator makes the next value.
+    /// A mint that exchanges failed without a usable value: the operator makes the next value.
     by_hand: bool,
 }
 
@@ -35,7 +35,7 @@ impl Minting {
         self.by_hand = true;
     }
 
-    /// The next version gets a value of its own. Returns the choice that is given up.
+    /// Abandons the chosen value: the next version gets a value of its own. Returns the abandoned choice.
     pub(super) fn abandon(&mut self) -> Option<Seq> {
         self.chosen.take()
     }

@@ -3,7 +3,7 @@ use crate::{CredId, Seq};
 /// The version that replaces the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVersion {
-    /// The intent that made it: its value is kept under this number.
+    /// The intent that made the version: its value is sealed under this number.
     pub mint: Seq,
     /// The issuer's id.
     pub credential: CredId,
@@ -19,7 +19,7 @@ enum Promotion {
     Yes,
 }
 
-/// The deletion of the credential, or of its sealed value. Once it is begun neither is ever relied on again.
+/// The deletion of the credential, or of its sealed value. Once a deletion is begun, neither is ever relied on again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Deletion {
     #[default]
@@ -28,8 +28,8 @@ enum Deletion {
     Done,
 }
 
-/// The version that replaces the old one, from the moment that it is there. Nothing that was done with one version counts
-/// for the next.
+/// The version that replaces the old one, from the moment that it is made. Nothing that was done with one version
+/// counts for the next.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct NewKey {
     version: Option<NewVersion>,
@@ -37,7 +37,7 @@ pub(crate) struct NewKey {
     checked: bool,
     promotion: Promotion,
     deletion: Deletion,
-    /// What is sealed of the version that lost is dropped.
+    /// The sealed values of the version that goes were dropped.
     retired: bool,
 }
 
@@ -64,7 +64,7 @@ impl NewKey {
         self.promotion == Promotion::Yes
     }
 
-    /// It is current in the store, or may be.
+    /// The version is current in the store, or may be.
     pub(crate) fn may_be_promoted(&self) -> bool {
         self.promotion != Promotion::No
     }
@@ -77,7 +77,7 @@ impl NewKey {
         self.deletion != Deletion::No
     }
 
-    /// The version is there, and nothing was done with it yet.
+    /// The version exists; no step was taken with it yet.
     pub(super) fn make(&mut self, mint: Seq, credential: &CredId) {
         self.version = Some(NewVersion { mint, credential: credential.clone() });
         (self.staged, self.checked, self.retired) = (false, false, false);
@@ -120,7 +120,7 @@ impl NewKey {
         self.retired = true;
     }
 
-    /// Gives the version up. Returns its credential, unless that is deleted.
+    /// Abandons the version. Returns its credential, unless that is deleted.
     pub(super) fn abandon(&mut self) -> Option<CredId> {
         let credential = self.living().map(|version| version.credential.clone());
         *self = Self::default();

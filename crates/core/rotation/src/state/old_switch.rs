@@ -1,13 +1,13 @@
 use crate::{Seq, Stamp, Standing};
 
-/// What is believed of the old key's switch, from outcomes and lists.
+/// What is known about the old key, from outcomes and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OldKey {
     /// Valid.
     On,
-    /// Switched off since the stamp's time.
+    /// Disabled at the time of the stamp.
     Off(Stamp),
-    /// Ended, by us or by somebody else.
+    /// Ended, by us or by another party.
     Ended,
 }
 
@@ -16,15 +16,15 @@ pub enum OldKey {
 pub(crate) struct List {
     pub(crate) at: Stamp,
     pub(crate) seq: Seq,
-    /// How it shows the old key.
+    /// The state of the old key in it.
     pub(crate) old: Standing,
 }
 
-/// What is believed of the old key. An end that nothing of ours made is doubted as long as a list may lag.
+/// What is known about the old key. An end that we did not cause is doubted for as long as a list may lag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OldSwitch {
     key: OldKey,
-    /// Since when the key is missing although nothing of ours ended it.
+    /// Since when the key has been missing although we did not end it.
     missing_since: Option<Stamp>,
     list: Option<List>,
 }
@@ -38,7 +38,7 @@ impl OldSwitch {
         self.key
     }
 
-    /// It is missing although nothing of ours ended it.
+    /// The key is missing although we did not end it.
     pub(crate) fn is_missing(&self) -> bool {
         self.missing_since.is_some()
     }
@@ -52,7 +52,7 @@ impl OldSwitch {
         self.list.is_some_and(|list| list.seq > seq)
     }
 
-    /// The key ended. Where nothing of ours did that, it may turn out to be there.
+    /// The key ended. If we did not end it, it may still exist.
     pub(super) fn end(&mut self, by_us: bool, now: Stamp) {
         self.key = OldKey::Ended;
         self.missing_since = if by_us { None } else { self.missing_since.or(Some(now)) };
@@ -71,19 +71,19 @@ impl OldSwitch {
         self.key = OldKey::On;
     }
 
-    /// What an earlier list did not show may have appeared since.
+    /// A key that an earlier list did not show may have appeared since: the earlier list does not count any more.
     pub(crate) fn forget_list(&mut self) {
         self.list = None;
     }
 
-    /// A probe of the key was accepted: whatever a list missed, the key is there.
+    /// The issuer accepted a probe of the key: the key exists, whatever a list missed.
     pub(crate) fn accept(&mut self) {
         if self.key != OldKey::Ended {
             self.missing_since = None;
         }
     }
 
-    /// A new driver knows no duration of before.
+    /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
         if let OldKey::Off(_) = self.key {
             self.key = OldKey::Off(now);
@@ -95,8 +95,8 @@ impl OldSwitch {
         self.list = Some(list);
     }
 
-    /// Takes in what a complete list says of the key. A list may lag behind what is done to the key by `lag_ms`; one that
-    /// is read in pages may miss a key. Returns whether a key that was believed ended is there.
+    /// Records the state of the key in a complete list. A list may lag behind a change of the key by `lag_ms`, and a
+    /// list that is read in pages may miss a key. Returns whether a key that was believed to have ended exists.
     pub(crate) fn listed(&mut self, old: Standing, lag_ms: u64, now: Stamp) -> bool {
         let settled = |since: Option<Stamp>| since.is_some_and(|since| now.at_least(lag_ms, since));
         match (old, self.key) {
@@ -116,7 +116,7 @@ impl OldSwitch {
         false
     }
 
-    /// A key that somebody else seemed to have ended is there, on or off.
+    /// A key that another party seemed to have ended exists, enabled or disabled.
     pub(crate) fn find_again(&mut self, off: bool, now: Stamp) {
         self.key = if off { OldKey::Off(now) } else { OldKey::On };
         self.missing_since = None;

@@ -1,17 +1,18 @@
 use crate::Stamp;
 
-/// What the issuer said about the last use of the old key.
+/// The issuer's answer about the last use of the old key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Idle {
-    /// Since when it says the same.
+    /// Since when the answer has been the same.
     since: Stamp,
-    /// When it last said so.
+    /// When the issuer last gave this answer.
     last: Stamp,
-    /// What it says.
+    /// The answer.
     used: Option<u64>,
 }
 
-/// What the issuer says about uses of the old key: the last accepted one, and refused ones. Each driver reads for itself.
+/// What the issuer shows about uses of the old key: the last accepted one, and refused ones. Each driver reads both
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct OldUses {
     idle: Option<Idle>,
@@ -19,7 +20,7 @@ pub(crate) struct OldUses {
 }
 
 impl OldUses {
-    /// The last use was seen unchanged for that long.
+    /// The last use stayed the same for at least `ms`.
     pub(crate) fn idle_for(&self, ms: u64) -> bool {
         self.idle.is_some_and(|idle| idle.last.at_least(ms, idle.since))
     }
@@ -28,7 +29,7 @@ impl OldUses {
         self.refusals_read.is_some()
     }
 
-    /// Refused uses were read at least that long after this time.
+    /// Refused uses were read at least `ms` after `since`.
     pub(crate) fn refusals_read_after(&self, ms: u64, since: Stamp) -> bool {
         self.refusals_read.is_some_and(|read| read.at_least(ms, since))
     }
@@ -38,7 +39,7 @@ impl OldUses {
         self.idle = Some(Idle { since, last: now, used });
     }
 
-    /// What was seen idle until now begins anew.
+    /// The idle window of the old key begins anew.
     pub(crate) fn forget_idle(&mut self) {
         self.idle = None;
     }
@@ -47,7 +48,7 @@ impl OldUses {
         self.refusals_read = Some(now);
     }
 
-    /// The key was switched, or may have been: refusals are read anew.
+    /// The key was enabled or disabled, or may have been: refusals are read anew.
     pub(crate) fn forget_refusals(&mut self) {
         self.refusals_read = None;
     }

@@ -1,18 +1,18 @@
 use crate::{CredId, Op, Seq, Stamp};
 
-/// What is known of an intent that has not ended.
+/// What is known about an intent that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IntentStatus {
     /// It is being carried out.
     Running,
-    /// Its outcome is unknown since then; so many complete lists did not show it.
+    /// Its outcome is unknown, and complete looks did not find its effect.
     Unknown {
         /// Since when this driver has been looking.
         since: Stamp,
-        /// Complete looks that did not find it.
+        /// How many complete looks did not find its effect.
         absent: u8,
     },
-    /// A mint whose value is lost: the credential must go.
+    /// A mint whose value is lost: its credential must be deleted.
     Orphan(CredId),
 }
 
@@ -21,9 +21,9 @@ pub enum IntentStatus {
 pub struct Intent {
     /// Its place in the journal.
     pub seq: Seq,
-    /// What it is.
+    /// The operation.
     pub op: Op,
-    /// What is known of it.
+    /// What is known about its outcome.
     pub status: IntentStatus,
 }
 
@@ -46,7 +46,7 @@ impl OpenIntents {
         self.all.push(Intent { seq, op: op.clone(), status: IntentStatus::Running });
     }
 
-    /// A mint that was closed as never made was made after all.
+    /// A mint that was closed as never made was carried out after all.
     pub(crate) fn reopen_mint(&mut self, seq: Seq, credential: &CredId) {
         self.all.push(Intent { seq, op: Op::Mint, status: IntentStatus::Orphan(credential.clone()) });
     }
@@ -55,7 +55,7 @@ impl OpenIntents {
         self.all.retain(|open| open.seq != seq);
     }
 
-    /// Its outcome is unknown since then, and so many complete looks did not find it.
+    /// The outcome of this intent is unknown since `since`, and `absent` complete looks did not find its effect.
     pub(crate) fn doubt(&mut self, seq: Seq, since: Stamp, absent: u8) {
         self.set(seq, IntentStatus::Unknown { since, absent });
     }

@@ -1,6 +1,6 @@
 use crate::{ConsumerId, Enumeration, Incarnation, Proof};
 
-/// What was seen of each incarnation. What ran in its slot before says nothing any more.
+/// The evidence about each incarnation. Evidence about an earlier process in the same slot is void.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Proofs {
     all: Vec<(ConsumerId, Proof)>,
@@ -15,12 +15,12 @@ impl Proofs {
         self.all.iter().map(|(_, proof)| proof).find(|proof| proof.who == who)
     }
 
-    /// Voids what was seen of a consumer, in one slot or in every one.
+    /// Voids the evidence about a consumer, in one slot or in all.
     pub(crate) fn void(&mut self, consumer: ConsumerId, slot: Option<u8>) {
         self.all.retain(|(of, proof)| *of != consumer || slot.is_some_and(|slot| proof.slot != slot));
     }
 
-    /// Takes in what runs now in slots of one consumer.
+    /// Records the evidence about the instances that run now in slots of one consumer.
     pub(crate) fn take_in(&mut self, consumer: ConsumerId, proofs: &[Proof]) {
         self.all.retain(|(of, known)| {
             let same_slot = proofs.iter().any(|proof| proof.slot == known.slot);
@@ -35,14 +35,14 @@ impl Proofs {
         }
     }
 
-    /// A complete look voids what was seen of instances that run no more.
+    /// Voids the evidence about instances that a complete look does not show any more.
     pub(crate) fn keep_running(&mut self, seen: &Enumeration) {
         if seen.complete {
             self.all.retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
         }
     }
 
-    /// The new version was abandoned: nothing was seen of the next one.
+    /// The new version was abandoned: there is no evidence about the next one.
     pub(super) fn abandon(&mut self) {
         self.all.clear();
     }

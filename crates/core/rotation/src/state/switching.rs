@@ -1,15 +1,16 @@
 use crate::Seq;
 
-/// What was sent to the old key's switch. While a Disable may still arrive the key may be off although nobody saw it.
+/// The requests that were sent to disable or enable the old key. While a Disable may still arrive, the key may be
+/// disabled although nobody saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Switching {
-    /// A Disable was lost.
+    /// The answer to a Disable was lost.
     off_in_doubt: bool,
-    /// A Disable was sent while the one before it might still arrive.
+    /// A Disable was sent while an earlier one might still arrive.
     disabled_again: bool,
     /// The entry by which the key was last enabled.
     enabled: Seq,
-    /// Enabling it failed for good: the operator looks first.
+    /// Enabling failed for good: the operator looks first.
     enable_failed: bool,
 }
 
@@ -30,7 +31,7 @@ impl Switching {
         self.enable_failed
     }
 
-    /// A Disable is sent, perhaps while the one before it may still arrive.
+    /// A Disable is sent, perhaps while an earlier one may still arrive.
     pub(crate) fn begin_disable(&mut self) {
         self.disabled_again |= self.off_in_doubt;
     }
@@ -51,7 +52,7 @@ impl Switching {
         self.enable_failed = true;
     }
 
-    /// Enabling it may be tried again.
+    /// Enabling may be tried again.
     pub(super) fn retry_enable(&mut self) {
         self.enable_failed = false;
     }

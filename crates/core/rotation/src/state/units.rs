@@ -1,28 +1,28 @@
 use crate::{Stamp, Which};
 
-/// How far one unit (a consumer on its host) is.
+/// How far one unit (a consumer on its host) has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Its turn has not come.
     Waiting,
     /// Its files are being written, or it is fetching.
     Delivering,
-    /// A slot is being made to load them.
+    /// A slot is being made to load the files.
     Applying(u8),
     /// A slot's instances are being proven.
     Proving(u8),
     /// Every slot is proven.
     Settled,
-    /// It did not load the value.
+    /// The unit did not load the value.
     Failed,
 }
 
 /// One consumer on its way to a version. Only [`Units`] changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// How far it is.
+    /// How far it has come.
     pub stage: Stage,
-    /// Where it is going.
+    /// The version that it moves to.
     pub toward: Which,
     /// Since when it has been in this stage.
     pub since: Stamp,
@@ -30,7 +30,8 @@ pub struct Unit {
     pub slots: u32,
     /// Slots that ever began to load the new version, as bits.
     pub moved: u32,
-    /// Those of them that are doing so for the first time: a refusal undoes that.
+    /// The slots of `moved` that load the new version for the first time: a refused restart removes such a slot from
+    /// `moved`.
     pub first: u32,
     /// The fetch of this pass was carried out.
     pub fetched: bool,
@@ -43,7 +44,7 @@ impl Unit {
         Self { stage, toward: Which::New, since: at, slots, moved: 0, first: 0, fetched: false, failures: 0 }
     }
 
-    /// Back to the start, on the way to a version; `slots` are those to be applied.
+    /// Sends the unit to the start, toward a version; `slots` are the slots to apply.
     fn send(&mut self, toward: Which, slots: u32, now: Stamp) {
         *self = Self {
             toward,
@@ -58,7 +59,7 @@ impl Unit {
     }
 }
 
-/// The units in the plan's order. What a unit ever moved is remembered, whichever way it goes.
+/// The units in the plan's order. `moved` remembers every slot that was ever moved, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Units {
     all: Vec<Unit>,
@@ -77,12 +78,12 @@ impl Units {
         self.all.get(at)
     }
 
-    /// A consumer was adopted: all of its slots are applied.
+    /// A consumer was adopted: every one of its slots is applied.
     pub(super) fn adopt(&mut self, slots: u32, now: Stamp) {
         self.all.push(Unit::waiting(Stage::Waiting, slots, now));
     }
 
-    /// Puts a unit on its way, in this direction, with these slots to apply.
+    /// Sends a unit toward a version, with these slots to apply.
     pub(crate) fn send(&mut self, at: usize, toward: Which, slots: u32, now: Stamp) {
         self.with(at, |unit| unit.send(toward, slots, now));
     }
@@ -92,7 +93,7 @@ impl Units {
         self.all.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
     }
 
-    /// Lets a waiting unit begin. Where nothing else was said, `all` of its slots load the new version.
+    /// Lets a waiting unit begin. Without a choice of slots, all of its slots load the new version.
     pub(crate) fn start(&mut self, at: usize, all: u32, now: Stamp) {
         self.with(at, |unit| {
             unit.enter(Stage::Delivering, now);
@@ -123,17 +124,17 @@ impl Units {
         });
     }
 
-    /// Slots are about to load the new version of their own accord: nothing can refuse that.
+    /// Slots are about to load the new version by themselves: no restart can be refused.
     pub(crate) fn begin_slots(&mut self, at: usize, slots: u32) {
         self.with(at, |unit| unit.moved |= slots);
     }
 
-    /// Something may have been done to this slot.
+    /// An operation may have changed this slot.
     pub(crate) fn touch(&mut self, at: usize, slot: u8) {
         self.with(at, |unit| unit.first &= !bit(slot));
     }
 
-    /// Nothing was done to this slot: a rollback has nothing to restart there.
+    /// No operation changed this slot: a rollback has nothing to restart there.
     pub(crate) fn refuse(&mut self, at: usize, slot: u8) {
         self.with(at, |unit| {
             unit.moved &= !(unit.first & bit(slot));
@@ -157,8 +158,8 @@ impl Units {
         self.with(at, |unit| unit.failures = unit.failures.saturating_add(1));
     }
 
-    /// The operator resumed: counts and windows begin anew, and units that failed, or that were rolled back alone, begin
-    /// again. Returns which.
+    /// The operator resumed: counts and windows begin anew, and units that failed, or that were rolled back alone,
+    /// begin again. Returns those units.
     pub(crate) fn resume(&mut self, forward: bool, now: Stamp) -> Vec<usize> {
         let mut again = Vec::new();
         for (at, unit) in self.all.iter_mut().enumerate() {
@@ -173,7 +174,7 @@ impl Units {
         again
     }
 
-    /// A new driver knows no duration of before.
+    /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
         self.all.iter_mut().for_each(|unit| unit.since = now);
     }

@@ -1,4 +1,4 @@
-//! A rotation on paper: every want is answered as by a world in which everything goes well.
+//! A rotation on paper: every want is answered as if everything went well.
 #![allow(dead_code)]
 
 use keyroll_rotation::{
@@ -8,7 +8,7 @@ use keyroll_rotation::{
     Sight, Stamp, Standing, State, Uptake, Want, Which, step, wants,
 };
 
-/// Events after which a walk that has not arrived is going round in circles.
+/// After so many events a walk that has not arrived is going round in circles.
 const EVENTS_MAX: usize = 400;
 
 pub(crate) fn plan() -> Plan {
@@ -65,7 +65,7 @@ pub(crate) fn plan() -> Plan {
 pub(crate) struct Walk {
     pub(crate) state: State,
     pub(crate) at: Stamp,
-    /// Everything that was said.
+    /// Every event so far.
     pub(crate) said: Vec<Event>,
 }
 
@@ -99,7 +99,7 @@ impl Walk {
         self.say(Fact::DriverStarted);
     }
 
-    /// Begins an operation that is wanted; the number of its intent.
+    /// Begins a wanted operation; returns the number of its intent.
     pub(crate) fn begin(&mut self, op: &Op) -> u64 {
         self.say(Fact::Intended(op.clone()));
         self.state.seq()
@@ -117,7 +117,7 @@ impl Walk {
         })
     }
 
-    /// Goes on until this holds.
+    /// Continues until this holds.
     pub(crate) fn until(&mut self, arrived: impl Fn(&State) -> bool) {
         for _ in 0..EVENTS_MAX {
             if arrived(&self.state) {
@@ -128,7 +128,7 @@ impl Walk {
         panic!("{:?} {:?} wants {:?}", self.state.phase(), self.state.hold(), wants(&self.state));
     }
 
-    /// Goes on in this phase until there is something to be done, or the phase is over.
+    /// Continues in this phase until there is an operation to carry out, or the phase is over.
     pub(crate) fn until_it_does_something(&mut self) {
         let phase = self.state.phase();
         while self.state.phase() == phase && self.first_op().is_none() && !self.state.ended() {
@@ -210,11 +210,11 @@ impl Walk {
         }
     }
 
-    /// Everything as the units have it: who was moved shows the version that it was moved to.
+    /// A look that agrees with the units: every moved instance shows the version that it was moved to.
     pub(crate) fn look(&self) -> Enumeration {
         let mut instances = Vec::new();
         for (at, unit) in (0..).zip(self.state.units()) {
-            // Whoever shared a key that is only ended was moved before.
+            // Where a shared key is ended without a new one, its consumers were moved before.
             let moved = unit.moved != 0 || self.state.plan().aim == Aim::End;
             let new = moved && unit.toward == Which::New;
             let sight = |there| if there { Sight::Yes } else { Sight::No };

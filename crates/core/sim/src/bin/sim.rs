@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Every mutant, and whether it was found; and whether the document about them says so.
+/// Hunts every mutant: how many there are, how many were found, and whether the document about them is up to date.
 fn hunted() -> (u32, u32, bool) {
     let (mut mutants, mut killed) = (0, 0);
     // A hunt takes minutes.
@@ -118,7 +118,7 @@ fn documented(text: &str) -> bool {
     current
 }
 
-/// Shrinks what was found and writes it to files that `replay` reads.
+/// Shrinks each violation and writes it to a file that `replay` reads.
 fn report(all: &Tally) -> bool {
     for (number, (plan, violation)) in all.kept.iter().enumerate() {
         let small: FaultPlan = shrink(plan, &Mutant::NONE);

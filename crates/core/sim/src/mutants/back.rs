@@ -81,7 +81,7 @@ fn now_is_later(_: &State, event: &mut Event) {
     }
 }
 
-/// *Revoke now* moves everybody first.
+/// *Revoke now* moves every consumer first.
 pub(super) const NOW_IS_LATER: Mutant =
     Mutant { name: "revoke now is later", sentence: "P-23", event: now_is_later, ..Mutant::NONE };
 
@@ -121,7 +121,7 @@ fn lost_disable_is_failure(state: &State, event: &mut Event) {
     }
 }
 
-/// A lost Disable leaves the old key surely on.
+/// After a lost Disable, the old key counts as certainly enabled.
 pub(super) const LOST_DISABLE: Mutant =
     Mutant { name: "lost disable is none", sentence: "P-72", event: lost_disable_is_failure, ..Mutant::NONE };
 
@@ -136,7 +136,7 @@ fn first_failure_ends(state: &State, wanted: &mut Vec<Want>) {
 pub(super) const BACK_ENDS_EARLY: Mutant =
     Mutant { name: "rollback ends early", sentence: "P-75", wants: first_failure_ends, ..Mutant::NONE };
 
-/// The store is changed behind a witness that was not brought forward.
+/// The store is changed although the witness was not advanced.
 pub(super) const STORE_UNWITNESSED: Mutant = Mutant {
     name: "store unwitnessed",
     sentence: "P-76",
@@ -149,7 +149,7 @@ pub(super) const STORE_UNWITNESSED: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// An operation that moves something counts as over when it was begun.
+/// An operation that moves something counts as over as soon as it has begun.
 pub(super) const MOVE_UNAWAITED: Mutant = Mutant {
     name: "move unawaited",
     sentence: "P-77",

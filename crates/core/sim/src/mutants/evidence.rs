@@ -1,4 +1,4 @@
-//! Mutants that take less for proof than the protocol asks for.
+//! Mutants that accept weaker proof than the protocol requires.
 
 use keyroll_rotation::{Event, Fact, Holds, Kinds, LastUsed, Life, Phase, Sight, State};
 
@@ -41,7 +41,7 @@ fn at_rest_unchecked(_: &State, event: &mut Event) {
     });
 }
 
-/// What is at rest counts as checked.
+/// An instance at rest counts as checked.
 pub(super) const AT_REST_UNCHECKED: Mutant =
     Mutant { name: "at rest unchecked", sentence: "P-31", event: at_rest_unchecked, ..Mutant::NONE };
 
@@ -119,7 +119,7 @@ fn restart_keeps_evidence(_: &State, event: &mut Event) {
     }
 }
 
-/// What was seen of a process counts for the one that was started in its place.
+/// Evidence about a process counts for its successor.
 pub(super) const RESTART_KEEPS_EVIDENCE: Mutant = Mutant {
     name: "restart keeps evidence",
     sentence: "P-33",
@@ -149,7 +149,7 @@ fn late_instance_unseen(state: &State, event: &mut Event) {
 pub(super) const LATE_INSTANCE_UNSEEN: Mutant =
     Mutant { name: "late instance unseen", sentence: "P-15", event: late_instance_unseen, ..Mutant::NONE };
 
-/// Nobody asks when the old key was last used.
+/// The driver never asks when the old key was last used.
 pub(super) const IDLE_UNASKED: Mutant = Mutant {
     name: "idle unasked",
     sentence: "P-66",
@@ -163,7 +163,7 @@ fn idle_forged(_: &State, event: &mut Event) {
     }
 }
 
-/// The time of the last use is not compared with the one before.
+/// The time of the last use is not compared with the earlier one.
 pub(super) const IDLE_FORGED: Mutant =
     Mutant { name: "idle forged", sentence: "P-66", event: idle_forged, ..Mutant::NONE };
 
@@ -193,7 +193,7 @@ fn missing_is_as_before(state: &State, event: &mut Event) {
     seen.instances.extend(missing);
 }
 
-/// What runs on a host that does not answer counts as it was last seen.
+/// Instances on a host that does not answer count as they were last seen.
 pub(super) const MISSING_AS_BEFORE: Mutant =
     Mutant { name: "missing host as before", sentence: "P-52", event: missing_is_as_before, ..Mutant::NONE };
 
@@ -206,7 +206,7 @@ fn sweep_unread(state: &State, event: &mut Event) {
     }
 }
 
-/// What came after the old key was ended is left as it is.
+/// An instance that appeared after the end of the old key is left as it is.
 pub(super) const SWEEP_UNREAD: Mutant =
     Mutant { name: "sweep unread", sentence: "P-70", event: sweep_unread, ..Mutant::NONE };
 

@@ -4,7 +4,7 @@ use keyroll_rotation::{Aim, Event, Fact, State};
 
 use crate::mutant::Mutant;
 
-/// A consumer that gets a key of its own ends the one that it shared, behind its own gate.
+/// A consumer that gets a key of its own ends the shared key, behind its own gate.
 pub(super) const MEMBER_ENDS: Mutant = Mutant {
     name: "member ends the shared key",
     sentence: "P-120",
@@ -25,7 +25,7 @@ fn family_unseen(state: &State, event: &mut Event) {
     }
 }
 
-/// Nobody looks whether those who shared a key are on one of their own.
+/// The rotation does not check whether the consumers of a shared key use keys of their own.
 pub(super) const FAMILY_UNSEEN: Mutant = Mutant {
     name: "family unseen",
     sentence: "P-121",

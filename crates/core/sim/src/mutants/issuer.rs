@@ -50,7 +50,7 @@ fn gone_is_alive(state: &State, event: &mut Event) {
 pub(super) const GONE_IS_ALIVE: Mutant =
     Mutant { name: "gone is alive", sentence: "P-17", event: gone_is_alive, ..Mutant::NONE };
 
-/// What a list does not show at once was never made.
+/// A credential that a list does not show at once counts as never made.
 pub(super) const ABSENT_AT_ONCE: Mutant = Mutant {
     name: "absent at once",
     sentence: "P-40",
@@ -92,7 +92,7 @@ pub(super) const PARTIAL_LIST_IS_COMPLETE: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// A value that dies by the mint is treated as one that lives on.
+/// A value that dies after the mint is treated as one that lives on.
 pub(super) const GRACE_AS_INDEPENDENT: Mutant = Mutant {
     name: "grace as independent",
     sentence: "P-27",
@@ -104,7 +104,7 @@ pub(super) const GRACE_AS_INDEPENDENT: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// An exchange without an announced gap.
+/// An exchange without announced downtime.
 pub(super) const NONE_AS_INDEPENDENT: Mutant = Mutant {
     name: "none as independent",
     sentence: "P-26",

@@ -17,7 +17,7 @@ pub(super) const EFFECT_WITHOUT_INTENT: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// The witness is not brought forward.
+/// The witness is not advanced.
 pub(super) const NO_WITNESS: Mutant = Mutant {
     name: "no witness",
     sentence: "P-48",
@@ -142,7 +142,7 @@ pub(super) const LATE_REQUESTS_UNAWAITED: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// The host takes operations of a driver that was replaced, and that driver goes on.
+/// The host accepts operations of a driver that was replaced, and that driver goes on.
 pub(super) const HOST_UNFENCED: Mutant =
     Mutant { name: "host unfenced", sentence: "P-45", mutation: Mutation::HostsUnfenced, ..Mutant::NONE };
 
@@ -180,7 +180,7 @@ fn fetch_as(plan: &mut Plan, files: bool) {
     }
 }
 
-/// A generated copy is written as any other.
+/// A generated copy is written like any other.
 pub(super) const COPY_WRITTEN: Mutant = Mutant {
     name: "generated copy written",
     sentence: "P-08",
@@ -196,7 +196,7 @@ pub(super) const PULL_BACK_ALONE: Mutant = Mutant {
     ..Mutant::NONE
 };
 
-/// A driver says by itself that the new value is accepted.
+/// A driver itself asserts that the new value is accepted.
 pub(super) const DRIVER_ASSERTS: Mutant = Mutant {
     name: "driver asserts",
     sentence: "P-36",

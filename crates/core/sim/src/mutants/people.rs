@@ -71,7 +71,7 @@ fn waived_unasked(_: &State, event: &mut Event) {
     }
 }
 
-/// What is not visible counts without a waiver.
+/// An instance that is not visible counts without a waiver.
 pub(super) const WAIVED_UNASKED: Mutant =
     Mutant { name: "waived unasked", sentence: "P-32", event: waived_unasked, ..Mutant::NONE };
 
@@ -99,7 +99,7 @@ fn left_switched_off(state: &State, wanted: &mut Vec<Want>) {
     }
 }
 
-/// Without an operator to consent, the old key stays off.
+/// Without an operator to consent, the old key stays disabled.
 pub(super) const LEFT_SWITCHED_OFF: Mutant =
     Mutant { name: "left disabled", sentence: "P-79", wants: left_switched_off, ..Mutant::NONE };
 
@@ -109,11 +109,11 @@ fn stuck_switched_off(state: &State, wanted: &mut Vec<Want>) {
     }
 }
 
-/// What is stuck leaves the old key off.
+/// A stuck rotation leaves the old key disabled.
 pub(super) const STUCK_SWITCHED_OFF: Mutant =
     Mutant { name: "stuck disabled", sentence: "P-84", wants: stuck_switched_off, ..Mutant::NONE };
 
-/// What cannot be seen and is waived counts as moved when that was intended.
+/// A consumer that is not visible and waived counts as moved as soon as the move was intended.
 pub(super) const WAIVED_IS_DELIVERED: Mutant = Mutant {
     name: "waived is delivered",
     sentence: "P-81",

@@ -1,5 +1,5 @@
-//! The conformance suites, run over the ports in memory. A world has one secret and one rotation, which is open: the
-//! cases that need more are left out, and those about what the engine never asks for (fingerprints, names, clocks).
+//! Runs the conformance suites over the ports in memory. A world has one secret and one open rotation: cases that need
+//! more are omitted, and so are cases about what the engine never asks for (fingerprints, names, clocks).
 
 use std::future::Future;
 use std::pin::pin;
@@ -60,7 +60,7 @@ impl StoreHarness for Simulated {
     }
 
     async fn reopen(&mut self) {
-        // What is there outlives every driver: another one asks from here on.
+        // The world outlives every driver: from here on another driver asks.
         self.port = Port::new(&self.run, self.port.slot + 1);
     }
 

@@ -23,7 +23,7 @@ impl Port {
         }
     }
 
-    /// Nothing begins that nobody waits for any more.
+    /// Refuses to begin an effect after its time limit.
     fn in_time(&self, asked: Asked) -> Result<(), Failure> {
         if self.run().world.mono() < asked.until_ms { Ok(()) } else { Err(failure(Class::Retryable)) }
     }

@@ -10,7 +10,7 @@ use crate::scene::ROTATION;
 use crate::store::Version;
 
 impl Port {
-    /// Whether the action that calls is this operation.
+    /// Whether the calling action carries out this operation.
     fn carries_out(&self, is: fn(&Op) -> bool) -> bool {
         let run = self.run();
         let scope = scope().and_then(|at| run.scopes.get(at));
@@ -51,7 +51,7 @@ impl Store for Port {
         if let Some(slot) = run.slots.get(self.slot).filter(|_| unasked) {
             let state = slot.driver.state();
             let moving = state.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote));
-            // Whatever it gives out, it is not found to be the version of before.
+            // The mutant never notices that the store gives out the earlier version.
             if state.promoted() && !moving {
                 let old = all.first_mut().filter(|version| version.label == Label::Current);
                 old.into_iter().for_each(|version| version.label = Label::Previous);
@@ -101,7 +101,7 @@ impl Staging for Port {
     async fn keep(&self, _: &str, _: &RotationId, seq: Seq, what: &Credential) -> Result<(), Failure> {
         let id = what.id.as_ref().map(cred);
         let Some(value) = number(&what.fields) else {
-            // Not a value, but the ids that were listed before one was chosen.
+            // This is not a value: it is the list of ids that existed before a value was chosen.
             let text = what.fields.secrets().next().map(|(_, text)| text.expose().to_vec());
             self.run().world.store.listed.push((seq, text.unwrap_or_default()));
             return Ok(());

@@ -15,7 +15,7 @@ thread_local! {
     static SCOPE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// The action that a call belongs to; `None` for what the shell itself calls.
+/// The action that a call belongs to; `None` for calls of the shell itself.
 pub(crate) fn scope() -> Option<usize> {
     SCOPE.get()
 }
@@ -75,7 +75,7 @@ struct Scoped {
     run: Arc<Mutex<Run>>,
     scope: Option<usize>,
     task: Task,
-    /// The driver died instead of hearing it.
+    /// The driver died before it got the result.
     ended: bool,
 }
 

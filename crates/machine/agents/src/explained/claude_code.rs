@@ -25,12 +25,12 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         files.extend(["settings.local.json", "settings.json"].map(|name| folder.join(".claude").join(name)));
     }
     files.push(home.join("settings.json"));
-    // A project may be the home itself.
+    // The project's folder may be the home itself.
     files.dedup();
     let files: Vec<(PathBuf, Node)> =
         files.into_iter().filter_map(|path| Some((path.clone(), node(&path, Node::json)?.ok()?))).collect();
     let mut links = Vec::new();
-    // A bearer token wins over a key, wherever the two stand.
+    // A bearer token wins over a key, wherever each of them is.
     for variable in ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"] {
         links.extend(files.iter().filter(|(_, file)| file.has(&["env", variable])).map(|(path, _)| {
             link(path, format!("env.{variable} of {}", path.display()), format!("/env/{variable}"))
@@ -41,7 +41,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     }
     let helper = files.iter().find(|(_, file)| file.has(&["apiKeyHelper"]));
     links.extend(helper.map(|(path, _)| AgentLink {
-        what: format!("apiKeyHelper of {}: a program that says the key", path.display()),
+        what: format!("apiKeyHelper of {}: a program that prints the key", path.display()),
         applies: "nothing: it is asked again after some minutes, and after a refusal with 401",
         seems: Some("a refusal with 403: it is not asked again"),
         ..link(path, String::new(), "/apiKeyHelper".to_owned())
@@ -56,7 +56,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             standing: if known {
                 Standing::Shadowed
             } else {
-                Standing::NotVisible("it has another form than its documents say")
+                Standing::NotVisible("it has another form than its documentation describes")
             },
             applies: "`claude auth login`: a token of one owner, which it renews itself",
             seems: Some("writing the file: the next renewal writes over it"),

@@ -17,7 +17,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     let settings = node(&settings_at, Node::toml).and_then(Result::ok);
     let mut all = Vec::new();
     let mut links = Vec::new();
-    // Of `codex exec` alone, and before what is stored.
+    // Only `codex exec` reads this variable, before the stored key.
     if (look.started_with)("CODEX_API_KEY") {
         links.push(started("CODEX_API_KEY", SESSION, None));
     }
@@ -49,7 +49,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             links.push(link(what, "/tokens/access_token", standing, applies, seems));
         }
         if file.is_none() || !(has(&["OPENAI_API_KEY"]) || has(&["tokens", "access_token"])) {
-            let standing = Standing::NotVisible("it has another form than its documents say");
+            let standing = Standing::NotVisible("it has another form than its documentation describes");
             links.push(link(format!("{}", stored.display()), "", standing, SESSION, None));
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     all
 }
 
-/// Providers of its settings, each with a variable or a token of its own.
+/// The providers in its settings, each with its own variable or token.
 fn providers(look: &Look<'_>, settings: &Node, settings_at: &Path) -> Vec<Explained> {
     let mut all = Vec::new();
     for (name, provider) in settings.at("model_providers").map(Node::names).unwrap_or_default() {

@@ -13,7 +13,7 @@ use crate::{AgentLink, AgentSlot, Standing};
 
 const AGENT: &str = "Hermes";
 
-/// What a variable of a key ends with.
+/// How the name of a key's variable ends.
 const ENDS: [&str; 3] = ["_API_KEY", "_TOKEN", "_SECRET"];
 
 const TURN: &str =
@@ -50,7 +50,7 @@ fn variables(look: &Look<'_>, home: &Path) -> Vec<Explained> {
             seems: Some("`hermes auth reset`: it forgets that a key was refused, and takes no other one"),
         }];
         if (look.started_with)(&name) {
-            // Which of the two wins was changed between releases.
+            // Releases differ in which of the two wins.
             links.insert(
                 0,
                 AgentLink {
@@ -64,7 +64,7 @@ fn variables(look: &Look<'_>, home: &Path) -> Vec<Explained> {
     names.into_iter().map(explain).collect()
 }
 
-/// Several keys of one provider, which take turns: a refused one is left out, and the next one answers.
+/// Several keys of one provider that take turns: a refused key is skipped, and the next one is used.
 fn pool(home: &Path) -> Vec<Explained> {
     let path = home.join("auth.json");
     let Some(read) = node(&path, Node::json) else { return Vec::new() };
@@ -73,7 +73,7 @@ fn pool(home: &Path) -> Vec<Explained> {
             what: path.display().to_string(),
             file: Some(path.clone()),
             slot: None,
-            standing: Standing::NotVisible("it has another form than its documents say"),
+            standing: Standing::NotVisible("it has another form than its documentation describes"),
             applies: "`hermes auth`",
             seems: None,
         }];
@@ -101,7 +101,7 @@ fn pool(home: &Path) -> Vec<Explained> {
             })
             .collect();
         if !links.is_empty() {
-            // Each may win: they take turns.
+            // Each of them may win: they take turns.
             all.push(Explained { agent: AGENT, name: provider.clone(), links: turns(links) });
         }
     }
@@ -120,7 +120,7 @@ fn pool(home: &Path) -> Vec<Explained> {
     all
 }
 
-/// Several keys that take turns: only a single one is certain to be used.
+/// Keys that take turns: only a single key is certain to be used.
 fn turns(mut links: Vec<AgentLink>) -> Vec<AgentLink> {
     let standing = match links.len() {
         1 => Standing::Wins,
@@ -135,12 +135,12 @@ fn holds_key(name: &str, node: &Node) -> bool {
     key && matches!(node, Node::Text(text) if !text.is_empty())
 }
 
-/// A key itself, and no reference to a variable.
+/// Whether this is a key itself and not a reference to a variable.
 fn is_literal(node: Option<&Node>) -> bool {
     matches!(node, Some(Node::Text(text)) if !text.is_empty() && !text.expose().starts_with(b"${"))
 }
 
-/// Keys that were written into `config.yaml` all the same.
+/// Keys that are written in `config.yaml` itself.
 fn settings(home: &Path) -> Vec<Explained> {
     let path = home.join("config.yaml");
     let Some(Ok(file)) = node(&path, Node::yaml) else { return Vec::new() };

@@ -17,7 +17,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 const API: &str = "`PATCH /api/v1/credentials/ID`: its workflows go on naming it";
 
 pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
-    // The variable names the folder above.
+    // The variable names the parent folder.
     let home = folder(look, "N8N_USER_FOLDER", "").join(".n8n");
     let mut all = credentials(look, &home.join("database.sqlite"));
     let settings = home.join("config");
@@ -58,7 +58,7 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         seems: Some("deleting it and making another one: workflows name it by its id"),
     };
     let listed = database(path).and_then(|database| {
-        let odd = |_| "its database has another form than its documents say";
+        let odd = |_| "its database has another form than its documentation describes";
         let columns = ["id", "name", "type"];
         let mut rows = database.select("credentials_entity", &columns, "LIMIT 1000").map_err(odd)?;
         let read = |row: &Row<'_>| Ok((short(row, 0)?, short(row, 1)?, short(row, 2)?));

@@ -12,7 +12,7 @@ use crate::{AgentLink, AgentSlot, Standing};
 
 const AGENT: &str = "Open WebUI";
 
-/// Where the keys stand in what its database keeps, and the variables that are read before there is a database.
+/// The keys in the settings that its database stores, and the variables that are read as long as there is no database.
 const KEYS: [(&str, &str, [&str; 2]); 2] = [
     ("openai", "api_keys", ["OPENAI_API_KEYS", "OPENAI_API_KEY"]),
     ("audio", "stt", ["AUDIO_STT_OPENAI_API_KEY", "OPENAI_API_KEY"]),
@@ -26,7 +26,7 @@ const IGNORED: &str = "a new value in the environment and a restart: what was sa
 pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     let Some(path) = place(look) else { return Vec::new() };
     let stored = database(&path).and_then(|database| {
-        let odd = |_| "its database has another form than its documents say";
+        let odd = |_| "its database has another form than its documentation describes";
         let mut last = database.select("config", &["data", "id"], "ORDER BY id DESC LIMIT 1").map_err(odd)?;
         let cell = last.query_row([], |row| {
             Ok(row.get_ref(0)?.as_bytes().ok().and_then(|bytes| Node::json(bytes).ok()))
@@ -37,7 +37,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         Ok(Some(Some(file))) => Ok(file),
         // Nothing was saved yet: the environment is read.
         Ok(None) => Ok(Node::List(Vec::new())),
-        Ok(Some(None)) => Err("what its database keeps has another form than its documents say"),
+        Ok(Some(None)) => Err("the data in its database has another form than its documentation describes"),
         Err(why) => Err(why),
     };
     let unseen = |why| {
@@ -77,7 +77,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     all
 }
 
-/// Each key is of a connection of its own: none wins over another, and the list is one place.
+/// Each key belongs to its own connection. None wins over another, and the list counts as one place.
 fn stored_at(path: &std::path::Path, file: &Node, part: &str, key: &str) -> Vec<AgentLink> {
     let Some(node) = file.at(part) else { return Vec::new() };
     let one = |pointer: String| AgentLink {
@@ -98,7 +98,7 @@ fn stored_at(path: &std::path::Path, file: &Node, part: &str, key: &str) -> Vec<
     Vec::new()
 }
 
-/// Its database: where it says, or beneath the folder that it runs in.
+/// The path of its database: as its variable says, or below the folder that it runs in.
 fn place(look: &Look<'_>) -> Option<PathBuf> {
     let named = (look.tells)("DATA_DIR").map(|folder| PathBuf::from(folder).join("webui.db"));
     let below =

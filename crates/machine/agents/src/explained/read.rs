@@ -7,12 +7,12 @@ use keyroll_secret::SecretBytes;
 use crate::database::open;
 use crate::document::{DocumentError, FILE_BYTES_MAX, Node};
 
-/// A regular file, which may be behind a link; `None` = there is none, or none that can be read.
+/// The content of a regular file, which a link may lead to; `None` = no such file, or it cannot be read.
 pub(super) fn bytes(path: &Path) -> Option<SecretBytes> {
     read_small(path, FILE_BYTES_MAX).ok()
 }
 
-/// A file of settings. `Err` = it is there and not understood.
+/// A settings file. `Err` = the file exists and cannot be understood.
 pub(super) fn node(
     path: &Path,
     read: fn(&[u8]) -> Result<Node, DocumentError>,
@@ -25,7 +25,7 @@ pub(super) fn folder(look: &super::Look<'_>, variable: &str, usual: &str) -> Pat
     (look.tells)(variable).map_or_else(|| look.home.join(usual), PathBuf::from)
 }
 
-/// A SQLite database; of one that is large as its file stands there, without what waits beside it (`-wal`).
+/// A SQLite database. A large one is read from its file alone, without its log (`-wal`).
 pub(super) fn database(path: &Path) -> Result<Foreign, &'static str> {
     open(path)?.map(|opened| opened.database).ok_or("its database is gone")
 }

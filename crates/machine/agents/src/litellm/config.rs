@@ -1,51 +1,51 @@
-//! The proxy's own configuration: which deployment takes which value from where.
+//! The proxy's own configuration: the sources from which each deployment takes its parameters.
 
 use keyroll_secret::SecretBytes;
 
 use crate::document::{DocumentError, Node, UNUSUAL_NUMBER};
 
-/// What a text begins with that names a variable.
+/// The beginning of a text that names a variable.
 const FROM_ENVIRONMENT: &str = "os.environ/";
 
 /// One parameter of a deployment.
 pub(super) enum Param {
-    /// A text as it stands there; it may be a value.
+    /// A literal text; it may be a value.
     Text(SecretBytes),
-    /// Whatever the variable of this name holds.
+    /// The content of the variable with this name.
     Variable(String),
-    /// No text, as Python writes it.
+    /// A scalar that is not a text, as Python writes it.
     Plain(String),
-    /// How Python writes it is unknown: why, and what stands within.
+    /// A parameter whose text in Python is unknown: why, and what it contains.
     Odd(&'static str, Within),
 }
 
-/// What of a parameter may be a value, where it is no text.
+/// The parts of a parameter that may be a value, where the parameter is not a text.
 #[derive(Default)]
 pub(super) struct Within {
     pub(super) texts: Vec<SecretBytes>,
     pub(super) variables: Vec<String>,
-    /// Something in it is unknown.
+    /// A part of it is unknown.
     pub(super) closed: bool,
 }
 
-/// What a deployment does when it is asked.
+/// The kind of request that a deployment answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// It answers a conversation.
     Chat,
-    /// It makes vectors of texts.
+    /// It computes embeddings.
     Embedding,
-    /// Something for which no small question is known.
+    /// Another kind, for which no small request is known.
     Other,
 }
 
-/// One entry of `model_list`: what answers for a model, and with which parameters.
+/// One entry of `model_list`: a deployment of a model, with its parameters.
 pub struct Deployment {
-    /// The name that callers ask for; several deployments may share one.
+    /// The model name that callers use; several deployments may share one.
     pub group: String,
     /// Its place in the list, from 0 on.
     pub(super) at: usize,
-    /// What it does.
+    /// The kind of request that it answers.
     pub mode: Mode,
     /// The parameters, in the order of the file.
     pub(super) params: Vec<(String, Param)>,
@@ -55,13 +55,14 @@ pub struct Deployment {
     pub(super) mocked: bool,
 }
 
-/// A proxy's configuration, as far as it tells where values come from.
+/// A proxy's configuration, as far as it shows the sources of values.
 pub struct ProxyConfig {
     /// `model_list`, in its order.
     pub deployments: Vec<Deployment>,
-    /// Variables that the file itself sets, after its models were read: what they name is looked for before.
+    /// Variables that the file itself sets after it has read its models. Its models look their variables up before
+    /// that.
     pub(super) sets: Vec<(String, Param)>,
-    /// What may bring values and is not read here, in words.
+    /// Settings that may bring in values and are not read here, in words.
     pub unread: Vec<String>,
 }
 
@@ -85,18 +86,18 @@ impl ProxyConfig {
 }
 
 impl Deployment {
-    /// Whether it answers without calling a model, so that an answer proves nothing.
+    /// Whether a deployment answers without calling a model, so that its answer proves nothing.
     pub fn answers_by_itself(&self) -> bool {
         self.mocked
     }
 }
 
-/// `None` = the proxy takes nothing from it.
+/// `None` = the proxy ignores this entry.
 fn deployment(at: usize, node: &Node) -> Option<Deployment> {
     let odd = |why: &'static str| Param::Odd(why, Within { closed: true, ..Within::default() });
     let name = node.at("model_name").unwrap_or(node);
     let (group, params) = match (name, node.at("litellm_params")) {
-        // What it takes in from elsewhere may be anything.
+        // Parameters from elsewhere may be anything.
         (Node::Odd(why), _) => {
             (format!("entry {} of model_list", at + 1), vec![("model_name".to_owned(), odd(why))])
         }
@@ -158,7 +159,7 @@ impl Within {
     }
 }
 
-/// What may bring keys beside this file.
+/// Settings that may bring in keys from outside this file.
 fn unread(root: &Node) -> Vec<String> {
     let mut all = Vec::new();
     if root.at("include").is_some() {

@@ -1,7 +1,8 @@
 //! The id that the proxy gives a deployment, predicted for each version of a value.
 //!
-//! Where the file names no id, the proxy makes one of the model's name and of every parameter's name and value, the key
-//! among them: a worker that answers to the id of a version holds that version in this deployment.
+//! Where the file gives no id, the proxy makes one from the model's name and from the name and value of every
+//! parameter, including the key. A worker that knows the id of a version therefore holds that version in this
+//! deployment.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -12,47 +13,47 @@ use super::config::{Deployment, Param, ProxyConfig};
 /// The ids of one deployment under the two versions of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictedModelIds {
-    /// The name that callers ask for.
+    /// The model name that callers use.
     pub group: String,
-    /// With the version that is replaced.
+    /// The id with the version that is replaced.
     pub old: String,
-    /// With the version that replaces it.
+    /// The id with the version that replaces it.
     pub new: String,
 }
 
 /// Why an id cannot be predicted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unpredicted {
-    /// The file names it.
+    /// The file sets the id.
     #[error("`model_info.id` of {group} is set by hand: it is the same for every key")]
     ByHand {
         /// The deployment's model.
         group: String,
     },
-    /// A parameter is none that can be written as Python does.
+    /// A parameter's text in Python is unknown.
     #[error("`{param}` of {group}: {why}")]
     Odd {
         /// The deployment's model.
         group: String,
-        /// Which parameter.
+        /// The parameter.
         param: String,
         /// Why.
         why: &'static str,
     },
-    /// It is made of nothing that differs between the versions.
+    /// Both versions give the same id.
     #[error("the id of {group} is the same for both versions")]
     Same {
         /// The deployment's model.
         group: String,
     },
-    /// A variable that a parameter is taken from is set nowhere that was looked at.
+    /// No source that was read sets the variable of a parameter.
     #[error("`{param}` of {group} is taken from {variable}, which is set nowhere that is visible")]
     Unset {
         /// The deployment's model.
         group: String,
-        /// Which parameter.
+        /// The parameter.
         param: String,
-        /// Which variable.
+        /// The variable.
         variable: String,
     },
 }
@@ -60,27 +61,27 @@ pub enum Unpredicted {
 /// The versions that keyroll distinguishes.
 #[derive(Clone, Copy)]
 pub struct Versions<'a> {
-    /// The one that is replaced.
+    /// The version that is replaced.
     pub old: &'a SecretBytes,
-    /// The one that replaces it.
+    /// The version that replaces it.
     pub new: &'a SecretBytes,
 }
 
 /// What a variable holds; `None` = it is set nowhere.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<SecretBytes>;
 
-/// What a parameter has of the value.
+/// How a parameter uses the value.
 enum Holds {
     Nothing,
-    /// It is one of its versions.
+    /// The parameter is a version of the value.
     Value,
-    /// It contains one, or may contain one: the id cannot be predicted.
+    /// The parameter contains a version, or may contain one: the id cannot be predicted.
     Somehow(&'static str),
 }
 
 impl ProxyConfig {
-    /// The ids of every deployment that uses the value, whichever of its versions stands there now, each with its
-    /// number. One that may use it and does not tell is an error: it is not left out.
+    /// The ids of every deployment that uses the value, in either version, each with its number. A deployment that may
+    /// use the value, but whose id cannot be predicted, is an error and is not omitted.
     pub fn foretell(
         &self,
         versions: Versions<'_>,
@@ -90,10 +91,9 @@ impl ProxyConfig {
         numbered.filter_map(|(at, one)| Some((at, self.told(one, versions, lookup).transpose()?))).collect()
     }
 
-    /// The id that one deployment would have with another value in the place of either version.
+    /// The id that one deployment would have with another value instead of either version.
     ///
-    /// # Errors
-    /// As of [`Self::foretell`]. A number that no deployment has is one without variables.
+    /// # Errors As for [`Self::foretell`]. A number without a deployment gives an empty id.
     pub fn foretell_one(
         &self,
         at: usize,
@@ -105,7 +105,7 @@ impl ProxyConfig {
         one.map_or_else(|| Ok(String::new()), |one| one.id_with(versions, stands, lookup))
     }
 
-    /// `None` = it does not use the value.
+    /// `None` = the deployment does not use the value.
     fn told(
         &self,
         one: &Deployment,
@@ -146,7 +146,7 @@ impl ProxyConfig {
             Param::Plain(word) => whole(&SecretBytes::from(word.clone())),
             Param::Variable(name) => match lookup(name) {
                 Some(value) => whole(&value),
-                // Its models have taken what the variable held before: nothing.
+                // The models looked the variable up before the file set it, and found nothing.
                 None if self.set(name, lookup).is_some_and(|value| versions.within(&value)) => {
                     Holds::Somehow("`environment_variables` sets its variable, after it was looked for")
                 }
@@ -161,7 +161,7 @@ impl ProxyConfig {
         }
     }
 
-    /// What the file sets a variable to. It may name another one in turn, once.
+    /// The content that the file gives a variable. It may refer to one other variable.
     fn set(&self, name: &str, lookup: Lookup<'_>) -> Option<SecretBytes> {
         let (_, param) = self.sets.iter().rev().find(|(known, _)| known == name)?;
         match param {
@@ -279,7 +279,7 @@ model_list:
             "BASE" | "OTHER" => Some(SecretBytes::from("b".to_owned())),
             _ => None,
         };
-        // Its environment has the old one, whatever the file sets: it is asked.
+        // The environment has the old version, whatever the file sets: the environment wins.
         assert!(matches!(config.foretell(versions, &lookup).as_slice(), [(0, Ok(_))]));
         let lookup = |name: &str| (name == "ELSEWHERE").then(|| new.duplicate());
         let told = config.foretell(versions, &lookup);
@@ -318,13 +318,13 @@ model_list:
             let said = error.to_string();
             assert!(said.contains(why) && !said.contains(&held), "{said}");
         }
-        // What cannot be the value is none of its users.
+        // A parameter that cannot be the value does not count as a use of it.
         for params in ["tags: [a, os.environ/OTHER]", "api_version: 2024-08-01", "extra: {a: 0x1}"] {
             let file = format!("model_list: [{{model_name: l2, litellm_params: {{model: m, {params}}}}}]");
             let config = ProxyConfig::read(file.as_bytes()).unwrap();
             assert_eq!(config.foretell(versions, &|_| None), [], "{params}");
         }
-        // A key of digits alone is a number to YAML, and is asked for like any other.
+        // A key of digits alone is a number in YAML, and its id is predicted like any other.
         let (old, new) = (SecretBytes::from(number.to_owned()), value());
         let file = format!("model_list: [{{model_name: l1, litellm_params: {{api_key: {number}}}}}]");
         let told = ProxyConfig::read(file.as_bytes())

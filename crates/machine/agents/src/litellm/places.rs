@@ -1,4 +1,4 @@
-//! Where a proxy takes the keys of its models from.
+//! The sources of the keys of a proxy's models.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ pub const NEW_WORKERS: &str = "new workers, one by one (`runs.litellm`)";
 const ANEW: &str = "a new proxy: whatever starts it";
 
 impl ProxyConfig {
-    /// Where each model's key stands: in `config` itself, in an environment, or in the `.env` of the folder that the
-    /// workers run in. `started_with`: whether a worker was started with a variable.
+    /// The source of each model's key: `config` itself, an environment, or the `.env` of the folder that the workers
+    /// run in. `started_with`: whether a worker was started with a variable.
     pub fn explained(
         &self,
         config: &Path,
@@ -37,7 +37,7 @@ impl ProxyConfig {
                     seems: Some("an edit alone: nothing reads it until a worker starts"),
                 }],
                 Some(Param::Variable(name)) => self.of_variable(name, config, folder, &in_file, started_with),
-                // `api_key` of another form, or none: it has variables of its own for each provider.
+                // An `api_key` in another form, or none: the proxy then uses a variable of its own for each provider.
                 Some(Param::Plain(_) | Param::Odd(..)) | None => vec![AgentLink {
                     what: format!("{} names no key in {}", one.group, config.display()),
                     file: None,
@@ -82,7 +82,7 @@ impl ProxyConfig {
                 seems: Some("SIGHUP to the master: it gives a new worker 5 s, and keeps the old one"),
             });
         }
-        // Set after the models have taken their keys.
+        // The file sets this variable only after its models have taken their keys.
         if self.sets.iter().any(|(known, _)| known == name) {
             links.push(AgentLink {
                 what: format!("{name} under environment_variables of {}", config.display()),

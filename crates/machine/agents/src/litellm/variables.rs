@@ -1,12 +1,12 @@
 use keyroll_copy::Format;
 use keyroll_secret::SecretBytes;
 
-/// The variables that a process sees: what it was started with, then what its env files add to that.
+/// The variables that a process sees: those that it was started with, then those that its env files add.
 #[derive(Default)]
 pub struct Variables(Vec<(String, SecretBytes)>);
 
 impl Variables {
-    /// Those of an environment: entries `NAME=value`.
+    /// The variables of an environment: entries `NAME=value`.
     pub fn started_with<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut variables = Self::default();
         for entry in entries {
@@ -20,7 +20,7 @@ impl Variables {
         variables
     }
 
-    /// Adds those of an env file that are not set yet: what a program was started with wins.
+    /// Adds the variables of an env file that are not set yet: the environment at the start wins.
     pub fn add_file(&mut self, file: &[u8]) {
         for (name, value) in Format::Dotenv.variables(file).unwrap_or_default() {
             if let Ok(value) = value {
@@ -35,7 +35,7 @@ impl Variables {
         }
     }
 
-    /// A second copy of what one of them holds.
+    /// A second copy of the content of one variable.
     pub fn get(&self, name: &str) -> Option<SecretBytes> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.duplicate())
     }

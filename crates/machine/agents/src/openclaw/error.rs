@@ -3,20 +3,20 @@ use std::path::PathBuf;
 /// Why an installation cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenClawError {
-    /// A file of it cannot be read.
+    /// A file of the installation cannot be read.
     #[error("{path}: {why}")]
     Unread {
         /// The file.
         path: PathBuf,
-        /// Why; never a part of it.
+        /// Why; never contains a part of the file.
         why: String,
     },
-    /// The settings have another form than this release's.
+    /// The settings have another form than in this release.
     #[error("{path} is no settings file of OpenClaw: line {line}")]
     Form {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The line.
         line: usize,
     },
     /// There is no such model provider.
@@ -24,9 +24,9 @@ pub enum OpenClawError {
     NoProvider {
         /// The settings.
         path: PathBuf,
-        /// Which was asked for.
+        /// The provider that was asked for.
         provider: String,
-        /// Those that are there.
+        /// The providers that exist.
         there: String,
     },
     /// A reference leads nowhere.
@@ -34,9 +34,9 @@ pub enum OpenClawError {
     Reference {
         /// The settings.
         path: PathBuf,
-        /// Whose key.
+        /// The provider of the key.
         provider: String,
-        /// What is wrong with it.
+        /// What is wrong with the reference.
         why: String,
     },
     /// The provider has several profiles, and the settings name none of them.
@@ -46,7 +46,7 @@ pub enum OpenClawError {
     SeveralProfiles {
         /// The settings.
         path: PathBuf,
-        /// Whose key.
+        /// The provider of the key.
         provider: String,
         /// The ids of the profiles.
         there: String,

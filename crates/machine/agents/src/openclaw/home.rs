@@ -22,10 +22,11 @@ pub(super) const DOTENV: &str = ".env";
 /// The longest lock file, bytes.
 const LOCK_BYTES_MAX: u64 = 16 * 1024;
 
-/// Without a look at the type first, a pipe would keep the reader waiting. Source: open(2), `O_NONBLOCK`.
+/// Without this flag, opening a pipe would block the reader. Source: open(2), `O_NONBLOCK`.
 const NONBLOCK: i32 = 0o4000;
 
-/// What the settings are copied to before each change, and when a gateway was well with them: never read by themselves.
+/// Copies of the settings that OpenClaw makes before each change, and when a gateway ran well with them. It never reads
+/// one by itself.
 const LEFT: [&str; 7] = [
     "openclaw.json.bak",
     "openclaw.json.bak.1",
@@ -36,11 +37,11 @@ const LEFT: [&str; 7] = [
     "openclaw.json.pre-update",
 ];
 
-/// The databases, with what SQLite keeps beside them: an old value stays in free pages after it was replaced. What
-/// their rows hold now is no such copy: [`OpenClawHome::key_rows`].
+/// The databases with SQLite's files beside them: a replaced value stays in free pages. The present content of their
+/// rows does not count here: [`OpenClawHome::key_rows`].
 const DATABASES: [&str; 2] = ["state/openclaw.sqlite", "state/openclaw.sqlite-wal"];
 
-/// How the scripts end by which the gateway starts processes of its own. Source: seen with 2026.9.6.
+/// The ends of the names of the scripts from which the gateway starts its own processes. Source: seen with 2026.9.6.
 const HELPERS: [&str; 2] = ["worker.js", "-relay.js"];
 
 /// The state folder of one installation, `~/.openclaw`.
@@ -50,7 +51,7 @@ pub struct OpenClawHome {
     pub state: PathBuf,
 }
 
-/// Who owns the state folder.
+/// The process that owns the state folder.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Lock {
@@ -65,7 +66,7 @@ impl OpenClawHome {
         Self { state: state.into() }
     }
 
-    /// The installations of a user, by the user's home: the usual one, and those of named profiles.
+    /// The installations of a user, by the user's home: the default one, and those of named profiles.
     pub fn of_user(home: &Path) -> Vec<Self> {
         let folders = fs::read_dir(home).into_iter().flatten().flatten().map(|entry| entry.path());
         let named = |path: &PathBuf| {
@@ -77,7 +78,7 @@ impl OpenClawHome {
         found
     }
 
-    /// Whether there is one.
+    /// Whether the installation exists.
     pub fn is_there(&self) -> bool {
         self.settings_file().is_file()
     }
@@ -97,10 +98,9 @@ impl OpenClawHome {
         self.state.join(STATE)
     }
 
-    /// What `openclaw.json` says.
+    /// Reads `openclaw.json`.
     ///
-    /// # Errors
-    /// It is not there, is too long, or has another form than this release's.
+    /// # Errors The file is missing, is too long, or has another form than in this release.
     pub fn settings(&self) -> Result<OpenClawSettings, OpenClawError> {
         let path = self.settings_file();
         let text = text_of(&path, SETTINGS_BYTES_MAX)
@@ -108,8 +108,9 @@ impl OpenClawHome {
         OpenClawSettings::parse(&path, text.as_str())
     }
 
-    /// The process that says that it is the gateway of this state folder, and the tick at which it says that it began;
-    /// `None` where none does. Whether that process is there, and is the one that wrote it, is for the caller to see.
+    /// The process that, according to the lock file, is the gateway of this state folder, and the start tick in that
+    /// file; `None` if no lock file names one. The caller must check that this process exists and is the one that wrote
+    /// the file.
     pub fn gateway(&self) -> Option<(u32, Option<u64>)> {
         let folders = fs::read_dir(self.state.join("tmp")).ok()?.flatten();
         let locks = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("openclaw"));
@@ -119,14 +120,14 @@ impl OpenClawHome {
         })
     }
 
-    /// Files in which it leaves copies that it never takes a key from by itself: copies of the settings, and databases,
-    /// of which old pages may hold what was replaced. None of them is named by its own audit.
+    /// Files with leftover copies from which OpenClaw never takes a key by itself: copies of the settings, and
+    /// databases whose old pages may hold a replaced value. OpenClaw's own audit names none of them.
     pub fn left(&self) -> Vec<PathBuf> {
         let mut left: Vec<PathBuf> =
             LEFT.iter().chain(&DATABASES).map(|name| self.state.join(name)).collect();
         left.retain(|path| path.exists());
         for agent in self.agents() {
-            // What was read into the database once, under the name that the move gave it.
+            // Files that were once read into the database, under the names that the migration gave them.
             let files = fs::read_dir(agent.join("agent")).into_iter().flatten().flatten();
             let moved = |path: &PathBuf| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -137,13 +138,13 @@ impl OpenClawHome {
         left
     }
 
-    /// Those of them that are databases: with what their rows say, no other bytes of them hold a key that is taken.
+    /// The databases among these files. OpenClaw takes keys from their rows only, never from other bytes in them.
     pub fn databases(&self) -> Vec<PathBuf> {
         DATABASES.iter().map(|name| self.state.join(name)).filter(|path| path.exists()).collect()
     }
 
-    /// Profiles in files of before the database: their presence alone makes every request to their providers fail,
-    /// and the reload that brought that about reports success.
+    /// Profiles in files from before the database. While such a file exists, every request to its provider fails, and
+    /// yet the reload that caused this reports success.
     pub fn old_profiles(&self) -> Vec<PathBuf> {
         let files = self.agents().into_iter().map(|agent| agent.join("agent/auth-profiles.json"));
         files.filter(|path| path.exists()).collect()
@@ -157,11 +158,11 @@ impl OpenClawHome {
         found
     }
 
-    /// Whether a process of the gateway's executable that was started with this script is one of the gateway's own,
-    /// which hands its environment on and calls nobody; `program`: the real path of OpenClaw's program.
+    /// Whether a process of the gateway's executable that was started with this script is one of the gateway's own
+    /// helpers. A helper passes its environment on and calls nobody. `program`: the real path of OpenClaw's program.
     pub fn is_helper(program: &Path, script: &[u8]) -> bool {
         let name = HELPERS.iter().any(|end| script.ends_with(end.as_bytes()));
-        // A program that does not stand beside the description of its package says nothing of where that ends.
+        // Without a `package.json` beside the program, nobody knows which folder its package is.
         let package = program.parent().filter(|folder| folder.join("package.json").is_file());
         let script = Path::new(OsStr::from_bytes(script));
         let real = script.canonicalize().ok().filter(|_| name && script.is_absolute());

@@ -6,7 +6,7 @@ use super::home::{DOTENV, OpenClawHome, SETTINGS, STATE, text_of};
 use super::settings::{KeyForm, OpenClawSettings};
 use crate::{AgentLink, AgentSlot, Standing};
 
-/// Where the key of one model provider comes from.
+/// The source of the key of one model provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// The key itself, in the settings.
@@ -26,9 +26,10 @@ pub enum KeySource {
 /// What applies a new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Takes {
-    /// Nothing: it watches its settings, and has the new key about a second later.
+    /// Nothing: the gateway watches its settings, and uses the new key about a second later.
     Itself,
-    /// Nothing: it sees the change of `env` and restarts itself in its process. It does not listen for 5 to 15 seconds.
+    /// Nothing: the gateway sees the change of `env` and restarts itself within its process. It does not listen for 5
+    /// to 15 seconds.
     InPlace,
     /// `secrets reload`.
     Reload,
@@ -49,18 +50,18 @@ pub struct Started {
     pub folder: Option<PathBuf>,
 }
 
-/// Where a gateway that starts now would take the key of a provider from.
+/// The source from which a gateway that starts now would take the key of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
-    /// What it is.
+    /// The source.
     pub source: KeySource,
     /// What applies a new key.
     pub takes: Takes,
     /// The file that holds it, where one is known.
     pub file: Option<PathBuf>,
-    /// Where in it.
+    /// The place in the file.
     pub slot: Option<AgentSlot>,
-    /// All places, the strongest first.
+    /// All sources, the strongest first.
     pub chain: Vec<AgentLink>,
 }
 
@@ -70,18 +71,18 @@ const DOTENV_BYTES_MAX: u64 = 1024 * 1024;
 const SELF: &str = "nothing: it is read within about a second";
 const IN_PLACE: &str = "nothing: the gateway restarts itself in its process, and is away for 5 to 15 s";
 const RELOAD: &str = "openclaw secrets reload, with warningCount 0";
-/// What applies a variable that is read once.
+/// What applies a variable that is read only once.
 pub const NEW_PROCESS: &str = "a new process: stop the gateway and start it";
 const NO_RELOAD: &str =
     "openclaw secrets reload, openclaw gateway restart, SIGUSR2: each reports success, and the old key stays";
-/// The variable by which a service that OpenClaw has installed says which variables are its own.
+/// The variable in which a service that OpenClaw installed lists its own variables.
 const MANAGED: &str = "OPENCLAW_SERVICE_MANAGED_ENV_KEYS";
 
 const STORE: &str = "openclaw secrets store set, then openclaw secrets reload";
 const PASTE: &str = "openclaw models auth paste-api-key";
 
 impl OpenClawHome {
-    /// Where the key of a provider is taken from; `started`: the gateway, where one runs.
+    /// The source of the key of a provider; `started`: the running gateway, if there is one.
     ///
     /// # Errors
     /// The settings cannot be read, or have no such provider.
@@ -89,7 +90,7 @@ impl OpenClawHome {
         self.bound_by(provider, started, &|provider| self.profiles_of(provider))
     }
 
-    /// The same, by whoever has read the ids of a provider's profiles already, in their order.
+    /// As [`Self::bound`], for a caller that has already read the ids of the provider's profiles, in their order.
     ///
     /// # Errors
     /// The settings cannot be read, or have no such provider.
@@ -126,8 +127,8 @@ impl OpenClawHome {
         OpenClawError::Reference { path, provider: provider.to_owned(), why: why.to_owned() }
     }
 
-    /// The profile of a provider, where one is there and no other: which of several is used is the agents' own
-    /// matter, and each may be of another account.
+    /// The profile of a provider, if it has exactly one. The agents choose among several by themselves, and each
+    /// profile may belong to another account.
     fn one_profile(
         &self,
         provider: &str,
@@ -142,7 +143,7 @@ impl OpenClawHome {
         }
     }
 
-    /// A profile wins over a key in the settings, and loses to a variable or a reference there.
+    /// A profile wins over a key in the settings, and loses to a variable or a reference in the settings.
     fn literal(&self, provider: &str, profile: Result<Option<String>, &'static str>) -> Bound {
         let at = format!("/models/providers/{}/apiKey", escaped(provider));
         let here = |standing| AgentLink {
@@ -217,8 +218,8 @@ impl OpenClawHome {
         }
     }
 
-    /// The environment that it was started with, then `.env` of the folder that it works in, `.env` of its own, and
-    /// `env` of the settings. Source: docs/help/environment.md of the release.
+    /// The order of a variable: the environment at the start, then `.env` of the working folder, OpenClaw's own `.env`,
+    /// and `env` of the settings. Source: docs/help/environment.md of the release.
     fn variable(&self, settings: &OpenClawSettings, name: &str, started: Option<&Started>) -> Bound {
         let slot = Some(AgentSlot::Variable(name.to_owned()));
         let in_file = |path: PathBuf, standing| AgentLink {
@@ -288,7 +289,7 @@ impl OpenClawHome {
         }
     }
 
-    /// What an older release kept variables in; the usual state folder alone reads it.
+    /// The file in which an older release stored variables; only an installation in the default state folder reads it.
     fn gateway_env(&self) -> Option<PathBuf> {
         let home = self.state.parent().filter(|_| self.state.ends_with(".openclaw"))?;
         Some(home.join(".config/openclaw/gateway.env"))
@@ -350,7 +351,7 @@ impl OpenClawHome {
     }
 }
 
-/// Whether a file of variables has a name, so that it could win.
+/// Whether a file of variables contains a name and therefore could win.
 fn standing_of(names: Result<BTreeSet<String>, &'static str>, name: &str) -> Standing {
     match names {
         Ok(names) if names.contains(name) => Standing::Wins,
@@ -380,8 +381,8 @@ fn names_in(path: &Path) -> Result<BTreeSet<String>, &'static str> {
     Ok(names.collect())
 }
 
-/// What `.env` of the folder that the gateway works in gives: of names that it knows itself, or that end in certain
-/// words, it takes none from there.
+/// What `.env` of the gateway's working folder contributes. OpenClaw ignores it for names that it knows itself or that
+/// end in certain words.
 fn of_working_folder(path: &Path, name: &str) -> Standing {
     match names_in(path) {
         Ok(names) if names.contains(name) => Standing::NotVisible(

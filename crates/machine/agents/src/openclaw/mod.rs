@@ -1,4 +1,4 @@
-//! OpenClaw. What is said here of its behaviour was seen with the release 2026.9.6 unless it says otherwise.
+//! OpenClaw. The behaviour described here was seen with release 2026.9.6 unless the text says otherwise.
 
 mod error;
 mod home;

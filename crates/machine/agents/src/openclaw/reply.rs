@@ -1,17 +1,17 @@
 use serde::Deserialize;
 
-/// What `secrets reload --json` answered.
+/// The answer to `secrets reload --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reloaded {
-    /// Whether it says so itself. It does, too, where the old key was kept.
+    /// Whether the answer itself reports success. It does so even where the old key was kept.
     pub ok: bool,
     /// How many references kept their old value or have none.
     pub warning_count: u64,
 }
 
 impl Reloaded {
-    /// Reads the answer; `None` where it is none of this release's.
+    /// Reads the answer; `None` where it has not the form of this release.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text.get(text.find('{')?..)?.trim_end()).ok()
     }

@@ -15,15 +15,15 @@ pub(super) const SETTINGS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The port where the settings name none. Source: docs/gateway/gateway-lock.md of the release.
 const PORT_DEFAULT: u16 = 18_789;
 
-/// What `openclaw.json` says, without a key: of each only the form in which it stands.
+/// The content of `openclaw.json` without any key: of each key only its form.
 pub struct OpenClawSettings {
     /// Where the gateway listens on this machine.
     pub port: u16,
-    /// Whether a turn can be asked for over HTTP.
+    /// Whether a turn can be requested over HTTP.
     pub answers_http: bool,
-    /// Its agents, where the settings name them; the first one alone where they do not.
+    /// Its agents, where the settings name them; otherwise the default one alone.
     pub agents: Vec<String>,
-    /// Whether parts of the settings stand in other files, which are not read.
+    /// Whether parts of the settings are in other files, which are not read.
     pub includes: bool,
     pub(super) token: Token,
     pub(super) providers: BTreeMap<String, KeyForm>,
@@ -32,10 +32,10 @@ pub struct OpenClawSettings {
     pub(super) resolvers: BTreeMap<String, Resolver>,
 }
 
-/// The form in which a provider's key stands.
+/// The form of a provider's key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum KeyForm {
-    /// There is none: a variable that the provider is known by, or a profile.
+    /// No key: OpenClaw uses the provider's default variable, or a profile.
     #[default]
     Absent,
     /// The key itself.
@@ -48,7 +48,7 @@ pub(super) enum KeyForm {
     Profile(String),
 }
 
-/// What resolves references.
+/// A resolver of references.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Resolver {
     #[serde(default)]
@@ -57,14 +57,14 @@ pub(super) struct Resolver {
     pub(super) mode: Option<String>,
 }
 
-/// How callers show the gateway who they are.
+/// How callers authenticate to the gateway.
 #[derive(Default)]
 pub(super) enum Token {
     #[default]
     None,
-    /// It stands in the settings.
+    /// The token is in the settings.
     Here(SecretBytes),
-    /// It is a reference, or another form of authentication.
+    /// The token is a reference, or the gateway uses another form of authentication.
     Elsewhere,
 }
 
@@ -145,7 +145,7 @@ struct Secrets {
     providers: BTreeMap<String, Resolver>,
 }
 
-/// `env`: names alone, none of their values.
+/// `env`: only the names, without their values.
 #[derive(Default)]
 struct Env(BTreeMap<String, &'static str>);
 
@@ -183,7 +183,7 @@ impl<'de> Deserialize<'de> for Env {
     }
 }
 
-/// A text or a reference, as it stands; a text is passed to `text` and not kept.
+/// A text or a reference. A text is passed to `text` and not kept.
 struct Input<T> {
     text: fn(&str) -> T,
     reference: fn(Reference) -> T,
@@ -226,7 +226,7 @@ fn variable(text: &str) -> Option<&str> {
     (plain && name.len() <= 128 && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
 }
 
-/// What marks a key that a profile holds, as `models auth` writes it: the name of the profile.
+/// The marker of a key that is in a profile, as `models auth` writes it: the name of the profile.
 fn profile(text: &str) -> Option<&str> {
     let (provider, name) = text.split_once(':')?;
     let plain = |part: &str| {
@@ -300,7 +300,7 @@ impl OpenClawSettings {
         })
     }
 
-    /// What callers on this machine show the gateway, where it stands in the settings.
+    /// The token that callers on this machine present to the gateway, where it is in the settings.
     pub fn token(&self) -> Option<&SecretBytes> {
         match &self.token {
             Token::Here(token) => Some(token),
@@ -313,7 +313,7 @@ impl OpenClawSettings {
         self.providers.keys().map(String::as_str)
     }
 
-    /// The file that a reference's resolver reads, `~` led to the home of whoever the state belongs to.
+    /// The file that a reference's resolver reads; `~` is the home of the user who owns the state folder.
     pub(super) fn resolver_path(&self, name: &str, home: &Path) -> Option<PathBuf> {
         let path = self.resolvers.get(name).filter(|it| it.source == "file")?.path.as_deref()?;
         Some(path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home.join(rest)))

@@ -1,5 +1,5 @@
-//! Its databases, read and never written: which profiles there are, which keys stand in its rows now, and which it
-//! leaves alone for a while.
+//! OpenClaw's databases, read and never written: its profiles, the keys that are in its rows now, and the keys that it
+//! does not use for a while.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const AGENT: &str = "agent/openclaw-agent.sqlite";
 /// The rows of its store.
 const STORE: &str = "secret_store_entries";
 
-/// What it calls the health of a provider's key that is no profile.
+/// The prefix of the id under which it records the health of a provider's key that is not in a profile.
 const INLINE: &str = "inline-api-key:";
 
 #[derive(Deserialize, Default)]
@@ -28,14 +28,14 @@ struct Profiles {
     profiles: BTreeMap<String, Profile>,
 }
 
-/// Without its key.
+/// A profile without its key.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Profile {
     provider: String,
 }
 
-/// With what of them is a key.
+/// Profiles with their keys.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct KeyProfiles {
@@ -63,7 +63,7 @@ impl From<String> for SecretText {
 pub struct KeyRow {
     /// A profile or a row of its store.
     pub source: KeySource,
-    /// What stands there.
+    /// The key in the row.
     pub value: SecretBytes,
 }
 
@@ -82,13 +82,13 @@ struct Usage {
     disabled_reason: Option<String>,
 }
 
-/// A key that an agent does not use until then: the gateway answers by itself and asks nobody, whatever the key is now.
-/// It stands for the provider, and a new key inherits it, through reload and restart.
+/// A cool-down: until it ends, an agent does not use a key. The gateway answers by itself and calls nobody, whatever
+/// the key is now. The cool-down belongs to the provider: a new key inherits it, even through a reload or restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoolDown {
     /// The agent's database.
     pub database: PathBuf,
-    /// What it is called there.
+    /// Its id there.
     pub id: String,
     /// Until when, milliseconds since 1970.
     pub until_unix_ms: u64,
@@ -97,7 +97,7 @@ pub struct CoolDown {
 }
 
 impl CoolDown {
-    /// Whether it stands for the key of this source, and not for another one of the same provider.
+    /// Whether it applies to the key of this source, and not to another key of the same provider.
     pub fn is_of(&self, source: &KeySource, provider: &str) -> bool {
         match source {
             KeySource::Profile(id) => self.id == *id,
@@ -115,7 +115,7 @@ impl OpenClawHome {
     /// The ids of a provider's profiles, in their order.
     ///
     /// # Errors
-    /// Why they are not visible.
+    /// The reason why they are not visible.
     pub(super) fn profiles_of(&self, provider: &str) -> Result<Vec<String>, &'static str> {
         let which = "WHERE state_key = 'authProfiles.store'";
         let columns = ["value_json", "state_key"];
@@ -124,18 +124,18 @@ impl OpenClawHome {
         Ok(found.profiles.into_iter().filter(|(_, it)| it.provider == provider).map(|(id, _)| id).collect())
     }
 
-    /// The keys in the rows of its profiles and of its store, as they are with what the log of the database has.
+    /// The keys in the rows of its profiles and of its store, including the commits in the database's log.
     ///
     /// # Errors
-    /// Why they are not visible.
+    /// The reason why they are not visible.
     pub fn key_rows(&self) -> Result<Vec<KeyRow>, &'static str> {
         open(&self.state.join(STATE))?.map_or_else(|| Ok(Vec::new()), |opened| rows_of(&opened))
     }
 
-    /// The keys of a provider that its agents leave alone now.
+    /// The keys of a provider that its agents do not use now.
     ///
     /// # Errors
-    /// Why that is not visible.
+    /// The reason why they are not visible.
     pub fn cool_downs(&self, provider: &str, now_unix_ms: u64) -> Result<Vec<CoolDown>, &'static str> {
         let mut all = Vec::new();
         for agent in self.agents() {
@@ -163,12 +163,12 @@ impl OpenClawHome {
     }
 }
 
-/// Milliseconds as JavaScript keeps them; `as` saturates, which is meant.
+/// Milliseconds from JavaScript's number; `as` saturates on purpose.
 fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// Both tables as they were at one moment: a key that is moved from one to the other meanwhile would be in neither.
+/// Reads both tables at one moment: otherwise a key that is moved from one to the other meanwhile would be in neither.
 fn rows_of(opened: &Opened) -> Result<Vec<KeyRow>, &'static str> {
     let which = "WHERE state_key = 'authProfiles.store'";
     let found = cell_of(opened, "config_machine_state", ["value_json", "state_key"], which)?;
@@ -194,7 +194,7 @@ fn unread<E>(_: E) -> &'static str {
     "its database cannot be read, or has another form than this release's"
 }
 
-/// One cell of JSON, of the first of two columns; `None` where there is no database or no row.
+/// One JSON cell: the first of two columns. `None` where there is no database or no row.
 fn cell<T: DeserializeOwned>(
     path: &Path,
     table: &str,
@@ -204,7 +204,7 @@ fn cell<T: DeserializeOwned>(
     open(path)?.map_or(Ok(None), |opened| cell_of(&opened, table, columns, which))
 }
 
-/// The same, of a database that was opened.
+/// The same cell, from an open database.
 fn cell_of<T: DeserializeOwned>(
     opened: &Opened,
     table: &str,
@@ -212,7 +212,7 @@ fn cell_of<T: DeserializeOwned>(
     which: &'static str,
 ) -> Result<Option<T>, &'static str> {
     if !opened.whole {
-        return Err("its database is large, and what its log has cannot be read with it");
+        return Err("its database is large, so its log cannot be read with it");
     }
     let mut statement = opened.database.select(table, &columns, which).map_err(unread)?;
     let read = statement.query_row([], |row| {
@@ -224,7 +224,7 @@ fn cell_of<T: DeserializeOwned>(
     match read.optional().map_err(unread)? {
         None => Ok(None),
         Some(Some(found)) => Ok(Some(found)),
-        Some(None) => Err("what its database keeps has another form than this release's"),
+        Some(None) => Err("the data in its database has another form than in this release"),
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    /// Without its log a store may look empty that holds a key.
+    /// Without its log, a store that holds a key may look empty.
     #[test]
     fn rows_of_a_database_without_its_log_are_not_visible() {
         let folder = tempfile::tempdir().unwrap();

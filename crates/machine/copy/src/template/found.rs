@@ -1,4 +1,4 @@
-//! The reverse of a template inside a longer text: where it stands, and what its fields are there.
+//! The reverse of a template inside a longer text: its places, and the fields of each.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use super::{Part, Position, Template, URL_ENDS};
 pub type Found = BTreeMap<String, SecretBytes>;
 
 impl Template {
-    /// The fields at every place of a file that has this form. A template that begins with a field has no place that
-    /// could be told from others, and one of Base64 neither: none is found.
+    /// The fields at every place of a file that has this form. Nothing is found for a template that begins with a
+    /// field, because its places cannot be recognised, nor for a template in Base64.
     pub fn find(&self, file: &[u8]) -> Vec<Found> {
         let Some(Part::Literal(first)) = self.parts.first().filter(|_| !self.base64) else {
             return Vec::new();
@@ -53,7 +53,7 @@ impl Template {
 }
 
 impl Position {
-    /// Whether a byte can stand in what is written here; what ends the value is none of it.
+    /// Whether a byte can be a part of the written value, and not its end.
     fn stands(self, byte: u8) -> bool {
         match self {
             Self::Userinfo | Self::Path | Self::Query | Self::Fragment => {

@@ -48,7 +48,7 @@ fn node_reads_what_was_written() {
     }
 }
 
-/// What curl sends to each machine is what stands in the file for it.
+/// curl sends each machine the login that the file has for it.
 #[test]
 fn curl_reads_what_was_written_into_netrc() {
     let script = "const http = require('http'), fs = require('fs'), { spawn } = require('child_process');

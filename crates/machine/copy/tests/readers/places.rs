@@ -1,5 +1,5 @@
-//! The formats with places: each value that a format takes is written by `replace` into a file with many of them, and
-//! a real reader of such files tells what it sees at each place.
+//! The formats with slots: `replace` writes each value that a format accepts into a file with many of them, and a real
+//! reader of such files prints what it sees in each slot.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use proptest::test_runner::TestRunner;
 
 use super::{compare, left_out, python_with, run, unhex, values};
 
-/// What stands in each place at first.
+/// The first value of each slot.
 const OLD: &str = "old-1";
 
-/// Texts that are something else where they stand alone.
+/// Texts that have another type if they are not quoted.
 const WORDS: [&str; 24] = [
     "true",
     "No",
@@ -46,13 +46,13 @@ const WORDS: [&str; 24] = [
     "key: v #c",
 ];
 
-/// Every value that a format takes, each in a place of its own; the file, and the values by the name of their place.
+/// Every value that a format accepts, each in a slot of its own; the file, and the values by the names of their slots.
 pub(super) struct Written {
     file: Vec<u8>,
     pub(super) expected: BTreeMap<String, Vec<u8>>,
 }
 
-/// `entry` is the text of the place `K<number>` with [`OLD`] in it, `place` its slot.
+/// `entry` is the text of the entry `K<number>` with [`OLD`] in it, `place` its slot.
 fn written(
     format: Format,
     least: usize,
@@ -66,7 +66,7 @@ fn written(
         let number = expected.len();
         let new = SecretBytes::new(value.clone());
         let edit = Edit { slot: place(number), expect_old: &old, new: &new };
-        // Alone between head and tail, so that a file of many is not read anew for each.
+        // Alone between head and tail, so that a file with many entries is not parsed for each.
         let alone = [head, &entry(number), tail].concat();
         let Ok(replaced) = format.replace(alone.as_bytes(), &[edit]) else { continue };
         let inner = &replaced.expose()[head.len()..replaced.len() - tail.len()];
@@ -74,7 +74,7 @@ fn written(
         expected.insert(format!("K{number}"), value);
     }
     file.extend_from_slice(tail.as_bytes());
-    // Far more than the letters and digits are taken, else the comparison would show nothing.
+    // Far more than letters and digits must be accepted; otherwise the comparison would show nothing.
     assert!(expected.len() > least, "{format:?} takes {}", expected.len());
     Written { file, expected }
 }
@@ -130,7 +130,8 @@ fn python_with_yaml() -> Option<PathBuf> {
     PYTHON.get_or_init(|| python_with("yaml", "pyyaml")).clone()
 }
 
-/// Plain, quoted once and quoted twice, in blocks and in a line: what stands before a value and behind it, around all.
+/// Plain, single-quoted and double-quoted texts, in blocks and in a line: the text before and after a value, and around
+/// all.
 const YAML: [(&str, &str, &str, &str); 4] = [
     ("'", "'\n", "", ""),
     ("\"", "\"  # a note\n", "", ""),
@@ -175,7 +176,7 @@ pub(super) fn node_with(package: &str) -> Option<PathBuf> {
     modules.join(package).exists().then_some(modules)
 }
 
-/// As a table, and as items of a list. Compose prints what it has put in the places of `$`.
+/// As a table, and as items of a list. Compose prints the text after its expansion of `$`.
 #[test]
 fn docker_compose_reads_what_was_written() {
     let head = "version: '3.3'\nservices:\n  api:\n    image: none\n    environment:\n";
@@ -190,7 +191,7 @@ fn docker_compose_reads_what_was_written() {
         let written = written(Format::Compose, 800, (head, ""), entry, place);
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("docker-compose.yml"), &written.file).unwrap();
-        // As JSON: readers of YAML 1.1 take some of the words that it leaves without quotes for something else.
+        // As JSON: its YAML output has unquoted words that readers of YAML 1.1 take for another type.
         let mut config = Command::new("docker-compose");
         config.args(["config", "--format", "json"]).current_dir(folder.path());
         let Some(output) = run(&mut config, b"") else {
@@ -249,13 +250,13 @@ fn ini_readers_read_what_was_written() {
     }
 }
 
-/// The parser that npm reads its settings with, and its rule for `${NAME}`.
+/// The parser that npm uses for its settings, and its rule for `${NAME}`.
 #[test]
 fn npm_reads_what_was_written() {
     let Some(root) = run(Command::new("npm").args(["root", "--global"]), b"") else {
         return left_out("npm", "not installed");
     };
-    // npm's own modules; where Debian brings npm, they stand with all others.
+    // npm's own modules; Debian's npm has them together with all others.
     let modules = format!("{}/npm/node_modules:/usr/share/nodejs", String::from_utf8(root).unwrap().trim());
     let script = "const all = require('ini').parse(require('fs').readFileSync('copy', 'utf8'));
         for (const [name, value] of Object.entries(all)) {
@@ -281,7 +282,7 @@ fn npm_reads_what_was_written() {
     assert_eq!(output.trim_ascii(), new.expose(), "npm config get");
 }
 
-/// botocore, through which the AWS command and its Python library read their credentials.
+/// botocore, with which the AWS command and its Python library read their credentials.
 #[test]
 fn botocore_reads_what_was_written() {
     let Some(python) = python_with("botocore", "botocore") else {
@@ -302,7 +303,7 @@ fn botocore_reads_what_was_written() {
 
 #[test]
 fn libpq_finds_what_was_written() {
-    // PQpass tells the password that the connection took from the password file, whether or not a server answers.
+    // PQpass returns the password that the connection took from the password file, whether or not a server answers.
     let script = r#"
 import ctypes, os, sys
 try: pq = ctypes.CDLL('libpq.so.5')
@@ -354,7 +355,7 @@ fn git_reads_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy");
     fs::write(&copy, &written.file).unwrap();
-    // Not all: git is asked anew for each.
+    // Not all values: git must be called for each.
     for (name, value) in written.expected.iter().step_by(17) {
         let host = name.replace('K', "k");
         let mut git = Command::new("git");
@@ -488,8 +489,8 @@ const PIECES: [(Format, &str, &[&str]); 4] = [
     ),
 ];
 
-/// What `read` calls the value is what a real reader reads; after a replacement it reads the new value there, and
-/// everything else as before. Files that the real reader refuses are nobody's copies.
+/// `read` returns the value that a real reader reads. After a replacement the reader reads the new value there, and
+/// everything else as before. Files that the real reader refuses are no copies.
 #[test]
 fn readers_agree_on_files_of_any_pieces() {
     const FILES: usize = 1_500;

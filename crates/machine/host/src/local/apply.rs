@@ -15,7 +15,7 @@ use keyroll_secret::SecretBytes;
 use super::under_way::OneEffect;
 use super::{ConsumerSetup, Local, Memo, SlotSetup, scratch_dir};
 
-/// How long a restart command may take, milliseconds, where its instance may take longer.
+/// How long a restart command may take, milliseconds, unless its instance may take longer.
 const APPLY_MS_MAX: u64 = 120_000;
 
 /// How long a command that a dead driver left may take to end, milliseconds.
@@ -50,7 +50,7 @@ impl Local {
         self.setup.work.join(format!("{}-{intent}.pid", self.setup.rotation))
     }
 
-    /// Written as soon as a command runs: a new driver finds it by this and ends or awaits it.
+    /// Written as soon as a command runs: a new driver finds the command by this record and ends or awaits it.
     fn record(&self, intent: Seq, process: ProcessId) {
         let line = format!("{} {} {}\n", process.boot, process.pid, process.start_ticks);
         // Without the record a new driver cannot end the command: it then waits for its own evidence instead.
@@ -86,7 +86,8 @@ impl Local {
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
         let (consumer, setup) = self.slot_setup(id, slot)?;
-        // Asked once, right before the verb: what runs now is compared with what would run, and its end is timed.
+        // Read once, right before the verb: the running processes are compared with what the restart would start, and
+        // their end is timed.
         let running = instances(setup.run.as_ref());
         let live = match brings {
             Brings::Accepted(accepted) => {
@@ -105,13 +106,13 @@ impl Local {
             self.memo().applied.insert((id.0, slot), now);
         }
         let deadline = match setup.run.is_rolling() {
-            // As many one after the other as there are: only what the instance as a whole may take is known.
+            // The verb replaces the processes one after the other; only the limit of the whole instance is known.
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
         }
         .min(effect.until);
         let known = self.rows_known(consumer);
-        // What comes before the verb may have taken its time.
+        // The steps before the verb may have taken a while.
         effect.may_begin(Code::RestartFailed, || format!("restart '{}'", consumer.name))?;
         let mut started = |process| self.record(effect.intent, process);
         let may_replace = |row: &SecretBytes| self.is_known_row(&known, row);
@@ -127,7 +128,7 @@ impl Local {
         applied.map(|_| Applied::Done(live)).map_err(|failure| self.with_words(failure))
     }
 
-    /// Ends or awaits a command that a dead driver has left.
+    /// Ends or awaits a command that a dead driver left running.
     pub(super) fn end_left(&self, intent: Seq) -> Result<(), Failure> {
         if let Some(process) = self.recorded(intent) {
             let deadline = Instant::now() + Duration::from_millis(LEFTOVER_MS_MAX);
@@ -154,11 +155,11 @@ impl Local {
         fetched.map(drop).map_err(|failure| self.with_words(failure))
     }
 
-    /// What was seen of a consumer's processes is void once its value changes.
+    /// Evidence about a consumer's processes is void once its value changes.
     pub(super) fn forget_consumer(&self, id: ConsumerId) {
         let mut memo = self.memo();
         let Memo { sessions, before, shown, .. } = &mut *memo;
-        // What is open now was opened before the change.
+        // Sessions that are open now were opened before the change.
         for (of, seen) in sessions.iter().filter(|((consumer, ..), _)| *consumer == id) {
             before.entry(*of).or_default().extend(seen.clone());
         }

@@ -1,5 +1,5 @@
-//! What a command that failed said last, with every known value cut out before anything is left away: a value that was
-//! cut in two would not be known any more.
+//! The last output of a command that failed. Every known value is redacted before the output is shortened: a value that
+//! was cut in two would not be recognised.
 
 use std::sync::{Arc, PoisonError};
 
@@ -17,16 +17,16 @@ use super::memo::CheckErrors;
 const LINES_MAX: usize = 3;
 const LINE_CHARS_MAX: usize = 300;
 
-/// An output of this length may be the beginning of a longer one.
+/// An output of this length may have been cut off.
 const WHOLE_BYTES_MAX: usize = 32 * 1024;
 
 impl Local {
-    /// What failing checks say, to be read while the machine is driven.
+    /// The errors of the checks that fail now, for another thread to read while a rotation runs.
     pub fn check_errors(&self) -> CheckErrors {
         self.check_errors.clone()
     }
 
-    /// Remembers what a check answered.
+    /// Remembers the result of a check.
     pub(super) fn set_check_error(&self, of: (u16, u8), how: Option<String>) {
         let mut all = self.check_errors.lock().unwrap_or_else(PoisonError::into_inner);
         match how {
@@ -35,14 +35,14 @@ impl Local {
         }
     }
 
-    /// Knows the values from here on, for commands that are run without being told them.
+    /// Remembers the values, for the output of commands that are run later without them.
     pub(super) fn learn(&self, values: Values<'_>) {
         let known = needles(values).ok().map(Arc::new);
         let mut memo = self.memo();
         memo.needles = known.or_else(|| memo.needles.take());
     }
 
-    /// A failure with what its command said last.
+    /// Adds the last output of its command to a failure.
     pub(super) fn with_words(&self, failure: Failure) -> Failure {
         let needles = self.memo().needles.clone();
         let said = failure.source.as_ref().and_then(|source| source.downcast_ref::<CommandFailure>());
@@ -55,13 +55,13 @@ impl Local {
     }
 }
 
-/// How a command ended, and what it said last.
+/// How a command ended, with its last output.
 pub(super) fn ended(status: &str, output: Option<&SecretBytes>, needles: &Needles) -> String {
     let words = output.map(|output| last_words(output, needles)).unwrap_or_default();
     if words.is_empty() { status.to_owned() } else { format!("{status}; it said: {words}") }
 }
 
-/// How a check did not pass, in words.
+/// Why a check did not pass, in words.
 pub(super) fn check_error(
     answer: &CheckAnswer,
     said: Option<&SecretBytes>,

@@ -1,4 +1,4 @@
-//! Checks of an instance: what each shows, and whether it can fail.
+//! The checks of an instance: what each of them proves, and whether it can fail.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::read;
 /// How long one check may take, milliseconds.
 const CHECK_MS_MAX: u64 = 30_000;
 
-/// Where an argument stands for the consumer's file.
+/// The argument that stands for the consumer's file.
 pub(super) const COPY: &str = "{copy}";
 
-/// One instance, and the version of which it is asked to show evidence.
+/// One instance, and the version for which evidence is requested.
 #[derive(Clone, Copy)]
 pub(super) struct ProofRequest<'a> {
     pub(super) instance: &'a Running,
@@ -34,7 +34,7 @@ pub(super) struct ProofRequest<'a> {
 }
 
 impl Local {
-    /// Runs a path's check unless it has already shown all that it can.
+    /// Runs a path's check, unless it has already given all the evidence that it can give.
     pub(super) async fn check_path(
         &self,
         of: ProofRequest<'_>,
@@ -45,7 +45,7 @@ impl Local {
         let ProofRequest { instance: one, slot, which, values, sessions: source } = of;
         match setup {
             CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) => Ok(Kinds::NONE),
-            // It succeeded already, and no more can be shown by it.
+            // It has succeeded already, and can prove no more.
             CheckSetup::Exec { .. } if known.has(Kinds::REPORTED) && self.cannot_fail(one.consumer, path) => {
                 Ok(Kinds::NONE)
             }
@@ -54,7 +54,7 @@ impl Local {
             }
             CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
             CheckSetup::Http(request) => {
-                // A turn is a call that costs: where the issuer shows nobody's calls, one more would show nothing more.
+                // A turn costs a call. Where the issuer attributes no calls, another turn would prove nothing more.
                 if known.has(Kinds::REPORTED)
                     && matches!(request, Check::Turn(_))
                     && source.now().await?.new.is_none()
@@ -69,7 +69,8 @@ impl Local {
                 if answer != CheckAnswer::Passed {
                     return Ok(Kinds::NONE);
                 }
-                // The request was addressed to this process; the issuer saw a call from it on this version since.
+                // The request went to this process; the question is whether the issuer has since seen a call from it
+                // with this version.
                 let after = self.calls_now(which, &one.process, source).await?;
                 let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
                 Ok(Kinds::REPORTED.and(seen))
@@ -85,12 +86,12 @@ impl Local {
         }
     }
 
-    /// Whether a path's check was seen to succeed on a wrong copy, or has none to fail on.
+    /// Whether a path's check was seen to succeed on a wrong copy, or has no copy.
     fn cannot_fail(&self, id: ConsumerId, path: u8) -> bool {
         self.memo().controls.get(&(id.0, path)) == Some(&false)
     }
 
-    /// A command in the consumer's own environment. It counts as a check only once it was seen to fail on a copy
+    /// Runs a command in the consumer's own environment. It counts as a check only after it was seen to fail on a copy
     /// with a wrong value.
     pub(super) fn exec_check(
         &self,
@@ -125,7 +126,7 @@ impl Local {
             Some(shown) => shown,
             None => {
                 let fails = self.control((id.0, path), command, file, values)?;
-                // No answer in time is no answer: the control is run again.
+                // Without an answer in time nothing is known: the control runs again later.
                 let Some(fails) = fails else { return Ok(Kinds::REPORTED) };
                 self.memo().controls.insert((id.0, path), fails);
                 fails
@@ -134,8 +135,8 @@ impl Local {
         Ok(if can_fail { Kinds::CHECKED.and(Kinds::REPORTED) } else { Kinds::REPORTED })
     }
 
-    /// Whether the command fails on a copy that holds a wrong value; `None` without an answer in time. The wrong copy
-    /// is made beside keyroll's own work, one for each path, since several may be asked at once.
+    /// Whether the command fails on a copy with a wrong value; `None` without an answer in time. The wrong copy is a
+    /// file in keyroll's work folder, one for each path, because several controls may run at once.
     pub(super) fn control(
         &self,
         of: (u16, u8),
@@ -177,8 +178,8 @@ pub(super) fn answer(
     check(request, instance, deadline, said)
 }
 
-/// The file with every secret byte run replaced by others of the same kind and length, drawn anew each time: a command
-/// shows them to whoever it asks, and nothing of the value may be read from them.
+/// The file with every byte of the secret's values replaced by a random one of the same kind. The bytes are drawn anew
+/// each time: a command sends them to others, and they must reveal nothing of the value.
 fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
     let needles = needles(values).ok()?;
     let mut drawn = vec![0; bytes.len()];
@@ -197,7 +198,7 @@ fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
     found.then(|| SecretBytes::new(wrong))
 }
 
-/// Another letter or digit of the same kind; what is neither stays.
+/// Another letter or digit of the same kind; other bytes stay.
 fn another(byte: u8, drawn: u8) -> u8 {
     let (first, count) = match byte {
         b'0'..=b'9' => (b'0', 10),
@@ -208,7 +209,7 @@ fn another(byte: u8, drawn: u8) -> u8 {
     first + (byte - first + 1 + drawn % (count - 1)) % count
 }
 
-/// A file of ours for a check, gone when it is dropped.
+/// A file of ours for a check, removed when dropped.
 struct OwnCopy(PathBuf);
 
 impl OwnCopy {
@@ -229,7 +230,7 @@ impl OwnCopy {
 
 impl Drop for OwnCopy {
     fn drop(&mut self) {
-        // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
+        // A kill may leave it behind. It holds no value of this secret, but the file's other lines: the next driver
         // removes it.
         scratch_dir::forget(&self.0);
     }

@@ -1,15 +1,16 @@
-//! Other processes that search memory as this one does.
+//! Other keyroll processes that search memory at the same time.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 
 use keyroll_observe::{Holder, Place};
 
-/// How much of two programs is compared at once, bytes.
+/// How many bytes of two programs are compared at once.
 const PIECE_BYTES: usize = 1 << 16;
 
-/// Another keyroll at work: while it searches the memory of others, what it reads stands in its own. It holds nothing in
-/// its environment; and if it used the value, its session would make it a holder all the same.
+/// Whether a holder is another keyroll process: while it searches the memory of others, the bytes that it reads are in
+/// its own memory. It has no value in its environment; and if it used the value itself, its session would make it a
+/// holder.
 pub(super) fn searches(holder: &Holder) -> bool {
     let (Ok(own), Some(exe)) = (fs::read_link("/proc/self/exe"), &holder.process.exe) else { return false };
     let same = *exe == own
@@ -17,7 +18,7 @@ pub(super) fn searches(holder: &Holder) -> bool {
     same && !holder.places.contains_key(&Place::Environment)
 }
 
-/// Whether a process runs the very same program from another place: a copy for another user, or in another root.
+/// Whether a process runs a copy of this program: one for another user, or in another root.
 fn same_program(pid: u32) -> io::Result<bool> {
     let mut own = File::open("/proc/self/exe")?;
     let mut other = File::open(format!("/proc/{pid}/exe"))?;
@@ -43,7 +44,7 @@ mod tests {
 
     const WAIT: &str = "KEYROLL_TEST_WAIT";
 
-    /// The part that a copy of this program plays: it is there until its input ends.
+    /// The role of a copy of this program: it runs until its input ends.
     #[test]
     fn part() {
         if std::env::var_os(WAIT).is_some() {
@@ -63,7 +64,7 @@ mod tests {
                 .env(WAIT, "yes")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null());
-            // A process that another test forks in this moment may hold the copy open for writing until it executes.
+            // A process that another test forks at this moment may hold the copy open for writing until its exec.
             loop {
                 match command.spawn() {
                     Ok(child) => return child,
@@ -79,7 +80,7 @@ mod tests {
             same
         };
         assert!(same(&copy));
-        // One byte at its end, which the loader does not look at.
+        // Changes the last byte, which the loader does not read.
         let mut bytes = std::fs::read(&copy).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         let other = folder.path().join("other");

@@ -1,4 +1,4 @@
-//! The text of a copy in a version.
+//! The text of a copy with a version.
 
 use keyroll_copy::CopyError;
 use keyroll_port::{Class, Failure};
@@ -6,7 +6,7 @@ use keyroll_secret::{Fields, SecretBytes};
 
 use super::{CopySetup, CopySource, FileSetup};
 
-/// What a copy should hold in a version.
+/// The text that a copy should hold with a version.
 pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
     let field = |name: &str| {
         let field = fields.get(name).ok_or_else(|| CopyError::NoField { name: name.to_owned() })?;

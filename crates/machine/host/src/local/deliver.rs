@@ -1,4 +1,4 @@
-//! One version into one file, and what became of it.
+//! Writing one version into one file, and the outcome of that.
 
 use std::fs::File;
 
@@ -16,13 +16,13 @@ use super::{CopySetup, CopySource, FileSetup, Local, scratch_dir};
 use crate::replace::replace_shown;
 use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
 
-/// The right to write one file. It is given back explicitly: a child that another thread has forked and that has not
-/// begun its program yet has this file open too, and would hold the lock on.
+/// The right to write one file. It is released explicitly: a child that another thread has forked, before its exec, has
+/// this file open too and would keep the lock.
 pub(super) struct FileLock(File);
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Refused only for a file that is not open.
+        // The system refuses this only for a file that is not open.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
@@ -38,7 +38,7 @@ fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure>
 }
 
 /// The file with every copy changed from one version to the other; an error if a copy holds neither. `before`: what
-/// becomes of the other login where there is room for both.
+/// happens to the other login in a file that can hold both.
 pub(super) fn edited(
     file: &FileSetup,
     bytes: &[u8],
@@ -87,7 +87,7 @@ pub(super) fn edited(
     Ok(now)
 }
 
-/// Every place of one text becomes the other; neither there is drift.
+/// Replaces every occurrence of one text by the other; if neither occurs, the file has drifted.
 fn swap_within(bytes: &[u8], from: &SecretBytes, to: &SecretBytes) -> Result<SecretBytes, CopyError> {
     let (from, to) = (from.expose(), to.expose());
     let places = find_all(bytes, from);
@@ -125,7 +125,7 @@ fn find_all(bytes: &[u8], text: &[u8]) -> Vec<usize> {
     places
 }
 
-/// Whether every copy in these bytes holds a version. `without`: the version whose login must not stand beside it.
+/// Whether every copy in these bytes holds a version. `without`: the version whose login must be gone.
 pub(super) fn holds_version(
     file: &FileSetup,
     bytes: &[u8],
@@ -150,7 +150,7 @@ pub(super) fn holds_version(
     })
 }
 
-/// The first copy whose place is not there, or is read differently by different readers.
+/// The first copy whose slot does not exist, or about whose value readers disagree.
 pub(super) fn unclear(file: &FileSetup, bytes: &[u8]) -> Option<CopyError> {
     file.copies.iter().find_map(|copy| match copy {
         CopySetup::Value { format, slot, .. } => match format.read(bytes, slot) {
@@ -171,7 +171,7 @@ impl Local {
         })
     }
 
-    /// The path is resolved again each time, and must lead where it led when the plan was made.
+    /// Resolves the path again each time; it must lead to the same file as when the plan was made.
     pub(super) fn resolved(&self, file: &FileSetup) -> Result<Resolved, Failure> {
         let resolved = resolve(&file.path)?;
         match &file.planned {
@@ -196,7 +196,7 @@ impl Local {
         })
     }
 
-    /// Two rotations may write one file: one at a time, each reading it anew.
+    /// Locks a file: two rotations may write the same file, but only one at a time, and each reads it anew.
     pub(super) fn lock(&self, resolved: &Resolved) -> Result<FileLock, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(Class::Retryable, Code::OtherDriver, format!("lock {}", resolved.real.display()))
@@ -253,7 +253,7 @@ impl Local {
         Ok(())
     }
 
-    /// What a generator made is read back, and never mended.
+    /// Reads back the file that a generator made; never repairs it.
     fn came_of_it(
         &self,
         id: FileId,
@@ -278,8 +278,8 @@ impl Local {
         format!("{}-{intent}-contents", self.setup.rotation)
     }
 
-    /// What is overwritten in place is no longer the one and not yet the other for a moment: both are known by their
-    /// digests before that, by any driver.
+    /// Remembers the digests of the old and the new content before a write in place. During the write the file has
+    /// neither content; from the digests any driver can tell.
     pub(super) fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
         let text: String = both.map(|one| format!("{:?}\n", self.key.fingerprint(one).as_bytes())).concat();
         scratch_dir::keep_whole(&self.setup.work, &self.contents(intent), &text).map_err(|error| {
@@ -292,7 +292,7 @@ impl Local {
         scratch_dir::forget(&self.setup.work.join(self.contents(intent)));
     }
 
-    /// Whether a write in place ended in its middle, or somebody wrote after it.
+    /// Whether a write in place stopped half-way, or another party wrote after it.
     pub(super) fn is_mixture(&self, intent: Seq, now: &SecretBytes) -> bool {
         let both = std::fs::read_to_string(self.setup.work.join(self.contents(intent))).unwrap_or_default();
         let print = format!("{:?}", self.key.fingerprint(now).as_bytes());
@@ -330,7 +330,7 @@ impl Local {
         })
     }
 
-    /// What a file holds now, by value. Where both versions read the same in it, it holds the one that stays.
+    /// What a file holds now, by value. Where both versions are the same in this file, it holds the one that stays.
     pub(super) fn holds(&self, file: &FileSetup, values: Values<'_>, stays: Which) -> Holds {
         let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
             return Holds::Unreadable;
@@ -339,18 +339,19 @@ impl Local {
         let holds = |fields, without| holds_version(file, bytes.expose(), fields, without);
         let old = holds(values.old, Self::leaves(Which::Old, values));
         let new = values.new.is_some_and(|new| holds(new, Self::leaves(Which::New, values)));
-        // Both logins stand there, and the old one was ended: its line is what the old version left.
+        // The file has both logins although the old one was ended: the line of the old login is a leftover.
         let old = old || !new && values.new.is_some_and(|new| holds(new, None));
         match (old, new) {
             (true, false) => Holds::Old,
             (false, true) => Holds::New,
-            // A version may change fields that this file does not have: then both are true and nothing is to do.
+            // A version may change only fields that this file does not have: then both are true and nothing must be
+            // done.
             (true, true) => Holds::of(stays),
             (false, false) => Holds::Other,
         }
     }
 
-    /// Whether both versions stand in a file beside each other.
+    /// Whether a file holds both versions.
     pub(super) fn has_both(&self, file: &FileSetup, values: Values<'_>) -> bool {
         let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
             return false;
@@ -386,7 +387,7 @@ impl Local {
             .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
         self.refuse_other_rows(id, file, values)?;
-        // The consumer may fetch by itself before it is told to: then nothing shows which key stood there.
+        // The consumer may fetch by itself before it is told to; after that nothing shows which key the row had.
         self.keep_rows(id, &Self::row_versions(file, values))?;
         if file.generated {
             return Ok(());
@@ -396,7 +397,7 @@ impl Local {
         }
         let temp = TempName::new(&format!("{}-trial-{}", self.setup.rotation, id.0));
         let temp = temp.map_or_else(|| self.temp_name(0), Ok)?;
-        // A driver that was killed in the middle of its trial left it there.
+        // A driver that was killed during its trial left it there.
         remove_temp(&resolved, &temp)?;
         trial(&resolved, file.write, &temp)?;
         let (alphabet, length) = &self.setup.value_format;
@@ -428,8 +429,8 @@ impl Local {
     }
 }
 
-/// Whether a copy can carry every value that the issuer may choose. It chooses the secret fields alone: of the others
-/// (host, port, user) the value that stands there now is asked about, and the new one in Stage.
+/// Whether a copy can carry every value that the issuer may choose. The issuer chooses the secret fields only. For the
+/// other fields (host, port, user) Preflight checks the present value, and Stage checks the new one.
 fn carries_format(
     copy: &CopySetup,
     bytes: &[u8],

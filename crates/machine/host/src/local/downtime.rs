@@ -1,4 +1,4 @@
-//! How long a consumer with one instance was not there while it restarted.
+//! The downtime of a consumer with one instance during its restart.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -14,17 +14,17 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::memo::{GapWatch, locked};
 use super::{Local, SlotSetup};
 
-/// How long a gap is followed, milliseconds.
+/// How long a downtime is followed, milliseconds.
 const GAP_MS_MAX: u64 = 180_000;
 
-/// How often the new process is asked whether it is ready, milliseconds: the measure is as fine as this.
+/// How often the new process is asked whether it is ready, milliseconds: the precision of the measurement.
 const READY_PAUSE_MS: u64 = 10;
 
-/// How long one question may take, milliseconds.
+/// How long one readiness question may take, milliseconds.
 const READY_MS_MAX: u64 = 2_000;
 
 impl Local {
-    /// Follows the process that runs now, from before it is restarted.
+    /// Follows the running process from before its restart.
     pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup, running: &[InstanceProcess]) {
         let single = self.setup.consumer(id).is_some_and(|consumer| consumer.slots.len() == 1);
         if !single || !setup.run.has_downtime() || !setup.run.starts_new_process() {
@@ -51,7 +51,7 @@ impl Local {
         });
     }
 
-    /// The issuer has accepted the new process: without a `ready` address this is when it was back.
+    /// The issuer accepted a call of the new process: without a `ready` address this ends the downtime.
     pub(super) fn gap_shown(&self, id: ConsumerId, setup: &SlotSetup) {
         if setup.ready.is_some() {
             return;
@@ -64,7 +64,7 @@ impl Local {
         }
     }
 
-    /// The gaps that ended since the last answer.
+    /// The downtimes that ended since the last answer.
     pub(super) fn take_gaps(&self) -> Vec<Gap> {
         let mut ended = Vec::new();
         self.memo().gaps.retain(|(consumer, watched)| {
@@ -80,7 +80,7 @@ impl Local {
 fn exited(id: ProcessId, deadline: Instant) -> bool {
     let pid = i32::try_from(id.pid).ok().and_then(Pid::from_raw);
     let Some(Ok(descriptor)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return false };
-    // The number may have been given to another process before the descriptor was opened.
+    // Another process may have got the process id before the descriptor was opened.
     if process(id.pid).map_or(true, |now| now.id != id) {
         return true;
     }

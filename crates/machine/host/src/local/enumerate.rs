@@ -1,4 +1,4 @@
-//! One look at everything: instances, holders, files, sessions.
+//! One look at all instances, holders, files and sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -39,7 +39,8 @@ pub(super) fn sockets(listing: &Listing, servers: &[u16]) -> Option<Sockets> {
     Sockets::read(listing, servers, Duration::from_millis(LISTING_MS_MAX)).ok()
 }
 
-/// Without those that only the issuer lists: where nothing of this machine has a socket of it, a connection is none.
+/// Omits sessions that exist only in the issuer's list: if no process of this machine has the socket, the connection is
+/// gone.
 fn still_there<'s>(
     going: &'s [keyroll_port::Session],
     sessions: &Sessions,
@@ -61,11 +62,11 @@ pub(super) struct Running {
     pub(super) process: ProcessId,
 }
 
-/// What the search of processes found, by process.
+/// The result of the search through processes, by process.
 struct Sights {
     report: HoldersReport,
     blind: BTreeSet<ProcessId>,
-    /// Those that were listed before the search: one that started meanwhile was not looked at.
+    /// The processes that were listed before the search. One that started later was not searched.
     listed: BTreeSet<ProcessId>,
 }
 
@@ -87,7 +88,7 @@ impl Local {
         self.running_until(listing, ConsumerId(u16::MAX))
     }
 
-    /// The same of the consumers up to this one: a process belongs to the first that names it.
+    /// As [`Self::running`], for the consumers up to this one. A process belongs to the first consumer that names it.
     pub(super) fn running_until(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
@@ -128,8 +129,8 @@ impl Local {
             Which::Old => &sessions.new,
         };
         let sockets = sockets(&listing, &self.setup.servers);
-        // Without the sockets no session leads to its process, and an environment that was not reached may name one
-        // more holder: such a look proves nothing, and is made again.
+        // Without the sockets no session leads to its process, and an environment that was not read may mean one more
+        // holder. Such a look proves nothing, and is repeated.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
         let helpers = self.helpers(&listing, values, stays);
@@ -183,18 +184,19 @@ impl Local {
         seen
     }
 
-    /// A manager that read the value only to hand it on, as systemd and a container engine do: its memory keeps it, and it
-    /// never presents it. Sweep names them.
+    /// Whether a holder is a manager that read the value only to pass it on, such as systemd or a container engine: its
+    /// memory keeps the value, but it never presents it. Sweep names such processes.
     fn hands_on(&self, holder: &keyroll_observe::Holder) -> bool {
         let mut slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         let in_memory_alone = !holder.places.contains_key(&Place::Environment);
         in_memory_alone && slots.any(|slot| slot.run.is_handed_on_by(&holder.process))
     }
 
-    /// The server that accepts the credential: its memory keeps what is presented to it (seen with Redis 7, which does
-    /// not overwrite what it read). Would it present the value itself, its session would make it a holder. What merely
-    /// listens there may be a pooler, which holds the value for itself: it counts only once a session that the issuer
-    /// shows was seen to end at its socket, for as long as it runs.
+    /// Whether a holder is the server that accepts the credential: its memory keeps what clients present (seen with
+    /// Redis 7, which does not overwrite what it read). If it presented the value itself, its session would make it a
+    /// holder. A process that merely listens there may be a pooler, which holds the value for itself. Therefore it
+    /// counts as the server only after a session that the issuer shows was seen to end at its socket; from then on,
+    /// until it ends.
     fn is_issuer(&self, holder: &keyroll_observe::Holder, sockets: &Sockets, sessions: &Sessions) -> bool {
         let process = holder.process.id;
         if holder.places.contains_key(&Place::Environment)
@@ -211,7 +213,7 @@ impl Local {
         memo.servers.contains(&process)
     }
 
-    /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
+    /// Undeclared processes that hold a value. A shell that merely exports it is not one.
     fn holders(
         &self,
         running: &[Running],
@@ -253,8 +255,8 @@ impl Local {
         found_by
     }
 
-    /// Sessions on the version that goes, with the processes at their other ends. One of a process that nobody
-    /// configured makes it a holder even where its memory is closed.
+    /// Matches sessions on the version that goes to the processes at their other ends. A session makes an undeclared
+    /// process a holder even if its memory is not visible.
     fn join_sessions(
         &self,
         going: &[&keyroll_port::Session],
@@ -302,7 +304,8 @@ impl Local {
         joined
     }
 
-    /// Copies of the value that goes, by its needle, that no consumer names: other files, and other places in the configured ones.
+    /// Undeclared copies of the value that goes (`goes` is its needle): in other files, and in other places of the
+    /// configured files.
     pub(super) fn strangers(
         &self,
         values: Values<'_>,
@@ -327,7 +330,7 @@ impl Local {
             .collect();
         for hit in report.hits.iter().filter(|hit| hit.id == goes) {
             let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
-            // Another name of a configured file is that file: which name the search meets first is chance.
+            // A hard link to a configured file is the same file: it is chance which name the search meets first.
             let found = inode(&real);
             let configured =
                 planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
@@ -355,7 +358,7 @@ impl Local {
         (names.iter().map(|named| named.digest).collect(), names, not_visible)
     }
 
-    /// The configured files' folders, unit files, and what the configuration adds.
+    /// The folders to search: those of the configured files and of unit files, and what the configuration adds.
     fn search_roots(&self) -> Vec<PathBuf> {
         let mut roots: BTreeSet<PathBuf> = self.setup.roots.iter().cloned().collect();
         for file in &self.setup.files {
@@ -367,7 +370,8 @@ impl Local {
         roots.into_iter().collect()
     }
 
-    /// Who called from there, by the socket alone: it is asked while the connection may be open still.
+    /// The process at the other end of a connection, by the socket alone: called while the connection may still be
+    /// open.
     pub(super) fn caller_at(&self, client: SocketAddr) -> Option<Holder> {
         let listing = listing().ok()?;
         let owner = sockets(&listing, &self.setup.servers)?.process_of(client)?;
@@ -397,13 +401,13 @@ impl Local {
     }
 }
 
-/// Which file stands under a path: two names of one file have the same.
+/// The identity of the file at a path: two names of one file have the same identity.
 fn inode(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
-/// Whether the search ended before every environment was asked for. A closed one is the system's last word; memory
-/// is told as not visible, since no limit fits every machine.
+/// Whether the search ended before it had tried every environment. An environment that the system refuses is final.
+/// Memory that was not searched is reported as not visible, because no limit fits every machine.
 fn cut_short(report: &HoldersReport) -> bool {
     let late = |missed: &NotSeen| {
         missed.place == Place::Environment
@@ -412,7 +416,7 @@ fn cut_short(report: &HoldersReport) -> bool {
     report.not_seen.iter().any(late)
 }
 
-/// A process that is not even listed.
+/// The text about a process that was not even listed.
 pub(super) fn hidden(hidden: &Hidden) -> String {
     let what = hidden.pid.map_or_else(|| "some processes".to_owned(), |pid| format!("process {pid}"));
     format!("{what}: {}", hidden.reason)

@@ -1,4 +1,4 @@
-//! How a file stands that a restart would load.
+//! The state of a file that a restart would load.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,24 +8,24 @@ use std::path::Path;
 use keyroll_secret::SecretBytes;
 use rustix::fs::OFlags;
 
-/// The largest file that is read; a larger one is known by its inode, size and times.
+/// The largest file that is read; a larger one is identified by its inode, size and times.
 const READ_BYTES_MAX: u64 = 4 << 20;
 
 /// One file.
 pub(super) struct FileFingerprint {
     /// When its content was last written, milliseconds since 1970.
     pub(super) written_unix_ms: u64,
-    /// When anything of it was last changed: content, name, rights. Nobody sets that back by `touch`.
+    /// When its content, name or rights were last changed. Unlike the other time, nobody can set it back with `touch`.
     pub(super) changed_unix_ms: u64,
-    /// It begins as a script does.
+    /// It begins like a script.
     pub(super) script: bool,
-    /// What tells it from another content: the content itself, or inode, size and times of a large one.
+    /// What distinguishes it from another content: the content itself, or inode, size and times of a large file.
     pub(super) mark: Vec<u8>,
     /// The content of a file that is not large.
     pub(super) content: Option<SecretBytes>,
 }
 
-/// Looks at a file: it may hold a value, and is never shown.
+/// Reads a file, which may hold a value and is never shown.
 #[expect(clippy::disallowed_methods, reason = "opens for reading, and does not wait for a FIFO")]
 pub(super) fn file_fingerprint(path: &Path) -> Result<FileFingerprint, String> {
     let read = || -> std::io::Result<FileFingerprint> {

@@ -1,4 +1,4 @@
-//! What is looked for, and the names of what is found.
+//! The values that are searched for, and the names of what is found.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ pub(super) const OLD: u32 = 0;
 /// The new value's number.
 pub(super) const NEW: u32 = 1;
 
-/// The secret fields of both versions that differ: only those tell one version from the other.
+/// The secret fields in which both versions differ: only these distinguish one version from the other.
 pub(super) fn needles(values: Values<'_>) -> Result<Needles, Failure> {
     let mut builder = Needles::builder();
     for (name, old) in values.old.secrets() {

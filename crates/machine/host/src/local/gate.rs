@@ -1,4 +1,4 @@
-//! The error rate: asked before a moved consumer counts, and while the old key is off.
+//! The error rate: checked before a moved consumer counts, and while the old key is disabled.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::memo::Gate;
 
 /// How long one answer may take, milliseconds.
 const ASK_MS_MAX: u64 = 5_000;
-/// How long an unknown rate is waited for before it counts as too high, milliseconds.
+/// After this time an unknown rate counts as too high, milliseconds.
 const UNKNOWN_MS_MAX: u64 = 60_000;
 
 impl Local {
-    /// Whether the errors are more than they may be. Where no gate is configured they never are.
+    /// Whether the error rate is above its limit. Without a configured gate it never is.
     ///
-    /// Errors: the rate is not known now; it is to be asked again. After a minute that counts as too high: whoever
-    /// moves on without it would not see what breaks.
+    /// Errors: the rate is unknown now; the caller asks again. After a minute an unknown rate counts as too high: a
+    /// rotation that continued would not see what it breaks.
     pub(super) fn too_many_errors(&self) -> Result<bool, Failure> {
         let Some(gate) = &self.setup.gate else { return Ok(false) };
         let answer = gate.rate.ask(Instant::now() + Duration::from_millis(ASK_MS_MAX));

@@ -1,4 +1,4 @@
-//! What the processes of this machine are called in plans and events.
+//! The ids of this machine's processes in plans and events.
 
 use keyroll_observe::ProcessId;
 use keyroll_rotation::{HostId, Incarnation, Life};

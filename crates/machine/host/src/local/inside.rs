@@ -10,16 +10,17 @@ use keyroll_secret::SecretBytes;
 /// The largest file that is read through another process's root, bytes.
 const READ_BACK_BYTES_MAX: usize = 1 << 20;
 
-/// How long one such file may take, milliseconds: its mount may be dead, and then nothing ever answers.
+/// How long one such file may take, milliseconds: if its mount is dead, nothing ever answers.
 const READ_BACK_MS_MAX: u64 = 5_000;
 
 /// A file as a process sees it.
 pub(super) enum Inside {
-    /// What it holds there.
+    /// Its content there.
     Holds(SecretBytes),
-    /// Something stands there that cannot be read as a file: this process does not read the value from it.
+    /// Something there cannot be read as a file: this process does not read the value from it.
     Other,
-    /// The process's root is closed to this user, or has no such file: then whoever starts it reads this machine's.
+    /// The process's root is not visible to this user, or has no such file. The starter of the process then reads the
+    /// file of this machine.
     Outside,
 }
 
@@ -28,7 +29,7 @@ pub(super) fn read_inside(process: &ProcessId, path: &Path) -> Inside {
     in_time(Duration::from_millis(READ_BACK_MS_MAX), move || read_now(&process, &path))
 }
 
-/// What gives no answer cannot be read, by the process neither.
+/// A file that gives no answer in time cannot be read, by the process neither.
 fn in_time(wait: Duration, read: impl FnOnce() -> Inside + Send + 'static) -> Inside {
     within(wait, read).unwrap_or(Inside::Other)
 }
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn a_read_that_never_answers_is_no_file_and_holds_nothing_up() {
         let (end, ended) = channel::<()>();
-        // As long as this test, like a mount whose server is gone.
+        // It blocks for as long as this test runs, like a mount whose server is gone.
         let dead = move || {
             let _ = ended.recv();
             Inside::Holds(SecretBytes::new(b"late".to_vec()))

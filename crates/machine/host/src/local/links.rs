@@ -1,4 +1,4 @@
-//! Configured files that stand under several names.
+//! Configured files that have several names.
 
 use keyroll_port::Failure;
 
@@ -7,7 +7,7 @@ use crate::replace::one_name;
 use crate::{Write, read};
 
 impl Local {
-    /// What is to be said of files with several names (hard links), before anything is made.
+    /// Messages about files with several names (hard links), before anything is made.
     ///
     /// # Errors
     /// `K0316`: a file that would be replaced has another name, which would keep the old value.

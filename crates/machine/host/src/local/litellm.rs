@@ -1,5 +1,5 @@
-//! Evidence from each worker of a LiteLLM proxy: it is asked for a model by the id that only a worker with this version of
-//! the key knows.
+//! Evidence from each worker of a LiteLLM proxy: the worker is asked for a model by an id that only a worker with this
+//! version of the key knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,32 +25,32 @@ const ENVIRONMENT_WAIT: Duration = Duration::from_secs(5);
 const BESIDE_BYTES_MAX: usize = 1 << 20;
 
 /// Why no worker can be asked.
-const NOBODY_LISTENS: &str = "nobody who is visible listens there";
+const NOBODY_LISTENS: &str = "no visible process listens there";
 
-/// How many bytes a key that nobody has is drawn of.
+/// How many random bytes the made-up key has.
 const NOBODYS_BYTES: usize = 24;
 
-/// One model of a worker under both versions, and under a value that nobody has.
+/// One model of a worker: its ids under both versions, and under a made-up key.
 struct Asked {
     told: PredictedModelIds,
     nobodys: String,
     mode: Mode,
 }
 
-/// What one worker showed.
+/// The result of asking one process.
 enum Shown {
-    /// It answered for every model with the version, and knows none under a value that nobody has.
+    /// It answered for every model under the version's id, and knows no model under the made-up key's id.
     All,
-    /// The same, but it answers whatever it is asked for.
+    /// It answered for every model under the version's id, but it answers for any id.
     Anything,
-    /// It is no worker, and every worker that there is showed all.
+    /// It is not a worker, and every worker gave the result `All`.
     Whole,
-    /// Not that; why.
+    /// It gave no such evidence; why.
     Not(String),
 }
 
 impl Shown {
-    /// What it is worth, and what speaks against it.
+    /// The evidence of the result, and what contradicts the version.
     fn evidence(&self) -> (Kinds, Result<(), String>) {
         match self {
             Self::All => (Kinds::LOADED.and(Kinds::CHECKED).and(Kinds::REPORTED), Ok(())),
@@ -62,7 +62,8 @@ impl Shown {
 }
 
 impl Local {
-    /// What a worker shows of a version. Where it is not that version, the check error says what of all its workers is known.
+    /// The evidence of a worker for a version. If it does not use that version, the check error says what is known
+    /// about all workers.
     pub(super) fn litellm_shows(
         &self,
         one: &Running,
@@ -76,7 +77,7 @@ impl Local {
                 let belongs = proxy.workers.contains(&one.process) || proxy.has(&one.process, &listing);
                 let shown = match belongs {
                     true => ask_process(&one.process, &proxy, setup, which, values),
-                    false => Err(format!("it is none of the processes of the proxy at {}", setup.address)),
+                    false => Err(format!("it is not a process of the proxy at {}", setup.address)),
                 };
                 (shown.unwrap_or_else(Shown::Not), proxy.workers)
             }
@@ -85,7 +86,7 @@ impl Local {
         };
         let (kinds, state) = shown.evidence();
         if !workers.contains(&one.process) {
-            // A master, or whatever is around it: what all of them show was told in one sentence.
+            // A master, or another process that belongs to it: one sentence about all workers was reported already.
             self.set_check_error((one.consumer.0, path), state.err());
             return Ok(kinds);
         }
@@ -100,7 +101,8 @@ impl Local {
         Ok(kinds)
     }
 
-    /// Asks every worker for the version of now, once, before anything is made: what speaks against each.
+    /// Asks every worker for the current version, once, before anything is made. The failure says what is wrong with
+    /// each.
     pub(super) fn rehearse_litellm(&self, setup: &LiteLlmSetup, values: Values<'_>) -> Result<(), Failure> {
         let failed = |why: String| {
             Err(Failure::new(Class::Permanent, Code::WorkersNotReplaced, format!("have every worker at {} show the key", setup.address))
@@ -125,7 +127,7 @@ impl Local {
     }
 }
 
-/// The processes of this machine, and of them the proxy's; `None` = nobody who is visible listens there.
+/// The processes of this machine, and the proxy among them; `None` = no visible process listens there.
 fn look(setup: &LiteLlmSetup) -> Result<(Listing, Option<Proxy>), String> {
     let listing = listing().map_err(|failure| failure.to_string())?;
     let proxy = Proxy::at(setup.address, &listing)?;
@@ -143,7 +145,7 @@ fn word(which: Which) -> &'static str {
     }
 }
 
-/// What is known of the workers, in one sentence; `None` = all that were asked have the version.
+/// What is known about the workers, in one sentence; `None` = every worker that was asked has the version.
 fn sentence(known: &Shows, word: &str) -> Option<String> {
     let with: Vec<String> =
         known.iter().filter(|(_, state)| state.is_ok()).map(|(process, _)| process.pid.to_string()).collect();
@@ -162,7 +164,7 @@ fn sentence(known: &Shows, word: &str) -> Option<String> {
     }
 }
 
-/// One that answers is asked itself; of any other that belongs to the proxy all that answer are.
+/// Asks a worker itself. For any other process of the proxy, asks all workers.
 fn ask_process(
     process: &ProcessId,
     proxy: &Proxy,
@@ -173,12 +175,12 @@ fn ask_process(
     if proxy.workers.contains(process) {
         return ask_worker(process, proxy, setup, which, values);
     }
-    // Each answer takes its time: who listens by then is looked up anew.
+    // Each answer takes a while: the workers are looked up anew before each question.
     let ask = |worker: &ProcessId| ask_worker(worker, &proxy_now(setup)?, setup, which, values);
     Ok(of_all(&proxy.workers, which, &ask))
 }
 
-/// What all workers show together: what one of them lacks, nobody who stands for them has.
+/// The common result of all workers: what one worker lacks, they all lack together.
 fn of_all(
     workers: &BTreeSet<ProcessId>,
     which: Which,
@@ -220,7 +222,7 @@ fn ask_worker(
     Ok(judged(&asked, which, &ask))
 }
 
-/// What the answers say: each model must be known by the version's id and answer, and by an id of nobody's key it must not.
+/// Judges the answers: each model must answer under the version's id, and must be unknown under the made-up key's id.
 fn judged(asked: &[Asked], which: Which, ask: &dyn Fn(&str, Mode) -> ModelAnswer) -> Shown {
     let mut blind = false;
     for one in asked {
@@ -260,7 +262,7 @@ fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Resul
     starts(&[*worker], ENVIRONMENT_WAIT, &mut |_, answer| {
         started = answer.map(|start| Variables::started_with(start.entries().map(|(_, entry)| entry)));
     });
-    // What is not seen there may be the value.
+    // A variable that is not visible there may be the value.
     let mut variables = started.map_err(|why| format!("its environment is not visible: {why}"))?;
     for path in &setup.env_files {
         variables.add_file(content(path)?.expose());
@@ -280,7 +282,8 @@ fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Resul
     }
 }
 
-/// Each model that uses the value, one that is otherwise a fallback too, unless one alone was named.
+/// Every model that uses the value, including those that serve only as fallbacks, unless the configuration names one
+/// model.
 fn of_config(
     config: &ProxyConfig,
     variables: &Variables,
@@ -316,7 +319,7 @@ fn content(path: &Path) -> Result<SecretBytes, String> {
     Ok(read(&resolved).map_err(|failure| failure.to_string())?.bytes)
 }
 
-/// A key that stands alone in a file.
+/// A key that is the whole content of a file.
 fn key_in(path: &Path) -> Result<SecretBytes, String> {
     let bytes = content(path)?;
     let line = bytes.expose();
@@ -324,7 +327,7 @@ fn key_in(path: &Path) -> Result<SecretBytes, String> {
     Ok(SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
 }
 
-/// A value that nobody has.
+/// A made-up value that nobody has.
 fn nobodys() -> Result<SecretBytes, String> {
     let mut drawn = [0; NOBODYS_BYTES];
     aws_lc_rs::rand::fill(&mut drawn).map_err(|_| "no random number could be drawn")?;
@@ -459,7 +462,7 @@ litellm_settings: {fallbacks: [{l1: [backup]}]}
         };
         assert_eq!(groups(file, None).unwrap(), ["l1", "backup"]);
         assert_eq!(groups(file, Some("backup")).unwrap(), ["backup"]);
-        // What brings models that are not read here: one that was named is asked, all are not said to be.
+        // The file includes models that are not read here: a named model can be asked, but not all models.
         let more = format!("{file}include: [more.yaml]\n");
         assert!(groups(&more, None).unwrap_err().contains("`include`"));
         assert_eq!(groups(&more, Some("l1")).unwrap(), ["l1"]);

@@ -1,5 +1,5 @@
-//! What a restart would make live beside the value: somebody's earlier edit of another variable, of the program, of a
-//! script, of a unit. Compared with what runs now, right before each restart.
+//! Pending changes: earlier edits of another variable, of the program, of a script or of a unit that a restart would
+//! activate. They are compared with what runs, right before each restart.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use super::enumerate::listing;
 use super::file_fingerprint::{FileFingerprint, file_fingerprint};
 use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 
-/// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
+/// A file that was changed within this time of a start counts as read by it: start times have a precision of 10 ms.
 const SLACK_MS: u64 = 20;
 
-/// Variables that a shell, a login or a restart command's own environment brings.
+/// Variables that a shell, a login or the environment of a restart command adds.
 const OF_A_SHELL: [&str; 16] = [
     "PATH",
     "HOME",
@@ -43,19 +43,19 @@ const OF_A_SHELL: [&str; 16] = [
 const OF_A_SESSION: [&str; 10] =
     ["LC_", "SSH_", "XDG_", "DBUS_", "SUDO_", "TMUX", "LESS", "HIST", "PYENV_", "COLORTERM"];
 
-/// How many variables that no file names are told.
+/// How many variables that no file names are reported.
 const ORPHANS_MAX: usize = 8;
 
-/// One slot with what is known of it.
+/// One slot, and what is known about it.
 pub(super) struct Subject<'a> {
     pub(super) consumer: &'a ConsumerSetup,
     pub(super) slot: &'a SlotSetup,
-    /// Its files were written by this rotation: their times say nothing of the edit any more.
+    /// This rotation wrote its files: their times do not show an edit any more.
     pub(super) delivered: bool,
 }
 
 impl Local {
-    /// What restarts of all consumers would make live beside the value, as things are now.
+    /// The pending changes that restarts of all consumers would activate now.
     pub(super) fn live_now(&self) -> LiveReport {
         let mut all = LiveReport::default();
         let listing = listing();
@@ -80,7 +80,7 @@ impl Local {
         all
     }
 
-    /// What a restart of one slot would make live that was not accepted.
+    /// The pending changes that a restart of one slot would activate and that nobody accepted.
     pub(super) fn unaccepted(
         &self,
         consumer: &ConsumerSetup,
@@ -159,7 +159,7 @@ impl Local {
         }
     }
 
-    /// Pending changes of what its manager starts it by.
+    /// Pending changes in the manager's own configuration.
     fn drifted(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
         let consumer = subject.consumer;
         let files: Vec<&FileSetup> = consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
@@ -199,7 +199,7 @@ impl Local {
         }
     }
 
-    /// The executable, and the script that it interprets.
+    /// Compares the executable, and the script that it interprets.
     fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
         if image.replaced {
             let path = &image.program.path;
@@ -220,7 +220,7 @@ impl Local {
         }
     }
 
-    /// A file that was written, renamed or given other rights after the process was started.
+    /// Reports a file that was written, renamed or given other rights after the process was started.
     pub(super) fn changed(
         &self,
         subject: &Subject<'_>,
@@ -239,13 +239,13 @@ impl Local {
         };
         let script = kind != "restart" || found.script;
         if script && found.changed_unix_ms > image.started_unix_ms.saturating_add(SLACK_MS) {
-            let what = format!("{} was changed since what runs was started", path.display());
+            let what = format!("{} was changed after the running process was started", path.display());
             self.push(subject, kind, path, what, Some(&found), report);
         }
     }
 
-    /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
-    /// taken out of them.
+    /// Compares the other variables in one of the consumer's own env files; returns the names of all variables in it.
+    /// `loaded`: files that are certainly its environment; this file is removed from the list.
     pub(super) fn variables(
         &self,
         subject: &Subject<'_>,
@@ -256,13 +256,16 @@ impl Local {
     ) -> BTreeSet<String> {
         let none = BTreeSet::new;
         let Some(file) = self.setup.file(id) else { return none() };
-        let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
+        let place =
+            || format!("the other content of {} for '{}'", file.path.display(), subject.consumer.name);
         let own = own_variables(file);
         if own.is_empty() {
             let whole = |copy: &CopySetup| matches!(copy, CopySetup::Value { slot: Slot::Whole, .. });
             let beside = !file.copies.iter().any(whole);
             if beside {
-                report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
+                report
+                    .not_visible
+                    .push(format!("{}: the running process does not show what it has read", place()));
             }
             return none();
         }
@@ -287,7 +290,8 @@ impl Local {
         self.all_variables(subject, process, &real, &own, report)
     }
 
-    /// Every variable of an env file but these, beside the environment of what runs; the names of all that stand in it.
+    /// Compares every variable of an env file, except `but`, with the environment of what runs; returns the names of
+    /// all variables in it.
     fn all_variables(
         &self,
         subject: &Subject<'_>,
@@ -298,7 +302,7 @@ impl Local {
     ) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let consumer = &subject.consumer.name;
-        let place = || format!("what else stands in {} for '{consumer}'", path.display());
+        let place = || format!("the other content of {} for '{consumer}'", path.display());
         let found = match file_fingerprint(path) {
             Ok(found) => found,
             Err(why) => {
@@ -336,9 +340,11 @@ impl Local {
         for ((name, value), has) in told.iter().zip(has) {
             let how = match (has, std::ptr::eq(*value, &raw const nothing)) {
                 (Variable::Absent, true) | (Variable::Same, false) => continue,
-                (Variable::Same | Variable::Other, true) => "is commented out: what runs still has it",
-                (Variable::Other, false) => "is not what runs",
-                (Variable::Absent, false) => "is new: what runs does not have it",
+                (Variable::Same | Variable::Other, true) => {
+                    "is commented out: the running process still has it"
+                }
+                (Variable::Other, false) => "differs from what is running",
+                (Variable::Absent, false) => "is new: the running process does not have it",
             };
             let named = format!("{consumer}/{}:{name}", base(path));
             let digest = self.digest(&[named.as_bytes(), value.expose()]);
@@ -368,7 +374,7 @@ impl Local {
         report.live.push(Live { difference: Difference { name: name.into(), digest }, what, since_unix_ms });
     }
 
-    /// The first half of a keyed digest, with each part's length, so that no two lists of parts are alike.
+    /// The first half of a keyed digest. Each part follows its own length, so that no two lists of parts are alike.
     pub(super) fn digest(&self, parts: &[&[u8]]) -> u64 {
         let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
         for part in parts {
@@ -380,30 +386,30 @@ impl Local {
     }
 }
 
-/// Variables that what runs has and no file of it names: taken out of a file, or set by whoever started it. Whether they
-/// are there after a restart only the restart command knows.
+/// Reports variables that the running process has and that none of its files names: they were removed from a file, or
+/// set by the starter of the process. Only the restart command knows whether they exist after a restart.
 #[expect(clippy::disallowed_methods, reason = "a restart command inherits keyroll's own environment")]
 fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>, report: &mut LiveReport) {
-    // That its environment cannot be read was told with the files.
+    // If the environment cannot be read, that was reported with the files.
     let Ok(has) = environment_names(process) else { return };
     let own = |name: &&String| {
         !named.contains(*name)
             && !OF_A_SHELL.contains(&name.as_str())
             && !OF_A_SESSION.iter().any(|prefix| name.starts_with(prefix))
-            // What keyroll itself was started with is the machine's, and was in no env file.
+            // A variable of keyroll's own environment belongs to the machine, and was in no env file.
             && std::env::var_os(name).is_none()
     };
     let all: Vec<&str> = has.iter().filter(own).map(String::as_str).take(ORPHANS_MAX).collect();
     if !all.is_empty() {
         report.not_visible.push(format!(
-            "whether '{}' has {} after a restart: what runs has it, and its env file does not name it",
+            "whether '{}' has {} after a restart: the running process has it, and its env file does not name it",
             subject.consumer.name,
             all.join(", ")
         ));
     }
 }
 
-/// The names in lines that are comments and would be variables without their first mark.
+/// The names in commented lines that would be variables without the comment mark.
 fn commented_out(content: &[u8]) -> Vec<String> {
     let lines = content.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line).ok()?.trim().strip_prefix('#')?.trim_start();

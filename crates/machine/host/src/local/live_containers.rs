@@ -9,8 +9,8 @@ use super::Local;
 use super::live::{Subject, own_variables};
 
 impl Local {
-    /// Containers that do not run and were made with the value that goes: with a start of theirs it is back, and no file
-    /// shows it. They are looked for where a consumer is a container.
+    /// Containers that do not run and were created with the value that goes: if one is started, the value is back, and
+    /// no file shows that. Only searched if a consumer is a container.
     pub(super) fn stopped_containers(&self, needles: &Needles, goes: u32) -> Vec<String> {
         let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         let mut engines: Vec<&Docker> = Vec::new();
@@ -39,7 +39,7 @@ impl Local {
         lines
     }
 
-    /// What else a mounted file holds is not visible from outside.
+    /// The other content of a mounted file cannot be compared from outside.
     pub(super) fn mounted(&self, subject: &Subject<'_>, process: &ProcessId, report: &mut LiveReport) {
         for id in &subject.consumer.files {
             if self.setup.file(*id).is_some_and(|file| own_variables(file).is_empty()) {

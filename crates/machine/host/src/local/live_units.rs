@@ -1,4 +1,4 @@
-//! What the restart of a unit would make live beside the value: its own files, and what it is given at each start.
+//! Pending changes that the restart of a unit would activate: in its own files, and in what each start reads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::file_fingerprint::file_fingerprint;
 use super::live::Subject;
 
 impl Local {
-    /// The unit file and its drop-ins; the files of variables that it names.
+    /// Compares the unit file, its drop-ins, and the files of variables that it names.
     pub(super) fn unit(
         &self,
         subject: &Subject<'_>,
@@ -43,7 +43,7 @@ impl Local {
         files.environment
     }
 
-    /// The files that the unit is given as credentials, but for its own copies: systemd reads them at each start.
+    /// Compares the files of the unit's credentials, except its own copies: systemd reads them at each start.
     pub(super) fn credentials(
         &self,
         subject: &Subject<'_>,
@@ -79,7 +79,7 @@ impl Local {
                 Ok(Variable::Same) => {}
                 Ok(Variable::Other | Variable::Absent) => {
                     let what = format!(
-                        "the credential {credential}: {} says something else than what runs was given",
+                        "the credential {credential}: {} differs from what the running process was given",
                         path.display()
                     );
                     self.push(subject, "credential", path, what, Some(&found), report);

@@ -1,4 +1,4 @@
-//! Consumers' logs: accepted and refused credentials since a value changed, and since the old key was disabled.
+//! Consumers' logs: accepted and refused credentials since a value changed, or since the old key was disabled.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,11 +11,11 @@ use keyroll_rotation::{ConsumerId, FileId};
 use super::memo::LogWatch;
 use super::{Local, SlotSetup, scratch_dir};
 
-/// What the line with the issuer's mark begins with; those of the logs are numbers.
+/// The beginning of the line with the issuer's mark; the marks of logs begin with numbers.
 const ISSUER: &str = "issuer ";
 
 impl Local {
-    /// The logs of everything that reads a file are followed from before it changes.
+    /// Follows the logs of every reader of a file, from before the file changes.
     pub(super) fn watch_logs(&self, file: FileId) {
         for (id, slot, setup) in self.slots() {
             let reads = self.setup.consumer(id).is_some_and(|consumer| consumer.files.contains(&file));
@@ -31,7 +31,7 @@ impl Local {
         let mut memo = self.memo();
         match now {
             Ok(watched) => drop(memo.logs.insert((id.0, slot), watched)),
-            // What was counted until now is of before the change, and shows nothing of what comes after it.
+            // Earlier lines are from before the change, and prove nothing about the time after it.
             Err(_) => drop(memo.logs.remove(&(id.0, slot))),
         }
     }
@@ -43,11 +43,11 @@ impl Local {
         })
     }
 
-    /// Lines since the value changed that show an accepted and a refused credential.
+    /// How many lines since the value changed show an accepted credential, and how many a refused one.
     pub(super) fn log_lines(&self, id: ConsumerId, slot: u8) -> (u64, u64) {
         let mut memo = self.memo();
         let Some(log) = memo.logs.get_mut(&(id.0, slot)) else { return (0, 0) };
-        // A log that cannot be read now shows nothing new; the next look may. It is never the only evidence.
+        // A log that cannot be read now shows nothing new; the next look may. A log is never the only evidence.
         drop(log.look());
         (log.accepted, log.refused)
     }
@@ -56,8 +56,8 @@ impl Local {
         format!("{}-logs", self.setup.rotation)
     }
 
-    /// Remembers where every log ends, durably: the refusals of a disabled key are counted from here, by any driver.
-    /// The issuer's own mark is kept in the same file: both are there, or neither.
+    /// Remembers, durably, where every log ends: any driver counts the refusals of a disabled key from here. The
+    /// issuer's own mark is in the same file: both marks exist, or neither.
     pub(super) fn mark_logs(&self, issuer: Option<&str>) -> Result<(), Failure> {
         let mut text =
             issuer.map(|mark| format!("{ISSUER}{}\n", mark.replace('\n', " "))).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Local {
             text += &line_of(id, slot, &tail.place());
             watched.push(((id.0, slot), LogWatch::new(tail)));
         }
-        // Marks that were cut short would be taken for logs without refusals.
+        // Marks that were cut short would look like logs without refusals.
         scratch_dir::keep_whole(&self.setup.work, &self.marks(), &text).map_err(|error| {
             Failure::new(
                 Class::Retryable,
@@ -81,12 +81,12 @@ impl Local {
         Ok(())
     }
 
-    /// Refused uses since [`Self::mark_logs`], also where another driver made the marks.
+    /// Refused uses since [`Self::mark_logs`], even if another driver made the marks.
     pub(super) fn count_refusals(&self) -> Result<u32, Failure> {
         if self.memo().refusals.is_empty() {
             self.read_marks()?;
         }
-        // Whoever is refused without a line of it shows in the errors.
+        // A refused use that no log line shows still raises the error rate.
         let errors = self.too_many_errors();
         let mut memo = self.memo();
         let (mut sum, mut unseen) = (u64::from(matches!(errors, Ok(true))), None);
@@ -98,7 +98,8 @@ impl Local {
             }
             sum = sum.saturating_add(log.refused);
         }
-        // What was seen counts whatever is missing; but no refusal in a log that was not read proves nothing.
+        // Refusals that were seen count, even if a log is missing. But a log that was not read never proves that there
+        // was none.
         match unseen {
             Some((id, slot, why)) if sum == 0 => Err(self.unread(id, slot, why)),
             Some(_) | None if sum > 0 => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
@@ -119,7 +120,7 @@ impl Local {
         }
     }
 
-    /// The issuer's mark, also where another driver made it.
+    /// The issuer's mark, even if another driver made it.
     pub(super) fn issuer_mark(&self) -> Result<Option<String>, Failure> {
         Ok(self.marks_text()?.lines().find_map(|line| line.strip_prefix(ISSUER)).map(str::to_owned))
     }
@@ -152,8 +153,8 @@ fn unmarked() -> Failure {
         .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
 }
 
-/// One mark: consumer and slot; then of a file device, inode, birth, offset, checksum (zeros if it did not exist), or
-/// `journal` and its cursor, or `docker` and the container's id, the moment and what was counted since.
+/// One mark: consumer and slot, then for a file device, inode, birth, offset and checksum (zeros if it did not exist),
+/// or `journal` and its cursor, or `docker` with the container's id, the time, and how many lines were counted since.
 fn line_of(id: ConsumerId, slot: u8, place: &LogPlace) -> String {
     let place = match place {
         LogPlace::File(None) => "0 0 0 0".to_owned(),

@@ -1,4 +1,4 @@
-//! What the managers of services keep beside the services themselves: what they were told to start them with.
+//! Copies that service managers and agents keep for themselves: in memory, in rows of databases, and in files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,16 @@ use super::{ConsumerSetup, FileSetup, Local, scratch_dir};
 use crate::read;
 
 impl Local {
-    /// The managers' own processes: their memory holds what they start others with. They never present it, and what
-    /// they start shows by itself what it was given.
+    /// The managers' own processes. Their memory holds the values that they pass to the processes that they start. They
+    /// never present a value, and evidence about each started process is taken from that process itself.
     pub(super) fn keepers(&self) -> Vec<u32> {
         let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         slots.filter_map(|slot| slot.run.supervisor_pid()).collect()
     }
 
-    /// Own processes of agents that hand their environment on and call nobody; with each whether its consumer's files hold
-    /// the version that goes still. One that has it in its environment afterwards starts others with it.
+    /// Helpers of agents, which pass their environment on and call nobody. For each helper: whether its consumer's
+    /// files still hold the version that goes. After that, a helper with this version in its environment starts others
+    /// with it.
     pub(super) fn helpers(
         &self,
         listing: &Listing,
@@ -42,16 +43,16 @@ impl Local {
         found
     }
 
-    /// Whether all files of a consumer hold the version that goes still.
+    /// Whether all files of a consumer still hold the version that goes.
     fn waits(&self, consumer: &ConsumerSetup, values: Values<'_>, stays: Which) -> bool {
         let going = if stays == Which::New { Holds::Old } else { Holds::New };
         let mut files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
         files.all(|file| self.holds(file, values, stays) == going)
     }
 
-    /// Rows from which agents take keys and that hold the version that goes; with them the databases whose rows are not
-    /// visible, of which nobody can say what is only left there. A consumer's own row explains itself as long as its files
-    /// hold the same version.
+    /// The rows from which agents take keys and that hold the version that goes, and the databases whose rows are not
+    /// visible: in these nobody can distinguish rows from leftovers. A consumer's own row is explained as long as its
+    /// files hold the same version.
     pub(super) fn rows(
         &self,
         values: Values<'_>,
@@ -83,7 +84,7 @@ impl Local {
         (named.collect(), unseen)
     }
 
-    /// What an agent keeps in a row of its own is overwritten only where that holds one of the two versions.
+    /// Refuses to overwrite an agent's row that holds neither of the two versions.
     pub(super) fn refuse_other_rows(
         &self,
         id: FileId,
@@ -94,14 +95,14 @@ impl Local {
         self.with_rows(id).try_for_each(|workload| workload.refuse_other_row(&file.path, &versions))
     }
 
-    /// Workloads that read a file and may keep what it holds in a row.
+    /// Workloads that read a file and may copy its content into a row.
     fn with_rows(&self, id: FileId) -> impl Iterator<Item = &SharedWorkload> {
         let consumers = self.setup.consumers.iter().filter(move |consumer| consumer.files.contains(&id));
         let workloads = consumers.flat_map(|consumer| &consumer.slots).map(|slot| &slot.run);
         workloads.filter(|workload| workload.has_rows())
     }
 
-    /// What of both versions an agent may find in its row.
+    /// The values of both versions that an agent may have in its row.
     pub(super) fn row_versions(file: &FileSetup, values: Values<'_>) -> Vec<SecretBytes> {
         let versions = [Some(values.old), values.new].into_iter().flatten();
         versions
@@ -113,14 +114,14 @@ impl Local {
         format!("{}-rows-{}", self.setup.rotation, id.0)
     }
 
-    /// A line for a value, by which it is known again and cannot be told.
+    /// A line that identifies a value and does not reveal it.
     fn row_line(&self, value: &SecretBytes) -> String {
         let plain = SecretBytes::new(value.expose().trim_ascii().to_vec());
         format!("{:?}\n", self.key.fingerprint(&plain).as_bytes())
     }
 
-    /// Keeps by which values an agent's row may be overwritten when the value is applied, beside those that were kept
-    /// before: that may be much later, and by another driver, which is handed no values then.
+    /// Adds the fingerprints of the values that may be overwritten in an agent's row when the new value is applied.
+    /// That may be much later, by another driver that does not get the values.
     pub(super) fn keep_rows(&self, id: FileId, versions: &[SecretBytes]) -> Result<(), Failure> {
         if self.with_rows(id).next().is_none() {
             return Ok(());
@@ -141,11 +142,12 @@ impl Local {
         std::fs::read_to_string(self.setup.work.join(self.rows_kept(id))).unwrap_or_default()
     }
 
-    /// The same for files that a command of the consumer has made: of what stands in them, which nobody hands on. What stood
-    /// there before is not known to be the old version; that was kept by the trial.
+    /// As [`Self::keep_rows`], for files that a command of the consumer made: adds their present content, because
+    /// nobody hands over these values. Their earlier content may not be the old version; the trial has added that
+    /// version.
     pub(super) fn keep_rows_fetched(&self, consumer: &ConsumerSetup) -> Result<(), Failure> {
         for id in &consumer.files {
-            // Without a file nothing is put into a row.
+            // Without a file nothing can be copied into a row.
             if let Ok(content) = self.file_setup(*id).and_then(|file| read(&self.resolved(file)?)) {
                 self.keep_rows(*id, &[content.bytes])?;
             }
@@ -153,26 +155,26 @@ impl Local {
         Ok(())
     }
 
-    /// What was kept for the files of a consumer.
+    /// The fingerprints that were stored for the files of a consumer.
     pub(super) fn rows_known(&self, consumer: &ConsumerSetup) -> String {
         consumer.files.iter().map(|id| self.rows_of(*id)).collect()
     }
 
-    /// Whether this is among it.
+    /// Whether these fingerprints contain this value.
     pub(super) fn is_known_row(&self, known: &str, value: &SecretBytes) -> bool {
         known.contains(&self.row_line(value))
     }
 
-    /// Files in which agents leave copies that they take no key from: named by the last search, and in nobody's way. Of a
-    /// database that is what stands in none of its rows.
+    /// Files with leftover copies from which agents take no key: Sweep names them, and they block nothing. In a
+    /// database these are the bytes outside its rows.
     pub(super) fn left(&self) -> Vec<PathBuf> {
         let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         let left = slots.flat_map(|slot| slot.run.left_files());
         left.filter_map(|path| path.canonicalize().ok()).collect()
     }
 
-    /// Files that managers write themselves: copies that explain themselves as long as the consumer's own files hold
-    /// the same version, and copies that nobody explains once those hold the other.
+    /// Files that managers write themselves: all of them, and those that are explained. A file is explained as long as
+    /// the consumer's own files hold the version that goes; after that it is an undeclared copy.
     pub(super) fn kept(&self, values: Values<'_>, goes: u32) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let (mut all, mut explained) = (Vec::new(), Vec::new());
         let stays = if goes == OLD { Which::New } else { Which::Old };
@@ -191,7 +193,7 @@ impl Local {
     }
 }
 
-/// Whether a process holds a value only because it manages who uses it.
+/// Whether a holder has the value only because it manages the consumer.
 pub(super) fn keeps(keepers: &[u32], holder: &Holder) -> bool {
     keepers.contains(&holder.process.id.pid) && !holder.places.contains_key(&Place::Environment)
 }

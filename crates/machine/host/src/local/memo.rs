@@ -1,4 +1,4 @@
-//! What this process has seen so far of a machine: nothing of it is kept beyond it.
+//! What this process has observed on the machine so far; nothing of it outlives the process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,54 +9,54 @@ use keyroll_observe::{LogFollower, OpenWatch, ProcessId, WrittenAt};
 use keyroll_port::{Back, Failure, Gap};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
 
-/// How often one look reads on where there is more.
+/// How often one call reads on in a log that has more.
 const LOOKS_MAX: usize = 16;
 
-/// What was seen in this process's life, so that a check is not run again for what it has shown.
+/// The observations of this process, so that a check is not repeated for evidence that it has given.
 #[derive(Default)]
 pub(super) struct Memo {
-    /// Per (consumer, path): the check was shown to be able to fail.
+    /// Per (consumer, path): whether the check was seen to fail.
     pub(super) controls: HashMap<(u16, u8), bool>,
-    /// What was seen of one incarnation of a consumer, per path, for a version.
+    /// The evidence about one incarnation of a consumer, per path, for a version.
     pub(super) shown: HashMap<(ConsumerId, Incarnation, u8, Which), Kinds>,
     /// Per incarnation of a consumer and version the sessions at the last look, by handle, with their calls.
     pub(super) sessions: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
-    /// The same, as last seen before its value was changed.
+    /// The same sessions, as last seen before the value was changed.
     pub(super) before: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
     /// Per (consumer, slot): its log, from before its value was changed.
     pub(super) logs: HashMap<(u16, u8), LogWatch>,
-    /// The same, from when the old key was disabled.
+    /// The same logs, followed since the old key was disabled.
     pub(super) refusals: HashMap<(u16, u8), LogWatch>,
-    /// Who opened the files since they were written.
+    /// Which processes opened the files since they were written.
     pub(super) reads: Reads,
-    /// How long a single instance was not there.
+    /// The downtimes of single instances.
     pub(super) gaps: Gaps,
     /// How each holder was found, as a clause.
     pub(super) found_by: HashMap<Incarnation, String>,
-    /// Per (consumer, path, version): what each worker of a proxy showed.
+    /// Per (consumer, path, version): the evidence of each worker of a proxy.
     pub(super) workers: HashMap<(u16, u8, Which), Shows>,
-    /// The values that were last told, to be cut out of what commands say.
+    /// The last known values, to redact them from the output of commands.
     pub(super) needles: Option<Arc<Needles>>,
     /// Per (consumer, slot): when the verb was last carried out.
     pub(super) applied: HashMap<(u16, u8), WrittenAt>,
-    /// Who was remarked to run with the other version.
+    /// Processes about which a remark was made that they use the other version.
     pub(super) remarked: HashSet<(Incarnation, Which)>,
-    /// Remarks that no answer had yet.
+    /// Remarks that were in no answer yet.
     pub(super) remarks: Vec<Failure>,
-    /// What was last seen of the error rate.
+    /// The last observation of the error rate.
     pub(super) gate: Gate,
-    /// Which processes were seen to be the issuer's own server, until they end.
+    /// Processes that were seen to be the issuer's own server, until they end.
     pub(super) servers: HashSet<ProcessId>,
 }
 
-/// A log, and the lines that were seen in it since it is watched.
+/// A log, and the lines that were seen in it since the watch began.
 pub(super) struct LogWatch {
     pub(super) tail: LogFollower,
     /// Lines that show an accepted credential.
     pub(super) accepted: u64,
     /// Lines that show a refused credential.
     pub(super) refused: u64,
-    /// Lines are missing for good, since some look.
+    /// Lines were lost for good at some look.
     pub(super) lost: bool,
 }
 
@@ -65,8 +65,8 @@ impl LogWatch {
         Self { tail, accepted: 0, refused: 0, lost: false }
     }
 
-    /// Reads on to the log's end, or to the most that one look may read; whether every line since it is watched was
-    /// seen. A line that is lost stays lost: no later look makes up for it.
+    /// Reads to the log's end, or as much as one look may read. Returns whether every line since the watch began was
+    /// seen. A lost line stays lost, whatever later looks show.
     pub(super) fn look(&mut self) -> Result<bool, Failure> {
         for _ in 0..LOOKS_MAX {
             let counts = self.tail.look()?;
@@ -81,19 +81,19 @@ impl LogWatch {
     }
 }
 
-/// What was last seen of it.
+/// The last observation of the error rate.
 #[derive(Default)]
 pub(super) struct Gate {
-    /// Since when the rate is not known.
+    /// Since when the rate is unknown.
     pub(super) unknown_since: Option<Instant>,
-    /// Whether somebody was told that it is too high.
+    /// Whether the operator was told that it is too high.
     pub(super) told: bool,
 }
 
-/// Gaps that no answer had yet: measured, or still open. A consumer has at most one that is open.
+/// Downtimes that were in no answer yet: measured, or still open. A consumer has at most one open downtime.
 pub(super) type Gaps = Vec<(ConsumerId, Arc<Mutex<GapWatch>>)>;
 
-/// What was seen of one gap so far.
+/// What was seen of one downtime so far.
 #[derive(Default)]
 pub(super) struct GapWatch {
     pub(super) exited: Option<Instant>,
@@ -111,17 +111,17 @@ pub(super) fn locked(watched: &Mutex<GapWatch>) -> MutexGuard<'_, GapWatch> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Per file the version that was written into it, and who opened it since. Only this driver's own writes are watched:
-/// what happened under an earlier one is not visible.
+/// Per file: the version that was written into it, and the processes that opened it since. Only this driver's own
+/// writes are watched; opens under an earlier driver are not visible.
 pub(super) type Reads = HashMap<FileId, (Which, OpenWatch)>;
 
-/// What each worker showed of a version; `Err` says what it showed instead.
+/// The evidence of each worker for a version; `Err` says what it showed instead.
 pub(super) type Shows = BTreeMap<ProcessId, Result<(), String>>;
 
-/// What the checks of consumers say that fail now, in words; by consumer and path.
+/// The errors of the consumers' checks that fail now, in words; by consumer and path.
 pub type CheckErrors = Arc<Mutex<BTreeMap<(ConsumerId, u8), String>>>;
 
-/// The intents whose effects are under way.
+/// The intents whose effects are running.
 #[derive(Default)]
 pub(super) struct UnderWay(Mutex<BTreeSet<Seq>>);
 

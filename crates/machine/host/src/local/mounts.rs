@@ -1,4 +1,4 @@
-//! Files that a container would never see change.
+//! Mounted files whose replacement a container would never see.
 
 use keyroll_port::Failure;
 
@@ -6,11 +6,10 @@ use super::Local;
 use crate::Write;
 
 impl Local {
-    /// Refuses a container that reads its file again and has this very file mounted, where the file is replaced by
-    /// rename: the mount goes on showing the file of before. One that is restarted gets its mounts anew.
+    /// Refuses a container that re-reads its file and has exactly this file mounted, if the file is replaced by rename:
+    /// the mount would go on showing the old file. A container that is restarted gets new mounts.
     ///
-    /// # Errors
-    /// `K0316`; or the engine does not tell.
+    /// # Errors `K0316`; or the engine does not answer.
     pub(super) fn refuse_unseen_mounts(&self) -> Result<(), Failure> {
         for consumer in &self.setup.consumers {
             let replaced = || {

@@ -1,4 +1,4 @@
-//! Consumers that reach the issuer from another network than this machine's own.
+//! Consumers that reach the issuer over another network than this machine's own.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use super::Local;
 use super::enumerate::Running;
 
 impl Local {
-    /// The consumers with a process in a network of its own, as a container on a bridge has one.
+    /// The consumers with a process in a network namespace of its own, such as a container on a bridge.
     pub(super) fn in_other_networks(&self, running: &[Running]) -> BTreeSet<String> {
-        // One that is not visible says nothing: what is not visible of it is told elsewhere.
+        // A process that is not visible is reported elsewhere and does not count here.
         let apart = running.iter().filter(|one| in_own_network(&one.process) == Ok(false));
         apart.filter_map(|one| self.setup.consumer(one.consumer)).map(|one| one.name.clone()).collect()
     }

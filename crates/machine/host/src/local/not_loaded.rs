@@ -1,4 +1,4 @@
-//! Why a process that was started anew does not count as loaded. People are told, and nothing else follows from it.
+//! Why a new process does not count as loaded. This is for the operator only; nothing else depends on it.
 
 use keyroll_codes::Code;
 use keyroll_observe::{After, ProcessId, started_after};
@@ -8,19 +8,20 @@ use keyroll_rotation::Which;
 use super::enumerate::Running;
 use super::{Local, incarnation};
 
-/// What the environment and the memory of a process show of a version.
+/// The evidence in the environment and the memory of a process about a version.
 pub(super) enum Loaded {
-    /// They hold it.
+    /// They hold the version.
     Yes,
-    /// They do not show it.
+    /// They do not show the version.
     No,
-    /// A new process, and it runs with the other version: these variables of its environment hold that, or, without
-    /// any, its memory holds no other.
+    /// It is a new process and uses the other version: these variables of its environment hold that version, or, if
+    /// there are none, its memory holds only that version.
     Other(Vec<String>),
 }
 
 impl Local {
-    /// Once for each process and version. One of before the last restart is only on its way out.
+    /// Makes a remark once for each process and version. A process from before the last restart is about to end and
+    /// gets none.
     pub(super) fn remark_other(&self, one: &Running, which: Which, variables: &[String]) {
         let mut memo = self.memo();
         let restarted = memo.applied.get(&(one.consumer.0, one.slot));
@@ -32,7 +33,7 @@ impl Local {
         memo.remarks.push(remark(&one.process, name, which, variables));
     }
 
-    /// What was remarked since the last answer.
+    /// The remarks since the last answer.
     pub(super) fn take_remarks(&self) -> Vec<Failure> {
         std::mem::take(&mut self.memo().remarks)
     }

@@ -1,10 +1,10 @@
-//! What of the processes could not be looked at, many of them in one line.
+//! The processes that could not be searched, grouped into few lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_observe::{NotSeen, Place};
 
-/// So many processes are named by their ids; more are counted.
+/// How many processes are named by their ids; more are counted.
 const NAMED_MAX: usize = 4;
 
 /// One line per reason, as a place and a reason: `environment and memory of 61 processes: permission denied`.

@@ -1,4 +1,4 @@
-//! Lists of logins, in which two versions stand beside each other while others come through them.
+//! Lists of logins of a pooler: both versions have a line as long as consumers log in with both.
 
 use keyroll_codes::Code;
 use keyroll_copy::{CopyError, Login, Userlist};
@@ -26,7 +26,7 @@ impl Pair {
     }
 }
 
-/// The names of the fields with the users of a file's lists, and the copies that they are of.
+/// The names of the user fields of a file's lists, each with its copy.
 fn users(file: &FileSetup) -> impl Iterator<Item = (&CopySetup, &str)> {
     file.copies.iter().filter_map(|copy| match copy {
         CopySetup::Login { user, .. } => Some((copy, user.as_str())),
@@ -34,7 +34,8 @@ fn users(file: &FileSetup) -> impl Iterator<Item = (&CopySetup, &str)> {
     })
 }
 
-/// A line of the name that the next login will have is somebody else's: it is neither overwritten nor removed.
+/// Refuses a line that already has the name of the next login: another party made it, and it is neither overwritten nor
+/// removed.
 pub(super) fn refuse_taken(file: &FileSetup, bytes: &[u8], next: &Fields) -> Result<(), CopyError> {
     for (_, user) in users(file) {
         let Some(name) = next.get(user).map(|field| &field.value) else { continue };
@@ -46,7 +47,8 @@ pub(super) fn refuse_taken(file: &FileSetup, bytes: &[u8], next: &Fields) -> Res
     Ok(())
 }
 
-/// The bytes without the logins of a version; `None` if none of them is there. One that `stays` has is left.
+/// The bytes without the logins of a version; `None` if the file has none of them. A login that `stays` has too is
+/// kept.
 fn without(
     file: &FileSetup,
     bytes: &[u8],
@@ -66,9 +68,9 @@ fn without(
 }
 
 impl Local {
-    /// The version whose login must be gone where this one is delivered. On the way forward the old one's stays until it
-    /// was ended, because somebody may still log in with it; the new one's stays on every way back, and goes with its
-    /// deletion alone ([`Self::strike_all`]).
+    /// The version whose login a delivery of `which` removes. On the way forward the old login stays until it was
+    /// ended, because consumers may still log in with it. In a rollback the new login stays, and is removed only when
+    /// its version is deleted ([`Self::strike_all`]).
     pub(super) fn leaves<'a>(which: Which, values: Values<'a>) -> Option<&'a Fields> {
         match which {
             Which::Old => None,
@@ -76,8 +78,8 @@ impl Local {
         }
     }
 
-    /// What a check of a version is given where the other one's login stands beside it: on the way back the new one's may
-    /// be what is wrong. `None` if the file itself will do.
+    /// The file for a check of the old version, without the new login: in a rollback the new login may be the one that
+    /// is wrong. `None` if the file itself will do.
     pub(super) fn alone(
         &self,
         file: &FileSetup,
@@ -91,7 +93,7 @@ impl Local {
         without(file, content.bytes.expose(), new, values.old).map_err(|error| refused(file, &error))
     }
 
-    /// The reading part of a trial: whether a list has a line of the name that the next login will have.
+    /// The reading part of a trial: refuses a list that already has a line with the name of the next login.
     ///
     /// # Errors
     /// K0144, permanent.
@@ -126,12 +128,13 @@ impl Local {
         let mark = Seq::MAX - u64::from(number);
         let (resolved, temp) = (self.resolved(file)?, self.temp_name(mark)?);
         let lock = self.lock(&resolved)?;
-        // A driver that was killed in the middle left it there.
+        // A driver that was killed half-way left it there.
         remove_temp(&resolved, &temp)?;
         let content = read(&resolved)?;
         if file.write == Write::InPlace && self.is_mixture(mark, &content.bytes) {
             return Err(refused(file, &CopyError::Drifted { slot: "the list".to_owned() }).because(
-                "writing it in place was cut short, or somebody wrote after it: look at its lines".to_owned(),
+                "writing it in place was interrupted, or another program wrote after it: look at its lines"
+                    .to_owned(),
             ));
         }
         let left =
@@ -153,7 +156,7 @@ impl Local {
             self.forget_contents(mark);
         }
         drop(lock);
-        // What is done is not done again, whatever became of it: a look at the file tells.
+        // A repetition reads the file first and does nothing twice: an unknown outcome can be retried.
         replaced.map(drop).map_err(|failure| Failure {
             class: if failure.class == Class::Permanent { Class::Permanent } else { Class::Retryable },
             ..failure

@@ -33,7 +33,7 @@ impl Local {
             .collect();
         let job = consumer.slots.iter().all(|one| one.run.is_job());
         if mine.is_empty() || job {
-            // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
+            // A service that was told to restart and did not come back is no job at rest: there is no evidence.
             let told = consumer.slots.iter().any(|one| one.run.needs_reload());
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
@@ -42,7 +42,7 @@ impl Local {
                 let mut proofs = vec![block_in_place(|| self.prove_at_rest(id, which, values))?];
                 for one in &mine {
                     let proof = self.prove_process(one, which, values, source).await?;
-                    // A job that runs since before is not waited for here: it is a holder until it ends.
+                    // A job that began before the change is not waited for here: it is a holder until it ends.
                     if proof.paths.iter().any(|kinds| kinds.has(Kinds::LOADED)) {
                         proofs.push(proof);
                     }
@@ -99,7 +99,7 @@ impl Local {
         if self.read_all(one.consumer, &one.process, which) {
             base = base.and(Kinds::READ);
         }
-        // Once seen in this incarnation it was loaded: its memory is not searched again.
+        // If the value was seen in this incarnation before, it was loaded: the memory is not searched again.
         let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
         let loaded =
             || block_in_place(|| loaded(&one.process, which, values, setup.run.starts_new_process()));
@@ -109,13 +109,13 @@ impl Local {
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
         }
         let mut paths = [Kinds::NONE; PATHS_MAX];
-        // One that does not say that it is ready has shown nothing, whatever it holds.
+        // A process that does not report that it is ready has given no evidence, whatever it holds.
         let ready = block_in_place(|| is_ready(setup))?;
         for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()).filter(|_| ready) {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             let mut now = known.and(base);
-            // Its own word: a line of its log that shows an accepted credential since the change.
+            // The process's own report: a line in its log that shows an accepted credential since the change.
             if at == 0 && self.log_lines(one.consumer, one.slot).0 > 0 {
                 now = now.and(Kinds::REPORTED);
             }
@@ -145,7 +145,7 @@ impl Local {
         Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
     }
 
-    /// Read back in the consumer's own mount namespace.
+    /// Reads the files back in the consumer's own mount namespace.
     fn delivered_to(
         &self,
         id: ConsumerId,
@@ -174,7 +174,7 @@ impl Local {
         let bytes = match process.map_or(Inside::Outside, |process| read_inside(process, &setup.path)) {
             Inside::Holds(bytes) => Some(bytes),
             Inside::Other => None,
-            // Its root cannot be looked at, or nothing runs: this machine's own view is what there is.
+            // Its root is not visible, or nothing runs: only this machine's own view is available.
             Inside::Outside => {
                 self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes)
             }
@@ -183,8 +183,8 @@ impl Local {
     }
 }
 
-/// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was
-/// `restarted` with the other version in its environment may go by that, whatever it has read besides.
+/// Whether its environment or its memory holds the version. Memory never proves that the other version is gone. A
+/// process that was `restarted` with the other version in its environment may use that one, whatever else it has read.
 fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<Loaded, Failure> {
     let needles = needles(values)?;
     let (id, other) = match which {
@@ -206,7 +206,7 @@ fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool
     })
 }
 
-/// Whether an instance says that it is ready, where it is asked.
+/// Whether an instance reports that it is ready, if it has a readiness address.
 fn is_ready(slot: &SlotSetup) -> Result<bool, Failure> {
     slot.ready.as_ref().map_or(Ok(true), |ready| ask(ready, slot.instance.as_deref()))
 }

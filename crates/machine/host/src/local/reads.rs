@@ -1,4 +1,5 @@
-//! Who opened a consumer's files since they were written: evidence of its own, and none of what became of the value.
+//! Which processes opened a consumer's files since they were written: evidence that a file was read, not that its value
+//! was loaded.
 
 use keyroll_observe::{OpenWatch, ProcessId};
 use keyroll_rotation::{ConsumerId, FileId, Which};
@@ -7,8 +8,8 @@ use rustix::fd::OwnedFd;
 use super::Local;
 
 impl Local {
-    /// Watches a file that holds a version from now on. Where that is not possible nothing was read, as far as anybody
-    /// can see.
+    /// Watches a file that holds a version from now on. Where the system cannot watch it, there is no evidence that
+    /// anybody read it.
     pub(super) fn watch_reads(&self, file: FileId, which: Which, held: &OwnedFd) {
         let watch = OpenWatch::on(held);
         let mut memo = self.memo();

@@ -1,4 +1,4 @@
-//! Checks, run once before anything is made: one that cannot fail, or does not pass now, proves nothing later.
+//! Runs every check once before anything is made: a check that cannot fail, or does not pass now, proves nothing later.
 
 use keyroll_codes::Code;
 use keyroll_manager::{CheckAnswer, CommandLine};
@@ -10,11 +10,11 @@ use super::find::needles;
 use super::{CheckSetup, FileSetup, Local};
 
 impl Local {
-    /// Runs every command check of the consumers on the copy as it stands, and on one with a wrong value: what speaks
-    /// against each. Nothing is refused here; a check that stays so shows less than its consumer may need.
+    /// Runs every command check of the consumers on the present copy, and on a copy with a wrong value; returns the
+    /// problems. Nothing is refused here, but such a check gives less evidence than its consumer may need.
     ///
-    /// `K0362`: it passes whatever the copy holds. `K0362`: it does not pass on the copy as it stands, or gives no
-    /// answer in time.
+    /// `K0362`: it passes whatever the copy holds, or it does not pass on the present copy, or it gives no answer in
+    /// time.
     pub(super) fn rehearse_checks(&self, values: Values<'_>) -> Vec<Failure> {
         let mut against = Vec::new();
         for (id, consumer) in self.setup.consumer_ids() {
@@ -60,7 +60,7 @@ impl Local {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
                 let how = ended(&how, said.as_ref(), &needles(values)?);
-                return Err(unread().because(format!("on the copy as it stands it ends with {how}")));
+                return Err(unread().because(format!("on the present copy it ends with {how}")));
             }
             CheckAnswer::Unknown(why) => return Err(unread().because(why)),
         }

@@ -1,4 +1,4 @@
-//! What keyroll writes down for itself while it works on this machine: none of it outlives its rotation.
+//! keyroll's own files in its work folder on this machine: none of them outlives its rotation.
 
 #![expect(clippy::disallowed_methods, reason = "files of keyroll's own, not those of consumers")]
 
@@ -10,10 +10,10 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-/// Files by which rotations and hosts exclude one another: they are empty, and removing one would unlock nothing.
+/// The lock files of rotations and hosts: they are empty, and removing one would break the exclusion.
 const LOCK_SUFFIX: &str = ".lock";
 
-/// The modes of the folder and of what stands in it: nobody else has anything to look for there, whatever the umask is.
+/// The modes of the folder and of its files: nobody else may read them, whatever the umask is.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -32,7 +32,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
-/// Keeps a text, whole or not at all, and on the disk.
+/// Writes a text durably, completely or not at all.
 pub(super) fn keep_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     make(folder)?;
     let beside = folder.join(format!("{name}-new"));
@@ -43,16 +43,15 @@ pub(super) fn keep_whole(folder: &Path, name: &str, text: &str) -> io::Result<()
     File::open(folder)?.sync_all()
 }
 
-/// Removes a file, if it is there. What stays behind is removed by the next driver.
+/// Removes a file, if it exists. The next driver removes a file that stays behind.
 pub(super) fn forget(path: &Path) {
     drop(fs::remove_file(path));
 }
 
-/// Removes from the work folder what belongs to no open rotation: records of commands, marks in logs, wrong copies of
-/// a control that a killed driver left. Only for whoever holds the state's lock.
+/// Removes from the work folder every file that belongs to no open rotation: records of commands, marks in logs, wrong
+/// copies that a killed driver left. Only the holder of the state's lock may call this.
 ///
-/// # Errors
-/// `K0315`: the system refused it; what was not removed is tried again by the next driver.
+/// # Errors `K0315`: the system refused it; the next driver tries again.
 pub fn tidy(work: &Path, open: &[&str]) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(

@@ -1,4 +1,4 @@
-//! Sessions at the issuer joined to processes, and the calls that they show.
+//! Sessions at the issuer matched to processes, and the calls that they prove.
 
 use keyroll_codes::Code;
 use keyroll_observe::{ProcessId, Sockets};
@@ -21,7 +21,7 @@ impl Local {
         Ok(calls(&sessions, which, &sockets, process))
     }
 
-    /// Remembers the sessions of a process, so that those of before a change are told from those after it.
+    /// Remembers the sessions of a process, to distinguish those from before a change from later ones.
     pub(super) fn note_sessions(&self, one: &Running, sessions: &Sessions, sockets: &Sockets) {
         let who = incarnation(&one.process);
         let mut memo = self.memo();
@@ -32,8 +32,8 @@ impl Local {
         }
     }
 
-    /// Whether the issuer accepted a call of this process on a version since its value was last changed: a session
-    /// that was open before shows it only by a count that rose.
+    /// Whether the issuer accepted a call of this process with a version since its value was last changed. A session
+    /// that was open before proves that only by a count that rose.
     pub(super) fn called(&self, one: &Running, which: Which) -> bool {
         let of = (one.consumer, incarnation(&one.process), which);
         let memo = self.memo();
@@ -46,8 +46,8 @@ impl Local {
     }
 }
 
-/// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
-/// would only mean that nobody looked. Where no session has a socket there is nothing to join.
+/// The connections of this machine, if they are needed to match sessions to processes. Without them "no session" would
+/// only mean that nobody looked. If no session has a socket, they are not needed.
 pub(super) fn connections(sessions: &Sessions, servers: &[u16]) -> Result<Sockets, Failure> {
     let mut all = sessions.old.iter().chain(&sessions.new).flatten();
     if !all.any(|session| session.client.is_some()) {
@@ -73,13 +73,14 @@ fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
 
 fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &ProcessId) -> bool {
     match session.client {
-        // A socket that several processes inherited proves nothing about one of them.
+        // A socket that several processes inherited proves nothing about any one of them.
         Some(client) => sockets.process_of(client) == Some(*process),
         None => session.pid == Some(process.pid),
     }
 }
 
-/// Requests that the issuer accepted from this process on this version. A session without a count is one.
+/// How many requests of this process with this version the issuer accepted. A session without a count counts as one
+/// request.
 fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
     let mine = sessions_of(sessions, which).iter().filter(|session| belongs(session, sockets, process));
     mine.fold(0, |sum, session| sum.saturating_add(session.calls.unwrap_or(1)))

@@ -12,7 +12,7 @@ use keyroll_secret::Fields;
 
 use crate::Write;
 
-/// What this machine is told about one secret: its files and consumers in the plan's order.
+/// The configuration of one secret on this machine: its files and consumers in the plan's order.
 pub struct Setup {
     /// The rotation's id: the names of temporary files are made from it.
     pub rotation: String,
@@ -24,19 +24,20 @@ pub struct Setup {
     pub roots: Vec<PathBuf>,
     /// keyroll's own folders: they hold sealed values and are not searched.
     pub own_folders: Vec<PathBuf>,
-    /// How long one instance may take altogether: no command of it goes on for longer.
+    /// The time limit of one instance: no command of it runs longer.
     pub instance_time_max: Duration,
     /// Where pids of started commands and file locks are kept.
     pub work: PathBuf,
     /// The longest value, in bytes, and every byte that it may have, for Preflight.
     pub value_format: (Vec<u8>, usize),
-    /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
+    /// The ports at which consumers reach the issuer. They distinguish connections to the issuer from others with the
+    /// same client port.
     pub servers: Vec<u16>,
-    /// The error rate that holds everything up.
+    /// The error rate above which the rotation waits.
     pub gate: Option<GateSetup>,
-    /// Where the issuer listens, if that is on this machine and it shows who has a session: its own process keeps in
-    /// its memory what is presented to it, and is no holder by that. Whether what listens there is the issuer, and no
-    /// pooler before it, its sessions tell.
+    /// Where the issuer listens, if that is on this machine and the issuer shows its sessions. The server's memory
+    /// keeps the values that clients present; that alone does not make it a holder. Its sessions show whether the
+    /// listening process is the issuer or a pooler before it.
     pub issuer_at: Vec<SocketAddr>,
 }
 
@@ -44,15 +45,16 @@ pub struct Setup {
 pub struct FileSetup {
     /// The path as configured.
     pub path: PathBuf,
-    /// Where it led when the plan was made; a changed resolution is refused. `None` = not resolved yet.
+    /// The file that the path led to when the plan was made; another one is refused. `None` = not resolved yet.
     pub planned: Option<PathBuf>,
     /// How it is written.
     pub write: Write,
     /// The copies in it.
     pub copies: Vec<CopySetup>,
-    /// Its consumers fetch it, or a command makes it: it is read back, never written.
+    /// Its consumers fetch it, or a command makes it: keyroll reads it back and never writes it.
     pub generated: bool,
-    /// The version that it is to hold, where its consumers have a key of their own: it is read back, never written.
+    /// The version that it must hold, where its consumers have a key of their own: keyroll reads it back and never
+    /// writes it.
     pub own: Option<Arc<Fields>>,
     /// The command that makes it from another file.
     pub generator: Option<CommandLine>,
@@ -64,23 +66,24 @@ pub enum CopySetup {
     Value {
         /// How the file is read.
         format: Format,
-        /// Where in it.
+        /// The slot.
         slot: Slot,
-        /// What stands there.
+        /// The content of the copy.
         source: CopySource,
     },
-    /// A text that stands somewhere in the file, found by what is around the values.
+    /// A text anywhere in the file, found by the literal text around the values.
     Within(Template),
-    /// A line of a list of logins. The next login stands beside the present one until that is ended.
+    /// A line of a list of logins. The next login gets its own line; the line of the present login stays until that
+    /// login is ended.
     Login {
-        /// The field of its name.
+        /// The field with the user's name.
         user: String,
-        /// Its password.
+        /// The password.
         source: CopySource,
     },
 }
 
-/// What stands in a copy.
+/// The content of a copy.
 pub enum CopySource {
     /// One field.
     Field(String),
@@ -94,7 +97,7 @@ pub struct ConsumerSetup {
     pub name: String,
     /// The files that it starts from.
     pub files: Vec<FileId>,
-    /// What regenerates its files from the store.
+    /// The command that regenerates its files from the store.
     pub fetch: Option<CommandLine>,
     /// Its slots, in the order in which they are moved.
     pub slots: Vec<SlotSetup>,
@@ -104,26 +107,27 @@ pub struct ConsumerSetup {
 pub struct SlotSetup {
     /// Its name, where it has one.
     pub instance: Option<String>,
-    /// What runs, for this instance alone.
+    /// The workload of this instance alone.
     pub run: SharedWorkload,
-    /// Per path the check; `None` = the path is shown by traffic alone.
+    /// The check of each path; `None` = only traffic proves the path.
     pub checks: Vec<Option<CheckSetup>>,
     /// Its log.
     pub log: Option<LogSetup>,
-    /// Answers 200 when it is ready.
+    /// The check that passes when it is ready.
     pub ready: Option<Check>,
 }
 
-/// A check, and how it can be shown to fail.
+/// A check, and how it can be seen to fail.
 pub enum CheckSetup {
-    /// A command. An argument that is `{copy}` stands for the file that the consumer starts from: with a wrong copy
-    /// it must fail, else it counts as `reported`.
+    /// A command. An argument `{copy}` stands for the file that the consumer starts from. With a wrong copy the command
+    /// must fail; otherwise its success counts only as `reported`.
     Exec {
         /// The command; its arguments may be `{copy}`.
         command: CommandLine,
         /// The file that stands for `{copy}`.
         copy: Option<FileId>,
-        /// A turn of the agent, which must succeed after it. It shows the process; only the command can be shown to fail.
+        /// A turn of the agent, which must succeed after the command. Only the turn reaches the process, and only the
+        /// command can be seen to fail.
         turn: Option<Turn>,
     },
     /// A request to the running process.
@@ -143,12 +147,12 @@ pub struct LogSetup {
     pub failure: String,
 }
 
-/// What must hold besides the evidence.
+/// A condition besides the evidence: the error rate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GateSetup {
-    /// The question.
+    /// The query for the rate.
     pub rate: RateQuery,
-    /// The most that the answer may be.
+    /// The highest rate that is accepted.
     pub max: f64,
 }
 
@@ -161,7 +165,7 @@ pub struct LiteLlmSetup {
     pub config: PathBuf,
     /// The file with its own key, where it has one.
     pub key: Option<PathBuf>,
-    /// One of its models, as callers name it; `None` = all that use the value.
+    /// One of its models, by the name that callers use; `None` = all that use the value.
     pub model: Option<String>,
     /// Files of variables that its workers read.
     pub env_files: Vec<PathBuf>,
@@ -170,14 +174,14 @@ pub struct LiteLlmSetup {
 }
 
 impl FileSetup {
-    /// The versions that it is compared with.
+    /// The versions that this file is compared with.
     pub(super) fn versions<'a>(&'a self, values: Values<'a>) -> Values<'a> {
         Values { new: self.own.as_deref().or(values.new), ..values }
     }
 }
 
 impl Setup {
-    /// The versions that a consumer is compared with: its own key is the one of its files.
+    /// The versions that a consumer is compared with; its own key is the one in its files.
     pub(super) fn versions_of<'a>(&'a self, id: ConsumerId, values: Values<'a>) -> Values<'a> {
         let files = self.consumer(id).map(|consumer| consumer.files.as_slice()).unwrap_or_default();
         let own = files.iter().find_map(|file| self.file(*file).filter(|file| file.own.is_some()));

@@ -1,4 +1,5 @@
-//! What is asked of this machine before a rotation is open: the reading part of Preflight, and what stands where.
+//! The questions about this machine before a rotation is open: the reading part of Preflight, and the content of every
+//! copy.
 
 use std::path::PathBuf;
 
@@ -41,7 +42,7 @@ impl Surveyor for Local {
 }
 
 impl Local {
-    /// What can be refused without a search, and what is to be said of files and checks.
+    /// Refuses what can be refused without a search; returns the messages about files and checks.
     fn refuse_unfit(&self, of: &Surveying<'_>) -> Result<(Vec<String>, Vec<Failure>), Failure> {
         self.refuse_unseen_mounts()?;
         self.refuse_wrong_copies(of)?;
@@ -56,14 +57,14 @@ impl Local {
         all.filter_map(|instance| self.describe_holder(instance.who)).collect()
     }
 
-    /// Every copy must hold what the rotation begins on.
+    /// Refuses a copy that does not hold what the rotation begins with.
     fn refuse_wrong_copies(&self, of: &Surveying<'_>) -> Result<(), Failure> {
         for file in &self.setup.files {
             let why = match self.holds(file, of.values, Which::New) {
                 holds if holds == of.begins_on => continue,
                 Holds::Unreadable => "it cannot be read".to_owned(),
                 Holds::Old if of.begins_on == Holds::New => "it holds the shared key again".to_owned(),
-                // Most likely a mistyped position, or one that readers disagree on.
+                // Most likely a mistyped slot, or one about which readers disagree.
                 Holds::Old | Holds::New | Holds::Other => {
                     self.unclear_in(file).unwrap_or_else(|| "it holds something else".to_owned())
                 }
@@ -76,7 +77,7 @@ impl Local {
         Ok(())
     }
 
-    /// Why a value cannot be read from its place in a file, where that is so.
+    /// Why a value cannot be read from its slot in a file, if it cannot.
     fn unclear_in(&self, file: &FileSetup) -> Option<String> {
         let content = self.resolved(file).and_then(|resolved| read(&resolved)).ok()?;
         unclear(file, content.bytes.expose()).map(|error| error.to_string())

@@ -34,7 +34,7 @@ impl Local {
             }
         }
         for file in &self.setup.files {
-            // An ended login that stands beside the new one is taken out by another delivery.
+            // An ended login beside the new one is removed by another delivery.
             if self.holds(file, values, Which::New) == Holds::Old && !self.has_both(file, values) {
                 let place = file.path.display().to_string();
                 residues.push(Residue { place, reason: "was written back to the dead value".into() });

@@ -1,5 +1,5 @@
-//! Copies inside a configured file that `reads` does not name: another variable, a comment, a second line. A delivery
-//! leaves them as they are, so whoever reads one of them would keep the old value.
+//! Copies in a configured file that `reads` does not name: another variable, a comment, a second line. A delivery does
+//! not change them, so their readers would keep the old value.
 
 use keyroll_copy::Before;
 use keyroll_needle::Needles;
@@ -10,12 +10,12 @@ use super::deliver::edited;
 use super::{FileSetup, Local};
 use crate::read;
 
-/// So many lines are named; of more the first ones.
+/// How many lines are named; of more, only the first ones.
 const LINES_MAX: usize = 8;
 
 impl Local {
-    /// The lines of a configured file in which the value that goes stands outside the copies that `reads` names. Empty also
-    /// where the file cannot be read or holds somebody else's value: that is told as what it holds.
+    /// The lines of a configured file with the value that goes, outside the copies that `reads` names. Empty also if
+    /// the file cannot be read or holds another party's value: that is reported elsewhere as the file's content.
     pub(super) fn unnamed_lines(
         &self,
         file: &FileSetup,
@@ -30,7 +30,7 @@ impl Local {
         let mut named = None;
         for from in versions {
             let now = named.as_ref().map_or(bytes, SecretBytes::expose);
-            // A list of logins may have both.
+            // A list of logins may hold both versions.
             if let Ok(masked) = edited(file, now, from, &masked(from), Before::Stays) {
                 named = Some(masked);
             }
@@ -52,15 +52,15 @@ impl Local {
     }
 }
 
-/// What a person is told: the file, and where in it.
+/// The text for the operator: the file, and the lines in it.
 pub(super) fn describe(path: &str, lines: &[u64]) -> String {
     let numbers: Vec<String> = lines.iter().map(u64::to_string).collect();
     let word = if lines.len() == 1 { "line" } else { "lines" };
     format!("{path} ({word} {}, beside what `reads` names)", numbers.join(", "))
 }
 
-/// The fields with every secret byte replaced by one that does not occur in it, line ends kept: what is found in a
-/// file that holds these stands outside its named copies.
+/// The fields with every byte of a secret replaced by one that does not occur in it; line ends stay. Put into the
+/// file's named copies, they leave only occurrences outside these copies to be found.
 fn masked(fields: &Fields) -> Fields {
     let mut masked = Fields::new();
     for (name, field) in fields.iter() {

@@ -1,5 +1,5 @@
-//! Effects that are under way. One whose driver no longer waits for it goes on in its thread: it begins nothing any
-//! more, and until it has ended nobody can say how it ended.
+//! Effects that are running. If the driver stops waiting for an effect, it runs on in its thread, but begins nothing
+//! new; until it has ended nobody knows its outcome.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,19 @@ use crate::SystemClock;
 /// One effect, from its call to its end.
 pub(super) struct OneEffect<'a> {
     pub(super) intent: Seq,
-    /// When nobody waits for it any more.
+    /// The time limit; after it nobody waits for the effect.
     pub(super) until: Instant,
     all: &'a UnderWay,
 }
 
 impl OneEffect<'_> {
-    /// Called right before something is changed: refused once nobody waits for it any more.
+    /// Called right before each change: refused after the time limit.
     pub(super) fn may_begin(&self, code: Code, attempted: impl FnOnce() -> String) -> Result<(), Failure> {
         if Instant::now() < self.until {
             return Ok(());
         }
         Err(Failure::new(Class::Retryable, code, attempted())
-            .because("what comes before it took longer than the time that an effect has"))
+            .because("the steps before it took longer than the effect may take"))
     }
 }
 
@@ -37,14 +37,14 @@ impl Drop for OneEffect<'_> {
 }
 
 impl Local {
-    /// An effect begins. Of one intent there is one at a time.
+    /// Begins an effect. An intent has at most one running effect.
     pub(super) fn begin(&self, asked: Asked) -> Result<OneEffect<'_>, Failure> {
         let Asked { intent, until_ms } = asked;
         if !self.under_way.intents().insert(intent) {
             return Err(goes_on(intent));
         }
         let left_ms = until_ms.saturating_sub(SystemClock::new().monotonic_ms());
-        // A time that no clock reaches is none.
+        // A time limit beyond the range of the clock is no limit.
         let now = Instant::now();
         let until = now.checked_add(Duration::from_millis(left_ms)).unwrap_or(now + FOREVER);
         Ok(OneEffect { intent, until, all: &self.under_way })

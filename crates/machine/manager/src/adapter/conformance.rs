@@ -21,7 +21,8 @@ pub struct AdapterRule {
 /// `Ok` = the adapter keeps the rule; `Err` = why not.
 type Rule = fn(&Adapter) -> Result<(), String>;
 
-/// Sends an adapter every request that keyroll may send. `apply`: the value is really applied, and must settle by then.
+/// Sends an adapter every request that keyroll may send. `apply`: also applies the value, which must settle by this
+/// time.
 pub fn check_adapter(adapter: &Adapter, apply: Option<Instant>) -> Vec<AdapterRule> {
     let rules: [(&'static str, Rule); 6] = [
         ("describes itself, and claims to name every process", describes),

@@ -28,9 +28,9 @@ pub(crate) enum Ask {
     Describe,
     /// Which processes run now. Answer: `Processes`.
     Instances,
-    /// Make the value that stands in the copies the one that runs. Answer: `Applied`.
+    /// Make the processes use the value in the copies. Answer: `Applied`.
     Apply,
-    /// Whether what was applied has settled. Answer: `Settled`. Asked again until it has.
+    /// Whether the applied value has settled. Answer: `Settled`. Asked again until it has.
     Settled,
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct Processes {
 pub(crate) struct Applied {
     /// 1.
     pub(crate) protocol: u32,
-    /// `true`: it was carried out. What cannot be carried out is an error.
+    /// `true`: it was carried out. A request that cannot be carried out is answered with an error.
     pub(crate) applied: bool,
 }
 

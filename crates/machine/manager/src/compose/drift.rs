@@ -91,12 +91,12 @@ impl Compose {
                 }
                 Some(running) => {
                     neutral.push((name, running));
-                    "is not what runs"
+                    "differs from what is running"
                 }
                 None if own.contains(&name.as_str()) => continue,
                 None => {
                     new_variables = true;
-                    "is new: what runs does not have it"
+                    "is new: the running process does not have it"
                 }
             };
             drift.edits.push(environment(
@@ -109,7 +109,7 @@ impl Compose {
         for (name, running) in runs.iter().filter(|(name, _)| !known(name) && !own.contains(&name.as_str())) {
             neutral.push((name, running));
             let what =
-                format!("{name} of the service {} was taken out: what runs still has it", self.service);
+                format!("{name} of the service {} was removed: the container still has it", self.service);
             drift.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
         }
         let beside = || format!("the other settings of the service {}", self.service);
@@ -122,7 +122,7 @@ impl Compose {
             Some(false) => {}
             Some(true) => {
                 let files = project.files().collect::<Vec<_>>().join(", ");
-                let mut what = format!("{} in {files} are not what runs", beside());
+                let mut what = format!("{} in {files} differ from what is running", beside());
                 what.push_str(&self.other_compose(container, deadline));
                 drift.edits.push(Edit { kind: "service", name: self.service.clone(), what, mark: settings });
             }
@@ -165,7 +165,7 @@ impl Compose {
             let (ours, others): (Vec<&str>, Vec<&str>) =
                 named.into_iter().partition(|one| from.contains(one));
             if !ours.is_empty() && !others.is_empty() {
-                let what = format!("what else stands in {name} of the service {}", self.service);
+                let what = format!("the other content of {name} of the service {}", self.service);
                 drift.not_visible.push(format!("{what}: it holds the value"));
             }
             (!ours.is_empty()).then_some(name)
@@ -209,7 +209,7 @@ impl Compose {
         let named = service.image.clone().unwrap_or_else(|| format!("{}-{}", project.name, self.service));
         let words = ["image", "inspect", "--format", "{{.Id}}", "--", &named];
         let (id, what) = match self.docker.ask(&words, None, deadline) {
-            Ok((id, _)) => (id, format!("{named} is another image than what runs")),
+            Ok((id, _)) => (id, format!("{named} is another image than the running one")),
             Err(failure) if failure.kind == FailureKind::ServiceUnusable => (
                 SecretBytes::new(Vec::new()),
                 format!("there is no image {named} here any more, and none is pulled"),

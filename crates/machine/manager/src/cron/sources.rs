@@ -39,7 +39,7 @@ pub struct CronJob {
 /// A table, as cron reads it.
 #[derive(Default)]
 pub struct CronTable {
-    /// Its assignments, in their order; of those before a job the last of a name wins.
+    /// Its assignments in their order; for a job, the last assignment of a name before it counts.
     pub variables: Vec<CronVariable>,
     /// Its jobs.
     pub jobs: Vec<CronJob>,
@@ -77,8 +77,7 @@ impl Cron {
     }
 }
 
-/// `NAME = "value"`: the quotes are optional, of either kind, and nothing is put in place of anything.
-/// Source: crontab(5).
+/// `NAME = "value"`: the quotes are optional, of either kind, and nothing is expanded. Source: crontab(5).
 fn assignment(line: &[u8]) -> Option<(String, SecretBytes)> {
     let line = line.trim_ascii();
     let at = line.iter().position(|byte| *byte == b'=')?;

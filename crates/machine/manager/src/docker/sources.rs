@@ -1,4 +1,4 @@
-//! Where containers take their variables from: their creation, their images, and what a project says now.
+//! The sources of the containers' variables: their creation, their images, and the present files of their projects.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -50,7 +50,7 @@ pub struct ContainerSources {
     pub variables: Variables,
     /// The variables of its image.
     pub of_image: Variables,
-    /// What is mounted from this machine, volumes too: the path here, and in the container.
+    /// Files and volumes that are mounted from this machine: the path here, and the path in the container.
     pub mounts: Mounts,
     /// Its compose service, if compose created it.
     pub compose: Option<ComposeSources>,
@@ -68,7 +68,7 @@ pub struct EngineSources {
     pub images: BTreeMap<String, Variables>,
 }
 
-/// What a container would be created with now.
+/// The settings that a container would be created with now.
 pub struct ComposeNext {
     /// Its environment beside its image's.
     pub variables: Variables,
@@ -78,7 +78,7 @@ pub struct ComposeNext {
     pub mounts: Mounts,
 }
 
-/// The service that a container belongs to, and what its project says now.
+/// The service that a container belongs to, and what its project's files say now.
 pub struct ComposeSources {
     /// The project's name.
     pub project: String,
@@ -86,11 +86,11 @@ pub struct ComposeSources {
     pub service: String,
     /// The project's folder.
     pub folder: PathBuf,
-    /// Its files; what is later wins.
+    /// Its files; a later file wins.
     pub files: Vec<PathBuf>,
     /// The files that `${NAME}` is filled in from.
     pub fills: Vec<PathBuf>,
-    /// What a container created now would get; or why that is unknown.
+    /// The settings of a container that is created now; or why they are unknown.
     pub next: Result<ComposeNext, String>,
 }
 

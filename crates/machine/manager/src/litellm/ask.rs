@@ -1,4 +1,4 @@
-//! One request to the proxy, on a connection of its own: who took it is seen before anything is sent.
+//! One request to the proxy, on a new connection: nothing is sent before it is known which worker took the connection.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 /// How much of an answer's body is read, bytes; only its head counts.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Where the proxy answers, and what it wants to see.
+/// Where the proxy answers, and the key that it requires.
 pub struct ProxyEndpoint {
     /// Its address; loopback.
     pub address: SocketAddr,
@@ -19,7 +19,7 @@ pub struct ProxyEndpoint {
     pub key: Option<SecretBytes>,
 }
 
-/// What is asked.
+/// One request.
 pub(super) struct Question<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -35,16 +35,16 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// The id of the deployment that answered.
     pub(super) model_id: Option<String>,
-    /// How often another model was asked in the place of the one that was meant.
+    /// How often another model was asked instead of the requested one.
     pub(super) fallbacks: u32,
     /// The proxy's release.
     pub(super) version: Option<String>,
-    /// The beginning of the body, to tell one refusal from another; it is never shown.
+    /// The beginning of the body, to distinguish refusals; it is never shown.
     pub(super) body: Vec<u8>,
 }
 
 impl Connection {
-    /// Connects. `Err` says in words why not.
+    /// Connects. `Err` says in words why it could not.
     pub(super) fn open(door: &ProxyEndpoint, deadline: Instant) -> Result<Self, String> {
         if !door.address.ip().is_loopback() {
             return Err("its key is sent to loopback only".to_owned());
@@ -53,7 +53,7 @@ impl Connection {
         connection.map(Self).map_err(|error| error.to_string())
     }
 
-    /// This end of it.
+    /// This end of the connection.
     pub(super) fn local(&self) -> SocketAddr {
         self.0.local()
     }

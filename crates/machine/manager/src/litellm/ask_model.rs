@@ -1,4 +1,4 @@
-//! One request that only the holder of one version of a key can answer.
+//! One request that only a worker with one version of a key can answer.
 
 use std::time::{Duration, Instant};
 
@@ -10,26 +10,26 @@ use super::ask::Question;
 use super::workers::CONNECTIONS_MAX;
 use super::{Proxy, ProxyEndpoint};
 
-/// How long one answer may take, milliseconds: a model is asked.
+/// How long one answer may take, milliseconds: the worker asks a model.
 const TURN_MS_MAX: u64 = 60_000;
 
-/// What one worker made of a request for a deployment by its id.
+/// The result of asking one worker for a deployment by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelAnswer {
-    /// It has the deployment under this id, asked the model, and had an answer.
+    /// It has a deployment with this id, asked the model, and got an answer.
     Answered,
-    /// It has no deployment of this id.
+    /// It has no deployment with this id.
     Unknown,
-    /// It has the deployment, and the issuer of the key refused it or did not answer; the status.
+    /// It has the deployment, but the issuer of the key refused the call or did not answer; the status.
     Refused(u16),
     /// Another deployment answered in its place.
     Elsewhere,
-    /// There was no answer that tells, and why.
+    /// No answer shows whether it has the deployment; why.
     None(String),
 }
 
-/// Asks one worker for a deployment by its id: the smallest question, kept from every cache, without another model in
-/// its place. `embedding`: it makes vectors of texts.
+/// Asks one worker for a deployment by its id: the smallest question, that no cache can answer, and without a fallback
+/// to another model. `embedding`: it computes embeddings.
 pub fn ask_model(
     proxy: &Proxy,
     door: &ProxyEndpoint,
@@ -38,7 +38,7 @@ pub fn ask_model(
     embedding: bool,
 ) -> ModelAnswer {
     let deadline = Instant::now() + Duration::from_millis(TURN_MS_MAX);
-    // Something that nobody has asked before.
+    // A question that nobody has asked before.
     let mut drawn = [0; 8];
     if aws_lc_rs::rand::fill(&mut drawn).is_err() {
         return ModelAnswer::None("no random number was available".to_owned());

@@ -8,13 +8,14 @@ use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Sockets};
 
 use super::ask::{Answer, Connection, ProxyEndpoint, Question};
 
-/// How many connections are opened until one worker has taken one: the kernel gives each to whoever is first.
+/// How many connections are opened until a given worker takes one: the kernel gives each to the first worker that
+/// accepts.
 pub(super) const CONNECTIONS_MAX: usize = 400;
 
-/// How long it is waited until a connection is taken, milliseconds: a busy worker takes it later.
+/// How long to wait until a worker takes a connection, milliseconds: a busy worker takes it later.
 const TAKEN_MS_MAX: u64 = 3_000;
 
-/// The time between two looks at who accepted a connection, milliseconds.
+/// The time between two looks at which worker took a connection, milliseconds.
 const STEP_MS: u64 = 5;
 
 /// The longest time for reading the sockets of all processes, milliseconds.
@@ -23,7 +24,7 @@ const LISTENERS_MS_MAX: u64 = 10_000;
 /// How long a look at the workers' sockets may take, milliseconds.
 const SOCKETS_MS_MAX: u64 = 2_000;
 
-/// What listens at the address.
+/// The processes that listen at the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// The process that starts the workers; `None` = there is one process, which answers itself.
@@ -33,10 +34,9 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Those of a listing that listen at the address; `None` = nobody who is visible does.
+    /// The listed processes that listen at the address; `None` = no visible process does.
     ///
-    /// # Errors
-    /// The connections of this machine, or of what may be one of its workers, cannot be read; in words.
+    /// # Errors The sockets of this machine, or of a possible worker, cannot be read; in words.
     pub fn at(address: SocketAddr, listing: &Listing) -> Result<Option<Self>, String> {
         let wait = Duration::from_millis(LISTENERS_MS_MAX);
         let sockets = Sockets::read(listing, &[], wait).map_err(|error| error.to_string())?;
@@ -49,7 +49,7 @@ impl Proxy {
         }
     }
 
-    /// What may be one more of its workers: a child of who starts them that shows nothing of what it has open.
+    /// A process that may be one more worker: a child of the master whose open files are not visible.
     fn unseen(&self, listing: &Listing, hidden: &[(ProcessId, NotVisible)]) -> Option<String> {
         let top = self.top()?;
         let child = |id: &ProcessId| listing.seen.iter().any(|one| one.id == *id && one.ppid == top.pid);
@@ -62,8 +62,8 @@ impl Proxy {
         self.master.as_ref().or(self.workers.first())
     }
 
-    /// Whether a process is one of its own, or has started it, at whatever remove. Any other one shows nothing of
-    /// what its workers have.
+    /// Whether a process belongs to the proxy, or is an ancestor of it. Any other process proves nothing about the
+    /// workers.
     pub fn has(&self, process: &ProcessId, listing: &Listing) -> bool {
         let find = |pid: u32| listing.seen.iter().find(|one| one.id.pid == pid);
         let below = |one: &ProcessId, other: &ProcessId| {
@@ -75,8 +75,8 @@ impl Proxy {
         self.top().is_some_and(|top| below(top, process) || below(process, top))
     }
 
-    /// The master has the socket, and so has each worker that it started. Whoever else has it answers too, and would be
-    /// asked and told nothing.
+    /// The master and each worker that it started have the socket. Any other process that has it answers requests too,
+    /// and would be asked without being replaced.
     fn of(holders: &[&Process]) -> Result<Option<Self>, String> {
         let mut tops = holders.iter().filter(|one| !holders.iter().any(|other| other.id.pid == one.ppid));
         let Some(top) = tops.next() else { return Ok(None) };
@@ -95,8 +95,8 @@ impl Proxy {
         }))
     }
 
-    /// A request that this one of the workers answers: connections are opened until it has taken one, and the others
-    /// are closed without a word.
+    /// Sends a request to exactly this worker: opens connections until it has taken one, and closes the others without
+    /// sending anything.
     pub(super) fn ask(
         &self,
         door: &ProxyEndpoint,
@@ -115,7 +115,7 @@ impl Proxy {
         Err(format!("process {} took none of {connections} connections", worker.pid))
     }
 
-    /// Who took a connection; `None` = nobody of the workers has, in time.
+    /// The worker that took a connection; `None` = none did in time.
     fn taken_by(
         &self,
         door: &ProxyEndpoint,
@@ -129,7 +129,7 @@ impl Proxy {
             let sockets = Sockets::read(&listing, &[], wait).map_err(|error| error.to_string())?;
             let takes = |worker: &&ProcessId| sockets.serves(worker, &[door.address], connection.local());
             let takers: Vec<&ProcessId> = self.workers.iter().filter(takes).collect();
-            // Between the two ends of a fork it is in both.
+            // During a fork, both processes have it.
             if let [one] = takers.as_slice() {
                 return Ok(Some(**one));
             }
@@ -148,7 +148,7 @@ fn not_visible(process: &ProcessId, why: &NotVisible) -> String {
     format!("the open files of process {} are not visible: {why}", process.pid)
 }
 
-/// A process of which nothing but its id is asked.
+/// A process of which only the id is used.
 fn plain(id: &ProcessId) -> Process {
     Process {
         id: *id,

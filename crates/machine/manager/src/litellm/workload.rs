@@ -32,8 +32,8 @@ pub(crate) static LITELLM: Manager = Manager {
     },
 };
 
-/// What an address of a program of this machine must be. It is asked with a key of its own, which would be read on
-/// the way to another machine.
+/// The form of an address of a program on this machine. The request has the program's own key, which could be read on
+/// the network.
 pub const LOOPBACK_FORM: &str =
     "must be http:// with a numeric loopback address and a port: http://127.0.0.1:4000";
 
@@ -61,7 +61,7 @@ impl Workload for LiteLlm {
         false
     }
 
-    /// The master: it reads the configuration too, hands it only to its workers, and calls no issuer.
+    /// The master: it reads the configuration too, passes it only to its workers, and calls no issuer.
     fn supervisor_pid(&self) -> Option<u32> {
         Some(self.look().ok()??.master?.pid)
     }
@@ -72,7 +72,7 @@ impl Workload for LiteLlm {
 
     fn objections(&self) -> Vec<Failure> {
         match self.look() {
-            // A proxy that does not run is reported where it is asked for its key.
+            // A proxy that does not run is reported when it is asked for its key.
             Ok(None) => Vec::new(),
             Ok(Some(proxy)) => self.refuse(&proxy).err().into_iter().collect(),
             Err(failure) => vec![failure],

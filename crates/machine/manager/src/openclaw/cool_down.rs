@@ -12,16 +12,16 @@ use rustix::process::geteuid;
 use super::{OpenClaw, unknown};
 use crate::find::list;
 
-/// How long OpenClaw's own writers are waited for, seconds.
+/// How long to wait for OpenClaw's own writers, seconds.
 const BUSY_S_MAX: u64 = 5;
 
 /// Write permission for a file's group, and for others.
 const OTHERS_WRITE: u32 = 0o022;
 
 impl OpenClaw {
-    /// A new key inherits the cool-down that the one of before brought upon its provider, and no command of OpenClaw
-    /// ends it. What is taken away is that entry alone; the gateway looks again at the reload. Told is what was left
-    /// to end by itself.
+    /// Removes the cool-downs that the former key caused. A new key inherits the cool-down of its provider, and no
+    /// command of OpenClaw ends it. Only that entry is removed; the gateway reads it again at the reload. Returns what
+    /// was left to end by itself.
     #[expect(clippy::disallowed_methods, reason = "OpenClaw tells its pauses by the clock of the day")]
     pub(super) fn clear_cool_downs(
         &self,
@@ -31,7 +31,7 @@ impl OpenClaw {
     ) -> Result<String, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let now = u64::try_from(now).unwrap_or(u64::MAX);
-        // What cannot be seen is left as it is: it ends by itself.
+        // An entry that is not visible is left as it is: it ends by itself.
         let mut found = self.home().cool_downs(&self.provider, now).unwrap_or_default();
         found.retain(|one| one.is_of(source, &self.provider) && !one.id.contains(['\u{22}', '\\']));
         let (mut own, mut left) = (Vec::new(), None);
@@ -66,7 +66,7 @@ impl OpenClaw {
     }
 
     /// The real path of a database that only this user can write, in a folder that only this user can write: SQLite
-    /// applies any journal file that lies beside a database, with the rights of the process that opens it.
+    /// applies any journal file beside a database, with the rights of the process that opens it.
     fn own_database(&self, database: &Path) -> Option<PathBuf> {
         let alone = |meta: &Metadata| meta.uid() == geteuid().as_raw() && meta.mode() & OTHERS_WRITE == 0;
         let state = self.state.canonicalize().ok()?;

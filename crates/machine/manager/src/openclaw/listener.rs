@@ -11,7 +11,7 @@ use crate::http::Url;
 /// How long a look at the gateway's sockets may take, milliseconds.
 const SOCKETS_MS_MAX: u64 = 2_000;
 
-/// What begins the short name of a gateway. Source: seen with 2026.9.6, which gives itself the name.
+/// The beginning of a gateway's short name. Source: seen with 2026.9.6, which sets the name itself.
 const NAME: &str = "openclaw";
 
 #[derive(Deserialize)]
@@ -19,18 +19,18 @@ struct Readiness {
     ready: bool,
 }
 
-/// That the gateway itself says that it is ready. `Err` says in words what was seen instead.
+/// Checks that the gateway itself reports that it is ready. `Err` says in words what was seen instead.
 pub(crate) fn gateway_is_ready(home: &OpenClawHome, deadline: Instant) -> Result<(), String> {
     let port = home.settings().map_err(|error| error.to_string())?.port;
     gateway_listens(home, port)?;
     let answer = Url::parse(&format!("http://127.0.0.1:{port}/readyz"))?.get(deadline)?;
-    // Any path that it does not know answers 200, too.
+    // The gateway answers 200 to unknown paths, too.
     let readiness = serde_json::from_slice::<Readiness>(&answer.body);
     if readiness.is_ok_and(|it| it.ready) { Ok(()) } else { Err("its /readyz does not say so".to_owned()) }
 }
 
-/// That the gateway of a state folder takes the connections to its port itself: while it is away another user may
-/// listen there, be shown its token, and say that it is ready. `Err` says in words what was seen instead.
+/// Checks that the gateway of a state folder itself accepts the connections to its port. While it is down, another user
+/// may listen there, receive its token, and report that it is ready. `Err` says in words what was seen instead.
 pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), String> {
     let owner = home.state.metadata().map_err(|error| error.to_string())?.uid();
     let named = home.gateway().ok_or("its gateway does not run")?;
@@ -51,8 +51,8 @@ pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), Stri
     Err(format!("its gateway {pid} is not seen to listen at port {port}"))
 }
 
-/// Whether a process is the gateway that the lock of a folder names. Whoever may write there chooses what the lock
-/// says, and when a process began everybody can see: one of another user is none.
+/// Whether a process is the gateway that the lock of a folder names. Anyone who may write to the folder chooses the
+/// content of the lock, and start times of processes are public: a process of another user does not count.
 pub(super) fn is_gateway(process: &Process, (pid, began): (u32, Option<u64>), owner: Option<u32>) -> bool {
     process.id.pid == pid
         && process.name.starts_with(NAME)

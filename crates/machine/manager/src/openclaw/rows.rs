@@ -12,7 +12,7 @@ use crate::find::list;
 use crate::{AgentRow, AgentRows};
 
 impl OpenClaw {
-    /// The rows from which this gateway takes keys, of whatever provider.
+    /// The rows from which this gateway takes keys, of any provider.
     pub(super) fn key_rows(&self) -> AgentRows {
         let home = self.home();
         let gateway = list().and_then(|listing| self.gateway(&listing)).ok().flatten();
@@ -29,7 +29,8 @@ impl OpenClaw {
         AgentRows { databases: home.databases(), rows }
     }
 
-    /// Its own command overwrites whatever stands in the row: the key of another account, too, that somebody put there.
+    /// OpenClaw's own command overwrites any content of the row, even the key of another account that a person put
+    /// there. This check refuses that.
     pub(super) fn refuse_row_of_another(&self, file: &Path, versions: &[SecretBytes]) -> Result<(), Failure> {
         if self.value_file() != Some(file) {
             return Ok(());
@@ -40,19 +41,20 @@ impl OpenClaw {
         self.refuse_row(&bound, "the current key", &is_known)
     }
 
-    /// The same check right before the row is overwritten: since the delivery a user may have logged in with another
-    /// account.
+    /// The same check right before the row is overwritten: a user may have logged in with another account since the
+    /// delivery.
     pub(super) fn refuse_replaced(
         &self,
         bound: &Bound,
         may_replace: &dyn Fn(&SecretBytes) -> bool,
     ) -> Result<(), Failure> {
         let delivered = trimmed(&self.value()?);
-        // What was kept of the delivery may be gone, and with it the way to know the current key again.
+        // The record of the delivery may be gone, and with it the fingerprint of the current key.
         self.refuse_row(bound, "the new key", &|row| *row == delivered || may_replace(row))
     }
 
-    /// `wanted`: what may be put there by hand. `is_known`: of what stands in the row, without white space around it.
+    /// `wanted`: what the operator may put there by hand. `is_known`: called with the row's content without surrounding
+    /// white space.
     fn refuse_row(
         &self,
         bound: &Bound,
@@ -82,12 +84,12 @@ impl OpenClaw {
         }
         match same.all(|row| is_known(&trimmed(&row.value))) {
             true => Ok(()),
-            false => refused(Class::Permanent, "another key stands there, and it was not changed".to_owned()),
+            false => refused(Class::Permanent, "another key is there, and it was not changed".to_owned()),
         }
     }
 
-    /// The command by which a person puts a key into a row. The user of the gateway chose the names in it, and root
-    /// may copy it: there is none with a name in which a shell, or OpenClaw itself, would read anything else.
+    /// The command with which an operator puts a key into a row. The gateway's user chose the names in it, and root may
+    /// copy it: there is no command for a name that a shell or OpenClaw itself would read in another way.
     fn by_hand(&self, takes: &Takes) -> Option<String> {
         let plain = |name: &str| {
             let letter = |byte: u8| byte.is_ascii_alphanumeric() || b":_.@-".contains(&byte);
@@ -124,7 +126,7 @@ impl OpenClaw {
     }
 }
 
-/// OpenClaw takes the line break at the end of what it is handed away.
+/// OpenClaw removes the line break at the end of its input.
 fn trimmed(value: &SecretBytes) -> SecretBytes {
     SecretBytes::new(value.expose().trim_ascii().to_vec())
 }

@@ -17,7 +17,7 @@ use crate::{
     Start, Workload,
 };
 
-/// It answers the requests that it has before it ends (seen with 2026.9.6).
+/// It answers its present requests before it ends (seen with 2026.9.6).
 const STOP_GRACE: Duration = Duration::from_secs(315);
 
 /// The gateway of OpenClaw.
@@ -91,7 +91,7 @@ impl Workload for OpenClaw {
         self.bound(None).map_or(true, |bound| bound.takes == Takes::Restart)
     }
 
-    /// A gateway that restarts within its process is away too.
+    /// A gateway that restarts within its process has a downtime too.
     fn has_downtime(&self) -> bool {
         self.bound(None).map_or(true, |bound| matches!(bound.takes, Takes::Restart | Takes::InPlace))
     }
@@ -147,7 +147,7 @@ impl Workload for OpenClaw {
         Some(&self.program).filter(|program| !program.is_absolute()).map(PathBuf::as_path)
     }
 
-    /// Its program is run as the user whose installation it is.
+    /// Its program is run as the owner of the installation.
     fn trusted_files(&self) -> Vec<PathBuf> {
         let owner = self.state.metadata().map(|meta| meta.uid());
         let own = owner.is_ok_and(|owner| owner == geteuid().as_raw());

@@ -1,4 +1,5 @@
-//! What pm2 lists: the apps that its daemon has, and those that a reboot starts. Both hold whole environments.
+//! The apps in pm2's lists: those that its daemon has, and those that a reboot starts. Both lists hold whole
+//! environments.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +7,11 @@ use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What an app is started with that comes from where it was started first: a restart by another hand would replace it,
-/// and an ecosystem file may read it. None of it is a value.
+/// Variables that an app has from the place where it was first started: a restart from another place would replace
+/// them, and an ecosystem file may read them. None of them is a value.
 const OF_THE_STARTER: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL"];
 
-/// What is no part of a saved app. Source: pm2 7.0.4, what `pm2 save` takes out.
+/// Fields that a saved app does not have. Source: pm2 7.0.4, what `pm2 save` removes.
 const NOT_SAVED: [&str; 3] = ["instances", "pm_id", "prev_restart_delay"];
 
 /// An app, by reference into the list: a value in it is not copied.
@@ -28,7 +29,7 @@ impl Listed<'_> {
         self.0.get("status").is_some_and(|status| status.get() == "\"stopped\"")
     }
 
-    /// What it was started with of what comes from outside its ecosystem file.
+    /// The variables that it was started with and that do not come from its ecosystem file.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let own: Option<BTreeMap<String, &RawValue>> =
             self.0.get("env").and_then(|env| serde_json::from_str(env.get()).ok());
@@ -54,14 +55,14 @@ impl Listed<'_> {
     }
 }
 
-/// The instances of an app in the answer to `pm2 jlist`, which a notice may stand before.
+/// The instances of an app in the answer to `pm2 jlist`, which may begin with a notice.
 pub(crate) fn listed<'a>(answer: &'a SecretBytes, app: &str) -> Option<Vec<Listed<'a>>> {
     let lines = answer.expose().split(|byte| *byte == b'\n');
     let list = lines.filter_map(|line| serde_json::from_slice::<Vec<App<'a>>>(line).ok()).next_back()?;
     Some(list.into_iter().filter(|one| one.name == app).map(|one| Listed(one.pm2_env)).collect())
 }
 
-/// The saved list with this app in it as it runs now; every other one, and how often it stands there, as it was.
+/// The saved list with this app as it runs now. Every other app, and how often it occurs, stays as it was.
 pub(crate) fn with_apps(saved: &SecretBytes, app: &str, now: &[Listed<'_>]) -> Option<SecretBytes> {
     #[derive(Deserialize)]
     struct Named {

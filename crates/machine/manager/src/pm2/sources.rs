@@ -1,4 +1,4 @@
-//! What pm2's apps are started with: what its daemon keeps, and what a boot would bring back.
+//! The environments of pm2's apps: those that its daemon has, and those that a boot would restore.
 //!
 //! The daemon is asked at its own socket. The command `pm2` would write into its folder, and start a daemon where none
 //! runs.
@@ -72,7 +72,7 @@ impl Pm2Daemon {
     /// # Errors
     /// `K0407`: it does not answer, or in another form.
     pub fn apps(&self) -> Result<Vec<Pm2App>, Failure> {
-        // A socket can block for ever, and a daemon may send its answer byte by byte.
+        // A socket can block for ever, and a daemon may send its answer one byte at a time.
         let daemon = self.clone();
         let asked = within(ASK_WAIT, move || daemon.ask());
         let answer = asked.map_err(|_| self.failed().because("it does not answer"))?;
@@ -99,7 +99,7 @@ impl Pm2Daemon {
     #[expect(clippy::disallowed_methods, reason = "the socket of pm2, on this machine")]
     fn ask(&self) -> std::io::Result<SecretBytes> {
         let mut socket = UnixStream::connect(self.home.join("rpc.sock"))?;
-        // A daemon in a container has its folder there: under this name another one may answer here.
+        // A daemon in a container has its folder there: on this machine another daemon may answer under this name.
         let peer = socket_peercred(&socket)?;
         if u32::try_from(peer.pid.as_raw_nonzero().get()) != Ok(self.process.pid) {
             return Err(std::io::Error::other("another process answers there"));
@@ -128,10 +128,10 @@ impl Pm2Daemon {
     }
 }
 
-/// The apps of a dump, each as often as it stands there.
+/// The apps of a dump, including repeated ones.
 ///
 /// # Errors
-/// It cannot be read, or is none.
+/// It cannot be read, or is not a dump.
 pub fn pm2_dump(path: &Path) -> std::io::Result<Vec<Pm2App>> {
     let dump = read_small(path, ANSWER_BYTES_MAX)?;
     let entries: Vec<BTreeMap<String, &RawValue>> = serde_json::from_slice(dump.expose())?;
@@ -155,8 +155,8 @@ fn apps_in(answer: &SecretBytes) -> Option<Vec<Pm2App>> {
     Some(list.into_iter().filter_map(|one| app(one.pid.filter(|pid| *pid > 0), &one.pm2_env)).collect())
 }
 
-/// An app is started with every entry of its own that is a text, and over them with those of `env`.
-/// Source: pm2 7.0.4, lib/God.js, `executeApp`.
+/// An app is started with every text entry of its own, overridden by those of `env`. Source: pm2 7.0.4, lib/God.js,
+/// `executeApp`.
 fn app(pid: Option<u32>, own: &BTreeMap<String, &RawValue>) -> Option<Pm2App> {
     let text = |name: &str| serde_json::from_str::<String>(own.get(name)?.get()).ok();
     let texts = |all: &BTreeMap<String, &RawValue>| -> Variables {
@@ -205,7 +205,7 @@ mod tests {
             for socket in listener.incoming().take(2) {
                 let mut socket = socket.unwrap();
                 let mut question = [0; 5];
-                // One that asks nothing closes at once.
+                // A client that asks nothing closes at once.
                 if socket.read_exact(&mut question).is_ok() {
                     let long = u32::try_from(text.len()).unwrap().to_be_bytes();
                     socket.write_all(&[&[0x11], long.as_slice(), text].concat()).unwrap();

@@ -78,7 +78,7 @@ impl Workload for Pm2 {
         self.dumps().unwrap_or_default()
     }
 
-    /// The ecosystem file says how an app is started, and is a program itself.
+    /// The ecosystem file says how an app is started, and is itself a program.
     fn drift(&self, own: &OwnCopies<'_>) -> Drift {
         let mut drift = Drift::default();
         if own.delivered && own.is_own(&self.ecosystem) {
@@ -96,7 +96,7 @@ impl Workload for Pm2 {
         Some(&self.program)
     }
 
-    /// pm2 is run as the user whose it is.
+    /// pm2 is run as its owner.
     fn trusted_files(&self) -> Vec<PathBuf> {
         let owner = self.home.as_ref().unwrap_or(&self.ecosystem).metadata().map(|meta| meta.uid());
         let own = owner.is_ok_and(|owner| owner == geteuid().as_raw());

@@ -40,7 +40,7 @@ pub struct Assigned {
     pub name: String,
     /// Its value; `None` = it is built from other variables (`%(ENV_NAME)s`).
     pub value: Option<SecretBytes>,
-    /// The file that it stands in.
+    /// Its file.
     pub file: PathBuf,
     /// In which line, from 1 on.
     pub line: u64,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::text::{UnitSays, unit_lines};
 use crate::Unit;
 
-/// Where the credentials of running services stand. Source: systemd.exec(5), "Credentials".
+/// Where the credentials of running services are. Source: systemd.exec(5), "Credentials".
 const GIVEN: &str = "/run/credentials";
 
 /// The search path for credentials without a folder; the first counts. Source: systemd.exec(5), `LoadCredential=`.
@@ -33,7 +33,7 @@ const QUESTIONS: [&str; 5] = [
 /// The most files of a store that an import takes.
 const IMPORTED_MAX: usize = 256;
 
-/// One credential of a service, as its manager has loaded it. Of several of a name the first in the list wins.
+/// One credential of a service, as its manager has loaded it. Of several with one name the first in the list wins.
 pub struct UnitCredential {
     /// Its name.
     pub name: String,

@@ -27,7 +27,7 @@ const UNITS_READ_US: &str = "UnitsLoadTimestampMonotonic";
 const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPath,DropInPaths,Environment,\
                        EnvironmentFiles,UnsetEnvironment,PassEnvironment,ExecStart,SourcePath";
 
-/// Where operators and packages put drop-ins; of two with one name the first counts. Source: systemd.unit(5).
+/// Where operators and packages put drop-ins; of two with one name the first one counts. Source: systemd.unit(5).
 const DROP_INS: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -49,11 +49,11 @@ pub struct UnitSources {
     pub main_pid: u32,
     /// The control group; empty = none.
     pub control_group: String,
-    /// The unit file and its drop-ins, also those that the manager has not read yet; what is later wins.
+    /// The unit file and its drop-ins, including those that the manager has not read yet; the last one wins.
     pub of_unit: Vec<PathBuf>,
     /// `Environment=` as the manager has loaded it.
     pub environment: Vec<Variable>,
-    /// `EnvironmentFile=`; what is later wins. The manager reads them at each start.
+    /// `EnvironmentFile=`; the last one wins. The manager reads them at each start.
     pub environment_files: Vec<EnvironmentFile>,
     /// Variables that are removed from the environment, by name; with a value, only if they have that value.
     pub unset: Vec<(String, Option<SecretBytes>)>,
@@ -74,11 +74,11 @@ pub struct EnvironmentFile {
     pub written: PathBuf,
     /// The files that are there now, in the order in which they are read.
     pub files: Vec<PathBuf>,
-    /// It may be missing; without it the service starts only where it is there.
+    /// It may be missing. If it is not optional and missing, the service does not start.
     pub optional: bool,
 }
 
-/// What `env` before a program does: `env -i NAME=VALUE program`.
+/// The effect of `env` before a program: `env -i NAME=VALUE program`.
 #[derive(Default)]
 pub struct Wrapper {
     /// Variables that it sets; no value where systemd expands another variable.
@@ -89,7 +89,7 @@ pub struct Wrapper {
     pub empties: bool,
 }
 
-/// The services of a manager, and its own environment, which it hands on.
+/// The services of a manager, and its own environment, which it passes to them.
 pub struct UnitsSources {
     /// Each service that it has loaded.
     pub units: Vec<UnitSources>,
@@ -220,7 +220,7 @@ fn wrapper(shown: &[u8]) -> Wrapper {
             }
             [b'-', ..] => {}
             word => match variable(word.to_vec()) {
-                // The manager puts its variables in before `env` is started.
+                // The manager expands its variables before `env` is started.
                 Some((name, value)) => {
                     let value = Some(value).filter(|value| !value.expose().contains(&b'$'));
                     all.sets.push((name, value));
@@ -232,15 +232,15 @@ fn wrapper(shown: &[u8]) -> Wrapper {
     all
 }
 
-/// The unit file, then the drop-ins by their names, with those that lie there and were not loaded:
-/// `NeedDaemonReload` does not tell of the first one in a new folder (seen with systemd 252).
+/// The unit file, then the drop-ins by their names, including those that exist and were not loaded: `NeedDaemonReload`
+/// does not report the first one in a new folder (seen with systemd 252).
 fn of_unit(unit: &str, fragment: PathBuf, loaded: Vec<PathBuf>, of_user: bool) -> Vec<PathBuf> {
     let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
     let names: Vec<String> = [Some(unit.to_owned()), template].into_iter().flatten().collect();
     let beside = fragment.parent().map(Path::to_owned).filter(|folder| folder.is_absolute());
     let known = if of_user { DROP_INS_OF_USERS.iter() } else { DROP_INS.iter() };
     let known: Vec<PathBuf> = known.map(PathBuf::from).collect();
-    // A folder of the user's own goes before those of all.
+    // A folder of the user's own comes before the folders of all users.
     let folders = beside.into_iter().filter(|folder| !known.contains(folder)).chain(known.iter().cloned());
     let mut of_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     let named = |path: &PathBuf| path.file_name().map(OsStr::to_owned);

@@ -1,4 +1,4 @@
-//! What a unit file says of the environment and the credentials of its service.
+//! The environment and the credentials that a unit file sets for its service.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +12,13 @@ const UNIT_BYTES_MAX: usize = 1 << 20;
 
 /// A line of a unit file that sets the environment or credentials.
 pub struct UnitLine {
-    /// Which line, from 1 on.
+    /// The line number, from 1 on.
     pub line: u64,
-    /// What it says.
+    /// The setting in it.
     pub says: UnitSays,
 }
 
-/// What a line of a unit file says.
+/// A setting in a unit file.
 pub enum UnitSays {
     /// `Environment=NAME=VALUE`; no value where it depends on a specifier (`%h`).
     Variable(String, Option<SecretBytes>),
@@ -35,10 +35,9 @@ pub enum UnitSays {
 /// A variable with its value.
 pub(crate) type Variable = (String, SecretBytes);
 
-/// What a unit file or drop-in says of the environment of its service, in its order.
+/// The settings of a unit file or drop-in for the environment of its service, in their order.
 ///
-/// # Errors
-/// It cannot be read.
+/// # Errors It cannot be read.
 pub fn unit_lines(path: &Path) -> std::io::Result<Vec<UnitLine>> {
     read_small(path, UNIT_BYTES_MAX).map(|text| lines_in(text.expose()))
 }

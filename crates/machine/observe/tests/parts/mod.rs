@@ -1,4 +1,4 @@
-//! Real processes for the tests of this room, ended by the number that starting them gave.
+//! Real processes for the tests of this room, ended by the process ids from their starts.
 
 // Each test program uses some of these.
 #![allow(dead_code)]
@@ -61,14 +61,14 @@ impl Running {
         Self { child, output }
     }
 
-    /// A Python program; what it needs to know is told on its standard input, never as an argument.
+    /// A Python program; it gets its data on its standard input, never as an argument.
     pub(crate) fn python(program: &str) -> Self {
         Self::start(
             Command::new("python3").args(["-u", "-c", program]).env_clear().env("PATH", "/usr/bin:/bin"),
         )
     }
 
-    /// One line that the program says.
+    /// One line that the program prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a line");
@@ -97,7 +97,7 @@ pub(crate) fn id_of(pid: u32) -> ProcessId {
     keyroll_observe::process(pid).expect("a process of that number").id
 }
 
-/// Asks again until it holds.
+/// Checks again until it holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
     while !holds() {

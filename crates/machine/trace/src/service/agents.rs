@@ -17,28 +17,29 @@ use crate::kinds::format_of;
 use crate::look::with_rows;
 use crate::{Place, Unseen};
 
-/// How many words of a command line are looked at for the program that it names.
+/// How many words of a command line are searched for the name of an agent.
 const PROGRAM_WORDS_MAX: usize = 3;
 
 /// The largest file of an agent that is read, bytes.
 const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// What an agent's own files say that nothing can be read of, in words, each with how often.
+/// The parts of agents' own files that could not be read, with the reason, and how often each occurred.
 type Closed = BTreeMap<(String, &'static str), usize>;
 
-/// A running program whose keys live in places of its own.
+/// A running agent, which keeps its keys in places of its own.
 struct Running<'a> {
     agent: &'static str,
     process: &'a Process,
-    /// The folder that it works in, and the one that its own `/` is, as they are named from here.
+    /// Its working folder and its root folder, as paths of this machine.
     folder: PathBuf,
     root: PathBuf,
-    /// What it, or one of its own processes, was started with.
+    /// The start environment of the agent, or of one of its own processes.
     start: Variables,
     started: ProcessId,
 }
 
-/// Adds what agents' own files say: to the services that run, and as services of their own for agents that do not run.
+/// Adds the sources from agents' own files: to the services that run, and as services of their own for agents that do
+/// not run.
 pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut closed = Closed::new();
     let mut told: BTreeSet<PathBuf> = BTreeSet::new();
@@ -75,7 +76,7 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
     }));
 }
 
-/// The programs of a home, of which none of those that run takes its keys.
+/// The agents of a home from which no running agent takes its keys.
 fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
     let mut closed = Closed::new();
     let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
@@ -103,7 +104,7 @@ fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
 }
 
 impl<'a> Running<'a> {
-    /// Adds what its files say to what keeps it. `Err` as of [`Running::explained`].
+    /// Adds the sources from its files to the service of its manager. `Err` as for [`Running::explained`].
     fn add(
         &self,
         kept: &mut Kept,
@@ -128,7 +129,7 @@ impl<'a> Running<'a> {
             Ok(true) => Path::new("/proc").join(process.id.pid.to_string()).join("root"),
             Ok(false) | Err(_) => PathBuf::from("/"),
         };
-        // A worker may have been handed what its master read from a file.
+        // A worker may have got from its master what the master read from a file.
         let mut start = around.start(&process.id).unwrap_or_default();
         let mut started = process.id;
         for id in &kept.processes {
@@ -152,7 +153,7 @@ impl<'a> Running<'a> {
         Some(path)
     }
 
-    /// What its files say. `Err` = the one that says which others there are cannot be read, and why.
+    /// The sources in its files. `Err` = the file that names the others cannot be read, and why.
     fn explained(&self) -> Result<Vec<Explained>, (PathBuf, String)> {
         let started = |name: &str| self.start.contains_key(name);
         let told = |name: &str| {
@@ -180,7 +181,7 @@ impl<'a> Running<'a> {
     }
 }
 
-/// An agent that another program started and no manager runs: its environment is not its parent's.
+/// An agent that another program started and that no manager runs: its environment is not its parent's.
 fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
     if !matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
         return None;
@@ -212,7 +213,7 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
     })
 }
 
-/// The program that a command line names: by itself, or behind an interpreter.
+/// The agent that a command line names: directly, or after an interpreter.
 fn named(words: &Arguments) -> Option<&'static str> {
     let own = words.program().and_then(|path| agent_of(path.as_os_str().as_encoded_bytes()));
     let (mut found, mut left) = (own, PROGRAM_WORDS_MAX);
@@ -238,8 +239,8 @@ fn config_of(words: &Arguments) -> Option<PathBuf> {
     path
 }
 
-/// The links become sources, in their order and before everything else that a service has; where a link is the
-/// environment, whatever is known of who sets that takes its place.
+/// Adds the links as sources, in their order and before all other sources of a service. If a link is the environment,
+/// the known sources of that environment take its place.
 fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, closed: &mut Closed) {
     let mut own: Vec<Source> = Vec::new();
     let files: BTreeSet<&PathBuf> =
@@ -249,7 +250,7 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
         for link in &one.links {
             let read = match link.standing {
                 Standing::Wins => Read::Start,
-                // The one that wins over it has another name: a program takes one key from either.
+                // The winning link has another name: a program takes one key from either name.
                 Standing::Shadowed if wins != Some(key(link)) => Read::Loses,
                 Standing::Shadowed => Read::Start,
                 Standing::NotRead => Read::Not,
@@ -286,7 +287,7 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
     kept.sources = own;
 }
 
-/// What a link's key is known by: two places of one key have the same.
+/// The identity of a link's key: two places of one key have the same identity.
 fn key(link: &AgentLink) -> &str {
     match &link.slot {
         Some(AgentSlot::Variable(name)) => name,
@@ -299,7 +300,7 @@ fn key(link: &AgentLink) -> &str {
     }
 }
 
-/// The value with which a program was started under a name: as its manager sets it, where that is known.
+/// The sources of the value that a program was started with under a name: from its manager, if known.
 fn of_start(
     kept: &mut Kept,
     name: &str,
@@ -318,7 +319,7 @@ fn of_start(
         let own = running.is_some_and(|running| source.origin == Origin::Start(running.process.id));
         let known = match (source.read, read) {
             (Read::Start, _) => read,
-            // The program reads it; who sets it at the next start is unknown.
+            // The program reads it, but nobody knows what sets it at the next start.
             (Read::Not, Read::Start) if own => Read::Perhaps("the process that started it no longer runs"),
             (Read::Not, _) if own => read,
             (other, _) => other,
@@ -337,7 +338,7 @@ fn of_start(
     all
 }
 
-/// What stands in a file of an agent.
+/// The sources in a file of an agent.
 fn of_file(link: &AgentLink, path: &Path, slot: &AgentSlot) -> Vec<Source> {
     match slot {
         AgentSlot::Variable(name) => {
@@ -367,7 +368,7 @@ fn at_pointer(what: &str, path: &Path, at: &str) -> Option<Source> {
     Some(Source::of_file(what, path).with(name, Entry { value, line, secret: true }))
 }
 
-/// `table.column/way/to/it`: what stands in a document in a row. What is encrypted shows nothing.
+/// `table.column/path/to/it`: the sources in a document in a row. An encrypted document shows nothing.
 fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
     let (cell, way) = at.split_once('/').unwrap_or((at, ""));
     let Ok(way) = Pointer::parse(&format!("/{way}")) else { return Vec::new() };
@@ -392,7 +393,7 @@ fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
     if read.is_err() {
         all.clear();
     }
-    // A later row has taken the place of an earlier one.
+    // A later row has replaced an earlier one.
     all.reverse();
     all
 }

@@ -11,19 +11,19 @@ use keyroll_secret::SecretBytes;
 use super::build::within;
 use crate::Unseen;
 
-/// How long what stands in a home may take to be read: its server may be gone, and then nothing ever answers.
+/// How long reading the files of a home may take: its server may be gone, and then nothing ever answers.
 const HOME_WAIT: Duration = Duration::from_secs(15);
 
-/// What is around a service: the processes, what managers say, the users.
+/// The surroundings of a service: the processes, the answers of managers, the users.
 pub(crate) struct Around<'a> {
     pub(crate) listing: &'a Listing,
     pub(crate) users: BTreeMap<u32, String>,
-    /// Whose home a folder is; of several users root's.
+    /// The user of each home; if several users have it, root.
     pub(crate) owners: BTreeMap<PathBuf, u32>,
     pub(crate) unseen: Vec<Unseen>,
-    /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
+    /// The folders of services: projects, and everything that is mounted into containers, including volumes.
     pub(crate) folders: BTreeSet<PathBuf>,
-    /// Homes that did not answer: they are not asked again.
+    /// Homes that did not answer: they are not read again.
     silent: BTreeSet<PathBuf>,
     starts: &'a BTreeMap<ProcessId, Start>,
     of_pid: BTreeMap<u32, &'a Process>,
@@ -53,17 +53,17 @@ impl<'a> Around<'a> {
         self.users.iter().find(|(_, known)| *known == name).map(|(uid, _)| *uid)
     }
 
-    /// The process of this number.
+    /// The process with this number.
     pub(crate) fn process(&self, pid: u32) -> Option<&'a Process> {
         self.of_pid.get(&pid).copied()
     }
 
-    /// What it has started itself.
+    /// Its children.
     pub(crate) fn children(&self, pid: u32) -> &[&'a Process] {
         self.children.get(&pid).map_or(&[], Vec::as_slice)
     }
 
-    /// A process, and all that came of it.
+    /// A process and all its descendants.
     pub(crate) fn tree(&self, root: ProcessId) -> Vec<ProcessId> {
         let (mut all, mut at) = (vec![root], 0);
         while let Some(parent) = all.get(at).copied() {
@@ -73,14 +73,15 @@ impl<'a> Around<'a> {
         all
     }
 
-    /// What a process was started with; none where it is closed, has ended, or was written over.
+    /// The environment that a process was started with; none if it is not visible, was overwritten, or the process has
+    /// ended.
     pub(crate) fn start(&self, process: &ProcessId) -> Option<Variables> {
         let start = self.starts.get(process).filter(|start| !start.overwritten())?;
         let mut all = Variables::new();
         for (name, entry) in start.entries() {
             let Some(name) = name else { continue };
             let value = entry.get(name.len() + 1..).unwrap_or_default();
-            // Of several entries of one name the first, as getenv(3) reads it.
+            // Of several entries with one name the first counts, as for getenv(3).
             all.entry(name).or_insert_with(|| SecretBytes::new(value.to_vec()));
         }
         Some(all)
@@ -91,9 +92,9 @@ impl<'a> Around<'a> {
         within(name, value.expose(), self.rules).is_some()
     }
 
-    /// Reads what stands in a home with its owner's rights, or those of its user where it is kept by root: what is
-    /// below it is the user's all the same. Of one that is not there nothing. One that does not answer, from the
-    /// first folder to the last file, is left behind.
+    /// Reads files of a home with its owner's rights, or with those of its user if root owns it: the files below it are
+    /// the user's all the same. Returns nothing for a missing home. A home that does not answer, from the first folder
+    /// to the last file, is abandoned.
     pub(crate) fn in_home<T: Default + Send + 'static>(
         &mut self,
         home: &Path,
@@ -115,7 +116,7 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// Something of a manager was not told.
+    /// Reports that a manager did not answer.
     pub(crate) fn not_told(&mut self, what: impl Into<String>, failure: &Failure) {
         let source = failure.source.as_ref().map(|source| source.to_string());
         let source = source.unwrap_or_else(|| failure.attempted.clone());
@@ -127,7 +128,7 @@ impl<'a> Around<'a> {
     }
 }
 
-/// Reads what stands in a home with its owner's rights, for as long as that may take.
+/// Reads files of a home with its owner's rights, within the time limit.
 fn as_owner<T: Send + 'static>(
     wait: Duration,
     home: PathBuf,
@@ -154,11 +155,11 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Nobody's on any machine.
+    /// A user id that no machine uses.
     const USER: u32 = 21_001;
 
-    /// A home of a user, with a link to a file of the user's and one to a file that only root may read, both with this
-    /// text. `None` = this is not root, and no rights can be laid down.
+    /// A home of a user, with one link to a file of the user and one to a file that only root may read, both with this
+    /// text. `None` = this is not root, and has no rights to give up.
     pub(crate) fn home_with_links(text: &str, [own, roots]: [&str; 2]) -> Option<TempDir> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("left out: only root can give up its rights");
@@ -179,7 +180,7 @@ pub(crate) mod tests {
         Some(home)
     }
 
-    /// A process of that user's, ended with this.
+    /// A process of that user, ended on drop.
     pub(crate) struct Theirs(Child);
 
     impl Theirs {
@@ -211,7 +212,7 @@ pub(crate) mod tests {
     fn a_home_that_never_answers_holds_no_survey_up() {
         let home = tempfile::tempdir().unwrap();
         let (end, ended) = channel::<()>();
-        // As long as this test, like a file whose server is gone.
+        // It blocks for as long as this test runs, like a file whose server is gone.
         let dead = move |_: &Rights| {
             let _ = ended.recv_timeout(Duration::from_secs(100));
         };

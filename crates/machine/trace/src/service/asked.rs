@@ -7,17 +7,17 @@ use keyroll_port::Failure;
 /// Where the managers of users have their sockets. Source: systemd(1).
 const USERS: &str = "/run/user";
 
-/// What the managers answered: they are asked at once, because one that hangs takes its whole time.
+/// The managers' answers. All managers are asked at once, because one that hangs takes its whole time.
 pub(crate) struct Asked {
     pub(crate) containers: Result<EngineSources, Failure>,
-    /// Of each user's own systemd, and of the system's.
+    /// The answers of each user's own systemd, and of the system's.
     pub(crate) units: Vec<(Option<String>, Result<UnitsSources, Failure>)>,
     pub(crate) pm2: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 }
 
 impl Asked {
     pub(crate) fn ask(listing: &Listing, docker: &Docker, users: &BTreeMap<u32, String>) -> Self {
-        // A user's manager is a service of the system's: the inner one has its processes first.
+        // A user's manager is itself a service of the system's: the inner manager gets its processes first.
         let managers = users_with_one(users).into_iter().map(Some).chain([None]);
         std::thread::scope(|scope| {
             let units: Vec<_> = managers

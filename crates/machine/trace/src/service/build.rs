@@ -14,7 +14,7 @@ use crate::{Chain, Link, Place, Record, Sighting, Standing, ValueId, Values};
 /// The most chains of one service.
 const CHAINS_MAX: usize = 256;
 
-/// A service with a chain for each name under which a secret stands in one of its sources.
+/// A service with a chain for each name that has a secret in one of its sources.
 pub(crate) fn service(
     kept: Kept,
     rules: &'static Rules,
@@ -34,7 +34,7 @@ pub(crate) fn service(
     Service { keeper, name, handle, processes, project, chains }
 }
 
-/// Values in an image: everyone who has the image has the value, with or without a container of it.
+/// Values in an image: everyone who has the image has the value, with or without a container.
 pub(crate) fn in_image(
     image: &str,
     variables: Variables,
@@ -104,11 +104,12 @@ fn chain(
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
             (Some(_), Read::Loses, _) => Standing::Shadowed,
-            // What a process was started with was seen, and loses to what wins, whatever brings it next time.
+            // The start environment of a process was seen. It loses to the winning source, whatever sets it next time.
             (Some(_), Read::Perhaps(_), _) if decided && matches!(source.origin, Origin::Start(_)) => {
                 Standing::Shadowed
             }
-            // Behind what wins, too: of what may not be read at all it is not said that it was, and lost.
+            // Also after the winning source: a source that may not be read at all must not be reported as read and
+            // shadowed.
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
             (Some(_), Read::Start, _) if decided => Standing::Shadowed,
             (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
@@ -145,7 +146,7 @@ fn chain(
     Chain { name: harmless(name), links }
 }
 
-/// A file that would be read where this chain goes on, and is not there.
+/// A file that would be read at this point of the chain, and is missing.
 fn not_there(source: &Source) -> Link {
     Link {
         place: None,
@@ -170,7 +171,7 @@ fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
     }
 }
 
-/// The number of what stands there; none where it is a placeholder, or nothing.
+/// The id of the value; none for a placeholder or an empty text.
 fn number(name: &str, entry: &Entry, rules: &'static Rules, values: &mut Values) -> Option<ValueId> {
     let value = entry.value.as_ref().ok()?;
     let (span, rule) = match within(name, value.expose(), rules) {

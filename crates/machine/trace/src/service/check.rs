@@ -11,19 +11,18 @@ use super::around::Around;
 use super::source::{Kept, Origin, Read, Source};
 use crate::Record;
 
-/// A file counts as older than a process if it was changed so long before it, milliseconds: the kernel writes the
-/// times of files by a clock of its own, which is behind by up to a tick.
+/// A file counts as older than a process if it was changed at least this long before the start, milliseconds: the
+/// kernel writes file times by a clock of its own, which is up to one tick behind.
 const MARGIN_MS: u64 = 20;
 
-const WHY: &str = "what runs was started with another value than this, after it was written";
-const OR_THEN: &str =
-    "what runs was started with another value than this, which a file that is read before it may have held";
+const WHY: &str = "the running process was started with another value, after this one was written";
+const OR_THEN: &str = "the running process was started with another value; a file that is read before this one may have held it";
 const OR_LATER: &str =
     "the running process was started with another value; this one is older, and when it was read is unknown";
 
-/// What a process was started with is what was read then. Where the source that seems to win was there already and says
-/// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which
-/// does.
+/// Compares the sources with the start environment, which shows what was read at the start. If the source that seems to
+/// win already existed then and has another value, an unknown source wins (an entrypoint, a line of a script). The
+/// chain then says that the winner is unknown.
 pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
     for one in all.iter_mut().filter(|one| one.keeper != Keeper::Nobody && !one.sources.is_empty()) {
         let Some((main, start)) = one.main.and_then(|main| Some((main, around.start(&main)?))) else {
@@ -42,8 +41,9 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
     }
 }
 
-/// What a program hands on to what it starts, where that is another value than it was started with itself: something
-/// on the way sets it (a script that keeps several, a login). An older process may be of the start before.
+/// The variables that a child of the program has with another value than the program itself: something between them
+/// sets the variable (a script with several values, a login). Children that are older than the program do not count:
+/// they may be from an earlier start.
 fn changed(
     around: &Around<'_>,
     one: &Kept,
@@ -71,7 +71,7 @@ fn changed(
     all
 }
 
-/// The variables of a start that its sources, as they are now, do not explain; by what that may come from.
+/// The variables of a start that the present sources do not explain, by the possible reason.
 fn contradicted(
     around: &Around<'_>,
     sources: &[Source],
@@ -82,7 +82,8 @@ fn contradicted(
         let kept = |one: &&Source| matches!(&one.origin, Origin::Kept(known, _) if *known == record);
         sources.iter().filter(kept).find(|one| name.is_empty() || one.entries.contains_key(name))
     };
-    // A container's program gets what the container was made with, whatever its project says since.
+    // A container's program gets the environment that the container was created with, whatever its project's files say
+    // since.
     let in_container = of(Record::Container, "").is_some();
     let unexplained = |name: &str, value: &SecretBytes| {
         let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
@@ -100,7 +101,7 @@ fn contradicted(
     other
 }
 
-/// What a start at this moment took a variable from, and how sure that is.
+/// The source from which a start at this moment took a variable, and how certain that is.
 fn read_then<'s>(sources: &'s [Source], name: &str, began: u64) -> Option<(&'s Source, &'static str)> {
     let as_now = |one: &Source| {
         let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
@@ -110,17 +111,17 @@ fn read_then<'s>(sources: &'s [Source], name: &str, began: u64) -> Option<(&'s S
     let (before, rest) = sources.split_at(sources.iter().position(wins)?);
     let wins = rest.first()?;
     if !as_now(wins) {
-        // A user's manager does not tell when it read its files: before the start, or by a `daemon-reload` after it.
+        // A user's manager does not report when it read its files: before the start, or by a `daemon-reload` after it.
         let untold = wins.since_unix_ms.is_none() && !wins.each_start && !wins.read_later;
         return (untold && written_before(&wins.origin, began)).then_some((wins, OR_LATER));
     }
-    // A file that is read before it and was changed since may have said something then; and what always wins over
-    // both may have set it, and which one did is not visible.
+    // A source that is read before it and was changed since may have had the variable then. Which of them set it is not
+    // visible.
     let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
     Some((wins, if same { WHY } else { OR_THEN }))
 }
 
-/// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.
+/// Whether a file was written before this moment; for a missing file, whether its folder has not changed since.
 fn written_before(origin: &Origin, began: u64) -> bool {
     match origin {
         Origin::File(path) => {
@@ -131,7 +132,7 @@ fn written_before(origin: &Origin, began: u64) -> bool {
     }
 }
 
-/// When a file was written, or put under its name.
+/// When a file was written or got its name.
 fn changed_ms(path: &Path) -> Option<u64> {
     let meta = std::fs::metadata(path).ok()?;
     let ms = |seconds: i64, nanoseconds: i64| {

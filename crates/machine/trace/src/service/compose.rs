@@ -12,11 +12,11 @@ use super::mounted::{Inside, mounted};
 use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Handle, Keeper, env_file, sessions};
 
-/// The most entries of an `env_file:` that are looked at.
+/// The most entries of an `env_file:` that are read.
 const ENV_FILES_MAX: usize = 32;
 
-/// What compose reads in a folder where no file is named, and over it. Source: docs.docker.com/compose, "How Compose
-/// works".
+/// The files that compose reads in a folder if none is named, and their overrides. Source: docs.docker.com/compose,
+/// "How Compose works".
 const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVER: [&str; 4] = [
     "compose.override.yaml",
@@ -30,7 +30,7 @@ const BY_HAND: &str =
 const BY_CALLER: &str = "compose takes it where it is called from this shell";
 const NOBODY: &str = "compose takes it from its caller's environment";
 
-/// A service of compose: its next container gets what the project says now.
+/// A service of compose: its next container gets what the project's files say now.
 pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources>) -> Option<Kept> {
     let first = containers.first()?;
     let of = first.compose.as_ref()?;
@@ -69,7 +69,7 @@ pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources
     })
 }
 
-/// The mounted files: those of the next container, and those of the one that runs where they are others.
+/// The mounted files: those of the next container, and those of the running one that differ.
 fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &str) -> Vec<Source> {
     let force = format!("docker compose up --detach --no-deps --force-recreate {}", of.service);
     let running = mounted(around, &Inside::of(now, &now.variables, &now.mounts));
@@ -78,7 +78,7 @@ fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &
     };
     let mut mounts = next.mounts.clone();
     let kept = now.mounts.iter().filter(|(_, there)| next.mounts.iter().all(|(_, other)| other != there));
-    // A volume is not told of by the project's files.
+    // The project's files do not name the contents of a volume.
     mounts.extend(kept.cloned());
     let coming = mounted(around, &Inside::of(now, &next.variables, &mounts));
     let same = |one: &Source| coming.iter().any(|other| one.is_at(other));
@@ -87,8 +87,8 @@ fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &
     coming.into_iter().map(|one| one.applied_by(&force).not_by(up)).chain(old).collect()
 }
 
-/// Where the variables come from that compose would give to a container made now: `environment:` wins over `env_file:`.
-/// Compose tells what each would be; where it stands is looked for in the project's files.
+/// The sources of the variables that compose would give to a container now: `environment:` wins over `env_file:`.
+/// Compose reports each value; its place is searched in the project's files.
 fn project(
     around: &Around<'_>,
     of: &ComposeSources,
@@ -122,7 +122,7 @@ fn project(
                 all.push(source.with(*name, Entry::at(line, value.duplicate())));
             }
             None if named.iter().find_map(|source| source.value(name)) == Some(value) => {}
-            // A file that is merged in, or a spelling that only compose takes apart.
+            // A file that is merged in, or a spelling that only compose understands.
             None => drop(elsewhere.entries.insert((*name).clone(), Entry::at(1, value.duplicate()))),
         }
     }
@@ -139,7 +139,7 @@ fn project(
     first
 }
 
-/// A variable that compose makes of others: the caller's exports win over the file that it fills in from.
+/// A variable that compose builds from others: the caller's exports win over the file that compose fills in from.
 fn made(
     around: &Around<'_>,
     of: &ComposeSources,
@@ -171,8 +171,8 @@ fn made(
     all
 }
 
-/// Shells that export another value for a variable that compose fills in: compose takes that value when it is called
-/// there.
+/// Shells that export another value for a variable that compose fills in: compose takes that value when it is called in
+/// such a shell.
 fn exported(around: &Around<'_>, asked: &[&str], name: &str, value: Option<&SecretBytes>) -> Vec<Source> {
     let of_service = |one: &Process| one.unit().is_some_and(|unit| unit.ends_with(".service"));
     let by_hand = |one: &&Process| sessions::is_shell(one) && one.container().is_none() && !of_service(one);
@@ -192,7 +192,7 @@ fn exported(around: &Around<'_>, asked: &[&str], name: &str, value: Option<&Secr
     all
 }
 
-/// Files over the project's that compose reads by itself, and that were not there when its containers were made.
+/// Override files of the project that compose reads by itself, and that did not exist when its containers were created.
 fn over(of: &ComposeSources, names: &[&String]) -> Vec<Source> {
     let by_itself = |path: &PathBuf| FILES.iter().any(|name| *path == of.folder.join(name));
     if !of.files.first().is_some_and(by_itself) || of.files.len() > 1 {
@@ -217,7 +217,7 @@ fn over(of: &ComposeSources, names: &[&String]) -> Vec<Source> {
     all
 }
 
-/// The variable of a file that a value is made of: one that is referred to, where that is known.
+/// The variable of a file from which a value is built: one that the text refers to, if that is known.
 fn filled<'a>(source: &'a Source, value: &SecretBytes, named: &[&str]) -> Option<(&'a Source, &'a str, u64)> {
     let part = |entry: &Entry| {
         let Ok(part) = &entry.value else { return false };
@@ -229,11 +229,11 @@ fn filled<'a>(source: &'a Source, value: &SecretBytes, named: &[&str]) -> Option
     longest.map(|(name, entry)| (source, name.as_str(), entry.line))
 }
 
-/// What `environment:` of a file says of a variable.
+/// The form of a variable in `environment:` of a file.
 enum Written {
-    /// Just this.
+    /// A literal value.
     Plain(SecretBytes),
-    /// Something that compose makes of others.
+    /// A value that compose builds from others.
     Made,
 }
 
@@ -247,7 +247,7 @@ fn environment(file: &SecretBytes, service: &str, name: &str) -> Option<Written>
     }
 }
 
-/// The text of such a variable as it is written.
+/// The literal text of such a variable.
 fn raw(file: &SecretBytes, service: &str, name: &str) -> Option<String> {
     let at = format!("/services/{}/environment/{}", escaped(service), escaped(name));
     let slot = Format::Yaml.slot(&at, None).ok()?;
@@ -255,7 +255,7 @@ fn raw(file: &SecretBytes, service: &str, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(found.expose()).into_owned())
 }
 
-/// The files of `env_file:`, what is later first. A project's files are laid over each other, and their lists joined.
+/// The files of `env_file:`, the last one first. A project's files override each other, and their lists are joined.
 fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source> {
     let mut all = Vec::new();
     for (_, file) in files {

@@ -1,4 +1,4 @@
-//! What every container has, made by compose or by hand: its processes, the variables it was created with, its image.
+//! The facts about every container, created by compose or by hand: its processes, its start variables, its image.
 
 use keyroll_manager::{ContainerSources, Variables};
 use keyroll_observe::ProcessId;
@@ -8,19 +8,19 @@ use super::around::Around;
 use super::source::{Origin, Source};
 use crate::Record;
 
-/// What a container runs.
+/// The processes of a container.
 pub(super) fn processes(around: &Around<'_>, one: &ContainerSources) -> Vec<ProcessId> {
     let main = around.process(one.pid).filter(|_| one.runs && one.pid > 0);
     main.map(|main| around.tree(main.id)).unwrap_or_default()
 }
 
-/// What a container was made with itself.
+/// The variables that the container itself was created with, as a source.
 pub(super) fn record(one: &ContainerSources, variables: Variables) -> Source {
     let kept = Origin::Kept(Record::Container, one.name.clone());
     Source::new(format!("what the container {} was made with", one.name), kept).holding(variables)
 }
 
-/// What a container was given, and what it has from its image.
+/// The variables that a container was given, and those that it has from its image.
 pub(super) fn made_with(one: &ContainerSources) -> (Variables, Variables) {
     let copy = |all: &Variables, same: bool| -> Variables {
         let of_image = |name: &String, value: &SecretBytes| one.of_image.get(name) == Some(value);

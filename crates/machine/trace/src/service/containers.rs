@@ -11,10 +11,10 @@ use super::source::Kept;
 use super::{Handle, Keeper, compose};
 use crate::Unseen;
 
-/// The program that keeps each container of podman. Source: conmon(8).
+/// The program that supervises each container of podman. Source: conmon(8).
 const OF_PODMAN: &str = "conmon";
 
-/// The services of compose, and the containers that were made by hand.
+/// The services of compose, and the containers that were created by hand.
 pub(crate) fn kept(
     around: &mut Around<'_>,
     asked: Result<Vec<ContainerSources>, Failure>,
@@ -44,7 +44,7 @@ pub(crate) fn kept(
     all
 }
 
-/// Podman is not asked: its containers are named.
+/// Podman is not queried: its containers are reported as not visible.
 fn of_podman(around: &mut Around<'_>) {
     let seen = around.listing.seen.iter();
     let is = |path: &Path| path.file_name() == Some(OF_PODMAN.as_ref());
@@ -56,7 +56,7 @@ fn of_podman(around: &mut Around<'_>) {
     }
 }
 
-/// A container that was made by hand: it keeps what it was made with.
+/// A container that was created by hand: it keeps the settings of its creation.
 fn plain(around: &Around<'_>, one: ContainerSources) -> Kept {
     let restart = format!("docker restart {}", one.name);
     let again = "docker rm, and docker run with the new value";

@@ -11,12 +11,12 @@ use super::env_file;
 use super::source::{Entry, Kept, Read, Source};
 use super::{Handle, Keeper};
 
-/// Where it is said what a job's environment is made of beside its table. Source: pam.d(5), pam_env(8).
+/// The PAM files that say where a job's environment comes from besides its table. Source: pam.d(5), pam_env(8).
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
 const OF_PAM: &str = "/etc/environment";
 
-/// Words by which a shell sets variables for what comes behind them, programs that start others with other ones, and
-/// shells that read a file of their own whatever they are given.
+/// Words after which a job's environment is unknown: shell commands that set variables, programs that start others with
+/// another environment, and shells that always read a file of their own.
 const SETS: &[&str] = &[
     ".",
     "source",
@@ -58,14 +58,14 @@ const SETS: &[&str] = &[
     "tcsh",
 ];
 
-/// Shells that read no file before a command that they are given, but the one that a variable names.
+/// Shells that read no file before a given command, except the file that a variable names.
 const PLAIN_SHELLS: [&str; 4] = ["sh", "dash", "ash", "bash"];
 
-/// What names a file that bash reads before a command; `ENV` is for a shell of a person alone. Source: bash(1),
-/// dash(1).
+/// The variable that names a file which bash reads before a command; `ENV` is only for interactive shells. Source:
+/// bash(1), dash(1).
 const NAMES_A_FILE: &str = "BASH_ENV";
 
-/// What may touch a word and is no part of it; within a value, what a shell makes another one of.
+/// Bytes that may be next to a word and are not part of it. In a value, a shell would expand or interpret them.
 const BESIDE: &[u8] = b"\"'\\$`;&|()<>{}";
 
 const SETS_ITSELF: &str = "its line sets variables by itself";
@@ -74,7 +74,7 @@ const SHELL_READS: &str = "its shell reads a file of its own before the line";
 /// The most jobs of one table.
 const JOBS_MAX: usize = 1_000;
 
-/// A line of a table is a service that mostly does not run.
+/// Each line of a table is a service that rarely runs.
 pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     let mut all = Vec::new();
     for cron in Cron::tables() {
@@ -86,7 +86,7 @@ pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     all
 }
 
-/// The jobs of a table, also of one that lies elsewhere.
+/// The jobs of a table, also of a table at another path.
 pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> Vec<Kept> {
     let jobs = table.jobs.iter().take(JOBS_MAX);
     jobs.map(|job| {
@@ -104,7 +104,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
     .collect()
 }
 
-/// Assignments hold for the jobs behind them. A job that starts later reads the table as it is then.
+/// Assignments apply to the jobs after them. A job that starts later reads the table as it is then.
 fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let next = "nothing: the next run reads it";
     let of_table = || Source { each_start: true, ..Source::of_file("", path) }.applied_by(next);
@@ -124,7 +124,7 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let known: Vec<&Source> = [&line, &own].into_iter().chain(&of_pam).collect();
     let why = if !simple { Some(SETS_ITSELF) } else { shell_reads(&own, &known).then_some(SHELL_READS) };
     if let Some(why) = why {
-        // A later line may set it again.
+        // The rest of the line may set it again.
         line = line.closed(why).read(Read::Perhaps(why));
     }
     let mut all = vec![line, own];
@@ -133,10 +133,10 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     all
 }
 
-/// Whether a job's shell, or one that it starts, reads a file by what these set for it.
+/// Whether a job's shell, or a shell that it starts, reads a file because of these variables.
 fn shell_reads(of_table: &Source, sources: &[&Source]) -> bool {
     let names_a_file = |source: &&Source| source.entries.contains_key(NAMES_A_FILE);
-    // cron goes by its table, whatever a line sets and what stands elsewhere.
+    // cron takes the shell from the table only, whatever a line or another source sets.
     let shell = of_table.entries.get("SHELL");
     let plain = |entry: &Entry| {
         let path = entry.value.as_ref().map(SecretBytes::expose).unwrap_or_default();
@@ -146,8 +146,8 @@ fn shell_reads(of_table: &Source, sources: &[&Source]) -> bool {
     sources.iter().any(names_a_file) || !shell.is_none_or(plain)
 }
 
-/// Tells what stands before the command of a line: `NAME=VALUE command`. `false` = the shell, or another that it
-/// starts, may set more than that can be told from here.
+/// Passes on the assignments before the command of a line: `NAME=VALUE command`. `false` = the shell, or another one
+/// that it starts, may set further variables, which are not visible here.
 fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> bool {
     let (mut begins, mut shell) = (true, false);
     let mut words = command.expose().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -163,7 +163,7 @@ fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> 
         let mut parts = word.split(|byte| BESIDE.contains(byte)).filter(|part| !part.is_empty());
         parts.all(|part| {
             let program = part.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            // A shell of a login, or one that takes itself for a person's, reads files of its own.
+            // A login shell, or an interactive one, reads files of its own.
             let reads = shell && is_login(part);
             shell = shell || is_shell(Path::new(OsStr::from_bytes(program)));
             let sets = SETS.iter().any(|word| word.as_bytes() == program);
@@ -172,7 +172,7 @@ fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> 
     })
 }
 
-/// `NAME=VALUE`, or `NAME+=VALUE`, taken apart.
+/// Splits `NAME=VALUE`, or `NAME+=VALUE`.
 fn assigned(word: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = word.split_at(word.iter().position(|byte| *byte == b'=')?);
     let letters = name.strip_suffix(b"+").unwrap_or(name);
@@ -188,7 +188,7 @@ fn is_login(option: &[u8]) -> bool {
     option == b"--login" || letters && short.iter().any(|letter| matches!(letter, b'l' | b'i'))
 }
 
-/// The job's shell, or what took its place, and what came of it.
+/// The job's shell, or the program that replaced it, and its descendants.
 fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
     let command = String::from_utf8_lossy(job.command.expose()).into_owned();
     let seen = around.listing.seen.iter();
@@ -280,7 +280,7 @@ mod tests {
             let variables = variables.iter().zip(1..).map(one).collect();
             let job = CronJob { line: 9, command: SecretBytes::from(command.to_owned()) };
             let all = sources(Path::new("/jobs"), &CronTable { variables, ..CronTable::default() }, &job);
-            // What comes before the table's own assignment can stand in its way.
+            // Sources before the table's own assignment can hide it.
             let first = all.into_iter().find(|one| one.closed.is_some() || one.entries.contains_key("KEY"));
             first.map(|one| (one.read, one.closed))
         };
@@ -295,7 +295,7 @@ mod tests {
             ("A", "1", "BASH_ENV=/etc/app.env ./job", shadowed),
             ("SHELL", "/usr/bin/zsh", "./job", shadowed),
             ("SHELL", "/srv/app/run-with-keys", "./job", shadowed),
-            // That of the line is handed on alone.
+            // The line's own SHELL is only passed on to the command.
             ("A", "1", "SHELL=/usr/bin/zsh ./job", read),
         ] {
             assert_eq!(of(&[(name, value), ("KEY", "old")], command), wanted, "{name}={value} {command}");

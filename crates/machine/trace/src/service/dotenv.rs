@@ -8,20 +8,20 @@ use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::source::{Kept, Origin, Read, Source};
 
-/// The file that libraries read where nothing else is said.
+/// The file that libraries read by default.
 const NAME: &str = ".env";
 
-/// Where the libraries lie beside a program.
+/// Where a program's libraries are.
 const LIBRARIES: [&str; 1] = ["node_modules/dotenv"];
 const PYTHON: [&str; 2] = ["venv", ".venv"];
 
-/// The most files of a program that are looked at for a call.
+/// The most files of a program that are searched for a call.
 const TEXTS_MAX: usize = 64;
 
-/// The most folders above another that are looked in.
+/// The most parent folders that are searched.
 const ABOVE_MAX: usize = 32;
 
-/// The parts of `/proc/PID/root`.
+/// How many components `/proc/PID/root` has.
 const ROOT_PARTS: usize = 4;
 
 const COMPUTED: &str = "the program computes which file it reads";
@@ -31,10 +31,10 @@ const NOT_SEEN: &str = "nothing shows whether the program reads it";
 /// Why a file is not read for a process.
 pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its process";
 
-/// Adds the files that a library reads for a service's program: after it has begun, and leaving alone what the
-/// environment has, unless it is told to override.
+/// Adds the files that a library reads for a service's program. The library reads them after the start and keeps
+/// variables that the environment already has, unless the call says to override them.
 pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
-    // One whose starter is unknown has them among its sources already.
+    // A process whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.keeper == Keeper::Nobody) else { return };
     let restart = restart(kept);
     for (source, overrides) in sources(around, &main) {
@@ -44,7 +44,7 @@ pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
     }
 }
 
-/// What restarts a program, so that it reads such a file again.
+/// The command that restarts a program, so that it reads such a file again.
 fn restart(kept: &Kept) -> String {
     let name = &kept.name;
     match kept.keeper {
@@ -62,11 +62,11 @@ fn restart(kept: &Kept) -> String {
     }
 }
 
-/// The files that a library reads for a process, in the order of its calls, each with whether it wins over everything
+/// The files that a library reads for a process, in the order of its calls, each with whether it overrides everything
 /// before it. They are read with the rights of the process, as the library reads them.
 pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
     let Some(folder) = here(process) else { return Vec::new() };
-    // Looked up first: its user may be kept from looking into it.
+    // Looked up before the rights are taken: the process's user may not be allowed to look it up.
     let elsewhere = has_other_files(process).unwrap_or(true);
     let script = image(process).ok().and_then(|image| image.script);
     let script = script.map(|script| if elsewhere { script.here } else { script.path });
@@ -101,7 +101,7 @@ fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, b
     all
 }
 
-/// Which files, and by which call; or why that is not told.
+/// The files, each with the call that reads it; or why they are unknown.
 fn files(
     named: Vec<String>,
     script: Option<PathBuf>,
@@ -149,7 +149,7 @@ fn by_arguments(around: &Around<'_>, process: &ProcessId) -> Vec<String> {
     all
 }
 
-/// The calls of a script; where it has none and a file is there that it may mean, those of the texts beside it.
+/// The calls in a script. If it has none and a file exists that a call may mean, the calls in the texts beside it.
 fn texts(script: &Path, folder: &Path) -> Vec<(PathBuf, Call)> {
     let python = script.extension() == Some("py".as_ref());
     let of = |path: &Path| -> Vec<(PathBuf, Call)> {
@@ -171,7 +171,7 @@ fn texts(script: &Path, folder: &Path) -> Vec<(PathBuf, Call)> {
     others.iter().flat_map(|path| of(path)).collect()
 }
 
-/// A path of a process as it is named from here: `folder` is where it works.
+/// A path of a process as a path of this machine; `folder` is its working folder.
 fn inside(folder: &Path, name: &str) -> PathBuf {
     let name = name.strip_prefix("./").unwrap_or(name);
     let mut root = folder.components();
@@ -182,14 +182,14 @@ fn inside(folder: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// The first of a name in a folder or above it; of a container not beyond its own root.
+/// The first file of a name in a folder or above it; for a container not above its own root.
 fn above(folder: &Path, name: &str) -> Option<PathBuf> {
     let own = |folder: &&Path| !folder.starts_with("/proc") || folder.components().count() >= ROOT_PARTS;
     let folders = folder.ancestors().take_while(own).take(ABOVE_MAX);
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// The working folder of a process as it is named from here.
+/// The working folder of a process as a path of this machine.
 pub(crate) fn here(process: &ProcessId) -> Option<PathBuf> {
     let folder = working_folder(process).ok()?;
     if has_other_files(process).unwrap_or(false) {

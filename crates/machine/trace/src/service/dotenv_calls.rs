@@ -1,18 +1,18 @@
 /// How much of a call's arguments is read, bytes.
 const ARGUMENTS_BYTES_MAX: usize = 2_000;
 
-/// Which file a program's text says that a library is to read.
+/// The file that a call in a program's text makes a library read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
-    /// This one, from the working folder.
+    /// The file with this path, relative to the working folder.
     Named(String),
-    /// One of this name in the folder of the text or in one above it.
+    /// A file with this name in the folder of the text or in one above it.
     Above(String),
-    /// One of this name in the working folder or in one above it.
+    /// A file with this name in the working folder or in one above it.
     AboveHere(String),
     /// `.env` of the working folder.
     Here,
-    /// It is computed.
+    /// The path is computed.
     Computed,
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Which {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) which: Which,
-    /// What it reads wins over the environment.
+    /// Its variables win over the environment.
     pub(super) overrides: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn calls(text: &str, python: bool) -> Vec<Call> {
     let mut all: Vec<Call> = Vec::new();
     for begin in ["load_dotenv(", "dotenv.config(", "dotenv').config(", "dotenv\").config("] {
         for (at, _) in text.match_indices(begin) {
-            // A line that is put aside, or the place where the function is made.
+            // A commented line, or the definition of the function.
             let line =
                 text.get(..at).unwrap_or_default().rsplit('\n').next().unwrap_or_default().trim_start();
             if line.starts_with(['#', '*']) || line.starts_with("//") || line.starts_with("def ") {
@@ -98,7 +98,7 @@ fn node_names(arguments: &str) -> Which {
     rest.and_then(literal).map_or(Which::Computed, Which::Named)
 }
 
-/// A text in quotes that stands alone.
+/// A quoted text that is the whole argument.
 fn literal(text: &str) -> Option<String> {
     let quote = text.chars().next().filter(|letter| matches!(letter, '"' | '\'' | '`'))?;
     let (inner, behind) = text.get(1..)?.split_once(quote)?;

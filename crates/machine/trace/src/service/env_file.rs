@@ -10,10 +10,10 @@ use super::source::{Entry, Source};
 /// The largest file of variables that is read, bytes.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Why a spelling does not tell the value.
+/// Why a spelling does not show the value.
 const DOUBTFUL: &str = "its readers take the spelling apart in different ways";
 
-/// A file of lines `NAME=value` as a source. One that is not there says nothing.
+/// A file of lines `NAME=value` as a source. A missing file has no entries.
 pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
     let mut source = Source { each_start: true, ..Source::of_file(what, path) };
     let file = match read(path) {
@@ -38,7 +38,7 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
     }
 }
 
-/// The same for one that is read if it is there: that it is not there is worth knowing.
+/// The same for an optional file: if it is missing, the chain shows that.
 pub(crate) fn optional(what: impl Into<String>, path: &Path) -> Source {
     let source = source(what, path);
     let missing = source.says_nothing() && std::fs::metadata(path).is_err();
@@ -50,19 +50,19 @@ pub(crate) fn read(path: &Path) -> std::io::Result<SecretBytes> {
     read_small(path, BYTES_MAX)
 }
 
-/// The same of a file below a folder that a container fills too: no link leads out of it.
+/// The same for a file below a folder that a container can fill too: no link leads out of the folder.
 pub(crate) fn read_in(folder: &Path, rest: &Path) -> std::io::Result<SecretBytes> {
     read_below(folder, rest, BYTES_MAX)
 }
 
-/// A file that is one value, without the line end behind it.
+/// The content of a file that is one value, without the line end after it.
 pub(crate) fn whole(file: &SecretBytes) -> SecretBytes {
     let bytes = file.expose();
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     SecretBytes::new(bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec())
 }
 
-/// The last line that gives this name something, from 1 on; the first one where none does.
+/// The last line that assigns something to this name, from 1 on; line 1 if there is none.
 pub(crate) fn line_of(file: &[u8], name: &str) -> u64 {
     let gives = |line: &[u8]| {
         let line = line.trim_ascii_start();

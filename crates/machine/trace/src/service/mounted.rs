@@ -10,7 +10,7 @@ use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Source};
 
-/// The largest mounted file that is taken for one value, bytes: a private key with its certificates.
+/// The largest mounted file that counts as one value, bytes: a private key with its certificates.
 const BYTES_MAX: usize = 64 * 1024;
 
 /// The most files that the variables of one container name.
@@ -19,11 +19,11 @@ const NAMED_MAX: usize = 64;
 /// Where docker and compose put secrets. Source: docs.docker.com/compose, "Secrets".
 const SECRETS: &str = "/run/secrets";
 
-/// The files of a container as its program finds them.
+/// The files of a container as its program sees them.
 pub(super) struct Inside<'a> {
     given: &'a Variables,
     mounts: &'a [(PathBuf, PathBuf)],
-    /// Its own files, where it runs.
+    /// Its root folder, if it runs.
     root: Option<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Inside<'a> {
         Self { given, mounts, root: Some(root).filter(|_| one.runs && one.pid > 0) }
     }
 
-    /// Where a path of the container stands on this machine, whether it is mounted, and what it holds.
+    /// The path on this machine of a path in the container, whether it is mounted, and its content.
     fn here(&self, there: &Path) -> Option<(PathBuf, bool, std::io::Result<SecretBytes>)> {
         let over = self.mounts.iter().filter(|(_, mount)| there.starts_with(mount));
         let deepest = over.max_by_key(|(_, mount)| mount.components().count());
@@ -49,7 +49,7 @@ impl<'a> Inside<'a> {
         Some((here, false, read))
     }
 
-    /// The files that are values: those that are mounted alone, and those that a variable names (`DB_PASSWORD_FILE`).
+    /// The files that are values: files that are mounted singly, and files that a variable names (`DB_PASSWORD_FILE`).
     fn files(&self) -> BTreeMap<&'a Path, Option<&'a str>> {
         let mut all: BTreeMap<&Path, Option<&str>> =
             self.mounts.iter().map(|(_, there)| (there.as_path(), None)).collect();
@@ -64,7 +64,7 @@ impl<'a> Inside<'a> {
     }
 }
 
-/// Files that are one value each, under the name that they have in the container.
+/// Files that are one value each, under their names in the container.
 pub(super) fn mounted(around: &Around<'_>, inside: &Inside<'_>) -> Vec<Source> {
     let mut all = Vec::new();
     for (there, named) in inside.files() {

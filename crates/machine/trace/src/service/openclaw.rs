@@ -19,15 +19,15 @@ use crate::place::harmless;
 /// The largest database that is read for its profiles and its store, bytes.
 const DATABASE_BYTES_MAX: usize = 64 << 20;
 
-/// What begins the short name of a gateway.
+/// The beginning of a gateway's short name.
 const NAME: &str = "openclaw";
 
 const NO_VALUE: &str = "what stands there is not known";
 
-/// What its database keeps, with the places.
+/// The content of its database, with the places.
 #[derive(Default)]
 struct Database {
-    /// By the profile's id: whose it is, and its key where it has one.
+    /// By the profile's id: the provider, and the key if there is one.
     profiles: BTreeMap<String, (String, Option<(SecretBytes, Place)>)>,
     /// By name.
     store: BTreeMap<String, (SecretBytes, Place)>,
@@ -56,8 +56,8 @@ impl From<String> for SecretText {
     }
 }
 
-/// Adds where the gateways of OpenClaw take their keys from: to the service that keeps one, or, of one that does not
-/// run, as a service of its own. `homes`: the homes whose installations are looked at beside those that run.
+/// Adds the sources of the keys of OpenClaw's gateways: to the service of each gateway, or, for a gateway that does not
+/// run, as a service of its own. `homes`: the homes whose installations are read in addition to those that run.
 pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut folders: BTreeMap<PathBuf, Rights> = BTreeMap::new();
     for home in homes {
@@ -79,7 +79,8 @@ fn real(folder: PathBuf) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// A folder is read with the rights of the user through whom it was found; with several, with its owner's.
+/// A folder is read with the rights of the user through whom it was found; if there are several, with its owner's
+/// rights.
 fn put_folder(folders: &mut BTreeMap<PathBuf, Rights>, (state, rights): (PathBuf, Rights)) {
     let is_owner = || state.metadata().is_ok_and(|meta| rights.is_of(meta.uid()));
     if !folders.contains_key(&state) || is_owner() {
@@ -87,7 +88,7 @@ fn put_folder(folders: &mut BTreeMap<PathBuf, Rights>, (state, rights): (PathBuf
     }
 }
 
-/// The state folders of the gateways that run.
+/// The state folders of the running gateways.
 fn running(around: &mut Around<'_>) -> Vec<(PathBuf, Rights)> {
     let listing = around.listing;
     let gateways: Vec<&Process> = listing.seen.iter().filter(|one| one.name.starts_with(NAME)).collect();
@@ -130,7 +131,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         Err(why) => return around.not_seen(shown(&home.settings_file()), why.to_string()),
     };
     if settings.includes {
-        around.not_seen(shown(&home.settings_file()), "parts of it stand in other files, which are not read");
+        around.not_seen(shown(&home.settings_file()), "parts of it are in other files, which are not read");
     }
     let gateway = gateway.and_then(|named| gateway_of(around, home, rights, named));
     let started = gateway.map(|one| Started {
@@ -138,7 +139,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         folder: working_folder(&one.id).ok(),
     });
     if let Some(one) = gateway {
-        // A stream goes on with the key that it began with, and nothing shows which of them that is.
+        // A stream continues with the key that it began with, and nothing shows which agent's key that is.
         let agents = match settings.agents.join(", ") {
             none if none.is_empty() => "its agent".to_owned(),
             names => mask_words(&format!("its agents {names}")),
@@ -184,9 +185,9 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
     kept.handle = Handle::OpenClaw { state: home.state.clone(), keys, by: kept.handle.take() };
 }
 
-/// The process that the lock of a folder names. Whoever may write there chooses what the lock says, and when a
-/// process began everybody can see: one of another user is not believed to be its gateway, and its sources are none
-/// of this folder's.
+/// The process that the lock of a folder names. Anyone who may write to the folder chooses the content of the lock, and
+/// start times of processes are public. Therefore a process of another user does not count as its gateway, and its
+/// sources do not count as this folder's.
 fn gateway_of<'a>(
     around: &mut Around<'a>,
     home: &OpenClawHome,
@@ -205,7 +206,7 @@ fn gateway_of<'a>(
     None
 }
 
-/// What keeps the gateway.
+/// The service to which the gateway belongs.
 fn kept_of<'k>(
     around: &Around<'_>,
     home: &OpenClawHome,
@@ -231,7 +232,7 @@ fn kept_of<'k>(
     all.get_mut(at)
 }
 
-/// Behind what there is; once for each place.
+/// Adds a source after the existing ones; once for each place.
 fn put(kept: &mut Kept, name: &str, source: Source) {
     let same = |other: &Source| {
         let place = match (&other.origin, &source.origin) {
@@ -244,22 +245,22 @@ fn put(kept: &mut Kept, name: &str, source: Source) {
     if kept.sources.iter().any(|other| same(other) && other.read == Read::Start) {
         return;
     }
-    // What was not known to be read is known now.
+    // Now it is known that this source is read.
     for other in kept.sources.iter_mut().filter(|other| same(other)) {
         other.entries.remove(name);
     }
     kept.sources.push(source);
 }
 
-/// A provider's key, as the gateway takes it.
+/// A provider's key, as the gateway looks it up.
 struct Key<'a> {
-    /// The variable or setting that it is known by.
+    /// Its variable or setting.
     name: &'a str,
     bound: &'a Bound,
     database: Option<&'a Database>,
 }
 
-/// One link as a source of one name; `None` where what keeps the gateway says it already.
+/// One link as a source of one name; `None` if the sources of the gateway's manager contain it already.
 fn source(
     around: &Around<'_>,
     kept: &Kept,
@@ -288,7 +289,7 @@ fn source(
         }
         (Some(path), slot) => (Origin::File(path.clone()), in_file(path, slot.as_ref(), hidden)),
         (None, Some(AgentSlot::Variable(variable))) => {
-            // Its keeper's own sources say what it starts it with.
+            // The manager's own sources say what it starts the gateway with.
             let told = |source: &Source| source.read != Read::Not && source.entries.contains_key(variable);
             if kept.keeper != Keeper::Nobody && kept.sources.iter().any(told) {
                 return None;
@@ -296,8 +297,9 @@ fn source(
             match gateway.and_then(|one| Some((one.id, around.start(&one.id)?))) {
                 Some((id, mut start)) => {
                     if read == Read::Start {
-                        read =
-                            Read::Perhaps("what started it does not say with what it would be started again");
+                        read = Read::Perhaps(
+                            "the process that started it does not show with what it would be started again",
+                        );
                     }
                     let value = start.remove(variable)?;
                     of_start = Some(id);
@@ -318,7 +320,7 @@ fn source(
     Some(source)
 }
 
-/// What stands in a file at a slot.
+/// The source in a file at a slot.
 fn in_file(path: &Path, slot: Option<&AgentSlot>, hidden: &'static str) -> Entry {
     let none = || Entry::not_told(1, hidden);
     match slot {
@@ -343,7 +345,7 @@ fn at_pointer(path: &Path, at: &str) -> Option<Entry> {
 }
 
 impl Database {
-    /// The rows of its state, as they are with what their log has; nothing is written beside it.
+    /// The rows of its state, including the commits in the log; nothing is written beside the database.
     fn read(home: &OpenClawHome) -> Result<Self, &'static str> {
         let path = home.database();
         if !path.exists() {
@@ -382,7 +384,7 @@ impl Database {
         });
         match whole {
             Ok(()) if !other_form => Ok(read),
-            Ok(()) => Err("what its database keeps has another form than this release's"),
+            Ok(()) => Err("the data in its database has another form than in this release"),
             Err(_) => Err("its database cannot be read whole"),
         }
     }

@@ -13,7 +13,7 @@ use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use crate::Record;
 
-/// What a person calls the file that apps are started from.
+/// The usual names of an ecosystem file.
 const ECOSYSTEMS: [&str; 7] = [
     "ecosystem.config.js",
     "ecosystem.config.cjs",
@@ -79,15 +79,15 @@ pub(crate) fn kept(
     all
 }
 
-/// Whether a daemon's folder belongs to its user: it says by its title where that is, and a title is free to say
-/// anything.
+/// Whether a daemon's folder belongs to the daemon's user: the daemon's title names the folder, and a process can set
+/// any title.
 fn is_its_own(daemon: &Pm2Daemon) -> bool {
     let rights = Rights::of_process(&daemon.process);
     let owner = daemon.home.metadata().map(|meta| meta.uid());
     rights.is_ok_and(|rights| owner.is_ok_and(|uid| rights.is_of(uid)))
 }
 
-/// What a boot brings back in these homes; of a pm2 that runs its daemon has told more.
+/// The apps that a boot restores in these homes. For a pm2 that runs, its daemon has reported more.
 fn of_homes(around: &mut Around<'_>, homes: BTreeSet<PathBuf>, run: &[PathBuf]) -> Vec<Kept> {
     let mut all = Vec::new();
     for home in homes {
@@ -103,7 +103,7 @@ fn of_home(around: &mut Around<'_>, home: &Path) -> Vec<Kept> {
     around.in_home(home, move |_| at_rest(&own))
 }
 
-/// The apps that a pm2 would bring back that does not run now: it starts from its list when the machine does.
+/// The apps of a pm2 that does not run now: at boot it starts them from its list.
 fn at_rest(home: &Path) -> Vec<Kept> {
     let path = home.join("dump.pm2");
     let Ok(apps) = pm2_dump(&path) else { return Vec::new() };
@@ -125,7 +125,7 @@ fn at_rest(home: &Path) -> Vec<Kept> {
     of_name.into_values().collect()
 }
 
-/// An app of several instances: each starts again with what the daemon has of it.
+/// An app, perhaps with several instances: each restarts with the environment that the daemon has for it.
 fn app(
     around: &Around<'_>,
     daemon: &Pm2Daemon,
@@ -148,13 +148,13 @@ fn app(
         let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
         let what = format!("what pm2's daemon {} keeps of {name}", daemon.process.pid);
         let mut source = Source::new(what, kept).holding(app.variables).applied_by(&right).not_by(&wrong);
-        // The daemon takes another value in by a start alone: whatever it has, what runs was given.
+        // The daemon gets another value only by a start: the running process has the daemon's present environment.
         source.since_unix_ms = Some(0);
         if let Some(first) = sources.last() {
             source.entries.retain(|name, entry| entry.value.as_ref().ok() != first.value(name));
             source.read = Read::Perhaps("pm2 keeps different values for its instances");
         }
-        // The first instance's stand last: where another has a different one, nothing wins.
+        // The first instance's source comes last: if another instance has a different value, nothing wins.
         sources.insert(0, source);
     }
     let names: Vec<String> = sources.iter().flat_map(|source| source.entries.keys().cloned()).collect();
@@ -186,9 +186,9 @@ fn app(
     }
 }
 
-/// The variables that an ecosystem file holds as they are. It is a program: what it computes is not visible, and it
-/// is not run. Of several apps in one file those names count that have one value behind the app's name, before the
-/// next app's.
+/// The variables that an ecosystem file contains as literals. The file is a program and is not run: a value that it
+/// computes is not visible. In a file with several apps, a variable counts if it has one value after the app's name and
+/// before the next app's name.
 fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Entry> {
     let Ok(file) = env_file::read(path) else { return BTreeMap::new() };
     let text = String::from_utf8_lossy(file.expose());
@@ -219,7 +219,8 @@ fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Entry> 
     found
 }
 
-/// `NAME: 'value'` or `"NAME": "value"` in a text: where, and what. A value with an escape or a `${` is none.
+/// `NAME: 'value'` or `"NAME": "value"` in a text: the offset and the value. A value with an escape or a `${` does not
+/// count.
 fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices(name) {

@@ -4,7 +4,7 @@ use super::around::Around;
 use super::source::{Kept, Origin, Source};
 use super::{Handle, Keeper};
 
-/// The services of every manager that finds them itself.
+/// The services of every manager that finds its services itself.
 pub(super) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     let found =
         MANAGERS.iter().filter_map(|manager| manager.survey).flat_map(|survey| survey(around.listing));

@@ -10,14 +10,15 @@ use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 use crate::is_left_behind;
 
-/// What shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1), pam_env(8).
+/// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
+/// pam_env(8).
 const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
 const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
 
-/// Words by which a script does one thing or another.
+/// Words that make a part of a script conditional.
 const CONDITIONS: [&str; 8] = ["if", "elif", "case", "&&", "||", "[", "[[", "test"];
 
-/// The most files of one folder that are looked at for what a program was started with.
+/// The most files of one folder that are compared with what a program was started with.
 const FILES_MAX: usize = 64;
 
 /// Why the next start's environment is unknown for a process that no known manager starts.
@@ -25,7 +26,7 @@ const GONE: &str = "the process that started it no longer runs";
 const SAME: &str = "it holds the same value, and nothing was seen to read it";
 const OTHER: &str = "whether its start reads this file is not visible";
 
-/// Processes that no manager runs: each that was started by a shell or by an unknown parent, with its workers.
+/// Processes that no manager runs: each one that was started by a shell or by an unknown parent, with its workers.
 pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
     let left: BTreeMap<u32, &Process> = around
         .listing
@@ -39,7 +40,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
     };
     let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
-    // One user's are the same for all that the user has started.
+    // The profiles of one user are the same for every process that the user started.
     let mut read: BTreeMap<Option<u32>, Vec<Source>> = BTreeMap::new();
     let mut all = Vec::new();
     for root in roots {
@@ -49,7 +50,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
             processes.extend(children.filter(|one| !begins(one)).map(|one| one.id));
             at += 1;
         }
-        // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
+        // A shell without a living parent was started by a login elsewhere.
         let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
         let start = around.start(&root.id);
         if start.is_none() && shell.is_none() {
@@ -84,7 +85,7 @@ pub(super) fn is_shell(process: &Process) -> bool {
     process.exe.as_deref().is_some_and(keyroll_observe::is_shell)
 }
 
-/// The script that it runs, or its program.
+/// The name of its script, or of its program.
 fn called(process: &Process) -> String {
     let image = image(&process.id).ok();
     let path = image.map(|image| image.script.map_or(image.program.path, |script| script.path));
@@ -93,14 +94,14 @@ fn called(process: &Process) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| process.name.clone())
 }
 
-/// What a process was started with.
+/// The environment that a process was started with, as a source.
 fn given(process: &Process, own: &Variables) -> Source {
     let copied = own.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect();
     Source::new(format!("what process {} was started with", process.id.pid), Origin::Start(process.id))
         .holding(copied)
 }
 
-/// A shell's child has what the shell exports: that was read when the shell began, or set in it since.
+/// The sources of a shell's child: it has the shell's exports, which were read when the shell began or set in it since.
 fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&Variables>) -> Vec<Source> {
     let again = "a new shell, and a start from it";
     let pid = shell.id.pid;
@@ -108,7 +109,7 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
         |source: Source| source.applied_by(again).not_by("an edit of the file that the shell has read");
     if let Some(script) = script(shell) {
         let mut all: Vec<Source> = sourced(shell, &script);
-        // What the script itself sets is not told from what it was given.
+        // A variable that the script itself sets cannot be distinguished from one that it was given.
         all.push(name(given(root, own).read(if all.is_empty() { Read::Start } else { Read::Not })));
         return all;
     }
@@ -122,26 +123,27 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
     vec![name(since), name(began.holding(copied))]
 }
 
-/// A shell has what it was started with, and what its script reads.
+/// The sources of a shell: what it was started with, and what its script reads.
 fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
     let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
     all.push(given(shell, own));
     all
 }
 
-/// Of a shell's child that hides what it was started with, or wrote over it, the files that the script reads are known.
+/// The sources of a shell's child whose start is not visible or was overwritten: the files that the shell's script
+/// reads.
 fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
     let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
     all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
     all
 }
 
-/// The script that a shell runs, where it is no person's.
+/// The script that a shell runs; none for an interactive shell.
 fn script(shell: &Process) -> Option<InProcess> {
     image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
 }
 
-/// The files that a script reads variables from: `. ./api.env`. What is later wins. They are read with the shell's
+/// The files from which a script reads variables: `. ./api.env`. The last one wins. They are read with the shell's
 /// rights.
 fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
     let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
@@ -176,13 +178,13 @@ fn read_by(script: &InProcess, folder: &Path) -> Vec<Source> {
     if words.iter().any(|word| CONDITIONS.contains(word)) { chosen(all) } else { all }
 }
 
-/// Whether a word behind `.` is a file that can be told from here: none that the shell makes of something.
+/// Whether the word after `.` is a literal path: the shell would expand any other word.
 fn is_path(word: &str) -> bool {
     word.contains('/') && !word.contains(['$', '`', '*', '(', '\'', '"'])
 }
 
-/// Of files that a script reads under a condition, nothing tells from here which of them it reads: where they give one
-/// name different values, nothing wins.
+/// The files that a script reads under a condition. Which of them it reads is not visible here: if they give one name
+/// different values, nothing wins.
 fn chosen(all: Vec<Source>) -> Vec<Source> {
     let differs = |name: &String| {
         let mut given =
@@ -199,13 +201,14 @@ fn chosen(all: Vec<Source>) -> Vec<Source> {
     };
     let mut all: Vec<Source> =
         all.into_iter().flat_map(apart).filter(|source| !source.says_nothing()).collect();
-    // The one that is not there may be the one that was meant.
+    // The missing file may be the one that the script reads.
     all.sort_by_key(|source| !source.missing);
     all
 }
 
-/// What started it does not run any more, or is no shell: nothing tells where the next start takes a variable from. A
-/// file of its own folder that holds just what it was started with may be it, or a copy that nobody reads.
+/// The sources of a process whose starter has ended or is not a shell: nothing shows where the next start takes a
+/// variable from. A file in its folder with exactly the values that it was started with may be the source, or a copy
+/// that nobody reads.
 fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
     let read = dotenv::sources(around, &root.id);
@@ -216,7 +219,7 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
         let files = files.filter(|path| !read.iter().any(|(source, _)| dotenv::is_file(source, path)));
         files.map(|path| env_file::source(shown(&path), &path)).collect::<Vec<Source>>()
     };
-    // Where its rights cannot be taken, what a library would read for it is there and says so.
+    // If its rights cannot be taken, the sources of a library report that already.
     let rights = Rights::of_process(&root.id).ok();
     let found = path.zip(rights).and_then(|(folder, rights)| rights.reading(|| beside(folder)).ok());
     for source in found.into_iter().flatten() {
@@ -231,7 +234,7 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
     if !fills.is_empty() && !overrides {
         let named = |name: &String| fills.iter().any(|(source, _)| source.entries.contains_key(name));
         let mut environment = given(root, own).read(Read::Perhaps(GONE));
-        // The environment wins, but who sets it at the next start, and to what, is unknown.
+        // The environment wins, but who sets it at the next start, and to which value, is unknown.
         environment.entries.retain(|name, _| named(name));
         all.push(environment);
     }
@@ -242,8 +245,8 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
     all
 }
 
-/// A file of variables in the folder of a program: of the names that it was started with, apart those of which it holds
-/// the same value.
+/// Splits a file of variables in the folder of a program. Only names that the program was started with count; those
+/// with the same value come apart from the others.
 fn split(source: Source, own: &Variables) -> [Source; 2] {
     let mut other = source;
     other.closed = None;
@@ -253,7 +256,7 @@ fn split(source: Source, own: &Variables) -> [Source; 2] {
     [(other, OTHER), (same, SAME)].map(|(source, why)| source.read(Read::Perhaps(why)).applied_by(again))
 }
 
-/// The entries of a source that hold just what a process was started with, taken out of it.
+/// Removes from a source the entries with exactly the values that a process was started with, and returns them.
 fn holding(source: &mut Source, own: &Variables) -> Option<Source> {
     let same = source
         .set_aside(|name, entry| own.get(name).is_some_and(|value| entry.value.as_ref().ok() == Some(value)));
@@ -272,7 +275,7 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// What a shell reads when it starts: a running shell has its own copy.
+/// The files that a shell reads when it starts; a running shell has its own copy of the variables.
 fn profiles(around: &mut Around<'_>, home: Option<PathBuf>) -> Vec<Source> {
     let source = |path: PathBuf| {
         let source = env_file::source(shown(&path), &path).read(Read::Not);

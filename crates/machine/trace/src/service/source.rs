@@ -8,13 +8,13 @@ use keyroll_secret::SecretBytes;
 use super::{Handle, Keeper};
 use crate::{Place, Record};
 
-/// What a source says of one name.
+/// A source's entry for one name.
 pub(crate) struct Entry {
     /// The value; or why it is unknown.
     pub(crate) value: Result<SecretBytes, &'static str>,
-    /// Its line, where it stands in a file; from 1 on.
+    /// Its line in the file, from 1 on, if it is in a file.
     pub(crate) line: u64,
-    /// It is a secret, whatever its form and its name: a credential, a mounted secret.
+    /// It is a secret, whatever its form and name: a credential, a mounted secret.
     pub(crate) secret: bool,
 }
 
@@ -34,14 +34,14 @@ impl Entry {
     }
 }
 
-/// Where a source stands.
+/// The location of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
     /// In the environment that a process was started with.
     Start(ProcessId),
-    /// In what a manager keeps.
+    /// In a manager's record.
     Kept(Record, String),
     /// In a row of a database.
     At(Place),
@@ -54,27 +54,27 @@ pub(crate) enum Origin {
 pub(crate) enum Read {
     /// It does.
     Start,
-    /// It does, but a source of another name always wins.
+    /// It does, but a source with another name always wins.
     Loses,
-    /// It does not: another step must come first, or nothing reads it any more.
+    /// It does not: another step must come first, or nothing reads the source any more.
     Not,
-    /// It is unknown, and why.
+    /// That is unknown; why.
     Perhaps(&'static str),
 }
 
-/// One place that a start may take variables from.
+/// One source that a start may take variables from.
 pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
     pub(crate) entries: BTreeMap<String, Entry>,
     /// It is an optional file, and it is missing.
     pub(crate) missing: bool,
-    /// It may hold any name, and is not readable, because …
+    /// It may have any name in it, but is not readable; why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
     /// Each start reads it again.
     pub(crate) each_start: bool,
-    /// Every start after this moment used what it says, milliseconds since 1970.
+    /// Every start after this time used its present content, milliseconds since 1970.
     pub(crate) since_unix_ms: Option<u64>,
     /// The program reads it after its start.
     pub(crate) read_later: bool,
@@ -133,7 +133,7 @@ impl Source {
         self
     }
 
-    /// The entries of these names, apart, as a source that the next start does not read.
+    /// Moves the entries with these names into a source of their own, which the next start does not read.
     pub(crate) fn set_aside(&mut self, mine: impl Fn(&str, &Entry) -> bool) -> Self {
         let (apart, left) =
             std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
@@ -183,7 +183,7 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) handle: Handle,
     pub(crate) processes: Vec<ProcessId>,
-    /// The process that its program begins in.
+    /// The process of its program, from which the others descend.
     pub(crate) main: Option<ProcessId>,
     pub(crate) project: Option<PathBuf>,
     /// The strongest first.
@@ -191,7 +191,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// A service of which only the processes are known.
+    /// A service about which only the processes are known.
     pub(crate) fn untold(keeper: Keeper, name: String, processes: Vec<ProcessId>) -> Self {
         Self { keeper, name, handle: Handle::None, processes, main: None, project: None, sources: Vec::new() }
     }

@@ -19,7 +19,7 @@ pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     all
 }
 
-/// A process that supervisord has started itself, under the names that it gave it.
+/// A child of supervisord, with the names that supervisord gave it.
 struct Started {
     process: ProcessId,
     group: String,
@@ -30,7 +30,7 @@ struct Started {
 fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
     let whose = format!("the programs of supervisord {}", daemon.process.pid);
     let config = match &daemon.config {
-        // The user who runs it chose the file and its includes.
+        // The user who runs supervisord chose the file and its includes.
         Some(path) => {
             let read = Rights::of_process(&daemon.process)
                 .and_then(|rights| rights.outside().reading(|| SupervisorConfig::read(path)));
@@ -89,9 +89,10 @@ fn started(around: &Around<'_>, daemon: &Supervisord) -> Vec<Started> {
     around.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
 }
 
-/// `environment=` of the program wins over that of `[supervisord]`, and both over supervisord's own environment. It
-/// starts a program with what it has read last: `update` makes it read, and restarts what changed, so what a running
-/// process was started with is what it has of each name in an `environment=`.
+/// The sources of a program. Its own `environment=` wins over that of `[supervisord]`, and both win over supervisord's
+/// own environment. supervisord starts a program with the configuration that it read last; `update` makes it read the
+/// file again, and restarts the programs that changed. Therefore the start environment of a running process shows what
+/// supervisord has loaded for each name in an `environment=`.
 fn sources(
     daemon: &Supervisord,
     config: &SupervisorConfig,

@@ -32,7 +32,7 @@ fn of_manager(
 ) -> Vec<Kept> {
     let asked = match answer {
         Ok(asked) => asked,
-        // There is no systemd here, or no such manager runs.
+        // There is no systemd here, or this manager does not run.
         Err(failure) if failure.kind == FailureKind::ManagerAbsent && user.is_none() => return Vec::new(),
         Err(failure) => {
             let whose = user.map_or_else(|| "the system".to_owned(), |name| format!("the user {name}"));
@@ -62,7 +62,7 @@ fn service(
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
     let verbs = Verbs::of(&unit, user);
     let read = move || sources(around, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
-    // A user's manager reads with that user's rights, whatever its units name.
+    // A user's manager reads files with that user's rights, whatever its units name.
     let uid = user.and_then(|name| around.uid_of(name));
     let sources = match uid {
         Some(uid) => Rights::of_user(uid).reading(read).unwrap_or_default(),
@@ -97,7 +97,7 @@ fn sources(
         wrapper.since_unix_ms = read_unix_ms;
     }
     sources.extend(credentials::sources(&files, &unit.credentials, verbs));
-    // A file that says nothing now may have done so when the program was started.
+    // A file that has no entries now may have had some when the program was started.
     sources.retain(|source| !source.says_nothing() || source.each_start);
     if sources.iter().all(|source| source.missing || source.says_nothing()) {
         sources.clear();
@@ -105,7 +105,7 @@ fn sources(
     sources
 }
 
-/// The files of one `EnvironmentFile=`; of a pattern what is later wins.
+/// The files of one `EnvironmentFile=`; of a pattern the last file wins.
 fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
     let of = |path: &Path| {
         let mut what = format!("EnvironmentFile={}", shown(&file.written));
@@ -122,7 +122,8 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
     file.files.iter().rev().map(|path| of(path)).collect()
 }
 
-/// What the system's manager hands on of what it was started with itself. A user's hands on all that it has.
+/// The variables that the system's manager passes on from its own start environment. A user's manager passes on all of
+/// its environment.
 fn passed(around: &Around<'_>, user: Option<&str>, names: &[String]) -> Option<Source> {
     let manager = around.process(1).filter(|_| user.is_none() && !names.is_empty())?.id;
     let mut all = around.start(&manager)?;
@@ -146,7 +147,7 @@ fn taken_out(sources: &mut [Source], unset: &[(String, Option<SecretBytes>)]) ->
     sources.iter_mut().map(|source| source.set_aside(|name, _| out.contains(name))).collect()
 }
 
-/// What `env` before the program changes of all the others.
+/// The effect of `env` before the program on all other sources.
 fn wrapped(
     wrapper: Wrapper,
     unit: &str,
@@ -171,9 +172,9 @@ fn wrapped(
     std::iter::once(own).chain(others).chain(aside).collect()
 }
 
-/// The processes of its control group; a user's manager can name that user's processes only. Inside a container the
-/// kernel may show a longer path, of which systemd knows the end. A process that has just begun is not in its group
-/// yet.
+/// The processes of its control group; a user's manager can name only that user's processes. Inside a container the
+/// kernel may show a longer path, and systemd knows only its end. A process that has just started may not be in its
+/// group yet.
 fn processes(around: &Around<'_>, unit: &UnitSources, user: Option<&str>) -> Vec<ProcessId> {
     let group = unit.control_group.as_str();
     let (known, below) = (!group.is_empty() && group != "/", format!("{group}/"));

@@ -9,8 +9,8 @@ use super::source::Kept;
 /// How many digits of a container's id are displayed, as docker does.
 const ID_LETTERS: usize = 12;
 
-/// What somebody keeps who did not answer or is not asked: its processes are no person's, and where they take a value
-/// from is not told.
+/// The services of managers that did not answer or are not queried: their processes belong to no session, and the
+/// sources of their values are unknown.
 pub(super) fn kept(around: &Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
     let own = around.process(std::process::id());
     let here = |one: &Process| own.is_some_and(|own| own.container() == one.container());

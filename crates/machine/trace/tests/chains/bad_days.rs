@@ -1,4 +1,4 @@
-//! Managers that hang, are not there, or are called what no manager is called.
+//! Managers that hang, are missing, or have the name of none.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use crate::chains::scene::{Running, Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
-/// A manager's process, as its title says, with a program below it that has the first version, and ends with its input.
+/// A process with a manager's title, and below it a program with the first version; it ends with its input.
 fn manager(scene: &Scene, title: &str) -> Running {
     let mut command = Command::new("sh");
     command.arg0(title).args(["-c", "exec 3<&0; cat <&3 & echo $! >child; wait"]);
@@ -28,7 +28,7 @@ fn a_manager_that_never_answers_takes_its_time_and_no_more_and_its_programs_are_
     let _docker = UnixListener::bind(scene.path("d.sock")).unwrap();
     scene.managers.docker =
         Docker { program: scene.path("docker"), host: format!("unix://{}", scene.path("d.sock").display()) };
-    // A pm2 that takes the question and says nothing, beside a file that holds just what its program was started with.
+    // A pm2 that accepts the question and does not answer, and a file with exactly what its program was started with.
     fs::create_dir(scene.path("home")).unwrap();
     let _pm2 = UnixListener::bind(scene.path("home/rpc.sock")).unwrap();
     let home = scene.path("home").display().to_string();

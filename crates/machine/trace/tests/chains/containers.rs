@@ -1,4 +1,4 @@
-//! A real container engine and a real docker compose: a container goes on with what it was made with.
+//! A real container engine and a real docker compose: a container keeps the settings of its creation.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ secrets:
   key: { file: ./key.txt }
 "#;
 
-/// Values that stand in files, one of which lies in a volume, and variables that somebody else brings.
+/// Values in files, one of which is in a volume, and variables that others set.
 const FILES: &str = r#"
 name: files
 services:
@@ -133,7 +133,7 @@ fn a_service_of_compose_gets_what_its_project_says_when_it_is_made_anew() {
     for name in ["FILE_API_KEY", "FILLED_API_KEY", "BOTH_API_KEY", "IMAGE_API_KEY"] {
         assert_eq!(place.scene.started_with(place.pid(web), name), place.chain(name).next, "{name}");
     }
-    // Compose cannot say any more what it would start.
+    // Compose can no longer tell what it would start.
     place.scene.write("compose.yaml", "services: [");
     let lost = place.chain("FILE_API_KEY");
     assert_eq!(lost.next, "-", "{lost:#?}");
@@ -162,7 +162,7 @@ fn files_that_variables_name_and_what_a_caller_brings_are_told() {
     let link = format!("/bin/ln -s {} /kept-link", place.scene.path("host.txt").display());
     place.docker(&["compose", "exec", "-T", "db", "/bin/sh", "-c", &link]);
     let of = |name: &str| place.scene.chain("compose", "files/db", name);
-    // A link that a container made chooses no file of this machine.
+    // A link that a container made leads to no file of this machine.
     let chains = place.scene.survey().services.into_iter().flat_map(|one| one.chains);
     let away = |name: &str| ["/conf/deep/away", "/kept-link"].contains(&name);
     assert_eq!(chains.filter(|one| away(&one.name)).count(), 0);
@@ -214,7 +214,7 @@ fn files_that_variables_name_and_what_a_caller_brings_are_told() {
     assert!(secret.links[1].starts_with("not read first @/key.txt mounted"), "{secret:#?}");
     place.docker(&["compose", "up", "--detach"]);
     assert_eq!(inside("/run/secrets/key"), "fourth");
-    // A second file that compose takes by itself.
+    // A second file that compose reads by itself.
     let over = "services: { db: { environment: { FILLED_API_KEY: '{third}' } } }\n";
     place.scene.write("compose.override.yaml", &place.scene.filled(over));
     let filled = of("FILLED_API_KEY");
@@ -269,7 +269,7 @@ fn a_container_made_by_hand_keeps_what_it_was_made_with() {
     for name in ["FILE_API_KEY", "OVER_API_KEY", "IMAGE_API_KEY"] {
         assert_eq!(place.scene.started_with(place.pid("plain"), name), of(name).next, "{name}");
     }
-    // A line of its command wins over what it was made with: nothing is foretold of that name.
+    // A line of its command wins over the settings of its creation: the next value of that name is not predicted.
     let line = place.scene.filled("export OVER_API_KEY={third}; exec /bin/sleep 100000");
     let words = [&["run", "--detach", "--name", "odd"][..], &usr, &["--env", &over_second]].concat();
     place.docker(&[&words[..], &[IMAGE, "/bin/sh", "-c", &line]].concat());
@@ -280,7 +280,7 @@ fn a_container_made_by_hand_keeps_what_it_was_made_with() {
     });
     assert_eq!(odd.next, "-", "{odd:#?}");
     assert!(odd.links[0].starts_with("not visible third whatever set it "), "{odd:#?}");
-    // It is told of one that does not run, too.
+    // A container that does not run has a chain, too.
     place.docker(&["stop", "--time", "0", "plain"]);
     let stopped = of("FILE_API_KEY");
     assert_eq!((stopped.next.as_str(), stopped.pids.len()), ("first", 0));

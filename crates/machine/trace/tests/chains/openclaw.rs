@@ -1,5 +1,5 @@
-//! Installations of OpenClaw, made as the release 2026.9.6 was seen to keep them; a program of the gateway's name stands for
-//! it. The program itself is asked in crates/front/cli/tests/openclaw.rs.
+//! Installations of OpenClaw, made as release 2026.9.6 was seen to keep them; a program with the gateway's name takes
+//! its place. crates/front/cli/tests/openclaw.rs asks the program itself.
 
 use std::fs;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::chains::scene::{Running, Scene, Told, until};
 
 const KEY: &str = "ACME_API_KEY";
 
-/// A gateway's folder: these providers with their keys, and more settings.
+/// A gateway's folder, with these providers, their keys, and more settings.
 fn home(scene: &Scene, providers: &str, more: &str) {
     scene.write(
         ".openclaw/openclaw.json",
@@ -35,11 +35,11 @@ fn database(scene: &Scene, profiles: &str, store: &str) {
     database.execute(row, [scene.filled(profiles)]).unwrap();
     let row = "INSERT INTO secret_store_entries VALUES ('team', '', 'STO_KEY', ?1)";
     database.execute(row, [scene.filled(store)]).unwrap();
-    // What was written last stands in the log alone.
+    // The last write is only in the log.
     std::mem::forget(database);
 }
 
-/// Something that has the gateway's name and says by its lock that it is it.
+/// A process with the gateway's name, and a lock that names it as the gateway.
 fn gateway(scene: &Scene, change: impl FnOnce(&mut Command)) -> Running {
     let program = scene.path("openclaw-gateway");
     if !program.exists() {
@@ -64,7 +64,7 @@ fn of(all: &[Told], name: &str) -> Told {
     found[0].clone()
 }
 
-/// `config hot reload applied` is what a person is told after an edit of the first one.
+/// After an edit of the first one OpenClaw prints `config hot reload applied`.
 #[test]
 fn a_profile_wins_over_the_key_that_stands_in_the_settings() {
     let scene = Scene::new();
@@ -137,7 +137,7 @@ fn references_lead_to_files_and_to_its_store_and_a_program_is_not_visible() {
     assert!(chain.next().is_none() && chain.links.len() == 1, "{chain:?}");
 }
 
-/// The export of the shell that began the gateway wins over `.env`, whatever is restarted in it.
+/// The export of the shell that started the gateway wins over `.env`, whatever is restarted inside the gateway.
 #[test]
 fn what_a_gateway_was_started_with_wins_over_its_dotenv() {
     let scene = Scene::new();
@@ -150,7 +150,7 @@ fn what_a_gateway_was_started_with_wins_over_its_dotenv() {
     let live = format!("live sessions and sub-agents of OpenClaw's gateway {} (its agent)", running.pid());
     assert!(scene.survey().unseen.iter().any(|one| one.what == live), "they are named");
     drop(running);
-    // It does not run: with what it would be started is not visible.
+    // It does not run: its next start environment is not visible.
     let chain = of(&scene.look(), KEY);
     assert_eq!(chain.next, "-", "{chain:#?}");
     let first = scene.value("first").to_owned();
@@ -162,7 +162,7 @@ fn what_a_gateway_was_started_with_wins_over_its_dotenv() {
     assert!(chain.next == "-" && chain.links[0] == start, "{chain:#?}");
     assert_eq!(chain.links[1], format!("wins second OpenClaw: {KEY} in @/.openclaw/.env"), "{chain:#?}");
     drop(running);
-    // `.env` of the folder that it works in is read before its own.
+    // `.env` of its working folder is read before its own.
     scene.write("work/.env", &format!("{KEY}={{third}}\n"));
     let running = gateway(&scene, |_| {});
     let chain = scene.chain_of(running.pid(), KEY);

@@ -1,4 +1,4 @@
-//! Apps of a real pm2: the daemon goes on with what it keeps.
+//! Apps of a real pm2: the daemon keeps using its record.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -63,7 +63,7 @@ fn pm2_starts_what_its_daemon_keeps_and_takes_the_file_only_when_told() {
     assert_eq!(chain.links[1], "not read second the ecosystem file @/ecosystem.config.js");
     assert_eq!(chain.links[2], "not read first @/home/dump.pm2, from which a boot starts");
     assert_eq!(chain.pids, [pm2.pid()]);
-    // A line of its own script wins over what the daemon keeps.
+    // A line of the app's own script wins over the daemon's record.
     pm2.scene.write("odd.sh", &format!("export {KEY}={{third}}\nexec /bin/sleep 1000\n"));
     let mut odd = Command::new(pm2.tools.program("pm2"));
     odd.args(["start", "odd.sh", "--name", "odd", "--interpreter", "bash"]).current_dir(pm2.scene.dir());
@@ -85,7 +85,7 @@ fn pm2_starts_what_its_daemon_keeps_and_takes_the_file_only_when_told() {
     let chain = pm2.chain();
     assert_eq!((chain.next.as_str(), pm2.scene.started_with(pm2.pid(), KEY).as_str()), ("second", "second"));
     assert_eq!(chain.links[2], "not read first @/home/dump.pm2, from which a boot starts");
-    // A boot brings the old one back.
+    // A boot restores the old one.
     pm2.ran(&["kill"]);
     pm2.ran(&["resurrect"]);
     assert_eq!(pm2.scene.started_with(pm2.pid(), KEY), "first");

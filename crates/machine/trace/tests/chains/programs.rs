@@ -1,4 +1,4 @@
-//! Programs that no manager keeps: shells, their children, and a real library that reads `.env`.
+//! Programs without a manager: shells, their children, and a real library that reads `.env`.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::chains::scene::{Running, Scene, Told, until};
 
 const KEY: &str = "ACME_API_KEY";
 
-/// Notes what it runs on, then stays.
+/// Records the value that it uses, then keeps running.
 const WORKER: &str = "import dotenv, os, time\ndotenv.load_dotenv('.env'%)\nopen('taken.new', 'w').write(os.environ['ACME_API_KEY'])\n\
     os.rename('taken.new', 'taken')\ntime.sleep(1000)\n";
 
@@ -33,7 +33,7 @@ impl Place {
         command
     }
 
-    /// Which version the worker has taken, and its process below the one that was started.
+    /// The version that the worker uses, and its process below the one that was started.
     fn taken(&self) -> String {
         let path = self.scene.path("taken");
         let value = until("the worker has begun", || std::fs::read(&path).ok());
@@ -61,7 +61,7 @@ impl Place {
 fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     let Some(place) = Place::raise("chains of a library") else { return };
     place.scene.write(".env", &format!("{KEY}={{second}}\n"));
-    // Without anything in the environment the file counts.
+    // Without a variable in the environment the file counts.
     let worker = Running::start(place.command(&place.python()).arg("worker.py"));
     let taken = place.taken();
     let chain = place.chain(worker.pid());
@@ -78,7 +78,7 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert!(chain.links[0].starts_with("wins first what shell "), "{chain:#?}");
     assert_eq!(chain.links.last().unwrap(), "shadowed second @/.env");
     end(worker, shell);
-    // Of a program that shows no reading of it the file did not lose: it may not be read at all.
+    // For a program that shows no sign of reading the file, the file did not lose: it may not be read at all.
     let other = format!("export {KEY}={}; sleep 100000; :", place.scene.value("first"));
     let shell = Running::start(place.command("bash").args(["-c", &other]));
     let sleep = place.child(&shell);
@@ -88,7 +88,7 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert_eq!(chain.next, "first", "{chain:#?}");
     assert_eq!(chain.links.last().unwrap(), "not visible second @/.env");
     end(sleep, shell);
-    // Unless the program says otherwise.
+    // Unless the program overrides the environment.
     place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
     let shell = Running::start(place.command("bash").args(["-c", &line]));
     let taken = place.taken();
@@ -105,12 +105,12 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert_eq!(chain.next, "-", "{chain:#?}");
     assert!(chain.links[0].starts_with("not visible first what process "), "{chain:#?}");
     assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "nobody");
-    // Nor where both hold the same: whoever brought the one may bring another next time.
+    // Even if both have the same value: whatever set the variable may set another one next time.
     place.scene.write(".env", &format!("{KEY}={{first}}\n"));
     let chain = place.chain(worker.pid());
     assert_eq!(chain.next, "-", "{chain:#?}");
     drop(worker);
-    // A file that overrides says nothing of a name that it has not.
+    // A file that overrides says nothing about a name that it does not have.
     place.scene.write(".env", "OTHER=1\n");
     place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
     let worker =
@@ -120,7 +120,7 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert_eq!(chain.next, "-", "{chain:#?}");
 }
 
-/// What is said of a process, and of what a new start would take, whichever name it takes it by.
+/// The verdicts about a process and about its next start, for each name by which it takes the value.
 fn verdicts(scene: &Scene, process: &Running) -> Vec<Verdict> {
     let mut survey = scene.survey();
     let found = secrets(&survey, &[]);
@@ -187,7 +187,7 @@ fn a_library_looks_for_its_file_from_where_its_caller_stands() {
             "{call} {chain:#?}"
         );
     }
-    // What is computed is not guessed, and the nearer file of two wins.
+    // A computed path is not guessed, and the nearer of two files wins.
     worker("load_dotenv('/'.join(['..', 'src', '.env']))");
     let process = start("elsewhere");
     assert_eq!(place.taken(), "second");
@@ -228,7 +228,7 @@ fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again(
     assert_eq!(place.taken(), chain.next);
     let worker = place.child(&shell);
     end(worker, shell);
-    // A line of the script wins over the file: nothing is foretold that the last start contradicts.
+    // A line of the script wins over the file: the last start contradicts the file, so nothing is predicted.
     place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{KEY}={{third}}\n{line}\n"));
     let written = Instant::now();
     until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
@@ -262,7 +262,7 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
             let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
             (name == "sleep\n").then_some(child)
         });
-        // Anything in the folder is new: so could a file be gone that would have won.
+        // A new file in the folder: another file that would have won may also be gone.
         scene.write("app/another", "");
         std::fs::remove_file(scene.path("app/another")).unwrap();
         (shell, sleep)
@@ -275,9 +275,9 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
         chain.links[0],
         format!("not visible second whatever set it when process {sleep} was started")
     );
-    assert!(why(&scene, sleep).ends_with("which a file that is read before it may have held"));
+    assert!(why(&scene, sleep).ends_with("a file that is read before this one may have held it"));
     end(sleep, shell);
-    // Where nothing speaks against the file it is believed.
+    // If nothing contradicts the file, the file counts.
     let (shell, sleep) = start(":");
     let chain = scene.chain_of(sleep, KEY);
     assert_eq!(
@@ -288,7 +288,7 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
     end(sleep, shell);
 }
 
-/// Why it is not visible what a process would be started with.
+/// Why the next start environment of a process is not visible.
 fn why(scene: &Scene, pid: u32) -> &'static str {
     let survey = scene.survey();
     let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();

@@ -1,4 +1,4 @@
-//! A folder with versions of values, and what is told of them.
+//! A folder with versions of values, and the chains that a survey finds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,7 @@ impl Scene {
         Self { folder, versions, managers: Managers::default() }
     }
 
-    /// The scene that another process has made.
+    /// The scene that another process made.
     pub(crate) fn again(folder: &Path) -> BTreeMap<String, String> {
         serde_json::from_slice(&fs::read(folder.join("versions")).unwrap()).unwrap()
     }
@@ -98,7 +98,7 @@ impl Scene {
         found[0].clone()
     }
 
-    /// The chains of whatever service a process belongs to.
+    /// The chains of the service that a process belongs to.
     pub(crate) fn chain_of(&self, pid: u32, name: &str) -> Told {
         let all = self.look();
         let found: Vec<&Told> =
@@ -107,7 +107,7 @@ impl Scene {
         found[0].clone()
     }
 
-    /// Which version a process was started with.
+    /// The version that a process was started with.
     pub(crate) fn started_with(&self, pid: u32, name: &str) -> String {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let prefix = format!("{name}=");
@@ -124,7 +124,7 @@ fn version(versions: &BTreeMap<String, String>, is: impl Fn(&str) -> bool) -> St
     versions.iter().find(|(_, value)| is(value)).map_or("-".to_owned(), |(name, _)| name.clone())
 }
 
-/// Every chain in which one of the versions stands.
+/// Every chain that has one of the versions.
 pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<Told> {
     let named = |id: Option<keyroll_trace::ValueId>| {
         version(versions, |value| {

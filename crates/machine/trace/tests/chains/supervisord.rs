@@ -1,4 +1,4 @@
-//! Programs of a real supervisord: what it has loaded is what it starts.
+//! Programs of a real supervisord: it starts them with what it has loaded.
 
 use std::process::{Command, Stdio};
 
@@ -77,7 +77,7 @@ fn supervisord_starts_what_it_has_loaded_until_it_is_told_to_update() {
     });
     let chain = of.chain("ACME_API_KEY");
     assert_eq!((chain.next.as_str(), chain.pids.as_slice()), ("second", &[pid][..]));
-    // A program that does not run: what is loaded is told by nobody.
+    // For a program that does not run, nothing shows what is loaded.
     of.config("first");
     of.ctl(&["stop", "bot"]);
     let chain = of.chain("ACME_API_KEY");

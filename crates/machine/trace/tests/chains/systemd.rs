@@ -1,4 +1,4 @@
-//! Units of a real systemd in a host of their own: the look is made inside it, by this program itself.
+//! Units of a real systemd on a host of their own: this program itself looks, inside the host.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::chains::scene::{Scene, TIME_MAX, Told, told, until};
 /// The folder of the scene, in the environment of the program that looks.
 const FOLDER: &str = "KEYROLL_TEST_SCENE";
 
-/// What it writes before what it saw.
+/// Written before the result of the look.
 const SAW: &str = "saw: ";
 
 /// Not a test of its own: the program is run once more inside the host.
@@ -73,7 +73,7 @@ impl Host {
         found.next().unwrap_or_else(|| panic!("{keeper} {service} {name}: {all:#?}")).clone()
     }
 
-    /// Which version the unit's main process was started with.
+    /// The version that the unit's main process was started with.
     fn has(&self, unit: &str, name: &str) -> String {
         let line = format!(
             "tr '\\0' '\\n' </proc/$(systemctl show --property MainPID --value {unit})/environ | sed -n 's/^{name}=//p'"
@@ -82,7 +82,8 @@ impl Host {
     }
 }
 
-/// A job that is started as soon as cron is, and notes its environment; before it a line of the table, behind it another.
+/// A job that starts as soon as cron does, and records its environment; the table has an assignment before it and one
+/// after.
 const JOBS: &str = "TABLE_API_KEY = \"{second}\"\nLINE_API_KEY={second}\n\
     @reboot root LINE_API_KEY={first} @/job.sh\nTABLE_API_KEY={third}\n\
     @daily root . @/job.env; @/job.sh\n";
@@ -114,7 +115,7 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
         assert_eq!(has(name), of(name).next, "{name}: {ran}");
     }
     assert_eq!(of("LINE_API_KEY").links[0], "wins first line 3 of /etc/cron.d/jobs");
-    // A line that reads a file by itself: nothing is foretold.
+    // A line that itself reads a file: nothing is predicted.
     let reads = |one: &&Told| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
     let own = all.iter().find(reads).unwrap();
     assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
@@ -134,7 +135,7 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     scene.write("emptied.env", "EMPTY_API_KEY={first}\n");
     scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
     scene.write("db", "{first}\n");
-    // What systemd has loaded is surely older than what it starts.
+    // The loaded settings are certainly older than the start.
     host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; loaded=$(date +%s%3N); \
              until [ $(($(date +%s%3N) - loaded)) -gt 100 ]; do sleep 0.01; done; systemctl start app");
     let app = |name: &str| host.chain("systemd", "app.service", name);
@@ -144,7 +145,7 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(both.links[1], "shadowed third Environment= in /etc/systemd/system/app.service");
     assert_eq!(app("UNIT_API_KEY").links, ["wins first Environment= in /etc/systemd/system/app.service"]);
     assert_eq!(app("credential:db_password").next, "first");
-    // Files are read at each start; a drop-in only once systemd has been told.
+    // Files are read at each start; a drop-in only after a `daemon-reload`.
     host.scene.write("app.env", "FILE_API_KEY={second}\n");
     host.scene.write("emptied.env", "\n");
     host.sh("rm @/gone/gone.env");
@@ -166,7 +167,8 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     let names =
         ["FILE_API_KEY", "BOTH_API_KEY", "GONE_API_KEY", "EMPTY_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
     let next = foretold(&names);
-    // Its other value may be of a file that was changed since, or of what wins over all files: that is not foretold.
+    // Its other value may be from a file that was changed since, or from a source that wins over all files: nothing is
+    // predicted.
     assert_eq!(next, ["second", "-", "-", "-", "first", "fourth"]);
     let gone = app("GONE_API_KEY");
     assert!(gone.links[0].starts_with("not visible first whatever set it when process "), "{gone:#?}");
@@ -189,7 +191,7 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
 }
 
-/// Everything else that has a say in what a service is started with.
+/// Every other setting that affects the environment of a service.
 const ODD: &str = "[Service]\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KEY={third} sleep 100000\n\
     Environment=WRAP_API_KEY={first} GONE_API_KEY={first} TAKEN_API_KEY={first} LEFT_API_KEY={first} SAME_API_KEY={second}\n\
     EnvironmentFile=@/conf.d/*.env\nUnsetEnvironment=TAKEN_API_KEY LEFT_API_KEY={third} SAME_API_KEY={second}\n\
@@ -220,7 +222,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.scene.write("both", "{second}");
     host.scene.write("child.sh", "#!/bin/sh\ntouch @/child.ready\nexec sleep 100000\n");
     host.sh("chmod 755 @/child.sh");
-    // Of two drop-ins with one name that of the system's own folder does not count.
+    // Of two drop-ins with one name, the one in the system's own folder does not count.
     host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
     host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
     host.sh("for of in vendor:/usr/lib own:/etc; do d=${of#*:}/systemd/system/odd.service.d; mkdir -p $d; cp @/${of%%:*} $d/k.conf; done");
@@ -228,7 +230,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
              systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing; systemctl start shell child; \
              until [ -f @/child.ready ]; do sleep 0.1; done");
-    // systemd goes on before the programs between it and the last one have made way.
+    // systemd continues before the programs between it and the last one have executed the next.
     host.sh("for unit in odd empty shell; do pid=$(systemctl show -p MainPID --value $unit); \
              until [ \"$(cat /proc/$pid/comm)\" = sleep ]; do sleep 0.1; done; done");
     let all = host.look();
@@ -256,7 +258,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     );
     let mask = of("odd", "MASK_API_KEY").links;
     assert_eq!(mask, ["wins second Environment= in /etc/systemd/system/odd.service.d/k.conf"]);
-    // It does not start: nothing is next.
+    // It does not start: there is no next value.
     let missing = of("missing", "MISS_API_KEY");
     assert_eq!((missing.next.as_str(), missing.pids.len()), ("-", 0), "{missing:#?}");
     assert_eq!(missing.links[0], "not visible - EnvironmentFile=@/missing.env");
@@ -264,7 +266,8 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
         let line = format!("cat /run/credentials/odd.service/{name}");
         host.scene.version(host.sh(&line).trim().as_bytes())
     };
-    // A line of the unit's own shell wins over what systemd has loaded; so does what a program sets for those below it.
+    // A line of the unit's own shell wins over what systemd has loaded; so does a variable that a program sets for its
+    // children.
     for unit in ["shell", "child"] {
         let chain = of(unit, "SHELL_API_KEY");
         assert_eq!(chain.next, "-", "{chain:#?}");
@@ -310,7 +313,7 @@ fn a_users_own_unit_is_told_of_by_that_users_manager() {
     let Some(host) = Host::raise("chains of a user's systemd") else { return };
     let scene = &host.scene;
     scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
-    // What its user may not read, its manager does not read either.
+    // Files that its user may not read are not read by its manager either.
     scene.write(
         "other.service",
         "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\nEnvironmentFile=-@/root.env\n",

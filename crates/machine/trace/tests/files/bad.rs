@@ -11,7 +11,7 @@ use super::{Home, generated, key, of, why};
 
 const MIB: usize = 1 << 20;
 
-/// Where the pieces of a large file are cut, in the file of a test.
+/// The offset at which a large file is cut into pieces, in the file of a test.
 const CUT: usize = 18 * MIB;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_large_file_is_searched_in_pieces_and_its_holes_cost_nothing() {
     let home = Home::new();
     let value = generated();
     home.write(".env", format!("API_KEY={value}\n"));
-    // Lines of 64 bytes; one value in two pieces, one in base64, one in the last bytes.
+    // Lines of 64 bytes; one value across two pieces, one in base64, one in the last bytes.
     let mut text = [b"x".repeat(63), b"\n".to_vec()].concat().repeat(20 * MIB / 64);
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
     let end = text.len() - value.len();
@@ -78,7 +78,7 @@ fn a_large_database_is_searched_by_its_rows() {
     };
     assert_eq!(at(&named), [row("settings", "value")]);
     assert_eq!(at(&known), [row("runs", "data")]);
-    // What only the log has is seen there, and that its rows were not read is said.
+    // A value that is only in the log is found there, and the report says that the log's rows were not read.
     assert!(at(&late).contains(&Place::Remains { path: home.at("database.sqlite-wal") }), "{:?}", at(&late));
     assert!(why(&survey, &path).contains("without what only its log has"), "{:?}", survey.unseen);
     assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), before);
@@ -94,7 +94,7 @@ fn a_database_of_a_later_version_is_named_and_its_bytes_are_searched() {
     open.execute_batch("CREATE TABLE keys (api_key TEXT);").unwrap();
     open.execute("INSERT INTO keys VALUES (?1)", [&value]).unwrap();
     drop(open);
-    // The version that a reader must know: 2 is the highest that there is.
+    // The version that a reader must support: 2 is the highest one.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&[9, 9], 18).unwrap();
     let survey = home.survey();
     assert!(of(&survey, &value).into_iter().any(|one| one.place == Place::Remains { path: path.clone() }));

@@ -22,7 +22,7 @@ fn a_database_that_computes_endlessly_is_read_and_costs_nothing() {
         )
         .unwrap();
     }
-    // With this much memory, and time of a processor.
+    // With this limit of memory and of processor time.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -v 1000000; ulimit -t 300; exec \"$@\"", "sh"]);
     command.arg(std::env::current_exe().unwrap());

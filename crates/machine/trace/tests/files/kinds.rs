@@ -1,6 +1,6 @@
 use super::{Home, generated, of};
 
-/// File, text with `@` where the value stands, the name that it has there, and whether its format has a place for it.
+/// File, text with `@` in place of the value, the value's name there, and whether its format has a slot for it.
 const KINDS: [(&str, &str, &str, bool); 74] = [
     (".env", "A=1\nexport DB_PASSWORD='@' # x\n", "DB_PASSWORD", true),
     ("api.env.bak", "DB_PASSWORD=@\n", "DB_PASSWORD", true),
@@ -135,7 +135,7 @@ fn every_kind_of_file_shows_its_value_under_its_name_and_in_its_place() {
         .iter()
         .map(|(path, text, ..)| {
             let value = generated();
-            // The second of two is the sign before the host.
+            // The last of two `@` is the one before the host.
             let (before, behind) = text.split_once('@').unwrap();
             home.write(path, format!("{before}{value}{behind}"));
             value
@@ -155,7 +155,7 @@ fn every_kind_of_file_shows_its_value_under_its_name_and_in_its_place() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Nothing that is shown of a survey holds a value.
+    // Nothing that a survey shows contains a value.
     let shown = format!("{:?} {:?} {:?}", survey.sightings, survey.unseen, survey.stores);
     assert!(planted.iter().all(|value| !shown.contains(value.as_str())));
 }

@@ -36,7 +36,7 @@ fn what_only_looks_like_a_secret_is_none() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// Files that are full of what looks like secrets, and of names of secrets, and hold none.
+/// Files that are full of texts like secrets and of names of secrets, and contain no secret.
 const CLEAN: &[(&str, &str)] = &[
     (
         "openapi.yaml",

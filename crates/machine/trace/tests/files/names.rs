@@ -4,14 +4,14 @@ use keyroll_trace::{Names, Survey, secrets};
 
 use super::{Home, generated, of};
 
-/// Letters of both kinds and digits in turns: no word, also in small letters.
+/// Alternating capital letters, small letters and digits: not a word, also in small letters.
 fn random() -> String {
     let letters = alphanumeric(400);
     let letters = letters.chars().filter(char::is_ascii_alphabetic).take(14);
     letters.zip((0..10).cycle()).map(|(letter, digit)| format!("{letter}{digit}")).collect()
 }
 
-/// Every name that is shown of what was found.
+/// Every name that the findings show.
 fn shown(survey: &Survey) -> Vec<String> {
     let names = Names::of(survey);
     let called = secrets(survey, &[]).into_iter().map(|found| found.name);
@@ -19,7 +19,7 @@ fn shown(survey: &Survey) -> Vec<String> {
     called.chain(there.map(|name| names.shown(name))).collect()
 }
 
-/// Nothing that is as long as eight letters of the value, whatever was made of its capitals and marks.
+/// No shown text has eight or more letters of the value, even with other capitals and marks.
 fn none_has(all: &[String], value: &str) {
     let small = |text: &str| -> Vec<u8> {
         text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()).collect()
@@ -36,7 +36,7 @@ fn a_document_whose_key_is_a_value_gives_nobody_its_name() {
     let home = Home::new();
     let (known, unknown) = (random(), random());
     let formed = keyroll_testkit::github_token();
-    // A word that is told from others only because it is a value.
+    // A word that differs from other words only because it is a value.
     let word =
         format!("Summer-{}-of-1999", alphanumeric(200).chars().find(char::is_ascii_uppercase).unwrap());
     home.write(".env", format!("OTHER_API_KEY={known}\nMORE_PASSWORD={word}\n"));
@@ -61,7 +61,7 @@ fn a_key_that_has_a_value_in_another_form_gives_nobody_its_name() {
     let (first, second) = letters.split_at(4);
     let encoded = |word: &str| word.replace('@', "%40").replace('!', "%21");
     let (known, derived) = (word(first), word(second));
-    // The second form is a value itself.
+    // The second form is itself a value.
     let settings =
         format!("MORE_PASSWORD={known}\nOTHER_PASSWORD={derived}\nTHIRD_PASSWORD={}\n", encoded(&derived));
     home.write(".env", settings);

@@ -1,10 +1,10 @@
-//! What is drafted of a line holds no other secret of that line, whether anybody has found that one or not.
+//! The template of a line contains no other secret of that line, whether or not that secret was found.
 
 use keyroll_trace::{Writable, writable};
 
 use super::{Home, generated, of};
 
-/// Lines with the value at `@` and a short password of nobody's list at `#`, and the template for each.
+/// Lines with the value at `@` and an unknown short password at `#`, and the template for each.
 const LINES: [(&str, Option<&str>); 9] = [
     ("Environment=\"DB_PASSWORD=#\" \"OPENAI_API_KEY=@\"", Some("OPENAI_API_KEY={value}\"")),
     ("ExecStart=/bin/bot --db-password=# --api-key=@ --fast", Some("--api-key={value} ")),
@@ -24,11 +24,11 @@ fn a_template_holds_no_other_secret_of_its_line() {
         .iter()
         .enumerate()
         .map(|(number, (line, _))| {
-            // Too short to be cut out of what is shown.
+            // Too short to be redacted from the output.
             let (value, short) = (generated(), generated()[..9].to_owned());
             let line = line.replace('#', &short).replacen('@', &value, 1);
             home.write(&format!("unit{number}.service"), format!("[Service]\n{line}\n"));
-            // Elsewhere it stands alone: so it is known.
+            // The value also stands alone in another file, so it is known.
             home.write(&format!("known{number}.env"), format!("OPENAI_API_KEY={value}\n"));
             (value, short)
         })

@@ -1,4 +1,4 @@
-//! Real processes that run on real values, ended by the number that starting them gave.
+//! Real processes that use real values, ended by the process ids from their starts.
 
 // Each test program uses some of these.
 #![allow(dead_code)]
@@ -26,7 +26,7 @@ pub(crate) fn generated() -> String {
     format!("k{:016x}{:016x}", part(), part())
 }
 
-/// A folder with the copy that a service starts from, and an earlier one of it: two versions of one secret.
+/// A folder with the copy that a service starts from, and an earlier copy: two versions of one secret.
 pub(crate) struct Scene {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) old: String,
@@ -51,7 +51,7 @@ impl Scene {
     }
 }
 
-/// A survey of a scene, with what is asked of it again and again.
+/// A survey of a scene, with helpers for questions about it.
 pub(crate) struct Seen {
     pub(crate) survey: Survey,
     pub(crate) old: ValueId,
@@ -71,7 +71,7 @@ impl Seen {
         BTreeSet::from([self.old, self.new])
     }
 
-    /// The second stage, for these processes alone: other tests run beside this one.
+    /// The second stage, only for these processes: other tests run in parallel.
     pub(crate) fn search(&mut self, processes: &[ProcessId]) {
         self.search_within(processes, MemoryStage::default());
     }
@@ -86,7 +86,7 @@ impl Seen {
         self.survey.search_memory(&ahead, limits, &mut |_, _| {});
     }
 
-    /// What is said where a new start would run on the new version.
+    /// The verdict, if a new start would use the new version.
     pub(crate) fn verdict(&self, process: &ProcessId) -> Verdict {
         verdict(Some(self.new), &self.survey.held(process, &self.versions()).expect("an instance"))
     }
@@ -105,7 +105,7 @@ impl Running {
         Self { child, output }
     }
 
-    /// A program that was started with this value and says when it is ready; it ends with its input.
+    /// A program that was started with this value and prints when it is ready; it ends with its input.
     pub(crate) fn with(program: [&str; 3], value: &str) -> Self {
         let [command, option, text] = program;
         let mut running = Self::start(
@@ -119,7 +119,7 @@ impl Running {
         running
     }
 
-    /// One line that the program says.
+    /// One line that the program prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("a line");
@@ -147,7 +147,7 @@ pub(crate) fn id_of(pid: u32) -> ProcessId {
     keyroll_observe::process(pid).expect("a process of that number").id
 }
 
-/// Asks again until it holds.
+/// Checks again until it holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
     while !holds() {

@@ -1,4 +1,4 @@
-//! What could make a verdict wrong: a version that a hasty look would miss, or would believe.
+//! What could make a verdict wrong: a version that a careless look would miss, or would believe.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -49,7 +49,7 @@ fn by_chain(scene: &Scene, seen: &Seen, running: &Running, read_later: bool) -> 
 #[test]
 fn a_value_that_its_program_closed_to_itself_is_found() {
     let scene = Scene::new();
-    // Reads a file into a page of its own and takes every right to it away, as a library does that guards secrets.
+    // Reads a file into a page of its own and removes all access to it, like a library that guards secrets.
     let program = "page = c.mmap(None, 4096, 3, 0x22, -1, 0)
 c.read(file, ctypes.c_void_p(page), ctypes.c_size_t(4096)); os.close(file)
 c.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(4096), 0)
@@ -75,7 +75,7 @@ print('mapped', flush=True); input()";
     let open = seen.survey.instances[&running.id()].open.clone();
     assert_eq!(open, BTreeSet::from([Opened { path: scene.file(), replaced: false }]));
     assert_eq!(seen.verdict(&running.id()), Verdict::Unknown(Doubt::ReadSince));
-    // Another file takes its place.
+    // Another file replaces it.
     let next = scene.folder.path().join("next");
     std::fs::copy(scene.file(), &next).expect("a copy");
     std::fs::rename(&next, scene.file()).expect("a rename");
@@ -174,7 +174,7 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
     assert_eq!(seen.survey.services[0].chains[0].next(), None);
 }
 
-/// Looks at a process with the new password under its name, and the old one as the name of a user.
+/// Looks at a process with the new password under its name, and with the old one as the name of a user.
 fn beside_a_user_of(old: &str) -> Seen {
     let folder = tempfile::tempdir().expect("a folder");
     let new = generated();
@@ -198,7 +198,7 @@ fn a_word_in_another_variable_is_not_the_password() {
 fn a_short_value_in_another_variable_is_not_the_password() {
     let old: String = "Kq7".chars().chain(generated().chars().skip(1).take(7)).collect();
     let seen = beside_a_user_of(&old);
-    // Unlike a word it is looked for wherever it may stand.
+    // Unlike a word, it is searched for everywhere.
     let value = seen.survey.values.get(seen.old).expect("it was found");
     assert!(keyroll_leak::is_distinct(old.as_bytes()) && value.common());
 }

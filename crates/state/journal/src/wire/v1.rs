@@ -1,8 +1,8 @@
-//! Form 1: JSON with a version number, unknown fields and words refused.
+//! Form 1: JSON with a version number; unknown fields and words are refused.
 //!
-//! These types mirror the protocol's own and are converted by exhaustive matches, so that a change of the protocol
-//! does not compile until its persisted form is decided here. What is written once under form 1 never changes its
-//! meaning: the fixtures under `tests/fixtures` are entries of earlier days and must keep loading.
+//! These types mirror the protocol's own and are converted by exhaustive matches: a change of the protocol does not
+//! compile until its persisted form is decided here. An entry under form 1 never changes its meaning: the fixtures
+//! under `tests/fixtures` are entries of earlier versions and must still load.
 
 mod event;
 mod evidence;
@@ -19,7 +19,7 @@ use super::WireError;
 /// The version number that every entry of this form carries.
 const VERSION: u32 = 1;
 
-/// Who opened a rotation. Absent in openings of protocol 1, which was the first.
+/// The version that opened a rotation. Absent in openings of protocol 1, which was the first.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProtocolForm {
@@ -71,13 +71,13 @@ struct OpeningForm {
     protocol: Option<ProtocolForm>,
 }
 
-/// What is read before anything else: the rest may be a form of tomorrow.
+/// Read before anything else: the rest may have the form of a later version.
 #[derive(Deserialize)]
 struct VersionOnly {
     v: u32,
 }
 
-/// What is read of an opening before its plan, which another protocol may have written otherwise.
+/// Read from an opening before its plan, which another protocol may have written in another form.
 #[derive(Deserialize)]
 struct ProtocolOnly {
     protocol: Option<Opener>,
@@ -102,7 +102,7 @@ fn version(bytes: &[u8]) -> Result<(), WireError> {
     if v == VERSION { Ok(()) } else { Err(WireError::Version(v)) }
 }
 
-/// An event as bytes. Equal events give equal bytes. Errors: none that these types can cause.
+/// An event as bytes. Equal events give equal bytes. These types cannot cause an error.
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
     let Event { at, fact } = event;
     let form = EventForm { v: VERSION, at: (*at).into(), fact: fact.into() };
@@ -118,7 +118,7 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, WireError> {
     Ok(Event { at: at.into(), fact: fact.try_into()? })
 }
 
-/// An opening as bytes. Equal openings give equal bytes. Errors: none that these types can cause.
+/// An opening as bytes. Equal openings give equal bytes. These types cannot cause an error.
 pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
     let Opening { secret, from_version, plan, names, at, unix_ms } = opening;
     let form = OpeningForm {

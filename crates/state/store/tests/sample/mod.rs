@@ -1,4 +1,4 @@
-//! Values to keep, made for each test, and a place to keep them.
+//! Values made for each test, and a folder for their store.
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ pub(crate) fn without_secret() -> Credential {
     Credential { id: None, fields }
 }
 
-/// What a version holds.
+/// The value of a version.
 pub(crate) async fn text(store: &SealedStore, secret: &str, number: u32) -> Option<String> {
     let credential = Store::read(store, secret, number).await.unwrap()?;
     let field = credential.fields.get("value").unwrap();

@@ -4,8 +4,8 @@ use super::super::breach::{Breach, fails};
 use super::harness::{FILE, HostHarness, deliver, finds, step, values};
 use crate::{Asked, Class, Values};
 
-/// A delivery writes its version, however often it is made; what there is of it is seen by any driver, and the version of
-/// before can be delivered again.
+/// A delivery writes its version, however often it is repeated. Any driver sees whether the delivery was made, and the
+/// earlier version can be delivered again.
 ///
 /// # Errors
 /// The first rule that the host broke.
@@ -25,7 +25,7 @@ pub async fn delivered(harness: &mut dyn HostHarness) -> Result<(), Breach> {
     finds(harness, "after it was delivered back", (Which::New, 2), &Found::Absent).await
 }
 
-/// What somebody else wrote is not overwritten, and named as theirs.
+/// What another party wrote is not overwritten, and is reported as another party's.
 ///
 /// # Errors
 /// The first rule that the host broke.
@@ -39,7 +39,7 @@ pub async fn foreign(harness: &mut dyn HostHarness) -> Result<(), Breach> {
     finds(harness, "after another's edit", (Which::Old, 1), &Found::Foreign).await
 }
 
-/// Nothing is written once nobody waits for it.
+/// Nothing is written after the time limit of the call.
 ///
 /// # Errors
 /// The first rule that the host broke.

@@ -10,13 +10,13 @@ pub(super) const FILE: FileId = FileId(0);
 
 /// What the suite needs of a test's host.
 ///
-/// Methods may panic when the place fails that the host's file is in: that is a broken test, not a breach.
+/// Methods may panic when the folder of the host's file fails: that is a broken test, not a breach.
 #[async_trait]
 pub trait HostHarness: Send + Sync {
     /// A host with one consumer whose one file, the first of the plan, holds the old version.
     async fn fresh(&mut self);
 
-    /// Another keyroll takes over: nothing is known but what was made durable.
+    /// Another keyroll process takes over: only what is durable is known.
     async fn reopen(&mut self);
 
     /// The host. The same until the next `fresh` or `reopen`.
@@ -25,7 +25,7 @@ pub trait HostHarness: Send + Sync {
     /// The version that the file holds at first, and the one that replaces it.
     fn versions(&self) -> (&Fields, &Fields);
 
-    /// Somebody else writes something else into the file.
+    /// Another party overwrites the file with another content.
     async fn overwrite(&mut self);
 }
 
@@ -35,7 +35,7 @@ pub(super) fn values(harness: &dyn HostHarness) -> Values<'_> {
     Values { old, new: Some(new), old_ended: false }
 }
 
-/// An effect that may take as long as it does.
+/// An effect without a time limit.
 pub(super) fn step(intent: Seq) -> Asked {
     Asked { intent, until_ms: u64::MAX }
 }
@@ -46,7 +46,7 @@ pub(super) async fn deliver(harness: &dyn HostHarness, which: Which, intent: Seq
     succeeds("deliver", outcome)
 }
 
-/// What there is to see of a delivery under this intent must be this.
+/// A look for the delivery of this intent must find this.
 pub(super) async fn finds(
     harness: &dyn HostHarness,
     when: &str,

@@ -30,7 +30,7 @@ pub async fn appended(harness: &mut dyn JournalHarness) -> Result<(), Breach> {
     conflicts("the last entry again", append(harness, 1, 3, &other).await, 3)
 }
 
-/// A driver that was followed by another writes nothing any more; no epoch is given twice.
+/// A driver that another one replaced cannot write any more; no epoch is given twice.
 ///
 /// # Errors
 /// The first rule that the journal broke.
@@ -42,7 +42,7 @@ pub async fn fenced(harness: &mut dyn JournalHarness) -> Result<(), Breach> {
     succeeds("append", append(harness, 1, 1, &first).await)?;
     let new = succeeds("take_over", harness.journal().take_over(&id(1)).await)?;
     require(new > old, "a second epoch is higher than the first")?;
-    // Also under a number that is taken: an older driver is told that it is one.
+    // A number that is taken makes no difference: the older driver is told that it is fenced.
     for seq in [1, 2] {
         is_fenced("an entry of an older driver", append(harness, 1, seq, &clock).await, new)?;
     }

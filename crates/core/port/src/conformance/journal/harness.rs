@@ -9,13 +9,13 @@ pub const SECRET: &str = "acme";
 
 /// What the suite needs of a test's journal.
 ///
-/// Methods may panic when the place fails that the journal is kept in: that is a broken test, not a breach.
+/// Methods may panic when the storage of the journal fails: that is a broken test, not a breach.
 #[async_trait]
 pub trait JournalHarness: Send + Sync {
     /// An empty journal; the one before is gone.
     async fn fresh(&mut self);
 
-    /// Closes the journal and opens what it left.
+    /// Closes the journal and opens it again.
     async fn reopen(&mut self);
 
     /// The journal. The same until the next `fresh` or `reopen`.
@@ -24,8 +24,8 @@ pub trait JournalHarness: Send + Sync {
     /// What a rotation of this secret may be opened with.
     fn opening(&self, secret: &str) -> Opening;
 
-    /// Adds a rotation of this secret as a newer keyroll (9.9.9) opens it. `false` where that cannot be: the case is
-    /// then left out.
+    /// Adds a rotation of this secret as a newer keyroll (9.9.9) would open it. `false` where the journal cannot have
+    /// one: the suite then skips the case.
     async fn plant_newer(&mut self, id: &RotationId, secret: &str, protocol: u32) -> bool;
 }
 
@@ -51,12 +51,12 @@ pub(super) async fn append(
     harness.journal().append(&id(number), seq, event, unix_ms(seq)).await
 }
 
-/// When the suite writes an entry, by the wall clock.
+/// The wall clock time at which the suite writes an entry.
 pub(super) fn unix_ms(seq: Seq) -> u64 {
     1_000_u64.saturating_add(seq)
 }
 
-/// The entries of rotation `number` are these.
+/// Rotation `number` must have these entries.
 pub(super) async fn holds(
     harness: &dyn JournalHarness,
     when: &str,
@@ -75,7 +75,7 @@ pub(super) fn succeeds<T>(what: &str, outcome: Result<T, JournalError>) -> Resul
     outcome.map_err(|error| Breach::new(format!("{what} must succeed, but {error}: {error:?}")))
 }
 
-/// The call must be refused because of an entry's number; nothing else may be said of it.
+/// The call must be refused because of an entry's number, and for no other reason.
 pub(super) fn conflicts(what: &str, outcome: Result<(), JournalError>, last: Seq) -> Result<(), Breach> {
     let said = format!("{what} conflicts with entry {last}, but was {outcome:?}");
     require(matches!(outcome, Err(JournalError::Conflict { last: told }) if told == last), said)

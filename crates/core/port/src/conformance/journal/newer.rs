@@ -4,7 +4,8 @@ use super::super::breach::{Breach, require};
 use super::harness::{JournalHarness, SECRET, append, event, holds, id, is_held, open, succeeds};
 use crate::JournalError;
 
-/// A rotation of a newer protocol is listed and holds its secret, is not read, and spoils no other.
+/// A rotation of a newer protocol is listed and holds its secret. It cannot be read, and it does not affect any other
+/// rotation.
 ///
 /// # Errors
 /// The first rule that the journal broke.

@@ -38,7 +38,7 @@ pub async fn opened(harness: &mut dyn JournalHarness) -> Result<(), Breach> {
     require(list == [line], "a rotation is listed once, with its secret, as open")
 }
 
-/// An open rotation has its secret alone, until it is closed.
+/// No second rotation can be opened for a secret until the open one is closed.
 ///
 /// # Errors
 /// The first rule that the journal broke.
@@ -103,7 +103,7 @@ pub async fn missing(harness: &mut dyn JournalHarness) -> Result<(), Breach> {
     require(none.is_empty(), "a refused call opens no rotation")
 }
 
-/// A name is kept behind its digest; the last one counts.
+/// A name can be looked up by its digest; the last name that was given counts.
 ///
 /// # Errors
 /// The first rule that the journal broke.

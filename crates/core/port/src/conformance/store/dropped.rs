@@ -13,7 +13,7 @@ use crate::MadeBy;
 /// The first rule that the store broke.
 pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     let one = begin(harness).await?;
-    // Chosen without an id, then minted with one, under an intent of its own.
+    // The value is chosen without an id, then minted with an id under another intent.
     let next = harness.credential(Some("key-2"));
     let chosen = as_id(&next, None);
     succeeds("keep", harness.staging().keep(SECRET, &rotation(), 2, &chosen).await)?;
@@ -40,7 +40,7 @@ pub async fn retired(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     succeeds("a repeated promote, late", harness.store().promote(SECRET, 1, 2).await)?;
     labels(harness, "after a repeated promote, late", &[Retired, Current]).await?;
 
-    // Of one that was never promoted goes all that was kept for it, and its number is not used again.
+    // Everything sealed for a version that was never promoted is dropped, and its number is not used again.
     let (given_up, number) = stage(harness, 6, "key-3").await?;
     succeeds("keep", harness.staging().keep(SECRET, &rotation(), 5, &as_id(&given_up, None)).await)?;
     let made_by = MadeBy { rotation: rotation(), intent: 6 };
@@ -105,7 +105,7 @@ pub async fn discarded(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     keeps(harness, "after a discard of all", 12, None).await
 }
 
-/// A late repetition does not bring back what was dropped.
+/// A late repetition does not bring back a dropped value.
 ///
 /// # Errors
 /// The first rule that the store broke.

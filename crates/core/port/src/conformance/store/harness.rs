@@ -9,13 +9,13 @@ pub const SECRET: &str = "acme";
 
 /// What the suite needs of a test's store.
 ///
-/// Methods may panic when the place fails that the store is kept in: that is a broken test, not a breach.
+/// Methods may panic when the storage of the store fails: that is a broken test, not a breach.
 #[async_trait]
 pub trait StoreHarness: Send + Sync {
     /// An empty store; the one before is gone.
     async fn fresh(&mut self);
 
-    /// Closes the store and opens what it left.
+    /// Closes the store and opens it again.
     async fn reopen(&mut self);
 
     /// The store. The same until the next `fresh` or `reopen`.
@@ -27,7 +27,7 @@ pub trait StoreHarness: Send + Sync {
     /// Begins [`SECRET`] without a version. `false` where a store always has one: the case is then left out.
     async fn found(&mut self) -> bool;
 
-    /// A credential with a value that none before it had.
+    /// A credential with a new value on every call.
     fn credential(&mut self, id: Option<&str>) -> Credential;
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn versions(harness: &dyn StoreHarness) -> Result<Vec<VersionIn
     succeeds("versions", harness.store().versions(SECRET).await)
 }
 
-/// The versions are labelled thus, oldest first from v1.
+/// The versions must have these labels, oldest first from v1.
 pub(super) async fn labels(harness: &dyn StoreHarness, when: &str, expected: &[Label]) -> Result<(), Breach> {
     let seen: Vec<(u32, Label)> =
         versions(harness).await?.iter().map(|version| (version.number, version.label)).collect();
@@ -80,7 +80,7 @@ pub(super) async fn labels(harness: &dyn StoreHarness, when: &str, expected: &[L
     require(seen == expected, format!("{when}, the versions are {expected:?}, but were {seen:?}"))
 }
 
-/// A version gives this credential, or none.
+/// A version must read back as this credential, or as none.
 pub(super) async fn reads(
     harness: &dyn StoreHarness,
     when: &str,
@@ -91,7 +91,7 @@ pub(super) async fn reads(
     require(same(read.as_ref(), expected), format!("{when}, v{number} gives {}", wanted(expected)))
 }
 
-/// An intent gives this credential, or none.
+/// An intent must read back as this credential, or as none.
 pub(super) async fn keeps(
     harness: &dyn StoreHarness,
     when: &str,

@@ -7,7 +7,7 @@ use crate::{Label, RotationId};
 /// The name of a second secret.
 const OTHER: &str = "other";
 
-/// A call changes its own secret and its own rotation; a value has one name.
+/// A call changes only its own secret and its own rotation, and two secrets never have the same value.
 ///
 /// # Errors
 /// The first rule that the store broke.

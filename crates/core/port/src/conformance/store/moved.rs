@@ -2,7 +2,7 @@ use super::super::breach::{Breach, require, succeeds};
 use super::harness::{SECRET, StoreHarness, begin, labels, reads, refused, stage};
 use crate::Label::{Current, Pending, Previous};
 
-/// A version becomes current in place of the expected one alone.
+/// A version becomes current only if it replaces the expected version.
 ///
 /// # Errors
 /// The first rule that the store broke.
@@ -51,7 +51,7 @@ pub async fn demoted(harness: &mut dyn StoreHarness) -> Result<(), Breach> {
     labels(harness, "after a second promotion", &[Previous, Current, Pending]).await
 }
 
-/// A version with none before it becomes current, and pending again.
+/// A first version becomes current, and pending again.
 ///
 /// # Errors
 /// The first rule that the store broke.

@@ -4,7 +4,8 @@ use super::harness::{
 };
 use crate::{FailureKind, Label, MadeBy};
 
-/// What is sealed under an intent is given back, learns its id later, and is never exchanged for another value.
+/// A credential that was sealed under an intent reads back the same, can get its id later, and is never replaced by
+/// another value.
 ///
 /// # Errors
 /// The first rule that the store broke.

@@ -10,8 +10,8 @@ use crate::Record;
 use crate::service::env_file;
 use crate::service::source::{Entry, Origin, Read, Source};
 
-/// What the next start is given as credentials: read then, and the same until the service ends. What the unit says
-/// itself counts where no file of that name is there.
+/// The credentials of the next start: systemd reads them then, and they stay the same until the service ends. A value
+/// in the unit itself counts if no file of that name exists.
 pub(super) fn sources(text: &UnitText, loaded: &[UnitCredential], verbs: &Verbs) -> Vec<Source> {
     let mut said = Vec::new();
     for (path, lines) in &text.all {
@@ -44,7 +44,7 @@ fn of_loaded(one: &UnitCredential, said: &[(&Path, &UnitLine)], verbs: &Verbs) -
     source.with(slot(&one.name), secret(entry)).applied_by(&verbs.restart).not_by(&verbs.reload)
 }
 
-/// A value that stands in the unit: in the file that says the same, else in what systemd has loaded alone.
+/// A value in the unit itself: in the file with the same setting, or only in what systemd has loaded.
 fn set(name: &str, value: &SecretBytes, said: &[(&Path, &UnitLine)], verbs: &Verbs) -> Source {
     let same = |line: &UnitLine| match &line.says {
         UnitSays::Set(known, text) => known == name && text.as_ref().is_none_or(|text| text == value),

@@ -11,8 +11,8 @@ use crate::service::around::Around;
 use crate::service::env_file;
 use crate::service::source::{Origin, Read, Source};
 
-/// Where the variables of users' managers stand; of two files with one name that of the first folder counts, of two
-/// names the later. Source: environment.d(5).
+/// The folders with the variables of users' managers. Of two files with one name the one in the first folder counts; of
+/// two files with different names the later one wins. Source: environment.d(5).
 const FOLDERS: [&str; 4] =
     ["/etc/environment.d", "/run/environment.d", "/usr/local/lib/environment.d", "/usr/lib/environment.d"];
 const OF_USER: &str = ".config/environment.d";
@@ -20,8 +20,8 @@ const OF_USER: &str = ".config/environment.d";
 /// The most files that are read.
 const FILES_MAX: usize = 256;
 
-/// The environment of a service manager, which its services inherit; for a user's manager also the files behind it.
-/// They are read when the manager begins and by `daemon-reload`; what was set by hand wins over them.
+/// The environment of a service manager, which its services inherit; for a user's manager also the files behind it. The
+/// manager reads them when it starts and at `daemon-reload`; variables that were set by hand win over them.
 pub(super) fn sources(
     files: Vec<Source>,
     of_manager: &Variables,
@@ -59,7 +59,7 @@ pub(super) fn sources(
     all
 }
 
-/// The files that a user's manager is made of. What stands in the home is read with its owner's rights.
+/// The files from which a user's manager takes its environment. Files in the home are read with its owner's rights.
 pub(super) fn files(around: &mut Around<'_>, user: &str) -> Vec<Source> {
     let own = around.uid_of(user).and_then(home_of).map(|home| of_home(around, &home));
     let mut of_name: BTreeMap<OsString, Source> = BTreeMap::new();

@@ -14,7 +14,7 @@ pub(super) struct UnitText {
     pub(super) all: Vec<(PathBuf, Result<Vec<UnitLine>, std::io::Error>)>,
 }
 
-/// What a file says of a variable; no value where only the manager can tell it.
+/// A file's setting of a variable; no value if only the manager can expand it.
 type Said = BTreeMap<String, (u64, Option<SecretBytes>)>;
 
 impl UnitText {
@@ -22,7 +22,7 @@ impl UnitText {
         Self { all: paths.iter().map(|path| (path.clone(), unit_lines(path))).collect() }
     }
 
-    /// `Environment=` as systemd has loaded it, and as the files say now; what is later wins.
+    /// `Environment=` as systemd has loaded it, and as the files are now; the last one wins.
     pub(super) fn environment(&self, unit: &str, loaded: &Variables, verbs: &Verbs) -> Vec<Source> {
         let said = self.said();
         let same = |name: &str| {
@@ -53,7 +53,7 @@ impl UnitText {
                 let value = value.or_else(|| loaded.get(&name).map(|it| it.duplicate()));
                 let entry = match value {
                     Some(value) => Entry::at(line, value),
-                    None => Entry::not_told(line, "only systemd can tell what its specifier stands for"),
+                    None => Entry::not_told(line, "only systemd can expand its specifier"),
                 };
                 into.entries.insert(name, entry);
             }
@@ -62,7 +62,7 @@ impl UnitText {
         sources
     }
 
-    /// The last thing that each file says of each variable; what stands before a line `Environment=` does not count.
+    /// The last setting of each variable in each file; settings before an empty line `Environment=` do not count.
     fn said(&self) -> Vec<(&Path, Said)> {
         let mut all: Vec<(&Path, Said)> = Vec::new();
         for (path, lines) in &self.all {

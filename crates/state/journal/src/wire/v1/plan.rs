@@ -249,7 +249,7 @@ pub(super) struct Plan {
     bound: bool,
     denied_is_alive: bool,
     recovery: bool,
-    /// Absent where it replaces, as in every plan of before there was anything else.
+    /// Absent if the rotation replaces the key, as in every plan from before the other aims existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     aim: Option<Aim>,
 }
