@@ -28,7 +28,8 @@ impl Connection {
         self.local
     }
 
-    /// Sends the request once and reads the answer; a body beyond the limit, bytes, is not read to its end.
+    /// Sends the request once and reads the answer. Of the body, at most `body_bytes_max` bytes are read; the rest is
+    /// cut.
     ///
     /// # Errors
     /// [`HttpError`]: whether the request may have had its effect.
@@ -43,7 +44,8 @@ impl Connection {
             let connecting = async { tokio::net::TcpStream::from_std(stream).map_err(unsent) };
             runtime.block_on(exchange(connecting, request, &limits))
         };
-        // The caller may stand in a runtime already, in which no other may be waited for.
+        // The caller may already run inside a runtime, and a runtime cannot be blocked on there: use a thread of its
+        // own.
         thread::scope(|scope| {
             let asking = thread::Builder::new().name("http".to_owned()).spawn_scoped(scope, attempt);
             let ended = asking.map_err(unsent)?.join();

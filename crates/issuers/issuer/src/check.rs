@@ -7,7 +7,7 @@ use crate::page::{Page, PageKind};
 use crate::shape;
 use crate::template::{Slot, Template};
 
-/// What does not fit together, and the key where it is said.
+/// Two parts of a spec that contradict each other, and the key that has the contradiction.
 pub(crate) struct Fault {
     /// Keys from the top, joined by dots.
     pub(crate) path: String,
@@ -31,7 +31,8 @@ const REQUEST_MS_MAX: u64 = 120_000;
 /// The longest value that a spec may declare, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// Judges what the form alone does not: which parts need each other, who may see what, and where it may go.
+/// Checks what the form alone cannot: which parts need each other, which caller may see which value, and to which hosts
+/// a value may go.
 pub(crate) fn check(document: &Document) -> Checked {
     head(document)?;
     fields(document)?;
@@ -75,7 +76,7 @@ fn head(document: &Document) -> Checked {
     document.human.as_ref().map_or(Ok(()), |human| by_hand(document, human))
 }
 
-/// What a person makes is bound to its id by what the issuer says of it, before anything is ended by an id.
+/// A person made the credential, so the issuer's answer must tell its id before any operation ends a credential by id.
 fn by_hand(document: &Document, human: &Human) -> Checked {
     let op = &document.op;
     require(!human.steps.is_empty(), "human", "`steps` tells a person what to do, one step each")?;
@@ -189,7 +190,7 @@ fn minting(document: &Document) -> Checked {
     let secrets = document.fields.iter().filter(|(_, field)| field.secret);
     let taken = secrets.map(|(name, _)| name).all(|name| mint.take.fields.contains_key(name));
     require(taken || !api, "op.mint.take", "every secret field is taken from the answer")?;
-    // Of two slots one is free before a mint: what fills it and works with our value is ours.
+    // With two slots, one is free before a mint. A credential that fills it and works with our value is therefore ours.
     let slots = document.overlap.kind == OverlapKind::TwoSlots && op.list.is_some();
     let settled = api || labels || mint.idempotent || slots;
     let why = "a mint of our own value must be findable by label, or the issuer treats a second one as the same \
@@ -233,7 +234,7 @@ fn pairs(document: &Document) -> Checked {
     op.refusals.iter().try_for_each(|refusals| by(&refusals.page, "op.refusals.page"))
 }
 
-/// Who says that the issuer shows refused uses says how they are read.
+/// A spec that claims that the issuer logs refused uses must also say how to read that log.
 fn refusals(document: &Document) -> Checked {
     let logged = document.refusals == Refusals::IssuerLog;
     let Some(op) = &document.op.refusals else {
@@ -288,7 +289,7 @@ fn verdicts(document: &Document) -> Checked {
     Ok(())
 }
 
-/// Of what was found only the value is known.
+/// Of a leaked secret only the value is known: `op.verify` may need nothing else.
 fn linked(document: &Document) -> Checked {
     let verify = &document.op.verify;
     let path = "op.verify.rules";
@@ -304,7 +305,7 @@ fn linked(document: &Document) -> Checked {
     require(said, "op.verify.elsewhere", "`elsewhere` says who, and goes with `rules`")
 }
 
-/// A matcher may not speak of statuses that settle nothing.
+/// A matcher may not name a status that proves nothing.
 fn settling(matcher: &Matcher, path: &str) -> Checked {
     require(!matcher.status.is_empty(), path, "a case names its statuses")?;
     let settles = |status: &u16| matches!(status, 200..=299 | 400..=499) && ![408, 425, 429].contains(status);

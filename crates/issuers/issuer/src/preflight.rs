@@ -8,8 +8,8 @@ use crate::document::Document;
 /// What every label of ours starts with.
 const LABEL_PREFIX: &str = "keyroll/";
 
-/// Reads all that can be read before anything is made: the list, the limit, the slots. `rights_read`: whether the
-/// admin's rights were read already.
+/// Reads everything that can be read before a mint: the list, the limit, the slots. `rights_read`: whether the admin's
+/// rights were already read.
 pub(crate) async fn preflight(
     document: &Document,
     issuer: &dyn Issuer,
@@ -41,7 +41,7 @@ fn refuse(document: &Document, what: &str) -> Failure {
     Failure::new(Class::Permanent, Code::NoRoomForNewKey, format!("{what} ({})", document.title))
 }
 
-/// An issuer without lists is at least there: one call with the credential must be answered.
+/// An issuer that lists nothing must at least answer one call with the credential.
 async fn reached(document: &Document, issuer: &dyn Issuer, current: &Credential) -> Result<(), Failure> {
     for endpoint in issuer.endpoints() {
         if let Probe::Unknown(why) = issuer.probe(&endpoint, current).await {
@@ -60,7 +60,7 @@ fn judge(
 ) -> Result<Vec<String>, Failure> {
     let mut notes = Vec::new();
     if !listing.complete {
-        // What is not listed may be the key of somebody else, whose slot a mint would take.
+        // A key that the list does not show may belong to somebody else, and a mint would take its slot.
         if overlap == Overlap::TwoSlots {
             return Err(refuse(document, "see which slot is free")
                 .because("the issuer's list is incomplete")

@@ -4,13 +4,14 @@ use keyroll_port::{Class, Failure};
 use super::MariaDb;
 use super::link::{Fault, Link};
 
-/// Fewer wrong passwords than this may not block an account: every look at a credential shows wrong ones too.
+/// The server must accept at least this many wrong passwords before it blocks an account: every check of a credential
+/// also tries wrong ones.
 const PASSWORD_ERRORS_MIN: u64 = 1_000;
 
 /// Rights over accounts, and to see and end sessions.
 const RIGHTS: [&str; 3] = ["CREATE USER", "PROCESS", "CONNECTION ADMIN"];
 
-/// Everything that can be refused about the server and the admin. Nothing is changed.
+/// Checks the server and the admin's rights, and changes nothing.
 pub(super) async fn run(server: &MariaDb) -> Result<Vec<String>, Failure> {
     let mut link = server.admin().await?;
     check_server(server, &mut link).await?;

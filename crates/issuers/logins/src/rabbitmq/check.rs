@@ -8,11 +8,12 @@ use super::rights::{self, Right};
 use super::users::{self, Tags};
 use super::{RabbitMq, limits, nodes};
 
-/// The oldest server: it lists the connections of a user as they are, not as they were at the last statistics.
+/// The oldest supported server: from this version on, a user's connections are listed as they are now, not as they were
+/// at the last statistics.
 const VERSION_MIN: [u32; 3] = [3, 10, 8];
 /// The tag that may change users.
 const ADMINISTRATOR: &str = "administrator";
-/// Who is let in from this machine alone, if nothing else is configured.
+/// By default the server lets this user in from its own machine only.
 const LOCAL_USER: &str = "guest";
 
 #[derive(Deserialize)]
@@ -27,7 +28,7 @@ struct Overview {
     disable_stats: bool,
 }
 
-/// Everything that can be refused about the server, the admin, and what is to be copied. Nothing is changed.
+/// Checks the server, the admin's rights, and what the slot shall copy. Changes nothing.
 pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<Vec<String>, Failure> {
     let link = server.admin();
     check_rights(server, &link).await?;
@@ -75,7 +76,7 @@ fn check_version(server: &RabbitMq, version: &str) -> Result<(), Failure> {
         .help("RabbitMQ from 3.10.8 on can be rotated"))
 }
 
-/// What the slot will get, and what it has now.
+/// Checks what the slot will get, and what it has now.
 async fn check_copied(
     server: &RabbitMq,
     link: &Link<'_>,
@@ -84,7 +85,7 @@ async fn check_copied(
 ) -> Result<Vec<String>, Failure> {
     let what = "read what the users may do";
     let users = users::read(link).await.map_err(|fault| server.failed(&fault, what))?;
-    // Who is not there is refused by what is the same for all servers.
+    // The rules for all servers refuse a user that does not exist.
     let Some(user) = find(&users, current) else { return Ok(Vec::new()) };
     let wanted = rights::read(link, user).await.map_err(|fault| server.failed(&fault, what))?;
     let vhost = &server.broker.vhost;

@@ -6,11 +6,11 @@ use super::change::kept;
 use super::link::{Fault, Link};
 use super::users;
 
-/// The oldest server: it has selectors, in which the mark of a credential stands, and `ACL DRYRUN`.
+/// The oldest supported server: the first with selectors, which carry a credential's mark, and with `ACL DRYRUN`.
 const VERSION_MIN: u32 = 7;
 
-/// Everything that can be refused about the server and the admin. Nothing is changed: rights are asked by
-/// `ACL DRYRUN`, which carries nothing out.
+/// Checks the server and the admin's rights. Changes nothing: `ACL DRYRUN` tells whether a command is allowed without
+/// running it.
 pub(super) async fn run(redis: &Redis) -> Result<Vec<String>, Failure> {
     let mut link = redis.admin().await?;
     check_server(redis, &mut link).await?;
