@@ -8,8 +8,8 @@ use crate::{Accepted, Outcome, Verification};
 /// The length of an identity, bytes: with a million findings two are equal with probability 2^-88.
 const IDENTITY_BYTES: usize = 16;
 
-/// The identity of a finding, wherever it is: a keyed hash of the value and its kind. Without line numbers, so that
-/// it survives edits; it reveals nothing about the value, so it may be stored and sent.
+/// The identity of a finding, wherever it is: a keyed hash of the value and its kind. It does not depend on line
+/// numbers, so it survives edits. It reveals nothing about the value, so it may be stored and sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(String);
 
@@ -166,7 +166,7 @@ pub struct Finding {
     pub place: FindingPlace,
     /// The acceptance; `None` for an open finding.
     pub accepted: Option<Accepted>,
-    /// Why a written acceptance does not count.
+    /// Why an acceptance that somebody wrote does not count.
     pub remark: Option<String>,
     /// The result of asking the issuer.
     pub asked: Option<Verification>,
