@@ -109,7 +109,7 @@ fn an_adoption_says_which_copy_it_took_where_it_was_not_told() {
     let copy = copy.to_str().unwrap();
     ran.exits(0).says(&[
         copy,
-        "every other consumer of ring reads it",
+        "which every other consumer of ring reads",
         "--replace --env-file FILE --variable NAME",
     ]);
     let told = adopted(&scene, pid, &["--replace", "--env-file", "api/api.env", "--variable", "KEY"]);

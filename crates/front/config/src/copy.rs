@@ -204,7 +204,7 @@ impl Copy {
         if let Some(template) = &shape.template
             && (shape.field.is_some() || shape.derived.is_some())
         {
-            return Err(wrong("`template` says itself which fields stand there").at(&template.span));
+            return Err(wrong("`template` already names its fields").at(&template.span));
         }
         if let Some(key) = shape.at.as_ref().or(shape.part.as_ref()).filter(|_| shape.format.is_none()) {
             return Err(wrong("`at` and `part` need `format`").at(&key.span));

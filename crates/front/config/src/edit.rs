@@ -121,7 +121,7 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
     let before = Config::parse(text, file_name)?;
     if before.secrets.contains_key(&new.name) {
         let why = format!("there is a secret `{}` already", new.name);
-        let help = "take its value in without --issuer and --admin; what stands there is corrected by hand";
+        let help = "add its value without --issuer and --admin; correct the existing table by hand";
         return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, Some(help.to_owned())));
     }
     let mut document = open(text, file_name)?;

@@ -34,7 +34,7 @@ pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<Pat
             }
             Component::ParentDir => {
                 return Err(fault(
-                    "has `..` behind a name, which means another folder where that name is a link",
+                    "has `..` after a name, which leads to another folder if that name is a link",
                 )
                 .help("write the path without it"));
             }

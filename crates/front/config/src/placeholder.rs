@@ -57,7 +57,7 @@ impl Argument {
             {
                 let list: Vec<String> = allowed.iter().map(|name| format!("{{{name}}}")).collect();
                 let help = match list.len() {
-                    0 => "no placeholder may stand here".to_owned(),
+                    0 => "no placeholder is allowed here".to_owned(),
                     _ => format!("known here: {}", list.join(", ")),
                 };
                 return Err(fault("a placeholder that is not known here").help(help));

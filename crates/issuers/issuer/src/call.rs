@@ -127,7 +127,7 @@ impl Call<'_> {
                 .fail(Class::Permanent, Code::IssuerSettingsInvalid)
                 .because(format!("{what} is not known")),
             Unfit::Unspeakable(place) => {
-                let why = format!("a value has a byte that cannot stand in {place}");
+                let why = format!("a value has a byte that is not allowed in {place}");
                 self.fail(Class::Permanent, Code::IssuerSettingsInvalid).because(why)
             }
         }

@@ -85,10 +85,10 @@ fn by_hand(document: &Document, human: &Human) -> Checked {
     require(pages, "human", "a page begins with https://")?;
     let parallel = matches!(document.overlap.kind, OverlapKind::Independent | OverlapKind::TwoSlots);
     let ends = op.revoke.is_some() || !human.revoke_steps.is_empty() || !parallel;
-    require(ends, "human", "without op.revoke `revoke_steps` tells a person how a key is ended")?;
+    require(ends, "human", "without op.revoke, `revoke_steps` must say how an operator revokes a key")?;
     let told = op.identify.as_ref().is_some_and(|identify| identify.id.is_some());
     let bound = told || op.list.as_ref().is_some_and(|list| list.hint.is_some());
-    let why = "a key made by hand is ended by its id: that takes op.identify's `id`, or op.list's `hint`";
+    let why = "to revoke a key that was made by hand, keyroll needs its id: from op.identify's `id`, or by op.list's `hint`";
     require(op.revoke.is_none() || bound, "op.revoke", why)
 }
 
@@ -297,7 +297,7 @@ fn linked(document: &Document) -> Checked {
     require(
         alone,
         path,
-        "what was found can be asked about only where one secret field is all that it takes",
+        "`rules` is allowed only if `op.verify` needs one secret field and nothing else",
     )?;
     let named = verify.rules.iter().all(|id| !id.is_empty());
     require(named, path, "a rule is named by its id")?;
@@ -309,7 +309,7 @@ fn linked(document: &Document) -> Checked {
 fn settling(matcher: &Matcher, path: &str) -> Checked {
     require(!matcher.status.is_empty(), path, "a case names its statuses")?;
     let settles = |status: &u16| matches!(status, 200..=299 | 400..=499) && ![408, 425, 429].contains(status);
-    let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: they stand in no case";
+    let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: no case may list them";
     require(matcher.status.iter().all(settles), path, why)
 }
 
@@ -407,7 +407,7 @@ impl Place<'_> {
         let mut seen = Vec::new();
         for slot in self.request.templates().iter().flat_map(|template| template.slots()) {
             let Some(kind) = kind(slot) else {
-                return Err(fault(self.path, "{admin} stands in [auth.admin] only"));
+                return Err(fault(self.path, "{admin} is allowed in [auth.admin] only"));
             };
             require(
                 self.slots.contains(&kind),
@@ -425,7 +425,7 @@ impl Place<'_> {
                 && ["op.disable", "op.enable", "op.revoke"].contains(&self.path)
             {
                 let public = document.fields.get(name).is_some_and(|field| !field.secret);
-                require(public, self.path, "only a field that is not secret may stand here")?;
+                require(public, self.path, "only a field that is not secret is allowed here")?;
             }
             if let Slot::Copy(name) = slot {
                 let read = document.op.get.as_ref().is_some_and(|get| get.copy.contains_key(name));

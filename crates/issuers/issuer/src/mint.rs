@@ -77,7 +77,7 @@ fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
             return Err(call
                 .fail(Class::Unknown, Code::RequestFailed)
                 .because(why)
-                .help("correct the spec, then plan again: what was made is found by its label and ended"));
+                .help("correct the spec, then plan again; keyroll finds the new key by its label and revokes it"));
         }
     }
     Ok(())

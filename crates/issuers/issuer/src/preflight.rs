@@ -84,7 +84,7 @@ fn judge(
             if count >= max as usize {
                 return Err(refuse(document, "make room for a second credential")
                     .because(format!("the issuer allows {max} credentials, and {count} exist"))
-                    .help("end one that nothing uses at the issuer, then `keyroll plan`"));
+                    .help("at the issuer, revoke a key that nothing uses, then `keyroll plan`"));
             }
         }
         Overlap::TwoSlots => {
@@ -93,8 +93,8 @@ fn judge(
                 .find(|entry| !entry.label.as_deref().is_some_and(|label| label.starts_with(LABEL_PREFIX)));
             if let Some(entry) = foreign {
                 return Err(refuse(document, "use the second slot")
-                    .because(format!("{} is there and was not made by keyroll", entry.id))
-                    .help("see who uses it; disable it at the issuer if nobody does, then `keyroll plan`"));
+                    .because(format!("keyroll did not make the key {} that is in it", entry.id))
+                    .help("find out who uses that key; if nobody does, revoke it at the issuer, then `keyroll plan`"));
             }
         }
         Overlap::Independent { .. } | Overlap::Grace { .. } | Overlap::None => {}

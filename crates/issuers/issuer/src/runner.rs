@@ -183,9 +183,9 @@ impl Runner {
         // else's.
         Err(call
             .fail(Class::Unknown, Code::KeyIdUncertain)
-            .because("the value works already, and its id is not told by a label")
+            .because("the value already works, but no label in the issuer's list shows its id")
             .help(
-                "if it stands: end the new key that is nobody's at the issuer's console, then: keyroll retry",
+                "if the error stays: at the issuer's console, revoke the new key that nothing uses, then: keyroll retry",
             ))
     }
 
@@ -196,7 +196,7 @@ impl Runner {
             Code::MintByHand,
             format!("mint a credential ({})", document.title),
         );
-        let failure = failure.because("this issuer lets only a person make one");
+        let failure = failure.because("this issuer has no API that makes a key: an operator makes it at the console");
         match &document.human {
             Some(human) => failure.help(format!("at {}: {}", human.url, human.steps.join("; "))),
             None => failure,

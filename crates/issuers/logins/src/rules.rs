@@ -26,7 +26,7 @@ pub(crate) fn check_current(logins: &[Login], options: &Options, current: &str) 
         );
     };
     if is_ambiguous(current) {
-        let why = "its name could be taken for another login's with a label in it".to_owned();
+        let why = "its name looks like the name of another login followed by a label".to_owned();
         return refuse(Code::IssuerSettingsInvalid, why, "let consumers use a login of another name");
     }
     if current == options.admin.user {
@@ -88,7 +88,7 @@ pub(crate) fn switchable<'a>(
     match (stands, switch) {
         (Standing::Gone, Switch::Off | Switch::End) => Ok(None),
         (Standing::Gone, Switch::On) => refuse("the login is gone, or carries a later credential"),
-        (Standing::Unclear, _) => refuse("the mark that tells what is in the login was removed"),
+        (Standing::Unclear, _) => refuse("the mark that says which credential the login carries was removed"),
         (Standing::Same, Switch::On) if login.is_some_and(is_ended) => {
             refuse("it was revoked: its password is gone")
         }

@@ -58,7 +58,7 @@ impl TwoLogins {
         if switch == Switch::End && !is_ended(login) && !self.another_lives(&logins, login) {
             // The next credential will be made after this one is gone. Refuse now for any reason that would make that
             // mint fail.
-            self.directory.whole("end the only login that lets anybody in").await?;
+            self.directory.whole("revoke the only login that works").await?;
         }
         self.directory.switch(login, switch).await
     }

@@ -152,12 +152,12 @@ fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> b
             parts.push(format!("its memory holds {memory}"));
         }
     }
-    if parts.is_empty() { "it was seen with it".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "it was seen to use the secret".to_owned() } else { parts.join(", ") }
 }
 
 /// The value in the copy that a new start would read: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
 fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
-    let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
+    let Some(link) = row.chain.and_then(winner) else { return "the winning copy is unknown".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
     format!("{} now holds {label}{changed}", source(link))

@@ -137,7 +137,7 @@ fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<
                 "leftover: keyroll does not change it; delete it".to_owned()
             }
             Place::File { .. } if sighting.encoding != Encoding::Raw => {
-                format!("it is there as {}", sighting.encoding.name())
+                format!("it is encoded as {}", sighting.encoding.name())
             }
             Place::File { .. } => of_chains(around, found, place),
             Place::Row { .. } => "a row of a database: keyroll does not write it".to_owned(),

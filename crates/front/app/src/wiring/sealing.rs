@@ -103,7 +103,10 @@ impl std::io::Read for Patient {
         let limit = Timespec { tv_sec: PIPE_S_MAX, tv_nsec: 0 };
         let mut waiting = [PollFd::new(&self.0, PollFlags::IN)];
         match rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&limit)))? {
-            0 => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing came out of it in time")),
+            0 => Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "nothing could be read from it in time",
+            )),
             _ => self.0.read(into),
         }
     }

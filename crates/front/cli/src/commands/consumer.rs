@@ -90,7 +90,7 @@ fn assumed(new: &NewConsumer, open: bool) -> String {
         ),
     };
     format!(
-        "no copy was named, so {name} is taken to start from {copies}: every other consumer of {} reads it\n  if \
+        "no copy was named, so keyroll assumes that {name} starts from {copies}, which every other consumer of {} reads\n  if \
          it starts from another copy: {other}",
         new.secret
     )

@@ -114,7 +114,7 @@ fn wrong_account() {
 fn no_room() {
     let scene = Scene::made(|_, spec| *spec = spec.replace("max = 0", "max = 2"));
     drop(scene.issuer.mint("of somebody"));
-    refused(&scene, 1, "K0107", &["2 credentials", "end one that nothing uses"]);
+    refused(&scene, 1, "K0107", &["2 credentials", "revoke a key that nothing uses"]);
 }
 
 fn second_slot_taken() {
@@ -122,7 +122,7 @@ fn second_slot_taken() {
         *spec = spec.replace("kind = \"independent\", max = 0", "kind = \"two-slots\"");
     });
     drop(scene.issuer.mint("of somebody"));
-    refused(&scene, 1, "K0107", &["was not made by keyroll"]);
+    refused(&scene, 1, "K0107", &["keyroll did not make the key"]);
 }
 
 /// Each is told where it is typed in, not at a plan much later; one that was taken in is corrected until a rotation has

@@ -25,10 +25,10 @@ pub(super) async fn run(server: &MariaDb) -> Result<Vec<String>, Failure> {
             .to_owned(),
     ];
     if rows.iter().any(|(general, _)| *general != 0) {
-        notes.push("the server logs statements: the hash of the new password (never the password) will stand in its log".to_owned());
+        notes.push("the server logs statements: the hash of the new password (never the password) will be in its log".to_owned());
     }
     if rows.iter().any(|(_, addresses)| *addresses == 0) {
-        notes.push("the server shows the names of clients in place of addresses: those of other machines lead to no process".to_owned());
+        notes.push("the server shows names instead of addresses of clients (skip_name_resolve is off): a session with another name than localhost cannot be matched with its process".to_owned());
     }
     Ok(notes)
 }
@@ -43,7 +43,7 @@ async fn check_server(server: &MariaDb, link: &mut Link) -> Result<(), Failure> 
     let read = |fault: Fault| server.failed(&fault, "read its settings");
     let rows: Vec<(String, u8, u64)> = link.rows(settings).await.map_err(read)?;
     let Some((version, read_only, errors)) = rows.into_iter().next() else {
-        return refuse("it does not tell its settings".to_owned(), "look at SHOW VARIABLES");
+        return refuse("it did not return its settings".to_owned(), "look at SHOW VARIABLES");
     };
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

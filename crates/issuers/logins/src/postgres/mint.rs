@@ -125,7 +125,7 @@ pub(crate) fn check_current(roles: &Catalogue, options: &Options, current: &str)
     };
     if is_ambiguous(current) {
         return refuse(
-            "its name could be taken for another role's with a label in it".to_owned(),
+            "its name looks like the name of another role followed by a label".to_owned(),
             "ALTER ROLE … RENAME, and change the field `user` with it".to_owned(),
         );
     }

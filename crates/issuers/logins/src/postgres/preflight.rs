@@ -44,7 +44,7 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     let mut notes = notes_of_roles(&roles, options, user);
     if work.is_loud().await? {
         notes.push(
-            "the server logs statements, and this admin may not switch that off for its own: the SCRAM verifier of the new password (never the password) will stand in the server's log"
+            "the server logs statements, and this admin may not disable that for its own statements: the SCRAM verifier of the new password (never the password) will be in the server's log"
                 .to_owned(),
         );
     }
@@ -57,9 +57,9 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     work.roll_back().await?;
     notes.extend(pooler::look(server, user).await?.kept().iter().map(|database| {
         format!(
-            "a client of the pooler keeps its connection to {database:?} for as long as it is logged in (pool_mode = \
-             session): one that stays on the old login holds the rotation up until it comes again, or its connection is \
-             ended once the login is dead"
+            "the pooler's clients keep their connections to {database:?} until they log out (pool_mode = session): a \
+             client on the old login delays the rotation until it reconnects, or until keyroll ends its connection after \
+             the login is dead"
         )
     }));
     for role in [user, slot] {
@@ -152,7 +152,7 @@ fn check_second_key(roles: &Catalogue, options: &Options, current: &str, slot: &
             second.name
         ))
         .help(format!(
-            "if nothing uses it: ALTER ROLE {} NOLOGIN; else tell whose it is",
+            "if nothing uses it: ALTER ROLE {} NOLOGIN; otherwise find out who uses it",
             identifier(&second.name)
         )))
 }
@@ -302,8 +302,8 @@ async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
             Code::LoginRightsDiffer,
             "carry the row-level security over to a new login",
         )
-        .because(format!("policies ask for session_user: {}", policies.join(", ")))
-        .help("let them ask for current_user, which stays the owner role"));
+        .because(format!("policies use session_user: {}", policies.join(", ")))
+        .help("let them use current_user, which stays the owner role"));
     }
     let mentions = names(MENTIONS).await?;
     if mentions.is_empty() {

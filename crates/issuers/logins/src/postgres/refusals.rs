@@ -102,7 +102,7 @@ async fn form(
         match to(Form::Stderr) && english {
             true => Ok(Form::Stderr),
             false => Err((
-                "its lines do not say in a fixed way what was refused",
+                "its lines do not show refused logins in a fixed form",
                 "set lc_messages = 'C' and log_destination = 'stderr', or leave `log` out and let the server collect \
                  its log as csvlog",
             )),
@@ -115,7 +115,7 @@ async fn form(
         Ok(Form::Stderr)
     } else {
         Err((
-            "no form of the server's log says in a fixed way what was refused",
+            "no format of the server's log shows refused logins in a fixed form",
             "set log_destination = 'csvlog'",
         ))
     })
@@ -215,13 +215,13 @@ impl Read {
         let there =
             files.iter().any(|(name, size)| format!("{folder}{name}") == marked && *size >= self.mark.offset);
         if !there || before(work, &marked, self.mark.offset).await? != self.mark.before {
-            return Err(lost("the file that was written when the login was disabled is not there any more"));
+            return Err(lost("the log file from the time when the login was disabled no longer exists"));
         }
         for (name, size) in files {
             let file = format!("{folder}{name}");
             let (mut at, mut rest) = self.files.get(&file).cloned().unwrap_or_default();
             if size < at {
-                return Err(lost("a file of it was cut off"));
+                return Err(lost("a file of the log was truncated"));
             }
             while at < size {
                 if budget <= 0 {
@@ -229,11 +229,11 @@ impl Read {
                 }
                 let Some(bytes) = piece(work, &file, at, PIECE_BYTES.min(size.saturating_sub(at))).await?
                 else {
-                    return Err(lost("a file of it was removed"));
+                    return Err(lost("a file of the log was removed"));
                 };
                 let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 if length == 0 {
-                    return Err(lost("a file of it was cut off"));
+                    return Err(lost("a file of the log was truncated"));
                 }
                 at = at.saturating_add(length);
                 budget = budget.saturating_sub(length);

@@ -47,7 +47,7 @@ pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) ->
             return Err(refuse(switch, id, Code::LoginReplaced, "the role carries a later credential"));
         }
         (Standing::Unclear, _) => {
-            let why = "the comment that tells what is in the role was removed or overwritten";
+            let why = "the comment that says which credential the role carries was removed or overwritten";
             let restore = label.map_or_else(String::new, |label| comment_sql(name, label));
             return Err(
                 refuse(switch, id, Code::LoginReplaced, why).help(format!("if it still is: {restore}"))

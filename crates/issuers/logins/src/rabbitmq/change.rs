@@ -52,7 +52,7 @@ pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(),
     match find(&all, filling.slot).is_some_and(|slot| slot.carries(filling.label, filling.password)) {
         true => Ok(()),
         false => Err(Failure::new(Class::Unknown, Code::RequestFailed, server.attempted(&what)).because(
-            format!("it answered that {:?} was changed, and tells another password or label", filling.slot),
+            format!("it answered that {:?} was changed, but shows another password or label", filling.slot),
         )),
     }
 }

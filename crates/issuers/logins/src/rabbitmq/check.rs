@@ -37,7 +37,7 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
     check_version(server, &overview.rabbitmq_version)?;
     nodes::whole(server, &link, "look at the nodes of its cluster").await?;
     let mut notes = vec![
-        "users that stand in a file of definitions, loaded when the server starts, come back as they are there: take the old one out of it".to_owned(),
+        "if the server loads a definitions file at its start, a restart brings back the users in that file: remove the old user from it".to_owned(),
     ];
     if overview.disable_stats {
         notes.push(
@@ -45,7 +45,7 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
         );
     }
     if current == LOCAL_USER {
-        notes.push(format!("{current:?} may be let in from the server's machine alone, and {slot:?} is let in from everywhere"));
+        notes.push(format!("by default {current:?} can log in only from the server's machine, but {slot:?} from everywhere"));
     }
     notes.extend(check_copied(server, &link, current, slot).await?);
     Ok(notes)
@@ -99,13 +99,13 @@ async fn check_copied(
         limits::read(link, user, vhost).await.map_err(|fault| server.failed(&fault, "read its limits"))?;
     if wanted.iter().any(Right::names_its_user) {
         notes
-            .push("topic permissions with {username} mean another name for each of the two users".to_owned());
+            .push("topic permissions with {username} stand for a different name with each of the two users".to_owned());
     }
     if let Some(there) = find(&users, slot) {
         let has = rights::read(link, there).await.map_err(|fault| server.failed(&fault, what))?;
         if there.tags != user.tags || has != wanted {
             notes.push(format!(
-                "{slot:?} may do something else than {current:?} now: it gets what {current:?} may do"
+                "{slot:?} has other permissions than {current:?} now: the rotation replaces them with those of {current:?}"
             ));
         }
     }

@@ -30,10 +30,10 @@ pub(super) async fn read(link: &Link<'_>, user: &User, vhost: &str) -> Result<Ve
     let users = count(format!("/api/connections/username/{}", segment(name))).await?;
     let all = count(format!("/api/vhosts/{}/connections?columns=name", segment(vhost))).await?;
     let user = hit(of_user, users, 1).map(|limit| {
-        format!("{name:?} may have {limit} connections and has {users}: a login that is tried may take the place of a consumer's")
+        format!("{name:?} may have {limit} connections and has {users}: keyroll's test login may use up a connection that a consumer needs")
     });
     let vhost = hit(of_vhost, all, users + 1).map(|limit| {
-        format!("the virtual host {vhost:?} takes {limit} connections and has {all}, {users} of them of {name:?}: while consumers move, those of both users may not fit")
+        format!("the virtual host {vhost:?} allows {limit} connections and has {all}, {users} of them of {name:?}: during the rotation the connections of both users may not fit")
     });
     Ok(user.into_iter().chain(vhost).collect())
 }

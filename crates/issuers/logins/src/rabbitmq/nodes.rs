@@ -21,7 +21,7 @@ impl Node {
         match (self.running, self.partitions.as_slice()) {
             (false, _) => Some(format!("the node {} does not run, or is not seen", self.name)),
             (true, []) => None,
-            (true, [other, ..]) => Some(format!("the node {} is parted from {other}", self.name)),
+            (true, [other, ..]) => Some(format!("the node {} has lost contact with {other}", self.name)),
         }
     }
 }

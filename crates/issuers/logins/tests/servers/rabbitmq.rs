@@ -226,7 +226,7 @@ async fn users_take_turns_and_each_may_do_exactly_the_same() {
     manage(server, "PUT", &format!("/api/user-limits/{slot}/max-connections"), &json!({ "value": 2 })).await;
     let issuer = issuer(server, &user);
     let notes = issuer.preflight(&current).await.unwrap();
-    assert!(notes.iter().any(|note| note.contains("it gets what")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("replaces them with those of")), "{notes:?}");
     three_turns(&issuer, current).await;
     assert_eq!(rights(server, &slot).await, wanted);
     assert_eq!(rights(server, &format!("{user}_b")).await, wanted);
@@ -308,7 +308,7 @@ async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
             r#"[{"name":"rabbit@a","running":true,"partitions":[]},{"name":"rabbit@b","running":false}]"#,
             "rabbit@b does not run",
         ),
-        (r#"[{"name":"rabbit@a","running":true,"partitions":["rabbit@b"]}]"#, "parted from rabbit@b"),
+        (r#"[{"name":"rabbit@a","running":true,"partitions":["rabbit@b"]}]"#, "lost contact with rabbit@b"),
     ] {
         let length = nodes.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{nodes}");
