@@ -163,7 +163,8 @@ pub fn with_consumer(
         let before = if list.is_empty() { "" } else { ", " };
         return checked(&inserted(text, &[(at, &format!("{before}{one}"))]), file_name);
     }
-    let end = end_of(table).ok_or_else(|| refuse(format!("secret `{secret}` is not written as a table of its own")))?;
+    let end = end_of(table)
+        .ok_or_else(|| refuse(format!("secret `{secret}` is not written as a table of its own")))?;
     checked(&put(text, end, &new.text(secret)), file_name)
 }
 

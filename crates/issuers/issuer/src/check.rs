@@ -294,11 +294,7 @@ fn linked(document: &Document) -> Checked {
     let verify = &document.op.verify;
     let path = "op.verify.rules";
     let alone = verify.rules.is_empty() || document.sole_field().is_some();
-    require(
-        alone,
-        path,
-        "`rules` is allowed only if `op.verify` needs one secret field and nothing else",
-    )?;
+    require(alone, path, "`rules` is allowed only if `op.verify` needs one secret field and nothing else")?;
     let named = verify.rules.iter().all(|id| !id.is_empty());
     require(named, path, "a rule is named by its id")?;
     let said = verify.elsewhere.as_ref().is_none_or(|who| !who.is_empty() && !verify.rules.is_empty());

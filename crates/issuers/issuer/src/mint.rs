@@ -74,10 +74,9 @@ fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
         let fits = fields.get(name).is_some_and(|field| shape::fits(field.value.expose(), form));
         if !fits {
             let why = format!("the new `{name}` does not have the form that [fields.{name}] declares");
-            return Err(call
-                .fail(Class::Unknown, Code::RequestFailed)
-                .because(why)
-                .help("correct the spec, then plan again; keyroll finds the new key by its label and revokes it"));
+            return Err(call.fail(Class::Unknown, Code::RequestFailed).because(why).help(
+                "correct the spec, then plan again; keyroll finds the new key by its label and revokes it",
+            ));
         }
     }
     Ok(())

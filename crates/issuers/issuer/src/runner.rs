@@ -196,7 +196,8 @@ impl Runner {
             Code::MintByHand,
             format!("mint a credential ({})", document.title),
         );
-        let failure = failure.because("this issuer has no API that makes a key: an operator makes it at the console");
+        let failure =
+            failure.because("this issuer has no API that makes a key: an operator makes it at the console");
         match &document.human {
             Some(human) => failure.help(format!("at {}: {}", human.url, human.steps.join("; "))),
             None => failure,

@@ -45,7 +45,9 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
         );
     }
     if current == LOCAL_USER {
-        notes.push(format!("by default {current:?} can log in only from the server's machine, but {slot:?} from everywhere"));
+        notes.push(format!(
+            "by default {current:?} can log in only from the server's machine, but {slot:?} from everywhere"
+        ));
     }
     notes.extend(check_copied(server, &link, current, slot).await?);
     Ok(notes)
@@ -98,8 +100,10 @@ async fn check_copied(
     let mut notes =
         limits::read(link, user, vhost).await.map_err(|fault| server.failed(&fault, "read its limits"))?;
     if wanted.iter().any(Right::names_its_user) {
-        notes
-            .push("topic permissions with {username} stand for a different name with each of the two users".to_owned());
+        notes.push(
+            "topic permissions with {username} stand for a different name with each of the two users"
+                .to_owned(),
+        );
     }
     if let Some(there) = find(&users, slot) {
         let has = rights::read(link, there).await.map_err(|fault| server.failed(&fault, what))?;
