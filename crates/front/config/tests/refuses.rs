@@ -1,4 +1,4 @@
-//! Every mistake is refused with its code, its place and a next step, and never repeats what stood there.
+//! Every mistake is refused with its code, its position and a next step; the error never repeats the text there.
 
 use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError};
 
