@@ -85,7 +85,7 @@ pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path
     read_keys(server.keys, &table.value, folder).map_err(|fault| fault.at(&table.span))
 }
 
-/// The required keys of a server, for a person: `host` and two `slots`.
+/// The required keys of a server, in words: `host` and two `slots`.
 pub(crate) fn required(server: &LoginServer) -> String {
     let required = server.keys.iter().filter(|key| key.required);
     let mut words: Vec<String> = required

@@ -72,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that reads one request and answers this; nothing, and without an end, where there is no answer.
+    /// A server that reads one request and sends this answer; without an answer it stays silent and keeps the
+    /// connection open.
     fn server(answer: Option<&'static [u8]>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

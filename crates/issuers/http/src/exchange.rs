@@ -142,7 +142,7 @@ mod tests {
     const PATIENT: Limits =
         Limits { time: Duration::from_secs(20), body_bytes_max: 8, excess: Excess::Refuse };
 
-    /// One exchange over a Unix socket whose other end answers this and closes; what it was sent.
+    /// One exchange over a Unix socket whose other end sends this answer and closes; returns also the request.
     async fn answered(answer: &'static [u8], limits: Limits) -> (Result<Response, HttpError>, String) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let served = tokio::spawn(async move {

@@ -17,7 +17,7 @@ use crate::HttpError;
 /// The machine's own root certificates, read once. A private authority is trusted if the operator installed it there.
 static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
-/// What is trusted: the roots of a PEM file, or the machine's own.
+/// The trusted root certificates: those of a PEM file, or the machine's own.
 ///
 /// # Errors
 /// [`HttpError::NoRoots`], [`HttpError::NotSent`] where the file cannot be read.
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// A server for this name that says "hello" to whoever trusts it; its certificate.
+    /// A server for this name that sends "hello" to clients that trust it; returns its certificate.
     async fn server(name: &str) -> (std::net::SocketAddr, CertificateDer<'static>) {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();

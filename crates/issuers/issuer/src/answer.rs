@@ -17,7 +17,7 @@ pub(crate) struct Asked {
     pub(crate) path: Zeroizing<String>,
 }
 
-/// What an issuer answered; wiped when it is dropped, because a mint's answer holds a value.
+/// An issuer's answer; wiped on drop, because a mint's answer holds a value.
 pub(crate) struct Answer {
     status: u16,
     media: Option<String>,

@@ -35,7 +35,7 @@ pub(crate) struct Call<'a> {
     pub(crate) nature: Nature,
 }
 
-/// What to do about an answer that makes no sense.
+/// The next step after an answer without the expected content.
 const SENSELESS: &str = "ask again in a minute, an open rotation by `keyroll resume`; if it stays, compare the spec with \
                          the issuer's reference";
 

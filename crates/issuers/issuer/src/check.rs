@@ -76,7 +76,8 @@ fn head(document: &Document) -> Checked {
     document.human.as_ref().map_or(Ok(()), |human| by_hand(document, human))
 }
 
-/// A person made the credential, so the issuer's answer must tell its id before any operation ends a credential by id.
+/// The operator made the credential, so an answer of the issuer must show its id before keyroll revokes a credential by
+/// id.
 fn by_hand(document: &Document, human: &Human) -> Checked {
     let op = &document.op;
     require(!human.steps.is_empty(), "human", "`steps` tells a person what to do, one step each")?;
@@ -146,7 +147,7 @@ fn callers(document: &Document) -> Checked {
     shows(&document.auth.own, "auth.self", declared, "{cred.FIELD} of a declared field")
 }
 
-/// A caller's headers hold its own credential and no literal one: values never stand in a spec.
+/// A caller's headers take its credential from a placeholder: a spec never contains a value.
 fn shows(caller: &Caller, path: &str, own: impl Fn(&Slot) -> bool, name: &str) -> Checked {
     require(!caller.hosts.is_empty(), path, "`hosts` names the hosts that this credential may be sent to")?;
     for header in caller.header.keys() {

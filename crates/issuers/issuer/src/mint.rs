@@ -82,7 +82,7 @@ fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The next credential, where we choose it: every secret field new, the others as they are.
+/// The next credential, if we choose its value: every secret field is new, the others stay the same.
 pub(crate) fn propose(document: &Document, current: &Credential) -> Result<Credential, Failure> {
     let mut fields = Fields::new();
     for (name, form) in &document.fields {

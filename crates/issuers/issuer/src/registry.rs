@@ -31,7 +31,7 @@ const SHIPPED: [(&str, &str); 13] = [
 /// How many letters a mistyped name may differ from the name that is meant.
 const NEAR_EDITS_MAX: usize = 3;
 
-/// What a person does at an issuer's console.
+/// What the operator does at an issuer's console.
 #[derive(Debug, Clone, Copy)]
 pub struct ByHand<'a> {
     /// The page where a credential is made.
@@ -106,7 +106,7 @@ impl Spec {
         &self.0.id
     }
 
-    /// What a person calls it.
+    /// Its name in words.
     pub fn title(&self) -> &str {
         &self.0.title
     }
@@ -130,14 +130,14 @@ impl Spec {
             || op.list.as_ref().is_some_and(|list| own(list.caller))
     }
 
-    /// What a person does at the console, where no API makes a credential.
+    /// What the operator does at the console; `None` if an API makes credentials.
     pub fn by_hand(&self) -> Option<ByHand<'_>> {
         let human = self.0.human.as_ref()?;
         let revoke_url = human.revoke_url.as_ref().unwrap_or(&human.url);
         Some(ByHand { url: &human.url, steps: &human.steps, revoke_url, revoke_steps: &human.revoke_steps })
     }
 
-    /// Whether the API ends a credential; otherwise a person does it.
+    /// Whether the API ends a credential; otherwise the operator does.
     pub fn revokes(&self) -> bool {
         self.0.op.revoke.is_some()
     }
@@ -149,7 +149,7 @@ impl Spec {
             || op.list.as_ref().is_some_and(|list| list.hint.is_some())
     }
 
-    /// Why the values that a person entered cannot be right: one clause per field, without any part of a value.
+    /// Why the values that the operator entered cannot be right: one clause per field, without any part of a value.
     pub fn faults(&self, fields: &Fields) -> Vec<String> {
         let forms = self.0.fields.iter().filter(|(_, form)| form.secret);
         let told = forms.filter_map(|(name, form)| {

@@ -52,7 +52,7 @@ pub(crate) fn fits(value: &[u8], form: &FieldForm) -> bool {
     spelled && value.len() >= form.length_min && form.length_max.is_none_or(|longest| value.len() <= longest)
 }
 
-/// Why a value that a person entered cannot be right, as a clause without any part of the value. The most likely
+/// Why a value that the operator entered cannot be right, as a clause without any part of the value. The most likely
 /// mistake is checked first.
 pub(crate) fn fault(value: &[u8], form: &FieldForm) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());

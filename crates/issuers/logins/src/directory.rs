@@ -20,7 +20,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// Whether nobody can use it.
+    /// Whether no client can log in with it.
     pub(crate) fn is_off(&self) -> bool {
         !self.on || (self.passwords == 0 && !self.open)
     }

@@ -173,7 +173,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether somebody must act on it.
+    /// Whether the operator must act on it.
     pub fn is_open(&self) -> bool {
         self.accepted.is_none()
     }
@@ -184,8 +184,8 @@ impl Finding {
         asked || self.what.state() == LeakState::Live
     }
 
-    /// Records the issuer's result. An active value loses its acceptance: whoever accepted it did not know that it
-    /// works.
+    /// Records the issuer's result. An active value loses its acceptance, because the person who accepted it did not
+    /// know that it works.
     pub fn tell(&mut self, asked: Verification) {
         self.asked = Some(asked);
         if let Some(accepted) = self.accepted.take() {

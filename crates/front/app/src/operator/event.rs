@@ -54,7 +54,7 @@ pub enum Event {
         state: StepState,
         detail: Option<String>,
     },
-    /// Evidence came in.
+    /// New evidence was observed.
     Evidence { consumer: String, instance: String, path: Option<String>, grade: Grade, observer: String },
     /// A gate is closed, and what closes it.
     Blocked { gate: Phase, holder: Holder },
@@ -229,7 +229,7 @@ pub struct UnitShown {
     pub stage: String,
 }
 
-/// One rotation as it stands.
+/// The present state of one rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusShown {
     pub id: String,
@@ -360,7 +360,7 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapShown>,
     pub dead_confirmed: bool,
-    /// The old key is shared with others, and was kept.
+    /// Other consumers share the old key, so it was not revoked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub old_kept: bool,
     pub blocked_by: Option<String>,

@@ -191,7 +191,7 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
-/// Where the configuration's relative paths stand.
+/// The folder that the configuration's relative paths refer to.
 pub fn folder_of(config_file: &Path) -> &Path {
     config_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

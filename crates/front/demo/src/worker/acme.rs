@@ -64,7 +64,7 @@ impl Acme {
         }
     }
 
-    /// Closes the kept connections: after a new key the client starts with new ones.
+    /// Closes the kept connections: after a new key, the client must open new ones.
     pub(crate) async fn forget_connections(&self) {
         for connection in &self.connections {
             *connection.lock().await = None;

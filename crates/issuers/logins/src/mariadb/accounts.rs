@@ -3,7 +3,7 @@ use crate::id::Mark;
 use super::link::{Fault, Link};
 use crate::directory::Login;
 
-/// What MariaDB keeps in place of a hash where no password fits.
+/// MariaDB's entry in place of a hash, for an account that no password opens.
 pub(super) const NO_PASSWORD: &str = "invalid";
 
 /// One account: a user name, and where it may come from.
@@ -12,7 +12,7 @@ pub(super) struct Account {
     pub(super) user: String,
     pub(super) host: String,
     pub(super) locked: bool,
-    /// Its hash, where it has one way to log in and that is a password.
+    /// Its hash, if a password is its only way to log in.
     pub(super) hash: Option<String>,
     /// How many ways to log in it has.
     pub(super) ways: usize,

@@ -133,7 +133,7 @@ async fn within<T>(deadline: Instant, call: impl Future<Output = Result<T, Error
 }
 
 impl Fault {
-    /// The SQLSTATE, where the server gave one.
+    /// The SQLSTATE, if the server sent one.
     pub(crate) fn state(&self) -> Option<&str> {
         match self {
             Self::Late => None,

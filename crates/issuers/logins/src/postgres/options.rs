@@ -45,7 +45,7 @@ pub struct Admin {
     pub user: String,
     /// Its password; `None` where the server knows it by its Unix account (`peer`).
     pub password: Option<SecretBytes>,
-    /// The folder of the Unix socket, where it connects by that instead of host and port.
+    /// The folder of the Unix socket, if it connects by that instead of host and port.
     pub socket_dir: Option<PathBuf>,
 }
 

@@ -64,7 +64,7 @@ const WHO: &str = "
            (extract(epoch FROM backend_start) * 1000000)::bigint
       FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
 
-/// Logs in once, asks who it is, and says good-bye.
+/// Logs in once, asks for the session's role, and closes the connection.
 pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions) -> Attempt {
     let link = match Link::open(login, limit_ms).await {
         Ok(link) => link,

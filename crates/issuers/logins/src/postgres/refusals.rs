@@ -18,7 +18,7 @@ use crate::postgres::work::Work;
 const PIECE_BYTES: i64 = 1024 * 1024;
 /// How much one reading takes at most, bytes: a log that grows faster cannot be followed.
 const LOOK_BYTES_MAX: i64 = 256 * 1024 * 1024;
-/// How many bytes before the mark are remembered, as a digest: if the file was begun anew, it has other bytes there.
+/// How many bytes before the mark are remembered, as a digest: if the file was replaced, it has other bytes there.
 const BEFORE_BYTES: i64 = 256;
 const SETTINGS: &str = "
     SELECT current_setting('logging_collector') = 'on', current_setting('log_destination'),

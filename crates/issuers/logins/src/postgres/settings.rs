@@ -54,7 +54,7 @@ pub(crate) fn statements(role: &str, present: &[Setting], wanted: &[Setting]) ->
 }
 
 impl Setting {
-    /// The setting's name with its database, for a person.
+    /// The setting's name with its database, for messages.
     pub(crate) fn describe(&self) -> String {
         match &self.database {
             Some(database) => format!("{} in database {database:?}", self.name),

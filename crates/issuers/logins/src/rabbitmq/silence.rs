@@ -63,7 +63,7 @@ mod tests {
         };
         assert_eq!(look(&[("a", 300), ("b", 300), ("c", 300)], 0), "", "nobody is known yet");
         assert_eq!(look(&[("a", 308), ("b", 300), ("c", 300)], 6), "");
-        // A heartbeat more; a channel that was opened; a connection of the same name that began anew.
+        // One more heartbeat; an opened channel; a new connection with the same name.
         assert_eq!(look(&[("a", 316), ("b", 313), ("c", 200)], 11), "a");
         assert_eq!(look(&[("a", 316), ("b", 313)], 20), "a");
         assert_eq!(look(&[("a", 316), ("b", 313), ("c", 200)], 22), "a b", "who was gone is new");
