@@ -20,7 +20,7 @@ pub(crate) struct Handles {
     pub(crate) key: OnceLock<SealingKey>,
     pub(crate) journal: OnceLock<Arc<SqliteJournal>>,
     pub(crate) store: OnceLock<Arc<Remembering<SealedStore>>>,
-    /// The files that were opened, with what told them apart from others then.
+    /// The files that were opened, each with its identity at that time.
     files: Mutex<Vec<(PathBuf, FileId)>>,
 }
 
@@ -32,9 +32,9 @@ fn file_id(path: &Path) -> Option<FileId> {
 }
 
 impl Handles {
-    /// Opens something that has this file, and remembers which file that was.
+    /// Opens something at this path, and remembers which file was there.
     pub(crate) fn opening<T, E>(&self, path: PathBuf, open: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        // One that is replaced while it is opened counts as replaced.
+        // A file that is replaced during the opening counts as replaced.
         let before = file_id(&path);
         let opened = open()?;
         if let Some(id) = before.or_else(|| file_id(&path)) {
@@ -43,8 +43,8 @@ impl Handles {
         Ok(opened)
     }
 
-    /// Whether another file, or none, is where one of the opened ones was: a state folder that was restored from a
-    /// backup. What is written to the opened ones then is lost.
+    /// Whether one of the opened files was replaced or removed since, for example because the state folder was restored
+    /// from a backup. Anything written to the opened file would then be lost.
     pub(crate) fn are_replaced(&self) -> bool {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.iter().any(|(path, id)| file_id(path) != Some(*id))

@@ -1,4 +1,4 @@
-//! Findings of `leaks`: what is scanned, which findings are accepted, and which still work at their issuer.
+//! Findings of `leaks`: what is scanned, which findings are accepted, and which values still work at their issuer.
 
 mod baseline;
 mod gitleaks_rules;

@@ -18,7 +18,7 @@ use crate::wiring::sealing_source::Source;
 /// Asks the operator for a value without showing it; the argument names the value.
 pub type AskHidden = fn(&str) -> Result<SecretBytes, Problem>;
 
-/// Where an installation is, as the command line says; what is missing comes from the environment or a default.
+/// The locations of an installation that the command line names. A missing one comes from the environment or a default.
 #[derive(Debug, Clone, Default)]
 pub struct Locations {
     /// The configuration file; else `KEYROLL_CONFIG`, or `keyroll.toml` in the current folder.
@@ -40,11 +40,11 @@ pub struct Places {
     pub state: PathBuf,
     /// The sealing key and the epoch witness.
     pub keys: PathBuf,
-    /// What the sealing key is wrapped with, where that was said.
+    /// What the sealing key is wrapped with, if the operator named it.
     pub sealing: Option<Source>,
     /// Asks the operator for its passphrase; none = nobody may be asked.
     pub ask: Option<AskHidden>,
-    /// What this command has opened of them; clones share it.
+    /// The parts of the installation that this command has opened; clones share them.
     pub(crate) handles: Arc<Handles>,
 }
 

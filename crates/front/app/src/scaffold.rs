@@ -1,5 +1,5 @@
-//! Writes tables of keyroll.toml from what was found on this machine: no value, and nothing that was not seen. What
-//! the operator has to fill in is marked.
+//! Writes tables of keyroll.toml from an inspection of this machine. They contain no value and nothing that was not
+//! found. Parts that the operator must fill in are marked.
 
 mod agent;
 mod already_configured;

@@ -1,12 +1,12 @@
 //! Splits a command line as a shell does.
 
-/// A character of no meaning in a command, from the range for private use.
+/// A character from the private use area, which has no meaning in a command.
 const STAND_IN: char = '\u{f023}';
 
 /// The words of a command; nothing is expanded and nothing is a comment: `#2` is a word. `None` if a quote is not closed
 /// or there is no word.
 pub fn split(command: &str) -> Option<Vec<String>> {
-    // The library would drop what follows a `#`. It means nothing else, so another character may stand for it.
+    // The library would treat text after `#` as a comment. Replace `#` by another character while it splits the words.
     let words = shlex::split(&command.replace('#', STAND_IN.encode_utf8(&mut [0; 4])))?;
     let words: Vec<String> = words.iter().map(|word| word.replace(STAND_IN, "#")).collect();
     Some(words).filter(|words| !words.is_empty())

@@ -1,9 +1,9 @@
 //! What `plan` and `apply` cost with ten consumers: prints one line of JSON.
 //!
-//! Ten processes, each with an env file, a restart command and a check; an issuer in this process that answers at
-//! once. Own time is processor time of all threads of the `keyroll` process, without its children, as it tells itself
-//! (`--cost`): waiting, for the disk too, is not in it, so walls stand beside it. The search of other processes'
-//! memory is told apart, because it grows with the machine. `KEYROLL` names another binary.
+//! Ten processes, each with an env file, a restart command and a check; an issuer in this process that answers at once.
+//! Own time is the processor time of all threads of the `keyroll` process without its children, as `--cost` prints it.
+//! It does not include waiting, for the disk either, so the wall time is shown too. The search of other processes'
+//! memory is shown separately, because it grows with the machine. `KEYROLL` names another binary.
 
 #![allow(
     clippy::disallowed_methods,
@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 /// Consumers of the one secret.
 const CONSUMERS: usize = 10;
 
-/// Plans of which the median is told.
+/// How many plans are measured; the median is shown.
 const PLANS: usize = 5;
 
 /// How long a worker may take to start.
@@ -186,8 +186,8 @@ impl Scene {
         })
     }
 
-    /// The same once more as an emergency: its clock. Restarts take no time here, and the issuer answers at once, so
-    /// what it shows is keyroll's own.
+    /// The same as an emergency, to measure its clock. Restarts take no time here and the issuer answers at once, so
+    /// the times are keyroll's own.
     fn emergency(&self) -> Value {
         let plan = self.run(&["plan", "bench"]);
         let id = plan.events.iter().rfind(|event| event["type"] == "plan").unwrap()["id"]

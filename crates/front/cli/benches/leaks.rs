@@ -2,9 +2,9 @@
 //! a line of JSON for each program and task: the best of the rounds for the clock, its processor time and memory; `null` where it
 //! is not installed or takes longer than five minutes.
 //!
-//! `TREE` names the tree (else Cargo's registry), `HISTORY` a repository (else none; `keyroll-history`'s example `make` makes
-//! one). Other scanners are run where they are installed, offline; beside them `cat` and `git cat-file`, which look at nothing.
-//! Needs GNU time. `KEYROLL` names another binary.
+//! `TREE` names the tree (else Cargo's registry), `HISTORY` a repository (else none; `keyroll-history`'s example `make`
+//! makes one). Other scanners run offline, if they are installed. `cat` and `git cat-file`, which scan nothing, are
+//! measured for comparison. Needs GNU time. `KEYROLL` names another binary.
 
 #![allow(
     clippy::disallowed_methods,
@@ -26,15 +26,15 @@ use serde_json::json;
 
 const ROUNDS: usize = 3;
 
-/// What one large file is made of, bytes: Kingfisher passes over what is larger than 256 MB.
+/// The size of the large file, bytes: Kingfisher skips files of more than 256 MB.
 const LARGE_BYTES: usize = 240_000_000;
 
-/// Of this build, or the one that is named.
+/// The binary of this build, or the one that `KEYROLL` names.
 const OWN: &str = "";
 
 const TOOK_MAX: Duration = Duration::from_secs(300);
 
-/// What it is called, the program, and its arguments with `{}` where what it looks at stands.
+/// A scanner's name, its program, and its arguments, with `{}` for the scanned path.
 struct Peer(&'static str, &'static str, &'static [&'static str]);
 
 const OF_FILES: [Peer; 6] = [
@@ -80,7 +80,7 @@ fn main() {
     }
 }
 
-/// One round of each behind the other, so that what the machine does besides hits all alike.
+/// One round of each after the other, so that other load on the machine affects all of them equally.
 fn compare(task: &str, peers: &[Peer], at: &Path, home: &Path) {
     let mut best: Vec<Option<[f64; 3]>> = vec![None; peers.len()];
     let mut out = vec![false; peers.len()];
@@ -101,7 +101,8 @@ fn compare(task: &str, peers: &[Peer], at: &Path, home: &Path) {
     }
 }
 
-/// Seconds by the clock, seconds of processors, and the most memory, MiB; nothing of what is not installed or takes too long.
+/// Wall time in seconds, processor time in seconds, and peak memory in MiB; `None` for a program that is not installed
+/// or takes too long.
 fn timed(Peer(_, program, arguments): &Peer, at: &Path, home: &Path) -> Option<[f64; 3]> {
     let own = || std::env::var("KEYROLL").unwrap_or_else(|_| env!("CARGO_BIN_EXE_keyroll").to_owned());
     let program = if *program == OWN { own() } else { (*program).to_owned() };
@@ -131,7 +132,7 @@ fn timed(Peer(_, program, arguments): &Peer, at: &Path, home: &Path) -> Option<[
         thread::sleep(Duration::from_micros(200));
     }
     let wall_s = begun.elapsed().as_secs_f64();
-    // 127 is the shell's word, and that of `time`, for what is not there.
+    // 127 is the exit code of a shell, and of `time`, for a program that does not exist.
     let known = child.wait().unwrap().code() != Some(127);
     let told = fs::read_to_string(told).ok().filter(|_| known)?;
     let mut told = told.split_whitespace().filter_map(|number| number.parse::<f64>().ok());
@@ -139,7 +140,7 @@ fn timed(Peer(_, program, arguments): &Peer, at: &Path, home: &Path) -> Option<[
     Some([wall_s, user + system, kib / 1024.0])
 }
 
-/// One file of what stands in the files of a tree, again and again.
+/// One file with the content of a tree's files, repeated.
 fn fill(tree: &Path, to: &Path) {
     let mut file = File::create(to).unwrap();
     let mut left = LARGE_BYTES;

@@ -1,8 +1,8 @@
 //! What `keyroll scan` costs on a full machine: 300 processes, 20 services of compose in five projects and 50,000 files
 //! of settings, with 100 values; beside ripgrep searching the same files for the same values. Prints one line of JSON.
 //!
-//! The released program is run and its events are timed as they come out. ripgrep looks for the raw values alone;
-//! keyroll for every form of them, and for what it has not been told of. `KEYROLL` names another binary.
+//! The release build runs, and its events are timed as they appear. ripgrep searches for the plain values only; keyroll
+//! searches for every encoding of them, and for unknown values. `KEYROLL` names another binary.
 
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used, missing_docs)]
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ const PROJECTS: usize = 5;
 const SERVICES: usize = 4;
 const ROUNDS: usize = 3;
 
-/// Between two looks at how much memory the program has: the kernel keeps the most that it had.
+/// The pause between two readings of the program's memory; the kernel records the peak.
 const SAMPLE: Duration = Duration::from_millis(5);
 
 fn main() {
@@ -88,7 +88,7 @@ fn round(engine: &Engine, folder: &Path, values: &[String]) -> Value {
     Value::Object(told)
 }
 
-/// What an event says of the clock: the first row of the table, and what each stage looked at.
+/// The events that are timed: the first row of the table, and the end of each stage.
 fn note(told: &mut serde_json::Map<String, Value>, event: &Value, at: Duration) {
     let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
     if name == "found" {
@@ -187,7 +187,7 @@ fn fill(folder: &Path, values: &[String]) -> usize {
 }
 
 fn settings(number: usize, value: Option<&String>) -> (&'static str, String) {
-    // In every third is a name that could be that of a secret, and is none.
+    // Every third file has a name that looks like the name of a secret and is none.
     let key = |line: usize| if line == 7 && number.is_multiple_of(3) { "sort_key" } else { "setting" };
     let lines = |sign: &str, quote: &str| -> String {
         (0..40)

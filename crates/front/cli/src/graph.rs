@@ -6,7 +6,7 @@ use keyroll_app::operator::{GraphShown, plain};
 
 pub(crate) use svg::svg;
 
-/// How an edge is drawn: what wins is a full line, the rest is not.
+/// Whether an edge is drawn as a full line; others are dashed.
 fn full(kind: &str) -> bool {
     matches!(kind, "wins" | "runs" | "stands in")
 }
@@ -56,7 +56,7 @@ pub(crate) fn mermaid(graph: &GraphShown) -> String {
     text
 }
 
-/// Everything that mermaid or its HTML could read as more than text, by its number.
+/// Escapes by number every character that mermaid or its HTML could interpret.
 fn coded(label: &str) -> String {
     let code = |letter: char| match letter {
         '"' | '<' | '>' | '&' | '#' | ';' | '`' | '\\' | '{' | '}' | '|' | '*' => {

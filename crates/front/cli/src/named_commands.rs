@@ -1,4 +1,4 @@
-//! Every command that an error, a message or a page names is one that the program takes.
+//! Tests that every command in an error, a message or a page is one that the program accepts.
 
 #[cfg(test)]
 mod tests {
@@ -9,10 +9,10 @@ mod tests {
 
     use crate::args::Cli;
 
-    /// What a placeholder is replaced by.
+    /// The value that replaces a placeholder.
     const VALUE: &str = "1";
 
-    /// Words that follow the program's name where a sentence is about it. None is a command.
+    /// Words that follow the program's name in prose. None of them is a command.
     const PROSE: [&str; 51] = [
         "as",
         "asks",
@@ -88,7 +88,7 @@ mod tests {
             || (upper && !word.bytes().any(|byte| byte.is_ascii_lowercase()))
     }
 
-    /// The words of a command that begins here, as far as they are one: what follows is prose.
+    /// The words of the command that begins here; the rest is prose.
     fn words(text: &str) -> Vec<String> {
         let mut root = Cli::command();
         root.build();
@@ -118,7 +118,7 @@ mod tests {
                 takes = value.is_none() && known.is_some_and(|one| one.get_action().takes_values());
                 words.push(value.map_or(flag.to_owned(), |_| format!("{flag}={VALUE}")));
             } else if bare == "COMMAND" && at.has_subcommands() {
-                // Any of them.
+                // `COMMAND` stands for any of them.
                 break;
             } else if !bare.is_empty() && placeholder(bare) {
                 words.push(VALUE.to_owned());
@@ -136,8 +136,8 @@ mod tests {
         words
     }
 
-    /// Where a text names a command rather than the program: at the beginning of a literal, in backquotes, after a
-    /// colon or `or`, `then`, `and`.
+    /// The positions where a text names a command rather than the program: at the start of a literal, in backquotes,
+    /// after a colon, `or`, `then` or `$`.
     fn named(text: &str) -> Vec<&str> {
         let found = text.match_indices("keyroll ").filter(|(at, _)| {
             let before = text.get(..*at).unwrap_or_default();
@@ -151,7 +151,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
         let mut all = vec![root.join("README.md")];
         files(&root.join("crates"), &mut all);
-        // What tests say is not what people read.
+        // Users do not read the texts of tests.
         all.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
         for folder in ["docs/errors", "docs/guides", "docs/concepts"] {
             files(&root.join(folder), &mut all);
@@ -173,7 +173,7 @@ mod tests {
                     Ok(_) => false,
                     Err(error) => !matches!(
                         error.kind(),
-                        // A command that is named without all that it needs is still one.
+                        // A command without its required arguments is still a valid name.
                         ErrorKind::MissingRequiredArgument
                             | ErrorKind::MissingSubcommand
                             | ErrorKind::DisplayHelp

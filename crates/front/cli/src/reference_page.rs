@@ -51,7 +51,7 @@ mod tests {
         }
     }
 
-    /// Every command shows how it is called and how it ends, and no line is wider than a plain terminal.
+    /// Every command shows its usage and its exit codes, and no line is wider than a plain terminal.
     #[test]
     fn each_help_has_an_example_and_its_exit_codes() {
         fn look(command: &mut clap::Command, path: &str) {

@@ -1,4 +1,4 @@
-//! What keyroll is told while it runs a program, the program is told, too.
+//! Forwards the signals that keyroll receives to the program that it runs.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::process::Child;
@@ -15,34 +15,35 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 use crate::harden;
 
-/// What is told further; the last three a terminal sends to all that run in its foreground.
+/// The signals that are forwarded. A terminal sends the last three to every process in its foreground.
 const RELAYED: [Signal; 7] =
     [Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::INT, Signal::QUIT, Signal::WINCH];
 
-/// What ends keyroll once the program has ended.
+/// The signals that end keyroll after the program has ended.
 const ENDING: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT];
 
-/// What is heard so soon after the program's end was told to both, and may be what ended it.
+/// A signal that arrives within this time after the program's end was probably sent to both, and may be what ended the
+/// program.
 const TOLD_BOTH_MS: Duration = Duration::from_millis(200);
 
-/// So long whoever reads has to take what is there, before another signal ends keyroll at once.
+/// How long the reader has to take the rest of the output before another signal ends keyroll at once.
 const LAST_WORDS_MS: Duration = Duration::from_secs(1);
 
-/// The end of a program that a signal ended, as shells tell it.
+/// Added to the number of the signal that ended a program, as shells do.
 const SIGNAL_BASE: i32 = 128;
 
 type Heard = SignalsInfo<WithRawSiginfo>;
 
-/// From here on keyroll goes on until the program has ended, whatever it is told: what the program writes last is shown too. Which of
-/// them was ignored when keyroll was started stays so, for the program too.
+/// The signal listener. While it exists, a signal does not end keyroll before the program has ended, so the program's
+/// last output is shown too. Signals that were ignored when keyroll started stay ignored, for the program too.
 pub(crate) struct Relay {
     begins: Sender<Pid>,
     ended: Ended,
     enough: PipeReader,
 }
 
-/// That it was seen that the program has ended. It is told under this lock, and waited for only after its end stands here: until
-/// then its number is no other's.
+/// The program's end, once it was seen. Signals are forwarded under this lock, and the program is reaped only after its
+/// end is recorded here: until then no other process can have its process id.
 type Ended = Arc<Mutex<Option<End>>>;
 
 #[derive(Clone, Copy)]
@@ -52,13 +53,15 @@ struct End {
 }
 
 impl Relay {
-    /// `over` ends the process, given how the program ended: something in it may wait for ever for a reader who takes nothing.
+    /// `over` ends this process with the program's exit code; it is needed because a thread may wait for ever for a
+    /// reader.
     ///
     /// # Errors
-    /// There is nothing to listen with.
+    /// The listener cannot be set up.
     pub(crate) fn listen(over: impl FnOnce(u8) + Send + 'static) -> io::Result<Self> {
         let listened = RELAYED.into_iter().filter(|told| !harden::ignores(*told));
-        // Who ignores SIGCHLD cannot wait for a program (waitpid(2)). Heard once it is never ignored again, and by the program as usual.
+        // A process that ignores SIGCHLD cannot wait for a program (waitpid(2)). Listening for it ends the ignoring,
+        // also for the program.
         let heard = Heard::new(listened.chain([Signal::CHILD]).map(Signal::as_raw))?;
         let (begins, begun) = channel();
         let (enough, until) = io::pipe()?;
@@ -69,7 +72,7 @@ impl Relay {
         Ok(Self { begins, ended, enough })
     }
 
-    /// Tells this program each of them, as often as keyroll is told, until it has ended. It is still to be waited for then.
+    /// Forwards every signal to this program until it has ended. The caller must still reap it.
     pub(crate) fn until_ended(&self, child: &Child) {
         let program = Pid::from_child(child);
         let _ = self.begins.send(program);
@@ -81,19 +84,21 @@ impl Relay {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
-    /// It is at its end once keyroll was told to end after the program had: others that it left behind may write for ever.
+    /// A pipe that is closed by a request to end after the program has ended: processes that it left behind may write
+    /// for ever.
     pub(crate) fn enough(&self) -> &PipeReader {
         &self.enough
     }
 }
 
-/// How a program ended, as shells tell it.
+/// The exit code of a program, as in shells.
 pub(crate) fn code(exit: Option<i32>, signal: Option<i32>) -> u8 {
     let code = exit.or_else(|| signal.map(|signal| SIGNAL_BASE + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Failed.number())
 }
 
-/// Until keyroll is told a second time to end after the program has. Where none began nobody is told, and it has ended.
+/// Forwards signals until keyroll is asked a second time to end after the program has ended. If no program was started,
+/// it counts as ended.
 fn tell(
     program: Option<Pid>,
     mut heard: Heard,
@@ -124,7 +129,7 @@ fn tell(
             continue;
         }
         since = Some(Instant::now());
-        // What is read ends with the first of them, what is written with the next.
+        // The first such signal ends the reading, the next one the writing.
         if until.take().is_none() {
             return over(end.code);
         }
@@ -135,8 +140,8 @@ fn is_of_terminals(told: Signal) -> bool {
     [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&told)
 }
 
-/// Whether no process sent it (sigaction(2)): then a terminal did, to all in its foreground, and the program was told already. Many
-/// programs take a second Ctrl-C for another order than the first.
+/// Whether the kernel sent the signal and not a process (sigaction(2)). Then it came from the terminal, and the program
+/// has received it too; many programs treat a second Ctrl-C differently from the first.
 fn is_of_kernel(si_code: i32) -> bool {
     si_code > 0
 }

@@ -32,7 +32,7 @@ static LISTENER: OnceLock<Option<Arc<Listener>>> = OnceLock::new();
 /// How a received signal is shown; none while a signal ends the process at once.
 static LOOK: Mutex<Option<Look>> = Mutex::new(None);
 
-/// The listener's other end.
+/// The writing end of the listener's pipe.
 struct Listener {
     /// Readable from the first signal on, for waits on a descriptor.
     wake: OwnedFd,

@@ -1,4 +1,4 @@
-//! Everything that is printed or asked. Data on stdout, messages on stderr; with `--json` events on stdout alone.
+//! Everything that keyroll prints and asks. Data on stdout, messages on stderr; with `--json` events on stdout alone.
 
 mod causes;
 mod cost;
@@ -27,7 +27,8 @@ pub(crate) use wrap::aside;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 
-/// Shows a problem before the flags could be read: `--json` is looked for by hand, so that a machine gets its form.
+/// Shows a problem that occurs before the flags are parsed. Searches the arguments for `--json` itself, so that a
+/// program gets JSON.
 pub(crate) fn fail_early(problem: &Problem) -> Exit {
     let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
     Ui::new(Look::choose(json, false, true)).problem(problem);

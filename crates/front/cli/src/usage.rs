@@ -1,4 +1,4 @@
-// The kinds are clap's, not ours, and more may come.
+// The enum belongs to clap, which may add kinds.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -8,14 +8,14 @@ use keyroll_codes::Code;
 
 use crate::ui;
 
-/// Answers what the parser stopped at: help and version on stdout, anything else as a problem.
+/// Shows why the parser stopped: help and version on stdout, anything else as a problem.
 ///
-/// What was written on the command line is not repeated, but for flags: it may be a value given in the wrong place,
-/// and messages end in logs.
+/// The text of the command line is not repeated, except flags: it may be a value in the wrong position, and messages
+/// may be logged.
 pub(crate) fn answer(error: &clap::Error) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A closed pipe is the reader's choice.
+            // A closed pipe is not an error here.
             let _ = error.print();
             Exit::Done
         }

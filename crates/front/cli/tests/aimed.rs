@@ -1,5 +1,5 @@
-//! The shipped program killed exactly between an effect and its outcome, at every kind of operation, before and after
-//! it, on the way forward and on the way back: every rotation ends as the protocol says.
+//! The shipped program killed exactly between an effect and its outcome, for every kind of operation, before and after
+//! the effect, in rotations and in rollbacks. Every rotation ends as the protocol says.
 
 pub(crate) mod book;
 pub(crate) mod gate;
@@ -21,7 +21,7 @@ use crate::kill::{apart, trace};
 /// Lanes at the same time: most of each is waiting.
 const LANES_AT_ONCE: usize = 7;
 
-/// A lane, where this program was started as one: the program and the lane's name; how it ended.
+/// Runs a lane, if this program was started as one: the program and the lane's name; how it ended.
 #[test]
 fn lane() {
     let Some((report, words)) = apart::lane() else { return };

@@ -1,6 +1,7 @@
-//! Bad input and bad days, one named case each, with the shipped program: a value that was pasted wrongly, a manager that
-//! is not there, is of another version or of another user, a service that does not come up. Each is refused, rolled back
-//! or paused with both keys; one line says why and what is next; no value is said; and the rotation goes on or back.
+//! Bad input and bad days, one named case each, with the shipped program: a value that was pasted wrongly, a manager
+//! that is not there, is of another version or of another user, a service that does not come up. Each is refused,
+//! rolled back, or paused with both keys valid. One line says why and what to do next, no output contains a value, and
+//! the rotation can be continued or rolled back.
 
 pub(crate) mod managers;
 pub(crate) mod pasted;
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::hostile::ran::Ran;
 use crate::hostile::scene::{Scene, files};
 
-/// One line says what happened by its code, why, and what is next; and no line has a value that a file of the scene has.
+/// The message has the code, the cause and the next command, and no line contains a value from a file of the scene.
 #[track_caller]
 fn told(scene: &Scene, ran: &Ran, code: &str, why: &str, next: &str) {
     let one = |line: &&str| [code, why, next].iter().all(|word| line.contains(word));
@@ -20,7 +21,7 @@ fn told(scene: &Scene, ran: &Ran, code: &str, why: &str, next: &str) {
     silent(scene, ran);
 }
 
-/// No value that stands in a file of the scene was said.
+/// No output contained a value from a file of the scene.
 #[track_caller]
 fn silent(scene: &Scene, ran: &Ran) {
     let mut seen = 0;

@@ -1,5 +1,5 @@
-//! No value in any encoding stands in any output, log, error, journal, argument, environment or dump of the program:
-//! whole rotations with generated values, and then a search for every one of them.
+//! No output, log, error, journal, argument, environment or core dump of the program contains a value in any encoding.
+//! The test runs whole rotations with generated values, and then searches for each of them.
 
 pub(crate) mod watch;
 
@@ -24,12 +24,12 @@ const SHOWN_MAX: usize = 20;
 /// Values shorter than this are no canaries: the empty bearer of a bad request.
 const CANARY_BYTES_MIN: usize = 12;
 
-/// Address space in which the program may begin and cannot go on, MiB, in steps: somewhere a thread or a buffer cannot be
-/// had.
+/// Limits of the address space, MiB, with which the program starts but cannot continue: at some point it cannot
+/// allocate a thread or a buffer.
 const CRAMPED_MIB: std::ops::Range<u64> = 20..140;
 
-/// Everything that was written or shown, by the place where it was seen; masked, so that this process is no holder of
-/// what leaked.
+/// Everything that was written or shown, by the place where it was seen; masked, so that this process does not hold a
+/// leaked value itself.
 #[derive(Default)]
 struct Seen(Vec<(String, Vec<u8>)>);
 
@@ -109,7 +109,7 @@ fn rotation_with_recorded_writes(scene: &Scene, seen: &mut Seen) {
         }
         fs::remove_file(record).unwrap();
     }
-    // The recorder itself saw the values go by: it may have been found as a holder that nobody explains.
+    // The recorder saw the values, so it may have been found as an undeclared process.
     if ran.code != Some(0) {
         assert!(traced && ran.text.contains("strace"), "{}", ran.text);
         let ran = run(scene, seen, None, &["resume", "--confirm", "ring"]);
@@ -140,7 +140,7 @@ fn rolled_back(scene: &Scene, seen: &mut Seen) {
 
 /// Runs that fail: on a value in the wrong place, a wrong admin key, and too little memory.
 fn failures(scene: &Scene, seen: &mut Seen) {
-    // As careless people do: a value as an argument. It is this test's own, so the arguments are not searched.
+    // A careless mistake: a value as an argument. The test itself wrote it, so arguments are not searched here.
     let pasted = scene.copies()[0].clone();
     let text = String::from_utf8(pasted.to_vec()).unwrap();
     for words in [&["apply", text.as_str()][..], &["plan", &text], &["apply", "x", "--confirm", &text]] {
@@ -159,7 +159,7 @@ fn failures(scene: &Scene, seen: &mut Seen) {
     cramped(scene, seen);
 }
 
-/// Too little address space, less and less: a thread or a buffer that cannot be had ends the program wherever it is.
+/// Less and less address space: a failed allocation of a thread or a buffer ends the program at various points.
 fn cramped(scene: &Scene, seen: &mut Seen) {
     let limited = |mib: &u64, core: &str| {
         let mut begun = Command::new("prlimit");
@@ -231,7 +231,7 @@ fn no_value_stands_anywhere_but_sealed_and_where_it_belongs() {
     issuer.keep_values();
     let mut seen = Seen::default();
     rotation_with_recorded_writes(&scene, &mut seen);
-    // Everything beside the sealed store in the middle of a rotation, too.
+    // Search everything but the sealed store, also in the middle of a rotation.
     rolled_back(&scene, &mut seen);
     all_files(&scene, &mut seen);
     aborted(&scene, &mut seen);
@@ -247,7 +247,7 @@ fn no_value_stands_anywhere_but_sealed_and_where_it_belongs() {
     assert!(long >= 7 && places > 100, "{long} values, {places} places");
     let needles = needles(values.iter().map(Vec::as_slice));
     let mut leaks = seen.leaks(&needles);
-    // What a control is made with is wrong by its purpose: only values that work, or did once, are kept out of it.
+    // The values of controls are wrong on purpose. The search is only for values that work or once worked.
     let works = |value: &&Vec<u8>| issuer.whose(value).is_some() || value.starts_with(b"admin_");
     let works = self::needles(values.iter().filter(works).map(Vec::as_slice));
     leaks.retain(|leak| !leak.contains("/work/control-"));

@@ -1,4 +1,4 @@
-//! A value that a rotation has ended, found again: by the shipped program, where its owner wants it to be known and where not.
+//! A revoked value that is found again by the shipped program, with and without `keep_retired`.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn a_value_that_was_ended_is_a_dead_leak_where_its_owner_wants_to_find_it() {
         (&written.of("prints")[0]["values"], &written.of("prints")[0]["ended"]),
         (&2.into(), &0.into())
     );
-    // Elsewhere there is no store.
+    // The other folder has no store.
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
     command.args(["--json", "--state", "none", "leaks", "--known", "--fingerprints", "ring.prints"]);
     let by_print = Ran::run(command.current_dir(elsewhere.path()).env_clear());
@@ -44,10 +44,10 @@ fn a_value_that_was_ended_is_a_dead_leak_where_its_owner_wants_to_find_it() {
         assert_eq!((told, leaks[0]["version"].as_u64()), (["ring", "retired", "retired"], Some(1)));
         assert_eq!(leaks[0]["place"]["line"], 3);
     }
-    // What leaves keyroll has it no more, either.
+    // No output of keyroll contains it either.
     let clean = scene.run(&["redact", "--known", elsewhere.path().join("old.txt").to_str().unwrap()]);
     assert!(clean.text.contains("KEY=[redacted:ring]"), "{}", clean.text);
-    // It is kept to be found, and for nothing else.
+    // The value is kept only to be recognised.
     assert_eq!(scene.run(&["verify", "ring"]).code, Some(0));
     let refused = scene.run(&["revoke", "ring", "--version", "previous"]);
     assert_eq!(refused.code, Some(1), "{}", refused.text);

@@ -1,5 +1,5 @@
-//! Services of a real docker compose, with a key in their environment, replaced while they call their issuer without
-//! end.
+//! Services of a real docker compose, with a key in their environment. The key is replaced while they call their issuer
+//! all the time.
 
 pub(crate) mod scene;
 
@@ -14,7 +14,7 @@ use crate::hostile::ran::{self, Ran};
 fn services_are_moved_one_by_one_while_they_call() {
     let Some(scene) = Scene::raise("services of docker compose") else { return };
     let other = scene.container("other");
-    // Somebody's container of before, which nobody started since.
+    // An old container that was not started again.
     let variables = scene.path("shop/worker.env").display().to_string();
     let idle = ["create", "--name", "idle", "--env-file", &variables, "--network", "none", "keyroll-test:1"];
     scene.docker(&[&idle[..], &["/bin/sleep", "1000"]].concat());
@@ -61,7 +61,7 @@ fn an_edit_of_the_project_is_made_live_only_by_name() {
     let before = scene.container("worker-b");
     let accepted = [&words[..], &["--accept", live[0], "--accept", live[1], "--until", "roll"]].concat();
     scene.run(&accepted).exits(4);
-    // One that came after the plan stops the rotation right before the restart that it would go live with.
+    // An edit after the plan stops the rotation right before the restart that would make it live.
     scene.sh("sed -i 's/^  stop_signal: SIGKILL/  stop_signal: SIGKILL\\n  user: \"0\"/' shop/compose.yaml");
     let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
     ran.paused();
@@ -71,7 +71,7 @@ fn an_edit_of_the_project_is_made_live_only_by_name() {
     let resume = ["resume", &plan, "--confirm", "ring", "--accept"];
     let ran = scene.run(&[&resume[..], &["worker/service:worker-a"]].concat());
     ran.paused();
-    // The other service has the same edit, and nobody accepted it for that one.
+    // The other service has the same edit, which was not accepted for that service.
     assert_eq!(scene.container("worker-b"), before, "nothing was restarted");
     scene.run(&[&resume[..], &["worker/service:worker-b"]].concat()).exits(0).ended("done");
     scene.rotated();
@@ -104,7 +104,7 @@ fn a_mounted_file_that_would_never_change_is_told_at_plan() {
     // Its network is not this machine's.
     ran.exits(0).says(&["the network path of 'plain' to the issuer"]);
     assert!(!ran.text.contains("the network path of 'worker'"), "{}", ran.text);
-    // A value that stands in the project itself is a copy that nobody names, wherever the project is.
+    // A value in the project's own file is an undeclared copy, wherever the project is.
     scene.sh("mkdir elsewhere; mv shop/compose.yaml elsewhere/; ln -s ../elsewhere/compose.yaml shop/");
     scene.sh("{ printf '# '; cat shop/key; } >>elsewhere/compose.yaml");
     let ran = scene.run(&["plan", "ring"]);
@@ -127,7 +127,7 @@ fn services_are_moved_although_the_driver_is_killed() {
     let plan = scene.plan();
     let before = scene.container("worker-a");
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
-    // In the middle of the first one's way: its container is on its way out, or the next one on its way in.
+    // While the first service is being moved: its container is being removed, or the next one is being created.
     running.enters("roll");
     ran::wait("the first container is being replaced", || scene.container("worker-a") != before);
     running.signal(Signal::KILL);

@@ -1,4 +1,4 @@
-//! What is due is rotated without anybody there, and only that.
+//! Due secrets are rotated without an operator, and no other ones.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ use keyroll_testkit::issuer::{Ask, Issuer, Mood};
 
 use crate::hostile::scene::Scene;
 
-/// Another secret, that is due before the other one is looked at.
+/// A second secret, which is processed before the first.
 const ALPHA: &str = r#"
 [secrets.alpha]
 issuer = "file:./alpha.toml"
@@ -30,7 +30,7 @@ reads = { env_file = "./alpha.env", variable = "KEY" }
 check = { exec = ["./check.sh", "KEY", "{copy}"] }
 "#;
 
-/// A secret that is due from the moment on at which it was taken in.
+/// A secret that is due as soon as it was added.
 fn scene(every: &str, unattended: bool) -> Scene {
     Scene::made(|config, _| {
         let flag =
@@ -60,14 +60,14 @@ fn what_is_not_due_or_needs_a_consent_is_left_alone() {
     let asks = scene("0s", false);
     asks.run(&["due", "--apply"]).refused(6, "K0854", &["no standing consent", "keyroll plan ring"]);
     assert_eq!(asks.issuer.asked(Ask::Mint), 0);
-    // A waiver takes the standing consent away: it stands still with the old key on.
+    // With a waiver the standing consent does not count: the rotation pauses with the old key enabled.
     let waived = scene("0s", true);
     waived.copy("api/api.env", "also/decoy.env");
     waived.run(&["due", "--apply"]).exits(6).says(&["K0836", "also/decoy.env"]);
     waived.run(&["consumer", "waive", "also/decoy.env", "--reason", "a decoy"]).exits(0);
     waived.run(&["due", "--apply"]).exits(6).says(&["consent"]);
     assert!(waived.issuer.keys().iter().any(|key| key.id == waived.old && !key.disabled));
-    // The next run does not press on.
+    // The next run does not continue it.
     waived.run(&["due", "--apply"]).refused(6, "K0854", &["is paused", "keyroll status"]);
     waived.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     waived.rotated();
@@ -87,7 +87,7 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     scene.issuer.calm();
     scene.run(&["due", "--apply"]).exits(0).ended("done");
     scene.rotated();
-    // One whose timer's service was stopped stands until a person goes on, as its unit says.
+    // A rotation whose timer service was stopped stays paused until the operator resumes it, as the unit says.
     let stopped = self::scene("0s", true);
     std::os::unix::fs::symlink("keyroll.toml", stopped.path("current.toml")).unwrap();
     let unit = stopped.run(&["--config", "current.toml", "due", "--timer"]);
@@ -111,7 +111,7 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     paused.rotated();
 }
 
-/// While one secret is looked at, somebody takes up the open rotation of the next one.
+/// While one secret is processed, somebody else resumes the open rotation of the next one.
 #[test]
 fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     let (issuer, admin) = Issuer::start();
@@ -138,7 +138,7 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     running.enters("probe");
     running.signal(Signal::KILL);
     drop(running.end());
-    // The issuer of the other secret takes its time.
+    // The issuer of the other secret is slow.
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     let ports = (issuer.port().to_string(), slow.local_addr().unwrap().port().to_string());
     write("alpha.toml", &spec.replace(&ports.0, &ports.1));
@@ -152,7 +152,7 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     person.end().exits(0).ended("done");
     assert_eq!(ran.code, Some(1), "{}", ran.text);
     scene.rotated();
-    // Stopped between the two: the next one is not begun, though it is due again.
+    // Stopped between the two: the next rotation is not started, although the secret is due.
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     write("alpha.toml", &spec.replace(&ports.0, &slow.local_addr().unwrap().port().to_string()));
     let mut timer = Command::new(env!("CARGO_BIN_EXE_keyroll"));
@@ -169,7 +169,7 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     scene.rotated();
 }
 
-/// However many secrets there are: a key that comes through a pipe comes once.
+/// A key from a pipe can be read only once, however many secrets there are.
 #[test]
 fn the_store_is_opened_once_to_see_what_is_due() {
     if Command::new("strace").arg("-V").output().is_err() {

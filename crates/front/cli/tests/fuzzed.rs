@@ -1,12 +1,12 @@
-//! The functions that are fuzzed (`fuzz/`), over inputs that are made from good ones: they never rot, and what they
-//! found once stays found.
+//! Runs the fuzz targets (`fuzz/`) with mutated valid inputs, so that the targets keep compiling and earlier finds stay
+//! covered.
 
 #![allow(unreachable_pub, clippy::wildcard_enum_match_arm, reason = "shared with a package of its own")]
 
 #[path = "../../../../fuzz/src/targets.rs"]
 mod targets;
 
-/// Inputs of each target; of the one that opens a connection for each, fewer.
+/// Inputs of each target; fewer for the target that opens a connection for each.
 const INPUTS: u64 = 20_000;
 const INPUTS_OVER_TCP: u64 = 1_500;
 
@@ -25,7 +25,8 @@ impl Draw {
         usize::try_from((z ^ (z >> 31)) % u64::try_from(limit.max(1)).unwrap()).unwrap()
     }
 
-    /// A good input, changed a few times: a byte, a piece taken out, doubled or put in from another, a telling piece.
+    /// A valid input with a few changes: a changed byte, a piece that is removed, doubled or copied from another input,
+    /// or a special piece.
     fn input(&mut self, seeds: &[Vec<u8>], pieces: &[&[u8]]) -> Vec<u8> {
         let mut input = seeds[self.below(seeds.len())].clone();
         for _ in 0..self.below(CHANGES_MAX as usize + 1) {

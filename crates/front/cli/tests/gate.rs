@@ -1,4 +1,4 @@
-//! An error rate holds a rotation up: before a moved consumer counts, and while the old key is off.
+//! An error rate stops a rotation: before a moved consumer counts, and while the old key is disabled.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,8 @@ use keyroll_testkit::{Prometheus, alphanumeric};
 use crate::hostile::ran::wait;
 use crate::hostile::scene::{Scene, put};
 
-/// A server that answers as prometheus.io/docs/prometheus/latest/querying/api says, with the samples that it is given,
-/// and to whoever has its token.
+/// A server that answers as prometheus.io/docs/prometheus/latest/querying/api says, with the given samples, to clients
+/// with its token.
 struct Rates {
     port: u16,
     token: String,
@@ -123,7 +123,8 @@ fn a_rate_that_nobody_can_tell_is_not_a_low_one() {
     scene.as_before();
 }
 
-/// What a real server asks for its numbers: one of them, in the text form of prometheus.io/docs/instrumenting.
+/// The endpoint from which a real server collects its numbers: one number in the text format of
+/// prometheus.io/docs/instrumenting.
 struct Numbers {
     port: u16,
     share: Arc<Mutex<&'static str>>,
@@ -150,7 +151,7 @@ impl Numbers {
         numbers
     }
 
-    /// Changes it, and waits until the server tells it so.
+    /// Changes the number, and waits until the server returns it.
     fn become_known(&self, share: &'static str, server: u16) {
         *self.share.lock().unwrap() = share;
         wait("the number at the server", || {

@@ -1,5 +1,5 @@
-//! Bad input and bad days, with the shipped program: each is refused or survived, with the right exit code and the
-//! next command; and where it is refused, nothing was changed.
+//! Bad input and bad days, with the shipped program: keyroll refuses or survives each, with the right exit code and the
+//! next command. If it refuses, nothing was changed.
 
 pub(crate) mod back;
 pub(crate) mod days;

@@ -1,5 +1,5 @@
-//! `init` on machines with real services: what it writes can be planned and carried out, what a person wrote stays as it is,
-//! and no value is in any of it.
+//! `init` on machines with real services: its output can be planned and applied, it leaves the operator's text
+//! unchanged, and it never writes a value.
 
 pub(crate) mod agents;
 pub(crate) mod kept;

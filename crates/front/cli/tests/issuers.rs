@@ -1,5 +1,5 @@
-//! Whole rotations with the shipped specs, by the real binary, while two instances of a service are called a hundred times
-//! a second. The issuer answers as the spec expects; none of the vendors is asked.
+//! Whole rotations with the shipped specs, by the real binary, while two instances of a service are called a hundred
+//! times a second. The issuer is a local one that answers as the spec expects; no vendor is contacted.
 
 pub(crate) mod days;
 pub(crate) mod pair;
@@ -23,8 +23,8 @@ fn part() {
     part::play();
 }
 
-/// One issuer of each mechanism; with `KEYROLL_ISSUERS=all` every shipped one, and worse days too. `KEYROLL_CASE`
-/// chooses by a part of `issuer: day`.
+/// One issuer of each mechanism; with `KEYROLL_ISSUERS=all` every shipped one, also with faults. `KEYROLL_CASE` chooses
+/// by a part of `issuer: day`.
 #[test]
 fn issuers_under_load() {
     let all = std::env::var("KEYROLL_ISSUERS").is_ok_and(|which| which == "all");

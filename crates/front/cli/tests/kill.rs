@@ -46,7 +46,7 @@ fn traces() -> bool {
     works
 }
 
-/// What a lane has to show.
+/// The report of a lane.
 #[derive(Default)]
 struct Tally {
     rotations: u64,
@@ -68,13 +68,13 @@ struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Runs a command, killed at a drawn place if it comes that far.
+    /// Runs a command, and kills it at a drawn place if it gets there.
     fn attempt(&mut self, place: Option<Place>, words: &[&str]) -> (Ran, Option<Place>) {
         let record = self.scene.home().join("state").join(trace::name());
         let begun = place.as_ref().map(|place| under(self.scene.keyroll(), &record, "", Some(place)));
         let ran = self.scene.run(begun, words);
         let _ = fs::remove_file(record);
-        // No rotation of this ring has a reason to go back: what a run said that did is wanted whole.
+        // No rotation of this ring has a reason to roll back: if one does, its complete output is shown.
         if ran.events.iter().any(|event| event["phase"] == "rolling_back") {
             println!("{} went back ({place:?}):\n{}", words.join(" "), ran.text);
         }
@@ -241,7 +241,7 @@ fn nothing_happens_before_it_is_durable() {
     let targets = ["api/api.env", "reader/key", "nightly/nightly.env"].map(|copy| dir.join(copy));
     order::check_replacements(&calls, &targets);
     let effects = order::check_effects(&calls);
-    // A key is made, the old one switched off and ended.
+    // A key is made; the old one is disabled and revoked.
     assert!(effects >= 3, "{effects} effects at the issuer");
     println!("{} calls recorded, {effects} effects at the issuer", calls.len());
 }

@@ -1,4 +1,4 @@
-//! `leaks`: what got out is told as what it is, in every format, and no value is ever printed.
+//! `leaks`: leaked secrets are reported correctly in every format, and no value is ever printed.
 
 pub(crate) mod accepted;
 pub(crate) mod short;
@@ -309,7 +309,7 @@ fn rules_that_were_written_for_gitleaks_are_used_as_they_are() {
         err(&found)
     );
     assert!(err(&found).contains(".gitleaksignore, line 2"), "{}", err(&found));
-    // A line names what stands in the archive itself, or in a part of it.
+    // A line names the archive itself, or a member of it.
     let packed = Command::new("tar").args(["-cf", "a.tar", "b"]).current_dir(path).status();
     assert!(packed.unwrap().success());
     for (line, open) in [("a.tar:house:2", true), ("a.tar!b:house:2", false)] {
@@ -402,7 +402,7 @@ fn what_is_packed_is_found_in_every_source_and_a_hook_is_not_open_for_what_it_ca
         said.contains("K0934") && said.contains("staged › large") && said.contains(".keyrollignore"),
         "{said}"
     );
-    // With nothing seen nothing is accepted.
+    // If nothing was scanned, nothing is accepted.
     let accepted = run(path, &["leaks", "--staged", "--accept", "a test"], b"");
     assert_eq!(accepted.status.code(), Some(1), "{}", err(&accepted));
     assert!(err(&accepted).contains("K0934") && !path.join(".keyroll-leaks.toml").exists());

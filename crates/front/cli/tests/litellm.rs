@@ -1,6 +1,6 @@
-//! The LiteLLM proxy itself, with two workers: rotated by the shipped program while models are asked for. Its issuer shows
-//! nobody's connections, as most do not: each worker has to show the new key itself. The provider's own log is the judge:
-//! which key, which process, accepted or not.
+//! The LiteLLM proxy itself, with two workers: rotated by the shipped program while models are asked for. Like most
+//! issuers, its issuer shows no connections, so each worker has to prove the new key itself. The provider's own log is
+//! the judge: which key, which process, accepted or not.
 
 pub(crate) mod proxy;
 
@@ -52,8 +52,8 @@ fn litellm_moves_worker_by_worker_under_load() {
     }
 }
 
-/// The proxy was started with the variable in its environment: what stands in `.env` is written, and no worker reads it,
-/// however often it is replaced. That is told before anything is made.
+/// The proxy was started with the variable in its environment: what stands in `.env` is written, and no worker reads
+/// it, however often it is replaced. keyroll says so before anything is made.
 #[test]
 fn a_variable_of_its_environment_is_named_before_anything_is_made() {
     let what = "a_variable_of_its_environment_is_named_before_anything_is_made";

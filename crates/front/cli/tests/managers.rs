@@ -1,5 +1,5 @@
-//! Services of real process managers, moved by the shipped program: supervisord, pm2, gunicorn, and an adapter that
-//! somebody else wrote. Each forward, back, and with keyroll killed in the middle.
+//! Services of real process managers, moved by the shipped program: supervisord, pm2, gunicorn, and an external
+//! adapter. Each is rotated, rolled back, and rotated with keyroll killed in the middle.
 
 pub(crate) mod adapter;
 pub(crate) mod master;

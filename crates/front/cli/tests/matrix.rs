@@ -1,8 +1,8 @@
 //! Every row of docs/reference/managers.md, with the shipped program: a rotation while callers call the service at its
-//! address, one that is taken back, and one whose driver is killed as the service is being told.
+//! address, one that is rolled back, and one whose driver is killed while the service is being restarted or reloaded.
 //!
-//! An ordinary run does one row of each mechanism, forward; `KEYROLL_MATRIX=full` all rows and courses; another word
-//! those rows that have it in their name.
+//! An ordinary run rotates one row of each mechanism; `KEYROLL_MATRIX=full` runs all rows and courses; any other word
+//! selects the rows whose name contains it.
 
 pub(crate) mod courses;
 pub(crate) mod place;

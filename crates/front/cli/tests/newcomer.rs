@@ -1,5 +1,5 @@
-//! What somebody meets who has the README alone: each command that a message names works from there, and no message
-//! promises more than happens.
+//! The experience of a user who has only the README: each command that a message names works, and no message promises
+//! too much.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -33,7 +33,7 @@ fn adopted(scene: &Scene, pid: u32, more: &[&str]) -> Ran {
     scene.run(&[&words, more].concat())
 }
 
-/// Without sessions at the issuer every consumer needs a check.
+/// If the issuer shows no sessions, every consumer needs a check.
 fn without_sessions(config: &mut String, spec: &mut String) {
     let (begin, end) = (spec.find("[op.sessions]").unwrap(), spec.find("[propagation]").unwrap());
     spec.replace_range(begin..end, "");
@@ -109,7 +109,7 @@ fn an_adoption_says_which_copy_it_took_where_it_was_not_told() {
     let copy = copy.to_str().unwrap();
     ran.exits(0).says(&[
         copy,
-        "every other consumer of ring reads it",
+        "which every other consumer of ring reads",
         "--replace --env-file FILE --variable NAME",
     ]);
     let told = adopted(&scene, pid, &["--replace", "--env-file", "api/api.env", "--variable", "KEY"]);

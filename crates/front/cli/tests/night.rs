@@ -1,5 +1,5 @@
-//! A night with a leaked key, with the shipped program: what a person types first must work, or be refused before
-//! anything is lost.
+//! A night with a leaked key, with the shipped program: the first commands that an operator types must work, or be
+//! refused before anything is lost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -78,7 +78,7 @@ fn a_mistyped_spec_is_not_written_into_the_configuration() {
     assert_eq!(fs::read_to_string(scene.path("keyroll.toml")).unwrap(), before);
 }
 
-/// Everything below the state folder, with whether others may use it.
+/// Everything below the state folder, each with whether others can access it.
 fn open_to_others(scene: &Scene) -> Vec<std::path::PathBuf> {
     let mut all = Vec::new();
     let mut folders = vec![scene.state(), scene.keys_folder()];
@@ -99,7 +99,7 @@ fn nothing_in_the_state_is_open_to_others_whatever_the_umask_is() {
         config.push_str("check = { exec = [\"./check.sh\", \"KEY\", \"{copy}\"] }\n")
     });
     let binary = env!("CARGO_BIN_EXE_keyroll");
-    // A pid file that everybody may write is not believed, and that is right.
+    // A pid file that everybody can write is rightly not trusted.
     scene.sh("sed -i '1a umask 022' restart.sh");
     scene.restart("api", "api/api.env");
     let none = Vec::<std::path::PathBuf>::new();
@@ -348,7 +348,7 @@ fn a_waiver_reaches_the_rotation_that_it_is_about_where_two_are_open() {
     let said = [ring.clone(), side.clone(), "--secret ring".to_owned(), "--secret side".to_owned()];
     scene.run(&waive).refused(1, "K0805", &said.each_ref().map(String::as_str));
     scene.run(&["resume", &ring, "--confirm", "ring"]).exits(6).says(&[&format!("process {pid}")]);
-    // Only one is blocked by it now.
+    // Now it blocks only one rotation.
     scene.run(&waive).exits(0).says(&["waived for ring"]);
     scene.run(&[&waive[..], &["--secret", "side"]].concat()).exits(0).says(&["waived for side"]);
     let ran = scene.run(&["resume", &ring, "--confirm", "ring"]);

@@ -1,5 +1,5 @@
-//! OpenClaw itself, with one key for each mechanism by which its gateway takes one: rotated by the shipped program while
-//! turns are asked for. The provider's own log is the judge: which key, which process, accepted or not.
+//! OpenClaw itself, with one key for each mechanism by which its gateway reads keys: rotated by the shipped program
+//! while turns are asked for. The provider's own log is the judge: which key, which process, accepted or not.
 
 pub(crate) mod gateway;
 
@@ -7,8 +7,9 @@ use gateway::Claw;
 
 use crate::hostile::scene;
 
-/// A literal key, which the gateway reads again by itself; a file, by a reload; a variable, by a new process. What a person
-/// would be told is `applied` without effect (a reload for the variable) is refused or goes on to the end.
+/// A literal key, which the gateway reads again by itself; a file, by a reload; a variable, by a new process. Where
+/// OpenClaw reports `applied` without effect (a reload for the variable), keyroll refuses or completes the rotation
+/// properly.
 #[test]
 fn openclaw_moves_under_load() {
     let Some(claw) = Claw::start("openclaw_moves_under_load") else { return };
@@ -20,7 +21,7 @@ fn openclaw_moves_under_load() {
         assert!(sent > 0, "no turn was asked for");
         let away = ran.events.iter().any(|event| event["gaps"].is_array());
         assert_eq!(away, key.away, "{}: {}", key.provider, ran.text);
-        // Where a source forces a restart they fail while nobody is there, once; elsewhere none does.
+        // Turns fail only during the one restart that a source requires; with other sources none fails.
         assert!(gaps <= usize::from(key.away), "{}: {gaps} times: {}", key.provider, ran.text);
         claw.on_its_new_key(key);
         assert!(claw.scene.path("claw/agents/work/agent").exists(), "the second agent had a turn as well");
@@ -36,8 +37,8 @@ fn openclaw_moves_under_load() {
     }
 }
 
-/// What the program's own audit misses is found by value: its copies of the settings, what an agent wrote, and what its
-/// children were started with.
+/// keyroll finds by value what the program's own audit misses: its copies of the settings, what an agent wrote, and
+/// what its children were started with.
 fn copies_are_found_by_value(claw: &Claw) {
     claw.scene.sh("cp claw/openclaw.json claw/workspace/notes.txt");
     let ran = claw.scene.run(&["scan", "."]);
@@ -60,7 +61,7 @@ fn copies_are_found_by_value(claw: &Claw) {
     assert!(users.any(|one| one["processes"].as_array().unwrap().iter().any(is_child)), "{}", ran.text);
 }
 
-/// An answer that speaks of money stops a provider for ten minutes, whatever its key is, and a new key inherits that.
+/// An answer about billing disables a provider for ten minutes, whatever its key is, and a new key inherits that.
 fn after_a_cool_down(claw: &Claw, key: &gateway::Key) {
     claw.scene.issuer.spend(true);
     claw.ask(key.provider).expect_err("nothing is left to spend");
@@ -73,7 +74,7 @@ fn after_a_cool_down(claw: &Claw, key: &gateway::Key) {
 }
 
 /// The gateway was started with the variable in its environment: what stands in `.env` is read and loses, also after a
-/// restart. That is told before anything is made.
+/// restart. keyroll says so before anything is made.
 #[test]
 fn a_copy_that_loses_is_named_before_anything_is_made() {
     let Some(claw) = Claw::start_with_its_variable("a_copy_that_loses_is_named_before_anything_is_made")
@@ -87,7 +88,7 @@ fn a_copy_that_loses_is_named_before_anything_is_made() {
     why_names_it(&claw);
 }
 
-/// Somebody edits the file: the gateway goes on as it is, and `why` names the copy that stands before it.
+/// Somebody edits the file: the gateway goes on as it is, and `why` names the copy that wins over it.
 fn why_names_it(claw: &Claw) {
     let (_, value) = claw.scene.issuer.mint("by hand");
     std::fs::remove_file(claw.scene.path("claw/.env")).unwrap();

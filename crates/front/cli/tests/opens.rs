@@ -6,8 +6,8 @@ use std::process::Command;
 
 use crate::kill::scene::{Scene, program};
 
-/// How often each file is opened by one opening of what it belongs to: the journal has a connection that writes and one
-/// that reads. The witness is not among them: it is read again before each effect at the issuer, as the protocol asks.
+/// How often opening a database opens each of its files: the journal has a connection that writes and one that reads.
+/// The witness is not among them: it is read again before each effect at the issuer, as the protocol asks.
 const ONCE: [(&str, usize); 3] = [("journal.db", 2), ("secrets.db", 1), ("sealing.key", 1)];
 
 fn opens(scene: &Scene, words: &[&str], code: i32) -> Option<BTreeMap<&'static str, usize>> {

@@ -30,7 +30,7 @@ fn one_value_at_a_time_ends_the_old_one_only_after_consent_to_the_gap() {
     planned.exits(0).says(&["WHICH REVOKES THE OLD ONE AT ONCE", "DOWNTIME of"]);
     assert_eq!(planned.of("plan")[0]["gaps"][0], "api", "{}", planned.text);
     let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
-    // Nobody is there: nothing is made, and the old key works on.
+    // Without an operator nothing is made, and the old key keeps working.
     scene.run(&["apply", &plan]).exits(6).says(&["consent"]);
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
     assert_eq!(scene.issuer.refused_workers(), Vec::<String>::new());
@@ -60,7 +60,7 @@ fn a_lost_answer_of_the_only_mint_is_a_persons_and_is_not_repeated() {
     let scene = scene(r#"{ kind = "none" }"#);
     scene.issuer.replaces(Duration::ZERO);
     scene.issuer.mood(Ask::Mint, Mood::Lost, 1);
-    // The value that was made is lost, and the old one with it: a person is told at once what to do.
+    // The new value is lost, and the old one is dead: the operator is told at once what to do.
     let ran = scene.apply();
     ran.exits(6).says(&["K0105", "make the new key at the issuer's console"]);
     // It is not made a second time by itself.
@@ -71,7 +71,7 @@ fn a_lost_answer_of_the_only_mint_is_a_persons_and_is_not_repeated() {
 #[test]
 fn a_grace_is_used_for_the_roll_and_waited_for() {
     let short = within(r#"{ kind = "grace", grace = "10s" }"#, "5s");
-    // Moving everybody may take longer than the old value lives.
+    // Moving all consumers may take longer than the old value stays valid.
     short.run(&["plan", "ring"]).refused(1, "K0712", &["of the grace may be used"]);
     let scene = within(r#"{ kind = "grace", grace = "20s" }"#, "5s");
     scene.issuer.replaces(Duration::from_secs(20));

@@ -3,14 +3,14 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// What the program prints, which must be all that it says.
+/// The program's stdout; it must print nothing else.
 fn printed(words: &[&str]) -> Vec<u8> {
     let output = Command::new(env!("CARGO_BIN_EXE_keyroll")).args(words).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{words:?}");
     output.stdout
 }
 
-/// What `program` answers to a text on stdin; none where it is not on this machine.
+/// The output of `program` for a text on stdin; `None` if it is not installed.
 fn read_by(program: &str, words: &[&str], text: &[u8]) -> Option<(bool, String)> {
     let spawned = Command::new(program)
         .args(words)

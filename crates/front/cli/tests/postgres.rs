@@ -42,7 +42,7 @@ async fn pids(scene: &Scene) -> BTreeSet<String> {
     ["api-1", "api-2", "billing-main"].map(|name| format!("pid {}", scene.pid(name))).into()
 }
 
-/// The pids of which the command saw that the server accepted them on the new login.
+/// The processes that the command saw accepted by the server on the new login.
 fn exercised(ran: &Ran) -> BTreeSet<String> {
     let shown = ran.of("evidence").into_iter().filter(|event| event["grade"] == "exercised");
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
@@ -54,7 +54,7 @@ fn no_failure(tally: &Tally) {
     assert!(rate(tally) >= 300.0, "{:.1} requests a second", rate(tally));
 }
 
-/// What the single process counted of its own calls: those that its restart left out were never sent.
+/// The single process's count of its own calls. Calls that its restart skipped were never sent.
 async fn no_own_failure(scene: &Scene) {
     scene.end_billing().await;
     let (sent, failed) = scene.own_calls();
@@ -114,7 +114,7 @@ async fn a_rotation_goes_back_half_way_and_nothing_fails() {
     go_back_before("quiesce").await;
 }
 
-/// The old login was switched off already: a pause switches it on again, and the way back is open.
+/// The old login was already disabled: a pause enables it again, and a rollback is possible.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_goes_back_from_the_last_moment_and_nothing_fails() {
     go_back_before("decide").await;
@@ -192,7 +192,7 @@ async fn a_killed_driver_loses_nothing() {
     no_own_failure(&scene).await;
 }
 
-/// The server's own log shows it; nobody has a log of its own for it.
+/// Only the server's own log shows it; no consumer has a log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forgotten_login_in_the_soak_is_switched_on_again_and_named() {
     let _alone = ALONE.lock().await;

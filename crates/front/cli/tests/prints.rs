@@ -1,4 +1,5 @@
-//! `fingerprints` and `leaks --fingerprints`: what one machine keeps is found on another, which cannot tell what it is.
+//! `fingerprints` and `leaks --fingerprints`: the values of one machine are found on another one, which cannot compute
+//! them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -76,7 +77,7 @@ fn what_another_machine_keeps_is_told_as_its_version() {
         "{}",
         out(&found)
     );
-    // A live one is not accepted, whoever keeps it.
+    // A live value is not accepted, whichever machine stores it.
     let refused =
         run(folder, &["leaks", "--fingerprints", "acme.prints", "tree", "--accept", "never mind"], b"");
     assert!(
@@ -169,7 +170,7 @@ fn no_form_of_a_value_stands_in_the_file_or_in_what_is_said_of_it() {
     assert!(file.starts_with(b"keyroll-prints 1\n"));
     let secret = value.strip_prefix("acme_sk_").unwrap();
     let mut builder = Needles::builder();
-    // Of hex digits the bytes that they stand for, too, and any quarter of it.
+    // For hex digits also the bytes that they stand for, and any quarter of those.
     let bytes: Vec<u8> = secret
         .as_bytes()
         .chunks(2)
@@ -206,7 +207,7 @@ fn a_value_that_could_be_guessed_is_named_and_left_out() {
         (&1.into(), &1.into(), &1.into())
     );
     assert!(!out(&written).contains("5f3a9c"));
-    // By name it is asked for what can be had, or told that nothing can.
+    // Named secrets are exported as far as possible; otherwise the error says that nothing can be.
     let acme = run(folder.path(), &["fingerprints", "--out", "q", "acme"], b"");
     assert_eq!(acme.status.code(), Some(0), "{}", err(&acme));
     assert!(err(&acme).contains("1 value, of 1 version of 1 secret, to q"), "{}", err(&acme));
@@ -228,7 +229,7 @@ fn no_other_file_is_written_over() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(err(&refused).contains("K0937") && err(&refused).contains("--replace"), "{}", err(&refused));
     assert_eq!(fs::read(&path).unwrap(), first);
-    // Whom its owner lets read it may read the next one.
+    // A user whom the owner lets read the file may also read the next version.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(print(&["--replace"]).status.success());
     assert_eq!(mode(&path), 0o640);
@@ -245,7 +246,7 @@ fn no_other_file_is_written_over() {
         err(&refused)
     );
     assert_eq!(fs::read(&path).unwrap(), b"mine\n");
-    // A link that leads nowhere is a name that is taken.
+    // A dangling link counts as an existing file.
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("elsewhere", &path).unwrap();
     assert_eq!((print(&[]).status.code(), print(&["--replace"]).status.code()), (Some(1), Some(1)));

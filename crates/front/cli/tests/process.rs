@@ -1,4 +1,4 @@
-//! What the process does around its commands: folders, pipes, terminals, memory, and what it never prints.
+//! The process around its commands: folders, pipes, terminals, memory, and values that it never prints.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -179,7 +179,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(wait(&mut child).code(), Some(0));
 }
 
-/// A unit or a completion that is cut off would be used as it is.
+/// A truncated unit or completion script would be used without a warning.
 #[test]
 fn what_cannot_be_written_is_a_failure() {
     let folder = folder();
@@ -277,7 +277,7 @@ fn a_newcomer_is_led_to_the_end_of_taking_in_a_secret() {
     };
     assert!(add(&[]).1.contains("make one with `keyroll init`"));
     assert!(keyroll(folder.path()).args(["init", "--empty"]).status().unwrap().success());
-    // Each help names what was missing, until nothing is.
+    // Each help text names the next missing part, until nothing is missing.
     let (_, said) = add(&[]);
     assert!(
         said.contains("--issuer ISSUER --admin file:./FILE") && said.contains("keyroll issuers list"),
@@ -296,7 +296,7 @@ fn a_newcomer_is_led_to_the_end_of_taking_in_a_secret() {
     );
     let config = || fs::read_to_string(folder.path().join("keyroll.toml")).unwrap();
     assert!(!config().contains("secrets.calls]"), "nothing is written before all is there");
-    // The shipped issuer is not asked: this one is nowhere.
+    // The shipped issuer is not contacted: this issuer's host does not exist.
     let nowhere = include_str!("../../../../issuers/vonage.toml")
         .replace("https://api.nexmo.com/", "http://127.0.0.1:9/");
     fs::write(folder.path().join("v.toml"), nowhere.replace("\"api.nexmo.com\"", "\"127.0.0.1:9\"")).unwrap();
@@ -374,8 +374,8 @@ fn dumped(folder: &Path, program: &str) -> bool {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    // One byte more than the pipe holds: written once the process reads, so it is past its beginning by then, and
-    // one less than keyroll would stop at.
+    // One byte more than the pipe holds: it can be written only when the process reads, so the process has started by
+    // then. And one byte less than keyroll's limit.
     input.write_all(&vec![b'x'; 65_537]).unwrap();
     let pid = rustix::process::Pid::from_child(&child);
     // Not QUIT, which a test that was started in the background of a shell hands on as ignored.

@@ -1,7 +1,7 @@
-//! The causes of failed rotations, each as a scene with real processes and a truth that the program is not told: which
-//! copies there are, who holds which version, which copy wins. `scan`, `why` and `trace` must name each cause in one
-//! line; and what they say of all scenes together is scored: every visible copy is found by its value, nobody is called
-//! current or stale who is not, and next to nobody is unknown.
+//! The causes of failed rotations, each as a scene with real processes and a known truth that the program does not get:
+//! which copies there are, who holds which version, which copy wins. `scan`, `why` and `trace` must name each cause in
+//! one line; and their output for all scenes together is scored: every visible copy is found by its value, no process
+//! is wrongly called current or stale, and nearly none is unknown.
 
 pub(crate) mod containers;
 pub(crate) mod kept;
@@ -15,7 +15,7 @@ pub(crate) mod units;
 use stage::Stage;
 use truth::Truth;
 
-/// Everything on this machine, looked at once: scripts, managers, containers.
+/// All scenes on this machine, in one inspection: scripts, managers, containers.
 #[test]
 fn every_cause_is_named_and_nobody_is_judged_wrongly() {
     let stage = Stage::new();
@@ -44,7 +44,7 @@ fn units_are_judged_by_what_systemd_would_start() {
     });
 }
 
-/// A rotation that meets one of the causes comes out right or refuses; until it is mended both keys work.
+/// A rotation that meets one of the causes succeeds or refuses; until the cause is fixed both keys work.
 #[test]
 fn a_rotation_that_meets_a_cause_comes_out_right_or_refuses() {
     rotated::all();

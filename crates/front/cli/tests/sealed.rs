@@ -1,4 +1,4 @@
-//! A secret is taken in, listed, verified and waived; its value stands nowhere but sealed.
+//! A secret is added, listed, verified and waived; its value is stored nowhere but sealed.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,5 +1,5 @@
-//! The sealing key is wrapped with files, pipes, credentials of a unit and passphrases: it stays the same key, it opens
-//! with nothing else, and no crash leaves it without its file.
+//! The sealing key is wrapped with files, pipes, credentials of a unit and passphrases: the key stays the same, nothing
+//! else opens it, and no crash loses its file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -103,7 +103,7 @@ fn a_key_is_wrapped_anew_and_everything_that_it_sealed_stays() {
     assert!(said.contains("keyroll secret rewrap --to file"), "{said}");
     let wrapped = scene.sealing_key();
     assert!(!wrapped.windows(32).any(|window| window == bare), "the key stands in its file");
-    // The file remembers where its wrapping is.
+    // The file records the source of its wrapping.
     assert_eq!(fingerprint(&good(&scene.run(SHOW))), print);
     let doctor = text(&scene.run(&["doctor"]));
     assert!(doctor.contains(&format!("{one}, which opens it")), "{doctor}");
@@ -114,7 +114,7 @@ fn a_key_is_wrapped_anew_and_everything_that_it_sealed_stays() {
     refused(&other, "K0883");
     refused(&scene.run(&[SHOW, &["--sealing-key", "file"]].concat()), "K0883");
     assert_eq!(scene.sealing_key(), wrapped);
-    // A key that is gone is said to be.
+    // A missing wrapping key is reported as missing.
     let away = scene.path().join("away");
     fs::rename(scene.path().join("one"), &away).unwrap();
     refused(&scene.run(SHOW), "K0883");
@@ -217,7 +217,7 @@ fn a_key_comes_through_a_pipe_and_no_other_descriptor() {
         shell.args(["-c", &format!("keyroll() {{ {BINARY} --state s \"$@\"; }}; {command}")]);
         shell.current_dir(scene.path()).env_remove("KEYROLL_SEALING_KEY").output().unwrap()
     };
-    // What cannot be had a second time is refused before anything is replaced.
+    // A source that cannot be read a second time is refused before anything is replaced.
     scene.key("other");
     let before = scene.sealing_key();
     for (command, why) in [
@@ -278,7 +278,7 @@ fn at_terminal(scene: &Scene, words: &[&str], answers: &[&str]) -> (Option<i32>,
     let mut answers = answers.iter();
     let deadline = Deadline::seconds(TERMINAL_S_MAX);
     let mut buffer = [0; 4096];
-    // It ends with an error when nobody has the other side open any more.
+    // It ends with an error when the other side is closed.
     while let Ok(length @ 1..) = terminal.read(&mut buffer) {
         assert!(!deadline.passed(), "{shown}");
         shown.push_str(&String::from_utf8_lossy(&buffer[..length]));

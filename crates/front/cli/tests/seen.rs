@@ -1,4 +1,5 @@
-//! What `scan`, `why`, `trace` and `graph` show of a machine with real processes and files: every place, no value, no change.
+//! What `scan`, `why`, `trace` and `graph` show of a machine with real processes and files: every place is found, no
+//! value is shown, and nothing is changed.
 
 use std::fs;
 use std::io::Write as _;
@@ -46,7 +47,7 @@ impl Scene {
         scene.file("shop/deep/url.env", &url, 0o600);
         let hostile = format!("MAILER_API_KEY={}\n", scene.hostile);
         scene.file("shop/deep/a\u{1b}[2J\u{1b}]0;owned\u{7}\nb\u{202e}.env", &hostile, 0o600);
-        // Not a value in a place, but in the name of one.
+        // A value in the name of a place, not in its content.
         scene.file(&format!("shop/deep/{}.env", scene.hostile), &hostile, 0o600);
         for words in [&["init", "-q"][..], &["add", "-f", ".env"]] {
             let done = Command::new("git").arg("-C").arg(scene.shop()).args(words).output().unwrap();
@@ -100,7 +101,7 @@ impl Scene {
         all.build().unwrap()
     }
 
-    /// Runs a look, and checks what holds for each: no value in any encoding, nothing that writes to a terminal.
+    /// Runs a read-only command, and checks its output: no value in any encoding, and no terminal codes.
     fn look(&self, words: &[&str]) -> Output {
         let output = self.command(words).output().unwrap();
         let text = shown(&output);
@@ -110,7 +111,7 @@ impl Scene {
             self.needles().find(bytes, &mut |hit| leaks.push((hit.id.0, hit.encoding)));
             assert_eq!(leaks, [], "{words:?} shows a value");
         }
-        // In a stream for machines a letter that turns the line around is the letter of a name.
+        // In JSON output, a character that reverses the text direction is kept as a part of a name.
         let turns = |letter: char| letter == '\u{202e}' && !words.contains(&"--json");
         let written = |letter: char| letter.is_control() && letter != '\n' || turns(letter);
         assert!(!text.contains(written), "{words:?}: {text:?}");
@@ -179,7 +180,7 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     );
     let risks = texts(&password["risks"]).join("\n");
     assert!(risks.contains(&format!("in the command line of process {}", pids[2])), "{risks}");
-    // What is encrypted is named, with who seems to use it.
+    // Encrypted stores are named, with the processes that seem to use them.
     let store = of(&events, "store")[0];
     assert!(store["path"].as_str().unwrap().ends_with("/shop/keys.age"), "{store}");
     let user = format!("sh (pid {})", pids[2]);
@@ -281,7 +282,8 @@ fn every_name_that_is_shown_may_be_asked_about() {
     }
     let text = shown(&scene.look(&[&["trace", &scene.variable()], &quick[..]].concat()));
     assert!(text.contains(&format!("{}: ghp_", scene.word)), "{text}");
-    // The digits of a label are those of one run where there is no store: they are only not taken for something else.
+    // Without a store, the digits of a label are valid in one run only; another run must not take them for something
+    // else.
     let output = scene.command(&[&["trace", &name(label)], &quick[..]].concat()).output().unwrap();
     assert!(shown(&output).contains("K0805"), "{}", shown(&output));
 }
@@ -346,7 +348,8 @@ fn drawings_hold_every_place_and_no_name_leaves_its_quotes() {
 #[test]
 fn the_memory_is_a_second_stage_that_is_announced() {
     let scene = Scene::new();
-    // Only what this user may read is read, and one GiB is enough for what was started here: it comes first.
+    // Only memory that this user may read is searched. One GiB is enough for the processes started here, because they
+    // come first.
     let events = scene.events(&["scan", "shop", "--memory", "1"]);
     let kinds: Vec<&str> = events
         .iter()
@@ -477,7 +480,7 @@ fn configured_secrets_have_their_names_and_versions() {
     let digits = label.rsplit('·').next().unwrap();
     assert!(show.contains(digits), "{label} is not the fingerprint of {show}");
     assert_eq!(tree(&scene.dir.path().join("s")), before, "the state was changed");
-    // A key that needs a person is not asked for.
+    // A sealing key that needs an operator is not prompted for.
     fs::remove_file(scene.dir.path().join("s.keys/sealing.key")).unwrap();
     let events = scene.events(&["--state", "s", "scan", "shop", "--memory", "0"]);
     assert!(of(&events, "found").iter().all(|one| one["managed"] == false));

@@ -34,7 +34,7 @@ fn pids(scene: &Scene) -> BTreeSet<String> {
     ["api-1", "api-2"].map(|name| format!("pid {}", scene.pid(name))).into()
 }
 
-/// The pids of which the command saw that the server accepted them on the new login.
+/// The processes that the command saw accepted by the server on the new login.
 fn exercised(ran: &Ran) -> BTreeSet<String> {
     let shown = ran.of("evidence").into_iter().filter(|event| event["grade"] == "exercised");
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
@@ -91,7 +91,7 @@ async fn replaced_under_load(kind: Kind) {
     assert_eq!(scene.answer(&scene.dir().join("app/api.env")), "accepted", "orders_b after a restart");
 }
 
-/// The old login was switched off already where the step is behind that: a pause switches it on again.
+/// After that step the old login is already disabled: a pause enables it again.
 async fn goes_back_before(kind: Kind, step: &str) {
     let _alone = ALONE.lock().await;
     let Some(scene) = Scene::raise(kind, "a rotation goes back").await else { return };

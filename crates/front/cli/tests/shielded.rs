@@ -1,5 +1,5 @@
-//! `redact` and `run`: what keyroll keeps, and what has the form of a credential, does not pass; everything else does, at once and
-//! byte for byte.
+//! `redact` and `run`: known secrets and texts in the form of a credential do not pass; everything else passes at once
+//! and unchanged.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -91,7 +91,7 @@ fn a_program_runs_as_it_would_and_what_it_writes_is_shown_without_values() {
     assert!(none.status.code() == Some(1) && err(&none).contains("K0404"), "{}", err(&none));
 }
 
-/// A question stands there before it is answered, also where it ends as some value begins.
+/// A prompt is shown before it is answered, even if it ends with the start of some value.
 #[test]
 fn a_prompt_is_shown_at_once() {
     let value = value();
@@ -161,7 +161,7 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
             writeln!(input, "old {old} new {new} end").unwrap();
             assert_eq!(line(&mut output), "old [redacted:acme] new [redacted:fresh] end\n");
         }
-        // What cannot be read any more leaves what is known, and says so once.
+        // If the store cannot be read any more, the known values stay in use, and the problem is reported once.
         fs::remove_file(folder.path().join("s.keys/sealing.key")).unwrap();
         touch(&folder.path().join("s/secrets.db"));
         for _ in 0..3 {
@@ -183,7 +183,7 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
     }
 }
 
-/// What the store has no more may be shown all the same.
+/// Values that the store no longer has may be shown.
 #[test]
 fn what_was_known_once_is_looked_for_until_the_end() {
     let (old, new) = (value(), value());
@@ -203,7 +203,7 @@ fn what_was_known_once_is_looked_for_until_the_end() {
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
-/// With --json nothing stands in the text; it is its last line.
+/// With --json the note is not part of the text; it is the last line.
 #[test]
 fn a_store_that_cannot_be_read_any_more_is_told_with_json_too() {
     let old = value();
@@ -256,7 +256,7 @@ fn values_that_are_too_short_are_told_by_the_name_of_their_secret() {
     }
 }
 
-/// The program, with its output to somewhere, in a group of its own: no terminal tells it anything.
+/// The program, with redirected output, in its own process group: it gets no signals from a terminal.
 fn start_to(folder: &Path, script: &str, output: Stdio) -> Child {
     let mut command = begun(folder, &["run", "--", "sh", "-c", script]);
     command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
@@ -264,7 +264,7 @@ fn start_to(folder: &Path, script: &str, output: Stdio) -> Child {
 
 fn begun(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("/usr/bin/env");
-    // Whoever runs the tests may ignore some: a shell does, behind which they run.
+    // The caller of the tests may ignore some signals, as a shell does for background jobs.
     command.args(["--default-signal", BINARY, "--state", "s"]).args(arguments);
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
     command
@@ -293,7 +293,7 @@ fn what_cannot_be_written_is_told_and_is_no_success() {
         assert_eq!(ended.status.code(), Some(code), "{}", err(&ended));
         assert!(err(&ended).contains("K0886"), "{}", err(&ended));
     }
-    // A reader who went away has read what they wanted.
+    // A reader that closed the pipe needs no more.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended =
@@ -326,7 +326,7 @@ fn whatever_keyroll_is_told_the_program_is_told_each_time() {
     assert_eq!(child.wait().unwrap().code(), Some(5));
 }
 
-/// keyroll as whoever ignores these starts it. A shell would not ignore the ends of its own children.
+/// Starts keyroll with these signals ignored. A shell could not do this, because it does not ignore SIGCHLD.
 fn start_ignoring(folder: &Path, ignored: &str, script: &str) -> Child {
     let mut command = Command::new("/usr/bin/env");
     command.arg(format!("--ignore-signal={ignored}"));
@@ -367,7 +367,7 @@ fn how_the_program_ended_is_known_where_ends_of_children_are_ignored() {
     assert!(err(&ended).contains("redacted: acme ×1"), "{}", err(&ended));
 }
 
-/// What it left behind holds its output open.
+/// A process that it left behind holds its output open.
 #[test]
 fn once_the_program_has_ended_keyroll_can_be_ended() {
     let value = value();
@@ -382,7 +382,7 @@ fn once_the_program_has_ended_keyroll_can_be_ended() {
         let ended = told_until_it_ends(&mut child, signal);
         kill_process(sleeps, Signal::KILL).unwrap();
         assert_eq!(ended, Some(3), "{signal:?}");
-        // What it wrote last is shown whole: it became no value.
+        // Its last output is shown completely: it turned out to be no value.
         assert_eq!(std::io::read_to_string(output).unwrap(), value[..20]);
     }
 }
@@ -394,13 +394,13 @@ fn until(so: impl Fn() -> bool) {
     }
 }
 
-/// What keyroll is told before the program has ended, the program is told.
+/// keyroll forwards signals to the program until the program has ended.
 fn until_it_has_ended(program: &str) {
     let stat = format!("/proc/{}/stat", program.trim());
     until(|| fs::read_to_string(&stat).unwrap().contains(") Z "));
 }
 
-/// How it ended, told this again and again.
+/// How it ended, when it got this signal again and again.
 fn told_until_it_ends(child: &mut Child, signal: Signal) -> Option<i32> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
@@ -434,20 +434,20 @@ fn a_reader_who_takes_nothing_cannot_hold_keyroll() {
         let told = std::io::read_to_string(told).unwrap();
         let lost = told.split_once("at least ").unwrap().1.split(' ').next().unwrap();
         let lost: usize = lost.parse().unwrap();
-        // But for the number that the last piece ends in, which may go on.
+        // Except the number at the end of the last piece, which may continue.
         let all = numbers().len();
         assert!((all - 8..=all).contains(&(shown.len() + lost)), "{} and {lost} of {all}", shown.len());
         assert!(told.contains("error[K0886]: could not write the program's complete output"), "{told}");
         assert!(!told.contains("20000"), "{told}");
     }
-    // What is told while the program runs, it is told.
+    // Signals while the program runs go to the program.
     let (reader, writer) = std::io::pipe().unwrap();
     let script = "trap 'exit 4' TERM; seq 20000; n=0; while [ $n -lt 1500 ]; do n=$((n+1)); sleep 0.02; done";
     let mut child = start_to(folder.path(), script, writer.into());
     until(|| ioctl_fionread(&reader).unwrap() >= 60_000);
     assert_eq!(told_until_it_ends(&mut child, Signal::TERM), Some(4));
     drop(reader);
-    // Where it is told may be what nobody reads.
+    // The message may go to a pipe that nobody reads.
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = begun(folder.path(), &["run", "--", "sh", "-c", "echo $$; seq 20000 >&2; exit 3"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
@@ -490,7 +490,8 @@ fn redact_is_ended_while_nobody_takes_what_it_writes() {
     }
 }
 
-/// In its foreground a terminal tells both; the program of this test is in a session of its own, so that it knows only from keyroll.
+/// A terminal signals both in its foreground. The program of this test is in its own session, so it gets signals only
+/// from keyroll.
 #[test]
 fn what_a_process_sends_is_told_further_in_a_terminals_foreground_and_what_the_terminal_sends_is_not() {
     let folder = kept(&value());

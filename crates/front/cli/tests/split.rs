@@ -11,7 +11,7 @@ use crate::hostile::scene::{Scene, put};
 
 const NAMES: [&str; 3] = ["api", "mail", "jobs"];
 
-/// Fails as long as it is to, unless its file is as it was.
+/// Fails as long as the test wants, unless its file is unchanged.
 const PICKY: &str = "#!/bin/sh
 # A service that does not start with another key, as long as run/picky is there.
 set -eu
@@ -92,7 +92,7 @@ fn own(scene: &Scene, names: &[&str]) -> Vec<String> {
     all
 }
 
-/// A key each, each with a label of its own rotation; the shared one is dead, and no call was refused.
+/// Each has its own key, labelled by its own rotation; the shared key is dead, and no call was refused.
 fn split(scene: &Scene, names: &[&str]) {
     let keys = scene.issuer.keys();
     assert_eq!(keys.len(), names.len(), "one key per consumer, and the shared one is dead: {keys:?}");
@@ -128,7 +128,7 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     let plan = plan(&scene);
     carry_out(&scene, &plan).exits(0).ended("done");
     split(&scene, &NAMES);
-    // Said once more it changes nothing; and a member is rotated like any secret.
+    // Running it again changes nothing; and a member is rotated like any secret.
     let keys = scene.issuer.keys();
     carry_out(&scene, &plan).exits(0);
     assert_eq!(scene.issuer.keys(), keys);
@@ -139,7 +139,7 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     let now = scene.issuer.keys();
     assert_eq!(now.len(), 3, "{now:?}");
     assert_eq!(now.iter().filter(|key| keys.contains(key)).count(), 2, "only its own key changed: {now:?}");
-    // A member is split like any other, and what it was made from says nothing against that.
+    // A member can be split like any other secret, although it came from a split itself.
     let again = scene.run(&["split", "ring-api"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
     let ran = scene.run(&["apply", &again, "--confirm", "ring-api"]);
     ran.exits(0).ended("done");
@@ -158,7 +158,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     let plan = plan(&scene);
     let ran = carry_out(&scene, &plan);
     ran.exits(5).ended("rolled_back");
-    // The first has moved: no going back, and nothing was ended by that.
+    // The first consumer stays moved: no rollback, and nothing was revoked.
     let first = ran.of("rotation")[0]["id"].as_str().unwrap().to_owned();
     let undo = scene.run(&["undo", &first]);
     undo.refused(1, "K0846", &["it did not revoke the key of ring", "keyroll plan ring-api"]);
@@ -171,11 +171,11 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     assert_eq!(scene.issuer.deletions().len(), 1, "its own new key alone was deleted");
     let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
     assert!(config.contains("[secrets.ring-api]") && !config.contains("ring-mail"), "{config}");
-    // The cause is removed, and the same plan goes on where it stands, up to the end of the shared key: somebody else
-    // holds that too.
+    // The cause is fixed, and the same plan continues to the revoke of the shared key, which an undeclared process
+    // holds too.
     scene.sh("rm run/picky; cp api/mail.env run/late.env");
     let pid = scene.start_by_hand("stranger", &scene.path("api/mail.env"), "");
-    // A consent to a member's plan is to that alone: what follows it goes on without one.
+    // A consent to a member's plan covers only that plan; the following plans run without it.
     let lock = fs::File::open(scene.state().join("lock")).unwrap();
     lock.try_lock().unwrap();
     carry_out(&scene, &plan).refused(7, "K0828", &[]);
@@ -187,7 +187,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     let old = keys.iter().find(|key| key.id == scene.old).expect("the shared key is alive");
     assert!(!old.disabled && keys.len() == 4, "{keys:?}");
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "nobody was refused");
-    // Going back from there ends nothing and moves nobody; the end of the key is had by itself later.
+    // An abort at this point revokes nothing and moves no consumer; the key can be revoked separately later.
     scene.run(&["abort"]).exits(1).ended("rolled_back");
     scene.end(pid);
     // A member that the configuration does not name would not be asked whether it has moved.
@@ -195,7 +195,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     scene.sh("cp keyroll.toml run/whole.toml && sed -i 's/secrets[.]ring-mail/secrets.other/' keyroll.toml");
     scene.run(&end).refused(1, "K0817", &["restore [secrets.ring-mail]"]);
     scene.sh("cp run/whole.toml keyroll.toml");
-    // One that comes late is split off too, and the end asks those of the first split as well.
+    // A late consumer is split off too, and the revoke checks the consumers of the first split as well.
     scene.sh("cp run/late.env api/late.env; cat run/late.toml >>keyroll.toml");
     scene.restart("late", "api/late.env");
     let second = scene.run(&["split", "ring"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
@@ -218,7 +218,7 @@ fn killed_in_the_middle_it_is_resumed_to_its_end() {
     wait("the second of the new keys", || scene.issuer.keys().len() >= 3);
     running.signal(Signal::KILL);
     assert_eq!(running.end().code, None);
-    // As if it had been killed before it wrote down what was done.
+    // As if it had been killed before it recorded what was done.
     scene.sh("cat run/before.toml >keyroll.toml");
     let again = scene.start(&["resume", "--confirm", "ring"]);
     again.says("the end of the shared key", |event| event["type"] == "decided");
@@ -239,7 +239,7 @@ fn two_that_read_one_place_are_refused_before_anything_is_changed() {
     let ran = scene.run(&["split", "ring"]);
     ran.refused(1, "K0873", &["api", "mail", "api/api.env", "keyroll split ring"]);
     assert_eq!(scene.snapshot(), before);
-    // Nor is anything taken for a key of a consumer's own that the store had before.
+    // A key that the store had before is not mistaken for a consumer's own key.
     let (id, value) = scene.issuer.mint("by hand");
     let other = "\n[secrets.ring-jobs]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n";
     let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
@@ -251,8 +251,8 @@ fn two_that_read_one_place_are_refused_before_anything_is_changed() {
     taken.refused(1, "K0873", &["already has a secret ring-jobs: its v1 is current", "--into jobs=NAME"]);
 }
 
-/// A member that can neither go on nor back holds nobody up when the shared key has leaked: what stays open is named, and
-/// goes forward afterwards.
+/// A member that can neither continue nor roll back does not delay the emergency of the shared key: its open rotation
+/// is named, and continues afterwards.
 #[test]
 fn a_leak_of_the_shared_key_does_not_wait_for_a_member_that_is_stuck() {
     let scene = shared();
@@ -272,13 +272,13 @@ fn a_leak_of_the_shared_key_does_not_wait_for_a_member_that_is_stuck() {
     let leaked = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
     scene.run(&["apply", &leaked, "--confirm", "ring"]).refused(7, "K0846", &[&open, "--emergency"]);
     let ran = scene.run(&["apply", &leaked, "--emergency", "roll-first", "--confirm", "ring"]);
-    // Everybody else has moved. The one on the leaked key is named, and so is the rotation that moves it.
+    // All other consumers have moved. The consumer that still uses the leaked key is named, and so is its rotation.
     ran.exits(6).says(&[&format!("`mail` (keyroll status {open})")]);
     let held = own(&scene, &["api", "jobs"]);
     assert!(!held.contains(&scene.old), "{held:?}");
     scene.run(&["resume", &leaked, "--emergency", "revoke-now", "--confirm", "ring"]).exits(0).ended("done");
     assert!(scene.issuer.keys().iter().all(|key| key.id != scene.old), "the leaked key is dead");
-    // The member only goes forward now, and the rest of the split is of a key that is gone.
+    // The member's rotation can only continue now, and the rest of the split is about a revoked key.
     scene.sh("rm run/picky");
     scene.run(&["retry", &open]).exits(0).ended("done");
     scene.run(&["resume", &open]).refused(1, "K0838", &["keyroll split ring"]);

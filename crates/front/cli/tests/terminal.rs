@@ -1,4 +1,4 @@
-//! The question before the end of a key, at a real pseudo-terminal: answered rightly, wrongly, and not at all.
+//! The question before a key is revoked, at a real pseudo-terminal: with a right answer, a wrong one, and none.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -64,7 +64,7 @@ impl Terminal {
         let kept = shown.clone();
         let reads = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // A terminal that nobody has open any more cannot be read.
+            // A terminal whose other side is closed cannot be read.
             while let Ok(length @ 1..) = screen.read(&mut buffer) {
                 let mut kept = kept.lock().unwrap();
                 kept.push_str(&String::from_utf8_lossy(&buffer[..length]));
@@ -114,7 +114,7 @@ impl Terminal {
     }
 }
 
-/// Typed to end the reading thread, which holds the terminal open too.
+/// Typed so that the reading thread ends, because the thread holds the terminal open too.
 const CLOSE: &str = "close-this-terminal";
 
 impl Drop for Terminal {
@@ -171,7 +171,7 @@ fn a_mistyped_word_is_typed_again_twice_at_most() {
     scene.rotated();
 }
 
-/// What `apply` waits for it asks for: nobody pastes a key into the shell behind it.
+/// `apply` prompts for the key that it waits for, so that the operator does not paste it into the shell.
 #[test]
 fn a_key_made_by_hand_is_asked_for_by_apply() {
     let scene = Scene::made(|_, spec| hand::human(spec));
@@ -181,7 +181,7 @@ fn a_key_made_by_hand_is_asked_for_by_apply() {
     wait("the prompt", || terminal.shown().contains(prompt));
     let (id, value) = scene.issuer.mint("made at the console");
     let (first, second) = value.split_at(20);
-    // A line break in the middle: neither half is taken in, shown, or left for the shell.
+    // A line break in the middle: neither half is accepted, shown, or left for the shell.
     terminal.types(&format!("{first}\n{second}\n"));
     assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
     let shown = terminal.shown();
@@ -207,7 +207,7 @@ fn a_terminal_that_is_closed_ends_nothing_and_leaves_both_keys_on() {
     // With the last descriptor of its master the terminal is hung up.
     wait("the reading thread", || Arc::strong_count(&terminal.shown) == 1);
     drop(terminal.keys.take());
-    // The end of its input or the hang-up, whichever is heard first: nobody answered, or it was interrupted.
+    // The end of input or the hang-up, whichever comes first: there was no answer, or it was interrupted.
     let code = terminal.code();
     assert!(matches!(code, Some(6 | 130)), "{code:?}");
     old_is_on(&scene);
@@ -224,7 +224,7 @@ fn a_terminal_that_is_closed_ends_nothing_and_leaves_both_keys_on() {
     scene.rotated();
 }
 
-/// A key that was made by hand is asked for without showing it, and taken in.
+/// keyroll prompts for a key that was made by hand, does not show it, and accepts it.
 #[test]
 fn a_key_made_by_hand_is_typed_unseen() {
     let scene = Scene::made(|_, spec| hand::human(spec));
@@ -283,7 +283,7 @@ fn a_terminal_is_never_left_without_its_echo() {
     assert!(keys.len() == 1 && !keys[0].disabled, "{keys:?}");
 }
 
-/// What is pasted behind a line, or is too much for one, is no command.
+/// Pasted text after the line, or beyond its limit, does not become a command of the shell.
 #[test]
 fn nothing_of_a_paste_reaches_the_shell() {
     let (scene, plan) = waiting();
@@ -305,7 +305,7 @@ fn nothing_of_a_paste_reaches_the_shell() {
     }
 }
 
-/// At a question nothing is under way: it is called off at once, with both keys on.
+/// During a prompt nothing is in progress: the rotation pauses at once, with both keys enabled.
 #[test]
 fn ctrl_c_at_a_question_says_what_stands() {
     let scene = Scene::new();
@@ -338,7 +338,7 @@ fn a_second_ctrl_c_ends_at_once() {
     wait("the restart", || scene.path("run/restarting-api").exists());
     terminal.types("\x03");
     terminal.says("Ctrl-C once more stops at once");
-    // The restart is held up: it does not come to its safe point.
+    // The restart is blocked: the rotation does not reach its safe point.
     wait("the end", || {
         terminal.types("\x03");
         terminal.child.try_wait().unwrap().is_some()
@@ -358,7 +358,7 @@ fn a_forgotten_prompt_keeps_nobody_out() {
     forgotten.says(PROMPT);
     let elsewhere = scene.run(&["resume", &plan, "--emergency", "roll-first", "--confirm", "ring"]);
     elsewhere.exits(6).says(&["waiting for you to make the new key"]);
-    // Whoever comes back to it finds it as it was.
+    // An operator who comes back finds it unchanged.
     let (id, value) = scene.issuer.mint("made at the console");
     forgotten.types(&format!("{}\n", *value));
     drop(value);
@@ -368,7 +368,7 @@ fn a_forgotten_prompt_keeps_nobody_out() {
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
 }
 
-/// Whoever drives says for which rotation; in an emergency it pauses for another one.
+/// The lock says which rotation its holder drives; in an emergency the driver pauses for another rotation.
 #[test]
 fn an_emergency_asks_the_driver_of_another_secret_to_pause() {
     let scene = Scene::made(|config, _| config.push_str(&scene::side("./side.env")));
@@ -399,7 +399,8 @@ reads = [{ env_file = "./api/mail.env", variable = "KEY" }]
 log   = { file = "./log/refused", failure = "was refused" }
 "#;
 
-/// Between two rotations nobody drives, and Ctrl-C is heard all the same. The end of the shared key is asked for once.
+/// Between two rotations there is no driver, but Ctrl-C still works. keyroll asks only once for the consent to revoke
+/// the shared key.
 #[test]
 fn a_split_stops_between_two_rotations_and_asks_for_its_end() {
     let scene = Scene::made(|config, _| config.push_str(MAIL));

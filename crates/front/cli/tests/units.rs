@@ -64,7 +64,7 @@ impl Units {
         let cred = format!("LoadCredential=key:{dir}/cred/key\nLoadCredential=other:{dir}/cred/other\n");
         let parts = [
             ("cred.service", service("cred", "/run/credentials/cred.service/key", &cred)),
-            // Its value comes through the user's own manager, whose memory keeps what it starts others with.
+            // Its value comes through the user's own manager, which keeps the environment of its services in memory.
             (
                 "bot.service",
                 service(
@@ -153,7 +153,7 @@ fn credentials_a_users_manager_and_a_timer() {
     }
     assert!(!units.scene.issuer.keys().iter().any(|key| key.id == units.scene.old));
 
-    // The timer that keyroll writes for itself: nobody is there, and the next rotation is done too.
+    // The timer that keyroll prints: without an operator, the next rotation is done too.
     units.inside(&format!(
         "{KEYROLL} due --timer --state ../state > timer.txt; cd /etc/systemd/system; \
          awk '/^# \\/etc/ {{ file = $2; next }} {{ print > file }}' {}; systemctl daemon-reload; \
@@ -166,7 +166,7 @@ fn credentials_a_users_manager_and_a_timer() {
         assert_eq!(units.scene.issuer.last_of(name), Some(keys[0].id.clone()), "{name}");
     }
 
-    // A line in the journal of the user's own unit, while the old key is off: it is on again.
+    // A line in the journal of the user's own unit, while the old key is disabled: keyroll enables the key again.
     units.inside("sed -i '/^soak /s/\"0s\"/\"30m\"/' keyroll.toml");
     let ran = units.keyroll(&["plan", "ring"]);
     let plan = ran.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();

@@ -43,7 +43,7 @@ impl<T: Ord> Ord for At<T> {
     }
 }
 
-/// The schema is that of the value: places are not part of the format.
+/// The schema is that of the value: positions are not part of the format.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
         T::inline_schema()
@@ -62,7 +62,7 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// One table, or an array of them. Written by hand because an untagged enum would lose the place of an error.
+/// One table, or an array of them. Written by hand because an untagged enum would lose the position of an error.
 #[derive(Debug)]
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);
 

@@ -18,12 +18,12 @@ use crate::{ConfigError, Defaults, Kind, Name};
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
 
-/// One keyroll.toml, checked whole: everything that can be refused without looking at the machine has been.
+/// One keyroll.toml, checked completely: everything that can be refused without inspecting the machine was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The folder that relative paths stand on, absolute; commands of the file run in it.
+    /// The folder that relative paths refer to, absolute; commands of the file run in it.
     pub folder: PathBuf,
-    /// What holds for every secret unless it says otherwise.
+    /// The defaults, which a secret may override.
     pub defaults: Defaults,
     /// More places to search by value, absolute.
     pub search_roots: Vec<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file. Paths in it stand on its folder, links in the folder's own path resolved.
+    /// Reads a file. Relative paths in it refer to its folder, with links in the folder's own path resolved.
     ///
     /// # Errors
     /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`CONFIG_BYTES_MAX`]; else as
@@ -49,7 +49,8 @@ impl Config {
         Self::parse_in(&text, &path.display().to_string(), &folder)
     }
 
-    /// Checks a text whose file is only named, not read; the folder is that of the name, as written.
+    /// Checks a text. `file` is used in messages only, and is not read; its folder, as written, is the base of relative
+    /// paths.
     ///
     /// # Errors
     /// The first mistake, with its line and column.
@@ -86,10 +87,10 @@ impl Config {
         Ok(Self { folder: folder.to_path_buf(), defaults, search_roots, secrets })
     }
 
-    /// One secret by name; the error of a name that does not exist suggests the nearest.
+    /// One secret by name.
     ///
     /// # Errors
-    /// The suggestion, or the names that exist, as a sentence.
+    /// For a name that does not exist: the nearest name, or all names, as a sentence.
     pub fn secret(&self, name: &str) -> Result<&Secret, String> {
         self.secrets.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.secrets.keys().map(Name::as_str).collect();
@@ -123,7 +124,7 @@ fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Fau
     Ok(names)
 }
 
-/// One place may hold one secret only: two would overwrite each other.
+/// One place may hold only one secret: two secrets would overwrite each other.
 fn refuse_shared_places(
     secrets: &BTreeMap<Name, Secret>,
     spans: &[(Name, Range<usize>)],
@@ -131,7 +132,7 @@ fn refuse_shared_places(
     let mut owners: BTreeMap<&Place, &Name> = BTreeMap::new();
     for secret in secrets.values() {
         for place in secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place) {
-            // A list of logins has those of several secrets, each found by its name.
+            // A list of logins may hold the logins of several secrets, each found by its name.
             if matches!(place, Place::Userlist { .. }) {
                 continue;
             }
@@ -151,7 +152,7 @@ fn refuse_shared_places(
     Ok(())
 }
 
-/// Reads the file with a limit, refusing what is not a regular file (opening a FIFO would wait for ever).
+/// Reads the file up to a limit. Refuses anything but a regular file (opening a FIFO would wait for ever).
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     let meta = path.metadata().map_err(|error| {
         let error = unreadable(path, &error.to_string());

@@ -9,7 +9,7 @@ use crate::path::resolve;
 use crate::shape::ReadShape;
 use crate::{Argv, FieldSpec, Kind, Name, Template};
 
-/// Where on a machine a copy stands. No two secrets may claim the same place.
+/// The place of a copy on a machine. No two secrets may declare the same place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// One variable of a file of `NAME=value` lines.
@@ -24,18 +24,18 @@ pub enum Place {
         /// The file, absolute.
         path: PathBuf,
     },
-    /// One value of a file with a form of its own.
+    /// One value in a file of a known format.
     Inside {
         /// The file, absolute.
         path: PathBuf,
-        /// How it is read.
+        /// The format of the file.
         format: FileFormat,
-        /// Where in it, in the words of the format.
+        /// The position in the file, in the format's own syntax.
         at: String,
-        /// Which part of an entry, where entries have parts.
+        /// The part of an entry, if entries have parts.
         part: Option<Part>,
     },
-    /// PgBouncer's list of logins: the password of one.
+    /// The password of one login in PgBouncer's list of logins.
     Userlist {
         /// The file, absolute.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum Place {
     },
 }
 
-/// The form of a file that holds values at places.
+/// The format of a file that holds values at positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileFormat {
     /// JSON, with or without comments.
@@ -84,7 +84,7 @@ pub enum Part {
 }
 
 impl FileFormat {
-    /// Every form and its name in the file.
+    /// Every format and its name in the configuration.
     pub const ALL: [(&'static str, Self); 9] = [
         ("json", Self::Json),
         ("yaml", Self::Yaml),
@@ -97,7 +97,7 @@ impl FileFormat {
         ("git_credentials", Self::GitCredentials),
     ];
 
-    /// The form of a name.
+    /// The format with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
@@ -110,7 +110,7 @@ impl FileFormat {
         }
     }
 
-    /// Its name in the file.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
     }
@@ -145,7 +145,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What stands in a copy.
+/// The content of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// One field.
@@ -159,22 +159,23 @@ pub enum Source {
 /// How a copy is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WriteMode {
-    /// A new file takes the old one's place in one step.
+    /// A new file replaces the old one atomically.
     Rename,
-    /// The same file is written over: for a file that is a mount of its own, where a rename would leave the old inode.
+    /// The file is overwritten in place: for a file that is a mount of its own, because a mount keeps the old inode
+    /// after a rename.
     InPlace,
 }
 
 /// One copy that a consumer starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copy {
-    /// Where.
+    /// The place.
     pub place: Place,
-    /// What stands there.
+    /// The content.
     pub source: Source,
     /// How it is written.
     pub write: WriteMode,
-    /// What makes its file in place of a write.
+    /// The command that generates its file; then keyroll does not write the file.
     pub generated: Option<Argv>,
 }
 
@@ -203,7 +204,7 @@ impl Copy {
         if let Some(template) = &shape.template
             && (shape.field.is_some() || shape.derived.is_some())
         {
-            return Err(wrong("`template` says itself which fields stand there").at(&template.span));
+            return Err(wrong("`template` already names its fields").at(&template.span));
         }
         if let Some(key) = shape.at.as_ref().or(shape.part.as_ref()).filter(|_| shape.format.is_none()) {
             return Err(wrong("`at` and `part` need `format`").at(&key.span));
@@ -253,7 +254,7 @@ impl Copy {
 /// PgBouncer's `auth_file`.
 pub(crate) const USERLIST: &str = "userlist";
 
-/// A list of logins, of which the secret's is found by its name.
+/// A list of logins, in which the secret's login is found by its name.
 fn userlist(
     shape: &ReadShape,
     format: &At<String>,
@@ -272,7 +273,7 @@ fn userlist(
     Ok(Place::Userlist { path: resolve(folder, "file", file)?, user })
 }
 
-/// A value of a file with a form of its own.
+/// A value in a file of a known format.
 fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
     let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
     let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
@@ -310,7 +311,7 @@ const FORMS: &str = "the forms are: { env_file = \"./x.env\", variable = \"NAME\
                      { file = \"./x.json\", format = \"json\", at = \"/a/b\" } · \
                      { file = \"./x\", template = \"…{value}…\" }";
 
-/// What stands in a copy that is not a template: a field, a derived text, or the only secret field.
+/// The content of a copy without a template: a field, a derived text, or the only secret field.
 fn named_source(
     shape: &ReadShape,
     whole: &Range<usize>,
@@ -348,7 +349,7 @@ fn named_source(
     }
 }
 
-/// A variable's name as a shell takes it.
+/// Whether a shell accepts this name for a variable.
 fn read_variable(text: &At<String>) -> Result<String, Fault> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let starts = text.value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');

@@ -5,16 +5,16 @@ use crate::at::At;
 use crate::fault::Fault;
 use crate::period::{format_period, read_period};
 
-/// One instance has this long to show its new value, unless the file says otherwise.
+/// The default time that one instance has to show its new value.
 const UNIT_DEFAULT: Duration = Duration::from_secs(180);
-/// One phase has this long to end, unless the file says otherwise.
+/// The default time that one phase has to end.
 const PHASE_DEFAULT: Duration = Duration::from_secs(600);
-/// Less would fail what merely takes its time to start.
+/// A shorter deadline would fail services that only start slowly.
 const DEADLINE_MIN: Duration = Duration::from_secs(5);
-/// More would not be a deadline: a rotation that waits this long is a person's.
+/// A longer deadline would be none: a rotation that waits this long needs the operator.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
-/// How long a rotation waits before it takes a step as failed.
+/// How long a rotation waits until it considers a step failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// For one instance to show its new value.
@@ -30,7 +30,7 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Reads both, or what holds otherwise. A phase is never given less than what one instance in it is given.
+    /// Reads both deadlines, or their defaults. A phase never gets less time than one instance in it.
     pub(crate) fn read(
         unit: Option<&At<String>>,
         phase: Option<&At<String>>,

@@ -15,7 +15,7 @@ pub enum OnFailure {
     Pause,
 }
 
-/// What holds for every secret unless it says otherwise.
+/// The defaults, which a secret may override.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
     /// Hosts of one service moved at the same time; at least 1.

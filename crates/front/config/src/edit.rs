@@ -32,7 +32,7 @@ pub enum NewApply {
     Restart(Vec<String>),
     /// A signal.
     Signal(Signal),
-    /// Nothing runs: a copy without a process.
+    /// Nothing runs: the consumer is a copy without a process.
     AtRest,
 }
 
@@ -41,15 +41,16 @@ pub enum NewApply {
 pub struct NewSecret {
     /// Its name.
     pub name: Name,
-    /// Who accepts it, as written: `openrouter`, `file:./acme.toml`, `postgres`.
+    /// Its issuer, as written: `openrouter`, `file:./acme.toml`, `postgres`.
     pub issuer: String,
     /// The admin credential's reference, as written.
     pub admin: Option<String>,
-    /// Its fields, and whether each is secret; none where they are the usual ones.
+    /// Its fields, each with whether it is secret; empty if they are the usual ones.
     pub fields: Vec<(Name, bool)>,
 }
 
-/// Adds a consumer to the text; comments, order and spacing stay. The result is checked whole before it is returned.
+/// Adds a consumer to the text; comments, order and spacing stay. The result is checked completely before it is
+/// returned.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if the secret is missing or the consumer exists; any other kind if the result would be refused.
@@ -81,7 +82,7 @@ pub fn add_consumer(text: &str, file_name: &str, new: &NewConsumer) -> Result<St
     checked(document, file_name)
 }
 
-/// Puts a consumer in place of the one of its name; comments elsewhere, order and spacing stay.
+/// Replaces the consumer with this name; other comments, order and spacing stay.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if there is none of this name in an array of tables; any other kind if the result would be refused.
@@ -112,7 +113,7 @@ pub fn replace_consumer(text: &str, file_name: &str, new: &NewConsumer) -> Resul
     checked(document, file_name)
 }
 
-/// Adds a secret to the text; comments, order and spacing stay. The result is checked whole before it is returned.
+/// Adds a secret to the text; comments, order and spacing stay. The result is checked completely before it is returned.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if the secret exists; any other kind if the result would be refused.
@@ -120,7 +121,7 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
     let before = Config::parse(text, file_name)?;
     if before.secrets.contains_key(&new.name) {
         let why = format!("there is a secret `{}` already", new.name);
-        let help = "take its value in without --issuer and --admin; what stands there is corrected by hand";
+        let help = "add its value without --issuer and --admin; correct the existing table by hand";
         return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, Some(help.to_owned())));
     }
     let mut document = open(text, file_name)?;
@@ -160,7 +161,7 @@ pub(crate) fn open(text: &str, file_name: &str) -> Result<DocumentMut, ConfigErr
         .map_err(|_| ConfigError::new(Kind::BadEdit, file_name, "cannot be edited: not TOML", None, None))
 }
 
-/// The new text, if it would be accepted.
+/// Returns the new text if it is a valid configuration.
 pub(crate) fn checked(document: DocumentMut, file_name: &str) -> Result<String, ConfigError> {
     let text = document.to_string();
     Config::parse(&text, file_name).map(|_| text)
@@ -182,7 +183,7 @@ fn consumer_table(new: &NewConsumer) -> Table {
     if let Some((path, arg)) = &new.process {
         runs.insert("process", path.as_str().into());
         if let Some(arg) = arg {
-            // A word of a command line as it is: its braces are not placeholders.
+            // Escapes a word of a command line: its braces are not placeholders.
             runs.insert("arg", escape(arg).into());
         }
     }

@@ -22,7 +22,7 @@ pub enum Kind {
     BadPeriod,
     /// A path that does not have one clear meaning.
     BadPath,
-    /// The same thing said twice.
+    /// The same thing is declared twice.
     Duplicate,
     /// A host that is not defined or cannot be reached by this version.
     BadHost,
@@ -59,7 +59,7 @@ impl Kind {
     }
 }
 
-/// A place in the file.
+/// A position in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The line, from 1.
@@ -69,7 +69,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place of a byte offset; past the end means the end.
+    /// The position of a byte offset; an offset past the end means the end.
     pub(crate) fn of(text: &str, offset: usize) -> Self {
         let before: String =
             text.char_indices().take_while(|(index, _)| *index < offset).map(|(_, c)| c).collect();
@@ -115,17 +115,17 @@ impl ConfigError {
         &self.file
     }
 
-    /// The finding without its place.
+    /// The message without its position.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The place, where the finding has one.
+    /// The position, if there is one.
     pub fn position(&self) -> Option<Position> {
         self.at
     }
 
-    /// The next step for a person, where there is one.
+    /// The operator's next step, if there is one.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }

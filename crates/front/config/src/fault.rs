@@ -4,10 +4,10 @@ use crate::at::At;
 use crate::suggest::nearest;
 use crate::{ConfigError, Kind, Position};
 
-/// Keys under which people are tempted to write the value itself.
+/// Keys under which somebody may write the value itself.
 const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "secret"];
 
-/// A mistake in the file with its place in bytes; becomes a [`ConfigError`] once the text is known.
+/// A mistake in the file with its byte range; becomes a [`ConfigError`] when the text is known.
 #[derive(Debug)]
 pub(crate) struct Fault {
     kind: Kind,
@@ -21,7 +21,7 @@ impl Fault {
         Self { kind, span: None, message: message.into(), help: None }
     }
 
-    /// A word that is not one of a few, with the nearest of them; the word itself is not repeated.
+    /// The fault for an unknown word; suggests the nearest known one and does not repeat the word itself.
     pub(crate) fn one_of(key: &str, text: &At<String>, words: &[&str]) -> Self {
         let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
         let fault =
@@ -32,7 +32,7 @@ impl Fault {
         }
     }
 
-    /// A key that is not among those that are known at its place, with the nearest of them.
+    /// The fault for a key that is unknown in its table; suggests the nearest known one.
     pub(crate) fn unknown_key(written: &str, known: &[&str]) -> Self {
         let shown: String = written.chars().filter(|c| !c.is_control()).take(64).collect();
         let fault = Self::new(Kind::UnknownKey, format!("unknown key `{shown}`"));
@@ -45,7 +45,7 @@ impl Fault {
         fault.help(format!("the keys here are: {}", known.join(", ")))
     }
 
-    /// Sets the place, unless a closer one is known already.
+    /// Sets the position, unless a more exact one is already known.
     pub(crate) fn at(mut self, span: &Range<usize>) -> Self {
         self.span.get_or_insert_with(|| span.clone());
         self

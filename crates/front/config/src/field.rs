@@ -1,6 +1,6 @@
 /// One part of a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSpec {
-    /// Whether its bytes must be kept from sight.
+    /// Whether its bytes are secret.
     pub secret: bool,
 }

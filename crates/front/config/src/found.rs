@@ -1,4 +1,5 @@
-//! What was found on a machine, as text of a file. Text is put in; no byte that stands there is moved or changed.
+//! Writes secrets and consumers that were found on a machine into a configuration. Text is only inserted; no existing
+//! byte is moved or changed.
 
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ pub struct FoundSecret {
     pub name: Name,
     /// Comments above its table.
     pub notes: Vec<String>,
-    /// Who accepts it, as written: `openrouter`, `file:./acme.toml`.
+    /// Its issuer, as written: `openrouter`, `file:./acme.toml`.
     pub issuer: String,
     /// The admin credential's reference, as written.
     pub admin: Option<String>,
@@ -29,18 +30,18 @@ pub struct FoundConsumer {
     pub name: Name,
     /// Comments above its table.
     pub notes: Vec<String>,
-    /// What runs, as the table `runs` has it.
+    /// The keys of its table `runs`.
     pub runs: Vec<(&'static str, Said)>,
-    /// The copies that it starts from, as the tables of `reads` have them.
+    /// The copies that it starts from, as tables of `reads`.
     pub reads: Vec<FoundCopy>,
     /// Comments within its table.
     pub within: Vec<String>,
 }
 
-/// A copy, as a table of `reads` has it.
+/// A copy, as a table of `reads`.
 pub type FoundCopy = Vec<(&'static str, String)>;
 
-/// What stands behind a key.
+/// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// A text.
@@ -70,7 +71,7 @@ impl FoundConsumer {
         lines.push(format!("name  = {}", quoted(self.name.as_str())));
         lines.push(format!("runs  = {}", self.runs_table()));
         lines.extend(comments(&self.within));
-        // A table ends with a key: what is put behind it later is put behind its comments too.
+        // End the table with a key, so that text inserted after it later also comes after its comments.
         lines.push(match self.reads.as_slice() {
             [only] => format!("reads = {}", copy_table(only)),
             several => {
@@ -99,7 +100,7 @@ fn quoted(text: &str) -> Value {
     Value::from(text)
 }
 
-/// Lines that say nothing to a reader of TOML, whatever stands in them; long ones go on in the next.
+/// The lines as TOML comments, whatever they contain; long lines are wrapped.
 pub fn comments(lines: &[String]) -> Vec<String> {
     let mut all = Vec::new();
     for line in lines {
@@ -119,7 +120,7 @@ pub fn comments(lines: &[String]) -> Vec<String> {
     all
 }
 
-/// Adds a secret behind everything else. The result is checked whole before it is returned.
+/// Adds a secret at the end. The result is checked completely before it is returned.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if the secret exists; any other kind if the result would be refused.
@@ -131,7 +132,8 @@ pub fn with_secret(text: &str, file_name: &str, new: &FoundSecret) -> Result<Str
     checked(&put(text, text.len(), &new.text()), file_name)
 }
 
-/// Adds a consumer behind what stands of its secret; in a list of tables in braces, behind the last of them.
+/// Adds a consumer after the existing text of its secret; if the consumers are a list of inline tables, after the last
+/// one.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if the secret is missing or has the consumer already; any other kind if the result would be refused.
@@ -161,7 +163,8 @@ pub fn with_consumer(
         let before = if list.is_empty() { "" } else { ", " };
         return checked(&inserted(text, &[(at, &format!("{before}{one}"))]), file_name);
     }
-    let end = end_of(table).ok_or_else(|| refuse(format!("secret `{secret}` has no place of its own")))?;
+    let end = end_of(table)
+        .ok_or_else(|| refuse(format!("secret `{secret}` is not written as a table of its own")))?;
     checked(&put(text, end, &new.text(secret)), file_name)
 }
 
@@ -220,7 +223,7 @@ fn checked(text: &str, file_name: &str) -> Result<String, ConfigError> {
     Config::parse(text, file_name).map(|_| text.to_owned())
 }
 
-/// Behind the last element of a list, or behind its bracket where it has none.
+/// The position after the last element of a list, or after its bracket if it is empty.
 fn behind_last(list: &Array) -> Option<usize> {
     match list.iter().last() {
         Some(last) => last.span().map(|span| span.end),
@@ -228,7 +231,7 @@ fn behind_last(list: &Array) -> Option<usize> {
     }
 }
 
-/// Where the last thing ends that stands in an item.
+/// The end of the last part of an item.
 fn end_of(item: &Item) -> Option<usize> {
     let own = item.span().map(|span| span.end);
     let within = match item {
@@ -245,7 +248,7 @@ fn end_of(item: &Item) -> Option<usize> {
     own.max(within)
 }
 
-/// Puts lines behind the line that a place is in, with an empty one between them.
+/// Inserts lines after the line of this position, with an empty line between.
 fn put(text: &str, at: usize, lines: &str) -> String {
     let rest = text.get(at..).unwrap_or_default();
     let end = rest.find('\n').map_or(text.len(), |length| at + length + 1);
@@ -265,7 +268,7 @@ fn put(text: &str, at: usize, lines: &str) -> String {
     inserted(text, &[(end, &block)])
 }
 
-/// The text with others put in at places, which are in their order.
+/// The text with other texts inserted at these positions, which are in order.
 fn inserted(text: &str, all: &[(usize, &str)]) -> String {
     let (mut whole, mut from) = (String::new(), 0);
     for (at, new) in all {

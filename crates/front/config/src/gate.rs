@@ -9,21 +9,21 @@ use crate::{Kind, Reference};
 /// The longest query, in bytes.
 const QUERY_BYTES_MAX: usize = 1_024;
 
-/// An error rate above which nothing goes on.
+/// An error rate above which the rotation does not continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     /// The server, on loopback.
     pub url: String,
     /// The query.
     pub query: String,
-    /// The token by which the server knows who asks.
+    /// The bearer token for the server.
     pub bearer: Option<Reference>,
-    /// The bits of the most that it may be; a finite number of at least 0.
+    /// The bits of the highest accepted rate, a finite number of at least 0.
     max: u64,
 }
 
 impl Gate {
-    /// The most that it may be.
+    /// The highest accepted rate.
     pub fn max(&self) -> f64 {
         f64::from_bits(self.max)
     }
@@ -44,7 +44,7 @@ impl Gate {
         }
         let bearer =
             gate.bearer.as_ref().map(|text| Reference::read(folder, "gate.bearer", text)).transpose()?;
-        // One zero, not two.
+        // Maps -0.0 to 0.0.
         let max = if max == 0.0 { 0.0_f64 } else { max };
         Ok(Self { url: gate.url.value.clone(), query: gate.query.value.clone(), bearer, max: max.to_bits() })
     }

@@ -9,18 +9,18 @@ use crate::path::resolve;
 use crate::reference::foreign;
 use crate::{Kind, Name};
 
-/// Who accepts a secret.
+/// The issuer of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssuerRef {
     /// A spec that is shipped with keyroll, by its name.
     Shipped(Name),
     /// A spec of the operator's own.
     SpecFile(PathBuf),
-    /// A server of which two logins take turns; [`crate::Secret::server`] is its table.
+    /// A server on which two logins take turns; [`crate::Secret::server`] is its table.
     Server(&'static LoginServer),
 }
 
-/// As it is written in keyroll.toml, a path resolved.
+/// As it is written in keyroll.toml, with a path resolved.
 impl fmt::Display for IssuerRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -32,7 +32,7 @@ impl fmt::Display for IssuerRef {
 }
 
 impl IssuerRef {
-    /// The fields of a secret whose table does not say them, each with whether it is secret.
+    /// The fields of a secret whose table does not declare them, each with whether it is secret.
     pub fn usual_fields(&self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Server(server) => server.fields,
@@ -40,7 +40,7 @@ impl IssuerRef {
         }
     }
 
-    /// The server, where the issuer is one.
+    /// The server, if the issuer is one.
     pub fn server(&self) -> Option<&'static LoginServer> {
         match self {
             Self::Server(server) => Some(server),
@@ -48,7 +48,7 @@ impl IssuerRef {
         }
     }
 
-    /// The words of the servers of which two logins take turns.
+    /// The words of all servers on which two logins take turns.
     pub fn server_words() -> Vec<&'static str> {
         SERVERS.iter().map(|server| server.word).collect()
     }

@@ -1,9 +1,9 @@
-//! What keyroll.toml says, strictly parsed.
+//! Parses keyroll.toml strictly.
 //!
 //! Invariants, by what is absent: no value of a credential is ever in the file, in [`Config`] or in an error (errors
-//! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
-//! defaulted that the protocol needs a person to say. This room reads one file; of ours it imports what managers
-//! and servers declare about themselves.
+//! have the position, never the text there); an unknown key is an error, never ignored; nothing has a default that the
+//! protocol needs the operator to decide. This room reads one file; of the other rooms it uses the declarations of
+//! managers and servers.
 
 mod at;
 mod config;

@@ -13,7 +13,7 @@ const PATTERN_BYTES_MAX: usize = 1_024;
 /// A consumer's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// Where its lines are; `{instance}` may stand in it.
+    /// The source of its lines; may contain `{instance}`.
     pub source: LogSource,
     /// A line that shows an accepted credential: a valid expression of the `regex` crate.
     pub success: Option<String>,
@@ -21,7 +21,7 @@ pub struct Log {
     pub failure: Option<String>,
 }
 
-/// Where the lines of a log are.
+/// The source of a log's lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogSource {
     /// A file, absolute.
@@ -32,7 +32,8 @@ pub enum LogSource {
     Docker(Argument),
 }
 
-/// What a service talks to with the credential: clients of it say the same words when it is refused.
+/// What a service connects to with the credential: all clients of it log the same message when the credential is
+/// refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LogKind {
     Postgres,
@@ -50,18 +51,19 @@ impl LogKind {
         }
     }
 
-    /// A line that shows an accepted credential; `None` where no line of a client does.
+    /// A line that shows an accepted credential; `None` if clients log no such line.
     fn success(self) -> Option<&'static str> {
         match self {
-            // With `log_connections`, also of a pooler before it. Source: postgres, src/backend/utils/init/postinit.c
-            // ("connection authorized: user=") and src/backend/libpq/auth.c ("connection authenticated: identity=").
+            // Logged with `log_connections`, also by a pooler in front of the server. Source: postgres,
+            // src/backend/utils/init/postinit.c ("connection authorized: user=") and src/backend/libpq/auth.c
+            // ("connection authenticated: identity=").
             Self::Postgres => Some(r"connection (authenticated|authorized): "),
-            // A client says nothing; a status of 2xx in a service's own log may be its answer to somebody else.
+            // HTTP clients log nothing, and a status of 2xx in a service's own log may be its answer to another client.
             Self::Redis | Self::Http => None,
         }
     }
 
-    /// A line that shows a refused one.
+    /// A line that shows a refused credential.
     fn failure(self) -> &'static str {
         match self {
             // The message and its translations' SQLSTATE (28P01 invalid_password, 28000
@@ -110,7 +112,7 @@ impl Log {
     }
 }
 
-/// The name of a unit or a container: a word of a command line that is no flag.
+/// The name of a unit or a container: a command line argument that is not a flag.
 fn read_name(key: &str, text: &At<String>, holes: &[&str]) -> Result<Argument, Fault> {
     let named = |c: char| c.is_ascii_alphanumeric() || "@:._-\\{}".contains(c);
     let bare = text.value.starts_with('-') || !text.value.chars().all(named);

@@ -1,4 +1,4 @@
-//! The table of a server of which two logins take turns. Its keys are the server's own: each server declares them.
+//! The table of a server on which two logins take turns. Each kind of server declares the keys of its table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,14 +16,14 @@ use crate::{Kind, Reference};
 /// The longest path on a server's machine, bytes.
 const PATH_BYTES_MAX: usize = 4_096;
 
-/// A value as it is written, whichever key it stands behind.
+/// A value as it is written, of any key.
 #[derive(Debug)]
 pub(crate) enum Written {
     Text(String),
     Number(i64),
     Array(Vec<At<Self>>),
     Table(WrittenTable),
-    /// A truth value, a fraction or a time: behind no key of a server.
+    /// A boolean, a fraction or a time: no key of a server takes one.
     Other,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path
     read_keys(server.keys, &table.value, folder).map_err(|fault| fault.at(&table.span))
 }
 
-/// The required keys of a server, for a person: `host` and two `slots`.
+/// The required keys of a server, in words: `host` and two `slots`.
 pub(crate) fn required(server: &LoginServer) -> String {
     let required = server.keys.iter().filter(|key| key.required);
     let mut words: Vec<String> = required
@@ -166,7 +166,7 @@ fn read_value(
     }
 }
 
-/// Two logins that differ from each other, and from what the key `apart_from` names.
+/// Two logins that differ from each other, and from the login in the key `apart_from`.
 fn read_slots(
     key: &str,
     noun: &str,

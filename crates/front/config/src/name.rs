@@ -14,7 +14,7 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub struct Name(String);
 
 impl Name {
-    /// Takes a name, or `None` where a character, the length or the first character is wrong.
+    /// Checks a name; `None` if a character, the length or the first character is not allowed.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
@@ -28,7 +28,7 @@ impl Name {
         &self.0
     }
 
-    /// Reads a name of the file; `what` says of which thing, for the error.
+    /// Reads a name of the file; `what` says what it names, for the error.
     pub(crate) fn read(what: &str, text: &At<String>) -> Result<Self, Fault> {
         Self::new(text.value.as_str()).ok_or_else(|| {
             let fault = Fault::new(
@@ -54,7 +54,7 @@ impl AsRef<str> for Name {
     }
 }
 
-/// Lets a map with names as keys be asked with plain text.
+/// So that a map with names as keys accepts plain text in look-ups.
 impl std::borrow::Borrow<str> for Name {
     fn borrow(&self) -> &str {
         &self.0

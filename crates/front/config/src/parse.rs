@@ -2,13 +2,13 @@ use crate::fault::Fault;
 use crate::file_shape::FileShape;
 use crate::{ConfigError, Kind};
 
-/// Reads the text into its shape; every error has the place and none of the text.
+/// Reads the text into its shape. Every error has its position and repeats none of the text.
 pub(crate) fn parse_shape(text: &str, file: &str) -> Result<FileShape, ConfigError> {
     let place = |fault: Fault, error: &toml::de::Error| {
         let fault = error.span().into_iter().fold(fault, |fault, span| fault.at(&span));
         fault.into_error(text, file)
     };
-    // Told apart first: text that is not TOML at all, and TOML whose keys are wrong.
+    // Distinguish first: text that is not TOML at all, and TOML whose keys are wrong.
     if let Err(error) = toml::from_str::<toml::Table>(text) {
         let fault = Fault::new(Kind::Syntax, format!("not TOML: {}", without_quotes(error.message())));
         return Err(place(fault, &error));
@@ -16,8 +16,8 @@ pub(crate) fn parse_shape(text: &str, file: &str) -> Result<FileShape, ConfigErr
     toml::from_str::<FileShape>(text).map_err(|error| place(explain(error.message()), &error))
 }
 
-/// Turns the deserializer's message into a finding. Its messages quote what stands in the file, which may be a value
-/// put there by mistake: only key names survive, and those only for unknown keys.
+/// Turns the deserializer's message into a fault. Its messages quote the file, which may contain a value by mistake.
+/// Only key names are kept, and only those of unknown keys.
 fn explain(message: &str) -> Fault {
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let (written, tail) = rest.split_once('`').unwrap_or((rest, ""));

@@ -7,10 +7,10 @@ use crate::fault::Fault;
 /// The longest path, in bytes (Linux `PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4_096;
 
-/// Resolves a path of the file against the folder that the file stands in.
+/// Resolves a path of the file against the file's folder.
 ///
-/// `.` is dropped. `..` may only lead a relative path: behind a name that is a link it would mean another folder
-/// than it says, so it is refused there.
+/// `.` is dropped. `..` is allowed only at the start of a relative path. After a name it is refused, because the name
+/// may be a link, and the path would mean another folder than it seems to.
 pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<PathBuf, Fault> {
     let fault = |why: &str| Fault::new(Kind::BadPath, format!("`{key}` {why}")).at(&text.span);
     let written = text.value.as_str();
@@ -34,7 +34,7 @@ pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<Pat
             }
             Component::ParentDir => {
                 return Err(fault(
-                    "has `..` behind a name, which means another folder where that name is a link",
+                    "has `..` after a name, which leads to another folder if that name is a link",
                 )
                 .help("write the path without it"));
             }

@@ -4,7 +4,7 @@ use crate::Kind;
 use crate::at::At;
 use crate::fault::Fault;
 
-/// The longest length of time that a configuration may name, in days.
+/// The longest duration that a configuration may have, in days.
 pub(crate) const PERIOD_DAYS_MAX: u64 = 3_660;
 
 const UNITS_MS: [(&str, u64); 6] =
@@ -19,14 +19,14 @@ pub(crate) fn parse_period(text: &str) -> Option<Duration> {
     (ms <= PERIOD_DAYS_MAX * 86_400_000).then(|| Duration::from_millis(ms))
 }
 
-/// Writes a length of time in the largest unit that holds it exactly, as [`parse_period`] reads it.
+/// Writes a duration in the largest unit that divides it exactly, in the form of [`parse_period`].
 pub(crate) fn format_period(period: Duration) -> String {
     let ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
     let exact = UNITS_MS.iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
     exact.map_or_else(|| "0s".to_owned(), |(name, unit_ms)| format!("{}{name}", ms / unit_ms))
 }
 
-/// Reads a length of time of the file, or its default.
+/// Reads a duration of the file, or its default.
 pub(crate) fn read_period(
     key: &str,
     text: Option<&At<String>>,

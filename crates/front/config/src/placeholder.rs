@@ -10,7 +10,7 @@ use crate::path::resolve;
 /// The most words of one command.
 const ARGV_WORDS_MAX: usize = 256;
 
-/// A text in which `{instance}`, `{port}` and `{copy}` stand for what one call is about.
+/// A text with the placeholders `{instance}`, `{port}` and `{copy}`, which each call fills in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Argument(String);
 
@@ -26,7 +26,7 @@ impl Argument {
         pieces.iter().any(|piece| matches!(piece, Piece::Placeholder { name, .. } if *name == placeholder))
     }
 
-    /// The text with every placeholder replaced; one without a value stands as nothing.
+    /// The text with every placeholder replaced; one without a value becomes empty.
     pub fn fill(&self, instance: &str, port: Option<u16>, copy: Option<&Path>) -> String {
         let mut out = String::new();
         for piece in pieces(&self.0).unwrap_or_default() {
@@ -43,7 +43,7 @@ impl Argument {
         out
     }
 
-    /// Reads a text of the file; only the `allowed` placeholders may stand in it.
+    /// Reads a text of the file; it may contain only the `allowed` placeholders.
     pub(crate) fn read(key: &str, text: &At<String>, allowed: &[&str]) -> Result<Self, Fault> {
         let fault = |why: &str| Fault::new(Kind::BadPlaceholder, format!("`{key}`: {why}")).at(&text.span);
         if text.value.is_empty() || text.value.chars().any(|c| c == '\0') {
@@ -57,7 +57,7 @@ impl Argument {
             {
                 let list: Vec<String> = allowed.iter().map(|name| format!("{{{name}}}")).collect();
                 let help = match list.len() {
-                    0 => "no placeholder may stand here".to_owned(),
+                    0 => "no placeholder is allowed here".to_owned(),
                     _ => format!("known here: {}", list.join(", ")),
                 };
                 return Err(fault("a placeholder that is not known here").help(help));
@@ -66,7 +66,7 @@ impl Argument {
         Ok(Self(text.value.clone()))
     }
 
-    /// Reads a path in which placeholders may stand; it is resolved against the folder.
+    /// Reads a path that may contain placeholders, and resolves it against the folder.
     pub(crate) fn read_path(
         folder: &Path,
         key: &str,

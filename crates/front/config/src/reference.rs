@@ -5,7 +5,7 @@ use crate::at::At;
 use crate::fault::Fault;
 use crate::path::resolve;
 
-/// Where a value is that keyroll reads but does not rotate.
+/// The location of a value that keyroll reads but does not rotate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
     /// The whole content of a file, without its last line end.
@@ -19,7 +19,7 @@ pub enum StoreRef {
     Keyroll,
 }
 
-/// Kinds of places that exist in the field, and that this version names when it refuses them.
+/// Common schemes that this version does not support, and names when it refuses them.
 const FOREIGN: [(&str, &str); 7] = [
     ("vault", "OpenBao or Vault"),
     ("op", "1Password"),
@@ -30,7 +30,7 @@ const FOREIGN: [(&str, &str); 7] = [
     ("azure-kv", "Azure Key Vault"),
 ];
 
-/// The finding for a foreign scheme, where the text has one.
+/// The fault for an unsupported scheme, if the text has one.
 pub(crate) fn foreign(key: &str, text: &At<String>, help: &str) -> Option<Fault> {
     let scheme = text.value.split_once(':').map_or(text.value.as_str(), |(scheme, _)| scheme);
     let (scheme, what) = FOREIGN.iter().find(|(known, _)| *known == scheme)?;
@@ -46,7 +46,7 @@ impl Reference {
             return resolve(folder, key, &path).map(Self::File);
         }
         Err(foreign(key, text, help).unwrap_or_else(|| {
-            // The text is not repeated: it may be the value itself.
+            // Do not repeat the text: it may be the value itself.
             Fault::new(Kind::WrongForm, format!("`{key}` must be a reference, never a value"))
                 .at(&text.span)
                 .help(help)

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{login_table, schema};
 
-/// The tables of the page but for those of servers: the name in the schema, and the heading.
+/// The tables of the page without those of servers: the name in the schema, and the heading.
 const TABLES: &[(&str, &str)] = &[
     ("", "The file"),
     ("DefaultsShape", "[defaults]"),
@@ -32,7 +32,7 @@ const HEAD: &str = "# keyroll.toml\n\n\
 const TAIL: &str = "\n## [[secrets.NAME.consumers.paths]]\n\nThe flows that must work besides the main one: `name`, \
     and a `check` as above.\n";
 
-/// The table before which those of servers stand.
+/// The table before which the tables of servers are inserted.
 const AFTER_SERVERS: &str = "RevokeShape";
 
 /// The tables of the page with those of servers.

@@ -17,7 +17,7 @@ use crate::runs_shape::{RunsShape, RunsValue};
 use crate::url::read_url;
 use crate::{Argument, Argv, Copy, Kind, Name, Place};
 
-/// How long an instance may take to finish what it is doing, unless the file says otherwise.
+/// The default time that an instance has to finish its work.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
 /// The most instances of one consumer.
 const INSTANCES_MAX: usize = 256;
@@ -25,30 +25,30 @@ const INSTANCES_MAX: usize = 256;
 /// One instance of a consumer.
 #[derive(Debug, Clone)]
 pub struct Instance {
-    /// Its name; `main` where the file names none.
+    /// Its name; `main` if the file names no instances.
     pub name: Name,
-    /// Its port, where the file names ports.
+    /// Its port, if the file names ports.
     pub port: Option<u16>,
-    /// What runs of it.
+    /// Its workload.
     pub workload: SharedWorkload,
 }
 
-/// What runs.
+/// The instances of a consumer, and how they are run.
 #[derive(Debug, Clone)]
 pub struct Runs {
-    /// The instances, in the order in which they are moved; at least one.
+    /// The instances, in the order in which a rotation moves them; at least one.
     instances: Vec<Instance>,
     /// The workload of the first instance.
     first: SharedWorkload,
-    /// An http address that answers 200 when an instance is ready; `{instance}` and `{port}` may stand in it.
+    /// An http address that answers 200 when an instance is ready; may contain `{instance}` and `{port}`.
     pub ready: Option<Argument>,
-    /// How long an instance may take to finish what it is doing; `None` for a job.
+    /// How long an instance may take to finish its work; `None` for a job.
     pub drain: Option<Duration>,
     /// The table that it was read from.
     table: RunsShape,
 }
 
-/// Two are equal that were read from equal tables.
+/// Two are equal if they were read from equal tables.
 impl PartialEq for Runs {
     fn eq(&self, other: &Self) -> bool {
         self.table == other.table
@@ -58,12 +58,12 @@ impl PartialEq for Runs {
 impl Eq for Runs {}
 
 impl Runs {
-    /// The instances, in the order in which they are moved; one, `main`, where the file names none.
+    /// The instances, in the order in which a rotation moves them; one, `main`, if the file names none.
     pub fn instances(&self) -> &[Instance] {
         &self.instances
     }
 
-    /// The workload of the first instance: what holds for each of them.
+    /// The workload of the first instance, for properties that all instances share.
     pub fn workload(&self) -> &dyn Workload {
         self.first.as_ref()
     }
@@ -102,7 +102,7 @@ struct Table<'a> {
     table: &'a RunsShape,
     span: &'a std::ops::Range<usize>,
     folder: &'a Path,
-    /// The placeholders that have a meaning.
+    /// The placeholders that are allowed.
     holes: Vec<&'static str>,
 }
 
@@ -111,7 +111,7 @@ impl Table<'_> {
         Fault::new(Kind::BadCombination, why).at(self.span).help(forms())
     }
 
-    /// The manager that the table names. One that takes the keys of others beside its own goes before them.
+    /// The manager that the table names. A manager that also takes keys of other managers takes precedence over those.
     fn manager(&self) -> Result<&'static Manager, Fault> {
         for (key, value) in &self.table.0 {
             if value.value == RunsValue::Flag(false) {
@@ -150,7 +150,7 @@ impl Table<'_> {
         }
     }
 
-    /// What runs of one instance.
+    /// The workload of one instance.
     fn workload(
         &self,
         manager: &Manager,
@@ -212,7 +212,7 @@ impl Table<'_> {
                 (Declared::Command(line), names(&|hole| argv.uses(hole)))
             }
             (RunsValue::Flag(_), _) => (Declared::Flag, false),
-            // The names and ports of instances, which are read before.
+            // The names and ports of instances, which were read before.
             (RunsValue::Text(_) | RunsValue::Words(_) | RunsValue::Ports(_), _) => return Ok(None),
         };
         Ok(Some(declared))
@@ -255,7 +255,7 @@ fn forms() -> String {
     format!("the forms are: {}", all.join(" · "))
 }
 
-/// Where a copy stands, in the words of agents.
+/// The place of a copy, in the terms of agents.
 fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
     let slot = match place {
         Place::EnvFile { variable, .. } => AgentSlot::Variable(variable.clone()),
@@ -267,7 +267,7 @@ fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
     (place.path().to_owned(), slot)
 }
 
-/// The placeholders that have a meaning in this table.
+/// The placeholders that are allowed in this table.
 pub(crate) fn holes(table: &RunsShape) -> Vec<&'static str> {
     let of = [("instances", "instance"), ("ports", "port")];
     of.into_iter().filter(|(key, _)| table.0.contains_key(key)).map(|(_, hole)| hole).collect()

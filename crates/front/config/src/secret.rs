@@ -16,9 +16,9 @@ use crate::{
     Template,
 };
 
-/// The old value must have been unused for this long, unless the file says otherwise.
+/// The default time for which the old value must have been unused.
 const OLD_IDLE_DEFAULT_S: u64 = 1_800;
-/// The old value stays disabled for this long, unless the file says otherwise.
+/// The default time for which the old value stays disabled.
 const SOAK_DEFAULT_S: u64 = 600;
 /// The longest `owner`, in bytes.
 const OWNER_BYTES_MAX: usize = 256;
@@ -28,13 +28,13 @@ const CONSUMERS_MAX: usize = 1_000;
 /// A kind of evidence that a configuration may ask for besides the gate's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EvidenceKind {
-    /// Read back in the consumer's own mount namespace.
+    /// The copy was read back in the consumer's own mount namespace.
     Delivered,
     /// The process opened the file after the write.
     Read,
-    /// The process started from, or holds, the new value.
+    /// The process started with the new value, or holds it.
     Loaded,
-    /// Its own word.
+    /// The process said so itself.
     Reported,
     /// A separate process with the same user, environment and files succeeded.
     Checked,
@@ -42,12 +42,12 @@ pub enum EvidenceKind {
     Exercised,
 }
 
-/// Who consents to revoking the old value.
+/// How the operator consents to revoking the old value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Decide {
-    /// A person, each time.
+    /// The operator is asked each time.
     Ask,
-    /// The configuration; valid only with zero waivers and an overlap.
+    /// The configuration consents; valid only without waivers, and if both values can be valid at the same time.
     Standing,
 }
 
@@ -60,26 +60,26 @@ pub struct Revoke {
     pub old_idle_for: Duration,
     /// How long it stays disabled before it is revoked.
     pub soak: Duration,
-    /// Who consents.
+    /// How the operator consents.
     pub decide: Decide,
 }
 
-/// One secret and everything that the file says of it.
+/// One secret with all its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// Its name.
     pub name: Name,
-    /// Who accepts it.
+    /// Its issuer.
     pub issuer: IssuerRef,
-    /// The credential by which others are made and ended at the issuer.
+    /// The credential that makes and revokes others at the issuer.
     pub admin: Option<Reference>,
     /// The source of truth.
     pub store: StoreRef,
-    /// Who is responsible, for people.
+    /// Who is responsible; free text.
     pub owner: Option<String>,
-    /// How old the value may become.
+    /// The highest age of the value.
     pub rotate_every: Option<Duration>,
-    /// Whether it may be rotated without a person.
+    /// Whether it may be rotated without an operator.
     pub unattended: bool,
     /// Whether revoked values stay sealed, to be searched for.
     pub keep_retired: bool,
@@ -97,7 +97,7 @@ pub struct Secret {
     pub server: Option<Table>,
     /// What must be observed before the old value is revoked.
     pub revoke: Revoke,
-    /// An error rate above which nothing goes on.
+    /// An error rate above which the rotation does not continue.
     pub gate: Option<Gate>,
     /// The services that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
@@ -224,7 +224,7 @@ impl EvidenceKind {
     }
 }
 
-/// The parts of the credential: as written, or those of the issuer's kind.
+/// The parts of the credential: as written, or the usual ones of its issuer.
 fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Fault> {
     let mut fields = BTreeMap::new();
     let Some(written) = &shape.fields else {
@@ -269,7 +269,7 @@ fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Fault> {
     Ok(Some(text.value.clone()))
 }
 
-/// The table of the issuer, where it is a server; no other server's table may stand there.
+/// The table of the issuer, if it is a server. A table of another server is refused.
 fn read_server(
     text: &At<String>,
     issuer: &IssuerRef,

@@ -1,4 +1,4 @@
-/// A signal on which a process loads its value again, or ends.
+/// A signal on which a process reloads its value, or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// SIGHUP.
@@ -18,7 +18,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The names, as they stand in the file.
+    /// The names, as they are written in the file.
     pub const NAMES: [&str; 7] = ["HUP", "USR1", "USR2", "INT", "TERM", "QUIT", "WINCH"];
 
     /// Reads `HUP` or `SIGHUP`; `None` for any other word.

@@ -1,4 +1,5 @@
-//! The two edits of a split: a consumer gets a secret of its own, and, for looking at all of them at once, back.
+//! The two edits of a split: one gives a consumer a secret of its own; the other reverses that, so that all consumers
+//! can be inspected at once.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
@@ -20,7 +21,8 @@ pub struct ConsumerSplit<'a> {
 /// The result is checked whole before it is returned.
 ///
 /// # Errors
-/// [`Kind::BadEdit`] if one of the names is not as it should be; any other kind if the result would be refused.
+/// [`Kind::BadEdit`] if a secret or the consumer is missing, or the new name exists; any other kind if the result would
+/// be refused.
 pub fn split_consumer(text: &str, file_name: &str, split: &ConsumerSplit<'_>) -> Result<String, ConfigError> {
     let ConsumerSplit { secret, consumer, member } = *split;
     let refuse = |why: String| ConfigError::new(Kind::BadEdit, file_name, why, None, None);
@@ -44,7 +46,7 @@ pub fn split_consumer(text: &str, file_name: &str, split: &ConsumerSplit<'_>) ->
     checked(document, file_name)
 }
 
-/// Puts the consumers of these secrets back into the one that they were split from, and their tables away.
+/// Moves the consumers of these secrets back into the secret that they were split from, and removes their own tables.
 ///
 /// # Errors
 /// [`Kind::BadEdit`] if a secret is missing or not a table; any other kind if the result would be refused.
@@ -87,7 +89,7 @@ fn named(item: Option<&Item>, consumer: &Name) -> bool {
     item.and_then(Item::as_str) == Some(consumer.as_str())
 }
 
-/// Takes one consumer out, as an array of that one; the key goes with the last.
+/// Removes one consumer and returns it as an array; the key is removed with the last consumer.
 fn take(secret: &mut Table, consumer: &Name) -> Option<Item> {
     let (moved, empty) = match secret.get_mut("consumers")? {
         Item::ArrayOfTables(all) => {
@@ -123,7 +125,7 @@ fn tables(consumers: Item) -> Vec<Table> {
     }
 }
 
-/// Written where it stands among the others, not where it stood in the file before.
+/// The table is written at its new position, not at its old position in the file.
 fn unplaced(table: &mut Table) {
     table.set_position(None);
     for (_, item) in table.iter_mut() {

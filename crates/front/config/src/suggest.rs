@@ -1,7 +1,7 @@
-/// How many single edits a typing mistake may be away from what was meant.
+/// How many single edits a mistyped name may differ from the name that was meant.
 const EDITS_MAX: usize = 3;
 
-/// The candidate nearest to what was written, where one is near enough to be meant.
+/// The candidate nearest to the written name, if one is near enough.
 pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = EDITS_MAX.min(written.chars().count().div_ceil(3).max(1));
     candidates

@@ -9,13 +9,13 @@ use crate::{FieldSpec, Kind, Name};
 /// One piece of a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// Text that stands as it is.
+    /// Literal text.
     Text(String),
     /// A field's value.
     Field {
         /// Which field.
         name: Name,
-        /// Whether the bytes go in as they are; else they are percent-encoded for their position in a URL.
+        /// Whether the bytes are inserted unchanged; otherwise they are percent-encoded for their position in a URL.
         raw: bool,
     },
 }
@@ -38,7 +38,7 @@ impl Template {
         &self.parts
     }
 
-    /// Reads a template of the file, whose fields must exist and of which one at least must be used.
+    /// Reads a template of the file. It must use at least one field, and each of its fields must exist.
     pub(crate) fn read(
         text: &str,
         span: &Range<usize>,

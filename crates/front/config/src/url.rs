@@ -2,7 +2,7 @@ use crate::at::At;
 use crate::fault::Fault;
 use crate::{Argument, Kind};
 
-/// Reads an http address of this machine or another; it never carries a user or a password.
+/// Reads an http address, of this machine or another. Refuses one with a user or a password.
 pub(crate) fn read_url(
     key: &str,
     text: Option<&At<String>>,

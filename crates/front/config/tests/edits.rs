@@ -1,4 +1,4 @@
-//! keyroll's own edits keep every comment and are refused where the result would be.
+//! keyroll's own edits keep every comment, and are refused if the result would be invalid.
 
 use keyroll_config::{
     Config, ConsumerSplit, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, NewSecret, Place,
@@ -132,7 +132,7 @@ fn a_consumer_gets_a_secret_of_its_own_with_the_same_settings() {
     let worker = name("acme-worker");
     let text = split_consumer(&text, "k.toml", &split(&acme, &name("worker"), &worker)).unwrap();
     assert!(Config::parse(&text, "k.toml").unwrap().secrets[&acme].consumers.is_empty());
-    // Back, for a look at all of them at once.
+    // Reversed, to inspect all of them at once.
     let text = join_consumers(&text, "k.toml", &acme, &[own, worker]).unwrap();
     assert_eq!(Config::parse(&text, "k.toml").unwrap(), before);
 }

@@ -1,4 +1,4 @@
-//! What was found is put into a file, and no byte of it changes.
+//! Found secrets are inserted into a file, and no existing byte changes.
 
 use keyroll_config::{
     Config, FoundConsumer, FoundSecret, Name, Said, comments, with_consumer, with_copy, with_secret,
@@ -31,7 +31,7 @@ fn consumer(text: &str) -> FoundConsumer {
     }
 }
 
-/// What was put in, where that is one piece.
+/// The inserted text, if it is one piece.
 #[track_caller]
 fn added(old: &str, new: &str) -> String {
     let before = old.bytes().zip(new.bytes()).take_while(|(one, other)| one == other).count();
@@ -94,7 +94,7 @@ fn a_consumer_stands_behind_those_of_its_secret_wherever_they_are() {
         assert_eq!(count(&after), count(&before) + 1, "{text}");
         assert!(after.secret("a").unwrap().consumer("x").is_some(), "{text}");
     }
-    // Where nothing can be put in, nothing is.
+    // If nothing can be inserted, the text stays unchanged.
     let inline = of("secrets = { a = { issuer = \"openrouter\" } }\n");
     assert!(with_consumer(&inline, "k", &name("a"), &consumer("x")).is_err());
 }

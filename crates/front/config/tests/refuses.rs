@@ -1,4 +1,4 @@
-//! Every mistake is refused with its code, its place and a next step, and never repeats what stood there.
+//! Every mistake is refused with its code, its position and a next step; the error never repeats the text there.
 
 use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError};
 
@@ -207,7 +207,7 @@ fn reads_has_one_of_three_forms() {
         ("{ variable = \"X\" }", "needs `env_file`"),
         ("{ template = \"{value}\" }", "`env_file` or `file`"),
         ("{ env_file = \"./e\", variable = \"X\", file = \"./f\" }", "with `variable` alone"),
-        ("{ file = \"./f\", template = \"{value}\", field = \"value\" }", "says itself"),
+        ("{ file = \"./f\", template = \"{value}\", field = \"value\" }", "already names its fields"),
         ("{ file = \"./f\", field = \"value\", derived = \"url\" }", "do not go together"),
     ];
     for (reads, words) in cases {

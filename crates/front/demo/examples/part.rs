@@ -1,8 +1,8 @@
 //! The parts of the demo as a program of their own, and a stand-in for the pipeline, for tests.
 //!
 //! `part demo-part ROLE …` plays a part. `part demo [--json]` runs the demo with this program in keyroll's place:
-//! `secret add`, `plan`, `apply`, `resume` and `consumer adopt` then do what they must for the demo to go on, by hand
-//! and without any proof. What they print is what the demo expects of keyroll.
+//! `secret add`, `plan`, `apply`, `resume` and `consumer adopt` then do what the demo needs to continue, directly and
+//! without any proof, and print what the demo expects of keyroll.
 
 use std::fs;
 use std::io::{Read, Write};

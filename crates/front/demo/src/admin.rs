@@ -24,7 +24,7 @@ impl Admin {
         Ok(Self { issuer: folder.ports()?.issuer(), key: SecretBytes::new(key) })
     }
 
-    /// One call on a new connection; an answer that is no success is a failure.
+    /// One call on a new connection. Any answer but success is a failure.
     pub(crate) async fn call(&self, method: &str, target: &str, body: &[u8]) -> Result<Response, Failure> {
         let response = self.attempt(method, target, &self.key, body).await;
         let failed = || {

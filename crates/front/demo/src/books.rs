@@ -1,4 +1,4 @@
-//! The closing account: what workers counted themselves, against what the issuer logged.
+//! The closing account: compares the calls that the workers counted with those that the issuer logged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::folder::Folder;
 use crate::issuer::Counted;
 use crate::worker::Tally;
 
-/// The most tallies that are read: one per process of a worker that ever ran.
+/// The most tallies that are read: one for each worker process that ever ran.
 const TALLIES_MAX: usize = 1_000;
 
 /// A key's dates, in milliseconds since the Unix epoch.
@@ -30,20 +30,20 @@ struct Account {
     keys: Vec<Dates>,
 }
 
-/// Both sides of the account.
+/// The counts of both sides.
 #[derive(Debug, Clone, Default)]
 pub struct Books {
-    /// Calls that the workers counted themselves, over all processes that ended in good order.
+    /// Calls that the workers counted themselves, in all processes that ended normally.
     pub worker_calls: u64,
-    /// Those of them that did not get the expected answer.
+    /// How many of them did not get the expected answer.
     pub worker_failed: u64,
     /// Calls of the same processes that the issuer logged.
     pub issuer_calls: u64,
-    /// Those of them that the issuer refused.
+    /// How many of them the issuer refused.
     pub issuer_refused: u64,
-    /// Calls of the worker that calls by itself, and those that failed: it is its own caller.
+    /// Calls of the worker that calls by itself: no front gives it requests.
     pub own_calls: u64,
-    /// Those of them that failed.
+    /// How many of them failed.
     pub own_failed: u64,
     /// Processes whose own count and the issuer's differ.
     pub disagreeing: Vec<String>,
@@ -52,7 +52,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Reads both sides. To be called when the workers have ended and the issuer still runs.
+    /// Reads both sides. Call it after the workers have ended and while the issuer still runs.
     pub async fn read(folder: &std::path::Path) -> Result<Self, Failure> {
         let folder = Folder::new(folder);
         let response = Admin::open(&folder)?.call("GET", "/v1/calls", b"").await?;
@@ -80,7 +80,8 @@ impl Books {
                 books.disagreeing.push(tally.caller);
             }
         }
-        // What is left was called by nobody of ours (`-`), by the nightly job's check, or by a process that was lost.
+        // The remaining calls came from outside the demo (`-`), from the nightly job's check, or from a worker process
+        // without a tally.
         let lost = logged.into_keys().filter(|caller| is_worker(caller));
         books.disagreeing.extend(lost.map(str::to_owned));
         books.calls = account.calls;
@@ -101,7 +102,7 @@ impl Books {
         Some(seconds(dates.deleted_unix_ms?, dates.dead_unix_ms?))
     }
 
-    /// Whether both sides were read and say the same of every worker.
+    /// Whether both sides were read and agree about every worker.
     pub fn agree(&self) -> bool {
         self.worker_calls > 0 && self.disagreeing.is_empty()
     }

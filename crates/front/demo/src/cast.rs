@@ -1,20 +1,20 @@
-//! Who plays in the demo: each worker's name, port, folder and source of its key.
+//! The workers and fronts of the demo: name, port, folder and source of the key.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::folder::{Folder, Ports};
 
-/// Where a worker takes its key from.
+/// Where a worker reads its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A variable of its environment, read once at its start.
     Variable(&'static str),
     /// The password in a URL that a variable of its environment holds, read once at its start.
     UrlVariable(&'static str),
-    /// A file of the folder, read again whenever it changed.
+    /// A file of the folder, read again whenever it changes.
     File(&'static str),
-    /// An env file that its parent hands it as standard input.
+    /// An env file that its parent passes to it as standard input.
     Inherited(&'static str),
 }
 
@@ -25,19 +25,19 @@ pub(crate) struct Worker {
     pub(crate) name: &'static str,
     /// The folder with its start and restart script.
     pub(crate) service: &'static str,
-    /// What its scripts are given to tell instances apart.
+    /// The argument of its scripts, which names the instance.
     pub(crate) instance: &'static str,
     port_offset: u16,
     pub(crate) source: Source,
     /// The variable with its second copy of the key, for the path that is idle otherwise.
     pub(crate) fallback: Option<&'static str>,
-    /// The front that gives it requests.
+    /// The front that sends it requests.
     pub(crate) front: Option<&'static str>,
-    /// Calls the issuer by itself, again and again.
+    /// It calls the issuer by itself, again and again.
     pub(crate) busy: bool,
 }
 
-/// A front: shares requests out to the workers that are ready.
+/// A front: distributes requests to the workers that are ready.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Front {
     pub(crate) name: &'static str,
@@ -121,7 +121,7 @@ impl Front {
         ports.at(self.port_offset)
     }
 
-    /// The workers behind it.
+    /// The workers behind the front.
     pub(crate) fn workers(&self) -> impl Iterator<Item = Worker> {
         let name = self.name;
         WORKERS.into_iter().filter(move |worker| worker.front == Some(name))

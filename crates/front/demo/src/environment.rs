@@ -1,8 +1,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// The variables of this process that set something of keyroll. No part of the demo inherits one: it would act on a
-/// person's own folders, and a restart without the variable would look like a change.
+/// The environment variables that configure keyroll. No part of the demo inherits them: the demo would work on the
+/// user's own folders, and a restart without the variable would look like a change.
 pub(crate) fn settings() -> Vec<OsString> {
     let all = std::env::vars_os().map(|(name, _)| name);
     all.filter(|name| name.as_bytes().starts_with(b"KEYROLL_")).collect()

@@ -17,7 +17,7 @@ use crate::folder::Folder;
 const BIRTH_MS_MAX: u64 = 6_000;
 const BIRTH_LOOK_MS: u64 = 50;
 
-/// Labels of the account's keys: the demo's own is in the middle of other teams'.
+/// Labels of the account's keys: the demo's own label is among those of other teams.
 const LABELS: [&str; 3] = ["billing-team", "acme-production", "mobile-team"];
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
         })?;
         made.push((label, minted.id, SecretBytes::new(minted.key.as_bytes().to_vec())));
     }
-    // A key that is born after the plan was made would be news to it.
+    // A key that becomes valid after the plan would make the plan stale.
     for (_, _, key) in &made {
         wait_for_birth(&admin, key).await?;
     }

@@ -8,7 +8,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use serde::{Deserialize, Serialize};
 
-/// The demo's temporary folder: where every part finds the others.
+/// The demo's temporary folder, in which every part finds the others.
 #[derive(Clone)]
 pub(crate) struct Folder(PathBuf);
 
@@ -21,13 +21,13 @@ pub(crate) struct Ports {
 
 /// How many ports in a row one run uses.
 const PORTS: u16 = 20;
-/// Where ports are looked for: below the range from which Linux takes the ports of outgoing connections, so that
-/// none of these takes a worker's port while it restarts (ip-sysctl, `ip_local_port_range`, 32768).
+/// The range that is searched for free ports. It is below the range that Linux uses for outgoing connections, so that
+/// no connection gets a worker's port while the worker restarts (ip-sysctl, `ip_local_port_range`, 32768).
 const PORT_FIRST: u16 = 20_000;
 const PORT_LAST: u16 = 32_000;
 
 impl Ports {
-    /// Finds free ports, starting at a random place, so that two demos rarely look at the same ones.
+    /// Finds free ports from a random start, so that two demos rarely try the same ones.
     pub(crate) fn find() -> Result<Self, Failure> {
         let mut seed = [0; 4];
         aws_lc_rs::rand::fill(&mut seed).map_err(|_| {
@@ -79,7 +79,7 @@ impl Folder {
         self.0.join(relative)
     }
 
-    /// The program that the workers run: a copy of this one, so that nobody takes them for keyroll itself.
+    /// The program that the workers run: a copy of this executable, so that they are not mistaken for keyroll itself.
     pub(crate) fn worker_program(&self) -> PathBuf {
         self.join("bin/acme-worker")
     }
@@ -109,7 +109,7 @@ impl Folder {
         self.write("ports.json", text.as_bytes(), 0o600)
     }
 
-    /// Writes one file of the folder whole or not at all: a reader sees the old bytes or the new ones.
+    /// Replaces one file of the folder atomically: a reader sees the old bytes or the new ones.
     pub(crate) fn write(&self, relative: impl AsRef<Path>, bytes: &[u8], mode: u32) -> Result<(), Failure> {
         let path = self.join(relative);
         write_whole(&path, bytes, mode).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The front: shares requests out to the workers that say they are ready; it never retries.
+//! The front: distributes requests to the workers that report that they are ready. It never retries.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +17,9 @@ use crate::pid::PidFile;
 
 /// How often each worker is asked whether it is ready.
 const ASK_PAUSE_MS: u64 = 20;
-/// Answers in a row that are late before a worker counts as not ready.
+/// How many late answers in a row make a worker count as not ready.
 const LATE_MAX: u32 = 3;
-/// The most connections that are kept to one worker while they are idle.
+/// The most idle connections that are kept to one worker.
 const IDLE_MAX: usize = 64;
 
 struct Front {
@@ -30,13 +30,13 @@ struct Front {
 struct Backend {
     address: SocketAddr,
     ready: bool,
-    /// Counts the times that it became unready: connections from before are not kept.
+    /// How often it became unready; older connections are not kept.
     round: u64,
     in_flight: u64,
     idle: Vec<Connection>,
 }
 
-/// Runs a front until it is told to stop.
+/// Runs a front until it is asked to stop.
 pub(crate) async fn run(folder: &Folder, cast: cast::Front) -> Result<(), Failure> {
     let ports = folder.ports()?;
     let address = cast.address(ports);
@@ -66,7 +66,7 @@ impl Front {
         Some(self.backends.get(index)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Asks one worker again and again whether it is ready, and tells it how many requests it still owes.
+    /// Asks one worker again and again whether it is ready, and reports how many of its requests are still unanswered.
     async fn watch(self: Arc<Self>, index: usize) {
         let (mut kept, mut late) = (None, 0);
         while let Some((address, in_flight)) =
@@ -74,7 +74,7 @@ impl Front {
         {
             let asked = ask(address, in_flight, &mut kept).await;
             late = if matches!(asked, Err(CallError::TimedOut)) { late + 1 } else { 0 };
-            // One answer that is late on a busy machine does not say that the worker is not ready.
+            // A single late answer on a busy machine does not mean that the worker is not ready.
             if !(1..LATE_MAX).contains(&late)
                 && let Some(mut backend) = self.backend(index)
             {
@@ -88,7 +88,8 @@ impl Front {
         }
     }
 
-    /// Chooses the ready worker with the fewest requests, in turn where they are equal, and counts this one in the same moment.
+    /// Chooses the ready worker with the fewest requests, in turn if several have as few; counts the new request in the
+    /// same step.
     fn choose(&self) -> Option<usize> {
         let count = self.backends.len();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
@@ -129,8 +130,8 @@ impl Front {
     }
 }
 
-/// One question; the status of the answer. A kept connection that breaks says nothing of the worker: it may have closed
-/// it as idle in that moment.
+/// One question; the status of the answer. A kept connection that breaks proves nothing about the worker, which may
+/// have just closed it as idle.
 async fn ask(address: SocketAddr, in_flight: u64, kept: &mut Option<Connection>) -> Result<u16, CallError> {
     let count = in_flight.to_string();
     let headers = [("x-in-flight", count.as_str())];

@@ -1,8 +1,10 @@
-//! HTTP/1.1 between the demo's parts, in one buffer per connection that is overwritten as soon as a message is read.
+//! HTTP/1.1 between the demo's parts. Each connection has one buffer, which is overwritten as soon as a message has
+//! been read.
 //!
 //! Why not `keyroll-http`: keyroll searches the memory of these parts for the old key, and hyper leaves copies of a
-//! request in freed buffers. With it the demo's issuer and its workers would turn up as processes that still hold the
-//! old key. Workers also keep their connections, which keyroll must see and end; `keyroll-http` uses none twice.
+//! request in freed buffers. With hyper, keyroll would find the demo's issuer and workers as processes that still hold
+//! the old key. Workers also reuse their connections, which keyroll must see and end; `keyroll-http` uses no connection
+//! twice.
 
 mod buffer;
 mod client;

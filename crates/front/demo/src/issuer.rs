@@ -42,7 +42,7 @@ impl Issuer {
     }
 }
 
-/// Runs the issuer until it is told to stop. It writes a new admin key into the folder before it listens.
+/// Runs the issuer until it is asked to stop. It writes a new admin key into the folder before it listens.
 pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     let address = folder.ports()?.issuer();
     let starting = |error: std::io::Error| {

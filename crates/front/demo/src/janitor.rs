@@ -1,4 +1,4 @@
-//! The part that cleans up after a demo that could not do it itself: killed, or ended by a panic.
+//! The part that cleans up after a demo that was killed or panicked.
 
 use std::fs;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::folder::Folder;
 use crate::lifeline::{LIFELINE, demo_ended};
 use crate::pid::{self, PidFile, Process};
 
-/// How long the other parts may take to end by themselves once the demo's process is gone.
+/// How long the other parts may take to end by themselves after the demo's process has ended.
 const END_MS_MAX: u64 = 2_000;
 
-/// Waits until the demo's process has ended, however it did, then ends what still runs and removes the folder.
+/// Waits until the demo's process has ended for any reason, then ends the remaining parts and removes the folder.
 ///
-/// The demo ends this part first when it cleans up by itself.
+/// If the demo cleans up itself, it ends this part first.
 pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     let _pid = PidFile::write(folder, "janitor")?;
     if pid::read(&folder.join(LIFELINE)).is_none() {

@@ -1,7 +1,7 @@
 //! The demo: a stateful issuer, real workers under load, and the forgotten one.
 //!
-//! Every part is this same binary, started again under another role; nothing here reaches into the pipeline that the
-//! demo shows, and the pipeline is never told a process id.
+//! Every part is this same binary, started in another role. The demo uses only keyroll's public commands, and never
+//! gives them a process id that keyroll did not find itself.
 
 mod admin;
 mod books;

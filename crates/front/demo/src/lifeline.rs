@@ -27,7 +27,7 @@ pub(crate) async fn stop_requested(folder: &Folder) {
     }
 }
 
-/// Returns when the demo's own process has ended, however it did.
+/// Returns when the demo's own process has ended for any reason.
 pub(crate) async fn demo_ended(folder: &Folder) {
     let demo = pid::read(&folder.join(LIFELINE)).and_then(Process::open);
     let Some(demo) = demo else { return };

@@ -14,7 +14,7 @@ const CALLERS: u64 = 10;
 /// The most reasons of failed requests that are kept.
 const REASONS_MAX: usize = 20;
 
-/// Callers that ask the services without a pause: one call each, never a second attempt.
+/// Callers that send requests to the services all the time: one attempt for each, never a second one.
 pub struct Load {
     shared: Arc<Shared>,
     callers: JoinSet<()>,
@@ -28,14 +28,14 @@ struct Shared {
     reasons: Mutex<Vec<String>>,
 }
 
-/// What callers saw.
+/// The results of the callers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Requests whose outcome is known.
     pub requests: u64,
-    /// Those without the expected answer: refused, broken off, late, wrong.
+    /// Requests without the expected answer: refused, broken off, late or wrong.
     pub failed: u64,
-    /// Why the first of them failed.
+    /// Why the first failed requests failed.
     pub reasons: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ struct Answer {
 }
 
 impl Load {
-    /// Starts callers at each entrance that make this many requests a second together. Needs a tokio runtime.
+    /// Starts callers at each entrance; together they make this many requests a second. Needs a tokio runtime.
     pub fn start(entrances: &[(&'static str, SocketAddr)], per_second: impl Fn(&str) -> u64) -> Self {
         let shared = Arc::new(Shared::default());
         let mut callers = JoinSet::new();
@@ -58,7 +58,7 @@ impl Load {
         Self { shared, callers }
     }
 
-    /// What callers saw so far.
+    /// The results so far.
     pub fn sent(&self) -> Sent {
         Sent {
             requests: self.shared.requests.load(Ordering::SeqCst),
@@ -67,7 +67,7 @@ impl Load {
         }
     }
 
-    /// Lets every caller finish its request, and says what they saw.
+    /// Lets every caller finish its request, and returns the results.
     pub async fn stop(mut self) -> Sent {
         self.shared.stop.store(true, Ordering::SeqCst);
         while self.callers.join_next().await.is_some() {}
@@ -75,7 +75,7 @@ impl Load {
     }
 }
 
-/// One caller: its own connection, one request after another at its pace.
+/// One caller: sends one request after another on its own connection, at a fixed rate.
 async fn call(shared: Arc<Shared>, name: &'static str, address: SocketAddr, period: Duration, first: u64) {
     let mut pace = interval(period);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);

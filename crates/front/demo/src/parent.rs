@@ -1,4 +1,5 @@
-//! The parent of the forgotten worker: it read the env file once, keeps that, and starts its child from it later.
+//! The parent of the forgotten worker: reads the env file once, keeps its content, and later starts its child with
+//! that.
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -17,13 +18,13 @@ use crate::lifeline::stop_requested;
 use crate::pid::PidFile;
 use crate::restart::{wait_until_ready, worker_log};
 
-/// How often it looks whether the env file is still the one that it read.
+/// How often it checks whether the env file is still the one that it read.
 const LOOK_PAUSE_MS: u64 = 20;
 
 /// Caches `api/api.env`, waits until somebody replaces that file, starts the forgotten worker from the cache, ends.
 ///
-/// The cache is an anonymous file: until the child runs, no process holds the value in its memory because of it, and
-/// so nothing of it can be seen before a rotation begins to deliver.
+/// The cache is an anonymous file: until the child runs, no process has the value in its memory because of the cache,
+/// so nothing is visible before a rotation begins to deliver.
 pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     let env_file = folder.join("api/api.env");
     let failed = |what: &str, error: io::Error| {
@@ -61,7 +62,7 @@ fn cache(path: &Path) -> io::Result<File> {
     Ok(cache)
 }
 
-/// Which file a path leads to, and when it was last changed.
+/// The identity of the file at a path, and when it was last changed.
 #[derive(PartialEq, Eq)]
 struct Stamp {
     device: u64,

@@ -9,7 +9,7 @@ use crate::cast;
 use crate::folder::Folder;
 use crate::{first_key, front, issuer, janitor, parent, probe, restart, worker};
 
-/// What the arguments of a part say.
+/// The parsed arguments of a part.
 struct Arguments {
     verb: String,
     folder: Folder,
@@ -20,11 +20,11 @@ struct Arguments {
 /// Runs one part of the demo in this process: `ROLE --dir DIR [--name NAME] [--inherit]`, where `ROLE` is `issuer`,
 /// `first-key`, `front`, `worker`, `restart`, `parent`, `probe` or `janitor`. Meant for the demo's own scripts.
 ///
-/// Returns 0 when the part did its work or was told to stop, 1 with a line on standard error when it failed, 2 when
+/// Returns 0 when the part did its work or was asked to stop, 1 with a line on standard error when it failed, 2 when
 /// the arguments make no sense.
 pub fn part(arguments: Vec<String>) -> ExitCode {
-    // A part stands for somebody else's program, which does not hide its memory as keyroll does. Where that cannot be
-    // set the memory stays closed, and keyroll says that it is not visible.
+    // A part plays another program, which does not protect its memory as keyroll does. If that cannot be changed, the
+    // memory stays protected, and keyroll reports it as not visible.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
     let outcome = parse(arguments).and_then(|arguments| {
         let runtime =

@@ -10,11 +10,11 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::folder::{Folder, write_whole};
 
-/// The file that names a running part; removed when the part ends in good order.
+/// The pid file of a running part; removed when the part ends normally.
 pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
-    /// Names this process.
+    /// Writes the pid file of this process.
     pub(crate) fn write(folder: &Folder, name: &str) -> Result<Self, Failure> {
         let path = folder.pid_file(name);
         write_whole(&path, format!("{}\n", std::process::id()).as_bytes(), 0o644).map_err(|error| {
@@ -33,25 +33,25 @@ impl Drop for PidFile {
     }
 }
 
-/// The process id in a pid file, where there is one.
+/// The process id in a pid file, if there is one.
 pub(crate) fn read(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// A process that cannot be mistaken for another, even after its id was given to a new one.
+/// A process that cannot be mistaken for another one, even if its process id is reused.
 pub(crate) struct Process {
     pub(crate) pid: u32,
     handle: OwnedFd,
 }
 
 impl Process {
-    /// The process with this id, whichever it is.
+    /// The process that has this id now.
     pub(crate) fn open(pid: u32) -> Option<Self> {
         let id = Pid::from_raw(i32::try_from(pid).ok()?)?;
         Some(Self { pid, handle: pidfd_open(id, PidfdFlags::empty()).ok()? })
     }
 
-    /// The part of this folder that a pid file names. A pid file that was left behind names nothing.
+    /// The part of this folder that a pid file names; none for a pid file that was left behind.
     pub(crate) fn of_part(folder: &Folder, pid_file: &Path) -> Option<Self> {
         let process = Self::open(read(pid_file)?)?;
         let command = fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;

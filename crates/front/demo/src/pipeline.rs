@@ -1,6 +1,6 @@
-//! The pipeline as a person runs it: keyroll's own commands as child processes, and what their events say.
+//! The pipeline as an operator runs it: keyroll's own commands as child processes, and their events.
 //!
-//! This file alone knows how the commands are called and what their events look like.
+//! Only this file knows the command lines and the form of the events.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -24,57 +24,57 @@ const SECRET: &str = "acme";
 const COMMAND_MS_MAX: u64 = 180_000;
 /// How long a command may take to pause after it was interrupted.
 const PAUSE_MS_MAX: u64 = 15_000;
-/// The most of a command's messages that is kept for an error, in bytes.
+/// How much of a command's messages is kept for an error, bytes.
 const MESSAGES_BYTES_MAX: u64 = 64 * 1024;
 
-/// How keyroll is called in the demo's folder.
+/// Calls keyroll in the demo's folder.
 pub(crate) struct Pipeline {
     program: PathBuf,
     folder: PathBuf,
 }
 
-/// A running process that holds the old value and that no configuration explains, as keyroll names it.
+/// An undeclared process that holds the old value, as keyroll names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) name: String,
-    /// What `consumer adopt` is given: the process id, as keyroll printed it.
+    /// The argument of `consumer adopt`: the process id that keyroll printed.
     pub(crate) handle: String,
     /// How it was found: `memory`, `socket at the issuer`.
     pub(crate) found_by: String,
 }
 
-/// A place that still holds the old value, and why it was left.
+/// A copy that still holds the old value, and why it was left.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Residue {
     pub(crate) place: String,
     pub(crate) reason: String,
 }
 
-/// What one event says, as far as the demo asks.
+/// The content of one event, as far as the demo needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
-    /// The rotation has come to this phase.
+    /// The rotation entered this phase.
     Phase(String),
     /// A plan was saved under this id.
     Planned(String),
-    /// It cannot go on because of this holder.
+    /// The rotation is blocked by this holder.
     Blocked(Holder),
-    /// How the rotation ended, beyond what the exit code tells.
+    /// How the rotation ended, in more detail than the exit code.
     Closed {
         /// The old key is still alive.
         debt: bool,
-        /// The old key was shown to be refused.
+        /// The issuer was seen to refuse the old key.
         dead_confirmed: bool,
     },
     /// The command failed for this reason.
     Failed(String),
-    /// Something could not be looked at.
+    /// Something is not visible.
     NotVisible(String),
     /// Anything else.
     Other,
 }
 
-/// One event, whole and as far as it was understood.
+/// One event: the whole object, and the part that was understood.
 pub(crate) struct Event {
     pub(crate) line: String,
     pub(crate) value: Value,
@@ -94,7 +94,7 @@ pub(crate) enum Ended {
     Failed,
 }
 
-/// A command that runs.
+/// A running command.
 pub(crate) struct Running {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -133,7 +133,7 @@ impl Pipeline {
         self.start(&["resume", &format!("--confirm={SECRET}")], Stdio::null())
     }
 
-    /// `consumer adopt`, of the holder that keyroll named.
+    /// `consumer adopt`, for the holder that keyroll named.
     pub(crate) fn adopt(&self, holder: &Holder) -> Result<Running, Failure> {
         let restart = quoted(&self.folder.join("forgotten/restart.sh"))?;
         let env_file = self.folder.join("api/api.env");
@@ -148,7 +148,7 @@ impl Pipeline {
     fn start(&self, words: &[&str], input: Stdio) -> Result<Running, Failure> {
         let attempted = format!("run keyroll {}", words.join(" "));
         let mut command = Command::new(&self.program);
-        // A person's own keyroll is not the demo's: neither its folders nor its configuration.
+        // The demo must not use the user's own folders or configuration of keyroll.
         for name in settings() {
             command.env_remove(name);
         }
@@ -161,7 +161,7 @@ impl Pipeline {
             .arg(self.folder.join("state"))
             .arg("--keys")
             .arg(self.folder.join("state.keys"))
-            // Its state lives and dies with the demo: what the machine is called does not matter.
+            // The state exists only during the demo, so the machine's identity does not matter.
             .env("KEYROLL_MACHINE", "demo")
             .current_dir(&self.folder)
             .stdin(input)
@@ -181,7 +181,7 @@ impl Pipeline {
             let mut text = Vec::new();
             let mut err = err.take(MESSAGES_BYTES_MAX);
             let _ = err.read_to_end(&mut text).await;
-            // What is beyond the limit is read and dropped, so that the command never waits for us.
+            // Output beyond the limit is read and dropped, so that the command never blocks.
             let _ = tokio::io::copy(&mut err.into_inner(), &mut tokio::io::sink()).await;
             String::from_utf8_lossy(&text).into_owned()
         });
@@ -192,7 +192,7 @@ impl Pipeline {
 }
 
 impl Running {
-    /// The next event; `None` when the command has said everything.
+    /// The next event; `None` at the end of the command's output.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Failure> {
         let line = match timeout_at(self.deadline, self.lines.next_line()).await {
             Ok(Ok(line)) => line,
@@ -206,7 +206,7 @@ impl Running {
         }))
     }
 
-    /// Waits for the end, and gives what the command wrote on standard error.
+    /// Waits until the command has ended, and returns what it wrote to stderr.
     pub(crate) async fn end(mut self) -> Result<(Ended, String), Failure> {
         let status = match timeout_at(self.deadline, self.child.wait()).await {
             Ok(Ok(status)) => status,
@@ -216,7 +216,7 @@ impl Running {
         Ok((ended(status), self.messages.await.unwrap_or_default()))
     }
 
-    /// Interrupts it as Ctrl-C does, so that it pauses, and waits for that.
+    /// Interrupts the command as Ctrl-C does, so that it pauses, and waits until it has.
     pub(crate) async fn interrupt(mut self) {
         if let Some(process) = self.child.id().and_then(Process::open) {
             process.interrupt();
@@ -228,7 +228,7 @@ impl Running {
         }
     }
 
-    /// The failure to name when this command does not do what it should.
+    /// The failure to report when this command does not do what it should.
     pub(crate) fn failure(&self) -> Failure {
         Failure::new(Class::Unknown, Code::DemoFailed, self.attempted.clone())
     }
@@ -249,7 +249,7 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Understands one event.
+/// Interprets one event.
 fn read(event: &Value) -> News {
     match event.get("type").and_then(Value::as_str) {
         Some("phase") => text(event, "phase").map_or(News::Other, News::Phase),
@@ -281,7 +281,7 @@ pub(crate) fn residues(event: &Value) -> Vec<Residue> {
 /// The holder that an event names.
 fn holder(event: &Value) -> Option<Holder> {
     let holder = event.get("holder")?;
-    // A configured consumer that is not ready yet also keeps a gate closed; it is not for anybody to adopt.
+    // A configured consumer that is not ready yet also keeps a gate closed; it must not be adopted.
     text(holder, "how_to_move").filter(|how| how.contains("consumer adopt"))?;
     let pid = holder.get("pid").and_then(Value::as_u64).map(|pid| pid.to_string());
     let name = text(holder, "name");

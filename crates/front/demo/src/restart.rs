@@ -1,4 +1,4 @@
-//! What a restart script does: ends one worker in good order, starts it again, waits until it is ready.
+//! The work of a restart script: ends one worker normally, starts it again, and waits until it is ready.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -19,7 +19,7 @@ use crate::pid::{self, Process};
 const STOP_MS_MAX: u64 = 8_000;
 /// How long a worker may take from its start to the first "ready".
 const START_MS_MAX: u64 = 10_000;
-/// How often a starting worker is looked at.
+/// How often a starting worker is checked.
 const LOOK_PAUSE_MS: u64 = 10;
 
 fn failed(cast: &Worker, what: &str) -> Failure {
@@ -34,7 +34,7 @@ pub(crate) fn forgotten() -> Result<Worker, Failure> {
     })
 }
 
-/// Restarts a worker; one that does not run is started.
+/// Restarts a worker; starts it if it does not run.
 pub(crate) async fn run(folder: &Folder, cast: Worker) -> Result<(), Failure> {
     let before = Process::of_part(folder, &folder.pid_file(cast.name));
     let old = before.as_ref().map(|process| process.pid);
@@ -62,7 +62,7 @@ async fn start(folder: &Folder, cast: Worker, old: Option<u32>) -> Result<(), Fa
     wait_until_ready(folder, &cast, old, &mut child).await
 }
 
-/// Waits until another process than `old` names itself in the worker's pid file and says that it is ready.
+/// Waits until a process other than `old` is in the worker's pid file and reports that it is ready.
 pub(crate) async fn wait_until_ready(
     folder: &Folder,
     cast: &Worker,

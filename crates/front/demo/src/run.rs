@@ -18,9 +18,9 @@ use crate::summary::{Outcome, Seen, Summary};
 /// Requests a second through the front of `api`, and through each other entrance.
 const API_PER_SECOND: u64 = 400;
 const OTHERS_PER_SECOND: u64 = 100;
-/// The fewest requests of a run that went through: the callers go on until then.
+/// The fewest requests of a successful run: the callers continue until then.
 const REQUESTS_MIN: u64 = 10_500;
-/// How long the callers may go on for that.
+/// How long the callers may continue for that.
 const REQUESTS_MS_MAX: u64 = 30_000;
 /// How many holders are adopted before the demo gives up.
 const ADOPTIONS_MAX: usize = 3;
@@ -36,14 +36,14 @@ pub struct Options {
     pub plain: bool,
     /// Leaves the folder of the demo, and says where it is.
     pub keep: bool,
-    /// The keyroll that is run; this executable where it is `None`.
+    /// The keyroll executable to run; `None` = this one.
     pub program: Option<PathBuf>,
 }
 
-/// Runs the whole demo: the scene, the load, the pipeline as a person runs it, the closing table, the cleaning up.
+/// Runs the whole demo: the scene, the load, the pipeline as an operator runs it, the closing table, the clean-up.
 ///
 /// Returns 0 when the rotation is done and no request failed, otherwise the pipeline's exit code for how it ended, 1
-/// when the demo itself failed, 130 on Ctrl-C. However it returns, its processes are ended and its folder is gone.
+/// when the demo itself failed, 130 on Ctrl-C. In any case its processes are ended and its folder is removed.
 pub fn run(options: Options) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -71,7 +71,7 @@ pub fn run(options: Options) -> ExitCode {
     }
 }
 
-/// What Ctrl-C leaves.
+/// What remains after Ctrl-C.
 fn stopped(folder: &Path, keep: bool) -> String {
     let folder = folder.display();
     match keep {
@@ -153,7 +153,7 @@ impl Demo {
             scene = &mut raising => scene.map_err(lost)??,
             () = stop.came() => {
                 screen.step("stopped: the demo ends its processes and removes its folder");
-                // The scene ends what it has started as soon as it stands.
+                // From here on, dropping the scene ends every process that it started.
                 drop(raising.await);
                 return Err(Halt::Stopped);
             }
@@ -193,12 +193,12 @@ impl Demo {
     async fn add_secret(&mut self, stop: &mut Stop) -> Result<(), Halt> {
         let adding = self.pipeline.add_secret(&self.old)?;
         let (ended, said) = self.follow(adding, stop, |_| ()).await?;
-        // keyroll keeps it sealed from here on; the demo's plain copy would be found by the search.
+        // keyroll has sealed the key; remove the demo's plain copy, which the search would find.
         let _ = std::fs::remove_file(self.scene.folder().join("first.key"));
         Ok(expect_done(ended, &said, "add the demo's secret")?)
     }
 
-    /// Add, plan, apply, and whatever a person does when it stops.
+    /// Add, plan, apply, and what an operator does when the rotation pauses.
     async fn rotate(&mut self, seen: &mut Seen, stop: &mut Stop) -> Result<(), Halt> {
         self.add_secret(stop).await?;
         let plan = self.plan(stop).await?;
@@ -261,7 +261,8 @@ impl Demo {
         Ok(expect_done(ended, &said, "adopt the forgotten worker")?)
     }
 
-    /// Shows a command's events until it ends, and gives what it said of a failure; on a signal it is paused first.
+    /// Shows a command's events until it ends, and returns its failure message; on a signal the command is paused
+    /// first.
     async fn follow(
         &mut self,
         mut running: Running,
@@ -295,7 +296,7 @@ impl Demo {
         Ok((ended, failures + &said))
     }
 
-    /// Lets the callers go on until enough requests were made of a rotation that went through, then stops them.
+    /// After a successful rotation, lets the callers continue until enough requests were made; then stops them.
     async fn finish_load(&mut self, seen: &Seen, stop: &mut Stop) -> Result<Sent, Halt> {
         let Some(load) = self.load.take() else {
             return Ok(Sent::default());
@@ -312,7 +313,7 @@ impl Demo {
         Ok(load.stop().await)
     }
 
-    /// The workers' end, both sides' books, the closing table; gives the exit code.
+    /// Ends the workers, compares both counts, and shows the closing table; returns the exit code.
     async fn close(&mut self, seen: &Seen, sent: &Sent) -> u8 {
         let scene = &self.scene;
         tokio::task::block_in_place(|| scene.end_workers());

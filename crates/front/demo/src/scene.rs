@@ -16,13 +16,13 @@ use crate::pid::{self, Process};
 use crate::restart::worker_log;
 use crate::script;
 
-/// How long a part may take from its start until it has named itself in its pid file.
+/// How long a part may take from its start until it has written its pid file.
 const START_MS_MAX: u64 = 10_000;
-/// How long a short-lived part may take; the first key may be born three seconds late.
+/// How long a short-lived part may take; the first key may need three seconds until it works.
 const SHORT_PART_MS_MAX: u64 = 30_000;
-/// How often a starting part is looked at.
+/// How often a starting part is checked.
 const LOOK_PAUSE_MS: u64 = 10;
-/// How long parts may take to end in good order, together.
+/// How long all parts together may take to end normally.
 const END_MS_MAX: u64 = 6_000;
 
 /// The demo's world: a folder, an issuer, workers under their scripts, fronts. Dropping it ends every process that
@@ -34,7 +34,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Makes the folder below `parent` and starts everything. `program` is an executable that hands the words after
+    /// Makes the folder below `parent` and starts everything. `program` is an executable that passes the words after
     /// `demo-part` to [`crate::part`].
     pub fn raise(parent: &Path, program: &Path) -> Result<Self, Failure> {
         let ports = Ports::find()?;
@@ -52,7 +52,7 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Leaves the folder, with keys of an issuer that is gone, when this is dropped.
+    /// Does not remove the folder when this is dropped. Its keys are of an issuer that no longer exists.
     pub(crate) fn keep_folder(&mut self) {
         self.keep = true;
     }
@@ -62,14 +62,14 @@ impl Scene {
         self.folder.path()
     }
 
-    /// Where callers reach the services: the front of `api`, the front of `report`, the `reader`; name and address.
+    /// The entrances of the services: the front of `api`, the front of `report`, the `reader`; name and address.
     pub fn entrances(&self) -> Vec<(&'static str, std::net::SocketAddr)> {
         let fronts = FRONTS.iter().map(|front| (front.name, front.address(self.ports)));
         let reader = Worker::named("reader").map(|reader| (reader.name, reader.address(self.ports)));
         fronts.chain(reader).collect()
     }
 
-    /// Mints one more key and writes it into every copy, as careless people rotate; used by tests.
+    /// Mints one more key and writes it into every copy without any check, as a careless rotation does; used by tests.
     pub fn replace_keys(&self) -> Result<(), Failure> {
         self.run_part(&["first-key"])
     }
@@ -87,7 +87,7 @@ impl Scene {
         self.run_short(command.arg(cast.instance), &format!("run {}", script.display()))
     }
 
-    /// The process id that a part names itself by, while it runs.
+    /// The process id in a part's pid file, while the part runs.
     pub fn pid(&self, part: &str) -> Option<u32> {
         Process::of_part(&self.folder, &self.folder.pid_file(part)).map(|process| process.pid)
     }
@@ -114,7 +114,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Starts all but the forgotten worker, whose parent does that in its own time.
+    /// Starts all workers but the forgotten one, which its parent starts later.
     fn start(&self) -> Result<(), Failure> {
         self.start_part("janitor", &["janitor"])?;
         self.start_part("issuer", &["issuer"])?;
@@ -135,7 +135,7 @@ impl Scene {
         command
     }
 
-    /// Starts a part that stays, and waits until it has named itself.
+    /// Starts a long-running part, and waits until it has written its pid file.
     fn start_part(&self, name: &str, words: &[&str]) -> Result<(), Failure> {
         let failed = || Failure::new(Class::Permanent, Code::DemoFailed, format!("start {name} of the demo"));
         let (out, err) = worker_log(&self.folder, name).map_err(|error| failed().because(error))?;
@@ -157,7 +157,7 @@ impl Scene {
         Ok(())
     }
 
-    /// What a part wrote before it failed: the folder is gone when a person reads the message.
+    /// The output of a part before it failed, for the message: the folder will be removed by then.
     fn said(&self, name: &str) -> String {
         let log = fs::read_to_string(self.folder.join(format!("log/{name}.log"))).unwrap_or_default();
         log.lines().last().map_or_else(|| "it said nothing".to_owned(), |line| format!("it said: {line}"))
@@ -183,7 +183,7 @@ impl Scene {
         }
     }
 
-    /// Ends the workers in good order, so that each leaves its count behind. Callers must have stopped before.
+    /// Ends the workers normally, so that each writes its count. The callers must have stopped before.
     pub fn end_workers(&self) {
         self.end(WORKERS.iter().map(|worker| worker.name));
     }
@@ -201,7 +201,7 @@ impl Scene {
     }
 }
 
-/// Waits for a child; one that takes too long is ended.
+/// Waits for a child; kills one that takes too long.
 fn wait(child: &mut Child, at_most: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + at_most;
     while Instant::now() < deadline {

@@ -11,12 +11,12 @@ use crate::words::{without_numbers, words};
 /// The version of the events: the demo's own and those of keyroll's commands.
 const STREAM_VERSION: u32 = 1;
 
-/// Where the demo tells what happens: plain lines, a terminal with one live line, or JSON.
+/// The demo's output: plain lines, a terminal with one live line, or JSON.
 pub(crate) struct Screen {
     form: Form,
     began: Instant,
     live: bool,
-    /// Kinds of things that were said to be not visible: one line stands for all processes alike.
+    /// The kinds of things that were shown as not visible: one line for all processes of a kind.
     not_visible: BTreeSet<String>,
 }
 
@@ -51,7 +51,7 @@ impl Screen {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Something that the demo itself did.
+    /// Shows something that the demo itself did.
     pub(crate) fn step(&mut self, text: &str) {
         let at = self.elapsed_s();
         match self.form {
@@ -62,7 +62,7 @@ impl Screen {
         }
     }
 
-    /// Something that the pipeline said.
+    /// Shows an event of the pipeline.
     pub(crate) fn event(&mut self, event: &Event) {
         let at = self.elapsed_s();
         match self.form {
@@ -82,7 +82,7 @@ impl Screen {
         }
     }
 
-    /// The callers' counts, on the live line of a terminal.
+    /// Shows the callers' counts on the live line of a terminal.
     pub(crate) fn count(&mut self, sent: &Sent) {
         let Form::Terminal { colour } = self.form else { return };
         let (red, end) = if colour && sent.failed > 0 { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
@@ -103,7 +103,7 @@ impl Screen {
 
     fn put(&mut self, line: &str) {
         self.clear();
-        // Nobody may be reading any more; the demo still has to clean up.
+        // Write errors are ignored: even without a reader, the demo has to clean up.
         let _ = writeln!(io::stdout(), "{line}");
     }
 

@@ -34,14 +34,14 @@ pub(crate) struct Summary {
     pub(crate) residues: Vec<Residue>,
 }
 
-/// What the demo saw of the rotation.
+/// What the demo observed of the rotation.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked: Option<Holder>,
     pub(crate) residues: Vec<Residue>,
-    /// What keyroll said that it could not look at.
+    /// What keyroll reported as not visible.
     pub(crate) not_visible: Vec<String>,
     /// Seconds from the first command to the last.
     pub(crate) took_s: f64,
@@ -102,12 +102,12 @@ impl Summary {
     }
 }
 
-/// Seconds, to the millisecond: the clocks tell no more.
+/// Seconds, to the millisecond: the clocks are not more exact.
 fn to_ms(seconds: f64) -> f64 {
     (seconds * 1_000.0).round() / 1_000.0
 }
 
-/// What was not visible, many processes in one line.
+/// What was not visible; many processes in one line.
 fn kinds(not_visible: &[String]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for what in not_visible {

@@ -3,7 +3,7 @@ use serde_json::Value;
 /// The longest line of an event that is shown to a person, in characters.
 const SHOWN_CHARS_MAX: usize = 600;
 
-/// An event in words for a person; `None` where it says nothing to them.
+/// An event in words for the operator; `None` if it is not shown.
 pub(crate) fn words(event: &Value) -> Option<String> {
     let text = |key: &str| match event.get(key) {
         Some(Value::String(text)) => text.clone(),
@@ -41,7 +41,7 @@ pub(crate) fn words(event: &Value) -> Option<String> {
     Some(line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect())
 }
 
-/// A line without its numbers: what many processes have in common.
+/// A line without its numbers, which is the same for many processes.
 pub(crate) fn without_numbers(line: &str) -> String {
     let mut kind = String::new();
     for c in line.chars() {
@@ -75,7 +75,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// An event of a type that is news to the demo, by its parts.
+/// An event of a type that the demo does not know, by its parts.
 fn parts(event: &Value) -> String {
     let kind = event.get("type").map(plain).unwrap_or_default();
     let entries = event.as_object().into_iter().flatten();

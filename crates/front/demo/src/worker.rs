@@ -35,7 +35,7 @@ struct Worker {
     checks: AtomicU64,
 }
 
-/// Runs a worker until it is told to stop and has drained. `inherit`: it takes its key from its standard input.
+/// Runs a worker until it is asked to stop and has drained. `inherit`: it reads its key from stdin.
 pub(crate) async fn run(folder: &Folder, cast: cast::Worker, inherit: bool) -> Result<(), Failure> {
     let ports = folder.ports()?;
     let source = if inherit { Source::Inherited("ACME_KEY") } else { cast.source };
@@ -70,7 +70,7 @@ pub(crate) async fn run(folder: &Folder, cast: cast::Worker, inherit: bool) -> R
     Ok(())
 }
 
-/// What a worker leaves behind for the closing table: its own count of its calls.
+/// A worker's own count of its calls, which it writes for the closing table.
 fn leave_tally(folder: &Folder, cast: &cast::Worker, tally: &Tally) -> Result<(), Failure> {
     let path = folder.join(format!("tally/{}.{}.json", cast.name, std::process::id()));
     write_whole(&path, json!(tally).to_string().as_bytes(), 0o600).map_err(|error| {

@@ -1,4 +1,4 @@
-//! The whole demo with a stand-in for the pipeline: its summary, and that nothing of it is left behind.
+//! The whole demo with a stand-in for the pipeline: checks its summary, and that it leaves nothing behind.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

@@ -88,17 +88,17 @@ async fn a_rotation_by_hand_loses_nothing_and_leaves_the_forgotten_worker_behind
 /// How often a worker is killed at most; one kill meets a request in most cases.
 const KILLS_MAX: usize = 50;
 
-/// How often all calls are made to rest, and how often what should not keep the key is looked at then.
+/// How often all calls are stopped, and how often processes that should not keep the key are then searched.
 const RESTS: usize = 8;
 const LOOKS: usize = 2;
 
-/// The bug that draining is for: a worker that ends without it loses what it was given.
+/// The bug that draining prevents: a worker that ends without draining loses its requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_does_not_drain_is_seen_by_its_callers() {
     let (_place, scene) = raise();
     let load = Load::start(&scene.entrances(), |_| 200);
     until_more(&load, 100).await;
-    // A kill between two requests loses none: it is done again until it meets one.
+    // A kill between two requests loses none, so it is repeated until it hits one.
     for _ in 0..KILLS_MAX {
         let pid = scene.pid("api-1").and_then(|pid| Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
@@ -176,8 +176,8 @@ async fn only_the_workers_hold_the_key() {
     for worker in ["api-1", "api-2", "reader"] {
         assert_eq!(held(worker), Some(true), "{worker}: the search finds what is there");
     }
-    // A request that is under way is in a buffer for a moment. With every worker stopped, none is: what is there then
-    // is kept, be it from every call or from one now and then.
+    // A request in progress is in a buffer for a moment. With every worker stopped there are none, so a key that is
+    // found then is kept permanently.
     let others = ["issuer", "front-api", "front-report", "parent"];
     for _ in 0..RESTS {
         until_more(&load, 20).await;

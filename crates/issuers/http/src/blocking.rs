@@ -28,7 +28,8 @@ impl Connection {
         self.local
     }
 
-    /// Sends the request once and reads the answer; a body beyond the limit, bytes, is not read to its end.
+    /// Sends the request once and reads the answer. Of the body, at most `body_bytes_max` bytes are read; the rest is
+    /// cut.
     ///
     /// # Errors
     /// [`HttpError`]: whether the request may have had its effect.
@@ -43,7 +44,8 @@ impl Connection {
             let connecting = async { tokio::net::TcpStream::from_std(stream).map_err(unsent) };
             runtime.block_on(exchange(connecting, request, &limits))
         };
-        // The caller may stand in a runtime already, in which no other may be waited for.
+        // The caller may already run inside a runtime, and a runtime cannot be blocked on there: use a thread of its
+        // own.
         thread::scope(|scope| {
             let asking = thread::Builder::new().name("http".to_owned()).spawn_scoped(scope, attempt);
             let ended = asking.map_err(unsent)?.join();
@@ -70,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    /// A server that reads one request and answers this; nothing, and without an end, where there is no answer.
+    /// A server that reads one request and sends this answer; without an answer it stays silent and keeps the
+    /// connection open.
     fn server(answer: Option<&'static [u8]>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -51,13 +51,14 @@ async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
     let found = tokio::net::lookup_host((endpoint.host, endpoint.port)).await;
     let found =
         found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({})", error.kind())))?;
-    // The address that was checked is the one that is connected to: no second resolution.
+    // Connect to the address that was checked. A second resolution of the name could give another address.
     let addresses: Vec<SocketAddr> = found.filter(|address| is_allowed(address.ip(), endpoint.tls)).collect();
     let mut last = "the name leads to no address that may be asked".to_owned();
     for address in addresses.iter().take(ADDRESSES_MAX) {
         match timeout(Duration::from_millis(CONNECT_MS_MAX), TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // A small request should not wait for a full segment; without it the call is only slower.
+                // A small request should not wait for a full segment. If this option cannot be set, the call is only
+                // slower.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -69,7 +70,7 @@ async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
 }
 
 /// Which addresses a name may lead to: plain HTTP only to this machine, TLS not to link-local addresses (where clouds
-/// serve their metadata), nor to those that stand for another (`::ffff:169.254.169.254`).
+/// serve their metadata), nor to IPv6 addresses that embed another address (`::ffff:169.254.169.254`).
 fn is_allowed(address: IpAddr, tls: bool) -> bool {
     if !tls {
         return address.is_loopback();

@@ -16,18 +16,18 @@ use crate::{HttpError, Request};
 /// The largest head of an answer, bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What one exchange may take.
+/// The limits of one exchange.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the first look-up of a name to the last byte of the answer.
+    /// The time limit, from the first look-up of the name to the last byte of the answer.
     pub time: Duration,
     /// The largest body of an answer, bytes.
     pub body_bytes_max: usize,
-    /// What becomes of a longer one.
+    /// What happens to a longer body.
     pub excess: Excess,
 }
 
-/// What becomes of a body that is longer than its limit.
+/// What happens to a body that is longer than the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
     /// The exchange fails with [`HttpError::Lost`].
@@ -95,7 +95,7 @@ where
     tokio::select! {
         biased;
         answer = &mut answer => answer,
-        // The connection may end first, with the answer still in its channel.
+        // The connection task may end before the answer has been taken from its channel.
         _ = connection => answer.await,
     }
 }
@@ -142,7 +142,7 @@ mod tests {
     const PATIENT: Limits =
         Limits { time: Duration::from_secs(20), body_bytes_max: 8, excess: Excess::Refuse };
 
-    /// One exchange over a Unix socket whose other end answers this and closes; what it was sent.
+    /// One exchange over a Unix socket whose other end sends this answer and closes; returns also the request.
     async fn answered(answer: &'static [u8], limits: Limits) -> (Result<Response, HttpError>, String) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let served = tokio::spawn(async move {

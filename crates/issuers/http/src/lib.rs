@@ -1,9 +1,10 @@
 //! The HTTP client: one request on a connection of its own, and TLS that verifies the server.
 //!
 //! Invariants, by what is absent: no request is sent twice, no connection is used twice, no redirect is followed, no
-//! proxy is used, and of the environment only what names the machine's roots (`SSL_CERT_FILE`, `SSL_CERT_DIR`). No error holds a byte of a request or of an answer. Every
-//! exchange has a time limit, and every answer a largest head and body. The caller chooses the server: a credential goes
-//! only where the caller connects to.
+//! proxy is used, and no environment variable is read but the two that name the machine's root certificates
+//! (`SSL_CERT_FILE`, `SSL_CERT_DIR`). No error holds a byte of a request or of an answer. Every exchange has a time
+//! limit, and every answer a largest head and body. The caller chooses the server: a credential goes only where the
+//! caller connects to.
 
 /// Requests for callers without an asynchronous runtime.
 pub mod blocking;

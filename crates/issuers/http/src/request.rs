@@ -94,7 +94,7 @@ pub fn percent_encode(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// In one buffer that never grew, so that no copy is left behind.
+/// Built in one buffer of the full size: a buffer that grows leaves a copy of the secret in memory.
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     for part in parts {

@@ -14,10 +14,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::HttpError;
 
-/// Read once: the machine's own roots, so that a private authority is trusted where its owner installed it.
+/// The machine's own root certificates, read once. A private authority is trusted if the operator installed it there.
 static SYSTEM: OnceCell<Arc<ClientConfig>> = OnceCell::const_new();
 
-/// What is trusted: the roots of a PEM file, or the machine's own.
+/// The trusted root certificates: those of a PEM file, or the machine's own.
 ///
 /// # Errors
 /// [`HttpError::NoRoots`], [`HttpError::NotSent`] where the file cannot be read.
@@ -50,7 +50,7 @@ fn config(roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, Http
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let mut config =
         builder.map_err(|_| HttpError::NoRoots)?.with_root_certificates(store).with_no_client_auth();
-    // Each probe is a connection of its own, from its first byte: a resumed session could lead to what was cached.
+    // Each probe makes a full handshake: a resumed TLS session could be answered from what the server cached.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -58,7 +58,7 @@ fn config(roots: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, Http
 /// A TLS session with this host, whose certificate must be valid for its name.
 ///
 /// # Errors
-/// [`HttpError::NotSent`]; it names the fault, as `UnknownIssuer`.
+/// [`HttpError::NotSent`], with the reason (for example `UnknownIssuer`).
 pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     host: &str,
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// A server for this name that says "hello" to whoever trusts it; its certificate.
+    /// A server for this name that sends "hello" to clients that trust it; returns its certificate.
     async fn server(name: &str) -> (std::net::SocketAddr, CertificateDer<'static>) {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();

@@ -7,7 +7,8 @@ const JSON_DEPTH_MAX: usize = 64;
 /// The longest error code of an issuer that is repeated in a message.
 const CODE_LEN_MAX: usize = 40;
 
-/// What was asked, as far as a link to the next page must stay with it. Never printed: a path may hold a value.
+/// The host and path that were asked: a link to the next page must keep both. Never printed, because a path may hold a
+/// value.
 #[derive(Default)]
 pub(crate) struct Asked {
     /// `host[:port]`.
@@ -16,7 +17,7 @@ pub(crate) struct Asked {
     pub(crate) path: Zeroizing<String>,
 }
 
-/// What an issuer answered; wiped when it is dropped, because a mint's answer holds a value.
+/// An issuer's answer; wiped on drop, because a mint's answer holds a value.
 pub(crate) struct Answer {
     status: u16,
     media: Option<String>,
@@ -44,13 +45,13 @@ impl Answer {
         Self { status, media, link, date: None, asked, body, json, code }
     }
 
-    /// Forgets the error code where it stands in what was sent: an issuer may repeat a value as its code.
+    /// Drops the error code if the request contained the same text: an issuer may repeat a value as its error code.
     pub(crate) fn without_echo(mut self, sent: impl Fn(&str) -> bool) -> Self {
         self.code = self.code.take().filter(|code| !sent(code));
         self
     }
 
-    /// With the time that its head tells.
+    /// The same answer with the time from its `Date` header.
     pub(crate) fn dated(mut self, date: Option<String>) -> Self {
         self.date = date;
         self
@@ -87,7 +88,7 @@ impl Answer {
         !text.is_empty() && self.body.windows(text.len()).any(|window| window == text)
     }
 
-    /// Why this answer settles nothing, whatever a spec says; `None` where it may be judged.
+    /// Why this answer proves nothing, whatever a spec says. `None` if the spec may judge it.
     pub(crate) fn unsettling(&self) -> Option<String> {
         let why = match self.status {
             429 => "too many requests",
@@ -104,7 +105,7 @@ impl Answer {
         Some(format!("{} ({why})", self.summary()))
     }
 
-    /// Status, media type and the issuer's own error code: all of an answer that a message may repeat.
+    /// Status, media type and the issuer's own error code. A message repeats nothing else of an answer.
     pub(crate) fn summary(&self) -> String {
         let media = match self.media.as_deref() {
             Some("application/json") => "JSON",
@@ -133,7 +134,7 @@ impl Answer {
     }
 }
 
-/// The issuer's error code. Letters and underscores alone: nothing that looks like a key passes.
+/// The issuer's error code. It may have only letters and underscores, so nothing that looks like a key passes.
 fn code(json: &Value) -> Option<&str> {
     let places = ["/error/code", "/error/type", "/error", "/code", "/errors/0/code", "/type"];
     let texts = places.iter().filter_map(|place| json.pointer(place).and_then(Value::as_str));

@@ -15,9 +15,9 @@ use crate::render::{Unfit, Values, render};
 /// Whether a call may change anything at the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nature {
-    /// It reads: without an answer nothing happened.
+    /// It only reads: if no answer comes, nothing was changed.
     Read,
-    /// It changes: without an answer it may have.
+    /// It changes something: if no answer comes, the change may have happened.
     Change,
 }
 
@@ -35,17 +35,17 @@ pub(crate) struct Call<'a> {
     pub(crate) nature: Nature,
 }
 
-/// What to do about an answer that makes no sense.
+/// The next step after an answer without the expected content.
 const SENSELESS: &str = "ask again in a minute, an open rotation by `keyroll resume`; if it stays, compare the spec with \
                          the issuer's reference";
 
 impl Call<'_> {
-    /// Sends it once; an answer that settles nothing is a failure already.
+    /// Sends the request once. An answer that proves nothing is returned as a failure.
     pub(crate) async fn send(&self, values: &Values<'_>) -> Result<Answer, Failure> {
         self.send_from(values, &OnceLock::new()).await
     }
 
-    /// The same; `from` is told our end of the connection.
+    /// As [`Self::send`]; `from` receives the local address of the connection.
     pub(crate) async fn send_from(
         &self,
         values: &Values<'_>,
@@ -69,13 +69,13 @@ impl Call<'_> {
         }
     }
 
-    /// Sends it once and wants success.
+    /// Sends the request once. Any answer but success is a failure.
     pub(crate) async fn succeed(&self, values: &Values<'_>, ok: &[Matcher]) -> Result<Answer, Failure> {
         let answer = self.send(values).await?;
         if matcher::any(ok, &answer) { Ok(answer) } else { Err(self.refused(&answer)) }
     }
 
-    /// An answer that is not what success looks like.
+    /// The failure for an answer that does not match the spec's success.
     pub(crate) fn refused(&self, answer: &Answer) -> Failure {
         let admin = self.caller == As::Admin;
         match answer.status() {
@@ -88,7 +88,7 @@ impl Call<'_> {
         }
     }
 
-    /// An answer that claims success and makes no sense.
+    /// The failure for an answer that claims success and does not have the expected content.
     pub(crate) fn nonsense(&self, answer: &Answer, why: &str) -> Failure {
         let why = format!("{} ({why})", answer.summary());
         self.fail(self.unsettled(), Code::RequestFailed)
@@ -127,7 +127,7 @@ impl Call<'_> {
                 .fail(Class::Permanent, Code::IssuerSettingsInvalid)
                 .because(format!("{what} is not known")),
             Unfit::Unspeakable(place) => {
-                let why = format!("a value has a byte that cannot stand in {place}");
+                let why = format!("a value has a byte that is not allowed in {place}");
                 self.fail(Class::Permanent, Code::IssuerSettingsInvalid).because(why)
             }
         }

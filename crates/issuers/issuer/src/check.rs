@@ -7,7 +7,7 @@ use crate::page::{Page, PageKind};
 use crate::shape;
 use crate::template::{Slot, Template};
 
-/// What does not fit together, and the key where it is said.
+/// Two parts of a spec that contradict each other, and the key that has the contradiction.
 pub(crate) struct Fault {
     /// Keys from the top, joined by dots.
     pub(crate) path: String,
@@ -31,7 +31,8 @@ const REQUEST_MS_MAX: u64 = 120_000;
 /// The longest value that a spec may declare, in bytes.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// Judges what the form alone does not: which parts need each other, who may see what, and where it may go.
+/// Checks what the form alone cannot: which parts need each other, which caller may see which value, and to which hosts
+/// a value may go.
 pub(crate) fn check(document: &Document) -> Checked {
     head(document)?;
     fields(document)?;
@@ -75,7 +76,8 @@ fn head(document: &Document) -> Checked {
     document.human.as_ref().map_or(Ok(()), |human| by_hand(document, human))
 }
 
-/// What a person makes is bound to its id by what the issuer says of it, before anything is ended by an id.
+/// The operator made the credential, so an answer of the issuer must show its id before keyroll revokes a credential by
+/// id.
 fn by_hand(document: &Document, human: &Human) -> Checked {
     let op = &document.op;
     require(!human.steps.is_empty(), "human", "`steps` tells a person what to do, one step each")?;
@@ -84,10 +86,10 @@ fn by_hand(document: &Document, human: &Human) -> Checked {
     require(pages, "human", "a page begins with https://")?;
     let parallel = matches!(document.overlap.kind, OverlapKind::Independent | OverlapKind::TwoSlots);
     let ends = op.revoke.is_some() || !human.revoke_steps.is_empty() || !parallel;
-    require(ends, "human", "without op.revoke `revoke_steps` tells a person how a key is ended")?;
+    require(ends, "human", "without op.revoke, `revoke_steps` must say how an operator revokes a key")?;
     let told = op.identify.as_ref().is_some_and(|identify| identify.id.is_some());
     let bound = told || op.list.as_ref().is_some_and(|list| list.hint.is_some());
-    let why = "a key made by hand is ended by its id: that takes op.identify's `id`, or op.list's `hint`";
+    let why = "to revoke a key that was made by hand, keyroll needs its id: from op.identify's `id`, or by op.list's `hint`";
     require(op.revoke.is_none() || bound, "op.revoke", why)
 }
 
@@ -145,7 +147,7 @@ fn callers(document: &Document) -> Checked {
     shows(&document.auth.own, "auth.self", declared, "{cred.FIELD} of a declared field")
 }
 
-/// A caller's headers hold its own credential and no literal one: values never stand in a spec.
+/// A caller's headers take its credential from a placeholder: a spec never contains a value.
 fn shows(caller: &Caller, path: &str, own: impl Fn(&Slot) -> bool, name: &str) -> Checked {
     require(!caller.hosts.is_empty(), path, "`hosts` names the hosts that this credential may be sent to")?;
     for header in caller.header.keys() {
@@ -189,7 +191,7 @@ fn minting(document: &Document) -> Checked {
     let secrets = document.fields.iter().filter(|(_, field)| field.secret);
     let taken = secrets.map(|(name, _)| name).all(|name| mint.take.fields.contains_key(name));
     require(taken || !api, "op.mint.take", "every secret field is taken from the answer")?;
-    // Of two slots one is free before a mint: what fills it and works with our value is ours.
+    // With two slots, one is free before a mint. A credential that fills it and works with our value is therefore ours.
     let slots = document.overlap.kind == OverlapKind::TwoSlots && op.list.is_some();
     let settled = api || labels || mint.idempotent || slots;
     let why = "a mint of our own value must be findable by label, or the issuer treats a second one as the same \
@@ -233,7 +235,7 @@ fn pairs(document: &Document) -> Checked {
     op.refusals.iter().try_for_each(|refusals| by(&refusals.page, "op.refusals.page"))
 }
 
-/// Who says that the issuer shows refused uses says how they are read.
+/// A spec that claims that the issuer logs refused uses must also say how to read that log.
 fn refusals(document: &Document) -> Checked {
     let logged = document.refusals == Refusals::IssuerLog;
     let Some(op) = &document.op.refusals else {
@@ -288,27 +290,23 @@ fn verdicts(document: &Document) -> Checked {
     Ok(())
 }
 
-/// Of what was found only the value is known.
+/// Of a leaked secret only the value is known: `op.verify` may need nothing else.
 fn linked(document: &Document) -> Checked {
     let verify = &document.op.verify;
     let path = "op.verify.rules";
     let alone = verify.rules.is_empty() || document.sole_field().is_some();
-    require(
-        alone,
-        path,
-        "what was found can be asked about only where one secret field is all that it takes",
-    )?;
+    require(alone, path, "`rules` is allowed only if `op.verify` needs one secret field and nothing else")?;
     let named = verify.rules.iter().all(|id| !id.is_empty());
     require(named, path, "a rule is named by its id")?;
     let said = verify.elsewhere.as_ref().is_none_or(|who| !who.is_empty() && !verify.rules.is_empty());
     require(said, "op.verify.elsewhere", "`elsewhere` says who, and goes with `rules`")
 }
 
-/// A matcher may not speak of statuses that settle nothing.
+/// A matcher may not name a status that proves nothing.
 fn settling(matcher: &Matcher, path: &str) -> Checked {
     require(!matcher.status.is_empty(), path, "a case names its statuses")?;
     let settles = |status: &u16| matches!(status, 200..=299 | 400..=499) && ![408, 425, 429].contains(status);
-    let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: they stand in no case";
+    let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: no case may list them";
     require(matcher.status.iter().all(settles), path, why)
 }
 
@@ -406,7 +404,7 @@ impl Place<'_> {
         let mut seen = Vec::new();
         for slot in self.request.templates().iter().flat_map(|template| template.slots()) {
             let Some(kind) = kind(slot) else {
-                return Err(fault(self.path, "{admin} stands in [auth.admin] only"));
+                return Err(fault(self.path, "{admin} is allowed in [auth.admin] only"));
             };
             require(
                 self.slots.contains(&kind),
@@ -424,7 +422,7 @@ impl Place<'_> {
                 && ["op.disable", "op.enable", "op.revoke"].contains(&self.path)
             {
                 let public = document.fields.get(name).is_some_and(|field| !field.secret);
-                require(public, self.path, "only a field that is not secret may stand here")?;
+                require(public, self.path, "only a field that is not secret is allowed here")?;
             }
             if let Slot::Copy(name) = slot {
                 let read = document.op.get.as_ref().is_some_and(|get| get.copy.contains_key(name));

@@ -4,17 +4,17 @@ use keyroll_secret::{Credential, Fields, SecretBytes};
 use crate::registry::Spec;
 use crate::runner::{Runner, cause};
 
-/// Names that no host ever has (RFC 2606): such a spec is to be copied first.
+/// The suffix of names that no host ever has (RFC 2606): a spec with such a host is a template to copy and edit.
 const NO_HOST: &str = ".example";
 
-/// What an issuer said of a value that somebody found.
+/// What an issuer said about a value that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    /// It answered, and this follows from the answer.
+    /// The issuer answered: this is the verdict.
     Answered(Probe),
-    /// It wants to be asked less often (429). Why, for people.
+    /// The issuer wants fewer requests (429). The reason, for the operator.
     TooMany(String),
-    /// It could not be asked, or did not answer. Why, for people.
+    /// The issuer could not be asked or did not answer. The reason, for the operator.
     Silent(String),
 }
 
@@ -24,18 +24,18 @@ impl Spec {
         &self.document().op.verify.rules
     }
 
-    /// Who else accepts values of the same form: one that is refused here may work there.
+    /// Who else accepts values of the same form. A value that this issuer refuses may still work there.
     pub fn elsewhere(&self) -> Option<&str> {
         self.document().op.verify.elsewhere.as_deref()
     }
 
-    /// Where such a question goes, `name:port`; `None` where the spec names no host that there is.
+    /// The host that is asked, `name:port`; `None` if the spec names no real host.
     pub fn asked_at(&self) -> Option<String> {
         let host = &self.document().op.verify.request.url.host;
         (!host.name.ends_with(NO_HOST)).then(|| host.endpoint())
     }
 
-    /// What speaks against asking about a value, as a clause without any part of it.
+    /// Why the issuer must not be asked about a value, as a clause that shows no part of the value.
     pub fn unaskable(&self, value: &SecretBytes) -> Option<String> {
         let Some(name) = self.document().sole_field() else {
             return Some("is not all that its issuer wants to be asked with".to_owned());
@@ -69,7 +69,7 @@ fn told(failure: &Failure) -> Told {
     if failure.kind == FailureKind::RateLimited {
         return Told::TooMany(why);
     }
-    // It answered, and the answer settles nothing.
+    // The issuer answered, and the answer proves nothing.
     let answered = failure.kind == FailureKind::AnswerUnclear;
     if answered { Told::Answered(Probe::Unknown(why)) } else { Told::Silent(why) }
 }

@@ -9,7 +9,7 @@ use crate::render::Values;
 /// How many characters of the value, beside its prefix, a hint must show to bind it to an id.
 const HINT_CHARS_MIN: usize = 4;
 
-/// Asks the issuer whose the credential is.
+/// Asks the issuer which id the credential has.
 pub(crate) async fn whoami(call: &Call<'_>, op: &Identify, values: &Values<'_>) -> Result<Identity, Failure> {
     let answer = call.succeed(values, &op.ok).await?;
     let text =
@@ -21,7 +21,7 @@ pub(crate) async fn whoami(call: &Call<'_>, op: &Identify, values: &Values<'_>) 
     Ok(Identity { id: id.map(CredentialId::new), principal: text(op.principal.as_ref()) })
 }
 
-/// The one listed credential whose hint fits the value; none where the list is not whole or two fit.
+/// The one listed credential whose hint fits the value. None if the list is incomplete or two hints fit.
 pub(crate) fn by_hint(document: &Document, listing: &Listing, credential: &Credential) -> Identity {
     let fits = |hint: &str| {
         credential.fields.secrets().any(|(name, secret)| {

@@ -1,8 +1,8 @@
 //! Issuers as data: the runner of declarative specs.
 //!
 //! Invariants, by what is absent: nothing is retried and no redirect is followed; a credential is sent only to the
-//! hosts that its spec lists for it; no answer's body stands in any message; 429, 5xx, HTML and silence mean *unknown*
-//! whatever a spec says; an id comes from the issuer's answer, never from a value.
+//! hosts that its spec lists for it; no message repeats the body of an answer; 429, 5xx, HTML and silence mean
+//! *unknown* whatever a spec says; an id comes from the issuer's answer, never from a value.
 
 mod alphabet;
 mod answer;

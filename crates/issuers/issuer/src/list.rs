@@ -119,7 +119,7 @@ fn ended(list: &List, item: &Value) -> Option<bool> {
     list.ended.as_ref().map_or(Some(false), |flag| flag.read(item))
 }
 
-/// One item, where all that the spec names in it has the right type.
+/// One item, if every part that the spec names has the right type.
 fn listed(list: &List, item: &Value, fields: &Fields) -> Option<Listed> {
     let id = list.id.text(item)?;
     let label = optional(list.label.as_ref(), item)?;
@@ -147,7 +147,7 @@ pub(crate) fn tells(text: &str, fields: &Fields) -> bool {
     })
 }
 
-/// `Some(None)` where there is no text, `None` where something else stands there.
+/// `Some(None)` if there is no text, `None` if there is something else than a text.
 pub(crate) fn optional(pointer: Option<&Pointer>, item: &Value) -> Option<Option<String>> {
     match pointer.and_then(|pointer| pointer.find(item)) {
         None | Some(Value::Null) => Some(None),

@@ -74,16 +74,15 @@ fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
         let fits = fields.get(name).is_some_and(|field| shape::fits(field.value.expose(), form));
         if !fits {
             let why = format!("the new `{name}` does not have the form that [fields.{name}] declares");
-            return Err(call
-                .fail(Class::Unknown, Code::RequestFailed)
-                .because(why)
-                .help("correct the spec, then plan again: what was made is found by its label and ended"));
+            return Err(call.fail(Class::Unknown, Code::RequestFailed).because(why).help(
+                "correct the spec, then plan again; keyroll finds the new key by its label and revokes it",
+            ));
         }
     }
     Ok(())
 }
 
-/// The next credential, where we choose it: every secret field new, the others as they are.
+/// The next credential, if we choose its value: every secret field is new, the others stay the same.
 pub(crate) fn propose(document: &Document, current: &Credential) -> Result<Credential, Failure> {
     let mut fields = Fields::new();
     for (name, form) in &document.fields {

@@ -8,8 +8,8 @@ use keyroll_secret::CredentialId;
 /// How many of our own presentations are remembered: a look at one endpoint takes a few.
 const OWN_MAX: usize = 1_024;
 
-/// What this process presented itself and did not see accepted, since the record was last marked: each explains one
-/// entry of it at most.
+/// Credentials that this process presented itself since the record was last marked, and that were not accepted. Each
+/// explains at most one entry of the record.
 #[derive(Default)]
 pub(crate) struct OwnUses(Mutex<VecDeque<OwnUse>>);
 
@@ -17,7 +17,7 @@ pub(crate) struct OwnUses(Mutex<VecDeque<OwnUse>>);
 struct OwnUse {
     /// Our end of the connection.
     client: Option<SocketAddr>,
-    /// The credential; `None` for a decoy, which is nobody's.
+    /// The credential; `None` for a decoy, which is no credential at all.
     id: Option<CredentialId>,
 }
 
@@ -34,12 +34,13 @@ impl OwnUses {
         uses.push_back(OwnUse { client: client.map(plain), id });
     }
 
-    /// What came before a mark explains nothing behind it: a port is given out again.
+    /// Forgets uses from before the mark. They must not explain later entries, because the system reuses ports.
     pub(crate) fn forget(&self) {
         self.uses().clear();
     }
 
-    /// The entries that are not ours: told by our end of the connection, or by their count where none is shown.
+    /// The entries that are not our own uses. Ours are recognised by the local address of the connection, or by their
+    /// count if the record shows no address.
     pub(crate) fn without(&self, found: Vec<RefusedUse>, id: Option<&CredentialId>) -> Vec<RefusedUse> {
         let mut ours: Vec<OwnUse> = self.uses().iter().cloned().collect();
         let mut explained = |used: &RefusedUse| {

@@ -42,7 +42,7 @@ pub(crate) enum PageKind {
     Link,
 }
 
-/// What to ask for next.
+/// The next page to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     /// There is no further page.
@@ -51,7 +51,7 @@ pub(crate) enum Step {
     Query(String, String),
     /// Another page, with this whole query as the issuer wrote it.
     Link(String),
-    /// The answer does not say how it goes on: the list is not complete.
+    /// The answer does not say where the next page is: the list is incomplete.
     Broken,
 }
 

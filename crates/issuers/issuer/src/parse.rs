@@ -10,7 +10,8 @@ use crate::document::Document;
 /// The largest spec that is read, in bytes.
 const SPEC_BYTES_MAX: usize = 256 * 1024;
 
-/// Why a text is no spec: where, what, and what was probably meant. It repeats no value of the text.
+/// Why a text is not a spec: the position, the fault, and the word that was probably meant. It repeats no value of the
+/// text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecError {
     /// The file as it was named to [`crate::Spec::parse`].
@@ -100,7 +101,7 @@ fn nearest<'a>(written: &str, known: &[&'a str]) -> Option<&'a str> {
     near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }
 
-/// A key is repeated in a message, but not a long one: somebody may have pasted a value there.
+/// A message repeats a key unless it is long: somebody may have pasted a value in its place.
 fn shorten(written: &str) -> String {
     const KEY_CHARS_MAX: usize = 24;
     if written.chars().count() <= KEY_CHARS_MAX { written.to_owned() } else { "…".to_owned() }
@@ -113,7 +114,7 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Where a path of keys (`op.mint.take`) stands, or as much of it as there is.
+/// The position of a path of keys (`op.mint.take`), or of the longest part of the path that the text has.
 fn locate(text: &str, path: &str) -> Range<usize> {
     let Ok(root) = DeTable::parse(text) else { return 0..0 };
     let mut span = 0..0;

@@ -8,8 +8,8 @@ use crate::document::Document;
 /// What every label of ours starts with.
 const LABEL_PREFIX: &str = "keyroll/";
 
-/// Reads all that can be read before anything is made: the list, the limit, the slots. `rights_read`: whether the
-/// admin's rights were read already.
+/// Reads everything that can be read before a mint: the list, the limit, the slots. `rights_read`: whether the admin's
+/// rights were already read.
 pub(crate) async fn preflight(
     document: &Document,
     issuer: &dyn Issuer,
@@ -41,7 +41,7 @@ fn refuse(document: &Document, what: &str) -> Failure {
     Failure::new(Class::Permanent, Code::NoRoomForNewKey, format!("{what} ({})", document.title))
 }
 
-/// An issuer without lists is at least there: one call with the credential must be answered.
+/// An issuer that lists nothing must at least answer one call with the credential.
 async fn reached(document: &Document, issuer: &dyn Issuer, current: &Credential) -> Result<(), Failure> {
     for endpoint in issuer.endpoints() {
         if let Probe::Unknown(why) = issuer.probe(&endpoint, current).await {
@@ -60,7 +60,7 @@ fn judge(
 ) -> Result<Vec<String>, Failure> {
     let mut notes = Vec::new();
     if !listing.complete {
-        // What is not listed may be the key of somebody else, whose slot a mint would take.
+        // A key that the list does not show may belong to somebody else, and a mint would take its slot.
         if overlap == Overlap::TwoSlots {
             return Err(refuse(document, "see which slot is free")
                 .because("the issuer's list is incomplete")
@@ -84,7 +84,7 @@ fn judge(
             if count >= max as usize {
                 return Err(refuse(document, "make room for a second credential")
                     .because(format!("the issuer allows {max} credentials, and {count} exist"))
-                    .help("end one that nothing uses at the issuer, then `keyroll plan`"));
+                    .help("at the issuer, revoke a key that nothing uses, then `keyroll plan`"));
             }
         }
         Overlap::TwoSlots => {
@@ -93,8 +93,8 @@ fn judge(
                 .find(|entry| !entry.label.as_deref().is_some_and(|label| label.starts_with(LABEL_PREFIX)));
             if let Some(entry) = foreign {
                 return Err(refuse(document, "use the second slot")
-                    .because(format!("{} is there and was not made by keyroll", entry.id))
-                    .help("see who uses it; disable it at the issuer if nobody does, then `keyroll plan`"));
+                    .because(format!("keyroll did not make the key {} that is in it", entry.id))
+                    .help("find out who uses that key; if nobody does, revoke it at the issuer, then `keyroll plan`"));
             }
         }
         Overlap::Independent { .. } | Overlap::Grace { .. } | Overlap::None => {}

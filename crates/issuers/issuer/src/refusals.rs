@@ -15,27 +15,27 @@ use crate::list::{Pages, optional, tells};
 use crate::operation::{MomentForm, Names, Refusals};
 use crate::render::Values;
 
-/// How many entries that were there already a mark remembers.
+/// How many of the entries that already exist a mark remembers.
 const KNOWN_MAX: usize = 1_000;
 
 /// How far before the mark entries are asked for and compared, beside the issuer's lag and granularity: an issuer may
 /// take `since` as exclusive, or cut it to whole seconds.
 const SLACK_MS: u64 = 2_000;
 
-/// The longest text that is repeated of who a client says it is, in characters.
+/// How much of a client's description of itself is repeated, in characters.
 const TOLD_CHARS_MAX: usize = 120;
 
-/// Where the record ended. Persisted as JSON for as long as one rotation lasts.
+/// A mark: where the record ended at that time. Persisted as JSON for as long as one rotation lasts.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// By the issuer's own clock (its `Date`), milliseconds since 1970; 0 where it tells no time.
     at_ms: u64,
-    /// What was there already, near that time.
+    /// The entries that were already there, from about that time.
     known: Vec<String>,
 }
 
 impl Mark {
-    /// The mark as it was kept; nothing of it is repeated in an error.
+    /// Reads a persisted mark. An error repeats nothing of its text.
     pub(crate) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -52,7 +52,7 @@ struct Entry {
     used: RefusedUse,
 }
 
-/// Asks for the record's first page alone: it can be read, and this is the issuer's time.
+/// Asks for the record's first page alone, to see that the record can be read and which time the issuer has.
 pub(crate) async fn now(
     call: &Call<'_>,
     op: &Refusals,
@@ -69,7 +69,7 @@ pub(crate) async fn now(
     Ok(answer.date_ms().unwrap_or(0))
 }
 
-/// The mark of this moment: the issuer's time, and what its record shows of about then.
+/// A new mark: the issuer's time now, and the entries that its record shows from about that time.
 pub(crate) async fn mark(
     call: &Call<'_>,
     op: &Refusals,
@@ -86,7 +86,7 @@ pub(crate) async fn mark(
     Ok(Mark { at_ms, known })
 }
 
-/// What was refused since the mark.
+/// The uses that were refused since the mark.
 pub(crate) async fn since(
     call: &Call<'_>,
     op: &Refusals,
@@ -101,7 +101,7 @@ pub(crate) async fn since(
             known.swap_remove(at);
             continue;
         }
-        // An entry that appears late, of a time that was over when the key was disabled, is no use of a disabled key.
+        // An entry may appear late. If its time is before the mark, it was no use of the disabled key.
         let before = |at: u64| at.saturating_add(op.granularity.ms()) < mark.at_ms;
         if !entry.at_ms.is_some_and(before) {
             found.push(entry.used);
@@ -110,7 +110,7 @@ pub(crate) async fn since(
     Ok(found)
 }
 
-/// Every entry about the credential since shortly before that time. A record that is not whole is a failure.
+/// Every entry about the credential since shortly before that time. An incomplete record is a failure.
 async fn entries(
     call: &Call<'_>,
     op: &Refusals,
@@ -128,7 +128,7 @@ async fn entries(
         .walk(call, &values, |item| match read(op, item, document, current) {
             Some(None) => true,
             Some(Some(entry)) => {
-                // A record that grows while its pages are read shows an entry twice, which hides none.
+                // A record that grows while its pages are read shows an entry twice. That hides no entry.
                 let again = op.id.is_some() && !ids.insert(entry.key.clone());
                 if !again && entry.at_ms.is_none_or(|at| at >= from_ms) {
                     found.push(entry);
@@ -175,18 +175,18 @@ fn read(op: &Refusals, item: &Value, document: &Document, current: &Credential) 
         )
     });
     let end = client.as_deref().and_then(|client| client.parse::<SocketAddr>().ok());
-    // An address without a port leads to no process: it only tells who it was.
+    // An address without a port does not lead to a process: it only describes the client.
     let address = client.filter(|client| end.is_none() && client.parse::<IpAddr>().is_ok());
     let told: Vec<String> = address.into_iter().chain(agent).map(|text| printable(&text)).collect();
     let told = (!told.is_empty()).then(|| told.join(", "));
     Some(Some(Entry { key, at_ms, used: RefusedUse { client: end, told } }))
 }
 
-/// Whether an entry is about this credential; `None` where that cannot be told.
+/// Whether an entry is about this credential; `None` if the entry does not tell.
 fn is_about(op: &Refusals, item: &Value, document: &Document, current: &Credential) -> Option<bool> {
     let Some(key) = &op.key else { return Some(true) };
     match key.at.find(item) {
-        // A use of no key that the issuer knows.
+        // The refused value is no key that the issuer knows.
         None | Some(Value::Null) => Some(false),
         Some(_) => {
             let text = key.at.text(item)?;
@@ -209,7 +209,7 @@ fn printable(text: &str) -> String {
     text.chars().filter(|one| !one.is_control()).take(TOLD_CHARS_MAX).collect()
 }
 
-/// A time as the record writes it; `None` where it shows none.
+/// A time as the record writes it; `None` if the entry has no readable time.
 fn written(op: &Refusals, ms: u64) -> Option<String> {
     let form = op.time.as_ref()?.form;
     Some(match form {
@@ -222,7 +222,7 @@ fn written(op: &Refusals, ms: u64) -> Option<String> {
     })
 }
 
-/// The issuer's own time, where an answer tells it.
+/// The issuer's own time, if the answer has it.
 impl Answer {
     /// `Date` in milliseconds since 1970 (RFC 9110: `Sun, 06 Nov 1994 08:49:37 GMT`).
     pub(crate) fn date_ms(&self) -> Option<u64> {

@@ -28,19 +28,19 @@ const SHIPPED: [(&str, &str); 13] = [
     ("vonage", include_str!("../../../../issuers/vonage.toml")),
 ];
 
-/// How far a name may be from the one that is meant, letters.
+/// How many letters a mistyped name may differ from the name that is meant.
 const NEAR_EDITS_MAX: usize = 3;
 
-/// What a person does at an issuer's console.
+/// What the operator does at an issuer's console.
 #[derive(Debug, Clone, Copy)]
 pub struct ByHand<'a> {
     /// The page where a credential is made.
     pub url: &'a str,
     /// What to do there, one step each.
     pub steps: &'a [String],
-    /// The page where one is ended.
+    /// The page where a credential is ended.
     pub revoke_url: &'a str,
-    /// What to do there; none where the API ends it.
+    /// What to do there; empty if the API ends credentials.
     pub revoke_steps: &'a [String],
 }
 
@@ -48,7 +48,7 @@ pub struct ByHand<'a> {
 #[derive(Clone)]
 pub struct Spec(Arc<Document>);
 
-/// Its id alone.
+/// Prints the spec's id alone.
 impl fmt::Debug for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Spec({})", self.0.id)
@@ -56,7 +56,7 @@ impl fmt::Debug for Spec {
 }
 
 impl Spec {
-    /// Reads a spec. `file_name` stands in messages only.
+    /// Reads a spec. `file_name` is used in messages only.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line and column; it repeats no value of the text.
@@ -92,8 +92,8 @@ impl Spec {
         SHIPPED.iter().map(|(name, _)| *name).collect()
     }
 
-    /// The shipped spec whose issuer can be asked about the findings of a rule, by the rule's id: `sendgrid-key` is asked about by
-    /// `sendgrid`. Only a spec in whose text the id stands is read.
+    /// The shipped spec whose issuer can be asked about the findings of a rule, by the rule's id: `sendgrid-key` is
+    /// asked about by `sendgrid`. Only specs whose text contains the id are parsed.
     pub fn of_rule(id: &str) -> Option<&'static str> {
         let mut near = SHIPPED.iter().filter(|(_, text)| text.contains(id));
         let names_it =
@@ -106,7 +106,7 @@ impl Spec {
         &self.0.id
     }
 
-    /// What a person calls it.
+    /// Its name in words.
     pub fn title(&self) -> &str {
         &self.0.title
     }
@@ -116,12 +116,13 @@ impl Spec {
         self.0.fields.iter().map(|(name, form)| (name.as_str(), form.secret))
     }
 
-    /// Whether any operation is the admin's, so that an admin credential must be configured.
+    /// Whether any operation is sent as the admin, so that an admin credential must be configured.
     pub fn needs_admin(&self) -> bool {
         self.0.auth.admin.is_some()
     }
 
-    /// Whether a new credential is made, or looked for, with the one in use: once that has ended, nothing can be made.
+    /// Whether the mint, or the list, is sent with the credential in use. Once that credential has ended, no new one
+    /// can be made.
     pub fn mints_with_its_own(&self) -> bool {
         let op = &self.0.op;
         let own = |caller: As| matches!(caller, As::Own);
@@ -129,26 +130,26 @@ impl Spec {
             || op.list.as_ref().is_some_and(|list| own(list.caller))
     }
 
-    /// What a person does at the console, where no API makes a credential.
+    /// What the operator does at the console; `None` if an API makes credentials.
     pub fn by_hand(&self) -> Option<ByHand<'_>> {
         let human = self.0.human.as_ref()?;
         let revoke_url = human.revoke_url.as_ref().unwrap_or(&human.url);
         Some(ByHand { url: &human.url, steps: &human.steps, revoke_url, revoke_steps: &human.revoke_steps })
     }
 
-    /// Whether the API ends a credential; else that is a person's step.
+    /// Whether the API ends a credential; otherwise the operator does.
     pub fn revokes(&self) -> bool {
         self.0.op.revoke.is_some()
     }
 
-    /// Whether the issuer tells to which id a value belongs.
+    /// Whether the issuer tells which id a value has.
     pub fn binds(&self) -> bool {
         let op = &self.0.op;
         op.identify.as_ref().is_some_and(|identify| identify.id.is_some())
             || op.list.as_ref().is_some_and(|list| list.hint.is_some())
     }
 
-    /// What speaks against values that a person gave, one clause per field, without any part of a value.
+    /// Why the values that the operator entered cannot be right: one clause per field, without any part of a value.
     pub fn faults(&self, fields: &Fields) -> Vec<String> {
         let forms = self.0.fields.iter().filter(|(_, form)| form.secret);
         let told = forms.filter_map(|(name, form)| {
@@ -166,7 +167,8 @@ impl Spec {
         self.0.op.get.is_some()
     }
 
-    /// Where credentials may be sent, `name:port`, sorted; where only the admin's goes is told beside it.
+    /// The hosts that credentials may be sent to, `name:port`, sorted. A host of the admin credential is followed by
+    /// `(admin)`.
     pub fn reach(&self) -> Vec<String> {
         let auth = &self.0.auth;
         let own = auth.own.hosts.iter().map(Host::endpoint);
@@ -188,12 +190,12 @@ impl Spec {
         &self.0.provenance.checked
     }
 
-    /// What no page states, and was assumed or measured, one sentence each.
+    /// Facts that no page states and that were assumed or measured, one sentence each.
     pub fn assumed(&self) -> &[String] {
         &self.0.provenance.assumed
     }
 
-    /// What the issuer can do, as it follows from the operations that are there.
+    /// What the issuer can do, as far as the spec declares operations for it.
     pub fn capabilities(&self) -> Capabilities {
         let document = &self.0;
         let op = &document.op;
@@ -245,7 +247,7 @@ impl Spec {
     }
 }
 
-/// The names that a mistyped one may stand for: those that begin with it, else the nearest.
+/// The names that a mistyped name may mean: those that begin with it, otherwise the nearest.
 fn meant(name: &str) -> String {
     let names = || SHIPPED.iter().map(|(known, _)| *known);
     let mut near: Vec<&str> = names().filter(|known| !name.is_empty() && known.starts_with(name)).collect();

@@ -11,7 +11,7 @@ use crate::operation::{Method, Request};
 use crate::target::Host;
 use crate::template::{JsonTemplate, Part, Slot, Template};
 
-/// What the placeholders of one call stand for.
+/// The values of the placeholders of one call.
 #[derive(Default, Clone, Copy)]
 pub(crate) struct Values<'a> {
     /// Our label.
@@ -22,14 +22,14 @@ pub(crate) struct Values<'a> {
     pub(crate) id: Option<&'a str>,
     /// Its fields.
     pub(crate) fields: Option<&'a Fields>,
-    /// The fields that the caller shows in `[auth.self]`, where they are not those: a mint of a value that we chose is
-    /// still asked with the value in use.
+    /// The fields that authenticate the caller (`[auth.self]`), if they differ from `fields`: a mint of a value that we
+    /// chose is still sent with the value in use.
     pub(crate) shown: Option<&'a Fields>,
     /// The id of the credential in use.
     pub(crate) current_id: Option<&'a str>,
     /// Its fields.
     pub(crate) current_fields: Option<&'a Fields>,
-    /// What `op.get` read.
+    /// The settings that `op.get` read.
     pub(crate) copy: Option<&'a BTreeMap<String, Value>>,
     /// The time from which refused uses are asked for.
     pub(crate) since: Option<&'a str>,
@@ -43,14 +43,14 @@ pub(crate) struct Values<'a> {
     pub(crate) link: Option<&'a str>,
 }
 
-/// Why a value cannot stand where the spec puts it. It holds no value.
+/// Why a value cannot be put where the spec wants it. It holds no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unfit {
-    /// The admin credential is not there.
+    /// There is no admin credential.
     NoAdmin,
-    /// Something else that a placeholder stands for is not there.
+    /// The value of another placeholder is missing.
     Missing(String),
-    /// It is there, but has a byte that this position cannot carry.
+    /// The value has a byte that this position cannot carry.
     Unspeakable(&'static str),
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Outgoing {
 type Body = (&'static str, Zeroizing<Vec<u8>>);
 
 impl Outgoing {
-    /// Whether this text stands anywhere in what is sent.
+    /// Whether any part of the request contains this text.
     pub(crate) fn mentions(&self, text: &str) -> bool {
         let has = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         let body = self.body.as_ref().map(|(_, body)| body.as_slice()).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Outgoing {
     }
 }
 
-/// Fills a request's placeholders, each escaped by where it stands.
+/// Fills a request's placeholders. Each value is escaped for its position.
 pub(crate) fn render(request: &Request, caller: &Caller, values: &Values<'_>) -> Result<Outgoing, Unfit> {
     let own = Values { fields: values.shown.or(values.fields), ..*values };
     let mut headers = Vec::new();

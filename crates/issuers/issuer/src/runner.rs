@@ -18,35 +18,35 @@ use crate::registry::Spec;
 use crate::render::Values;
 use crate::{identify, list, matcher, mint, preflight, refusals, sessions};
 
-/// An issuer that is described by a spec. One attempt per call, each on a new connection; it never retries or waits.
+/// An issuer that a spec describes. One attempt per call, each on a new connection; it never retries or waits.
 pub struct Runner {
     spec: Spec,
     admin: Option<SecretBytes>,
     capabilities: Capabilities,
     own: OwnUses,
-    /// What the next credential copies, as it was read when the plan was made.
+    /// The settings that the next credential copies, as they were read for the plan.
     settings: Option<BTreeMap<String, serde_json::Value>>,
-    /// What is not secret of the credential in use, such as the account in a path.
+    /// The public fields of the credential in use, such as the account in a path.
     public: Mutex<Fields>,
 }
 
 impl Runner {
     /// A runner of this spec. `admin` is the value of the admin credential, where the spec needs one
-    /// ([`Spec::needs_admin`]); without it the operations that are the admin's fail with K0103.
+    /// ([`Spec::needs_admin`]); without it, operations that are sent as the admin fail with K0103.
     pub fn new(spec: Spec, admin: Option<SecretBytes>) -> Self {
         let capabilities = spec.capabilities();
         Self { spec, admin, capabilities, own: OwnUses::default(), settings: None, public: Mutex::default() }
     }
 
-    /// Mints with the settings that [`Issuer::settings`] returned, in place of asking for them again.
+    /// Mints with the settings that [`Issuer::settings`] returned, without asking the issuer for them again.
     ///
     /// # Errors
-    /// The text is not what it returned.
+    /// The text does not come from [`Issuer::settings`].
     pub fn with_settings(self, settings: &str) -> Result<Self, serde_json::Error> {
         Ok(Self { settings: Some(serde_json::from_str(settings)?), ..self })
     }
 
-    /// Reads what the next credential copies of the one in use.
+    /// Reads the settings that the next credential copies from the one in use.
     async fn read_settings(
         &self,
         get: &Get,
@@ -66,14 +66,14 @@ impl Runner {
         &self.spec
     }
 
-    /// Asks once whether a credential works. An answer that settles nothing is a failure.
+    /// Asks once whether a credential works. An answer that proves nothing is a failure.
     pub(crate) async fn verdict(&self, credential: &Credential) -> Result<Probe, Failure> {
         let verify = &self.document().op.verify;
         let call = self.call("verify a credential", As::Own, &verify.request, Nature::Read);
         let values = Values { fields: Some(&credential.fields), ..Values::default() };
         let from = OnceLock::new();
         let told = call.send_from(&values, &from).await.map(|answer| {
-            // The order is part of the format: an answer that fits two lists is the milder one.
+            // The order is part of the spec format: an answer that fits two lists counts as the milder verdict.
             let verdicts =
                 [(&verify.alive, Probe::Alive), (&verify.denied, Probe::Denied), (&verify.dead, Probe::Dead)];
             let found = verdicts.into_iter().find(|(matchers, _)| matcher::any(matchers, &answer));
@@ -85,7 +85,7 @@ impl Runner {
         told
     }
 
-    /// Asks for the rights that a rotation needs, where the spec says how; whether it does.
+    /// Asks whether the admin has the rights that a rotation needs. Returns whether the spec says how to ask.
     async fn rights(&self) -> Result<bool, Failure> {
         let Some(rights) = &self.document().op.rights else { return Ok(false) };
         let call = self.call("read the admin's rights", As::Admin, &rights.request, Nature::Read);
@@ -96,12 +96,13 @@ impl Runner {
         Call { document: self.document(), what, caller, request, nature }
     }
 
-    /// Values with the admin credential alone.
+    /// The placeholders' values: the admin credential alone.
     fn values(&self) -> Values<'_> {
         Values { admin: self.admin.as_ref(), ..Values::default() }
     }
 
-    /// Values about the credential in use. An operation that is sent as the credential itself shows its fields.
+    /// The placeholders' values for a call about the credential in use. An operation that is sent as the credential
+    /// itself authenticates with its fields.
     fn about<'a>(&'a self, current: &'a Credential) -> Values<'a> {
         self.remember(current);
         Values {
@@ -153,7 +154,8 @@ impl Runner {
             .because("the issuer's spec has no such operation")
     }
 
-    /// The credential that an earlier mint under this label left, where we chose its value: a second mint is harmless.
+    /// The credential that an earlier mint under this label left, if we chose its value. Finding it makes a second mint
+    /// unnecessary.
     async fn minted_before(
         &self,
         label: &str,
@@ -177,12 +179,13 @@ impl Runner {
                 return Ok(None);
             }
         }
-        // It was made, and this list alone does not tell which of the others it is: one may be somebody else's.
+        // The credential was made, but this list does not tell which of the other entries it is: one may be somebody
+        // else's.
         Err(call
             .fail(Class::Unknown, Code::KeyIdUncertain)
-            .because("the value works already, and its id is not told by a label")
+            .because("the value already works, but no label in the issuer's list shows its id")
             .help(
-                "if it stands: end the new key that is nobody's at the issuer's console, then: keyroll retry",
+                "if the error stays: at the issuer's console, revoke the new key that nothing uses, then: keyroll retry",
             ))
     }
 
@@ -193,7 +196,8 @@ impl Runner {
             Code::MintByHand,
             format!("mint a credential ({})", document.title),
         );
-        let failure = failure.because("this issuer lets only a person make one");
+        let failure =
+            failure.because("this issuer has no API that makes a key: an operator makes it at the console");
         match &document.human {
             Some(human) => failure.help(format!("at {}: {}", human.url, human.steps.join("; "))),
             None => failure,
@@ -424,13 +428,13 @@ impl Issuer for Runner {
     }
 }
 
-/// The wall clock, only to ask for little: the issuer's own time is what counts.
+/// The wall clock only limits how much is asked for; entries are judged by the issuer's own time.
 fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Why, without what was attempted.
+/// The reason of a failure, without what was attempted.
 pub(crate) fn cause(failure: &Failure) -> String {
     failure.source.as_ref().map_or_else(|| failure.to_string(), ToString::to_string)
 }

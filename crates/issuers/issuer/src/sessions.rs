@@ -10,7 +10,8 @@ use crate::matcher;
 use crate::operation::{EndSession, Sessions};
 use crate::render::Values;
 
-/// All live sessions of a credential. A list that is not whole is a failure: an unseen session would block nothing.
+/// All live sessions of a credential. An incomplete list is a failure: a session that the list misses would not block
+/// the revoke.
 pub(crate) async fn sessions(
     call: &Call<'_>,
     op: &Sessions,

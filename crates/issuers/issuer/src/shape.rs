@@ -5,11 +5,11 @@ use keyroll_secret::SecretBytes;
 
 use crate::document::{Checksum, FieldForm};
 
-/// How many letters and digits a value has where neither a model nor a length says it.
+/// The length of a value for which neither a model nor the spec gives a length.
 const DRAWN_LENGTH: usize = 32;
 
 /// A value that looks like `model` and is not it: the prefix and every separator stay, letters and digits after the
-/// prefix are drawn anew, digits as digits where the alphabet has them.
+/// prefix are drawn anew. A digit becomes a digit again if the alphabet has digits.
 pub(crate) fn decoy(model: &[u8], form: &FieldForm) -> SecretBytes {
     let prefix = form.prefix.as_bytes();
     let kept = if model.starts_with(prefix) { prefix.len() } else { 0 };
@@ -52,7 +52,8 @@ pub(crate) fn fits(value: &[u8], form: &FieldForm) -> bool {
     spelled && value.len() >= form.length_min && form.length_max.is_none_or(|longest| value.len() <= longest)
 }
 
-/// What speaks against a value that a person gave, as a clause without any part of it; the most telling thing first.
+/// Why a value that the operator entered cannot be right, as a clause without any part of the value. The most likely
+/// mistake is checked first.
 pub(crate) fn fault(value: &[u8], form: &FieldForm) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());
     let (first, last) = (value.first()?, value.last()?);
@@ -87,7 +88,7 @@ pub(crate) fn fault(value: &[u8], form: &FieldForm) -> Option<String> {
     None
 }
 
-/// What stands in documents and on consoles in place of a value.
+/// Placeholders that documents and consoles show in place of a value.
 fn is_placeholder(value: &[u8], form: &FieldForm) -> bool {
     let lower = value.to_ascii_lowercase();
     let has = |word: &str| lower.windows(word.len()).any(|part| part == word.as_bytes());
@@ -130,7 +131,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
 
-/// Letters and digits of the alphabet of the same kind as this one, or of any kind where there are fewer than two.
+/// The letters or digits of the alphabet that are of the same kind as this byte; of any kind if fewer than two are of
+/// the same kind.
 fn like(byte: u8, form: &FieldForm) -> Vec<u8> {
     let alphabet = form.alphabet.as_ref().map(|alphabet| alphabet.bytes()).unwrap_or(b"0123456789abcdef");
     let kind = |other: &&u8| match byte {
@@ -145,13 +147,13 @@ fn like(byte: u8, form: &FieldForm) -> Vec<u8> {
     alphabet.iter().copied().filter(u8::is_ascii_alphanumeric).collect()
 }
 
-/// The next one in the choice: never the same where there are two.
+/// The byte that follows in the choice: another byte if the choice has two.
 fn after(byte: u8, choice: &[u8]) -> u8 {
     let at = choice.iter().position(|other| *other == byte).map_or(0, |at| at + 1);
     choice.get(at).or_else(|| choice.first()).copied().unwrap_or(byte)
 }
 
-/// One of the choice, each as likely as any other; `None` without randomness or choice.
+/// One byte of the choice, each equally likely. `None` if the choice is empty or the system has no randomness.
 fn draw(choice: &[u8]) -> Option<u8> {
     let count = u8::try_from(choice.len()).ok().filter(|count| *count > 0)?;
     let fair = u8::MAX - u8::MAX % count;

@@ -72,11 +72,11 @@ async fn refused() {
     for dialect in DIALECTS {
         conformance::refused(&mut Harness::new(dialect).await).await.unwrap();
     }
-    // An issuer that tells no time: what was there before is known by its id alone.
+    // An issuer that sends no time: entries from before are recognised by their ids alone.
     let mut timeless = Harness::new(Dialect::Acme).await;
     timeless.timeless = true;
     conformance::refused(&mut timeless).await.unwrap();
-    // One that shows no client: our own are told by their count.
+    // An issuer that shows no client: our own uses are subtracted by their count.
     let nameless = Harness::edited(Dialect::Acme, |text| {
         assert!(text.contains(CLIENT), "the guide's spec names the client");
         text.replace(CLIENT, "")
@@ -84,7 +84,7 @@ async fn refused() {
     conformance::refused(&mut nameless.await).await.unwrap();
 }
 
-/// What the guide's spec says of the client of a refused use.
+/// The line about the client of a refused use in the guide's spec.
 const CLIENT: &str =
     "client = \"/client\"                   # with a port, identifies a process on this machine\n";
 
@@ -102,7 +102,7 @@ async fn chosen_values() {
     conformance::lost(&mut harness).await.unwrap();
 }
 
-/// Values that a person makes at a console: everything but the mint is the API's.
+/// Values that an operator makes at a console: the API does everything but the mint.
 #[tokio::test]
 async fn values_by_hand() {
     let by_hand = |text: String| {

@@ -1,4 +1,4 @@
-//! Lists: every page, or known to be less.
+//! Lists: complete, or reported as incomplete.
 
 use std::collections::BTreeMap;
 
@@ -92,7 +92,7 @@ async fn a_cursor_that_goes_nowhere_ends_the_reading() {
     }
 }
 
-/// The second page never comes: what is there is told, and that it is not all.
+/// The second page never comes: the list has the first page, and is incomplete.
 #[tokio::test]
 async fn half_a_list_is_told_as_half() {
     let mut harness = Harness::new(Dialect::Acme).await;

@@ -1,5 +1,5 @@
-//! Every shipped spec against an issuer that answers as the spec expects, in every mood: whatever the mood, nothing is
-//! called dead that is not, no list counts as whole that is not, and no end counts that was not answered.
+//! Every shipped spec against an issuer that answers as the spec expects, in every mood: in every mood, no living key
+//! is called dead, no incomplete list counts as complete, and no revoke counts without an answer.
 
 use keyroll_issuer::Spec;
 use keyroll_port::conformance::{self, IssuerHarness as _};
@@ -19,7 +19,7 @@ async fn probe(harness: &Harness, credential: &Credential) -> Probe {
     harness.runner().probe(&endpoint, credential).await
 }
 
-/// A second credential, made by the API or by a person, that is not born yet.
+/// A second credential, made by the API or an operator, that does not work yet.
 async fn second(harness: &Harness, current: &Credential) -> Credential {
     let issuer = harness.runner();
     if issuer.capabilities().minted_by == MintedBy::Human {
@@ -134,7 +134,7 @@ fn described_page(name: &str) -> String {
     fake::described::spec(name)["op"]["list"]["page"]["kind"].as_str().unwrap().to_owned()
 }
 
-/// Refused for something else than the credential: a scope, a second factor, an address.
+/// Refused for another reason than the credential: a scope, a second factor, an address.
 #[tokio::test]
 async fn alive_but_refused_is_never_dead() {
     for (name, dialect) in all() {
@@ -155,7 +155,7 @@ async fn alive_but_refused_is_never_dead() {
     }
 }
 
-/// Each answer is of its own: one that comes between two others changes nothing.
+/// Each answer is judged alone: an answer between two others changes nothing.
 #[tokio::test]
 async fn an_issuer_that_flaps_is_read_answer_by_answer() {
     for (name, dialect) in all() {
@@ -176,7 +176,7 @@ fn set_born(harness: &Harness, id: &str, at: u64) {
     harness.fake.world().keys.iter_mut().filter(|key| key.id == id).for_each(|key| key.born = at);
 }
 
-/// A pasted value is bound to its id where the issuer shows one, and to no other.
+/// A pasted value is bound to its own id, if the issuer shows it, and to no other.
 #[tokio::test]
 async fn a_pasted_value_is_bound_to_its_own_id() {
     for (name, dialect) in all() {

@@ -1,4 +1,4 @@
-//! What a spec may not be, and how it is said: line, column, suggestion, and never a value of the text.
+//! Invalid specs, and their errors: line, column, suggestion, and never a value of the text.
 
 use keyroll_issuer::{Spec, SpecError};
 use keyroll_port::Failure;

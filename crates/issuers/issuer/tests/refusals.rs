@@ -1,4 +1,4 @@
-//! The record of refused uses: read whole or not believed, from the mark on, and of one key alone.
+//! The record of refused uses: read completely or not used, from the mark on, and for one key only.
 
 use keyroll_port::conformance::IssuerHarness;
 use keyroll_port::{Class, Failure, RefusalLog, RefusedUse};
@@ -20,7 +20,7 @@ async fn plain() -> (Harness, Credential, String) {
     marked(|text| text).await
 }
 
-/// What one body shows.
+/// The result of one response body.
 async fn shown(body: &Value) -> Result<Vec<RefusedUse>, Failure> {
     let (harness, current, mark) = plain().await;
     harness.fake.world().refused_body = Some(body.to_string());
@@ -97,10 +97,10 @@ async fn an_entry_that_appears_late_is_judged_by_its_time() {
     };
     let (harness, current, mark) = marked(late).await;
     let now = harness.fake.world().now;
-    // It was refused long before the key was disabled, and shows only now.
+    // The use was refused long before the key was disabled, and appears only now.
     write(&harness, &current, now - 60_000);
     assert!(harness.issuer().refusals(&current, &mark).await.unwrap().is_empty());
-    // Within the second of the mark nobody can tell: it counts.
+    // Within the second of the mark the order is unknown, so the use counts.
     write(&harness, &current, now - 500);
     write(&harness, &current, now + 1);
     assert_eq!(harness.issuer().refusals(&current, &mark).await.unwrap().len(), 2);
@@ -121,7 +121,7 @@ async fn another_driver_counts_from_the_same_mark() {
     assert_eq!((failure.code.as_str(), failure.class), ("K0116", Class::Permanent));
 }
 
-/// A record of all keys, whose entries say whose they are.
+/// A record of all keys, whose entries name the key.
 #[tokio::test]
 async fn an_entry_of_another_key_does_not_count() {
     let of = |key: Value| json!({"id": "a", "at": 2_000_000, "client": null, "agent": null, "key": key});
@@ -158,7 +158,7 @@ async fn an_entry_of_another_key_does_not_count() {
     }
 }
 
-/// What the issuer says of a client is printed: a value in it is not.
+/// keyroll prints the issuer's description of a client, but not a value in it.
 #[tokio::test]
 async fn an_entry_that_holds_the_value_is_not_shown() {
     let (harness, current, mark) = plain().await;

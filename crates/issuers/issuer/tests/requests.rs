@@ -1,4 +1,4 @@
-//! What is sent: escaped by position, to the hosts of the spec alone; and what a mint's answer must hold.
+//! Requests: escaped by position, sent to the hosts of the spec only; and the content that a mint's answer must have.
 
 use keyroll_issuer::{Runner, Spec};
 use keyroll_port::conformance::IssuerHarness;
@@ -67,7 +67,8 @@ async fn forms_queries_and_basic_authentication() {
     assert_eq!(last(&harness).headers["authorization"], "Basic YXBpOmFjbWVfeA==");
 }
 
-/// The credential in use may be its own admin: a value that we choose is sent, and the one in use is shown.
+/// The credential in use may be its own admin: the chosen value is sent, and the value in use authenticates the
+/// request.
 #[tokio::test]
 async fn a_mint_as_the_credential_itself_shows_the_one_in_use() {
     let edit = |text: String| {
@@ -119,7 +120,7 @@ async fn only_what_is_due_is_sent() {
     assert_eq!(names, ["accept", "authorization", "connection", "host", "user-agent"]);
 }
 
-/// A mint whose answer makes no sense may have made a key: never "surely not".
+/// A mint with an invalid answer may have made a key: the outcome is never "no effect".
 #[tokio::test]
 async fn a_mints_odd_answer_is_unknown() {
     let edits = [
@@ -226,7 +227,7 @@ async fn a_busy_session_is_spared() {
     assert_eq!(harness.issuer().end_sessions(&id, &handles, false).await.unwrap(), 1);
 }
 
-/// A port that speaks no TLS gets no value, and the call surely had no effect.
+/// A port without TLS gets no value, and the call certainly had no effect.
 #[tokio::test]
 async fn https_is_never_tried_without_tls() {
     let fake = fake::Fake::start(Dialect::Acme).await;

@@ -12,7 +12,7 @@ fn shipped_specs_are_read() {
         let spec = Spec::shipped(name).unwrap_or_else(|error| panic!("{error} ({:?})", error.help));
         assert!(!spec.sources().is_empty(), "{name}");
         let capabilities = spec.capabilities();
-        // What nobody can find again by its label is found by its slot, or was made by a person.
+        // A key that cannot be found by its label is found by its slot, or an operator made it.
         let found = capabilities.label || capabilities.overlap == Overlap::TwoSlots;
         match capabilities.minted_by {
             MintedBy::Human => assert!(spec.by_hand().is_some_and(|hand| !hand.steps.is_empty()), "{name}"),
@@ -148,7 +148,7 @@ fn a_rule_leads_to_the_spec_that_names_it() {
             assert_eq!(Spec::of_rule(id), Some(name), "{id}");
         }
     }
-    // The last two stand in specs, and name no rule there.
+    // The last two occur in specs, but name no rule there.
     for id in ["connection-password", "", "github-classic", "Authorization"] {
         assert_eq!(Spec::of_rule(id), None, "{id}");
     }

@@ -1,4 +1,4 @@
-//! What a probe makes of answers, and of an issuer whose births and deaths spread slowly.
+//! The verdicts of a probe, also for an issuer where new and revoked keys take effect late.
 
 use keyroll_port::Probe;
 use keyroll_port::conformance::IssuerHarness;
@@ -12,7 +12,7 @@ async fn probe(harness: &Harness, credential: &Credential) -> Probe {
     harness.issuer().probe(&endpoint, credential).await
 }
 
-/// What a probe makes of one answer.
+/// The verdict of a probe for one answer.
 async fn judged(harness: &mut Harness, current: &Credential, status: u16, body: &str) -> Probe {
     harness.fake.world().scripted.push((status, "application/json", body.to_owned()));
     probe(harness, current).await
@@ -102,7 +102,7 @@ async fn sendgrids_403_is_a_living_key() {
     let current = harness.current().await;
     let errors = "{\"errors\":[{\"message\":\"access forbidden\"}]}";
     assert_eq!(judged(&mut harness, &current, 403, errors).await, Probe::Denied);
-    // So is one of an account without credits; only these words are said of a key that is none.
+    // So is a key of an account without credits. Only these words mean that the key does not exist.
     let credits = "{\"errors\":[{\"message\":\"Maximum credits exceeded\",\"field\":null}]}";
     assert!(matches!(judged(&mut harness, &current, 401, credits).await, Probe::Unknown(_)));
     let ended =
@@ -110,7 +110,7 @@ async fn sendgrids_403_is_a_living_key() {
     assert_eq!(judged(&mut harness, &current, 401, ended).await, Probe::Dead);
 }
 
-/// Bodies as people were answered: <https://github.com/home-assistant/core/issues/120072>,
+/// Bodies that users received: <https://github.com/home-assistant/core/issues/120072>,
 /// <https://github.com/microsoft/PowerToys/issues/32989>.
 #[tokio::test]
 async fn openai_refuses_for_more_than_a_dead_key() {
@@ -144,8 +144,9 @@ async fn openai_refuses_for_more_than_a_dead_key() {
     }
 }
 
-/// The words are those of lib/api/api_guard.rb, as people were answered with them:
-/// <https://github.com/mattermost/mattermost-plugin-gitlab/issues/142>, <https://github.com/lindell/multi-gitter/issues/250>.
+/// The words are those of lib/api/api_guard.rb, as users received them:
+/// <https://github.com/mattermost/mattermost-plugin-gitlab/issues/142>,
+/// <https://github.com/lindell/multi-gitter/issues/250>.
 #[tokio::test]
 async fn gitlab_says_of_an_ended_token_that_it_was_ended() {
     let mut harness = Harness::new(Dialect::Shipped("gitlab")).await;
@@ -169,7 +170,7 @@ async fn gitlab_says_of_an_ended_token_that_it_was_ended() {
 }
 
 /// The words are those of pkg/services/authn/clients/api_key.go, and where an error has none those of
-/// pkg/services/contexthandler/model/model.go; as people were answered:
+/// pkg/services/contexthandler/model/model.go; as users received them:
 /// <https://github.com/hastic-zzz/hastic-grafana-app/issues/422>.
 #[tokio::test]
 async fn grafana_refuses_for_more_than_a_dead_token() {
@@ -193,7 +194,7 @@ async fn grafana_refuses_for_more_than_a_dead_token() {
     }
 }
 
-/// A wall before an issuer answers 403 too, whatever the token is.
+/// A firewall in front of an issuer also answers 403, whatever the token is.
 #[tokio::test]
 async fn a_403_that_is_not_about_a_scope_says_nothing() {
     for (name, scope) in [
@@ -211,7 +212,7 @@ async fn a_403_that_is_not_about_a_scope_says_nothing() {
     }
 }
 
-/// Even a spec that takes every 4xx for dead cannot make these mean anything.
+/// Even with a spec that reads every 4xx as dead, these statuses prove nothing.
 #[tokio::test]
 async fn what_settles_nothing_stays_unknown_whatever_the_spec() {
     let wide = |text: String| {
@@ -239,7 +240,7 @@ async fn what_settles_nothing_stays_unknown_whatever_the_spec() {
     assert!(matches!(wrong, Probe::Unknown(_)));
 }
 
-/// An issuer that repeats the value as its error code finds it in no message of ours.
+/// If an issuer repeats the value as its error code, no message shows it.
 #[tokio::test]
 async fn an_echoed_value_is_not_repeated() {
     let any_letters = |text: String| {

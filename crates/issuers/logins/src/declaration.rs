@@ -7,10 +7,10 @@ use keyroll_secret::SecretBytes;
 
 use crate::table::Table;
 
-/// Checks a server's table and makes an issuer of it; asks nothing of the server.
+/// Checks a server's table and makes an issuer of it, without connecting to the server.
 pub(crate) type Build = fn(&Table, &Admins<'_>) -> Result<Box<dyn Issuer>, Failure>;
 
-/// A kind of server of which two logins take turns.
+/// A kind of server on which two logins take turns.
 pub struct LoginServer {
     /// The word for `issuer` in keyroll.toml, and the name of the server's table there.
     pub word: &'static str,
@@ -35,7 +35,7 @@ pub struct Admins<'a> {
 pub struct Key {
     /// Its name.
     pub name: &'static str,
-    /// What stands behind it.
+    /// The kind of its value.
     pub form: KeyForm,
     /// Whether the table must have it.
     pub required: bool,
@@ -53,14 +53,14 @@ impl Key {
     }
 }
 
-/// What stands behind a key.
+/// The kind of a key's value.
 #[derive(Clone, Copy)]
 pub enum KeyForm {
     /// A name, an address, or the folder of a Unix socket.
     Host,
-    /// A TCP port of `host`, and the one that is meant where the key is missing.
+    /// A TCP port of `host`, and its default.
     Port(u16),
-    /// A name at the server, and its longest, bytes.
+    /// A name at the server, and the longest one that it takes, bytes.
     Name(usize),
     /// The names of two logins that differ from each other, and from the login that another key names.
     Slots {
@@ -78,7 +78,7 @@ pub enum KeyForm {
 }
 
 impl LoginServer {
-    /// The server of a table as an issuer; asks nothing of the server.
+    /// Makes an issuer of a server's table, without connecting to the server.
     ///
     /// # Errors
     /// K0140, permanent: the table cannot be used.
@@ -87,14 +87,14 @@ impl LoginServer {
     }
 }
 
-/// The word alone.
+/// Prints the word alone.
 impl fmt::Debug for LoginServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LoginServer({})", self.word)
     }
 }
 
-/// Two are equal that have one word.
+/// Two declarations are equal if they have the same word.
 impl PartialEq for LoginServer {
     fn eq(&self, other: &Self) -> bool {
         self.word == other.word
@@ -103,7 +103,7 @@ impl PartialEq for LoginServer {
 
 impl Eq for LoginServer {}
 
-/// The fields of a login's credential where no server needs more.
+/// The fields of a login's credential, for servers that need no further field.
 pub(crate) const LOGIN_FIELDS: &[(&str, bool)] =
     &[("user", false), ("password", true), ("host", false), ("port", false)];
 
@@ -115,5 +115,5 @@ pub(crate) const HOST: Key = Key::required(
      bear this name.",
 );
 
-/// Two logins of a server that has no other login to tell them from.
+/// The two logins, on a server where no other key names a login that they could clash with.
 pub(crate) const TWO_LOGINS: KeyForm = KeyForm::Slots { noun: "logins", apart_from: None };

@@ -13,14 +13,14 @@ pub(crate) struct Login {
     pub(crate) on: bool,
     /// How many passwords it has.
     pub(crate) passwords: usize,
-    /// It is let in whatever password is given.
+    /// The server lets it in with any password.
     pub(crate) open: bool,
-    /// What says which credential is in it.
+    /// Which credential is in it, as its mark says.
     pub(crate) mark: Mark,
 }
 
 impl Login {
-    /// Whether nobody can use it.
+    /// Whether no client can log in with it.
     pub(crate) fn is_off(&self) -> bool {
         !self.on || (self.passwords == 0 && !self.open)
     }
@@ -33,18 +33,18 @@ pub(crate) enum Attempt {
     Accepted,
     /// The password was asked for and is refused, or the login is off.
     Refused,
-    /// Nothing was learnt; why, without any secret.
+    /// The attempt proved nothing. The reason, without any secret.
     Unknown(String),
 }
 
-/// What to do with the credential in a login.
+/// A change of the credential in a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Switch {
-    /// New connections are refused, sessions live on.
+    /// New connections are refused; open sessions continue.
     Off,
     /// It may be used again.
     On,
-    /// Off, and without a password, for good; the login itself stays.
+    /// The login is off and has no password any more, permanently. The login itself stays.
     End,
 }
 
@@ -60,8 +60,8 @@ pub(crate) struct Filling<'a> {
     pub(crate) password: &'a SecretBytes,
 }
 
-/// A server that keeps logins. One attempt per call; every call is over after a third of what a request may take,
-/// because a request is at most three of them.
+/// A server that keeps logins. One attempt per call. A request makes at most three calls, so each call ends within a
+/// third of the request's time limit.
 #[async_trait]
 pub(crate) trait Directory: Send + Sync {
     /// The options.
@@ -70,12 +70,12 @@ pub(crate) trait Directory: Send + Sync {
     /// Whether connections are encrypted.
     fn is_encrypted(&self) -> bool;
 
-    /// Everything about the server, the admin's rights and what the slot is to get of the current login that can be
-    /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
+    /// Checks the server, the admin's rights, and what the slot shall copy of the current login. Refuses now whatever
+    /// the mint would refuse later; returns notes for the operator. Changes nothing.
     async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;
 
-    /// Refuses where the server shows and keeps only a part: a cluster with a node that is not seen. Asked before sessions
-    /// are read, before a mint, and before the last login that lets anybody in is ended.
+    /// Refuses if the server is only a part of itself: a cluster of which it does not see every node. Called before
+    /// sessions are read, before a mint, and before the last working login is ended.
     async fn whole(&self, _what: &str) -> Result<(), Failure> {
         Ok(())
     }
@@ -86,14 +86,14 @@ pub(crate) trait Directory: Send + Sync {
     /// One attempt to log in, as a consumer would make it.
     async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt;
 
-    /// Makes the slot a login with the current one's rights, this password and this label, all at once. Doing it again
-    /// changes nothing.
+    /// Gives the slot the current login's rights, this password and this label, in one step. Repeating it changes
+    /// nothing.
     async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure>;
 
-    /// Carries a switch out.
+    /// Carries out a switch.
     async fn switch(&self, login: &Login, switch: Switch) -> Result<(), Failure>;
 
-    /// The live sessions of a login as far as they are seen, but for those of our own probes.
+    /// The live sessions of a login, as far as they are visible, without those of our own probes.
     async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure>;
 
     /// As [`keyroll_port::Issuer::idle_ms`].
@@ -101,7 +101,7 @@ pub(crate) trait Directory: Send + Sync {
         0
     }
 
-    /// Ends the sessions named, if they are still what they were; how many.
+    /// Ends the named sessions that are still the same. Returns how many.
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure>;
 }
 

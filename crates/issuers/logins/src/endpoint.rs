@@ -15,7 +15,8 @@ pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?))
 }
 
-/// Whether nothing leaves this machine: without encryption, anything else would show what is said and could be forged.
+/// Whether a connection to this host stays on this machine. Beyond it, an unencrypted connection could be read and
+/// forged.
 pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -2,7 +2,7 @@ use keyroll_secret::CredentialId;
 
 /// What every label of ours starts with.
 const LABEL_PREFIX: &str = "keyroll/";
-/// What stands before a label once its credential was ended: the slot is free, and the label is never minted again.
+/// The prefix that a label gets when its credential is ended: the slot is free, and the label is never minted again.
 const ENDED_PREFIX: &str = "revoked ";
 /// Between role and label in an id.
 const SEPARATOR: &str = "#keyroll/";
@@ -29,7 +29,8 @@ impl Mark {
         }
     }
 
-    /// The mark among texts that may be marks: what was ended stays ended.
+    /// Finds the mark among these texts. If one of them says *ended*, the credential has ended, whatever the others
+    /// say.
     pub(crate) fn among<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
         let mut found = Self::Foreign;
         for text in texts {
@@ -85,14 +86,14 @@ pub(crate) fn split(id: &CredentialId) -> (&str, Option<&str>) {
     parts.map_or((text, None), |(role, label)| (role, Some(label)))
 }
 
-/// How an id stands to the credential that its role carries now.
+/// Whether an id names the credential that its role carries now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// The same credential.
     Same,
-    /// The role carries a later one: the credential of the id is gone.
+    /// The role carries a later credential: the one that the id names is gone.
     Gone,
-    /// The comment was removed or overwritten: nobody can tell.
+    /// The comment was removed or overwritten, so this cannot be known.
     Unclear,
 }
 

@@ -3,10 +3,10 @@
 //! Each server is a file or a folder and one name in `registry.rs`. All but PostgreSQL share `two_logins.rs`, which drives
 //! a `Directory`.
 //!
-//! Invariants, by what is absent: no password is ever in a command that changes a login (only its hash or verifier, made
-//! here), no login is ever removed, no id means two credentials however often a login is used again, and nothing leaves
-//! this machine unencrypted: to any host but a loopback address or a Unix socket there is only TLS with the certificate
-//! and the name verified.
+//! Invariants, by what is absent: no password is ever in a command that changes a login (only its hash or verifier,
+//! made here), no login is ever removed, no id ever names two credentials, however often a login is reused, and nothing
+//! leaves this machine unencrypted: every host but a loopback address or a Unix socket is reached by TLS only, with
+//! certificate and name verified.
 mod declaration;
 mod directory;
 mod endpoint;

@@ -37,9 +37,10 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     issuer: |table, admins| Ok(Box::new(MariaDb::issuer(Options::read(table, admins)?)?)),
 };
 
-/// One request of the port is at most three connections, one after another.
+/// One request of the port makes at most three connections, one after another.
 const CONNECTIONS_MAX: u64 = 3;
-/// How long a session of our own may take to end, milliseconds. Numbers of sessions begin anew with the server.
+/// How long a session of our own may take to end, milliseconds. The limit is short because a restarted server counts
+/// its session numbers from the start again.
 const OWN_MS_MAX: u64 = 5_000;
 
 /// MariaDB as an issuer.
@@ -74,7 +75,8 @@ impl MariaDb {
         let place = (options.host.as_str(), options.port);
         let link = async {
             let mut link = Link::open(place, &admin.user, &admin.password, self.limit_ms()).await?;
-            // The admin's own settings must not change what its statements mean or how long they wait.
+            // Override the settings of the admin's account: they must not change what a statement means or how long it
+            // waits.
             link.run("SET SESSION sql_mode = '', lock_wait_timeout = 3, autocommit = 1").await?;
             Ok(link)
         };

@@ -57,7 +57,7 @@ impl Admin {
 }
 
 impl Options {
-    /// The options that a server's table has; what is missing there is refused by [`Self::check`].
+    /// The options of a server's table. [`Self::check`] refuses a missing one.
     pub(crate) fn read(table: &Table, admins: &Admins<'_>) -> Result<Self, Failure> {
         Ok(Self {
             host: table.text("host").unwrap_or_default().to_owned(),
@@ -69,7 +69,7 @@ impl Options {
         })
     }
 
-    /// Refuses what cannot work, before anything is asked of the server.
+    /// Refuses options that cannot work, without connecting to the server.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let refuse = |why: String| {
             let attempted = format!("use the options of the server {}", self.endpoint());
@@ -106,7 +106,7 @@ impl Options {
         endpoint::host_port(&self.host, self.port)
     }
 
-    /// The slot that the next credential goes to. Where the current login is no slot, the first.
+    /// The slot for the next credential: the other one. The first if the current login is no slot.
     pub(crate) fn next_slot(&self, current: &str) -> &str {
         turn::next_slot(&self.slots, current)
     }
@@ -117,7 +117,7 @@ impl Options {
     }
 }
 
-/// Whether every server here keeps this name of a login whole.
+/// Whether every kind of server here stores a login of this name without cutting it.
 fn is_name(name: &str) -> bool {
     let plain = |letter: char| !letter.is_control() && !letter.is_whitespace();
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(plain)

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Sessions of our own probes that are remembered.
+/// How many sessions of our own probes are remembered.
 const OWN_SESSIONS_MAX: usize = 256;
 
 /// The sessions of our own probes, so that they are not taken for a consumer's while they end.
@@ -12,7 +12,8 @@ pub(crate) struct Own<K> {
 }
 
 impl<K: PartialEq> Own<K> {
-    /// What tells a session is used again after a while: after `limit_ms` it is another's.
+    /// Servers reuse the keys that identify sessions: after `limit_ms` a key may belong to another client, and is
+    /// forgotten.
     pub(crate) fn for_ms(limit_ms: u64) -> Self {
         Self { kept: Mutex::default(), limit: Duration::from_millis(limit_ms) }
     }

@@ -3,9 +3,10 @@ use keyroll_secret::SecretBytes;
 
 /// Letters and digits: every file format and URL carries them as they are.
 pub(crate) const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-/// 40 of 62 letters are 238 bits.
+/// 40 characters of 62 possible ones are 238 bits.
 pub(crate) const LENGTH: usize = 40;
-/// The largest multiple of 62 in a byte: bytes from it on are drawn again, so that no letter is likelier.
+/// The largest multiple of 62 in a byte: a byte of this value or above is drawn again, so that every character is
+/// equally likely.
 const FAIR_BELOW: u8 = 248;
 
 /// A new password, or `None` if the system has no randomness.
@@ -25,7 +26,7 @@ pub(crate) fn generate() -> Option<SecretBytes> {
     None
 }
 
-/// Whether a password can be made a verifier from as it is (SASLprep changes nothing in printable ASCII).
+/// Whether a verifier can be made from a password without SASLprep (which changes nothing in printable ASCII).
 pub(crate) fn is_plain(password: &SecretBytes) -> bool {
     !password.is_empty() && password.expose().iter().all(|byte| (b' '..=b'~').contains(byte))
 }

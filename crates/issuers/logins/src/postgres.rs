@@ -53,7 +53,7 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     issuer: |table, admins| Ok(Box::new(Postgres::new(Options::read(table, admins)?)?)),
 };
 
-/// A role is seen by every new connection once its transaction is committed; a second is far more than that takes.
+/// Every new connection sees a role as soon as the transaction is committed; one second is far more than enough.
 const VISIBLE_MS_MAX: u64 = 1_000;
 
 /// PostgreSQL as an issuer: two login roles that take turns under one owner role.
@@ -67,7 +67,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Checks the options and reads the roots that TLS trusts; asks nothing of the server.
+    /// Checks the options and reads the roots that TLS trusts, without connecting to the server.
     ///
     /// # Errors
     /// K0140, permanent.
@@ -83,7 +83,7 @@ impl Postgres {
             last_used: LastUsed::NotVisible,
             refusals: Refusals::ConsumerLogs,
             sessions: true,
-            // Over a Unix socket the server shows no client's end.
+            // Over a Unix socket the server does not show a client's address.
             attributes: !options.host.starts_with('/'),
             birth_ms_max: VISIBLE_MS_MAX,
             death_ms_max: VISIBLE_MS_MAX,
@@ -101,7 +101,7 @@ impl Postgres {
         Ok(self.server.attempt(place, dbname, user, password).await)
     }
 
-    /// Whether the catalogue says that the role cannot log in. Not knowing is no.
+    /// Whether the catalogue says that the role cannot log in. False if the catalogue cannot be read.
     async fn is_off(&self, user: &str) -> bool {
         let Ok(work) = Work::open(&self.server).await else { return false };
         let roles = catalogue::read(work.link(), &self.server.options, user).await;
@@ -109,12 +109,13 @@ impl Postgres {
         roles.is_ok_and(|roles| roles.role(user).is_some_and(|role| !role.can_login))
     }
 
-    /// Whether a host may be talked to: beyond this machine only encrypted.
+    /// Whether keyroll may connect to a host: to another machine only with encryption.
     fn may_reach(&self, host: &str) -> bool {
         self.server.tls.is_some() || is_local(host)
     }
 
-    /// The role whose rights a session of this login must have: consumers would fail as anybody else.
+    /// The role whose rights a session of this login must have. With the rights of any other role, consumers would
+    /// fail.
     fn wanted(&self, user: &str) -> Option<&str> {
         let ours = user == self.server.options.owner_role || self.server.options.is_slot(user);
         ours.then_some(self.server.options.owner_role.as_str())
@@ -194,7 +195,7 @@ impl Issuer for Postgres {
         let work = Work::open(&self.server).await?;
         let seen = catalogue::sees_passwords(work.link()).await;
         let seen = seen.map_err(|fault| work.failed(&fault, "read the admin's rights"))?;
-        // Where verifiers are hidden, only a login tells whether this password is set already.
+        // If the admin cannot read verifiers, only a login can tell whether this password is already set.
         let accepted = !seen
             && matches!(
                 self.attempt(self.server.place(), proposed).await?,
@@ -284,7 +285,8 @@ impl Issuer for Postgres {
 
     async fn refusals(&self, current: &Credential, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
         let role = user_of(current)?;
-        // Ours are told by their count: a login that is refused does not show its end of the connection.
+        // Our own refused logins are subtracted by their count, because the log does not show the client's port of a
+        // refused login.
         let ours = self.server.own.refused(role);
         let found = refusals::since(&self.server, role, mark).await?;
         Ok(found.into_iter().skip(ours).collect())

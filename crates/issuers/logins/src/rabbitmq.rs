@@ -1,7 +1,7 @@
 //! RabbitMQ, from version 3.10.8 on: two users with the same tags, permissions and limits.
 //!
-//! A user has one password; only a second user overlaps with it. Users are changed and connections are read and ended
-//! by the management API, and a login is tried as consumers make it, by AMQP.
+//! A user has one password; only a second user overlaps with it. The management API changes users, and lists and ends
+//! connections. A probe logs in as consumers do, by AMQP.
 
 mod amqp;
 mod change;
@@ -73,17 +73,17 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     },
 };
 
-/// One request of the port is at most three of ours, one after another.
+/// One request of the port makes at most three requests to the server, one after another.
 const CALLS_MAX: u64 = 3;
-/// How long a connection of our own may take to be gone from the server's list, milliseconds. A client's end is used
-/// again after far longer.
+/// How long a connection of our own may take to be gone from the server's list, milliseconds. A client's port is reused
+/// only after a much longer time.
 const OWN_MS_MAX: u64 = 5_000;
 
-/// What RabbitMQ has beside what every server has.
+/// Options that only RabbitMQ has.
 pub struct Broker {
     /// The port of the management API, on the same host.
     pub management_port: u16,
-    /// The virtual host that consumers open: a login is tried up to it.
+    /// The virtual host that consumers open. A probe logs in and opens it.
     pub vhost: String,
 }
 
@@ -92,7 +92,7 @@ pub struct RabbitMq {
     options: Options,
     broker: Broker,
     tls: Tls,
-    /// Our end of our own probes' connections.
+    /// The local addresses of our own probes' connections.
     own: Own<SocketAddr>,
     silence: Silence,
 }
@@ -131,7 +131,7 @@ impl RabbitMq {
         )
     }
 
-    /// A failure of a request that changes nothing.
+    /// The failure of a request that changes nothing.
     fn failed(&self, fault: &Fault, what: &str) -> Failure {
         fault.without_effect(self.attempted(what))
     }

@@ -1,7 +1,7 @@
 //! Redis, from version 7 on: two users with the same rules.
 //!
-//! One user with two passwords would overlap too, but Redis does not show which of them a connection was opened with, so
-//! nobody could tell who still needs the old one.
+//! One user with two passwords would overlap too, but Redis does not show which of them a connection was opened with,
+//! so nobody could tell which consumer still uses the old one.
 
 mod change;
 mod check;
@@ -38,19 +38,20 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     issuer: |table, admins| Ok(Box::new(Redis::issuer(Options::read(table, admins)?)?)),
 };
 
-/// One request of the port is at most three connections, one after another.
+/// One request of the port makes at most three connections, one after another.
 const CONNECTIONS_MAX: u64 = 3;
 
 /// Redis as an issuer.
 pub struct Redis {
     options: Options,
     tls: Tls,
-    /// The client id and the address of our own probes' connections: an id alone begins anew with the server.
+    /// The client id and the address of our own probes' connections. A restarted server reuses ids, so an id alone is
+    /// not enough.
     own: Own<(i64, String)>,
 }
 
 impl Redis {
-    /// Checks the options; asks nothing of the server.
+    /// Checks the options, without connecting to the server.
     ///
     /// # Errors
     /// K0140, permanent.
@@ -78,7 +79,7 @@ impl Redis {
         format!("{what} at Redis {}", self.options.endpoint())
     }
 
-    /// A failure of a command that changes nothing.
+    /// The failure of a command that changes nothing.
     fn failed(&self, fault: &Fault, what: &str) -> Failure {
         fault.without_effect(self.attempted(what))
     }

@@ -1,7 +1,7 @@
 use crate::declaration::LoginServer;
 use crate::{mariadb, postgres, rabbitmq, redis};
 
-/// Every server of which two logins take turns. A new one is a file or folder of its own, and its name here.
+/// Every kind of server on which two logins take turns. A new kind needs its own file or folder, and its name here.
 pub static SERVERS: [&LoginServer; 4] =
     [&postgres::SERVER, &redis::SERVER, &mariadb::SERVER, &rabbitmq::SERVER];
 

@@ -12,7 +12,7 @@ pub(crate) fn find<'a>(logins: &'a [Login], name: &str) -> Option<&'a Login> {
     logins.iter().find(|login| login.name == name)
 }
 
-/// The current login must be one that can be told from every other, and that its own password alone opens.
+/// The current login must be distinguishable from every other, and only its own password may open it.
 pub(crate) fn check_current(logins: &[Login], options: &Options, current: &str) -> Result<(), Failure> {
     let refuse = |code: Code, why: String, help: &str| {
         let attempted = format!("rotate the login {current:?} at {}", options.endpoint());
@@ -26,7 +26,7 @@ pub(crate) fn check_current(logins: &[Login], options: &Options, current: &str) 
         );
     };
     if is_ambiguous(current) {
-        let why = "its name could be taken for another login's with a label in it".to_owned();
+        let why = "its name looks like the name of another login followed by a label".to_owned();
         return refuse(Code::IssuerSettingsInvalid, why, "let consumers use a login of another name");
     }
     if current == options.admin.user {
@@ -44,7 +44,7 @@ pub(crate) fn check_current(logins: &[Login], options: &Options, current: &str) 
     Ok(())
 }
 
-/// The slot must be shown unused, or hold exactly what this label minted.
+/// The slot must be unused, as the server shows it, or have exactly the credential that was minted under this label.
 pub(crate) fn check_slot(
     slot: &str,
     login: Option<&Login>,
@@ -72,7 +72,7 @@ pub(crate) fn check_slot(
     refuse(Code::LoginSlotTaken, why, "if nothing uses it: disable it, end its sessions, then `keyroll plan`")
 }
 
-/// The login that a switch may be carried out on; `None` where what it would end is gone already.
+/// The login that a switch may change; `None` if the credential that the switch would end is already gone.
 pub(crate) fn switchable<'a>(
     logins: &'a [Login],
     id: &CredentialId,
@@ -88,7 +88,7 @@ pub(crate) fn switchable<'a>(
     match (stands, switch) {
         (Standing::Gone, Switch::Off | Switch::End) => Ok(None),
         (Standing::Gone, Switch::On) => refuse("the login is gone, or carries a later credential"),
-        (Standing::Unclear, _) => refuse("the mark that tells what is in the login was removed"),
+        (Standing::Unclear, _) => refuse("the mark that says which credential the login carries was removed"),
         (Standing::Same, Switch::On) if login.is_some_and(is_ended) => {
             refuse("it was revoked: its password is gone")
         }
@@ -96,7 +96,7 @@ pub(crate) fn switchable<'a>(
     }
 }
 
-/// Whether it was ended for good.
+/// Whether the login's credential was ended permanently.
 pub(crate) fn is_ended(login: &Login) -> bool {
     matches!(login.mark, Mark::Ended(_)) || (login.passwords == 0 && !login.open)
 }

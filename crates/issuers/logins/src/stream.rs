@@ -13,7 +13,7 @@ use crate::options::Options;
 pub(crate) struct Tls(Option<Arc<ClientConfig>>);
 
 impl Tls {
-    /// Reads the roots that are trusted; asks nothing of the server.
+    /// Reads the trusted roots, without connecting to the server.
     pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
         if !options.is_encrypted() {
             return Ok(Self(None));
@@ -35,7 +35,7 @@ impl Tls {
         self.0.is_some()
     }
 
-    /// One connection, and our end of it as text.
+    /// Connects; returns the stream and its local address as text.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<(Box<dyn Stream>, String)> {
         let stream = TcpStream::connect((host, port)).await?;
         let ours = stream.local_addr()?.to_string();

@@ -7,7 +7,7 @@ pub struct Table {
     pub values: Vec<(&'static str, Value)>,
 }
 
-/// What stands behind a key.
+/// The value of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// A host, a name, or a path on the server's machine.

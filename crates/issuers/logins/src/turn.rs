@@ -4,10 +4,10 @@ use keyroll_secret::{Credential, SecretBytes};
 
 use crate::{id, password};
 
-/// What a decoy holds if the system has no randomness; no password of ours has a dash.
+/// The password of a decoy if the system has no randomness. No password of ours has a dash.
 const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
 
-/// What a mint is about: a free slot, and the password that was chosen for it.
+/// The inputs of a mint: a free slot, and the password that was chosen for it.
 pub(crate) struct Turn<'a> {
     /// The login that consumers use now.
     pub(crate) user: &'a str,
@@ -15,16 +15,16 @@ pub(crate) struct Turn<'a> {
     pub(crate) slot: &'a str,
     /// The password.
     pub(crate) password: &'a SecretBytes,
-    /// What was proposed, whole.
+    /// The whole proposed credential.
     pub(crate) proposed: &'a Credential,
 }
 
-/// Why a mint is about nothing, as a clause.
+/// Why a mint has no valid inputs, as a clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrong {
     /// This field of a credential is missing, empty or no text.
     Field(&'static str),
-    /// What was proposed, or its label, is not ours.
+    /// keyroll did not make the proposed credential or the label.
     Proposal(&'static str),
 }
 
@@ -45,7 +45,7 @@ impl From<Wrong> for Failure {
 /// end.
 ///
 /// # Errors
-/// Why it is none, as a clause that shows nothing of it.
+/// Why the file is not an admin's file, as a clause that shows nothing of its content.
 pub(crate) fn read_admin(
     content: &SecretBytes,
     is_name: impl Fn(&str) -> bool,
@@ -83,13 +83,14 @@ pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Wrong
     field.filter(|password| !password.is_empty()).ok_or(Wrong::Field("password"))
 }
 
-/// The slot that the next credential goes to. Where the current login is no slot, the first.
+/// The slot for the next credential: the other one. The first if the current login is no slot.
 pub(crate) fn next_slot<'a>(slots: &'a [String; 2], current: &str) -> &'a str {
     let [one, two] = slots;
     if current == one { two } else { one }
 }
 
-/// The next credential: the slot with a password that was chosen for it. `own` are parts that a credential may lack.
+/// The next credential: the slot with a password that was chosen for it. `own` are fields to add if the current
+/// credential lacks them.
 pub(crate) fn propose(
     current: &Credential,
     slot: &str,
@@ -108,7 +109,7 @@ pub(crate) fn propose(
     Credential { id: None, fields }
 }
 
-/// What a mint is about, if it is about what [`propose`] makes and a label of ours.
+/// The inputs of a mint, if `proposed` comes from [`propose`] and `label` is one of ours.
 ///
 /// # Errors
 /// [`Wrong`]
@@ -133,8 +134,8 @@ pub(crate) fn turn<'a>(
     Ok(turn)
 }
 
-/// A credential that must be refused: every secret field is wrong but the user. The control is about this login, not
-/// about any.
+/// A credential that must be refused: every secret field is wrong but the user. The user stays right, so that the
+/// negative control tests this login and not another.
 pub(crate) fn decoy(current: &Credential) -> Credential {
     let mut fields = current.fields.duplicate();
     let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());

@@ -9,16 +9,16 @@ use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Pr
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, CredentialId};
 
-/// A login is seen by every new connection once the change is answered; a second is far more than that takes.
+/// Every new connection sees a changed login as soon as the server has answered; one second is far more than enough.
 const VISIBLE_MS_MAX: u64 = 1_000;
-/// The label against which a slot is looked at before there is one.
+/// The label for checking a slot before the real label exists.
 const REHEARSAL: &str = "keyroll/preflight/0";
 
 /// A server as an issuer: two logins that take turns, with the same rights.
 ///
-/// An id is the login with the label of what was minted into it, `app_a#keyroll/0192/3`, or the bare login where
-/// there is no label (an adopted one). Sessions are those that logged in as it: because each credential has a login of
-/// its own, a session tells which of the two it was opened with.
+/// An id is the login with the label of what was minted into it, `app_a#keyroll/0192/3`, or the bare login where there
+/// is no label (an adopted one). The sessions of a credential are those that logged in as its login: each credential
+/// has a login of its own, so every session shows which credential opened it.
 pub struct TwoLogins {
     directory: Box<dyn Directory>,
     capabilities: Capabilities,
@@ -56,13 +56,14 @@ impl TwoLogins {
         let logins = self.directory.read().await?;
         let Some(login) = switchable(&logins, id, switch)? else { return Ok(()) };
         if switch == Switch::End && !is_ended(login) && !self.another_lives(&logins, login) {
-            // The next one is made after this one is gone: what would refuse that is refused now.
-            self.directory.whole("end the only login that lets anybody in").await?;
+            // The next credential will be made after this one is gone. Refuse now for any reason that would make that
+            // mint fail.
+            self.directory.whole("revoke the only login that works").await?;
         }
         self.directory.switch(login, switch).await
     }
 
-    /// Whether another one of the two logins that take turns lets somebody in.
+    /// Whether the other one of the two logins still lets somebody in.
     fn another_lives(&self, logins: &[Login], than: &Login) -> bool {
         let is_slot = |it: &&Login| self.directory.options().is_slot(&it.name) && it.name != than.name;
         logins.iter().filter(is_slot).any(|it| !it.is_off())
@@ -174,8 +175,8 @@ impl Issuer for TwoLogins {
         }
         let logins = self.directory.read().await?;
         check_current(&logins, options, user)?;
-        // Where the one in use was ended already everybody is waiting for the next: a node that is missing is no reason to
-        // let them wait longer.
+        // If the credential in use has already ended, every consumer waits for the next one: do not let them wait
+        // longer because a node is missing.
         if !find(&logins, user).is_some_and(is_ended) {
             self.directory.whole(&format!("mint into the user {slot:?}")).await?;
         }
@@ -235,7 +236,7 @@ impl Issuer for TwoLogins {
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
         match self.login_of(id).await? {
             Some(user) => {
-                // Who is not seen would be missed, and nobody would be told.
+                // Without every node, connections would be missing from the list, and nobody would notice.
                 self.directory.whole("read the live connections").await?;
                 self.directory.sessions(&user).await.map(Some)
             }

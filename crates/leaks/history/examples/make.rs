@@ -113,7 +113,7 @@ fn line(random: &mut Random, words: &[String]) -> Vec<u8> {
     out
 }
 
-/// A few places of a text change: lines are added, taken out, or written anew.
+/// Changes a few places of a text: adds, removes or rewrites lines.
 fn change(random: &mut Random, text: &mut Vec<u8>, words: &[String]) {
     for _ in 0..1 + random.below(6) {
         let at = random.below(text.len() + 1);

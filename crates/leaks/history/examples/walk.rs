@@ -1,8 +1,8 @@
-//! How long a walk through a repository takes, beside git's own: `walk FOLDER [THREADS [ROUNDS]]`.
+//! Measures a scan of a repository, compared with git's own walk: `walk FOLDER [THREADS [ROUNDS]]`.
 //!
-//! The look reads every byte of the windows, as little as a look can do. The last lines are the peak of memory and the
-//! time of `git cat-file --batch-all-objects --batch --unordered`, with the memory for bases that git takes by itself and
-//! with as much as it can use.
+//! The inspector only reads every byte of the windows, the least that a search must do. The last lines are the peak
+//! memory, and the time of `git cat-file --batch-all-objects --batch --unordered`, once with git's default memory for
+//! delta bases and once with as much as it can use.
 
 #![allow(clippy::disallowed_methods, reason = "a test or an example looks from outside")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use keyroll_history::{Blob, Bounds, History, Hit, HitSink, Inspector, ObjectId, ObjectKind};
 
-/// Reads the windows, and sees something in about one blob of five hundred.
+/// Reads the windows, and reports a hit in about one blob of five hundred.
 #[derive(Default)]
 struct Reads {
     zeros: AtomicU64,
@@ -98,7 +98,7 @@ fn main() {
     }
 }
 
-/// Seconds of the processor so far: of this process, and of those that it has waited for.
+/// The processor seconds so far, of this process and of the children that it has waited for.
 fn cpu() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let behind = stat.rsplit_once(") ").unwrap().1;
@@ -107,7 +107,7 @@ fn cpu() -> (f64, f64) {
     ((times[0] + times[1]) / 100.0, (times[2] + times[3]) / 100.0)
 }
 
-/// The most memory that this process has had at once.
+/// The peak memory of this process.
 fn peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("unknown").trim().to_owned()

@@ -1,7 +1,7 @@
 //! A pack: a file of many objects, most of them stored as deltas.
 //!
-//! It is read, never mapped: if somebody truncates it meanwhile, that is an error here, not the end of the process,
-//! and none of its pages count as memory.
+//! The file is read, never mapped. So a truncation meanwhile is an error here and does not kill the process, and the
+//! file's pages do not count as memory of the process.
 
 pub(crate) mod delta;
 pub(crate) mod delta_tree;

@@ -1,4 +1,4 @@
-//! Where the parts of a repository stand: its folder, its objects and those that it borrows.
+//! Where the parts of a repository are: its folder, its objects, and the object folders that it borrows from.
 
 pub(crate) mod alternates;
 pub(crate) mod config;
@@ -23,7 +23,7 @@ const LINK_BYTES_MAX: u64 = 64 * 1024;
 /// The longest list of a shallow clone's last commits, bytes.
 const SHALLOW_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Where the parts of a repository stand.
+/// The folders of a repository.
 #[derive(Debug)]
 pub(crate) struct Repository {
     /// The folder of this working tree: HEAD and the index.
@@ -40,7 +40,7 @@ pub(crate) struct Repository {
 }
 
 /// Finds the repository that a path is in: its own `.git`, that of a folder above, or a bare one. The environment
-/// (`GIT_DIR` and its like) says nothing here.
+/// (`GIT_DIR` and the like) is ignored.
 pub(crate) fn find(path: &Path, skips: &mut SkipList) -> Result<Repository, OpenError> {
     let real = fs::canonicalize(path)
         .map_err(|source| OpenError::Unreadable { path: path.to_path_buf(), source })?;

@@ -1,4 +1,4 @@
-//! Objects that are made to harm: they are refused by name, and the rest is read.
+//! Malicious objects: they are refused by name, and the rest is read.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     written.to_vec()
 }
 
-/// Writes a loose object whose name has nothing to do with it.
+/// Writes a loose object under an unrelated id.
 fn loose(at: &Path, first: u8, bytes: &[u8]) -> ObjectId {
     let id = ObjectId::from_bytes(&[first; 20]).unwrap();
     let digits = id.to_string();
@@ -54,7 +54,7 @@ fn objects_that_inflate_to_something_else_than_they_say_are_refused() {
     assert_eq!((seen.blobs, found), (1, 1));
     assert_eq!(why(&seen, good), None);
     assert!(matches!(why(&seen, large), Some(SkipReason::Large { bytes: 99_999_999_999, .. })));
-    // No memory is asked for what so few bytes cannot become.
+    // No memory is allocated for a size that so few bytes cannot inflate to.
     let text = "its declared size is impossible for its compressed size";
     assert_eq!(why(&seen, never), Some(&SkipReason::Corrupt(text)));
     for id in [more, less, sign, kind, cut, none] {
@@ -91,7 +91,7 @@ fn large_objects_are_named_and_so_are_those_stored_against_them() {
     let is =
         |one: &SkipReason| matches!(one, SkipReason::Large { bytes_max: 20_000, .. } | SkipReason::NoBase);
     assert_eq!(seen.skipped.named.iter().filter(|one| is(&one.why)).count(), 6);
-    // What is inflated in all is bounded, and it is said.
+    // The total of inflated bytes is limited, and reaching the limit is reported.
     let bounds = Bounds { total_bytes_max: 50_000, workers: 1, ..Bounds::default() };
     let (seen, _) = scan(&at, &bounds);
     assert!(seen.bytes < 50_000 + text.len() as u64);
@@ -160,17 +160,17 @@ fn forged_packs_end() {
         &[
             (1, whole(text)),
             (2, from_name(1, &copy)),
-            // Told from itself; from each other; from nothing.
+            // A delta against itself; deltas against each other; a delta against nothing.
             (3, from_name(3, &copy)),
             (4, from_name(5, &copy)),
             (5, from_name(4, &copy)),
             (6, from_name(99, &copy)),
-            // 4 GiB from a few bytes; a base of another size; a size that is not true; one told from that.
+            // 4 GiB from a few bytes; a base of another size; a wrong size; a delta against that object.
             (7, from_name(1, &bomb)),
             (8, from_name(1, &[11, 10, 0x90, 10])),
             (9, wrong),
             (10, from_name(9, &copy)),
-            // Below all of this it goes on.
+            // The objects after all of these are still scanned.
             (11, from_name(2, &copy)),
         ],
     );
@@ -203,7 +203,7 @@ fn forged_packs_end() {
 fn forged_trees_and_commits_end() {
     let ground = Ground::new();
     let at = ground.repository("r", &[]);
-    // A tree that holds itself twice, and a commit that is its own parent.
+    // A tree that contains itself twice, and a commit that is its own parent.
     let tree = [b"40000 a\0".as_slice(), &[0x22; 20], b"40000 b\0", &[0x22; 20], b"100644 c\0", &[0x44; 20]]
         .concat();
     let tree_id = loose(&at, 0x22, &deflated(&[format!("tree {}\0", tree.len()).as_bytes(), &tree].concat()));

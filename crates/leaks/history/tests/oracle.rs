@@ -1,4 +1,4 @@
-//! The same hits as looking at every object whole, in repositories of every shape that the real git makes.
+//! Compares the hits with a scan of every whole object, in repositories of every shape that the real git makes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::support::marks::{Kept, Marks, history, marks};
 use crate::support::random::stream;
 use crate::support::{self, Ground};
 
-/// What every object has when it is looked at whole.
+/// The hits of every object when it is scanned whole.
 fn expected(ground: &Ground, at: &Path) -> BTreeMap<ObjectId, Vec<Hit>> {
     let mut all = BTreeMap::new();
     for (id, (_, bytes)) in ground.objects(at) {
@@ -33,7 +33,7 @@ fn scanned(at: &Path, workers: usize) -> (ScanSummary, BTreeMap<ObjectId, Vec<Hi
     (seen, kept.all())
 }
 
-/// Scans and compares, and gives what was seen.
+/// Scans and compares; returns the counts.
 fn same(ground: &Ground, at: &Path) -> ScanSummary {
     let expected = expected(ground, at);
     let objects = ground.objects(at);
@@ -91,7 +91,8 @@ fn a_packed_history_has_the_hits_of_every_object_scanned_whole() {
             ground.git(&at, &["repack", "-qadf", &format!("--depth={depth}"), &format!("--window={window}")]);
             let seen = same(&ground, &at);
             assert!(seen.skipped.is_empty(), "{:?}", seen.skipped);
-            // Deltas are looked at in part; without deltas this would prove nothing. Every third has very long lines.
+            // Deltas are scanned in part, so without deltas this would prove nothing. Every third history has very long
+            // lines.
             assert!(depth == "1" || seed % 3 == 1 || seen.window_bytes * 5 < seen.bytes * 4, "{seen:?}");
         }
         ground.git(&at, &["gc", "-q", "--aggressive"]);
@@ -138,7 +139,7 @@ fn objects_in_two_packs_are_reported_once_and_their_hits_still_moved() {
     let ground = Ground::new();
     let at = made(&ground, "r", 12, 120, &[]);
     ground.git(&at, &["repack", "-qadf", "--depth=50"]);
-    // A second pack, told otherwise, with what is new in it told from what is old.
+    // A second pack with other deltas; its new objects are deltas against old ones.
     ground.given(&at, &["fast-import", "--quiet", "--done", "--force"], &stream(&history(12, 3, 160)));
     ground.given(
         &at,
@@ -167,7 +168,7 @@ fn objects_of_alternates_are_read() {
     ground.git(&at, &["clone", "-q", "--shared", ".", other.to_str().unwrap()]);
     ground.given(&other, &["fast-import", "--quiet", "--done", "--force"], &stream(&history(15, 5, 40)));
     assert!(same(&ground, &other).skipped.is_empty());
-    // Without what it borrows from.
+    // Without the repository that it borrows from.
     std::fs::rename(&at, ground.path("gone")).unwrap();
     let (seen, _) = scanned(&other, 1);
     assert!(
@@ -204,7 +205,7 @@ fn a_partial_clone_is_named_as_one() {
     assert_eq!(seen.blobs, 0);
     let named = &seen.skipped.named;
     assert!(named.iter().any(|one| one.why == SkipReason::Partial));
-    // And each file of HEAD that was never fetched.
+    // And each file of HEAD that was never fetched is listed.
     let files = ground.line(&at, &["ls-tree", "-r", "--name-only", "main"]);
     for file in files.lines() {
         let what = SkippedItem::Path(file.as_bytes().to_vec());
@@ -312,7 +313,7 @@ fn nothing_that_a_repository_names_is_run() {
     assert!(!ran.exists());
 }
 
-/// Counts how often each kind is looked at, and how many bytes.
+/// Counts how often each kind is scanned, and how many bytes.
 #[derive(Default)]
 struct Counting {
     blobs: AtomicU64,

@@ -1,4 +1,4 @@
-//! Where objects come from, beside what `git log` says.
+//! The origins of objects, compared with `git log`.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn branched(seed: u64) -> Vec<Change> {
             change.branch = "side";
             change.from = (number == 40).then_some(40);
             change.files.retain(|(name, _)| name.starts_with("d0"));
-            // Its clock is wrong: what it brought is older than the merge that has it too.
+            // Its clock is wrong: the object that it added is older than the merge that also has it.
             change.time += 1_000_000;
             let (name, text) =
                 (format!("d0/side{}", random.below(4)), format!("s{}", random.below(6)).into_bytes());
@@ -32,7 +32,7 @@ fn branched(seed: u64) -> Vec<Change> {
             side.insert("d0/side0".into(), b"merged".to_vec());
             change.files.extend(side.iter().map(|(name, text)| (name.clone(), Some(text.clone()))));
         }
-        // It was brought again after the merge, which the wrong clock calls the first time.
+        // It was added again after the merge, which is the first time according to the wrong clock.
         if number == 75 || number == 85 {
             let files = side.iter().map(|(name, text)| (name.clone(), (number == 85).then(|| text.clone())));
             change.files.extend(files);
@@ -45,7 +45,7 @@ fn branched(seed: u64) -> Vec<Change> {
     changes
 }
 
-/// The place of every commit: of those whose parents have one the oldest by its clock is the next.
+/// Numbers the commits: the next is the oldest, by its clock, of those whose parents all have a number.
 fn places(ground: &Ground, at: &Path) -> BTreeMap<ObjectId, usize> {
     let mut open: Vec<(i64, ObjectId, Vec<ObjectId>)> = Vec::new();
     for line in ground.line(at, &["log", "--all", "--format=%ct %H %P"]).lines() {
@@ -65,7 +65,7 @@ fn places(ground: &Ground, at: &Path) -> BTreeMap<ObjectId, usize> {
     places
 }
 
-/// What `git log` says of an object: the commits that brought it, by the trees alone.
+/// The commits that added an object, according to `git log`, by the trees alone.
 fn brought(ground: &Ground, at: &Path) -> BTreeMap<(ObjectId, String), Vec<ObjectId>> {
     let mut all: BTreeMap<(ObjectId, String), Vec<ObjectId>> = BTreeMap::new();
     let text = ground.line(

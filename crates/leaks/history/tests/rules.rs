@@ -1,4 +1,4 @@
-//! The rules that come with the program find in the windows what they find in whole objects.
+//! The built-in rules find in the windows exactly what they find in whole objects.
 
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ fn run(random: &mut Random, length: usize, of: &[u8]) -> String {
     (0..length).map(|_| of[random.below(of.len())] as char).collect()
 }
 
-/// Something that looks like a line of a configuration, a log or a program, some with what looks like a credential.
+/// A text like a line of a configuration, a log or a program; some lines have a text like a credential.
 fn piece(random: &mut Random) -> Vec<u8> {
     let all = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let (upper, hex) = (&b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[..], &b"0123456789abcdef"[..]);
@@ -90,7 +90,7 @@ fn changes(seed: u64) -> Vec<Change> {
     let mut texts: Vec<Vec<u8>> = Vec::new();
     for _ in 0..6 {
         let mut text = Vec::new();
-        // One of them has a single long line, as a program that was made small.
+        // One of them has a single long line, like a minified program.
         for _ in 0..if texts.is_empty() { 900 } else { 200 } {
             text.extend(piece(&mut random));
             text.push(if texts.is_empty() { b',' } else { b'\n' });
@@ -154,7 +154,7 @@ fn a_window_that_ends_within_a_run_makes_no_credential_of_it() {
     let cut = &bytes[..start + 40];
     assert_eq!(search.find(cut).len(), 1, "it would be one if it ended there");
     for end in start..start + 90 {
-        // Another window stands before it.
+        // Another window is before it.
         let windows = [0..10, start - 100..end];
         let blob = Blob {
             id: ObjectId::from_bytes(&[1; 20]).unwrap(),

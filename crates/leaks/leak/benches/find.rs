@@ -1,4 +1,4 @@
-//! All rules on source code, beside an automaton of the words that their search begins with, and beside reading each byte once.
+//! All rules on source code, compared with an automaton of their anchors, and with reading each byte once.
 #![allow(missing_docs)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -10,7 +10,7 @@ use aho_corasick::AhoCorasick;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keyroll_leak::Rules;
 
-/// What is searched, bytes.
+/// The size of the searched text, bytes.
 const DATA_BYTES: usize = 100_000_000;
 
 fn find(criterion: &mut Criterion) {

@@ -6,7 +6,7 @@ use crate::names_a_secret;
 /// Why a value under the name of a secret is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotSecretReason {
-    /// It is too short to be told from chance.
+    /// It is too short to be distinguished from a chance match.
     Short,
     /// It names where the value is: `${NAME}`, `os.environ/NAME`, `op://…`.
     Reference,
@@ -238,13 +238,13 @@ pub fn no_secret(value: &[u8]) -> Option<NotSecretReason> {
 pub fn is_example(value: &[u8]) -> bool {
     let small = value.to_ascii_lowercase();
     let has = |word: &str| small.windows(word.len()).any(|part| part == word.as_bytes());
-    // A random text of such a length has one of these words by chance in one of many millions.
+    // A random text of this length contains one of these words by chance once in many millions.
     ["example", "placeholder", "redacted", "changeme", "xxxxxxxx"].iter().any(|word| has(word))
         || is_made_up(value)
         || is_published(value)
 }
 
-/// Whether a value can be searched for by itself. Ordinary words, as people choose for passwords, occur everywhere.
+/// Whether a value can be searched for by itself. Ordinary words, which people choose as passwords, occur everywhere.
 pub fn is_distinct(value: &[u8]) -> bool {
     let kinds: [fn(&u8) -> bool; 4] =
         [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| {
@@ -289,7 +289,7 @@ fn is_marked(text: &str) -> bool {
         })
 }
 
-/// The bare name of a variable, or of a place for secrets: `CREDENTIALS_DIRECTORY`, `x-access-token`.
+/// The bare name of a variable, or of a source of secrets: `CREDENTIALS_DIRECTORY`, `x-access-token`.
 fn looks_like_name(text: &str) -> bool {
     let digits = text.bytes().any(|byte| byte.is_ascii_digit());
     let small = text.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -334,7 +334,7 @@ fn is_placeholder(small: &str) -> bool {
 /// A repetition of a few letters, or letters in keyboard or alphabet order: what people type in place of a key.
 fn is_made_up(value: &[u8]) -> bool {
     let from = value.iter().position(|byte| !byte.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
-    // After the public prefix, if that leaves enough.
+    // Look behind the public prefix, if enough remains there.
     let random = value.get(from..).filter(|rest| rest.len() >= BYTES_MIN).unwrap_or(value);
     let next = |pair: &&[u8]| match pair {
         [one, two] => {
@@ -384,7 +384,7 @@ fn is_path(text: &str) -> bool {
     let change =
         |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two)) && pair.iter().all(in_word);
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
-    // Neither alphabet of base64 has both.
+    // No base64 alphabet has both characters.
     let named = text.contains(['.', '_', '-']) && text.get(1..).is_some_and(|rest| rest.contains('/'));
     rooted && (named || text.split('/').all(|part| changes(part) * 4 <= part.len() + 8))
 }

@@ -142,7 +142,7 @@ struct LineSearch<'t, 'r> {
 }
 
 impl<'r> LineSearch<'_, 'r> {
-    /// Adds the candidates of a line that do not overlap those that its forms showed.
+    /// Adds the candidates of a line that do not overlap those found by a form.
     fn in_line(&self, line: &Range<usize>, formed: &[&Candidate<'r>], found: &mut Vec<Candidate<'r>>) {
         let bytes = self.text.get(line.clone()).unwrap_or_default();
         if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ' | b'>')) {
@@ -150,7 +150,8 @@ impl<'r> LineSearch<'_, 'r> {
         }
         let first = found.len();
         let mut add = |name: Option<String>, within: Range<usize>, by: CandidateSource| {
-            // A longer value has a form. Limited, because each name of a long line may precede all of its rest.
+            // A longer value is found by its form. The length is limited: in a long line, everything after each name
+            // could otherwise be its value.
             if self.anything && within.len() > VALUE_BYTES_MAX {
                 return;
             }
@@ -160,7 +161,7 @@ impl<'r> LineSearch<'_, 'r> {
         };
         let short = |within: &Range<usize>| !self.anything || within.len() <= VALUE_BYTES_MAX;
         for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)).filter(short) {
-            // In a text of any kind the position is enough, and looking for the name takes long.
+            // In a text of any kind the position is enough. Looking for the name would take long.
             let at = line.start + within.start;
             let name = if self.anything { None } else { name_before(self.text, at) };
             add(name, within, CandidateSource::Place);
@@ -169,7 +170,7 @@ impl<'r> LineSearch<'_, 'r> {
         for (name, within, by) in inline {
             add(Some(name), within, by);
         }
-        // Words before assignments: the words of a value say more than all of it under one name.
+        // Words come before assignments: the single words of a value say more than the whole value under one name.
         for (name, within) in settings_in(bytes).into_iter().chain(pairs_in(bytes)) {
             add(Some(name), within, CandidateSource::Name);
         }
@@ -385,7 +386,7 @@ pub fn name_before(text: &[u8], at: usize) -> Option<String> {
         return Some("Authorization".to_owned());
     }
     let mut upto = near.to_vec();
-    // Stands for the value, whose end is unknown here.
+    // A placeholder for the value, whose end is unknown here.
     upto.push(b'x');
     let closing: Vec<u8> =
         upto.iter().rev().find(|byte| matches!(byte, b'"' | b'\'')).copied().into_iter().collect();

@@ -158,7 +158,7 @@ fn is_sent_to_nobody(text: &[u8], span: &Range<usize>) -> bool {
 /// The scheme of a base64 login.
 const BASIC: &[u8] = b"basic ";
 
-/// The shortest decoded password that can be told from chance, bytes.
+/// The shortest decoded password that can be distinguished from a chance match, bytes.
 const DECODED_BYTES_MIN: usize = 8;
 
 /// Words in the names of secrets and related settings; chosen passwords do not contain them.
@@ -211,8 +211,8 @@ fn is_random(value: &[u8]) -> bool {
     value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)
 }
 
-/// A value that looks random although only half of its name says that it is a secret: as above, or with a long run of
-/// capitals, small letters and digits that are not words, or of hexadecimal digits.
+/// A value that looks random, under a name that only hints at a secret: as above; or with a long run of capitals, small
+/// letters and digits that are not words, or of hexadecimal digits.
 pub(crate) fn is_random_key(value: &[u8]) -> bool {
     let random = |run: &[u8]| {
         let has = |kind: fn(&u8) -> bool| run.iter().any(kind);

@@ -251,7 +251,7 @@ pub(crate) fn names_a_password(name: &str) -> bool {
     names_a_secret(name) && (CHOSEN.contains(&last) || last.ends_with("password") || last.ends_with("passwd"))
 }
 
-/// Words that do not tell whose secret it is.
+/// Words that do not say which service a secret belongs to.
 const WEAK: [&str; 24] = [
     "access", "admin", "api", "app", "auth", "basic", "bearer", "body", "bot", "client", "config", "default",
     "env", "header", "headers", "json", "key", "my", "personal", "refresh", "request", "session", "user",

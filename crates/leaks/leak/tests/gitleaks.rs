@@ -1,4 +1,4 @@
-//! What rules of gitleaks find: each key of its files, as its README and its sources say it (8.30).
+//! The findings of gitleaks rules: each key of its files, as its README and sources (8.30) define it.
 
 use keyroll_leak::gitleaks::{Config, MATCHES_PER_TEXT_MAX, TextOrigin};
 
@@ -42,7 +42,7 @@ fn a_secret_is_the_named_group_or_the_first_that_holds_something() {
     assert_eq!(secrets(&one(two), "k=\"abc\" k=123"), ["abc", "123"]);
     let second = one("regex = '(key|token)=([a-z]+)'\nsecretGroup = 2");
     assert_eq!(secrets(&second, "key=abc token=def"), ["abc", "def"]);
-    // A group that holds nothing is no secret: the match is told.
+    // An empty group is no secret: the whole match is reported.
     assert_eq!(secrets(&one("regex = 'k=([a-z]*)([0-9]*)'\nsecretGroup = 2"), "k=abc"), ["k=abc"]);
 }
 
@@ -51,7 +51,7 @@ fn what_a_match_is_reported_as_has_no_line_ends_around_it() {
     let rule = one("regex = '''\\stok-[a-z]+\\s'''");
     assert_eq!(secrets(&rule, "a\ntok-abc\nb"), ["tok-abc"]);
     assert_eq!(secrets(&rule, "a tok-abc b"), [" tok-abc "]);
-    // The groups are looked for in the match alone: what was around it does not count.
+    // The groups are matched on the match alone, without its surroundings.
     let rule = one("regex = '''k=([a-z]+)(?:;|$|\\n)'''");
     assert_eq!(secrets(&rule, "k=abc\nk=def;k=ghi"), ["abc", "def", "ghi"]);
     assert!(secrets(&one("regex = 'x*'"), "abc").is_empty());
@@ -70,12 +70,12 @@ fn a_secret_has_more_entropy_than_its_rule_asks_for() {
         let rule = one(&format!("regex = 'k=([a-z]+)'\nentropy = {asked}"));
         assert_eq!(!secrets(&rule, text).is_empty(), seen, "{asked} {text}");
     }
-    // It is the secret's, not the match's.
+    // The entropy is that of the secret, not of the match.
     assert!(
         secrets(&one("regex = 'key_of_many_letters=([a-z]+)'\nentropy = 1"), "key_of_many_letters=aa")
             .is_empty()
     );
-    // Of a group that holds nothing there is none.
+    // An empty group has no entropy.
     assert!(
         secrets(&one("regex = 'k=([a-z]+)([0-9]*)'\nsecretGroup = 2\nentropy = 1"), "k=abcdef").is_empty()
     );
@@ -149,12 +149,12 @@ fn an_allowlist_skips_what_it_names() {
         let global = config(&format!("[[allowlists]]\n{list}\n[[rules]]\nid='one'\nregex = 'k=([a-z-]+);'"));
         assert_eq!(found_at(&global, text, "docs/a.md", "ab12").is_empty(), passed, "{list}");
     }
-    // Any of several passes over, and the older names are known.
+    // Any of several allowlists allows the match, and the older names are supported.
     let lists = "[[rules.allowlists]]\nregexes = ['zzz']\n[[rules.allowlists]]\nstopwords = ['def']";
     assert!(secrets(&one(&format!("regex = 'k=([a-z-]+);'\n{lists}")), text).is_empty());
     let old = one("regex = 'k=([a-z-]+);'\n[rules.allowlist]\nstopwords = ['def']");
     assert!(secrets(&old, text).is_empty());
-    // Without path and commit these say nothing.
+    // Without path and commit these allowlists do not apply.
     assert_eq!(secrets(&rule("paths = ['.*']\ncommits = ['ab12']"), text), ["abc-def"]);
 }
 
@@ -226,7 +226,7 @@ fn a_rule_that_requires_another_finds_nothing_without_it() {
         ("", "secret-abc", 0),
         ("", "secret-abc\n\n\n\n\nname-def", 1),
         ("", "name-def\nsecret-abc\nsecret-ghi", 2),
-        // What the other does not find is not there; its keywords do not count.
+        // If the required rule does not match, there is no finding; its keywords do not count.
         ("", "secret-abc name-known", 0),
         ("withinLines = 1", "name-def\nsecret-abc", 1),
         ("withinLines = 1", "secret-abc\nname-def\n\nsecret-ghi", 1),
@@ -242,10 +242,10 @@ fn a_rule_that_requires_another_finds_nothing_without_it() {
         assert!(all.iter().all(|(id, _)| id == "pair"), "{all:?}");
         assert_eq!(all.len(), seen, "{bounds}: {text:?}");
     }
-    // One that goes by the path alone is nowhere, and near nothing.
+    // A match of the path alone has no position, and is near nothing.
     let path = "[[rules]]\nid='a'\npath='md'\n[[rules.required]]\nid='b'\n[[rules]]\nid='b'\nregex='b'\nskipReport=true";
     assert_eq!(found_at(&config(path), "x", "a.md", "").len(), 1);
-    // Betterleaks 2 writes the same in other words; what may be missing changes nothing.
+    // Betterleaks 2 uses other keys for the same; an optional requirement changes nothing.
     let within = |within: &str, text: &str| {
         let rules = PARTS.replace("[[rules.required]]\nid='name'\nBOUNDS", &format!("components=[{within}]"));
         found(&config(&rules), text).len()
@@ -274,14 +274,14 @@ fn a_generic_rule_gives_way_to_a_better_one_in_its_line() {
     assert_eq!(ids("key=abc-123 tok-123"), ["My-Generic-key", "form"]);
     assert_eq!(ids("tok-123\nkey=tok-123"), ["form", "form"]);
     assert_eq!(ids("key=x-123"), ["My-Generic-key", "generic-too"]);
-    // What goes by the path alone is in no line.
+    // A match of the path alone is in no line.
     let paths = "[[rules]]\nid='generic'\npath='md'\n[[rules]]\nid='one'\nregex='key'\n[[rules]]\nid='two'\npath='a'\n";
     let ids = |path: &str| {
         found_at(&config(paths), "key", path, "").into_iter().map(|(id, _)| id).collect::<Vec<_>>()
     };
     assert_eq!(ids("x.md"), ["generic", "one"]);
     assert_eq!(ids("a.md"), ["two", "one"]);
-    // Betterleaks says it in numbers, 100 for all others.
+    // Betterleaks uses numbers; the default is 100.
     let rules = config(
         "[[rules]]\nid='generic'\nregex='k=([a-z]+)'\nspecificity=100\n[[rules]]\nid='low'\nregex='[a-c]+'\nspecificity=20\n\
          [[rules]]\nid='plain'\nregex='(xx[a-z]+)'\n[[rules]]\nid='high'\nregex='yy[a-z]+'\nspecificity=101\n",
@@ -304,7 +304,7 @@ fn of_one_text_only_so_many_findings_are_reported() {
     told = 0;
     assert!(!rule.find(text.as_bytes(), TextOrigin::default(), &mut |_| told += 1));
     assert_eq!(told, MATCHES_PER_TEXT_MAX);
-    // What is passed over is not told, and takes no place.
+    // An allowed match is not reported, and does not count for the limit.
     let text = "k9 ".repeat(MATCHES_PER_TEXT_MAX * 2) + "k1";
     told = 0;
     assert!(rule.find(text.as_bytes(), TextOrigin::default(), &mut |_| told += 1));

@@ -1,4 +1,5 @@
-//! How files of gitleaks and Betterleaks are read: what is refused with its line, what is named and not used, what adds to what.
+//! Reading files of gitleaks and Betterleaks: parts that are refused with their line, parts that are named and not
+//! used, and files that extend others.
 
 use keyroll_leak::gitleaks::{Config, DisabledRule, Extends, FILE_BYTES_MAX, TextOrigin};
 use proptest::prelude::*;
@@ -128,7 +129,7 @@ fn a_rule_of_which_something_is_not_understood_is_named_and_not_used() {
         assert_eq!(found(&config(&text), "aab"), ["b=b"], "{rest}");
         assert_eq!(config(&text).rules().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["b"]);
     }
-    // What says nothing of what is found is taken as it is.
+    // Keys without an effect on findings are accepted.
     let said = "description='x'\ntags=['y']\nregex='a'\nvalidate='http.get(1)'\nseverity='high'\ntokenEfficiency=false";
     assert_eq!(found(&config(&rule(said)), "ab"), ["a=a", "b=b"]);
 }
@@ -148,7 +149,7 @@ fn what_is_not_understood_outside_of_the_rules_is_so_for_all_of_them() {
         assert!(all.len() == 2 && all.iter().all(|(_, said)| said.contains(why)), "{all:?}");
         assert!(found(&config(&text), "ab").is_empty());
     }
-    // One for a rule alone is so for that rule.
+    // A fault in one rule disables only that rule.
     let text = format!("[[allowlists]]\ntargetRules=['b']\nregexes = ['a(?=b)']\n{rules}");
     assert_eq!(disabled(&text).len(), 1);
     assert_eq!(found(&config(&text), "ab"), ["a=a"]);
@@ -203,7 +204,7 @@ fn a_file_that_adds_to_another_changes_what_it_names() {
     let extends =
         Extends { default: false, path: Some("base.toml".to_owned()), disabled_rules: vec!["c".to_owned()] };
     assert_eq!(*own.extends(), extends);
-    // By itself the changed rule has nothing to find by.
+    // Without the extended file, the changed rule has nothing to match.
     assert_eq!(own.disabled().len(), 2);
     let whole = own.over(config(BASE));
     assert_eq!(whole.disabled(), []);
@@ -216,7 +217,7 @@ fn a_file_that_adds_to_another_changes_what_it_names() {
     // Regex and entropy are the base's; the keywords and lists of both count.
     assert_eq!(found(&whole, "a-567 a-111 a-1256 a-3456 a-9956 a-7756"), ["a=567"]);
     assert_eq!(found(&whole, "b-1 b-55 c-1 d-1 d-99 d-77 d-55"), ["b=b-1", "d=d-1", "d=d-55"]);
-    // What it says itself counts instead.
+    // The file's own value takes precedence.
     let other = config(
         "[extend]\nuseDefault=true\n[[rules]]\nid='a'\nregex='(here)([0-9]+)'\nsecretGroup=2\nentropy=0.5\n",
     );
@@ -236,7 +237,8 @@ fn what_a_changed_rule_still_lacks_is_named() {
         assert!(said.iter().any(|said| said.starts_with(expected)), "{expected}: {said:?}");
     }
     assert_eq!(said.len(), 4);
-    // An expression of the base that is not understood does not matter when it is replaced; a key of it does.
+    // An expression of the base that is not understood does not matter if it is replaced; a key of it that is not
+    // understood does.
     let base = "[[rules]]\nid='a'\nregex='a(?=b)'\n[[rules]]\nid='b'\nregex='b'\nfoo=1\n";
     let own = "[extend]\nuseDefault=true\n[[rules]]\nid='a'\nregex='a'\n[[rules]]\nid='b'\nregex='b'\n";
     let whole = config(own).over(config(base));
@@ -246,7 +248,7 @@ fn what_a_changed_rule_still_lacks_is_named() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a file has in it, it is read or refused; what it finds is within the text.
+    /// Any file is either read or refused, and its findings are within the text.
     #[test]
     fn no_file_and_no_text_is_too_bad(
         regex in r"[ab(){}\[\]*+?|^$.,\\0-9\-:=!<>PiQEdswx]{0,16}",

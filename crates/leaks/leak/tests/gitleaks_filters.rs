@@ -1,8 +1,8 @@
-//! Filters of Betterleaks: what is read of its expressions says what its documentation says, and the rest is named.
+//! Filters of Betterleaks: supported expressions behave as documented, and unsupported ones are named.
 
 use keyroll_leak::gitleaks::{Config, TextOrigin};
 
-/// Whether a filter passes over `k=abcd` in `src/a.md` at commit `ab12`; `None` where it is not read.
+/// Whether a filter excludes `k=abcd` in `src/a.md` at commit `ab12`; `None` if it is not supported.
 fn passes(filter: &str) -> Option<bool> {
     let text = "say k=abcd; now";
     let at = TextOrigin { path: Some("src/a.md"), commit: Some("ab12") };

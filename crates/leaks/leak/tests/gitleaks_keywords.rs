@@ -1,4 +1,4 @@
-//! The search for keywords loses nothing that the expressions alone find, and lets no rule through without a keyword.
+//! The search for keywords loses no match of the expressions, and never applies a rule whose keyword is missing.
 
 use keyroll_leak::gitleaks::{Config, TextOrigin};
 use proptest::prelude::*;
@@ -27,7 +27,7 @@ impl Sample {
 }
 
 fn sample() -> impl Strategy<Value = Sample> {
-    // Few letters, so that words stand in each other, and begin and end alike.
+    // Few letters, so that words contain each other, and have equal starts and ends.
     ("[abAB.]{1,5}", any::<bool>(), (0_usize..5, 1_usize..4)).prop_map(|(literal, any_case, part)| Sample {
         literal,
         any_case,
@@ -69,7 +69,7 @@ proptest! {
         prop_assert_eq!(with, without);
     }
 
-    /// A keyword need not stand in what the expression matches: it must stand somewhere.
+    /// A keyword need not be in the match: it may be anywhere in the text.
     #[test]
     fn a_rule_without_its_keyword_in_the_text_finds_nothing(
         samples in prop::collection::vec((sample(), prop::collection::vec("[abAB]{1,4}|ä|Ö", 1..3)), 1..6),

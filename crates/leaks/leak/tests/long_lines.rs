@@ -1,4 +1,4 @@
-//! What stands in a line of hundreds of KiB, as programs write for programs, is found as in a short one.
+//! Values in a line of hundreds of KiB, as programs write, are found as in a short line.
 
 use keyroll_leak::{Rules, TextKind, in_anything};
 

@@ -1,4 +1,4 @@
-//! What nothing but its place in a line of a server's settings, or of a command, tells.
+//! Values that only their position in a line of a server's settings or in a command reveals.
 
 use keyroll_leak::{Rules, TextKind, in_anything};
 

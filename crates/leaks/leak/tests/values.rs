@@ -1,8 +1,8 @@
-//! What stands where a secret could and is none; and what is one, however it looks.
+//! Texts in the position of a secret that are none; and secrets that do not look like one.
 
 use keyroll_leak::{Rules, is_distinct, is_example, no_secret};
 
-/// What documents, templates, charts and settings have in the place of a value.
+/// Placeholders of documents, templates, charts and settings.
 const NONE: &[&str] = &[
     // Where the value comes from.
     "${DB_PASSWORD}",
@@ -39,7 +39,7 @@ const NONE: &[&str] = &[
     "data.vault_generic_secret.db.data[\"password\"]",
     "file:///run/secrets/db",
     "keychain:login/api",
-    // What somebody is to put there.
+    // Instructions to fill in a value.
     "your-api-key",
     "YOUR_API_KEY_HERE",
     "sk-your-key-here",
@@ -71,7 +71,7 @@ const NONE: &[&str] = &[
     "3600 seconds",
     "00000000-0000-0000-0000-000000000000",
     "<|endoftext|>",
-    // What a password is checked with, or is encrypted.
+    // Password hashes, and encrypted values.
     "$2b$12$abcdefghijklmnopqrstuv",
     "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA",
     "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",

@@ -1,4 +1,4 @@
-//! Prints beside the values themselves, on source code and on the memory of a process.
+//! Fingerprints compared with the values themselves, on source code and on the memory of a process.
 #![allow(missing_docs, unreachable_pub, dead_code)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keyroll_needle::{FingerprintLabel, FingerprintSet, FingerprintState};
 use keyroll_secret::SecretBytes;
 
-/// So many of the values that may be printed: some are passwords, and refused.
+/// How many of the values can have fingerprints: some are passwords, and refused.
 fn prints(count: usize) -> (FingerprintSet, Vec<Vec<u8>>) {
     let mut builder = FingerprintSet::builder().expect("random numbers");
     let mut printed = Vec::new();

@@ -33,8 +33,8 @@ use table::{FingerprintTable, ValueFingerprint, window_at};
 /// [`Needles::find_across`](crate::Needles::find_across).
 const STRETCH_MAX: usize = 32;
 
-/// Fingerprints of values that cannot be guessed. Whoever has them finds the values in a text, but cannot compute the
-/// values.
+/// Fingerprints of values that cannot be guessed. Anybody who has them can find the values in a text, but cannot
+/// compute the values.
 ///
 /// Each set has its own key, so two sets of the same values have nothing in common. For each value it has a 24-bit
 /// tag (of eight bytes, for the search), the length, a keyed hash of 128 bits of the whole value, and the label. Only
@@ -193,7 +193,7 @@ impl FingerprintSet {
             };
             let Some(value) = bytes.get(range.clone()) else { continue };
             let mac = self.key.value(value);
-            // A plain comparison: whoever can measure its time has the hashes.
+            // A plain comparison is enough: anybody who can measure its time already has the hashes.
             same.iter()
                 .filter(|print| print.mac == mac)
                 .for_each(|print| on_value(range.clone(), print.label));

@@ -1,4 +1,4 @@
-//! Values in which something stands that is no part of them: wrapped, continued, coloured.
+//! Values with interruptions: wrapped, continued, coloured.
 
 use std::sync::Arc;
 
@@ -42,15 +42,15 @@ fn breaks() -> impl Strategy<Value = &'static str> {
     prop::sample::select(BREAKS.to_vec())
 }
 
-/// What of a beginning is of the value itself.
+/// The bytes of a head that belong to the value itself.
 fn own(head: &str) -> String {
     let own = BREAKS.iter().fold(head.to_owned(), |own, part| own.replace(part, ""));
-    // The end may be the beginning of a break.
+    // The end may be the start of an interruption.
     let end = own.find(['\x1b', '\\', '\r', '\n']).unwrap_or(own.len());
     own[..end].replace(' ', "")
 }
 
-/// A value in one of its forms, with breaks within it.
+/// A value in one of its encodings, with interruptions.
 fn planted() -> impl Strategy<Value = (String, String)> {
     let value = "[A-Za-z0-9_/+-]{12,40}";
     (value, 0..4_usize, prop::collection::vec((any::<prop::sample::Index>(), breaks()), 1..6)).prop_map(
@@ -66,7 +66,7 @@ fn planted() -> impl Strategy<Value = (String, String)> {
                 breaks.into_iter().map(|(at, part)| (1 + at.index(length - 1), part)).collect();
             breaks.sort_unstable();
             for (at, part) in breaks.into_iter().rev() {
-                // What follows must not make it another break.
+                // The following text must not make it another interruption.
                 if !form[at..].starts_with(['n', 'r', ' ']) && !form[..at].ends_with('\\') {
                     form.insert_str(at, part);
                 }
@@ -76,7 +76,7 @@ fn planted() -> impl Strategy<Value = (String, String)> {
     )
 }
 
-/// The output in pieces of these lengths, and the most that was shown of what became a value.
+/// The output in pieces of these lengths, and the most bytes of a value that were shown before it was recognised.
 fn written(needles: &Arc<Needles>, text: &str, lengths: &[usize]) -> String {
     let mut redactor = Redactor::new(Arc::clone(needles));
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
@@ -119,7 +119,7 @@ proptest! {
         let needles = build(value.as_bytes());
         let mut form = words[0].clone();
         for (word, end) in words[1..].iter().zip(&ends) {
-            // Behind what is no line feed itself stands no indentation.
+            // Only a line feed can be followed by indentation.
             let own = end.is_empty() || !instead;
             let blank = if own { " " } else if end.ends_with('\n') { indent } else { "" };
             form.extend([end, blank, word]);
@@ -251,7 +251,7 @@ fn what_is_split_in_utf_16_is_found_where_it_is() {
                     24 => masked(&wide(before), &wide(&format!("{end}{behind}"))),
                     _ => masked(&wide(before), &wide(behind)),
                 };
-                // What is in one order looks like the other one, from the zero byte beside it on.
+                // Text in one byte order looks like the other order if it is read from the next zero byte on.
                 let bare = |text: &[u8]| text.iter().copied().filter(|byte| *byte > 0).collect::<Vec<u8>>();
                 assert_eq!(bare(&needles.redact(&text)), bare(&wanted), "{end:?} at {at}");
                 for cut in (0..text.len()).step_by(3) {
@@ -259,7 +259,7 @@ fn what_is_split_in_utf_16_is_found_where_it_is() {
                     redactor.push(&text[..cut], &mut out);
                     redactor.push(&text[cut..], &mut out);
                     redactor.finish(&mut out);
-                    // Before the marker a head may stand, and a part of what parts it.
+                    // A head may precede the marker, with a part of an interruption.
                     let more = out.len().saturating_sub(wanted.len());
                     assert!(
                         more <= HEAD_BYTES_MAX + 2 * end.len() + 2,

@@ -1,4 +1,4 @@
-//! Values are found in what other programs write: literal outputs of common encoders, and encoders of other crates.
+//! Values are found in the output of other programs: literal outputs of common encoders, and encoders of other crates.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -105,7 +105,7 @@ fn forms_that_do_not_differ_are_one() {
     assert_eq!(found_as(b"sk-proj-0123456789abcdef", b"sk-proj-0123456789abcdef"), [Encoding::Raw]);
 }
 
-/// What bash itself writes of a value, in every way that it has.
+/// A value as bash itself writes it, in every way that it has.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 fn what_a_shell_writes_is_found() {

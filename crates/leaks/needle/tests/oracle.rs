@@ -1,4 +1,4 @@
-//! The engine against a search that compares at every place, on small alphabets where everything overlaps.
+//! The engine compared with a search at every position, with small alphabets, so that matches overlap.
 
 use keyroll_needle::{ChunkedSearch, Encoding, Hit, NeedleId, Needles};
 use keyroll_secret::SecretBytes;

@@ -1,4 +1,5 @@
-//! Values are found by their prints wherever `Needles` finds them, and their prints say nothing of them.
+//! Values are found by their fingerprints wherever `Needles` finds them, and the fingerprints reveal nothing about
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -68,7 +69,7 @@ fn base32(bytes: &[u8]) -> String {
     (0..(8 * bytes.len()).div_ceil(5)).map(|at| char::from(ALPHABET[digit(at)])).collect()
 }
 
-/// What each of these letters becomes.
+/// The escape of each of these letters.
 fn written(value: &str, escape: impl Fn(char) -> Option<String>) -> String {
     value.chars().map(|letter| escape(letter).unwrap_or_else(|| letter.to_string())).collect()
 }
@@ -169,7 +170,7 @@ fn neighbour() -> impl Strategy<Value = String> {
     "[A-Za-z0-9 .,:;=(){}\n-]{0,40}"
 }
 
-/// That both find the same in everything that is written of a value.
+/// Checks that both find the same in every written form of a value.
 fn found_alike(value: &str, before: &str, after: &str) -> Result<(), TestCaseError> {
     let values = [value.as_bytes().to_vec()];
     let prints = prints(&values);
@@ -184,7 +185,7 @@ fn found_alike(value: &str, before: &str, after: &str) -> Result<(), TestCaseErr
             continue;
         }
         prop_assert!(!known.is_empty(), "{:?}", String::from_utf8_lossy(&text));
-        // UTF-16 can be read in both orders.
+        // UTF-16 may be read in both byte orders.
         let slack = |encoding| usize::from(matches!(encoding, Encoding::Utf16Le | Encoding::Utf16Be));
         for (_, encoding, start, end) in &known {
             let slack = slack(*encoding);
@@ -201,7 +202,7 @@ fn found_alike(value: &str, before: &str, after: &str) -> Result<(), TestCaseErr
 }
 
 proptest! {
-    // A value of five is refused: with thousands of cases that is more than usual.
+    // One value in five is refused, which is more than usual with thousands of cases.
     #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..ProptestConfig::with_cases(300) })]
 
     #[test]
@@ -268,7 +269,7 @@ proptest! {
     }
 }
 
-/// What is in JSON with its `$` written twice was found by print alone, to its end.
+/// A value in JSON with doubled `$` was found to its end by fingerprint only.
 #[test]
 fn values_with_signs_of_several_escapes_are_found_alike() {
     for value in
@@ -330,7 +331,7 @@ fn a_private_key_is_found_whole_and_by_its_lines() {
     assert_eq!(both(&lines.concat()), 320);
     assert!(both(&STANDARD.encode(&key)) > body);
     assert_eq!(both(&lines[2]), 64);
-    // Most of a first line is not the key's own.
+    // Most of a first line does not belong to the key.
     assert_eq!(both(&lines[0]), 0);
     assert_eq!(both("-----BEGIN PRIVATE KEY-----"), 0);
 }
@@ -415,7 +416,7 @@ fn what_could_be_guessed_is_refused_with_its_reason() {
     assert_eq!(name("acme / prod é"), None);
 }
 
-/// Every string of so many bytes that stands in these.
+/// Every substring of this length.
 fn windows(bytes: &[u8], length: usize) -> BTreeSet<&[u8]> {
     bytes.windows(length).collect()
 }
@@ -480,7 +481,7 @@ fn two_sets_of_the_same_values_have_nothing_in_common() {
     assert_eq!(shared, header.iter().collect());
 }
 
-/// Written by another program, from what the design says of the form: what is written once is read for ever.
+/// Written by another program, from the documented form: a file that was written once must stay readable.
 #[test]
 fn a_file_of_version_1_is_read_and_written_as_it_was() {
     let file = include_bytes!("fixtures/v1.prints");

@@ -1,4 +1,4 @@
-//! What is redacted: all of it, nothing else, and the same however the writes are cut.
+//! Redaction: every occurrence, nothing else, and the same result however the input is cut.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -77,8 +77,9 @@ fn marker(text: &[u8]) -> Option<usize> {
     Some(end + 1)
 }
 
-/// Whether an output is the wanted one, but for heads of at most five bytes of a value before its marker; of which value, the
-/// input says. Where a head is the end of another value that one has a marker of its own: at most as many as there are `cuts`.
+/// Whether an output is the wanted one, except for heads of at most five bytes of a value before its marker; the input
+/// shows which value. If a head is also the end of another value, that value has its own marker; there are at most
+/// `cuts` of these.
 fn alike(wanted: &[u8], out: &[u8], cuts: usize) -> bool {
     is_alike(wanted, out, cuts, false)
 }
@@ -209,7 +210,7 @@ fn no_call_releases_half_a_value_but_the_end_does() {
     assert_eq!(out, b"key=012345");
 }
 
-/// With many values most texts end in what some value begins with.
+/// With many values, most texts end in the start of some value.
 #[test]
 fn a_short_prefix_is_shown_at_once_and_the_rest_is_masked_when_it_comes() {
     let mut redactor = Redactor::new(build(&[b"0123456789".to_vec()]));
@@ -282,7 +283,7 @@ fn a_whole_value_is_replaced_at_once() {
     assert_eq!(out, b"key=[redacted:S0] [redacted:S1]x");
 }
 
-/// Many values end in what some form of another one begins with: nobody is to wait for the end of a value that is there.
+/// Many values end in the start of an encoding of another one: a complete value must be replaced without waiting.
 #[test]
 fn a_value_that_ends_in_a_short_prefix_is_replaced_at_once_and_so_is_what_follows() {
     let needles = build(&[b"01234567".to_vec(), b"67abcdef".to_vec()]);

@@ -1,4 +1,5 @@
-//! After a set of needles is dropped, this process's memory holds no copy of the value in any form; a set of prints never has one.
+//! After a set of needles is dropped, this process's memory holds no copy of the value in any form; a set of
+//! fingerprints never has one.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
@@ -14,7 +15,7 @@ use keyroll_needle::{
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
-/// What is looked for is kept masked, so that the search does not find itself.
+/// The pattern is kept masked, so that the search does not find itself.
 const MASK: u8 = 0xa5;
 const READ_BYTES: usize = 1 << 20;
 
@@ -60,8 +61,8 @@ fn nothing_remains_in_memory() {
             b"abcdefghijklmnopqrstuvwxyz0123456789"[(state >> 40) as usize % 36] ^ MASK
         })
         .collect();
-    // Twelve bytes are enough to be the value's, and more than one sample of the tables; not the first ones, over
-    // which an allocator writes its own when memory is freed.
+    // Twelve bytes identify the value, and are more than one sample of the tables. Not the first bytes, which an
+    // allocator overwrites when memory is freed.
     let piece = || kept[200..212].iter().map(|byte| byte ^ MASK);
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(0, |digit| digit as u8);
     let patterns = [

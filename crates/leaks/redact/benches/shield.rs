@@ -1,5 +1,5 @@
-//! What a stream costs beside a copy of the same bytes: clean text in pieces as pipes give them, 1,000 values in all encodings,
-//! alone and with all rules.
+//! The cost of a stream compared with a copy of the same bytes: clean text in pieces as pipes give them, 1,000 values
+//! in all encodings, alone and with all rules.
 #![allow(missing_docs, unreachable_pub, dead_code)]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -13,7 +13,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keyroll_leak::Rules;
 use keyroll_redact::{Patterns, RedactingStream};
 
-/// What one read of a pipe gives, bytes.
+/// The size of one read from a pipe, bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
 fn shield(criterion: &mut Criterion) {
@@ -37,7 +37,7 @@ fn shield(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// How much came out.
+/// The number of output bytes.
 fn through(source: &[u8], mut push: impl FnMut(&[u8], &mut Vec<u8>)) -> usize {
     let mut out = Vec::with_capacity(2 * PIECE_BYTES);
     let mut length = 0;

@@ -32,7 +32,8 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// The most texts that are streamed at a time.
 pub const STREAMS_MAX: usize = 1000;
 
-/// The most of these that nothing declares to be streamed; others are then scanned piece by piece.
+/// The most texts that are treated as streamed although nothing declares that they are; further ones are scanned piece
+/// by piece.
 const UNLIKELY_MAX: usize = STREAMS_MAX / 2;
 
 /// The event that ends a stream which cannot be scanned.
@@ -208,7 +209,7 @@ impl RedactingEvents {
             leaves.clear();
             read = lenient::visit(&data, &mut |way, kind, span| leaves.push(EventLeaf::new(way, kind, span)));
         }
-        // A number is a piece of plain text, like any other word; so is a name with its value.
+        // In plain text, a number is a piece like any other word; so is a name with its value.
         let fragment = !strict && data.trim_ascii_start().starts_with(b"\"");
         if !read || fragment || !lenient::looks_like_it(&data) {
             return self.plain(&event, &frame, &data, out);

@@ -116,7 +116,7 @@ impl RedactingStream {
                         RuleCover::ByRule(rule) => stream.push_found(part, rule, report, out),
                     });
                 }
-                // It was shown before the value was known.
+                // This part was shown before the value was known.
                 StreamPart::Value(_, _, value) if place < from && place + value.len() <= from => {}
                 StreamPart::Value(id, head, value) => {
                     let marker = marker(&needles, id, report);
@@ -135,8 +135,8 @@ impl RedactingStream {
         covered.forget(known.held_back());
     }
 
-    /// Replaces the known values, also in bytes that are held back; so a rotation must give the old and the new ones.
-    /// Ids must keep their meaning. A value whose start was already shown is not found.
+    /// Replaces the known values, also in bytes that are held back; so during a rotation the caller must give both the
+    /// old and the new values. Ids must keep their meaning. A value whose start was already shown is not found.
     pub fn set_needles(&mut self, needles: Arc<Needles>) {
         self.set_needles_of(&Redactor::new(needles));
     }

@@ -1,4 +1,4 @@
-//! A credential of which a known value is a part: what the rule finds beside the value is hidden too.
+//! A credential that contains a known value: the rest of the rule's finding is hidden too.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use crate::common::{needles, rules};
 const VALUE: &str = "9876543210fedcba";
 const OTHER: &str = "fedcba98/7654321";
 
-/// What is shown without markers.
+/// The output without markers.
 fn bare(out: &[u8]) -> Vec<u8> {
     let text = String::from_utf8(out.to_vec()).unwrap();
     let mut parts = text.split("[redacted:");
@@ -20,7 +20,8 @@ fn bare(out: &[u8]) -> Vec<u8> {
     parts.fold(first, |all, part| all + part.split_once(']').unwrap().1).into_bytes()
 }
 
-/// What may be shown: all but known values and what rules find, where it is more than a known value behind a beginning.
+/// The bytes that may be shown: everything except known values, and except rules' findings that contain more than a
+/// public prefix and a known value.
 fn shown(needles: &Needles, rules: &Rules, text: &[u8]) -> Vec<u8> {
     let mut known: Vec<Range<usize>> = Vec::new();
     needles.find(text, &mut |hit| known.push(hit.start..hit.end));
@@ -45,7 +46,7 @@ fn shown(needles: &Needles, rules: &Rules, text: &[u8]) -> Vec<u8> {
     text.iter().zip(hidden).filter(|(_, hidden)| !hidden).map(|(byte, _)| *byte).collect()
 }
 
-/// Whether one is the other without up to so many bytes at one place.
+/// Whether one text equals the other without at most this many bytes at one position.
 fn is_without(long: &[u8], short: &[u8], most: usize) -> bool {
     let Some(more) = long.len().checked_sub(short.len()).filter(|more| *more <= most) else { return false };
     let same = long.iter().zip(short).take_while(|(one, other)| one == other).count();
@@ -99,13 +100,13 @@ fn beside_a_known_user_the_password_is_hidden() {
             "{cut}"
         );
     }
-    // A value that goes over the end of what a rule finds, and a value in lines of its own.
+    // A value that extends beyond a rule's finding, and a value with several lines.
     let text = format!("db://user0:0123{VALUE}@host.x {}\n{} x", &VALUE[..8], &VALUE[8..]);
     let out = pushed(&patterns, &[text.as_bytes()]);
     assert_eq!(String::from_utf8_lossy(&out), "[redacted:address] [redacted:user] x");
 }
 
-/// What overlaps without end is bounded, and hidden.
+/// Endlessly overlapping values are bounded and hidden.
 #[test]
 fn known_values_that_overlap_without_end_take_bounded_memory() {
     let patterns = Patterns::new(needles(&[("same", "abababababab")]), Some(rules()));

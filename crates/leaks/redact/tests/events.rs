@@ -1,4 +1,4 @@
-//! Streams of events: texts that come in pieces are looked at as one, and what leaves are valid events.
+//! Streams of events: texts that are sent in pieces are scanned as one, and the output is valid events.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn event(value: &Value) -> String {
     }
 }
 
-/// How a model's server writes a piece of the text with a number, and its end.
+/// A piece of the numbered text, and its end, as a model's server writes them.
 #[derive(Debug, Clone, Copy)]
 enum Shape {
     Chat,
@@ -114,7 +114,7 @@ impl Shape {
     }
 }
 
-/// What a shield makes of the pieces; of a letter that is cut nothing is known here.
+/// The redaction of the pieces; a character that is cut is not considered.
 fn wanted<'p>(patterns: &Patterns, pieces: impl Iterator<Item = &'p str>) -> String {
     let mut shield = RedactingStream::new(patterns);
     let mut out = Vec::new();
@@ -156,7 +156,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     prop::sample::select(vec![Shape::Chat, Shape::Tools, Shape::Responses, Shape::Messages])
 }
 
-/// Whether what stands before a token is written like a sign of its own, as in `\ntok_`: with it undone there is another text.
+/// Whether the text before a token is written like an escape, as in `\ntok_`: unescaped, it is another text.
 fn escaped(text: &str) -> bool {
     let near = |at: usize| text.as_bytes()[at.saturating_sub(2)..at].contains(&b'\\');
     text.match_indices("tok_").any(|(at, _)| near(at))
@@ -222,7 +222,7 @@ fn a_value_that_is_split_over_two_events_is_replaced() {
     }
 }
 
-/// The other text does not wait, and the held one comes before its end, in an event of its own.
+/// The other text is not delayed, and the held-back one is sent before its end, in its own event.
 #[test]
 fn what_is_held_back_comes_before_the_end_of_its_text() {
     let shape = Shape::Chat;
@@ -235,7 +235,7 @@ fn what_is_held_back_comes_before_the_end_of_its_text() {
     assert_eq!(String::from_utf8_lossy(&out), shape.piece(1, "b"));
     out.clear();
     shield.push(shape.end(0).as_bytes(), &mut out);
-    // The rest says of which text it is, and nothing else that the last event told.
+    // The event with the rest identifies its text, and repeats nothing else of the last event.
     let rest = |number: usize, text: &str| {
         format!(
             "data: {{\"id\":\"c\",\"choices\":[{{\"index\":{number},\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"
@@ -474,7 +474,7 @@ fn a_credential_by_rule_that_is_split_over_events_of_a_likely_form_is_replaced()
     }
 }
 
-/// What is held back at the end comes before the event that says the end, with nothing that a client would do twice.
+/// Bytes that are held back at the end are sent before the end event, with nothing that a client would execute twice.
 #[test]
 fn the_rest_of_a_text_of_any_form_comes_before_its_end() {
     for (name, piece, read, end) in others() {
@@ -558,7 +558,7 @@ fn lines_of_json_are_events() {
     }
 }
 
-/// Whatever stands before one, or in the line.
+/// With any text before a JSON line, or in it.
 #[test]
 fn lines_of_json_are_events_however_they_begin() {
     for (first, each) in [
@@ -591,7 +591,7 @@ fn lines_of_json_are_events_however_they_begin() {
     }
 }
 
-/// A list or an object over several lines is none, and what is clean in it stays.
+/// A list or an object over several lines is no JSON line, and its clean parts are unchanged.
 #[test]
 fn lines_of_one_json_text_stay_as_they_are() {
     let clean = json!([{"a": ["x 9876543210", {"n": 1}], "text": "x 9876543210", "last": "x 9876543210"}]);
@@ -610,7 +610,7 @@ fn lines_of_one_json_text_stay_as_they_are() {
     assert!(out.contains("[redacted:file]") && !out.contains("0123456789"), "{out}");
 }
 
-/// The rest of a text stands in an event that can be read wherever it stands.
+/// The rest of a text is in an event that is valid at any position.
 #[test]
 fn the_rest_of_a_text_is_data_of_an_event() {
     for (stream, wanted) in [
@@ -630,7 +630,7 @@ fn the_rest_of_a_text_is_data_of_an_event() {
     assert_eq!(out, "data:x\n\ndata:  nine ex\n\n");
 }
 
-/// A text that is the same in each event is not the text so far, and what is held back of it stands in the next one.
+/// A text that is equal in each event is not the text so far, and its held-back bytes are in the next event.
 #[test]
 fn a_text_that_stays_the_same_is_not_dropped() {
     let patterns =
@@ -703,7 +703,7 @@ fn a_text_that_each_event_repeats_is_masked_in_each() {
             assert!(out.ends_with(&piece("so be it: [redacted:hex], and no more")), "{out}");
         }
     }
-    // It ends within what might have become one: the last event is sent again, whole.
+    // It ends within a possible value: the last event is sent again completely.
     let piece = |text: &str| event(&json!({"text": text}));
     let stream = [piece("so be it"), piece("so be it: 987654"), piece("so be it: 98765432")].concat();
     let (out, _) = through(&patterns(), &[stream.as_bytes()]);
@@ -712,7 +712,7 @@ fn a_text_that_each_event_repeats_is_masked_in_each() {
     assert_eq!(out, shown);
 }
 
-/// What stands alone is replaced where it stands, whatever stood at the same place before.
+/// A single text is replaced in place, whatever was at the same position before.
 #[test]
 fn texts_that_are_no_pieces_keep_what_is_theirs() {
     let record = |text: &str| event(&json!({"kind": "row", "note": text}));
@@ -740,7 +740,8 @@ fn texts_that_are_no_pieces_keep_what_is_theirs() {
     );
 }
 
-/// So many texts and numbers in one event cost no more than their bytes, and what nothing speaks for does not end the stream.
+/// This many texts and numbers in one event cost no more than their bytes, and texts that are probably not streamed do
+/// not end the stream.
 #[test]
 fn an_event_of_many_texts_is_scanned() {
     let many: Vec<Value> =
@@ -783,7 +784,7 @@ fn a_value_within_another_one_that_is_split_is_replaced_with_it() {
     }
 }
 
-/// What stood at the same place before, and is held back still, hides no token that is whole in one event.
+/// Held-back bytes from the same position in an earlier event do not hide a token that is complete in one event.
 #[test]
 fn a_token_after_a_held_text_is_replaced() {
     for (name, piece, read, end) in others() {
@@ -868,7 +869,7 @@ fn what_is_long_beside_a_text_is_not_sent_again_with_its_rest() {
 }
 
 proptest! {
-    /// Neither what a rule finds in a piece alone nor, where pieces are one text, what it finds in all of them.
+    /// Neither a rule's finding in a single piece, nor, if the pieces are one text, its finding in all of them.
     #[test]
     fn no_token_of_a_piece_or_of_a_text_is_shown(
         pieces in prop::sample::subsequence(vec![

@@ -1,4 +1,4 @@
-//! What other maskers are known to let through, and what they mask that is public.
+//! Values that other redactors are known to miss, and public texts that they mask.
 
 use std::io::Write;
 
@@ -37,7 +37,7 @@ fn left(form: &[u8], out: &[u8]) -> usize {
         .count()
 }
 
-/// At every two-way cut nothing but a head is shown before the marker.
+/// With every cut into two pieces, only a head is shown before the marker.
 fn is_hidden_at_every_cut(text: &[u8], form: &[u8]) {
     let patterns = patterns();
     let before = text.windows(form.len()).position(|part| part == form).unwrap();

@@ -1,4 +1,4 @@
-//! JSON bodies: what they mean is looked at, and they stay JSON.
+//! JSON bodies: their decoded content is scanned, and they stay valid JSON.
 
 use keyroll_redact::{
     BodyForm, EVENT_BYTES_MAX, GuardMode, JSON_BYTES_MAX, JSON_DEPTH_MAX, Patterns, Report, guard,
@@ -41,7 +41,7 @@ fn texts_names_and_numbers_are_replaced_and_the_rest_stays_byte_for_byte() {
     ] {
         let (out, _) = replaced(body);
         if body.contains(r"\u006b") {
-            // Letters that need no escape are escaped: only the meaning has the value.
+            // Letters are escaped without need: only the decoded text contains the value.
             assert_eq!(out, body, "one digit is another");
             let (out, report) = replaced(&body.replace(r"012345\u003689", r"0123456\u003789"));
             assert_eq!((out.as_str(), report.count()), (r#"{"a":"[redacted:api]"}"#, 1));
@@ -151,7 +151,7 @@ fn what_is_nearly_json_is_scanned_decoded() {
     }
 }
 
-/// Not between quotes, or the text has no end: there is no place for a marker.
+/// Not between quotes, or without a closing quote: there is no position for a marker.
 #[test]
 fn what_is_found_only_by_unescaping_takes_the_whole_body() {
     for body in [

@@ -70,7 +70,7 @@ fn is_alike(mut wanted: &[u8], mut out: &[u8]) -> bool {
             return same == wanted.len() && same == out.len();
         }
         let next = next.unwrap();
-        // Of a head the bytes of the value count, not what colours or parts them.
+        // Of a head only the bytes of the value count, not interruptions.
         let head = out[next..].windows(marker.len()).position(|part| part == marker);
         let Some(head) = head.filter(|head| bare(&out[next..next + head]) <= HEAD_BYTES_MAX) else {
             return false;

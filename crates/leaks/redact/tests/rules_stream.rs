@@ -1,4 +1,4 @@
-//! What rules find in a stream: the same as in the whole text however it is cut, but for beginnings.
+//! Rules find in a stream, however it is cut, what they find in the whole text, except for heads.
 
 use keyroll_leak::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX};
 use keyroll_redact::{Patterns, RedactingStream, Report};
@@ -21,7 +21,7 @@ fn streamed(patterns: &Patterns, pieces: &[&[u8]]) -> (String, Report) {
     (String::from_utf8(out).unwrap(), shield.report().clone())
 }
 
-/// What is wanted: text, or a value with the rule that finds it.
+/// The expected output: text, or a value with the rule that finds it.
 fn wanted(text: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
     let mut all = Vec::new();
     let mut at = 0;
@@ -181,7 +181,7 @@ fn a_run_without_end_is_held_in_bounded_memory() {
     }
 }
 
-/// A word before values is in many prompts, and what answers them comes behind.
+/// Many prompts contain a rule's word, and the answer follows it.
 #[test]
 fn what_no_value_can_come_of_is_shown_after_a_word() {
     let shipped = Patterns::new(needles(&[]), Some(keyroll_leak::Rules::shipped().unwrap()));
@@ -205,7 +205,7 @@ fn what_no_value_can_come_of_is_shown_after_a_word() {
     }
 }
 
-/// Rules of others may have blanks in their values: of these no more is promised.
+/// Imported rules may have spaces in their values; nothing more is guaranteed for these.
 #[test]
 fn a_match_that_ends_where_the_piece_does_waits() {
     let rule = "[[rule]]\nid='words'\nprovider='p'\ntitle='t'\nsource='https://x.y'\nbegins=['say ']\nregex='say [a-z]{2} [a-z]{2,4}'\n";
@@ -293,7 +293,7 @@ fn a_value_that_is_added_is_found_where_it_begins_in_what_rules_hold_back() {
             shield.finish(&mut out);
             let out = String::from_utf8(out).unwrap();
             let before = before.replace("0f1e2d3c4b5a6978", "[redacted:old]");
-            // What was shown before it was known is gone; so is a head behind a word.
+            // Bytes that were shown before the value was known cannot be redacted; nor can a head after a word.
             if shown.strip_prefix(&before).is_some_and(|head| !head.is_empty()) {
                 continue;
             }

@@ -31,8 +31,8 @@ fn pushed(patterns: &Patterns, pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// The most of a value that a cut behind so many bytes of it may show: half of its beginning; of one that goes by a word within it
-/// a head, or an address before that word; of one that goes by a word before it five bytes.
+/// How much of a value may be shown after a cut at this position: half of its prefix; a head, or an address before the
+/// inner word, for a rule with an inner word; five bytes for a rule with a word before its values.
 fn head_max(rule: &Rule, value: &[u8], cut: usize) -> usize {
     let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
     let begin =
@@ -51,7 +51,7 @@ fn head_max(rule: &Rule, value: &[u8], cut: usize) -> usize {
     most.min(cut)
 }
 
-/// Five bytes, or sixteen that are written as a word is.
+/// Five bytes, or sixteen that look like a word.
 fn is_head(head: &[u8]) -> bool {
     let digit = head.iter().any(u8::is_ascii_digit);
     let small = head.iter().skip(1).any(u8::is_ascii_lowercase);

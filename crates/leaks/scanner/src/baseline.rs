@@ -58,8 +58,8 @@ pub struct BaselineEntry {
 
 /// The accepted findings, by identity, and the key of the identities.
 ///
-/// The file is stored with the texts that it is about. It contains no value; whoever has it can test guesses, as they
-/// can with the texts.
+/// The file is stored with the texts that it is about. It contains no value. Anybody who has it can test guesses, but
+/// the texts allow that too.
 pub struct Baseline {
     key: Zeroizing<[u8; KEY_BYTES]>,
     entries: BTreeMap<Identity, BaselineEntry>,

@@ -112,7 +112,8 @@ impl Detector {
         [NAMED, CONNECTION, SENT].contains(&rule) || by_form()
     }
 
-    /// Keeps the values that these rules find until [`Self::take_captured`], so that their issuers can be asked.
+    /// Keeps the values that these rules find until [`Self::take_captured`] is called, so that their issuers can be
+    /// asked.
     pub fn capturing(mut self, rules: BTreeSet<String>) -> Self {
         self.held = Some(CapturedValues::of(rules));
         self

@@ -8,8 +8,8 @@ use crate::{Accepted, Outcome, Verification};
 /// The length of an identity, bytes: with a million findings two are equal with probability 2^-88.
 const IDENTITY_BYTES: usize = 16;
 
-/// The identity of a finding, wherever it is: a keyed hash of the value and its kind. Without line numbers, so that
-/// it survives edits; it reveals nothing about the value, so it may be stored and sent.
+/// The identity of a finding, wherever it is: a keyed hash of the value and its kind. It does not depend on line
+/// numbers, so it survives edits. It reveals nothing about the value, so it may be stored and sent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity(String);
 
@@ -166,14 +166,14 @@ pub struct Finding {
     pub place: FindingPlace,
     /// The acceptance; `None` for an open finding.
     pub accepted: Option<Accepted>,
-    /// Why a written acceptance does not count.
+    /// Why an acceptance that somebody wrote does not count.
     pub remark: Option<String>,
     /// The result of asking the issuer.
     pub asked: Option<Verification>,
 }
 
 impl Finding {
-    /// Whether somebody must act on it.
+    /// Whether the operator must act on it.
     pub fn is_open(&self) -> bool {
         self.accepted.is_none()
     }
@@ -184,8 +184,8 @@ impl Finding {
         asked || self.what.state() == LeakState::Live
     }
 
-    /// Records the issuer's result. An active value loses its acceptance: whoever accepted it did not know that it
-    /// works.
+    /// Records the issuer's result. An active value loses its acceptance, because the person who accepted it did not
+    /// know that it works.
     pub fn tell(&mut self, asked: Verification) {
         self.asked = Some(asked);
         if let Some(accepted) = self.accepted.take() {

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Opens a regular file; `None` for anything else. Never blocks.
+/// Opens a regular file, without ever blocking; `None` for anything else.
 pub(crate) fn open(path: &Path, follow: bool) -> std::io::Result<Option<File>> {
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if !follow {

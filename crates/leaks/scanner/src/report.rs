@@ -75,7 +75,7 @@ impl Report {
         }
     }
 
-    /// The findings that somebody must act on.
+    /// The findings that the operator must act on.
     pub fn open(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|one| one.is_open())
     }

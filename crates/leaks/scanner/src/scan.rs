@@ -135,7 +135,7 @@ impl Location<'_> {
         match (self.inside.last(), self.path) {
             (Some(member), _) => text_of(Path::new(member)),
             (None, Some(path)) => text_of(path),
-            // Settings are piped in to be read as settings.
+            // Text that is piped in is read as settings.
             (None, None) => TextKind::Settings,
         }
     }
@@ -254,8 +254,8 @@ impl<'s> Worker<'s> {
         self.told_once(first, others);
     }
 
-    /// Removes findings from index `others` on that are among those from `first` on. If all of these were accepted,
-    /// an open one is kept if the raw bytes contain more of them: it is elsewhere.
+    /// Removes findings from index `others` on that are among those from `first` on. If all of these were accepted, and
+    /// the raw bytes contain the value more often than the parts, an open finding is kept: it is at another position.
     pub(crate) fn told_once(&mut self, first: usize, others: usize) {
         let key = |one: &Finding| (one.what.clone(), one.identity.clone());
         let mut told: BTreeMap<_, PartFindings> = BTreeMap::new();

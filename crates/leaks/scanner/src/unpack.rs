@@ -251,7 +251,7 @@ impl Worker<'_> {
             }
             let Some(bytes) = skipped_bytes(&head).filter(|_| length == SKIPPED_HEAD_BYTES) else {
                 let mut rest = head.get(..length).unwrap_or_default();
-                // Too short for a header, so that it is not taken for one again.
+                // Scan a rest that is too short for a header as text, so that it is not tested as a header again.
                 return match length < SKIPPED_HEAD_BYTES {
                     true => self.text(at, &mut rest),
                     false => self.peeked(at, &mut rest.chain(from), depth, budget),

@@ -1,4 +1,5 @@
-//! Databases of SQLite, made by its own command: whatever cuts a value is found, and nothing of a schema is run.
+//! SQLite databases, made by its own command: values that page boundaries split are found, and nothing of a schema is
+//! run.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -74,7 +75,7 @@ fn a_value_is_found_wherever_pages_cut_it_and_once() {
     assert_eq!(report.findings.len(), found.len(), "what its bytes tell too is told once");
     assert_eq!((report.texts, report.findings[0].place.start.column), (1, 402));
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
-    // Its bytes alone do not have all of them: some twenty in five hundred places are cut.
+    // The raw bytes alone do not have all of them: about twenty of five hundred values are split.
     fs::write(root.join("raw"), [b"x", fs::read(root.join("app.db")).unwrap().as_slice()].concat()).unwrap();
     let raw = scan(&root.join("raw")).findings.len();
     assert!(raw > 500 && raw < 590, "{raw}");

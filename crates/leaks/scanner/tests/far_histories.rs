@@ -1,5 +1,5 @@
-//! What decides about a value far away from it: the head of a table, what a document is, what stands beside a name. It is found in
-//! histories as in a checkout of every commit, however it was packed.
+//! Text that decides about a value far away: the head of a table, the kind of a document, the text beside a name. Such
+//! values are found in histories as in a checkout of every commit, however git packed them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,7 +37,7 @@ fn either<'t>(number: u64, bit: u32, one: &'t str, other: &'t str) -> &'t str {
     if ((number * 2_654_435_761) >> (bit + 3)) & 1 == 0 { one } else { other }
 }
 
-/// The files of a commit. In each what decides and what it decides about change at different times.
+/// The files of a commit. In each, the deciding text and the value change at different times.
 fn version(root: &Path, number: u64) {
     let old = number / 5;
     let rows = |from: u64| -> String {
@@ -144,7 +144,7 @@ fn version(root: &Path, number: u64) {
         ("users.csv", table),
         ("notes.csv", notes + longer),
         ("list.json", listed + longer),
-        // The longer is what git tells the other from.
+        // The longer one is git's delta base.
         ("secret.yaml", secret + longer),
         ("web.js", web + longer),
         ("vars.tf", variable),
@@ -164,7 +164,7 @@ fn what_decides_from_far_away_is_seen_however_an_object_was_packed() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     git(root, &["init", "--quiet", "--initial-branch=main"]);
-    // Of each finding the commits that have it, with its line.
+    // For each finding the commits that have it, with its line.
     let mut there: BTreeMap<(String, String), Vec<(String, u64)>> = BTreeMap::new();
     let mut files: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for number in 0..COMMITS {
@@ -222,7 +222,7 @@ fn what_was_decided_by_a_line_that_is_gone_is_decided_anew() {
     git(root, &["init", "--quiet", "--initial-branch=main"]);
     let encoded = base64::prelude::BASE64_STANDARD.encode(value(1));
     let below = format!("{}data:\n  pass-one: {encoded}\n{}", filler("a", 0, 30), filler("b", 0, 300));
-    // The larger is what git tells the other from.
+    // The larger one is git's delta base.
     fs::write(root.join("a.yaml"), format!("kind: Secret\n# and more of it\n{below}")).unwrap();
     let first = commit_all(root);
     fs::write(root.join("a.yaml"), format!("kind: Map\n{below}")).unwrap();

@@ -25,7 +25,7 @@ fn looked(look: impl FnOnce(&Scan<'_>)) -> Report {
     looked_by(None, look)
 }
 
-/// With rules of others, by which objects are looked at as files.
+/// With imported rules, for which objects are scanned as files.
 fn looked_by(rules: Option<&str>, look: impl FnOnce(&Scan<'_>)) -> Report {
     let baseline = Baseline::new([7; 32]);
     let detector = Detector::new(KnownValues::default(), baseline.key())
@@ -87,7 +87,7 @@ fn what_becomes_a_text_is_read_by_its_names_though_it_was_copied_from_what_is_no
     git(root, &["init", "--quiet", "--initial-branch=main"]);
     let filler: String = (0..300).map(|number| format!("line: {number} of the file\n")).collect();
     let text = format!("{filler}password: lake-house7\n{filler}");
-    // The larger is what the other is told as a difference from.
+    // The larger one is the delta base of the other.
     commit(root, "a.yaml", &format!("\0 and more\n{text}{filler}"));
     commit(root, "a.yaml", &text);
     for _ in 0..2 {
@@ -155,7 +155,7 @@ fn a_message_has_lines_of_its_own_and_that_of_a_tag_is_reported_as_the_tags() {
     let by = git(root, &["rev-parse", "HEAD"]);
     git(root, &[&empty[..], &[&format!("{} first\n\nthird {}", token(11), token(12))]].concat());
     let head = git(root, &["rev-parse", "HEAD"]);
-    // The tag says again what the commit says.
+    // The tag repeats the message of the commit.
     git(root, &["tag", "-a", "v1", "-m", &format!("release\nwith {} {}", token(13), token(12))]);
     let tag = git(root, &["rev-parse", "v1"]);
     git(root, &["tag", "-a", "v2", "-m", &format!("lost\n{}", token(14))]);
@@ -340,7 +340,7 @@ fn what_only_settings_say_is_found_beyond_many_paths_that_hold_none() {
     let paths: Vec<_> = report.findings.iter().map(|one| told(one).0).collect();
     assert_eq!(paths, ["one.env"]);
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
-    // Not all paths are told, and that is said.
+    // Not all paths are listed, and the report says so.
     for number in 0..67 {
         fs::write(root.join(format!("b{number:02}.txt")), format!("{}\n", token(15))).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Which rules for what is not looked at count: those of the tree and of its repository, and nobody else's.
+//! Which ignore rules apply: those of the tree and its repository, and of no other user.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown, symlink};
@@ -52,7 +52,7 @@ fn rules_count_up_to_the_top_of_the_repository_and_no_further() {
     let (top, deep) = (root.join("repo"), root.join("repo/sub/deep"));
     tokens(&deep, &["a.tmp", "b", "c.excluded", "kept.tmp", "sub/deep/d", "there/e", "there/f"]);
     tokens(&root.join("plain"), &["a.tmp", "b"]);
-    // Whoever may write above, as in /tmp.
+    // Another user who can write in a folder above, as in /tmp.
     write(root.join(".gitignore"), "*\n");
     write(root.join(".ignore"), "*\n");
     write(root.join(".keyrollignore"), "*\n");
@@ -64,7 +64,7 @@ fn rules_count_up_to_the_top_of_the_repository_and_no_further() {
     assert_eq!(found(&root.join("plain")), ["a.tmp", "b"]);
     let below: Vec<String> = expected.iter().map(|name| format!("sub/deep/{name}")).collect();
     assert_eq!(found(&top), below, "from its top it is the same");
-    // Not by the way that was written, but by where it leads.
+    // The resolved path counts, not the path as written.
     symlink(&deep, root.join("link")).unwrap();
     assert_eq!(found(&root.join("link")), expected);
     // A folder in the other one, each by its own way.
@@ -105,7 +105,7 @@ fn what_another_user_wrote_above_does_not_count() {
     assert_eq!(found(&sub), ["b"]);
     chown(top.join(".git"), Some(STRANGER), None).unwrap();
     assert_eq!(found(&sub), ["a", "b"], "it is no repository of theirs");
-    // All of it is his: his rules are those of the tree.
+    // Everything belongs to that user, so that user's rules are those of the tree.
     for path in [top.as_path(), &sub, &top.join(".gitignore")] {
         chown(path, Some(STRANGER), None).unwrap();
     }

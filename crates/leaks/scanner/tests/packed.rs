@@ -1,4 +1,5 @@
-//! What bzip2, xz, LZ4 and Zstandard have packed, what says that it is that and is not, and what is not opened.
+//! Content packed by bzip2, xz, LZ4 and Zstandard; content that only claims to be packed; and formats that are not
+//! opened.
 
 use std::fs;
 use std::path::Path;
@@ -149,7 +150,7 @@ fn what_asks_for_much_memory_or_does_not_end_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::write(root.join("one"), token(1)).unwrap();
-    // 1.2 GiB of nothing, half of it by each: what stands behind itself is one stream after the other.
+    // 1.2 GiB of zeros, half of it in each of two concatenated streams.
     let script = "head -c 134217728 /dev/zero > zero
         bzip2 -c zero > once; cat once once once once once > half.bz2
         xz -0c zero > once; cat once once once once once > half.xz
@@ -361,7 +362,7 @@ fn a_frame_of_lz4s_legacy_format_that_is_cut_or_changed_is_named() {
     }
     write("another-length", &[&whole, &[7, 0, 0, 0]]);
     write("text", &[&whole, b"and a text"]);
-    // A block that unpacks to more than one may: a byte, and that byte so many times again.
+    // A block that unpacks beyond the limit: one byte, repeated many times.
     let many = [&[0x1F_u8, b'x', 1, 0][..], &vec![255; 40_000], &[0, 0x10, b'x']].concat();
     let length = u32::try_from(many.len()).unwrap().to_le_bytes();
     write("many", &[&whole[..4], &length, &many]);

@@ -1,4 +1,4 @@
-//! What is packed within histories and within what is staged: it is found as in a checkout of every commit.
+//! Packed content in histories and staged files: it is found as in a checkout of every commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -52,7 +52,7 @@ fn utf16(text: &str) -> Vec<u8> {
     [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
 
-/// The way to a finding, what it is, and its place there.
+/// The path to a finding, its kind, and its position there.
 type Key = (String, String, String);
 
 fn key(path: &str, one: &keyroll_scanner::Finding) -> Key {
@@ -173,7 +173,7 @@ fn imported_rules_find_in_a_history_what_they_find_in_checkouts() {
         paths = ['''fixtures/''', '''packed\.zst''']
     "#;
     let ways = same_as_checkouts(Some(rules));
-    // But for the values that are kept, which no rule passes over.
+    // Except stored values, which no rule can exclude.
     assert!(!ways.contains("in/fixtures/made-up.txt") && !ways.contains("packed.zst"), "{ways:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What stands where a reader of its format does not look is looked at, in streams too.
+//! Bytes that a reader of the format would skip are scanned, in streams too.
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -38,7 +38,7 @@ fn of_file(path: &Path) -> Report {
     with(|scan| scan.tree(&Tree { paths: vec![path.to_owned()], ignored_left_out: false }))
 }
 
-/// Where something is found, within what was looked at.
+/// The location of a finding within the scanned content.
 fn inside(report: &Report) -> Vec<String> {
     report.findings.iter().map(|one| one.place.inside.join(" › ")).collect()
 }
@@ -160,11 +160,11 @@ fn a_member_of_a_tar_has_the_size_that_is_said_of_it() {
 #[test]
 fn no_byte_of_a_broken_tar_or_after_its_end_is_skipped() {
     let first = member("a", b'0', b"nothing");
-    // What is read in the place of a header.
+    // Bytes in the position of a header.
     let broken = blocks(&line(1));
     let report = of_stream(&packed(&[first.clone(), broken].concat()));
     assert_eq!((inside(&report), report.skipped.len()), (vec![String::new()], 1));
-    // What fills the last block of a member.
+    // The padding of a member's last block.
     let mut filled = member("b", b'0', b"some");
     filled[600..600 + line(2).len()].copy_from_slice(&line(2));
     let another = [filled, vec![0; 1024], member("c", b'0', &packed(&line(3))), vec![0; 1024]].concat();

@@ -1,4 +1,4 @@
-//! Values that are found by their prints alone are found where, and told as, those that are kept.
+//! Values that are found only by fingerprint have the same locations and reports as stored values.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use keyroll_scanner::{
 };
 use keyroll_secret::SecretBytes;
 
-/// Nothing that a rule or a name would take for one; made here, so that no file has it.
+/// A text that no rule or name would report; made here, so that no file has it.
 fn value(number: usize) -> String {
     format!("tR9vWq2LxZ7n/B5cY{}{number:04}", "+hJ4kPd8Gs")
 }
@@ -170,7 +170,7 @@ fn histories_report_the_same_by_fingerprint_as_by_value() {
     git(root, &["init", "--quiet", "--initial-branch=main"]);
     let filler: String = (0..300).map(|number| format!("line {number} of the file\n")).collect();
     for number in 0..12 {
-        // Each differs little from the one before: most objects are told as what is new in them.
+        // Each differs little from the one before, so most objects are stored as deltas.
         let text = format!("{number}\n{filler}key {}\n{filler}{}\n", written(number), written(0));
         fs::write(root.join("a.txt"), text).unwrap();
         git(root, &["add", "--all"]);
@@ -187,7 +187,7 @@ fn histories_report_the_same_by_fingerprint_as_by_value() {
 fn what_a_value_a_fingerprint_and_a_rule_find_at_one_place_is_reported_once() {
     let token = value(0);
     let mut builder = FingerprintSet::builder().unwrap();
-    // Who wrote the file knew the version before it was ended.
+    // The file was written before the version was retired.
     let label = FingerprintLabel { name: "api".to_owned(), version: 7, state: FingerprintState::Current };
     let other = FingerprintLabel { name: "other".to_owned(), version: 1, state: FingerprintState::Previous };
     let value = SecretBytes::from(token.clone());

@@ -34,7 +34,7 @@ use self::place::{Found, Span};
 /// Seeds of the values; a rule that fits one by chance does not fit all.
 const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// What the scanner reaches at least with each of them, of all templates. It may only rise.
+/// The minimum scores of the scanner for all templates, with each seed. They may only rise.
 const FLOORS: [(Class, f64, f64); 3] =
     [(Class::Provider, 0.99, 0.985), (Class::Key, 0.98, 0.96), (Class::Password, 0.99, 0.92)];
 

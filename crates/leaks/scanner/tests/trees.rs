@@ -1,4 +1,4 @@
-//! Trees, archives and their bad days, with archives that other programs made.
+//! Trees and archives, also broken ones, with archives that other programs made.
 
 use std::fs;
 use std::io::Write as _;
@@ -151,7 +151,7 @@ fn what_cannot_be_read_is_named_with_its_reason() {
 fn a_bomb_ends_where_the_limit_is() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    // Three times packed: 1.5 GiB of nothing in a few kilobytes.
+    // Packed three times: 1.5 GiB of zeros in a few kilobytes.
     let script = "head -c 1610612736 /dev/zero | gzip -1 | gzip -9 | gzip -9 > bomb.gz";
     made_by("sh", &["-c", script], root);
     assert!(fs::metadata(root.join("bomb.gz")).unwrap().len() < 1 << 20);
@@ -268,7 +268,7 @@ fn the_memory_of_a_process_is_scanned() {
     assert!(scan.process(child.id()).is_err(), "it has ended");
 }
 
-/// What a reader of the format never comes to.
+/// Bytes that a reader of the format never reaches.
 #[test]
 fn what_is_between_the_members_of_an_archive_is_scanned() {
     let folder = tempfile::tempdir().unwrap();
@@ -308,7 +308,7 @@ fn whatever_a_member_says_that_it_is_its_bytes_are_scanned() {
     fs::write(root.join("odd.tar"), tar).unwrap();
     let report = scan(root);
     assert_eq!(places(root, &report), vec!["odd.tar › odd:1"; 4]);
-    // Long names are told, and take no more memory than names do.
+    // Long names are reported, and take no more memory than the limit for names.
     let name = format!("{}/app.env", "d".repeat(150));
     write(root, &format!("in/{name}"), &format!("TOKEN={}\n", token(9)));
     fs::remove_file(root.join("odd.tar")).unwrap();

@@ -18,7 +18,7 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Why an instance runs on what it runs on, in one line.
+/// Which value an instance uses and why, in one line.
 pub fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     let next = row.chain.and_then(Chain::next);
     match row.verdict {
@@ -41,7 +41,7 @@ pub fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     }
 }
 
-/// Why it cannot be told on what an instance runs.
+/// Why the version that an instance uses is unknown.
 pub fn doubt(why: Doubt) -> &'static str {
     match why {
         Doubt::NoChain => "its source of configuration was not found",
@@ -59,14 +59,15 @@ pub fn doubt(why: Doubt) -> &'static str {
     }
 }
 
-/// It may hold what a start would take, or not.
+/// For an instance that may or may not use the value that a new start would take.
 fn in_doubt(seen: &Seen, found: &Found, row: &Row<'_>, why: &str) -> String {
     let started = held(seen, found, row, |_| true);
     let now = now(seen, found, row, row.chain.and_then(Chain::next));
     format!("version unknown: {started}, {now}, and {why}")
 }
 
-/// It runs on what a start would take; a copy that differs changes nothing, and that is what somebody wonders about.
+/// For an instance that uses the value that a new start would take. Also names a copy with another value that has no
+/// effect, because the operator may have edited that one.
 fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let from = row.chain.and_then(winner).map(source).unwrap_or_default();
@@ -80,7 +81,8 @@ fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> 
     format!("uses {label}, which a new start would take from {from}{missing}{decoy}")
 }
 
-/// A copy of the chain that holds another value and changes nothing; of one that something must happen for, what that is.
+/// A copy of the chain that holds another value and has no effect; and, if an action would make the service read that
+/// copy, the action.
 fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
     let differs = |link: &&Link| {
         matches!(link.standing, Standing::Shadowed | Standing::NotRead)
@@ -97,7 +99,7 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
     format!("; {} holds {other} and {why}{way}", source(link))
 }
 
-/// A copy that no chain of this service knows of, and that holds another value of the same secret.
+/// A copy with another value of the same secret, which is in no chain of this service.
 fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
     let raw = sighting.encoding == Encoding::Raw;
@@ -106,7 +108,7 @@ fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
     format!("; the copies differ: {place} holds {label}{form}{changed}")
 }
 
-/// Where a new start would take it from is not known.
+/// For an instance whose source at a new start is unknown.
 fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     let what = held(seen, found, row, |_| true);
     match row.chain {
@@ -131,7 +133,7 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     }
 }
 
-/// What it was seen to hold: `its environment at start holds sk-…·9f3c21`.
+/// The values that were found in it: `its environment at start holds sk-…·9f3c21`.
 fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
     let mut parts = Vec::new();
     let labels = |all: &BTreeSet<ValueId>| {
@@ -150,25 +152,25 @@ fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> b
             parts.push(format!("its memory holds {memory}"));
         }
     }
-    if parts.is_empty() { "it was seen with it".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "it was seen to use the secret".to_owned() } else { parts.join(", ") }
 }
 
-/// What stands where it would be taken from: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
+/// The value in the copy that a new start would read: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
 fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
-    let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
+    let Some(link) = row.chain.and_then(winner) else { return "the winning copy is unknown".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
     format!("{} now holds {label}{changed}", source(link))
 }
 
-/// When a file was changed, by its own time: ` (file changed 2026-11-14 …)`.
+/// When a file was changed, by its modification time: ` (file changed 2026-11-14 …)`.
 fn changed(place: &Place) -> String {
     let data = place.file().and_then(|file| file.metadata().ok());
     let at = data.and_then(|data| u64::try_from(data.mtime()).ok());
     at.map(|at| format!(" (file changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
 }
 
-/// What moves it, and what only seems to.
+/// The action that moves the instance to the new value, and one that only seems to.
 fn way(chain: Option<&Chain>) -> String {
     chain.and_then(winner).map(way_of).unwrap_or_default()
 }
@@ -179,7 +181,7 @@ fn way_of(link: &Link) -> String {
     format!("{applies}{seems}")
 }
 
-/// A link by its place; by what it is where it has none, or is in a process.
+/// A link by its place; by its description if it has no place, or the place is in a process.
 fn source(link: &Link) -> String {
     let place = link.place.as_ref().filter(|place| place.process().is_none());
     place.map_or_else(|| link.what.clone(), ToString::to_string)
@@ -202,7 +204,7 @@ mod tests {
 
     const API: ProcessId = ProcessId { boot: 1, pid: 4711, start_ticks: 1 };
 
-    /// A service that was started with `start`, holds `memory`, and would take what `places` says: the first wins.
+    /// A service that was started with `start`, holds `memory`, and reads `places`, of which the first wins.
     fn causes(
         start: &[&str],
         memory: &dyn Fn(BTreeSet<ValueId>) -> Memory,

@@ -5,7 +5,7 @@ use keyroll_trace::{Found, Place, Standing, chains_of, rows};
 use super::{Seen, verdict_word};
 use crate::operator::{EdgeShown, GraphShown, NodeShown};
 
-/// Who takes what from where: values, the copies that they stand in, the services that read them, their processes.
+/// The graph of values, the copies that hold them, the services that read the copies, and their processes.
 pub fn graph<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> GraphShown {
     let mut drawing = Drawing::default();
     for found in all {
@@ -68,12 +68,12 @@ pub fn graph<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> GraphShow
 struct Drawing {
     graph: GraphShown,
     ids: BTreeMap<String, String>,
-    /// The edges that are there.
+    /// The edges that were drawn already.
     drawn: BTreeSet<(String, String, &'static str)>,
 }
 
 impl Drawing {
-    /// The node of this key, made where it is new.
+    /// The id of the node with this key; a new node if there is none.
     fn node(&mut self, kind: &'static str, key: String, label: String) -> String {
         if let Some(known) = self.ids.get(&key) {
             return known.clone();

@@ -7,11 +7,11 @@ use crate::operator::{Event, Operator};
 /// How many places or processes of one reason are named.
 const NAMED_MAX: usize = 3;
 
-/// What the kernel says to a user who may not.
+/// The kernel's message for a user without the right.
 const DENIED: &str = "permission denied";
 
-/// Says what could not be looked at, summed up by reason and user, with the command that would show more. What was refused
-/// comes first, then what a limit left out.
+/// Shows what could not be inspected, grouped by reason and user, and the command that would show more. Refused items
+/// come first, then those that a limit left out.
 pub fn tell_missed(survey: &Survey, operator: &mut dyn Operator) {
     let names: BTreeMap<u32, &str> =
         survey.listing.seen.iter().map(|one| (one.id.pid, one.name.as_str())).collect();
@@ -24,7 +24,7 @@ pub fn tell_missed(survey: &Survey, operator: &mut dyn Operator) {
     }
 }
 
-/// Whether somebody with more rights would see it.
+/// Whether a user with more rights would see it.
 fn is_refused(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
     ["permission", "not permitted", "hidepid", "blocked on this machine"]
@@ -32,18 +32,19 @@ fn is_refused(reason: &str) -> bool {
         .any(|why| reason.contains(why))
 }
 
-/// What was not seen and why, one line for each reason and user.
+/// What is not visible and why, one line for each reason and user.
 fn sums(
     unseen: &[Unseen],
     names: &BTreeMap<u32, &str>,
     users: &BTreeMap<u32, String>,
 ) -> Vec<(String, String)> {
-    // Of each process all that was not seen for one reason, and then the processes of which the same was not seen.
+    // Collect the invisible parts of each process by reason; then group the processes of which the same parts are
+    // invisible.
     let mut parts: BTreeMap<(bool, &str, Option<u32>, u32), BTreeSet<&str>> = BTreeMap::new();
     let mut others: BTreeMap<(bool, &str), BTreeSet<&str>> = BTreeMap::new();
     for one in unseen {
         let (rank, reason) = match is_refused(&one.reason) {
-            // However the kernel's answer was put into words.
+            // Different wordings of the kernel's refusal count as one reason.
             true if one.reason.to_ascii_lowercase().starts_with(DENIED) => (false, DENIED),
             true => (false, one.reason.as_str()),
             false => (true, one.reason.as_str()),
@@ -112,7 +113,7 @@ fn listed(all: &[&str]) -> String {
     }
 }
 
-/// A few by their names; of many one as an example.
+/// A few items by name; of many, one as an example.
 fn summed(all: &BTreeSet<&str>, kind: &str) -> String {
     let first = all.first().copied().unwrap_or_default();
     match all.len() {

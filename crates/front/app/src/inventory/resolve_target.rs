@@ -6,7 +6,7 @@ use keyroll_trace::{Found, Keeper, User};
 use super::{Seen, keeper};
 use crate::problem::Problem;
 
-/// What a person asks about.
+/// What the operator asks about.
 pub enum Meant<'s> {
     /// Secrets: one, or all that are taken under one name.
     Secrets(Vec<&'s Found>),
@@ -14,11 +14,11 @@ pub enum Meant<'s> {
     Process(u32),
     /// A file or a folder.
     Path(PathBuf),
-    /// Who uses secrets: a service, a program, or all that one manager keeps.
+    /// Users of secrets: a service, a program, or everything that one manager keeps.
     Users(&'s str),
 }
 
-/// Refuses a path that is not there, before anything is looked at.
+/// Refuses a path that does not exist, before anything is inspected.
 pub fn refuse_missing(word: &str) -> Result<(), Problem> {
     let whole = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
     if whole { path(word).map(drop) } else { Ok(()) }
@@ -36,9 +36,9 @@ fn path(word: &str) -> Result<PathBuf, Problem> {
         })
 }
 
-/// What a word on the command line means, as far as it is a name that is shown anywhere: a secret, a process by its number, who
-/// uses secrets, a path by its slash or because it is there, the beginning of a secret's name, the digits behind one of its
-/// labels, a variable. What was typed is not repeated: it may be a value.
+/// What a word on the command line means. It may be any name that keyroll's output shows: a secret, a process by its
+/// number, a user of secrets, a path (it has a slash, or exists), the beginning of a secret's name, the digits of a
+/// label, a variable. Errors do not repeat the word: it may be a value.
 pub fn resolve_target<'s>(seen: &'s Seen, typed: &'s str) -> Result<Meant<'s>, Problem> {
     if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
         return Ok(Meant::Secrets(vec![found]));
@@ -64,21 +64,22 @@ pub fn resolve_target<'s>(seen: &'s Seen, typed: &'s str) -> Result<Meant<'s>, P
     }
 }
 
-/// A name without what is shown around it: `(nobody)`, `mailer ×4`, `api (at rest)`.
+/// A name without the decoration of the tables: `(nobody)`, `mailer ×4`, `api (at rest)`.
 fn bare(word: &str) -> &str {
     let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
     let word = word.strip_suffix(" (at rest)").unwrap_or(word);
     word.rsplit_once(" ×").map_or(word, |(name, _)| name)
 }
 
-/// Whether somebody who uses secrets goes by this: their own name, their program's, what keeps them, or that something does.
+/// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
+/// everything that a manager keeps.
 pub fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
     let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
     let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
     user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()
 }
 
-/// The secrets that are taken under this name: a variable, or a key of a file.
+/// The secrets that are read under this name: a variable, or a key of a file.
 fn under<'s>(seen: &'s Seen, name: &str) -> Vec<&'s Found> {
     let is = |found: &&Found| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
     seen.found.iter().filter(is).collect()
@@ -121,7 +122,7 @@ fn begins(name: &str, word: &str) -> bool {
 
 /// The digits of a label, at least as many as are shown.
 fn has_label(seen: &Seen, found: &Found, word: &str) -> bool {
-    // As it is shown, a state may stand behind it.
+    // In the tables, a state may follow the label.
     let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
     let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));
     labels.map(|value| value.label(seen.digits)).any(|label| label.digits == word)

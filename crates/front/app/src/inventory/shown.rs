@@ -15,7 +15,7 @@ use crate::operator::{
 use crate::records::blockers::started;
 
 impl Seen {
-    /// One value of a secret, without any of its characters that say something.
+    /// One value of a secret, without any of its secret characters.
     pub fn value(&self, found: &Found, id: ValueId) -> ValueShown {
         let label = self.survey.values.get(id).map(|value| value.label(self.digits).to_string());
         let version = found.versions.get(&id);
@@ -71,8 +71,8 @@ impl Seen {
         }
     }
 
-    /// What runs: a service by its name; of what nobody keeps the program that this process is, for what began it may be a shell
-    /// or a tool that started much.
+    /// The name of what runs. A service has its own name. Without a manager it is the program of this process, because
+    /// its parent may be a shell or a tool that started many programs.
     pub fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
         if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
             return user.name.clone();
@@ -120,7 +120,7 @@ impl Seen {
         }
     }
 
-    /// Every process that uses a secret, each with all that was seen of it.
+    /// Every process that uses a secret, each with all observations of it.
     pub fn instances_with_evidence(&self, found: &Found) -> Vec<InstanceShown> {
         let versions = found.values.iter().copied().collect();
         let shown = |row: &Row<'_>| {
@@ -141,7 +141,7 @@ impl Seen {
         rows(&self.survey, found).iter().map(shown).collect()
     }
 
-    /// One thing that was seen of a process.
+    /// One observation of a process.
     fn thread(&self, found: &Found, seen: &Evidence) -> Option<String> {
         let path = |path: &std::path::Path| keyroll_observe::shown(path);
         Some(match seen {
@@ -165,12 +165,12 @@ impl Seen {
             Evidence::HasOpen { path: file, replaced: true } => {
                 format!("has an earlier version of {} open, which has been replaced", path(file))
             }
-            // Told together: there are as many as copies.
+            // These are summed up elsewhere: there may be as many as copies.
             Evidence::Started { .. } => return None,
         })
     }
 
-    /// The chains by which a user takes a secret.
+    /// The chains by which a service or process gets a secret.
     pub fn chains(&self, found: &Found, user: &User) -> Vec<ChainShown> {
         let link = |link: &keyroll_trace::Link| {
             let (standing, why) = match link.standing {
@@ -201,7 +201,7 @@ impl Seen {
     }
 }
 
-/// What keeps something, in a word.
+/// The manager that keeps something, in a word.
 pub fn keeper(keeper: Keeper) -> &'static str {
     match keeper {
         Keeper::Systemd => "systemd",
@@ -222,7 +222,7 @@ fn form(encoding: Encoding) -> &'static str {
     encoding.name()
 }
 
-/// Risks for people, each kind once: `everybody may read ./.env (and 2 more)`.
+/// Risks in words, each kind once: `world-readable: ./.env and 2 more`.
 fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
     let mut kinds: Vec<(&str, Option<String>, usize)> = Vec::new();
     for risk in all {
@@ -251,7 +251,7 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
     kinds.into_iter().map(text).collect()
 }
 
-/// The same in few words, what endangers a rotation first: `copies differ, world-readable ×3`.
+/// The same in few words, risks for a rotation first: `copies differ, world-readable ×3`.
 fn in_short(all: &BTreeSet<Risk>) -> String {
     const WORDS: [&str; 8] = [
         "copies differ",

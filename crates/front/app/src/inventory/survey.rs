@@ -18,34 +18,34 @@ use crate::records::versions::label;
 use crate::redact;
 use crate::stored_values::{StoredValues, stored_values};
 
-/// How often it is said how far a search is.
+/// How often the progress of a search is shown.
 const SAID_EVERY: Duration = Duration::from_millis(200);
 
-/// What every look at this machine is limited by.
+/// The limits of every inspection of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct LookLimits {
-    /// How long each of the looks may take, seconds.
+    /// How long each stage may take, seconds.
     pub wait: u64,
     /// How much memory of processes is searched at most, GiB; 0 = none.
     pub memory: u64,
 }
 
-/// What was seen of this machine.
+/// The result of an inspection of this machine.
 pub struct Seen {
-    /// Everything that was seen.
+    /// Everything that was found.
     pub survey: Survey,
-    /// The secrets, those that most depend on first.
+    /// The secrets, the most used ones first.
     pub found: Vec<Found>,
-    /// How many digits tell the values apart.
+    /// How many digits of a label distinguish the values.
     pub digits: usize,
-    /// What is shown of the names that values have.
+    /// Decides what is shown of the names of values.
     pub names: Names,
     /// The secrets that the store of this machine keeps.
     pub managed: Vec<Managed>,
 }
 
-/// The folders that are named, each whole; refused before anything is looked at where one is not there. What was typed is not
-/// repeated: it may be a value.
+/// The named folders as absolute paths. Refuses one that does not exist, before anything is inspected. Errors do not
+/// repeat what was typed: it may be a value.
 pub fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
     let whole = |(at, root): (usize, &PathBuf)| {
         root.canonicalize().map_err(|error| {
@@ -104,7 +104,8 @@ pub fn look(
     Ok(Seen { survey, found, digits, names, managed })
 }
 
-/// Whoever names providers and profiles may have put a key in the place of a name: words about them have none of it either.
+/// Somebody may have pasted a key in place of a provider's or profile's name. Such names are masked in descriptions
+/// too.
 fn hide(survey: &mut Survey, names: &Names) {
     for chain in survey.services.iter_mut().flat_map(|service| &mut service.chains) {
         for link in &mut chain.links {
@@ -121,7 +122,8 @@ fn hide(survey: &mut Survey, names: &Names) {
 }
 
 impl Seen {
-    /// The second stage, announced: the memory of processes. Nothing where it was not wanted, or no value is known.
+    /// The second stage, announced before it begins: the memory of processes. Skipped if the operator does not want it,
+    /// or no value is known.
     pub fn memory(&mut self, limits: &LookLimits, operator: &mut dyn Operator) -> bool {
         if limits.memory == 0 || self.survey.values.is_empty() {
             return false;
@@ -177,7 +179,8 @@ impl Seen {
 }
 
 impl Seen {
-    /// Why no process is shown: what was not looked at, or stands nowhere any more, is not taken for *no*.
+    /// Why no process is shown. This is not a *no*: memory may not have been searched, and a value without a copy
+    /// cannot be recognised.
     pub fn nobody(&self) -> String {
         format!(
             "no process was seen with one of its present values{}; a process with an older value, of which \
@@ -186,7 +189,7 @@ impl Seen {
         )
     }
 
-    /// What was left out of the look at processes, to be said behind a *no*.
+    /// What the inspection of processes left out, to be added after a *no*.
     pub fn not_searched(&self) -> &'static str {
         let searched = |one: &keyroll_trace::Instance| one.memory != Memory::NotSearched;
         if self.survey.instances.values().any(searched) { "" } else { " (memory was not searched)" }
@@ -203,14 +206,14 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// What keyroll's own store knows.
+/// The contents of the store that a search uses.
 struct Known {
     key: FingerprintKey,
     managed: Vec<Managed>,
     values: Vec<SecretBytes>,
 }
 
-/// Of a store that is there and can be opened without a question; nothing where there is none, or where its key is elsewhere.
+/// Reads a store that can be opened without a prompt. `None` if there is no store, or its key is elsewhere.
 fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
     if installation.places().is_ok_and(|places| !places.sealing_key().exists()) {
         return Ok(None);
@@ -222,7 +225,7 @@ fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
     for secret in secrets {
         let mut versions = Vec::new();
         for version in secret.versions {
-            // One that was ended is kept to be found where it got out, not in who runs on it.
+            // A retired version is kept to recognise leaks, not to tell what a process uses.
             if version.label != Label::Retired {
                 values.extend(version.values);
             }
@@ -234,7 +237,7 @@ fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
     Ok(Some(Known { key, managed, values }))
 }
 
-/// Fingerprints are told apart within one run; the key is nobody's.
+/// A key for fingerprints that are compared within one run only; it is not stored.
 ///
 /// From the kernel: the library's generator measures the processor's jitter before its first number, half of the time that a short
 /// run takes.

@@ -13,37 +13,38 @@ use crate::leaks::LeakShown;
 use crate::problem::Problem;
 use crate::{config_file, redact};
 
-/// Where findings that were accepted are kept, where no other file is named.
+/// The default name of the baseline file.
 const NAME: &str = ".keyroll-leaks.toml";
 
-/// The fewest digits of an identity that are taken for it, and how many it has.
+/// How many digits of an identity must be typed at least, and how many it has.
 const DIGITS: std::ops::RangeInclusive<usize> = 8..=32;
 
-/// What is accepted, and why.
+/// Which findings are accepted, and why.
 #[derive(Debug, Clone, Copy)]
 pub struct Acceptance<'a> {
     /// Why the findings may stay.
     pub reason: &'a str,
-    /// The identities of these findings, or how they begin; empty = all that are open.
+    /// The identities of these findings, or their first digits; empty = all open findings.
     pub only: &'a [String],
-    /// The last day on which it counts.
+    /// The last day on which the acceptance counts.
     pub until: Option<Date>,
 }
 
-/// The file of the findings that were accepted.
+/// The baseline file: the accepted findings.
 pub struct BaselineFile {
     path: PathBuf,
-    /// What it has; a new one where it is about to be made; `None` where there is none.
+    /// The baseline; a new one if the file is about to be made, `None` if there is no file.
     baseline: Option<Baseline>,
     /// Its text, as it was read.
     old: Option<String>,
 }
 
 impl BaselineFile {
-    /// The file that is named; else the one that counts for these paths, or here. `accepts` makes a missing one.
+    /// Opens the named file; without a name the one that applies to these paths or to the current folder. With
+    /// `accepts`, a missing file will be made.
     ///
     /// # Errors
-    /// One that is named and not there, but to be made; or one that is none.
+    /// A named file does not exist and `accepts` is not set; or a file is not a baseline.
     pub fn open(named: Option<&Path>, paths: &[PathBuf], accepts: bool) -> Result<Self, Problem> {
         let path = named.map_or_else(|| place(paths), Path::to_owned);
         if named.is_some() && !accepts || path.exists() {
@@ -57,18 +58,18 @@ impl BaselineFile {
         Ok(Self { path, baseline, old: None })
     }
 
-    /// The accepted findings; none where there is no file.
+    /// The accepted findings; `None` if there is no file.
     pub fn baseline(&self) -> Option<&Baseline> {
         self.baseline.as_ref()
     }
 
-    /// Whether it was there before.
+    /// Whether the file existed before.
     pub fn is_there(&self) -> bool {
         self.old.is_some()
     }
 
-    /// Takes what is open into it, or those of it that are named; none where one of them opens something, as keyroll knows. Says
-    /// what was done.
+    /// Adds the open findings to the file, or only the named ones. Adds none if one of them is a value that still
+    /// works, as far as keyroll knows. Returns a sentence about what was done.
     pub fn accept(
         &mut self,
         acceptance: &Acceptance<'_>,
@@ -95,8 +96,8 @@ impl BaselineFile {
     }
 }
 
-/// The file that counts in the one path that is named, where that is in a repository; else the one that counts in this folder.
-/// Outside of a repository only this folder counts.
+/// The file that applies: that of the repository of the one named path, otherwise that of the current folder's
+/// repository. Outside of a repository, the file in the current folder.
 #[expect(clippy::disallowed_methods, reason = "paths in reports are relative to the current folder")]
 fn place(paths: &[PathBuf]) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
@@ -105,9 +106,9 @@ fn place(paths: &[PathBuf]) -> PathBuf {
     path.map_or_else(|| PathBuf::from(NAME), |path| from(&here, &path))
 }
 
-/// The file in this folder, or in the nearest one above it of the same repository; where none is there, where a new one belongs:
-/// the repository's top. Nothing above a folder of another owner counts, and nothing that a stranger has put there: where its
-/// `.git` is one's, it is no repository.
+/// The baseline in this folder or the nearest one above it in the same repository; if there is none, the path of a new
+/// one at the repository's top. The search ends at a folder of another owner. Files of a stranger do not count, and a
+/// folder whose `.git` belongs to a stranger is no repository.
 fn of_repository(folder: &Path) -> Option<PathBuf> {
     let owner = folder.metadata().ok()?.uid();
     let ours = |path: &Path| Some(is_ours(&path.symlink_metadata().ok()?, owner));
@@ -126,18 +127,19 @@ fn of_repository(folder: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Whether it is of the user, of the owner of the folder that counts, or of root.
+/// Whether the file belongs to this user, to the folder's owner, or to root.
 fn is_ours(meta: &Metadata, owner: u32) -> bool {
     [0, geteuid().as_raw(), owner].contains(&meta.uid())
 }
 
-/// Who may write in a folder of everybody's must not decide what counts as accepted.
+/// Refuses a file of another user: in a folder that everybody can write to, a stranger must not decide which findings
+/// are accepted.
 fn refuse_strangers(path: &Path) -> Result<(), Problem> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let path_shown = keyroll_observe::shown(path);
     let problem = || Problem::new(Code::LeaksInputInvalid, format!("use the baseline {path_shown}"));
     let owner = folder.metadata().map_err(|error| problem().because_of(&error))?.uid();
-    // A link's own owner counts, too: who made it chose what is read.
+    // The owner of a link counts too, because that user chose which file is read.
     let metas = path.symlink_metadata().and_then(|link| Ok([link, path.metadata()?]));
     let metas = metas.map_err(|error| problem().because_of(&error))?;
     let Some(other) = metas.iter().find(|meta| !is_ours(meta, owner)) else { return Ok(()) };
@@ -146,7 +148,7 @@ fn refuse_strangers(path: &Path) -> Result<(), Problem> {
         .help(format!("find out who created it; to use it anyway: --baseline {path_shown}")))
 }
 
-/// The file as it is called from this folder: below it, or in one above it by `../`.
+/// The path of the file relative to this folder, with `../` if it is in a folder above.
 fn from(here: &Path, path: &Path) -> PathBuf {
     if let Ok(below) = path.strip_prefix(here) {
         return below.to_owned();
@@ -155,7 +157,7 @@ fn from(here: &Path, path: &Path) -> PathBuf {
     up.map_or_else(|| path.to_owned(), |up| PathBuf::from("../".repeat(up)).join(NAME))
 }
 
-/// Where a finding stands, as seen from the baseline's folder if it is below that; of a history it is told so already.
+/// The path of a finding, relative to the baseline's folder if it is below it. Paths of a history are already relative.
 fn stood(baseline: &Path, one: &Finding) -> Option<PathBuf> {
     let path = one.place.path.as_ref()?;
     let folder = baseline.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -195,7 +197,7 @@ fn problem() -> Problem {
     Problem::new(Code::LeaksInputInvalid, "accept the findings")
 }
 
-/// The identities that are named, or how they begin, in small digits. What was typed is not repeated: it may be a value.
+/// The identities that were typed, or their first digits, in lower case. Errors do not repeat them: one may be a value.
 pub fn only(named: &[String]) -> Result<Vec<String>, Problem> {
     let all: Vec<String> = named.iter().map(|one| one.to_ascii_lowercase()).collect();
     let is_one = |one: &String| DIGITS.contains(&one.len()) && one.bytes().all(|b| b.is_ascii_hexdigit());
@@ -211,7 +213,7 @@ pub fn only(named: &[String]) -> Result<Vec<String>, Problem> {
     }
 }
 
-/// Why a finding cannot be named where nothing makes identities that stay.
+/// Why a finding cannot be named if its identity is different in every run.
 pub fn no_identities() -> Problem {
     problem()
         .because("there is no baseline and no store here: identities are valid for one run only")
@@ -238,7 +240,7 @@ fn reason(acceptance: &Acceptance<'_>, report: &Report) -> Result<String, Proble
     Ok(redact::pass(reason).into_owned())
 }
 
-/// The open findings, or those of them that are named.
+/// The open findings, or only the named ones.
 fn chosen<'r>(
     acceptance: &Acceptance<'_>,
     report: &'r Report,
@@ -270,10 +272,10 @@ fn chosen<'r>(
     Ok(all.into_iter().filter(|one| picked.contains(&one.identity)).collect())
 }
 
-/// How what stands beside it is accepted.
+/// The way to accept the other findings.
 const OTHERS: &str = "accept the other findings by their IDs: --only ID";
 
-/// What opens something is replaced, not accepted.
+/// Refuses findings whose values work: those must be replaced.
 fn refuse_open_doors(chosen: &[&Finding]) -> Result<(), Problem> {
     if let Some(live) = chosen.iter().find(|one| one.what.state() == LeakState::Live) {
         let secret = live.what.rule();

@@ -8,33 +8,34 @@ use keyroll_scanner::{Finding, Skipped};
 
 use crate::problem::Problem;
 
-/// The largest file of rules, or of findings that are known, bytes.
+/// The largest rule file or ignore file, bytes.
 const FILE_BYTES_MAX: usize = 4 << 20;
 
-/// How many files add to each other, as in gitleaks.
+/// How many levels of files may extend each other, as in gitleaks.
 const EXTENDS_MAX: usize = 2;
 
-/// The most reasons that are told why no rule of a file is used.
+/// How many reasons are shown if no rule of a file can be used.
 const REASONS_MAX: usize = 5;
 
-/// Findings that are known, as gitleaks writes them.
+/// The file of known findings, in gitleaks' format.
 const IGNORED: &str = ".gitleaksignore";
 
-/// Rules of a file that somebody wrote for gitleaks.
+/// The rules of a file in gitleaks' format.
 pub struct ImportedRules {
     pub rules: Config,
-    /// Whether it adds to the rules that come with the program.
+    /// Whether they extend the built-in rules.
     pub adds: bool,
-    /// Rules that are not wanted, and that no file has.
+    /// Disabled rules that no file contains: they may be built-in rules.
     pub unwanted: BTreeSet<String>,
-    /// What of the files is not used.
+    /// The parts of the files that are not used.
     pub unused: Vec<Skipped>,
 }
 
-/// Reads a file of rules, with those that it adds to.
+/// Reads a rule file, with the files that it extends.
 ///
 /// # Errors
-/// One that is no such file; and one by which nothing can be found: where it is all that is looked for, nothing would be.
+/// The file is not a rule file, or has no usable rule and does not extend the built-in ones: nothing would be searched
+/// for.
 pub fn theirs(path: &Path) -> Result<ImportedRules, Problem> {
     let mut files = vec![read(path)?];
     while let Some(next) = files.last().and_then(|last| last.extends().path.clone()) {
@@ -72,7 +73,7 @@ fn nothing_used(path: &Path, unused: &[Skipped]) -> Problem {
     )
 }
 
-/// What `.gitleaksignore` in this folder says is known.
+/// The known findings of `.gitleaksignore` in this folder; `None` without such a file.
 pub fn ignored() -> Result<Option<IgnoreFile>, Problem> {
     let path = Path::new(IGNORED);
     match path.exists() {
@@ -81,7 +82,7 @@ pub fn ignored() -> Result<Option<IgnoreFile>, Problem> {
     }
 }
 
-/// Whether such a file names a finding. What stands in an archive is called as there: `a.zip!b.env`.
+/// Whether such a file names a finding. Members of an archive are named as in gitleaks: `a.zip!b.env`.
 pub fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
     let Some(path) = &one.place.path else { return false };
     let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
@@ -91,7 +92,7 @@ pub fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
     ignored.contains(commit, &path, one.what.rule(), line)
 }
 
-/// Its lines that say nothing, and why.
+/// Its lines that are not understood, and why.
 pub fn unread_lines(ignored: &IgnoreFile) -> Option<(String, String)> {
     let (first, more) = ignored.unread().split_first()?;
     let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };

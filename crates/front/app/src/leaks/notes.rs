@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::shown::LeakShown;
 
-/// The most kinds that are named for one reason.
+/// The most kinds of findings that are named for one reason.
 const KINDS_SHOWN_MAX: usize = 5;
 
-/// What people are told below the table: of some why it is not known whether they work, one line for each reason with the kinds
-/// that it is of; and what is to be done about those that do.
+/// The notes below the table. For findings that may or may not work: one line for each reason, with the kinds that it
+/// applies to. For findings that work: what to do.
 pub fn notes(shown: &[LeakShown]) -> Vec<String> {
     let mut whys: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     let mut issuers = BTreeSet::new();

@@ -9,18 +9,18 @@ use crate::leaks::VerifiedShown;
 /// A finding, as it is shown: never its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LeakShown {
-    /// The same for the same value and rule, as far as [`Identities`] says.
+    /// The same for the same value and rule, within the scope of [`Identities`].
     pub identity: String,
-    /// The rule's id; of a value that keyroll keeps the secret's name.
+    /// The rule's id; for a value that keyroll stores, the secret's name.
     pub rule: String,
-    /// What it is, for people.
+    /// What was found, in words.
     pub title: String,
-    /// The name that it stands under, where nothing else tells it.
+    /// The name of the value, if nothing else identifies it.
     #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// Of a value that keyroll keeps.
+    /// The secret, if keyroll stores the value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,32 +28,32 @@ pub struct LeakShown {
     /// `current`, `previous`, `retired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<&'static str>,
-    /// `live`: a version that opens something; `retired`: one that does no more. `active`: its issuer accepts it; `dead`: its
-    /// issuer refuses it. `unknown`: nobody was asked, or the answer does not say.
+    /// `live`: a stored version that works; `retired`: a stored version that no longer works; `active`: the issuer
+    /// accepts it; `dead`: the issuer refuses it; `unknown`: the issuer was not asked, or its answer is inconclusive.
     pub state: &'static str,
-    /// What its issuer says of it, with `--verify`.
+    /// The issuer's answer about it, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<VerifiedShown>,
-    /// How it was written there, where not as it is.
+    /// Its encoding, if it is not plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<&'static str>,
     pub place: PlaceShown,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedShown>,
-    /// Why an acceptance that was written does not count.
+    /// Why an acceptance that somebody wrote does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
 
-/// Where it stands.
+/// The location of a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlaceShown {
-    /// What it was read from where that is no file: `stdin`, `image NAME`.
+    /// The source if it is not a file: `stdin`, `image NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The way to it within archives, outermost first.
+    /// The path within archives, outermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inside: Vec<String>,
     /// From 1 on.
@@ -62,51 +62,51 @@ pub struct PlaceShown {
     pub column: u64,
     pub end_line: u64,
     pub end_column: u64,
-    /// The commits that had it, of what was found in a history.
+    /// The commits that contain it, for a finding in a history.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitShown>,
 }
 
-/// Which commits had it under this path.
+/// The commits that contain the finding under this path.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CommitShown {
     /// The oldest.
     pub first: String,
-    /// Who wrote that one, as it says.
+    /// The author that this commit names; unverified.
     pub author: String,
-    /// When, UTC.
+    /// The time of this commit, UTC.
     pub first_at: String,
-    /// The newest that still had it.
+    /// The newest that contains it.
     pub last: String,
     pub last_at: String,
-    /// Whether the commit that is checked out has it.
+    /// Whether the commit that is checked out contains it.
     pub in_head: bool,
 }
 
-/// Who accepted it.
+/// Where the finding was accepted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AcceptedShown {
-    /// `comment`, `baseline`, or `list`: one that was written for another tool.
+    /// `comment`, `baseline`, or `list` (a file of another tool).
     pub by: &'static str,
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
 }
 
-/// Whose key makes the identities: where the same finding has the same one.
+/// Which key makes the identities, and so where a finding keeps its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identities {
-    /// The baseline's: wherever it is used.
+    /// The baseline's key: the same wherever that baseline is used.
     Baseline,
-    /// The store's: on this machine.
+    /// The store's key: the same on this machine.
     Store,
-    /// Nobody's: in this output alone.
+    /// A random key: valid in this output only.
     Run,
 }
 
 impl Identities {
-    /// Whether the next run has the same.
+    /// Whether the next run shows the same identities.
     pub fn stay(self) -> bool {
         match self {
             Self::Baseline | Self::Store => true,
@@ -115,37 +115,37 @@ impl Identities {
     }
 }
 
-/// What a scan came to. A finding is one place of one value.
+/// The counts of a scan. A finding is one location of one value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LeaksShown {
     /// Findings that nobody accepted.
     pub open: usize,
-    /// How many values they are of.
+    /// How many different values the open findings have.
     pub open_values: usize,
     pub accepted: usize,
     pub(crate) accepted_values: usize,
-    /// Those of the open ones that their issuers accept, with `--verify`.
+    /// The open findings whose issuers accept the value, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) active_values: Option<usize>,
-    /// Those of the open ones that keyroll keeps and that open something, beside the active ones.
+    /// The open findings of stored versions that work, without the active ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) live_values: Option<usize>,
-    /// Findings that are not shown, since there are too many.
+    /// Findings beyond the limit, which are not shown.
     pub left_out: u64,
     /// Files, members of archives and streams that were read.
     pub texts: u64,
     pub bytes: u64,
-    /// Places that were not looked at, or not wholly.
+    /// Items that were not scanned, or only in part.
     pub not_visible: u64,
-    /// Rules of a file that are not used; each is named with what was not looked at.
+    /// Rules of a file that are not used; each is listed with the items that were not scanned.
     #[serde(skip_serializing_if = "is_zero")]
     pub rules_not_used: usize,
     pub identities: Identities,
-    /// Whether nothing ended the scan before its end.
+    /// Whether the scan ran to its end.
     pub whole: bool,
     pub took_s: f64,
 }
@@ -208,7 +208,7 @@ impl LeakShown {
         }
     }
 
-    /// Its state in a word; that nobody was asked is said where somebody was to be.
+    /// Its state in a word. With `--verify`, an unknown state says whether the issuer was asked.
     pub fn standing(&self) -> &'static str {
         match &self.verified {
             Some(verified) if self.state == "unknown" => verified.outcome,
@@ -216,12 +216,12 @@ impl LeakShown {
         }
     }
 
-    /// Whether it opens something.
+    /// Whether the value is known to work.
     pub fn opens(&self) -> bool {
         matches!(self.state, "live" | "active")
     }
 
-    /// Whether it opens nothing any more.
+    /// Whether the value is known to work no longer.
     pub fn is_over(&self) -> bool {
         matches!(self.state, "retired" | "dead")
     }
@@ -231,20 +231,20 @@ impl LeakShown {
         if self.secret.is_some() { &self.title } else { &self.rule }
     }
 
-    /// The same with the name that it stands under: `named-secret JWT_SECRET`.
+    /// The same with the name of the value: `named-secret JWT_SECRET`.
     pub fn called(&self) -> String {
         let variable = self.variable.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         format!("{}{variable}", self.name())
     }
 
-    /// What it is, in a sentence, with that name.
+    /// What was found, with the name of the value.
     pub fn titled(&self) -> String {
         let variable = self.variable.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
         format!("{}{variable}", self.title)
     }
 }
 
-/// A moment, UTC; what is none is shown as the number that it is.
+/// A time, UTC; a number outside of the calendar is shown as it is.
 fn day(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
@@ -291,7 +291,7 @@ impl LeaksShown {
         }
     }
 
-    /// How many of the values open something, in the words of their states; only where issuers were asked.
+    /// How many of the values work, by state; only if issuers were asked.
     fn opening(&self) -> Option<String> {
         Some(match (self.active_values?, self.live_values.unwrap_or_default()) {
             (active, 0) => format!(" ({active} active)"),
@@ -339,7 +339,7 @@ impl LeaksShown {
     }
 }
 
-/// How many findings, and of how many values.
+/// The number of findings, and of different values.
 fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
     let all: Vec<&Identity> = findings.map(|one| &one.identity).collect();
     (all.len(), all.iter().collect::<BTreeSet<_>>().len())

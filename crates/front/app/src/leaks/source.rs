@@ -5,29 +5,29 @@ use std::process::{Command, Stdio};
 
 use keyroll_scanner::{OpenError, Scan, Tree};
 
-/// The most of what a program says about its failure, bytes.
+/// How much of a failed program's error output is read, bytes.
 const SAID_BYTES_MAX: u64 = 4 << 10;
-/// The most of it that is shown.
+/// How much of it is shown, characters.
 const SAID_CHARS_MAX: usize = 300;
 
-/// Where leaks are looked for.
+/// A source to scan for leaks.
 pub enum Source {
     /// Files and folders.
     Tree(Tree),
     /// The histories of repositories.
     Histories(Vec<PathBuf>),
-    /// What is about to be committed in them.
+    /// The staged changes of repositories.
     Staged(Vec<PathBuf>),
     /// Standard input.
     Stdin,
     /// The memory of a process.
     Process(u32),
-    /// What a program writes, by what people call that.
+    /// The output of a program, with a name for messages.
     Program(String, Vec<String>),
 }
 
 impl Source {
-    /// What a person does where nothing of it could be looked at.
+    /// The operator's next step if nothing of this source could be scanned.
     pub fn way_out(&self) -> &'static str {
         match self {
             Self::Histories(_) | Self::Staged(_) => "run it in a git repository, or name one as PATH",
@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// # Errors
-    /// Nothing of it could be looked at; what it is, and why.
+    /// Nothing of the source could be scanned: its name, and why.
     pub fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
         let refused = |error: OpenError| {
             let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
@@ -69,7 +69,7 @@ impl Source {
     }
 }
 
-/// What a program writes to both of its outputs: containers log to both.
+/// Scans the output of a program. Container logs use stdout and stderr, so both are scanned.
 #[expect(
     clippy::disallowed_methods,
     reason = "docker and journalctl write what is scanned; no value goes to them"
@@ -80,7 +80,7 @@ fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
     let logs = rest.first().is_some_and(|word| word == "logs");
     let mut command = Command::new(program);
     command.args(rest).stdin(Stdio::null());
-    // Every end of the pipe that writes is the command's, and closed with it: or what it writes would never end.
+    // The command owns every write end of the pipe and closes it when it ends. Otherwise its output would never end.
     let said = if logs {
         command.stdout(write.try_clone()?).stderr(write);
         None
@@ -101,7 +101,7 @@ fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
         })
     });
     scan.stream(name, &mut &read);
-    // Where not all was read, the program would wait for ever.
+    // Read the rest: otherwise the program would wait for ever.
     let _ = io::copy(&mut &read, &mut io::sink());
     let ended = child.wait()?;
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();

@@ -12,18 +12,18 @@ use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::stored_values::stored_values;
 
-/// What the store of this machine says to a search.
+/// What a search uses from the store of this machine.
 #[derive(Default)]
 pub struct OfStore {
-    /// Every version of every secret that is kept.
+    /// Every stored version of every secret.
     pub known: KnownValues,
     /// The names of these secrets.
     pub secrets: BTreeSet<String>,
-    /// What tells findings apart on this machine; `None` where no store is here.
+    /// The key of the identities of findings on this machine; `None` if there is no store.
     pub identity: Option<FingerprintKey>,
 }
 
-/// Reads it. A value that cannot be looked for by itself is named.
+/// Reads the store. Tells the operator about each value that cannot be searched for.
 pub fn of_store(installation: &Installation, operator: &mut dyn Operator) -> Result<OfStore, Problem> {
     let Some(kept) = stored_values(installation, false)? else { return Ok(OfStore::default()) };
     let mut builder = Needles::builder();
@@ -46,7 +46,7 @@ pub fn of_store(installation: &Installation, operator: &mut dyn Operator) -> Res
                 versions.push(known.clone());
             }
             odd.iter().for_each(|_| not_looked_for(&known, operator));
-            // What is not looked for by itself is known again where something else finds it.
+            // A value that is not searched for is still recognised if a rule finds it.
             if version.values.is_empty() || !odd.is_empty() {
                 ended.extend(version.fingerprints.iter().map(|print| (*print, known.clone())));
             }

@@ -1,18 +1,18 @@
 use keyroll_scanner::Verification;
 use serde::Serialize;
 
-/// What an issuer says of a finding.
+/// The issuer's answer about a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifiedShown {
     /// `active`, `dead`, `unknown`, `not asked`.
     pub outcome: &'static str,
-    /// By which spec it was asked: a shipped one's name, or a file.
+    /// The spec that the issuer was asked by: the name of a shipped one, or a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Who was asked, `name:port`.
+    /// The host that was asked, `name:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
-    /// Why it is not known, or what else is to be known.
+    /// Why the result is unknown, or a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -24,7 +24,7 @@ impl VerifiedShown {
         Self { outcome: outcome.name(), issuer: issuer.clone(), at: at.clone(), why: why.clone() }
     }
 
-    /// The same for people: `unknown at api.example:443: status 503, no media type`.
+    /// The same in words: `unknown at api.example:443: status 503, no media type`.
     pub fn text(&self) -> String {
         let at = self.at.as_ref().filter(|_| self.outcome != "not asked");
         let at = at.map(|at| format!(" at {at}")).unwrap_or_default();

@@ -10,18 +10,18 @@ use crate::problem::Problem;
 use crate::wiring::issuer::spec_text;
 use crate::wiring::trusted::trusted_files;
 
-/// One issuer that can be asked about what was found.
+/// One issuer that can be asked about findings.
 pub struct Asker {
-    /// A shipped spec's name, or the file of another.
+    /// The name of a shipped spec, or the file of another one.
     pub name: String,
-    /// Where it is asked, `name:port`; `None` where its spec names no host that there is.
+    /// The host that is asked, `name:port`; `None` if the spec names no real host.
     pub at: Option<String>,
     pub spec: Spec,
     pub runner: Runner,
 }
 
-/// Who is asked about the findings of which rule: the shipped specs, and those that were named when keyroll was started.
-/// Nothing that is looked at, and no `keyroll.toml` that stands there, chooses where a value is sent.
+/// Which issuer is asked about the findings of which rule: by the shipped specs and those named on the command line. No
+/// scanned file, and no `keyroll.toml` among them, can choose where a value is sent.
 pub struct Askers {
     by_rule: BTreeMap<String, Arc<Asker>>,
 }
@@ -33,10 +33,11 @@ impl Asker {
 }
 
 impl Askers {
-    /// The specs of these files stand in the place of the shipped ones, rule by rule.
+    /// The shipped specs; those of these files replace them, rule by rule.
     ///
     /// # Errors
-    /// A file that is no spec, that others may change, that names no rule, or one that is not there or has another file.
+    /// A file is not a spec, can be changed by other users, names no rule, or names a rule that does not exist or that
+    /// another file has.
     pub fn of(files: &[PathBuf]) -> Result<Self, Problem> {
         let mut by_rule = BTreeMap::new();
         for name in Spec::names() {
@@ -52,12 +53,12 @@ impl Askers {
         Ok(Self { by_rule })
     }
 
-    /// The rules whose findings somebody can be asked about.
+    /// The rules whose findings an issuer can be asked about.
     pub fn rules(&self) -> BTreeSet<String> {
         self.by_rule.keys().cloned().collect()
     }
 
-    /// Who can be asked about a finding of this rule.
+    /// The issuer that can be asked about a finding of this rule.
     pub fn of_rule(&self, rule: &str) -> Option<&Arc<Asker>> {
         self.by_rule.get(rule)
     }
@@ -120,7 +121,7 @@ mod tests {
                 assert!(rules.iter().any(|rule| rule.id == *id), "{name}: there is no rule {id}");
                 assert!(linked.insert(id.clone()), "{name}: another spec asks about {id}, too");
             }
-            // Of the shipped ones only this takes more than a value.
+            // Of the shipped specs, only this one needs more than a value.
             assert_eq!(spec.rules().is_empty(), name == "vonage", "{name}");
             assert_eq!(spec.asked_at().is_none(), name == "grafana", "{name}");
         }

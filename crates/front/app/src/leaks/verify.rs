@@ -17,29 +17,29 @@ use crate::wiring::open::new_runtime;
 /// The most values that are asked about in one run.
 const VALUES_ASKED_MAX: usize = 200;
 
-/// How long all of it may take, milliseconds.
+/// How long the whole run may take, milliseconds.
 const RUN_MS_MAX: u64 = 120_000;
 
-/// How long one answer is waited for, milliseconds; less where the spec says so.
+/// How long to wait for one answer, milliseconds; less if the spec says so.
 const ANSWER_MS_MAX: u64 = 10_000;
 
-/// How long a host is left alone between two questions, milliseconds.
+/// The pause between two questions to one host, milliseconds.
 const HOST_PAUSE_MS: u64 = 200;
 
 /// How many hosts are asked at a time; each is asked one question after the other.
 const HOSTS_AT_ONCE: usize = 4;
 
-/// After so many questions in a row without an answer a host is asked no more.
+/// After this many unanswered questions in a row, a host is not asked again.
 const SILENT_MAX: usize = 3;
 
-/// A value, and who is asked about it.
+/// A value, and the issuer that is asked about it.
 struct Question {
     identity: Identity,
     value: SecretBytes,
     by: Arc<Asker>,
 }
 
-/// What is to be asked, host by host, and what came of the others.
+/// The questions, host by host, and the results of findings that nobody is asked about.
 #[derive(Default)]
 struct Plan {
     hosts: BTreeMap<String, Vec<Question>>,
@@ -47,11 +47,11 @@ struct Plan {
     known: BTreeMap<Identity, Verification>,
 }
 
-/// Asks the issuers about what was found, each value once, and writes into each finding what came of it: what is active is
-/// accepted no more. What nobody accepted is asked about first.
+/// Asks the issuers about the found values, each once, and records the result in each finding. An active value loses
+/// its acceptance. Open findings are asked about first.
 ///
 /// # Errors
-/// Nothing could be asked, of anybody.
+/// No issuer could be asked.
 pub fn ask(
     askers: &Askers,
     held: BTreeMap<Identity, SecretBytes>,
@@ -90,7 +90,7 @@ fn plan(askers: &Askers, mut held: BTreeMap<Identity, SecretBytes>, report: &Rep
     plan
 }
 
-/// Who is asked about a finding, and where; or why nobody is.
+/// The issuer and host that are asked about a finding; or why none is.
 fn question(
     askers: &Askers,
     one: &Finding,
@@ -141,7 +141,7 @@ fn answers(plan: Plan, operator: &mut dyn Operator) -> Result<BTreeMap<Identity,
             operator.progress(&format!("verified {done} of {values} …"));
         }
     });
-    // A name that still resolves keeps nobody waiting.
+    // Do not wait for a name that is still being resolved.
     runtime.shutdown_background();
     Ok(known)
 }
@@ -186,7 +186,7 @@ async fn host(
     }
 }
 
-/// What follows from an answer. Silence, and being asked to come again, say nothing.
+/// The result of an answer. No answer, and a request to ask later (429), prove nothing.
 fn judged(asker: &Asker, told: Told) -> Verification {
     let (outcome, why) = match told {
         Told::Answered(Probe::Alive) => (Outcome::Active, None),
@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
 
-    /// So many values of a kind, found at a place each, and twice.
+    /// So many values of a kind, each found at two locations.
     fn found(count: u32, rule: &str) -> (Report, BTreeMap<Identity, SecretBytes>) {
         let (mut report, mut held) = (Report::default(), BTreeMap::new());
         for number in 0..count {
@@ -268,7 +268,7 @@ mod tests {
         let askers = Askers::of(&[]).unwrap();
         let (mut report, held) = found(250, "stripe-secret-key");
         let accepted = Accepted { by: AcceptedBy::Comment, reason: "a test".to_owned(), until: None };
-        // The first hundred values, at both of their places.
+        // The first hundred values, at both of their locations.
         report.findings.iter_mut().take(200).for_each(|one| one.accepted = Some(accepted.clone()));
         let plan = plan(&askers, held, &report);
         let asked = |one: &&Finding| plan.known[&one.identity].outcome != Outcome::NotAsked;

@@ -14,7 +14,7 @@ pub struct CodeShown {
 }
 
 impl CodeShown {
-    /// The event of one code.
+    /// The event that shows one code.
     pub fn of(code: Code) -> Self {
         Self { code: code.as_str(), title: code.title(), page: code.page(), retired: code.retired() }
     }

@@ -29,19 +29,19 @@ pub enum Event {
         id: String,
         secret: String,
         steps: Vec<String>,
-        /// The consumers that will not be there for a moment: one instance that is restarted, or all where the new value ends the
-        /// old one.
+        /// The consumers with a downtime: those whose only instance is restarted; all, if the new value ends the old
+        /// one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         gaps: Vec<String>,
-        /// For how long each of them may be away, as far as it can be told beforehand.
+        /// The downtime of each of them, as far as it is known beforehand.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         away: Vec<GapShown>,
-        /// What has to be waited for in any case, seconds; restarts and checks come on top.
+        /// The waits that the plan requires in any case, seconds; restarts and checks come on top.
         least_s: u64,
-        /// The command that carries it out, with what has to be accepted for that.
+        /// The command that applies it, with the pending changes to accept.
         apply_with: String,
     },
-    /// A rotation was opened or taken up.
+    /// A rotation was opened or resumed.
     Rotation { id: String, secret: String },
     /// A phase was entered.
     Phase { phase: Phase },
@@ -54,44 +54,44 @@ pub enum Event {
         state: StepState,
         detail: Option<String>,
     },
-    /// Evidence came in.
+    /// New evidence was observed.
     Evidence { consumer: String, instance: String, path: Option<String>, grade: Grade, observer: String },
-    /// A gate is closed, and by whom.
+    /// A gate is closed, and what closes it.
     Blocked { gate: Phase, holder: Holder },
     /// All that is known of one rotation, for `status`.
     Status(StatusShown),
-    /// What a person is asked to consent to, before they are asked.
+    /// What the operator will be asked to consent to.
     Consent {
-        /// What is ended for good.
+        /// The key that is revoked.
         ends: String,
-        /// It was shared, and whoever used it has a key of its own.
+        /// The key was shared, and each consumer that used it has a key of its own now.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         shared: bool,
         instances: Vec<String>,
-        /// What keeps the old value all the same.
+        /// What was allowed to keep the old value.
         waivers: Vec<String>,
-        /// For how long the old key has been switched off.
+        /// How long the old key has been disabled, seconds.
         off_s: Option<u64>,
     },
-    /// Something is waited for, and for how long at most.
+    /// What keyroll waits for, and how long at most.
     Waiting { what: String, seconds_max: Option<u64> },
-    /// Something could not be looked at.
+    /// Something is not visible, and why.
     NotVisible { what: String, why: String },
-    /// Something beside the value that a restart would make live, or made live.
+    /// A pending change: something beside the value that goes live with a restart.
     Live {
-        /// What it is accepted by.
+        /// The name by which it is accepted.
         name: String,
         what: String,
-        /// When its file was last changed, UTC, where that says when the edit was made.
+        /// When its file was last changed, UTC, if that is the time of the edit.
         since: Option<String>,
-        /// The restart was not made for its sake.
+        /// The change prevented the restart.
         refused: bool,
     },
-    /// The rotation stands still.
+    /// The rotation is paused.
     Paused { reason: String, resume_with: String },
     /// The point of no return was passed.
     Decided { by: String, instances: u64, waivers: u64 },
-    /// What was written, and how it is undone.
+    /// What was written, and the command that undoes it.
     Undo { what: String, with: String },
     /// A configuration that would be written.
     Draft { path: String, text: String },
@@ -109,15 +109,15 @@ pub enum Event {
     Issuer(super::IssuerShown),
     /// One error code, for `explain`.
     Code(super::CodeShown),
-    /// What a look at this machine took.
+    /// What an inspection of this machine covered.
     Scan(super::ScanShown),
     /// One secret that was found on this machine.
     Found(super::FoundShown),
-    /// A value that got out.
+    /// A leaked secret.
     Leak(Box<crate::leaks::LeakShown>),
-    /// What a search for leaks came to.
+    /// The counts of a scan for leaks.
     Leaks(crate::leaks::LeaksShown),
-    /// What a file of prints has.
+    /// The contents of a fingerprint file.
     Prints(super::PrintsShown),
     /// An encrypted store that was found on this machine.
     Store(super::StoreShown),
@@ -125,11 +125,11 @@ pub enum Event {
     Instance(super::InstanceShown),
     /// Where a service takes a secret from.
     Chain(super::ChainShown),
-    /// Who takes what from where.
+    /// Values, copies, services and processes, and their relations.
     Graph(super::GraphShown),
     /// A sentence.
     Note { text: String },
-    /// A place that is left with the old value.
+    /// A copy that still holds the old value.
     Residue(Residue),
     /// The rotation ended.
     Done { outcome: Outcome },
@@ -189,16 +189,16 @@ pub enum Grade {
     Exercised,
 }
 
-/// A process or place that holds the old value and that nobody has named.
+/// A blocker: an undeclared process or copy that holds the old value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Holder {
     pub pid: Option<u32>,
     pub name: String,
-    /// How it was seen: by its memory, by its socket at the issuer, in a file.
+    /// How it was found: in its memory, by its socket at the issuer, in a file.
     pub found_by: String,
-    /// The command that names it.
+    /// The command for the first choice.
     pub how_to_move: String,
-    /// The other choice, where there is one.
+    /// The command for the other choice, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub or_else: Option<String>,
     /// What kind of blocker it is.
@@ -213,12 +213,12 @@ pub struct Holder {
     pub started: Option<String>,
 }
 
-/// The old key's switch, as far as the journal tells.
+/// Whether the old key is enabled, as far as the journal tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OldKeyShown {
     /// `on`, `off`, `ended`, `perhaps on`, `perhaps off`, `unknown`.
     pub state: &'static str,
-    /// Since when, where it is known.
+    /// Since when, if that is known.
     pub since: Option<String>,
 }
 
@@ -229,7 +229,7 @@ pub struct UnitShown {
     pub stage: String,
 }
 
-/// One rotation as it stands.
+/// The present state of one rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusShown {
     pub id: String,
@@ -238,24 +238,24 @@ pub struct StatusShown {
     pub phase: Option<Phase>,
     pub ended: bool,
     pub owes: bool,
-    /// The point of no return lies behind.
+    /// The point of no return was passed.
     pub decided: bool,
-    /// How the emergency is met, where it is one: `roll-first` or `revoke-now`.
+    /// The order of an emergency's steps: `roll-first` or `revoke-now`. None if it is no emergency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emergency: Option<&'static str>,
     /// Consumers on the new version.
     pub moved: usize,
     pub units: Vec<UnitShown>,
     pub old_key: OldKeyShown,
-    /// The process that drives it; 0 = one that did not say.
+    /// The process that drives it; 0 = its process id is not known.
     pub driver: Option<u32>,
     pub outcome: Option<Outcome>,
-    /// Why it stands still.
+    /// Why it is paused or stuck.
     pub why: Option<String>,
-    /// What led to it: why it goes or went back, or what a consumer did not show.
+    /// The cause: why it rolls or rolled back, or which evidence of a consumer is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// It does not go on by resuming alone.
+    /// It needs the operator: `resume` alone does not continue it.
     pub person: bool,
     pub blocked_by: Vec<Holder>,
     pub waived: Vec<String>,
@@ -267,25 +267,25 @@ pub struct StatusShown {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DueShown {
     pub secret: String,
-    /// The age of its current version; none where it was never taken in.
+    /// The age of its current version; none if it has no stored value.
     pub age_s: Option<u64>,
     pub rotate_every_s: u64,
-    /// Nobody is asked: a standing consent is configured.
+    /// A standing consent is configured, so no operator is asked.
     pub unattended: bool,
-    /// The rotation of it that is open.
+    /// The open rotation of the secret.
     pub open: Option<String>,
-    /// Why that one does not go on by itself.
+    /// Why that rotation does not continue by itself.
     pub stands_still: Option<String>,
 }
 
 impl DueShown {
-    /// Whether its time has come.
+    /// Whether the secret is due now.
     pub fn due(&self) -> bool {
         self.age_s.is_some_and(|age| age >= self.rotate_every_s)
     }
 }
 
-/// One rotation as its journal tells it.
+/// One rotation as its journal records it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PastShown {
     pub id: String,
@@ -300,23 +300,23 @@ pub struct PastShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emergency: Option<EmergencyShown>,
     pub old_key: String,
-    /// Why it goes or went back, or what a consumer did not show.
+    /// Why it rolls or rolled back, or which evidence of a consumer is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// Each consumer with one instance that is restarted: what was announced and what was measured.
+    /// Each consumer with a single instance that is restarted: the announced and the measured downtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapShown>,
-    /// What was allowed to keep the old value, with the reasons.
+    /// The waivers, with their reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<String>,
 }
 
-/// What may keep the old value.
+/// One waiver: something that may keep the old value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WaiverShown {
     pub secret: String,
     pub holder: String,
-    /// The open rotation that has recorded it; none = it counts for the next one.
+    /// The open rotation that recorded it; none = it applies to the next rotation.
     pub rotation: Option<String>,
     pub reason: Option<String>,
 }
@@ -332,7 +332,7 @@ pub enum Outcome {
     Debt,
 }
 
-/// What is left of the old value after Sweep.
+/// A copy of the old value that remains after Sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Residue {
     pub place: String,
@@ -343,23 +343,24 @@ pub struct Residue {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     pub outcome: Outcome,
-    /// Requests that were sent through it; only the demo knows them.
+    /// How many requests were sent during the rotation; only the demo counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// Those of them that failed.
+    /// How many of them failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<u64>,
-    /// From the new key to the last consumer that was seen on it; none if this driver saw only a part of it.
+    /// From the new key to the last consumer that was seen to use it, seconds; none if this driver saw only a part of
+    /// that time.
     pub mint_to_last_moved_s: Option<f64>,
-    /// The longest time that a consumer with one instance was not there, as this driver measured it; where the new value
-    /// ends the old one, at least the time from the new one to the last consumer that was seen on it.
+    /// The longest downtime of a consumer with a single instance, seconds, as this driver measured it. If the new value
+    /// ends the old one, it is at least the time from the new value to the last consumer that was seen to use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_s: Option<f64>,
-    /// Each consumer with one instance that is restarted: what was announced and what was measured.
+    /// Each consumer with a single instance that is restarted: the announced and the measured downtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapShown>,
     pub dead_confirmed: bool,
-    /// The old key is shared with others, and was kept.
+    /// Other consumers share the old key, so it was not revoked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub old_kept: bool,
     pub blocked_by: Option<String>,
@@ -368,18 +369,18 @@ pub struct Summary {
     pub emergency: Option<EmergencyShown>,
 }
 
-/// The clock of an emergency: when the alert came, and what was done how long after it.
+/// The times of an emergency: when the alert came, and how long after it each step was done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EmergencyShown {
-    /// When it came: as the command was told, or the command itself.
+    /// When the alert came: the time given to the command, otherwise the start of the command.
     pub alerted: String,
     /// The new key was made.
     pub alert_to_minted_s: Option<f64>,
-    /// It stands in the last copy.
+    /// The new key was written to the last copy.
     pub alert_to_stored_s: Option<f64>,
-    /// The last consumer has shown it.
+    /// The last consumer was proved to use the new key.
     pub alert_to_moved_s: Option<f64>,
-    /// The old key was seen dead.
+    /// The issuer was seen to refuse the old key.
     pub alert_to_dead_s: Option<f64>,
 }
 
@@ -416,7 +417,7 @@ impl OldKeyShown {
 }
 
 impl Holder {
-    /// A blocker in lines: what it is, how it was found, and the one command for each choice.
+    /// A blocker in words: what it is, how it was found, and one command for each choice.
     pub fn lines(&self, before: &str) -> Vec<String> {
         let kind = if self.kind.is_empty() { String::new() } else { format!("{}: ", self.kind) };
         let pid = self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();

@@ -1,17 +1,17 @@
 use crate::quantity::quantity;
 use serde::Serialize;
 
-/// What a file of prints has, and what it lacks.
+/// The contents of a fingerprint file, and what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PrintsShown {
     pub path: String,
     pub secrets: usize,
-    /// Versions that have a value in it.
+    /// Versions with a value in the file.
     pub versions: usize,
     pub values: usize,
-    /// Values that would be guessed from their print, or cannot be found by one.
+    /// Values that were refused: they could be guessed from a fingerprint, or cannot be found by one.
     pub left_out: usize,
-    /// Versions whose values are kept no more.
+    /// Versions whose values are no longer stored.
     pub ended: usize,
 }
 

@@ -16,7 +16,7 @@ pub fn clock(shown: &EmergencyShown) -> String {
     format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
 }
 
-/// Seconds with one digit while they are few.
+/// Seconds, with one decimal if there are few.
 pub fn spent(seconds: f64) -> String {
     match seconds {
         few if few < 10.0 => format!("{few:.1} s"),
@@ -24,7 +24,7 @@ pub fn spent(seconds: f64) -> String {
     }
 }
 
-/// A number of seconds in two units at most: `90 s`, `12 min`, `3 h 20 min`.
+/// A duration in at most two units: `90 s`, `12 min`, `3 h 20 min`.
 pub fn duration(seconds: u64) -> String {
     match (seconds, seconds / 60, seconds / 3_600) {
         (0..=119, _, _) => format!("{seconds} s"),
@@ -36,8 +36,9 @@ pub fn duration(seconds: u64) -> String {
     }
 }
 
-/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay. Known
-/// values go first: of one that is cut, broken or written by numbers afterwards the last net would find nothing.
+/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay.
+/// Known values are redacted first: afterwards they may be cut, wrapped or escaped, and the final redaction would not
+/// find them.
 pub fn clean(text: &str) -> String {
     let hidden = |c: char| {
         (c.is_control() && c != '\n')

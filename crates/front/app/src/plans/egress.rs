@@ -1,4 +1,4 @@
-//! Where credentials go: a rotation sends them nowhere that its plan did not name.
+//! The hosts that receive credentials: a rotation sends none to a host that its plan did not name.
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
@@ -8,8 +8,8 @@ use crate::problem::Problem;
 use crate::records::saved_plan::Saved;
 use crate::wiring::issuer::Described;
 
-/// Refuses hosts that were not in the plan: to be called before the issuer is asked for anything. An open rotation
-/// cannot be planned anew, so a person may name the host at the terminal instead.
+/// Refuses hosts that were not in the plan. Must be called before the first request to the issuer. An open rotation
+/// cannot be planned again, so the operator may confirm the host by typing its name at the terminal.
 pub fn reject_new_hosts(
     saved: &Saved,
     secret: &Secret,
@@ -17,7 +17,7 @@ pub fn reject_new_hosts(
     open: Option<(&str, &mut dyn Operator)>,
 ) -> Result<(), Problem> {
     let before = &saved.seen.reach;
-    // A plan of before this was written down says nothing about it.
+    // A plan of an older version does not list its hosts.
     if before.is_empty() {
         return Ok(());
     }

@@ -4,23 +4,24 @@ use keyroll_rotation::Plan;
 
 use crate::records::saved_plan::Saved;
 
-/// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
+/// The result of an inspection: the plan to save, the protocol's plan, this machine's setup, and what is undeclared or
+/// not visible.
 pub struct Found {
     /// The plan as it is saved.
     pub saved: Saved,
     /// The plan as the core takes it.
     pub plan: Plan,
-    /// Where the new key is tried.
+    /// The endpoints at which the new key is probed.
     pub endpoints: Vec<String>,
-    /// This machine, ready to carry the plan out.
+    /// The setup of this machine, ready to apply the plan.
     pub host: Local,
     pub(crate) holders: Vec<Holder>,
-    /// What could not be looked at, and why.
+    /// What is not visible, and why.
     pub not_visible: Vec<String>,
     /// Sentences for the operator.
     pub notes: Vec<String>,
-    /// What restarts would make live beside the value.
+    /// The pending changes that restarts would make live.
     pub live: Vec<Live>,
-    /// What of it an adoption has accepted.
+    /// Those of them that an adoption has accepted.
     pub granted: Vec<Live>,
 }

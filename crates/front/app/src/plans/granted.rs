@@ -1,5 +1,5 @@
-//! What was accepted by an adoption: a restart script that a person names is accepted as it is then. A later edit of it
-//! is another content, and is asked about.
+//! Pending changes that an adoption accepted: a restart script that the operator names is accepted with its content at
+//! that time. After a later edit, keyroll asks again.
 
 use std::fs;
 
@@ -12,14 +12,14 @@ use crate::atomic_file;
 use crate::places::Places;
 use crate::problem::Problem;
 
-/// All that was accepted on this machine. It holds names and keyed digests alone.
+/// Everything that adoptions accepted on this machine. It holds only names and keyed digests.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Granted {
     granted: Vec<Grant>,
 }
 
-/// One of them.
+/// One accepted pending change.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Grant {
@@ -54,7 +54,7 @@ impl Granted {
         self.granted.iter().any(|grant| same(&grant))
     }
 
-    /// Adds some, in place of what was accepted by the same names before, and writes all.
+    /// Adds these, in place of earlier ones with the same names, and writes the file.
     pub fn add(mut self, places: &Places, secret: &str, all: &[Difference]) -> Result<(), Problem> {
         self.granted.retain(|grant| {
             grant.secret != secret || !all.iter().any(|difference| *difference.name == *grant.name)

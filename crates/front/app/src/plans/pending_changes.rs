@@ -34,7 +34,7 @@ fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {
 /// The accepted pending changes of a plan. An emergency does not wait for an acceptance.
 ///
 /// # Errors
-/// `K0851`: something else would become live than the plan showed. `K0851`: something was not accepted.
+/// `K0851`: a restart would make other changes live than the plan showed, or a change was not accepted.
 pub fn accepted(
     saved: &Saved,
     live: &[Live],
@@ -73,7 +73,7 @@ pub fn accepted(
 /// The accepted changes of a rotation that is paused for them: exactly those that were shown.
 ///
 /// # Errors
-/// `K0851`: it does not stand still for something of this name.
+/// `K0851`: the rotation is not paused for a change of this name.
 pub fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
     let known = |name: &String| {
         let mut of = opened.state.refused().iter().chain(opened.state.accepted());

@@ -1,4 +1,4 @@
-//! What differs in a plan for a key that several consumers share.
+//! The special rules of a plan for a key that several consumers share.
 
 use std::path::Path;
 
@@ -8,7 +8,8 @@ use keyroll_rotation::{Aim, Kinds, Policy};
 
 use crate::records::saved_plan::Family;
 
-/// Where a key is only ended nothing is written whose opening could be seen, and a person is asked each time.
+/// A rotation that only revokes a key writes no copy, so no consumer can be seen to open one; and the operator is asked
+/// each time.
 pub(crate) fn policy_for(aim: Aim, policy: Policy) -> Policy {
     if aim.makes_new() {
         return policy;
@@ -16,9 +17,9 @@ pub(crate) fn policy_for(aim: Aim, policy: Policy) -> Policy {
     Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
 }
 
-/// The digests of the copies whose consumers open rotations give a key of their own: each holds the shared one until it
-/// is moved by its own. Only a plan looks past them: a member may yet go back to the shared key, so that its end waits for
-/// each of them, unless a person waives it by name.
+/// The digests of the copies of consumers that open rotations give keys of their own. Each copy holds the shared key
+/// until its own rotation writes it. Only a plan ignores these copies. A member may still roll back to the shared key,
+/// so the revocation of the shared key waits for each of them, unless the operator waives the copy by name.
 pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
     let Some(Family::Leaked { apart }) = family else { return Vec::new() };
     let consumers = apart.iter().filter_map(|it| config.secret(&it.secret).ok()?.consumer(&it.consumer));

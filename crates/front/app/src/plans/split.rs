@@ -112,14 +112,15 @@ fn share(secret: &Secret, consumer: &Consumer, into: &BTreeMap<String, String>) 
     Ok(Share { consumer: name.to_owned(), secret: own })
 }
 
-/// A name under which the store has a key already: the rotation would take that for the shared one's successor.
+/// Refuses a name that already has a key in the store: the rotation would take that key for the successor of the shared
+/// one.
 fn refuse_taken(places: &Places, secret: &str, share: &Share) -> Result<(), Problem> {
     if !places.state.join("secrets.db").exists() {
         return Ok(());
     }
     let own = runtime(places)?
         .block_on(async { kept(store(places)?.as_ref(), &share.secret).await.map_err(Problem::from) })?;
-    // What a rotation made that was rolled back is nobody's key.
+    // A key from a rotation that was rolled back is not in use.
     let live = own.iter().find(|version| matches!(version.label, Label::Current | Label::Pending));
     live.map_or(Ok(()), |version| {
         Err(splitting(secret)
@@ -249,8 +250,8 @@ fn refuse_changed(split: &Saved, share: &Share, now: &str) -> Result<(), Problem
     }
 }
 
-/// The plan of the end of a key that nobody of the configuration uses any more; it is saved. `own`: by the consumers
-/// that shared it the secrets that they have now.
+/// Saves the plan that revokes a key which no configured consumer uses any more. `own`: the present secret of each
+/// consumer that shared the key.
 pub fn end(
     secret: &str,
     (members, split): (&[String], Option<&str>),
@@ -265,7 +266,8 @@ pub fn end(
     let mut own = BTreeMap::new();
     let mut names = Vec::new();
     for name in members {
-        // Without its table nobody would ask whether its service has shown its own key.
+        // Without its table in the configuration, nothing would check whether its service was proved to use its own
+        // key.
         let member = now.secret(name).map_err(|_| {
             Problem::new(Code::NothingToRevoke, format!("revoke the key of {secret}"))
                 .because(format!("{name} got its own key, and keyroll.toml no longer declares it"))
@@ -290,7 +292,8 @@ pub fn end(
             .help(format!("keyroll split {secret}")));
     }
     let shared = shared.name.clone();
-    // What the rotation goes by names all of them as consumers of the key that ends; it is written nowhere else.
+    // The configuration text of this rotation lists all of them as consumers of the revoked key. Only the plan contains
+    // it.
     let text = join_consumers(&text, &file, &shared, &names)?;
     let family = Family::End { own, split: split.map(str::to_owned) };
     let found = look((secret, &family), config_file, &text, &places)?;

@@ -10,7 +10,7 @@ use crate::records::saved_plan::{Family, Saved, SeenAll};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::new_id;
 
-/// What an inspection is about.
+/// The subject of an inspection.
 pub struct Subject<'a> {
     /// The whole configuration.
     pub config: &'a Config,

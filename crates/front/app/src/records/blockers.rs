@@ -12,14 +12,14 @@ use super::plan_names::Called;
 use super::waivers::Waivers;
 use crate::operator::Holder;
 
-/// The longest shown part of an edited line.
+/// What to do with an edited line during a rollback.
 const LINE_BACK: &str = "restore the previous line by hand (the old value is enough), then keyroll retry";
 
-/// Where a shared key is only ended nobody is moved by that.
+/// A rotation that only revokes a shared key moves no consumer.
 const SPLIT_AGAIN: &str =
     "keyroll abort, declare it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
 
-/// A rollback adopts nothing: what holds the new key loses it.
+/// A rollback adopts nothing: a process or copy that holds the new key loses it.
 const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
 const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
 

@@ -1,4 +1,4 @@
-//! The rotations as they stand: open ones, and the last that ended.
+//! The present state of rotations: the open ones, and the last that ended.
 
 use std::sync::Arc;
 

@@ -11,10 +11,10 @@ use super::consumer_draft::{Context, EXEC, NotDrafted, RunDraft, text};
 use super::copy::written;
 use super::issuer::FILL_IN;
 
-/// Of how many workers one can end while another one answers.
+/// The fewest workers with which one can restart while another one answers.
 const WORKERS_MIN: usize = 2;
 
-/// How a gateway or a proxy is told in its own words; `None` = by its keeper.
+/// A gateway or a proxy, configured by its own keys; `None` = it is configured by its manager.
 pub(crate) fn told(
     around: &Context<'_>,
     (found, user): (&Found, &User),
@@ -73,7 +73,7 @@ pub(crate) fn told(
     Ok(Some(told))
 }
 
-/// A proxy with several workers that read the key when they begin.
+/// A proxy with several workers, each of which reads the key when it starts.
 fn proxy(around: &Context<'_>, service: &Service, chains: &[&Chain]) -> Option<RunDraft> {
     let check = check(around, service);
     let (at, workers) = address(around, service).filter(|_| !check.is_empty())?;
@@ -89,7 +89,7 @@ fn proxy(around: &Context<'_>, service: &Service, chains: &[&Chain]) -> Option<R
     Some(RunDraft { notes, check, ..RunDraft::by(vec![text("litellm", format!("http://{at}"))]) })
 }
 
-/// The check of a proxy, whoever keeps it; empty for anything else.
+/// The check of a proxy, whatever manages it; empty for anything else.
 pub(crate) fn check(around: &Context<'_>, service: &Service) -> Vec<String> {
     let Handle::LiteLlm { config, .. } = &service.handle else { return Vec::new() };
     let normal: PathBuf = config.components().collect();
@@ -103,7 +103,7 @@ pub(crate) fn check(around: &Context<'_>, service: &Service) -> Vec<String> {
     ]
 }
 
-/// Where a proxy takes requests on this machine, and how many workers of one master do there.
+/// The local address at which a proxy accepts requests, and how many workers of one master share it.
 fn address(around: &Context<'_>, service: &Service) -> Option<(SocketAddr, usize)> {
     let sockets = around.sockets?;
     let own = around.survey.listing.seen.iter().filter(|one| service.processes.contains(&one.id));
@@ -112,7 +112,7 @@ fn address(around: &Context<'_>, service: &Service) -> Option<(SocketAddr, usize
     let mut all: BTreeMap<SocketAddr, usize> = BTreeMap::new();
     for (one, listens) in &own {
         for at in listens {
-            // A master has the socket open that it has handed to its workers.
+            // A master keeps open the socket that it gave to its workers.
             let shared = |(other, places): &(&Process, BTreeSet<SocketAddr>)| {
                 other.id.pid == one.ppid && places.contains(at)
             };
@@ -122,7 +122,7 @@ fn address(around: &Context<'_>, service: &Service) -> Option<(SocketAddr, usize
     all.into_iter().max_by_key(|(_, workers)| *workers)
 }
 
-/// An address as this machine reaches it.
+/// The loopback address at which this machine reaches a listener; `None` if it does not listen on loopback.
 fn near(at: SocketAddr) -> Option<SocketAddr> {
     if at.ip().is_unspecified() {
         return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, at.port())));

@@ -1,4 +1,4 @@
-//! What stands in a configuration already, and what of it is not seen any more.
+//! Compares a configuration with what was found: what it already has, and what no longer exists.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
@@ -14,10 +14,11 @@ use keyroll_trace::{Found, Service, Survey, ValueId};
 use super::consumer_draft::{Agent as DraftAgent, ConsumerDraft};
 use crate::wiring::gather_values::gather;
 
-/// How long it may take until it is known that nobody answers on this machine.
+/// How long a connection attempt on this machine may take until nobody is considered to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The secret of a configuration that a found one is, and the field that its value is in where it has several.
+/// The configured secret that a found one is; and the field with the found value, if the secret has several secret
+/// fields.
 pub(crate) fn secret<'c>(
     config: &'c Config,
     survey: &Survey,
@@ -37,12 +38,12 @@ pub(crate) fn secret<'c>(
             return Some((secret, field));
         }
     }
-    // One that was taken in, and of which nobody has said yet who uses it.
+    // A secret that was added and has no consumers yet.
     let bare = config.secrets.get(found.name.as_str()).filter(|secret| secret.consumers.is_empty());
     bare.map(|secret| (secret, None))
 }
 
-/// A drafted consumer as the configuration would read it.
+/// A drafted consumer as the configuration parser would read it.
 pub(crate) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
     let secret = Name::new("x")?;
     let text = format!("version = 1\n[secrets.x]\nissuer = \"openrouter\"\n{}", new.text(&secret));
@@ -50,7 +51,8 @@ pub(crate) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
     config.secrets.into_values().flat_map(|secret| secret.consumers).next()
 }
 
-/// Whether a configured consumer is what was found: the same service of the same manager, or the same process.
+/// Whether a configured consumer and a found one are the same: the same service of the same manager, or the same
+/// process.
 pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft) -> bool {
     let (runs, other) = (known.runs.workload(), new.runs.workload());
     let wanted = other.identities();
@@ -66,14 +68,14 @@ pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft)
     if runs.is_known_by_copies() {
         return reads_same(known, new);
     }
-    // A process is what its file says, whatever a person has put in place of what was drafted.
+    // A process is identified by its pid file, whatever the operator has changed in the draft.
     let process = other.unit().is_none() && other.engine().is_none();
     let found = |instance: &Instance| is_found(instance.workload.as_ref(), &drafted.processes);
     process && known.runs.instances().iter().any(found) || process && reads_same(known, new) && unnamed(known)
 }
 
-/// Whether a gateway or a proxy of a configuration is what was found, though this time it was drafted by its keeper, or at
-/// another address. Another program may read the same copy, so that this alone says nothing.
+/// Whether a configured gateway or proxy and a found consumer are the same, although the new draft names its manager or
+/// another address. Reading the same copy is not enough: another program may read that copy too.
 fn is_agent(runs: &dyn Workload, drafted: &ConsumerDraft, known: &Consumer, new: &Consumer) -> bool {
     match runs.agent() {
         Some(Agent::OpenClaw(claw)) => {
@@ -88,7 +90,7 @@ fn is_agent(runs: &dyn Workload, drafted: &ConsumerDraft, known: &Consumer, new:
             let there = |own: &SocketAddr| {
                 own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified())
             };
-            // What answers at the address of before is another proxy.
+            // If something still answers at the configured address, the found proxy is another one.
             let moved = || TcpStream::connect_timeout(at, ANSWER_TIME_MAX).is_err();
             let found = reads_same(known, new) && matches!(drafted.agent, Some(DraftAgent::LiteLlm));
             drafted.listens.iter().any(there) || found && moved()
@@ -110,7 +112,8 @@ fn has_pid(path: &Path, processes: &[ProcessId]) -> bool {
     text.trim().parse::<u32>().is_ok_and(|pid| processes.iter().any(|process| process.pid == pid))
 }
 
-/// Whether nothing that exists names its process: it does not run, or its pid file was not filled in yet.
+/// Whether its pid file does not exist: the process does not run, or the operator has not filled in the file's path
+/// yet.
 fn unnamed(known: &Consumer) -> bool {
     let file = |instance: &Instance| match instance.workload.find() {
         Some(Find::PidFile { path, .. }) => !path.is_file(),
@@ -137,7 +140,7 @@ fn has_word(process: &ProcessId, word: &str) -> bool {
     working_folder(process).is_ok() && line.split(|byte| *byte == 0).any(|own| own == word.as_bytes())
 }
 
-/// What a configuration names and this machine does not show any more.
+/// What the configuration names and this machine no longer has.
 pub(crate) fn gone(config: &Config, survey: &Survey) -> Vec<String> {
     let mut all = Vec::new();
     for secret in config.secrets.values() {
@@ -155,7 +158,7 @@ pub(crate) fn gone(config: &Config, survey: &Survey) -> Vec<String> {
     all
 }
 
-/// What to call a consumer of which a survey shows no instance, where it would.
+/// The name for a consumer without an instance in the survey, if the survey would show one.
 fn gone_from(runs: &Runs, services: &[Service]) -> Option<String> {
     let name = runs.workload().survey_name()?;
     let known: Vec<ServiceIdentity> = services.iter().filter_map(Service::identity).collect();

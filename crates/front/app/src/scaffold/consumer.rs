@@ -13,7 +13,7 @@ use super::copy::{copy, written};
 use super::issuer::FILL_IN;
 use super::{agent, process};
 
-/// A user of a secret as a consumer, under a name that is free.
+/// Drafts a user of a secret as a consumer, under a free name.
 pub(crate) fn drafted(
     around: &Context<'_>,
     found: &Found,
@@ -65,7 +65,7 @@ fn is_shell(survey: &Survey, user: &User) -> bool {
         || matches!(user.name.split(' ').next(), Some("sh" | "bash" | "zsh" | "dash" | "fish" | "ksh"))
 }
 
-/// Only what is seen: that something listens, not what it answers.
+/// A note about readiness. Only the listening port is visible, not what the service answers there.
 fn ready(listens: &[SocketAddr]) -> Option<String> {
     let first = listens.first()?;
     let host = if first.ip().is_unspecified() { "127.0.0.1".to_owned() } else { first.ip().to_string() };
@@ -81,7 +81,7 @@ fn keeper(keeper: Keeper) -> &'static str {
     crate::inventory::keeper(keeper)
 }
 
-/// The name of a consumer: that of the service there, without what its keeper adds.
+/// The name of a consumer: that of its service, without the additions of the manager.
 fn short(user: &User, service: Option<&Service>) -> String {
     match service.map(|service| service.handle.keeper()) {
         Some(Handle::Unit { name, .. }) => name.trim_end_matches(".service").to_owned(),
@@ -167,7 +167,7 @@ fn by_keeper(
     })
 }
 
-/// A key of `runs` as it is written.
+/// A key of `runs` as it is written to the file.
 fn said(
     key: &'static str,
     value: &Declared,
@@ -181,7 +181,7 @@ fn said(
     })
 }
 
-/// A service that a timer starts is at rest between two runs.
+/// Drafts a systemd unit. A service that a timer starts is at rest between two runs.
 fn unit(name: &str, user: Option<&str>, service: &Service) -> RunDraft {
     let timer = name.strip_suffix(".service").map(|stem| format!("{stem}.timer"));
     let folders = service.project.iter().map(PathBuf::as_path).chain([Path::new("/etc/systemd/system")]);
@@ -195,7 +195,7 @@ fn unit(name: &str, user: Option<&str>, service: &Service) -> RunDraft {
     RunDraft { at_rest, ..RunDraft::by([own].into_iter().chain(user).collect()) }
 }
 
-/// A restart applies a mounted file alone.
+/// Drafts a container that was made by hand. A restart of it applies a changed mounted file and nothing else.
 fn made_by_hand(container: &str, name: &Name, service: &Service, places: &BTreeSet<Place>) -> RunDraft {
     let mounted = service.chains.iter().flat_map(|chain| &chain.links).any(|link| {
         link.standing == Standing::Wins && link.place.as_ref().is_some_and(|place| places.contains(place))
@@ -220,7 +220,7 @@ fn of_nobody(around: &Context<'_>, user: &User, name: &Name) -> RunDraft {
     RunDraft { notes, open, ..RunDraft::by(runs) }
 }
 
-/// A copy that nobody who is known reads, as a consumer of which nothing runs.
+/// Drafts a consumer without processes for a copy that no known service reads.
 pub(crate) fn at_rest(
     around: &Context<'_>,
     found: &Found,

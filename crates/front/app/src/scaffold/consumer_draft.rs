@@ -17,7 +17,7 @@ pub(crate) struct Context<'s> {
     pub sockets: Option<&'s Sockets>,
 }
 
-/// A user of a secret, as a consumer of the configuration.
+/// A consumer of the configuration, drafted from a user of a secret.
 pub struct ConsumerDraft {
     pub consumer: FoundConsumer,
     /// What the operator has to fill in.

@@ -13,7 +13,7 @@ use super::consumer_draft::Context;
 use super::copy::copy;
 use super::process::main_of;
 
-/// A folder so near to the root holds many programs: `/`, `/srv`.
+/// The fewest components of a folder that may belong to one program: `/` and `/srv` hold many.
 const OWN_STEPS_MIN: usize = 3;
 
 const NAMED_BY_A_KEY: &str = "its path contains a name that looks like a credential";
@@ -24,17 +24,17 @@ pub(crate) struct Copies<'a> {
     found: &'a Found,
     user: &'a User,
     service: Option<&'a Service>,
-    /// As the configuration has them.
+    /// The copies, as tables of the configuration.
     pub all: Vec<FoundCopy>,
-    /// Where they stand.
+    /// Their places.
     pub places: BTreeSet<Place>,
-    /// What is to be said of them, and what was not to be had.
+    /// Notes on them, and on copies that cannot be drafted.
     pub notes: Vec<String>,
 }
 
 impl<'a> Copies<'a> {
-    /// Of each chain the copy that wins; where that is what a manager keeps, the file that it comes from. Where no chain is
-    /// known, the files that the process has open, then those of its folder.
+    /// From each chain, the winning copy; if the manager itself stores it, the file that it was read from. Without a
+    /// chain: the files that the process has open, otherwise those in its folder.
     pub(crate) fn of(
         around: &'a Context<'a>,
         found: &'a Found,
@@ -86,7 +86,7 @@ impl<'a> Copies<'a> {
             );
             return;
         }
-        // What a manager keeps came from a file: one that its own verb reads, or one of its project.
+        // A value that a manager stores was read from a file: its manifest, or another file of the project.
         let manifest = self.manifest();
         let of_manifest = holding().filter(|link| link.value == from.value);
         let of_manifest = of_manifest.filter_map(|link| link.place.as_ref());
@@ -104,8 +104,8 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// Of what nobody keeps, the files that hold what it was started with under the same name: one of them may be what its
-    /// start reads.
+    /// Without a manager: the files that hold the value of the process's start environment under the same name. Its
+    /// start may read one of them.
     fn perhaps(&mut self, chain: &Chain) -> bool {
         let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
         let started = chain.links.iter().find(started).and_then(|link| link.value);
@@ -120,7 +120,8 @@ impl<'a> Copies<'a> {
         any
     }
 
-    /// Takes a place that holds the same as what is not written, and says what was not seen of it.
+    /// Adds a place that holds the same value as a place that cannot be written, with a note that no start was seen to
+    /// read it.
     fn same(&mut self, place: &Place, name: &str) -> bool {
         let taken = self.take(place, name);
         if taken {
@@ -130,12 +131,12 @@ impl<'a> Copies<'a> {
         taken
     }
 
-    /// Files of its folder that hold the same, under the same name where one is known.
+    /// Adds the files in its folder that hold the same value, under the same name if that is known.
     fn of_folder(&mut self, from: Option<(&str, &Link)>) -> bool {
         let Some(folder) = self.folder() else { return false };
         let name = from.map(|(name, _)| name);
         let value = from.and_then(|(_, link)| link.value);
-        // What a manager has written for itself is no source.
+        // Files that a manager writes for itself are not sources.
         let kept = self.service.and_then(|service| match (&service.handle, service.handle.keeper()) {
             (Handle::OpenClaw { state, .. }, _) => Some(state.as_path()),
             (_, Handle::Pm2 { home, .. }) => Some(home.as_path()),
@@ -156,7 +157,7 @@ impl<'a> Copies<'a> {
         any
     }
 
-    /// The folder of its project, or the one that it works in.
+    /// The folder of its project, or its working folder.
     fn folder(&self) -> Option<PathBuf> {
         let project = self.service.and_then(|service| service.project.as_deref());
         let of_service = self.manifest().and_then(Path::parent).or(project).map(Path::to_owned);
@@ -164,7 +165,7 @@ impl<'a> Copies<'a> {
         of_service.or_else(own).filter(|folder| folder.components().count() >= OWN_STEPS_MIN)
     }
 
-    /// The file that its manager describes it by.
+    /// The file in which its manager declares it.
     fn manifest(&self) -> Option<&'a Path> {
         match self.service?.handle.keeper() {
             Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
@@ -182,7 +183,7 @@ impl<'a> Copies<'a> {
         open.map(|open| open.path.as_path()).collect()
     }
 
-    /// Places in files that are wanted; none that somebody left behind, or that holds it in another form.
+    /// The wanted places in files. Leaves out leftover files and encoded copies.
     fn beside(&self, wanted: impl Fn(&Sighting) -> bool) -> Vec<Place> {
         let good = |one: &&Sighting| {
             one.encoding == Encoding::Raw
@@ -194,7 +195,7 @@ impl<'a> Copies<'a> {
         all.into_iter().collect()
     }
 
-    /// Takes a place of a file, if something can write it there.
+    /// Adds a place in a file, if keyroll can write there.
     fn take(&mut self, place: &Place, name: &str) -> bool {
         let (Place::File { path, line }, Some(value)) = (place, value_at(self.found, place)) else {
             return false;
@@ -217,7 +218,7 @@ impl<'a> Copies<'a> {
     }
 }
 
-/// The value of a secret that stands in a place.
+/// The value of a secret at a place.
 pub(crate) fn value_at(found: &Found, place: &Place) -> Option<ValueId> {
     found.sightings.iter().find(|one| one.place == *place).map(|one| one.value)
 }

@@ -4,10 +4,10 @@ use keyroll_config::{FileFormat, FoundCopy};
 use keyroll_copy::{Format, Part, Slot};
 use keyroll_trace::{Survey, ValueId, Writable, writable};
 
-/// A place as a table of `reads` has it.
+/// A place as a table of `reads`.
 ///
 /// # Errors
-/// Why nothing could write it there.
+/// Why keyroll cannot write there.
 pub(crate) fn copy(
     survey: &Survey,
     place: (&Path, u64),
@@ -49,7 +49,7 @@ pub(crate) fn copy(
     })
 }
 
-/// What a format is called in the configuration.
+/// The name of a format in the configuration.
 fn word(format: Format) -> Result<&'static str, &'static str> {
     let known = match format {
         Format::Json => FileFormat::Json,
@@ -66,8 +66,8 @@ fn word(format: Format) -> Result<&'static str, &'static str> {
     Ok(known.name())
 }
 
-/// A path as it stands in the file: below the folder of keyroll.toml from there on, else whole. `None` for one that could
-/// not be read again, and for one behind a process, whose number is another's tomorrow.
+/// A path as it is written to keyroll.toml: relative if it is below the folder of that file, otherwise absolute. `None`
+/// if the text could not be parsed again, and for a path below `/proc`, because process ids are reused.
 pub(crate) fn written(path: &Path, folder: &Path) -> Option<String> {
     let lasting = path.is_absolute() && !path.starts_with("/proc");
     let text = path.to_str().filter(|text| lasting && !text.contains(char::is_control))?;
@@ -77,7 +77,7 @@ pub(crate) fn written(path: &Path, folder: &Path) -> Option<String> {
     }
 }
 
-/// The same where braces stand for placeholders.
+/// The same for a key whose value may contain placeholders: braces are escaped.
 pub(crate) fn written_plain(path: &Path, folder: &Path) -> Option<String> {
     Some(keyroll_template::escape(&written(path, folder)?))
 }

@@ -11,41 +11,42 @@ use super::consumer::{at_rest, drafted};
 use super::consumer_draft::{ConsumerDraft, Context};
 use super::issuer::issuer;
 
-/// How long the connections of the machine may be looked at.
+/// How long reading the machine's sockets may take.
 const SOCKETS_WAIT: Duration = Duration::from_secs(5);
 
-/// The most things of one name.
+/// The highest number that makes a name unique.
 const NUMBER_MAX: u32 = 1_000;
 
-/// How many places of one secret are named one by one.
+/// How many places of one secret are listed one by one.
 const NAMED_MAX: usize = 24;
 
-/// A secret that was found, as it would be written.
+/// A found secret as it would be written.
 pub struct Draft<'s> {
     pub found: &'s Found,
     pub secret: FoundSecret,
     pub consumers: Vec<ConsumerDraft>,
-    /// What is no part of it, and why.
+    /// What was left out, and why.
     pub left: Vec<String>,
-    /// How many use it and are no consumers.
+    /// How many users of the secret could not be drafted as consumers.
     users_left: usize,
-    /// What a person has to fill in besides what its consumers need.
+    /// What the operator has to fill in for the secret itself.
     pub open: Vec<String>,
 }
 
-/// What is drafted.
+/// What to draft.
 pub struct Wanted<'s> {
-    /// What was seen of the machine.
+    /// The inspection of the machine.
     pub survey: &'s Survey,
-    /// Where copies must stand; empty = anywhere.
+    /// Folders that must contain a copy; empty = anywhere.
     pub roots: Vec<PathBuf>,
     /// The folder of keyroll.toml.
     pub folder: &'s Path,
-    /// They were asked for by name: also what nobody runs on is drafted.
+    /// The operator named the secrets: draft them even if no process uses them.
     pub named: bool,
 }
 
-/// Every secret that somebody runs on, and those that were left out, by name.
+/// Drafts every secret that a service or process uses. Returns also the secrets that were left out, by name, with the
+/// reason.
 pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
     let names = Names::of(wanted.survey);
@@ -99,7 +100,7 @@ fn draft<'s>(around: &Context<'_>, found: &'s Found, name: Name) -> Draft<'s> {
     Draft { found, secret, consumers, left, users_left, open: issuer.open }
 }
 
-/// Shared or local.
+/// Whether one consumer uses the secret, or several share it.
 fn together(consumers: &[ConsumerDraft]) -> String {
     let names: Vec<&str> = consumers.iter().map(|one| one.consumer.name.as_str()).collect();
     match names.as_slice() {
@@ -111,7 +112,7 @@ fn together(consumers: &[ConsumerDraft]) -> String {
     }
 }
 
-/// Copies that nobody who is known reads become consumers at rest, where the secret was asked for by its name.
+/// If the operator named the secret, copies that no known service reads become consumers at rest.
 fn resting(around: &Context<'_>, draft: &mut Draft<'_>) {
     let mut given = BTreeSet::new();
     let places: BTreeSet<&Place> = draft.found.copies().into_keys().collect();
@@ -126,7 +127,7 @@ fn resting(around: &Context<'_>, draft: &mut Draft<'_>) {
     draft.left.retain(|line| !read.iter().any(|place| line.starts_with(&format!("{place}:"))));
 }
 
-/// Every copy that no consumer has, with what it is.
+/// Every copy that no consumer reads, with an explanation.
 fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<String> {
     let copies = found.copies();
     let mut all: Vec<String> = Vec::new();
@@ -136,7 +137,7 @@ fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<
                 "leftover: keyroll does not change it; delete it".to_owned()
             }
             Place::File { .. } if sighting.encoding != Encoding::Raw => {
-                format!("it is there as {}", sighting.encoding.name())
+                format!("it is encoded as {}", sighting.encoding.name())
             }
             Place::File { .. } => of_chains(around, found, place),
             Place::Row { .. } => "a row of a database: keyroll does not write it".to_owned(),
@@ -161,12 +162,12 @@ fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<
     all
 }
 
-/// What a copy is to those who could read it.
+/// The role of a copy for the services that could read it.
 fn of_chains(around: &Context<'_>, found: &Found, place: &Place) -> String {
     for user in &found.users {
         for chain in chains_of(around.survey, found, user) {
             let here = |link: &&Link| link.place.as_ref() == Some(place);
-            // Of a file that holds it several times a chain knows one place.
+            // If a file holds the value several times, a chain knows only one of the places.
             let file = |link: &&Link| {
                 let path = link.place.as_ref().and_then(Place::file);
                 path.is_some() && path == place.file() && link.standing == Standing::NotRead
@@ -192,7 +193,7 @@ fn of_chains(around: &Context<'_>, found: &Found, place: &Place) -> String {
         .to_owned()
 }
 
-/// A name that the configuration takes, and that none of those given has.
+/// A valid name for the configuration that is not in `given`; adds it to `given`.
 pub(crate) fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
     let good = |letter: char| match letter.to_ascii_lowercase() {
         letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
@@ -200,7 +201,7 @@ pub(crate) fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
     };
     let plain: String = shown(Path::new(word)).chars().map(good).collect();
     let plain = plain.trim_matches(['-', '.', '_']);
-    // Room for a number.
+    // Leave room for a number.
     let plain: String = plain.chars().take(keyroll_config::NAME_BYTES_MAX - 4).collect();
     let base = if plain.is_empty() { "unnamed".to_owned() } else { plain };
     let numbered =

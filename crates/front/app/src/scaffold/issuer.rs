@@ -1,8 +1,8 @@
 use keyroll_issuer::Spec;
 use keyroll_trace::{Found, Survey};
 
-/// Kinds of keys that are surely issued by what a shipped spec describes: the rule's name, the beginning of the value where
-/// the rule has several, the spec.
+/// Kinds of keys whose issuer is certain: the rule's id, the beginning of the value (if the rule has several), the
+/// shipped spec.
 const SURE: [(&str, &str, &str); 12] = [
     ("anthropic-api-key", "", "anthropic"),
     ("discord-bot-token", "", "discord"),
@@ -18,21 +18,21 @@ const SURE: [(&str, &str, &str); 12] = [
     ("stripe-secret-key", "", "stripe-secret"),
 ];
 
-/// What a name that a person must put in place of ours begins with.
+/// The start of every placeholder that the operator must replace.
 pub const FILL_IN: &str = "FILL-IN";
 
-/// Who accepts a secret, as far as its form tells.
+/// The issuer of a secret, as far as the form of its values tells.
 pub(crate) struct Issuer {
-    /// As the configuration has it.
+    /// As it is written in the configuration.
     pub written: String,
     /// The admin credential's reference.
     pub admin: Option<String>,
     pub notes: Vec<String>,
-    /// What a person has to fill in.
+    /// What the operator has to fill in.
     pub open: Vec<String>,
 }
 
-/// By the form of its values alone: a name promises nothing.
+/// Judges by the form of the values only: names prove nothing.
 pub(crate) fn issuer(survey: &Survey, found: &Found, name: &str) -> Issuer {
     let mut specs: Vec<Option<&'static str>> = Vec::new();
     let mut title = None;
@@ -65,7 +65,7 @@ fn shipped(name: &str, spec: &str, title: &str) -> Issuer {
     Issuer { written: spec.to_owned(), admin, notes, open }
 }
 
-/// A spec that is not there: doctor says so until a person has named the right one.
+/// Names a spec file that does not exist. `doctor` reports it until the operator has named the right one.
 fn unknown(name: &str, title: Option<&str>) -> Issuer {
     let mut notes = Vec::new();
     if let Some(title) = title {

@@ -11,26 +11,26 @@ use super::consumer_draft::ConsumerDraft;
 use super::draft::{Draft, named};
 use crate::redact;
 
-/// A configuration with what was found in it.
+/// A configuration with the drafts added.
 #[derive(Debug, Default)]
 pub struct Joined {
-    /// The whole text: that of before, with additions.
+    /// The whole text: the old one, with additions.
     pub text: String,
     /// What was added, in words.
     pub added: Vec<String>,
-    /// What was not, and why.
+    /// What was not added, and why.
     pub refused: Vec<String>,
-    /// What stands there and is not seen any more.
+    /// What the configuration names and this machine no longer has.
     pub gone: Vec<String>,
-    /// What a person has to fill in.
+    /// What the operator has to fill in.
     pub open: Vec<String>,
 }
 
-/// Puts drafts into a text: new secrets and consumers behind what is there, new copies beside those of their consumer. Nothing
-/// that stands there is changed or taken out.
+/// Adds drafts to a configuration: new secrets and consumers at the end, new copies beside those of their consumer.
+/// Changes or removes nothing that is there.
 ///
 /// # Errors
-/// The text is no configuration.
+/// The text is not a valid configuration.
 pub fn join(
     text: &str,
     file_name: &str,
@@ -50,7 +50,7 @@ pub fn join(
 }
 
 impl Joined {
-    /// A secret that is not there yet.
+    /// Adds a secret that is not configured yet.
     fn begin(&mut self, draft: &Draft<'_>, file_name: &str) {
         let mut secret = draft.secret.clone();
         let taken = Config::parse(&self.text, file_name).map(|config| config.secrets.into_keys().collect());
@@ -69,7 +69,7 @@ impl Joined {
         self.open.extend(draft.open.iter().cloned());
         for one in &draft.consumers {
             if let Err(why) = self.consumer(&secret.name, one, one.consumer.clone(), file_name) {
-                // A whole block that somebody may put right by hand.
+                // The whole block becomes a comment, so that the operator can correct it by hand.
                 let lines = one.consumer.text(&secret.name);
                 let lines: Vec<String> =
                     lines.lines().map(|line| line.trim_start_matches("# ").to_owned()).collect();
@@ -81,7 +81,7 @@ impl Joined {
         }
     }
 
-    /// A secret that is there: what is new of it.
+    /// Extends a configured secret with new consumers and copies.
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
         for one in &draft.consumers {
             let Some(new) = already_configured::read(&one.consumer, file_name) else {
@@ -97,13 +97,13 @@ impl Joined {
                     consumer.name = free;
                 }
                 consumer.reads.iter_mut().for_each(|copy| of_field(copy, field));
-                // What it would be is told, since the file does not say it.
+                // The file does not show the refused block, so the reason is reported.
                 if let Err(why) = self.consumer(&secret.name, one, consumer, file_name) {
                     self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
                 }
                 continue;
             };
-            // One that is fetched or made is told by its commands what it reads.
+            // A consumer whose copies are fetched or generated gets them from its commands.
             if same.is_pull() {
                 continue;
             }
@@ -151,7 +151,7 @@ impl Joined {
         }
     }
 
-    /// Lines that no reader of TOML takes for anything.
+    /// Appends lines as TOML comments.
     fn comment(&mut self, head: &str, lines: &[String]) {
         let lines = std::iter::once(head).chain(lines.iter().map(String::as_str));
         let lines: Vec<String> = lines.map(|line| redact::pass(line).into_owned()).collect();
@@ -160,7 +160,7 @@ impl Joined {
     }
 }
 
-/// Which of several fields stands in a copy.
+/// Names the field of a copy, if the secret has several.
 fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
     let Some(field) = field else { return };
     match copy.iter_mut().find(|(key, _)| *key == "template") {
@@ -169,8 +169,8 @@ fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
     }
 }
 
-/// Whether copies have a place already, in whatever words: a file that is written as a whole or by the text around a value
-/// holds every place in it.
+/// Whether one of these copies already contains a place, however it is declared. A file that is written whole, or by a
+/// template, contains every place in it.
 fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
     let whole = |place: &Place| match place {
         Place::File { .. } | Place::Within { .. } | Place::Userlist { .. } => true,
@@ -182,7 +182,7 @@ fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
     })
 }
 
-/// The last net: what any value stands in is not written.
+/// The last safeguard: refuses a text that contains a value.
 fn clean(text: &str) -> Result<(), String> {
     match redact::pass(text) == text {
         true => Ok(()),

@@ -9,27 +9,27 @@ use keyroll_trace::{Survey, User};
 use super::copy::written_plain;
 use super::issuer::FILL_IN;
 
-/// The largest file that is taken for one with a process id, bytes.
+/// The largest file that can be a pid file, bytes.
 const PID_BYTES_MAX: u64 = 32;
 
-/// Where programs leave their process id, below the folder that they work in and for all.
+/// Where programs write their pid files: below their working folder, and in a folder for all programs.
 const PID_FOLDERS: [&str; 4] = [".", "run", "tmp", "pids"];
 const PID_FOLDERS_OF_ALL: [&str; 1] = ["/run"];
 
-/// The most files of one folder that are looked at.
+/// How many files of one folder are read.
 const FILES_MAX: usize = 256;
 
-/// Programs whose master takes HUP for: fork your workers anew.
+/// Programs whose master replaces its workers on HUP.
 const MASTERS: [&str; 2] = ["gunicorn", "uvicorn"];
 
-/// How a process that no manager keeps would be told.
+/// The keys of `runs` for a process without a manager.
 pub(crate) struct RunDraft {
     pub runs: Vec<(&'static str, Said)>,
     pub notes: Vec<String>,
     pub open: Vec<String>,
 }
 
-/// The command that restarts it is nobody's guess: it is named as one that is not there.
+/// Drafts the keys of `runs`. The restart command cannot be guessed, so a script that does not exist is named.
 pub(crate) fn told(survey: &Survey, user: &User, name: &str, folder: &Path) -> RunDraft {
     let main = main_of(survey, user);
     let pid_file = main.as_ref().and_then(pid_file);
@@ -79,7 +79,7 @@ fn numbers(user: &User) -> String {
     all.join(", ")
 }
 
-/// The process that the others come from.
+/// The process that started the others.
 pub(crate) fn main_of(survey: &Survey, user: &User) -> Option<ProcessId> {
     let of = |process: &&ProcessId| {
         let parent = survey.instances.get(process).and_then(|one| one.parent);
@@ -95,7 +95,7 @@ fn runs(process: &ProcessId, programs: &[&str]) -> bool {
     paths.iter().flatten().any(named)
 }
 
-/// A file that holds the number of a process, where programs leave one.
+/// The pid file of a process, if it is in one of the usual folders.
 fn pid_file(process: &ProcessId) -> Option<PathBuf> {
     let own = working_folder(process).ok().filter(|folder| folder.parent().is_some());
     let own = own.iter().flat_map(|folder| PID_FOLDERS.iter().map(|name| folder.join(name)));
@@ -114,8 +114,8 @@ fn pid_file(process: &ProcessId) -> Option<PathBuf> {
     found.find(holds).map(|path| path.components().collect())
 }
 
-/// The executable of a process and the script that it runs, where no other process has both. No other word of its command
-/// line is written down: a value may stand there.
+/// The executable of a process and the script that it runs, if no other process has the same two. No other word of its
+/// command line is written to the file: it may be a value.
 fn only(process: &ProcessId) -> Option<(String, Option<String>)> {
     let image = image(process).ok().filter(|image| !image.replaced)?;
     let path = image.program.path.to_str()?.to_owned();
@@ -130,7 +130,7 @@ fn only(process: &ProcessId) -> Option<(String, Option<String>)> {
     (mains == 1 && readable).then_some((path, script))
 }
 
-/// The word of a command line that names a script, as it stands there.
+/// The word of a command line that names a script, unchanged.
 fn word_of(process: &ProcessId, script: &Path) -> Option<String> {
     let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).ok()?;
     let folder = working_folder(process).ok()?;
@@ -139,7 +139,7 @@ fn word_of(process: &ProcessId, script: &Path) -> Option<String> {
     words.into_iter().find(names).filter(|word| !word.contains(char::is_control)).map(str::to_owned)
 }
 
-/// Where its processes take connections: a hint for `ready`.
+/// The addresses at which its processes listen: a hint for `ready`.
 pub(crate) fn listening(sockets: Option<&Sockets>, user: &User) -> Vec<SocketAddr> {
     let of = |process| sockets.map(|sockets| sockets.listening_of(process)).unwrap_or_default();
     let mut all: Vec<SocketAddr> = user.processes.iter().flat_map(of).collect();

@@ -1,4 +1,4 @@
-//! The fields of a value that is taken in.
+//! The fields of a value that is added.
 
 use std::collections::BTreeMap;
 

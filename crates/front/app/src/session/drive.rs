@@ -57,7 +57,7 @@ pub(crate) async fn drive(
     let interrupted = interrupt::is_asked();
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
-    // An operator who is about to be asked for the key does not first see that the rotation waits for it.
+    // If the operator is about to be asked for the key, do not first show that the rotation waits for it.
     if prompted && awaited(&state) && state.hold().is_none() && !interrupted {
         operator.settle();
         return Ok(exit);

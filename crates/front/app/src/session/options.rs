@@ -27,7 +27,7 @@ pub struct ApplyOptions {
     pub revoked_by_hand: bool,
     /// The operator is asked for a manual key as soon as the rotation needs it.
     pub prompts: bool,
-    /// The rotation rolls back: nobody is asked for a new key.
+    /// The rotation rolls back, so the operator is not asked for a new key.
     pub back: bool,
 }
 

@@ -60,7 +60,7 @@ pub struct Composition<'a> {
     pub places: &'a Places,
     /// The folder of the configuration.
     pub folder: &'a Path,
-    /// The id of the rotation or plan; empty if there is none.
+    /// The id of the rotation or plan; empty without one.
     pub rotation: &'a str,
     /// The folders that are searched for copies.
     pub roots: &'a [PathBuf],

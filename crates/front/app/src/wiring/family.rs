@@ -119,13 +119,9 @@ async fn current_of(store: &dyn Store, secret: &str) -> Result<(u32, VersionInfo
 }
 
 fn no_key(secret: &str) -> Failure {
-    Failure::new(
-        Class::Permanent,
-        Code::NothingToRevoke,
-        format!("find the key that {secret} has of its own"),
-    )
-    .because("none of its versions is current")
-    .help(format!("keyroll secret show {secret}"))
+    Failure::new(Class::Permanent, Code::NothingToRevoke, format!("find the own key of {secret}"))
+        .because("none of its versions is current")
+        .help(format!("keyroll secret show {secret}"))
 }
 
 /// The secrets of the split with their current versions, each once.

@@ -97,7 +97,7 @@ fn open_on(places: &Places, key: &FingerprintKey) -> Result<Arc<SqliteJournal>, 
         .handles
         .opening(places.journal(), || SqliteJournal::open_on(&places.state, &places.witness(), &machine));
     opened.map(Arc::new).map_err(|error| match (&error, places.state.join("secrets.db").exists()) {
-        // With the key of another installation every machine looks like another machine.
+        // With the key of another installation, this machine would look like another machine.
         (OpenError::OtherMachine { .. }, true) => store(places).err().unwrap_or_else(|| not_opened(&error)),
         (_, _) => not_opened(&error),
     })
@@ -137,15 +137,15 @@ pub fn lock(places: &Places) -> Result<(StateLock, Places), Problem> {
         .map_err(|error| not_locked("become the driver of this machine's rotations", &error))
 }
 
-/// Takes the lock if it is free. While a command waited for its operator or for the lock, the state folder may have been
-/// replaced: the journal and the store are then opened, and checked, again by the returned folders.
+/// Acquires the lock if it is free. The state folder may have been replaced while the command waited for the operator
+/// or for the lock. The returned folders then open the journal and the store again, with all checks.
 pub(crate) fn try_lock_places(places: &Places) -> Result<(StateLock, Places), LockError> {
     let lock = try_lock(&places.state)?;
     let places = places.clone();
     Ok((lock, if places.handles.are_replaced() { places.opened_anew(true) } else { places }))
 }
 
-/// Who has the lock, and what for.
+/// The problem that names who holds the lock, and for what.
 pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
     let problem = Problem::new(Code::OtherDriver, attempted).exits(Exit::Held);
     let LockError::Held { pid, work, .. } = error else { return problem.because_of(error) };
@@ -157,7 +157,7 @@ pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
     }
 }
 
-/// Whoever has the lock, by their own word.
+/// The holder of the lock, as the lock file describes it.
 pub fn who(pid: Option<u32>, work: Option<&Work>) -> String {
     let process = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
     match work {
@@ -192,7 +192,7 @@ pub fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
-/// Where the configuration's relative paths stand.
+/// The folder that the configuration's relative paths refer to.
 pub fn folder_of(config_file: &Path) -> &Path {
     config_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -1,4 +1,4 @@
-//! Whether the gate could ever open for a consumer: asked before anything is made or written.
+//! Whether the gate can ever open for a consumer. Checked before anything is made or written.
 
 use keyroll_codes::Code;
 use keyroll_config::{Check, Consumer};
@@ -9,7 +9,8 @@ use crate::problem::Problem;
 /// Refuses a consumer that has no way to show the new value on one of its paths.
 ///
 /// Where the issuer shows which process made a call, each path must be seen there: the main one by the traffic, the
-/// others by a request to the process. Elsewhere, and for a job at rest, only a command that can be seen to fail shows it.
+/// others by a request to the process. Otherwise, and for a job at rest, only a check that was seen to fail with a
+/// wrong value proves it.
 pub fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
     let seen_there = attributes && !consumer.runs.workload().is_job() && !passes_on(consumer);
     let main = (None, consumer.check.as_ref());
@@ -21,7 +22,7 @@ pub fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
             Some(Check::Exec(argv) | Check::Turn { after: Some(argv), .. }) => {
                 !seen_there && argv.uses("copy")
             }
-            // Each worker answers for itself, whether or not the issuer shows it.
+            // Each worker is asked itself, whether or not the issuer shows its calls.
             Some(Check::LiteLlm(_)) => true,
             None => false,
         };

@@ -20,14 +20,15 @@ use crate::handles::once;
 use crate::places::Places;
 use crate::problem::Problem;
 
-/// The most bytes of a key that wraps the sealing key.
+/// The largest key that can wrap the sealing key, bytes.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// How long a program at the other end of a descriptor may take, seconds.
 const PIPE_S_MAX: i64 = 60;
-/// The fewest bytes of a new passphrase. It is guessed offline by whoever has the file.
+/// The shortest new passphrase, bytes. Anybody who has the file can guess offline.
 const PASSPHRASE_BYTES_MIN: usize = 12;
 
-/// The wrapping itself; `new` asks for a passphrase twice. `None` = there is none.
+/// Reads the key or passphrase of a wrapping; with `new`, asks for a passphrase twice. `None` = the source has no
+/// wrapping.
 fn read_material(source: &Source, new: bool, places: &Places) -> Result<Option<Material>, Problem> {
     let failed = |why: String| {
         Problem::new(Code::SealingKeyNotUnwrapped, format!("read the key at {}", source.recorded()))
@@ -72,15 +73,15 @@ fn read_key(path: &Path, private: bool) -> Result<SecretBytes, String> {
     if !meta.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    // systemd gives its credentials modes of its own.
+    // systemd chooses the modes of its credentials.
     if private && meta.mode() & 0o077 != 0 {
         return Err(format!("other users can access it (mode {:04o})", meta.mode() & 0o7777));
     }
     read_all(file)
 }
 
-/// All that comes out of a pipe. Only a pipe: what was read of it is gone, so that no command that is started later
-/// and inherits the descriptor can read the key again.
+/// Reads a pipe to its end. Only a pipe is accepted: its content can be read once, so a command that is started later
+/// and inherits the descriptor cannot read the key.
 #[expect(clippy::disallowed_methods, reason = "opens a pipe for reading")]
 fn read_pipe(number: u32) -> Result<SecretBytes, String> {
     let path = PathBuf::from(format!("/proc/self/fd/{number}"));
@@ -94,7 +95,7 @@ fn read_pipe(number: u32) -> Result<SecretBytes, String> {
     read_all(Patient(pipe))
 }
 
-/// A pipe that is waited for, but not for ever.
+/// A pipe that is read with a time limit.
 struct Patient(File);
 
 impl std::io::Read for Patient {
@@ -102,7 +103,10 @@ impl std::io::Read for Patient {
         let limit = Timespec { tv_sec: PIPE_S_MAX, tv_nsec: 0 };
         let mut waiting = [PollFd::new(&self.0, PollFlags::IN)];
         match rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&limit)))? {
-            0 => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing came out of it in time")),
+            0 => Err(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "nothing could be read from it in time",
+            )),
             _ => self.0.read(into),
         }
     }
@@ -150,7 +154,7 @@ fn passphrase(new: bool, places: &Places) -> Result<SecretBytes, Problem> {
 /// Keys that this process opened: a passphrase is asked for once, and a pipe can be read once.
 static OPENED: Mutex<Vec<(PathBuf, SealingKey)>> = Mutex::new(Vec::new());
 
-/// The sealing key. Its file is made on first use, mode 0600, wrapped with what was chosen.
+/// The sealing key. Its file is made on first use, with mode 0600 and the chosen wrapping.
 pub fn sealing_key(places: &Places) -> Result<&SealingKey, Problem> {
     if let Some(key) = places.handles.key.get() {
         return Ok(key);
@@ -158,13 +162,13 @@ pub fn sealing_key(places: &Places) -> Result<&SealingKey, Problem> {
     places.ensure()?;
     let path = places.sealing_key();
     match path.exists() || places.state.join("secrets.db").exists() {
-        // A store without its key cannot be read: a new key would hide that.
+        // A store cannot be read without its key. Making a new key would hide that the old one is missing.
         true => present_key(places),
         false => once(&places.handles.key, || create(places)),
     }
 }
 
-/// The same where nothing is made.
+/// The sealing key; never makes one.
 pub fn present_key(places: &Places) -> Result<&SealingKey, Problem> {
     let path = places.sealing_key();
     match path.exists() {
@@ -180,7 +184,8 @@ fn using(path: &Path) -> Problem {
     Problem::new(Code::SealingKeyUnusable, format!("open the sealing key {}", path.display()))
 }
 
-/// Opens the file; where it is to be wrapped anew, a wrapping that was chosen need not be that of the file.
+/// Opens the file. With `anew` (it will be wrapped differently), the chosen wrapping need not be the file's present
+/// one.
 fn open(places: &Places, anew: bool) -> Result<SealingKey, Problem> {
     let path = places.sealing_key();
     let file = KeyFile::load(&path)
@@ -204,7 +209,7 @@ fn open(places: &Places, anew: bool) -> Result<SealingKey, Problem> {
     Ok(key)
 }
 
-/// What was chosen, or what the file remembers.
+/// The chosen wrapping, otherwise the one recorded in the file.
 fn wrapped_with(wrapped: &Wrapped, places: &Places) -> Result<Source, Problem> {
     let recorded = wrapped.source();
     match &places.sealing {
@@ -235,11 +240,11 @@ fn other(path: &Path) -> Problem {
     Problem::new(Code::SealingKeyNotUnwrapped, format!("open the sealing key {}", path.display()))
 }
 
-/// Refuses to wrap the key with what keyroll itself writes: its own file is gone once it is wrapped with it, and the
-/// others change. Nothing would open it ever again.
+/// Refuses to wrap the key with a file that keyroll itself writes. The key's own file would be overwritten, and the
+/// others change, so the key could never be opened again.
 fn refuse_own(source: &Source, places: &Places) -> Result<(), Problem> {
     let Source::File(path) = source else { return Ok(()) };
-    // What cannot be looked at cannot be read either, which is told there.
+    // A file without a readable path cannot be read either; reading it reports the error.
     let Ok(real) = path.canonicalize() else { return Ok(()) };
     let inside = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));
     let which = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
@@ -286,9 +291,9 @@ fn create(places: &Places) -> Result<SealingKey, Problem> {
     Ok(key)
 }
 
-/// Where the wrapping is read once more before the old one goes; `None` where that tells nothing: there is none, or it
-/// was typed twice. A pipe can be read once, and what came out of it may have been half a key, or a program's
-/// complaint: only the same from a second one shows that it can be had again.
+/// The source from which the wrapping is read a second time before the old one is replaced; `None` if that proves
+/// nothing (no wrapping, or a passphrase that was typed twice). A pipe can be read only once, and may have delivered
+/// half a key or an error message. Only the same content from a second pipe proves that the key can be fetched again.
 ///
 /// # Errors
 /// K0883, with nothing read or changed.
@@ -310,10 +315,11 @@ pub fn proof<'a>(to: &'a Source, again: Option<&'a Source>) -> Result<Option<&'a
     }
 }
 
-/// Puts the same key into its file with another wrapping, tried by `proof`. The old file stays until the new one was read back from the
-/// disk and opened, and is replaced in one step: a crash leaves one of them, whole. Two must not do this at once.
+/// Replaces the wrapping of the key; the key stays the same. `proof`: where the new wrapping is read again. The old
+/// file stays until the new one was read back from the disk and opened with that; then it is replaced atomically, so a
+/// crash leaves one of them complete. The caller makes sure that only one process does this at a time.
 ///
-/// Returns what it was wrapped with before.
+/// Returns the previous wrapping.
 pub fn rewrap(places: &Places, to: &Source, proof: Option<&Source>) -> Result<String, Problem> {
     let path = places.sealing_key();
     let failed = |error: &dyn std::error::Error| {
@@ -323,7 +329,7 @@ pub fn rewrap(places: &Places, to: &Source, proof: Option<&Source>) -> Result<St
     let before = wrapping_of(places)?;
     let key = open(places, true)?;
     if places.state.join("secrets.db").exists() {
-        // The key of another store would be wrapped as well as the right one.
+        // Check that the key opens this store: the key of another store could be wrapped just as well.
         SealedStore::open(&places.state, key.duplicate())?;
     }
     let (file, material) = file_of(&key, to, places)?;
@@ -331,7 +337,7 @@ pub fn rewrap(places: &Places, to: &Source, proof: Option<&Source>) -> Result<St
     let back = match (KeyFile::load(staged.path()).map_err(|error| failed(&error))?, material) {
         (KeyFile::Bare(key), None) => key,
         (KeyFile::Wrapped(wrapped), Some(material)) => {
-            // The wrapping that is found next time must open it.
+            // The new file must open with the wrapping as it will be read next time.
             let material = match proof {
                 Some(proof) => read_material(proof, false, places)?.unwrap_or(material),
                 None => material,
@@ -350,7 +356,7 @@ pub fn rewrap(places: &Places, to: &Source, proof: Option<&Source>) -> Result<St
     Ok(before)
 }
 
-/// What the file is wrapped with, as it remembers it; nothing is opened.
+/// The wrapping that is recorded in the file; nothing is opened.
 pub fn wrapping_of(places: &Places) -> Result<String, Problem> {
     let path = places.sealing_key();
     match KeyFile::load(&path).map_err(|error| using(&path).because_of(&error))? {

@@ -10,20 +10,20 @@ use crate::problem::Problem;
 /// What the sealing key is wrapped with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// With nothing: whoever can read the file has the key.
+    /// With nothing: anybody who can read the file has the key.
     Bare,
     /// A key in another file, for example on a removable medium.
     File(PathBuf),
     /// A credential of the systemd unit that this process runs in.
     Credential(String),
-    /// A pipe that was opened for this process, by its descriptor: from a program that fetches a key.
+    /// A pipe of this process, by its descriptor: the output of a program that fetches a key.
     Pipe(u32),
-    /// What a person types at the terminal.
+    /// A passphrase that the operator types at the terminal.
     Passphrase,
 }
 
 impl Source {
-    /// Reads a reference. What is none is not repeated: it may be the value itself.
+    /// Parses a reference. An error does not repeat the text: it may be the value itself.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let wrong = |why: &str| {
             Problem::new(Code::SealingKeyNotUnwrapped, "read the source of the sealing key's wrapping")
@@ -42,7 +42,7 @@ impl Source {
                 Err(wrong("the name of a credential has only letters, digits, . _ and -"))
             }
             Some(("fd", number)) => match number.parse() {
-                // 0 to 2 are a person's, and carry values in and answers out.
+                // Descriptors 0 to 2 are stdin, stdout and stderr, which have other uses.
                 Ok(number @ 3..) => Ok(Self::Pipe(number)),
                 Ok(0..3) | Err(_) => Err(wrong("the number of the descriptor must be 3 or more")),
             },
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// What the file remembers: enough to find the wrapping again, where that is possible.
+    /// What the key's file records, to find the wrapping again where that is possible.
     pub(crate) fn recorded(&self) -> String {
         match self {
             Self::Bare => "file".to_owned(),
@@ -62,7 +62,7 @@ impl Source {
     }
 }
 
-/// Names that systemd takes for a credential, and that stay in its folder.
+/// Whether systemd accepts a name for a credential, and the name does not lead out of the folder.
 fn is_credential(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=255).contains(&name.len()) && name.bytes().all(plain) && name != "." && name != ".."

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 
-/// In such a folder only the owner of a file may replace it.
+/// The sticky bit: in such a folder only the owner of a file may replace it.
 const STICKY: u32 = 0o1000;
 
 /// Refuses a configuration if another user can change it, a file that it names, or a folder above one of them: that
@@ -70,12 +70,12 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
 fn above(file: &Path) -> BTreeSet<PathBuf> {
     let real = file.canonicalize().ok();
     let ways = [Some(file), real.as_deref()];
-    // A name like `./restart.sh` below a folder is looked at as the folder itself.
+    // The ancestor `folder/.` of `folder/./restart.sh` counts as `folder`.
     let all = ways.into_iter().flatten().flat_map(Path::ancestors);
     all.filter(|path| !path.as_os_str().is_empty()).map(|path| path.components().collect()).collect()
 }
 
-/// What is wrong with one file or folder, and the command that corrects it.
+/// What is wrong with one file or folder, and the command that corrects that.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Fault {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! A value is looked at before it is taken in: a wrong one would be found much later, at a plan, or never.
+//! Validates a value before it is stored. A wrong value would be noticed much later, by a plan, or never.
 
 use std::path::Path;
 
@@ -15,23 +15,23 @@ use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
 use crate::problem::Problem;
 
-/// Of a value that does not have its form.
+/// Why a value of the wrong form was not sent to the issuer.
 const NOT_ASKED: &str = "whether the issuer accepts it: nothing was sent, because it does not have the form";
 
-/// What was seen of a value that is to be taken in.
+/// The result of validating a value.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Looked {
-    /// What speaks for it, in words.
+    /// Evidence for the value, in words.
     pub good: Vec<String>,
-    /// What could not be looked at, and why.
+    /// What is not visible, and why.
     pub not_visible: Vec<String>,
-    /// What speaks against it.
+    /// Evidence against the value, in words.
     pub against: Vec<String>,
 }
 
-/// Looks at a value: its form, whether the issuer accepts it and whose it says that it is, and whether the configured
-/// copies hold it. Nothing is changed by it; the issuer sees one call per endpoint, and nothing of a value that does not have
-/// the form: that may be anything, of anybody.
+/// Validates a value: its form, whether the issuer accepts it and under which id, and whether the configured copies
+/// hold it. Changes nothing. The issuer gets one call per endpoint, but never a value of the wrong form: that could be
+/// anything, such as another issuer's secret.
 pub fn look(
     secret: &Secret,
     credential: &Credential,
@@ -44,7 +44,7 @@ pub fn look(
     let spec = described.as_ref().ok().and_then(|described| described.spec.as_ref());
     let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
     looked.against.splice(0..0, faults);
-    // The file of the admin often comes later: without it nothing is asked, and that is said.
+    // The admin's file is often written later. Without it, the issuer is not asked, and the report says so.
     let issuer = match described.and_then(|described| described.issuer(secret, None)) {
         Ok(issuer) => issuer,
         Err(problem) => {
@@ -61,15 +61,15 @@ pub fn look(
     Ok(looked)
 }
 
-/// Refuses a secret whose issuer is not described as it must be, or that does not have its fields: nothing could be asked
-/// or made with its value. To be called before a person is asked for it.
+/// Refuses a secret whose issuer has no valid description, or that lacks the issuer's fields: its value could be
+/// neither verified nor replaced. Call this before the operator is asked for the value.
 pub fn readable(secret: &Secret) -> Result<Described, Problem> {
     let described = described(secret)?;
     refuse_unfit_fields(&described, secret)?;
     Ok(described)
 }
 
-/// The id that the issuer says a value belongs to, where it says one; not asked about what does not have the form.
+/// The id of a value, if the issuer tells it. A value of the wrong form is not sent to the issuer.
 pub fn whose(
     secret: &Secret,
     credential: &Credential,
@@ -80,11 +80,11 @@ pub fn whose(
         return Ok(None);
     }
     let Ok(issuer) = issuer(secret) else { return Ok(None) };
-    // What cannot be told here is told by the look that follows.
+    // An error here is ignored: the validation that follows reports it.
     Ok(runtime(places)?.block_on(issuer.identify(credential)).ok().and_then(|told| told.id))
 }
 
-/// White space at an end is nearly always a slip of the hand, or of an editor.
+/// White space at an end is nearly always a typing mistake or added by an editor.
 fn blanks(fields: &Fields, looked: &mut Looked) {
     for (name, value) in fields.secrets() {
         let bytes = value.expose();
@@ -110,7 +110,7 @@ async fn ask(issuer: &dyn Issuer, credential: &Credential, looked: &mut Looked) 
             }
         }
     }
-    // A dead value cannot be asked whose it is.
+    // The issuer does not tell the id of a dead value.
     if !looked.against.is_empty() {
         return;
     }

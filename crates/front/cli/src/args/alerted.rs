@@ -2,7 +2,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
 
-/// Reads when an alert came, as whoever was woken by it writes it down: `03:05` of this machine's clock, today or else
+/// Reads the time of an alert in the forms that an operator types: `03:05` of this machine's clock, today or else
 /// yesterday; `5m` or `5 minutes ago`; a date with a time; RFC 3339.
 pub(crate) fn alerted(text: &str) -> Result<Timestamp, String> {
     read(text.trim(), &Zoned::now()).ok_or_else(|| {
@@ -17,7 +17,7 @@ fn read(text: &str, now: &Zoned) -> Option<Timestamp> {
         return Some(at);
     }
     let zone = now.time_zone();
-    // A time alone also reads as a span to some parsers: it is tried first.
+    // Try a time of day first: some parsers also accept it as a duration.
     if let Ok(time) = Time::strptime("%H:%M:%S", text).or_else(|_| Time::strptime("%H:%M", text)) {
         let on = |day: DateTime| local(day, zone);
         let today = on(now.date().to_datetime(time))?;
@@ -49,7 +49,7 @@ mod tests {
         for (text, at) in [
             ("02:55", "2026-11-20T00:55:00Z"),
             ("02:55:30", "2026-11-20T00:55:30Z"),
-            // Later than now is yesterday's.
+            // A time of day that is later than now was yesterday.
             ("23:50", "2026-11-19T21:50:00Z"),
             ("5m", "2026-11-20T00:55:00Z"),
             ("1h30m", "2026-11-19T23:30:00Z"),

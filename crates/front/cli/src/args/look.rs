@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use keyroll_app::inventory::LookLimits;
 
-/// The limits of one look at this machine.
+/// The limits of one inspection of this machine.
 #[derive(Debug, Args)]
 pub(crate) struct LookArgs {
     /// Stop each of the two searches after this many seconds

@@ -12,7 +12,7 @@ use keyroll_codes::Code;
 use crate::args::ApplyArgs;
 use crate::context::Context;
 
-/// Carries out a plan; this process drives the rotation until it ends or pauses.
+/// Applies a plan; this process drives the rotation until it ends or pauses.
 pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Problem> {
     rotation_id(&args.plan)?;
     if let Some(at) = args.alerted_at {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
     split::go_on(&saved, exit, &context.installation, &mut context.ui)
 }
 
-/// When the clock of the emergency starts, in full: a time of day may be meant of another day.
+/// Shows the full time from which the emergency counts, because a typed time of day may mean another day.
 fn told(at: jiff::Timestamp, context: &mut Context) -> Result<(), Problem> {
     let now = jiff::Timestamp::now();
     let shown =

@@ -70,12 +70,12 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// Whether the copy that a process starts from was taken from the other consumers.
+/// Whether the flags name no copy of a process, so that the copy is derived from the other consumers.
 fn names_no_copy(args: &AdoptArgs) -> bool {
     args.holder.parse::<u32>().is_ok() && args.env_file.is_none() && args.file.is_none()
 }
 
-/// Which copy was taken, why, and how another one is named.
+/// Shows which copy was chosen, why, and how to name another one.
 fn assumed(new: &NewConsumer, open: bool) -> String {
     let copies: Vec<String> = new.reads.iter().map(|copy| copy.place.to_string()).collect();
     let (name, copies) = (&new.name, copies.join(" and "));
@@ -90,13 +90,13 @@ fn assumed(new: &NewConsumer, open: bool) -> String {
         ),
     };
     format!(
-        "no copy was named, so {name} is taken to start from {copies}: every other consumer of {} reads it\n  if \
+        "no copy was named, so keyroll assumes that {name} starts from {copies}, which every other consumer of {} reads\n  if \
          it starts from another copy: {other}",
         new.secret
     )
 }
 
-/// What was written, and how it is undone.
+/// What was written, and how to undo that.
 fn written(new: &NewConsumer, known: bool, path: &Path) -> Event {
     let (what, with) = match known {
         true => ("replaced", "restore its previous table".to_owned()),

@@ -7,7 +7,7 @@ use keyroll_app::reports::doctor::doctor;
 use crate::args::DoctorArgs;
 use crate::context::Context;
 
-/// Shows what a rotation needs and whether it is there; changes nothing. A bad finding ends it with 3.
+/// Checks everything that a rotation needs; changes nothing. Exits with 3 if a finding is bad.
 pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Problem> {
     if args.accept_journal || args.moved_here {
         let places = context.installation.places()?;

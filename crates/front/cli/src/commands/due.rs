@@ -55,7 +55,7 @@ pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem
             return Ok(Exit::Interrupted);
         }
         let secret = secret(&config, &row.secret)?;
-        // A failed rotation does not keep the others from theirs.
+        // After a failed rotation, the other secrets are still rotated.
         let rotated = rotate_due(&row, secret, &config, &context.installation, &mut context.ui);
         let exit = rotated.unwrap_or_else(|problem| {
             context.ui.problem(&problem);
@@ -109,7 +109,7 @@ fn duration_in_days(time: Duration) -> String {
 fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
     let making = || Problem::new(Code::DueNotRotated, "write the timer");
     let program = std::env::current_exe().map_err(|error| making().because_of(&error))?;
-    // A link stays a link: its target changes with each deployment.
+    // A link is not resolved, because its target changes with each deployment.
     let config = std::path::absolute(config).map_err(|error| making().because_of(&error))?;
     let paths = [program.as_path(), &config, &places.state, &places.keys];
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);

@@ -33,7 +33,7 @@ pub(super) fn run(args: &FingerprintsArgs, context: &mut Context) -> Result<Exit
 fn chosen(kept: StoredValues, names: &[String]) -> Result<StoredValues, Problem> {
     let missing = names.iter().find(|name| !kept.secrets.iter().any(|secret| secret.name == **name));
     if missing.is_some() {
-        // The typed text is not repeated: it may be a value.
+        // Errors do not repeat the typed name: it may be a value.
         let all: Vec<&str> = kept.secrets.iter().map(|secret| secret.name.as_str()).collect();
         return Err(making()
             .because("a named secret is not in this store")

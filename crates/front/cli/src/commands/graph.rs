@@ -8,7 +8,7 @@ use crate::args::{Drawn, GraphArgs};
 use crate::context::Context;
 use crate::graph::{dot, mermaid, svg};
 
-/// Draws who takes what from where. Read-only.
+/// Draws which process takes which secret from which copy. Read-only.
 pub(super) fn run(args: &GraphArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     if let Some(name) = &args.secret {

@@ -149,7 +149,7 @@ fn would_write(path: &Path, text: String, context: &mut Context) {
     }
 }
 
-/// Shows what doctor finds. What the operator has to fill in is no failure of this command.
+/// Shows what doctor finds. Parts that the operator has to fill in are not a failure of this command.
 fn check(context: &mut Context) -> Result<Exit, Problem> {
     let exit = doctor::run(&DoctorArgs { accept_journal: false, moved_here: false }, context)?;
     let configured = context.installation.config().is_ok_and(|config| !config.secrets.is_empty());

@@ -13,10 +13,10 @@ use crate::args::IssuersCommand;
 use crate::context::Context;
 use crate::ui::Table;
 
-/// Of every shipped spec.
+/// What every shipped spec was tested against.
 const NEVER_TRIED: &str =
     "complete rotations against a local server that answers as the spec expects; never the real service";
-/// Of one that somebody else wrote.
+/// The same for a spec that is not shipped.
 const NOT_KNOWN: &str = "unknown: it is your own spec";
 
 /// Shows the known issuers and their capabilities, without a call to any.
@@ -33,7 +33,7 @@ fn list(context: &mut Context) -> Result<(), Problem> {
     for name in Spec::names() {
         all.push(shown(name, &Spec::shipped(name).map_err(|error| unread(&error))?, NEVER_TRIED));
     }
-    // Without a configuration there are the shipped ones.
+    // Without a configuration, list only the shipped specs.
     let config = context.installation.config().ok();
     for secret in config.iter().flat_map(|config| config.secrets.values()) {
         let IssuerRef::SpecFile(path) = &secret.issuer else { continue };
@@ -43,7 +43,7 @@ fn list(context: &mut Context) -> Result<(), Problem> {
         }
         match described(secret).map(|described| described.spec) {
             Ok(spec) => all.extend(spec.map(|spec| shown(&name, &spec, NOT_KNOWN))),
-            // One that cannot be read hides none of the others.
+            // One unreadable spec does not hide the others.
             Err(problem) => context.ui.problem(&problem),
         }
     }
@@ -76,8 +76,8 @@ fn show(name: &str, context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The spec of a secret, by the secret's name or the file's; or the shipped one that a rule of `leaks` is linked to, by the
-/// rule's id; a name that is none of these is told what is near.
+/// The spec with this name: the name of a secret, of a spec file, or of a rule of `leaks` that a shipped spec is linked
+/// to. For any other name the error suggests the nearest.
 fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
     let config: Option<Config> = context.installation.config().ok();
     let near = || Spec::shipped(name).map(drop).err().map(|error| unread(&error));
@@ -115,7 +115,7 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
     Err(near().unwrap_or_else(|| Problem::new(Code::IssuerSettingsInvalid, "find the issuer")))
 }
 
-/// A spec file as keyroll.toml names it, where it is beside that.
+/// The name of a spec file as keyroll.toml writes it: relative, if it is beside or below that file.
 fn file_name(path: &Path, context: &Context) -> String {
     let config = std::path::absolute(context.installation.config_path()).unwrap_or_default();
     match config.parent().and_then(|folder| path.strip_prefix(folder).ok()) {

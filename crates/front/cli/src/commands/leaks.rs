@@ -25,7 +25,7 @@ use crate::leaks::{annotations, document, lines, next, sarif, source, table};
 /// How often the progress of a scan is shown.
 const SAID_EVERY: Duration = Duration::from_millis(200);
 
-/// The most places that were not looked at that are named one by one to people.
+/// How many items that were not scanned are listed one by one.
 const SKIPPED_SHOWN_MAX: usize = 20;
 
 /// Scans for leaked secrets: stored values, and texts that look like a credential. Changes nothing but the baseline,
@@ -50,7 +50,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     let mut sum = LeaksShown::of(&report, identities, args.verify, began.elapsed().as_secs_f64());
     sum.whole = late.is_none();
     sum.rules_not_used = unused.len();
-    // It is told with what was not looked at, in every form.
+    // In every format, unused rules are listed with the items that were not scanned.
     report.skipped.splice(0..0, unused);
     show(args, &report, &sum, &kept, context);
     if let Some(failed) = late {
@@ -65,7 +65,8 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     }
 }
 
-/// What is staged says itself what must have been looked at. Where something was found something was read.
+/// The problem that nothing could be scanned. Not with `--staged`, which counts the files that had to be scanned; and
+/// not if there are findings.
 fn nothing_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
     let nothing = report.texts == 0 && report.findings.is_empty();
     (nothing && !report.skipped.is_empty() && !args.staged).then(|| {
@@ -74,12 +75,12 @@ fn nothing_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
     })
 }
 
-/// What must be looked at before it goes on, and was not: nothing beside it is accepted.
+/// With `--accept`: the problem that files which must be scanned were not. Then no finding is accepted.
 fn not_all_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
     (args.accept.is_some() && report.unread > 0).then(|| unread(report.unread))
 }
 
-/// A hook depends on the exit code: what was not scanned must not pass.
+/// A commit hook depends on the exit code, so a file that was not scanned must not pass.
 fn unread(count: u64) -> Problem {
     let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     Problem::new(Code::SearchPathUnreadable, "scan the staged files")
@@ -91,7 +92,7 @@ fn unread(count: u64) -> Problem {
         )
 }
 
-/// What is searched, and the key of the findings' identities.
+/// What the scan searches for, and which key makes the findings' identities.
 struct Looking {
     detector: Detector,
     identities: Identities,
@@ -115,7 +116,7 @@ fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Resu
             ));
     }
     let only = only(&args.only)?;
-    // What was shown before there was a baseline was called by the store's key.
+    // Before there was a baseline, the identities were made with the store's key.
     let shown_by = file.baseline().filter(|_| file.is_there()).map(Baseline::key);
     let (identity, identities, shown_by) = match (file.baseline(), of_store) {
         (Some(baseline), of_store) => (baseline.key(), Identities::Baseline, shown_by.or(of_store)),
@@ -132,7 +133,7 @@ fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Resu
     Ok(Looking { detector, identities, kept, unused })
 }
 
-/// With what of the rules is not used.
+/// The detector with its rules, and the rules that are not used.
 fn with_rules(args: &LeaksArgs, detector: Detector) -> Result<(Detector, Vec<Skipped>), Problem> {
     let theirs = args.rules.as_deref().map(theirs).transpose()?;
     let adds = theirs.as_ref().is_none_or(|theirs| theirs.adds);
@@ -185,7 +186,7 @@ fn scan(
             }
         }
     });
-    // What was found before something went wrong is told all the same.
+    // Findings from before a failure are reported too.
     let late = looked.err().map(|why| {
         Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets").because(why).help(way_out)
     });
@@ -199,7 +200,7 @@ fn scan(
     Ok((report, late))
 }
 
-/// The typed text is not repeated: it may be a value.
+/// Errors do not repeat the typed path: it may be a value.
 fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
     path.metadata().map(drop).map_err(|error| {
         Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
@@ -209,7 +210,7 @@ fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
 }
 
 fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, kept: &BTreeSet<String>, context: &mut Context) {
-    // Of what could not be read to its end it is not said that it has none.
+    // A source that was not read to its end is not reported as free of findings.
     let summed = sum.whole || !report.findings.is_empty();
     if context.ui.look.json {
         report

@@ -7,7 +7,7 @@ use keyroll_codes::Code;
 use crate::args::PlanArgs;
 use crate::context::Context;
 
-/// Looks at everything and saves what a rotation would do; touches nothing.
+/// Inspects everything and saves a rotation plan; changes nothing.
 pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.installation.config()?;
     let secret = secret(&config, &args.secret)?;

@@ -12,10 +12,10 @@ use crate::args::RedactArgs;
 use crate::context::Context;
 use crate::ui::raw;
 
-/// What is read at once, bytes.
+/// How much is read at once, bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Copies what it is given to stdout, without the values of secrets that keyroll knows and without what looks like a credential.
+/// Copies files or stdin to stdout, and redacts the known secrets and everything that looks like a credential.
 pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Problem> {
     let shielding = RedactionSources::open(args.known, &context.installation, &mut context.ui)?;
     let is_there = shielding.is_there();
@@ -28,10 +28,10 @@ pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Prob
     }
     let report = shielded.shield.take_report();
     let looked = shielded.shielding.end();
-    // With --json a note would stand in the text.
+    // With --json a note would be part of the copied text.
     if !context.ui.look.json {
         context.ui.note(replaced(&report));
-        // Without a store it was said at the beginning.
+        // Without a store, the operator was told at the start.
         if is_there && !args.known {
             context.ui.note(
                 "not redacted: passwords without a form that are not in keyroll's store; keyroll leaks \
@@ -42,14 +42,14 @@ pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Prob
     looked.map(|()| Exit::Done)
 }
 
-/// The stream, and what is added to the store while it is copied.
+/// The stream, and the source of values that are added to the store while it is copied.
 struct Shielded<'c> {
     shield: RedactingStream,
     shielding: RedactionSources<'c>,
     seen: u64,
 }
 
-/// Each file is a stream of its own: what one ends with is no beginning of another's.
+/// Each file is a stream of its own: a value does not begin in one file and end in the next.
 fn copy_file(file: &Path, shielded: &mut Shielded<'_>) -> Result<(), Problem> {
     let shown = keyroll_observe::shown(file);
     let mut open = File::open(file).map_err(|error| {
@@ -87,7 +87,7 @@ fn copy(from: &mut dyn Read, name: &str, shielded: &mut Shielded<'_>) -> Result<
     write(&mut out).map(drop)
 }
 
-/// `false` = whoever reads it went away, and has read what they wanted.
+/// `false` = the reader closed the pipe, and needs no more.
 fn write(out: &mut Vec<u8>) -> Result<bool, Problem> {
     let written = raw::out().write_all(out);
     out.clear();

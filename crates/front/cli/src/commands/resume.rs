@@ -10,7 +10,7 @@ use keyroll_rotation::{Fact, State};
 use crate::args::ResumeArgs;
 use crate::context::Context;
 
-/// Continues a rotation that has no driver or is paused; this process drives it.
+/// Resumes a rotation that has no driver or is paused; this process drives it.
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
     let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
     let id = id.as_deref();
@@ -35,7 +35,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         return split::carry_out(&split, &asked, &context.installation, &mut context.ui);
     }
     let first = |state: &State| {
-        // An emergency never waits for whatever the rotation stands still at.
+        // An emergency never waits for the reason for which the rotation is paused.
         let mut facts = match emergency {
             Some(mode) => vec![Fact::Escalated { mode, pending_compromised: false }],
             None => resumed(state),

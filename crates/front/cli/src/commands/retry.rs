@@ -8,7 +8,7 @@ use keyroll_rotation::Fact;
 use crate::args::RetryArgs;
 use crate::context::Context;
 
-/// Tries the step again at which a rotation is stuck.
+/// Retries the step at which a rotation is stuck.
 pub(super) fn run(args: &RetryArgs, context: &mut Context) -> Result<Exit, Problem> {
     let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
     let id = id.as_deref();

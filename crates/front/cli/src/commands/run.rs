@@ -22,17 +22,17 @@ use crate::relay;
 use crate::relay::Relay;
 use crate::ui::{Look, Ui, raw};
 
-/// What is read at once, bytes.
+/// How much is read at once, bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What is written at once: a pipe takes so much whole or not at all (PIPE_BUF, pipe(7)).
+/// How much is written at once, bytes: a pipe takes this much completely or not at all (PIPE_BUF, pipe(7)).
 const WRITE_BYTES_MAX: usize = 4096;
 
-/// So long it is tried to say why keyroll ends early: where it is said may be what takes nothing.
+/// How long to try to show why keyroll ends early: stderr itself may be what nobody reads.
 const SAY_MS_MAX: Duration = Duration::from_secs(2);
 
-/// Runs a program, and shows what it writes without the values of secrets that keyroll knows and without what looks like a
-/// credential. Ends as the program does; where not all that it wrote could be shown, never as one that has done its work.
+/// Runs a program, and redacts the known secrets and everything that looks like a credential from its output. Exits
+/// with the program's exit code, but never with success if a part of the output could not be shown.
 #[expect(clippy::disallowed_methods, reason = "starts the operator's program")]
 pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Problem> {
     let look = context.ui.look;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     };
     let left = Arc::new(<[Left; 2]>::default());
     let not_taken = Arc::clone(&left);
-    // Heard before there is a program, so that none is left behind.
+    // Listen for signals before the program starts, so that a signal cannot end keyroll alone.
     let relay = Relay::listen(move |code| give_up(look, not_taken.as_slice(), code)).map_err(|error| {
         Problem::new(Code::ProgramNotStarted, "receive signals for the program").because_of(&error)
     })?;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     let ended = child
         .wait()
         .map_err(|error| Problem::new(Code::ProgramNotStarted, "wait for the program").because_of(&error))?;
-    // With --json a note would stand in what the program wrote.
+    // With --json a note would be part of the program's output.
     if !report.is_empty() && !context.ui.look.json {
         context.ui.note(replaced(&report));
     }
@@ -76,7 +76,7 @@ fn cut_off(error: &io::Error) -> Problem {
         .help("free space for its output; check what the program did before you run it again")
 }
 
-/// Ends keyroll at once, wherever it waits: it was told to, and whoever reads takes nothing.
+/// Ends keyroll at once, wherever it waits: a signal asked it to end, and nobody reads its output.
 fn give_up(look: Look, left: &[Left], code: u8) {
     let bytes: u64 = left.iter().map(Left::bytes).sum();
     let problem = Problem::new(Code::OutputNotWritten, "write the program's complete output")
@@ -84,7 +84,7 @@ fn give_up(look: Look, left: &[Left], code: u8) {
         .help("check what the program did before you run it again");
     let (says, said) = channel::<()>();
     let say = move || {
-        // Nobody may take what is written to stdout.
+        // With --json the problem would go to stdout, which may be what nobody reads.
         Ui::new(Look { json: false, ..look }).problem(&problem);
         drop(says);
     };
@@ -93,10 +93,11 @@ fn give_up(look: Look, left: &[Left], code: u8) {
     std::process::exit(i32::from(code.max(Exit::Failed.number())))
 }
 
-/// What the program wrote into one of its outputs, and nobody has taken yet, but for what is held back.
+/// The bytes that the program wrote to one of its outputs and that nobody has read yet, without those that the
+/// redaction holds back.
 #[derive(Default)]
 struct Left {
-    /// Gone once nobody wants what is in it.
+    /// Dropped when the copying ends.
     pipe: OnceLock<Weak<OwnedFd>>,
     ready_bytes: AtomicUsize,
 }
@@ -110,7 +111,7 @@ impl Left {
     }
 }
 
-/// Both of its outputs at once: one that is not read would stop it.
+/// Copies both outputs at the same time: an output that nobody reads would block the program.
 fn shielded(
     child: &mut Child,
     relay: &Relay,
@@ -136,7 +137,7 @@ fn shielded(
     })
 }
 
-/// What is written into a pipe, until all have closed it; or once it is enough, what is in it then.
+/// Reads a pipe until every writer has closed it. After a request to end, reads only the bytes that are in it then.
 struct Piped<'r> {
     from: Arc<OwnedFd>,
     enough: &'r PipeReader,
@@ -150,7 +151,7 @@ impl<'r> Piped<'r> {
         Self { from, enough: relay.enough(), left_bytes: None }
     }
 
-    /// Until something is there to read, or it is enough.
+    /// Waits for input, or for a request to end.
     fn wait(&mut self) -> io::Result<()> {
         let mut both = [PollFd::new(&self.from, PollFlags::IN), PollFd::new(self.enough, PollFlags::IN)];
         retry_on_intr(|| poll(&mut both, None))?;
@@ -175,7 +176,7 @@ impl Read for Piped<'_> {
     }
 }
 
-/// A writer, and what it has not taken yet.
+/// A writer that counts the bytes it has not written yet.
 struct Taken<'l, W>(W, &'l Left);
 
 impl<W: Write> Write for Taken<'_, W> {
@@ -183,7 +184,7 @@ impl<W: Write> Write for Taken<'_, W> {
         let Self(to, left) = self;
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-            // Another program's lines may go to the same file: this one's stay whole.
+            // Write whole lines, because another program may write to the same file.
             let near = rest.get(..WRITE_BYTES_MAX).unwrap_or(rest);
             let lines = near.iter().rposition(|byte| *byte == b'\n').map_or(near.len(), |last| last + 1);
             let piece = if near.len() < rest.len() { near.get(..lines).unwrap_or(near) } else { rest };
@@ -195,7 +196,7 @@ impl<W: Write> Write for Taken<'_, W> {
                         break;
                     }
                 }
-                // It comes with the next call again.
+                // The error occurs again at the next call.
                 Err(_) if written > 0 => break,
                 Err(error) => {
                     left.ready_bytes.store(0, Ordering::Relaxed);
@@ -212,8 +213,8 @@ impl<W: Write> Write for Taken<'_, W> {
     }
 }
 
-/// A reader who went away ends it as it would without this: the pipe is closed, and the program is told. So does what cannot be
-/// written, and it is an error.
+/// Copies one output. If the reader closes the pipe, the program's pipe is closed too, as without keyroll. Any other
+/// write error also closes it, and is returned.
 fn pass(from: impl Read, to: impl Write, shielding: &RedactionSources<'_>) -> (Report, io::Result<()>) {
     let mut seen = 0;
     let mut shield = RedactingWriter::new(to, &shielding.sought(&mut seen));

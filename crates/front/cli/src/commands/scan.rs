@@ -12,13 +12,13 @@ use crate::args::ScanArgs;
 use crate::context::Context;
 use crate::ui::{Table, causes, summed};
 
-/// How many names stand in one cell.
+/// How many names are shown in one cell.
 const NAMES_SHOWN_MAX: usize = 3;
 
-/// Behind so many rows no more are shown of what nothing uses: what is in use is what a person looks for.
+/// The row up to which unused secrets are listed; used ones are always listed.
 const ROWS_MAX: usize = 20;
 
-/// Shows what secrets live on this machine, who runs on them, and what could not be seen. Read-only.
+/// Lists the secrets on this machine, the processes that use them, and what is not visible. Read-only.
 pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     let mut risks = Risks::default();
@@ -46,7 +46,7 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
     Ok(Exit::Done)
 }
 
-/// A folder as a word of a shell.
+/// A folder, quoted for a shell.
 fn word(folder: &Path) -> String {
     quoted(&keyroll_observe::shown(folder))
 }
@@ -78,7 +78,7 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
     }
 }
 
-/// What the search of memory showed beyond the first table: who else holds a value.
+/// Shows what the memory search adds to the first table: further processes that hold a value.
 fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
     let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
     let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
@@ -115,8 +115,8 @@ fn named(users: &[UserShown]) -> Vec<String> {
     shown.collect()
 }
 
-/// Whoever does not run on what a new start would take, or holds more than that: each in one line; then those of whom it is not
-/// known, and why. What to ask about next.
+/// Shows each process with a stale value or several values, in one line; then those whose version is unknown, with the
+/// reason. Returns the secret to suggest for `why`.
 fn instances(seen: &Seen, every: bool, context: &mut Context) -> Option<String> {
     let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
     if context.ui.look.json {
@@ -145,7 +145,7 @@ fn instances(seen: &Seen, every: bool, context: &mut Context) -> Option<String> 
     first
 }
 
-/// One line for each secret and reason: `openai, on which value is not known: api ×4: its memory was not searched`.
+/// One line for each secret and reason: `openai, version in use unknown for api ×4: its memory was not searched`.
 fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
     let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
     for one in all {
@@ -164,7 +164,7 @@ fn times(name: &str, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name} ×{count}") }
 }
 
-/// What is there and cannot be read.
+/// Shows the encrypted stores that were found and cannot be read.
 fn stores(seen: &Seen, context: &mut Context) {
     for store in &seen.survey.stores {
         let name = |process: &keyroll_observe::ProcessId| {

@@ -56,7 +56,8 @@ fn import_values(args: &SecretImportArgs, context: &mut Context) -> Result<Exit,
     Ok(if failed { Exit::Findings } else { Exit::Done })
 }
 
-/// The secret fields: each by a hidden prompt; or from stdin, whole for one field, `NAME=VALUE` lines for more.
+/// Reads the secret fields: each by a hidden prompt; or from stdin, which is the value of a single field, or has a line
+/// `NAME=VALUE` for each of several.
 fn hidden_fields(secret: &Secret, context: &mut Context) -> Result<Vec<(Name, SecretBytes)>, Problem> {
     let names: Vec<&Name> =
         secret.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name).collect();

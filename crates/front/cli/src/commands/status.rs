@@ -11,10 +11,10 @@ use crate::args::StatusArgs;
 use crate::context::Context;
 use crate::ui::Table;
 
-/// Between two looks of `--watch`, milliseconds.
+/// The pause between two readings of `--watch`, milliseconds.
 const WATCH_MS: u64 = 500;
 
-/// Shows the rotations, what holds each of them, and the next command. It never drives.
+/// Shows the rotations, what blocks each of them, and the next command. Never drives one.
 pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Problem> {
     args.id.as_deref().map_or(Ok(()), rotation_id)?;
     let places = context.installation.places()?;
@@ -100,7 +100,7 @@ fn at(row: &StatusShown) -> &'static str {
     row.outcome.map(Outcome::word).or(row.phase.map(Phase::word)).unwrap_or("-")
 }
 
-/// Whether the rotation goes on, or why not; none if it ended well.
+/// Whether the rotation continues, or why not; `None` if it ended well.
 fn said(row: &StatusShown) -> Option<String> {
     match (row.outcome, &row.why, row.driver) {
         (Some(Outcome::Debt), _, _) => Some("the old key still has to be revoked".to_owned()),
@@ -111,7 +111,7 @@ fn said(row: &StatusShown) -> Option<String> {
     }
 }
 
-/// What a cause led to.
+/// The consequence of a cause.
 pub(super) fn led_to(outcome: Option<Outcome>, phase: Option<Phase>) -> &'static str {
     match (outcome, phase) {
         (Some(Outcome::RolledBack), _) => "rolled back",
@@ -120,7 +120,7 @@ pub(super) fn led_to(outcome: Option<Outcome>, phase: Option<Phase>) -> &'static
     }
 }
 
-/// What led to the present state, with its kind.
+/// The cause of the present state, with its kind.
 fn led(row: &StatusShown) -> Option<(&'static str, &String)> {
     row.cause.as_ref().map(|why| (led_to(row.outcome, row.phase), why))
 }

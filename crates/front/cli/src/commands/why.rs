@@ -58,7 +58,7 @@ fn process(seen: &Seen, pid: u32, context: &mut Context) {
     }
 }
 
-/// What those use who go by this name.
+/// Shows what the users with this name use.
 fn users(seen: &Seen, word: &str, context: &mut Context) {
     for found in &seen.found {
         let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
@@ -113,7 +113,7 @@ fn file(seen: &Seen, path: &Path, context: &mut Context) {
     }
 }
 
-/// What a copy is to whoever could read it.
+/// The role of a copy for a service that could read it.
 fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -> String {
     use keyroll_trace::Standing;
     let name = &user.name;
@@ -129,7 +129,7 @@ fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -
     }
 }
 
-/// Copies at rest that differ, where that is not what the chains say.
+/// Shows the copies if they hold different values.
 fn differing(seen: &Seen, found: &Found, context: &mut Context) {
     if !found.copies_differ() || context.ui.look.json {
         return;
@@ -186,7 +186,7 @@ fn chains(all: Vec<ChainShown>, context: &mut Context) {
     }
 }
 
-/// What a link is, with its line where it is in a file: `EnvironmentFile=/srv/api.env:3`.
+/// A link's description, with the line if it is in a file: `EnvironmentFile=/srv/api.env:3`.
 fn place(link: &LinkShown) -> String {
     let Some(place) = &link.place else { return link.what.clone() };
     match place.rsplit_once(':') {

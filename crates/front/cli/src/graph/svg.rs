@@ -13,7 +13,7 @@ const BOX: usize = 26;
 const LETTER: usize = 7;
 const GAP: usize = 120;
 
-/// The longest label that is drawn whole, letters; the rest is its title.
+/// The longest label that is drawn completely, characters; the whole text is in its title.
 const LABEL_MAX: usize = 48;
 
 /// A drawing in four columns: values, copies, services, processes.

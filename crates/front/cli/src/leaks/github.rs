@@ -1,14 +1,14 @@
 use keyroll_app::leaks::{Identities, LeakShown, VerifiedShown};
 use keyroll_scanner::Report;
 
-/// The most places that were not looked at that are told one by one.
+/// How many items that were not scanned are listed one by one.
 const SKIPPED_SHOWN_MAX: usize = 20;
 
-/// Workflow commands that GitHub shows beside the lines they are about:
+/// Workflow commands, which GitHub shows beside the lines that they name:
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
 pub(crate) fn annotations(report: &Report, identities: Identities) -> String {
     let shown = report.open().map(LeakShown::of).map(|one| line(&one, identities));
-    // Who sees no annotation takes all for looked at.
+    // Without these annotations, a reader would believe that everything was scanned.
     let title = property("keyroll: not visible");
     let skipped = report.skipped.iter().take(SKIPPED_SHOWN_MAX);
     let skipped = skipped
@@ -40,7 +40,7 @@ fn message(text: &str) -> String {
 }
 
 fn property(text: &str) -> String {
-    // Written with percent signs a value would not be known again.
+    // Redact first: in percent-encoded text a value would not be recognised.
     message(&keyroll_app::redact::pass(text)).replace(':', "%3A").replace(',', "%2C")
 }
 

@@ -10,7 +10,7 @@ use crate::args::LeaksArgs;
 /// The most secrets whose next step is shown, one line each.
 const SECRETS_SHOWN_MAX: usize = 10;
 
-/// What a person does next, one line each. `kept` are the secrets that the store of this machine keeps.
+/// The operator's next steps, one line each. `kept` are the secrets that the store of this machine keeps.
 pub(crate) fn next(
     report: &Report,
     kept: &BTreeSet<String>,
@@ -44,8 +44,8 @@ pub(crate) fn next(
     lines
 }
 
-/// The command that looks in the same places for the same, and nowhere else: what else there is nobody has seen. What was typed is not
-/// repeated, since it may be a value.
+/// The command that repeats this scan, in the same places and for the same secrets. Typed arguments are not repeated,
+/// because one may be a value.
 fn same(args: &LeaksArgs) -> &'static str {
     let elsewhere = args.stdin
         || args.pid.is_some()
@@ -67,7 +67,7 @@ fn same(args: &LeaksArgs) -> &'static str {
     }
 }
 
-/// Where those are ended that nobody was asked about, of kinds that a shipped spec knows.
+/// How to revoke the findings that no issuer was asked about, if a shipped spec knows their kind.
 fn how(shown: &[LeakShown]) -> Option<String> {
     let kinds = shown.iter().filter(|one| one.state == "unknown" && one.secret.is_none());
     let rules: BTreeSet<&str> = kinds.map(|one| one.rule.as_str()).collect();
@@ -89,7 +89,7 @@ fn of_live(shown: &[LeakShown], kept: &BTreeSet<String>) -> Vec<String> {
         true => {
             format!("{secret} works: who uses it: keyroll why {secret}; to replace it: keyroll plan {secret}")
         }
-        // It was found by a print: the machine that wrote it has the secret.
+        // The value was found by a fingerprint: the machine that exported it has the secret.
         false => {
             format!("{secret} works: replace it on the machine that manages it: keyroll plan {secret}")
         }
@@ -104,7 +104,7 @@ fn of_live(shown: &[LeakShown], kept: &BTreeSet<String>) -> Vec<String> {
 }
 
 fn of_staged() -> [String; 2] {
-    // git sets it for its hooks.
+    // git sets this variable for its hooks.
     let stopped = match env::GIT_INDEX_FILE.get() {
         Some(_) => "the commit was stopped: nothing of it is in the history yet",
         None => "nothing of it is in the history yet",

@@ -4,10 +4,11 @@ use keyroll_app::leaks::{Identities, LeakShown, LeaksShown, PlaceShown};
 use keyroll_scanner::Report;
 use serde_json::{Value, json};
 
-/// SARIF 2.1.0 (OASIS), with what GitHub's code scanning reads of it.
+/// SARIF 2.1.0 (OASIS), with the parts that GitHub's code scanning reads.
 ///
-/// Identities are of this run alone where nothing makes any that stay: then the results have no `partialFingerprints`, by which
-/// code scanning would take each of them for new in every run. It makes fingerprints of lines itself where there are none:
+/// Without a baseline or a store, identities are valid in one run only. The results then have no `partialFingerprints`:
+/// with them, code scanning would show each result as new in every run. Without them, it computes fingerprints of the
+/// lines itself:
 /// <https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>.
 pub(crate) fn sarif(report: &Report, sum: &LeaksShown) -> String {
     let shown: Vec<LeakShown> = report.findings.iter().map(LeakShown::of).collect();
@@ -93,7 +94,7 @@ fn result(one: &LeakShown, rule: Option<usize>, identities: Identities) -> Value
 fn location(place: &PlaceShown) -> Value {
     let path = place.path.as_ref().or(place.source.as_ref()).map_or("", String::as_str);
     let mut location = json!({ "artifactLocation": { "uri": uri(path) } });
-    // A place within an archive has no line of the file itself.
+    // A location within an archive has no line in the file itself.
     if let Some(fields) = location.as_object_mut().filter(|_| place.inside.is_empty()) {
         let region = json!({
             "startLine": place.line, "startColumn": place.column,
@@ -104,9 +105,9 @@ fn location(place: &PlaceShown) -> Value {
     location
 }
 
-/// A path as a reference of RFC 3986, relative where the path is.
+/// A path as a URI reference (RFC 3986), relative if the path is.
 fn uri(path: &str) -> String {
-    // Written with percent signs a value would not be known again.
+    // Redact first: in percent-encoded text a value would not be recognised.
     let path = keyroll_app::redact::pass(path.strip_prefix("./").unwrap_or(path));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let coded = path.bytes().map(|byte| match plain(byte) {

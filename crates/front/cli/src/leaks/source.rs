@@ -5,7 +5,7 @@ use keyroll_scanner::Tree;
 
 use crate::args::LeaksArgs;
 
-/// Where the arguments of `leaks` say to look.
+/// The source that the arguments of `leaks` name.
 pub(crate) fn source(args: &LeaksArgs) -> Source {
     let program = |name: String, words: &[&str]| {
         Source::Program(name, words.iter().map(|word| (*word).to_owned()).collect())

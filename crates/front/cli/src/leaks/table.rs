@@ -5,16 +5,17 @@ use keyroll_scanner::Report;
 
 use crate::ui::Table;
 
-/// How many places of one finding are shown.
+/// How many locations of one finding are shown.
 const PLACES_SHOWN_MAX: usize = 3;
 
-/// How many digits of an identity are shown: of a million findings two begin alike in one of 500 cases, and then that is said.
+/// How many digits of an identity are shown. Among a million findings, two begin alike in one of 500 cases; then
+/// `--only` says so.
 const DIGITS_SHOWN: usize = 12;
 
-/// One row for each finding, with its places; what opens something first. `None` where there is nothing to show.
+/// One row for each finding, with its locations; working values first. `None` if there is nothing to show.
 pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Option<Table> {
     let shown = report.findings.iter().filter(|one| all || one.is_open()).map(LeakShown::of);
-    // The order of places is kept: it is that of the report.
+    // The locations keep the order of the report.
     let mut rows: BTreeMap<(usize, bool, String), Vec<LeakShown>> = BTreeMap::new();
     for one in shown {
         let rank = match (one.opens(), one.is_over()) {
@@ -29,13 +30,13 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
     rows.sort_by_cached_key(|((rank, accepted, _), places)| {
         (*accepted, *rank, places.first().map(|one| (one.place.way(), one.place.line, one.place.column)))
     });
-    // What is of this run alone names nothing.
+    // An identity that is valid in this run only is not shown.
     let mut table = match identities.stay() {
         true => Table::new(["LEAK", "STATE", "ID", "WHERE"]),
         false => Table::new(["LEAK", "STATE", "WHERE"]),
     };
     let any = !rows.is_empty();
-    // With all of them each place has a line of its own, so that other programs can look for it.
+    // With `all`, each location has a row of its own, so that other programs can search for it.
     let rows = rows.into_iter().flat_map(|(_, places)| match all {
         true => places.into_iter().map(|one| vec![one]).collect(),
         false => vec![places],
@@ -60,7 +61,7 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
     any.then_some(table)
 }
 
-/// What the first of them is; the value may stand under other names elsewhere.
+/// The name of the first finding; the value may have other names elsewhere.
 fn called(first: &LeakShown, places: &[LeakShown]) -> String {
     let names: BTreeSet<&String> = places.iter().filter_map(|one| one.variable.as_ref()).collect();
     match names.len().saturating_sub(1) {

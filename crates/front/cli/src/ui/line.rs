@@ -106,7 +106,7 @@ fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str
     )
 }
 
-/// The point of no return was passed: who decided it, and what was seen.
+/// The point of no return was passed: who consented, and what was observed.
 fn decided(by: &str, instances: u64, waivers: u64) -> String {
     let count = |count: u64, noun: &str| quantity(usize::try_from(count).unwrap_or(usize::MAX), noun);
     let (instances, waivers) = (count(instances, "instance"), count(waivers, "waiver"));

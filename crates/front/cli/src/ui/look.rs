@@ -2,21 +2,21 @@ use std::io::IsTerminal as _;
 
 use keyroll_app::env;
 
-/// How things are shown.
+/// How output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
     /// Events as JSON on stdout, and nothing else.
     pub(crate) json: bool,
     /// Colours.
     pub(crate) colour: bool,
-    /// Lines that are written over while something goes on.
+    /// Lines that are overwritten to show progress.
     pub(crate) live: bool,
     /// Questions may be asked.
     pub(crate) input: bool,
 }
 
 impl Look {
-    /// Chooses by flags, environment and what stderr is.
+    /// Chooses by flags, environment, and whether stderr is a terminal.
     pub(crate) fn choose(json: bool, plain: bool, no_input: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let dumb = env::TERM.get().is_none_or(|term| term == "dumb");

@@ -2,7 +2,7 @@ use keyroll_app::operator::{Event, StepState};
 
 use crate::ui::line::{Mark, line};
 
-/// What the terminal has to do for one event.
+/// What to draw for one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Draw {
     /// Write a line that stays.
@@ -25,7 +25,7 @@ struct Row {
 }
 
 impl Progress {
-    /// What to draw for an event where lines can be written over.
+    /// What to draw for an event if lines can be overwritten.
     pub(crate) fn on(&mut self, event: &Event) -> Vec<Draw> {
         let Event::HostStep { host, consumer, instance, step, state, detail } = event else {
             let mut draws = self.finish();

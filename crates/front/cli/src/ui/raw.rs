@@ -6,16 +6,16 @@ use keyroll_codes::Code;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// Where a command writes that passes somebody else's bytes on, without what is secret; events and messages do not go here.
+/// Stdout for a command that copies other programs' output after redaction. Events and messages are not written here.
 ///
-/// Where nobody takes the bytes it waits: whoever gave the descriptor may have made it one that does not.
+/// Waits until the bytes are taken, even if the descriptor was inherited in non-blocking mode.
 pub(crate) struct Raw<S>(S);
 
 pub(crate) fn out() -> Raw<io::Stdout> {
     Raw(io::stdout())
 }
 
-/// The same for what a program writes beside its output.
+/// The same for stderr.
 pub(crate) fn err() -> Raw<io::Stderr> {
     Raw(io::stderr())
 }
@@ -44,7 +44,7 @@ fn wait(to: &impl AsFd) -> io::Result<()> {
     }
 }
 
-/// What was asked for could not be written.
+/// The problem that the requested output could not be written.
 pub(crate) fn not_written(error: &io::Error) -> Problem {
     Problem::new(Code::OutputNotWritten, "write the output")
         .because_of(error)

@@ -16,7 +16,7 @@ use crate::ui::table::Table;
 use crate::ui::wrap::{columns, cut, wrapped};
 use crate::ui::{Look, render};
 
-/// The one place that prints. A reader who went away never stops a rotation: write errors are ignored.
+/// The one place that prints. Write errors are ignored, so that a closed pipe never stops a rotation.
 #[derive(Debug)]
 pub(crate) struct Ui {
     pub(crate) look: Look,
@@ -63,7 +63,7 @@ impl Ui {
         self.write(format!("{}\n", local_times(&clean(&text))).as_bytes());
     }
 
-    /// The same in lines that a terminal shows whole.
+    /// The same, wrapped to the width of the terminal.
     pub(crate) fn lines(&mut self, text: &str) {
         match self.look.live && io::stdout().is_terminal() {
             true => self.data(&wrapped(text, columns(), 0)),
@@ -71,7 +71,7 @@ impl Ui {
         }
     }
 
-    /// A table, in lines that a terminal shows whole.
+    /// A table, wrapped to the width of the terminal.
     pub(crate) fn table(&mut self, table: &Table) {
         let lines = match self.look.live && io::stdout().is_terminal() {
             true => table.lines_in(columns()),
@@ -99,7 +99,7 @@ impl Ui {
         Some(not_written(&error))
     }
 
-    /// What the command was asked for, as a line for people, on stdout.
+    /// The requested result as a line for people, on stdout.
     fn answer(&mut self, event: &Event) {
         self.settle();
         if let Some((mark, text)) = line(event) {

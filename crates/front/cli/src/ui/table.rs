@@ -65,7 +65,7 @@ impl Table {
     }
 }
 
-/// A cell in rows that are no wider than that; what has no blank is broken where it must be.
+/// A cell in rows of at most this width; a word that is too long is broken.
 fn broken(cell: &str, width: usize) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut used = 0;
@@ -138,7 +138,7 @@ mod tests {
         table.row(["orders-db".to_owned(), "3 d".to_owned()]);
         table.row(["é".to_owned(), String::new()]);
         assert_eq!(table.lines(), ["SECRET     AGE", "orders-db  3 d", "é"]);
-        // A letter of two columns, and an accent of none.
+        // A character that is two columns wide, and an accent that has no width.
         table.row(["日本-db".to_owned(), "4 d".to_owned()]);
         table.row(["e\u{301}-db".to_owned(), "5 d".to_owned()]);
         assert_eq!(table.lines()[3..], ["日本-db    4 d", "e\u{301}-db       5 d"]);

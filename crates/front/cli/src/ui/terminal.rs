@@ -25,7 +25,7 @@ const THROWN_AWAY_BYTES_MAX: usize = 64 * VALUE_BYTES_MAX;
 const PASTE_BEGINS: &[u8] = b"\x1b[200~";
 const PASTE_ENDS: &[u8] = b"\x1b[201~";
 
-/// What is there to be read.
+/// The result of waiting for input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ready {
     Input,
@@ -111,8 +111,8 @@ impl Silent {
         let _ = self.terminal.write_all(text.as_bytes());
     }
 
-    /// Reads a line, and throws away what comes behind it, however it ended: it would be the shell's next command.
-    /// Returns whether that was more than white space.
+    /// Reads a line and drops any input after it, which would otherwise be the shell's next command. Returns whether
+    /// the dropped input was more than white space.
     pub(super) fn line(&mut self) -> io::Result<(Line, bool)> {
         let line = self.typed();
         let more = self.thrown_away()?;
@@ -161,7 +161,7 @@ impl Silent {
 
     fn thrown_away(&mut self) -> io::Result<bool> {
         let mut left = THROWN_AWAY_BYTES_MAX;
-        // Enough bytes to tell a paste mark from text.
+        // Enough bytes to distinguish a paste mark from text.
         let mut begin: Zeroizing<Vec<u8>> = Zeroizing::new(Vec::with_capacity(PASTE_ENDS.len() + 1));
         let mut buffer = Zeroizing::new([0_u8; 4096]);
         while left > 0 && self.is_pending()? {

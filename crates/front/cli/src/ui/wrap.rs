@@ -8,7 +8,8 @@ use crate::ui::Look;
 /// The width of a live line if the terminal's width is unknown.
 const COLUMNS_DEFAULT: usize = 80;
 
-/// A sentence from beside what goes on, on stderr: it may stand behind a question, or behind a line that is written over.
+/// Shows a sentence from another thread on stderr. It begins a new line, because a question or a live line may be on
+/// the present one.
 pub(crate) fn aside(look: Look, text: &str) {
     if look.json {
         return;
@@ -54,7 +55,7 @@ pub(super) fn wrapped(text: &str, columns: usize, before: usize) -> String {
     all.join("\n")
 }
 
-/// As much of a line as fits into so many columns.
+/// The part of a line that fits into this many columns.
 pub(super) fn cut(line: &str, columns: usize) -> String {
     let mut used = 0;
     let fits = |letter: &char| {

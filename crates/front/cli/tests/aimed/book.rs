@@ -1,4 +1,5 @@
-//! What a killed driver left: read from copies of its databases, so that the next driver finds them as they were.
+//! The state that a killed driver left, read from copies of its databases, so that the next driver finds the originals
+//! unchanged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,7 @@ fn copied<T>(scene: &Scene, name: &str, with: impl FnOnce(&Connection) -> T) -> 
     with(&Connection::open(folder.path().join(name)).unwrap())
 }
 
-/// The operations that the last driver began and whose outcome it did not write down; and the taking in of a value that is
+/// The operations that the last driver began and whose outcome it did not record; and a manual mint whose value is
 /// sealed and that no entry names.
 pub fn begun(scene: &Scene, id: &str) -> Vec<Kind> {
     let entries: Vec<Vec<u8>> = copied(scene, "journal.db", |journal| {
@@ -56,7 +57,7 @@ pub fn begun(scene: &Scene, id: &str) -> Vec<Kind> {
     all
 }
 
-/// What the store and the copies show, for a comparison.
+/// The state of the store and the copies, for comparison.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shown {
     /// Per version: its number, its label, and whether this rotation made it.
@@ -95,7 +96,7 @@ impl Shown {
         self.versions.iter().rfind(|(.., made)| *made == ours).map(|(_, label, _)| label.as_str())
     }
 
-    /// Whether the effect of an operation is to be seen here; `None`: it is not seen here, but where it was stopped.
+    /// Whether the effect of an operation is visible here; `None`: it is visible only at the part that stopped it.
     pub fn effect(&self, kind: Kind, sealed: bool, before: &Self) -> Option<bool> {
         match kind {
             Kind::Choose => Some(self.kept.1 > 0),

@@ -1,5 +1,5 @@
-//! What stands before PostgreSQL on keyroll's own way to it: it recognises what a transaction does, and springs a trap
-//! before its end is passed on, or before the server's answer to it is.
+//! A relay between keyroll and PostgreSQL. It recognises what a transaction does, and springs a trap before it passes
+//! on the commit, or before it passes on the server's answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -16,11 +16,11 @@ pub enum Said {
     Off,
     On,
     End,
-    /// After such an end it asks for the sessions of the role.
+    /// After a revoke it asks for the sessions of the role.
     Sessions,
 }
 
-/// What each is known by, the most telling first.
+/// The statements that identify each, the most specific first.
 const WORDS: [(&[u8], Said); 4] = [
     (b"CONNECTION LIMIT", Said::Mint),
     (b"PASSWORD NULL", Said::End),
@@ -77,7 +77,7 @@ impl Gate {
         self.port
     }
 
-    /// At the next such transaction `act` is called; nobody hears an answer.
+    /// Calls `act` at the next such transaction; the answer is not passed on.
     pub fn trap(&self, said: Said, when: When, act: impl FnOnce() + Send + 'static) {
         self.traps.lock().unwrap().push((said, when, Box::new(act)));
     }
@@ -125,7 +125,7 @@ impl Way {
                 break;
             }
         }
-        // An answer that springs a trap is still waited for.
+        // Still wait for an answer that springs a trap.
         if self.next.lock().unwrap().is_none() {
             self.close();
         }

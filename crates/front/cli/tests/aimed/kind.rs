@@ -1,5 +1,5 @@
-//! Every kind of operation that a rotation carries out, and where each is killed. A new one does not compile until it
-//! has its place here.
+//! Every kind of operation that a rotation carries out, and where each is killed. A new kind does not compile until it
+//! has an entry here.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use keyroll_testkit::issuer::{self, Ask};
 
 use crate::aimed::gate::Said;
 
-/// A kind of operation; what it is carried out on does not count, but for the way.
+/// A kind of operation, whatever it is carried out on; forward and rollback are different kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Choose,
@@ -30,7 +30,7 @@ pub enum Kind {
     DeleteAbandoned,
     RetireOld,
     RetireNew,
-    /// No operation: a value that a person gave is sealed, and becomes the new version with an entry.
+    /// Not an operation: a value that the operator entered is sealed, and a journal entry makes it the new version.
     TakeIn,
 }
 
@@ -39,11 +39,11 @@ pub enum Kind {
 pub enum When {
     /// The intent is durable, nothing is done.
     Before,
-    /// Nothing is done yet, but it will be: the request is under way, the command runs on.
+    /// Nothing is done yet, but the effect will come: the request is on its way, or the command continues to run.
     Late,
-    /// It is done, and nobody has heard of it.
+    /// The effect happened, and its result did not arrive.
     After,
-    /// A mint's value is sealed, and its outcome is not written down.
+    /// A mint's value is sealed, and its outcome is not recorded.
     Sealed,
 }
 
@@ -51,7 +51,7 @@ pub enum When {
 pub enum By {
     /// The issuer, at a request.
     Request(Ask),
-    /// What stands before PostgreSQL, at a statement.
+    /// The relay in front of PostgreSQL, at a statement.
     Statement(Said),
     /// The system, at a write of the sealed store.
     Store,
@@ -82,7 +82,7 @@ impl When {
         }
     }
 
-    /// Whether the effect is there when the driver ends.
+    /// Whether the effect exists when the driver ends.
     pub fn effected(self) -> bool {
         match self {
             Self::Before | Self::Late => false,
@@ -161,7 +161,7 @@ impl Kind {
         }
     }
 
-    /// When it must have been killed at, with each issuer.
+    /// The moments at which it must have been killed, with each issuer.
     pub fn owed(self, http: bool) -> &'static [When] {
         use When::{After, Before, Late, Sealed};
         match self {
@@ -170,13 +170,13 @@ impl Kind {
             Self::Mint if http => &[Before, Late, After, Sealed],
             Self::Mint => &[Before, After, Sealed],
             Self::ApplyNew | Self::ApplyOld if http => &[Before, Late, After],
-            // A value that was chosen beforehand is never lost, and a slot is minted over.
+            // A value that was chosen beforehand is never lost, and a slot can be minted again.
             Self::DeleteOrphan | Self::DeleteAbandoned if !http => &[],
-            // A role that is switched off has no sessions left: it is killed when it looks for them.
+            // A disabled role has no sessions left: the driver is killed when it asks for them.
             Self::EndSessions if !http => &[Before],
-            // Sealed as it was given; and sealed under the number of an entry that is not there.
+            // Sealed as it was entered; and sealed under the number of an entry that does not exist.
             Self::TakeIn if http => &[Before, Sealed],
-            // Scripts are the same; and no person makes a login.
+            // The scripts are the same for every issuer; and no operator makes a login by hand.
             Self::TakeIn => &[],
             Self::Fetch if !http => &[],
             Self::Choose

@@ -1,4 +1,4 @@
-//! One rotation, killed again and again at the places that were named, and what must be true of it in the end.
+//! One rotation, killed again and again at the named places, and what must hold at its end.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,36 +17,36 @@ use crate::aimed::kind::{By, Kind, When};
 use crate::kill::scene::{Accepts, Ran, Scene, wait};
 use crate::kill::trace;
 
-/// Per issuer, kind and moment how often, by how that rotation ended.
+/// For each issuer, kind and moment: the number of kills, by the end of the rotation.
 pub type Tally = BTreeMap<(bool, Kind, When), BTreeMap<String, usize>>;
 
 /// How long one command may take.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(150);
 
-/// How many places beside the aimed one may be met first: writes of the same file.
+/// How many other writes of the same file may occur before the aimed one.
 const BESIDE_MAX: u64 = 12;
 
-/// How long a request may take at the HTTP issuer: a lost one is waited for.
+/// How long a request may take at the HTTP issuer; the driver waits this long for a lost one.
 const REQUEST_MAX: &str = "2s";
 
-/// What the first key is called at the HTTP issuer.
+/// The label of the first key at the HTTP issuer.
 const BY_HAND: &str = "by hand";
 
-/// What a key is called that a person makes in the middle of a rotation.
+/// The label of a key that the operator makes during a rotation.
 const MADE: &str = "made at the console";
 
-/// What is run next.
+/// The next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Go {
     Apply,
-    /// Ends the old key first.
+    /// Revokes the old key first.
     ApplyNow,
     /// With a worker that does not start on a new value.
     ApplyInVain,
-    /// To a pause right after the old key was switched off: it is switched on again.
+    /// Until a pause right after the old key was disabled; the pause enables it again.
     ApplyUntilSoak,
     ApplyUntilQuiesce,
-    /// To where a key is waited for that a person makes.
+    /// Until the rotation waits for a key that the operator makes.
     ApplyUntilMade,
     /// With that key.
     Give,
@@ -54,7 +54,7 @@ pub enum Go {
     Resume,
     ResumeUntilStage,
     ResumeUntilRoll,
-    /// The way back is left in an emergency.
+    /// An emergency during a rollback.
     ResumeForward,
 }
 
@@ -256,7 +256,7 @@ impl Lane {
         let mut run =
             Run { lane: self, scene: &scene, gate, id, hasher: RandomState::new(), log: Vec::new() };
         for (at, (go, aim)) in self.steps.iter().enumerate() {
-            // Once it was killed, the same command would be refused: it is resumed.
+            // After a kill the same command would be refused, so the rotation is resumed.
             let again = at > 0 && self.steps[at - 1].0 == *go && *go != Go::Give;
             let go = if again { Go::Resume } else { *go };
             match aim {
@@ -305,7 +305,8 @@ impl Run<'_> {
         }
     }
 
-    /// Kills the driver between the intent of a kind and its outcome, at that moment, and sees that it was there.
+    /// Kills the driver at that moment, between the intent and the outcome of this kind of operation, and checks that
+    /// it was at that point.
     fn kill_at(&mut self, mut go: Go, kind: Kind, when: When) {
         if go == Go::ApplyInVain {
             let script = "sha256sum <api/api.env >run/fails-on";
@@ -333,7 +334,7 @@ impl Run<'_> {
             // Another write of the same operation, or of one before it, which the next driver need not repeat.
             nth += u64::from(there || apart);
             apart = !there && !apart;
-            // Until its value is sealed a person has to give it again.
+            // Until the value is sealed, the operator has to enter it again.
             go = if go == Go::Give { go } else { Go::Resume };
         }
         panic!("{kind:?} {when:?} was not met in {BESIDE_MAX} runs\n{}", self.log.join("\n"));
@@ -353,7 +354,7 @@ impl Run<'_> {
                     if old { |key: &Key| key.label == BY_HAND } else { |key: &Key| key.label != BY_HAND };
                 issuer.trap(ask, when.moment(), if ask == Ask::EndSession { |_| true } else { of }, act);
                 if kind == Kind::EndSessions {
-                    // Somebody connects with the old key in the very moment in which it ends.
+                    // Somebody connects with the old key at the moment when it is revoked.
                     let there = issuer.clone();
                     let connect = move || there.linger(BY_HAND).unwrap();
                     issuer.trap(Ask::Delete, Moment::Meanwhile, |key| key.label == BY_HAND, connect);
@@ -366,7 +367,7 @@ impl Run<'_> {
             }
             By::Store => {
                 let log = self.scene.home().join("state/secrets.db-wal");
-                // A commit of a given value is over when it is killed, whichever it is.
+                // Every commit of an entered value is complete when the driver is killed.
                 let calls =
                     if when.effected() || kind == Kind::TakeIn { "fsync,fdatasync" } else { "pwrite64" };
                 begun = Some(trace::killed_on(self.scene.keyroll(), &record, &log, calls, nth));
@@ -402,7 +403,7 @@ impl Run<'_> {
         }
     }
 
-    /// Nobody kills it any more. Whoever made a key has thrown their file away: what was given is sealed.
+    /// No more kills. The operator has deleted the file with the key, because the value is sealed.
     fn to_its_end(&self) {
         let _ = fs::remove_file(self.scene.dir().join("run/new.key"));
         let ran = ended(self.scene.command(None, &self.words(Go::Resume)).spawn().unwrap());
@@ -438,7 +439,7 @@ fn end(driver: &OnceLock<u32>) {
     let _ = kill_process(id, Signal::KILL);
     wait("the end of the driver", || {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name may hold anything: what counts stands behind its last bracket.
+        // The process name may contain anything; the fields begin after its last bracket.
         stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
     });
 }

@@ -26,7 +26,7 @@ struct Case {
     /// A script in the scene's folder, before anything else; and one after its files were given to `user`.
     prepared: &'static str,
     then: &'static str,
-    /// A program that is found before any other of its name: its name and its script.
+    /// A program that PATH finds before any other of its name: the name and the script.
     instead: Option<(&'static str, &'static str)>,
     docker_host: Option<&'static str>,
     user: Option<u32>,
@@ -260,7 +260,7 @@ impl<'a> Day<'a> {
             config.truncate(end);
             *config += &consumer(case.runs);
         });
-        // The scene's own worker would be a holder that nobody explains.
+        // The scene's own worker would be an undeclared process.
         let pid = std::fs::read_to_string(scene.path("run/api.pid")).unwrap();
         scene.end(pid.trim().parse().unwrap());
         let system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
@@ -270,7 +270,8 @@ impl<'a> Day<'a> {
         day.sh("mkdir bin bot shop; mv api/api.env bot/bot.env; rm -r api run/*");
         day.sh(case.prepared);
         if let Some((name, script)) = case.instead {
-            // Written by another process: one that is forked here meanwhile would hold it open for writing.
+            // Another process writes the script: a process that this one forks meanwhile would keep the file open for
+            // writing.
             let file = format!("bin/{name}.new");
             day.sh(&format!("cat >{file} <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 {file}"));
         }
@@ -280,7 +281,7 @@ impl<'a> Day<'a> {
         }
         day.sh(case.then);
         if let Some((name, _)) = case.instead {
-            // What prepared the day is the real program of that name.
+            // The real program of that name prepared this case.
             day.sh(&format!("mv bin/{name}.new bin/{name}"));
         }
         day
@@ -295,7 +296,7 @@ impl<'a> Day<'a> {
     fn keyroll(&self, words: &[&str]) -> Ran {
         let mut command = self.scene.command(words);
         if let Some(user) = self.case.user {
-            // Where it was built, another user may not come.
+            // Another user may not enter the folder in which the program was built.
             let own = self.scene.dir().with_file_name("keyroll");
             let mut copied = Command::new(&own);
             copied.args(command.get_args()).env_clear().uid(user).gid(user).current_dir(self.scene.dir());
@@ -318,7 +319,7 @@ impl<'a> Day<'a> {
         assert_eq!(scene.snapshot(), before, "{}", case.name);
         assert_eq!(scene.issuer.asked(Ask::Mint), 0, "{}", case.name);
         self.keyroll(&["status"]).exits(0);
-        // It goes on as soon as that is put right; here by another manager.
+        // The rotation continues as soon as the cause is fixed; here with another manager.
         let config = scene.path("keyroll.toml");
         let text = std::fs::read_to_string(&config).unwrap().replace(case.runs, "{ at_rest = true }");
         std::fs::write(&config, text).unwrap();
@@ -352,8 +353,8 @@ until supervisorctl -c supervisord.conf status bot | grep -q RUNNING; do sleep 0
 const STOP: &str = "if [ -s run/supervisord ]; then kill $(cat run/supervisord); \
                     while [ -e run/supervisord ]; do sleep 0.05; done; fi";
 
-/// It ends in the middle of a rotation, and its program with it: nobody can be looked at any more, forward or back. Both
-/// keys work until a person has started it again.
+/// The manager ends in the middle of a rotation, and its program with it, so no process can be inspected, forward or in
+/// a rollback. Both keys work until the operator has started it again.
 #[test]
 fn a_manager_that_ends_in_the_middle_leaves_both_keys_and_a_person_is_told() {
     let reads = r#"{ file = "./supervisord.conf", template = 'KEY="{value}"' }"#;
@@ -378,7 +379,7 @@ fn a_manager_that_ends_in_the_middle_leaves_both_keys_and_a_person_is_told() {
 
 impl Drop for Day<'_> {
     fn drop(&mut self) {
-        // What was started for the day: each is named by a file of its own.
+        // The processes that were started for this case; each has its own pid file.
         let script = "for file in run/supervisord pm2/pm2.pid; do \
                       if [ -s $file ]; then kill -KILL $(cat $file); fi; done";
         let _ = Command::new("sh").args(["-c", script]).current_dir(self.scene.dir()).status();

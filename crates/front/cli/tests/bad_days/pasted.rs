@@ -1,4 +1,4 @@
-//! What is pasted in place of the key that is in use: told where it is typed in, by what is wrong with it.
+//! Wrong text that is pasted in place of the current key: rejected at the prompt, with the reason.
 
 use keyroll_testkit::issuer::{Ask, Mood};
 use zeroize::Zeroizing;
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::bad_days::silent;
 use crate::hostile::scene::Scene;
 
-/// A secret that nothing was taken in for yet, beside the one of the scene.
+/// A further secret, which has no value yet.
 fn scene() -> Scene {
     Scene::made(|config, _| {
         *config += "\n[secrets.side]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n";
@@ -44,7 +44,7 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
         silent(&scene, &ran);
         assert_eq!(scene.snapshot(), before, "{what}");
         scene.run(&["secret", "show", "side"]).exits(0).says(&[r#""versions":[]"#]);
-        // What does not have the form may be anybody's.
+        // A value of the wrong form may be anybody's secret.
         let sent = scene.issuer.asked(Ask::Me) - asked;
         assert_eq!(sent > 0, why == "it is dead", "{what}: it was sent {sent} times");
         assert_eq!(ran.text.contains("nothing was sent"), sent == 0, "{what}: {}", ran.text);
@@ -57,7 +57,7 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
     scene.take_in(&["side", "--id", &id], &value).exits(0).says(&["accepted at"]);
 }
 
-/// A key of the form of before is one where a person says so; it is sent nowhere until then.
+/// A key of an older form is accepted if the operator insists; until then it is sent nowhere.
 #[test]
 fn a_key_of_another_form_is_taken_in_where_a_person_says_so_and_is_not_sent() {
     let scene = Scene::made(|config, spec| {

@@ -20,7 +20,8 @@ runs  = { unit = "api.service" }
 reads = { env_file = "./api/api.env", variable = "KEY" }
 "#;
 
-/// What the unit runs. A mood comes with a new value only, but for `hangs`: that one ignores the request to end.
+/// The program of the unit. A mood takes effect only with a new value, except `hangs`, which ignores the request to
+/// end.
 const START: &str = r#"#!/bin/sh
 cd @DIR@
 mood=$(cat run/mood 2>/dev/null)
@@ -139,7 +140,7 @@ fn units_on_bad_days_are_refused_or_rolled_back_or_paused() {
     fails_after_its_restart(&day);
     is_up_for_a_second(&day);
     hangs_in_its_stop(&day);
-    // Nothing is wrong any more.
+    // The cause is fixed.
     let plan = day.plan();
     day.keyroll(&["apply", &plan, "--confirm", "ring"]).exits(0).ended("done");
     let new = day.scene.issuer.keys()[0].id.clone();
@@ -147,7 +148,7 @@ fn units_on_bad_days_are_refused_or_rolled_back_or_paused() {
     day.on(&new);
 }
 
-/// Not there, stopped, another user's; and a systemctl of another form.
+/// The unit does not exist, is stopped, or is another user's; and a systemctl with unexpected output.
 fn cannot_be_used(day: &Day) {
     let odd =
         "mkdir odd; cat >odd/systemctl <<'END'\n#!/bin/sh\necho 'Load: well'\nEND\nchmod 755 odd/systemctl";
@@ -176,7 +177,7 @@ fn cannot_be_used(day: &Day) {
         day.edit(to, from);
         day.on(&day.scene.old);
     }
-    // Whoever is not root may not use the manager of another user.
+    // Only root may use the manager of another user.
     day.edit(unit, others);
     day.inside("chmod 755 .. .; chown -R deploy ..");
     let ran =
@@ -186,7 +187,7 @@ fn cannot_be_used(day: &Day) {
     day.inside("chown -R root ..");
     day.edit(others, unit);
     day.on(&day.scene.old);
-    // One that is stopped would be started by a restart.
+    // A restart would start a stopped unit.
     let plan = day.plan();
     day.keyroll(&["apply", &plan, "--confirm", "ring", "--until", "roll"]).exits(4).paused();
     day.inside("systemctl stop api.service");
@@ -208,7 +209,7 @@ fn fails_after_its_restart(day: &Day) {
     day.on(&day.scene.old);
 }
 
-/// It answers, with the new key, and is gone a moment later. Where failures pause, both keys go on working.
+/// It answers with the new key, and ends a moment later. If failures pause the rotation, both keys keep working.
 fn is_up_for_a_second(day: &Day) {
     day.mood("second");
     day.edit(SECRET, &format!("{SECRET}on_failure = \"pause\"\n"));
@@ -224,7 +225,7 @@ fn is_up_for_a_second(day: &Day) {
     day.on(&day.scene.old);
 }
 
-/// Its stop never ends, forward or back: nobody is left without a key, and a person is told.
+/// Stopping it never ends, forward or in a rollback: every consumer keeps a working key, and the operator is told.
 fn hangs_in_its_stop(day: &Day) {
     day.mood("hangs");
     day.edit(SECRET, &format!("{SECRET}unit_deadline = \"7s\"\n"));
@@ -237,7 +238,7 @@ fn hangs_in_its_stop(day: &Day) {
     day.both_live();
     let next = ran.paused()["resume_with"].as_str().unwrap().to_owned();
     assert!(next.starts_with(&format!("keyroll retry {plan}")), "{}", ran.text);
-    // What hangs is ended by hand.
+    // The hanging process is killed by hand.
     day.mood("");
     day.inside("systemctl kill --signal=KILL api.service; systemctl is-active api.service || systemctl start api.service");
     day.keyroll(&["retry", &plan]).exits(5).ended("rolled_back");

@@ -1,4 +1,4 @@
-//! What `status` says of a rotation that stands, goes back, or that nobody drives.
+//! The output of `status` for a rotation that is paused, rolls back, or has no driver.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn a_watch_says_that_nobody_drives_and_ends_as_status_does() {
     let id = scene.until("mint");
     let undriven = format!("{id} has no driver, and nothing changes without one: keyroll resume {id}");
     scene.run(&["status", "-w"]).exits(4).says(&[&undriven]);
-    // One that is driven is watched until its driver is gone.
+    // `status -w` follows a driven rotation until its driver has ended.
     fs::write(scene.path("run/hold"), "").unwrap();
     fs::remove_file(scene.path("run/restarting-api")).unwrap();
     let driver = scene.start(&["resume", &id, "--confirm", "ring"]);
@@ -33,7 +33,7 @@ fn a_watch_says_that_nobody_drives_and_ends_as_status_does() {
     scene.rotated();
 }
 
-/// What it waits for is told as it is now: the file was put back, and its worker alone did not come up.
+/// The shown cause is the present one: the file was restored, but its worker did not start.
 #[test]
 fn the_way_back_does_not_tell_of_a_copy_as_it_was_before_it_was_put_back() {
     let scene = Scene::new();
@@ -56,14 +56,14 @@ fn the_way_back_does_not_tell_of_a_copy_as_it_was_before_it_was_put_back() {
     scene.as_before();
 }
 
-/// Whoever comes later reads why, with no output of the run that saw it.
+/// An operator who comes later sees the cause, without the output of the failed run.
 #[test]
 fn what_turned_it_back_is_told_afterwards() {
     let limit = |config: &mut String, _: &mut String| {
         *config = config.replace("[secrets.ring.revoke]", "unit_deadline = \"5s\"\n\n[secrets.ring.revoke]");
     };
     let scene = Scene::made(limit);
-    // The restart is said to be done, and nothing was restarted.
+    // The restart command reports success, but nothing was restarted.
     scene.sh("sed -i 's|^exec 9.*|if [ -e run/skip ]; then exit 0; fi; &|' restart.sh; touch run/skip");
     let accept = ["--accept", "api/restart:restart.sh"];
     let plan = scene.plan();
@@ -81,7 +81,7 @@ fn what_turned_it_back_is_told_afterwards() {
     let id = scene.plan();
     scene.run(&[&["apply", &id, "--until", "mint"][..], &accept].concat()).exits(4);
     scene.run(&["abort", &id[..30]]).exits(1).ended("rolled_back");
-    // An id by its beginning, one that several have, and one that is mistyped.
+    // An id by its beginning, an ambiguous beginning, and a mistyped id.
     scene.run(&["status", &id[..31]]).exits(0).says(&[&id]);
     scene.run(&["history", &id[..31]]).exits(0).says(&[&id]);
     for command in ["status", "resume", "pause", "history"] {

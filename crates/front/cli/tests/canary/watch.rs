@@ -1,4 +1,5 @@
-//! What others can see of a running process and its children, and what it writes.
+//! The arguments and environments of a running process and its children, which others can see, and everything that it
+//! writes.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often arguments and environments are looked at.
+/// How often arguments and environments are read.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 
 type Found = BTreeSet<(String, Vec<u8>)>;
 
-/// Looks again and again at the arguments and the environment of a process and of all that it starts.
+/// Repeatedly reads the arguments and the environment of a process and all its descendants.
 pub struct Watch {
     ended: Arc<AtomicBool>,
     thread: JoinHandle<Found>,
@@ -41,7 +42,7 @@ impl Watch {
         Self { ended, thread }
     }
 
-    /// What was seen, each once.
+    /// The observed texts, each once.
     pub fn end(self) -> Found {
         self.ended.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
@@ -56,7 +57,7 @@ fn family(root: u32) -> Vec<u32> {
             continue;
         };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name may hold anything: what counts stands behind its last bracket.
+        // The process name may contain anything; the fields begin after its last bracket.
         let parent =
             stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
         parents.extend(parent.map(|parent| (pid, parent)));

@@ -1,4 +1,4 @@
-//! The way back, from every step before the point of no return; and none after it.
+//! Rollback from every step before the point of no return, and none after it.
 
 use crate::hostile::Case;
 use crate::hostile::scene::Scene;

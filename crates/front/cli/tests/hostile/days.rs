@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
     ("a terminal that is closed while the old key is off", hung_up),
 ];
 
-/// A command that must be refused because of the journal; nothing is ended at the issuer.
+/// A command that must be refused because of the journal; nothing is revoked at the issuer.
 #[track_caller]
 fn frozen(scene: &Scene, words: &[&str]) {
     let before = scene.snapshot();
@@ -90,7 +90,7 @@ fn restored_journal() {
     scene.rotated();
 }
 
-/// The whole rotation lies behind: the journal of before it would begin another one over it.
+/// The rotation is complete: with the older journal, keyroll would start another one.
 fn restored_after_the_end() {
     let scene = Scene::new();
     scene.apply().exits(0);
@@ -121,8 +121,8 @@ fn no_witness() {
     scene.rotated();
 }
 
-/// A driver that was put to sleep hears that it is to pause. One that does not let go keeps the right to drive; nobody
-/// else begins beside it.
+/// A stopped driver receives the request to pause. If it does not release the lock, it stays the driver, and no other
+/// driver starts.
 fn stopped_driver() {
     let scene = Scene::new();
     let plan = scene.plan();
@@ -145,8 +145,8 @@ fn stopped_driver() {
     assert_eq!(scene.issuer.made(), 2);
 }
 
-/// A driver that is stopped in the middle of a commit holds the journal: nobody else can write then, and nobody needs to
-/// be fenced.
+/// A driver that is stopped in the middle of a commit holds the journal: no other process can write, so no fencing is
+/// needed.
 fn stop_outside_a_commit(scene: &Scene, running: &Running) {
     wait("a moment without a commit", || {
         running.signal(Signal::STOP);
@@ -160,8 +160,8 @@ fn stop_outside_a_commit(scene: &Scene, running: &Running) {
     });
 }
 
-/// Somebody removed the lock of a driver that stood still, and it wakes up after another went on. What it holds in memory
-/// blocks nothing: it is keyroll itself, and fenced.
+/// Somebody removed the lock of a stopped driver, which wakes up after another driver continued. The value in its
+/// memory does not block the gate: it is keyroll itself, and fenced.
 fn returning_driver() {
     let scene = Scene::new();
     let plan = scene.plan();
@@ -170,7 +170,8 @@ fn returning_driver() {
     stop_outside_a_commit(&scene, &running);
     fs::remove_file(scene.state().join("lock")).unwrap();
     let resumed = scene.run(&["resume", "--confirm", "ring"]);
-    // Stopped in the middle of a call with the old key, its session blocks the end of that key as any would.
+    // If it is stopped in the middle of a call with the old key, its session blocks the revoke of that key like any
+    // other session.
     let blocked = resumed.code == Some(6);
     if blocked {
         let blocked = resumed.of("blocked");
@@ -235,8 +236,8 @@ fn interrupted() {
     assert_eq!(scene.issuer.made(), 2);
 }
 
-/// It pauses as Ctrl-C does, and the old key is on again before it stands still. Before that, `verify` says what it can
-/// without presenting the old key: a refusal would count as a use of it.
+/// It pauses as after Ctrl-C, and enables the old key before it pauses. Before that, `verify` does not present the old
+/// key, because a refusal would count as a use.
 fn hung_up() {
     let scene = Scene::made(|config, _| {
         *config = config.replace("soak         = \"0s\"", "soak         = \"30m\"");
@@ -260,7 +261,7 @@ fn hung_up() {
     running.signal(Signal::HUP);
     running.end().exits(130);
     assert!(!off(&scene), "the old key is off, and nobody looks");
-    // Without a driver `pause` switches it on as well, also where nobody saw it switched off.
+    // Without a driver, `pause` enables the key itself, also if it is unknown whether the key was disabled.
     scene.issuer.mood(Ask::Disable, Mood::Lost, 99);
     let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
     wait("the old key is off", || off(&scene));

@@ -1,4 +1,4 @@
-//! Files that change their place, and disks that cannot be written: refused before a key is made.
+//! Files that are moved, and disks that cannot be written: refused before a key is made.
 
 use std::fs;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub const CASES: &[Case] = &[
     ("a file that may not be changed", immutable),
 ];
 
-/// Runs a case in a mount namespace of its own, so that what it mounts is nobody else's and goes with it.
+/// Runs a case in its own mount namespace, so that its mounts are invisible to others and end with it.
 fn in_own_mounts(name: &str, case: fn()) {
     if std::env::var_os("KEYROLL_OWN_MOUNTS").is_some() {
         return case();
@@ -60,7 +60,7 @@ fn changed_link_before() {
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
 }
 
-/// The new place was never looked at: nothing is written there, and the way back is taken as far as it goes.
+/// The new place was never inspected: nothing is written there, and the rotation rolls back as far as possible.
 fn changed_link_during() {
     let scene = linked();
     let plan = scene.plan();
@@ -81,7 +81,7 @@ fn changed_link_during() {
     assert_eq!(scene.issuer.last_of("api").as_deref(), Some(scene.old.as_str()));
 }
 
-/// A file that is adopted into an open rotation is written where it was when it was adopted, or not at all.
+/// A file that was adopted into an open rotation is written at the path that it had at the adoption, or not at all.
 fn changed_folder_of_the_adopted() {
     let scene = Scene::new();
     scene.sh("cp -p api/api.env ../late.env");

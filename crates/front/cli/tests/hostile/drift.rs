@@ -27,7 +27,7 @@ fn written_back() {
     scene.rotated();
 }
 
-/// A third value is nobody's business but its author's: it is never overwritten, and both keys stay alive.
+/// A third value belongs to whoever wrote it: keyroll never overwrites it, and both keys stay alive.
 fn foreign_edit() {
     let scene = Scene::new();
     scene.until("quiesce");
@@ -51,7 +51,7 @@ fn foreign_edit() {
     scene.rotated();
 }
 
-/// Started by hand on the old value, found by value, named; the old key is not ended while it runs.
+/// A process that was started by hand with the old value is found and named; the old key is not revoked while it runs.
 fn late_instance() {
     let scene = Scene::new();
     scene.copy("api/api.env", "../kept.env");
@@ -70,7 +70,7 @@ fn late_instance() {
     scene.rotated();
 }
 
-/// Somebody still needs it: it is on again at once, and a person is asked.
+/// Somebody still needs the key: it is enabled again at once, and the operator is asked.
 fn refused_use() {
     let scene =
         Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30s\""));
@@ -83,7 +83,7 @@ fn refused_use() {
     ran.exits(6).paused();
     ran.says(&["used while it was disabled"]);
     assert!(scene.issuer.keys().iter().all(|key| !key.disabled) && scene.issuer.keys().len() == 2);
-    // It goes through Quiesce and Disable anew.
+    // It goes through Quiesce and Disable again.
     let again = scene.start(&["resume", "--confirm", "ring"]);
     again.enters("quiesce");
     again.enters("soak");

@@ -1,4 +1,4 @@
-//! Copies inside files with a form of their own: moved by place, and everything around them stays.
+//! Copies inside files of known formats: replaced by position, with everything around them unchanged.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
     ("a structured file that is adopted", adopted),
 ];
 
-/// Name of the consumer, its file, and what stands before and behind the value.
+/// The consumer's name, its file, and the text before and after the value.
 const FILES: [(&str, &str, &str, &str, &str); 4] = [
     (
         "json",
@@ -49,7 +49,7 @@ const FILES: [(&str, &str, &str, &str, &str); 4] = [
     ),
 ];
 
-/// A scene whose files are there; each has a consumer.
+/// A scene with all the files; each has a consumer.
 fn scene(at: impl Fn(&str, &str) -> String) -> Scene {
     let mut tables = String::new();
     for (name, file, pointer, ..) in FILES {
@@ -79,7 +79,7 @@ fn scene(at: impl Fn(&str, &str) -> String) -> Scene {
     scene
 }
 
-/// What stands in a file before the value and behind it, and whose key it is. The test's own process never keeps it.
+/// The text of a file before and after the value, and whose key it is. The test's own process never keeps the key.
 fn around(scene: &Scene, file: &str) -> Option<(String, String, String)> {
     let text = Zeroizing::new(fs::read_to_string(scene.path(file)).unwrap());
     let start = text.find(PREFIX)?;
@@ -102,7 +102,7 @@ fn moved() {
     }
 }
 
-/// Two values of one name: readers take one or the other, so nothing begins.
+/// Two values under one name: programs differ in which one they read, so the rotation does not start.
 fn twice() {
     let scene = scene(|_, at| at.to_owned());
     scene.sh("sed -i 's/\"retries\": 3/\"key\": \"y\"/' api/settings.json");
@@ -122,7 +122,7 @@ fn absent() {
     assert_eq!(scene.snapshot(), before);
 }
 
-/// Its consumer fetches it: it is read back, and never written by anything but its script.
+/// Its consumer fetches it: keyroll reads it back, and only the script writes it.
 fn generated() {
     let scene = Scene::made(|config, _| {
         config.push_str(

@@ -1,5 +1,5 @@
-//! Keys that a person makes at the issuer's console: taken in once they are right, refused with the old key in use where
-//! they are not; and a word that something was ended, which is nothing until it is seen.
+//! Keys that the operator makes at the issuer's console: accepted if they are right, otherwise refused, with the old
+//! key still in use. And the operator's statement that a key was revoked, which counts only when the key is seen dead.
 
 use std::fs;
 use std::io::Write as _;
@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
     ("a key made by hand that ends the one before", exchanged),
 ];
 
-/// An issuer at whose console a person makes keys and ends them: no API does.
+/// An issuer without an API for making and revoking keys: the operator does both at its console.
 fn console(spec: &mut String) {
     human(spec);
     for name in ["op.disable", "op.enable", "op.revoke"] {
@@ -45,7 +45,7 @@ fn scene() -> Scene {
     Scene::made(|_, spec| human(spec))
 }
 
-/// Up to where the key is waited for: the plan's id.
+/// Runs the rotation until it waits for the key; returns the plan's id.
 #[track_caller]
 fn waiting(scene: &Scene) -> String {
     let plan = scene.plan();
@@ -67,7 +67,7 @@ fn moved_to(scene: &Scene, id: &str) {
     scene.run(&["status"]).exits(0);
 }
 
-/// Nothing was taken in: both keys work, the copy holds the old one, and nothing that was given is repeated.
+/// No value was accepted: both keys work, the copy holds the old one, and no output repeats the input.
 #[track_caller]
 fn still_waits(scene: &Scene, ran: &Ran, given: &str) {
     assert!(given.len() < 6 || !ran.text.contains(given), "what was given is repeated");
@@ -80,7 +80,7 @@ fn given_on_stdin() {
     let scene = scene();
     let plan = waiting(&scene);
     scene.run(&["status"]).exits(6).says(&["waiting for you to make the new key", "--value-stdin"]);
-    // Nobody is asked without a terminal: it goes on waiting.
+    // Without a terminal no operator can be asked: the rotation keeps waiting.
     scene.run(&["resume", &plan]).exits(6).says(&["1. press New key"]);
     let (id, value) = scene.issuer.mint("made at the console");
     let ran = scene.fed(&["resume", &plan, "--value-stdin", "--confirm", "ring"], &value);
@@ -93,7 +93,7 @@ fn given_in_a_file() {
     let scene = scene();
     waiting(&scene);
     let (id, value) = scene.issuer.mint("made at the console");
-    // Outside of what the search for copies looks at.
+    // Outside of the searched folders.
     let file = scene.path("run/new.key");
     put(&file, &[&value, "\n"], 0o644);
     let ran = scene.run(&["resume", "--value-file", "run/new.key", "--confirm", "ring"]);
@@ -101,7 +101,7 @@ fn given_in_a_file() {
     still_waits(&scene, &ran, &value);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     scene.run(&["resume", "--value-file", "run/new.key", "--until", "roll"]).exits(4);
-    // What it was given in is a copy that nobody explains, and is gone before the key goes to work.
+    // The file with the key would be an undeclared copy, and is removed before the key is used.
     fs::remove_file(&file).unwrap();
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     moved_to(&scene, &id);
@@ -134,7 +134,7 @@ fn slips() {
         ran.refused(6, "K0112", &[why, help, "keyroll resume"]);
         still_waits(&scene, &ran, &given);
     }
-    // As far as that: this test holds both values, and would be a holder that nobody explains.
+    // Only up to this step: this test process holds both values, and would be an undeclared process.
     let ran = scene.fed(&["resume", "--value-stdin", "--until", "quiesce"], &value);
     ran.exits(4).paused();
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
@@ -148,12 +148,12 @@ fn not_it() {
     let ran = scene.fed(&["resume", "--value-stdin"], &value);
     ran.refused(6, "K0112", &["refuses it: the key is not alive", "it stays sealed", "--value-stdin"]);
     still_waits(&scene, &ran, &value);
-    // Nobody pastes it once more, and another one can be given in its place.
+    // The operator need not paste the key again, and can enter another one instead.
     let ran = scene.run(&["resume"]);
     ran.refused(6, "K0112", &["keyroll checks it again", "refuses it: the key is not alive"]);
     still_waits(&scene, &ran, &value);
     let (id, value) = scene.issuer.mint("made at the console");
-    // Its first answers, to the probe and to whose it is, speak of another account.
+    // The issuer's first answers, to the probe and to the question for the id, name another account.
     scene.issuer.mood(Ask::Me, Mood::Another, 2);
     let ran = scene.fed(&["resume", "--value-stdin"], &value);
     ran.refused(6, "K0112", &["another account"]);
@@ -170,7 +170,8 @@ fn replaced_meanwhile() {
     let (id, value) = scene.issuer.mint("made at the console");
     let mut command = scene.command(&["resume", "--value-stdin", "--confirm", "ring"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    // An open journal does not say it: for some moments more it writes there what a copy would trip over.
+    // The open journal does not tell that the key is being read: for a moment more it is still written to, which would
+    // disturb a copy.
     let (first, rest) = value.as_bytes().split_at(8);
     let mut given = child.stdin.take().unwrap();
     given.write_all(first).unwrap();
@@ -199,7 +200,7 @@ fn sealed_meanwhile() {
     ran.refused(6, "K0112", &["not visible whether", "it stays sealed"]);
     still_waits(&scene, &ran, &value);
     scene.issuer.calm();
-    // Half a list does not say whose it is.
+    // An incomplete list does not tell the id.
     scene.issuer.mood(Ask::List, Mood::HalfList, 2);
     let again = scene.run(&["resume", "--confirm", "ring"]);
     again.says(&["was entered before is sealed, and keyroll checks it again"]);
@@ -209,7 +210,7 @@ fn sealed_meanwhile() {
     moved_to(&scene, &id);
 }
 
-/// Accepted only after all the time that the issuer says: it was given once.
+/// The issuer accepts the key only after its full delay; the operator enters the key once.
 fn born_too_late() {
     let scene = scene();
     waiting(&scene);
@@ -224,7 +225,7 @@ fn born_too_late() {
     moved_to(&scene, &id);
 }
 
-/// Whoever cannot get the key that is waited for goes back: nobody asks about the one that was mistyped.
+/// An operator who cannot get a key rolls back: the mistyped key does not matter.
 fn mistyped_and_back() {
     let scene = scene();
     let open = waiting(&scene);
@@ -265,7 +266,7 @@ fn said_and_not_done() {
     scene.run(&["status"]).exits(6).says(&["waiting for you to revoke the old key"]);
     let said = scene.run(&["resume", "--revoked-by-hand"]);
     said.refused(6, "K0715", &["still accepts it", "nothing was recorded"]);
-    // The new one was ended in its place: nothing says that this is the old one's end.
+    // The operator revoked the new key by mistake: keyroll does not take that for the revoke of the old key.
     scene.run(&["status"]).exits(6).says(&["waiting for you to revoke the old key"]);
     scene.issuer.end(&scene.old);
     scene.run(&["resume", "--revoked-by-hand"]).exits(0).ended("done");
@@ -279,10 +280,10 @@ fn back() {
     let (id, value) = scene.issuer.mint("made at the console");
     let ran = scene.fed(&["resume", "--value-stdin", "--until", "quiesce"], &value);
     ran.exits(4).paused();
-    // The test holds it too, and would be a holder that nobody explains.
+    // The test process holds it too, and would be an undeclared process.
     drop(value);
     let stuck = scene.run(&["abort"]);
-    // Which key, where, how, and that the other one stays: in the run and whenever it is looked at again.
+    // The run, and `status` later, say which key to revoke, where and how, and that the other key stays.
     let whole = |ran: &Ran| {
         let print = fingerprint(&scene, &id);
         let says = [
@@ -297,14 +298,14 @@ fn back() {
     whole(&stuck);
     whole(&scene.run(&["status"]));
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
-    // A word alone does not make it dead.
+    // The operator's word alone does not count as dead.
     scene.run(&["retry"]).exits(6).says(&["still accepts it"]);
     scene.issuer.end(&id);
     scene.run(&["retry"]).exits(5).ended("rolled_back");
     scene.as_before();
 }
 
-/// By what a person tells one version from another.
+/// By fingerprints, with which the operator distinguishes the versions.
 fn fingerprint(scene: &Scene, id: &str) -> String {
     let shown = scene.run(&["secret", "show", "ring"]);
     let all = shown.of("secret").pop().unwrap()["versions"].clone();
@@ -312,7 +313,7 @@ fn fingerprint(scene: &Scene, id: &str) -> String {
     its.unwrap()["fingerprint"].as_str().unwrap().to_owned()
 }
 
-/// The leaked key is ended first, by the API; then everything waits for the person alone.
+/// The API revokes the leaked key first; then the rotation waits for the operator only.
 fn emergency() {
     let scene = scene();
     let plan = scene.plan();
@@ -334,7 +335,7 @@ fn emergency() {
     moved_to(&scene, &id);
 }
 
-/// One value at a time, as a bot's token is: consent comes before the person makes the new one.
+/// One value at a time, like a bot's token: consent comes before the operator makes the new one.
 fn exchanged() {
     let scene = Scene::made(|_, spec| {
         console(spec);

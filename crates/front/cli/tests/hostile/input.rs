@@ -1,4 +1,4 @@
-//! What a person or an issuer may hand over that cannot be used: refused before anything is changed.
+//! Unusable input from the operator or the issuer: refused before anything is changed.
 
 use std::fs;
 
@@ -76,7 +76,7 @@ fn unexplained_copy() {
 }
 
 fn alphabet_not_carried() {
-    // A value without quotes has no place for a dollar sign.
+    // A value without quotes cannot contain a dollar sign.
     let scene = Scene::made(|_, spec| *spec = spec.replace("A-Za-z0-9\"", "A-Za-z0-9$\""));
     let before = scene.snapshot();
     let plan = scene.run(&["plan", "ring"]);
@@ -97,7 +97,7 @@ fn value_not_carried() {
         let scene = Scene::new();
         scene.issuer.tail(tail);
         let before = scene.snapshot();
-        // What was made is ended by its label, and it is not tried for ever.
+        // The new key is revoked by its label, and the mint is not retried for ever.
         scene.apply().exits(1).ended("rolled_back").says(&["K0105", "correct the spec"]);
         assert!((2..=6).contains(&scene.issuer.made()), "{} keys were made", scene.issuer.made());
         assert_eq!(scene.snapshot(), before);
@@ -114,7 +114,7 @@ fn wrong_account() {
 fn no_room() {
     let scene = Scene::made(|_, spec| *spec = spec.replace("max = 0", "max = 2"));
     drop(scene.issuer.mint("of somebody"));
-    refused(&scene, 1, "K0107", &["2 credentials", "end one that nothing uses"]);
+    refused(&scene, 1, "K0107", &["2 credentials", "revoke a key that nothing uses"]);
 }
 
 fn second_slot_taken() {
@@ -122,11 +122,11 @@ fn second_slot_taken() {
         *spec = spec.replace("kind = \"independent\", max = 0", "kind = \"two-slots\"");
     });
     drop(scene.issuer.mint("of somebody"));
-    refused(&scene, 1, "K0107", &["was not made by keyroll"]);
+    refused(&scene, 1, "K0107", &["keyroll did not make the key"]);
 }
 
-/// Each is told where it is typed in, not at a plan much later; one that was taken in is corrected until a rotation has
-/// made another from it.
+/// Each is rejected at the prompt, not by a plan much later. A stored value can be corrected until a rotation has
+/// replaced it.
 fn taken_in_wrongly() {
     let scene = Scene::made(|config, _| {
         *config += "\n[secrets.side]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n";

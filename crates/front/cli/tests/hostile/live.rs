@@ -1,4 +1,4 @@
-//! What a restart would make live beside the value: shown, accepted by name, and never brought along unseen.
+//! Pending changes: shown, accepted by name, and never made live unnoticed.
 
 use std::fs;
 
@@ -62,7 +62,7 @@ fn earlier_edit() {
     scene.run(&both).exits(0).ended("done");
     assert!(["api", "two"].iter().all(|one| runs_with(&scene, one, "MODE=by-somebody")));
     scene.rotated();
-    // What is live is no difference any more.
+    // A change that is live is no longer pending.
     let again = scene.run(&["plan", "ring"]);
     assert!(again.exits(0).of("live").is_empty(), "{}", again.text);
 }
@@ -84,7 +84,7 @@ fn further_edit() {
     scene.rotated();
 }
 
-/// The first instance is being restarted, under the accepted state of things; then somebody edits the file.
+/// The first instance is being restarted with the accepted changes; then somebody edits the file.
 fn held_up(scene: &Scene) -> String {
     let id = scene.plan();
     scene.sh("rm -f run/restarting-*; touch run/hold");
@@ -115,7 +115,7 @@ fn made_meanwhile() {
     let resume = ["resume", id.as_str(), "--confirm", "ring"];
     scene.run(&resume).exits(6).says(&[MODE]);
     scene.run(&[&resume[..], &["--accept", "api/api.env:POOL"]].concat()).refused(1, "K0851", &[MODE]);
-    // What is accepted is what was shown, not what somebody makes of it meanwhile.
+    // The acceptance covers the content that was shown, not a later edit.
     scene.sh("sed -i 's/^MODE=one/MODE=two/' api/api.env");
     let accept = [&resume[..], &["--accept", MODE]].concat();
     scene.run(&accept).exits(6).says(&["K0851"]);
@@ -131,7 +131,8 @@ fn abort_of_the_held() {
     let id = held_up(&scene);
     let ran = scene.run(&["abort", &id]);
     ran.exits(5).ended("rolled_back");
-    // The first one came back by a restart, which was shown and not held up; the second one never left.
+    // The rollback restarted the first instance; pending changes were shown and did not stop it. The second instance
+    // was never moved.
     assert_eq!(before, pid(&scene, "two"));
     untouched_by_the_way_back(&scene);
 }

@@ -1,4 +1,5 @@
-//! An issuer that answers oddly: at the plan it is refused; at a mint or a revocation it is found out, never guessed.
+//! An issuer with unexpected answers: a plan is refused; after a mint or a revoke keyroll finds out the outcome and
+//! never guesses it.
 
 use crate::hostile::Case;
 use crate::hostile::scene::Scene;
@@ -41,8 +42,8 @@ fn at_plan() {
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
 }
 
-/// It proves no absence: said where it does not matter, refused where a slot could be somebody's; and a plan that was
-/// made on half a list is refused once the list is whole.
+/// An incomplete list proves no absence. keyroll reports it if it does not matter, and refuses if a slot could be
+/// somebody else's. A plan that was made with an incomplete list is refused once the list is complete.
 fn half_list_at_plan() {
     let scene = Scene::new();
     drop(scene.issuer.mint("of somebody"));
@@ -63,7 +64,8 @@ fn half_list_at_plan() {
     assert_eq!(slots.issuer.asked(Ask::Mint), 0);
 }
 
-/// Whatever became of it, in the end there is one new key, and what the lost answers left is gone.
+/// Whatever the outcome of the request was, in the end there is one new key, and the leftovers of lost answers are
+/// gone.
 fn at_mint(moods: &[Mood]) {
     let scene = Scene::new();
     moods.iter().for_each(|mood| scene.issuer.mood(Ask::Mint, *mood, 1));
@@ -83,7 +85,7 @@ fn lost_mint_half_lists() {
     scene.rotated();
 }
 
-/// It is given up after a few, with nothing changed.
+/// keyroll gives up after a few attempts, with nothing changed.
 fn mint_in_vain() {
     let scene = Scene::new();
     let before = scene.snapshot();
@@ -110,7 +112,7 @@ fn at_revoke(moods: &[Mood]) {
     scene.rotated();
 }
 
-/// After the point of no return an issuer that does not let go is a debt, and the next command pays it.
+/// After the point of no return, an issuer that does not revoke leaves a debt, and the next command settles it.
 fn forbidden_revocation() {
     let scene = Scene::new();
     scene.issuer.mood(Ask::Delete, Mood::Forbidden, 999);
@@ -133,7 +135,7 @@ fn cannot_fail() {
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
 }
 
-/// There is nothing to keep alive: a recovery, without a point of no return.
+/// The old key is already dead: a recovery, without a point of no return.
 fn dead_current() {
     let scene = Scene::new();
     scene.issuer.end(&scene.old.clone());

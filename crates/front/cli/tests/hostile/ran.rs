@@ -1,3 +1,3 @@
-//! A command that ran, or that runs still.
+//! A command that ran, or is still running.
 
 pub use keyroll_testkit::command::{Ran, Running, wait};

@@ -1,4 +1,4 @@
-//! Somebody was forgotten and still uses the old key while it is switched off: the issuer's own record shows it.
+//! A forgotten process still uses the old key while the key is disabled: the issuer's own record shows it.
 
 use rustix::process::Signal;
 
@@ -28,7 +28,7 @@ page    = { kind = "none" }
 
 [propagation]"#;
 
-/// No consumer has a log: what is seen, the issuer shows. `soak` is how long it looks.
+/// No consumer has a log, so only the issuer shows refused uses. `soak` is the length of the soak.
 fn scene(soak: &str) -> Scene {
     Scene::made(|config, spec| {
         *config = config.replace("soak         = \"0s\"", &format!("soak = \"{soak}\""));
@@ -40,7 +40,7 @@ fn scene(soak: &str) -> Scene {
     })
 }
 
-/// A rotation that looks at a switched-off key for long.
+/// A rotation with a long soak.
 fn soaking(scene: &Scene) -> (String, Running) {
     scene.copy("api/api.env", "log/kept.env");
     let planned = scene.run(&["plan", "ring"]);
@@ -56,7 +56,7 @@ fn is_off(scene: &Scene) -> bool {
     scene.issuer.keys().iter().any(|key| key.id == scene.old && key.disabled)
 }
 
-/// It is paused with the old key on, alive for whoever needs it, and the user is named.
+/// The rotation pauses with the old key enabled, and names the process that uses the key.
 #[track_caller]
 fn stands(scene: &Scene, ran: &Ran, pid: u32) {
     ran.exits(6).paused();
@@ -79,7 +79,7 @@ fn shown_by_the_issuer() {
     let ran = running.end();
     stands(&scene, &ran, pid);
     ran.says(&["the issuer refused it on its connection 127.0.0.1:"]);
-    // Once it is gone the rotation goes on, and what was refused before does not count again.
+    // After that process has ended, the rotation continues, and earlier refusals do not count again.
     scene.end(pid);
     let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
     running.enters("soak");
@@ -109,7 +109,7 @@ fn refused_while_nobody_drives() {
     scene.as_before();
 }
 
-/// Silence is no "none": it soaks until the record was read.
+/// A missing answer does not mean "none": the soak lasts until the record was read.
 fn record_unread() {
     let scene = scene("0s");
     let plan = scene.plan();
@@ -133,7 +133,7 @@ fn record_forbidden() {
     scene.issuer.mood(Ask::Refusals, Mood::Forbidden, 1);
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["not visible at the issuer", "status 403", "let the admin credential read it"]);
-    // It can be read by the time that it is carried out: then it is.
+    // The record has become readable by the time of `apply`, and is then used.
     scene.apply().exits(0).ended("done");
     scene.rotated();
 }

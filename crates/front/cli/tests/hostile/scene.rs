@@ -29,7 +29,7 @@ pub struct Scene {
     pub old: String,
 }
 
-/// All that a refusal must leave as it was: the copies, byte by byte, and the issuer's list.
+/// Everything that a refusal must leave unchanged: the copies, byte by byte, and the issuer's list.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Snapshot {
     files: BTreeMap<PathBuf, (u64, u32, u64)>,
@@ -94,14 +94,14 @@ impl Scene {
             .replace("@WORDS@", &self.words())
     }
 
-    /// Starts a worker anew, as its restart command does.
+    /// Starts a worker again, as its restart command does.
     pub fn restart(&self, name: &str, copy: &str) {
         let status = Command::new(self.path("restart.sh")).args([name, copy]).status().unwrap();
         assert!(status.success(), "the worker starts");
     }
 
-    /// Starts a worker by hand, that no pid file names, on what its file holds now; its process id. The word stands
-    /// in its command line; `idle=yes` makes it a holder that never calls.
+    /// Starts a worker by hand, without a pid file, with the present value of its file; returns its process id. The
+    /// word is in its command line; `idle=yes` makes it a process that holds the value and never calls.
     pub fn start_by_hand(&self, name: &str, copy: &Path, word: &str) -> u32 {
         let ready = self.path(&format!("run/{name}.ready"));
         let (copy, file) = (copy.display(), ready.display());
@@ -152,7 +152,7 @@ impl Scene {
         Running::start(self.command(words))
     }
 
-    /// Takes a secret in.
+    /// Adds a secret.
     pub fn add(&self, name: &str, id: &str, value: &Zeroizing<String>) -> Ran {
         self.take_in(&[name, "--id", id], value)
     }
@@ -180,7 +180,7 @@ impl Scene {
         ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
     }
 
-    /// A plan, carried out up to a step; the rotation's id.
+    /// Applies a plan up to a step; returns the rotation's id.
     #[track_caller]
     pub fn until(&self, step: &str) -> String {
         let plan = self.plan();

@@ -1,4 +1,4 @@
-//! Plans that are not true any more, and two rotations at once.
+//! Stale plans, and two rotations at the same time.
 
 use std::fs;
 
@@ -40,7 +40,7 @@ fn another_process() {
             &format!("process = \"{}\", arg = \"@ARG@\"", program.display()),
         );
     });
-    // The worker is told by one of its words: other scenes run the same program.
+    // The worker is recognised by a word of its command line, because other scenes run the same program.
     let arg = format!("of-{}", scene.issuer.port());
     let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap().replace("@ARG@", &arg);
     fs::write(scene.path("keyroll.toml"), config).unwrap();
@@ -58,7 +58,7 @@ fn another_key() {
     stale(&scene, &plan, &[&id]);
 }
 
-/// What became of it is said, and never "stale": where it is open, another plan would be the wrong way.
+/// The message says what happened to the plan, never "stale": if its rotation is open, another plan would be wrong.
 fn carried_out_already() {
     let scene = Scene::new();
     let (plan, other) = (scene.plan(), scene.plan());
@@ -89,13 +89,13 @@ fn two_of_one_secret() {
     running.enters("probe");
     running.signal(rustix::process::Signal::INT);
     running.end().exits(130);
-    // Nobody drives it, and it is open all the same.
+    // It has no driver, but is still open.
     scene.run(&["plan", "ring"]).refused(7, "K0846", &[&plan, "keyroll resume"]);
     scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }
 
-/// One file, one variable each: each rotation changes its own bytes, also while the other stands still half-way.
+/// One file, with a variable for each: each rotation changes its own bytes, also while the other is paused half-way.
 fn two_secrets_in_one_file() {
     let scene = Scene::made(|config, _| {
         *config += &side("./api/api.env");

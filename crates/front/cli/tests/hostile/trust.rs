@@ -1,5 +1,5 @@
-//! State that is not this machine's or not of one moment, and configuration that others wrote: refused before a key
-//! is made or ended.
+//! State of another machine or of different times, and configuration that others wrote: refused before a key is made or
+//! revoked.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
     ("a spec that sends credentials elsewhere", grown_reach),
 ];
 
-/// The store alone, as it is while no command runs: its log is in it by then.
+/// The store alone, while no command runs: its log has been merged into it.
 fn swap_store(scene: &Scene, aside: &str, back: &str) {
     scene.sh(&format!(
         "mkdir -p ../aside; cp -a ../state/secrets.db ../aside/{aside}; \
@@ -27,7 +27,7 @@ fn swap_store(scene: &Scene, aside: &str, back: &str) {
     ));
 }
 
-/// What the journal saw in the store is not there: neither the value that was minted, nor the promotion.
+/// The store lacks what the journal recorded: the minted value and the promotion.
 fn older_store() {
     let scene = Scene::new();
     swap_store(&scene, "first", "");
@@ -41,7 +41,7 @@ fn older_store() {
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     swap_store(&scene, "third", "second");
     let before = scene.snapshot();
-    // The version that was replaced is there still, and as current as ever.
+    // The replaced version is still there, and is still current.
     swap_store(&scene, "older", "first");
     scene.run(&["plan", "ring"]).refused(6, "K0621", &["older than the journal", "v1"]);
     assert_eq!(scene.snapshot(), before);
@@ -61,7 +61,7 @@ fn other_machine() {
     for words in [&["status"][..], &["resume", "--confirm", "ring"]] {
         elsewhere(&scene, words).refused(6, "K0861", &["nothing was revoked", "keyroll doctor --moved-here"]);
     }
-    // Nobody at a terminal gave a word for it.
+    // Nobody confirmed it at a terminal.
     elsewhere(&scene, &["doctor", "--moved-here"]).refused(6, "K0861", &["by hand"]);
     assert_eq!((scene.snapshot(), scene.issuer.deletions()), (before, Vec::new()));
     by_hand(&scene, &["doctor", "--moved-here"], "moved");
@@ -70,7 +70,7 @@ fn other_machine() {
     assert_eq!(scene.issuer.keys().len(), 1);
 }
 
-/// At a terminal of its own, by script(1): answers once it asks.
+/// Runs it at a terminal of its own, by script(1), and answers when it asks.
 fn by_hand(scene: &Scene, words: &[&str], answer: &str) {
     let program = env!("CARGO_BIN_EXE_keyroll");
     let line = format!("KEYROLL_MACHINE=elsewhere {program} {} --state ../state", words.join(" "));
@@ -89,13 +89,13 @@ fn by_hand(scene: &Scene, words: &[&str], answer: &str) {
     }
     let mut input = child.stdin.take().unwrap();
     input.write_all(format!("{answer}\n").as_bytes()).unwrap();
-    // Its output is a pipe: unread, it would stop the terminal.
+    // The output is a pipe: if nobody read it, the terminal would block.
     out.read_to_end(&mut shown).unwrap();
     assert!(child.wait().unwrap().success(), "{}", String::from_utf8_lossy(&shown));
     drop(input);
 }
 
-/// What is open is the first thing that somebody asks who has lost the key, and no value is needed to say it.
+/// An operator who has lost the key first asks what is open, and no value is needed to answer that.
 fn sealing_key_lost() {
     let scene = Scene::new();
     let id = scene.until("quiesce");
@@ -116,7 +116,7 @@ fn sealing_key_lost() {
         let past = scene.run(&["history"]);
         past.refused(6, code, &[]);
         assert_eq!(past.of("past")[0]["id"], id.as_str(), "{}", past.text);
-        // Whatever acts is refused as before.
+        // Every command that changes something is still refused.
         scene.run(&["resume", "--confirm", "ring"]).says(&[code]);
     }
     scene.sh("rm -rf ../state.keys; mv ../away ../state.keys; mv ../kept ../state.keys/sealing.key");
@@ -145,12 +145,12 @@ fn nameless_machine() {
         Ran::run(&mut all)
     };
     hidden(None).refused(6, "K0861", &["KEYROLL_MACHINE=NAME"]);
-    // A name is another machine than an id.
+    // A machine's name identifies another machine than its id.
     hidden(Some("box")).refused(6, "K0861", &[]);
     assert_eq!(scene.snapshot(), before);
 }
 
-/// Each refusal says the command that mends it.
+/// Each refusal names the command that fixes it.
 fn writable() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: only root can give files away (a configuration that others can change)");
@@ -175,12 +175,13 @@ fn writable() {
         scene.sh(&mends);
     }
     assert_eq!((scene.issuer.asked(Ask::List), scene.issuer.asked(Ask::Mint)), (before, 0));
-    // Its rights were changed since the worker was started: that cannot be told from an edit, and is accepted by name.
+    // The script's mode was changed after the worker was started. That cannot be distinguished from an edit, and is
+    // accepted by name.
     let plan = scene.plan();
     let accept = ["--accept", "api/restart:restart.sh"];
     let until = ["--until", "quiesce"];
     scene.run(&[&["apply", &plan, "--confirm", "ring"], &accept[..], &until[..]].concat()).exits(4).paused();
-    // An open rotation runs the same commands, by whoever could change them meanwhile.
+    // An open rotation runs the same commands, which somebody may have changed meanwhile.
     scene.sh("chmod o+w restart.sh");
     scene.run(&["resume", &plan, "--confirm", "ring"]).refused(
         1,
@@ -192,7 +193,7 @@ fn writable() {
     scene.rotated();
 }
 
-/// The plan keeps the configuration's text: it is refused before that is written anywhere.
+/// The plan stores the configuration's text, so it is refused before the text is written anywhere.
 fn in_the_clear() {
     let value = "$(sed -n s/^KEY=//p api/api.env)";
     let encoded = "$(sed -n s/^KEY=//p api/api.env | tr -d '\\n' | base64 -w0)";
@@ -207,7 +208,7 @@ fn in_the_clear() {
     }
 }
 
-/// The host that it names would be shown both keys and the admin's. Nobody listens there, and nobody is asked.
+/// The named host would get both keys and the admin credential. Nothing listens there, and nothing is sent.
 fn grown_reach() {
     let scene = Scene::new();
     let grow = "cp acme.toml kept; sed -i '0,/^hosts  = \\[/s//hosts  = [\"127.0.0.1:9\", /' acme.toml";
@@ -227,7 +228,7 @@ fn grown_reach() {
     }
     assert_eq!((scene.snapshot(), scene.issuer.asked(Ask::List)), (before, listed));
     scene.sh("cat kept > acme.toml");
-    // A wrong copy that a killed driver left is gone before the next one does anything.
+    // The next driver first removes a wrong copy that a killed driver left.
     scene.sh("mkdir -p ../state/work; echo left > ../state/work/control-00-ff");
     scene.run(&["resume", "--confirm", "ring", "--until", "disable"]).exits(4);
     assert!(!scene.state().join("work/control-00-ff").exists());

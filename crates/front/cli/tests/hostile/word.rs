@@ -1,4 +1,4 @@
-//! A person's word: waivers by name, and emergencies.
+//! Decisions of the operator: waivers by name, and emergencies.
 
 use crate::hostile::Case;
 use crate::hostile::ran::wait;
@@ -25,7 +25,7 @@ fn waived_copy() {
     assert!(told, "nobody at the terminal is told: {}", ran.text);
     assert_eq!(scene.holds("also/decoy.env").as_deref(), Some(scene.old.as_str()));
     scene.rotated();
-    // The waiver was about the key that is dead now: the next one there is asked about again.
+    // The waiver was for the key that is dead now: keyroll asks again about the next key there.
     scene.copy("api/api.env", "also/decoy.env");
     scene.run(&["plan", "ring"]).refused(6, "K0836", &["also/decoy.env"]);
 }
@@ -44,7 +44,7 @@ fn waived_holder() {
     scene.rotated();
 }
 
-/// Faster, with the same proofs: nothing is ended before every consumer has moved.
+/// Faster, with the same proof: nothing is revoked before every consumer has moved.
 fn roll_first() {
     let scene =
         Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30m\""));
@@ -71,7 +71,7 @@ fn roll_first() {
     scene.rotated();
 }
 
-/// A stated outage: the old key is dead before the consumers have moved.
+/// An announced outage: the old key is dead before the consumers have moved.
 fn revoke_now() {
     let scene = Scene::new();
     let plan = scene.plan();
@@ -97,7 +97,7 @@ fn revoke_now() {
     scene.rotated();
 }
 
-/// It does not wait for what the rotation waits for; ending the key at once needs a word of its own.
+/// It does not wait for the pending step of the rotation; revoking the key at once needs its own consent.
 fn escalated() {
     let scene =
         Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30m\""));

@@ -34,8 +34,8 @@ pub fn play() {
     }
 }
 
-/// The value of a line of a file: `KEY=value`, unless another variable is named. The rest of it is not kept: another
-/// secret may stand there.
+/// The value of a line of a file: `KEY=value`, unless another variable is named. The rest of the file is not kept: it
+/// may contain another secret.
 pub fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
     // Or of a variable of its environment.
     if let Some(name) = words.get("environment") {
@@ -47,7 +47,7 @@ pub fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
             let all: serde_json::Value = serde_json::from_str(&text).unwrap();
             return all["models"]["acme"]["key"].as_str().unwrap().to_owned();
         }
-        // The line `key: …` or `key = …`, as simple readers of such files take it.
+        // The line `key: …` or `key = …`, read as simple programs do.
         Some("yaml" | "toml" | "ini") => {
             let line = text.lines().map(str::trim).find(|line| line.starts_with("key")).unwrap();
             let value = line[3..].trim_start_matches([' ', ':', '=']);
@@ -63,7 +63,7 @@ pub fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
 /// Calls with the value that its file had when it started, until it is ended or the test is gone.
 fn work(words: &BTreeMap<&str, &str>, path: &Path) {
     let lifeline = format!("/proc/{}", words["lifeline"]);
-    // In a container it has the value from its environment.
+    // In a container the worker has the value from its environment.
     let given = words.get("from").map(|variable| std::env::var(variable).unwrap());
     let key = given.unwrap_or_else(|| read_key(path, words));
     let mut stream = None;
@@ -79,7 +79,7 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
         if words.get("says").is_some_and(|file| fs::remove_file(file).is_ok()) {
             println!("{} was refused", words["name"]);
         }
-        // Ready before it is known: the restart command waits for this file.
+        // Written only when the worker is ready: the restart command waits for this file.
         if let Some(pid_file) = pid_file.as_ref().filter(|_| !known) {
             let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
             fs::write(&beside, format!("{}\n", std::process::id())).unwrap();

@@ -1,5 +1,5 @@
-//! Gateways and proxies that are told in their own words. Programs of their names stand for them; the real ones are rotated in
-//! tests of their own.
+//! Gateways and proxies that are configured by their own keys. Programs with their names stand in for them; other tests
+//! rotate the real ones.
 
 use std::fs;
 
@@ -62,7 +62,7 @@ fn a_gateway_is_told_in_its_own_words() {
     has(
         &text,
         &[
-            // Nobody keeps it, and it reads a variable once.
+            // It has no manager, and reads a variable once.
             "runs  = { openclaw = \"./.openclaw\", provider = \"acme\", restart = [\"./FILL-IN-restart-",
             &format!("reads = {{ env_file = \"./.openclaw/.env\", variable = \"{variable}\" }}"),
             "# check = { exec = [\"./probe.sh\", \"{copy}\"], turn = \"acme/MODEL\" }\n",
@@ -71,14 +71,14 @@ fn a_gateway_is_told_in_its_own_words() {
     assert!(!text.contains("pid_file"), "{text}");
     has(&said, &["must still be filled in"]);
     assert!(!said.contains("(K00"), "its form is taken: {said}");
-    // What a person has put in place of it is the same gateway.
+    // The operator's replacement of the draft is the same gateway.
     let at = text.find("restart = [\"./FILL-IN").unwrap();
     let end = at + text[at..].find(']').unwrap() + 1;
     let edited = format!("{}restart = [\"./restart.sh\", \"now\"]{}", &text[..at], &text[end..]);
     fs::write(scene.path("keyroll.toml"), &edited).unwrap();
     has(&scene.init(&["."], 0), &["nothing was changed"]);
     assert_eq!(scene.written(), edited);
-    // Its settings cannot be read this time: then it is drafted by what keeps it.
+    // This time its settings cannot be read, so the draft uses its manager.
     let settings = fs::read_to_string(scene.path(".openclaw/openclaw.json")).unwrap();
     fs::write(scene.path(".openclaw/openclaw.json"), "{").unwrap();
     scene.init(&["."], 0);
@@ -87,7 +87,7 @@ fn a_gateway_is_told_in_its_own_words() {
     fs::write(scene.path(".openclaw/openclaw.json"), settings).unwrap();
 }
 
-/// `init` looks for its token in all that it says and writes.
+/// The test searches for its token in all output and files of `init`.
 #[test]
 fn a_provider_that_is_called_by_a_key_is_not_written_down() {
     let scene = Scene::new();
@@ -101,7 +101,7 @@ fn a_provider_that_is_called_by_a_key_is_not_written_down() {
     assert!(text.contains("openclaw") && !text.contains(&scene.token), "{text}");
 }
 
-/// The key of a profile stands in the place of its name, and nobody has found that value anywhere.
+/// A profile has a key in place of its name, and that value was found nowhere else.
 #[test]
 fn a_profile_that_is_called_by_a_key_is_not_told_where_it_is_not_known_which_is_used() {
     let scene = Scene::new();
@@ -165,7 +165,7 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     );
     assert!(!said.contains("(K00"), "its form is taken: {said}");
     has(&scene.init(&["."], 0), &["nothing was changed"]);
-    // With one worker it is drafted by what keeps it, and it may be moved to another port.
+    // With one worker, the draft uses its manager; and it may move to another port.
     let text = scene.written();
     scene.end("one");
     let moved = start("", 1);
@@ -178,7 +178,7 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     let moved = start("", 2);
     has(&scene.init(&["."], 0), &["nothing was changed"]);
     assert_eq!(scene.written(), again);
-    // At the address that stands there somebody answers: this is a second one beside it.
+    // Something answers at the configured address, so the found proxy is a second one.
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let held = format!("http://{}", other.local_addr().unwrap());
     fs::write(scene.path("keyroll.toml"), text.replace(&at, &held)).unwrap();

@@ -1,5 +1,5 @@
-//! Services of real managers: after `init` and the few lines that a person has to fill in, a plan goes through, and one
-//! rotation to its end.
+//! Services of real managers: after `init` and the few lines that the operator has to fill in, a plan succeeds, and one
+//! rotation runs to its end.
 
 use std::fs;
 use std::sync::Mutex;
@@ -9,10 +9,10 @@ use keyroll_testkit::issuer::PREFIX;
 use crate::matrix::place::Place;
 use crate::matrix::rows::{ROWS, Row};
 
-/// What each must be found as, and what a person has to put in place of what `init` left open.
+/// How each service must be found, and the text that the operator fills in for each `FILL-IN`.
 struct Case {
     row: &'static str,
-    /// Stands in the file as it was written.
+    /// Unchanged in the file.
     runs: &'static str,
     reads: &'static str,
     fill: &'static [(&'static str, &'static str)],
@@ -65,7 +65,7 @@ const CASES: [Case; 5] = [
     },
 ];
 
-/// What a person knows and no machine shows.
+/// Facts that the operator knows and the machine does not show.
 const ISSUER: &str = "issuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
                       revoke = { old_idle_for = \"0s\", soak = \"0s\" }\n";
 
@@ -73,7 +73,7 @@ fn written(place: &Place) -> String {
     fs::read_to_string(place.scene.path("keyroll.toml")).unwrap()
 }
 
-/// The beginning of every value, in the forms that one could slip through in.
+/// The beginning of every value, in each encoding in which it could appear.
 #[track_caller]
 fn holds_no_value(text: &str) {
     for form in [PREFIX, "YWNtZV9za1", "61636d655f736b5f", "acme%5Fsk%5F"] {
@@ -95,7 +95,7 @@ fn begun(case: &Case, place: &Place) {
         assert!(text.contains(part), "{name}: {part} is not in\n{text}\n{}", ran.text);
     }
     let open = "issuer = \"file:./FILL-IN-ring-issuer.toml\"\n";
-    // Doctor has looked at each line, and names what is open.
+    // `doctor` checked each line, and names what must be filled in.
     ran.says(&["ring: issuer", "K0140", "\"name\":\"ring: "]);
     text = text.replacen(open, ISSUER, 1);
     for (begin, with) in case.fill {
@@ -120,7 +120,7 @@ fn run(case: &Case) {
         place.run(&["apply", &plan, "--confirm", "ring"]).exits(0).ended("done");
         place.rotated();
     }
-    // Whoever runs it again gets what stands there.
+    // Running it again changes nothing.
     let before = written(&place);
     let again = place.run(&["init", ".", "--memory", case.memory]);
     again.exits(0).says(&["nothing was changed"]);

@@ -1,4 +1,4 @@
-//! A file that a person has edited: what is new is added, and every byte stays.
+//! A file that the operator has edited: new parts are added, and every existing byte stays.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -44,13 +44,13 @@ impl Scene {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// Starts a program in a folder on what its file holds; nobody who is left has started it.
+    /// Starts a program in a folder with the value of its file; its parent has ended.
     pub(crate) fn start(&self, name: &str) {
         let begin = "set -a; for file in ./*.env ./.env; do if [ -e $file ]; then . $file; fi; done; ";
         self.run(name, begin, "exec sleep 100000", "sleep");
     }
 
-    /// Starts a program of this name in a folder, after what comes before it.
+    /// Starts a program of this name in a folder, after the given commands.
     pub(crate) fn run(&self, name: &str, before: &str, then: &str, program: &str) -> u32 {
         let folder = self.path(name);
         fs::create_dir_all(folder.join("run")).unwrap();
@@ -74,7 +74,7 @@ impl Scene {
         let file = self.path(name).join("run/app.pid");
         if let Ok(pid) = fs::read_to_string(&file) {
             let pid = pid.trim();
-            // Of all processes only the one that works in this scene's folder.
+            // Considers only processes that work in this scene's folder.
             if fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == self.path(name)) {
                 let _ = kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL);
                 wait("its end", || fs::read_link(format!("/proc/{pid}/cwd")).is_err());
@@ -91,7 +91,7 @@ impl Scene {
         command
     }
 
-    /// Runs it, and sees that no value is in what it said or wrote, in any form.
+    /// Runs it, and checks that its output and files contain no value in any encoding.
     #[track_caller]
     pub(crate) fn init(&self, words: &[&str], code: i32) -> String {
         let output = self.command(&[&["init", "--memory", "0"], words].concat()).output().unwrap();
@@ -126,7 +126,7 @@ fn shown(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What was put into a text, where that is one piece and nothing else changed.
+/// The text that was inserted, if it is one piece and nothing else changed.
 #[track_caller]
 fn added(old: &str, new: &str) -> String {
     let before = old.bytes().zip(new.bytes()).take_while(|(one, other)| one == other).count();
@@ -158,12 +158,12 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
     ] {
         assert!(first.contains(&part), "{part} is not in\n{first}");
     }
-    // Every line of it was tested, and what is open is named twice: by init and by doctor.
+    // Every line was checked, and both `init` and `doctor` name what must be filled in.
     for part in ["fill in", "FILL-IN-restart-sleep.sh must still be filled in", "keyroll doctor"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 
-    // A person's own words and spacing, with a consumer that init would write otherwise.
+    // The operator's own text and spacing, with a consumer that `init` would write differently.
     let edited = first
         .replace("\"./FILL-IN-restart-sleep.sh\"", "\"./restart.sh\" , \"now\"   ")
         .replace("name  = \"sleep\"", "name='the app'   # ours")
@@ -186,7 +186,7 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
     for part in ["pid_file = \"./two/run/app.pid\"", "issuer = \"github-classic\"", "the-app\"   # ours"] {
         assert!(second.contains(part), "{part} is not in\n{second}");
     }
-    // Without the new secret, which stands behind everything else, there is one addition.
+    // Apart from the new secret at the end, there is one addition.
     let own = second.find("\n# used only by sleep\n# it has the form of").expect("the new secret");
     let block = added(&edited, second[..own].trim_end_matches('\n'));
     // Which of two of one name gets the number is by their processes' numbers.
@@ -206,7 +206,7 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
     let differ: Vec<_> = lines.iter().zip(&others).filter(|(one, other)| one != other).collect();
     assert!(lines.len() == others.len() && differ.len() == 1, "{differ:?}");
 
-    // What is gone is said, and stays.
+    // A consumer that no longer exists is reported, and stays in the file.
     scene.end("two");
     fs::remove_file(scene.path("two/app.env")).unwrap();
     let said = scene.init(&["."], 0);
@@ -271,7 +271,7 @@ fn a_file_that_cannot_be_added_to_is_left_as_it_is() {
     assert!(scene.init(&["."], 1).contains("K0014"));
     fs::remove_dir(scene.path("keyroll.toml")).unwrap();
     assert!(scene.init(&["./none"], 1).contains("K0934"));
-    // What is on the machine and runs nowhere is left out, unless it is asked for.
+    // A secret that no process uses is left out, unless the operator names it.
     let said = scene.init(&["."], 0);
     assert!(said.contains(&format!("omitted: {}: no known service uses it", scene.word)), "{said}");
     assert!(!scene.written().contains("[secrets."));

@@ -1,5 +1,5 @@
-//! What an issuer of every kind must be good for: a rotation under load, one that is killed again and again, the way
-//! back, bad weather, and an emergency.
+//! The cases for every kind of issuer: a rotation under load, one that is killed again and again, a rollback, faults,
+//! and an emergency.
 
 use std::fs;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use keyroll_testkit::issuer::{Ask, Mood};
 use crate::hostile::ran::{Ran, Running};
 use crate::issuers::scene::{Load, Scene, put};
 
-/// A day and its name.
+/// A case and its name.
 pub type Day = (&'static str, fn(&str));
 
-/// Those of every run.
+/// The cases of every run.
 pub const DAYS: &[Day] = &[("under load", under_load), ("killed", killed), ("back", back)];
 
-/// Those of a night beside them.
+/// The further cases of the nightly run.
 pub const DAYS_OF_A_NIGHT: &[Day] = &[("bad weather", bad_weather), ("emergency", emergency)];
 
-/// What a rotation that ended well left.
+/// The state after a rotation that ended well.
 fn done(scene: &Scene, ran: &Ran, made: Option<String>) {
     ran.exits(0).ended("done");
     let keys = scene.issuer.keys();
@@ -27,7 +27,7 @@ fn done(scene: &Scene, ran: &Ran, made: Option<String>) {
     assert_eq!(scene.refused(), [] as [String; 0]);
 }
 
-/// Waits for the person who makes the key; it is made, and given in a file. Its id.
+/// Plays the operator: makes the key when the rotation waits for it, and passes it in a file. Returns its id.
 #[track_caller]
 fn made_by_hand(scene: &Scene, waits: &Ran) -> String {
     waits.exits(6).says(&["waiting for you to make the new key"]);
@@ -36,7 +36,7 @@ fn made_by_hand(scene: &Scene, waits: &Ran) -> String {
     id
 }
 
-/// The person ends the old key, where the issuer's API does not.
+/// Plays the operator: revokes the old key, if the issuer's API does not.
 fn ended_by_hand(scene: &Scene, old: &str, ran: Ran) -> Ran {
     if scene.spec.revokes() || scene.spec.one_value() {
         return ran;
@@ -47,7 +47,7 @@ fn ended_by_hand(scene: &Scene, old: &str, ran: Ran) -> Ran {
     scene.run(&["resume", "--revoked-by-hand"])
 }
 
-/// One value at a time: what fails between its end and the last restart is the gap that was announced.
+/// One value at a time: requests that fail between its revoke and the last restart are the announced downtime.
 fn through_the_gap(load: &mut Load<'_>, ran: &Ran) {
     let failed = load.outage();
     let gap = ran.of("summary").pop().and_then(|summary| summary["gap_s"].as_f64());
@@ -89,8 +89,8 @@ fn under_load(name: &str) {
     println!("    {name}: {} requests, none failed but in an announced gap", load.end());
 }
 
-/// Killed where a mint was carried out and not answered, where an instance is about to be restarted, and where the old
-/// key's end was carried out and not answered.
+/// Killed after a mint without an answer, before the restart of an instance, and after the revoke of the old key
+/// without an answer.
 fn killed(name: &str) {
     let scene = Scene::of(name, "0s");
     let mut load = scene.load();
@@ -130,7 +130,7 @@ fn back(name: &str) {
     let old = scene.holds().unwrap();
     let plan = scene.plan();
     if scene.spec.one_value() {
-        // With the consent there is no way back: until then nothing was changed.
+        // After the consent there is no rollback; before it nothing was changed.
         scene.run(&["apply", &plan]).exits(6).says(&["needs your consent"]);
         scene.run(&["abort", &plan]).exits(1).ended("rolled_back");
         scene.all_on(&old);
@@ -159,8 +159,8 @@ fn back(name: &str) {
     println!("    {name}: {} requests, none failed", load.end());
 }
 
-/// Births and deaths that spread slowly, with answers to and fro meanwhile; lost answers; too many calls; half lists; a
-/// key that is refused for another reason.
+/// New and revoked keys that take effect slowly, with changing answers meanwhile; lost answers; rate limits; incomplete
+/// lists; a key that is refused for another reason.
 fn bad_weather(name: &str) {
     let scene = Scene::of(name, "8s");
     let mut load = scene.load();
@@ -215,8 +215,8 @@ fn bad_weather(name: &str) {
     println!("    {name}: {} requests, none failed", load.end());
 }
 
-/// Roll first: nothing fails, and every step has its time. With a key that is made by hand the clock runs on while the
-/// person is awaited, and no longer.
+/// Roll first: nothing fails, and every step has its time. With a key that is made by hand, the clock also runs while
+/// the rotation waits for the operator.
 fn emergency(name: &str) {
     let scene = Scene::of(name, "0s");
     let mut load = scene.load();

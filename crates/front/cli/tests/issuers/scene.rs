@@ -44,7 +44,7 @@ pub struct Load<'a> {
 }
 
 impl Scene {
-    /// Everything started and ready, with this much time for births and deaths.
+    /// Everything started and ready; new and revoked keys take this long to take effect.
     pub fn of(name: &str, spread: &str) -> Self {
         Self::raised(name, spread, false)
     }
@@ -136,7 +136,7 @@ impl Scene {
         let plain: Vec<String> = plain.map(|(name, _)| format!("{name}={}", self.spec.plain())).collect();
         let mut words = vec!["secret", "add", secret];
         words.extend(plain.iter().flat_map(|field| ["--field", field.as_str()]));
-        // GitHub, Stripe and Discord tell no id of a key.
+        // GitHub, Stripe and Discord do not show the id of a key.
         if self.spec.needs_admin() {
             words.extend(["--id", id]);
         }
@@ -257,14 +257,14 @@ impl Load<'_> {
         self.callers = Some(Callers::start(self.scene.front_port, RATE));
     }
 
-    /// Since the last word, so many were sent and so many failed.
+    /// How many requests were sent since the last reading, and how many failed.
     fn since(&mut self) -> (u64, u64) {
         let tally = RUNTIME.block_on(self.callers.take().unwrap().stop());
         self.sent += tally.sent;
         (tally.sent, tally.failed)
     }
 
-    /// None has failed so far; the callers call on.
+    /// Checks that none has failed so far; the callers continue.
     #[track_caller]
     pub fn none_failed(&mut self) {
         let (sent, failed) = self.since();
@@ -272,14 +272,14 @@ impl Load<'_> {
         self.go_on();
     }
 
-    /// An outage was stated: how many failed in it is told. The callers call on.
+    /// An outage was announced: returns how many requests failed in it. The callers continue.
     pub fn outage(&mut self) -> u64 {
         let (_, failed) = self.since();
         self.go_on();
         failed
     }
 
-    /// None has failed; how many were sent in all.
+    /// Checks that none has failed; returns how many were sent.
     #[track_caller]
     pub fn end(mut self) -> u64 {
         let (_, failed) = self.since();

@@ -1,5 +1,5 @@
-//! A lane of a ring as a process of its own, in a namespace of processes of its own where the system allows that: what
-//! searches all processes then finds this lane's alone, and a traced search is as short as it can be.
+//! A lane of a ring as a process of its own, in a namespace of processes of its own where the system allows that: a
+//! search of all processes then finds only this lane's, and a traced search is as short as possible.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use keyroll_testkit::TempDir;
 /// The variable that makes this program a lane: the file for its report, then its own words.
 const LANE: &str = "KEYROLL_TEST_LANE";
 
-/// The first process of a namespace: it takes in whatever was left behind there.
+/// The first process of a namespace: it reaps orphaned processes.
 const FIRST: &str = "\"$@\"; exit $?";
 
 fn namespaces() -> bool {
@@ -32,7 +32,7 @@ pub fn run(test: &str, words: &str) -> Result<String, String> {
         Command::new(program)
     };
     command.args([test, "--exact", "--nocapture"]).env(LANE, format!("{} {words}", report.display()));
-    // Its end of this pipe ends with this process: then it ends too.
+    // When this process ends, its end of the pipe closes, and the lane ends too.
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let held = child.stdin.take();
     let status = child.wait().unwrap();

@@ -42,7 +42,7 @@ fn call(line: &str) -> Option<Call> {
     let (name, rest) = rest.split_once('(')?;
     let (rest, took) = rest.rsplit_once(" <")?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
-    // One that failed did nothing; a connection that is being made does.
+    // A failed call did nothing, except a connection that is in progress.
     if result.starts_with('-') && name != "connect" {
         return None;
     }

@@ -21,7 +21,7 @@ use crate::kill::part::PART;
 /// How long a worker may take to start or to use the new value.
 const WORKER_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Who accepts the credential.
+/// The issuer of the credential.
 pub enum Accepts {
     Http(Issuer),
     Postgres(Postgres, tokio::runtime::Runtime),
@@ -35,7 +35,7 @@ pub struct Scene {
     by_hand: bool,
 }
 
-/// What a command said and how it ended.
+/// A command's output and how it ended.
 pub struct Ran {
     pub code: Option<i32>,
     pub killed: bool,
@@ -186,7 +186,7 @@ impl Scene {
         format!("{words} lifeline={} refused={}", std::process::id(), refused.display())
     }
 
-    /// The first copies of the value, in pieces, so that no buffer of ours is left with it.
+    /// Writes the first copies of the value in pieces, so that no buffer of this process keeps it.
     fn seed(&self, value: &[&str]) {
         let line = |before: &'static str, after: &'static str| [&[before], value, &[after]].concat();
         put(&self.dir().join("api/api.env"), &line("# The API\nLOG=info\nKEY=", "\nPOOL=4\n"), 0o600);
@@ -365,7 +365,7 @@ impl Scene {
             .collect()
     }
 
-    /// No file beside the targets, no work left over, and no value in any file of keyroll's own.
+    /// No file is left beside the targets, no scratch file is left, and no file of keyroll contains a value.
     fn check_leftovers(&self) {
         let mut needles = Needles::builder();
         for (id, copy) in (0u32..).zip(self.copies()) {

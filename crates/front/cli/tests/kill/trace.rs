@@ -66,7 +66,7 @@ impl Draw {
 
     /// A place: a class, a call of it by its weight, and a number that is low more often than high.
     pub fn place(&mut self, counts: &Counts) -> Place {
-        // The store writes less than the journal: by number alone its thread would never be the first.
+        // The store writes less than the journal, so by its number alone a store write would never be hit first.
         if self.below(STORE_EVERY) == 0 {
             // Low more often than high: the first are those of a value that the issuer has just given.
             let most = 1 + self.below(counts.get(STORE).copied().unwrap_or(1));
@@ -104,7 +104,7 @@ pub fn works() -> bool {
     ran.is_ok_and(|output| output.status.success())
 }
 
-/// `strace` before a program. What it starts itself is left alone: `-b execve` lets go of it.
+/// `strace` in front of a program. Programs that it starts are not traced: `-b execve` detaches from them.
 pub fn under(program: &Path, record: &Path, traced: &str, kill: Option<&Place>) -> Command {
     let mut command = Command::new("strace");
     command.args(["-f", "-b", "execve", "-qq", "-y", "-s", "0", "-o"]).arg(record);

@@ -12,7 +12,7 @@ use crate::leaks::{git, told};
 
 const NAME: &str = ".keyroll-leaks.toml";
 
-/// The open findings by the file that they stand in: what stands under ID in the table.
+/// The column ID of the open findings, by the file of each.
 fn id(folder: &Path, file: &str) -> String {
     let shown = out(&run(folder, &["leaks", "tree"], b""));
     let line = shown.lines().find(|line| line.contains(file)).unwrap_or_else(|| panic!("{file}: {shown}"));
@@ -87,14 +87,14 @@ fn an_identity_that_names_nothing_accepts_nothing() {
         assert!(!said.contains("not-an-identity"), "{said}");
     }
     assert!(!path.join(NAME).exists(), "nothing was written");
-    // What opens something is not accepted by its name either; beside it others are.
+    // A working value is not accepted by name either; the others beside it are.
     let live = value();
     told::add(path, "second", &live);
     fs::write(path.join("tree/live"), &live).unwrap();
     let (code, said) = accept(path, &["--only", &id(path, "tree/live")]);
     assert!(code == Some(1) && said.contains("keyroll plan second"), "{said}");
     assert_eq!(accept(path, &["--only", &mine]).0, Some(0));
-    // Without a store and a baseline an identity is of its run alone.
+    // Without a store and a baseline an identity is valid in one run only.
     let bare = tempfile::tempdir().unwrap();
     two_tokens(bare.path());
     let (code, said) = accept(bare.path(), &["--only", &mine]);
@@ -114,7 +114,7 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     assert!(run(outer.path(), &["leaks", "a", "--accept", "a test"], b"").status.success());
     fs::write(deep.join("a"), &first).unwrap();
     assert_eq!(run(&deep, &["leaks"], b"").status.code(), Some(3));
-    // From outside, too, where the one path that is named is in it.
+    // From outside too, if the one named path is in the repository.
     assert_eq!(run(outer.path(), &["leaks", "repository/src/deep/a"], b"").status.code(), Some(3));
     assert_eq!(run(outer.path(), &["leaks", "repository/src/deep/a", "a"], b"").status.code(), Some(0));
     // A new one is made at the top, from wherever it is made.
@@ -125,7 +125,7 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     for folder in [&deep, &top.join("src"), &top] {
         assert_eq!(run(folder, &["leaks"], b"").status.code(), Some(0), "{}", folder.display());
     }
-    // The nearest counts, and one that is named before all others.
+    // The nearest baseline counts; a named one takes precedence.
     fs::write(deep.join("b"), &second).unwrap();
     assert!(run(&deep, &["leaks", "--baseline", NAME, "b", "--accept", "a test"], b"").status.success());
     let nearest = run(&deep, &["leaks", "--all"], b"");
@@ -144,7 +144,7 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     assert!(err(&run(&below, &["leaks"], b"")).contains("found 2 leaked values"));
 }
 
-/// A user of the machine who has nothing to do with it.
+/// An unrelated user of the machine.
 const STRANGER: u32 = 54321;
 
 #[test]
@@ -158,7 +158,7 @@ fn what_a_stranger_put_there_accepts_nothing() {
     let code = || run(&tree, &["leaks"], b"").status.code();
     assert_eq!(code(), Some(0), "the repository's baseline counts below");
     if chown(path.join(".git"), Some(STRANGER), None).is_err() {
-        // Only root can go on.
+        // Only root can continue this test.
         assert_ne!(path.metadata().unwrap().uid(), 0);
         return;
     }
@@ -175,12 +175,12 @@ fn what_a_stranger_put_there_accepts_nothing() {
         );
     }
     assert_eq!(run(&tree, &["leaks", "--baseline", "../.keyroll-leaks.toml"], b"").status.code(), Some(0));
-    // One that is nearer does not hide the one of the repository.
+    // A nearer baseline of a stranger does not hide the repository's own.
     fs::copy(path.join(NAME), tree.join(NAME)).unwrap();
     chown(tree.join(NAME), Some(STRANGER), None).unwrap();
     chown(path.join(NAME), Some(0), None).unwrap();
     assert_eq!(code(), Some(0));
-    // All of it is his.
+    // Everything belongs to that user.
     for one in [path, &path.join(".git"), &path.join(NAME), &tree] {
         chown(one, Some(STRANGER), None).unwrap();
     }
@@ -245,7 +245,7 @@ fn the_baseline_is_that_of_the_repository_that_is_named() {
     assert!(!open(&path.join("two"), &["--git", "../one"]) && !open(&path.join("two"), &[&absolute]));
     assert!(!open(&repository.join("sub"), &["."]) && !open(&repository.join("sub"), &[]));
     accept(&repository.join("sub"), &["a"], "in ../.keyroll-leaks.toml");
-    // What is in no repository, and several: that of the current folder.
+    // Paths outside of a repository, and several paths: the baseline of the current folder.
     assert!(open(path, &["one", "two"]) && open(path, &["none"]));
     accept(path, &["none"], "accepted 1 in .keyroll-leaks.toml");
     assert!(path.join(NAME).exists() && !path.join("none").join(NAME).exists());

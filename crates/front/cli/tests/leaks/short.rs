@@ -1,4 +1,4 @@
-//! Values that are too short to be looked for by themselves.
+//! Values that are too short to be searched for.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Files of rules that were written for gitleaks: what of them is not used is never passed over in silence.
+//! Rule files for gitleaks: keyroll names every part that it does not use.
 
 use std::fs;
 use std::path::Path;
@@ -34,7 +34,7 @@ fn a_file_by_which_nothing_can_be_found_is_an_error() {
             assert!(!said.contains("no leak was found") && shown.is_empty(), "{rules}: {shown}{said}");
         }
     }
-    // Beside keyroll's own it may have lists alone.
+    // With keyroll's own rules, the file need not have rules.
     let (code, shown, _) = ran(folder.path(), "[extend]\nuseDefault = true\n", &["a"]);
     assert!(code == Some(3) && shown.contains("github-classic-token"), "{shown}");
     let own = "[extend]\nuseDefault = true\n[[rule]]\nid = 'a'\n";
@@ -66,7 +66,7 @@ fn a_rule_that_is_not_used_is_named_in_every_format() {
     assert_eq!(told["executionSuccessful"], true);
     let (_, shown, _) = ran(folder.path(), rules, &["a", "--format", "github"]);
     assert!(shown.contains("::warning ") && shown.contains("the rule 'odd'"), "{shown}");
-    // Nothing to look at is no error because of it.
+    // An empty source is not an error because of the rule file.
     fs::create_dir(folder.path().join("empty")).unwrap();
     let (code, _, said) = ran(folder.path(), rules, &["empty"]);
     assert_eq!(code, Some(0), "{said}");

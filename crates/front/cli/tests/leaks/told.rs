@@ -1,4 +1,4 @@
-//! What a person and a machine are told of what was found: how often, by which identity, and what comes next.
+//! What operators and programs see of findings: the counts, the identities, and the next steps.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&out(&found)).unwrap_or_else(|_| panic!("{}", err(&found)))
 }
 
-/// Whose identities they are, and the first of them; and whether code scanning is given any.
+/// Which key the identities have, and the first of them; and whether SARIF has any.
 fn identity(folder: &Path) -> (String, String, bool) {
     let document = json(folder, &["json", "tree"]);
     let sarif = json(folder, &["sarif", "tree"]);
@@ -132,7 +132,7 @@ fn what_is_staged_is_told_with_the_way_out_of_it() {
     for said in [stopped, by_hand] {
         assert!(said.contains("git restore --staged FILE") && said.contains("# keyroll:allow"), "{said}");
     }
-    // The same without what was staged: none of that is said.
+    // The same without staged files: these messages do not appear.
     let tree = run(path, &["leaks"], b"");
     assert!(!err(&tree).contains("staged") && !err(&tree).contains("history"), "{}", err(&tree));
 }
@@ -227,7 +227,7 @@ fn where_something_was_found_it_is_told_whatever_could_not_be_opened() {
             assert!(err(&ran).contains(&format!("not visible: {name}")), "{}", err(&ran));
         }
     }
-    // Of what is not opened nobody says that it has none.
+    // An unopened file is not reported as free of findings.
     assert_eq!(looked(b"7z\xbc\xaf\x27\x1c and more").status.code(), Some(1));
 }
 
@@ -281,7 +281,7 @@ fn a_value_that_its_name_alone_tells_is_told_with_that_name_and_the_name_is_no_v
     fs::create_dir(path.join("tree")).unwrap();
     let text = "JWT_SECRET=kD93hfQ0plm4\nDB_PASSWORD=tR9vWq2LxZ7n\nOTHER_TOKEN=kD93hfQ0plm4\n";
     fs::write(path.join("tree/a.env"), text).unwrap();
-    // What anybody may write where a name stands.
+    // Text that anybody may write in place of a name.
     let odd = ["mW4xTq8LzR6c", "nB6yUs0MwS8d", "pC8zVt2NxT0e"];
     let names = [format!("{value}_token"), format!("{token}-secret"), "aB3dE5fG7hJ9_password".to_owned()];
     let text: String = names.iter().zip(odd).map(|(name, value)| format!("{name}: {value}\n")).collect();

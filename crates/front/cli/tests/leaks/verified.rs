@@ -1,4 +1,4 @@
-//! `leaks --verify`: issuers are asked whether what was found works, and nobody else learns of it.
+//! `leaks --verify`: issuers are asked whether found values work, and no other host gets the values.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -39,7 +39,7 @@ fn findings(folder: &Path, arguments: &[&str]) -> (Vec<Value>, Value) {
     (document["findings"].as_array().unwrap().clone(), document["summary"].clone())
 }
 
-/// What came of asking about the finding in a file.
+/// The result for the finding in a file.
 fn of<'f>(findings: &'f [Value], file: &str) -> &'f Value {
     let path = format!("tree/{file}");
     let one = findings.iter().find(|one| one["place"]["path"] == path.as_str());
@@ -259,7 +259,7 @@ fn what_only_a_history_has_is_asked_about_and_what_is_piped_in() {
     assert_eq!(issuer.asked(Ask::Me), 2);
 }
 
-/// Serves each connection on its own thread; what it was asked is kept.
+/// Serves each connection on its own thread, and keeps the requests.
 struct Server {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
@@ -294,7 +294,7 @@ impl Server {
     }
 }
 
-/// What became of one value that such an issuer was asked about, and what it was asked.
+/// The result for one value from such an issuer, and the requests that it got.
 fn asked_of(server: &Server, request_max: &str) -> (Value, Vec<String>, String) {
     let folder = tree();
     let path = folder.path();
@@ -446,7 +446,7 @@ fn a_spec_that_cannot_be_gone_by_is_refused_before_anything_is_asked() {
     refused(&["--verify", "--issuer", "b.toml"], 1, "does not say which findings");
     write("c.toml", text.replace("stripe-secret-key\"]", "no-such-rule\"]"));
     refused(&["--verify", "--issuer", "c.toml"], 1, "an unknown rule");
-    // A field that is not the value's is needed, too.
+    // The call also needs another field.
     let more = text.replace("[auth.self]", "[fields.account]\nsecret = false\nlength_max = 9\n\n[auth.self]");
     write("d.toml", more.replace("/v1/charges", "/v1/{cred.account}"));
     refused(&["--verify", "--issuer", "d.toml"], 1, "K0100");

@@ -1,4 +1,4 @@
-//! A proxy of two workers with a key for each source that it takes one from.
+//! A proxy of two workers, with a key for each source that it reads keys from.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::hostile::ran::{Ran, wait};
 use crate::hostile::scene::{Scene, put};
 
-/// One key, and where the proxy takes it from.
+/// One key, and the source from which the proxy reads it.
 #[derive(Debug)]
 pub struct Source {
     pub secret: &'static str,
@@ -86,7 +86,7 @@ impl Proxy {
             *spec = without(&without(spec, "op.sessions"), "op.end_session");
             *config += &SOURCES.iter().map(|source| table(source, port)).collect::<String>();
         });
-        // The other scenes' own worker, which has no part here.
+        // The other scenes' own worker, which this test does not use.
         let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap();
         scene.end(pid.trim().parse().unwrap());
         fs::remove_file(scene.path("run/api.pid")).unwrap();
@@ -183,8 +183,8 @@ impl Proxy {
         asked(self.port, &self.key, model)
     }
 
-    /// Splits the proxy: one worker comes up with a value that is none of ours, as after an edit that somebody forgot to
-    /// finish. The plan names it; then it is healed.
+    /// Splits the proxy: one worker starts with an unknown value, as after an unfinished edit. The plan names that
+    /// worker; then it is repaired.
     pub fn split(&self, source: &Source) {
         self.scene.sh(
             "cp -p proxy/.env kept/was\nother=$(tr -dc a-z0-9 </dev/urandom | head -c 40)\nsed \"s/^DOT_KEY=.*/DOT_KEY=acme_sk_$other/\" kept/was >proxy/.env",
@@ -210,7 +210,7 @@ impl Proxy {
         wait("another worker in its place answers", || {
             let now = self.workers();
             let new: Vec<&u32> = now.difference(&before).collect();
-            // It has a connection of its own to nobody yet: that it has loaded its program is seen by what it prints.
+            // It has no connections yet; its output shows that it has loaded its program.
             !now.contains(&worker)
                 && now.len() == before.len()
                 && new.iter().all(|pid| self.started(**pid))
@@ -236,7 +236,7 @@ impl Proxy {
         self.workers().into_iter().max_by_key(started).expect("a worker")
     }
 
-    /// Whoever asks for a model all the time.
+    /// The callers, which request models all the time.
     pub fn calls(&self, source: &Source) -> Calls {
         let (port, model, key) = (self.port, source.model, self.key.clone());
         let counts = Arc::new((AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0)));

@@ -1,4 +1,4 @@
-//! A service behind an adapter that somebody else wrote, with the value in a file that its script reads.
+//! A service behind an external adapter, with the value in a file that its script reads.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn start() -> Option<Service> {
 fn a_service_behind_an_adapter_is_moved_and_comes_back() {
     let Some(service) = start() else { return };
     let kept = service.run(&["consumer", "check-adapter", "--apply", "--", "./adapter"]);
-    // What stands behind `--` is the adapter's: the flag that makes events of the lines is none of ours there.
+    // Arguments after `--` belong to the adapter: `--json` there is not keyroll's flag.
     assert_eq!(kept.exits(0).text.matches(": kept").count(), 8, "{}", kept.text);
     service.comes_back();
     let pid = service.scene.path("run/adapter");

@@ -59,7 +59,7 @@ fn workers_of_gunicorn_are_moved_and_come_back() {
     assert_eq!(fs::read_to_string(service.scene.path("run/gunicorn")).unwrap(), master);
 }
 
-/// The master read the value before it forked: its new workers have the old one, whatever its signal did.
+/// The master read the value before it forked, so its new workers have the old value, although the signal succeeded.
 #[test]
 fn workers_of_a_preloading_gunicorn_are_not_believed() {
     let Some(service) = start(" --preload") else { return };

@@ -36,7 +36,7 @@ fn pid(service: &Service, app: &str) -> u32 {
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
-/// The worker's own word: which key a file of pm2 holds, found without this process ever holding a value.
+/// Which key a file of pm2 holds, as the worker reports it: this process never holds a value.
 fn holds_what_the_file_holds(service: &Service, dump: &str) -> bool {
     let script = format!("value=$(sed -n 's/^KEY=//p' bot.env); grep -qF -- \"$value\" {dump}");
     let found = Command::new("sh").args(["-euc", &script]).current_dir(service.scene.dir()).status();
@@ -47,7 +47,7 @@ fn holds_what_the_file_holds(service: &Service, dump: &str) -> bool {
 fn an_app_of_pm2_is_moved_with_its_dump_and_comes_back() {
     let Some(service) = start() else { return };
     let other = pid(&service, "other");
-    // What a reboot would start from is told, with its mode.
+    // keyroll reports the dump from which a reboot would start, with its mode.
     service.run(&["plan", "ring"]).exits(0).says(&["dump.pm2", "mode 0644", "chmod 600"]);
     service.sh("pm2 save >/dev/null");
     service.comes_back();
@@ -64,7 +64,7 @@ fn an_app_of_pm2_is_moved_with_its_dump_and_comes_back() {
     service.rotated();
 }
 
-/// The dump alone still has the old value: the old key is not ended.
+/// The dump still has the old value, so the old key is not revoked.
 #[test]
 fn a_dump_of_pm2_that_kept_the_old_value_holds_the_end_up() {
     let Some(service) = start() else { return };

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::hostile::ran::{Ran, Running, wait};
 use crate::hostile::scene::Scene;
 
-/// What is different from one manager to the next.
+/// The parts that differ between managers.
 pub struct Service {
     pub scene: Scene,
     pub tools: ManagerTools,
@@ -75,7 +75,7 @@ impl Service {
         self.on(&self.scene.issuer.keys()[0].id);
     }
 
-    /// Forward, with keyroll killed as soon as the service is being told.
+    /// A rotation, with keyroll killed as soon as the service is being restarted or reloaded.
     #[track_caller]
     pub fn is_moved_through_a_kill(&self, told: impl FnMut() -> bool) {
         let plan = self.plan();
@@ -87,7 +87,7 @@ impl Service {
         self.rotated();
     }
 
-    /// There and back again.
+    /// A rotation and its rollback.
     #[track_caller]
     pub fn comes_back(&self) {
         let plan = self.plan();

@@ -1,4 +1,4 @@
-//! The three courses of a row, and what must be true of each.
+//! The three courses of a row, and what must hold for each.
 
 use std::sync::OnceLock;
 
@@ -17,11 +17,11 @@ const RATE: u32 = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Course {
-    /// Forward, to the end of the old key.
+    /// Forward, until the old key is revoked.
     Load,
-    /// To the last step that can be taken back, and back.
+    /// To the last step that can be rolled back, and then a rollback.
     Back,
-    /// Forward, with the driver killed as soon as the service is being told.
+    /// Forward, with the driver killed as soon as the service is being restarted or reloaded.
     Kill,
 }
 
@@ -29,7 +29,8 @@ impl Course {
     pub const ALL: [Self; 3] = [Self::Load, Self::Back, Self::Kill];
 }
 
-/// The courses of one row one after the other, each from where the one before it left the service; what was measured.
+/// Runs the courses of one row one after the other, each from the state that the previous one left; returns the
+/// measurements.
 pub fn run(row: &'static Row, courses: &[Course]) -> String {
     let Some(mut place) = Place::raise(row) else { return "left out".to_owned() };
     place.trap();
@@ -99,7 +100,7 @@ fn killed(place: &mut Place) -> String {
     }
 }
 
-/// A plan, and what it announces.
+/// Makes a plan; returns the downtime that it announces.
 fn plan(place: &Place) -> String {
     let ran = place.run(&["plan", "ring"]);
     ran.exits(0);
@@ -144,7 +145,7 @@ impl Calls {
         Self((place.row.notice() != Notice::Job).then(|| Callers::start(port, RATE)))
     }
 
-    /// What they counted, and that nobody was refused.
+    /// Their counts; checks that no request was refused.
     fn end(self, place: &Place) -> String {
         place.nobody_was_refused();
         let Some(callers) = self.0 else { return place.jobs() };

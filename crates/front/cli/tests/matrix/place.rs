@@ -18,7 +18,7 @@ const IMAGE: &str = "keyroll-test:1";
 
 pub struct Place {
     pub row: &'static Row,
-    /// Dropped before what its processes run in.
+    /// Dropped before the environment of its processes.
     pub scene: Scene,
     /// Of the first instance, of the second, and of a front before them.
     pub ports: [u16; 3],
@@ -43,7 +43,7 @@ impl Place {
             config.truncate(end);
             *config += &numbered(&row.consumer(), &ports);
         });
-        // The other scenes' own worker, of which only the value is used here.
+        // The other scenes' own worker; this test uses only its value.
         let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap();
         scene.end(pid.trim().parse().unwrap());
         let home = scene.dir().parent().unwrap().to_owned();
@@ -91,7 +91,7 @@ impl Place {
             .replace("@PROGRAM@", program.to_str().unwrap())
     }
 
-    /// What the row's commands find around them.
+    /// The environment of the row's commands.
     fn surround(&self, command: &mut Command) {
         if let Some(tools) = &self.tools {
             command.env("PATH", tools.path()).env("PM2_HOME", self.scene.path("pm2"));
@@ -134,7 +134,7 @@ impl Place {
             return command;
         };
         let dir = self.scene.dir().display().to_string();
-        // Its process number inside is what it can be ended by.
+        // It is ended by its process id inside the container.
         let begin = "echo $$ >../driver; exec \"$0\" \"$@\"";
         let fixed =
             ["env", "-C", &dir, "sh", "-c", begin, KEYROLL, "--state", "../state", "--no-input", "--json"];
@@ -154,13 +154,13 @@ impl Place {
         }
     }
 
-    /// What changes as soon as the service is being told.
+    /// What changes as soon as the service is being restarted or reloaded.
     pub fn told(&self) -> Vec<u8> {
-        // Between two of its processes there may be none to be asked for.
+        // Between two of its processes there may be none.
         self.script(self.row.told).output().unwrap().stdout
     }
 
-    /// What looks as if it applied a value, and does not.
+    /// Runs the command that seems to apply a value and does not.
     pub fn trap(&self) {
         if !self.row.trap.is_empty() {
             self.sh(self.row.trap);
@@ -176,7 +176,7 @@ impl Place {
         }
         wait("the service calls", || {
             if self.row.notice() != Notice::Job {
-                // Its calls are those that others make to it.
+                // The service calls the issuer only for requests that it gets.
                 ask(self.ports[0]);
             }
             self.scene.issuer.last_of("bot").as_deref() == Some(id)
@@ -184,7 +184,7 @@ impl Place {
         self.nobody_was_refused();
     }
 
-    /// No call of the service was; a check is, with its wrong copy.
+    /// No call of the service was refused; a check with a wrong copy is.
     #[track_caller]
     pub fn nobody_was_refused(&self) {
         let mut refused = self.scene.issuer.refused_workers();
@@ -239,7 +239,7 @@ fn numbered(text: &str, ports: &[u16; 3]) -> String {
     text.replace("@PORT1@", &ports[0].to_string()).replace("@PORT2@", &ports[1].to_string())
 }
 
-/// One request, whatever becomes of it.
+/// One request, whatever its result.
 fn ask(port: u16) {
     use std::io::{Read as _, Write as _};
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return };

@@ -1,5 +1,5 @@
-//! The rows: how each service is configured, started, told and ended. In every text `@DIR@` is the scene's folder,
-//! `@PORT1@` and `@PORT2@` are the addresses of its instances, and `@SERVE@` is the part of a service.
+//! The rows: how each service is configured, started, restarted or reloaded, and ended. In every text `@DIR@` is the
+//! scene's folder, `@PORT1@` and `@PORT2@` are the addresses of its instances, and `@SERVE@` is the part of a service.
 
 use keyroll_manager::{Notice, ServiceFact, manager_facts};
 
@@ -25,17 +25,17 @@ pub struct Row {
     pub more: &'static str,
     /// Brings it up. `bot.env` is there.
     pub start: &'static str,
-    /// Says something else as soon as the service is being told.
+    /// Changes its output as soon as the service is being restarted or reloaded.
     pub told: &'static str,
     pub stop: &'static str,
-    /// Fails where what looks like the verb applied a value. It leaves everything as it was.
+    /// Runs the command that seems to apply a value; fails if it does apply one. Leaves everything unchanged.
     pub trap: &'static str,
-    /// Runs the job once, where nothing else does.
+    /// Runs the job once, if nothing else starts it.
     pub job: &'static str,
 }
 
 impl Row {
-    /// What the page says of it.
+    /// The row's text on the page.
     pub fn fact(&self) -> ServiceFact {
         let mut all = manager_facts().flat_map(|fact| fact.services);
         *all.find(|one| one.name == self.name).unwrap_or_else(|| panic!("{} is not in the page", self.name))
@@ -68,8 +68,8 @@ const NONE: Row = Row {
     job: "true",
 };
 
-/// Starts an instance by its number and port; a third word says what it takes a new value by. One at a time: a run of it
-/// that a dead driver left is waited for, and so is a service that it started and that has not named itself.
+/// Starts an instance by its number and port; a third word says how it takes a new value. Only one at a time: it waits
+/// for a run that a dead driver left, and for a service that was started and has not written its pid file.
 macro_rules! script {
     ($calls:literal) => {
         concat!(
@@ -129,7 +129,7 @@ macro_rules! gunicorn {
 const CHILDREN: &str = "pid=$(cat run/master); cat /proc/$pid/task/$pid/children";
 const STOP_MASTER: &str = "pid=$(cat run/master); kill $pid; while [ -e /proc/$pid ]; do sleep 0.05; done";
 
-/// A job that calls once and writes down how that went, and what starts it.
+/// A job that calls once and records the result, and what starts it.
 macro_rules! job {
     ($($starts:literal),*) => {
         concat!(

@@ -23,12 +23,13 @@ const POOL: usize = 2;
 /// How long it takes from its first call until it serves, milliseconds.
 const WARM_MS: u64 = 200;
 
-/// How long it answers after it was told to end, milliseconds: a front must have seen that it is not ready any more.
+/// How long it answers after it was asked to end, milliseconds, so that the front notices that it is not ready any
+/// more.
 const DRAIN_MS: u64 = 300;
 
 type Words<'a> = BTreeMap<&'a str, &'a str>;
 
-/// Serves until it is told to end, or the test is gone.
+/// Serves until it is asked to end, or the test has ended.
 pub fn play(text: &str) {
     let words: Words<'_> = text.split(' ').filter_map(|word| word.split_once('=')).collect();
     Runtime::new().unwrap().block_on(serve(&words));
@@ -40,7 +41,7 @@ fn url(words: &Words<'_>) -> Zeroizing<String> {
     Zeroizing::new(format!("acme://{}:{}@127.0.0.1:{}", words["name"], key.as_str(), words["issuer"]))
 }
 
-/// What a file is now, for one that looks whether it was changed.
+/// The state of a file, to detect a change.
 fn look(words: &Words<'_>) -> Option<(u64, i64, i64)> {
     let meta = fs::metadata(words.get("copy")?).ok()?;
     Some((meta.ino(), meta.mtime(), meta.mtime_nsec()))

@@ -1,4 +1,4 @@
-//! A gateway with three providers, each with a key of its own that it takes in another way.
+//! A gateway with several providers, each with its own key from another kind of source.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::hostile::ran::Ran;
 use crate::hostile::scene::{Scene, put};
 
-/// How long a start of the gateway may take: it wants about 40 s of a processor, of which little may be left for it.
+/// How long a start of the gateway may take: it needs about 40 s of processor time, on a machine that may be busy.
 const START_TIME_MAX: Duration = Duration::from_secs(1_200);
 
 /// One key, and the provider that it is of. The secret has the provider's name.
@@ -29,13 +29,13 @@ pub struct Key {
     runs: &'static str,
     /// What `apiKey` says; `@VALUE@` is the key.
     api_key: &'static str,
-    /// What stands before the key in a file of its own.
+    /// The text before the key in a file of its own.
     file: Option<(&'static str, &'static str)>,
     /// Run with `@CLAW@` as its program, before the gateway starts.
     first: &'static str,
-    /// Nobody answers while it takes the new one.
+    /// The gateway does not answer while it takes the new key.
     pub away: bool,
-    /// It is rotated in each change's tests; the others in those of a night.
+    /// It is rotated in every test run; the others in the nightly run.
     pub daily: bool,
 }
 
@@ -117,7 +117,7 @@ const MODELS: &str = ",\"models\":[{\"id\":\"fake-1\",\"name\":\"Fake\",\"reason
                       \"cost\":{\"input\":0,\"output\":0,\"cacheRead\":0,\"cacheWrite\":0},\
                       \"contextWindow\":128000,\"maxTokens\":4096}]}";
 
-/// A program of a person that resolves references.
+/// An operator's program that resolves references.
 const RESOLVER: &str = "#!/bin/sh\ncat >/dev/null\n\
     printf '{\"protocolVersion\":1,\"values\":{\"exe\":\"%s\"}}' \"$(cat @DIR@/kept/exe.key)\"\n";
 
@@ -308,7 +308,7 @@ impl Claw {
         ran
     }
 
-    /// To the last step that can be taken back, and back.
+    /// To the last step that can be rolled back, and then a rollback.
     pub fn there_and_back(&self, key: &Key) {
         self.ask(key.provider).expect("a turn before");
         let before = self.last_key();

@@ -81,7 +81,7 @@ async fn seed(words: &Words) {
     if pooled {
         pooler(words, &dir, &password, &client).await;
     }
-    // A service manager takes no `export`, a shell needs it.
+    // systemd ignores lines with `export`, but a shell needs it.
     let export = if words.0.contains_key("unit") { "" } else { "export " };
     let app = format!(
         "# The shop's API\nLOG_LEVEL=info\nDB_USER=orders\nDB_PASSWORD='{password}'\n{export}DATABASE_URL=\"{url}\"\nPOOL=4\n"
@@ -209,7 +209,7 @@ async fn worker(words: &Words) {
     worker.drain().await;
 }
 
-/// Logs in again and again, until it is ended or the test is gone.
+/// Logs in again and again, until it is ended or the test has ended.
 async fn forgotten(words: &Words) {
     let url = read_variable(&words.path("env"), "DATABASE_URL").unwrap();
     let lifeline = PathBuf::from(format!("/proc/{}", words.text("lifeline")));

@@ -11,7 +11,7 @@ use keyroll_testkit::{Deadline, until};
 use super::scene::{Scene, Way};
 use super::{ALONE, PHASE_S_MAX, exercised, no_failure, role};
 
-/// Both instances were seen on the new login: the pooler says which process comes with it.
+/// Both instances were seen on the new login: the pooler shows which process uses it.
 fn pids(scene: &Scene) -> BTreeSet<String> {
     ["api-1", "api-2"].map(|name| format!("pid {}", scene.pid(name))).into()
 }
@@ -48,7 +48,7 @@ async fn rotate(scene: &Scene) {
     assert_eq!(ran.summary()["residues"], serde_json::json!([]), "{}", ran.summary());
 }
 
-/// Under load, the first rotation goes back half-way; the second is killed in the middle and resumed.
+/// Under load, the first rotation is rolled back half-way; the second is killed in the middle and resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_is_replaced_through_a_pooler_with_a_list() {
     let _alone = ALONE.lock().await;
@@ -87,7 +87,7 @@ async fn go_back(scene: &Scene) {
     let (shown, running) = (exercised(&ran), pids(scene));
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
     assert_eq!(users(scene), ["stats", "orders", "orders_a", "someone"]);
-    // Who cannot be taken back goes on through the pooler, which was taken back, on the new login.
+    // A consumer that cannot be rolled back keeps using the new login through the pooler, which was rolled back.
     let (env, restart) = (scene.dir().join("app/api.env"), scene.dir().join("app/restart.sh"));
     fs::copy(&env, scene.kept("second")).unwrap();
     let works = fs::read(&restart).unwrap();
@@ -117,8 +117,8 @@ async fn a_login_is_replaced_through_a_pooler_that_asks_the_server() {
     no_failure(&callers.stop().await);
 }
 
-/// A pooler that logs in by itself is a consumer like any other: what it uses now the server shows, and a verb that does
-/// not apply the new login is not believed.
+/// A pooler that logs in by itself is a consumer like any other. The server shows which login it uses, so keyroll
+/// notices a verb that does not apply the new login.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_logs_in_by_itself_counts_when_it_was_told() {
     let _alone = ALONE.lock().await;

@@ -128,7 +128,7 @@ impl Scene {
         self.home.path().join("scene")
     }
 
-    /// A place for a value of before, apart from every folder that is searched.
+    /// A folder for an old value, outside of every searched folder.
     pub(crate) fn kept(&self, name: &str) -> PathBuf {
         self.home.path().join("kept").join(name)
     }
@@ -216,7 +216,7 @@ impl Scene {
         pid_of(&self.dir().join(format!("run/{name}.pid"))).unwrap()
     }
 
-    /// What the single process counted of its own calls, all its lives together but the one that runs.
+    /// The single process's count of its own calls, over all its runs but the present one.
     pub(crate) fn own_calls(&self) -> (u64, u64) {
         let text = fs::read_to_string(self.dir().join("log/billing.count")).unwrap_or_default();
         let pair = |line: &str| {

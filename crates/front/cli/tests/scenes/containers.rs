@@ -35,7 +35,7 @@ services:
     environment: { NODE_API_KEY: \"${NODE}\" }
 ";
 
-/// Takes its file in when it begins; a reload says that it has taken it in again.
+/// Reads its file at its start; a reload claims that it read the file again.
 const SNAPSHOT: &str = "import signal, time\nkey = open('/run/secrets/key').read().strip()\n\
     signal.signal(signal.SIGHUP, lambda *_: print('reloaded', flush=True))\nprint('ready', flush=True)\n\
     while True: time.sleep(1000)\n";
@@ -78,7 +78,7 @@ impl<'s> Containers<'s> {
         self.project("old");
         self.docker(&["compose", "up", "--detach"]);
         self.project("new");
-        // What people do: it says `Started`.
+        // The usual command, which prints `Started`.
         self.docker(&["compose", "restart", "web"]);
         // One of two that belong together; and one more on another node, as far as this machine can tell.
         self.docker(&["compose", "up", "--detach", "--no-deps", "main"]);
@@ -100,7 +100,7 @@ impl<'s> Containers<'s> {
         self.node.write(".env", &format!("NODE={{{version}}}\n"));
     }
 
-    /// The value stands in the image; one container was given another one, and one was not.
+    /// The image contains the value; one container was given another value, and one was not.
     fn raise_baked(&self) {
         let id = self.docker(&["create", BARE, "/bin/true"]);
         self.docker(&["commit", "--change", &self.baked.values.fill("ENV BAKED_API_KEY={old}"), &id, BAKED]);

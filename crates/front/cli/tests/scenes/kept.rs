@@ -1,4 +1,4 @@
-//! Scenes of process managers that keep what they have once read.
+//! Scenes of process managers that keep the values that they once read.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -57,7 +57,7 @@ impl<'s> Managers<'s> {
         self.ran(command)
     }
 
-    /// An app is started, its file is edited, and it is restarted: pm2 says that all is well.
+    /// An app is started, its file is edited, and it is restarted: pm2 reports success.
     fn raise_pm2(&self) {
         fs::create_dir(self.pm2.path("home")).unwrap();
         self.pm2.write("ecosystem.config.js", &ECOSYSTEM.replace('%', "old"));
@@ -74,7 +74,7 @@ impl<'s> Managers<'s> {
         self.ran(command)
     }
 
-    /// The value was changed in the file of the project, and stands as it is in the manifest of the manager too.
+    /// The value was changed in the file of the project, and the manager's manifest also contains it.
     fn raise_supervisord(&self) {
         let (literal, fleet) = (&self.supervisord, &self.fleet);
         fs::create_dir(literal.path("run")).unwrap();

@@ -8,7 +8,7 @@ use keyroll_testkit::command::Ran;
 
 use crate::hostile::scene::Scene;
 
-/// By the number of the cause: the file below `tests`, and the name of what proves it there.
+/// For each cause: the file below `tests`, and the name of the test that covers it.
 const ELSEWHERE: [(u8, &str, &str); 12] = [
     (1, "matrix/rows.rs", "name: \"unit-environment\""),
     (1, "hostile/input.rs", "a copy that holds something else"),
@@ -57,7 +57,7 @@ fn both_live(scene: &Scene, ran: &Ran) {
 /// A consumer that fails soon if it does not show the new value.
 const SOON: (&str, &str) = ("[secrets.ring.revoke]", "unit_deadline = \"8s\"\n\n[secrets.ring.revoke]");
 
-/// It went back: the old key is in use, and nothing else is left.
+/// It was rolled back: the old key is in use, and nothing else is left.
 #[track_caller]
 fn goes_back(scene: &Scene) {
     let ran = scene.apply();
@@ -66,7 +66,7 @@ fn goes_back(scene: &Scene) {
     scene.as_before();
 }
 
-/// The program takes another copy where the one that it prefers is not there.
+/// The program reads another copy if its preferred one does not exist.
 fn fallback() {
     let scene = Scene::made(|config, _| *config = config.replace(SOON.0, SOON.1));
     scene.sh("mkdir elsewhere; cp -p api/api.env elsewhere/fallback.env\n\
@@ -75,7 +75,7 @@ fn fallback() {
     goes_back(&scene);
 }
 
-/// A connection string that nobody names holds the value within itself.
+/// An undeclared connection string contains the value.
 fn connection_string() {
     let scene = Scene::new();
     scene.sh("umask 077; printf 'DATABASE_URL=postgres://app:%s@127.0.0.1/app\\n' \"$(sed -n 's/^KEY=//p' api/api.env)\" >also/url.env");
@@ -84,7 +84,7 @@ fn connection_string() {
     assert_eq!(scene.snapshot(), before);
 }
 
-/// A container that nobody names has the value from its image.
+/// An undeclared container has the value from its image.
 fn image() {
     let Some(engine) = Engine::start_or_skip("a rotation beside an image that holds the value") else {
         return;
@@ -122,7 +122,7 @@ fn export() {
     goes_back(&scene);
 }
 
-/// A reload that succeeds and takes nothing in.
+/// A reload that succeeds and reads nothing.
 fn snapshot() {
     let restart = "restart = [\"./restart.sh\", \"api\", \"api/api.env\"]";
     let scene = Scene::made(|config, _| {

@@ -1,4 +1,4 @@
-//! What was said of all scenes, beside what is true of them.
+//! The output for all scenes, compared with the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const LANES: usize = 2;
 /// The largest part of the instances that may be unknown, in hundredths.
 const UNKNOWN_MAX: usize = 5;
 
-/// Looks once at all scenes, prints the table, and fails where anything in it is wrong.
+/// Inspects all scenes once, prints the table, and fails if anything in it is wrong.
 #[track_caller]
 pub fn every_cause_is_named(roots: &[PathBuf], all: &[Truth], look: &(dyn Fn(&[&str]) -> Ran + Sync)) {
     let roots: Vec<&str> = roots.iter().map(|root| root.to_str().unwrap()).collect();
@@ -35,7 +35,7 @@ pub fn every_cause_is_named(roots: &[PathBuf], all: &[Truth], look: &(dyn Fn(&[&
     assert!(wrong.is_empty(), "\n{table}\n{}\nnot visible: {:#?}", wrong.join("\n"), ran.of("not_visible"));
 }
 
-/// What the program said.
+/// The program's output.
 struct Said {
     /// A place, and the labels of the values that stand there.
     copies: BTreeMap<String, BTreeSet<String>>,
@@ -78,7 +78,7 @@ fn score(truth: &Truth, said: &Said, root: &str) -> Score {
     score
 }
 
-/// Which label is which version's. A version that stands nowhere at rest is the other one that the scene's processes hold.
+/// Which label belongs to which version. A version without a copy is the other one that the scene's processes hold.
 fn labels(truth: &Truth, said: &Said, score: &mut Score) -> BTreeMap<Version, String> {
     let mut all: BTreeMap<Version, String> = BTreeMap::new();
     for (place, version) in &truth.copies {
@@ -150,8 +150,8 @@ fn instances(truth: &Truth, said: &Said, labels: &BTreeMap<Version, String>, sco
             }
         }
     }
-    // Of whoever else holds it nothing is claimed: a manager's daemon keeps it for others, a shell passes it on, and another
-    // test's keyroll may be looking at the same time.
+    // Nothing is checked about other holders: a manager's daemon keeps the value for others, a shell passes it on, and
+    // another test's keyroll may be searching at the same time.
     let known: Vec<u64> = truth.instances.iter().map(|one| u64::from(one.pid)).collect();
     for row in &said.instances {
         let ours = held(row).any(|held| labels.values().any(|label| *label == held));

@@ -80,7 +80,8 @@ fn two_copies(stage: &Stage) -> Truth {
     Truth { instances, ..truth(cause, "TWICE_API_KEY", &scene, &copies, Line::of(worker[1], &says)) }
 }
 
-/// The file that is preferred is a link to nothing since a release was cleaned up: the other one is read, and nobody says so.
+/// The preferred file is a dangling link since an old release was removed: the other file is read, and nothing reports
+/// that.
 fn fallback(stage: &Stage) -> Truth {
     let scene = stage.scene("fallback");
     scene.write("next/primary.env", "FALL_API_KEY={new}\n");
@@ -98,7 +99,7 @@ fn fallback(stage: &Stage) -> Truth {
     }
 }
 
-/// The same script with both files there: which one it reads is its own affair, and it must not be guessed.
+/// The same script with both files: only the script decides which one it reads, and keyroll must not guess.
 fn choice(stage: &Stage) -> Truth {
     let scene = stage.scene("choice");
     scene.write("app/primary.env", "CHOICE_API_KEY={old}\n");
@@ -136,7 +137,7 @@ fn derived(stage: &Stage) -> Truth {
     Truth { instances, ..truth(cause, "LEDGER_DB_PASSWORD", &scene, &copies, Line::of(exporter[1], &says)) }
 }
 
-/// A shell was begun with an export, its file was changed since, and what is started from it goes on with the export.
+/// A shell was started with an export, and its file was changed since: programs started from it still use the export.
 fn export(stage: &Stage) -> Option<Truth> {
     let tools = stage.tools.as_ref()?;
     let scene = stage.scene("export");
@@ -159,7 +160,7 @@ fn export(stage: &Stage) -> Option<Truth> {
     Some(Truth { instances, ..truth(cause, "EXPORT_API_KEY", &scene, &copies, Line::of(worker, &says)) })
 }
 
-/// Written again with the same value: by the times alone it would be stale.
+/// Written again with the same value: judged by times alone, the process would be stale.
 fn touched(stage: &Stage) -> Truth {
     let scene = stage.scene("touched");
     scene.write("api.env", "TOUCHED_API_KEY={new}\n");
@@ -175,7 +176,8 @@ fn touched(stage: &Stage) -> Truth {
     }
 }
 
-/// Changed, with the time of before, as an archive is unpacked: by the times alone it would be current.
+/// Changed with an old modification time, as by unpacking an archive: judged by times alone, the process would be
+/// current.
 fn set_back(stage: &Stage) -> Truth {
     let scene = stage.scene("back");
     scene.write("api.env", "BACK_API_KEY={old}\n");
@@ -211,7 +213,7 @@ fn has_read(stage: &Stage) -> Truth {
     Truth { instances, ..truth(cause, "READ_API_KEY", &scene, &copies, Line::of(pids[1], &says)) }
 }
 
-/// It wrote the next version over its environment, as a title, and goes on with the one of before.
+/// It overwrote its environment with the next version, as a process title, and still uses the old one.
 fn titled(stage: &Stage) -> Truth {
     let scene = stage.scene("titled");
     scene.write("api.env", "TITLED_API_KEY={old}\n");
@@ -235,7 +237,7 @@ fn titled(stage: &Stage) -> Truth {
     }
 }
 
-/// One value in the forms that programs write it in; nobody runs on the old one any more.
+/// One value in the encodings that programs write; no process uses the old one any more.
 fn quoted(stage: &Stage) -> Truth {
     let scene = stage.scene("forms");
     scene.write("api.env", "FORMS_API_KEY={new}\n");

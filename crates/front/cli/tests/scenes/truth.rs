@@ -1,4 +1,4 @@
-//! What is true of a scene, and is told to nobody but the scorer.
+//! The truth about a scene, which only the scorer knows.
 
 use keyroll_testkit::alphanumeric;
 
@@ -23,7 +23,7 @@ pub struct Truth {
     pub name: &'static str,
     /// Where each version stands, as `trace` shows it.
     pub copies: Vec<(String, Version)>,
-    /// Who runs on what.
+    /// Which process uses which version.
     pub instances: Vec<Runs>,
     /// The line that names the cause.
     pub line: Line,
@@ -33,13 +33,13 @@ pub struct Truth {
 #[derive(Debug, Clone)]
 pub struct Runs {
     pub pid: u32,
-    /// What it holds, in whatever it was started with and in its memory.
+    /// The versions that it holds, in its start environment and its memory.
     pub holds: &'static [Version],
-    /// What it would run on if it were started again now; `None` where nothing on the machine can tell.
+    /// The version that it would use if it were started again now; `None` if nothing on the machine shows that.
     pub next: Option<Version>,
 }
 
-/// What must stand in one line.
+/// The texts that one line must contain.
 #[derive(Debug, Clone)]
 pub struct Line {
     /// Of this instance.
@@ -49,7 +49,7 @@ pub struct Line {
 }
 
 impl Truth {
-    /// Whether it is one of the causes, and not what looks like one.
+    /// Whether it is one of the causes, and not something that only looks like one.
     pub fn is_numbered(&self) -> bool {
         self.cause.starts_with(|letter: char| letter.is_ascii_digit())
     }
@@ -77,7 +77,7 @@ impl Runs {
         Self { pid, holds, next: Some(next) }
     }
 
-    /// The verdict that is true; none where it cannot be told.
+    /// The true verdict; `None` if it cannot be known.
     pub fn verdict(&self) -> Option<&'static str> {
         let next = self.next?;
         Some(match self.holds {

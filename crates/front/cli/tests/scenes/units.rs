@@ -13,7 +13,7 @@ use Version::{New, Old};
 const CACHED: &str =
     "[Service]\nExecStart=/bin/sleep 100000\nExecReload=/bin/true\nEnvironmentFile=@/api.env\n";
 
-/// The file of before, and one that may be missing and would win.
+/// The old file, and an optional one that would win.
 const FALLS: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/default.env\nEnvironmentFile=-@/run/primary.env\n";
 
 const LOADED: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=LOADED_API_KEY={old}\n";
@@ -111,7 +111,7 @@ impl Host {
         Truth { copies, ..self.truth(cause, "FALLS_API_KEY", &scene, runs, &says) }
     }
 
-    /// A drop-in that systemd has not been told of: a restart starts with what it has loaded.
+    /// A drop-in that systemd has not loaded: a restart uses the loaded settings.
     fn loaded(&self) -> Truth {
         let scene = self.stage.scene("loaded");
         self.start(&scene, "loaded", LOADED);

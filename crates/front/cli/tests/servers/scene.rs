@@ -64,7 +64,7 @@ impl Scene {
         self.home.path().join("scene")
     }
 
-    /// A place for a value of before, apart from every folder that is searched.
+    /// A folder for an old value, outside of every searched folder.
     pub(crate) fn kept(&self, name: &str) -> PathBuf {
         self.home.path().join("kept").join(name)
     }

@@ -1,4 +1,4 @@
-//! The servers that are rotated, each with what is its own.
+//! The servers that are rotated, with their differences.
 
 use keyroll_testkit::{ManagementApi, MariaDb, RabbitMq, Redis};
 use mysql_async::prelude::Queryable as _;
@@ -19,7 +19,7 @@ pub(crate) enum Server {
     RabbitMq(RabbitMq),
 }
 
-/// A login as the server itself tells it.
+/// A login as the server itself shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) on: bool,
@@ -50,7 +50,7 @@ impl Kind {
         }
     }
 
-    /// What stands in a URL behind the port.
+    /// The part of a URL after the port.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Redis => "0",
@@ -116,8 +116,8 @@ impl Kind {
         }
     }
 
-    /// What its client says of a credential that the server refuses. RabbitMQ hangs up on a client that does not know
-    /// better, as this one: its log has the word.
+    /// The client's message for a refused credential. RabbitMQ drops the connection of a simple client like this one;
+    /// only the server's log has the reason.
     pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Redis => "AuthenticationFailed",
@@ -145,7 +145,7 @@ impl Server {
         }
     }
 
-    /// How often its log says that it refused this login, where its client is not told.
+    /// How often its log shows this login as refused, if the client does not learn it.
     pub(crate) fn refusals(&self, login: &str) -> Option<usize> {
         match self {
             Self::Redis(_) | Self::MariaDb(_) => None,

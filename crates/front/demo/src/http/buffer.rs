@@ -6,7 +6,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::MESSAGE_BYTES_MAX;
 
-/// What was read from a connection and not yet consumed; it never grows, so that no copy is left behind.
+/// Bytes that were read from a connection and not yet consumed. The buffer never grows: growing would leave a copy in
+/// memory.
 pub(crate) struct Buffer {
     bytes: Zeroizing<Vec<u8>>,
     filled: usize,
@@ -17,7 +18,7 @@ impl Buffer {
         Self { bytes: Zeroizing::new(vec![0; MESSAGE_BYTES_MAX]), filled: 0 }
     }
 
-    /// What is here to be read.
+    /// The unread bytes.
     pub(crate) fn filled(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
@@ -33,7 +34,7 @@ impl Buffer {
         Ok(read)
     }
 
-    /// Forgets the first `count` bytes: what follows moves to the front, the rest is overwritten.
+    /// Consumes the first `count` bytes: the following bytes move to the front, and the rest is overwritten.
     pub(crate) fn consume(&mut self, count: usize) {
         let count = count.min(self.filled);
         self.bytes.copy_within(count..self.filled, 0);

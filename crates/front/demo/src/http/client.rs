@@ -59,7 +59,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// A connection that is kept between calls. After an error it is to be dropped: nothing is sent twice.
+/// A connection that is kept between calls. The caller drops it after an error, so that nothing is sent twice.
 pub(crate) struct Connection {
     stream: TcpStream,
     buffer: Buffer,
@@ -73,8 +73,8 @@ impl Connection {
         Ok(Self { stream, buffer: Buffer::new() })
     }
 
-    /// Whether the other side has closed it, or sent what nobody asked for. The kernel is asked: the runtime
-    /// learns of a close a moment later.
+    /// Whether the other side has closed it, or sent something unasked. Asks the kernel, because the runtime learns of
+    /// a close only later.
     pub(crate) fn is_over(&self) -> bool {
         let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         !matches!(recv(&self.stream, &mut [0u8][..], peek), Err(Errno::WOULDBLOCK))
@@ -102,7 +102,7 @@ impl Connection {
     }
 }
 
-/// The bytes of a call, in one buffer that never grew.
+/// The bytes of a call, built in one buffer of the full size.
 fn bytes(call: &Call<'_>) -> Zeroizing<Vec<u8>> {
     let mut head = format!(
         "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",

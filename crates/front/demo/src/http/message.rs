@@ -13,9 +13,9 @@ pub(crate) struct Request {
     pub(crate) query: String,
     /// The value after `Authorization: Bearer`.
     pub(crate) bearer: Option<SecretBytes>,
-    /// `x-caller`: which worker says that it calls.
+    /// `x-caller`: the worker that calls, by its own statement.
     pub(crate) caller: Option<String>,
-    /// `x-in-flight`: how many requests the asking front has given to this worker and got no answer for yet.
+    /// `x-in-flight`: how many requests of the asking front this worker has not answered yet.
     pub(crate) in_flight: Option<u64>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
@@ -67,7 +67,7 @@ impl Request {
         Ok(Some((request, length)))
     }
 
-    /// One parameter of the query, as it stands there.
+    /// One parameter of the query, not decoded.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.query
             .split('&')
@@ -97,7 +97,7 @@ impl Response {
         Self::json(status, &serde_json::json!({ "error": { "code": code } }))
     }
 
-    /// The bytes of the answer, head and body, in one buffer that never grew.
+    /// The bytes of the answer, head and body, built in one buffer of the full size.
     pub(crate) fn bytes(&self) -> Zeroizing<Vec<u8>> {
         let head = format!(
             "HTTP/1.1 {} {}\r\ndate: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

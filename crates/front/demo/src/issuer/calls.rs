@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{Client, unix_ms};
 
-/// Every call: each one a line of the log, and counted.
+/// Every call: logged as one line, and counted.
 pub(crate) struct Calls {
     log: BufWriter<File>,
     counts: BTreeMap<Kind, Count>,
 }
 
-/// What calls are counted by.
+/// The key by which calls are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Kind {
     /// The key's id, `admin`, or `unknown`.
     pub(crate) key: String,
-    /// Which worker said that it called, or `-`.
+    /// The worker that called, by its own statement, or `-`.
     pub(crate) caller: String,
     pub(crate) path: String,
     pub(crate) status: u16,
@@ -40,7 +40,7 @@ pub(crate) struct Counted {
     pub(crate) count: Count,
 }
 
-/// The most kinds that are counted apart, so that the counts fit one message; further ones are counted together.
+/// The most kinds that are counted separately, so that the counts fit one message; further kinds are counted together.
 const KINDS_MAX: usize = 150;
 
 impl Calls {

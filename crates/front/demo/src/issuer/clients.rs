@@ -18,11 +18,11 @@ struct Connection {
     end: Arc<Notify>,
 }
 
-/// How an attempt to end a connection went.
+/// The result of an attempt to end a connection.
 pub(crate) enum End {
     /// It is being closed; a busy one after its answer.
     Ended,
-    /// There is none of this name and key.
+    /// There is no connection with this name and key.
     Gone,
     /// It is busy, and was spared.
     Busy,
@@ -31,11 +31,11 @@ pub(crate) enum End {
 /// A connection as the issuer shows it.
 #[derive(Serialize)]
 pub(crate) struct Shown {
-    /// What it is ended by: the client's port, which is unique on loopback.
+    /// Its name for ending it: the client's port, which is unique on loopback.
     handle: String,
-    /// `address:port` of the client's end.
+    /// The client's `address:port`.
     client: String,
-    /// Calls accepted on it with this key, since it was last used with another.
+    /// Calls accepted on it with this key, since it was last used with another key.
     calls: u64,
     busy: bool,
 }
@@ -56,7 +56,7 @@ impl Clients {
         connection.busy = true;
     }
 
-    /// Ends a connection of this key, a busy one only by force.
+    /// Ends a connection of this key; a busy one only if forced.
     pub(crate) fn end(&mut self, key: &str, handle: &str, force: bool) -> End {
         let named = |client: &Client| client.port().to_string() == handle;
         let of_key = |connection: &Connection| connection.key.as_deref() == Some(key);

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::unix_ms;
 
-/// The least and the most time until a new key works, and until a switched or deleted one takes effect.
+/// The shortest and longest delay until a new key works, and until disabling or deleting a key takes effect.
 pub(crate) const DELAY_MS_MIN: u64 = 1_000;
 pub(crate) const DELAY_MS_MAX: u64 = 3_000;
 
-/// SHA-256 of a value: enough to recognise it, nothing to be found by a search.
+/// SHA-256 of a value: enough to recognise the value, but a search for the value does not find it.
 pub(crate) type Digest = [u8; 32];
 
 /// One key, without its value.
@@ -18,10 +18,10 @@ pub(crate) struct Key {
     pub(crate) digest: Digest,
     /// The value's first and last characters.
     hint: String,
-    /// How late this key's birth, switches and death take effect.
+    /// The delay with which creating, switching and deleting this key take effect.
     delay: Duration,
     born: Instant,
-    /// Whether it was on before the last switch, whether it is after, and when that switch takes effect.
+    /// Whether the key was enabled before the last switch, whether it is afterwards, and when that switch takes effect.
     switch: (bool, bool, Instant),
     /// When it stops working, once it was deleted.
     dies: Option<Instant>,
@@ -76,7 +76,7 @@ impl Key {
         now >= self.born && on && self.dies.is_none_or(|dies| now < dies)
     }
 
-    /// Whether lists show it: not before it works, and no longer once it is deleted.
+    /// Whether lists show it: from when it works until it is deleted.
     pub(crate) fn is_listed(&self, now: Instant) -> bool {
         now >= self.born && self.dies.is_none()
     }
@@ -85,7 +85,7 @@ impl Key {
         self.dies.is_some()
     }
 
-    /// Switches it off or on, with this key's delay.
+    /// Disables or enables it, with this key's delay.
     pub(crate) fn set_disabled(&mut self, disabled: bool, now: Instant) {
         let (before, after, at) = self.switch;
         if after == disabled {

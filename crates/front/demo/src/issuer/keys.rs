@@ -14,13 +14,13 @@ const KEYS_MAX: usize = 1_000;
 /// Random bytes of a value: 30 give 40 characters of base64 without padding.
 const VALUE_BYTES: usize = 30;
 
-/// Every key that was ever made, in its order.
+/// Every key that was ever made, in order.
 pub(crate) struct Keys {
     admin: Digest,
     keys: Vec<Key>,
 }
 
-/// Who makes a call.
+/// The caller, by the presented key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// The admin key.
@@ -29,7 +29,7 @@ pub(crate) enum Caller {
     Key(String),
     /// A key that is known and not accepted, by its id.
     Refused(String),
-    /// None that is known.
+    /// An unknown key.
     Nobody,
 }
 
@@ -40,7 +40,7 @@ impl Keys {
         Ok((Self { admin: digest_of(admin.as_bytes()), keys: Vec::new() }, admin))
     }
 
-    /// Makes a key; its value is given this once.
+    /// Makes a key; its value is returned only here.
     pub(crate) fn mint(&mut self, label: String) -> Result<(String, Zeroizing<String>), Failure> {
         if self.keys.len() >= KEYS_MAX {
             return Err(Failure::new(
@@ -58,7 +58,7 @@ impl Keys {
         Ok((id, value))
     }
 
-    /// Whose value this is.
+    /// The owner of this value.
     pub(crate) fn caller(&self, value: Option<&[u8]>, now: Instant) -> Caller {
         let Some(digest) = value.map(digest_of) else { return Caller::Nobody };
         if digest == self.admin {

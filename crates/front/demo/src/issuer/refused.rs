@@ -10,7 +10,7 @@ const KEPT_MAX: usize = 10_000;
 /// Entries per page.
 const PAGE: usize = 50;
 
-/// The record of refused uses of known keys, in their order.
+/// The record of refused uses of known keys, in order.
 #[derive(Default)]
 pub(crate) struct Refused {
     count: u64,
@@ -27,7 +27,7 @@ struct Entry {
 pub(crate) struct Shown {
     id: u64,
     at_ms: u64,
-    /// `address:port` of the client's end.
+    /// The client's `address:port`.
     client: String,
     caller: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Refused {
         self.entries.push_back(Entry { key: key.to_owned(), shown });
     }
 
-    /// One page of a key's entries since a time, behind the entry of this number; and where the next page begins.
+    /// One page of a key's entries since a time and after the entry with this number; and where the next page begins.
     pub(crate) fn page(&self, key: &str, since_ms: u64, after: u64) -> (Vec<Shown>, Option<String>) {
         let of = self.entries.iter().filter(|entry| entry.key == key && entry.shown.at_ms >= since_ms);
         let mut later = of.map(|entry| &entry.shown).filter(|shown| shown.id > after);

@@ -14,7 +14,7 @@ use crate::http::{Request, Response, Service};
 
 /// How long one model call takes.
 const INFER_MS: u64 = 1;
-/// Keys per page of the list, where the client asks for no fewer.
+/// Keys per page of the list, unless the client asks for fewer.
 const PAGE_KEYS_MAX: usize = 2;
 
 #[derive(Deserialize)]

@@ -25,7 +25,7 @@ pub(crate) struct Acme {
 /// A worker's own count of its calls to the issuer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
-    /// What it calls itself in `x-caller`.
+    /// Its name in `x-caller`.
     pub(crate) caller: String,
     pub(crate) sent: u64,
     /// Calls without the expected answer.
@@ -64,7 +64,7 @@ impl Acme {
         }
     }
 
-    /// Closes the kept connections: a client that got a new key starts anew.
+    /// Closes the kept connections: after a new key, the client must open new ones.
     pub(crate) async fn forget_connections(&self) {
         for connection in &self.connections {
             *connection.lock().await = None;
@@ -81,7 +81,7 @@ impl Acme {
         answer
     }
 
-    /// A line of the worker's log for the first acceptance of its key, and for every refusal.
+    /// Writes a line to the worker's log at the first acceptance of its key and at every refusal.
     fn note(&self, status: u16) {
         // A log that cannot be written must not fail the call.
         match status {

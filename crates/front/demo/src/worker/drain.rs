@@ -10,13 +10,13 @@ const DRAIN_MS_MAX: u64 = 5_000;
 /// How long the last answers may take from this process to their callers.
 const LAST_ANSWER_MS: u64 = 5;
 
-/// The way out of a worker: not ready any more, given no more requests, none unanswered.
+/// The shutdown of a worker: it is not ready any more, gets no more requests, and has answered all.
 pub(crate) struct Drain {
     fronted: bool,
     begun: AtomicBool,
-    /// The front was told "not ready" by an earlier answer.
+    /// An earlier answer said "not ready" to the front.
     told: AtomicBool,
-    /// The front knows, and has nothing of its own unanswered here.
+    /// The front has noticed, and none of its requests is unanswered here.
     left: AtomicBool,
     busy: AtomicU64,
     changed: Notify,
@@ -47,8 +47,8 @@ impl Drain {
         Busy(self)
     }
 
-    /// Answers `/ready`. `in_flight` comes from the front, which stops giving requests when it reads a 503: its next
-    /// question with none in flight shows that no request of its can be on the way.
+    /// Answers `/ready`. `in_flight` is the front's count of unanswered requests. The front stops sending requests when
+    /// it reads a 503, so its next question with a count of zero proves that no request is on the way.
     pub(crate) fn ready(&self, in_flight: Option<u64>) -> Response {
         if !self.has_begun() {
             return Response::json(200, &serde_json::json!({ "ready": true }));
@@ -63,7 +63,7 @@ impl Drain {
         Response::error(503, "draining")
     }
 
-    /// Drains; returns when nothing is lost by ending the process, or when it took too long.
+    /// Drains: returns when the process can end without losing a request, or when that took too long.
     pub(crate) async fn run(&self) {
         self.begun.store(true, Ordering::SeqCst);
         let drained = async {

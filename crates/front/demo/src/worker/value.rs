@@ -16,15 +16,15 @@ use crate::folder::Folder;
 /// The longest key, env file or URL that a worker accepts, in bytes.
 const VALUE_BYTES_MAX: u64 = 4_096;
 
-/// A worker's key, from wherever it takes it.
+/// A worker's key, from its source.
 pub(crate) enum Value {
     /// Read once, at the start.
     Fixed(Arc<SecretBytes>),
-    /// Read again when the file is another one or has changed.
+    /// Read again when the file was replaced or changed.
     File { path: PathBuf, read: Mutex<Option<(Stamp, Arc<SecretBytes>)>> },
 }
 
-/// What tells one state of a file from the next: device, inode, size, change time in ns.
+/// The state of a file, to detect changes: device, inode, size, change time in ns.
 type Stamp = (u64, u64, u64, i64, i64);
 
 impl Value {
@@ -47,7 +47,7 @@ impl Value {
         }
     }
 
-    /// The key as of this moment, and whether it was read anew since the last call. `None`: it cannot be read.
+    /// The present key, and whether it was read again since the last call. `None`: it cannot be read.
     pub(crate) fn get(&self) -> Option<(Arc<SecretBytes>, bool)> {
         let (path, read) = match self {
             Self::Fixed(key) => return Some((Arc::clone(key), false)),
@@ -73,7 +73,7 @@ fn variable(name: &str) -> Option<SecretBytes> {
     std::env::var_os(name).map(|value| SecretBytes::new(value.into_vec())).filter(|value| !value.is_empty())
 }
 
-/// All of a small file, in one buffer that never grew.
+/// A whole small file, read into one buffer of the full size.
 fn bounded(file: &mut impl Read) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(VALUE_BYTES_MAX).ok()?));
     file.take(VALUE_BYTES_MAX - 1).read_to_end(&mut bytes).ok()?;

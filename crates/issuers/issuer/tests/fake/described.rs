@@ -1,5 +1,5 @@
-//! An issuer that answers as a shipped spec expects: its paths, bodies and pages are read from the spec itself. What is
-//! tested with it is the spec's own soundness and the runner's, not the vendor's facts.
+//! An issuer that answers as a shipped spec expects: its paths, bodies and pages are read from the spec itself. It
+//! tests that the spec is consistent and that the runner works, not the facts about the vendor.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use super::dialect::Reply;
 use super::wire::plain;
 use super::{Key, Seen, World, random};
 
-/// What `op.get` is answered, and a mint must repeat.
+/// The answer to `op.get`, which a mint must repeat.
 const COPIED: &str = "copied";
 
 /// The text of a spec as it is shipped.
@@ -28,7 +28,7 @@ pub fn spec(name: &str) -> Value {
 /// The spec's text, pointed at this address.
 pub fn pointed_at(name: &str, address: SocketAddr) -> String {
     let text = text(name);
-    // A console may be at the same host: it stays where it is.
+    // Do not replace the console's address, which may have the same host.
     let (head, mut text) =
         text.split_once("[auth.").map(|(head, rest)| (head.to_owned(), rest.to_owned())).unwrap();
     for caller in ["admin", "self"] {
@@ -61,7 +61,7 @@ pub fn value(name: &str) -> String {
     random(prefix, length - prefix.len())
 }
 
-/// CRC-32 in base 62, by a table: another way than the one that is tested.
+/// CRC-32 in base 62 by a table, to be independent of the tested code.
 fn checksum(body: &[u8]) -> String {
     let table: Vec<u32> = (0..256u32)
         .map(|byte| {
@@ -117,7 +117,7 @@ fn is_slot(text: &str) -> bool {
     text.starts_with('{') && text.ends_with('}') && !text.starts_with("{{")
 }
 
-/// What the placeholders of a request stand for, where it is of this operation.
+/// The placeholders' values, if the request is one of this operation.
 fn route(op: &Value, seen: &Seen) -> Option<BTreeMap<String, Value>> {
     let request = op.get("request")?;
     let url = request["url"].as_str()?;
@@ -154,7 +154,7 @@ fn route(op: &Value, seen: &Seen) -> Option<BTreeMap<String, Value>> {
     Some(slots)
 }
 
-/// What a caller shows, by the spec's own way of showing it.
+/// The credential that a caller presents, read as the spec sends it.
 fn shown(spec: &Value, caller: &str, seen: &Seen) -> Option<String> {
     let auth = spec["auth"].get(caller)?;
     if auth.get("basic").is_some() {
@@ -168,7 +168,7 @@ fn shown(spec: &Value, caller: &str, seen: &Seen) -> Option<String> {
     seen.headers.get(&name.to_ascii_lowercase())?.strip_prefix(before).map(str::to_owned)
 }
 
-/// What an issuer of this kind answers.
+/// The answer of an issuer of this kind.
 pub fn answer(name: &'static str, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
     let spec = spec(name);
     let admin = shown(&spec, "admin", seen).is_some_and(|token| token == world.admin);

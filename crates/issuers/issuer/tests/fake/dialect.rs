@@ -12,7 +12,7 @@ pub enum Dialect {
     Acme,
     OpenRouter,
     SendGrid,
-    /// A shipped spec, answered as it expects.
+    /// A shipped spec; the fake answers as the spec expects.
     Shipped(&'static str),
 }
 
@@ -57,7 +57,7 @@ impl Dialect {
         reply(status, &body)
     }
 
-    /// What an issuer of this kind answers.
+    /// The answer of an issuer of this kind.
     pub fn answer(self, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
         if let Self::Shipped(name) = self {
             return described::answer(name, world, seen, peer);

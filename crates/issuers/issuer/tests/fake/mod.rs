@@ -1,4 +1,4 @@
-//! A small stateful issuer on loopback, which misbehaves when it is told to. Its clock is moved by the test.
+//! A small stateful issuer on loopback, which misbehaves on request. The test moves its clock.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 pub use dialect::Dialect;
 
-/// What the fake does from now on.
+/// The fake's behaviour from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Fair,
@@ -33,7 +33,7 @@ pub enum Mood {
     Odd(Odd),
 }
 
-/// Answers that settle nothing.
+/// Answers that prove nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Odd {
     Status(u16),
@@ -55,7 +55,7 @@ pub struct Key {
     pub enabled: bool,
     pub deleted: bool,
     pub born: u64,
-    /// From then on its last switch (off, on, deleted) shows in verify.
+    /// The time from which verify shows its last switch (off, on, deleted).
     pub settled: u64,
     pub last_used: Option<u64>,
 }
@@ -111,7 +111,7 @@ pub struct World {
     pub scripted: Vec<(u16, &'static str, String)>,
     /// Replaces the list's body.
     pub list_body: Option<String>,
-    /// After so many requests the mood becomes this.
+    /// After this many requests, this becomes the mood.
     pub fail_after: Option<(u64, Odd)>,
     /// The next list's `Link` header.
     pub link_once: Option<String>,
@@ -235,12 +235,12 @@ impl World {
         key
     }
 
-    /// Whether verify accepts this value now: births and deaths show late.
+    /// Whether verify accepts this value now: new and revoked keys take effect late.
     pub fn accepts(&mut self, value: &str) -> Option<String> {
         let now = self.now;
         let key = self.keys.iter_mut().find(|key| key.value == value)?;
         let on = key.enabled && !key.deleted;
-        // Until a switch has spread, the state before it shows.
+        // Until a switch has taken effect, verify shows the state before it.
         let shown = if now < key.settled { !on } else { on };
         if now < key.born || !shown {
             return None;

@@ -3,7 +3,7 @@ use crate::id::Mark;
 use super::link::{Fault, Link};
 use crate::directory::Login;
 
-/// What MariaDB keeps in place of a hash where no password fits.
+/// MariaDB's entry in place of a hash, for an account that no password opens.
 pub(super) const NO_PASSWORD: &str = "invalid";
 
 /// One account: a user name, and where it may come from.
@@ -12,7 +12,7 @@ pub(super) struct Account {
     pub(super) user: String,
     pub(super) host: String,
     pub(super) locked: bool,
-    /// Its hash, where it has one way to log in and that is a password.
+    /// Its hash, if a password is its only way to log in.
     pub(super) hash: Option<String>,
     /// How many ways to log in it has.
     pub(super) ways: usize,
@@ -28,7 +28,7 @@ const ACCOUNTS: &str = "
            COALESCE(JSON_LENGTH(Priv, '$.auth_or'), 0)
       FROM mysql.global_priv WHERE JSON_VALUE(Priv, '$.is_role') IS NULL";
 
-/// A mark is a role without any right: the only text of ours that an account can carry.
+/// A mark is a role without any rights: an account can carry no other text of ours.
 const MARKS: &str = "SELECT User, Host, Role FROM mysql.roles_mapping WHERE Role LIKE '%keyroll/%'";
 
 type Row = (String, String, Option<bool>, String, String, usize);
@@ -44,14 +44,14 @@ pub(super) async fn read(link: &mut Link) -> Result<Vec<Account>, Fault> {
         let by_password = native && others == 0;
         let hash = (by_password && secret.starts_with('*')).then_some(secret.clone());
         let empty = by_password && secret.is_empty();
-        // Alternatives are listed with the first one.
+        // `others` counts all ways to log in, the first one included.
         let ways = if by_password && hash.is_none() { 0 } else { others.max(1) };
         Account { user, host, locked: locked == Some(true), hash, ways, empty, mark }
     };
     Ok(rows.into_iter().map(account).collect())
 }
 
-/// As logins: a name that stands for several accounts has the passwords of all of them.
+/// The accounts as logins, by name. A name that several accounts share has the passwords of all of them.
 pub(super) fn logins(accounts: &[Account]) -> Vec<Login> {
     let mut logins: Vec<Login> = Vec::new();
     for account in accounts {

@@ -9,7 +9,7 @@ use super::accounts::{self, Account, NO_PASSWORD};
 use super::link::Link;
 use crate::directory::{Filling, Login, Switch};
 
-/// A name as MariaDB takes it, whatever it contains.
+/// A name as a quoted SQL identifier, whatever it contains.
 fn name(text: &str) -> String {
     format!("`{}`", text.replace('`', "``"))
 }
@@ -19,8 +19,8 @@ fn account(user: &str, host: &str) -> String {
     format!("{}@{}", name(user), name(host))
 }
 
-/// Makes the slot an account with the current one's grants and this password. Statements on accounts are each committed
-/// at once: until the last one, which gives it the password and opens it, the slot lets nobody in.
+/// Makes the slot an account with the current one's grants and this password. MariaDB commits each statement on an
+/// account at once. The slot lets nobody in until the last statement, which sets the password and unlocks the account.
 pub(super) async fn fill(server: &MariaDb, filling: &Filling<'_>) -> Result<(), Failure> {
     let what = format!("mint into the account {:?}", filling.slot);
     let refuse = |why: String| {
@@ -66,7 +66,7 @@ pub(super) async fn fill(server: &MariaDb, filling: &Filling<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Carries a switch out.
+/// Carries out a switch.
 pub(super) async fn switch(server: &MariaDb, login: &Login, switch: Switch) -> Result<(), Failure> {
     let what = format!("{} {:?}", switch.attempt(), login.name);
     let mut link = server.admin().await?;
@@ -85,7 +85,7 @@ pub(super) async fn switch(server: &MariaDb, login: &Login, switch: Switch) -> R
         Switch::On => statements.push(format!("ALTER USER {to} ACCOUNT UNLOCK")),
         Switch::End => {
             let label = found.mark.label();
-            // First the mark: a label that may have been ended is never minted again.
+            // Set the mark first: if a later statement fails, the label is never minted again.
             statements.extend(label.into_iter().flat_map(|label| carry_mark(&ended(label), &to)));
             statements.push(format!(
                 "ALTER USER {to} IDENTIFIED VIA mysql_native_password USING '{NO_PASSWORD}' ACCOUNT LOCK"
@@ -98,7 +98,7 @@ pub(super) async fn switch(server: &MariaDb, login: &Login, switch: Switch) -> R
     Ok(())
 }
 
-/// What an account needs to carry this mark: a role without any right.
+/// The statements that give an account this mark: a role without any rights.
 fn carry_mark(mark: &str, to: &str) -> [String; 2] {
     [format!("CREATE ROLE IF NOT EXISTS {}", name(mark)), format!("GRANT {} TO {to}", name(mark))]
 }
@@ -110,8 +110,8 @@ async fn run(server: &MariaDb, link: &mut Link, statements: &[String], what: &st
     Ok(())
 }
 
-/// A statement of `SHOW GRANTS` for the other account, without the password that stands in the first of them; nothing
-/// for our marks; `None` if it is of no form that is known.
+/// A statement of `SHOW GRANTS` for the other account, without the password that the first of them contains. Empty for
+/// our marks; `None` if the statement has an unknown form.
 fn carry(grant: &str, from: &str, to: &str, marks: &[String]) -> Option<Vec<String>> {
     let ours = |role: &str| marks.iter().any(|mark| !mark.is_empty() && name(mark) == role);
     if let Some(rest) = grant.strip_prefix("SET DEFAULT ROLE ") {
@@ -132,8 +132,8 @@ fn carry(grant: &str, from: &str, to: &str, marks: &[String]) -> Option<Vec<Stri
         None => tail,
     };
     let known = tail.is_empty() || tail.starts_with(" REQUIRE ") || tail.starts_with(" WITH ");
-    // Not even the right to nothing may be granted everywhere by whoever holds no right everywhere to grant on. What
-    // stands beside it is the account's own.
+    // An admin without GRANT OPTION on *.* may not even grant USAGE on *.*, so this line is not repeated. Its options
+    // belong to the account, and ALTER USER sets them.
     let statement = match what == "USAGE ON *.*" && !tail.contains("GRANT OPTION") {
         true if tail.is_empty() => return Some(Vec::new()),
         true => format!("ALTER USER {to}{tail}"),
@@ -142,7 +142,8 @@ fn carry(grant: &str, from: &str, to: &str, marks: &[String]) -> Option<Vec<Stri
     known.then(|| vec![statement])
 }
 
-/// What MariaDB itself keeps of a password, the SHA-1 of its SHA-1: it never gets more from us. The password has 238 random bits.
+/// The hash that MariaDB stores: the SHA-1 of the password's SHA-1. keyroll sends nothing else of a password, which has
+/// 238 random bits.
 fn hash(password: &SecretBytes) -> String {
     let once = digest(&SHA1_FOR_LEGACY_USE_ONLY, password.expose());
     let twice = digest(&SHA1_FOR_LEGACY_USE_ONLY, once.as_ref());

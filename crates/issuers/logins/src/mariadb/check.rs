@@ -4,13 +4,14 @@ use keyroll_port::{Class, Failure};
 use super::MariaDb;
 use super::link::{Fault, Link};
 
-/// Fewer wrong passwords than this may not block an account: every look at a credential shows wrong ones too.
+/// The server must accept at least this many wrong passwords before it blocks an account: every check of a credential
+/// also tries wrong ones.
 const PASSWORD_ERRORS_MIN: u64 = 1_000;
 
 /// Rights over accounts, and to see and end sessions.
 const RIGHTS: [&str; 3] = ["CREATE USER", "PROCESS", "CONNECTION ADMIN"];
 
-/// Everything that can be refused about the server and the admin. Nothing is changed.
+/// Checks the server and the admin's rights, and changes nothing.
 pub(super) async fn run(server: &MariaDb) -> Result<Vec<String>, Failure> {
     let mut link = server.admin().await?;
     check_server(server, &mut link).await?;
@@ -24,10 +25,10 @@ pub(super) async fn run(server: &MariaDb) -> Result<Vec<String>, Failure> {
             .to_owned(),
     ];
     if rows.iter().any(|(general, _)| *general != 0) {
-        notes.push("the server logs statements: the hash of the new password (never the password) will stand in its log".to_owned());
+        notes.push("the server logs statements: the hash of the new password (never the password) will be in its log".to_owned());
     }
     if rows.iter().any(|(_, addresses)| *addresses == 0) {
-        notes.push("the server shows the names of clients in place of addresses: those of other machines lead to no process".to_owned());
+        notes.push("the server shows names instead of addresses of clients (skip_name_resolve is off): a session with another name than localhost cannot be matched with its process".to_owned());
     }
     Ok(notes)
 }
@@ -42,7 +43,7 @@ async fn check_server(server: &MariaDb, link: &mut Link) -> Result<(), Failure> 
     let read = |fault: Fault| server.failed(&fault, "read its settings");
     let rows: Vec<(String, u8, u64)> = link.rows(settings).await.map_err(read)?;
     let Some((version, read_only, errors)) = rows.into_iter().next() else {
-        return refuse("it does not tell its settings".to_owned(), "look at SHOW VARIABLES");
+        return refuse("it did not return its settings".to_owned(), "look at SHOW VARIABLES");
     };
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a connection may take to say good-bye, milliseconds.
 const CLOSE_MS_MAX: u64 = 1_000;
-/// How much of a server's words is shown, letters.
+/// How much of a server's message is shown, characters.
 const SAID_MAX: usize = 200;
 /// The largest packet; given, so that the client does not ask for it.
 const PACKET_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -20,15 +20,16 @@ const IDLE_S_MAX: usize = 60;
 
 /// ER_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR: no such login, or another password.
 const DENIED: [u16; 2] = [1045, 1698];
-/// ER_ACCOUNT_HAS_BEEN_LOCKED: told only to who gave the right password.
+/// ER_ACCOUNT_HAS_BEEN_LOCKED: the server says so only to a client that gave the right password.
 const LOCKED: u16 = 4151;
 /// ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: the login was accepted, and has no room left.
 const FULL_AFTER_LOGIN: [u16; 2] = [1203, 1226];
 /// ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR and their like.
 const RIGHTS: [u16; 5] = [1044, 1142, 1143, 1227, 1410];
-/// ER_PARSE_ERROR: its words repeat a part of the statement.
+/// ER_PARSE_ERROR: its message repeats a part of the statement.
 const NOT_PARSED: u16 = 1064;
-/// ER_CON_COUNT_ERROR, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_SERVER_SHUTDOWN: later it may be otherwise.
+/// ER_CON_COUNT_ERROR, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_SERVER_SHUTDOWN: these pass, and a later attempt may
+/// succeed.
 const PASSING: [u16; 4] = [1040, 1205, 1213, 1053];
 
 /// One connection that is logged in, with one time limit for all that is done on it.
@@ -60,7 +61,7 @@ impl Link {
             .tcp_port(port)
             .user(Some(user))
             .pass(Some(password))
-            // Through the server's socket no client's end would be seen, and another server might answer.
+            // Over the server's Unix socket, sessions show no client address, and another server might answer.
             .prefer_socket(false)
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(IDLE_S_MAX));
@@ -97,7 +98,7 @@ async fn within<T>(deadline: Instant, doing: impl Future<Output = Result<T, Erro
 }
 
 impl Fault {
-    /// The server's own number, where it has refused.
+    /// The error number of the server, if the server refused.
     fn code(&self) -> Option<u16> {
         match self {
             Self::Said(Error::Server(said)) => Some(said.code),
@@ -107,8 +108,8 @@ impl Fault {
         }
     }
 
-    /// What became known. The server's words name accounts, never a password; but a statement of ours may hold a hash,
-    /// and is repeated by the server where it cannot be parsed.
+    /// The reason, for messages. The server's messages name accounts, never a password. Only a syntax error repeats our
+    /// statement, which may hold a hash.
     fn reason(&self) -> String {
         match self {
             Self::Late => "no answer in time".to_owned(),
@@ -126,7 +127,7 @@ impl Fault {
         }
     }
 
-    /// Whether its words hold these.
+    /// Whether the server's message contains this text.
     pub(super) fn says(&self, words: &str) -> bool {
         self.reason().contains(words)
     }
@@ -154,14 +155,14 @@ impl Fault {
             .help("keyroll doctor")
     }
 
-    /// A statement failed that changes nothing.
+    /// A statement that changes nothing failed.
     pub(super) fn without_effect(&self, attempted: String) -> Failure {
         let lacks = self.code().is_some_and(|code| RIGHTS.contains(&code));
         let code = if lacks { Code::AdminRefused } else { Code::RequestFailed };
         Failure::new(self.class(), code, attempted).because(self.reason())
     }
 
-    /// A statement failed that changes something: without an answer, it may have.
+    /// A statement that changes something failed. If no answer came, the change may have happened.
     pub(super) fn of_effect(&self, attempted: String) -> Failure {
         match self.code() {
             Some(_) => self.without_effect(attempted),

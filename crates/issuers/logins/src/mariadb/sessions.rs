@@ -7,14 +7,15 @@ use tokio::time::sleep;
 use super::MariaDb;
 use super::link::{Fault, Link};
 
-/// The server's table of transactions is up to 100 ms old: a session that did something within twice that may have
-/// begun one that is not in it yet.
+/// The server's table of transactions is up to 100 ms old: a session that did something within twice that time may have
+/// an open transaction that the table does not show yet.
 const STALE_MS: u64 = 200;
 
-/// How often the server is asked again while a login is under way, and how long after each answer, milliseconds.
+/// How often the session list is read again while a login is in progress, and the pause before each reading,
+/// milliseconds.
 const AGAIN: (u32, u64) = (20, 50);
 
-/// Busy is whatever is not surely idle: a statement that runs, or a transaction that is open.
+/// A session is busy unless it is certainly idle: a running statement or an open transaction makes it busy.
 const SESSIONS: &str = "
     SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED),
            p.COMMAND = 'Connect' OR (p.COMMAND = 'Killed' AND t.trx_id IS NULL)
@@ -32,12 +33,12 @@ struct Found {
     busy: bool,
     /// How long ago it did something, milliseconds.
     rest_ms: u64,
-    /// It is at its login, which may be refused yet, or is about to be gone.
+    /// Its login is still in progress and may be refused, or the session is about to end.
     comes_or_goes: bool,
 }
 
 impl Found {
-    /// A number begins anew with the server; with the address it is this session alone.
+    /// A restarted server reuses session numbers. Number and address together name one session.
     fn handle(&self) -> String {
         format!("{}@{}", self.id, self.host)
     }
@@ -68,8 +69,8 @@ async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
     Ok(rows.into_iter().map(found).collect())
 }
 
-/// The live sessions of an account, but for our own probes. A login that was refused bears the account's name for a
-/// moment too: what is still at its login after a while counts as a session.
+/// The live sessions of an account, without our own probes. A refused login also shows the account's name for a moment.
+/// A login that is still in progress after the last reading counts as a session.
 pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, Failure> {
     let mut link = server.admin().await?;
     let theirs = |it: &Found| it.user == user && !server.own.has(&it.id);
@@ -87,7 +88,7 @@ pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, F
     Ok(found.iter().filter(|it| theirs(it)).map(Found::session).collect())
 }
 
-/// Ends the sessions named, if they are still what they were, and still idle unless busy ones are meant too.
+/// Ends the named sessions that are still the same, and still idle unless busy ones may be ended too.
 pub(super) async fn end(
     server: &MariaDb,
     user: &str,

@@ -20,7 +20,7 @@ pub(crate) struct Role {
     pub(crate) default_role: Option<String>,
     /// A direct member of the owner role.
     pub(crate) member: bool,
-    /// Whether it has a password; `None` where the admin may not see.
+    /// Whether it has a password; `None` if the admin may not see that.
     pub(crate) has_password: Option<bool>,
     /// Live sessions that logged in as this role.
     pub(crate) sessions: i64,
@@ -101,8 +101,8 @@ impl Catalogue {
         self.roles.iter().find(|role| role.name == name)
     }
 
-    /// The roles that are credentials of this secret: the owner, the slots, and every member whose sessions become
-    /// the owner at login. A member that keeps its own name is another principal, with a secret of its own.
+    /// The roles that are credentials of this secret: the owner, the slots, and every member whose sessions become the
+    /// owner at login. A member whose sessions keep its own name is another principal, with its own secret.
     pub(crate) fn credentials<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = &'a Role> {
         self.roles.iter().filter(|role| {
             let becomes_owner = role.member && role.default_role.as_ref() == Some(&options.owner_role);

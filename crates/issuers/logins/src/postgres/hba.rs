@@ -55,8 +55,8 @@ fn rule(row: &Row) -> Rule {
 }
 
 impl Rule {
-    /// Whether this line speaks of that role on that database, whatever the address. `None` where only PostgreSQL
-    /// itself can tell (a regular expression, a file of names).
+    /// Whether this line applies to that role on that database, at whatever address. `None` if only PostgreSQL itself
+    /// can tell (a regular expression, a file of names).
     pub(crate) fn speaks_of(&self, member: &Member, dbname: &str) -> Option<bool> {
         let user = any(self.users.iter().map(|user| match user.as_str() {
             "all" => Some(true),
@@ -77,7 +77,7 @@ impl Rule {
         Some(user && database)
     }
 
-    /// Whether a role's stored password decides on this line.
+    /// Whether a login by this line needs the role's stored password, or is refused in any case (`reject`).
     pub(crate) fn asks_for_password(&self) -> bool {
         matches!(self.method.as_str(), "scram-sha-256" | "md5" | "password" | "reject")
     }
@@ -100,7 +100,7 @@ fn any(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     }
 }
 
-/// The first line that would treat the two roles differently, or that cannot be read so.
+/// The first line that treats the two roles differently, or of which that cannot be ruled out.
 pub(crate) fn differs<'a>(rules: &'a [Rule], one: &Member, two: &Member, dbname: &str) -> Option<&'a Rule> {
     rules.iter().filter(|rule| !rule.broken).find(|rule| {
         let (one, two) = (rule.speaks_of(one, dbname), rule.speaks_of(two, dbname));

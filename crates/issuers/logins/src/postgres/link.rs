@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, Row, SimpleQueryMessage};
 
 /// How long a connection may take to say good-bye before it is cut, milliseconds.
 const CLOSE_MS_MAX: u64 = 1_000;
-/// The longest wait for a lock on a role, milliseconds: a rotation waits in no queue.
+/// The longest wait for a lock on a role, milliseconds: a rotation does not queue behind other changes.
 pub(crate) const LOCK_MS_MAX: u64 = 3_000;
 /// The name of our sessions in `pg_stat_activity`.
 const APPLICATION: &str = "keyroll";
@@ -32,11 +32,11 @@ pub(crate) struct Login<'a> {
     pub(crate) password: Option<&'a SecretBytes>,
     /// Encryption; `None` never leaves this machine.
     pub(crate) tls: Option<&'a Tls>,
-    /// Settings for the session beside its own; `true` for the admin's.
+    /// Whether the session overrides the role's own settings; `true` for the admin's connection.
     pub(crate) pinned: bool,
 }
 
-/// One connection with one time limit for all that is done on it.
+/// One connection, with one time limit for everything done on it.
 pub(crate) struct Link {
     client: Option<Client>,
     task: JoinHandle<Result<(), Error>>,
@@ -52,7 +52,7 @@ pub(crate) enum Fault {
 }
 
 impl Link {
-    /// Connects. Everything on this connection must be over `limit_ms` from now.
+    /// Connects. Everything on this connection must end within `limit_ms` from now.
     pub(crate) async fn open(login: &Login<'_>, limit_ms: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         let mut config = Config::new();
@@ -62,7 +62,8 @@ impl Link {
             config.password(password.expose());
         }
         if login.pinned {
-            // The admin's own settings must not change what its statements mean or how long they wait.
+            // Override the settings of the admin's role: they must not change what a statement means or how long it
+            // waits.
             config.options(format!(
                 "-c search_path=pg_catalog -c standard_conforming_strings=on -c statement_timeout={limit_ms} \
                  -c lock_timeout={LOCK_MS_MAX} -c idle_in_transaction_session_timeout={limit_ms} \
@@ -100,7 +101,7 @@ impl Link {
         }
     }
 
-    /// What the simple protocol answers, which is all that a pooler's console speaks.
+    /// The answer to one statement by the simple query protocol: a pooler's console has no other.
     pub(crate) async fn told(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
         match &self.client {
             Some(client) => within(self.deadline, client.simple_query(sql)).await,
@@ -111,12 +112,12 @@ impl Link {
     /// Says good-bye, so that the server ends the session at once.
     pub(crate) async fn close(mut self) {
         drop(self.client.take());
-        // Whether the good-bye arrived is of no matter: the connection is cut on drop.
+        // It does not matter whether the good-bye arrived: the connection is cut on drop.
         let _ = timeout(Duration::from_millis(CLOSE_MS_MAX), &mut self.task).await;
     }
 }
 
-/// A connection whose server went silent must not be kept by its task.
+/// The task must not keep a connection open whose server went silent.
 impl Drop for Link {
     fn drop(&mut self) {
         self.task.abort();
@@ -132,7 +133,7 @@ async fn within<T>(deadline: Instant, call: impl Future<Output = Result<T, Error
 }
 
 impl Fault {
-    /// The SQLSTATE, where the server gave one.
+    /// The SQLSTATE, if the server sent one.
     pub(crate) fn state(&self) -> Option<&str> {
         match self {
             Self::Late => None,
@@ -154,13 +155,13 @@ impl Fault {
         }
     }
 
-    /// As a failure of a step that surely had no effect: before a commit, or of a read.
+    /// As the failure of a step that certainly had no effect: a read, or a statement before the commit.
     pub(crate) fn without_effect(&self, code: Code, attempted: impl Into<String>) -> Failure {
         self.told_as(self.reason(), code, attempted)
     }
 
-    /// The same of a statement that holds somebody's value: the server may repeat that in its message, and its
-    /// SQLSTATE alone is told.
+    /// The same for a statement that contains a value. The server may repeat the value in its message, so only its
+    /// SQLSTATE is shown.
     pub(crate) fn without_words(&self, code: Code, attempted: impl Into<String>) -> Failure {
         let state = self.state().map(|state| format!("the server refused it (SQLSTATE {state})"));
         self.told_as(state.unwrap_or_else(|| "no answer".to_owned()), code, attempted)
@@ -168,8 +169,8 @@ impl Fault {
 
     fn told_as(&self, reason: String, code: Code, attempted: impl Into<String>) -> Failure {
         let class = match self.state() {
-            // Connection, resources, operator's intervention, lock not available, serialisation, a concurrent
-            // update of the catalogue (XX000, "tuple concurrently updated"): these pass.
+            // Connection, resources, operator's intervention, lock not available, serialisation, a concurrent update of
+            // the catalogue (XX000, "tuple concurrently updated"): these faults pass.
             Some(state) => match state.get(..2) {
                 Some("08" | "53" | "57" | "55" | "40" | "25" | "58" | "XX") => Class::Retryable,
                 _ => Class::Permanent,
@@ -179,7 +180,7 @@ impl Fault {
         Failure::new(class, code, attempted).because(reason)
     }
 
-    /// As a failure of a commit: unless the server itself refused, nobody knows.
+    /// As the failure of a commit. Unless the server itself refused, the outcome is unknown.
     pub(crate) fn of_commit(&self, attempted: impl Into<String>) -> Failure {
         match self.state() {
             // Terminated, crashed, or shut down in the middle of the commit.

@@ -6,7 +6,7 @@ use keyroll_port::RefusedUse;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// 28000: no login for this role. A wrong password is 28P01: another value than the one that is switched off.
+/// 28000: no login for this role. A wrong password is 28P01, and shows no use of the disabled credential.
 const NOT_AUTHORIZED: &str = "28000";
 
 /// The forms of the log.
@@ -17,7 +17,7 @@ pub(crate) enum Form {
     Jsonlog,
     /// `log_destination = 'csvlog'`.
     Csvlog,
-    /// `log_destination = 'stderr'`: only its English message tells what was refused.
+    /// `log_destination = 'stderr'`: only the English message tells why the login was refused.
     Stderr,
 }
 
@@ -52,7 +52,7 @@ impl Form {
 }
 
 fn json(line: &str, role: &str) -> Option<RefusedUse> {
-    // Nearly every line is about something else: it is not worth being read.
+    // Nearly every line is about something else: skip it without parsing.
     let value: Value = line.contains(NOT_AUTHORIZED).then(|| serde_json::from_str(line).ok())??;
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     if text("state_code") != Some(NOT_AUTHORIZED) || text("user") != Some(role) {
@@ -64,7 +64,7 @@ fn json(line: &str, role: &str) -> Option<RefusedUse> {
 }
 
 /// Column by column: log_time, user_name, database_name, process_id, connection_from, …, 13th sql_state_code. A record
-/// begins on a line of its own; what its message goes on with on further lines has not these columns.
+/// begins on a line of its own; the further lines of a long message do not have these columns.
 fn csv(line: &str, role: &str) -> Option<RefusedUse> {
     let mut columns = Columns(line);
     let (_, user) = (columns.next()?, columns.next()?);
@@ -107,7 +107,7 @@ impl Iterator for Columns<'_> {
     }
 }
 
-/// `… FATAL:  role "orders" is not permitted to log in`. What a message goes on with begins with a tab.
+/// `… FATAL: role "orders" is not permitted to log in`. The further lines of a long message begin with a tab.
 fn plain(line: &str, role: &str) -> Option<RefusedUse> {
     let (before, message) = line.split_once("FATAL:  ").filter(|_| !line.starts_with('\t'))?;
     if message.trim_end() != format!("role \"{role}\" is not permitted to log in") {

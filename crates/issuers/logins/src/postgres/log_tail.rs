@@ -1,4 +1,4 @@
-//! What was read of the server's log since a mark; it asks the server nothing.
+//! The part of the server's log that was read since a mark. This module does not connect to the server.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The longest line that is kept; a refused login is far shorter.
 const LINE_BYTES_MAX: usize = 64 * 1024;
-/// How many refused logins are kept apart; more say the same.
+/// How many refused logins are kept one by one; further ones would prove nothing new.
 const FOUND_MAX: usize = 1_000;
 
 /// Where the log ended. Persisted as JSON for as long as one rotation lasts.
@@ -23,11 +23,11 @@ pub(crate) struct Mark {
     pub(crate) offset: i64,
     /// The digest of the bytes before the offset.
     pub(crate) before: String,
-    /// The server's time, milliseconds since 1970: a file that was not written since holds nothing new.
+    /// The server's time, milliseconds since 1970: a file that was last written before that time has nothing new.
     pub(crate) at_ms: i64,
 }
 
-/// What was read of the log since a mark.
+/// The part of the log that was read since a mark.
 #[derive(Default)]
 pub(crate) struct Tail(Mutex<Option<Read>>);
 
@@ -63,7 +63,7 @@ impl Read {
 }
 
 impl Tail {
-    /// The reading that is kept.
+    /// Locks the kept reading.
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, Option<Read>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

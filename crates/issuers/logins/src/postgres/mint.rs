@@ -11,7 +11,7 @@ use crate::postgres::settings;
 use crate::postgres::verifier;
 use crate::postgres::work::Work;
 
-/// What a mint needs to know.
+/// The inputs of a mint.
 pub(crate) struct Mint<'a> {
     /// The login role that gets the new password.
     pub(crate) slot: &'a str,
@@ -21,13 +21,13 @@ pub(crate) struct Mint<'a> {
     pub(crate) label: &'a str,
     /// The new password.
     pub(crate) password: &'a SecretBytes,
-    /// Whether the slot was seen to accept this password already, where its verifier cannot be read.
+    /// Whether a login showed that the slot already accepts this password; needed if the verifier cannot be read.
     pub(crate) accepted: bool,
 }
 
 impl Mint<'_> {
-    /// Makes the slot a login of the owner role with this password, in the open transaction. All of it happens at
-    /// the commit or none, and doing it again changes nothing.
+    /// Makes the slot a login of the owner role with this password, in the open transaction: the commit makes all
+    /// changes or none. Repeating it changes nothing.
     pub(crate) async fn apply(&self, work: &Work<'_>, options: &Options) -> Result<(), Failure> {
         let read = |fault: Fault| work.failed(&fault, "read the roles");
         let roles = catalogue::read(work.link(), options, self.current).await.map_err(read)?;
@@ -125,7 +125,7 @@ pub(crate) fn check_current(roles: &Catalogue, options: &Options, current: &str)
     };
     if is_ambiguous(current) {
         return refuse(
-            "its name could be taken for another role's with a label in it".to_owned(),
+            "its name looks like the name of another role followed by a label".to_owned(),
             "ALTER ROLE … RENAME, and change the field `user` with it".to_owned(),
         );
     }
@@ -154,7 +154,7 @@ pub(crate) fn check_current(roles: &Catalogue, options: &Options, current: &str)
     Ok(())
 }
 
-/// The slot must be shown unused, or hold exactly what this label minted.
+/// The slot must be unused, as the server shows it, or have exactly the credential that was minted under this label.
 pub(crate) fn check_slot(
     roles: &Catalogue,
     options: &Options,

@@ -45,7 +45,7 @@ pub struct Admin {
     pub user: String,
     /// Its password; `None` where the server knows it by its Unix account (`peer`).
     pub password: Option<SecretBytes>,
-    /// The folder of the Unix socket, where it connects by that instead of host and port.
+    /// The folder of the Unix socket, if it connects by that instead of host and port.
     pub socket_dir: Option<PathBuf>,
 }
 
@@ -80,7 +80,7 @@ impl Admin {
 }
 
 impl Options {
-    /// The options that the server's table has; what is missing there is refused by [`Self::check`].
+    /// The options of the server's table. [`Self::check`] refuses a missing one.
     pub(crate) fn read(table: &Table, admins: &Admins<'_>) -> Result<Self, Failure> {
         let text = |key: &str| table.text(key).unwrap_or_default().to_owned();
         let pooler = |(table, admin): (&Table, &SecretBytes)| {
@@ -109,7 +109,7 @@ impl Options {
         })
     }
 
-    /// Refuses what cannot work, before anything is asked of the server.
+    /// Refuses options that cannot work, without connecting to the server.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let refuse = |why: String| {
             Err(Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, "use the PostgreSQL options")
@@ -167,7 +167,7 @@ impl Options {
         endpoint::host_port(&self.host, self.port)
     }
 
-    /// The slot that the next credential goes to. Where the current role is no slot, the first.
+    /// The slot for the next credential: the other one. The first if the current role is no slot.
     pub(crate) fn next_slot(&self, current_role: &str) -> &str {
         turn::next_slot(&self.slots, current_role)
     }
@@ -178,7 +178,8 @@ impl Options {
     }
 }
 
-/// Whether nothing leaves this machine: without encryption, anything else would show queries and could be forged.
+/// Whether a connection to this host stays on this machine. Beyond it, an unencrypted connection could be read and
+/// forged.
 pub(crate) fn is_local(host: &str) -> bool {
     host.starts_with('/') || endpoint::is_loopback(host)
 }

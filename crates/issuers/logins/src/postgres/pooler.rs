@@ -1,4 +1,4 @@
-//! PgBouncer before the server, asked at its own console: who logs in with a role there, and which sessions of the
+//! PgBouncer in front of the server. Its console tells which clients log in with a role, and which sessions of the
 //! server are its pooled connections. Facts: PgBouncer's manual, "Admin console", and measured on 1.18.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,27 +11,27 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, Session};
 use tokio_postgres::SimpleQueryMessage;
 
-/// The database that is the console.
+/// The name of the console's database.
 const CONSOLE: &str = "pgbouncer";
-/// The port without which a session over a Unix socket is shown.
+/// What the console shows in place of an address for a connection over a Unix socket.
 const UNIX: &str = "unix";
-/// States of a connection to the server in which its login was accepted and no client has it.
+/// States of a connection to the server that is logged in and that no client uses.
 const FREE: [&str; 3] = ["idle", "used", "tested"];
 /// What the handle of a client's session begins with.
 const HANDLE: &str = "pooler ";
-/// The mode in which a client keeps its connection until it goes.
+/// The pool mode in which a client keeps its connection until it logs out.
 const BY_SESSION: &str = "session";
-/// The state in which a client has it.
+/// The state of a connection that a client uses.
 const TAKEN: &str = "active";
 
 /// What the poolers show of one role.
 #[derive(Default)]
 pub(crate) struct Pooled {
-    /// Their ends of connections to the server that were opened for a client's own login, with their databases.
+    /// The poolers' connections to the server that were opened with a client's own login.
     servers: Vec<Connection>,
     /// The clients that are logged in with the role.
     clients: Vec<Client>,
-    /// The databases whose pools of the role are by session.
+    /// The databases in which the role's pool is in session mode.
     kept: BTreeSet<String>,
 }
 
@@ -39,7 +39,7 @@ struct Connection {
     pool: (usize, String),
     own_end: SocketAddr,
     free: bool,
-    /// The pooler's own name of it.
+    /// The pooler's own name for the connection.
     name: String,
 }
 
@@ -47,21 +47,21 @@ struct Client {
     pool: (usize, String),
     at: Option<SocketAddr>,
     pid: Option<u32>,
-    /// The connection that it has now, by the pooler's name.
+    /// The connection that the client uses now, by the pooler's name for it.
     link: Option<String>,
-    /// It keeps that connection as long as it is logged in, whatever it does.
+    /// The client keeps that connection until it logs out, even while idle.
     keeps: bool,
     waits: bool,
     handle: String,
 }
 
 impl Pooled {
-    /// Whether a session of the server, by its client's end, is a connection of a pool.
+    /// Whether the server's session with this client address is a pooled connection.
     pub(crate) fn has(&self, client: SocketAddr) -> bool {
         self.servers.iter().any(|one| one.own_end == client)
     }
 
-    /// The same, of those that no client uses now.
+    /// Whether the server's session with this client address is a pooled connection that no client uses now.
     pub(crate) fn has_free(&self, client: SocketAddr) -> bool {
         self.servers.iter().any(|one| one.free && one.own_end == client)
     }
@@ -71,9 +71,9 @@ impl Pooled {
         self.servers.iter().find(|one| one.pool.0 == pool && one.name == *name)
     }
 
-    /// The clients as sessions. That the server accepted the login is shown by a connection of the same pool that it
-    /// shows itself: `shown` are the clients' ends that it shows, each with whether it is busy. One that keeps its
-    /// connection is as busy as that.
+    /// The pooler's clients as sessions. `shown` are the client addresses of the sessions that the server itself shows,
+    /// each with whether it is busy. The server accepted a client's login if it shows a connection of the same pool. A
+    /// client that keeps its connection is busy if that connection is.
     pub(crate) fn sessions(&self, shown: &BTreeMap<SocketAddr, bool>) -> impl Iterator<Item = Session> {
         let accepted = |client: &&Client| {
             self.servers.iter().any(|one| one.pool == client.pool && shown.contains_key(&one.own_end))
@@ -95,14 +95,14 @@ impl Pooled {
         })
     }
 
-    /// The connections that these clients have, by the pooler's end of each. A client whose connection ends is sent away
-    /// by the pooler; one that has none now is not ended from here.
+    /// The connections that these clients use, by the pooler's address of each. When such a connection ends, the pooler
+    /// disconnects its client. A client that uses no connection now cannot be ended in this way.
     pub(crate) fn behind(&self, handles: &[String]) -> BTreeSet<SocketAddr> {
         let named = self.clients.iter().filter(|client| handles.contains(&client.handle));
         named.filter_map(|client| self.link(client)).map(|one| one.own_end).collect()
     }
 
-    /// The databases in which a client of the role keeps its connection, for a person.
+    /// The databases in which the role's clients keep their connections (session mode), for the operator.
     pub(crate) fn kept(&self) -> &BTreeSet<String> {
         &self.kept
     }
@@ -147,7 +147,8 @@ impl Pooler {
         let config = told("CONFIG").await?;
         let databases = told("DATABASES").await?;
         let pools = told("POOLS").await?;
-        // The clients first: one that comes between the two is seen next time, one that went has no session.
+        // Read the clients first. A client that comes between the two readings is seen next time, and one that leaves
+        // has no session.
         let clients = told("CLIENTS").await?;
         let servers = told("SERVERS").await?;
         let version = told("VERSION").await?;
@@ -186,9 +187,10 @@ fn shares_its_port(config: &Table) -> bool {
     config.all().any(|row| row.text("key") == "so_reuseport" && row.text("value") != "0")
 }
 
-/// What the pooler of this number shows of a role.
+/// Adds what the pooler of this number shows of a role.
 fn gather(number: usize, role: &str, [databases, pools, clients, servers]: [&Table; 4], all: &mut Pooled) {
-    // Where the pooler logs in by itself, whoever comes to it has another login, and the session is its own.
+    // With `force_user` the pooler logs in with its own login: the session is the pooler's own, whatever login its
+    // clients use.
     let forced: BTreeSet<&str> = databases
         .all()
         .filter(|row| !row.text("force_user").is_empty())
@@ -251,7 +253,7 @@ impl Table {
         table
     }
 
-    /// What a version does not show must not read as empty.
+    /// A column that this version does not have must not be read as an empty one.
     fn require(&self, columns: &[&str]) -> Result<(), String> {
         match columns.iter().find(|column| !self.columns.iter().any(|there| there == *column)) {
             Some(column) => Err(format!("its SHOW {} has no column {column}", self.what)),

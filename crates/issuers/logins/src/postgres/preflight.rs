@@ -24,10 +24,10 @@ const VERSION_MIN: i32 = 140_000;
 /// How many findings one note names.
 const NAMES_MAX: usize = 10;
 
-/// Everything that can be refused before anything is minted; what a person should know comes back as notes.
+/// Checks everything that can be refused before a mint, and returns notes for the operator.
 ///
-/// Nothing is changed: rights are shown by a rehearsal of mint and revoke in a transaction that is rolled back, and
-/// wrong passwords are tried, which PostgreSQL itself never answers with a lock.
+/// Changes nothing. A rehearsal of mint and revoke, in a transaction that is rolled back, shows the admin's rights.
+/// Wrong passwords are also tried: PostgreSQL itself never locks a role because of them.
 pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<String>, Failure> {
     let options = &server.options;
     let user = user_of(current)?;
@@ -44,11 +44,11 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     let mut notes = notes_of_roles(&roles, options, user);
     if work.is_loud().await? {
         notes.push(
-            "the server logs statements, and this admin may not switch that off for its own: the SCRAM verifier of the new password (never the password) will stand in the server's log"
+            "the server logs statements, and this admin may not disable that for its own statements: the SCRAM verifier of the new password (never the password) will be in the server's log"
                 .to_owned(),
         );
     }
-    // Before the rehearsal, which takes the password away.
+    // Try it before the rehearsal, which removes the password.
     notes.extend(note_of_md5(&work, user).await?);
     rehearse(&work, options, &roles, user, slot).await?;
     notes.extend(check_hba(&work, options, user, slot).await?);
@@ -57,9 +57,9 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     work.roll_back().await?;
     notes.extend(pooler::look(server, user).await?.kept().iter().map(|database| {
         format!(
-            "a client of the pooler keeps its connection to {database:?} for as long as it is logged in (pool_mode = \
-             session): one that stays on the old login holds the rotation up until it comes again, or its connection is \
-             ended once the login is dead"
+            "the pooler's clients keep their connections to {database:?} until they log out (pool_mode = session): a \
+             client on the old login delays the rotation until it reconnects, or until keyroll ends its connection after \
+             the login is dead"
         )
     }));
     for role in [user, slot] {
@@ -80,7 +80,7 @@ async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
             .because(why)
             .help(help))
     };
-    // What a connection asks for at its start reaches the server, unless something in between keeps it to itself.
+    // The settings in a connection's startup packet reach the server, unless a pooler in between drops them.
     if row.get::<_, String>(4) != LOCK_MS_MAX.to_string() {
         return Err(Failure::new(Class::Permanent, Code::PoolerUnusable, "use this PostgreSQL server")
             .because("the settings of our connection do not reach it: a pooler answers in its place")
@@ -139,7 +139,7 @@ async fn check_rights(work: &Work<'_>, options: &Options) -> Result<(), Failure>
     .help(missing.join("; ")))
 }
 
-/// Another login that becomes the owner is a key that we did not make and nobody asked us to end.
+/// A further login that becomes the owner is a credential that we did not make and that nobody asked us to end.
 fn check_second_key(roles: &Catalogue, options: &Options, current: &str, slot: &str) -> Result<(), Failure> {
     let second = roles.credentials(options).find(|role| {
         role.name != current && role.name != slot && !role.is_off() && !matches!(role.comment, Mark::Ours(_))
@@ -152,7 +152,7 @@ fn check_second_key(roles: &Catalogue, options: &Options, current: &str, slot: &
             second.name
         ))
         .help(format!(
-            "if nothing uses it: ALTER ROLE {} NOLOGIN; else tell whose it is",
+            "if nothing uses it: ALTER ROLE {} NOLOGIN; otherwise find out who uses it",
             identifier(&second.name)
         )))
 }
@@ -184,7 +184,7 @@ fn notes_of_roles(roles: &Catalogue, options: &Options, current: &str) -> Vec<St
     notes
 }
 
-/// While it rolls, an instance may hold connections of both logins.
+/// During a rollout, an instance may hold connections of both logins at the same time.
 async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Result<Option<String>, Failure> {
     let room = "SELECT current_setting('max_connections')::bigint \
                      - current_setting('superuser_reserved_connections')::bigint \
@@ -197,7 +197,8 @@ async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Resu
     }))
 }
 
-/// A client that never learnt SCRAM (libpq before 10) logs in with an md5 password, and could not with ours.
+/// A client that never learnt SCRAM (libpq before 10) can log in with an md5 password only, and not with our SCRAM
+/// verifier.
 async fn note_of_md5(work: &Work<'_>, current: &str) -> Result<Option<String>, Failure> {
     let read = |fault: Fault| work.failed(&fault, "read the admin's rights");
     if !catalogue::sees_passwords(work.link()).await.map_err(read)? {
@@ -208,8 +209,8 @@ async fn note_of_md5(work: &Work<'_>, current: &str) -> Result<Option<String>, F
     Ok(old.then(|| format!("{current:?} has an md5 password; the new one is SCRAM, which clients must know")))
 }
 
-/// Mints into the slot and revokes the current login, in a transaction that never commits: rights, settings and
-/// reserved names all speak now.
+/// Mints into the slot and revokes the current login, in a transaction that never commits: missing rights, bad settings
+/// and reserved names show now.
 async fn rehearse(
     work: &Work<'_>,
     options: &Options,
@@ -236,7 +237,7 @@ async fn rehearse(
     Ok(())
 }
 
-/// Runs inside the rehearsal, where the slot is a member of the owner already.
+/// Runs inside the rehearsal, in which the slot is already a member of the owner.
 async fn check_hba(
     work: &Work<'_>,
     options: &Options,
@@ -301,8 +302,8 @@ async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
             Code::LoginRightsDiffer,
             "carry the row-level security over to a new login",
         )
-        .because(format!("policies ask for session_user: {}", policies.join(", ")))
-        .help("let them ask for current_user, which stays the owner role"));
+        .because(format!("policies use session_user: {}", policies.join(", ")))
+        .help("let them use current_user, which stays the owner role"));
     }
     let mentions = names(MENTIONS).await?;
     if mentions.is_empty() {

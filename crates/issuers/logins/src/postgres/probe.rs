@@ -5,10 +5,10 @@ use keyroll_port::Probe;
 use crate::own_sessions::Own;
 use crate::postgres::link::{Fault, Link, Login};
 
-/// The functions of the server that refuse for want of room *after* the password was accepted. The state 53300 alone
-/// tells nothing: `sorry, too many clients already` comes before the password is asked for. A routine's name is not
-/// translated. PostgreSQL 13 to 18: `InitializeSessionUserId` (miscinit.c) for the role's limit, `CheckMyDatabase`
-/// and `InitPostgres` (postinit.c) for the database's limit and the reserved slots.
+/// The server's functions that refuse because all connections are taken, *after* they accepted the password. SQLSTATE
+/// 53300 alone does not tell this: `sorry, too many clients already` comes before the password is asked for. A
+/// routine's name is not translated. PostgreSQL 13 to 18: `InitializeSessionUserId` (miscinit.c) for the role's limit,
+/// `CheckMyDatabase` and `InitPostgres` (postinit.c) for the database's limit and the reserved slots.
 const FULL_AFTER_LOGIN: [&str; 3] = ["InitializeSessionUserId", "CheckMyDatabase", "InitPostgres"];
 
 /// What the server answered to one login.
@@ -22,13 +22,13 @@ pub(crate) enum Attempt {
     Denied,
     /// 28P01: the password was asked for, and is wrong.
     WrongPassword,
-    /// 28000: no login for this role, or from this address. The catalogue must tell which.
+    /// 28000: this role may not log in, or not from this address. The catalogue tells which of the two.
     NotAuthorized(String),
-    /// Nothing was learnt.
+    /// The attempt proved nothing.
     Unknown(String),
 }
 
-/// What our own probes left at the server.
+/// Traces of our own probes at the server.
 pub(crate) struct OwnSessions {
     /// Their sessions, as (pid, start).
     pub(crate) sessions: Own<(i32, i64)>,
@@ -43,12 +43,12 @@ impl Default for OwnSessions {
 }
 
 impl OwnSessions {
-    /// What came before a mark explains nothing behind it.
+    /// Forgets refusals from before the mark: they must not explain later ones.
     pub(crate) fn forget_refused(&self) {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How many of our own logins as this role were refused since then.
+    /// How many of our own logins as this role were refused since the mark.
     pub(crate) fn refused(&self, role: &str) -> usize {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.iter().filter(|one| *one == role).count()
@@ -64,7 +64,7 @@ const WHO: &str = "
            (extract(epoch FROM backend_start) * 1000000)::bigint
       FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
 
-/// Logs in once, asks who it is, and says good-bye.
+/// Logs in once, asks for the session's role, and closes the connection.
 pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions) -> Attempt {
     let link = match Link::open(login, limit_ms).await {
         Ok(link) => link,
@@ -87,7 +87,7 @@ pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions)
             }
             None => Attempt::Unknown("the session does not see itself".to_owned()),
         },
-        // A statement's refusal comes after the login; a broken connection says nothing.
+        // If the statement is refused, the login was accepted. A broken connection proves nothing.
         Err(fault) if fault.state().is_some() => Attempt::AcceptedBut(fault.reason()),
         Err(fault) => Attempt::Unknown(fault.reason()),
     };
@@ -103,7 +103,7 @@ fn refused(fault: &Fault) -> Attempt {
     match fault.state() {
         Some("28P01") => Attempt::WrongPassword,
         Some("28000") => Attempt::NotAuthorized(fault.reason()),
-        // The database does not exist: only who has logged in is told so.
+        // The database does not exist: the server says so only after the password was accepted.
         Some("3D000") => Attempt::AcceptedBut(fault.reason()),
         Some("42501") => Attempt::Denied,
         Some("53300") if FULL_AFTER_LOGIN.contains(&routine) => Attempt::AcceptedBut(fault.reason()),
@@ -112,9 +112,9 @@ fn refused(fault: &Fault) -> Attempt {
 }
 
 impl Attempt {
-    /// As the port's answer. `off` tells, for 28000 alone, whether the catalogue says that the role cannot log in;
-    /// `wanted` is the role whose rights the session must have, where that is known. A login that gets other rights is
-    /// neither what consumers need nor dead.
+    /// The port's verdict for this attempt. `off` is asked for 28000 only: whether the catalogue says that the role
+    /// cannot log in. `wanted` is the role whose rights the session must have, if that is known. A login with other
+    /// rights is neither alive (consumers would fail with it) nor dead.
     pub(crate) fn judge(self, off: bool, wanted: Option<&str>) -> Probe {
         match (self, wanted) {
             (Self::Accepted(role), Some(wanted)) if role != wanted => {

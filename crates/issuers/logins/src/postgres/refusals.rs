@@ -16,9 +16,9 @@ use crate::postgres::work::Work;
 
 /// How much of a file one statement reads, bytes.
 const PIECE_BYTES: i64 = 1024 * 1024;
-/// How much one look reads at most, bytes: a log that grows faster is not followed.
+/// How much one reading takes at most, bytes: a log that grows faster cannot be followed.
 const LOOK_BYTES_MAX: i64 = 256 * 1024 * 1024;
-/// How many bytes before the mark are remembered by their digest: a file that was begun anew has others there.
+/// How many bytes before the mark are remembered, as a digest: if the file was replaced, it has other bytes there.
 const BEFORE_BYTES: i64 = 256;
 const SETTINGS: &str = "
     SELECT current_setting('logging_collector') = 'on', current_setting('log_destination'),
@@ -41,20 +41,20 @@ const NAMED: &str = "
 
 const PIECE: &str = "SELECT pg_read_binary_file($1, $2, $3, true)";
 
-/// What lets an admin that is no superuser read the log.
+/// The grants that let an admin read the log without being a superuser.
 const GRANTS: &str = "in the database of `dbname`: GRANT pg_monitor TO the admin; GRANT EXECUTE ON FUNCTION \
                       pg_current_logfile(text), pg_read_binary_file(text, bigint, bigint, boolean) TO the admin";
 
-/// The same for a file that the configuration names.
+/// The same for a log file that the configuration names.
 const GRANTS_NAMED: &str = "name the server's own log with `log`; in the database of `dbname`: GRANT EXECUTE ON \
                             FUNCTION pg_stat_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO \
                             the admin, and GRANT pg_read_server_files TO the admin";
 
-/// How long a refused login may take to stand in the log, and the time between two looks for it, milliseconds.
+/// How long a refused login may take to appear in the log, and the pause between two readings, milliseconds.
 const SHOWN_MS_MAX: u64 = 5_000;
 const SHOWN_STEP_MS: u64 = 50;
 
-/// Whether the log can be read, and where; found by marking it.
+/// Whether the log can be read, and where it is; tested by setting a mark.
 pub(crate) async fn sees(server: &Server) -> RefusalLog {
     let blind = |why: String, help: &str| RefusalLog::NotVisible { why, help: help.to_owned() };
     let work = match Work::open(server).await {
@@ -81,7 +81,7 @@ fn told(failure: &Failure) -> String {
     cause.unwrap_or_else(|| failure.to_string())
 }
 
-/// The form in which it is read, or why it cannot be and the setting that would change that.
+/// The form of the log that can be read; or why none can, and the setting that would change that.
 async fn form(
     work: &Work<'_>,
     named: Option<&str>,
@@ -102,7 +102,7 @@ async fn form(
         match to(Form::Stderr) && english {
             true => Ok(Form::Stderr),
             false => Err((
-                "its lines do not say in a fixed way what was refused",
+                "its lines do not show refused logins in a fixed form",
                 "set lc_messages = 'C' and log_destination = 'stderr', or leave `log` out and let the server collect \
                  its log as csvlog",
             )),
@@ -115,13 +115,13 @@ async fn form(
         Ok(Form::Stderr)
     } else {
         Err((
-            "no form of the server's log says in a fixed way what was refused",
+            "no format of the server's log shows refused logins in a fixed form",
             "set log_destination = 'csvlog'",
         ))
     })
 }
 
-/// The mark of this moment.
+/// A new mark: where the log ends now.
 pub(crate) async fn mark(server: &Server) -> Result<String, Failure> {
     let work = Work::open(server).await?;
     let form = form(&work, server.log()).await?.map_err(|(why, help)| unread(server, why).help(help))?;
@@ -149,8 +149,9 @@ async fn take(work: &Work<'_>, form: Form, server: &Server) -> Result<Mark, Fail
     Ok(Mark { form, file, offset, before, at_ms })
 }
 
-/// Sees a refused login in the file that the configuration names: another server's log, or one that was moved away,
-/// never shows any, and its silence would be taken for none. Nobody has the role that is refused.
+/// Makes one login that the server must refuse, and waits until the configured file shows it. Another server's log, or
+/// a log that was moved away, would never show a refusal, and that would be mistaken for no use. The role is random, so
+/// it is nobody's.
 async fn prove(work: &Work<'_>, server: &Server, file: &str, from: i64) -> Result<(), Failure> {
     let (Some(name), Some(password)) = (password::generate(), password::generate()) else {
         return Err(unread(server, "no name for a login could be made"));
@@ -184,7 +185,7 @@ async fn piece(work: &Work<'_>, file: &str, from: i64, length: i64) -> Result<Op
     Ok(rows.first().and_then(|row| row.get(0)))
 }
 
-/// Every login of the role that was refused since the mark. Lines that are lost are a failure: their silence proves
+/// Every login of the role that was refused since the mark. If lines were lost, this is a failure: missing lines prove
 /// nothing.
 pub(crate) async fn since(server: &Server, role: &str, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
     let mark: Mark = serde_json::from_str(mark).map_err(|_| unread(server, "the mark in it is no mark"))?;
@@ -197,7 +198,7 @@ pub(crate) async fn since(server: &Server, role: &str, mark: &str) -> Result<Vec
     let outcome = read.on(&work, server, role).await;
     work.close().await;
     let found = read.found.clone();
-    // What was read is not read again, also where the look ended early.
+    // Keep what was read, even if the reading failed half-way: it is not read again.
     server.tail.keep(read);
     outcome.map(|()| found)
 }
@@ -214,13 +215,13 @@ impl Read {
         let there =
             files.iter().any(|(name, size)| format!("{folder}{name}") == marked && *size >= self.mark.offset);
         if !there || before(work, &marked, self.mark.offset).await? != self.mark.before {
-            return Err(lost("the file that was written when the login was disabled is not there any more"));
+            return Err(lost("the log file from the time when the login was disabled no longer exists"));
         }
         for (name, size) in files {
             let file = format!("{folder}{name}");
             let (mut at, mut rest) = self.files.get(&file).cloned().unwrap_or_default();
             if size < at {
-                return Err(lost("a file of it was cut off"));
+                return Err(lost("a file of the log was truncated"));
             }
             while at < size {
                 if budget <= 0 {
@@ -228,11 +229,11 @@ impl Read {
                 }
                 let Some(bytes) = piece(work, &file, at, PIECE_BYTES.min(size.saturating_sub(at))).await?
                 else {
-                    return Err(lost("a file of it was removed"));
+                    return Err(lost("a file of the log was removed"));
                 };
                 let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
                 if length == 0 {
-                    return Err(lost("a file of it was cut off"));
+                    return Err(lost("a file of the log was truncated"));
                 }
                 at = at.saturating_add(length);
                 budget = budget.saturating_sub(length);
@@ -243,8 +244,8 @@ impl Read {
         Ok(())
     }
 
-    /// The files that hold, or may hold, lines of after the mark. One that was written at about the time of the mark
-    /// and is not the marked one is older: the marked one was the current one.
+    /// The files that have, or may have, lines from after the mark. A file that was last written at about the time of
+    /// the mark, and is not the marked file, is older: the marked file was the current one.
     async fn files_now(
         &self,
         work: &Work<'_>,

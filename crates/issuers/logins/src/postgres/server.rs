@@ -6,7 +6,7 @@ use crate::postgres::options::Options;
 use crate::postgres::probe::{self, Attempt, OwnSessions};
 use crate::postgres::tls::Tls;
 
-/// One server: what it is called, how to talk to it, and which of its sessions are ours.
+/// One server: its name, how to connect to it, and which of its sessions are our own.
 pub(crate) struct Server {
     /// The options, checked.
     pub(crate) options: Options,
@@ -14,12 +14,12 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Tls>,
     /// The sessions of our own probes.
     pub(crate) own: OwnSessions,
-    /// What was read of its log.
+    /// The part of its log that was read.
     pub(crate) tail: Tail,
 }
 
 impl Server {
-    /// Checks the options and reads the roots that TLS trusts; asks nothing of the server.
+    /// Checks the options and reads the roots that TLS trusts, without connecting to the server.
     pub(crate) fn new(options: Options) -> Result<Self, Failure> {
         options.check()?;
         let encrypted = options.is_encrypted();
@@ -27,12 +27,12 @@ impl Server {
         Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })
     }
 
-    /// The file that the options name as its log.
+    /// The server's log file that the options name.
     pub(crate) fn log(&self) -> Option<&str> {
         self.options.log.as_deref()
     }
 
-    /// The place that the options name.
+    /// The address and database that the options name.
     pub(crate) fn place(&self) -> (&str, u16) {
         (&self.options.host, self.options.port)
     }

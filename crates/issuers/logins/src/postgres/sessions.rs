@@ -13,10 +13,11 @@ use crate::postgres::pooler;
 use crate::postgres::server::Server;
 use crate::postgres::work::Work;
 
-/// How long the server waits for one ended session to be gone, milliseconds.
+/// How long the server waits until one ended session is gone, milliseconds.
 const END_WAIT_MS_MAX: i64 = 2_000;
 
-/// Busy is whatever is not surely idle: `active`, `idle in transaction`, but also a state that is not tracked.
+/// A session is busy unless it is certainly idle: `active`, `idle in transaction`, and also a state that is not
+/// tracked.
 const SESSIONS: &str = "
     SELECT pid, (extract(epoch FROM backend_start) * 1000000)::bigint, host(client_addr), client_port,
            coalesce(state, '') <> 'idle', coalesce(state IS NULL AND query = '<insufficient privilege>', false)
@@ -35,8 +36,8 @@ const END: &str = "
          WHERE a.usename::text = $1 AND ($4 OR a.state = 'idle'))
     SELECT count(*) FROM (SELECT pg_terminate_backend(pid, $5) AS gone FROM named) ended WHERE gone";
 
-/// The live sessions that logged in as the credential's role, but for our own probes. Those that a pooler keeps for its
-/// clients are nobody's use by themselves: its clients are, in their place.
+/// The live sessions that logged in as the credential's role, without our own probes. Sessions that a pooler keeps for
+/// its clients are not listed; the pooler's clients are listed instead.
 pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Session>, Failure> {
     let work = Work::open(server).await?;
     let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(Vec::new()) };
@@ -55,7 +56,7 @@ pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Sessi
     Ok(own.chain(clients).collect())
 }
 
-/// What poolers keep open with the credential's role and nobody uses, by the process and its start.
+/// The server sessions of the credential's role that poolers keep open and no client uses, by process id and start.
 async fn kept(server: &Server, work: &Work<'_>, role: &str) -> Result<Vec<(i32, i64)>, Failure> {
     require_sight(work).await?;
     let pooled = pooler::look(server, role).await?;
@@ -64,7 +65,7 @@ async fn kept(server: &Server, work: &Work<'_>, role: &str) -> Result<Vec<(i32, 
     Ok(free.map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Whether poolers keep nothing open with it that nobody uses: what [`end_pooled`] is for.
+/// Whether there is no unused pooled session of the credential's role, so that [`end_pooled`] has nothing to end.
 pub(crate) async fn none_pooled(server: &Server, id: &CredentialId) -> Result<bool, Failure> {
     if server.options.poolers.is_empty() {
         return Ok(true);
@@ -76,8 +77,8 @@ pub(crate) async fn none_pooled(server: &Server, id: &CredentialId) -> Result<bo
     Ok(kept.is_empty())
 }
 
-/// Ends what poolers keep open with the credential's role and nobody uses: with it they would let its login in although
-/// the server does not any more. They open another one where they can.
+/// Ends the unused sessions of the credential's role that poolers keep open. With such a session, a pooler would let
+/// the login in although the server no longer does. A pooler opens a new one if the server lets it.
 pub(crate) async fn end_pooled(server: &Server, id: &CredentialId) -> Result<(), Failure> {
     if server.options.poolers.is_empty() {
         return Ok(());
@@ -97,7 +98,7 @@ pub(crate) async fn end_pooled(server: &Server, id: &CredentialId) -> Result<(),
     Ok(())
 }
 
-/// Ends the sessions named, if they are still what they were; how many are gone.
+/// Ends the named sessions that are still the same. Returns how many are gone.
 pub(crate) async fn end(
     server: &Server,
     id: &CredentialId,
@@ -120,14 +121,14 @@ pub(crate) async fn end(
     let (pids, starts): (Vec<i32>, Vec<i64>) = named.into_iter().unzip();
     let rows = work.link().rows(END, &[&role, &pids, &starts, &busy, &END_WAIT_MS_MAX]).await;
     let rows = rows.map_err(|fault| match fault.without_effect(Code::RequestFailed, "end the sessions") {
-        // Signals that were sent are not taken back with the statement.
+        // The server sends the signals at once: they remain sent even if the statement fails.
         failure if failure.class == Class::Retryable => Failure { class: Class::Unknown, ..failure },
         failure => failure,
     })?;
     let ended: i64 = rows.first().map_or(0, |row| row.get(0));
     work.close().await;
     if !of_poolers.is_empty() {
-        // A client that has no connection now would be given one of these.
+        // A client that has no connection now would get one of the unused ones.
         end_pooled(server, id).await?;
     }
     Ok(usize::try_from(ended).unwrap_or(0))

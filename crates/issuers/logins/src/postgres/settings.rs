@@ -29,7 +29,7 @@ const SETTINGS: &str = "
      WHERE r.rolname::text = $1 AND (s.setdatabase = 0 OR d.oid IS NOT NULL)
      ORDER BY 1 NULLS FIRST, 2";
 
-/// The settings of a role, but for `role` itself, which is ours to set.
+/// The settings of a role, except `role` itself, which keyroll sets.
 pub(crate) async fn read(link: &Link, role: &str) -> Result<Vec<Setting>, Fault> {
     let rows = link.rows(SETTINGS, &[&role]).await?;
     let settings = rows.iter().filter_map(|row| {
@@ -40,7 +40,7 @@ pub(crate) async fn read(link: &Link, role: &str) -> Result<Vec<Setting>, Fault>
     Ok(settings.filter(|setting| setting.name != "role").collect())
 }
 
-/// The statements that make the settings of `role` these, and no others. Empty if they are so already.
+/// The statements that give `role` exactly these settings. Empty if it already has them.
 pub(crate) fn statements(role: &str, present: &[Setting], wanted: &[Setting]) -> Vec<String> {
     let gone = present.iter().filter(|setting| {
         !wanted.iter().any(|want| want.name == setting.name && want.database == setting.database)
@@ -54,7 +54,7 @@ pub(crate) fn statements(role: &str, present: &[Setting], wanted: &[Setting]) ->
 }
 
 impl Setting {
-    /// The setting's name with its database, for a person.
+    /// The setting's name with its database, for messages.
     pub(crate) fn describe(&self) -> String {
         match &self.database {
             Some(database) => format!("{} in database {database:?}", self.name),

@@ -9,18 +9,18 @@ use crate::postgres::quote::{identifier, literal};
 use crate::postgres::server::Server;
 use crate::postgres::work::Work;
 
-/// What to do with one credential.
+/// A change of one credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Switch {
-    /// NOLOGIN: new connections are refused, sessions live on.
+    /// NOLOGIN: new connections are refused; open sessions continue.
     Off,
     /// LOGIN again.
     On,
-    /// NOLOGIN and PASSWORD NULL, for good. The role stays: it may own objects, and its name is a slot.
+    /// NOLOGIN and PASSWORD NULL, permanently. The role stays, because it may own objects and its name is a slot.
     End,
 }
 
-/// Carries a switch out, in a transaction of its own.
+/// Carries out a switch, in a transaction of its own.
 pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) -> Result<(), Failure> {
     let options = &server.options;
     let (name, label) = id::split(id);
@@ -47,7 +47,7 @@ pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) ->
             return Err(refuse(switch, id, Code::LoginReplaced, "the role carries a later credential"));
         }
         (Standing::Unclear, _) => {
-            let why = "the comment that tells what is in the role was removed or overwritten";
+            let why = "the comment that says which credential the role carries was removed or overwritten";
             let restore = label.map_or_else(String::new, |label| comment_sql(name, label));
             return Err(
                 refuse(switch, id, Code::LoginReplaced, why).help(format!("if it still is: {restore}"))
@@ -64,7 +64,7 @@ pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) ->
     work.commit(&format!("{} {:?}", switch.attempt(), id.as_str())).await
 }
 
-/// The statements of a switch; `None` if what is gone should be switched on.
+/// The statements of a switch; `None` if it would enable a credential that has ended.
 pub(crate) fn statements(role: &Role, switch: Switch) -> Option<Vec<String>> {
     let name = identifier(&role.name);
     match switch {

@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
-/// TLS with the server's certificate and name verified, libpq's `verify-full`: anything less could be answered by
-/// whoever is in between.
+/// TLS with the server's certificate and name verified, like libpq's `verify-full`. With less, anybody between keyroll
+/// and the server could answer in its place.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<ClientConfig>);
 
@@ -69,7 +69,7 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
-    /// The certificate was verified; binding the login to it as well is left out.
+    /// The certificate was verified. The login is not also bound to it (no channel binding).
     fn channel_binding(&self) -> ChannelBinding {
         ChannelBinding::none()
     }

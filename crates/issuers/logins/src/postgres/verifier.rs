@@ -8,13 +8,13 @@ use keyroll_secret::SecretBytes;
 
 /// PostgreSQL's own default (`scram_iterations`, SCRAM_SHA_256_DEFAULT_ITERATIONS).
 const ITERATIONS: u32 = 4096;
-/// A stored verifier with more iterations is not worth the time that comparing would take.
+/// A stored verifier with more iterations is not compared: it would take too long.
 const ITERATIONS_MAX: u32 = 1_000_000;
 const SALT_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
 
-/// A SCRAM-SHA-256 verifier as PostgreSQL stores it: it goes to the server in the password's place, so that the
-/// password stands in no statement, log or `pg_stat_activity`. RFC 5802, RFC 7677; PostgreSQL's `scram_build_secret`.
+/// A SCRAM-SHA-256 verifier as PostgreSQL stores it: it is sent to the server instead of the password, so that no
+/// statement, log or `pg_stat_activity` shows the password. RFC 5802, RFC 7677; PostgreSQL's `scram_build_secret`.
 ///
 /// The password must be printable ASCII: SASLprep leaves it as it is. `None` if the system has no randomness.
 pub(crate) fn verifier(password: &SecretBytes) -> Option<String> {
@@ -25,8 +25,8 @@ pub(crate) fn verifier(password: &SecretBytes) -> Option<String> {
     Some(format!("SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}"))
 }
 
-/// Whether a stored verifier was made from this password. Setting it again would only change the salt, which breaks
-/// poolers that pass SCRAM keys through for a moment.
+/// Whether a stored verifier was made from this password. Setting the same password again would only change the salt,
+/// and that briefly breaks poolers that pass SCRAM keys through.
 pub(crate) fn matches(stored: &str, password: &SecretBytes) -> bool {
     fn compare(stored: &str, password: &SecretBytes) -> Option<bool> {
         let (scheme, rest) = stored.split_once('$')?;

@@ -6,19 +6,20 @@ use keyroll_port::{Failure, FailureKind};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// The admin's connection: what it does is one transaction, or nothing.
+/// The admin's connection: its changes are one transaction, which commits as a whole or not at all.
 pub(crate) struct Work<'a> {
     link: Link,
     options: &'a Options,
 }
 
-/// Only one driver changes the roles of one owner at a time; the number keeps our locks apart from an application's.
+/// This lock lets only one driver at a time change the roles of one owner. The first number separates our locks from
+/// those of applications.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1801812338, hashtext($1))";
 
-/// For this transaction alone, and only where the admin may: neither the statements nor those that fail stand in the
-/// server's log or in its statistics, since the one that sets a password holds its SCRAM verifier. A superuser may
-/// change these settings; from version 15 on the right can be granted. Source: PostgreSQL's manual, "Error Reporting
-/// and Logging", "pg_stat_statements".
+/// Keeps our statements, failed ones too, out of the server's log and statistics, because the statement that sets a
+/// password contains its SCRAM verifier. For this transaction alone, and only if the admin is a superuser; from version
+/// 15 on, the right to change these settings can also be granted. Source: PostgreSQL's manual, "Error Reporting and
+/// Logging", "pg_stat_statements".
 const QUIET: &str = "
     SELECT set_config(name, value, true)
       FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
@@ -27,7 +28,7 @@ const QUIET: &str = "
                    ('pg_stat_statements.track_utility', 'off')) AS quiet (name, value)
      WHERE current_setting('is_superuser') = 'on' AND current_setting(name, true) IS NOT NULL";
 
-/// The same where the right to each was granted; only servers from version 15 on know the question.
+/// The same for settings that the admin was granted. Servers before version 15 do not have this function.
 const QUIET_GRANTED: &str = "
     SELECT set_config(name, value, true)
       FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
@@ -39,7 +40,7 @@ const QUIET_GRANTED: &str = "
 /// The first version in which the right to change a setting can be granted.
 const VERSION_WITH_GRANTED_SETTINGS: i32 = 150_000;
 
-/// Whether statements of this transaction are written down all the same.
+/// Whether the server logs the statements of this transaction in spite of [`QUIET`].
 const LOUD: &str = "
     SELECT current_setting('log_statement') <> 'none' OR current_setting('log_min_duration_statement') <> '-1'
         OR coalesce(current_setting('pg_stat_statements.track_utility', true), 'off') = 'on'";
@@ -73,7 +74,7 @@ impl<'a> Work<'a> {
         &self.link
     }
 
-    /// Begins a transaction that holds the owner's lock, and whose commit is on the server's disk when it is told.
+    /// Begins a transaction that holds the owner's lock. Its commit is on the server's disk before the server answers.
     pub(crate) async fn begin(&self) -> Result<(), Failure> {
         let durable = "BEGIN; SELECT set_config('synchronous_commit', 'on', true) \
                        WHERE current_setting('synchronous_commit') = 'off'";
@@ -94,20 +95,20 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Whether the server writes down what this transaction says, because the admin may not switch that off.
+    /// Whether the server logs this transaction's statements because the admin may not switch that off.
     pub(crate) async fn is_loud(&self) -> Result<bool, Failure> {
         let rows = self.rows(LOUD, &[], "read what the server logs").await?;
         Ok(rows.first().is_none_or(|row| row.get(0)))
     }
 
-    /// Ends the transaction for good. Only here may an effect be in doubt.
+    /// Commits the transaction. This is the only step whose outcome can be unknown.
     pub(crate) async fn commit(self, attempted: &str) -> Result<(), Failure> {
         self.link.run("COMMIT").await.map_err(|fault| fault.of_commit(self.attempted(attempted)))?;
         self.link.close().await;
         Ok(())
     }
 
-    /// Ends the transaction without any effect.
+    /// Rolls the transaction back: it has no effect.
     pub(crate) async fn roll_back(self) -> Result<(), Failure> {
         self.run("ROLLBACK", "roll back a rehearsal").await?;
         self.link.close().await;
@@ -134,7 +135,7 @@ impl<'a> Work<'a> {
         self.link.run(sql).await.map_err(|fault| self.failed(&fault, attempted))
     }
 
-    /// A statement that failed before any commit.
+    /// The failure of a statement before any commit.
     pub(crate) fn failed(&self, fault: &Fault, attempted: &str) -> Failure {
         fault
             .without_effect(Code::RequestFailed, self.attempted(attempted))

@@ -1,5 +1,5 @@
-//! The handshake of AMQP 0-9-1, as far as it takes to know whether a login is accepted: its methods and their numbers
-//! are those of the protocol's own document.
+//! The handshake of AMQP 0-9-1, up to the point where it is known whether a login is accepted. Methods and their
+//! numbers are from the protocol's own document.
 
 use std::io;
 
@@ -11,14 +11,14 @@ use crate::directory::Attempt;
 
 /// What a client says first.
 const HEADER: &[u8] = b"AMQP\x00\x00\x09\x01";
-/// A frame with a method, and one that only says that the other side lives.
+/// The types of a frame: with a method, and a heartbeat.
 const METHOD: u8 = 1;
 const HEARTBEAT: u8 = 8;
 /// What every frame ends with.
 const FRAME_END: u8 = 0xce;
 /// The largest frame that is read; a server's greeting has less than 2 KiB.
 const FRAME_BYTES_MAX: u32 = 128 * 1024;
-/// How much of a server's words is shown, letters.
+/// How much of a server's message is shown, characters.
 const SAID_MAX: usize = 200;
 
 /// The methods of the class `connection`.
@@ -32,11 +32,11 @@ const OPEN_OK: u16 = 41;
 const CLOSE: u16 = 50;
 const CLOSE_OK: u16 = 51;
 
-/// `access-refused`: what the login itself is refused by.
+/// `access-refused`: the login itself is refused.
 const ACCESS_REFUSED: u16 = 403;
-/// `not-allowed`: the password was right; the virtual host is not permitted, or there is no room.
+/// `not-allowed`: the password was right, but the virtual host is not permitted or a limit on connections is reached.
 const NOT_ALLOWED: u16 = 530;
-/// What a client says when it goes in good order: `reply-success`, no words, no method that failed.
+/// The client's normal close: `reply-success`, no text, no method that failed.
 const GOOD_BYE: &[u8] = &[0, 200, 0, 0, 0, 0, 0];
 
 /// One method of the server's, on the connection itself.
@@ -50,7 +50,7 @@ fn odd() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not AMQP 0-9-1")
 }
 
-/// One login, up to the virtual host, as a consumer makes it; then it goes in good order.
+/// Logs in once and opens the virtual host, as a consumer does; then closes normally.
 ///
 /// # Errors
 /// The connection ended, or what came is no AMQP.
@@ -69,13 +69,13 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Method { number: TUNE, arguments } => arguments,
         closed => return refused(stream, &closed, true).await,
     };
-    // The password is right. What the server proposes is accepted, but for heartbeats: there is no time for one.
+    // The password is right. Accept what the server proposes, except heartbeats: this connection is too short for one.
     let limits = tune.get(..6).ok_or_else(odd)?;
     send(stream, TUNE_OK, &[limits, &[0, 0]].concat()).await?;
     send(stream, OPEN, &[short(vhost).as_slice(), &[0, 0]].concat()).await?;
     match read(stream).await? {
         Method { number: OPEN_OK, .. } => {
-            // It is answered by the server's; whether it comes changes nothing.
+            // The server answers with its own close. Whether that answer arrives does not matter.
             send(stream, CLOSE, GOOD_BYE).await?;
             drop(read(stream).await);
             Ok(Attempt::Accepted)
@@ -84,7 +84,7 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin + Send>(
     }
 }
 
-/// The server has closed the connection; why. `asked`: before it said whether the password is right.
+/// Reads why the server closed the connection. `asked`: it closed before it said whether the password is right.
 async fn refused<S: AsyncRead + AsyncWrite + Unpin + Send>(
     stream: &mut S,
     closed: &Method,
@@ -95,9 +95,10 @@ async fn refused<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let (length, rest) = rest.split_first().ok_or_else(odd)?;
     let words = String::from_utf8_lossy(rest.get(..usize::from(*length)).ok_or_else(odd)?).into_owned();
     let code = u16::from_be_bytes(*code);
-    // Without it the server waits for it; it has nothing more to say.
+    // The server waits for this answer, and sends nothing more.
     drop(send(stream, CLOSE_OK, &[]).await);
-    // A limit on connections is looked at after the password: who is told of it may log in when there is room.
+    // The server checks the limit on connections after the password, so this login is accepted once a connection is
+    // free.
     let full = code == NOT_ALLOWED && words.contains("limit") && words.contains("is reached");
     Ok(match (asked && code == ACCESS_REFUSED, full) {
         (true, _) => Attempt::Refused,
@@ -109,8 +110,8 @@ async fn refused<S: AsyncRead + AsyncWrite + Unpin + Send>(
     })
 }
 
-/// The client's answer to the greeting. Without the capability that it names, a server would only hang up on a wrong
-/// password.
+/// The client's answer to the greeting. It declares a capability without which the server would drop the connection on
+/// a wrong password, without an answer.
 fn start_ok(user: &str, password: &SecretBytes) -> Zeroizing<Vec<u8>> {
     let capability = [short("authentication_failure_close").as_slice(), b"t\x01"].concat();
     let capabilities = [short("capabilities").as_slice(), b"F", &long(&capability)].concat();
@@ -118,7 +119,7 @@ fn start_ok(user: &str, password: &SecretBytes) -> Zeroizing<Vec<u8>> {
     let properties = long(&[product, capabilities].concat());
     let (user, password) = (user.as_bytes(), password.expose());
     let login = user.len() + password.len() + 2;
-    // Never grown, so that no copy of the password is left behind.
+    // The buffer has its full size from the start: one that grows leaves a copy of the password in memory.
     let mut arguments = Zeroizing::new(Vec::with_capacity(properties.len() + login + 32));
     arguments.extend_from_slice(&properties);
     arguments.extend_from_slice(&short("PLAIN"));
@@ -130,7 +131,7 @@ fn start_ok(user: &str, password: &SecretBytes) -> Zeroizing<Vec<u8>> {
     arguments
 }
 
-/// A short text: at most 255 bytes, which every text of ours keeps to.
+/// A short string: at most 255 bytes. None of ours is longer.
 fn short(text: &str) -> Vec<u8> {
     let mut bytes = vec![u8::try_from(text.len()).unwrap_or(u8::MAX)];
     bytes.extend(text.bytes().take(usize::from(u8::MAX)));

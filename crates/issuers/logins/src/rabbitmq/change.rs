@@ -15,8 +15,8 @@ pub(super) fn find<'a>(users: &'a [User], name: &str) -> Option<&'a User> {
     users.iter().find(|user| user.login.name == name)
 }
 
-/// Makes the slot a user with the current one's tags, rights and limits, and this password. Each of these is a request
-/// of its own: until the last one, which gives it the password, nobody can log in as the slot.
+/// Makes the slot a user with the current one's tags, rights and limits, and this password. Each change is a request of
+/// its own. Nobody can log in as the slot until the last request, which sets the password.
 pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(), Failure> {
     let what = format!("mint into the user {:?}", filling.slot);
     let link = server.admin();
@@ -47,17 +47,17 @@ pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(),
             .because("the system has no randomness")
     })?;
     link.put(&path, &opened).await.map_err(after)?;
-    // An answer is a word; what stands there is read.
+    // Do not trust the answer: read the user again.
     let all = users::read(&link).await.map_err(after)?;
     match find(&all, filling.slot).is_some_and(|slot| slot.carries(filling.label, filling.password)) {
         true => Ok(()),
         false => Err(Failure::new(Class::Unknown, Code::RequestFailed, server.attempted(&what)).because(
-            format!("it answered that {:?} was changed, and tells another password or label", filling.slot),
+            format!("it answered that {:?} was changed, but shows another password or label", filling.slot),
         )),
     }
 }
 
-/// Both may do the same, by what the server says now: nobody can log in as the slot yet.
+/// Check, by reading again, that both users have the same rights. Nobody can log in as the slot yet.
 async fn alike(server: &RabbitMq, link: &Link<'_>, filling: &Filling<'_>, what: &str) -> Result<(), Failure> {
     let failed = |fault: Fault| fault.after_effect(server.attempted(what));
     let all = users::read(link).await.map_err(failed)?;
@@ -81,7 +81,7 @@ fn gone(server: &RabbitMq, user: &str, what: &str) -> Failure {
         .because(format!("the user {user:?} is gone"))
 }
 
-/// Carries a switch out, in one request.
+/// Carries out a switch, in one request.
 pub(super) async fn switch(server: &RabbitMq, login: &Login, switch: Switch) -> Result<(), Failure> {
     let what = format!("{} {:?}", switch.attempt(), login.name);
     let link = server.admin();

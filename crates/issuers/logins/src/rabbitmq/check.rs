@@ -8,11 +8,12 @@ use super::rights::{self, Right};
 use super::users::{self, Tags};
 use super::{RabbitMq, limits, nodes};
 
-/// The oldest server: it lists the connections of a user as they are, not as they were at the last statistics.
+/// The oldest supported server: from this version on, a user's connections are listed as they are now, not as they were
+/// at the last statistics.
 const VERSION_MIN: [u32; 3] = [3, 10, 8];
 /// The tag that may change users.
 const ADMINISTRATOR: &str = "administrator";
-/// Who is let in from this machine alone, if nothing else is configured.
+/// By default the server lets this user in from its own machine only.
 const LOCAL_USER: &str = "guest";
 
 #[derive(Deserialize)]
@@ -27,7 +28,7 @@ struct Overview {
     disable_stats: bool,
 }
 
-/// Everything that can be refused about the server, the admin, and what is to be copied. Nothing is changed.
+/// Checks the server, the admin's rights, and what the slot shall copy. Changes nothing.
 pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<Vec<String>, Failure> {
     let link = server.admin();
     check_rights(server, &link).await?;
@@ -36,7 +37,7 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
     check_version(server, &overview.rabbitmq_version)?;
     nodes::whole(server, &link, "look at the nodes of its cluster").await?;
     let mut notes = vec![
-        "users that stand in a file of definitions, loaded when the server starts, come back as they are there: take the old one out of it".to_owned(),
+        "if the server loads a definitions file at its start, a restart brings back the users in that file: remove the old user from it".to_owned(),
     ];
     if overview.disable_stats {
         notes.push(
@@ -44,7 +45,9 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
         );
     }
     if current == LOCAL_USER {
-        notes.push(format!("{current:?} may be let in from the server's machine alone, and {slot:?} is let in from everywhere"));
+        notes.push(format!(
+            "by default {current:?} can log in only from the server's machine, but {slot:?} from everywhere"
+        ));
     }
     notes.extend(check_copied(server, &link, current, slot).await?);
     Ok(notes)
@@ -75,7 +78,7 @@ fn check_version(server: &RabbitMq, version: &str) -> Result<(), Failure> {
         .help("RabbitMQ from 3.10.8 on can be rotated"))
 }
 
-/// What the slot will get, and what it has now.
+/// Checks what the slot will get, and what it has now.
 async fn check_copied(
     server: &RabbitMq,
     link: &Link<'_>,
@@ -84,7 +87,7 @@ async fn check_copied(
 ) -> Result<Vec<String>, Failure> {
     let what = "read what the users may do";
     let users = users::read(link).await.map_err(|fault| server.failed(&fault, what))?;
-    // Who is not there is refused by what is the same for all servers.
+    // The rules for all servers refuse a user that does not exist.
     let Some(user) = find(&users, current) else { return Ok(Vec::new()) };
     let wanted = rights::read(link, user).await.map_err(|fault| server.failed(&fault, what))?;
     let vhost = &server.broker.vhost;
@@ -97,14 +100,16 @@ async fn check_copied(
     let mut notes =
         limits::read(link, user, vhost).await.map_err(|fault| server.failed(&fault, "read its limits"))?;
     if wanted.iter().any(Right::names_its_user) {
-        notes
-            .push("topic permissions with {username} mean another name for each of the two users".to_owned());
+        notes.push(
+            "topic permissions with {username} stand for a different name with each of the two users"
+                .to_owned(),
+        );
     }
     if let Some(there) = find(&users, slot) {
         let has = rights::read(link, there).await.map_err(|fault| server.failed(&fault, what))?;
         if there.tags != user.tags || has != wanted {
             notes.push(format!(
-                "{slot:?} may do something else than {current:?} now: it gets what {current:?} may do"
+                "{slot:?} has other permissions than {current:?} now: the rotation replaces them with those of {current:?}"
             ));
         }
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::RabbitMq;
 use super::link::{Fault, Link, segment};
 
-/// The protocol whose channels tell everything that a connection does.
+/// Only with this protocol do the channels show everything that a connection does.
 const PROTOCOL: &str = "AMQP 0-9-1";
 
 /// A connection that is open now, by the server's own list.
@@ -18,7 +18,7 @@ struct Open {
     user: String,
 }
 
-/// The same as it was at the last statistics, which are some seconds old.
+/// A connection as the last statistics show it, some seconds ago.
 #[derive(Deserialize)]
 struct Past {
     name: String,
@@ -34,7 +34,7 @@ struct Past {
     recv_oct: Option<u64>,
 }
 
-/// A channel at the last statistics. What is missing is not known to be nothing.
+/// A channel as the last statistics show it. A missing number does not mean zero.
 #[derive(Deserialize)]
 struct Channel {
     #[serde(default)]
@@ -59,7 +59,7 @@ struct Named {
 }
 
 impl Channel {
-    /// It hibernates, and holds nothing that an end would lose or send again.
+    /// The channel hibernates, and has nothing that would be lost or delivered again if it ended.
     fn is_idle(&self) -> bool {
         let counts = [
             self.consumer_count,
@@ -79,8 +79,8 @@ struct Channels {
     busy: bool,
 }
 
-/// The live connections of a user. The list is of now; that one is idle is told by statistics, and who is not in them
-/// yet is not known to be idle.
+/// The live connections of a user. The list is current. Statistics tell which connections are idle; a connection that
+/// they do not have yet is not known to be idle.
 async fn read(server: &RabbitMq, link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
     let open: Vec<Open> = link.get(&format!("/api/connections/username/{}", segment(user))).await?;
     if open.is_empty() {
@@ -112,7 +112,7 @@ async fn read(server: &RabbitMq, link: &Link<'_>, user: &str) -> Result<Vec<Sess
 }
 
 impl Past {
-    /// Every channel that the connection counts is in the statistics, and at rest.
+    /// Whether the statistics have every channel that the connection counts, and all of them are idle.
     fn is_idle(&self, channels: Option<&Channels>) -> bool {
         let (known, busy) = channels.map_or((0, false), |all| (all.known, all.busy));
         self.protocol.as_deref() == Some(PROTOCOL) && self.channels == Some(known) && !busy
@@ -123,12 +123,12 @@ impl Past {
     }
 }
 
-/// The client's end in a connection's name, `127.0.0.1:34100 -> 127.0.0.1:5672`; names of hosts lead nowhere.
+/// The client's end in a connection's name, `127.0.0.1:34100 -> 127.0.0.1:5672`; host names lead to no address.
 fn client(name: &str) -> Option<SocketAddr> {
     name.split_once(" -> ")?.0.parse().ok()
 }
 
-/// The live sessions of a user on the nodes that are seen, but for our own probes.
+/// The live sessions of a user on the nodes that are visible, without our own probes.
 pub(super) async fn list(server: &RabbitMq, user: &str) -> Result<Vec<Session>, Failure> {
     let what = "read the live connections";
     let link = server.admin();
@@ -137,7 +137,7 @@ pub(super) async fn list(server: &RabbitMq, user: &str) -> Result<Vec<Session>, 
     Ok(sessions.into_iter().filter(|session| !own(session)).collect())
 }
 
-/// Ends the connections named, if they are still this user's, and still idle unless busy ones are meant too.
+/// Ends the named connections that are still this user's, and still idle unless busy ones may be ended too.
 pub(super) async fn end(
     server: &RabbitMq,
     user: &str,
@@ -178,7 +178,7 @@ mod tests {
         assert!(!counted(1).is_idle(None), "opened, and never in the statistics");
         assert!(!counted(2).is_idle(known(1, false).as_ref()));
         assert!(!counted(1).is_idle(known(1, true).as_ref()));
-        // The connection itself is known by its beginning alone.
+        // A connection that has just begun: the statistics do not have its channel count yet.
         assert!(!past(r#"{"name":"n","protocol":"AMQP 0-9-1"}"#).is_idle(None));
     }
 

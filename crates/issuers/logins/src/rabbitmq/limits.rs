@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::link::{Fault, Link, segment};
 use super::users::User;
 
-/// The limit that a move can hit. One on channels counts for each user alone, and both have the same.
+/// The limit that a rollout can reach. A limit on channels counts for each user alone, and both users have the same.
 const CONNECTIONS: &str = "max-connections";
 
 #[derive(Deserialize)]
@@ -16,8 +16,8 @@ struct Limits {
 #[derive(Deserialize)]
 struct Name {}
 
-/// What is to be said of limits on connections. While consumers move, those of both users are open beside each other,
-/// and a login is tried.
+/// Notes on limits of connections. A probe opens one more, and during a rollout the connections of both users are open
+/// at the same time.
 pub(super) async fn read(link: &Link<'_>, user: &User, vhost: &str) -> Result<Vec<String>, Fault> {
     let name = &user.login.name;
     let of_user = user.limits.get(CONNECTIONS).copied();
@@ -30,15 +30,15 @@ pub(super) async fn read(link: &Link<'_>, user: &User, vhost: &str) -> Result<Ve
     let users = count(format!("/api/connections/username/{}", segment(name))).await?;
     let all = count(format!("/api/vhosts/{}/connections?columns=name", segment(vhost))).await?;
     let user = hit(of_user, users, 1).map(|limit| {
-        format!("{name:?} may have {limit} connections and has {users}: a login that is tried may take the place of a consumer's")
+        format!("{name:?} may have {limit} connections and has {users}: keyroll's test login may use up a connection that a consumer needs")
     });
     let vhost = hit(of_vhost, all, users + 1).map(|limit| {
-        format!("the virtual host {vhost:?} takes {limit} connections and has {all}, {users} of them of {name:?}: while consumers move, those of both users may not fit")
+        format!("the virtual host {vhost:?} allows {limit} connections and has {all}, {users} of them of {name:?}: during the rotation the connections of both users may not fit")
     });
     Ok(user.into_iter().chain(vhost).collect())
 }
 
-/// The limit, if what is open and what comes do not fit; a negative one is none.
+/// The limit, if it is too small for the open connections and the further ones. A negative limit means no limit.
 fn hit(limit: Option<i64>, open: usize, more: usize) -> Option<usize> {
     let limit = usize::try_from(limit?).ok()?;
     (open.saturating_add(more) > limit).then_some(limit)

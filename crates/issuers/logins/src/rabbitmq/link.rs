@@ -14,22 +14,22 @@ use crate::endpoint::host_port;
 use crate::options::Options;
 use crate::stream::Tls;
 
-/// The largest answer: the list of 50,000 channels, with the few columns that are asked for.
+/// The largest answer, bytes: a list of 50,000 channels with the few columns that are asked for.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How much of a server's words is shown, letters.
+/// How much of a server's message is shown, characters.
 const SAID_MAX: usize = 200;
-/// Passing: a time-out, too many requests.
+/// Statuses that pass: a time-out, too many requests.
 const PASSING: [u16; 2] = [408, 429];
 const NOT_FOUND: u16 = 404;
 const UNAUTHORISED: u16 = 401;
 const FORBIDDEN: u16 = 403;
 
-/// The management API as the admin, with one time limit for all that is asked. Each request is a connection of its own.
+/// The management API as the admin, with one time limit for all requests. Each request makes a connection of its own.
 pub(super) struct Link<'a> {
     tls: &'a Tls,
     host: &'a str,
     port: u16,
-    /// Nothing where no header can carry the admin's name.
+    /// `None` if the admin's name cannot be put in a header.
     login: Option<HeaderValue>,
     deadline: Instant,
 }
@@ -37,9 +37,9 @@ pub(super) struct Link<'a> {
 /// Why a request did not succeed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// There was no connection: surely no effect.
+    /// There was no connection, so certainly no effect.
     Unsent(String),
-    /// The time limit passed, the connection failed, or what came was no answer.
+    /// The time limit passed, the connection failed, or the answer was not one.
     Lost(String),
     /// The server refused, by its own status and words.
     Said(u16, String),
@@ -52,20 +52,20 @@ impl<'a> Link<'a> {
         Self { tls, host: &options.host, port: management_port, login, deadline }
     }
 
-    /// What stands at a path of the API.
+    /// Reads the resource at a path of the API.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
         let body = self.ask(Method::GET, path, Zeroizing::default()).await?;
         serde_json::from_slice(&body)
             .map_err(|_| Fault::Lost("the answer is not the management API's".to_owned()))
     }
 
-    /// Puts this there.
+    /// Writes the resource at a path of the API.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), Fault> {
         let body = serde_json::to_vec(body).map_err(|error| Fault::Unsent(error.to_string()))?;
         self.ask(Method::PUT, path, Zeroizing::new(body)).await.map(drop)
     }
 
-    /// Removes what stands there; whether there was something.
+    /// Removes the resource at a path of the API. Returns whether there was one.
     pub(super) async fn delete(&self, path: &str) -> Result<bool, Fault> {
         match self.ask(Method::DELETE, path, Zeroizing::default()).await {
             Ok(_) => Ok(true),
@@ -84,7 +84,7 @@ impl<'a> Link<'a> {
         let login = self.login.clone();
         let login = login.ok_or_else(|| Fault::Unsent("the admin's name has a colon".to_owned()))?;
         let headers = vec![
-            // RabbitMQ refuses some changes to a client that accepts JSON alone.
+            // RabbitMQ refuses some changes from a client that accepts only JSON.
             (ACCEPT, HeaderValue::from_static("*/*")),
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (AUTHORIZATION, login),
@@ -117,7 +117,7 @@ fn words(body: &[u8]) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(SAID_MAX).collect()
 }
 
-/// A part of a path, whatever it contains: the virtual host `/` too.
+/// One segment of a path, escaped, whatever it contains (the virtual host `/` too).
 pub(super) fn segment(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     percent_encode(&mut escaped, text.as_bytes());
@@ -134,7 +134,7 @@ impl Fault {
         }
     }
 
-    /// What became known, without any secret.
+    /// The reason, for messages, without any secret.
     fn reason(&self) -> String {
         match self {
             Self::Unsent(why) | Self::Lost(why) => why.clone(),
@@ -164,7 +164,7 @@ impl Fault {
         }
     }
 
-    /// A request failed that changes nothing.
+    /// A request that changes nothing failed.
     pub(super) fn without_effect(&self, attempted: String) -> Failure {
         let class = if self.is_final() { Class::Permanent } else { Class::Retryable };
         let failure = Failure::new(class, self.code(), attempted).because(self.reason());
@@ -175,12 +175,12 @@ impl Fault {
         }
     }
 
-    /// A request failed after another one that changed something: whatever it is, that may stand.
+    /// A request failed after another one that changed something: that change may remain.
     pub(super) fn after_effect(&self, attempted: String) -> Failure {
         Failure { class: Class::Unknown, ..self.without_effect(attempted) }
     }
 
-    /// A request failed that changes something: without an answer, or with a server's own error, it may have.
+    /// A request that changes something failed. If no answer came, or a server error, the change may have happened.
     pub(super) fn of_effect(&self, attempted: String) -> Failure {
         let unclear = matches!(self, Self::Lost(_)) || (matches!(self, Self::Said(..)) && !self.is_final());
         match unclear {

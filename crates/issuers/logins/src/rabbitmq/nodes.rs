@@ -5,13 +5,13 @@ use serde::Deserialize;
 use super::RabbitMq;
 use super::link::Link;
 
-/// A node of the cluster, as the one that answers sees it.
+/// A node of the cluster, as the answering node sees it.
 #[derive(Deserialize)]
 struct Node {
     name: String,
     #[serde(default)]
     running: bool,
-    /// The nodes that it lost sight of while they ran.
+    /// The running nodes that this node lost contact with (a network partition).
     #[serde(default)]
     partitions: Vec<String>,
 }
@@ -21,13 +21,13 @@ impl Node {
         match (self.running, self.partitions.as_slice()) {
             (false, _) => Some(format!("the node {} does not run, or is not seen", self.name)),
             (true, []) => None,
-            (true, [other, ..]) => Some(format!("the node {} is parted from {other}", self.name)),
+            (true, [other, ..]) => Some(format!("the node {} has lost contact with {other}", self.name)),
         }
     }
 }
 
-/// Refuses where the cluster is not whole: a connection of a node that is not seen is in no list, and a user that is
-/// changed here goes on there as it was.
+/// Refuses unless every node of the cluster is visible. No list shows the connections of an invisible node, and a
+/// change of a user does not reach that node.
 pub(super) async fn whole(server: &RabbitMq, link: &Link<'_>, what: &str) -> Result<(), Failure> {
     let nodes: Vec<Node> = link
         .get("/api/nodes?columns=name,running,partitions")

@@ -51,7 +51,7 @@ pub(super) async fn read(link: &Link<'_>, user: &User) -> Result<BTreeSet<Right>
         .collect())
 }
 
-/// Gives a user exactly these rights. What is taken away goes first.
+/// Gives a user exactly these rights. Removes the superfluous ones first.
 pub(super) async fn give(
     link: &Link<'_>,
     user: &str,
@@ -92,12 +92,12 @@ impl Right {
         }
     }
 
-    /// Whether it lets its user open this virtual host.
+    /// Whether this right lets its user open this virtual host.
     pub(super) fn opens(&self, name: &str) -> bool {
         matches!(self, Self::VHost(right) if right.vhost == name)
     }
 
-    /// Whether it means something else for a user of another name.
+    /// Whether this right means something else for a user of another name.
     pub(super) fn names_its_user(&self) -> bool {
         matches!(self, Self::Topic(right) if [&right.write, &right.read].iter().any(|it| it.contains("{username}")))
     }

@@ -2,29 +2,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a connection must have been silent before it counts as idle. Statistics of a connection are made each five
-/// seconds and gathered each five seconds, as the server comes; what was done within them is in the next ones.
+/// How long a connection must have been silent before it counts as idle. By default the server makes a connection's
+/// statistics every five seconds and gathers them every five seconds. What a connection does in between is in the next
+/// statistics.
 const SILENCE: Duration = Duration::from_secs(10);
 /// How old the statistics may be.
 const STATISTICS: Duration = Duration::from_secs(10);
-/// A heartbeat's frame is of 8 bytes, and the least one that does anything of 12.
+/// The smallest frame that does anything, bytes; a heartbeat has 8.
 const FRAME_BYTES_MIN: u64 = 12;
 
-/// How long a silent connection is looked at before it is known to be silent: its first statistics may still be missing.
+/// How long a connection must be watched before it is known to be silent: its first statistics may come late.
 pub(super) fn known_ms() -> u64 {
     u64::try_from((SILENCE + STATISTICS).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Since when connections are seen to send nothing but heartbeats. A channel that is opened for one message and closed
-/// again is in no list of channels, but its bytes are counted.
+/// Since when each connection has sent nothing but heartbeats. No list shows a channel that is opened for one message
+/// and closed again, but the server counts its bytes.
 #[derive(Default)]
 pub(super) struct Silence {
     kept: Mutex<BTreeMap<String, (u64, Instant)>>,
 }
 
 impl Silence {
-    /// Takes in what all connections sent so far. Returns those that were silent long enough; none that is seen for the
-    /// first time. Who is gone is forgotten.
+    /// Takes how many bytes each connection has sent so far. Returns the connections that were silent long enough,
+    /// never one that is seen for the first time. Forgets connections that are gone.
     pub(super) fn look<'a>(
         &self,
         received: impl Iterator<Item = (&'a str, u64)>,
@@ -62,7 +63,7 @@ mod tests {
         };
         assert_eq!(look(&[("a", 300), ("b", 300), ("c", 300)], 0), "", "nobody is known yet");
         assert_eq!(look(&[("a", 308), ("b", 300), ("c", 300)], 6), "");
-        // A heartbeat more; a channel that was opened; a connection of the same name that began anew.
+        // One more heartbeat; an opened channel; a new connection with the same name.
         assert_eq!(look(&[("a", 316), ("b", 313), ("c", 200)], 11), "a");
         assert_eq!(look(&[("a", 316), ("b", 313)], 20), "a");
         assert_eq!(look(&[("a", 316), ("b", 313), ("c", 200)], 22), "a b", "who was gone is new");

@@ -12,22 +12,22 @@ use zeroize::Zeroizing;
 use super::link::{Fault, Link, segment};
 use crate::directory::Login;
 
-/// What stands before the hash of a user who is switched off: no password has a hash of this length, and what is behind
-/// it is the hash of before.
+/// The prefix of a disabled user's hash. No password has a hash of this length, so nobody can log in; the rest is the
+/// old hash, for enabling the user again.
 const OFF: &[u8] = b"keyroll-off:";
-/// How our hashes are made. A user who has another one keeps it.
+/// The hashing algorithm of our users. A user with another algorithm keeps it.
 const ALGORITHM: &str = "rabbit_password_hashing_sha256";
-/// What a hash begins with, bytes.
+/// The length of the salt that a hash begins with, bytes.
 const SALT_BYTES: usize = 4;
 
-/// One user, as the server tells it.
+/// One user, as the server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) login: Login,
-    /// The salted hash of the password, also of one that is switched off; empty where there is none.
+    /// The salted hash of the password, of a disabled user too; empty if there is no password.
     hash: Vec<u8>,
     algorithm: String,
-    /// The tags but our marks.
+    /// The tags, without our marks.
     pub(super) tags: Vec<String>,
     /// `max-connections`, `max-channels`.
     pub(super) limits: BTreeMap<String, i64>,
@@ -45,7 +45,7 @@ struct Told {
     limits: BTreeMap<String, i64>,
 }
 
-/// A list; one text with commas in older versions.
+/// A list; in older versions one text with commas.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum Tags {
@@ -53,7 +53,7 @@ pub(super) enum Tags {
     Text(String),
 }
 
-/// What a user is to be. A mark is a tag: it stands with the hash, and both are changed in one request.
+/// The state that a user shall get. A mark is a tag, so one request changes the hash and the mark together.
 #[derive(Serialize)]
 pub(super) struct Wanted<'a> {
     password_hash: String,
@@ -69,7 +69,7 @@ pub(super) async fn read(link: &Link<'_>) -> Result<Vec<User>, Fault> {
         .collect()
 }
 
-/// Where a user stands.
+/// The path of a user in the API.
 pub(super) fn path(name: &str) -> String {
     format!("/api/users/{}", segment(name))
 }
@@ -108,19 +108,19 @@ impl User {
         self.login.on && self.login.mark == Mark::Ours(label.to_owned()) && self.has(password)
     }
 
-    /// Whether this password is the user's, as far as it was made here.
+    /// Whether this is the user's password. Only hashes of our own algorithm can be compared.
     fn has(&self, password: &SecretBytes) -> bool {
         let salted = self.hash.split_first_chunk::<SALT_BYTES>();
         self.algorithm == ALGORITHM && salted.is_some_and(|(salt, _)| self.hash == hash(*salt, password))
     }
 
-    /// The same user, switched off or on.
+    /// The same user, disabled or enabled.
     pub(super) fn switched(&self, on: bool) -> Wanted<'_> {
         let stored = if on || self.hash.is_empty() { self.hash.clone() } else { [OFF, &self.hash].concat() };
         self.with(&stored, mark_text(&self.login.mark))
     }
 
-    /// The same user without a password; the mark says for ever what was in it.
+    /// The same user without a password. The mark keeps saying which credential was in it.
     pub(super) fn finished(&self) -> Wanted<'_> {
         self.with(&[], self.login.mark.label().map(ended))
     }
@@ -132,7 +132,7 @@ impl User {
 }
 
 impl Wanted<'static> {
-    /// A user whom nobody can log in as, with these tags and the mark of before.
+    /// A user that nobody can log in as, with these tags and its previous mark.
     pub(super) fn closed(tags: &[String], mark: &Mark) -> Self {
         let tags = tags.iter().cloned().chain(mark_text(mark)).collect();
         Self { password_hash: String::new(), hashing_algorithm: ALGORITHM, tags }
@@ -156,7 +156,7 @@ fn mark_text(mark: &Mark) -> Option<String> {
     }
 }
 
-/// What RabbitMQ itself keeps of a password: a salt, and the SHA-256 of salt and password.
+/// The hash that RabbitMQ stores: a salt, and the SHA-256 of salt and password.
 fn hash(salt: [u8; SALT_BYTES], password: &SecretBytes) -> Vec<u8> {
     let mut salted = Zeroizing::new(Vec::with_capacity(SALT_BYTES + password.len()));
     salted.extend_from_slice(&salt);

@@ -9,7 +9,7 @@ use super::link::{Fault, Link};
 use super::users::{self, User, selector};
 use crate::directory::{Filling, Login, Switch};
 
-/// How a change of users outlives a restart of the server.
+/// Where the server saves changes of users, so that they survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     /// In the file of users, `aclfile`.
@@ -19,7 +19,7 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    /// The command that writes it down.
+    /// The command that saves the users.
     pub(super) fn command(self) -> [&'static str; 2] {
         match self {
             Self::Users => ["ACL", "SAVE"],
@@ -28,7 +28,7 @@ impl Kept {
     }
 }
 
-/// How users are kept here; a server that keeps them in memory alone is refused.
+/// Where this server saves its users. A server that keeps them in memory only is refused.
 pub(super) async fn kept(redis: &Redis, link: &mut Link) -> Result<Kept, Failure> {
     let read = |fault: Fault| redis.failed(&fault, "read how users are kept");
     let settings = link.ask(&["CONFIG", "GET", "aclfile"]).await.map_err(read)?;
@@ -44,7 +44,7 @@ pub(super) async fn kept(redis: &Redis, link: &mut Link) -> Result<Kept, Failure
         .help("start it with `aclfile /etc/redis/users.acl`"))
 }
 
-/// Makes the slot a user with the current one's rules and this password, in one command.
+/// Gives the slot the current user's rules and this password, in one command.
 pub(super) async fn fill(redis: &Redis, filling: &Filling<'_>) -> Result<(), Failure> {
     let what = format!("mint into the user {:?}", filling.slot);
     let mut link = redis.admin().await?;
@@ -69,7 +69,7 @@ pub(super) async fn fill(redis: &Redis, filling: &Filling<'_>) -> Result<(), Fai
     change(redis, &mut link, (!there).then_some(&words), &what).await
 }
 
-/// Carries a switch out.
+/// Carries out a switch.
 pub(super) async fn switch(redis: &Redis, login: &Login, switch: Switch) -> Result<(), Failure> {
     let name = login.name.as_str();
     let what = format!("{} {name:?}", switch.attempt());
@@ -101,8 +101,8 @@ fn selectors(user: &User) -> impl Iterator<Item = &str> {
     user.rules.iter().map(String::as_str).filter(|rule| rule.starts_with('('))
 }
 
-/// Carries a command out and sees it written down. Writing down what is so already comes first: a server that cannot
-/// is found before anything is changed.
+/// Carries out a command and saves the users. The users are also saved once before the command, so that a server that
+/// cannot save is found before anything is changed.
 async fn change(
     redis: &Redis,
     link: &mut Link,
@@ -114,7 +114,7 @@ async fn change(
     let Some(words) = words else { return Ok(()) };
     link.ask(words).await.map_err(|fault| fault.of_effect(redis.attempted(what)))?;
     let again = link.ask(&keep).await;
-    // The change is there, and it is not known whether a restart keeps it.
+    // The change was made. Whether it survives a restart is unknown.
     again.map_err(|fault| Failure { class: Class::Unknown, ..unkept(redis, &fault, what) })?;
     Ok(())
 }
@@ -124,7 +124,7 @@ fn unkept(redis: &Redis, fault: &Fault, what: &str) -> Failure {
     failure.help("let the server's account write its aclfile, or its configuration file, and their folder")
 }
 
-/// What Redis itself keeps of a password: it never gets more from us.
+/// The hash that Redis stores. keyroll sends nothing else of a password.
 fn hash(password: &SecretBytes) -> String {
     digest(&SHA256, password.expose()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

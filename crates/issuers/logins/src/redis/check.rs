@@ -6,11 +6,11 @@ use super::change::kept;
 use super::link::{Fault, Link};
 use super::users;
 
-/// The oldest server: it has selectors, in which the mark of a credential stands, and `ACL DRYRUN`.
+/// The oldest supported server: the first with selectors, which carry a credential's mark, and with `ACL DRYRUN`.
 const VERSION_MIN: u32 = 7;
 
-/// Everything that can be refused about the server and the admin. Nothing is changed: rights are asked by
-/// `ACL DRYRUN`, which carries nothing out.
+/// Checks the server and the admin's rights. Changes nothing: `ACL DRYRUN` tells whether a command is allowed without
+/// running it.
 pub(super) async fn run(redis: &Redis) -> Result<Vec<String>, Failure> {
     let mut link = redis.admin().await?;
     check_server(redis, &mut link).await?;
@@ -37,8 +37,8 @@ async fn check_server(redis: &Redis, link: &mut Link) -> Result<(), Failure> {
         return refuse(format!("its version is {}", link.hello.version), "upgrade it to Redis 7 or later");
     }
     if link.hello.mode != "standalone" {
-        let why = format!("it runs as {}: users of one node are not those of another", link.hello.mode);
-        return refuse(why, "only a server of its own can be rotated");
+        let why = format!("it runs as {}: each node has its own users", link.hello.mode);
+        return refuse(why, "only a single server can be rotated");
     }
     if link.hello.role != "master" {
         return refuse("it is a replica".to_owned(), "set host to the primary");
@@ -53,7 +53,7 @@ async fn check_server(redis: &Redis, link: &mut Link) -> Result<(), Failure> {
             ),
             "only a server without replicas can be rotated",
         ),
-        None => refuse("it does not tell its replicas".to_owned(), "look at INFO replication"),
+        None => refuse("it did not say whether it has replicas".to_owned(), "look at INFO replication"),
     }
 }
 

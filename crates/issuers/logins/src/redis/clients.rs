@@ -18,7 +18,7 @@ pub(super) async fn read(link: &mut Link) -> Result<Vec<Client>, Fault> {
     text.lines().map(|line| parse(line).ok_or_else(Fault::odd)).collect()
 }
 
-/// Ends the connections named, if they are still what they were, and still idle unless busy ones are meant too.
+/// Ends the named connections that are still the same, and still idle unless busy ones may be ended too.
 pub(super) async fn end(redis: &Redis, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
     let what = "end the connections";
     let mut link = redis.admin().await?;
@@ -34,8 +34,9 @@ pub(super) async fn end(redis: &Redis, user: &str, handles: &[String], busy: boo
     Ok(ended)
 }
 
-/// `id=3 addr=127.0.0.1:34100 … flags=N … sub=0 psub=0 ssub=0 multi=-1 qbuf=0 … obl=0 oll=0 … user=app_a …`. Busy is
-/// whatever is not surely idle: in a transaction, blocked, subscribed, or with something to read or to send.
+/// `id=3 addr=127.0.0.1:34100 … flags=N … sub=0 psub=0 ssub=0 multi=-1 qbuf=0 … obl=0 oll=0 … user=app_a …`. A
+/// connection is busy unless it is certainly idle: in a transaction, blocked, subscribed, or with something to read or
+/// to send.
 fn parse(line: &str) -> Option<Client> {
     let value = |key: &str| {
         let mut pairs = line.split(' ').filter_map(|word| word.split_once('='));
@@ -50,12 +51,12 @@ fn parse(line: &str) -> Option<Client> {
 }
 
 impl Client {
-    /// A number begins anew with the server; with the address it is this connection alone.
+    /// A restarted server reuses connection ids. Id and address together name one connection.
     fn handle(&self) -> String {
         format!("{}@{}", self.id, self.address)
     }
 
-    /// As the port shows it.
+    /// The connection as the port shows a session.
     pub(super) fn session(&self) -> Session {
         let client = self.address.parse().ok();
         Session { client, pid: None, busy: self.busy, handle: self.handle(), calls: None }

@@ -15,7 +15,7 @@ use crate::stream::Tls;
 
 /// The name of our connections in `CLIENT LIST`.
 const APPLICATION: &str = "keyroll";
-/// How much of a server's words is shown, letters.
+/// How much of a server's message is shown, characters.
 const SAID_MAX: usize = 200;
 
 /// What the server says of itself and of this connection.
@@ -27,12 +27,12 @@ pub(super) struct Hello {
     pub(super) role: String,
 }
 
-/// One connection that is logged in, with one time limit for all that is done on it.
+/// One connection that is logged in, with one time limit for everything done on it.
 pub(super) struct Link {
     stream: BufReader<Box<dyn Stream>>,
     deadline: Instant,
     pub(super) hello: Hello,
-    /// Our end of it, as the server shows it.
+    /// The local address of the connection, as the server shows it.
     pub(super) address: String,
 }
 
@@ -40,14 +40,14 @@ pub(super) struct Link {
 pub(super) enum Fault {
     /// The time limit passed.
     Late,
-    /// The connection failed, or what came was no answer.
+    /// The connection failed, or the answer was not one.
     Broken(io::Error),
     /// The server refused, by its own words.
     Refused(String),
 }
 
 impl Link {
-    /// Connects and logs in. `HELLO` does that in one command that every user may send, and tells the connection's id.
+    /// Connects and logs in with `HELLO`: one command that every user may send, and that returns the connection's id.
     pub(super) async fn open(
         tls: &Tls,
         (host, port): (&str, u16),
@@ -71,7 +71,7 @@ impl Link {
         refused(within(self.deadline, exchange(&mut self.stream, &words)).await?)
     }
 
-    /// The same for a command that is answered by a text.
+    /// The same for a command whose answer is a text.
     pub(super) async fn ask_text(&mut self, words: &[&str]) -> Result<String, Fault> {
         self.ask(words).await?.text().map(str::to_owned).ok_or_else(Fault::odd)
     }
@@ -98,7 +98,7 @@ fn refused(reply: Reply) -> Result<Reply, Fault> {
 
 async fn exchange(stream: &mut BufReader<Box<dyn Stream>>, words: &[&[u8]]) -> io::Result<Reply> {
     let length: usize = words.iter().map(|word| word.len() + 32).sum();
-    // Never grown, so that no copy of a password is left behind.
+    // The buffer has its full size from the start: one that grows leaves a copy of the password in memory.
     let mut command = Zeroizing::new(Vec::with_capacity(length + 32));
     command.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
@@ -116,7 +116,7 @@ async fn within<T>(deadline: Instant, doing: impl Future<Output = io::Result<T>>
 }
 
 impl Fault {
-    /// An answer that the command does not foresee.
+    /// The fault for an answer that this command should not get.
     pub(super) fn odd() -> Self {
         Self::Broken(io::Error::new(
             io::ErrorKind::InvalidData,
@@ -124,12 +124,12 @@ impl Fault {
         ))
     }
 
-    /// Whether the password, or the user, was refused.
+    /// Whether the server refused the user or the password.
     pub(super) fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Refused(why) if why.starts_with("WRONGPASS "))
     }
 
-    /// What became known, without any secret.
+    /// The reason, for messages, without any secret.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Late => "no answer in time".to_owned(),
@@ -140,7 +140,7 @@ impl Fault {
         }
     }
 
-    /// Whether the server refused for good, and not because it is loading, full or busy.
+    /// Whether the refusal is permanent, and not because the server is loading, full or busy.
     fn is_final(&self) -> bool {
         let Self::Refused(why) = self else { return false };
         let lasting = ["ERR ", "NOPERM ", "NOAUTH ", "NOPROTO ", "WRONGPASS "];
@@ -158,7 +158,7 @@ impl Fault {
             .help("keyroll doctor")
     }
 
-    /// A command failed that changes nothing.
+    /// A command that changes nothing failed.
     pub(super) fn without_effect(&self, attempted: String) -> Failure {
         let code = match self {
             Self::Refused(why) if why.starts_with("NOPERM ") => Code::AdminRefused,
@@ -167,7 +167,7 @@ impl Fault {
         Failure::new(self.class(), code, attempted).because(self.reason())
     }
 
-    /// A command failed that changes something: without an answer, it may have.
+    /// A command that changes something failed. If no answer came, the change may have happened.
     pub(super) fn of_effect(&self, attempted: String) -> Failure {
         match self {
             Self::Refused(_) => self.without_effect(attempted),

@@ -2,13 +2,13 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-/// The longest line of the protocol that is not a text of a told length, bytes.
+/// The longest line of the protocol, bytes; a text with a length prefix is not a line.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-/// The largest text: the list of 50,000 clients.
+/// The largest text, bytes: a list of 50,000 clients.
 const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The most entries of one list: users, or the words of one answer.
 const LIST_MAX: usize = 100_000;
-/// How deep lists may stand in each other; a user's are three deep.
+/// How deep lists may be nested; a user's are three deep.
 const DEPTH_MAX: usize = 6;
 
 /// One answer of RESP2, Redis's protocol since version 2.
@@ -50,7 +50,7 @@ impl Reply {
         }
     }
 
-    /// What stands behind a key in a list of keys and values.
+    /// The value of a key, in a list of keys and values.
     pub(super) fn value(&self, key: &str) -> Option<&Self> {
         let Self::List(entries) = self else { return None };
         let at = entries.iter().step_by(2).position(|it| it.text() == Some(key))?;

@@ -3,7 +3,7 @@ use crate::id::Mark;
 use super::link::{Fault, Link};
 use crate::directory::Login;
 
-/// What a mark's pattern starts with, where its credential was ended: a pattern has no space.
+/// The start of a mark's pattern after its credential was ended. A pattern has no spaces.
 const ENDED_PATTERN: &str = "revoked/";
 
 /// One user, as `ACL LIST` shows it.
@@ -12,7 +12,7 @@ pub(super) struct User {
     pub(super) login: Login,
     /// The SHA-256 of each of its passwords, in hex.
     pub(super) hashes: Vec<String>,
-    /// Everything else but whether it is on, and our mark: words that `ACL SETUSER` takes as they are.
+    /// All other rules, as words that `ACL SETUSER` takes unchanged. Not whether the user is on, and not our mark.
     pub(super) rules: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ fn parse(line: &str) -> Option<User> {
     Some(User { login, hashes, rules })
 }
 
-/// The words of a line; what stands in brackets is one word, as Redis itself reads it.
+/// The words of a line; a part in brackets is one word, as Redis itself reads it.
 fn words(line: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut inside = false;

@@ -1,4 +1,4 @@
-//! The port's suite over a real server behind a relay that can be spoiled.
+//! The port's suite over a real server, behind a relay that can lose requests and answers.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -140,7 +140,7 @@ async fn lost() {
     conformance::lost(&mut harness).await.unwrap();
 }
 
-/// In each form of the log, and where there is none.
+/// With each form of the log, and without one.
 #[tokio::test]
 async fn refused() {
     for form in ["jsonlog", "csvlog", "stderr", ""] {

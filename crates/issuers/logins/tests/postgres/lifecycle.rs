@@ -119,7 +119,7 @@ async fn a_mint_whose_answer_was_lost_is_repeated_without_harm_or_new_salt() {
     );
     assert_eq!(stage.issuer.list(&stage.current).await.unwrap().entries.len(), 2);
 
-    // The admin that cannot read verifiers finds out by logging in.
+    // An admin that cannot read verifiers tests the password by logging in.
     let (user, password) = (tag(), alphanumeric(20));
     stage.sql(&format!("CREATE ROLE {user} LOGIN CREATEROLE PASSWORD '{password}'")).await;
     let blind = stage.issuer_as(&user, &password);
@@ -149,7 +149,7 @@ async fn a_late_revoke_of_what_was_in_a_slot_before_ends_nothing() {
     let _session = stage.session(&three).await;
     assert!(stage.issuer.sessions(id(&one)).await.unwrap().unwrap().is_empty());
 
-    // A comment that somebody overwrote tells nothing: nothing is ended on a guess.
+    // An overwritten comment proves nothing: keyroll does not revoke on a guess.
     stage.sql("COMMENT ON ROLE orders_a IS 'do not touch'").await;
     let failure = stage.issuer.revoke(id(&three)).await.unwrap_err();
     assert_eq!((failure.code.as_str(), failure.class), ("K0146", Class::Permanent));
@@ -192,7 +192,7 @@ async fn no_password_ever_reaches_the_server_in_the_clear() {
         stage.sql(&format!("ALTER SYSTEM SET {loud}")).await;
     }
     stage.sql("SELECT pg_reload_conf()").await;
-    // An admin that may not switch it off is told so; the password itself stands nowhere.
+    // An admin that may not disable the logging gets a note; the password itself is in no log.
     let (user, password) = (tag(), alphanumeric(20));
     stage
         .sql(&format!(
@@ -207,7 +207,7 @@ async fn no_password_ever_reaches_the_server_in_the_clear() {
     assert!(told(&lesser), "{lesser:?}");
     let before = stage.server.log().unwrap();
     assert!(before.contains("PASSWORD 'SCRAM-SHA-256$"), "the log shows every statement");
-    // A superuser switches it off for its own transactions.
+    // A superuser disables the logging for its own transactions.
     let notes = stage.issuer.preflight(&stage.current).await.unwrap();
     assert!(!told(&notes), "{notes:?}");
     let minted = stage.mint("keyroll/r/1", &stage.current).await;

@@ -63,7 +63,7 @@ async fn a_rotation_and_a_rollback_under_load_fail_no_request() {
     stage.issuer.revoke(old).await.unwrap();
     assert_eq!(stage.probe(&stage.current).await, Probe::Dead);
 
-    // Half-way through the next rotation the first instance goes back.
+    // Half-way through the next rotation, the first instance is rolled back.
     let abandoned = stage.mint("keyroll/r/2", &new).await;
     service.restart(&stage, 0, &abandoned).await;
     let both = stage.issuer.sessions(id(&abandoned)).await.unwrap().unwrap();

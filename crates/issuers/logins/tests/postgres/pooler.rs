@@ -1,4 +1,5 @@
-//! A real PgBouncer before a real server: who is behind its connections, and what they would go on letting in.
+//! A real PgBouncer in front of a real server: which clients use its connections, and which logins the connections
+//! would keep accepting.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::postgres::stage::{Stage, field, id, options};
 
-/// How long what is on its way may take to be seen, seconds.
+/// How long a change may take until it is visible, seconds.
 const SEEN_S_MAX: u64 = 60;
 
 struct Pooled {
@@ -103,7 +104,7 @@ async fn who_is_behind_a_pooler_is_seen_and_its_connections_are_nobodys() {
     client.simple_query("BEGIN").await.unwrap();
     assert!(seen().await[0].busy, "in a transaction");
     client.simple_query("COMMIT").await.unwrap();
-    // Somebody without a pooler is seen as before.
+    // A client without a pooler is seen as before.
     let direct = stage.session(&stage.current).await;
     assert_eq!(seen().await.len(), 2);
     drop(direct);
@@ -112,7 +113,7 @@ async fn who_is_behind_a_pooler_is_seen_and_its_connections_are_nobodys() {
     until(Deadline::seconds(SEEN_S_MAX), gone).await.unwrap();
     assert_eq!(plain().await.len(), 1, "the pooler keeps one, and nobody uses it");
 
-    // With it the pooler would let in whom the server does not any more.
+    // With this connection, the pooler would accept a login that the server no longer accepts.
     stage.issuer.disable(id(&stage.current)).await.unwrap();
     let (late, _) = pooled.client(&stage.current).await.unwrap();
     late.simple_query("SELECT 1").await.expect("the trap: it works although the login is off");
@@ -175,10 +176,10 @@ async fn half_a_disable_shows_and_one_of_several_at_a_port_is_not_believed() {
     let issuer = Postgres::new(pooled.options(&pooled.stats)).unwrap();
     let (client, _) = pooled.client(&stage.current).await.unwrap();
     client.simple_query("SELECT 1").await.unwrap();
-    // As after an end in its middle: the login is off, and the pooler has its connection still.
+    // As after an interrupted revoke: the login is disabled, and the pooler still has its connection.
     stage.issuer.disable(id(&stage.current)).await.unwrap();
     assert!(!issuer.is_wholly_off(id(&stage.current)).await.unwrap());
-    // An idle client has no connection of its own: it is not ended, and can do nothing.
+    // An idle client has no connection of its own: keyroll does not end it, and it can do nothing.
     let handles: Vec<String> = issuer
         .sessions(id(&stage.current))
         .await

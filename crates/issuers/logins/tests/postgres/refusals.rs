@@ -1,4 +1,4 @@
-//! The server's own log: its rotation, what is lost of it, and the rights that it needs.
+//! The server's own log: rotation, lost lines, and the rights that reading it needs.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -52,10 +52,10 @@ async fn the_log_is_followed_through_its_rotations() {
     rotate(&stage).await;
     use_it(&stage).await;
     assert_eq!(count(&stage, &mark).await, Ok(3));
-    // Another driver, which read nothing yet.
+    // Another driver, which has read nothing yet.
     let later = stage.issuer_as("postgres", stage.server.password());
     assert_eq!(later.refusals(&stage.current, &mark).await.unwrap().len(), 3);
-    // A wrong password is another value than the one that is switched off.
+    // A wrong password is no use of the disabled credential.
     assert!(stage.server.connect("orders", "wrong", "orders").await.is_err());
     stage.recorded().await;
     assert_eq!(count(&stage, &mark).await, Ok(3));
@@ -70,7 +70,7 @@ async fn lines_that_are_lost_are_not_none() {
     let path = stage.server.log_folder().join(file.rsplit('/').next().unwrap());
     let before = std::fs::metadata(&path).unwrap().size();
     rotate(&stage).await;
-    // As long as before and longer, with other lines: a name that was given out again.
+    // At least as long as before, with other lines: the file's name was reused.
     std::fs::write(&path, "x".repeat(usize::try_from(before).unwrap() + 100)).unwrap();
     assert_eq!(count(&stage, &mark).await, Err("K0116"));
     std::fs::write(&path, "").unwrap();
@@ -79,7 +79,7 @@ async fn lines_that_are_lost_are_not_none() {
     assert_eq!(count(&stage, &mark).await, Err("K0116"));
 }
 
-/// As Debian runs it: the server's standard error goes to a file that the server itself does not know of.
+/// As on Debian: the server's stderr goes to a file that the server does not know.
 #[tokio::test]
 async fn a_log_that_the_server_does_not_collect_is_read_where_the_configuration_names_it() {
     let Some(stage) = stage(&[]).await else { return };
@@ -98,7 +98,7 @@ async fn a_log_that_the_server_does_not_collect_is_read_where_the_configuration_
     let other = named("/nothing/there.log", "postgres", stage.server.password());
     assert!(matches!(other.sees_refusals(&stage.current).await, RefusalLog::NotVisible { .. }));
 
-    // A log that is there, can be read, and is another server's.
+    // A log that exists and can be read, but belongs to another server.
     let stale = format!("{path}.1");
     std::fs::write(&stale, std::fs::read(&path).unwrap()).unwrap();
     let other = named(&stale, "postgres", stage.server.password());
@@ -114,7 +114,7 @@ async fn a_log_that_the_server_does_not_collect_is_read_where_the_configuration_
     assert_eq!(found().await.unwrap(), 0);
     use_it(&stage).await;
     assert_eq!(found().await.unwrap(), 1);
-    // What `copytruncate` of logrotate does: what stood there since the last look is lost.
+    // The effect of logrotate's `copytruncate`: lines since the last reading are lost.
     std::fs::File::options().write(true).truncate(true).open(&path).unwrap();
     assert_eq!(found().await.unwrap_err().code, "K0116");
 
@@ -152,7 +152,7 @@ async fn what_an_admin_may_not_read_is_not_visible_until_it_is_granted() {
         )
         .await;
     let read = RefusalLog::Read { place: "PostgreSQL's log (csvlog)".to_owned(), lag_ms: 0 };
-    // A right on a function counts in the database where it was granted.
+    // A right on a function counts only in the database where it was granted.
     assert_eq!(admin.sees_refusals(&stage.current).await, read);
 }
 

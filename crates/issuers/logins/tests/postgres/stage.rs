@@ -87,7 +87,7 @@ impl Stage {
             let shows = |file: &std::path::PathBuf| {
                 String::from_utf8_lossy(&std::fs::read(file).unwrap()).contains(&marker)
             };
-            // In every form that it is written in.
+            // In every form of the log.
             (!files.is_empty() && files.iter().any(shows)).then_some(())
         };
         keyroll_testkit::until(keyroll_testkit::Deadline::seconds(60), there).await.unwrap();

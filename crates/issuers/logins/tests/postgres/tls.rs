@@ -60,7 +60,7 @@ async fn a_certificate_for_another_name_or_from_another_root_is_refused() {
 async fn a_server_without_encryption_is_not_talked_to_in_the_clear() {
     let Some(stage) = Stage::new("encrypted connections").await else { return };
     let root = stage.server.enable_tls("IP:127.0.0.1").unwrap();
-    // The server was not told to read its configuration again: it still has no key.
+    // The server was not asked to reload its configuration: it still has no key.
     let issuer = issuer(&stage, Some(root));
     let Probe::Unknown(_) = issuer.probe(&issuer.endpoints().remove(0), &stage.current).await else {
         panic!("the password went over the wire in the clear")

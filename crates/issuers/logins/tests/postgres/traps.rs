@@ -1,4 +1,4 @@
-//! What a rotation can trip over at a real server, one test each.
+//! Obstacles for a rotation at a real server, one test each.
 
 use crate::postgres::stage::{Names, Stage, credential, field, id, issuer, options, with_password};
 use keyroll_port::{Class, Issuer, Probe};
@@ -36,7 +36,7 @@ async fn settings_that_membership_does_not_carry_are_copied() {
     let expected = Some("7|2099-01-02 03:04:05".to_owned());
     assert_eq!(stage.text(&format!("{limits}'orders_a'")).await, expected);
 
-    // The next rotation copies from the login, and what is gone there does not linger in the slot.
+    // The next rotation copies from the login, and removes settings from the slot that the login no longer has.
     stage.issuer.revoke(id(&stage.current)).await.unwrap();
     let two = stage.mint("keyroll/r/2", &one).await;
     assert_eq!(show(&two).await, before);
@@ -71,7 +71,7 @@ async fn a_setting_that_the_admin_may_not_copy_is_refused_before_minting() {
 async fn a_setting_that_the_server_does_not_take_is_refused_without_its_value() {
     let Some(stage) = Stage::new("the value of a setting").await else { return };
     let canary = alphanumeric(20);
-    // What was taken once may be refused now; the server says what it does not take.
+    // A setting that the server once accepted may be refused now; the server names it.
     stage
         .sql(&format!(
             "INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig) \
@@ -106,7 +106,7 @@ async fn nologin_is_dead_by_the_catalogue_and_no_pg_hba_entry_is_unknown() {
     assert_eq!(refusal.code().unwrap().code(), "28000");
     assert!(matches!(stage.probe(&minted).await, Probe::Unknown(_)));
 
-    // Without the admin nobody knows which of the two it is.
+    // Without the admin it is unknown which of the two it is.
     stage.server.set_hba("").unwrap();
     stage.server.reload().await.unwrap();
     stage.issuer.disable(id(&minted)).await.unwrap();
@@ -139,7 +139,8 @@ async fn a_full_role_is_alive_and_a_full_server_is_unknown() {
     assert_eq!(stage.probe(&wrong).await, Probe::Dead);
     drop(held);
 
-    // Every slot of the server taken: it says 53300 before it asks for a password, to a dead credential too.
+    // Every connection slot of the server is taken: it answers 53300 before it asks for a password, also to a dead
+    // credential.
     let mut all = Vec::new();
     while let Ok(client) = stage.server.connect_admin("orders").await {
         all.push(client);
@@ -254,7 +255,7 @@ async fn lines_of_pg_hba_that_name_one_login_are_refused() {
         let failure = stage.issuer.preflight(&stage.current).await.unwrap_err();
         assert_eq!((failure.code.as_str(), failure.class), ("K0208", Class::Permanent), "{line}");
         if !line.contains("sameuser") {
-            // Who may not read the file learns it from a wrong password that is not asked for.
+            // An admin that may not read the file detects it by a wrong password that the server does not ask for.
             let failure = blind.preflight(&stage.current).await.unwrap_err();
             assert_eq!((failure.code.as_str(), failure.class), ("K0706", Class::Permanent), "{line}");
         }
@@ -374,7 +375,7 @@ async fn only_idle_sessions_are_ended_unless_busy_ones_are_meant() {
     assert!(seen.iter().all(|session| session.client.is_some_and(|client| client.ip().is_loopback())));
     let mut handles: Vec<_> = seen.iter().map(|session| session.handle.clone()).collect();
     let (pid, start) = handles[0].split_once('@').unwrap();
-    // The same pid with another start is another session.
+    // The same process id with another start time is another session.
     let other = format!("{pid}@{}", start.parse::<i64>().unwrap() + 1);
     assert_eq!(stage.issuer.end_sessions(current, &[other, "garbage".to_owned()], true).await.unwrap(), 0);
     assert_eq!(stage.issuer.end_sessions(current, &handles, false).await.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! The port's suite over a real MariaDB behind a relay that can be spoiled.
+//! The port's suite over a real MariaDB, behind a relay that can lose requests and answers.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

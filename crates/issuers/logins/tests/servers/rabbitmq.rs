@@ -1,5 +1,5 @@
-//! The port's suite over a real RabbitMQ behind relays that can be spoiled, and what RabbitMQ does otherwise than one
-//! would think. All tests share one server, each with users of its own: its runtime takes seconds to start.
+//! The port's suite over a real RabbitMQ, behind relays that can lose requests and answers; and the surprising
+//! behaviour of RabbitMQ. All tests share one server, each with users of its own: its runtime takes seconds to start.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long until a connection is in the statistics, seconds; the server is told to make them each second.
+/// How long until a connection is in the statistics, seconds; the server is configured to update them every second.
 const STATISTICS_S_MAX: u64 = 60;
 
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
@@ -70,7 +70,7 @@ async fn read(server: &Server, path: &str) -> Vec<Value> {
     serde_json::from_str(&said).unwrap()
 }
 
-/// The user that consumers log in as, with some of everything that a user may have; its slots are not there.
+/// The user that consumers log in as, with some of every kind of right; the slots do not exist yet.
 async fn make(server: &Server, user: &str) -> Credential {
     let password = alphanumeric(20);
     for name in [user.to_owned(), format!("{user}_a"), format!("{user}_b")] {
@@ -212,7 +212,7 @@ async fn users_take_turns_and_each_may_do_exactly_the_same() {
     let Some((server, user)) = server() else { return };
     let current = make(server, &user).await;
     let wanted = rights(server, &user).await;
-    // What somebody gave the slot before is not left to it.
+    // Rights that somebody gave the slot before are removed.
     let slot = format!("{user}_a");
     let body = json!({ "password_hash": "", "tags": "administrator" });
     manage(server, "PUT", &format!("/api/users/{slot}"), &body).await;
@@ -226,16 +226,16 @@ async fn users_take_turns_and_each_may_do_exactly_the_same() {
     manage(server, "PUT", &format!("/api/user-limits/{slot}/max-connections"), &json!({ "value": 2 })).await;
     let issuer = issuer(server, &user);
     let notes = issuer.preflight(&current).await.unwrap();
-    assert!(notes.iter().any(|note| note.contains("it gets what")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("replaces them with those of")), "{notes:?}");
     three_turns(&issuer, current).await;
     assert_eq!(rights(server, &slot).await, wanted);
     assert_eq!(rights(server, &format!("{user}_b")).await, wanted);
 }
 
-/// What says yes and does nothing.
+/// A server that confirms a change without making it.
 const YES: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
-/// A management API that answers this request itself, from when it was sent the other one.
+/// A management API that answers this request itself, once it has received the other one.
 async fn lying(upstream: u16, (request, after): (&'static str, &'static str), answer: String) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -280,14 +280,14 @@ async fn a_slot_that_may_not_do_the_same_is_never_let_in() {
 async fn a_mint_is_believed_only_when_its_password_was_read_back() {
     let Some((server, user)) = server() else { return };
     let current = make(server, &user).await;
-    // A slot that may do the same already: only the password is missing.
+    // A slot that already has the same rights: only the password is missing.
     let slot = mint(&issuer(server, &user), "keyroll/r/1", &current).await;
     issuer(server, &user).revoke(slot.id.as_ref().unwrap()).await.unwrap();
     let ours = (server.admin(), server.password());
     let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
     for (request, after, answer, code) in [
         ("PUT /api/users", "", YES, "K0105"),
-        // Something was changed before that.
+        // Something was changed before this request.
         ("GET /api/users", "PUT /api/users", busy, "K0105"),
     ] {
         let port = lying(server.management_port(), (request, after), answer.to_owned()).await;
@@ -308,7 +308,7 @@ async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
             r#"[{"name":"rabbit@a","running":true,"partitions":[]},{"name":"rabbit@b","running":false}]"#,
             "rabbit@b does not run",
         ),
-        (r#"[{"name":"rabbit@a","running":true,"partitions":["rabbit@b"]}]"#, "parted from rabbit@b"),
+        (r#"[{"name":"rabbit@a","running":true,"partitions":["rabbit@b"]}]"#, "lost contact with rabbit@b"),
     ] {
         let length = nodes.len();
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{nodes}");
@@ -320,10 +320,10 @@ async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
         let proposed = issuer.propose(&current).unwrap().unwrap();
         let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
         assert_eq!(refusal(outcome), ("K0148", Class::Retryable));
-        // Whose connections it has is not visible either.
+        // Nor is it visible whose connections it has.
         let outcome = issuer.sessions(current.id.as_ref().unwrap()).await;
         assert_eq!(refusal(outcome), ("K0148", Class::Retryable));
-        // In an emergency the old one is ended first: then nobody would be let in.
+        // In an emergency the old login is revoked first, and then no login would work.
         let outcome = issuer.revoke(current.id.as_ref().unwrap()).await;
         assert_eq!(refusal(outcome), ("K0148", Class::Retryable));
         assert_eq!(probe(&issuer, &current).await, Probe::Alive);
@@ -332,7 +332,7 @@ async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
     assert!(users.iter().all(|it| it["name"] != format!("{user}_a").as_str()), "nothing was made");
 }
 
-/// A node that goes after the old login was ended does not make that outage longer.
+/// A node that goes down after the old login was revoked does not prolong the outage.
 #[tokio::test]
 async fn a_cluster_that_is_not_whole_any_more_does_not_hold_up_the_way_out_of_an_outage() {
     let Some((server, user)) = server() else { return };
@@ -344,7 +344,7 @@ async fn a_cluster_that_is_not_whole_any_more_does_not_hold_up_the_way_out_of_an
     let issuer = issuer_at(server, &user, (server.admin(), server.password()), port, "/");
     let minted = mint(&issuer, "keyroll/r/1", &current).await;
     assert_eq!(probe(&issuer, &minted).await, Probe::Alive);
-    // Twice is once; the other one is the only one now.
+    // Revoking twice has the effect of once; the other login is the only one now.
     issuer.revoke(current.id.as_ref().unwrap()).await.unwrap();
     let outcome = issuer.revoke(minted.id.as_ref().unwrap()).await;
     assert_eq!(refusal(outcome), ("K0148", Class::Retryable));
@@ -398,7 +398,8 @@ async fn an_open_connection_outlives_its_password_and_is_ended_only_when_idle() 
     let channel = channel(server, &connection, &user).await;
     issuer.revoke(&id).await.unwrap();
     assert_eq!(probe(&issuer, &current).await, Probe::Dead);
-    // It goes on: what it takes now is not acknowledged, and an end would send it again.
+    // It continues: the message that it takes now is not acknowledged, and would be delivered again if the connection
+    // ended.
     let taken = channel.basic_get(BasicGetArguments::new(&user)).await.unwrap().unwrap();
     let seen = sessions(&issuer, &id).await;
     assert!(seen.len() == 1 && seen[0].busy, "not in the statistics yet, or busy: {seen:?}");
@@ -439,7 +440,7 @@ async fn who_is_switched_off_is_let_in_nowhere_and_keeps_the_password() {
     issuer.disable(&id).await.unwrap();
     assert_eq!(probe(&issuer, &current).await, Probe::Dead);
     assert_eq!(whoami().await.unwrap().0, 401);
-    // The text that stands before the hash is no password either.
+    // The prefix of the hash is no password either.
     for guess in ["keyroll-off:", "keyr"] {
         assert_eq!(probe(&issuer, &credential(&user, guess)).await, Probe::Dead);
     }
@@ -465,7 +466,7 @@ async fn what_cannot_be_rotated_is_refused_beforehand() {
     manage(server, "PUT", &format!("/api/users/{monitor}"), &body).await;
     assert_eq!(preflight((&monitor, &password), port, "/").await, Some(("K0103", Class::Permanent)));
     assert_eq!(preflight(ours, port, "elsewhere").await, Some(("K0140", Class::Permanent)));
-    // Nothing is there, or something else: it passes.
+    // No answer or an unexpected one: this is temporary.
     assert_eq!(preflight(ours, server.port(), "/").await.unwrap().1, Class::Retryable);
 
     let admin = credential("admin", server.password());

@@ -1,4 +1,4 @@
-//! The port's suite over a real Redis behind a relay that can be spoiled.
+//! The port's suite over a real Redis, behind a relay that can lose requests and answers.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ impl IssuerHarness for Harness {
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr> {
         let (user, password) = (field(credential, "user"), field(credential, "password"));
         let mut session = self.server.connect(&user, &password).await.unwrap();
-        // Its own number; another's list then tells its end.
+        // Its own id; another connection's list then shows its end.
         let id: i64 = redis::cmd("CLIENT").arg("ID").query_async(&mut session).await.unwrap();
         let mut admin = self.server.connect_admin().await.unwrap();
         let line: String =

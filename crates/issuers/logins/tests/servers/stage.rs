@@ -1,4 +1,4 @@
-//! What the tests of all servers begin with.
+//! The common start of the tests of all servers.
 
 use keyroll_logins::{Admin, Options, TwoLogins};
 use keyroll_port::{Class, Failure, Issuer, Probe};
@@ -42,7 +42,7 @@ pub fn refusal<T>(outcome: Result<T, Failure>) -> (&'static str, Class) {
     (failure.code.as_str(), failure.class)
 }
 
-/// The life that every server's logins live: adopted first, then turn by turn, and nothing late does harm.
+/// The lifecycle of every server's logins: first adopted, then in turn; late requests do no harm.
 pub async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
     let user = field(&adopted, "user");
     let mut current = adopted;
@@ -56,7 +56,7 @@ pub async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
         issuer.revoke(current.id.as_ref().unwrap()).await.unwrap();
         assert_eq!(refusal(issuer.enable(current.id.as_ref().unwrap()).await), ("K0146", Class::Permanent));
         past.push(current);
-        // A late end of what was in a slot before ends nothing.
+        // A late revoke of the slot's earlier credential revokes nothing.
         for old in &past {
             issuer.revoke(old.id.as_ref().unwrap()).await.unwrap();
             issuer.disable(old.id.as_ref().unwrap()).await.unwrap();
@@ -65,7 +65,7 @@ pub async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
         assert_eq!(probe(issuer, &new).await, Probe::Alive);
         current = new;
     }
-    // A label that was ended is never minted again.
+    // A label whose credential was ended is never minted again.
     let last = past.pop().unwrap();
     let again = issuer.mint("keyroll/r1/1", &current, Some(&last)).await;
     assert_eq!(refusal(again), ("K0146", Class::Permanent));

@@ -1,4 +1,4 @@
-//! What each server does otherwise than one would think.
+//! The surprising behaviour of each server.
 
 use std::fs;
 use std::sync::Arc;

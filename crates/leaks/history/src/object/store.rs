@@ -66,7 +66,7 @@ impl ObjectStore {
             || self.folders.iter().any(|folder| fs::symlink_metadata(loose::path(folder, id)).is_ok())
     }
 
-    /// Reads an object from the first pack or folder that has it intact. `but`: the number of a pack to leave out.
+    /// Reads an object from the first pack or folder that has it intact. `but`: the number of a pack to skip.
     pub(crate) fn read(
         &self,
         id: &ObjectId,

@@ -33,7 +33,7 @@ pub(crate) struct FailedEntry {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EntryState {
     Unknown,
-    /// Part of the chain that is being followed: a second visit means a cycle.
+    /// On the chain that is being followed; reaching it again means a cycle.
     Walked,
     /// Below a blob, commit or tag.
     Wanted,

@@ -5,6 +5,6 @@ use std::ops::Range;
 pub struct Hit {
     /// Its location, bytes from the start of the object.
     pub span: Range<usize>,
-    /// What was found: a number of the caller's.
+    /// What was found, as a number that the caller defines.
     pub tag: u64,
 }

@@ -29,7 +29,7 @@ pub enum SkippedItem {
     History,
 }
 
-/// Why something was not looked at.
+/// Why an item was not scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkipReason {
     /// Malformed content.
@@ -43,9 +43,9 @@ pub enum SkipReason {
     },
     /// It is a delta against an object that could not be read.
     NoBase,
-    /// It is named somewhere and does not exist.
+    /// Something refers to it, but it does not exist.
     Missing,
-    /// The system refused to read it.
+    /// The system did not let it be read.
     Unreadable(io::ErrorKind),
     /// A shallow clone: older commits were never fetched.
     Shallow {

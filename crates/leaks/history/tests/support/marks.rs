@@ -1,4 +1,5 @@
-//! Marks that are planted in texts, and a brute search for them: whether one counts depends on what stands around it.
+//! Marks that are planted in texts, and a brute-force search for them. Whether a mark counts depends on the text around
+//! it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use super::random::{Change, Random, edit};
 /// How far before a mark its word may stand, bytes.
 const NEAR: usize = 64;
 
-/// A piece of a text: words, and marks that may or may not count where they come to stand.
+/// A piece of a text: words, and marks that may or may not count at their position.
 pub(crate) fn piece(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..random.below(9) {
@@ -87,7 +88,7 @@ pub(crate) fn history(seed: u64, files: usize, commits: usize) -> Vec<Change> {
 /// Looks for marks, in the windows alone.
 #[derive(Default)]
 pub(crate) struct Marks {
-    /// Whether the windows are passed over and everything is looked at.
+    /// Whether to ignore the windows and search everything.
     pub(crate) everything: bool,
 }
 
@@ -108,7 +109,7 @@ impl Inspector for Marks {
     }
 }
 
-/// All marks that stand wholly in a window, judged by what stands around them in the text.
+/// All marks that are completely in a window, judged by the text around them.
 pub(crate) fn marks(bytes: &[u8], window: &Range<usize>) -> Vec<Hit> {
     let mut found = Vec::new();
     for start in window.clone() {
@@ -153,7 +154,7 @@ pub(crate) fn marks(bytes: &[u8], window: &Range<usize>) -> Vec<Hit> {
     found
 }
 
-/// Keeps all hits, and refuses an object that is told twice.
+/// Keeps all hits, and refuses an object that is reported twice.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<BTreeMap<ObjectId, Vec<Hit>>>);
 

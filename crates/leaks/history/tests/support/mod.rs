@@ -1,4 +1,4 @@
-//! Repositories made by the real git, and what it says of their objects.
+//! Repositories made by the real git, and git's own data about their objects.
 
 #![allow(
     dead_code,

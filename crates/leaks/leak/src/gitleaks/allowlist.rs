@@ -22,7 +22,7 @@ pub(super) struct Allowlist {
     target: AllowlistTarget,
     regexes: Vec<Expression>,
     stopwords: Stopwords,
-    /// What is not understood: then no part of it may be applied.
+    /// The part that is not understood. If there is one, nothing of the allowlist may be applied.
     pub(super) refused: Option<String>,
 }
 

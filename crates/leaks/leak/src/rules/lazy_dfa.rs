@@ -39,7 +39,7 @@ impl LazyDfa {
                 Err(_) => return true,
             }
         }
-        // The engine reports a match one byte late: a finished one cannot continue.
+        // The engine reports a match one byte late, so a match that has ended cannot continue.
         (0..=u8::MAX).any(|byte| dfa.next_state(cache, state, byte).is_ok_and(|next| !next.is_dead()))
     }
 }

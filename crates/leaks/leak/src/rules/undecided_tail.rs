@@ -10,8 +10,8 @@ use crate::{Rule, Rules};
 /// How far before the last run anchors are searched, bytes: a word before a value, or a prefix with a space.
 const WORD_BYTES_MAX: usize = 256;
 
-/// The longest head that looks like a word and is shown: few texts end in a longer word, and values seldom begin like
-/// one.
+/// The longest head that looks like a word and is still shown, bytes: few texts end in a longer word, and few values
+/// begin like a word.
 const HEAD_LETTERS_MAX: usize = 16;
 
 /// Whether a byte ends a run: values contain none of these, except in prefixes and blocks.
@@ -23,12 +23,16 @@ impl Rules {
     /// The start of the first value that following text can create, change or undo; the text's length if there is
     /// none. Findings of [`find`](Self::find) before it are final.
     ///
-    /// A value may begin at a rule's complete prefix in the last run, or at a word inside values; at a block's first
-    /// line; in a run within [`NEAR_BYTES_MAX`] after a word before values, if it may become a value of that rule;
-    /// and in a run that may become a value whose inner word is still to come, except an address. At most
-    /// [`MATCH_BYTES_MAX`] before the end, for a block [`BLOCK_BYTES_MAX`]. Incomplete prefixes do not count, nor do
-    /// heads: at most `head_bytes_max` bytes or, without a word before it, sixteen without a digit and with letters
-    /// of one case except the first. A complete value in the last run may become another one until the run ends.
+    /// A value may begin
+    /// - at a rule's complete prefix in the last run, or at a word inside values;
+    /// - at a block's first line;
+    /// - in a run within [`NEAR_BYTES_MAX`] after a word before values, if it may become a value of that rule;
+    /// - in a run that may become a value whose inner word is still to come, except an address.
+    ///
+    /// A start is at most [`MATCH_BYTES_MAX`] before the end, for a block [`BLOCK_BYTES_MAX`]. Incomplete prefixes do
+    /// not count. Neither do heads: at most `head_bytes_max` bytes; without a word before the value also sixteen bytes
+    /// without a digit, and with letters of one case except the first. A complete value in the last run may become
+    /// another one until the run ends.
     pub fn undecided(&self, text: &[u8], head_bytes_max: usize) -> usize {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
@@ -77,7 +81,7 @@ struct TailSearch<'a> {
 }
 
 impl TailSearch<'_> {
-    /// The first place where a value may begin that continues after the end, because of this word of a rule.
+    /// The first position, given this word of a rule, where a value may begin that continues after the end of the text.
     fn may_begin(&mut self, index: usize, kind: AnchorKind, word: Range<usize>) -> Option<usize> {
         let near_end = self.text.len().saturating_sub(MATCH_BYTES_MAX);
         let rule = self.rules.all.get(index)?;
@@ -103,7 +107,7 @@ impl TailSearch<'_> {
                 }
                 let looked = self.looked.entry(index).or_default();
                 let from = if looked.contains(&from) { looked.end } else { from };
-                // A head is shown: a prompt must not wait for its answer.
+                // Heads are shown at once: a prompt must appear before its answer is typed.
                 let heads = self.text.len().saturating_sub(self.head_bytes_max);
                 *looked = from..word.end.saturating_add(NEAR_BYTES_MAX + 1).min(heads).max(from);
                 looked.clone().find(|start| {
@@ -115,8 +119,8 @@ impl TailSearch<'_> {
     }
 }
 
-/// Whether the head of a possible value may be shown: most texts end in a few bytes with which some value begins, and
-/// a word must not wait for the next.
+/// Whether the head of a possible value may be shown. Most texts end in a few bytes with which some value begins, and a
+/// word must not be held back until the next one arrives.
 fn says_little(head: &[u8], bytes_max: usize) -> bool {
     if head.len() > HEAD_LETTERS_MAX {
         return false;

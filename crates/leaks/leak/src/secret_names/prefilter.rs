@@ -83,7 +83,7 @@ pub(crate) fn may_name_a_secret(text: &[u8]) -> bool {
     static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
     let words =
         WORDS.get_or_init(|| AhoCorasick::builder().ascii_case_insensitive(true).build(PREFILTER_MARKS).ok());
-    // Without the search everything may.
+    // If the search could not be built, every text may contain a secret.
     memchr::memchr(ESCAPE, text).is_some() || words.as_ref().is_none_or(|words| words.is_match(text))
 }
 

@@ -1,4 +1,4 @@
-//! What the benchmarks search: source code, the memory of a process, and values as providers make them.
+//! The data of the benchmarks: source code, the memory of a process, and values like those of providers.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
 
-/// What each benchmark searches; less is searched, and said, where the machine has less.
+/// The size of each benchmark's data, bytes; if the machine has less, that is shown.
 pub const DATA_BYTES: usize = 200_000_000;
 
 /// All regular files under these folders, one after the other, up to [`DATA_BYTES`].
@@ -61,7 +61,7 @@ print("ready", flush=True)
 sys.stdin.read()
 "#;
 
-/// Ends the process when it is no longer needed.
+/// Ends the process when dropped.
 struct Ended(Child);
 
 impl Drop for Ended {

@@ -65,7 +65,8 @@ pub enum FingerprintFileError {
 }
 
 impl FingerprintSet {
-    /// Writes the file. Whoever has it can search for the values, but not compute them: only the scanner may read it.
+    /// Writes the file. Anybody who has the file can search for the values, but cannot compute them. Let only the
+    /// scanner read it.
     ///
     /// Sorted by tag, an order without meaning.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -265,7 +266,7 @@ mod tests {
             prints.table.prints().to_vec(),
         );
         assert_eq!(hits(&other, &value), 0);
-        // Nor where only the window's tag matches.
+        // Nothing is found either where only the window's tag matches.
         let print = ValueFingerprint {
             tag: ValueFingerprint::of(&other.key, &value, 0).unwrap().tag,
             ..other.table.prints()[0]

@@ -7,8 +7,8 @@ use crate::line_wraps::search::JoinBuffers;
 use crate::redaction::regions::{Region, merge, push_marker};
 use crate::{NeedleId, Needles};
 
-/// The most bytes that are shown of a possible value: most texts end in a few bytes with which some value begins, and
-/// a prompt must not wait for more.
+/// The most bytes that are shown of a possible value: most texts end in a few bytes with which some value begins, and a
+/// prompt must not be held back until more arrives.
 pub const HEAD_BYTES_MAX: usize = 5;
 
 /// Input is processed in pieces of this size, so that memory stays bounded.

@@ -19,8 +19,8 @@ pub(crate) struct TextStream {
     letter: Zeroizing<Vec<u8>>,
     /// The length and hash of the last piece.
     last: Option<(usize, u64)>,
-    /// Whether the last piece began with all of the previous one and was longer; and so did earlier ones, or they
-    /// were equal.
+    /// Whether the text grows: the last piece began with the whole previous piece and was longer, and earlier pieces
+    /// did the same or were equal.
     grows: bool,
     hasher: RandomState,
     /// For a text that is repeated: the part that was shown.
@@ -111,8 +111,8 @@ impl TextStream {
     }
 
     /// Whether a piece is the whole text so far: it begins with the last piece and is longer, or equals it in a text
-    /// that grew before. An equal piece alone may be another text, or continue: nothing is dropped then. Nor if more
-    /// bytes are held back than the last piece had.
+    /// that grew before. An equal piece alone may be another text, or the next piece of this one: then nothing is
+    /// dropped. Nothing is dropped either if more bytes are held back than the last piece had.
     fn repeats(&mut self, piece: &[u8]) -> bool {
         let held = self.held_back();
         let last = self.last.replace((piece.len(), self.hasher.hash_one(piece)));

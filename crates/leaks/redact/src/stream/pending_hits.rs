@@ -21,7 +21,7 @@ pub(crate) enum StreamPart<'p> {
 
 /// The original end of a stream, so that rules can scan the known values in it too.
 ///
-/// Text is taken only from the matcher's output: a wrong position here can hide something, but show nothing.
+/// Text is taken only from the matcher's output, so a wrong position here can hide text, but never show a value.
 #[derive(Default)]
 pub(crate) struct PendingHits {
     raw: Zeroizing<Vec<u8>>,

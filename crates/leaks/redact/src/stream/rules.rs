@@ -55,7 +55,7 @@ pub(crate) struct RuleStream {
     marks: VecDeque<KnownValueMark>,
     /// Bytes since the last decision.
     fresh: usize,
-    /// Whether decisions wait, because returned bytes will come again.
+    /// Whether decisions are postponed because the returned bytes will come again.
     waits: bool,
 }
 
@@ -129,7 +129,7 @@ impl RuleStream {
         self.came(bytes, report, out);
     }
 
-    /// Returns the number of bytes that represent it.
+    /// Returns the number of bytes that stand for the value in the text.
     fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>, rule: Option<&'static str>) -> usize {
         let start = self.text.len().saturating_sub(head);
         // No rule matches a longer value, or across a zero byte.

@@ -27,7 +27,7 @@ pub(crate) fn rules() -> &'static Rules {
     })
 }
 
-/// How much of a value of a rule may be shown where a cut falls into its beginning, bytes.
+/// How much of a rule's value may be shown if a cut falls into its start, bytes.
 pub(crate) fn head_max(rule: &str) -> usize {
     match rule {
         "form" => "tok".len(),

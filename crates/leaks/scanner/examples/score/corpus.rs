@@ -1,12 +1,12 @@
-//! The templates: files as people have them, with slots where values stand.
+//! The templates: realistic files, with slots in place of values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What stands before the name of a file, in a line of its own; up to the next such line it is that file.
+/// The mark before a file's name, on its own line; the file's text goes up to the next such line.
 const FILE_MARK: &str = "▶ ";
 
-/// How the names of bundles begin that are held as a whole.
+/// The prefix of bundles that belong to the part *held* as a whole.
 const HELD: &str = "held";
 
 /// A file with slots.
@@ -15,7 +15,7 @@ pub struct Template {
     pub path: String,
     /// Its text.
     pub text: String,
-    /// Whether it is of the part that only measures.
+    /// Whether it belongs to the part *held*.
     held: bool,
 }
 
@@ -24,9 +24,9 @@ pub struct Template {
 pub enum Part {
     /// Every one.
     All,
-    /// What the scanner may be changed by.
+    /// The part that the scanner is tuned with.
     Tuned,
-    /// What it is measured by: one of three, and every file of a bundle that is held as a whole.
+    /// The part for measuring: one file in three, and every file of a bundle that is held as a whole.
     Held,
 }
 
@@ -70,7 +70,7 @@ pub fn parts(bundle: &str) -> Vec<Template> {
                 all.push(Template { held: is_held(&path), path, text: String::new() });
             }
             (None, Some(last)) => last.text.push_str(line),
-            // What stands before the first file says what the bundle is.
+            // The text before the first file describes the bundle.
             (None, None) => {}
         }
     }

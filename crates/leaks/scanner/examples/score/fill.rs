@@ -1,4 +1,4 @@
-//! Templates become files: every slot gets a value, and it is kept where that stands.
+//! Fills templates: every slot gets a value, and its position is recorded.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::place::Span;
 use super::random::Random;
 use super::{keys, not, passwords, providers};
 
-/// What a slot holds.
+/// The class of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// A token of an issuer.
@@ -85,7 +85,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// A value as another writer puts it.
+/// A value in another encoding.
 fn written(value: &str, how: &str) -> String {
     match how {
         "base64" => STANDARD.encode(value),
@@ -138,7 +138,7 @@ pub fn fill(template: &Template, seed: u64) -> Filled {
             None => slot.value(&mut random),
         };
         let value = slot.written.iter().fold(value, |value, how| written(&value, how));
-        // Lines below the first are indented as the first is.
+        // Further lines are indented like the first.
         let line = filled.text.rsplit('\n').next().unwrap_or_default();
         let indent: String = line.chars().take_while(|letter| *letter == ' ').collect();
         let value = value.replace('\n', &format!("\n{indent}"));

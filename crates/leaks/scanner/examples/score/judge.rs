@@ -1,4 +1,4 @@
-//! What a detector found against what is there.
+//! Compares a detector's findings with the labels.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Of what it says, how much is true.
+    /// Precision.
     pub fn precision(&self) -> f64 {
         ratio(self.found, self.found + self.wrong)
     }
 
-    /// Of what is there, how much it says.
+    /// Recall.
     pub fn recall(&self) -> f64 {
         ratio(self.found, self.found + self.missed)
     }
 
-    /// The harmonic mean of both.
+    /// F1, the harmonic mean of both.
     pub fn f1(&self) -> f64 {
         ratio(2 * self.found, 2 * self.found + self.wrong + self.missed)
     }
@@ -40,20 +40,20 @@ fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// How well a detector does.
+/// The results of a detector.
 #[derive(Debug, Default)]
 pub struct Score {
     classes: BTreeMap<Class, Counts>,
     /// Kinds that are there, and how many of each, and how many were found.
     pub kinds: BTreeMap<String, (usize, usize)>,
-    /// What was found and is no secret, by what it is.
+    /// Findings that are no secret, by kind.
     pub wrong: BTreeMap<String, usize>,
     /// Labels that were missed, and wrong places: `path:line kind`.
     pub places: Vec<String>,
 }
 
 impl Score {
-    /// Of a class. What a finding that is wrong was taken for is told by its rule's name, as well as names tell.
+    /// The score of a class. The class of a wrong finding is guessed from its rule's name.
     pub fn of(&self, class: Class) -> Counts {
         self.classes.get(&class).copied().unwrap_or_default()
     }
@@ -118,7 +118,7 @@ pub fn judge(files: &[Filled], found: &[Found]) -> Score {
     score
 }
 
-/// Words in the names of rules that go by the name of a value, or by its place.
+/// Words in the ids of rules that find values by name or position.
 const PASSWORDS: [&str; 16] = [
     "generic",
     "password",
@@ -142,7 +142,7 @@ const PASSWORDS: [&str; 16] = [
 const KEYS: [&str; 8] =
     ["private key", "private-key", "privatekey", "pem", "age-secret", "wireguard", "fernet", "rails-master"];
 
-/// What a rule takes its findings for.
+/// The class of a rule's findings.
 fn class_of(rule: &str) -> Class {
     let small = rule.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| small.contains(word));

@@ -1,4 +1,4 @@
-//! What looks like a secret and is none: hashes, ids, names, places, what stands for a value, and what is public.
+//! Texts that look like secrets and are none: hashes, ids, names, paths, placeholders, and public values.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -25,7 +25,7 @@ const FORMS: [(&str, &str); 48] = [
         "colons",
         "{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}:{H:2}",
     ),
-    // What a password is checked with.
+    // Password hashes.
     ("bcrypt", "$2b$12${b:53}"),
     ("argon2", "$argon2id$v=19$m=65536,t=3,p=4${6:22}${6:43}"),
     ("shadow", "$6$rounds=656000${b:16}${b:86}"),
@@ -271,7 +271,7 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
     })
 }
 
-/// What documents show. Put together here, so that no file has the form of a token.
+/// Values of public documents. Assembled here, so that no file has the form of a token.
 fn example(random: &mut Random) -> String {
     let row = "1234567890abcdef";
     match random.below(8) {

@@ -1,4 +1,4 @@
-//! Where something stands in a file.
+//! A position in a file.
 
 /// From a line and column up to, and without, another. Both are counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -8,7 +8,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// Whole lines, for who tells no columns.
+    /// Whole lines, for detectors without columns.
     pub fn lines(first: usize, last: usize) -> Self {
         Self { start: (first, 1), end: (last, usize::MAX) }
     }
@@ -18,11 +18,11 @@ impl Span {
     }
 }
 
-/// What a detector says.
+/// A finding of a detector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     pub path: String,
     pub span: Span,
-    /// The detector's own name for what it is.
+    /// The detector's own name of the rule.
     pub rule: String,
 }

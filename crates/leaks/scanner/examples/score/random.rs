@@ -1,4 +1,4 @@
-//! Random letters that are the same for the same seed: a score can be told again.
+//! Random letters that are the same for the same seed, so that a score can be repeated.
 
 pub const DIGITS: &str = "0123456789";
 pub const SMALL: &str = "abcdefghijklmnopqrstuvwxyz";
@@ -15,8 +15,8 @@ pub const BASE64_URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub struct Random(u64);
 
 impl Random {
-    /// The same for the same seed and words. The words part one slot from another, so that a change of one template leaves
-    /// the values of the others as they are.
+    /// The same for the same seed and words. The words distinguish the slots, so that a change of one template does not
+    /// change the values of others.
     pub fn of(seed: u64, words: &[&str]) -> Self {
         let all = words.iter().flat_map(|word| word.bytes().chain([0]));
         // FNV-1a.

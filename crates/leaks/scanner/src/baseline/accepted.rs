@@ -23,7 +23,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// Why it does not count for a value that works: that must be replaced.
+    /// Why it does not count for a value that works: a working value must be replaced.
     pub(crate) fn void(&self) -> String {
         let by = match self.by {
             AcceptedBy::Comment => "its keyroll:allow".to_owned(),

@@ -21,7 +21,7 @@ const COMMENT_BYTES_MAX: usize = 4 << 10;
 /// after the reason if it expires.
 pub(crate) enum Allow {
     Accepted(Accepted),
-    /// It does not count, with the reason.
+    /// The comment does not count, for this reason.
     Void(String),
 }
 

@@ -5,7 +5,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::Identity;
 
-/// The most values that are kept. More than one run asks about, because open findings are asked about first.
+/// The most values that are kept. This is more than one run asks about, so that open findings can be asked about first.
 const VALUES_HELD_MAX: usize = 1_000;
 
 /// The values of findings whose issuers will be asked; wiped on drop.

@@ -3,7 +3,7 @@ use keyroll_leak::mask_words;
 /// The shortest run of letters and digits that may be a value, bytes.
 const RUN_BYTES_MIN: usize = 8;
 
-/// From so many changes between letters and digits on a run is no word; `k8s` and `oauth2` have fewer.
+/// A run with this many changes between letters and digits is no word; `k8s` and `oauth2` have fewer.
 const CHANGES_MIN: usize = 3;
 
 /// A name that may be shown: short, in the characters of names, made of words. `None` for others, because the author

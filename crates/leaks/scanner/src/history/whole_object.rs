@@ -201,7 +201,7 @@ impl<'p> WholeObjectResults<'p> {
         }
         let subject = (one.what.clone(), one.identity.clone(), one.place.inside.clone());
         if let Some(known) = self.nowhere.get_mut(&subject) {
-            // The same one in any order of threads, and an open one before all others.
+            // The choice is the same in any order of threads, and an open finding wins.
             if rank(&one) < rank(known) {
                 *known = one;
             }
