@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use keyroll_port::{Class, Label, RotationId, Staging as _, Store};
+use keyroll_port::{Class, Label, MadeBy, RotationId, Staging as _, Store};
 use keyroll_secret::SealingKey;
 use keyroll_store::SealedStore;
 use rusqlite::Connection;
@@ -172,6 +172,8 @@ async fn older_rows_are_refused() {
     {
         let store = place.open();
         store.demote("a", 1, 2).await.unwrap();
+        let made_by = MadeBy { rotation: rotation(), intent: 4 };
+        store.forget("a", &made_by).await.unwrap();
         store.retire("a", 2).await.unwrap();
     }
     let good = fs::read(place.database()).unwrap();
