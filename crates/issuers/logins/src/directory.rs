@@ -67,9 +67,6 @@ pub(crate) trait Directory: Send + Sync {
     /// The options.
     fn options(&self) -> &Options;
 
-    /// Whether connections are encrypted.
-    fn is_encrypted(&self) -> bool;
-
     /// Everything about the server, the admin's rights and what the slot is to get of the current login that can be
     /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
     async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;

@@ -30,11 +30,6 @@ impl Tls {
         Ok(Self(Some(config)))
     }
 
-    /// Whether connections are encrypted.
-    pub(crate) fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// One connection, and our end of it as text.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<(Box<dyn Stream>, String)> {
         let stream = TcpStream::connect((host, port)).await?;

@@ -152,7 +152,7 @@ async fn take(work: &Work<'_>, form: Form, server: &Server) -> Result<Mark, Fail
 /// Sees a refused login in the file that the configuration names: another server's log, or one that was moved away,
 /// never shows any, and its silence would be taken for none. Nobody has the role that is refused.
 async fn prove(work: &Work<'_>, server: &Server, file: &str, from: i64) -> Result<(), Failure> {
-    let (Some(name), Some(password)) = (password::generate(), password::generate()) else {
+    let (Ok(name), Ok(password)) = (password::generate(), password::generate()) else {
         return Err(unread(server, "no name for a login could be made"));
     };
     let role = [b"keyroll_", name.expose()].concat();
