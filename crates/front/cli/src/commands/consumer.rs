@@ -55,8 +55,7 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     };
     let open = match known {
         true => {
-            write()?;
-            adoption.grant(&places)?;
+            adoption.write_alone(&places, &mut write)?;
             None
         }
         false => adoption.carry_out(&places, &mut write)?,
