@@ -138,15 +138,6 @@ impl Survey {
         found
     }
 
-    /// The processes that were started, by whatever way, from this one and got the version from it.
-    pub fn heirs(&self, process: &ProcessId, value: ValueId) -> Vec<ProcessId> {
-        let heir = |one: &&Instance| {
-            let starts = one.start.as_ref().is_ok_and(|start| start.contains(&value));
-            starts && self.givers(one, value).any(|giver| giver.process == *process)
-        };
-        self.instances.values().filter(heir).map(|one| one.process).collect()
-    }
-
     /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
     fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
         let above = move |one: &&Instance| {
