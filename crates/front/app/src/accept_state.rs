@@ -16,17 +16,11 @@ use crate::wiring::open;
 /// # Errors
 /// The operator does not confirm, another keyroll holds the lock, or the witness cannot be written.
 pub fn accept_journal(places: &Places, operator: &mut dyn Operator) -> Result<(), Problem> {
-    let accepting = || Problem::new(Code::JournalRestored, "accept the journal as the newest one");
     let question = "Did you check at the issuers that no key has the label of a rotation that this journal does not know?";
-    match operator.ask_name(question, "accept") {
-        Answer::Yes => {}
-        Answer::No | Answer::Nobody | Answer::Stopped => {
-            return Err(accepting()
-                .because("nobody confirmed at the terminal")
-                .help("check the issuers, then run keyroll doctor --accept-journal by hand")
-                .exits(Exit::NeedsPerson));
-        }
-    }
+    confirmed(operator, (question, "accept"), || {
+        Problem::new(Code::JournalRestored, "accept the journal as the newest one")
+            .help("check the issuers, then run keyroll doctor --accept-journal by hand")
+    })?;
     let (lock, places) = open::lock(places)?;
     let accepted = reset_witness(&places.state, &places.witness(), &lock).map_err(|error| {
         Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
@@ -41,20 +35,28 @@ pub fn accept_journal(places: &Places, operator: &mut dyn Operator) -> Result<()
 /// # Errors
 /// The operator does not confirm, another keyroll holds the lock, or the journal cannot be opened.
 pub fn accept_machine(places: &Places, operator: &mut dyn Operator) -> Result<(), Problem> {
-    let taking = || Problem::new(Code::OtherMachine, "move the state to this machine");
     let question = "Is this the newest copy of the state, and has every other machine stopped using it?";
-    match operator.ask_name(question, "moved") {
-        Answer::Yes => {}
-        Answer::No | Answer::Nobody | Answer::Stopped => {
-            return Err(taking()
-                .because("nobody confirmed at the terminal")
-                .help("stop keyroll on the other machine, then run keyroll doctor --moved-here by hand")
-                .exits(Exit::NeedsPerson));
-        }
-    }
+    confirmed(operator, (question, "moved"), || {
+        Problem::new(Code::OtherMachine, "move the state to this machine")
+            .help("stop keyroll on the other machine, then run keyroll doctor --moved-here by hand")
+    })?;
     let (lock, places) = open::lock(places)?;
     let machine = machine_id::here(&open::fingerprint_key(&places)?)?;
     move_here(&places.state, &places.witness(), &machine, &lock).map_err(|error| open::not_opened(&error))?;
     operator.note("this machine now drives the rotations of this state");
     Ok(())
+}
+
+/// Refuses unless the operator types the word.
+fn confirmed(
+    operator: &mut dyn Operator,
+    (question, word): (&str, &str),
+    refused: impl FnOnce() -> Problem,
+) -> Result<(), Problem> {
+    match operator.ask_name(question, word) {
+        Answer::Yes => Ok(()),
+        Answer::No | Answer::Nobody | Answer::Stopped => {
+            Err(refused().because("nobody confirmed at the terminal").exits(Exit::NeedsPerson))
+        }
+    }
 }

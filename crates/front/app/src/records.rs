@@ -14,6 +14,7 @@ pub mod resolve_rotation;
 pub mod resolve_target;
 pub mod rotation_ids;
 pub mod saved_plan;
+pub(crate) mod state_file;
 pub mod store_freshness;
 pub mod versions;
 pub mod waivers;

@@ -3,6 +3,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::{Format, Part};
+
 use crate::at::At;
 use crate::fault::Fault;
 use crate::path::resolve;
@@ -28,9 +30,9 @@ pub enum Place {
     Inside {
         /// The file, absolute.
         path: PathBuf,
-        /// The format of the file.
-        format: FileFormat,
-        /// The position in the file, in the format's own syntax.
+        /// How it is read.
+        format: Format,
+        /// Where in it, in the words of the format.
         at: String,
         /// The part of an entry, if entries have parts.
         part: Option<Part>,
@@ -49,71 +51,6 @@ pub enum Place {
         /// The template's text; [`Copy::source`] has its pieces.
         template: String,
     },
-}
-
-/// The format of a file that holds values at positions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FileFormat {
-    /// JSON, with or without comments.
-    Json,
-    /// YAML.
-    Yaml,
-    /// YAML as Docker Compose reads it.
-    Compose,
-    /// TOML.
-    Toml,
-    /// Names and values in sections.
-    Ini,
-    /// npm's settings.
-    Npmrc,
-    /// libpq's password file.
-    Pgpass,
-    /// Machines and their logins.
-    Netrc,
-    /// URLs with their logins.
-    GitCredentials,
-}
-
-/// A part of an entry of a file of logins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// The name.
-    User,
-    /// The password.
-    Password,
-}
-
-impl FileFormat {
-    /// Every format and its name in the configuration.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("json", Self::Json),
-        ("yaml", Self::Yaml),
-        ("compose", Self::Compose),
-        ("toml", Self::Toml),
-        ("ini", Self::Ini),
-        ("npmrc", Self::Npmrc),
-        ("pgpass", Self::Pgpass),
-        ("netrc", Self::Netrc),
-        ("git_credentials", Self::GitCredentials),
-    ];
-
-    /// The format with this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
-    }
-
-    /// Whether it is a list of entries with a user and a password each.
-    pub fn has_entries(self) -> bool {
-        match self {
-            Self::Pgpass | Self::Netrc | Self::GitCredentials => true,
-            Self::Json | Self::Yaml | Self::Compose | Self::Toml | Self::Ini | Self::Npmrc => false,
-        }
-    }
-
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
-    }
 }
 
 impl Place {
@@ -276,8 +213,8 @@ fn userlist(
 /// A value in a file of a known format.
 fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
     let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
-    let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
-    let form = FileFormat::named(&format.value).ok_or_else(|| Fault::one_of("format", format, &names))?;
+    let names: Vec<&str> = Format::NAMED.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
+    let form = Format::named(&format.value).ok_or_else(|| Fault::one_of("format", format, &names))?;
     if shape.env_file.is_some() || shape.variable.is_some() || shape.template.is_some() {
         return Err(wrong("`format` goes with `file` and `at` alone"));
     }
@@ -285,7 +222,7 @@ fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place
         return Err(wrong("`format` needs `file` and `at`"));
     };
     let entries = form.has_entries();
-    let pointer = !entries && form != FileFormat::Npmrc;
+    let pointer = !entries && form != Format::Npmrc;
     if at.value.is_empty() || at.value.chars().any(char::is_control) || pointer && !at.value.starts_with('/')
     {
         let why = "`at` is not a place of such a file; a pointer begins with /, as in /models/openai/apiKey";

@@ -4,7 +4,7 @@ use keyroll_template::escape;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::copy::USERLIST;
-use crate::{Config, ConfigError, EntryPart, Kind, Name, Place, Signal, Source, WriteMode};
+use crate::{Config, ConfigError, Kind, Name, Place, Signal, Source, WriteMode};
 
 /// A consumer to write into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,9 +219,9 @@ fn copy_table(copy: &crate::Copy) -> InlineTable {
         }
         Place::Inside { path, format, at, part } => {
             table.insert("file", shown(path).into());
-            table.insert("format", format.name().into());
+            table.insert("format", format.name().unwrap_or_default().into());
             table.insert("at", at.as_str().into());
-            if *part == Some(EntryPart::User) {
+            if *part == Some(keyroll_copy::Part::User) {
                 table.insert("part", "user".into());
             }
         }

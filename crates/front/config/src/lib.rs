@@ -42,7 +42,7 @@ mod url;
 
 pub use config::{CONFIG_BYTES_MAX, Config};
 pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
-pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
+pub use copy::{Copy, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use defaults::{Defaults, OnFailure};
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};

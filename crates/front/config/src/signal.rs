@@ -18,33 +18,25 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// The names, as they are written in the file.
-    pub const NAMES: [&str; 7] = ["HUP", "USR1", "USR2", "INT", "TERM", "QUIT", "WINCH"];
+    /// The names, as they stand in the file.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("HUP", Self::Hup),
+        ("USR1", Self::Usr1),
+        ("USR2", Self::Usr2),
+        ("INT", Self::Int),
+        ("TERM", Self::Term),
+        ("QUIT", Self::Quit),
+        ("WINCH", Self::Winch),
+    ];
 
     /// Reads `HUP` or `SIGHUP`; `None` for any other word.
     pub fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix("SIG").unwrap_or(text) {
-            "HUP" => Some(Self::Hup),
-            "USR1" => Some(Self::Usr1),
-            "USR2" => Some(Self::Usr2),
-            "INT" => Some(Self::Int),
-            "TERM" => Some(Self::Term),
-            "QUIT" => Some(Self::Quit),
-            "WINCH" => Some(Self::Winch),
-            _ => None,
-        }
+        let name = text.strip_prefix("SIG").unwrap_or(text);
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal)
     }
 
     /// The name without `SIG`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Hup => "HUP",
-            Self::Usr1 => "USR1",
-            Self::Usr2 => "USR2",
-            Self::Int => "INT",
-            Self::Term => "TERM",
-            Self::Quit => "QUIT",
-            Self::Winch => "WINCH",
-        }
+        Self::NAMES.iter().find(|(_, signal)| *signal == self).map_or("", |(name, _)| name)
     }
 }

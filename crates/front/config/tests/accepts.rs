@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use keyroll_config::{
-    Check, Config, Deadlines, Decide, EvidenceKind, FileFormat, Instance, IssuerRef, OnFailure, Part, Place,
-    Reference, Source, StoreRef, WriteMode,
+    Check, Config, Deadlines, Decide, EvidenceKind, Instance, IssuerRef, OnFailure, Part, Place, Reference,
+    Source, StoreRef, WriteMode,
 };
 use keyroll_manager::{
     Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, Start, Unit, Verb,
@@ -218,7 +218,7 @@ fn the_forms_that_the_guide_shows_are_read() {
             seen.insert(format);
         }
     }
-    assert_eq!(seen.len(), FileFormat::ALL.len(), "the guide shows each format: {seen:?}");
+    assert_eq!(seen.len(), keyroll_copy::Format::NAMED.len(), "the guide shows each format: {seen:?}");
 }
 
 #[test]

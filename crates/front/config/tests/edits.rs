@@ -1,8 +1,8 @@
 //! keyroll's own edits keep every comment, and are refused if the result would be invalid.
 
 use keyroll_config::{
-    Config, ConsumerSplit, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, NewSecret, Place,
-    Signal, Source, WriteMode, add_consumer, add_secret, join_consumers, split_consumer,
+    Config, ConsumerSplit, Copy, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source, WriteMode,
+    add_consumer, add_secret, join_consumers, split_consumer,
 };
 
 const TEXT: &str = "#:schema ./keyroll.schema.json\n# ours\nversion = 1 # one\n\n[secrets.acme] # the key\n\
@@ -52,10 +52,10 @@ fn an_adopted_consumer_is_appended_and_nothing_else_changes() {
 #[test]
 fn a_copy_inside_a_file_is_written_as_it_is_read() {
     for (format, at, part) in [
-        (FileFormat::Json, "/models/acme/apiKey", None),
-        (FileFormat::Npmrc, "//registry.example/:_authToken", None),
-        (FileFormat::Pgpass, "db:5432:orders", Some(EntryPart::User)),
-        (FileFormat::GitCredentials, "https://git.example", Some(EntryPart::Password)),
+        (keyroll_copy::Format::Json, "/models/acme/apiKey", None),
+        (keyroll_copy::Format::Npmrc, "//registry.example/:_authToken", None),
+        (keyroll_copy::Format::Pgpass, "db:5432:orders", Some(keyroll_copy::Part::User)),
+        (keyroll_copy::Format::GitCredentials, "https://git.example", Some(keyroll_copy::Part::Password)),
     ] {
         let mut new = adopted(NewApply::Signal(Signal::Hup));
         new.reads[0].place = Place::Inside { path: "/srv/x".into(), format, at: at.to_owned(), part };

@@ -69,6 +69,12 @@ async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
     Err(HttpError::NotSent(last))
 }
 
+/// Whether the name itself says that it is this machine: without encryption, anything else would show what is said and
+/// could be forged.
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Which addresses a name may lead to: plain HTTP only to this machine, TLS not to link-local addresses (where clouds
 /// serve their metadata), nor to IPv6 addresses that embed another address (`::ffff:169.254.169.254`).
 fn is_allowed(address: IpAddr, tls: bool) -> bool {
@@ -94,6 +100,17 @@ fn is_allowed(address: IpAddr, tls: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "localhost"] {
+            assert!(is_loopback(local), "{local}");
+        }
+        let others = ["db.example.org", "192.0.2.1", "localhost.example.org", "127.0.0.1.example.org"];
+        for other in others.into_iter().chain(["0.0.0.0", "::", "/run/postgresql", ""]) {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 
     #[test]
     fn addresses_that_no_name_may_lead_to() {

@@ -15,7 +15,7 @@ mod request;
 /// TLS with the server's certificate and name verified.
 pub mod tls;
 
-pub use connect::{Endpoint, Stream, connect};
+pub use connect::{Endpoint, Stream, connect, is_loopback};
 pub use error::HttpError;
 pub use exchange::{Excess, Limits, Response, exchange};
 pub use hyper::header;

@@ -1,7 +1,7 @@
-use std::net::IpAddr;
-
+use keyroll_http::is_loopback;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::net::IpAddr;
 
 use crate::template::Template;
 
@@ -53,11 +53,6 @@ impl Host {
             endpoint
         }
     }
-
-    /// Whether the name itself says that it is this machine.
-    pub(crate) fn is_loopback(&self) -> bool {
-        self.name == "localhost" || self.name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
 }
 
 impl TryFrom<String> for Host {
@@ -95,7 +90,7 @@ impl TryFrom<String> for Target {
             return Err("the host of a url is fixed: no placeholder and no user name in it".to_owned());
         }
         let host = Host::parse(authority, if tls { 443 } else { 80 })?;
-        if !tls && !host.is_loopback() {
+        if !tls && !is_loopback(&host.name) {
             return Err("http:// is for loopback only; this host needs https://".to_owned());
         }
         if path.contains(['?', '#']) {

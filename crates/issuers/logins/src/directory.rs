@@ -67,11 +67,8 @@ pub(crate) trait Directory: Send + Sync {
     /// The options.
     fn options(&self) -> &Options;
 
-    /// Whether connections are encrypted.
-    fn is_encrypted(&self) -> bool;
-
-    /// Checks the server, the admin's rights, and what the slot shall copy of the current login. Refuses now whatever
-    /// the mint would refuse later; returns notes for the operator. Changes nothing.
+    /// Everything about the server, the admin's rights and what the slot is to get of the current login that can be
+    /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
     async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;
 
     /// Refuses if the server is only a part of itself: a cluster of which it does not see every node. Called before

@@ -1,3 +1,4 @@
+use keyroll_port::Listed;
 use keyroll_secret::CredentialId;
 
 /// What every label of ours starts with.
@@ -77,6 +78,12 @@ pub(crate) fn make(role: &str, comment: &Mark) -> CredentialId {
         Some(label) => CredentialId::new(format!("{role}#{label}")),
         None => CredentialId::new(role),
     }
+}
+
+/// A role as an entry of the issuer's list.
+pub(crate) fn listed(role: &str, mark: &Mark, disabled: bool) -> Listed {
+    let label = mark.label().map(str::to_owned);
+    Listed { id: make(role, mark), label, disabled, last_used_unix_ms: None, hint: None }
 }
 
 /// The two parts of an id that [`make`] made.

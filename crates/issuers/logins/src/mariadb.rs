@@ -10,7 +10,6 @@ mod sessions;
 
 use crate::declaration::{HOST, Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
-use crate::endpoint::is_loopback;
 use crate::options::Options;
 use crate::own_sessions::Own;
 use crate::two_logins::TwoLogins;
@@ -56,7 +55,7 @@ impl MariaDb {
     /// K0140, permanent.
     pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
         options.check()?;
-        if !is_loopback(&options.host) || options.root_certificates.is_some() {
+        if options.is_encrypted() {
             let attempted = format!("use the options of the server {}", options.endpoint());
             return Err(Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, attempted)
                 .because("connections to MariaDB are not encrypted yet, so it must be on this machine")
@@ -99,10 +98,6 @@ impl MariaDb {
 impl Directory for MariaDb {
     fn options(&self) -> &Options {
         &self.options
-    }
-
-    fn is_encrypted(&self) -> bool {
-        false
     }
 
     async fn check(&self, _current: &str, _slot: &str) -> Result<Vec<String>, Failure> {

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
 use crate::declaration::Admins;
-use crate::endpoint::{self, is_loopback};
+use crate::endpoint;
 use crate::id::is_ambiguous;
 use crate::table::Table;
 use crate::turn;
 use keyroll_codes::Code;
+use keyroll_http::is_loopback;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
@@ -47,11 +48,7 @@ impl Admin {
     /// # Errors
     /// K0140 where there is no colon or no user. The message never shows what was read.
     pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
-        let (user, password) = turn::read_admin(content, is_name).map_err(|why| {
-            Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, "read the server's admin credential")
-                .because(why)
-                .help("write one line `user:password` into the file that `admin` names")
-        })?;
+        let (user, password) = turn::read_admin(content, is_name, "read the server's admin credential")?;
         Ok(Self { user, password })
     }
 }

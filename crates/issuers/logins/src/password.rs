@@ -1,4 +1,6 @@
 use aws_lc_rs::rand;
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 /// Letters and digits: every file format and URL carries them as they are.
@@ -9,21 +11,30 @@ pub(crate) const LENGTH: usize = 40;
 /// equally likely.
 const FAIR_BELOW: u8 = 248;
 
-/// A new password, or `None` if the system has no randomness.
-pub(crate) fn generate() -> Option<SecretBytes> {
+/// The system gave no random bytes.
+pub(crate) fn no_randomness() -> Failure {
+    Failure::new(Class::Retryable, Code::RequestFailed, "generate a password")
+        .because("the system has no randomness")
+}
+
+/// A new password.
+///
+/// # Errors
+/// [`no_randomness`]
+pub(crate) fn generate() -> Result<SecretBytes, Failure> {
     let mut letters = Vec::with_capacity(LENGTH);
     // Each round fills 40 places with a chance of 31/32 each: far fewer rounds than this are ever needed.
     for _ in 0..64 {
         let mut seed = [0; LENGTH];
-        rand::fill(&mut seed).ok()?;
+        rand::fill(&mut seed).map_err(|_| no_randomness())?;
         let fair = seed.iter().filter(|byte| **byte < FAIR_BELOW);
         letters.extend(fair.filter_map(|byte| ALPHABET.get(usize::from(*byte) % ALPHABET.len())));
         if letters.len() >= LENGTH {
             letters.truncate(LENGTH);
-            return Some(SecretBytes::new(letters));
+            return Ok(SecretBytes::new(letters));
         }
     }
-    None
+    Err(no_randomness())
 }
 
 /// Whether a verifier can be made from a password without SASLprep (which changes nothing in printable ASCII).

@@ -29,10 +29,9 @@ use crate::turn::{self, Turn, password_of, user_of};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session,
-    ValueFormat,
+    Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
-use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::postgres::link::Fault;
@@ -43,7 +42,8 @@ use crate::postgres::server::Server;
 use crate::postgres::switch::Switch;
 use crate::postgres::work::Work;
 
-pub use self::options::{Admin, Options, Pooler, REQUEST_MS_MAX_DEFAULT};
+pub use self::options::{Admin, Options, Pooler};
+pub use crate::options::REQUEST_MS_MAX_DEFAULT;
 
 pub(crate) static SERVER: LoginServer = LoginServer {
     word: "postgres",
@@ -52,9 +52,6 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     fields: declared::FIELDS,
     issuer: |table, admins| Ok(Box::new(Postgres::new(Options::read(table, admins)?)?)),
 };
-
-/// Every new connection sees a role as soon as the transaction is committed; one second is far more than enough.
-const VISIBLE_MS_MAX: u64 = 1_000;
 
 /// PostgreSQL as an issuer: two login roles that take turns under one owner role.
 ///
@@ -74,21 +71,9 @@ impl Postgres {
     pub fn new(options: Options) -> Result<Self, Failure> {
         let server = Server::new(options)?;
         let options = &server.options;
-        let capabilities = Capabilities {
-            minted_by: MintedBy::Us,
-            overlap: Overlap::TwoSlots,
-            disable: true,
-            label: true,
-            list: true,
-            last_used: LastUsed::NotVisible,
-            refusals: Refusals::ConsumerLogs,
-            sessions: true,
-            // Over a Unix socket the server does not show a client's address.
-            attributes: !options.host.starts_with('/'),
-            birth_ms_max: VISIBLE_MS_MAX,
-            death_ms_max: VISIBLE_MS_MAX,
-            request_ms_max: options.request_ms_max,
-        };
+        // Over a Unix socket the server shows no client's end.
+        let attributes = !options.host.starts_with('/');
+        let capabilities = turn::capabilities(attributes, options.request_ms_max);
         Ok(Self { server, capabilities })
     }
 
@@ -173,15 +158,13 @@ impl Issuer for Postgres {
     }
 
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
-        let slot = self.server.options.next_slot(user_of(current)?).to_owned();
-        let password = password::generate().ok_or_else(mint::no_randomness)?;
         let options = &self.server.options;
         let own = [
             ("host", options.host.clone()),
             ("port", options.port.to_string()),
             ("dbname", options.dbname.clone()),
         ];
-        Ok(Some(turn::propose(current, &slot, password, &own)))
+        turn::propose(current, &options.slots, &own)
     }
 
     async fn mint(
@@ -214,13 +197,9 @@ impl Issuer for Postgres {
         let read = |fault: Fault| work.failed(&fault, "read the roles");
         let roles = catalogue::read(work.link(), &self.server.options, user).await.map_err(read)?;
         work.close().await;
-        let entries = roles.credentials(&self.server.options).map(|role| Listed {
-            id: id::make(&role.name, &role.comment),
-            label: role.comment.label().map(str::to_owned),
-            disabled: role.is_off(),
-            last_used_unix_ms: None,
-            hint: None,
-        });
+        let entries = roles
+            .credentials(&self.server.options)
+            .map(|role| id::listed(&role.name, &role.comment, role.is_off()));
         Ok(Listing { entries: entries.collect(), complete: true })
     }
 

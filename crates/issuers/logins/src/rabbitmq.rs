@@ -143,10 +143,6 @@ impl Directory for RabbitMq {
         &self.options
     }
 
-    fn is_encrypted(&self) -> bool {
-        self.tls.is_on()
-    }
-
     async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure> {
         check::run(self, current, slot).await
     }

@@ -91,10 +91,6 @@ impl Directory for Redis {
         &self.options
     }
 
-    fn is_encrypted(&self) -> bool {
-        self.tls.is_on()
-    }
-
     async fn check(&self, _current: &str, _slot: &str) -> Result<Vec<String>, Failure> {
         check::run(self).await
     }

@@ -30,12 +30,7 @@ impl Tls {
         Ok(Self(Some(config)))
     }
 
-    /// Whether connections are encrypted.
-    pub(crate) fn is_on(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Connects; returns the stream and its local address as text.
+    /// One connection, and our end of it as text.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> io::Result<(Box<dyn Stream>, String)> {
         let stream = TcpStream::connect((host, port)).await?;
         let ours = stream.local_addr()?.to_string();

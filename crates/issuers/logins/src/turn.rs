@@ -1,10 +1,13 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, SecretBytes};
 
 use crate::{id, password};
 
-/// The password of a decoy if the system has no randomness. No password of ours has a dash.
+/// A login is seen by every new connection once the change is answered; a second is far more than that takes.
+const VISIBLE_MS_MAX: u64 = 1_000;
+/// What a decoy holds if the system has no randomness; no password of ours has a dash.
 const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
 
 /// The inputs of a mint: a free slot, and the password that was chosen for it.
@@ -41,26 +44,50 @@ impl From<Wrong> for Failure {
     }
 }
 
+/// What a server with two logins can do.
+pub(crate) fn capabilities(attributes: bool, request_ms_max: u64) -> Capabilities {
+    Capabilities {
+        minted_by: MintedBy::Us,
+        overlap: Overlap::TwoSlots,
+        disable: true,
+        label: true,
+        list: true,
+        last_used: LastUsed::NotVisible,
+        refusals: Refusals::ConsumerLogs,
+        sessions: true,
+        attributes,
+        birth_ms_max: VISIBLE_MS_MAX,
+        death_ms_max: VISIBLE_MS_MAX,
+        request_ms_max,
+    }
+}
+
 /// Reads the admin's file: `user:password` on one line; the password is all after the first colon, without the line's
 /// end.
 ///
 /// # Errors
-/// Why the file is not an admin's file, as a clause that shows nothing of its content.
+/// Why it is none; the message shows nothing of it.
 pub(crate) fn read_admin(
     content: &SecretBytes,
     is_name: impl Fn(&str) -> bool,
-) -> Result<(String, SecretBytes), &'static str> {
-    let text = std::str::from_utf8(content.expose()).map_err(|_| "it is not UTF-8")?;
+    attempted: &str,
+) -> Result<(String, SecretBytes), Failure> {
+    let wrong = |why: &str| {
+        Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, attempted)
+            .because(why)
+            .help("write one line `user:password` into the file that `admin` names")
+    };
+    let text = std::str::from_utf8(content.expose()).map_err(|_| wrong("it is not UTF-8"))?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.contains('\n') {
-        return Err("it has more than one line");
+        return Err(wrong("it has more than one line"));
     }
     match line.split_once(':') {
         Some((user, password)) if is_name(user) && !password.is_empty() => {
             Ok((user.to_owned(), SecretBytes::new(password.as_bytes().to_vec())))
         }
-        _ => Err("it is not of the form `user:password`"),
+        _ => Err(wrong("it is not of the form `user:password`")),
     }
 }
 
@@ -89,14 +116,17 @@ pub(crate) fn next_slot<'a>(slots: &'a [String; 2], current: &str) -> &'a str {
     if current == one { two } else { one }
 }
 
-/// The next credential: the slot with a password that was chosen for it. `own` are fields to add if the current
-/// credential lacks them.
+/// The next credential: the next slot with a new password. `own` are parts that a credential may lack.
+///
+/// # Errors
+/// The credential has no user, or the system no randomness.
 pub(crate) fn propose(
     current: &Credential,
-    slot: &str,
-    password: SecretBytes,
+    slots: &[String; 2],
     own: &[(&str, String)],
-) -> Credential {
+) -> Result<Option<Credential>, Failure> {
+    let slot = next_slot(slots, user_of(current)?).to_owned();
+    let password = password::generate()?;
     let mut fields = current.fields.duplicate();
     for (name, value) in own {
         if fields.get(name).is_none() {
@@ -104,9 +134,9 @@ pub(crate) fn propose(
         }
     }
     let secret_user = fields.get("user").is_some_and(|field| field.secret);
-    fields.insert("user", SecretBytes::from(slot.to_owned()), secret_user);
+    fields.insert("user", SecretBytes::from(slot), secret_user);
     fields.insert("password", password, true);
-    Credential { id: None, fields }
+    Ok(Some(Credential { id: None, fields }))
 }
 
 /// The inputs of a mint, if `proposed` comes from [`propose`] and `label` is one of ours.
@@ -138,7 +168,7 @@ pub(crate) fn turn<'a>(
 /// negative control tests this login and not another.
 pub(crate) fn decoy(current: &Credential) -> Credential {
     let mut fields = current.fields.duplicate();
-    let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
+    let wrong = password::generate().unwrap_or_else(|_| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
     let secret = current.fields.secrets().map(|(name, _)| name.to_owned()).filter(|name| name != "user");
     let secret: Vec<String> = secret.collect();
     for name in &secret {
@@ -175,12 +205,13 @@ mod tests {
 
     #[test]
     fn the_admin_file_is_one_line_and_never_shown() {
-        let read = |text: &str| read_admin(&SecretBytes::from(text.to_owned()), |name| !name.is_empty());
+        let read =
+            |text: &str| read_admin(&SecretBytes::from(text.to_owned()), |name| !name.is_empty(), "read it");
         let (user, password) = read("ada:se:cret\n").unwrap();
         assert_eq!((user.as_str(), password.expose()), ("ada", &b"se:cret"[..]));
         for text in ["", "canary", ":canary", "canary:", "a:canary\nb:canary\n"] {
-            let why = read(text).err().unwrap();
-            assert!(!why.contains("canary"));
+            let failure = read(text).err().unwrap();
+            assert!(!format!("{failure:?}").contains("canary"));
         }
     }
 
@@ -188,7 +219,7 @@ mod tests {
     fn only_a_proposal_of_ours_is_a_turn() {
         let (slots, current) = (slots(), credential("orders", "old"));
         let own = [("host", "127.0.0.1".to_owned())];
-        let proposed = propose(&current, "orders_a", "new".to_owned().into(), &own);
+        let proposed = propose(&current, &slots, &own).unwrap().unwrap();
         assert_eq!(proposed.fields.get("host").map(|field| field.secret), Some(false));
         let wrong =
             |label: &str, proposed: Option<&Credential>| turn(&slots, label, &current, proposed).err();

@@ -1,17 +1,16 @@
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
-use crate::endpoint::{is_loopback, parse_endpoint};
+use crate::endpoint::parse_endpoint;
 use crate::rules::{check_current, check_slot, find, is_ended, switchable};
 use crate::turn::{self, Turn, Wrong, password_of, user_of};
 use crate::{id, password};
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
-use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_http::is_loopback;
+use keyroll_port::{Class, Failure, Identity, Issuer, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId};
 
-/// Every new connection sees a changed login as soon as the server has answered; one second is far more than enough.
-const VISIBLE_MS_MAX: u64 = 1_000;
-/// The label for checking a slot before the real label exists.
+/// The label against which a slot is looked at before there is one.
 const REHEARSAL: &str = "keyroll/preflight/0";
 
 /// A server as an issuer: two logins that take turns, with the same rights.
@@ -26,20 +25,7 @@ pub struct TwoLogins {
 
 impl TwoLogins {
     pub(crate) fn new(directory: impl Directory + 'static) -> Self {
-        let capabilities = Capabilities {
-            minted_by: MintedBy::Us,
-            overlap: Overlap::TwoSlots,
-            disable: true,
-            label: true,
-            list: true,
-            last_used: LastUsed::NotVisible,
-            refusals: Refusals::ConsumerLogs,
-            sessions: true,
-            attributes: true,
-            birth_ms_max: VISIBLE_MS_MAX,
-            death_ms_max: VISIBLE_MS_MAX,
-            request_ms_max: directory.options().request_ms_max,
-        };
+        let capabilities = turn::capabilities(true, directory.options().request_ms_max);
         Self { directory: Box::new(directory), capabilities }
     }
 
@@ -79,7 +65,7 @@ impl TwoLogins {
 
     /// The negative control: a wrong password must be asked for, and refused.
     async fn control(&self, user: &str) -> Result<(), Failure> {
-        let wrong = password::generate().ok_or_else(no_randomness)?;
+        let wrong = password::generate()?;
         let endpoint = self.directory.options().endpoint();
         let attempted = format!("see a wrong password for {user:?} refused at {endpoint}");
         let failure = |class| Failure::new(class, Code::NegativeControlAccepted, attempted);
@@ -91,11 +77,6 @@ impl TwoLogins {
             Attempt::Unknown(why) => Err(failure(Class::Retryable).because(why)),
         }
     }
-}
-
-fn no_randomness() -> Failure {
-    Failure::new(Class::Retryable, Code::RequestFailed, "generate a password")
-        .because("the system has no randomness")
 }
 
 #[async_trait]
@@ -156,10 +137,8 @@ impl Issuer for TwoLogins {
 
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
         let options = self.directory.options();
-        let slot = options.next_slot(user_of(current)?).to_owned();
-        let password = password::generate().ok_or_else(no_randomness)?;
         let own = [("host", options.host.clone()), ("port", options.port.to_string())];
-        Ok(Some(turn::propose(current, &slot, password, &own)))
+        turn::propose(current, &options.slots, &own)
     }
 
     async fn mint(
@@ -192,18 +171,12 @@ impl Issuer for TwoLogins {
         let logins = self.directory.read().await?;
         let competing =
             logins.iter().filter(|it| it.name == user || self.directory.options().is_slot(&it.name));
-        let entries = competing.map(|login| Listed {
-            id: id::make(&login.name, &login.mark),
-            label: login.mark.label().map(str::to_owned),
-            disabled: login.is_off(),
-            last_used_unix_ms: None,
-            hint: None,
-        });
+        let entries = competing.map(|login| id::listed(&login.name, &login.mark, login.is_off()));
         Ok(Listing { entries: entries.collect(), complete: true })
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
-        let may_reach = |host: &str| self.directory.is_encrypted() || is_loopback(host);
+        let may_reach = |host: &str| self.directory.options().is_encrypted() || is_loopback(host);
         let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
             return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
         };

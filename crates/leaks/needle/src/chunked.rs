@@ -1,11 +1,6 @@
-use std::io::{self, Read};
-
 use zeroize::Zeroizing;
 
 use crate::{Hit, Needles};
-
-/// Bytes of a stream that are read at once.
-const READ_BYTES: usize = 256 * 1024;
 
 /// Finds needles in a stream of chunks of any size: every occurrence once, wherever it was cut.
 ///
@@ -56,22 +51,4 @@ impl<'n> ChunkedSearch<'n> {
 
 fn moved(hit: Hit, by: usize) -> Hit {
     Hit { start: hit.start + by, end: hit.end + by, ..hit }
-}
-
-impl Needles {
-    /// Reads to the end and reports every occurrence; returns the number of bytes read.
-    ///
-    /// Errors: those of the reader; earlier occurrences were reported.
-    pub fn find_in_reader(&self, mut reader: impl Read, on_hit: &mut impl FnMut(Hit)) -> io::Result<usize> {
-        let mut stream = ChunkedSearch::new(self);
-        let mut buffer = Zeroizing::new(vec![0; READ_BYTES]);
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => return Ok(stream.seen()),
-                Ok(length) => stream.push(buffer.get(..length).unwrap_or_default(), on_hit),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
 }

@@ -29,6 +29,7 @@ pub use crate::fingerprints::{
     FingerprintSet, FingerprintSetBuilder, FingerprintState, NoRandomKey, NotFingerprinted,
 };
 pub use crate::redaction::redactor::{HEAD_BYTES_MAX, Piece, Redactor, half_letter};
+pub use crate::redaction::wiped_buffer::append_wiped;
 pub use builder::{BuildError, NeedlesBuilder};
 pub use chunked::ChunkedSearch;
 pub use encoding::Encoding;

@@ -3,3 +3,4 @@
 pub(crate) mod redactor;
 pub(crate) mod regions;
 pub(crate) mod whole_text;
+pub(crate) mod wiped_buffer;

@@ -152,7 +152,7 @@ fn encodings(value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_reader_is_searched_to_its_end() {
+fn a_stream_is_searched_to_its_end() {
     let value = random(1, 24);
     let needles = build(std::slice::from_ref(&value), false);
     let mut data = vec![0u8; 256 * 1024 - 10];
@@ -160,7 +160,8 @@ fn a_reader_is_searched_to_its_end() {
     data.extend(std::iter::repeat_n(0, 300_000));
     data.extend_from_slice(&value);
     let mut starts = Vec::new();
-    let read = needles.find_in_reader(data.as_slice(), &mut |hit| starts.push(hit.start)).expect("read");
+    let mut stream = ChunkedSearch::new(&needles);
+    data.chunks(256 * 1024).for_each(|piece| stream.push(piece, &mut |hit| starts.push(hit.start)));
     starts.sort_unstable();
-    assert_eq!((read, starts), (data.len(), vec![256 * 1024 - 10, data.len() - 24]));
+    assert_eq!((stream.seen(), starts), (data.len(), vec![256 * 1024 - 10, data.len() - 24]));
 }

@@ -23,8 +23,8 @@ use crate::json::logprobs::{empty_tokens, without_tokens};
 use crate::json::parse::visit;
 use crate::json::text::{decode, quoted};
 use crate::json::{before, edit, hides};
-use crate::stream::wiped_buffer::append;
 use crate::{Patterns, Report};
+use keyroll_needle::append_wiped;
 
 /// The longest event, bytes: 1 MiB.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
@@ -127,7 +127,7 @@ impl RedactingEvents {
             if self.ends.complete && !second {
                 self.complete(out);
             }
-            append(&mut self.event, &[*byte]);
+            append_wiped(&mut self.event, &[*byte]);
             if self.event.len() > EVENT_BYTES_MAX {
                 self.withhold(out);
                 return;

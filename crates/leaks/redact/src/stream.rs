@@ -1,7 +1,6 @@
 pub(crate) mod pending_hits;
 pub(crate) mod rule_hits;
 pub(crate) mod rules;
-pub(crate) mod wiped_buffer;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -31,8 +31,6 @@ pub struct AgentFact {
     pub test: &'static str,
 }
 
-const OPENCLAW: &str = "2026.9.6";
-
 const STALE: &str = "`secrets reload` (`ok`, no warning), `gateway restart`, SIGUSR2: the old key stays";
 
 const fn openclaw(
@@ -41,16 +39,10 @@ const fn openclaw(
     applies: &'static str,
     seems: &'static str,
     away: &'static str,
-    tried: Tried,
 ) -> AgentFact {
-    let test = match tried {
-        Tried::Rotated(_) => "openclaw_moves_under_load",
-        Tried::Documented => "",
-    };
+    let (tried, test) = (Tried::Rotated("2026.9.6"), "openclaw_moves_under_load");
     AgentFact { agent: "OpenClaw", source, loses_to, applies, seems, away, tried, test }
 }
-
-const LITELLM: &str = "1.106.2";
 
 const fn litellm(
     source: &'static str,
@@ -58,12 +50,8 @@ const fn litellm(
     applies: &'static str,
     seems: &'static str,
     away: &'static str,
-    tried: Tried,
 ) -> AgentFact {
-    let test = match tried {
-        Tried::Rotated(_) => "litellm_moves_worker_by_worker_under_load",
-        Tried::Documented => "",
-    };
+    let (tried, test) = (Tried::Rotated("1.106.2"), "litellm_moves_worker_by_worker_under_load");
     AgentFact { agent: "LiteLLM", source, loses_to, applies, seems, away, tried, test }
 }
 
@@ -86,7 +74,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: read within a second",
         "where a profile wins: `config hot reload applied`",
         "not",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`env.vars` in `openclaw.json`",
@@ -94,7 +81,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: it restarts itself in its process",
         "`secrets reload`",
         "5 to 15 s",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`.env`, by `${NAME}` or a reference",
@@ -102,7 +88,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new process: `restart` or `unit`",
         STALE,
         "17 to 50 s",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a file, by a reference",
@@ -110,7 +95,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a program, by a reference",
@@ -118,7 +102,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "its store, by a reference",
@@ -126,7 +109,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets store set`, then `secrets reload`",
         "`secrets store set` alone",
         "not",
-        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a profile",
@@ -134,7 +116,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`models auth paste-api-key`",
         "a new `apiKey` in `openclaw.json`",
         "not",
-        Tried::Rotated(OPENCLAW),
     ),
     litellm(
         "`.env` in the folder that it runs in, by `os.environ/NAME`",
@@ -142,7 +123,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`litellm`: each worker is ended while another one answers, and comes up with it",
         "SIGHUP to the master: it gives a new worker 5 s to start, which take 20, and keeps the old one",
         "not, with two workers or more",
-        Tried::Rotated(LITELLM),
     ),
     litellm(
         "`api_key` in `config.yaml`",
@@ -150,7 +130,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`litellm`: as above",
         "`/health/readiness`: healthy on any key",
         "not, with two workers or more",
-        Tried::Rotated(LITELLM),
     ),
     litellm(
         "the environment of its start, by `os.environ/NAME`",
@@ -158,7 +137,6 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new process: `restart`, `unit`, `compose`",
         "a new worker: it inherits the old one",
         "20 to 60 s",
-        Tried::Rotated(LITELLM),
     ),
     AgentFact {
         agent: "LiteLLM",

@@ -22,6 +22,6 @@ pub use litellm::{
     Deployment, LITELLM, Mode, NEW_WORKERS, PredictedModelIds, ProxyConfig, Unpredicted, Variables, Versions,
 };
 pub use openclaw::{
-    Bound, CoolDown, KeyRow, KeySource, NEW_PROCESS, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded,
-    Started, Takes,
+    Bound, CoolDown, KeyRow, KeySource, NEW_PROCESS, OpenClawError, OpenClawHome, OpenClawSettings, Profiles,
+    Reloaded, SecretText, Started, Takes,
 };

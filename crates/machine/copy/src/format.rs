@@ -10,8 +10,8 @@ use crate::{CopyError, Slot, dotenv, ini, json, line, toml, whole, yaml};
 /// The largest file that is edited, in bytes. Files that hold credentials are small; a large one is a mistake.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// How the consumers of a copy read its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How the bytes of a copy are read by its consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// Lines `NAME=value`, as a POSIX shell, python-dotenv, systemd's `EnvironmentFile=` and
     /// `docker run --env-file` read them.
@@ -53,7 +53,39 @@ pub struct Edit<'a> {
 }
 
 impl Format {
-    /// The slot that `at` names in such a file. Only an entry has parts; without a part, its password is meant.
+    /// Every form that holds values at places, and its name in the configuration.
+    pub const NAMED: [(&'static str, Self); 9] = [
+        ("json", Self::Json),
+        ("yaml", Self::Yaml),
+        ("compose", Self::Compose),
+        ("toml", Self::Toml),
+        ("ini", Self::Ini),
+        ("npmrc", Self::Npmrc),
+        ("pgpass", Self::Pgpass),
+        ("netrc", Self::Netrc),
+        ("git_credentials", Self::GitCredentials),
+    ];
+
+    /// The form of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// Its name in the configuration; `None` for one without places.
+    pub fn name(self) -> Option<&'static str> {
+        Self::NAMED.iter().find(|(_, format)| *format == self).map(|(name, _)| *name)
+    }
+
+    /// Whether it is a list of entries with a user and a password each.
+    pub fn has_entries(self) -> bool {
+        match self {
+            Self::Pgpass | Self::Netrc | Self::GitCredentials => true,
+            Self::Dotenv | Self::Whole | Self::Json | Self::Yaml => false,
+            Self::Compose | Self::Toml | Self::Ini | Self::Npmrc => false,
+        }
+    }
+
+    /// The slot that `at` names in such a file; a part is of an entry alone, and the password unless it is said.
     pub fn slot(self, at: &str, part: Option<Part>) -> Result<Slot, CopyError> {
         let pointed = |pointer: Result<Pointer, CopyError>| match part {
             None => Ok(Slot::At(pointer?)),

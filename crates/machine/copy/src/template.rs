@@ -124,7 +124,7 @@ impl Template {
         let decoded =
             if self.base64 { Some(SecretBytes::new(STANDARD.decode(text.expose()).ok()?)) } else { None };
         let mut rest = decoded.as_ref().unwrap_or(text).expose();
-        let mut found: BTreeMap<String, SecretBytes> = BTreeMap::new();
+        let mut found = Found::new();
         for (index, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => rest = rest.strip_prefix(text.as_slice())?,
@@ -140,12 +140,7 @@ impl Template {
                     };
                     let (written, behind) = rest.split_at_checked(length)?;
                     rest = behind;
-                    let value = SecretBytes::new(position.read(written)?);
-                    match found.get(name) {
-                        Some(earlier) if *earlier != value => return None,
-                        Some(_) => {}
-                        None => drop(found.insert(name.clone(), value)),
-                    }
+                    add(&mut found, name, position.read(written)?)?;
                 }
             }
         }
@@ -199,6 +194,18 @@ impl Template {
 }
 
 /// In Base64, in a buffer that never grows.
+/// Adds the value of a field; `None` where the field has another one already.
+fn add(found: &mut Found, name: &str, value: Vec<u8>) -> Option<()> {
+    let value = SecretBytes::new(value);
+    match found.get(name) {
+        Some(earlier) => (*earlier == value).then_some(()),
+        None => {
+            found.insert(name.to_owned(), value);
+            Some(())
+        }
+    }
+}
+
 fn encoded(plain: &SecretBytes) -> SecretBytes {
     let mut out = vec![0; plain.len().div_ceil(3) * 4];
     // The buffer has exactly the length of the result.

@@ -20,7 +20,18 @@ pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
 const EXEC_LOOKS_MAX: u32 = 10;
 const EXEC_STEP_MS: u64 = 2;
 
-/// Which of the values are in the environment that the process was started with.
+/// What is read of one process, or that it did not answer in time.
+fn of<T: Send + 'static>(
+    process: &ProcessId,
+    read: fn(&ProcessId) -> Result<T, NotVisible>,
+) -> Result<T, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read, &mut |_, answer| found = answer);
+    found
+}
+
+/// Which of the values stand in the environment that the process was started with.
 ///
 /// This shows the start and nothing later: the program may have read a file since. For a process that was forked and
 /// did not execute a program ([`crate::forked_without_exec`]) it is the parent's environment.
@@ -28,12 +39,7 @@ const EXEC_STEP_MS: u64 = 2;
 /// # Errors
 /// The environment is not visible, and why.
 pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
-        found = answer.and_then(|start| start.holds(needles));
-    });
-    found
+    of(process, read_start)?.holds(needles)
 }
 
 /// The names of the variables that hold this value in the environment that the process was started with, in its
@@ -46,12 +52,7 @@ pub fn variables_holding(
     needles: &dyn Search,
     wanted: u32,
 ) -> Result<Vec<String>, NotVisible> {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
-        found = answer.map(|start| start.names(needles, wanted));
-    });
-    found
+    Ok(of(process, read_start)?.names(needles, wanted))
 }
 
 /// A process's start environment and the credentials that systemd gave it. It is full of secrets:
@@ -151,12 +152,8 @@ pub fn environment_has(
     process: &ProcessId,
     variables: &[(&str, &SecretBytes)],
 ) -> Result<Vec<Variable>, NotVisible> {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
-        found = answer.map(|bytes| variables.iter().map(|(name, value)| has(&bytes, name, value)).collect());
-    });
-    found
+    let bytes = of(process, read_environment)?;
+    Ok(variables.iter().map(|(name, value)| has(&bytes, name, value)).collect())
 }
 
 /// Whether the credential of this name that a process was given has this value.
@@ -164,25 +161,17 @@ pub fn environment_has(
 /// # Errors
 /// Its credentials are not visible, and why.
 pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> Result<Variable, NotVisible> {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let read = |process: &ProcessId| {
+    let all = of(process, |process: &ProcessId| {
         let folder = ProcFolder::open_exact(process)?;
         let environment = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
         credentials(process, &folder, &environment)
-    };
-    let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read, &mut |_, answer| {
-        found = answer.map(|all| {
-            let there = all.iter().find(|(known, _)| known == name);
-            match there {
-                None => Variable::Absent,
-                // Compared in constant time, as every value is.
-                Some((_, bytes)) if SecretBytes::new(bytes.to_vec()) == *value => Variable::Same,
-                Some(_) => Variable::Other,
-            }
-        });
-    });
-    found
+    })?;
+    Ok(match all.iter().find(|(known, _)| known == name) {
+        None => Variable::Absent,
+        // Compared in constant time, as every value is.
+        Some((_, bytes)) if SecretBytes::new(bytes.to_vec()) == *value => Variable::Same,
+        Some(_) => Variable::Other,
+    })
 }
 
 /// The names in the environment that the process was started with; a value is never part of the answer.
@@ -190,12 +179,7 @@ pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> R
 /// # Errors
 /// The environment is not visible, and why.
 pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVisible> {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
-        found = answer.map(|bytes| bytes.split(|byte| *byte == 0).filter_map(variable).collect());
-    });
-    found
+    Ok(of(process, read_environment)?.split(|byte| *byte == 0).filter_map(variable).collect())
 }
 
 /// Reads the start environment and the credentials of each process.

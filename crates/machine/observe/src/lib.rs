@@ -68,7 +68,7 @@ pub use look::Look;
 pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds, resident_bytes};
 pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
-pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
+pub use open_files::{OpenAnswer, OpenFile, open_files};
 pub use opens::{OpenWatch, sees_opens};
 pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};

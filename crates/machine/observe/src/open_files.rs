@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FileType;
@@ -8,7 +8,7 @@ use crate::listing::undeleted;
 use crate::memory_read::MAPS_BYTES_MAX;
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{Listing, NotVisible, ProcessId};
+use crate::{NotVisible, ProcessId};
 
 /// How many open files of one process are looked at.
 const OPEN_FILES_MAX: usize = 65_536;
@@ -38,39 +38,6 @@ pub type OpenAnswer = Result<Vec<OpenFile>, NotVisible>;
 pub fn open_files(processes: &[ProcessId], wait: Duration, take: &mut dyn FnMut(&ProcessId, OpenAnswer)) {
     let step = Duration::from_millis(STEP_MS_MAX);
     read_each(processes, step, Instant::now() + wait, open_of, take);
-}
-
-/// Who has a file open at this moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OpenFiles {
-    /// Processes that have the present file of the path open.
-    pub now: Vec<ProcessId>,
-    /// Processes that still have an earlier file of the path open, which was replaced or removed.
-    pub replaced: Vec<ProcessId>,
-    /// Processes whose open files are not visible, and why.
-    pub hidden: Vec<(ProcessId, NotVisible)>,
-}
-
-/// Who has the file open now. A program that reads a file and closes it is not seen: an empty answer proves nothing.
-/// Compared by path as the kernel shows it, links resolved; a file under another mount is not recognised.
-pub fn who_opened(listing: &Listing, path: &Path, wait: Duration) -> OpenFiles {
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let processes: Vec<ProcessId> = listing.seen.iter().map(|process| process.id).collect();
-    let mut found = OpenFiles::default();
-    open_files(&processes, wait, &mut |process, answer| match answer {
-        Ok(open) => {
-            let here = |removed| open.iter().any(|one| one.path == path && one.removed == removed);
-            if here(false) {
-                found.now.push(*process);
-            }
-            if here(true) {
-                found.replaced.push(*process);
-            }
-        }
-        Err(NotVisible::Vanished | NotVisible::Replaced) => {}
-        Err(reason) => found.hidden.push((*process, reason)),
-    });
-    found
 }
 
 fn open_of(process: &ProcessId) -> OpenAnswer {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::parts::{Plain, Running, generated, id_of};
-use keyroll_observe::{FileLimits, LogTail, Sockets, processes, search_files, who_opened};
+use keyroll_observe::{FileLimits, LogTail, OpenFile, Sockets, open_files, processes, search_files};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -89,12 +89,21 @@ fn open_and_replaced_files_are_told_apart() {
     running.tell(path.to_str().expect("text"));
     running.line();
     let listing = processes(WAIT).expect("a listing");
-    assert_eq!(who_opened(&listing, &path, WAIT).now, [running.id()]);
+    let who_opened = |path: &Path, removed: bool| {
+        let path = path.canonicalize().expect("a file");
+        let (mut found, mut all) = (Vec::new(), Vec::new());
+        all.extend(listing.seen.iter().map(|process| process.id));
+        open_files(&all, WAIT, &mut |process, answer| {
+            let has = |open: &OpenFile| open.path == path && open.removed == removed;
+            found.extend(answer.is_ok_and(|open| open.iter().any(has)).then_some(*process));
+        });
+        found
+    };
+    assert_eq!(who_opened(&path, false), [running.id()]);
     std::fs::write(folder.path().join("new"), "A=c\n").expect("a file");
     std::fs::rename(folder.path().join("new"), &path).expect("a rename");
-    let after = who_opened(&listing, &path, WAIT);
-    assert!(after.now.is_empty());
-    assert_eq!(after.replaced, [running.id()]);
+    assert!(who_opened(&path, false).is_empty());
+    assert_eq!(who_opened(&path, true), [running.id()]);
 }
 
 fn append(path: &Path, text: &str) {

@@ -138,16 +138,7 @@ impl Survey {
         found
     }
 
-    /// The processes that descend from this one in any way and got the version from it.
-    pub fn heirs(&self, process: &ProcessId, value: ValueId) -> Vec<ProcessId> {
-        let heir = |one: &&Instance| {
-            let starts = one.start.as_ref().is_ok_and(|start| start.contains(&value));
-            starts && self.givers(one, value).any(|giver| giver.process == *process)
-        };
-        self.instances.values().filter(heir).map(|one| one.process).collect()
-    }
-
-    /// The ancestors of an instance that hold a value, nearest first, up to the first one that was not seen to hold it.
+    /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
     fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
         let above = move |one: &&Instance| {
             let parent = self.instances.get(&one.parent?)?;

@@ -228,12 +228,22 @@ impl SealedStore {
     /// returns, and harmless when repeated.
     pub async fn close(&self, secret: &str, number: u32) -> Result<(), Failure> {
         let (name, retired) = (secret.to_owned(), self.retired(secret));
+        let attempted = format!("drop v{number} of '{secret}', which nobody uses");
+        self.drop_values(attempted, move |ledger| steps::close(ledger, &name, number, retired)).await
+    }
+
+    /// A write after which the log holds no value either.
+    async fn drop_values(
+        &self,
+        attempted: String,
+        write: impl FnOnce(&mut Ledger<'_>) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            vault.write(attempt, |ledger| steps::close(ledger, &name, number, retired))?;
+            vault.write(attempt, write)?;
             vault.empty_log();
             Ok(())
         };
-        self.call(format!("drop v{number} of '{secret}', which nobody uses"), work).await
+        self.call(attempted, work).await
     }
 }
 
@@ -292,12 +302,8 @@ impl Store for SealedStore {
 
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
         let (name, retired) = (secret.to_owned(), self.retired(secret));
-        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            vault.write(attempt, |ledger| steps::retire(ledger, &name, number, retired))?;
-            vault.empty_log();
-            Ok(())
-        };
-        self.call(format!("retire v{number} of '{secret}'"), work).await
+        let attempted = format!("retire v{number} of '{secret}'");
+        self.drop_values(attempted, move |ledger| steps::retire(ledger, &name, number, retired)).await
     }
 }
 
@@ -347,13 +353,11 @@ impl Staging for SealedStore {
     ) -> Result<(), Failure> {
         let (name, rotation) = (secret.to_owned(), rotation.0.clone());
         let credential = credential.map(|id| id.as_str().to_owned());
-        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+        let retired = self.retired(secret);
+        self.drop_values(format!("drop the values of '{secret}' that were given up"), move |ledger| {
             let credential = credential.as_deref();
-            let given_up = GivenUp { rotation: &rotation, credential, stays };
-            vault.write(attempt, |ledger| steps::discard(ledger, &name, &given_up))?;
-            vault.empty_log();
-            Ok(())
-        };
-        self.call(format!("drop the values of '{secret}' that were given up"), work).await
+            steps::discard(ledger, &name, &GivenUp { rotation: &rotation, credential, stays, retired })
+        })
+        .await
     }
 }

@@ -139,24 +139,41 @@ pub enum Event {
     Error { attempted: String, code: &'static str, causes: Vec<String>, help: Option<String>, exit: u8 },
 }
 
-/// The phases of a rotation, by the words of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    Preflight,
-    Mint,
-    Stage,
-    Probe,
-    Roll,
-    Promote,
-    Quiesce,
-    Disable,
-    Soak,
-    Decide,
-    Revoke,
-    ConfirmDead,
-    Sweep,
-    RollingBack,
+/// The phases that are shown, each with its word for people.
+macro_rules! phases {
+    ($($phase:ident $word:literal),+) => {
+        /// The phases of a rotation, by the words of the protocol.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Phase {
+            $($phase,)+
+            Promote,
+        }
+
+        impl Phase {
+            /// The word for people.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$phase => $word,)+
+                    Self::Promote => "promote",
+                }
+            }
+
+            /// The shown phase; none for an end state.
+            pub fn of(phase: keyroll_rotation::Phase) -> Option<Self> {
+                match phase {
+                    $(keyroll_rotation::Phase::$phase => Some(Self::$phase),)+
+                    keyroll_rotation::Phase::Done | keyroll_rotation::Phase::RolledBack => None,
+                }
+            }
+        }
+    };
+}
+
+phases! {
+    Preflight "preflight", Mint "mint", Stage "stage", Probe "probe", Roll "roll", Quiesce "quiesce",
+    Disable "disable", Soak "soak", Decide "decide", Revoke "revoke", ConfirmDead "confirm dead", Sweep "sweep",
+    RollingBack "roll back"
 }
 
 /// The steps on one host.
@@ -382,28 +399,6 @@ pub struct EmergencyShown {
     pub alert_to_moved_s: Option<f64>,
     /// The issuer was seen to refuse the old key.
     pub alert_to_dead_s: Option<f64>,
-}
-
-impl Phase {
-    /// The word for people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Preflight => "preflight",
-            Self::Mint => "mint",
-            Self::Stage => "stage",
-            Self::Probe => "probe",
-            Self::Roll => "roll",
-            Self::Promote => "promote",
-            Self::Quiesce => "quiesce",
-            Self::Disable => "disable",
-            Self::Soak => "soak",
-            Self::Decide => "decide",
-            Self::Revoke => "revoke",
-            Self::ConfirmDead => "confirm dead",
-            Self::Sweep => "sweep",
-            Self::RollingBack => "roll back",
-        }
-    }
 }
 
 impl OldKeyShown {

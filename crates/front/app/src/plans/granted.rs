@@ -1,16 +1,13 @@
 //! Pending changes that an adoption accepted: a restart script that the operator names is accepted with its content at
 //! that time. After a later edit, keyroll asks again.
 
-use std::fs;
-
-use keyroll_codes::Code;
 use keyroll_port::Live;
 use keyroll_rotation::Difference;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::state_file;
 
 /// Everything that adoptions accepted on this machine. It holds only names and keyed digests.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -35,13 +32,7 @@ impl Granted {
     /// # Errors
     /// It cannot be read.
     pub fn load(places: &Places) -> Result<Self, Problem> {
-        let path = places.state.join("adopted.json");
-        let attempted = || Problem::new(Code::StateUnusable, format!("read {}", path.display()));
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| attempted().because_of(&error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(attempted().because_of(&error)),
-        }
+        state_file::load(&places.state.join("adopted.json"))
     }
 
     /// True if this pending change of the secret was accepted.
@@ -64,9 +55,6 @@ impl Granted {
             name: difference.name.to_string(),
             digest: difference.digest,
         }));
-        let path = places.state.join("adopted.json");
-        let attempted = || Problem::new(Code::StateUnusable, format!("write {}", path.display()));
-        let text = serde_json::to_string_pretty(&self).map_err(|error| attempted().because_of(&error))?;
-        atomic_file::replace_private(&path, text.as_bytes()).map_err(|error| attempted().because_of(&error))
+        state_file::replace(&places.state.join("adopted.json"), &self)
     }
 }

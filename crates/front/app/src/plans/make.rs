@@ -23,7 +23,7 @@ use crate::records::blockers::adopt_copy;
 use crate::records::index::Index;
 use crate::records::open_rotation_guard::apart;
 use crate::records::reasons::quoted;
-use crate::records::saved_plan::{Apart, Family, Share};
+use crate::records::saved_plan::{Apart, Family, Saved, Share};
 use crate::records::store_freshness::agree;
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::issuer::described;
@@ -60,11 +60,21 @@ pub fn plan(
     if !found.saved.seen.unexplained.is_empty() {
         return Err(unexplained(&found));
     }
-    found.saved.write(&places)?;
-    let id = found.saved.id.clone();
+    save(&found.saved, &places, (&found, secret), steps(&found, secret), operator)
+}
+
+/// Saves the plan and shows it; returns its id.
+pub(crate) fn save(
+    saved: &Saved,
+    places: &Places,
+    (found, secret): (&Found, &Secret),
+    steps: Vec<String>,
+    operator: &mut dyn Operator,
+) -> Result<String, Problem> {
+    saved.write(places)?;
+    let id = saved.id.clone();
     pending_changes::show(&found.live, operator);
-    let (steps, gaps, least_s) = (steps(&found, secret), gaps(&found, secret), least_s(&found));
-    let away = announced(secret);
+    let (gaps, away, least_s) = (gaps(found, secret), announced(secret), least_s(found));
     let apply_with = pending_changes::apply_with(&found.live, &id);
     let name = secret.name.to_string();
     operator.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });

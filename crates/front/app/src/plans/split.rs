@@ -8,15 +8,15 @@ use keyroll_config::{Config, Consumer, Name, Secret, join_consumers};
 use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
-use super::make::{absolute, look_at, refuse_open};
+use super::make::{absolute, look_at, refuse_open, save};
 use super::move_consumer::{moved, splitting};
-use super::outline::{announced, gaps, least_s, show_findings};
+use super::outline::show_findings;
 use super::subject::ConfiguredSecret;
-use super::{Found, Subject, pending_changes};
+use super::{Found, Subject};
 use crate::config_file;
 use crate::exit::Exit;
 use crate::installation::Installation;
-use crate::operator::{Event, Operator};
+use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved_plan::{Apart, Family, Saved, Share};
@@ -56,15 +56,7 @@ pub fn plan(
         ));
     }
     let saved = Saved { shares, ..found.saved.clone() };
-    saved.write(&places)?;
-    let id = saved.id.clone();
-    pending_changes::show(&found.live, operator);
-    let (steps, gaps, least_s) = (steps(&saved, &found), gaps(&found, secret), least_s(&found));
-    let away = announced(secret);
-    let apply_with = pending_changes::apply_with(&found.live, &id);
-    let name = secret.name.to_string();
-    operator.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
-    Ok(id)
+    save(&saved, &places, (&found, secret), steps(&saved, &found), operator)
 }
 
 /// Refuses a split while an earlier one is open.

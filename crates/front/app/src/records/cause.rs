@@ -11,7 +11,6 @@ use keyroll_rotation::{
 
 use super::old_key::clock;
 use super::plan_names::Called;
-use super::reasons;
 
 /// The cause of a rollback, or of a pause at a consumer.
 pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
@@ -163,7 +162,8 @@ impl Told {
                 Some(Op::Stage) => "the new key could not be sealed".to_owned(),
                 Some(Op::Promote) => "the store did not make the new key current".to_owned(),
                 _ => {
-                    let word = reasons::phase(before.phase()).map_or("its end", crate::operator::Phase::word);
+                    let word = crate::operator::Phase::of(before.phase())
+                        .map_or("its end", crate::operator::Phase::word);
                     format!("{word} failed")
                 }
             },

@@ -7,7 +7,6 @@ use keyroll_port::{Journal as _, JournalError, RotationId};
 use keyroll_rotation::{Phase, State};
 
 use super::index::Index;
-use super::reasons;
 use super::recorded::{rotations_unread, state_of};
 use super::saved_plan::{Apart, Family, Saved};
 use crate::exit::Exit;
@@ -57,7 +56,7 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
     if let Some((_, why)) = ended {
         return opening().because(why).help(format!("keyroll plan {secret} makes another plan"));
     }
-    let at = reasons::phase(state.phase()).map_or("its end", crate::operator::Phase::word);
+    let at = crate::operator::Phase::of(state.phase()).map_or("its end", crate::operator::Phase::word);
     let drives = held_by(places).filter(|(_, work)| work.as_ref().is_some_and(|work| work.rotation.0 == id));
     let (why, next) = match drives {
         Some((pid, work)) => (format!("{}, and is at {at}", who(pid, work.as_ref())), "status -w"),

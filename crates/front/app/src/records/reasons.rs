@@ -179,27 +179,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
 
 /// A phase as it is printed when it begins.
 fn word(phase: Phase) -> &'static str {
-    self::phase(phase).map_or("its end", crate::operator::Phase::word)
-}
-
-/// The shown phase; none for an end state.
-pub fn phase(phase: Phase) -> Option<crate::operator::Phase> {
-    Some(match phase {
-        Phase::Preflight => crate::operator::Phase::Preflight,
-        Phase::Mint => crate::operator::Phase::Mint,
-        Phase::Stage => crate::operator::Phase::Stage,
-        Phase::Probe => crate::operator::Phase::Probe,
-        Phase::Roll => crate::operator::Phase::Roll,
-        Phase::Quiesce => crate::operator::Phase::Quiesce,
-        Phase::Disable => crate::operator::Phase::Disable,
-        Phase::Soak => crate::operator::Phase::Soak,
-        Phase::Decide => crate::operator::Phase::Decide,
-        Phase::Revoke => crate::operator::Phase::Revoke,
-        Phase::ConfirmDead => crate::operator::Phase::ConfirmDead,
-        Phase::Sweep => crate::operator::Phase::Sweep,
-        Phase::RollingBack => crate::operator::Phase::RollingBack,
-        Phase::Done | Phase::RolledBack => return None,
-    })
+    crate::operator::Phase::of(phase).map_or("its end", crate::operator::Phase::word)
 }
 
 /// True if a paused rotation needs more than `resume`.

@@ -1,17 +1,15 @@
 //! Waivers with their reasons. A waiver of a copy from before a rotation opened is recorded in that rotation when it
 //! opens, and counts for the version that was current then; the next rotation asks about the copy again.
 
-use std::fs;
 use std::path::Path;
 
-use keyroll_codes::Code;
 use keyroll_host::{place_digest, process_of};
 use keyroll_rotation::Waived;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic_file;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::state_file;
 
 /// All waivers of this machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -42,13 +40,7 @@ impl Waivers {
     /// # Errors
     /// It cannot be read.
     pub fn load(places: &Places) -> Result<Self, Problem> {
-        let path = places.state.join("waivers.json");
-        let attempted = || Problem::new(Code::StateUnusable, format!("read {}", path.display()));
-        match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| attempted().because_of(&error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(attempted().because_of(&error)),
-        }
+        state_file::load(&places.state.join("waivers.json"))
     }
 
     pub(crate) fn has_copy(&self, secret: &str, version: u32, digest: u64) -> bool {
@@ -108,10 +100,7 @@ impl Waivers {
     }
 
     fn write(&self, places: &Places) -> Result<(), Problem> {
-        let path = places.state.join("waivers.json");
-        let attempted = || Problem::new(Code::StateUnusable, format!("write {}", path.display()));
-        let text = serde_json::to_string_pretty(self).map_err(|error| attempted().because_of(&error))?;
-        atomic_file::replace_private(&path, text.as_bytes()).map_err(|error| attempted().because_of(&error))
+        state_file::replace(&places.state.join("waivers.json"), self)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::records::recorded::rotations_unread;
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::saved_plan::Saved;
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, cause, old_key, reasons};
+use crate::records::{blockers, cause, old_key};
 use crate::wiring::open;
 
 /// Rotations that are shown unless all are asked for.
@@ -115,7 +115,7 @@ impl Reader<'_> {
             secret: overview.secret.clone(),
             began: old_key::clock(overview.unix_ms),
             outcome: state.and_then(outcome),
-            phase: state.and_then(|state| reasons::phase(state.phase())),
+            phase: state.and_then(|state| crate::operator::Phase::of(state.phase())),
             took_s: past.all_s,
             mint_to_last_moved_s: past.mint_to_last_moved_s,
             mint_to_dead_s: past.mint_to_dead_s,

@@ -186,7 +186,7 @@ fn row(
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: old_key::clock(overview.unix_ms),
-        phase: reasons::phase(state.phase()),
+        phase: crate::operator::Phase::of(state.phase()),
         ended: state.ended(),
         owes: state.debt().is_some(),
         decided: state.decided(),

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use keyroll_config::{FileFormat, FoundCopy};
+use keyroll_config::FoundCopy;
 use keyroll_copy::{Format, Part, Slot};
 use keyroll_trace::{Survey, ValueId, Writable, writable};
 
@@ -51,19 +51,7 @@ pub(crate) fn copy(
 
 /// The name of a format in the configuration.
 fn word(format: Format) -> Result<&'static str, &'static str> {
-    let known = match format {
-        Format::Json => FileFormat::Json,
-        Format::Yaml => FileFormat::Yaml,
-        Format::Compose => FileFormat::Compose,
-        Format::Toml => FileFormat::Toml,
-        Format::Ini => FileFormat::Ini,
-        Format::Npmrc => FileFormat::Npmrc,
-        Format::Pgpass => FileFormat::Pgpass,
-        Format::Netrc => FileFormat::Netrc,
-        Format::GitCredentials => FileFormat::GitCredentials,
-        Format::Dotenv | Format::Whole => return Err("no known format finds it there"),
-    };
-    Ok(known.name())
+    format.name().ok_or("no known format finds it there")
 }
 
 /// A path as it is written to keyroll.toml: relative if it is below the folder of that file, otherwise absolute. `None`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{Local, incarnation};
-use keyroll_port::{RotationId, Surveyor as _};
+use keyroll_port::{Live, RotationId, Surveyor as _};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
 use super::append_offline::{digest_of, may_follow, tell_open};
@@ -47,17 +47,36 @@ impl Adoption<'_> {
         let secret = self.new.secret.as_str();
         let told = tell_open(places, secret, "keyroll pause, then adopt again", |opened, places| {
             self.refuse_backward(opened)?;
-            may_follow(opened, self.facts(opened, places)?)?;
+            let (adopted, live) = self.look(opened, places)?;
+            let facts = |granted: &Granted| {
+                let accepted = live.iter().filter(|one| granted.has(&opened.saved.secret, one));
+                let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
+                std::iter::once(adopted.clone()).chain(accepted).collect::<Vec<_>>()
+            };
+            may_follow(opened, facts(&Granted::load(places)?))?;
             write()?;
-            self.grant(places)?;
+            self.grant(places, &live)?;
             // With what was accepted now.
-            self.facts(opened, places)
+            Ok(facts(&Granted::load(places)?))
         })?;
         if told.is_none() {
-            write()?;
-            self.grant(places)?;
+            self.write_alone(places, write)?;
         }
         Ok(told.map(|opened| opened.id))
+    }
+
+    /// Writes the consumer into the configuration where no rotation is open.
+    ///
+    /// # Errors
+    /// Nothing is written where the consumer cannot be looked at.
+    pub fn write_alone(
+        &self,
+        places: &Places,
+        write: &mut dyn FnMut() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let live = self.live(places)?;
+        write()?;
+        self.grant(places, &live)
     }
 
     /// Nothing is moved to the new key while the rotation rolls back.
@@ -76,23 +95,32 @@ impl Adoption<'_> {
 
     /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
     /// it.
-    pub fn grant(&self, places: &Places) -> Result<(), Problem> {
+    fn grant(&self, places: &Places, live: &[Live]) -> Result<(), Problem> {
+        let restart = format!("{}/restart:", self.new.name);
+        let live = live.iter().map(|one| &one.difference);
+        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
+        match mine.is_empty() {
+            true => Ok(()),
+            false => Granted::load(places)?.add(places, self.new.secret.as_str(), &mine),
+        }
+    }
+
+    /// What restarts would make live with the new configuration.
+    fn live(&self, places: &Places) -> Result<Vec<Live>, Problem> {
         let Self { new, config_file, config_text, holder: _ } = *self;
         let config = Config::parse(config_text, &config_file.display().to_string())?;
         let secret = crate::configured::secret(&config, new.secret.as_str())?;
         // `plan` reports an issuer that cannot be built.
-        let Ok(issuer) = issuer(secret) else { return Ok(()) };
+        let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
         places.ensure()?;
         let folder = folder_of(config_file);
         let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
         let host = Local::new(composed.setup, fingerprint_key(places)?);
-        let restart = format!("{}/restart:", new.name);
-        let live = runtime(places)?.block_on(host.live()).live.into_iter().map(|one| one.difference);
-        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
-        if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
+        Ok(runtime(places)?.block_on(host.live()).live)
     }
 
-    fn facts(&self, opened: &Opened, places: &Places) -> Result<Vec<Fact>, Problem> {
+    /// The consumer as the open rotation would take it, and what restarts would make live with it.
+    fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<Live>), Problem> {
         let Self { new: _, config_file, config_text, holder } = *self;
         let config = Config::parse(config_text, &config_file.display().to_string())?;
         let secret = crate::configured::secret(&config, &opened.saved.secret)?;
@@ -115,14 +143,11 @@ impl Adoption<'_> {
         let same = secret.consumers.starts_with(&before)
             && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
         let (count, files) = (known.consumers.len(), known.files.len());
-        let granted = Granted::load(places)?;
         let key = fingerprint_key(places)?;
         let new = composed.setup.files.get(files..).unwrap_or_default();
         let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
         let host = Local::new(composed.setup, key);
         let live = runtime(places)?.block_on(host.live()).live;
-        let accepted = live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
-        let accepted = accepted.map(|one| Fact::Accepted(one.difference));
         let consumer =
             composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
         let consumer = consumer.cloned().ok_or_else(|| {
@@ -145,9 +170,7 @@ impl Adoption<'_> {
         saved.seen.files.extend(seen);
         let names: Arc<str> = Arc::from(saved.text()?);
         let brought = composed.files.get(files..).unwrap_or_default().to_vec();
-        Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names })
-            .chain(accepted)
-            .collect())
+        Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_host::{SystemClock, place_digest};
-use keyroll_journal::SqliteJournal;
+use keyroll_journal::{SqliteJournal, StateLock};
 use keyroll_port::{Clock as _, Journal as _};
 use keyroll_rotation::{Fact, IllegalEvent, Phase, Stamp};
 
@@ -28,13 +28,28 @@ pub fn tell_open(
     if !places.journal().exists() {
         return Ok(None);
     }
-    let (lock, places) = try_lock_places(places).map_err(|error| {
+    let (_lock, places) = lock_to_tell(places, again)?;
+    tell_open_locked(&places, secret, |opened| facts(opened, &places))
+}
+
+/// The lock under which the open rotation is told; the problem says `again`.
+pub fn lock_to_tell(places: &Places, again: &str) -> Result<(StateLock, Places), Problem> {
+    try_lock_places(places).map_err(|error| {
         not_locked("record this in the open rotation", &error).exits(Exit::Failed).help(again)
-    })?;
-    let own = runtime(&places)?.block_on(open_own(&*journal(&places)?, secret)).map_err(rotations_unread)?;
-    let told = own.map(|own| tell(Some(&own.0), &places, |opened| facts(opened, &places))).transpose();
-    drop(lock);
-    told
+    })
+}
+
+/// As [`tell_open`], under the lock that the caller holds.
+pub fn tell_open_locked(
+    places: &Places,
+    secret: &str,
+    facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
+) -> Result<Option<Opened>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let own = runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?;
+    own.map(|own| tell(Some(&own.0), places, facts)).transpose()
 }
 
 /// Appends events to an open rotation without a driver, under the lock; the protocol checks each first.

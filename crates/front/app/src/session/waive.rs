@@ -9,7 +9,7 @@ use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use super::adopt::numbered;
-use super::append_offline::{digest_of, tell_open};
+use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
@@ -66,6 +66,8 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
     Waivers::load(&places)?;
+    // The rotation and the list are written under one lock.
+    let (_lock, places) = lock_to_tell(&places, "keyroll pause, then waive again")?;
     let told = told(&places, secret, holder, waived)?;
     let (rotation, waived) = told.map_or((None, waived), |(id, waived)| (Some(id.0), waived));
     if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
@@ -84,16 +86,12 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
         version,
         reason: reason.to_owned(),
     };
-    let added = lock(&places).and_then(|(_lock, places)| Waivers::load(&places)?.add(&places, waiver));
-    match (&rotation, added) {
-        (_, Ok(())) => {}
-        (None, Err(problem)) => return Err(problem),
-        (Some(id), Err(problem)) => {
-            return Err(problem.because(format!(
-                "rotation {id} has recorded the waiver; only its reason and its name are not stored"
-            )));
-        }
-    }
+    Waivers::load(&places)?.add(&places, waiver).map_err(|problem| match &rotation {
+        None => problem,
+        Some(id) => problem.because(format!(
+            "rotation {id} has recorded the waiver; only its reason and its name are not stored"
+        )),
+    })?;
     Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, rotation })
 }
 
@@ -222,7 +220,7 @@ fn told(
     waived: Waived,
 ) -> Result<Option<(RotationId, Waived)>, Problem> {
     let mut recorded = waived;
-    let told = tell_open(places, secret.name.as_str(), "keyroll pause, then waive again", |opened, _| {
+    let told = tell_open_locked(places, secret.name.as_str(), |opened| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
             Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,

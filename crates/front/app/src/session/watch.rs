@@ -20,10 +20,10 @@ use crate::operator;
 use crate::operator::{Event, GapShown, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
 use crate::plans::pending_changes;
 use crate::problem::Problem;
+use crate::records::blockers;
 use crate::records::gaps::Gaps;
 use crate::records::plan_names::Called;
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, reasons};
 
 /// Why a rotation began to roll back.
 const NO_WAY_BACK: &str = "the old key no longer works, so a rollback is impossible: the rotation continues forward with the new key";
@@ -242,7 +242,7 @@ impl<'a> Watch<'a> {
             self.operator.note(NO_WAY_BACK);
         }
         self.phase = Some(phase);
-        if let Some(shown) = reasons::phase(phase) {
+        if let Some(shown) = operator::Phase::of(phase) {
             self.operator.event(Event::Phase { phase: shown });
         }
         if self.until == Some(phase) {
@@ -273,7 +273,7 @@ impl<'a> Watch<'a> {
                 self.operator.event(Event::Blocked { gate, holder });
             }
         } else if self.hold.is_some() {
-            let gate = self.phase.and_then(reasons::phase).unwrap_or(operator::Phase::Disable);
+            let gate = self.phase.and_then(operator::Phase::of).unwrap_or(operator::Phase::Disable);
             for holder in blockers::all(&self.called, state) {
                 self.operator.event(Event::Blocked { gate, holder });
             }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_config::{
-    Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Instance, OnFailure, Place,
-    Reference, Runs, Secret, Source, WriteMode,
+    Argument, Check, Consumer, Copy, EvidenceKind, Instance, OnFailure, Place, Reference, Runs, Secret,
+    Source, WriteMode,
 };
-use keyroll_copy::{Format, Part, Slot, Template};
+use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
     SlotSetup, Write,
@@ -226,11 +226,7 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
         }
         Place::File { .. } => CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
         Place::Inside { format, at, part, .. } => {
-            let format = file_format(*format);
-            let part = part.map(|part| match part {
-                EntryPart::User => Part::User,
-                EntryPart::Password => Part::Password,
-            });
+            let (format, part) = (*format, *part);
             let slot = format.slot(at, part).map_err(|error| {
                 Problem::new(error.code(), "read `at` of a copy")
                     .because(error.to_string())
@@ -241,20 +237,6 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
         Place::Userlist { user, .. } => CopySetup::Login { user: user.to_string(), source },
         Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
     })
-}
-
-fn file_format(format: FileFormat) -> Format {
-    match format {
-        FileFormat::Json => Format::Json,
-        FileFormat::Yaml => Format::Yaml,
-        FileFormat::Compose => Format::Compose,
-        FileFormat::Toml => Format::Toml,
-        FileFormat::Ini => Format::Ini,
-        FileFormat::Npmrc => Format::Npmrc,
-        FileFormat::Pgpass => Format::Pgpass,
-        FileFormat::Netrc => Format::Netrc,
-        FileFormat::GitCredentials => Format::GitCredentials,
-    }
 }
 
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {

@@ -8,8 +8,8 @@ use keyroll_app::session::adopt::{Adoption, refuse_open};
 use keyroll_app::{config_file, shell_words};
 use keyroll_codes::Code;
 use keyroll_config::{
-    Config, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, Place, Secret, Signal, Source,
-    WriteMode, add_consumer, replace_consumer,
+    Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode, add_consumer,
+    replace_consumer,
 };
 use keyroll_manager::{Find, Reread};
 
@@ -55,8 +55,7 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     };
     let open = match known {
         true => {
-            write()?;
-            adoption.grant(&places)?;
+            adoption.write_alone(&places, &mut write)?;
             None
         }
         false => adoption.carry_out(&places, &mut write)?,
@@ -143,7 +142,10 @@ fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewCo
         )),
         (None, Some(signal)) => Some(NewApply::Signal(Signal::parse(signal).ok_or_else(|| {
             adopting()
-                .because(format!("--signal must be one of: {}", Signal::NAMES.join(", ")))
+                .because(format!(
+                    "--signal must be one of: {}",
+                    Signal::NAMES.map(|(name, _)| name).join(", ")
+                ))
                 .exits(Exit::Usage)
         })?)),
         (None, None) => None,
@@ -232,11 +234,11 @@ fn named_copy(args: &AdoptArgs, secret: &Secret) -> Result<Option<Copy>, Problem
 /// The whole file, or the position in it that the flags name.
 fn place(args: &AdoptArgs, path: PathBuf) -> Result<Place, Problem> {
     let (Some(format), Some(at)) = (&args.format, &args.at) else { return Ok(Place::File { path }) };
-    let known = || FileFormat::ALL.map(|(name, _)| name).join(", ");
-    let format = FileFormat::named(format).ok_or_else(|| {
+    let known = || keyroll_copy::Format::NAMED.map(|(name, _)| name).join(", ");
+    let format = keyroll_copy::Format::named(format).ok_or_else(|| {
         adopting().because(format!("--format must be one of: {}", known())).exits(Exit::Usage)
     })?;
-    let part = format.has_entries().then_some(EntryPart::Password);
+    let part = format.has_entries().then_some(keyroll_copy::Part::Password);
     Ok(Place::Inside { path, format, at: at.clone(), part })
 }
 

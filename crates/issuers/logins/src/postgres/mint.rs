@@ -1,4 +1,5 @@
 use crate::id::{Mark, is_ambiguous};
+use crate::password;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -44,7 +45,7 @@ impl Mint<'_> {
         let secret = if self.keeps_password(work, present).await? {
             String::new()
         } else {
-            let verifier = verifier::verifier(self.password).ok_or_else(no_randomness)?;
+            let verifier = verifier::verifier(self.password).ok_or_else(password::no_randomness)?;
             format!(" PASSWORD {}", literal(&verifier))
         };
         let until = current.valid_until.as_deref().unwrap_or("infinity");
@@ -197,10 +198,4 @@ fn gone(current: &str) -> Failure {
     Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, format!("rotate the login role {current:?}"))
         .because("no such role exists")
         .help("check the field `user` of the secret")
-}
-
-/// The system gave no random bytes.
-pub(crate) fn no_randomness() -> Failure {
-    Failure::new(Class::Retryable, Code::RequestFailed, "generate a password")
-        .because("the system has no randomness")
 }

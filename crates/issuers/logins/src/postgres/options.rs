@@ -2,15 +2,13 @@ use std::path::PathBuf;
 
 use crate::declaration::Admins;
 use crate::id::is_ambiguous;
+use crate::options::REQUEST_MS_MAX_DEFAULT;
 use crate::postgres::quote::is_role_name;
 use crate::table::Table;
 use crate::{endpoint, turn};
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
-
-/// The longest that one call may take by default, milliseconds.
-pub const REQUEST_MS_MAX_DEFAULT: u64 = 15_000;
 
 /// Which database, which roles, and who administers them.
 pub struct Options {
@@ -66,15 +64,8 @@ impl Admin {
     /// # Errors
     /// K0140 where there is no colon or no user. The message never shows what was read.
     pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
-        let (user, password) = turn::read_admin(content, is_role_name).map_err(|why| {
-            Failure::new(
-                Class::Permanent,
-                Code::IssuerSettingsInvalid,
-                "read the PostgreSQL admin credential",
-            )
-            .because(why)
-            .help("write one line `user:password` into the file that `admin` names")
-        })?;
+        let (user, password) =
+            turn::read_admin(content, is_role_name, "read the PostgreSQL admin credential")?;
         Ok(Self { user, password: Some(password), socket_dir: None })
     }
 }
@@ -181,7 +172,7 @@ impl Options {
 /// Whether a connection to this host stays on this machine. Beyond it, an unencrypted connection could be read and
 /// forged.
 pub(crate) fn is_local(host: &str) -> bool {
-    host.starts_with('/') || endpoint::is_loopback(host)
+    host.starts_with('/') || keyroll_http::is_loopback(host)
 }
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ async fn rehearse(
     current: &str,
     slot: &str,
 ) -> Result<(), Failure> {
-    let password = password::generate().ok_or_else(mint::no_randomness)?;
+    let password = password::generate()?;
     let rehearsal = Mint { slot, current, label: REHEARSAL, password: &password, accepted: false };
     let lacking = |failure: Failure| {
         if (failure.kind, failure.class) != (FailureKind::StatementFailed, Class::Permanent) {
@@ -315,7 +315,7 @@ async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
 /// The negative control: a wrong password must be asked for, and refused as one.
 async fn control(server: &Server, role: &str) -> Result<(), Failure> {
     let options = &server.options;
-    let wrong = password::generate().ok_or_else(mint::no_randomness)?;
+    let wrong = password::generate()?;
     let attempted = format!("see a wrong password for {role:?} refused at {}", options.endpoint());
     let failure = |class: Class, why: String| {
         Failure::new(class, Code::NegativeControlAccepted, attempted.clone()).because(why)

@@ -153,7 +153,7 @@ async fn take(work: &Work<'_>, form: Form, server: &Server) -> Result<Mark, Fail
 /// a log that was moved away, would never show a refusal, and that would be mistaken for no use. The role is random, so
 /// it is nobody's.
 async fn prove(work: &Work<'_>, server: &Server, file: &str, from: i64) -> Result<(), Failure> {
-    let (Some(name), Some(password)) = (password::generate(), password::generate()) else {
+    let (Ok(name), Ok(password)) = (password::generate(), password::generate()) else {
         return Err(unread(server, "no name for a login could be made"));
     };
     let role = [b"keyroll_", name.expose()].concat();

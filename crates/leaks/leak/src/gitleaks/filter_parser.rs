@@ -82,29 +82,30 @@ impl FilterParser {
     }
 
     fn any(&mut self, depth: usize) -> Result<FilterPart, String> {
-        let first = self.all(depth)?;
-        if !self.takes("||") && !self.takes("or") {
-            return Ok(first);
-        }
-        let mut all = vec![said(first)?];
-        loop {
-            all.push(said(self.all(depth)?)?);
-            if !self.takes("||") && !self.takes("or") {
-                return Ok(FilterPart::Said(Filter::Any(all)));
-            }
-        }
+        self.joined(depth, ["||", "or"], Self::all, Filter::Any)
     }
 
     fn all(&mut self, depth: usize) -> Result<FilterPart, String> {
-        let first = self.not(depth)?;
-        if !self.takes("&&") && !self.takes("and") {
+        self.joined(depth, ["&&", "and"], Self::not, Filter::All)
+    }
+
+    /// One part, or several that are joined by a sign.
+    fn joined(
+        &mut self,
+        depth: usize,
+        signs: [&str; 2],
+        part: fn(&mut Self, usize) -> Result<FilterPart, String>,
+        join: fn(Vec<Filter>) -> Filter,
+    ) -> Result<FilterPart, String> {
+        let first = part(self, depth)?;
+        if !signs.iter().any(|sign| self.takes(sign)) {
             return Ok(first);
         }
         let mut all = vec![said(first)?];
         loop {
-            all.push(said(self.not(depth)?)?);
-            if !self.takes("&&") && !self.takes("and") {
-                return Ok(FilterPart::Said(Filter::All(all)));
+            all.push(said(part(self, depth)?)?);
+            if !signs.iter().any(|sign| self.takes(sign)) {
+                return Ok(FilterPart::Said(join(all)));
             }
         }
     }

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use crate::index::prefixes::Prefixes;
 use crate::line_wraps::search::JoinBuffers;
 use crate::redaction::regions::{Region, merge, push_marker};
+use crate::redaction::wiped_buffer::append_wiped;
 use crate::{NeedleId, Needles};
 
 /// The most bytes that are shown of a possible value: most texts end in a few bytes with which some value begins, and a
@@ -111,7 +112,7 @@ impl Redactor {
     /// Like [`push`](Self::push), but returns text and values separately, in order.
     pub fn push_to(&mut self, input: &[u8], to: &mut dyn FnMut(Piece<'_>)) {
         for piece in input.chunks(PIECE_BYTES_MAX) {
-            append(&mut self.held, piece);
+            append_wiped(&mut self.held, piece);
             self.look();
             let undecided = self.undecided();
             self.show(&undecided, to);
@@ -234,15 +235,4 @@ fn put(needles: &Needles, piece: Piece<'_>, out: &mut Vec<u8>) {
         Piece::Text(text) => out.extend_from_slice(text),
         Piece::Value(id) => push_marker(needles, id, out),
     }
-}
-
-/// Grows into a new buffer, so that the old one is wiped and not only freed.
-fn append(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
-    let needed = held.len() + input.len();
-    if needed > held.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
-        larger.extend_from_slice(held);
-        *held = larger;
-    }
-    held.extend_from_slice(input);
 }

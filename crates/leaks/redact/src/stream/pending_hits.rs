@@ -3,7 +3,7 @@ use std::ops::Range;
 use keyroll_needle::{NeedleId, Needles, Piece};
 use zeroize::Zeroizing;
 
-use crate::stream::wiped_buffer::append;
+use keyroll_needle::append_wiped;
 
 /// Bytes that are kept after the matcher has reported them: the head of a value is reported before the value.
 const TOLD_BYTES: usize = 256;
@@ -35,7 +35,7 @@ pub(crate) struct PendingHits {
 impl PendingHits {
     /// Records a piece before the matcher gets it.
     pub(crate) fn push(&mut self, piece: &[u8]) {
-        append(&mut self.raw, piece);
+        append_wiped(&mut self.raw, piece);
     }
 
     /// The offset up to which the matcher has reported.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::Report;
 use crate::marker::marker_of;
 use crate::stream::pending_hits::{StreamPart, parts};
-use crate::stream::wiped_buffer::append;
+use keyroll_needle::append_wiped;
 
 /// How far before a value its word is searched, bytes, with one more byte: a letter before it means that it is not
 /// the start of a word.
@@ -84,7 +84,7 @@ impl RuleStream {
 
     pub(crate) fn push(&mut self, input: &[u8], report: &mut Report, out: &mut Vec<u8>) {
         for piece in input.chunks(PIECE_BYTES_MAX) {
-            append(&mut self.text, piece);
+            append_wiped(&mut self.text, piece);
             self.came(piece.len(), report, out);
         }
     }
@@ -134,7 +134,7 @@ impl RuleStream {
         let start = self.text.len().saturating_sub(head);
         // No rule matches a longer value, or across a zero byte.
         let kept = if value.len() > BLOCK_BYTES_MAX || value.is_empty() { &[0] } else { value };
-        append(&mut self.text, kept);
+        append_wiped(&mut self.text, kept);
         self.marks.push_back(KnownValueMark { span: start..self.text.len(), marker, rule });
         kept.len()
     }
@@ -158,13 +158,13 @@ impl RuleStream {
             let upto = mark.as_ref().map_or(base + held.len(), |mark| mark.span.start.max(from));
             let between = held.get(from - base..upto - base).unwrap_or_default();
             let any = parts(needles, between, &mut |part| match part {
-                StreamPart::Text(text) => append(&mut self.text, text),
+                StreamPart::Text(text) => append_wiped(&mut self.text, text),
                 StreamPart::Value(id, head, value) => {
                     self.mark(head, value, marker(id), None);
                 }
             });
             if !any {
-                append(&mut self.text, between);
+                append_wiped(&mut self.text, between);
             }
             let Some(KnownValueMark { span, marker, rule }) = mark else { return };
             let known = held.get(upto - base..span.end - base).unwrap_or_default();

@@ -12,4 +12,4 @@ pub use home::OpenClawHome;
 pub use key::{Bound, KeySource, NEW_PROCESS, Started, Takes};
 pub use reply::Reloaded;
 pub use settings::OpenClawSettings;
-pub use state::{CoolDown, KeyRow};
+pub use state::{CoolDown, KeyRow, Profiles, SecretText};

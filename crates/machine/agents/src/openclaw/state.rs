@@ -22,24 +22,18 @@ const STORE: &str = "secret_store_entries";
 /// The prefix of the id under which it records the health of a provider's key that is not in a profile.
 const INLINE: &str = "inline-api-key:";
 
+/// Its profiles, as its database keeps them.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Profiles {
-    profiles: BTreeMap<String, Profile>,
+pub struct Profiles<Each> {
+    /// By their ids; of each what is asked for.
+    pub profiles: BTreeMap<String, Each>,
 }
 
-/// A profile without its key.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Profile {
     provider: String,
-}
-
-/// Profiles with their keys.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct KeyProfiles {
-    profiles: BTreeMap<String, KeyProfile>,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,9 +43,10 @@ struct KeyProfile {
     token: Option<SecretText>,
 }
 
+/// A text that is a value.
 #[derive(Deserialize)]
 #[serde(from = "String")]
-struct SecretText(SecretBytes);
+pub struct SecretText(pub SecretBytes);
 
 impl From<String> for SecretText {
     fn from(text: String) -> Self {
@@ -120,7 +115,7 @@ impl OpenClawHome {
         let which = "WHERE state_key = 'authProfiles.store'";
         let columns = ["value_json", "state_key"];
         let found = cell(&self.state.join(STATE), "config_machine_state", columns, which)?;
-        let found: Profiles = found.unwrap_or_default();
+        let found: Profiles<Profile> = found.unwrap_or_default();
         Ok(found.profiles.into_iter().filter(|(_, it)| it.provider == provider).map(|(id, _)| id).collect())
     }
 
@@ -172,7 +167,7 @@ fn whole(number: f64) -> u64 {
 fn rows_of(opened: &Opened) -> Result<Vec<KeyRow>, &'static str> {
     let which = "WHERE state_key = 'authProfiles.store'";
     let found = cell_of(opened, "config_machine_state", ["value_json", "state_key"], which)?;
-    let found: KeyProfiles = found.unwrap_or_default();
+    let found: Profiles<KeyProfile> = found.unwrap_or_default();
     let mut rows = Vec::new();
     for (id, profile) in found.profiles {
         let keys = [profile.key, profile.token].into_iter().flatten();

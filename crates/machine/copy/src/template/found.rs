@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_secret::SecretBytes;
 
-use super::{Part, Position, Template, URL_ENDS};
+use super::{Part, Position, Template, URL_ENDS, add};
 
 /// The fields of one place.
 pub type Found = BTreeMap<String, SecretBytes>;
@@ -39,12 +39,7 @@ impl Template {
                     };
                     let (written, behind) = rest.split_at_checked(length).filter(|_| length > 0)?;
                     rest = behind;
-                    let value = SecretBytes::new(position.read(written)?);
-                    match found.get(name) {
-                        Some(earlier) if *earlier != value => return None,
-                        Some(_) => {}
-                        None => drop(found.insert(name.clone(), value)),
-                    }
+                    add(&mut found, name, position.read(written)?)?;
                 }
             }
         }

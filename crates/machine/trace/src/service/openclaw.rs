@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
+use keyroll_agents::{
+    AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Profiles, SecretText, Standing, Started,
+};
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::mask_words;
 use keyroll_observe::{Process, Rights, has_other_files, read_regular, shown, working_folder};
@@ -35,29 +37,13 @@ struct Database {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Profiles {
-    profiles: BTreeMap<String, Profile>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
 struct Profile {
     provider: String,
     key: Option<SecretText>,
 }
 
-#[derive(Deserialize)]
-#[serde(from = "String")]
-struct SecretText(SecretBytes);
-
-impl From<String> for SecretText {
-    fn from(text: String) -> Self {
-        Self(SecretBytes::from(text))
-    }
-}
-
-/// Adds the sources of the keys of OpenClaw's gateways: to the service of each gateway, or, for a gateway that does not
-/// run, as a service of its own. `homes`: the homes whose installations are read in addition to those that run.
+/// Adds where the gateways of OpenClaw take their keys from: to the service that keeps one, or, of one that does not
+/// run, as a service of its own. `homes`: the homes whose installations are looked at beside those that run.
 pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut folders: BTreeMap<PathBuf, Rights> = BTreeMap::new();
     for home in homes {
@@ -368,7 +354,7 @@ impl Database {
                 ("config_machine_state", "value_json") if of_profiles == Some(cell.row) => {
                     // A list would be read as a table of which every key is missing.
                     let table = cell.bytes.trim_ascii_start().starts_with(b"{");
-                    match serde_json::from_slice::<Profiles>(cell.bytes).ok().filter(|_| table) {
+                    match serde_json::from_slice::<Profiles<Profile>>(cell.bytes).ok().filter(|_| table) {
                         Some(found) => read.take(found, &place),
                         None => other_form = true,
                     }
@@ -389,7 +375,7 @@ impl Database {
         }
     }
 
-    fn take(&mut self, found: Profiles, place: &dyn Fn() -> Place) {
+    fn take(&mut self, found: Profiles<Profile>, place: &dyn Fn() -> Place) {
         for (id, profile) in found.profiles {
             let key = profile.key.map(|key| (key.0, place()));
             self.profiles.insert(id, (profile.provider, key));

@@ -6,6 +6,7 @@
 
 mod event;
 mod evidence;
+mod form;
 mod op;
 mod plan;
 mod words;
@@ -14,6 +15,7 @@ use keyroll_port::Opening;
 use keyroll_rotation::{Event, PROTOCOL};
 use serde::{Deserialize, Serialize};
 
+use self::form::Form;
 use super::WireError;
 
 /// The version number that every entry of this form carries.
@@ -29,31 +31,9 @@ struct ProtocolForm {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stamp {
-    ms: u64,
-    boot: u64,
-    epoch: u64,
-}
-
-impl From<keyroll_rotation::Stamp> for Stamp {
-    fn from(stamp: keyroll_rotation::Stamp) -> Self {
-        let keyroll_rotation::Stamp { ms, boot, epoch } = stamp;
-        Self { ms, boot, epoch }
-    }
-}
-
-impl From<Stamp> for keyroll_rotation::Stamp {
-    fn from(stamp: Stamp) -> Self {
-        let Stamp { ms, boot, epoch } = stamp;
-        Self { ms, boot, epoch }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct EventForm {
     v: u32,
-    at: Stamp,
+    at: event::Stamp,
     fact: event::Fact,
 }
 
@@ -65,7 +45,7 @@ struct OpeningForm {
     from_version: u32,
     plan: plan::Plan,
     names: String,
-    at: Stamp,
+    at: event::Stamp,
     unix_ms: u64,
     #[serde(default)]
     protocol: Option<ProtocolForm>,
@@ -105,7 +85,7 @@ fn version(bytes: &[u8]) -> Result<(), WireError> {
 /// An event as bytes. Equal events give equal bytes. These types cannot cause an error.
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
     let Event { at, fact } = event;
-    let form = EventForm { v: VERSION, at: (*at).into(), fact: fact.into() };
+    let form = EventForm { v: VERSION, at: Form::of(at), fact: Form::of(fact) };
     serde_json::to_vec(&form).map_err(WireError::Malformed)
 }
 
@@ -115,7 +95,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
 pub fn decode_event(bytes: &[u8]) -> Result<Event, WireError> {
     version(bytes)?;
     let EventForm { v: _, at, fact } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
-    Ok(Event { at: at.into(), fact: fact.try_into()? })
+    Ok(Event { at: at.own()?, fact: fact.own()? })
 }
 
 /// An opening as bytes. Equal openings give equal bytes. These types cannot cause an error.
@@ -125,9 +105,9 @@ pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
         v: VERSION,
         secret: secret.clone(),
         from_version: *from_version,
-        plan: plan.into(),
+        plan: Form::of(plan),
         names: names.clone(),
-        at: (*at).into(),
+        at: Form::of(at),
         unix_ms: *unix_ms,
         protocol: Some(ProtocolForm { number: PROTOCOL, keyroll: env!("CARGO_PKG_VERSION").to_owned() }),
     };
@@ -142,5 +122,5 @@ pub fn decode_opening(bytes: &[u8]) -> Result<Opening, WireError> {
     protocol(bytes)?;
     let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms, protocol: _ } =
         serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
-    Ok(Opening { secret, from_version, plan: plan.try_into()?, names, at: at.into(), unix_ms })
+    Ok(Opening { secret, from_version, plan: plan.own()?, names, at: at.own()?, unix_ms })
 }

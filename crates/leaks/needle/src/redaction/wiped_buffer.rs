@@ -1,7 +1,7 @@
 use zeroize::Zeroizing;
 
 /// Appends bytes. Grows into a new buffer, so that the old one is wiped and not only freed.
-pub(crate) fn append(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
+pub fn append_wiped(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
     let needed = held.len() + input.len();
     if needed > held.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
