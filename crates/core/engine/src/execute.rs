@@ -112,6 +112,7 @@ impl Executor {
                 if !(state.off_in_doubt() && self.is_watched(state).await) {
                     self.watch_refusals(&old, state).await?;
                 }
+                self.refuse_late(asked)?;
                 issuer.disable(id).await?;
             }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
@@ -144,7 +145,11 @@ impl Executor {
         if issuer.revokes() {
             return issuer.revoke(id).await;
         }
-        let value = self.sealed_of(id).await?;
+        let value = self.sealed_of(id, state).await?;
+        if value.is_none() && self.is_retired(id).await? {
+            // It was seen dead before its value was dropped.
+            return Ok(());
+        }
         let failed = |why: String| {
             Failure::new(Class::Permanent, Code::OldKeyStillAlive, format!("see the credential {id} dead"))
                 .kind(FailureKind::StaysAlive)
@@ -198,7 +203,7 @@ impl Executor {
         asked: Asked,
         state: &State,
     ) -> Result<(), Failure> {
-        let Some(gone) = self.sealed_of(ended).await? else { return Ok(()) };
+        let Some(gone) = self.sealed_of(ended, state).await? else { return Ok(()) };
         match self.ports.host.strike(values(old, Some(&gone), state), asked).await {
             Err(failure) if failure.class != Class::Retryable => {
                 self.note(Note::Failed(failure));
@@ -220,12 +225,36 @@ impl Executor {
         Ok(())
     }
 
-    async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {
+    /// The value of a credential that this rotation made.
+    async fn sealed_of(&self, id: &CredentialId, state: &State) -> Result<Option<Credential>, Failure> {
         let versions = self.ports.store.versions(self.secret()).await?;
         match versions.iter().find(|version| version.credential.as_ref() == Some(id)) {
             Some(version) => self.ports.store.read(self.secret(), version.number).await,
-            None => Ok(None),
+            // It may be kept only.
+            None => Ok(self.new_credential(state).await?.filter(|new| new.id.as_ref() == Some(id))),
         }
+    }
+
+    /// Whether the credential is that of a version which this rotation made and gave up, and whose value is dropped.
+    async fn is_retired(&self, id: &CredentialId) -> Result<bool, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        Ok(versions.iter().any(|version| {
+            let ours = version.made_by.as_ref().is_some_and(|made_by| made_by.rotation == self.id);
+            ours && version.credential.as_ref() == Some(id) && version.label == Label::Retired
+        }))
+    }
+
+    /// Nobody waits for an operation whose time is over: nothing more of it begins.
+    fn refuse_late(&self, asked: Asked) -> Result<(), Failure> {
+        if self.ports.clock.monotonic_ms() < asked.until_ms {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Class::Retryable,
+            Code::RequestFailed,
+            "disable the old key within the time of a step",
+        )
+        .because("what comes before it took longer: reading where the logs end"))
     }
 
     /// The next value is sealed before the issuer hears of it.

@@ -8,6 +8,7 @@ use keyroll_port::{
 };
 use keyroll_rotation::{CredId, IllegalEvent, KeyList, ListDiff, ListedKey, OldKey, Seq, State};
 use keyroll_secret::{Credential, CredentialId, Fields};
+use tokio::sync::Notify;
 
 use crate::{AppendError, Ports};
 
@@ -49,6 +50,8 @@ pub(crate) struct Executor {
     pub(crate) id: RotationId,
     pub(crate) opening: Opening,
     notes: Mutex<Vec<Note>>,
+    /// There are notes.
+    pub(crate) noted: Notify,
     old: OnceLock<Arc<Old>>,
     /// The comparison of lists for the mint whose answer was lost.
     pub(crate) list_diff: Mutex<Option<ListDiff>>,
@@ -72,6 +75,7 @@ impl Executor {
             id,
             opening,
             notes: Mutex::default(),
+            noted: Notify::new(),
             old: OnceLock::new(),
             list_diff: Mutex::default(),
         }
@@ -83,6 +87,7 @@ impl Executor {
 
     pub(crate) fn note(&self, note: Note) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        self.noted.notify_one();
     }
 
     /// The notes since the last call, oldest first.

@@ -74,9 +74,7 @@ impl Pace {
     /// The longest that carrying out an operation may last, where a unit may take so many milliseconds.
     pub(crate) fn limit(&self, op: &Op, unit_ms_max: u64) -> u64 {
         match op {
-            Op::Deliver(..) | Op::Fetch(_) | Op::Apply(..) => {
-                self.carry_ms_max.max(unit_ms_max.saturating_add(unit_ms_max / 2))
-            }
+            op if op.on_host() => self.carry_ms_max.max(unit_ms_max.saturating_add(unit_ms_max / 2)),
             _ => self.carry_ms_max,
         }
     }
@@ -84,8 +82,10 @@ impl Pace {
     /// The longest that a look may last.
     pub(crate) fn look_limit(&self, query: &Query) -> u64 {
         match query {
-            Query::Probe(..) | Query::List | Query::LastUsed | Query::Refusals => self.look_ms_max,
-            Query::Preflight
+            Query::Probe(..) | Query::List | Query::LastUsed => self.look_ms_max,
+            // A host reads the refusals in the logs of its consumers.
+            Query::Refusals
+            | Query::Preflight
             | Query::StageCheck
             | Query::Enumerate
             | Query::Prove(..)

@@ -56,7 +56,10 @@ impl Executor {
             },
             Op::Mint => self.find_mint(old, intent, state).await?,
             // Its version was given up meanwhile: nothing is compared with that any more, and it is delivered anew.
-            Op::Deliver(..) if state.new_version().is_none() => Found::Absent,
+            Op::Deliver(..) if state.new_version().is_none() => {
+                self.ports.host.await_end(intent).await?;
+                Found::Absent
+            }
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
                 self.ports.host.delivered(*file, *which, values(old, new.as_ref(), state), intent).await?

@@ -1,13 +1,15 @@
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use keyroll_port::{JournalError, Recorded, RotationId};
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure, JournalError, Recorded, RotationId};
 use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Reason, Seq, State};
 use tokio::sync::mpsc;
 
 use crate::executor::{Executor, Note};
-use crate::task::{Limit, Tasks, until};
+use crate::task::{Limit, Task, Tasks, until};
 use crate::turns::Turns;
 use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
 
@@ -178,7 +180,8 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 Standing::Held(Hold::Paused(Reason::RefusedUse)) if !self.named => {
                     // The old key is on again: now there is time to find out who needs it.
                     self.named = true;
-                    name_users(self.executor.clone(), self.driver.snapshot()).await;
+                    let named = self.name_users(now);
+                    named.await;
                     continue;
                 }
                 standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
@@ -232,6 +235,8 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
     ) {
         let mut timer = self.ports.clock.sleep_until(wake_ms.unwrap_or(now.saturating_add(IDLE_MS_MAX)));
         let listens = self.leaving.is_none();
+        let executor = self.executor.clone();
+        let mut noted = pin!(executor.noted.notified());
         let tasks = &mut self.tasks;
         let woken = poll_fn(|cx| {
             if let Poll::Ready(input) = tasks.poll_next(cx) {
@@ -239,6 +244,10 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
             }
             if listens && let Poll::Ready(command) = commands.poll_recv(cx) {
                 return Poll::Ready(Woken::Command(command));
+            }
+            // What the operator is to be told does not wait for the next step.
+            if noted.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Time);
             }
             timer.as_mut().poll(cx).map(|()| Woken::Time)
         });
@@ -277,7 +286,7 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
         let (id, executor, core) = (self.id.clone(), self.executor.clone(), self.core);
         let (state, clock) = (self.driver.snapshot(), self.ports.clock.clone());
         let (now, mut limit) = (clock.monotonic_ms(), None);
-        let task: crate::Task = match action {
+        let task: Task = match action {
             Action::Append { seq, event } => Box::pin(async move {
                 let ports = &executor.ports;
                 let unix_ms = ports.clock.unix_ms();
@@ -295,15 +304,22 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
             Action::Carry { effect, limit_ms } => {
                 let (intent, until_ms) = (effect.intent, now.saturating_add(limit_ms));
                 // Out of time: it may have had its effect.
-                let late = Input::Ended { intent, outcome: Outcome::Unknown };
+                let late = Some(Input::Ended { intent, outcome: Outcome::Unknown });
                 limit = Some(Limit { clock, until_ms, late });
-                Box::pin(async move {
+                let on_host = effect.op.on_host();
+                let task: Task = Box::pin(async move {
                     let outcome = executor.carry(&effect, until_ms, &state).await;
                     Some(Input::Ended { intent, outcome })
-                })
+                });
+                if on_host {
+                    let limit = limit.take();
+                    let running = self.ports.spawner.spawn(task, None);
+                    return self.tasks.add(Box::pin(awaited(self.executor.clone(), running, limit)));
+                }
+                task
             }
             Action::Look { query, limit_ms } => {
-                let (until_ms, late) = (now.saturating_add(limit_ms), Input::Seen(query.clone(), None));
+                let (until_ms, late) = (now.saturating_add(limit_ms), Some(Input::Seen(query.clone(), None)));
                 limit = Some(Limit { clock, until_ms, late });
                 let turn = self.turns.of(&query);
                 Box::pin(async move {
@@ -315,6 +331,35 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
         };
         self.tasks.add(self.ports.spawner.spawn(task, limit));
     }
+
+    /// Names who still uses the old key; nothing else goes on meanwhile.
+    fn name_users(&self, now: u64) -> Task {
+        let (executor, state) = (self.executor.clone(), self.driver.snapshot());
+        let task = Box::pin(async move {
+            if let Err(failure) = executor.name_holders(&state).await {
+                executor.note(Note::Failed(failure));
+            }
+            None
+        });
+        let until_ms = now.saturating_add(NAME_MS_MAX);
+        let limit = Limit { clock: self.ports.clock.clone(), until_ms, late: None };
+        self.ports.spawner.spawn(task, Some(limit))
+    }
+}
+
+/// An effect on a host that goes on after its limit, because a disk or a command does not answer, is neither done nor
+/// absent until it has ended: its unit waits, and the operator is told.
+async fn awaited(executor: Arc<Executor>, mut running: Task, limit: Option<Limit>) -> Option<Input> {
+    let Some(Limit { clock, until_ms, late }) = limit else { return running.await };
+    if let Some(ended) = until(clock.as_ref(), until_ms, running.as_mut()).await {
+        return ended.or(late);
+    }
+    let attempted = "carry out a step on a host within its time";
+    let failure = Failure::new(Class::Retryable, Code::WriteFailed, attempted)
+        .because("it still goes on: a disk or a command does not answer")
+        .help("the other steps go on; keyroll waits until this one has ended");
+    executor.note(Note::Failed(failure));
+    running.await.or(late)
 }
 
 /// How long a driver that was asked to leave goes on trying to switch the old key on again.
@@ -325,15 +370,6 @@ const NAME_MS_MAX: u64 = 90_000;
 
 /// The longest the shell waits without asking the driver again.
 const IDLE_MS_MAX: u64 = 60_000;
-
-async fn name_users(executor: Arc<Executor>, state: Arc<State>) {
-    let clock = executor.ports.clock.clone();
-    let ms = clock.monotonic_ms().saturating_add(NAME_MS_MAX);
-    let named = until(clock.as_ref(), ms, executor.name_holders(&state)).await;
-    if let Some(Err(failure)) = named {
-        executor.note(Note::Failed(failure));
-    }
-}
 
 async fn reload(core: &impl Core, id: &RotationId, executor: &Executor) -> Input {
     match executor.ports.journal.load(id).await {

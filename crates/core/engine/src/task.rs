@@ -16,8 +16,8 @@ pub struct Limit {
     pub clock: Arc<dyn Clock>,
     /// The end of the time, by [`Clock::monotonic_ms`].
     pub until_ms: u64,
-    /// What the driver hears.
-    pub late: Input,
+    /// What the driver hears; `None` for a task that gives nothing.
+    pub late: Option<Input>,
 }
 
 impl Limit {
@@ -25,7 +25,8 @@ impl Limit {
     pub fn of(self, task: Task) -> Task {
         Box::pin(async move {
             let ended = until(self.clock.as_ref(), self.until_ms, task).await;
-            ended.unwrap_or(Some(self.late))
+            // A task that gave nothing panicked: that is no more than being late.
+            ended.flatten().or(self.late)
         })
     }
 }

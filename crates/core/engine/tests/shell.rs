@@ -11,7 +11,7 @@ use keyroll_engine::{
 use keyroll_port::{Clock, Label, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
-    Op, Outcome, Overlap, Person, Phase, Reason, Refusals, Seq, State, Uptake, Which,
+    Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, Seq, State, Uptake, Which,
 };
 use tokio::sync::mpsc;
 
@@ -320,22 +320,27 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
     }
 }
 
+/// A consumer that reads its only file again.
+fn add_reader(plan: &mut Plan) {
+    plan.files.push(HostId(0));
+    plan.consumers.push(Consumer {
+        host: HostId(0),
+        delivery: Delivery::Push,
+        uptake: Uptake::Rereads,
+        files: vec![FileId(0)],
+        slots: 1,
+        paths: 1,
+        attributable: false,
+    });
+}
+
 /// The driver ends between the end of a login and the line that stands for it: the next version has its name. Where the
 /// versions have names of their own, the login may live on.
 #[test]
 fn what_a_deletion_that_was_cut_short_left_goes_before_the_next_is_delivered() {
     for (overlap, struck) in [(Overlap::TwoSlots, true), (Overlap::Independent { max: 0 }, false)] {
         let mut plan = parts::plan(Capabilities { overlap, ..capabilities() });
-        plan.files.push(HostId(0));
-        plan.consumers.push(Consumer {
-            host: HostId(0),
-            delivery: Delivery::Push,
-            uptake: Uptake::Rereads,
-            files: vec![FileId(0)],
-            slots: 1,
-            paths: 1,
-            attributable: false,
-        });
+        add_reader(&mut plan);
         let scene = Scene::of(plan, &[], "id-2", "value-two");
         let first = Op::Deliver(FileId(0), Which::New);
         let escalated = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
@@ -593,8 +598,57 @@ async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
     });
     let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
     let until_ms = clock.monotonic_ms() + 20;
-    let late = Input::Ended { intent: 7, outcome: Outcome::Unknown };
+    let late = Some(Input::Ended { intent: 7, outcome: Outcome::Unknown });
     let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms, late })).await;
     assert!(matches!(heard, Some(Input::Ended { intent: 7, outcome: Outcome::Unknown })), "{heard:?}");
     drop(release);
+}
+
+/// A panic is heard as an effect that is late: nothing waits for it for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_panics_is_heard_as_late() {
+    let task: Task = Box::pin(async { panic!("planted") });
+    let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
+    let late = Some(Input::Ended { intent: 7, outcome: Outcome::Unknown });
+    let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms: u64::MAX, late })).await;
+    assert!(matches!(heard, Some(Input::Ended { intent: 7, outcome: Outcome::Unknown })), "{heard:?}");
+}
+
+/// Lets a host that blocks go on once the operator was told.
+struct Releases(Option<std::sync::mpsc::Sender<()>>);
+
+impl Observer for Releases {
+    fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
+    fn note(&mut self, note: Note) {
+        if format!("{note:?}").contains("it still goes on") {
+            self.0 = None;
+        }
+    }
+    fn standing(&mut self, _: &Standing, _: &State) -> Word {
+        Word::Nobody
+    }
+}
+
+#[test]
+fn a_host_that_blocks_is_waited_for_and_the_operator_is_told() {
+    let mut plan = parts::plan(parts::capabilities());
+    plan.policy.unit_ms_max = 100;
+    add_reader(&mut plan);
+    let scene = Scene::of(plan, &[], "id-2", "value-two");
+    let (release, held) = std::sync::mpsc::channel();
+    *locked(&scene.host.held) = Some(held);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut releases = Releases(Some(release));
+    let ended = runtime.block_on(async {
+        let (_tell, commands) = mpsc::channel(8);
+        let pace = Pace { carry_ms_max: 20, ..pace() };
+        let driving = run(scene.ports(), RotationId("0192".to_owned()), pace, commands, &mut releases);
+        tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await
+    });
+    assert!(ended.is_ok() && releases.0.is_none(), "the operator was told, and it went on: {ended:?}");
+    let entries = scene.book.entries();
+    let deliver = |event: &&Event| matches!(event.fact, Fact::Intended(Op::Deliver(..)));
+    assert!(entries.iter().any(|event| deliver(&event)));
+    let unknown = |event: &Event| matches!(event.fact, Fact::Ended { outcome: Outcome::Unknown, .. });
+    assert!(!entries.iter().any(unknown), "its outcome was heard, however late: {entries:?}");
 }

@@ -38,6 +38,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether a host carries the operation out, and nobody else.
+    pub fn on_host(&self) -> bool {
+        matches!(self, Self::Deliver(..) | Self::Fetch(_) | Self::Apply(..))
+    }
+
     /// Whether the operation changes files, instances or the store.
     pub fn moves(&self) -> bool {
         match self {

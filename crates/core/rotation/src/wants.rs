@@ -55,7 +55,9 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
         }
     }
     // A unit that is being rolled back alone continues.
-    if let Hold::Paused(Reason::Unit(_)) = hold {
+    if let Hold::Paused(Reason::Unit(_)) = hold
+        && !state.running(&Op::Disable)
+    {
         for at in 0..state.units().len() {
             let back = state.units.get(at).is_some_and(|unit| unit.toward == Which::Old);
             if back && state.phase() != crate::Phase::RollingBack {

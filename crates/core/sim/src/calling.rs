@@ -1,19 +1,18 @@
 //! A call to a port: it begins, reaches the world later, and may be answered.
 
 use keyroll_port::{Class, Probe};
-use keyroll_rotation::{Query, Seq};
+use keyroll_rotation::Query;
 
 use crate::calls::{Answer, Asked, Call, Lens, Reply, Scope};
 use crate::faults::Fault;
-use crate::mutant::Mutation;
 use crate::scene::{Kind, REQUEST_MS_MAX};
 use crate::schedule::{Due, Run};
 
 /// How long lists miss the old key: long enough that a list read again for certainty misses it too.
 const SKIPS_MS: u64 = 80;
 
-/// When the effect of a call that blocks comes: after one and a half times what a unit may take.
-const STUCK_MS: (u64, u64) = (6_001, 18_000);
+/// How long a call to a host is waited for: one and a half times what a unit may take.
+const HOST_MS_MAX: u64 = 6_000;
 
 impl Run {
     /// Begins a call. Returns the number of its answer.
@@ -74,6 +73,10 @@ impl Run {
         match fault {
             Some(Fault::Failed) => return self.later(20, answer(Answer::Failed(Class::Retryable))),
             Some(Fault::FailedForGood) => return self.later(20, answer(Answer::Failed(Class::Permanent))),
+            // Nobody waits longer for a host that does not answer.
+            Some(Fault::LostRequest) if call.on_host() => {
+                return self.later(HOST_MS_MAX, answer(Answer::Failed(Class::Unknown)));
+            }
             // The driver waits until its time is over.
             Some(Fault::LostRequest) => return,
             Some(Fault::LateEffect | Fault::SlowBirth) => {
@@ -82,10 +85,6 @@ impl Run {
                 let ms = self.rng.between(1, most);
                 self.later(ms, Due::Late { scope, call });
                 return self.later(10, answer(Answer::Failed(Class::Unknown)));
-            }
-            Some(Fault::Stuck) => {
-                let ms = self.rng.between(STUCK_MS.0, STUCK_MS.1);
-                return self.later(ms, Due::Late { scope, call });
             }
             Some(Fault::CrashDuring) => {
                 let ms = self.rng.between(1, REQUEST_MS_MAX);
@@ -106,24 +105,12 @@ impl Run {
             _ => Reply::Comes,
         };
         let slow = fault == Some(Fault::Slow);
-        let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
+        let ms = match fault {
+            Some(Fault::Stuck) => self.rng.between(HOST_MS_MAX + 1, 3 * HOST_MS_MAX),
+            _ if slow => self.rng.between(400, REQUEST_MS_MAX - 100),
+            _ => self.rng.between(3, 40),
+        };
         self.later(ms, Due::Call { slot, scope, call, ticket, reply, answer_ms: 0 });
-    }
-
-    /// Whether the effect of this intent still blocks a thread of its driver.
-    fn is_stuck(&self, slot: usize, intent: Seq) -> bool {
-        self.due.iter().any(|(.., due)| match due {
-            Due::Late { scope: Some(scope), .. } if self.is_blocked_in(slot, *scope) => {
-                let asked = self.scopes.get(*scope).map(|scope| &scope.asked);
-                matches!(asked, Some(Asked::Carry(effect)) if effect.intent == intent)
-            }
-            _ => false,
-        })
-    }
-
-    /// Whether this action blocks a thread of this driver.
-    pub(crate) fn is_blocked_in(&self, slot: usize, scope: usize) -> bool {
-        self.scopes.get(scope).is_some_and(|it| it.slot == slot && it.fault == Some(Fault::Stuck))
     }
 
     /// Only a list with labels shows a credential that was made late.
@@ -137,6 +124,10 @@ impl Run {
         let Due::Call { slot, scope, call, ticket, reply, answer_ms } = due else { return };
         let answer = self.execute(scope, &call);
         match reply {
+            Reply::Lost if call.on_host() => {
+                let answer = Answer::Failed(Class::Unknown);
+                self.later(HOST_MS_MAX, Due::Answer { slot, ticket, answer });
+            }
             Reply::Lost => {}
             Reply::Crash => self.crash(slot),
             Reply::Comes if answer_ms == 0 => self.answered(slot, ticket, answer),
@@ -169,12 +160,6 @@ impl Run {
             Some(_) | None if *query == Query::List && now < self.world.skips_until => Lens::Skips,
             Some(_) | None => Lens::Clear,
         };
-        if let (Query::Reconcile(intent), Call::Delivered { .. } | Call::AwaitEnd) = (query, call)
-            && self.world.mutation != Mutation::StuckUnasked
-            && self.is_stuck(scope.slot, *intent)
-        {
-            return Answer::Failed(Class::Retryable);
-        }
         match (query, call) {
             (Query::LastUsed, Call::List) => self.world.asked_use = Some((scope.epoch, now)),
             (Query::List, Call::List) if lens == Lens::Clear => self.world.listed_at = now,

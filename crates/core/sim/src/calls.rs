@@ -163,6 +163,11 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// Whether a host carries the call out.
+    pub(crate) fn on_host(&self) -> bool {
+        matches!(self, Self::Deliver { .. } | Self::Fetch(_) | Self::Apply { .. })
+    }
+
     /// Whether the call changes the issuer.
     pub(crate) fn at_issuer(&self) -> bool {
         matches!(self, Self::Mint { .. } | Self::Switch { .. } | Self::Revoke(_) | Self::EndSessions { .. })

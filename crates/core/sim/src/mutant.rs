@@ -42,8 +42,6 @@ pub enum Mutation {
     StoreUnasked,
     /// A restart is made, whichever pending changes it activates.
     EditsUnseen,
-    /// An effect counts as absent although it still goes on.
-    StuckUnasked,
     /// A file is written without comparing it with what was planned.
     BlindWrite,
 }

@@ -65,7 +65,6 @@ pub const ALL: &[Mutant] = &[
     order::OVERLAP_COUNTS,
     order::EDITS_UNSEEN,
     order::STORE_UNASKED,
-    order::STUCK_UNASKED,
     back::BACK_UNPROVEN,
     back::ALIVE_ONCE,
     back::DEBT_UNLOOKED,

@@ -235,12 +235,6 @@ impl Run {
                         self.execute(scope, &call);
                     }
                 }
-                // A thread that blocks ends with its driver: its effect came, or never comes.
-                Due::Late { scope: Some(scope), call } if self.is_blocked_in(at, scope) => {
-                    if self.rng.one_in(2) {
-                        self.execute(Some(scope), &call);
-                    }
-                }
                 Due::Answer { slot, .. } | Due::Hear { slot, .. } if slot == at => {}
                 due => kept.push((when, order, due)),
             }

@@ -336,12 +336,8 @@ impl Staging for SealedStore {
 
     async fn forget(&self, secret: &str, made_by: &MadeBy) -> Result<(), Failure> {
         let (name, MadeBy { rotation, intent }) = (secret.to_owned(), made_by.clone());
-        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            vault.write(attempt, |ledger| steps::forget(ledger, &name, &rotation.0, intent))?;
-            vault.empty_log();
-            Ok(())
-        };
-        self.call(format!("drop what is kept for a version of '{secret}'"), work).await
+        let attempted = format!("drop what is kept for a version of '{secret}'");
+        self.drop_values(attempted, move |ledger| steps::forget(ledger, &name, &rotation.0, intent)).await
     }
 
     async fn discard(
@@ -353,10 +349,9 @@ impl Staging for SealedStore {
     ) -> Result<(), Failure> {
         let (name, rotation) = (secret.to_owned(), rotation.0.clone());
         let credential = credential.map(|id| id.as_str().to_owned());
-        let retired = self.retired(secret);
         self.drop_values(format!("drop the values of '{secret}' that were given up"), move |ledger| {
             let credential = credential.as_deref();
-            steps::discard(ledger, &name, &GivenUp { rotation: &rotation, credential, stays, retired })
+            steps::discard(ledger, &name, &GivenUp { rotation: &rotation, credential, stays })
         })
         .await
     }

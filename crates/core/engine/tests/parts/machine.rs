@@ -74,6 +74,8 @@ struct Inside {
 
 /// A machine with the consumers of a plan.
 pub(crate) struct Machine {
+    /// A delivery blocks until the other end is gone.
+    pub(crate) held: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
     consumers: Vec<Consumer>,
     safe: Arc<Safe>,
     fate: Arc<Fate>,
@@ -128,6 +130,7 @@ impl Machine {
             refused_at_first,
             strange_looks,
             struck,
+            held: Mutex::default(),
         }
     }
 
@@ -169,6 +172,9 @@ impl Host for Machine {
     }
     async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         let value = value(values, which).expect("a value to write");
+        if let Some(held) = locked(&self.held).take() {
+            tokio::task::block_in_place(|| held.recv().ok());
+        }
         self.fate.befall(|| locked(&self.inside).files[file.index()] = value)
     }
     async fn delivered(

@@ -80,6 +80,9 @@ fn start_some(next: &mut State) -> bool {
 
 /// A unit that is rolled back alone needs no canary.
 fn start_retreat(next: &mut State) -> bool {
+    if next.running(&crate::Op::Disable) {
+        return false;
+    }
     let back = |unit: &crate::Unit| unit.stage == Stage::Waiting && unit.toward == Which::Old;
     let Some(at) = next.units().iter().position(back) else { return false };
     unit::start(next, at);

@@ -222,10 +222,6 @@ pub(super) const BLIND_WRITE: Mutant =
 pub(super) const STORE_UNASKED: Mutant =
     Mutant { name: "store unasked", sentence: "P-86", mutation: Mutation::StoreUnasked, ..Mutant::NONE };
 
-/// An effect that goes on after its time counts as absent.
-pub(super) const STUCK_UNASKED: Mutant =
-    Mutant { name: "stuck unasked", sentence: "P-95", mutation: Mutation::StuckUnasked, ..Mutant::NONE };
-
 /// A restart activates a change that is not accepted.
 pub(super) const EDITS_UNSEEN: Mutant =
     Mutant { name: "edits unseen", sentence: "P-74", mutation: Mutation::EditsUnseen, ..Mutant::NONE };

@@ -305,9 +305,9 @@ model_list:
             (format!("{{model_name: l2, litellm_params: {{model: m, tags: ['a {}']}}}}", text(&new)), "list"),
             ("{model_name: l2, litellm_params: {<<: *it, model: m}}".into(), "no plain table"),
             ("{model_name: l2, litellm_params: *it}".into(), "no plain table"),
-            ("{model_name: l2, litellm_params: {model: m, api_key: *it}}".into(), "elsewhere"),
+            ("{model_name: l2, litellm_params: {model: m, api_key: *it}}".into(), "another place"),
             ("{<<: *it, model_name: l2}".into(), "takes in"),
-            ("*it".into(), "elsewhere"),
+            ("*it".into(), "another place"),
         ] {
             let file = format!(
                 "x: &it y\nmodel_list:\n- {{model_name: l1, litellm_params: {{api_key: os.environ/KEY}}}}\n- {entry}\n"

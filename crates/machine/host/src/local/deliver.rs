@@ -308,6 +308,8 @@ impl Local {
     ) -> Result<Found, Failure> {
         let file = self.file_setup(id)?;
         let resolved = self.resolved(file)?;
+        // A process that is about to end may still write it.
+        let _lock = self.lock(&resolved)?;
         remove_temp(&resolved, &self.temp_name(intent)?)?;
         if file.generator.is_some() {
             self.end_left(intent)?;
