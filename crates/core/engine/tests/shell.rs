@@ -1,14 +1,13 @@
 //! The shell around whole rotations, on ports in memory: what it may never end, and where it may break off.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyroll_engine::{
     Command, Ending, Input, Limit, Note, Observer, Pace, Spawner as _, Standing, Task, TokioSpawner, Word,
     run,
 };
-use keyroll_port::{Clock, Label, RotationId};
+use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
     Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, Seq, State, Uptake, Which,
@@ -596,7 +595,7 @@ async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
         tokio::task::block_in_place(|| held.recv_timeout(Duration::from_secs(RUN_S_MAX)).ok());
         Some(Input::Appended)
     });
-    let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
+    let clock = Scene::new("id-2", "value-two").ports().clock;
     let until_ms = clock.monotonic_ms() + 20;
     let late = Some(Input::Ended { intent: 7, outcome: Outcome::Unknown });
     let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms, late })).await;
@@ -608,7 +607,7 @@ async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_panics_is_heard_as_late() {
     let task: Task = Box::pin(async { panic!("planted") });
-    let clock: Arc<dyn Clock> = Arc::new(parts::Time(Instant::now(), Arc::default()));
+    let clock = Scene::new("id-2", "value-two").ports().clock;
     let late = Some(Input::Ended { intent: 7, outcome: Outcome::Unknown });
     let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms: u64::MAX, late })).await;
     assert!(matches!(heard, Some(Input::Ended { intent: 7, outcome: Outcome::Unknown })), "{heard:?}");

@@ -24,7 +24,7 @@ async fn needles(store: &SealedStore, secret: &str) -> Vec<(u32, String)> {
 async fn replaced(store: &SealedStore, before: u32, value: &str) {
     let intent = u64::from(before);
     store.keep("db", &rotation(), intent, &with_id(&format!("key-{intent}"), value)).await.unwrap();
-    let next = stage(&store, "db", &rotation(), intent).await.unwrap();
+    let next = stage(store, "db", &rotation(), intent).await.unwrap();
     store.promote("db", before, next).await.unwrap();
     let versions = store.versions("db").await.unwrap();
     if let Some(made_by) = versions.iter().find(|it| it.number == before).and_then(|it| it.made_by.as_ref()) {

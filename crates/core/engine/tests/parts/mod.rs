@@ -444,7 +444,7 @@ impl Journal for Book {
 }
 
 /// Real time, and what was skipped.
-pub(crate) struct Time(pub(crate) Instant, pub(crate) Arc<AtomicU64>);
+struct Time(Instant, Arc<AtomicU64>);
 
 impl Clock for Time {
     fn monotonic_ms(&self) -> u64 {
