@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -69,23 +70,32 @@ async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
     Ok(rows.into_iter().map(found).collect())
 }
 
-/// The live sessions of an account, without our own probes. A refused login also shows the account's name for a moment.
-/// A login that is still in progress after the last reading counts as a session.
+/// The live sessions of an account, without our own probes. A refused login also shows the account's name for a moment:
+/// the logins in progress at the first reading are waited for, and one that is still in progress after the last reading
+/// counts as a session. Logins that begin later are not: a client that retries a wrong password all the time would look
+/// like a session for ever.
 pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, Failure> {
     let mut link = server.admin().await?;
     let theirs = |it: &Found| it.user == user && !server.own.has(&it.id);
     let (mut left, pause_ms) = AGAIN;
+    let mut awaited: Option<BTreeSet<u32>> = None;
     let found = loop {
         let found = read(&mut link).await;
         let found = found.map_err(|fault| server.failed(&fault, "read the live sessions"))?;
-        if left == 0 || !found.iter().any(|it| theirs(it) && it.comes_or_goes) {
+        let going: BTreeSet<u32> =
+            found.iter().filter(|it| theirs(it) && it.comes_or_goes).map(|it| it.id).collect();
+        let awaited = awaited.get_or_insert_with(|| going.clone());
+        awaited.retain(|id| going.contains(id));
+        if left == 0 || awaited.is_empty() {
             break found;
         }
         left -= 1;
         sleep(Duration::from_millis(pause_ms)).await;
     };
     link.close().await;
-    Ok(found.iter().filter(|it| theirs(it)).map(Found::session).collect())
+    let awaited = awaited.unwrap_or_default();
+    let counts = |it: &&Found| theirs(it) && (!it.comes_or_goes || awaited.contains(&it.id));
+    Ok(found.iter().filter(counts).map(Found::session).collect())
 }
 
 /// Ends the named sessions that are still the same, and still idle unless busy ones may be ended too.
