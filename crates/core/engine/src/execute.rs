@@ -1,8 +1,10 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy, Probe};
-use keyroll_rotation::{ConsumerId, CredId, Effect, Op, Outcome, Overlap, Seq, State, Which};
+use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy};
+use keyroll_rotation::{
+    ConsumerId, CredId, DeletedAnswers, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
+};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use crate::executor::{Executor, Note, Old, label, values};
@@ -169,27 +171,24 @@ impl Executor {
 
     /// Whether every endpoint refuses a value as it refuses a wrong one, and goes on accepting the one that stays. An
     /// issuer that refuses everything shows nothing.
-    async fn refused_beside(&self, value: &Credential, stays: &Credential) -> Result<(), String> {
+    async fn refused_beside(&self, value: &Credential, current: &Credential) -> Result<(), String> {
         let issuer = &self.ports.issuer;
         for endpoint in issuer.endpoints() {
-            match issuer.probe(&endpoint, value).await {
-                Probe::Dead => {}
-                Probe::Alive | Probe::Denied => return Err(format!("{endpoint} still accepts it")),
-                Probe::Unknown(why) => return Err(format!("{endpoint}: {why}")),
-            }
-            match issuer.probe(&endpoint, stays).await {
-                Probe::Alive | Probe::Denied => {}
-                Probe::Dead | Probe::Unknown(_) => {
-                    return Err(format!(
-                        "{endpoint} does not accept the key that stays either: its refusal tells nothing"
-                    ));
+            let deleted = self.ask(&endpoint, value).await;
+            let stays = self.ask(&endpoint, current).await;
+            let wrong = self.ask(&endpoint, &issuer.decoy(current)).await;
+            let why = match (DeletedAnswers { deleted, stays, wrong }).show_dead() {
+                Ok(()) => continue,
+                Err(NotDead::Accepted) => "still accepts it",
+                Err(NotDead::Unclear) => "neither accepts nor refuses it",
+                Err(NotDead::RefusesAll) => {
+                    "does not accept the key that stays either: its refusal shows nothing"
                 }
-            }
-            if issuer.probe(&endpoint, &issuer.decoy(stays)).await != Probe::Dead {
-                return Err(format!(
-                    "{endpoint} does not refuse a wrong key in this way: its refusal tells nothing"
-                ));
-            }
+                Err(NotDead::RefusesOtherwise) => {
+                    "does not refuse a wrong key in this way: its refusal shows nothing"
+                }
+            };
+            return Err(format!("{endpoint} {why}"));
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use keyroll_codes::Code;
 use keyroll_port::{
     Class, Failure, Gap, Holder, JournalError, Listed, Listing, Live, Opening, Residue, RotationId, Values,
 };
-use keyroll_rotation::{CredId, IllegalEvent, KeyList, ListDiff, ListedKey, OldKey, Seq, State};
+use keyroll_rotation::{CredId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::Notify;
 
@@ -65,7 +65,7 @@ pub(crate) struct Old {
 
 /// The label that a credential made under this intent carries at the issuer.
 pub(crate) fn label(id: &RotationId, intent: Seq) -> String {
-    format!("keyroll/{id}/{intent}")
+    Label { rotation: &id.0, intent }.text()
 }
 
 impl Executor {

@@ -97,7 +97,7 @@ impl Executor {
         Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
     }
 
-    async fn ask(&self, endpoint: &str, credential: &Credential) -> Answer {
+    pub(crate) async fn ask(&self, endpoint: &str, credential: &Credential) -> Answer {
         match self.ports.issuer.probe(endpoint, credential).await {
             Probe::Alive => Answer::Alive,
             Probe::Denied => Answer::Denied,
@@ -199,22 +199,18 @@ impl Executor {
         Ok(Fact::Listed { complete: list.complete, labelled, old })
     }
 
-    /// The intent that a label names, if it is one of this rotation's. A label of a rotation that this journal
-    /// does not have names an intent that cannot exist, which freezes the secret.
+    /// The intent that a label at the issuer names, as far as it concerns this rotation.
     async fn intent_of(&self, label: Option<&str>) -> Result<Option<Seq>, Failure> {
-        let named = label.and_then(|label| label.strip_prefix("keyroll/")?.rsplit_once('/'));
-        let Some((rotation, intent)) = named else { return Ok(None) };
-        let Ok(intent) = intent.parse() else { return Ok(None) };
-        if rotation == self.id.0 {
-            return Ok(Some(intent));
+        let Some(label) = label.and_then(keyroll_rotation::Label::parse) else { return Ok(None) };
+        if label.rotation == self.id.0 {
+            return Ok(label.seen_by(&self.id.0, true));
         }
-        // A journal that cannot be asked knows no label and denies none: then nothing was seen.
+        // A journal that cannot be read neither knows nor denies a label: then the look shows nothing.
         let known = self.ports.journal.list().await.map_err(|error| {
             Failure::new(Class::Retryable, Code::StateUnusable, "look a label up among the rotations")
                 .because(error)
         })?;
-        let ours = known.iter().any(|overview| overview.id.0 == rotation);
-        Ok((!ours).then_some(Seq::MAX))
+        Ok(label.seen_by(&self.id.0, known.iter().any(|overview| overview.id.0 == label.rotation)))
     }
 
     /// Pull consumers have what the store gives out: no look counts while the store lost what this rotation promoted.

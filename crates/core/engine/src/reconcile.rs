@@ -1,7 +1,7 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
-use keyroll_port::{Failure, Label, Probe};
-use keyroll_rotation::{Fact, Found, IntentStatus, Op, Seq, State, Which};
+use keyroll_port::{Failure, Label};
+use keyroll_rotation::{Fact, Found, IntentStatus, Op, Seq, State, Which, find_mint_by_probes, is_accepted};
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::executor::{Executor, Old, cred, key_list, label, values};
@@ -155,17 +155,20 @@ impl Executor {
         proposed: Option<Credential>,
         state: &State,
     ) -> Result<Found, Failure> {
-        if let Some(proposed) = proposed
-            && self.accepted(&proposed).await
-        {
-            let Some(id) = self.id_of(old, intent, &proposed, state).await? else {
-                return Ok(Found::Unclear);
-            };
-            let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
+        let accepted = match &proposed {
+            Some(proposed) => self.accepted(proposed).await,
+            None => false,
+        };
+        let (Some(proposed), true) = (proposed, accepted) else {
+            return Ok(find_mint_by_probes(false, None, self.accepted(&old.credential).await));
+        };
+        let id = self.id_of(old, intent, &proposed, state).await?;
+        let found = find_mint_by_probes(true, id.as_ref().map(cred), false);
+        if id.is_some() {
+            let kept = Credential { id, fields: proposed.fields };
             self.ports.staging.keep(self.secret(), &self.id, intent, &kept).await?;
-            return Ok(Found::Executed(Some(cred(&id))));
         }
-        Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })
+        Ok(found)
     }
 
     /// The id of a value that we chose and that works. One that took the old one's place has its id; one beside it is
@@ -186,9 +189,8 @@ impl Executor {
 
     async fn accepted(&self, credential: &Credential) -> bool {
         for endpoint in self.ports.issuer.endpoints() {
-            match self.ports.issuer.probe(&endpoint, credential).await {
-                Probe::Alive | Probe::Denied => {}
-                Probe::Dead | Probe::Unknown(_) => return false,
+            if !is_accepted(self.ask(&endpoint, credential).await) {
+                return false;
             }
         }
         true

@@ -13,12 +13,14 @@ mod gate;
 mod id;
 mod intent;
 mod key_list;
+mod label;
 mod list_diff;
 mod observations;
 mod operator;
 mod phase;
 mod phases;
 mod plan;
+mod probed;
 mod state;
 mod step;
 mod time;
@@ -42,8 +44,10 @@ pub use evidence::{
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
+pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
 pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
+pub use probed::{DeletedAnswers, NotDead, find_mint_by_probes, is_accepted};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,
 };
