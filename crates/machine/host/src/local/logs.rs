@@ -8,7 +8,7 @@ use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::memo::LogWatch;
+use super::memo::{LogWatch, locked};
 use super::{Local, SlotSetup, scratch_dir};
 
 /// The beginning of the line with the issuer's mark; the marks of logs begin with numbers.
@@ -27,7 +27,7 @@ impl Local {
 
     pub(super) fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
         let Some(log) = &setup.log else { return };
-        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(LogWatch::new);
+        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(LogWatch::shared);
         let mut memo = self.memo();
         match now {
             Ok(watched) => drop(memo.logs.insert((id.0, slot), watched)),
@@ -45,8 +45,9 @@ impl Local {
 
     /// How many lines since the value changed show an accepted credential, and how many a refused one.
     pub(super) fn log_lines(&self, id: ConsumerId, slot: u8) -> (u64, u64) {
-        let mut memo = self.memo();
-        let Some(log) = memo.logs.get_mut(&(id.0, slot)) else { return (0, 0) };
+        // The memo is not held meanwhile: a log on a disk that does not answer holds up nobody else.
+        let Some(log) = self.memo().logs.get(&(id.0, slot)).cloned() else { return (0, 0) };
+        let mut log = locked(&log);
         // A log that cannot be read now shows nothing new; the next look may. A log is never the only evidence.
         drop(log.look());
         (log.accepted, log.refused)
@@ -66,7 +67,7 @@ impl Local {
             let Some(log) = &setup.log else { continue };
             let tail = LogFollower::at_end(&log.source, &log.success, &log.failure)?;
             text += &line_of(id, slot, &tail.place());
-            watched.push(((id.0, slot), LogWatch::new(tail)));
+            watched.push(((id.0, slot), LogWatch::shared(tail)));
         }
         // Marks that were cut short would look like logs without refusals.
         scratch_dir::keep_whole(&self.setup.work, &self.marks(), &text).map_err(|error| {
@@ -88,9 +89,10 @@ impl Local {
         }
         // A refused use that no log line shows still raises the error rate.
         let errors = self.too_many_errors();
-        let mut memo = self.memo();
+        let watched = self.memo().refusals.clone();
         let (mut sum, mut unseen) = (u64::from(matches!(errors, Ok(true))), None);
-        for (&(id, slot), log) in &mut memo.refusals {
+        for ((id, slot), log) in watched {
+            let mut log = locked(&log);
             match log.look() {
                 Ok(true) => {}
                 Ok(false) => unseen = Some((id, slot, None)),
@@ -140,7 +142,7 @@ impl Local {
             let place = marks.get(&(id.0, slot)).ok_or_else(missing)?;
             let tail = LogFollower::at(&log.source, &log.success, &log.failure, place)?;
             let tail = tail.ok_or_else(missing)?;
-            watched.insert((id.0, slot), LogWatch::new(tail));
+            watched.insert((id.0, slot), LogWatch::shared(tail));
         }
         self.memo().refusals = watched;
         Ok(())

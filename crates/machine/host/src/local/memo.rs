@@ -24,9 +24,9 @@ pub(super) struct Memo {
     /// The same sessions, as last seen before the value was changed.
     pub(super) before: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
     /// Per (consumer, slot): its log, from before its value was changed.
-    pub(super) logs: HashMap<(u16, u8), LogWatch>,
+    pub(super) logs: HashMap<(u16, u8), Arc<Mutex<LogWatch>>>,
     /// The same logs, followed since the old key was disabled.
-    pub(super) refusals: HashMap<(u16, u8), LogWatch>,
+    pub(super) refusals: HashMap<(u16, u8), Arc<Mutex<LogWatch>>>,
     /// Which processes opened the files since they were written.
     pub(super) reads: Reads,
     /// The downtimes of single instances.
@@ -61,8 +61,8 @@ pub(super) struct LogWatch {
 }
 
 impl LogWatch {
-    pub(super) fn new(tail: LogFollower) -> Self {
-        Self { tail, accepted: 0, refused: 0, lost: false }
+    pub(super) fn shared(tail: LogFollower) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { tail, accepted: 0, refused: 0, lost: false }))
     }
 
     /// Reads to the log's end, or as much as one look may read. Returns whether every line since the watch began was
@@ -107,7 +107,7 @@ impl GapWatch {
     }
 }
 
-pub(super) fn locked(watched: &Mutex<GapWatch>) -> MutexGuard<'_, GapWatch> {
+pub(super) fn locked<T>(watched: &Mutex<T>) -> MutexGuard<'_, T> {
     watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -56,7 +56,8 @@ impl Local {
             proofs.push(self.prove_process(one, which, values, source).await?);
         }
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
-        let refused = which == Which::New && slots.into_iter().any(|slot| self.log_lines(id, slot).1 > 0);
+        let refused = which == Which::New
+            && slots.into_iter().any(|slot| block_in_place(|| self.log_lines(id, slot)).1 > 0);
         let against = refused || (which == Which::New && block_in_place(|| self.too_many_errors())?);
         Ok(Evidence { proofs, against })
     }
@@ -116,7 +117,7 @@ impl Local {
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             let mut now = known.and(base);
             // The process's own report: a line in its log that shows an accepted credential since the change.
-            if at == 0 && self.log_lines(one.consumer, one.slot).0 > 0 {
+            if at == 0 && block_in_place(|| self.log_lines(one.consumer, one.slot)).0 > 0 {
                 now = now.and(Kinds::REPORTED);
             }
             if at == 0 && self.called(one, which) {
