@@ -8,7 +8,7 @@ use keyroll_rotation::{
 use crate::rng::Rng;
 
 /// The id of the rotation that is simulated.
-pub(crate) const ROTATION: &str = "r";
+pub(crate) const ROTATION: &str = "0190-1";
 
 /// How large the world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -146,8 +146,9 @@ impl Host for Local {
 
     async fn await_end(&self, intent: Seq) -> Result<(), Failure> {
         block_in_place(|| {
-            self.end_left(intent)?;
-            self.refuse_under_way(intent)
+            // What this process carries out is not a command that another driver left: it is not ended.
+            self.refuse_under_way(intent)?;
+            self.end_left(intent)
         })
     }
 

@@ -135,7 +135,7 @@ impl Place {
         let file = self.path(".env");
         let drift = self.service("web").pending_changes(&["KEY"], &[(&file, "TOKEN")]).expect("told");
         assert_eq!(names(&drift), [""; 0], "the value alone was delivered");
-        assert!(drift.not_visible[0].contains("in URL of the service web"), "{:?}", drift.not_visible);
+        assert!(drift.not_visible[0].contains("of URL of the service web"), "{:?}", drift.not_visible);
         // A file that the project is not filled in from explains nothing.
         let other = self.path("web.env");
         let drift = self.service("web").pending_changes(&["KEY"], &[(&other, "TOKEN")]).expect("told");

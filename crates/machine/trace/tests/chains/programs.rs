@@ -241,7 +241,7 @@ fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again(
         chain.links[0],
         format!("not visible third whatever set it when process {worker} was started")
     );
-    assert!(why(&place.scene, worker).ends_with("after it was written"));
+    assert!(why(&place.scene, worker).ends_with("after this one was written"));
     end(worker, shell);
 }
 
