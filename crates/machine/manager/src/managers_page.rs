@@ -23,7 +23,8 @@ const CARRIED_OUT: &str = "\n## Rotations in the tests\n\n\
     Each service below is real and runs under its manager. It is called at its own address without a pause (a job runs every \
     few seconds) during three rotations: one that completes, one that is rolled back at the last step that allows it, and one \
     whose keyroll process is killed while it applies the value and which the next keyroll process completes. *0 failed*: of \
-    all requests in all three. *measured*: only one instance runs; the plan announces the downtime, keyroll measures it, and \
+    all requests in all three; a worker of uvicorn that ends may reset one connection whose request it has not read. \
+    *measured*: only one instance runs; the plan announces the downtime, keyroll measures it, and \
     `history --json` has both. The test is `every_manager_moves_its_service_under_load`; `cargo xtask test` completes one \
     rotation of the services marked *each*, `cargo xtask test --full` carries out all of them.\n\n\
     | `runs` | where the value stands | service | under load | rolled back | keyroll killed | tested by |\n\
