@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy};
+use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy, VersionInfo};
 use keyroll_rotation::{
     ConsumerId, CredId, DeletedAnswers, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
 };
@@ -238,8 +238,8 @@ impl Executor {
     async fn is_retired(&self, id: &CredentialId) -> Result<bool, Failure> {
         let versions = self.ports.store.versions(self.secret()).await?;
         Ok(versions.iter().any(|version| {
-            let ours = version.made_by.as_ref().is_some_and(|made_by| made_by.rotation == self.id);
-            ours && version.credential.as_ref() == Some(id) && version.label == Label::Retired
+            let gone = version.credential.as_ref() == Some(id) && version.label == Label::Retired;
+            gone && self.made_here(version).is_some()
         }))
     }
 
@@ -336,8 +336,7 @@ impl Executor {
     async fn discard(&self, credential: Option<&CredentialId>, state: &State) -> Result<(), Failure> {
         let (store, stays) = (&self.ports.store, state.new_version().map(|new| new.mint));
         for version in store.versions(self.secret()).await? {
-            let made_by = version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id);
-            let given_up = made_by.is_some_and(|made_by| Some(made_by.intent) != stays);
+            let given_up = self.made_here(&version).is_some_and(|intent| Some(intent) != stays);
             let it = credential.is_none_or(|id| version.credential.as_ref() == Some(id));
             if given_up && it && !matches!(version.label, Label::Current | Label::Retired) {
                 store.retire(self.secret(), version.number).await?;
@@ -350,11 +349,13 @@ impl Executor {
     pub(crate) async fn staged_number(&self, state: &State) -> Result<Option<u32>, Failure> {
         let Some(mint) = state.minted() else { return Ok(None) };
         let versions = self.ports.store.versions(self.secret()).await?;
-        let ours = versions.iter().find(|version| {
-            let made_by = version.made_by.as_ref();
-            made_by.is_some_and(|made_by| made_by.rotation == self.id && made_by.intent == mint)
-        });
+        let ours = versions.iter().find(|version| self.made_here(version) == Some(mint));
         Ok(ours.map(|version| version.number))
+    }
+
+    /// The intent of this rotation that made a version; `None` if another one made it, or it was imported.
+    fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
+        version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id).map(|made_by| made_by.intent)
     }
 }
 

@@ -73,10 +73,8 @@ impl Pace {
 
     /// The longest that carrying out an operation may last, where a unit may take so many milliseconds.
     pub(crate) fn limit(&self, op: &Op, unit_ms_max: u64) -> u64 {
-        match op {
-            op if op.on_host() => self.carry_ms_max.max(unit_ms_max.saturating_add(unit_ms_max / 2)),
-            _ => self.carry_ms_max,
-        }
+        let moves_ms = if op.on_host() { unit_ms_max.saturating_add(unit_ms_max / 2) } else { 0 };
+        self.carry_ms_max.max(moves_ms)
     }
 
     /// The longest that a look may last.

@@ -305,17 +305,17 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 let (intent, until_ms) = (effect.intent, now.saturating_add(limit_ms));
                 // Out of time: it may have had its effect.
                 let late = Some(Input::Ended { intent, outcome: Outcome::Unknown });
-                limit = Some(Limit { clock, until_ms, late });
+                let longest = Limit { clock, until_ms, late };
                 let on_host = effect.op.on_host();
                 let task: Task = Box::pin(async move {
                     let outcome = executor.carry(&effect, until_ms, &state).await;
                     Some(Input::Ended { intent, outcome })
                 });
                 if on_host {
-                    let limit = limit.take();
                     let running = self.ports.spawner.spawn(task, None);
-                    return self.tasks.add(Box::pin(awaited(self.executor.clone(), running, limit)));
+                    return self.tasks.add(Box::pin(awaited(self.executor.clone(), running, longest)));
                 }
+                limit = Some(longest);
                 task
             }
             Action::Look { query, limit_ms } => {
@@ -349,8 +349,8 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
 
 /// An effect on a host that goes on after its limit, because a disk or a command does not answer, is neither done nor
 /// absent until it has ended: its unit waits, and the operator is told.
-async fn awaited(executor: Arc<Executor>, mut running: Task, limit: Option<Limit>) -> Option<Input> {
-    let Some(Limit { clock, until_ms, late }) = limit else { return running.await };
+async fn awaited(executor: Arc<Executor>, mut running: Task, limit: Limit) -> Option<Input> {
+    let Limit { clock, until_ms, late } = limit;
     if let Some(ended) = until(clock.as_ref(), until_ms, running.as_mut()).await {
         return ended.or(late);
     }

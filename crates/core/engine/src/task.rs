@@ -21,12 +21,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The task, as long as its time lasts.
-    pub fn of(self, task: Task) -> Task {
+    /// The task, ended at its limit if it has one.
+    pub fn around(limit: Option<Self>, task: Task) -> Task {
+        let Some(limit) = limit else { return task };
         Box::pin(async move {
-            let ended = until(self.clock.as_ref(), self.until_ms, task).await;
+            let ended = until(limit.clock.as_ref(), limit.until_ms, task).await;
             // A task that gave nothing panicked: that is no more than being late.
-            ended.flatten().or(self.late)
+            ended.flatten().or(limit.late)
         })
     }
 }
@@ -49,10 +50,7 @@ impl Spawner for TokioSpawner {
         // A set ends its tasks when it is dropped.
         let ended: Task = Box::pin(async move { running.join_next().await.and_then(Result::ok).flatten() });
         // The limit stands around the spawned task: inside it, a call that blocks its thread would hold it up too.
-        match limit {
-            Some(limit) => limit.of(ended),
-            None => ended,
-        }
+        Limit::around(limit, ended)
     }
 }
 

@@ -167,7 +167,7 @@ impl Store {
         true
     }
 
-    /// Drops what is kept under an intent, and what was chosen with the same value.
+    /// Drops the value that is sealed under an intent, also where it was sealed under another intent when it was chosen.
     pub(crate) fn forget(&mut self, seq: Seq) {
         if let Some(value) = self.kept(seq).map(|kept| kept.1) {
             self.drop_kept(|kept| kept == value);

@@ -62,10 +62,7 @@ impl Future for Sleeping {
 impl Spawner for Port {
     fn spawn(&self, task: Task, limit: Option<Limit>) -> Task {
         let scope = self.run().next_scope(self.slot);
-        let task = match limit {
-            Some(limit) => limit.of(task),
-            None => task,
-        };
+        let task = Limit::around(limit, task);
         Box::pin(Scoped { run: self.run.clone(), scope, task, ended: false })
     }
 }

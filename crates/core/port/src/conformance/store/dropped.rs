@@ -7,7 +7,8 @@ use super::harness::{
 use crate::Label::{Current, Pending, Retired};
 use crate::MadeBy;
 
-/// A version that nobody uses loses its values; the rest of it stays. What was kept for it is forgotten.
+/// `retire` drops the values of a version and keeps its id and fingerprints. `forget` drops what a rotation sealed for
+/// that version.
 ///
 /// # Errors
 /// The first rule that the store broke.
