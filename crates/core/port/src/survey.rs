@@ -7,7 +7,7 @@ use keyroll_secret::Fields;
 
 use crate::{Failure, Holder, Live, Looked, SessionSource, Values};
 
-/// What a host is told for a survey, which precedes a plan.
+/// The input of a survey. A host is surveyed before a rotation is planned.
 #[derive(Clone, Copy)]
 pub struct Surveying<'a> {
     /// The version that is to be replaced.

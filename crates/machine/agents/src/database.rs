@@ -25,7 +25,7 @@ pub(crate) struct Opened {
     pub(crate) whole: bool,
 }
 
-/// Opens a SQLite database; `None` if there is none.
+/// Opens a SQLite database; `None` if the file does not exist.
 pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     let deadline = Instant::now() + Duration::from_secs(SECONDS_MAX);
     let mut name = path.as_os_str().to_owned();

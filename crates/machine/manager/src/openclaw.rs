@@ -214,7 +214,7 @@ impl OpenClaw {
         None
     }
 
-    /// A source that may win and is not visible: then nobody knows whether the gateway takes the delivered key. The
+    /// A source that is not visible and may win, so that keyroll cannot say which key the gateway takes. The
     /// start environment, which its manager sets, is no reason for doubt where a new process is started.
     fn doubt(
         &self,

@@ -109,7 +109,7 @@ fn whole_name(unit: &str) -> String {
 }
 
 impl JournalUnit {
-    /// The unit with the full name by which its lines are marked: the configured name may be an alias. If a manager
+    /// The unit by its full name, which the journal stores with each line: the configured name may be an alias. If a manager
     /// does not answer, or knows no such unit now, the name stays as it was configured.
     ///
     /// # Errors `K0502`: its lines are in a journal of their own (`LogNamespace=`), which is not followed.

@@ -66,7 +66,7 @@ impl Found {
     }
 
     /// The most recently changed copy at rest that holds another value than this one. Leftovers of files do not count:
-    /// they do not show which value is meant now.
+    /// they do not show which value is configured now.
     pub fn other_than(&self, value: ValueId) -> Option<(&Place, &Sighting)> {
         let others = self.copies().into_iter().filter(|(place, sighting)| {
             let leftover = place.file().is_some_and(|file| slots::leftover_of(file).is_some());

@@ -79,7 +79,7 @@ pub enum Event {
     NotVisible { what: String, why: String },
     /// A pending change: something beside the value that goes live with a restart.
     Live {
-        /// The name by which it is accepted.
+        /// The name that `--accept` takes.
         name: String,
         what: String,
         /// When its file was last changed, UTC, if that is the time of the edit.

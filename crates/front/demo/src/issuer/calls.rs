@@ -12,7 +12,7 @@ pub(crate) struct Calls {
     counts: BTreeMap<Kind, Count>,
 }
 
-/// The key by which calls are counted.
+/// Calls with equal kinds are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Kind {
     /// The key's id, `admin`, or `unknown`.

@@ -327,7 +327,7 @@ fn key_in(path: &Path) -> Result<SecretBytes, String> {
     Ok(SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
 }
 
-/// A made-up value that nobody has.
+/// A random value that is no key of any account.
 fn nobodys() -> Result<SecretBytes, String> {
     let mut drawn = [0; NOBODYS_BYTES];
     aws_lc_rs::rand::fill(&mut drawn).map_err(|_| "no random number could be drawn")?;

@@ -7,7 +7,7 @@ use keyroll_port::Failure;
 /// Where the managers of users have their sockets. Source: systemd(1).
 const USERS: &str = "/run/user";
 
-/// The managers' answers. All managers are asked at once, because one that hangs takes its whole time.
+/// The managers' answers. keyroll asks all managers at once, because a manager that hangs uses its whole time limit.
 pub(crate) struct Asked {
     pub(crate) containers: Result<EngineSources, Failure>,
     /// The answers of each user's own systemd, and of the system's.
