@@ -2,9 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::environment::{ENVIRONMENT_STEP_MS_MAX, Start, read_start};
+use crate::memory::MemorySearch;
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, is_shell, memory_holds};
+use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, is_shell};
 
 /// Where a process holds a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,10 +95,11 @@ pub fn search_holders(
             searched.get(id).into_iter().for_each(|one| missed(one, Place::Environment, reason.clone()))
         }
     });
+    let mut memory_search = MemorySearch::new(needles);
     for (id, process) in memory.iter().flat_map(|_| &searched) {
         let left = deadline.saturating_duration_since(Instant::now());
         let limits = memory.unwrap_or_default();
-        let report = memory_holds(id, needles, MemoryLimits { wait: limits.wait.min(left), ..limits });
+        let report = memory_search.look(id, MemoryLimits { wait: limits.wait.min(left), ..limits });
         note(&mut found, *id, Place::Memory, report.found.keys().copied().collect());
         for reason in report.not_visible.into_iter().chain(report.gaps.into_iter().map(|gap| gap.reason)) {
             missed(process, Place::Memory, reason);

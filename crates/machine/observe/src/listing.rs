@@ -242,7 +242,7 @@ fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
         Err(_) => (None, false),
     };
     let args = folder.read("cmdline", ARGUMENTS_BYTES_MAX).unwrap_or_default();
-    let status = folder.read("status", SMALL_BYTES_MAX).unwrap_or_default();
+    let status = folder.read_plain("status", SMALL_BYTES_MAX).unwrap_or_default();
     Ok(Some(Process {
         id: ProcessId { boot: boot()?, pid: *pid, start_ticks: folder.stat.start_ticks },
         ppid: folder.stat.ppid,
@@ -251,7 +251,7 @@ fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
         exe,
         exe_deleted,
         args: Arguments(args),
-        cgroup: folder.read("cgroup", SMALL_BYTES_MAX).ok().and_then(|text| control_group(&text)),
+        cgroup: folder.read_plain("cgroup", SMALL_BYTES_MAX).ok().and_then(|text| control_group(&text)),
         forked: folder.stat.forked_no_exec(),
         program: Program(folder.stat.image),
     }))

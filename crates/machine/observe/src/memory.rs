@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::memory_read::{BUFFERS_MAX, Buffer, Piece, read_memory};
+use crate::memory_read::{BUFFERS_MAX, Buffer, Buffers, Piece, read_memory};
 use crate::meter::Meter;
 use crate::proc::ProcFolder;
 use crate::worker::{Worker, within};
@@ -108,7 +108,7 @@ impl MemoryReport {
 /// It is not visible, and why.
 pub fn resident_bytes(process: &ProcessId, wait: Duration) -> Result<u64, NotVisible> {
     let process = *process;
-    let text = within(wait, move || ProcFolder::open_exact(&process)?.read("statm", STATM_BYTES_MAX))??;
+    let text = within(wait, move || ProcFolder::open_exact(&process)?.read_plain("statm", STATM_BYTES_MAX))??;
     // Pages: all, resident, and more. Source: proc_pid_statm(5).
     let text = String::from_utf8_lossy(&text);
     let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
@@ -120,39 +120,90 @@ pub fn resident_bytes(process: &ProcessId, wait: Duration) -> Result<u64, NotVis
 /// The process is not stopped. Pages that were never touched are not read, so the look does not make the process
 /// larger.
 pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLimits) -> MemoryReport {
-    let _searching = Meter::start();
-    let keep = needles.longest().saturating_sub(1);
-    let (target, bytes_max) = (*process, limits.bytes_max);
-    let (give, spare) = sync_channel(BUFFERS_MAX);
-    let read = move |pieces: &SyncSender<Piece>| {
-        let _reading = Meter::start();
-        read_memory(&target, bytes_max, keep, &spare, pieces);
-    };
-    let worker = match Worker::start(read) {
-        Ok(worker) => worker,
-        Err(reason) => return MemoryReport::new(*process, Some(reason)),
-    };
-    let deadline = Instant::now() + limits.wait;
-    let mut look = Look::new(MemoryReport::new(*process, None), keep);
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let (answer, late) = match left.is_zero() {
-            true => (Err(NotVisible::OutOfTime), NotVisible::OutOfTime),
-            false => (worker.next(limits.step.min(left)), NotVisible::Stuck),
-        };
-        match answer {
-            Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
-            Ok(Some(Piece::Bytes(mut buffer))) => {
-                look.search(&mut buffer, needles);
-                // Sending fails when everything was read: then the buffer is overwritten and freed.
-                drop(give.try_send(buffer));
+    MemorySearch::new(needles).look(process, limits)
+}
+
+/// Searches the memory of processes one after the other, as [`memory_holds`] does, with one reading thread and its
+/// buffers for all of them. A thread that gets stuck is abandoned, and another one reads the next process.
+pub(crate) struct MemorySearch<'n> {
+    needles: &'n dyn Search,
+    reader: Option<Reader>,
+}
+
+/// The reading thread, as the caller sees it.
+struct Reader {
+    /// The processes to read, each with the most bytes.
+    ask: SyncSender<(ProcessId, u64)>,
+    pieces: Worker<Piece>,
+    /// Takes the searched buffers back.
+    give: SyncSender<Buffer>,
+}
+
+impl Reader {
+    fn start(room: usize) -> Result<Self, NotVisible> {
+        let (ask, asked) = sync_channel::<(ProcessId, u64)>(1);
+        let (give, spare) = sync_channel(BUFFERS_MAX);
+        let read = move |pieces: &SyncSender<Piece>| {
+            let mut buffers = Buffers::new(spare, room);
+            for (process, bytes_max) in asked {
+                let reading = Meter::start();
+                read_memory(&process, bytes_max, &mut buffers, pieces);
+                drop(reading);
+                if pieces.send(Piece::End).is_err() {
+                    return;
+                }
             }
-            Ok(Some(Piece::Gap { bytes, reason })) => look.report.gap(bytes, reason),
-            Ok(Some(Piece::Failed(reason))) => fail(&mut look.report, reason),
-            Ok(None) => return look.report,
-            Err(_) => {
-                fail(&mut look.report, late);
-                return look.report;
+        };
+        Ok(Self { ask, pieces: Worker::start(read)?, give })
+    }
+}
+
+impl<'n> MemorySearch<'n> {
+    pub(crate) fn new(needles: &'n dyn Search) -> Self {
+        Self { needles, reader: None }
+    }
+
+    pub(crate) fn look(&mut self, process: &ProcessId, limits: MemoryLimits) -> MemoryReport {
+        let _searching = Meter::start();
+        let keep = self.needles.longest().saturating_sub(1);
+        let reader = match self.reader.take().map_or_else(|| Reader::start(keep), Ok) {
+            Ok(reader) => reader,
+            Err(reason) => return MemoryReport::new(*process, Some(reason)),
+        };
+        let mut look = Look::new(MemoryReport::new(*process, None), keep);
+        if reader.ask.send((*process, limits.bytes_max)).is_err() {
+            fail(&mut look.report, NotVisible::Stuck);
+            return look.report;
+        }
+        let deadline = Instant::now() + limits.wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (answer, late) = match left.is_zero() {
+                true => (Err(NotVisible::OutOfTime), NotVisible::OutOfTime),
+                false => (reader.pieces.next(limits.step.min(left)), NotVisible::Stuck),
+            };
+            match answer {
+                Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
+                Ok(Some(Piece::Bytes(mut buffer))) => {
+                    look.search(&mut buffer, self.needles);
+                    // Sending fails when the thread has ended: then the buffer is overwritten and freed.
+                    drop(reader.give.try_send(buffer));
+                }
+                Ok(Some(Piece::Gap { bytes, reason })) => look.report.gap(bytes, reason),
+                Ok(Some(Piece::Failed(reason))) => fail(&mut look.report, reason),
+                Ok(Some(Piece::End)) => {
+                    self.reader = Some(reader);
+                    return look.report;
+                }
+                // The thread panicked.
+                Ok(None) => {
+                    fail(&mut look.report, NotVisible::Malformed);
+                    return look.report;
+                }
+                Err(_) => {
+                    fail(&mut look.report, late);
+                    return look.report;
+                }
             }
         }
     }

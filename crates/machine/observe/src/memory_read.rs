@@ -30,6 +30,8 @@ pub(crate) enum Piece {
         reason: NotVisible,
     },
     Failed(NotVisible),
+    /// Nothing more of this process.
+    End,
 }
 
 /// Bytes of one range of addresses in a buffer.
@@ -87,13 +89,44 @@ impl Drop for Buffer {
     }
 }
 
+/// The buffers of a reading thread. Searched ones come back through `spare`.
+pub(crate) struct Buffers {
+    spare: Receiver<Buffer>,
+    /// The free bytes before the first part of each.
+    room: usize,
+    made: usize,
+    /// The one that the last process left unused.
+    unused: Option<Buffer>,
+}
+
+impl Buffers {
+    pub(crate) fn new(spare: Receiver<Buffer>, room: usize) -> Self {
+        Self { spare, room, made: 0, unused: None }
+    }
+
+    /// `None` = the caller takes no more pieces.
+    fn next(&mut self) -> Option<Buffer> {
+        if let Some(unused) = self.unused.take() {
+            return Some(unused);
+        }
+        match self.spare.try_recv() {
+            Ok(searched) => return Some(searched),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        }
+        if self.made < BUFFERS_MAX {
+            self.made += 1;
+            return Some(Buffer::new(self.room));
+        }
+        self.spare.recv().ok()
+    }
+}
+
 /// Reads the memory of a process in pieces and passes them on: first the memory that most likely holds a value, at most
-/// `bytes_max`. Each piece has `room` free bytes before its first part. Searched buffers come back through `spare`.
+/// `bytes_max`.
 pub(crate) fn read_memory(
     process: &ProcessId,
     bytes_max: u64,
-    room: usize,
-    spare: &Receiver<Buffer>,
+    buffers: &mut Buffers,
     pieces: &SyncSender<Piece>,
 ) {
     let opened = ProcFolder::open_exact(process).and_then(|folder| {
@@ -113,8 +146,7 @@ pub(crate) fn read_memory(
         return drop(pieces.send(Piece::Failed(NotVisible::Vanished)));
     }
     let entries = Vec::new();
-    let mut reader =
-        Reader { memory, pagemap, left: bytes_max, room, spare, pieces, buffer: None, made: 0, entries };
+    let mut reader = Reader { memory, pagemap, left: bytes_max, buffers, pieces, buffer: None, entries };
     let mut told = pieces.send(Piece::Of(Program(stat.image), stat.kept)).is_ok();
     let mut regions = Vec::new();
     for line in String::from_utf8_lossy(&maps).lines() {
@@ -134,6 +166,10 @@ pub(crate) fn read_memory(
     if told && regions.iter().all(|region| reader.region(region)) {
         reader.hand_over();
     }
+    if let Some(mut unused) = reader.buffer.take() {
+        unused.parts.clear();
+        reader.buffers.unused = Some(unused);
+    }
 }
 
 struct Reader<'c> {
@@ -141,12 +177,10 @@ struct Reader<'c> {
     pagemap: Option<File>,
     /// How many bytes may still be read.
     left: u64,
-    room: usize,
-    spare: &'c Receiver<Buffer>,
+    buffers: &'c mut Buffers,
     pieces: &'c SyncSender<Piece>,
     /// The buffer that is being filled.
     buffer: Option<Buffer>,
-    made: usize,
     /// Entries of the page map; the buffer is reused.
     entries: Vec<u8>,
 }
@@ -171,15 +205,7 @@ impl Reader<'_> {
             Some(full) => self.pieces.send(Piece::Bytes(full)).ok()?,
             None => {}
         }
-        match self.spare.try_recv() {
-            Ok(searched) => return Some(searched),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
-        }
-        if self.made < BUFFERS_MAX {
-            self.made += 1;
-            return Some(Buffer::new(self.room));
-        }
-        self.spare.recv().ok()
+        self.buffers.next()
     }
 
     fn region(&mut self, region: &Region) -> bool {

@@ -93,7 +93,7 @@ impl ProcFolder {
     pub(crate) fn open(pid: u32) -> Result<Self, NotVisible> {
         let folder = open_folder(CWD, &format!("/proc/{pid}"))?;
         let (stat, name) =
-            Stat::parse(&read_at(&folder, "stat", STAT_BYTES_MAX)?).ok_or(NotVisible::Malformed)?;
+            Stat::parse(&read_plain(&folder, "stat", STAT_BYTES_MAX)?).ok_or(NotVisible::Malformed)?;
         if stat.ended() {
             return Err(NotVisible::Vanished);
         }
@@ -116,6 +116,11 @@ impl ProcFolder {
     /// A file of the process, up to a limit; longer = [`NotVisible::TooLarge`].
     pub(crate) fn read(&self, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
         read_at(self.space.as_ref().unwrap_or(&self.folder), file, bytes_max)
+    }
+
+    /// A small file that holds no value, as the kernel writes it: in one piece.
+    pub(crate) fn read_plain(&self, file: &str, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
+        read_plain(self.space.as_ref().unwrap_or(&self.folder), file, bytes_max)
     }
 
     pub(crate) fn file(&self, file: &str) -> Result<File, NotVisible> {
@@ -150,7 +155,7 @@ fn living_thread(folder: &OwnedFd) -> Option<OwnedFd> {
     let tasks = open_folder(folder, "task").ok()?;
     numbers_in(&tasks, THREADS_TRIED_MAX).ok()?.into_iter().find_map(|thread| {
         let task = open_folder(&tasks, &thread.to_string()).ok()?;
-        let (stat, _) = Stat::parse(&read_at(&task, "stat", STAT_BYTES_MAX).ok()?)?;
+        let (stat, _) = Stat::parse(&read_plain(&task, "stat", STAT_BYTES_MAX).ok()?)?;
         (!matches!(stat.state, b'Z' | b'X')).then_some(task)
     })
 }
@@ -172,6 +177,26 @@ pub(crate) fn numbers_in(folder: &OwnedFd, count_max: usize) -> Result<Vec<u32>,
 fn open_file(folder: &OwnedFd, file: &str) -> Result<File, NotVisible> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::openat(folder, file, flags, Mode::empty()).map(File::from).map_err(NotVisible::of)
+}
+
+/// Unlike [`read_bounded`], it neither clears its buffer nor reads on after the end: a listing reads several such files
+/// of each process. A read that leaves space has met the end, because the kernel writes such a file as one record.
+fn read_plain(folder: &OwnedFd, file: &str, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
+    let file = open_file(folder, file)?;
+    let mut bytes = Vec::with_capacity(UNKNOWN_BYTES + 1);
+    loop {
+        let read = match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
+            Err(rustix::io::Errno::INTR) => continue,
+            read => read.map_err(NotVisible::of)?,
+        };
+        if bytes.len() > bytes_max {
+            return Err(NotVisible::TooLarge);
+        }
+        if read == 0 || bytes.len() < bytes.capacity() {
+            return Ok(bytes);
+        }
+        bytes.reserve(bytes.len());
+    }
 }
 
 fn read_at(folder: &OwnedFd, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
@@ -213,6 +238,21 @@ pub(crate) fn read_bounded(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_file_is_read_whole_or_refused() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = open_folder(CWD, path.path().to_str().unwrap()).unwrap();
+        for length in [0, UNKNOWN_BYTES, UNKNOWN_BYTES + 1, UNKNOWN_BYTES + 2, 5 * UNKNOWN_BYTES] {
+            let text: Vec<u8> = (0..length).map(|at| b'a' + (at % 23) as u8).collect();
+            std::fs::write(path.path().join("file"), &text).unwrap();
+            assert_eq!(read_plain(&folder, "file", length).unwrap(), text);
+            let refused = read_plain(&folder, "file", length.saturating_sub(1));
+            assert_eq!(refused.is_err(), length > 0, "{length}");
+        }
+        let own = ProcFolder::open(std::process::id()).unwrap();
+        assert_eq!(own.read_plain("cgroup", 65_536).unwrap(), *own.read("cgroup", 65_536).unwrap());
+    }
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {

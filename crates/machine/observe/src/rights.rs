@@ -57,7 +57,7 @@ impl Rights {
     /// # Errors
     /// It is not visible, and why.
     pub fn of_process(process: &ProcessId) -> Result<Self, NotVisible> {
-        let status = ProcFolder::open_exact(process)?.read("status", STATUS_BYTES_MAX)?;
+        let status = ProcFolder::open_exact(process)?.read_plain("status", STATUS_BYTES_MAX)?;
         let rights = Self::of_status(&String::from_utf8_lossy(&status)).ok_or(NotVisible::Malformed)?;
         Ok(Self { enters: has_other_files(process).unwrap_or(false), ..rights })
     }

@@ -83,7 +83,7 @@ pub fn within<T: Send + 'static>(
 }
 
 /// How many answers wait for the caller at most: one transfer between threads carries up to this many.
-const ANSWERS_MAX: usize = 8;
+const ANSWERS_MAX: usize = 16;
 
 /// The answers of one reading thread, in the order of the items.
 struct Answers<T> {

@@ -37,14 +37,13 @@ impl Local {
 
     /// Remembers the values, for the output of commands that are run later without them.
     pub(super) fn learn(&self, values: Values<'_>) {
-        let known = needles(values).ok().map(Arc::new);
-        let mut memo = self.memo();
-        memo.needles = known.or_else(|| memo.needles.take());
+        // Without a search for these values, that for the values before remains.
+        drop(self.needles(values));
     }
 
     /// Adds the last output of its command to a failure.
     pub(super) fn with_words(&self, failure: Failure) -> Failure {
-        let needles = self.memo().needles.clone();
+        let needles = self.memo().needles.as_ref().map(|(_, needles)| Arc::clone(needles));
         let said = failure.source.as_ref().and_then(|source| source.downcast_ref::<CommandFailure>());
         let words =
             said.zip(needles).map(|(said, needles)| ended(&said.status, said.output.as_ref(), &needles));

@@ -15,9 +15,9 @@ use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{ConsumerId, Enumeration, FoundBy, Incarnation, Seen, SessionSeen, Sight, Which};
 
 use super::concurrent_scanners::searches;
-use super::find::{NEW, OLD, at_rest, needles, place_digest};
+use super::find::{NEW, OLD, at_rest, place_digest};
 use super::managers::keeps;
-use super::{Local, incarnation, not_seen, process_of};
+use super::{ConsumerSetup, Local, incarnation, not_seen, process_of};
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
@@ -85,14 +85,26 @@ impl Sights {
 impl Local {
     /// Every process of every consumer, with the slot that it belongs to.
     pub(super) fn running(&self, listing: &Listing) -> Result<Vec<Running>, Failure> {
-        self.running_until(listing, ConsumerId(u16::MAX))
+        self.running_in(listing, ConsumerId(u16::MAX))
     }
 
-    /// As [`Self::running`], for the consumers up to this one. A process belongs to the first consumer that names it.
-    pub(super) fn running_until(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
+    /// The processes of the consumers up to this one, with a listing of this moment, if one of their managers needs it.
+    pub(super) fn running_until(&self, last: ConsumerId) -> Result<Vec<Running>, Failure> {
+        let mut slots = self.consumers_until(last).flat_map(|(_, setup)| &setup.slots);
+        let listing =
+            if slots.any(|slot| slot.run.needs_listing()) { listing()? } else { Listing::default() };
+        self.running_in(&listing, last)
+    }
+
+    fn consumers_until(&self, last: ConsumerId) -> impl Iterator<Item = (ConsumerId, &ConsumerSetup)> {
+        self.setup.consumer_ids().take_while(move |(id, _)| *id <= last)
+    }
+
+    /// A process belongs to the first consumer that names it.
+    fn running_in(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
-        for (consumer, setup) in self.setup.consumer_ids().take_while(|(id, _)| *id <= last) {
+        for (consumer, setup) in self.consumers_until(last) {
             for (slot, one) in (0u8..).zip(&setup.slots) {
                 for instance in one.run.instances_in(listing)? {
                     if taken.insert(instance.process) {
@@ -111,11 +123,11 @@ impl Local {
         stays: Which,
     ) -> Result<Looked, Failure> {
         let listing = listing()?;
-        let needles = needles(values)?;
+        let needles = self.needles(values)?;
         let running = self.running(&listing)?;
         let report = search_holders(
             &listing,
-            &needles,
+            &*needles,
             &[],
             Some(MemoryLimits::default()),
             Duration::from_millis(HOLDERS_MS_MAX),

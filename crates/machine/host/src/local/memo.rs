@@ -9,6 +9,8 @@ use keyroll_observe::{LogFollower, OpenWatch, ProcessId, WrittenAt};
 use keyroll_port::{Back, Failure, Gap};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
 
+use crate::Digest;
+
 /// How often one call reads on in a log that has more.
 const LOOKS_MAX: usize = 16;
 
@@ -35,8 +37,8 @@ pub(super) struct Memo {
     pub(super) found_by: HashMap<Incarnation, String>,
     /// Per (consumer, path, version): the evidence of each worker of a proxy.
     pub(super) workers: HashMap<(u16, u8, Which), Shows>,
-    /// The last known values, to redact them from the output of commands.
-    pub(super) needles: Option<Arc<Needles>>,
+    /// The search for the last known values, also to redact them from the output of commands, with a digest of them.
+    pub(super) needles: Option<(Digest, Arc<Needles>)>,
     /// Per (consumer, slot): when the verb was last carried out.
     pub(super) applied: HashMap<(u16, u8), WrittenAt>,
     /// Processes about which a remark was made that they use the other version.

@@ -1,5 +1,6 @@
 //! Evidence from the instances of one consumer. No kind is inferred from another.
 
+use keyroll_needle::Needles;
 use keyroll_observe::{MemoryLimits, ProcessId, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Evidence, Failure, SessionSource, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -8,8 +9,8 @@ use tokio::task::block_in_place;
 
 use super::checks::{ProofRequest, ask};
 use super::deliver::holds_version;
-use super::enumerate::{Running, listing};
-use super::find::{NEW, OLD, at_rest, needles};
+use super::enumerate::Running;
+use super::find::{NEW, OLD, at_rest};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::session_calls::{connections, open_sessions};
@@ -26,7 +27,7 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<Evidence, Failure> {
         let consumer = block_in_place(|| self.consumer_setup(id))?;
-        let all = block_in_place(|| self.running_until(&listing()?, id))?;
+        let all = block_in_place(|| self.running_until(id))?;
         let mine: Vec<Running> = all
             .into_iter()
             .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
@@ -102,9 +103,10 @@ impl Local {
         }
         // If the value was seen in this incarnation before, it was loaded: the memory is not searched again.
         let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
+        let needles = self.needles(values)?;
         let loaded =
-            || block_in_place(|| loaded(&one.process, which, values, setup.run.starts_new_process()));
-        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
+            || block_in_place(|| loaded(&one.process, which, &needles, setup.run.starts_new_process()));
+        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded() } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
             Loaded::No => {}
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
@@ -186,25 +188,24 @@ impl Local {
 
 /// Whether its environment or its memory holds the version. Memory never proves that the other version is gone. A
 /// process that was `restarted` with the other version in its environment may use that one, whatever else it has read.
-fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<Loaded, Failure> {
-    let needles = needles(values)?;
+fn loaded(process: &ProcessId, which: Which, needles: &Needles, restarted: bool) -> Loaded {
     let (id, other) = match which {
         Which::Old => (OLD, NEW),
         Which::New => (NEW, OLD),
     };
-    let started_with = environment_holds(process, &needles).unwrap_or_default();
+    let started_with = environment_holds(process, needles).unwrap_or_default();
     if restarted && started_with.contains(&other) {
-        return Ok(Loaded::Other(variables_holding(process, &needles, other).unwrap_or_default()));
+        return Loaded::Other(variables_holding(process, needles, other).unwrap_or_default());
     }
     if started_with.contains(&id) {
-        return Ok(Loaded::Yes);
+        return Loaded::Yes;
     }
-    let memory = memory_holds(process, &needles, MemoryLimits::default());
-    Ok(match (memory.count(id), memory.count(other)) {
+    let memory = memory_holds(process, needles, MemoryLimits::default());
+    match (memory.count(id), memory.count(other)) {
         (1.., _) => Loaded::Yes,
         (0, 1..) if restarted => Loaded::Other(Vec::new()),
         (0, _) => Loaded::No,
-    })
+    }
 }
 
 /// Whether an instance reports that it is ready, if it has a readiness address.

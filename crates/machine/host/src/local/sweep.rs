@@ -8,7 +8,7 @@ use keyroll_rotation::{Holds, Which};
 
 use super::concurrent_scanners::searches;
 use super::enumerate::{hidden, listing};
-use super::find::{OLD, needles};
+use super::find::OLD;
 use super::{Local, not_seen};
 
 /// How long the last search of processes may take, milliseconds.
@@ -16,7 +16,7 @@ const SWEEP_MS_MAX: u64 = 60_000;
 
 impl Local {
     pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<Swept, Failure> {
-        let needles = needles(values)?;
+        let needles = self.needles(values)?;
         let (_, names, mut not_visible) = self.strangers(values, &needles, OLD);
         let mut residues: Vec<Residue> = names
             .into_iter()
@@ -25,7 +25,7 @@ impl Local {
                 reason: "holds the dead value; no consumer reads it".into(),
             })
             .collect();
-        let left = search_files(&self.left(), &needles, FileLimits::default());
+        let left = search_files(&self.left(), &*needles, FileLimits::default());
         for hit in left.hits.iter().filter(|hit| hit.id == OLD) {
             let place = shown(&hit.path);
             if residues.iter().all(|known| known.place != place) {
@@ -42,7 +42,7 @@ impl Local {
         }
         let wait = Duration::from_millis(SWEEP_MS_MAX);
         let listing = listing()?;
-        let report = search_holders(&listing, &needles, &[], Some(MemoryLimits::default()), wait);
+        let report = search_holders(&listing, &*needles, &[], Some(MemoryLimits::default()), wait);
         for holder in report.holders.iter().filter(|holder| !searches(holder)) {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
                 (Some(ids), _) if ids.contains(&OLD) => {
