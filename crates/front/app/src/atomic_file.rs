@@ -18,11 +18,8 @@ impl<'p> TempFile<'p> {
     /// Writes the temporary file with the owner and the mode of `path`; until it is complete only its owner can read it.
     /// `path` must not be a link.
     pub fn write(path: &'p Path, bytes: &[u8]) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
         let meta = path.metadata()?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let temporary = Self { path, temporary };
+        let (temporary, mut file) = Self::create(path)?;
         file.write_all(bytes)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (meta.uid(), meta.gid()) {
@@ -31,6 +28,14 @@ impl<'p> TempFile<'p> {
         file.set_permissions(fs::Permissions::from_mode(meta.mode() & 0o7777))?;
         file.sync_all()?;
         Ok(temporary)
+    }
+
+    /// An empty temporary file with a name of this process's own, so that no other process writes into it.
+    fn create(path: &'p Path) -> io::Result<(Self, File)> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        Ok((Self { path, temporary }, file))
     }
 
     /// Replaces the file.
@@ -49,10 +54,7 @@ impl Drop for TempFile<'_> {
 
 /// Replaces a file of the state folder, or makes it; only its owner can use it. `path` must not be a link.
 pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = TempFile { path, temporary: path.with_file_name(format!("{name}.new")) };
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new.temporary)?;
+    let (new, mut file) = TempFile::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     new.persist()
