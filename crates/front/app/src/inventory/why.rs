@@ -3,6 +3,7 @@ use std::path::Path;
 use keyroll_needle::Encoding;
 use keyroll_trace::{Chain, Found, Link, Standing, User, chains_of};
 
+use super::cause::winner;
 use super::resolve_target::{Meant, is_called};
 use super::shown::keeper;
 use super::survey::Seen;
@@ -113,9 +114,7 @@ fn of_copies(seen: &Seen, found: &Found, path: &Path) -> Option<Answer> {
 /// The role of a copy for a service that could read it.
 fn role(user: &User, chain: &Chain, link: &Link) -> String {
     let name = &user.name;
-    let winner =
-        chain.links.iter().find(|link| link.standing == Standing::Wins).map(|link| link.what.as_str());
-    let winner = winner.unwrap_or("another place");
+    let winner = winner(chain).map_or("another place", |link| link.what.as_str());
     match link.standing {
         Standing::Wins => format!("it wins for {name}"),
         Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),

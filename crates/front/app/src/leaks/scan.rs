@@ -76,7 +76,7 @@ pub fn scan(
     if let Some(askers) = &askers {
         ask(askers, detector.take_captured(), &mut report, operator)?;
     }
-    let late = late.or_else(|| nothing_read(request, &report)).or_else(|| not_all_read(request, &report));
+    let late = late.or_else(|| not_read(request, &report));
     let accepted = match &request.accept {
         Some(acceptance) if late.is_none() => {
             Some(file.accept(acceptance, &report, &detector.take_selected())?)
@@ -145,18 +145,16 @@ fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
     })
 }
 
-/// The problem that nothing could be scanned. Not for staged files: those that had to be scanned are counted. Not if
-/// there are findings.
-fn nothing_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
-    let nothing = report.texts == 0 && report.findings.is_empty();
-    (nothing && !report.skipped.is_empty() && !matches!(request.source, Source::Staged(_))).then(|| {
-        Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
-            .because("nothing of the named paths could be scanned")
-    })
-}
-
-/// The problem that findings are to be accepted, and files which must be scanned were not.
-fn not_all_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
+/// Why a scan that ended did not read what it had to: nothing could be scanned, or not every file of findings that are to
+/// be accepted. Staged files that had to be scanned are counted, so nothing else has to be.
+fn not_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
+    let nothing = report.texts == 0 && report.findings.is_empty() && !report.skipped.is_empty();
+    if nothing && !matches!(request.source, Source::Staged(_)) {
+        return Some(
+            Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
+                .because("nothing of the named paths could be scanned"),
+        );
+    }
     (request.accept.is_some() && report.unread > 0).then(|| unread(report.unread))
 }
 

@@ -7,7 +7,7 @@ mod record;
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, NewConsumer, add_consumer, replace_consumer};
+use keyroll_config::{Config, NewConsumer, Secret, add_consumer, replace_consumer};
 
 use self::record::{Adoption, refuse_open};
 use crate::installation::Installation;
@@ -45,12 +45,13 @@ pub fn adopt(
         (false, _) => add_consumer(&text, &file, &new)?,
     };
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-    refuse_useless(&edited, &absolute, &new)?;
-    let adoption =
-        Adoption { new: &new, holder: request.holder, config_file: &absolute, config_text: &edited };
+    let config = &Config::parse(&edited, &absolute.display().to_string())?;
+    refuse_useless(configured::secret(config, new.secret.as_str())?, &new)?;
+    let (holder, new) = (request.holder, &new);
+    let adoption = Adoption { new, holder, config, config_file: &absolute, config_text: &edited };
     let mut write = || {
         config_file::replace(&path, &text, &edited)?;
-        operator.event(written(&new, known, &path));
+        operator.event(written(new, known, &path));
         Ok(())
     };
     let open = match known {
@@ -58,7 +59,7 @@ pub fn adopt(
         false => adoption.carry_out(&places, &mut write)?,
     };
     if request.names_no_copy() {
-        operator.note(assumed(&new, open.is_some()));
+        operator.note(assumed(new, open.is_some()));
     }
     if let Some(id) = open {
         operator.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
@@ -105,9 +106,7 @@ fn known_already(new: &NewConsumer) -> Problem {
 
 /// Refuses a consumer whose commands cannot run, or that can never prove the new value: it would only pause the
 /// rotation.
-fn refuse_useless(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Problem> {
-    let config = Config::parse(edited, &path.display().to_string())?;
-    let secret = configured::secret(&config, new.secret.as_str())?;
+fn refuse_useless(secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
     let Some(consumer) = secret.consumer(new.name.as_str()) else { return Ok(()) };
     programs::refuse_missing_of(consumer)?;
     // `plan` reports an issuer that cannot be built.

@@ -71,14 +71,9 @@ fn write(scaffold: &Scaffold, context: &mut Context) -> Result<(), Problem> {
 }
 
 fn tell(joined: &Joined, context: &mut Context) {
-    for one in &joined.refused {
-        context.ui.note(format!("not added: {one}"));
-    }
-    for one in &joined.gone {
-        context.ui.note(format!("kept in the file, but {one}"));
-    }
-    for one in &joined.open {
-        context.ui.note(format!("fill in {one}"));
+    let Joined { refused, gone, open, .. } = joined;
+    for (what, all) in [("not added:", refused), ("kept in the file, but", gone), ("fill in", open)] {
+        all.iter().for_each(|one| context.ui.note(format!("{what} {one}")));
     }
 }
 

@@ -2,11 +2,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Consumer, NewConsumer};
+use keyroll_config::{Config, Consumer, NewConsumer, Secret};
 use keyroll_host::{Local, incarnation};
 use keyroll_port::{Live, RotationId, Surveyor as _};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
+use crate::configured;
 use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::inspect::files as files_seen;
@@ -24,9 +25,11 @@ pub(super) struct Adoption<'a> {
     pub(super) new: &'a NewConsumer,
     /// A process id, or a path.
     pub(super) holder: &'a str,
-    /// The configuration, absolute.
+    /// The configuration with the consumer.
+    pub(super) config: &'a Config,
+    /// Its file, absolute.
     pub(super) config_file: &'a Path,
-    /// Its text with the consumer.
+    /// Its text.
     pub(super) config_text: &'a str,
 }
 
@@ -97,15 +100,17 @@ impl Adoption<'_> {
         }
     }
 
+    fn secret(&self) -> Result<&Secret, Problem> {
+        configured::secret(self.config, self.new.secret.as_str())
+    }
+
     /// What restarts would make live with the new configuration.
     fn live(&self, places: &Places) -> Result<Vec<Live>, Problem> {
-        let Self { new, config_file, config_text, holder: _ } = *self;
-        let config = Config::parse(config_text, &config_file.display().to_string())?;
-        let secret = crate::configured::secret(&config, new.secret.as_str())?;
+        let secret = self.secret()?;
         // `plan` reports an issuer that cannot be built.
         let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
         places.ensure()?;
-        let folder = folder_of(config_file);
+        let folder = folder_of(self.config_file);
         let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
         let host = Local::new(composed.setup, fingerprint_key(places)?);
         Ok(runtime(places)?.block_on(host.live()).live)
@@ -113,20 +118,18 @@ impl Adoption<'_> {
 
     /// The consumer as the open rotation would take it, and what restarts would make live with it.
     fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<Live>), Problem> {
-        let Self { new: _, config_file, config_text, holder } = *self;
-        let config = Config::parse(config_text, &config_file.display().to_string())?;
-        let secret = crate::configured::secret(&config, &opened.saved.secret)?;
+        let secret = self.secret()?;
         let known = opened.state.plan();
         if !known.aim.makes_new() {
             return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
                 .because("it only revokes the shared key, and moves no consumer")
                 .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
         }
-        let folder = folder_of(config_file);
+        let folder = folder_of(self.config_file);
         let issuer = issuer(secret)?;
         let composition = Composition {
             rotation: &opened.id.0,
-            roots: &config.search_roots,
+            roots: &self.config.search_roots,
             ..Composition::of(secret, issuer.as_ref(), places, folder)
         };
         let composed = compose(&composition)?;
@@ -147,7 +150,7 @@ impl Adoption<'_> {
                 .because("the configuration has other changes too")
                 .help("undo those until the rotation has ended")
         })?;
-        let explains = match holder.parse::<u32>() {
+        let explains = match self.holder.parse::<u32>() {
             Ok(pid) => {
                 let process = keyroll_observe::process(pid).map_err(|reason| {
                     Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
@@ -155,9 +158,9 @@ impl Adoption<'_> {
                 })?;
                 Adoptee::Holder(incarnation(&process.id))
             }
-            Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
+            Err(_) => Adoptee::Copy(digest_of(Path::new(self.holder))),
         };
-        let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+        let mut saved = Saved { config_text: self.config_text.to_owned(), ..opened.saved.clone() };
         // Each file must resolve to the same path when it is written.
         saved.seen.files.extend(seen);
         let names: Arc<str> = Arc::from(saved.text()?);
@@ -187,5 +190,5 @@ pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Prob
 pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
     let saved = &opened.saved;
     let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
-    Ok(crate::configured::secret(&config, &saved.secret)?.consumers.clone())
+    Ok(configured::secret(&config, &saved.secret)?.consumers.clone())
 }
