@@ -6,10 +6,14 @@ mod not_visible;
 mod resolve_target;
 mod shown;
 mod survey;
+mod why;
 
 pub use cause::{cause, doubt, verdict_word};
 pub use graph::graph;
 pub use not_visible::tell_missed;
-pub use resolve_target::{Meant, is_called, refuse_missing, resolve_target, secret};
-pub use shown::keeper;
-pub use survey::{LookLimits, Seen, folders, look, run_key};
+pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
+pub use survey::{LookLimits, Seen, look};
+pub use why::{Answer, why};
+
+pub(crate) use shown::keeper;
+pub(crate) use survey::{folders, run_key};

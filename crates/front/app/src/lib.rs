@@ -12,6 +12,7 @@ pub mod configured;
 #[cfg_attr(not(test), allow(dead_code, reason = "a test makes the reference page from the registry"))]
 pub mod env;
 pub mod exit;
+pub mod export_fingerprints;
 pub mod fingerprint_file;
 mod handles;
 pub mod installation;

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod due;
 pub mod history;
+pub mod issuers;
 pub mod secrets;
 pub mod status;
 pub mod verify;

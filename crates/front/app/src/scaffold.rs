@@ -8,10 +8,11 @@ mod consumer_draft;
 mod copies;
 mod copy;
 mod draft;
+mod init;
 mod issuer;
 mod merge;
 mod process;
 
-pub use draft::{Wanted, drafts};
+pub use init::{InitRequest, Scaffold, Written};
 pub use issuer::FILL_IN;
-pub use merge::{Joined, join};
+pub use merge::Joined;

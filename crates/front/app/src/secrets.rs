@@ -2,6 +2,6 @@
 
 pub mod add;
 mod edit_config;
-mod fields;
+pub mod fields;
 pub mod import;
 pub mod rewrap;

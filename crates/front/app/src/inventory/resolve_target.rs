@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use keyroll_codes::Code;
 use keyroll_trace::{Found, Keeper, User};
 
-use super::{Seen, keeper};
+use super::Seen;
+use super::shown::keeper;
 use crate::problem::Problem;
 
 /// What the operator asks about.
@@ -73,7 +74,7 @@ fn bare(word: &str) -> &str {
 
 /// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
 /// everything that a manager keeps.
-pub fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
+pub(super) fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
     let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
     let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
     user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()

@@ -3,14 +3,15 @@ use std::collections::BTreeSet;
 use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, Verdict, chains_of,
-    rows,
+    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, Store, User, ValueId, Verdict,
+    chains_of, rows,
 };
 
 use super::cause::winner;
 use super::{Seen, cause, doubt, verdict_word};
 use crate::operator::{
-    ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, UserShown, ValueShown,
+    ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
+    ValueShown,
 };
 use crate::records::blockers::started;
 
@@ -170,6 +171,20 @@ impl Seen {
         })
     }
 
+    /// The encrypted stores that were found and cannot be read.
+    pub fn stores(&self) -> Vec<StoreShown> {
+        let name = |process: &ProcessId| {
+            let one = self.survey.listing.seen.iter().find(|one| one.id == *process);
+            format!("{} (pid {})", one.map_or("?", |one| one.name.as_str()), process.pid)
+        };
+        let shown = |store: &Store| StoreShown {
+            path: keyroll_observe::shown(&store.path),
+            encrypted_with: store.kind,
+            used_by: store.used_by.iter().map(name).collect(),
+        };
+        self.survey.stores.iter().map(shown).collect()
+    }
+
     /// The chains by which a service or process gets a secret.
     pub fn chains(&self, found: &Found, user: &User) -> Vec<ChainShown> {
         let link = |link: &keyroll_trace::Link| {
@@ -202,7 +217,7 @@ impl Seen {
 }
 
 /// The manager that keeps something, in a word.
-pub fn keeper(keeper: Keeper) -> &'static str {
+pub(crate) fn keeper(keeper: Keeper) -> &'static str {
     match keeper {
         Keeper::Systemd => "systemd",
         Keeper::SystemdUser => "systemd of a user",

@@ -46,7 +46,7 @@ pub struct Seen {
 
 /// The named folders as absolute paths. Refuses one that does not exist, before anything is inspected. Errors do not
 /// repeat what was typed: it may be a value.
-pub fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+pub(crate) fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
     let whole = |(at, root): (usize, &PathBuf)| {
         root.canonicalize().map_err(|error| {
             let which = if named.len() == 1 { "it".to_owned() } else { format!("number {}", at + 1) };
@@ -241,7 +241,7 @@ fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
 ///
 /// From the kernel: the library's generator measures the processor's jitter before its first number, half of the time that a short
 /// run takes.
-pub fn run_key() -> Result<FingerprintKey, Problem> {
+pub(crate) fn run_key() -> Result<FingerprintKey, Problem> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     let read = rustix::rand::getrandom(bytes.as_mut_slice(), GetRandomFlags::empty());
     if read.ok() != Some(bytes.len()) {

@@ -31,7 +31,7 @@ pub struct Acceptance<'a> {
 }
 
 /// The baseline file: the accepted findings.
-pub struct BaselineFile {
+pub(super) struct BaselineFile {
     path: PathBuf,
     /// The baseline; a new one if the file is about to be made, `None` if there is no file.
     baseline: Option<Baseline>,
@@ -45,7 +45,7 @@ impl BaselineFile {
     ///
     /// # Errors
     /// A named file does not exist and `accepts` is not set; or a file is not a baseline.
-    pub fn open(named: Option<&Path>, paths: &[PathBuf], accepts: bool) -> Result<Self, Problem> {
+    pub(super) fn open(named: Option<&Path>, paths: &[PathBuf], accepts: bool) -> Result<Self, Problem> {
         let path = named.map_or_else(|| place(paths), Path::to_owned);
         if named.is_some() && !accepts || path.exists() {
             if named.is_none() {
@@ -59,18 +59,18 @@ impl BaselineFile {
     }
 
     /// The accepted findings; `None` if there is no file.
-    pub fn baseline(&self) -> Option<&Baseline> {
+    pub(super) fn baseline(&self) -> Option<&Baseline> {
         self.baseline.as_ref()
     }
 
     /// Whether the file existed before.
-    pub fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         self.old.is_some()
     }
 
     /// Adds the open findings to the file, or only the named ones. Adds none if one of them is a value that still
     /// works, as far as keyroll knows. Returns a sentence about what was done.
-    pub fn accept(
+    pub(super) fn accept(
         &mut self,
         acceptance: &Acceptance<'_>,
         report: &Report,
@@ -198,7 +198,7 @@ fn problem() -> Problem {
 }
 
 /// The identities that were typed, or their first digits, in lower case. Errors do not repeat them: one may be a value.
-pub fn only(named: &[String]) -> Result<Vec<String>, Problem> {
+pub(super) fn only(named: &[String]) -> Result<Vec<String>, Problem> {
     let all: Vec<String> = named.iter().map(|one| one.to_ascii_lowercase()).collect();
     let is_one = |one: &String| DIGITS.contains(&one.len()) && one.bytes().all(|b| b.is_ascii_hexdigit());
     match all.iter().all(is_one) {
@@ -214,7 +214,7 @@ pub fn only(named: &[String]) -> Result<Vec<String>, Problem> {
 }
 
 /// Why a finding cannot be named if its identity is different in every run.
-pub fn no_identities() -> Problem {
+pub(super) fn no_identities() -> Problem {
     problem()
         .because("there is no baseline and no store here: identities are valid for one run only")
         .help("accept the findings of one file: keyroll leaks FILE --accept REASON; afterwards identities are stable")

@@ -21,7 +21,7 @@ const REASONS_MAX: usize = 5;
 const IGNORED: &str = ".gitleaksignore";
 
 /// The rules of a file in gitleaks' format.
-pub struct ImportedRules {
+pub(super) struct ImportedRules {
     pub rules: Config,
     /// Whether they extend the built-in rules.
     pub adds: bool,
@@ -36,7 +36,7 @@ pub struct ImportedRules {
 /// # Errors
 /// The file is not a rule file, or has no usable rule and does not extend the built-in ones: nothing would be searched
 /// for.
-pub fn theirs(path: &Path) -> Result<ImportedRules, Problem> {
+pub(super) fn theirs(path: &Path) -> Result<ImportedRules, Problem> {
     let mut files = vec![read(path)?];
     while let Some(next) = files.last().and_then(|last| last.extends().path.clone()) {
         if files.len() > EXTENDS_MAX {
@@ -74,7 +74,7 @@ fn nothing_used(path: &Path, unused: &[Skipped]) -> Problem {
 }
 
 /// The known findings of `.gitleaksignore` in this folder; `None` without such a file.
-pub fn ignored() -> Result<Option<IgnoreFile>, Problem> {
+pub(super) fn ignored() -> Result<Option<IgnoreFile>, Problem> {
     let path = Path::new(IGNORED);
     match path.exists() {
         true => text(path).map(|text| Some(IgnoreFile::read(&text))),
@@ -83,7 +83,7 @@ pub fn ignored() -> Result<Option<IgnoreFile>, Problem> {
 }
 
 /// Whether such a file names a finding. Members of an archive are named as in gitleaks: `a.zip!b.env`.
-pub fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
+pub(super) fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
     let Some(path) = &one.place.path else { return false };
     let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
     let path = iter::once(path).chain(one.place.inside.iter().cloned()).collect::<Vec<_>>().join("!");
@@ -93,7 +93,7 @@ pub fn is_ignored(ignored: &IgnoreFile, one: &Finding) -> bool {
 }
 
 /// Its lines that are not understood, and why.
-pub fn unread_lines(ignored: &IgnoreFile) -> Option<(String, String)> {
+pub(super) fn unread_lines(ignored: &IgnoreFile) -> Option<(String, String)> {
     let (first, more) = ignored.unread().split_first()?;
     let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
     let why = "it is not a finding as path:rule:line".to_owned();

@@ -22,31 +22,45 @@ pub enum Source {
     Stdin,
     /// The memory of a process.
     Process(u32),
-    /// The output of a program, with a name for messages.
-    Program(String, Vec<String>),
+    /// Every layer of a container image.
+    Image(String),
+    /// The output of a container.
+    Container(String),
+    /// The journal of this machine since a time, as `journalctl --since` reads it.
+    Journal(String),
 }
 
 impl Source {
+    /// The named files, folders or repositories.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        match self {
+            Self::Tree(tree) => &tree.paths,
+            Self::Histories(paths) | Self::Staged(paths) => paths,
+            Self::Stdin | Self::Process(_) | Self::Image(_) | Self::Container(_) | Self::Journal(_) => &[],
+        }
+    }
+
     /// The operator's next step if nothing of this source could be scanned.
-    pub fn way_out(&self) -> &'static str {
+    pub(super) fn way_out(&self) -> &'static str {
         match self {
             Self::Histories(_) | Self::Staged(_) => "run it in a git repository, or name one as PATH",
             Self::Process(_) => "name an existing process; only root can read another user's",
-            Self::Program(_, words) => match words.get(1).map(String::as_str) {
-                Some("save") => "see what docker reports: docker image inspect NAME",
-                Some("logs") => "see what docker reports: docker logs NAME",
-                Some(_) | None => "see what journalctl reports: journalctl -n 1",
-            },
+            Self::Image(_) => "see what docker reports: docker image inspect NAME",
+            Self::Container(_) => "see what docker reports: docker logs NAME",
+            Self::Journal(_) => "see what journalctl reports: journalctl -n 1",
             Self::Tree(_) | Self::Stdin => "what can be scanned: keyroll leaks --help",
         }
     }
 
     /// # Errors
     /// Nothing of the source could be scanned: its name, and why.
-    pub fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
+    pub(super) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
         let refused = |error: OpenError| {
             let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
             format!("{error}{source}")
+        };
+        let program = |name: &str, words: &[&str]| {
+            written(words, name, scan).map_err(|error| format!("{name}: {error}"))
         };
         match self {
             Self::Tree(tree) => scan.tree(tree),
@@ -61,8 +75,12 @@ impl Source {
             Self::Process(pid) => {
                 scan.process(*pid).map_err(|error| format!("process {pid}: {error}"))?;
             }
-            Self::Program(name, words) => {
-                written(name, words, scan).map_err(|error| format!("{name}: {error}"))?;
+            Self::Image(name) => program(&format!("image {name}"), &["docker", "save", "--", name])?,
+            Self::Container(name) => program(&format!("container {name}"), &["docker", "logs", "--", name])?,
+            Self::Journal(since) => {
+                let since = format!("--since={since}");
+                let words = ["journalctl", "--no-pager", "--quiet", "-a", "-o", "short-iso", &since];
+                program("the journal", &words)?;
             }
         }
         Ok(())
@@ -74,10 +92,10 @@ impl Source {
     clippy::disallowed_methods,
     reason = "docker and journalctl write what is scanned; no value goes to them"
 )]
-fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
+fn written(words: &[&str], name: &str, scan: &Scan<'_>) -> io::Result<()> {
     let Some((program, rest)) = words.split_first() else { return Ok(()) };
     let (read, write) = io::pipe()?;
-    let logs = rest.first().is_some_and(|word| word == "logs");
+    let logs = rest.first() == Some(&"logs");
     let mut command = Command::new(program);
     command.args(rest).stdin(Stdio::null());
     // The command owns every write end of the pipe and closes it when it ends. Otherwise its output would never end.

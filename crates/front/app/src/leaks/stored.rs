@@ -14,7 +14,7 @@ use crate::stored_values::stored_values;
 
 /// What a search uses from the store of this machine.
 #[derive(Default)]
-pub struct OfStore {
+pub(super) struct OfStore {
     /// Every stored version of every secret.
     pub known: KnownValues,
     /// The names of these secrets.
@@ -24,7 +24,7 @@ pub struct OfStore {
 }
 
 /// Reads the store. Tells the operator about each value that cannot be searched for.
-pub fn of_store(installation: &Installation, operator: &mut dyn Operator) -> Result<OfStore, Problem> {
+pub(super) fn of_store(installation: &Installation, operator: &mut dyn Operator) -> Result<OfStore, Problem> {
     let Some(kept) = stored_values(installation, false)? else { return Ok(OfStore::default()) };
     let mut builder = Needles::builder();
     let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());

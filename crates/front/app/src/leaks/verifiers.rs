@@ -11,7 +11,7 @@ use crate::wiring::issuer::spec_text;
 use crate::wiring::trusted::trusted_files;
 
 /// One issuer that can be asked about findings.
-pub struct Asker {
+pub(super) struct Asker {
     /// The name of a shipped spec, or the file of another one.
     pub name: String,
     /// The host that is asked, `name:port`; `None` if the spec names no real host.
@@ -22,7 +22,7 @@ pub struct Asker {
 
 /// Which issuer is asked about the findings of which rule: by the shipped specs and those named on the command line. No
 /// scanned file, and no `keyroll.toml` among them, can choose where a value is sent.
-pub struct Askers {
+pub(super) struct Askers {
     by_rule: BTreeMap<String, Arc<Asker>>,
 }
 
@@ -38,7 +38,7 @@ impl Askers {
     /// # Errors
     /// A file is not a spec, can be changed by other users, names no rule, or names a rule that does not exist or that
     /// another file has.
-    pub fn of(files: &[PathBuf]) -> Result<Self, Problem> {
+    pub(super) fn of(files: &[PathBuf]) -> Result<Self, Problem> {
         let mut by_rule = BTreeMap::new();
         for name in Spec::names() {
             let spec = Spec::shipped(name).map_err(|error| unread(&error))?;
@@ -54,12 +54,12 @@ impl Askers {
     }
 
     /// The rules whose findings an issuer can be asked about.
-    pub fn rules(&self) -> BTreeSet<String> {
+    pub(super) fn rules(&self) -> BTreeSet<String> {
         self.by_rule.keys().cloned().collect()
     }
 
     /// The issuer that can be asked about a finding of this rule.
-    pub fn of_rule(&self, rule: &str) -> Option<&Arc<Asker>> {
+    pub(super) fn of_rule(&self, rule: &str) -> Option<&Arc<Asker>> {
         self.by_rule.get(rule)
     }
 }

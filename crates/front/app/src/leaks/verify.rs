@@ -52,7 +52,7 @@ struct Plan {
 ///
 /// # Errors
 /// No issuer could be asked.
-pub fn ask(
+pub(super) fn ask(
     askers: &Askers,
     held: BTreeMap<Identity, SecretBytes>,
     report: &mut Report,

@@ -18,7 +18,7 @@ pub(crate) struct Context<'s> {
 }
 
 /// A consumer of the configuration, drafted from a user of a secret.
-pub struct ConsumerDraft {
+pub(crate) struct ConsumerDraft {
     pub consumer: FoundConsumer,
     /// What the operator has to fill in.
     pub open: Vec<String>,
@@ -33,7 +33,7 @@ pub struct ConsumerDraft {
 }
 
 /// A program with keys of its own in a configuration.
-pub enum Agent {
+pub(crate) enum Agent {
     /// A gateway of OpenClaw, with its state folder.
     OpenClaw(PathBuf),
     LiteLlm,

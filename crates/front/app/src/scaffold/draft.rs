@@ -21,7 +21,7 @@ const NUMBER_MAX: u32 = 1_000;
 const NAMED_MAX: usize = 24;
 
 /// A found secret as it would be written.
-pub struct Draft<'s> {
+pub(crate) struct Draft<'s> {
     pub found: &'s Found,
     pub secret: FoundSecret,
     pub consumers: Vec<ConsumerDraft>,
@@ -34,7 +34,7 @@ pub struct Draft<'s> {
 }
 
 /// What to draft.
-pub struct Wanted<'s> {
+pub(crate) struct Wanted<'s> {
     /// The inspection of the machine.
     pub survey: &'s Survey,
     /// Folders that must contain a copy; empty = anywhere.
@@ -47,7 +47,7 @@ pub struct Wanted<'s> {
 
 /// Drafts every secret that a service or process uses. Returns also the secrets that were left out, by name, with the
 /// reason.
-pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
+pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
     let names = Names::of(wanted.survey);
     let around =

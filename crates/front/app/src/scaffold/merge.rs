@@ -31,7 +31,7 @@ pub struct Joined {
 ///
 /// # Errors
 /// The text is not a valid configuration.
-pub fn join(
+pub(crate) fn join(
     text: &str,
     file_name: &str,
     drafts: &[Draft<'_>],

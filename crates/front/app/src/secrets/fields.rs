@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
+use keyroll_secret::SecretBytes;
 
 use crate::exit::Exit;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
+use crate::redact::remember;
 use crate::wiring::validate_value::Looked;
 
 /// The `NAME=TEXT` pairs as fields. None of them may be secret: every user of the machine can see arguments.
@@ -36,6 +38,33 @@ pub(super) fn plain_fields(secret: &Secret, given: &[String]) -> Result<BTreeMap
         }
     }
     Ok(fields)
+}
+
+/// The secret fields of a text with one line `NAME=VALUE` for each.
+///
+/// # Errors
+/// A line is of another form or of another field, or a field is there twice or not at all.
+pub fn fields_of_lines(secret: &Secret, lines: &SecretBytes) -> Result<Vec<(Name, SecretBytes)>, Problem> {
+    let names = || secret.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name);
+    let mut values: Vec<(Name, SecretBytes)> = Vec::new();
+    for row in lines.expose().split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
+        let at = row.iter().position(|byte| *byte == b'=');
+        let (name, value) = at.and_then(|at| row.split_at_checked(at)).unwrap_or((row, &[]));
+        let known = names().find(|known| known.as_str().as_bytes() == name);
+        let (Some(known), Some((_, value))) = (known, value.split_first()) else {
+            return Err(adding(secret).because("stdin must have one NAME=VALUE line for each secret field"));
+        };
+        if values.iter().any(|(other, _)| other == known) {
+            return Err(adding(secret).because(format!("stdin has the field `{known}` twice")));
+        }
+        let value = SecretBytes::new(value.to_vec());
+        remember(&value);
+        values.push((known.clone(), value));
+    }
+    match names().find(|name| !values.iter().any(|(other, _)| other == *name)) {
+        Some(missing) => Err(adding(secret).because(format!("stdin does not have the field `{missing}`"))),
+        None => Ok(values),
+    }
 }
 
 /// Reports what the validation of a value found, and refuses a value that failed it unless `anyway`.

@@ -1,199 +1,119 @@
-//! Adds an undeclared process or copy to an open rotation as a consumer.
+//! Adopts an undeclared process or copy as a consumer, also into an open rotation.
+
+mod consumer;
+mod executable;
+mod record;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Consumer, NewConsumer};
-use keyroll_host::{Local, incarnation};
-use keyroll_port::{Live, RotationId, Surveyor as _};
-use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
+use keyroll_config::{Config, NewConsumer, Secret, add_consumer, replace_consumer};
 
-use super::append_offline::{digest_of, may_follow, tell_open};
-use crate::places::Places;
-use crate::plans::granted::Granted;
-use crate::plans::inspect::files as files_seen;
+use self::record::{Adoption, refuse_open};
+use crate::installation::Installation;
+use crate::operator::{Event, Operator};
 use crate::problem::Problem;
-use crate::records::open_rotation_guard::open_of;
-use crate::records::recorded::{Opened, rotations_unread};
-use crate::records::saved_plan::Saved;
-use crate::wiring::compose::{Composition, compose};
-use crate::wiring::issuer::issuer;
-use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
+use crate::records::resolve_target::meant;
+use crate::wiring::{issuer, programs, provable};
+use crate::{config_file, configured};
 
-/// A consumer that is adopted.
-pub struct Adoption<'a> {
-    /// The consumer.
-    pub new: &'a NewConsumer,
-    /// A process id, or a path.
-    pub holder: &'a str,
-    /// The configuration, absolute, and its text with the consumer.
-    pub config_file: &'a Path,
-    /// See `config_file`.
-    pub config_text: &'a str,
-}
+pub use self::consumer::AdoptRequest;
+pub(crate) use self::record::numbered;
 
-impl Adoption<'_> {
-    /// Writes the consumer into the configuration and records it in the secret's open rotation; returns the
-    /// rotation's id. Nothing is written if the open rotation refuses the consumer or has a driver.
-    ///
-    /// # Errors
-    /// The open rotation refuses the consumer, or something cannot be written.
-    pub fn carry_out(
-        &self,
-        places: &Places,
-        write: &mut dyn FnMut() -> Result<(), Problem>,
-    ) -> Result<Option<RotationId>, Problem> {
-        let secret = self.new.secret.as_str();
-        let told = tell_open(places, secret, "keyroll pause, then adopt again", |opened, places| {
-            self.refuse_backward(opened)?;
-            let (adopted, live) = self.look(opened, places)?;
-            let facts = |granted: &Granted| {
-                let accepted = live.iter().filter(|one| granted.has(&opened.saved.secret, one));
-                let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
-                std::iter::once(adopted.clone()).chain(accepted).collect::<Vec<_>>()
-            };
-            may_follow(opened, facts(&Granted::load(places)?))?;
-            write()?;
-            self.grant(places, &live)?;
-            // With what was accepted now.
-            Ok(facts(&Granted::load(places)?))
-        })?;
-        if told.is_none() {
-            self.write_alone(places, write)?;
+/// Writes the consumer into keyroll.toml, then adds it to the open rotation.
+///
+/// # Errors
+/// The request describes no consumer that could work, the open rotation refuses it, or something cannot be written.
+pub fn adopt(
+    request: &AdoptRequest<'_>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    let (config, places) = (installation.config()?, installation.places()?);
+    let secret = meant(&config, request.secret, request.holder, &places)?;
+    let new = request.consumer(&config, secret)?;
+    let path = installation.config_path();
+    let text = config_file::read(&path)?;
+    let file = path.display().to_string();
+    let known = secret.consumer(new.name.as_str()).is_some();
+    let edited = match (known, request.replace) {
+        (true, false) => return Err(known_already(&new)),
+        (true, true) => {
+            refuse_open(&places, &new)?;
+            replace_consumer(&text, &file, &new)?
         }
-        Ok(told.map(|opened| opened.id))
-    }
-
-    /// Writes the consumer into the configuration where no rotation is open.
-    ///
-    /// # Errors
-    /// Nothing is written where the consumer cannot be looked at.
-    pub fn write_alone(
-        &self,
-        places: &Places,
-        write: &mut dyn FnMut() -> Result<(), Problem>,
-    ) -> Result<(), Problem> {
-        let live = self.live(places)?;
-        write()?;
-        self.grant(places, &live)
-    }
-
-    /// Nothing is moved to the new key while the rotation rolls back.
-    fn refuse_backward(&self, opened: &Opened) -> Result<(), Problem> {
-        if opened.state.phase() != Phase::RollingBack {
-            return Ok(());
-        }
-        let (id, holder) = (&opened.id, self.holder);
-        Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
-            .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
-            .help(format!(
-                "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
-                 WHY; then keyroll resume {id}, and adopt it when the rollback has ended"
-            )))
-    }
-
-    /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
-    /// it.
-    fn grant(&self, places: &Places, live: &[Live]) -> Result<(), Problem> {
-        let restart = format!("{}/restart:", self.new.name);
-        let live = live.iter().map(|one| &one.difference);
-        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
-        match mine.is_empty() {
-            true => Ok(()),
-            false => Granted::load(places)?.add(places, self.new.secret.as_str(), &mine),
-        }
-    }
-
-    /// What restarts would make live with the new configuration.
-    fn live(&self, places: &Places) -> Result<Vec<Live>, Problem> {
-        let Self { new, config_file, config_text, holder: _ } = *self;
-        let config = Config::parse(config_text, &config_file.display().to_string())?;
-        let secret = crate::configured::secret(&config, new.secret.as_str())?;
-        // `plan` reports an issuer that cannot be built.
-        let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
-        places.ensure()?;
-        let folder = folder_of(config_file);
-        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
-        let host = Local::new(composed.setup, fingerprint_key(places)?);
-        Ok(runtime(places)?.block_on(host.live()).live)
-    }
-
-    /// The consumer as the open rotation would take it, and what restarts would make live with it.
-    fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<Live>), Problem> {
-        let Self { new: _, config_file, config_text, holder } = *self;
-        let config = Config::parse(config_text, &config_file.display().to_string())?;
-        let secret = crate::configured::secret(&config, &opened.saved.secret)?;
-        let known = opened.state.plan();
-        if !known.aim.makes_new() {
-            return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
-                .because("it only revokes the shared key, and moves no consumer")
-                .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
-        }
-        let folder = folder_of(config_file);
-        let issuer = issuer(secret)?;
-        let composition = Composition {
-            rotation: &opened.id.0,
-            roots: &config.search_roots,
-            ..Composition::of(secret, issuer.as_ref(), places, folder)
-        };
-        let composed = compose(&composition)?;
-        // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
-        let before = numbered(opened)?;
-        let same = secret.consumers.starts_with(&before)
-            && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
-        let (count, files) = (known.consumers.len(), known.files.len());
-        let key = fingerprint_key(places)?;
-        let new = composed.setup.files.get(files..).unwrap_or_default();
-        let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
-        let host = Local::new(composed.setup, key);
-        let live = runtime(places)?.block_on(host.live()).live;
-        let consumer =
-            composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
-        let consumer = consumer.cloned().ok_or_else(|| {
-            Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
-                .because("the configuration has other changes too")
-                .help("undo those until the rotation has ended")
-        })?;
-        let explains = match holder.parse::<u32>() {
-            Ok(pid) => {
-                let process = keyroll_observe::process(pid).map_err(|reason| {
-                    Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
-                        .because(reason.to_string())
-                })?;
-                Adoptee::Holder(incarnation(&process.id))
-            }
-            Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
-        };
-        let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
-        // Each file must resolve to the same path when it is written.
-        saved.seen.files.extend(seen);
-        let names: Arc<str> = Arc::from(saved.text()?);
-        let brought = composed.files.get(files..).unwrap_or_default().to_vec();
-        Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
-    }
-}
-
-/// Refuses to change a consumer of an open rotation.
-pub fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Problem> {
-    if !places.journal().exists() {
-        return Ok(());
-    }
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let Some(id) = runtime.block_on(open_of(&journal, new.secret.as_str())).map_err(rotations_unread)? else {
-        return Ok(());
+        (false, _) => add_consumer(&text, &file, &new)?,
     };
-    Err(Problem::new(Code::ConsumerNotAdopted, format!("replace the consumer {}", new.name))
-        .because(format!("rotation {id} is open, and uses the commands with which it was started"))
-        .help(format!(
-            "keyroll consumer waive {} --reason WHY and adopt it under another name, or: keyroll abort {id}",
-            new.name
-        )))
+    let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+    let config = &Config::parse(&edited, &absolute.display().to_string())?;
+    refuse_useless(configured::secret(config, new.secret.as_str())?, &new)?;
+    let (holder, new) = (request.holder, &new);
+    let adoption = Adoption { new, holder, config, config_file: &absolute, config_text: &edited };
+    let mut write = || {
+        config_file::replace(&path, &text, &edited)?;
+        operator.event(written(new, known, &path));
+        Ok(())
+    };
+    let open = match known {
+        true => adoption.write_alone(&places, &mut write).map(|()| None)?,
+        false => adoption.carry_out(&places, &mut write)?,
+    };
+    if request.names_no_copy() {
+        operator.note(assumed(new, open.is_some()));
+    }
+    if let Some(id) = open {
+        operator.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
+    }
+    Ok(())
 }
 
-/// The consumers of an open rotation, in the order of their numbers; the configuration may have changed since.
-pub fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
-    let saved = &opened.saved;
-    let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
-    Ok(crate::configured::secret(&config, &saved.secret)?.consumers.clone())
+/// Shows which copy was chosen, why, and how to name another one.
+fn assumed(new: &NewConsumer, open: bool) -> String {
+    let copies: Vec<String> = new.reads.iter().map(|copy| copy.place.to_string()).collect();
+    let (name, copies) = (&new.name, copies.join(" and "));
+    let other = match open {
+        false => {
+            "repeat the command with --replace --env-file FILE --variable NAME, or --replace --file FILE"
+                .to_owned()
+        }
+        true => format!(
+            "keyroll consumer waive {name} --reason WHY, then adopt the process under another --name with \
+             --env-file FILE --variable NAME, or --file FILE"
+        ),
+    };
+    format!(
+        "no copy was named, so keyroll assumes that {name} starts from {copies}, which every other consumer of {} reads\n  if \
+         it starts from another copy: {other}",
+        new.secret
+    )
+}
+
+/// What was written, and how to undo that.
+fn written(new: &NewConsumer, known: bool, path: &Path) -> Event {
+    let (what, with) = match known {
+        true => ("replaced", "restore its previous table".to_owned()),
+        false => ("adopted", format!("remove its [[secrets.{}.consumers]] table", new.secret)),
+    };
+    let what = format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display());
+    Event::Undo { what, with }
+}
+
+fn known_already(new: &NewConsumer) -> Problem {
+    Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
+        .because(format!("{} already has a consumer {}", new.secret, new.name))
+        .help("replace it with --replace, or choose another --name")
+}
+
+/// Refuses a consumer whose commands cannot run, or that can never prove the new value: it would only pause the
+/// rotation.
+fn refuse_useless(secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
+    let Some(consumer) = secret.consumer(new.name.as_str()) else { return Ok(()) };
+    programs::refuse_missing_of(consumer)?;
+    // `plan` reports an issuer that cannot be built.
+    let Ok(issuer) = issuer(secret) else { return Ok(()) };
+    provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {
+        problem.help(
+            "add --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy",
+        )
+    })
 }

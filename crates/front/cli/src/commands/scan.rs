@@ -3,7 +3,7 @@ use std::path::Path;
 
 use keyroll_app::exit::Exit;
 use keyroll_app::inventory::{Seen, look, tell_missed};
-use keyroll_app::operator::{Event, FoundShown, InstanceShown, StoreShown, UserShown};
+use keyroll_app::operator::{Event, FoundShown, InstanceShown, UserShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::records::reasons::quoted;
 use keyroll_trace::Risks;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
         in_memory(&first, &news, context);
     }
     let next = instances(&seen, args.all, context);
-    stores(&seen, context);
+    seen.stores().into_iter().for_each(|store| context.ui.event(Event::Store(store)));
     tell_missed(&seen.survey, &mut context.ui);
     let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
     let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
@@ -162,21 +162,6 @@ fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
 
 fn times(name: &str, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name} ×{count}") }
-}
-
-/// Shows the encrypted stores that were found and cannot be read.
-fn stores(seen: &Seen, context: &mut Context) {
-    for store in &seen.survey.stores {
-        let name = |process: &keyroll_observe::ProcessId| {
-            let one = seen.survey.listing.seen.iter().find(|one| one.id == *process);
-            format!("{} (pid {})", one.map_or("?", |one| one.name.as_str()), process.pid)
-        };
-        context.ui.event(Event::Store(StoreShown {
-            path: keyroll_observe::shown(&store.path),
-            encrypted_with: store.kind,
-            used_by: store.used_by.iter().map(name).collect(),
-        }));
-    }
 }
 
 fn some(all: Vec<String>) -> String {

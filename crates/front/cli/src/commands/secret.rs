@@ -2,12 +2,11 @@ use keyroll_app::configured::secret;
 use keyroll_app::exit::Exit;
 use keyroll_app::operator::{Event, SecretShown};
 use keyroll_app::problem::Problem;
-use keyroll_app::redact::remember;
 use keyroll_app::reports::secrets::{secret_shown, secrets};
 use keyroll_app::secrets::add::{AddRequest, Addition};
+use keyroll_app::secrets::fields::fields_of_lines;
 use keyroll_app::secrets::import::{ImportRequest, import};
 use keyroll_app::secrets::rewrap::rewrap;
-use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
 use keyroll_secret::SecretBytes;
 
@@ -70,31 +69,7 @@ fn hidden_fields(secret: &Secret, context: &mut Context) -> Result<Vec<(Name, Se
         return Ok(values);
     }
     let all = context.ui.hidden(&format!("the fields of {}", secret.name))?;
-    let mut values: Vec<(Name, SecretBytes)> = Vec::new();
-    for row in all.expose().split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
-        let at = row.iter().position(|byte| *byte == b'=');
-        let (name, value) = at.and_then(|at| row.split_at_checked(at)).unwrap_or((row, &[]));
-        let known = names.iter().find(|known| known.as_str().as_bytes() == name);
-        let (Some(known), Some((_, value))) = (known, value.split_first()) else {
-            return Err(adding(secret).because("stdin must have one NAME=VALUE line for each secret field"));
-        };
-        if values.iter().any(|(other, _)| other == *known) {
-            return Err(adding(secret).because(format!("stdin has the field `{known}` twice")));
-        }
-        let value = SecretBytes::new(value.to_vec());
-        remember(&value);
-        values.push(((*known).clone(), value));
-    }
-    match names.iter().find(|name| !values.iter().any(|(other, _)| other == **name)) {
-        Some(missing) => Err(adding(secret).because(format!("stdin does not have the field `{missing}`"))),
-        None => Ok(values),
-    }
-}
-
-fn adding(secret: &Secret) -> Problem {
-    Problem::new(Code::ValueRefused, format!("add {}", secret.name)).help(
-        "run it again at a terminal, which prompts for each field; on stdin, write one NAME=VALUE line for each",
-    )
+    fields_of_lines(secret, &all)
 }
 
 fn list(context: &mut Context) -> Result<Exit, Problem> {

@@ -7,11 +7,7 @@ use crate::args::LeaksArgs;
 
 /// The source that the arguments of `leaks` name.
 pub(crate) fn source(args: &LeaksArgs) -> Source {
-    let program = |name: String, words: &[&str]| {
-        Source::Program(name, words.iter().map(|word| (*word).to_owned()).collect())
-    };
-    let here = || vec![PathBuf::from(".")];
-    let paths = if args.paths.is_empty() { here() } else { args.paths.clone() };
+    let paths = if args.paths.is_empty() { vec![PathBuf::from(".")] } else { args.paths.clone() };
     if args.git {
         return Source::Histories(paths);
     }
@@ -21,15 +17,9 @@ pub(crate) fn source(args: &LeaksArgs) -> Source {
     match (args.stdin, args.pid, &args.image, &args.container, &args.journal) {
         (true, ..) => Source::Stdin,
         (_, Some(pid), ..) => Source::Process(pid),
-        (_, _, Some(image), ..) => program(format!("image {image}"), &["docker", "save", "--", image]),
-        (_, _, _, Some(name), _) => program(format!("container {name}"), &["docker", "logs", "--", name]),
-        (_, _, _, _, Some(since)) => {
-            let since = format!("--since={since}");
-            program(
-                "the journal".to_owned(),
-                &["journalctl", "--no-pager", "--quiet", "-a", "-o", "short-iso", &since],
-            )
-        }
+        (_, _, Some(image), ..) => Source::Image(image.clone()),
+        (_, _, _, Some(name), _) => Source::Container(name.clone()),
+        (_, _, _, _, Some(since)) => Source::Journal(since.clone()),
         (false, None, None, None, None) => Source::Tree(Tree { paths, ignored_left_out: !args.no_ignore }),
     }
 }

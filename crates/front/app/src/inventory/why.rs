@@ -1,0 +1,144 @@
+use std::path::Path;
+
+use keyroll_needle::Encoding;
+use keyroll_trace::{Chain, Found, Link, Standing, User, chains_of};
+
+use super::cause::winner;
+use super::resolve_target::{Meant, is_called};
+use super::shown::keeper;
+use super::survey::Seen;
+use crate::operator::{ChainShown, InstanceShown};
+
+/// What is known of one secret about the target of `why`.
+#[derive(Default)]
+pub struct Answer {
+    /// Answers of one sentence.
+    pub sentences: Vec<String>,
+    /// The processes that use the secret.
+    pub instances: Vec<InstanceShown>,
+    /// If the copies hold different values: each value, and where it is.
+    pub differing: Vec<(String, Vec<String>)>,
+    /// The chains by which services and processes get the secret.
+    pub chains: Vec<ChainShown>,
+}
+
+/// Which copy wins and which version each process uses, as far as it concerns the target.
+pub fn why(seen: &Seen, target: &Meant<'_>) -> Vec<Answer> {
+    match target {
+        Meant::Secrets(all) => all.iter().map(|found| of_secret(seen, found)).collect(),
+        Meant::Users(word) => seen.found.iter().map(|found| of_users(seen, found, word)).collect(),
+        Meant::Process(pid) => of_process(seen, *pid),
+        Meant::Path(path) => of_path(seen, path),
+    }
+}
+
+impl Answer {
+    fn sentence(sentence: String) -> Self {
+        Self { sentences: vec![sentence], ..Self::default() }
+    }
+}
+
+fn of_secret(seen: &Seen, found: &Found) -> Answer {
+    let instances = seen.instances(found);
+    let nobody = || format!("{}: {}", found.name, seen.nobody());
+    Answer {
+        sentences: instances.is_empty().then(nobody).into_iter().collect(),
+        instances,
+        differing: differing(seen, found),
+        chains: chains(seen, found, found.users.iter()),
+    }
+}
+
+fn of_users(seen: &Seen, found: &Found, word: &str) -> Answer {
+    let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
+    let mut instances = seen.instances(found);
+    instances.retain(|one| {
+        users.iter().any(|user| (user.name.as_str(), keeper(user.keeper)) == (&one.used_by, one.keeper))
+    });
+    Answer { instances, chains: chains(seen, found, users.into_iter()), ..Answer::default() }
+}
+
+fn of_process(seen: &Seen, pid: u32) -> Vec<Answer> {
+    let of_secret = |found: &Found| {
+        let mut instances = seen.instances(found);
+        instances.retain(|one| one.pid == pid);
+        let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
+        let chains = || chains(seen, found, found.users.iter().filter(its));
+        (!instances.is_empty()).then(|| Answer { chains: chains(), instances, ..Answer::default() })
+    };
+    let answers: Vec<Answer> = seen.found.iter().filter_map(of_secret).collect();
+    let how = seen.not_searched();
+    or_none(answers, || format!("process {pid} does not use any of the values that were found{how}"))
+}
+
+fn of_path(seen: &Seen, path: &Path) -> Vec<Answer> {
+    let answers = seen.found.iter().filter_map(|found| of_copies(seen, found, path)).collect();
+    or_none(answers, || format!("{}: it contains none of the known values", keyroll_observe::shown(path)))
+}
+
+fn or_none(answers: Vec<Answer>, none: impl FnOnce() -> String) -> Vec<Answer> {
+    if answers.is_empty() { vec![Answer::sentence(none())] } else { answers }
+}
+
+/// The role of each copy of a secret at or below a path; `None` if there is no copy.
+fn of_copies(seen: &Seen, found: &Found, path: &Path) -> Option<Answer> {
+    let mut sentences = Vec::new();
+    let mut readers: Vec<&User> = Vec::new();
+    for (place, sighting) in found.copies() {
+        if !place.file().is_some_and(|one| one.starts_with(path)) {
+            continue;
+        }
+        let mut uses = Vec::new();
+        for user in &found.users {
+            for chain in chains_of(&seen.survey, found, user) {
+                let Some(link) = chain.links.iter().find(|link| link.place.as_ref() == Some(place)) else {
+                    continue;
+                };
+                uses.push(role(user, chain, link));
+                if !readers.contains(&user) {
+                    readers.push(user);
+                }
+            }
+        }
+        let uses = match uses.is_empty() {
+            true => "no known service reads it".to_owned(),
+            false => uses.join("; "),
+        };
+        let label = seen.label(found, sighting.value);
+        sentences.push(format!("{place} holds {label} of {}: {uses}", found.name));
+    }
+    let chains = || chains(seen, found, readers.into_iter());
+    (!sentences.is_empty()).then(|| Answer { chains: chains(), sentences, ..Answer::default() })
+}
+
+/// The role of a copy for a service that could read it.
+fn role(user: &User, chain: &Chain, link: &Link) -> String {
+    let name = &user.name;
+    let winner = winner(chain).map_or("another place", |link| link.what.as_str());
+    match link.standing {
+        Standing::Wins => format!("it wins for {name}"),
+        Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
+        Standing::NotRead => format!("{name} does not read it: {winner} wins"),
+        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
+        Standing::NotVisible(why) => format!("not visible whether {name} reads it ({why})"),
+    }
+}
+
+/// Each value with its copies, if the copies hold different values.
+fn differing(seen: &Seen, found: &Found) -> Vec<(String, Vec<String>)> {
+    let places = |id| {
+        let here = found.copies().into_iter().filter(move |(_, sighting)| sighting.value == id);
+        let here = here.map(|(place, sighting)| match sighting.encoding == Encoding::Raw {
+            true => place.to_string(),
+            false => format!("{place} ({})", sighting.encoding.name()),
+        });
+        here.collect::<Vec<_>>()
+    };
+    let values = found.values.iter().filter(|_| found.copies_differ());
+    let values = values.map(|id| (seen.label(found, *id), places(*id)));
+    values.filter(|(_, places)| !places.is_empty()).collect()
+}
+
+fn chains<'f>(seen: &Seen, found: &Found, users: impl Iterator<Item = &'f User>) -> Vec<ChainShown> {
+    users.flat_map(|user| seen.chains(found, user)).collect()
+}

@@ -1,0 +1,26 @@
+use std::path::{Path, PathBuf};
+
+use super::baseline::Acceptance;
+use super::source::Source;
+
+/// What to scan, what to search for, and which findings to accept.
+pub struct LeaksRequest<'a> {
+    /// What to scan.
+    pub source: Source,
+    /// Open archives and compressed files.
+    pub archives: bool,
+    /// A fingerprint file: also search for its secrets.
+    pub fingerprints: Option<&'a Path>,
+    /// Search only for known secrets: those of the store, and of the fingerprint file.
+    pub known: bool,
+    /// Match credentials by their form only, not by a name beside them.
+    pub forms: bool,
+    /// A file of rules in gitleaks' format.
+    pub rules: Option<&'a Path>,
+    /// Ask the issuers whether the findings still work; these spec files replace shipped ones.
+    pub verify: Option<&'a [PathBuf]>,
+    /// The file of accepted findings; none = that of the repository.
+    pub baseline: Option<&'a Path>,
+    /// Accept findings.
+    pub accept: Option<Acceptance<'a>>,
+}

@@ -1,0 +1,194 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_config::{Config, Consumer, NewConsumer, Secret};
+use keyroll_host::{Local, incarnation};
+use keyroll_port::{Live, RotationId, Surveyor as _};
+use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
+
+use crate::configured;
+use crate::places::Places;
+use crate::plans::granted::Granted;
+use crate::plans::inspect::files as files_seen;
+use crate::problem::Problem;
+use crate::records::open_rotation_guard::open_of;
+use crate::records::recorded::{Opened, rotations_unread};
+use crate::records::saved_plan::Saved;
+use crate::session::append_offline::{digest_of, may_follow, tell_open};
+use crate::wiring::compose::{Composition, compose};
+use crate::wiring::issuer::issuer;
+use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
+
+/// A consumer that is adopted into the configuration, and into the secret's open rotation.
+pub(super) struct Adoption<'a> {
+    pub(super) new: &'a NewConsumer,
+    /// A process id, or a path.
+    pub(super) holder: &'a str,
+    /// The configuration with the consumer.
+    pub(super) config: &'a Config,
+    /// Its file, absolute.
+    pub(super) config_file: &'a Path,
+    /// Its text.
+    pub(super) config_text: &'a str,
+}
+
+impl Adoption<'_> {
+    /// Writes the consumer into the configuration and records it in the secret's open rotation; returns the
+    /// rotation's id. Nothing is written if the open rotation refuses the consumer or has a driver.
+    pub(super) fn carry_out(
+        &self,
+        places: &Places,
+        write: &mut dyn FnMut() -> Result<(), Problem>,
+    ) -> Result<Option<RotationId>, Problem> {
+        let secret = self.new.secret.as_str();
+        let told = tell_open(places, secret, "keyroll pause, then adopt again", |opened, places| {
+            self.refuse_backward(opened)?;
+            let (adopted, live) = self.look(opened, places)?;
+            let facts = |granted: &Granted| {
+                let accepted = live.iter().filter(|one| granted.has(&opened.saved.secret, one));
+                let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
+                std::iter::once(adopted.clone()).chain(accepted).collect::<Vec<_>>()
+            };
+            may_follow(opened, facts(&Granted::load(places)?))?;
+            write()?;
+            self.grant(places, &live)?;
+            // With what was accepted now.
+            Ok(facts(&Granted::load(places)?))
+        })?;
+        if told.is_none() {
+            self.write_alone(places, write)?;
+        }
+        Ok(told.map(|opened| opened.id))
+    }
+
+    /// Writes the consumer into the configuration where no rotation is open. Nothing is written where the consumer cannot
+    /// be looked at.
+    pub(super) fn write_alone(
+        &self,
+        places: &Places,
+        write: &mut dyn FnMut() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let live = self.live(places)?;
+        write()?;
+        self.grant(places, &live)
+    }
+
+    /// Nothing is moved to the new key while the rotation rolls back.
+    fn refuse_backward(&self, opened: &Opened) -> Result<(), Problem> {
+        if opened.state.phase() != Phase::RollingBack {
+            return Ok(());
+        }
+        let (id, holder) = (&opened.id, self.holder);
+        Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
+            .help(format!(
+                "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
+                 WHY; then keyroll resume {id}, and adopt it when the rollback has ended"
+            )))
+    }
+
+    /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
+    /// it.
+    fn grant(&self, places: &Places, live: &[Live]) -> Result<(), Problem> {
+        let restart = format!("{}/restart:", self.new.name);
+        let live = live.iter().map(|one| &one.difference);
+        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
+        match mine.is_empty() {
+            true => Ok(()),
+            false => Granted::load(places)?.add(places, self.new.secret.as_str(), &mine),
+        }
+    }
+
+    fn secret(&self) -> Result<&Secret, Problem> {
+        configured::secret(self.config, self.new.secret.as_str())
+    }
+
+    /// What restarts would make live with the new configuration.
+    fn live(&self, places: &Places) -> Result<Vec<Live>, Problem> {
+        let secret = self.secret()?;
+        // `plan` reports an issuer that cannot be built.
+        let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
+        places.ensure()?;
+        let folder = folder_of(self.config_file);
+        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
+        let host = Local::new(composed.setup, fingerprint_key(places)?);
+        Ok(runtime(places)?.block_on(host.live()).live)
+    }
+
+    /// The consumer as the open rotation would take it, and what restarts would make live with it.
+    fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<Live>), Problem> {
+        let secret = self.secret()?;
+        let known = opened.state.plan();
+        if !known.aim.makes_new() {
+            return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+                .because("it only revokes the shared key, and moves no consumer")
+                .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
+        }
+        let folder = folder_of(self.config_file);
+        let issuer = issuer(secret)?;
+        let composition = Composition {
+            rotation: &opened.id.0,
+            roots: &self.config.search_roots,
+            ..Composition::of(secret, issuer.as_ref(), places, folder)
+        };
+        let composed = compose(&composition)?;
+        // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
+        let before = numbered(opened)?;
+        let same = secret.consumers.starts_with(&before)
+            && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+        let (count, files) = (known.consumers.len(), known.files.len());
+        let key = fingerprint_key(places)?;
+        let new = composed.setup.files.get(files..).unwrap_or_default();
+        let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
+        let host = Local::new(composed.setup, key);
+        let live = runtime(places)?.block_on(host.live()).live;
+        let consumer =
+            composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
+        let consumer = consumer.cloned().ok_or_else(|| {
+            Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+                .because("the configuration has other changes too")
+                .help("undo those until the rotation has ended")
+        })?;
+        let explains = match self.holder.parse::<u32>() {
+            Ok(pid) => {
+                let process = keyroll_observe::process(pid).map_err(|reason| {
+                    Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
+                        .because(reason.to_string())
+                })?;
+                Adoptee::Holder(incarnation(&process.id))
+            }
+            Err(_) => Adoptee::Copy(digest_of(Path::new(self.holder))),
+        };
+        let mut saved = Saved { config_text: self.config_text.to_owned(), ..opened.saved.clone() };
+        // Each file must resolve to the same path when it is written.
+        saved.seen.files.extend(seen);
+        let names: Arc<str> = Arc::from(saved.text()?);
+        let brought = composed.files.get(files..).unwrap_or_default().to_vec();
+        Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
+    }
+}
+
+/// Refuses to change a consumer of an open rotation.
+pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let Some(id) = runtime.block_on(open_of(&journal, new.secret.as_str())).map_err(rotations_unread)? else {
+        return Ok(());
+    };
+    Err(Problem::new(Code::ConsumerNotAdopted, format!("replace the consumer {}", new.name))
+        .because(format!("rotation {id} is open, and uses the commands with which it was started"))
+        .help(format!(
+            "keyroll consumer waive {} --reason WHY and adopt it under another name, or: keyroll abort {id}",
+            new.name
+        )))
+}
+
+/// The consumers of an open rotation, in the order of their numbers; the configuration may have changed since.
+pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
+    let saved = &opened.saved;
+    let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
+    Ok(configured::secret(&config, &saved.secret)?.consumers.clone())
+}
