@@ -147,5 +147,9 @@ fn description() -> String {
         (!others.is_empty()).then_some(also)
     });
     let also: Vec<String> = also.collect();
-    format!("How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}.", named(&all, ", "), also.join(", "))
+    format!(
+        "How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}.",
+        named(&all, ", "),
+        also.join(", ")
+    )
 }

@@ -229,8 +229,8 @@ pub(crate) struct CheckShape {
     /// copy. keyroll also runs the command on a copy with a wrong value, and it must fail there. A command without `{copy}`
     /// counts as `reported` only.
     pub(crate) exec: Option<At<Vec<At<String>>>>,
-    /// The address of a request that makes the running process use the credential: `http://127.0.0.1:{port}/check`. A status
-    /// of 200 to 299 is a success.
+    /// An `http://` address on loopback at which a request makes the running process use the credential:
+    /// `http://127.0.0.1:{port}/check`. A status of 200 to 299 is a success.
     pub(crate) http: Option<At<String>>,
     /// The loopback address of a LiteLLM proxy, `http://127.0.0.1:4000`; needs `config`. keyroll requests each model that
     /// uses the credential from each worker, by a model id that only a worker with the new value knows.

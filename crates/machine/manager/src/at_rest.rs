@@ -42,7 +42,11 @@ pub(crate) static TIMER: Manager = Manager {
 
 /// Nothing runs now.
 pub(crate) static AT_REST: Manager = Manager {
-    keys: &[Key::new("at_rest", KeyForm::Flag, "`true`: the consumer has no process now, for example a cron or CI job, or a stopped service.")],
+    keys: &[Key::new(
+        "at_rest",
+        KeyForm::Flag,
+        "`true`: the consumer has no process now, for example a cron or CI job, or a stopped service.",
+    )],
     with: &[],
     only: "`at_rest` stands alone",
     example: "{ at_rest = true }",

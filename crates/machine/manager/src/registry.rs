@@ -39,13 +39,21 @@ pub static COMMON_KEYS: &[Key] = &[
         KeyForm::Names,
         "The names of the instances, for `{instance}`: 1 to 256. keyroll moves them one at a time. Default: one instance.",
     ),
-    Key::new("ports", KeyForm::Ports, "For `{port}`: the port of each instance, in the order of `instances`."),
+    Key::new(
+        "ports",
+        KeyForm::Ports,
+        "For `{port}`: the port of each instance, in the order of `instances`.",
+    ),
     Key::new(
         "pid_file",
         KeyForm::TemplatePath,
         "The file that contains the process id of the instance: `./run/api-{instance}.pid`.",
     ),
-    Key::new("process", KeyForm::Executable, "Instead of `pid_file`: the path of the executable that the instance runs."),
+    Key::new(
+        "process",
+        KeyForm::Executable,
+        "Instead of `pid_file`: the path of the executable that the instance runs.",
+    ),
     Key::new(
         "arg",
         KeyForm::Template,
@@ -54,7 +62,7 @@ pub static COMMON_KEYS: &[Key] = &[
     Key::new(
         "ready",
         KeyForm::Text,
-        "An address that answers with a status of 200 to 299 when the instance is ready: `http://127.0.0.1:{port}/ready`. Without it, an instance that runs is ready.",
+        "An `http://` address on loopback that answers with a status of 200 to 299 when the instance is ready: `http://127.0.0.1:{port}/ready`. Without it, an instance counts as ready when it runs.",
     ),
     Key::new(
         "drain",

@@ -23,7 +23,11 @@ pub struct Reread {
 
 /// It reads its file again by itself.
 pub(crate) static REREADS: Manager = Manager {
-    keys: &[Key::new("rereads", KeyForm::Flag, "`true`: the process reads the copy again by itself, without a restart or a signal.")],
+    keys: &[Key::new(
+        "rereads",
+        KeyForm::Flag,
+        "`true`: the process reads the copy again by itself, without a restart or a signal.",
+    )],
     with: &["instances", "ports", "pid_file", "process", "arg", "ready", "drain"],
     only: "a plain process is found by `pid_file` or `process`",
     example: "{ rereads = true, pid_file = \"…\" }",

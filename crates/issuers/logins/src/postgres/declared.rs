@@ -9,7 +9,11 @@ const IDENTIFIER_BYTES_MAX: usize = 63;
 
 /// The keys of the table `postgres` in keyroll.toml.
 pub(crate) const KEYS: &[Key] = &[
-    Key::required("host", KeyForm::Host, "The server's name or address, or the folder of its Unix socket. keyroll encrypts connections to another machine, and the server's certificate must contain this name."),
+    Key::required(
+        "host",
+        KeyForm::Host,
+        "The server's name or address, or the folder of its Unix socket. keyroll encrypts connections to another machine, and the server's certificate must contain this name.",
+    ),
     Key::optional("port", KeyForm::Port(5432), "The server's port. Default 5432."),
     Key::required("dbname", KeyForm::Name(IDENTIFIER_BYTES_MAX), "The name of the database."),
     Key::required(
