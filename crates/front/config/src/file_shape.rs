@@ -20,8 +20,8 @@ pub(crate) struct FileShape {
     /// Where keyroll searches for undeclared copies.
     #[serde(default)]
     pub(crate) search: SearchShape,
-    /// The machines, by name. This version supports only `local`, the machine that keyroll runs on, which need not be
-    /// declared.
+    /// The machines, by name. In this version every name stands for the machine that keyroll runs on. The name `local`
+    /// need not be declared.
     #[serde(default)]
     pub(crate) hosts: BTreeMap<At<String>, HostShape>,
     /// The secrets, by name: `[secrets.openai]`. A name has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter

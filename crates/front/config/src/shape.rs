@@ -58,8 +58,8 @@ pub(crate) struct SecretKeys {
     pub(crate) store: Option<At<String>>,
     /// Who is responsible for the secret: free text, at most 256 bytes.
     pub(crate) owner: Option<At<String>>,
-    /// The highest age of the value: `90d`. `status` and `due` report a secret that is older; only `due --apply` rotates
-    /// it, and only with `unattended = true` and `revoke.decide = "standing"`.
+    /// The highest age of the value: `90d`. `due` reports a secret whose value is older. keyroll rotates such a
+    /// secret without an operator only in `due --apply`, with `unattended = true` and `revoke.decide = "standing"`.
     pub(crate) rotate_every: Option<At<String>>,
     /// Whether `due --apply` may rotate the secret without an operator; needs `revoke.decide = "standing"` too. Default
     /// false.

@@ -75,8 +75,8 @@ const HEAD: &str = "# Issuers\n\n\
 const TAIL: &str = "\nThe test `issuers_under_load` runs these rotations. *every run*: `cargo xtask test` runs them. *every night*: only \
     `cargo xtask test --full` runs them. `--full` also adds two scenarios for every spec. In the first, the issuer is \
     faulty: changes take effect late, with contradictory answers in the meantime; answers are lost; calls are refused as \
-    too many; lists are incomplete; a key is refused for another reason than its revocation. The second is an emergency \
-    with a time limit.\n\n\
+    too many; lists are incomplete; a key is refused for another reason than its revocation. The second is an \
+    emergency, whose report must show the times since the alert.\n\n\
     Every run also tests every spec against single faulty answers: `too_many_calls_and_broken_answers`, \
     `late_births_and_late_deaths`, `half_lists_are_never_whole`, `alive_but_refused_is_never_dead`, \
     `an_issuer_that_flaps_is_read_answer_by_answer`, `lost_answers`.\n\n\

@@ -297,7 +297,7 @@ pub(crate) static COMPOSE: Manager = Manager {
         Key::new(
             "compose",
             KeyForm::Path,
-            "The folder of a docker compose project, or the path of a file in that folder: `/srv/shop`.",
+            "The folder of a docker compose project, or the path of one of its compose files: `/srv/shop`.",
         ),
         Key::new(
             "service",
