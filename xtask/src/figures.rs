@@ -110,7 +110,7 @@ fn demo(all: &mut Vec<Figure>) -> Result<(), String> {
         command,
     });
     all.push(Figure {
-        what: "mint → last consumer moved (a forgotten worker found and adopted on the way)",
+        what: "time from mint to the last consumer moved; the rotation finds and adopts an undeclared worker meanwhile",
         value: format!("{:.1} s", number(&summary, "mint_to_last_moved_s")),
         limit: "–",
         command,
@@ -118,13 +118,13 @@ fn demo(all: &mut Vec<Figure>) -> Result<(), String> {
     let peak = drivers.values().map(|driver| driver.peak_kib).max().unwrap_or(0);
     let cpu: f64 = drivers.values().map(|driver| driver.cpu_s).sum();
     all.push(Figure {
-        what: "peak resident memory of a driving process",
+        what: "peak resident memory of a keyroll process that drives a rotation",
         value: format!("{:.0} MB", Duration::from_millis(peak).as_secs_f64() * 1.024),
         limit: "≤ 60 MB",
         command: "sampled from /proc while the demo runs",
     });
     all.push(Figure {
-        what: "processor time of the driving processes, searches of all processes' memory included",
+        what: "processor time of the keyroll processes that drive the demo's rotation, including their searches of process memory",
         value: format!("{cpu:.2} s for {steps} instances moved"),
         limit: "–",
         command: "sampled from /proc while the demo runs",
@@ -229,7 +229,7 @@ fn size(all: &mut Vec<Figure>) -> Result<(), String> {
         command: "cargo build --profile dist",
     });
     all.push(Figure {
-        what: "packages in the binary's normal graph",
+        what: "packages that the binary depends on, without build and development dependencies",
         value: tidy::packages()?.len().to_string(),
         limit: "≤ 420",
         command: "cargo tree -p keyroll -e normal",
@@ -251,13 +251,13 @@ fn cost(all: &mut Vec<Figure>) -> Result<(), String> {
         )
     };
     all.push(Figure {
-        what: "`plan` with ten consumers: own time, the search of memory and children apart",
+        what: "`plan` with ten consumers: processor time of keyroll, without its search of process memory and without child processes",
         value: told("plan_own_ms", "plan_wall_ms", "plan_memory_search_ms"),
         limit: "≤ 300 ms",
         command,
     });
     all.push(Figure {
-        what: "`apply` with ten consumers: own time per host step, its start and its end included; the wall is mostly waiting",
+        what: "`apply` with ten consumers: processor time of keyroll per step on the host, including its start and end; most of the wall time is waiting",
         value: told("apply_own_ms_per_step", "apply_wall_ms", "apply_memory_search_ms"),
         limit: "≤ 25 ms",
         command,
@@ -269,7 +269,7 @@ fn cost(all: &mut Vec<Figure>) -> Result<(), String> {
         command,
     });
     all.push(Figure {
-        what: "an emergency with ten consumers, roll first; the issuer and the restarts take nearly no time, so it is keyroll's own",
+        what: "an emergency with ten consumers, roll first; the test's issuer and restarts take almost no time, so this is keyroll's own time",
         value: format!(
             "alert → all moved {:.1} s → old key dead {:.1} s",
             number(&seen, "emergency_to_moved_s"),
@@ -296,13 +296,13 @@ fn journal(all: &mut Vec<Figure>) -> Result<(), String> {
     let command = "cargo run --profile dist -p keyroll-journal --example throughput";
     let ratio = |key: &str| format!("{:.2} ×", number(&seen, key));
     all.push(Figure {
-        what: "serial journal entries per second, against SQLite's bare one-row FULL-sync commits in the same run",
+        what: "journal entries per second, one after another, relative to plain one-row commits of SQLite with synchronous=FULL in the same run",
         value: ratio("serial_to_bare"),
         limit: "≥ 0.8 ×",
         command,
     });
     all.push(Figure {
-        what: "32 rotations appended at once in one process, against one",
+        what: "journal entries per second of 32 concurrent rotations in one process, relative to one rotation",
         value: ratio("together_to_serial"),
         limit: "≥ 4 ×",
         command,
@@ -319,9 +319,9 @@ fn needle(all: &mut Vec<Figure>) -> Result<(), String> {
         let ratio = number(&seen, &format!("{kind}_ratio"));
         all.push(Figure {
             what: if kind == "source" {
-                "search by value in source, per core, 100 values in all encodings; and 1,000 values against the `aho-corasick` crate"
+                "search by value in source, per core, 100 values in all encodings; and the speed for 1,000 values relative to the `aho-corasick` crate"
             } else {
-                "the same in process memory"
+                "search by value in process memory, otherwise the same"
             },
             value: format!("{speed:.1} GB/s; {ratio:.0} × ({of})"),
             limit: "≥ 2 GB/s; ≥ 10 ×",
@@ -329,13 +329,13 @@ fn needle(all: &mut Vec<Figure>) -> Result<(), String> {
         });
     }
     all.push(Figure {
-        what: "the same in source, 6,000 values of 16 bytes and more as they are",
+        what: "search by value in source, 6,000 values of 16 bytes or more, unencoded",
         value: format!("{:.1} GB/s", number(&seen, "source_gbps_plain_6000")),
         limit: "≥ 4 GB/s",
         command,
     });
     all.push(Figure {
-        what: "redactor on clean text, per core, 1,000 values in all encodings",
+        what: "redaction of text that contains none of the values, per core, 1,000 values in all encodings",
         value: format!("{:.1} GB/s", number(&seen, "redactor_gbps_1000")),
         limit: "≥ 1 GB/s",
         command,
@@ -347,7 +347,7 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
     let seen = example("keyroll-observe")?;
     println!("{seen}");
     all.push(Figure {
-        what: "search of a process's memory for 100 values in all encodings, beside reading the same pages",
+        what: "search of a process's memory for 100 values in all encodings: speed relative to only reading the same pages",
         value: format!(
             "{:.2} × ({:.1} GB/s; {:.2} × by the time of all cores)",
             number(&seen, "ratio"),
@@ -365,13 +365,13 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
         None => "; ripgrep is not installed".to_owned(),
     };
     all.push(Figure {
-        what: "`keyroll scan`, first table, with 300 processes, 20 services and 50,000 files more: environments, open files and files",
+        what: "`keyroll scan` until its first table, on a machine with 300 additional processes, 20 services and 50,000 files: environments, open files and files",
         value: format!("{:.2} s{beside}", number(&seen, "first_table_s")),
         limit: "≤ 2 s",
         command,
     });
     all.push(Figure {
-        what: "peak resident memory of that scan, the search of processes' memory included",
+        what: "peak resident memory of that scan, including the search of process memory",
         value: format!("{:.0} MB", number(&seen, "peak_mb")),
         limit: "≤ 120 MB",
         command,
@@ -380,7 +380,7 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
     println!("{seen}");
     let took = ["grouping_s", "risks_s", "rows_s"].map(|part| number(&seen, part)).iter().sum::<f64>();
     all.push(Figure {
-        what: "50,000 sightings in 30,000 files made into secrets, with users, risks and verdicts; memory at most",
+        what: "grouping of 50,000 occurrences in 30,000 files into secrets, with consumers, risks and verdicts; peak memory",
         value: format!("{took:.2} s; {:.0} MB", number(&seen, "resident_mb")),
         limit: "≤ 1 s; ≤ 120 MB",
         command: "cargo run --profile dist -p keyroll-trace --example grouping",
@@ -390,18 +390,14 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
 
 /// Each task of the benchmark, with its limits.
 const LEAKS: [(&str, &str, &str); 4] = [
-    (
-        "start",
-        "`keyroll leaks` of one small file, the start of each by its clock included",
-        "≤ 15 ms, ≤ 25 MiB",
-    ),
+    ("start", "`keyroll leaks` of one small file, including the start of each program", "≤ 15 ms, ≤ 25 MiB"),
     (
         "tree",
-        "the same of a tree",
+        "`keyroll leaks` of a folder tree",
         "≤ 1/3 of Kingfisher's time and processor time; without archives ≤ 1.5 × `cat` of every file",
     ),
-    ("large", "the same of one text of 240 MB", "≤ 1/4 of Kingfisher's time"),
-    ("history", "the same of a history of git", "≤ 1/4 of Kingfisher's time and memory"),
+    ("large", "`keyroll leaks` of one text file of 240 MB", "≤ 1/4 of Kingfisher's time"),
+    ("history", "`keyroll leaks` of a git history", "≤ 1/4 of Kingfisher's time and memory"),
 ];
 
 /// The best of three rounds of each program, one after the other.
@@ -448,13 +444,13 @@ fn simulation(all: &mut Vec<Figure>) -> Result<(), String> {
     let seeds = last_json(&output(sim, &["--seeds", SEEDS])?)?;
     println!("{seeds}");
     all.push(Figure {
-        what: "steps of the simulation per second and core, every invariant checked after each",
+        what: "steps of the simulation per second and core; every invariant is checked after each step",
         value: format!("{:.0}", number(&seeds, "steps_per_second")),
         limit: "≥ 100,000",
         command: "cargo xtask sim --seeds 20000",
     });
     all.push(Figure {
-        what: "violations of an invariant, over all schedules",
+        what: "violations of an invariant in all schedules",
         value: format!("{} in {} schedules", number(&seeds, "violations"), number(&seeds, "schedules")),
         limit: "0",
         command: "cargo xtask sim --seeds 20000",
@@ -462,7 +458,7 @@ fn simulation(all: &mut Vec<Figure>) -> Result<(), String> {
     let mutants = last_json(&output(sim, &["--mutants"])?)?;
     println!("{mutants}");
     all.push(Figure {
-        what: "planted bugs of the protocol that the simulation finds",
+        what: "mutants (deliberate bugs in the protocol) that the simulation finds",
         value: format!("{} of {}", number(&mutants, "killed"), number(&mutants, "mutants")),
         limit: "all of ≥ 30",
         command: "cargo xtask sim --mutants",

@@ -34,7 +34,7 @@ pub(super) fn sizes(all: &mut Vec<Figure>) -> Result<(), String> {
     let sum: usize = lines.values().sum();
     let parts: Vec<String> = lines.iter().map(|(storey, count)| format!("{storey} {count}")).collect();
     all.push(Figure {
-        what: "lines of code, without blank lines, comments and tests; by storey",
+        what: "lines of code by storey, without blank lines, comments and tests",
         value: format!("{sum} in {files} files: {}", parts.join(", ")),
         limit: "–",
         command: "cargo xtask figures",
@@ -53,7 +53,7 @@ pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     let took = begun.elapsed().as_secs_f64();
     fs::remove_dir_all(&cold).map_err(|error| format!("{}: {error}", cold.display()))?;
     all.push(Figure {
-        what: "cold release build of the command, third-party packages included, downloads apart",
+        what: "release build of the command from an empty target folder, including third-party packages, without downloads",
         value: format!("{:.1} minutes", took / 60.0),
         limit: "≤ 4 minutes on 2 cores",
         command: "cargo build --release -p keyroll",
@@ -66,13 +66,13 @@ pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     let begun = Instant::now();
     run("cargo", &tests)?;
     all.push(Figure {
-        what: "a change in `rotation` → its tests have run",
+        what: "time from a change in `rotation` until its tests have run",
         value: format!("{:.0} s", begun.elapsed().as_secs_f64()),
         limit: "≤ 20 s",
         command: "cargo test -p keyroll-rotation",
     });
     all.push(Figure {
-        what: "every ring of the tests, at the last whole run",
+        what: "all rings of the tests, in the last complete run",
         value: rings::last_minutes().unwrap_or_else(|| "not measured".to_owned()),
         limit: "≤ 30 minutes cold on 2 cores",
         command: "cargo xtask test",
@@ -89,7 +89,7 @@ pub(super) fn opens(all: &mut Vec<Figure>) -> Result<(), String> {
         return Err("strace is not installed or may not trace".to_owned());
     }
     all.push(Figure {
-        what: "files opened by `apply`, `resume` and `status`: the journal by a connection that writes and one that reads",
+        what: "files opened by `apply`, `resume` and `status`; the journal has one connection that writes and one that reads",
         value: counts.join("; ").replace('"', ""),
         limit: "each opened once",
         command: "cargo test -p keyroll --test suite opens::",

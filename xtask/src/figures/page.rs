@@ -15,7 +15,7 @@ pub(super) struct Figure {
 
 pub(super) fn page(all: &[Figure]) -> Result<String, String> {
     let mut text = String::from(
-        "# Figures\n\nWritten by `cargo xtask figures`; do not edit by hand. One run on one machine, other work on it not excluded.\n\n",
+        "# Figures\n\nWritten by `cargo xtask figures`; do not edit by hand. One run on one machine, which may have done other work at the same time.\n\n",
     );
     text += &format!("- date: {}", output("date", &["-u", "+%Y-%m-%d"])?);
     text += &format!("- commit: {}", output("git", &["rev-parse", "--short", "HEAD"])?);

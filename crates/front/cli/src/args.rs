@@ -57,13 +57,13 @@ pub(crate) struct Globals {
     pub(crate) state: Option<PathBuf>,
     /// Keep the key that encrypts the stored values in DIR, apart from them
     ///
-    /// The same folder has a mark by which keyroll notices that the state was restored from a backup. Default: /etc/keyroll for root, otherwise $XDG_CONFIG_HOME/keyroll (~/.config/keyroll).
+    /// The same folder contains the witness of the journal, by which keyroll detects that the state was restored from a backup. Default: /etc/keyroll for root, otherwise $XDG_CONFIG_HOME/keyroll (~/.config/keyroll).
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
     /// Unlock the key that encrypts the stored values with SOURCE
     ///
-    /// SOURCE is file, file:PATH, credential:NAME, fd:NUMBER or passphrase. You need this flag only for fd: the file of
-    /// that key names the other sources itself.
+    /// SOURCE is file, file:PATH, credential:NAME, fd:NUMBER or passphrase. Only fd:NUMBER needs this flag: the file of the
+    /// key names any other source.
     #[arg(long, global = true, value_name = "SOURCE")]
     pub(crate) sealing_key: Option<String>,
     /// Write JSON events to stdout, one per line
@@ -72,12 +72,12 @@ pub(crate) struct Globals {
     /// Print without colours and without redrawing lines
     #[arg(long, global = true)]
     pub(crate) plain: bool,
-    /// Never prompt; fail where an answer is needed
+    /// Never prompt; fail if an answer is needed
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
     /// Answer yes to every question about something that can be undone
     ///
-    /// Revoking a key cannot be undone: that needs --confirm NAME.
+    /// Revoking a key cannot be undone, and needs --confirm NAME instead.
     #[arg(long, global = true)]
     pub(crate) yes: bool,
     /// Write what the command cost this process, as one line of JSON on stderr
@@ -121,7 +121,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Write keyroll.toml from the secrets found on this machine
     ///
-    /// If keyroll.toml exists, new consumers and copies are added and nothing else is changed. Values are never written.
+    /// If keyroll.toml exists, init adds new consumers and copies, and changes nothing else. It never writes a value.
     #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Check everything that a rotation needs; changes nothing
@@ -165,7 +165,7 @@ pub(crate) enum Command {
     Consumer(ConsumerCommand),
     /// Ask the issuer whether each version of a secret is alive
     ///
-    /// Presents the stored values and one deliberately wrong value. A key that is disabled for a soak is not presented.
+    /// Sends the stored values and one deliberately wrong value to the issuer, but no key that is disabled for a soak.
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// Revoke an old version that is still alive
@@ -222,7 +222,7 @@ pub(crate) struct ExplainArgs {
 pub(crate) struct DoctorArgs {
     /// Confirm that this journal is the newest one, after a restore from a backup
     ///
-    /// Asks at the terminal. Until then keyroll revokes nothing.
+    /// Asks at the terminal. keyroll revokes nothing before this confirmation.
     #[arg(long)]
     pub(crate) accept_journal: bool,
     /// Confirm that the state was moved to this machine and no other machine uses it
@@ -260,8 +260,8 @@ pub(crate) struct ApplyArgs {
     pub(crate) emergency: Option<Emergency>,
     /// When the alert came: 03:05, 5m (ago), or RFC 3339
     ///
-    /// A time of day is this machine's, today or yesterday. The report counts from the alert, or from this command if
-    /// the flag is not given.
+    /// A time of day is in this machine's time zone, today or yesterday. The report counts the time from the alert; without
+    /// this flag, from this command.
     #[arg(long, value_name = "TIME", requires = "emergency", value_parser = alerted::alerted)]
     pub(crate) alerted_at: Option<jiff::Timestamp>,
     /// Accept a pending change that a restart makes live, by the name that plan shows
@@ -286,7 +286,7 @@ pub(crate) struct ResumeArgs {
     /// Accept a pending change that a restart makes live, by the name that plan shows
     #[arg(long, value_name = "NAME")]
     pub(crate) accept: Vec<String>,
-    /// State that an operator revoked the old key at the issuer's console
+    /// Report that an operator revoked the old key at the issuer's console
     ///
     /// keyroll then probes the key until the issuer refuses it.
     #[arg(long)]

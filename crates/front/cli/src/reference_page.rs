@@ -26,8 +26,8 @@ mod tests {
              (mode 0700) holds `sealing.key` (mode 0600, made on first use) and `witness`. For root they are \
              `/var/lib/keyroll` and `/etc/keyroll`; for anyone else `$XDG_STATE_HOME/keyroll` \
              (`~/.local/state/keyroll`) and `$XDG_CONFIG_HOME/keyroll` (`~/.config/keyroll`). `--state DIR` puts the \
-             state into DIR and the keys into `DIR.keys`, unless `--keys` names another folder. Back the two up \
-             apart.\n",
+             state into DIR and the keys into `DIR.keys`, unless `--keys` names another folder. Back up the two \
+             folders separately.\n",
         );
         page
     }

@@ -26,7 +26,7 @@ pub enum Check {
     Turn {
         /// `provider/model`.
         model: String,
-        /// The agent; `None` = the default agent.
+        /// The agent; `None` = every agent in the settings.
         agent: Option<String>,
         /// A command that must succeed before the turn, as in [`Check::Exec`].
         after: Option<Argv>,

@@ -7,23 +7,25 @@ use crate::at::At;
 use crate::secret_shape::SecretShape;
 use crate::shape::{DefaultsShape, HostShape, SearchShape};
 
-/// The whole of keyroll.toml. It never holds a value of a credential, only references to where values are.
+/// The file keyroll.toml. It never contains the value of a credential, only references to files that do.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "keyroll.toml")]
 pub(crate) struct FileShape {
-    /// The version of this format: 1.
+    /// The version of the file format: 1.
     pub(crate) version: At<u32>,
-    /// What holds for every secret unless it says otherwise.
+    /// Defaults for every secret. A secret overrides them with keys of the same names.
     #[serde(default)]
     pub(crate) defaults: DefaultsShape,
-    /// Where values are searched for.
+    /// Where keyroll searches for undeclared copies.
     #[serde(default)]
     pub(crate) search: SearchShape,
-    /// The machines by name. This version works on the machine that it runs on; `local` need not be named.
+    /// The machines, by name. In this version every name stands for the machine that keyroll runs on. The name `local`
+    /// need not be declared.
     #[serde(default)]
     pub(crate) hosts: BTreeMap<At<String>, HostShape>,
-    /// The secrets by name: `[secrets.openai]`. A name is 1 to 64 of `a-z 0-9 . _ -`.
+    /// The secrets, by name: `[secrets.openai]`. A name has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter
+    /// or digit.
     #[serde(default)]
     pub(crate) secrets: BTreeMap<At<String>, At<SecretShape>>,
 }

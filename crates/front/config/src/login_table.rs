@@ -261,7 +261,7 @@ pub(crate) fn definitions(server: &LoginServer) -> Vec<(String, Json)> {
 /// The key of a server's table in the schema of a secret.
 pub(crate) fn property(server: &LoginServer) -> Json {
     json!({
-        "description": format!("The server and its two logins; only with `issuer = \"{}\"`.", server.word),
+        "description": format!("The server, and the two logins between which rotations alternate; only with `issuer = \"{}\"`.", server.word),
         "anyOf": [{ "$ref": format!("#/$defs/{}", server.word) }, { "type": "null" }],
     })
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{login_table, schema};
 
-/// The tables of the page without those of servers: the name in the schema, and the heading.
+/// The tables of the page, except those of servers: the name in the schema, and the heading.
 const TABLES: &[(&str, &str)] = &[
     ("", "The file"),
     ("DefaultsShape", "[defaults]"),
@@ -14,6 +14,7 @@ const TABLES: &[(&str, &str)] = &[
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
+    ("GateShape", "[secrets.NAME.gate]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),
     ("ReadShape", "reads = [ { … } ]"),
@@ -23,14 +24,15 @@ const TABLES: &[(&str, &str)] = &[
 
 const HEAD: &str = "# keyroll.toml\n\n\
     Generated from `crates/front/config/src/shape.rs` and the tables that managers and servers declare; do not edit by hand.\n\n\
-    Unknown keys are errors. Relative paths stand on the file's folder; commands run there, without a shell. Lengths \
-    of time are a whole number and a unit: `500ms`, `10s`, `30m`, `12h`, `90d`, `2w`. Names are 1 to 64 of \
-    `a-z 0-9 . _ -` and begin with a letter or digit. `{instance}` and `{port}` stand for the instance that a call is \
-    about, `{copy}` for the path of the consumer's first copy, `{{` and `}}` for single braces. The file never holds \
-    a value: `admin` is a reference, `file:./name`.\n";
+    Unknown keys are errors. keyroll resolves relative paths against the folder of keyroll.toml, and runs commands in that \
+    folder, without a shell. A duration is a whole number and a unit: `500ms`, `10s`, `30m`, `12h`, `90d`, `2w`. A name \
+    has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter or digit. keyroll replaces `{instance}` and \
+    `{port}` with the name and the port of the instance, and `{copy}` with the path of the consumer's first copy; `{{` and \
+    `}}` are single braces. The file never contains a value: `admin`, for example, is a reference to a file, \
+    `file:./name`.\n";
 
-const TAIL: &str = "\n## [[secrets.NAME.consumers.paths]]\n\nThe flows that must work besides the main one: `name`, \
-    and a `check` as above.\n";
+const TAIL: &str = "\n## [[secrets.NAME.consumers.paths]]\n\nFurther code paths that use the secret, such as a \
+    fallback that is normally idle: `name`, unique within the consumer, and `check`, as above.\n";
 
 /// The table before which the tables of servers are inserted.
 const AFTER_SERVERS: &str = "RevokeShape";

@@ -40,7 +40,7 @@ pub struct Runs {
     instances: Vec<Instance>,
     /// The workload of the first instance.
     first: SharedWorkload,
-    /// An http address that answers 200 when an instance is ready; may contain `{instance}` and `{port}`.
+    /// An address that answers with a status of 200 to 299 when an instance is ready; may contain `{instance}` and `{port}`.
     pub ready: Option<Argument>,
     /// How long an instance may take to finish its work; `None` for a job.
     pub drain: Option<Duration>,

@@ -1,4 +1,4 @@
-//! The table `runs` as it is written. Its keys are the managers' own: each manager declares them beside its verbs.
+//! The table `runs` as it is written. Each manager declares its own keys, in its own file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -147,5 +147,9 @@ fn description() -> String {
         (!others.is_empty()).then_some(also)
     });
     let also: Vec<String> = also.collect();
-    format!("What runs. Exactly one of {}; {}.", named(&all, ", "), also.join(", "))
+    format!(
+        "How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}.",
+        named(&all, ", "),
+        also.join(", ")
+    )
 }

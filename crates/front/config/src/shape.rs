@@ -1,5 +1,5 @@
-//! The file as it is written: every key, its form, its words of documentation. The schema and the reference page are
-//! generated from here; the meaning (what goes together, what is refused) is checked when the model is built.
+//! The file as it is written: every key, its type and its documentation. The schema and the reference page are generated
+//! from these doc comments. Which keys go together, and which values are refused, is checked when the model is built.
 
 use std::collections::BTreeMap;
 
@@ -9,58 +9,65 @@ use serde::Deserialize;
 use crate::at::{At, OneOrMany};
 use crate::runs_shape::RunsShape;
 
-/// What holds for every secret unless it says otherwise.
+/// Defaults for every secret. A secret overrides them with keys of the same names.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DefaultsShape {
-    /// How many hosts of one service may be moved at the same time, across rotations. Default 1.
+    /// How many consumers a rotation may move at the same time, after it has moved the first one (the canary) alone: 1 to
+    /// 64. Default 1.
     pub(crate) max_parallel: Option<At<u32>>,
-    /// What happens when a host fails: `rollback` (default) or `pause`.
+    /// What a rotation does when a consumer does not take the new value: `rollback` (default) rolls the whole rotation
+    /// back; `pause` rolls back only that consumer, and pauses.
     pub(crate) on_failure: Option<At<String>>,
-    /// How long one instance may take to show its new value before it has failed: 5s to 7d. Default `3m`.
+    /// How long an instance may take for one step, such as its restart or the proof that it uses the new value. An
+    /// instance that takes longer has failed. 5s to 7d. Default `3m`.
     pub(crate) unit_deadline: Option<At<String>>,
-    /// How long one phase may last before it has failed: 5s to 7d, and no shorter than `unit_deadline`. Default `10m`.
+    /// How long one phase of a rotation may last before keyroll treats it as failed: 5s to 7d, and at least
+    /// `unit_deadline`. Default `10m`.
     pub(crate) phase_deadline: Option<At<String>>,
 }
 
-/// Where values are searched for.
+/// Where keyroll searches for undeclared copies.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchShape {
-    /// More files and folders to search by value, besides the configured copies and their folders.
+    /// Files and folders to search for values, besides the declared copies and their folders.
     #[serde(default)]
     pub(crate) roots: Vec<At<String>>,
 }
 
-/// One machine.
+/// A machine on which consumers run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostShape {
-    /// How it is reached: `local`. (`ssh://…` is recognised and refused by this version.)
+    /// How keyroll reaches the machine: `local`, the machine that keyroll runs on. This version refuses `ssh://…`.
     pub(crate) connect: At<String>,
 }
 
-/// One secret.
+/// One secret: its issuer, its fields and its consumers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretKeys {
-    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, or a server of which two logins
-    /// take turns: the name of its table below, such as `postgres`.
+    /// The service that accepts the secret: the name of a shipped spec (`openrouter`), a spec of your own
+    /// (`file:./own-spec.toml`), or a kind of server on which rotations alternate between two logins (`postgres`, `redis`,
+    /// `mariadb`, `rabbitmq`), which also needs the table of the same name.
     pub(crate) issuer: At<String>,
-    /// Where the credential is by which keyroll may make and end others at the issuer: `file:./admin.key`.
+    /// A reference to the admin credential, with which keyroll makes and revokes keys at the issuer: `file:./admin.key`.
     pub(crate) admin: Option<At<String>>,
-    /// The source of truth for the value: `keyroll` (default), its own sealed store.
+    /// The source of truth for the value: `keyroll` (default), which is keyroll's own sealed store.
     pub(crate) store: Option<At<String>>,
-    /// Who is responsible: free text for people, at most 256 bytes.
+    /// Who is responsible for the secret: free text, at most 256 bytes.
     pub(crate) owner: Option<At<String>>,
-    /// How old the value may become: `90d`. Shown by `status`; nothing runs by itself unless `unattended` is true.
+    /// The highest age of the value: `90d`. `due` reports a secret whose value is older. keyroll rotates such a
+    /// secret without an operator only in `due --apply`, with `unattended = true` and `revoke.decide = "standing"`.
     pub(crate) rotate_every: Option<At<String>>,
-    /// Whether it may be rotated without a person. Default false.
+    /// Whether `due --apply` may rotate the secret without an operator; needs `revoke.decide = "standing"` too. Default
+    /// false.
     #[serde(default)]
     pub(crate) unattended: bool,
-    /// Whether revoked values stay sealed, so that `leaks`, `redact`, `run` and `fingerprints` still find them; no consumer is
-    /// given one. Default false: revoked values are dropped. If it was true and becomes false, the next rotation drops those
-    /// that were kept.
+    /// Whether the store keeps revoked values, sealed, so that `leaks`, `redact`, `run` and `fingerprints` still find them.
+    /// No consumer ever gets a revoked value. Default false: revoked values are deleted. After a change from true to false,
+    /// the next rotation deletes those that the store kept.
     #[serde(default)]
     pub(crate) keep_retired: bool,
     /// Overrides `defaults.max_parallel`.
@@ -71,173 +78,184 @@ pub(crate) struct SecretKeys {
     pub(crate) unit_deadline: Option<At<String>>,
     /// Overrides `defaults.phase_deadline`.
     pub(crate) phase_deadline: Option<At<String>>,
-    /// The parts of the credential. Default: one secret field, `value`; for a server of which two logins take turns: `user`,
-    /// `password` (secret), `host`, `port`, and for `postgres` also `dbname`.
+    /// The fields of the credential, by name. Default: one secret field, `value`. For `postgres`, `redis`, `mariadb` and
+    /// `rabbitmq`: `user`, `password` (secret), `host`, `port`, and for `postgres` also `dbname`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
-    /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
-    /// position in a URL, `{field:raw}` is not. What follows `base64:` is written in Base64: npm's `_auth` is
-    /// `"base64:{user:raw}:{password:raw}"`.
+    /// Texts that keyroll renders from the fields, by name: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is
+    /// percent-encoded for its position in a URL; `{field:raw}` is not. After the prefix `base64:` the rest of the text is
+    /// encoded in Base64: npm's `_auth` is `"base64:{user:raw}:{password:raw}"`.
     #[serde(default)]
     pub(crate) derived: BTreeMap<At<String>, At<String>>,
-    /// What must be seen before the old value is ended.
+    /// The conditions for disabling and revoking the old value.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
-    /// An error rate above which nothing goes on.
+    /// An error rate above which a rotation does not continue.
     pub(crate) gate: Option<At<GateShape>>,
-    /// The services that use it.
+    /// The services and jobs that use the secret.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
 }
 
-/// An error rate that is asked before a moved consumer counts, and while the old value is disabled.
+/// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, and
+/// while the old value is disabled. A rate that keyroll cannot read for one minute counts as too high.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GateShape {
-    /// A server that answers Prometheus's queries, on loopback: `http://127.0.0.1:9090`.
+    /// A server on loopback with the query API of Prometheus: `http://127.0.0.1:9090`.
     pub(crate) url: At<String>,
-    /// A query that gives one number at a moment; of several series the largest counts.
+    /// An instant query in PromQL, at most 1024 bytes. If it returns several series, the highest value counts.
     pub(crate) query: At<String>,
-    /// The most that it may be: `0.01`.
+    /// The highest value of the query at which the rotation continues, 0 or more: `0.01`.
     pub(crate) max: At<f64>,
-    /// A reference to the bearer token for the server: `file:./token`.
+    /// A reference to a bearer token for the server: `file:./token`. Default: no token.
     pub(crate) bearer: Option<At<String>>,
 }
 
-/// One part of a credential.
+/// One field of a credential.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FieldShape {
-    /// Whether its bytes must be kept from sight. Default true.
+    /// Whether the field is secret: keyroll seals it, searches for it, and never prints it. Default true.
     pub(crate) secret: Option<bool>,
 }
 
-/// What must be seen before the old value is ended.
+/// The conditions for disabling and revoking the old value.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeShape {
-    /// Kinds of evidence asked for besides the gate's own: `delivered`, `read`, `loaded`, `reported`, `checked`,
-    /// `exercised`.
+    /// Kinds of evidence that every instance must give, besides those that keyroll always requires: `delivered`, `read`,
+    /// `loaded`, `reported`, `checked`, `exercised`. Default: none.
     #[serde(default)]
     pub(crate) require: Vec<At<String>>,
-    /// How long the old value must have been unused before it is disabled. Default 30m.
+    /// How long the old value must have been unused before keyroll disables it. Applies only if the issuer reports when
+    /// each key was last used. Default 30m.
     pub(crate) old_idle_for: Option<At<String>>,
-    /// How long the old value stays disabled before it is revoked. Default 10m.
+    /// How long the old value stays disabled before keyroll revokes it. Applies only if the issuer can disable a key.
+    /// Default 10m.
     pub(crate) soak: Option<At<String>>,
-    /// Who consents to the end of the old value: `ask` (default), or `standing`, which needs `unattended = true`.
+    /// How the operator consents to revoking the old value: `ask` (default), each time, or `standing`, by this
+    /// configuration; `standing` needs `unattended = true`.
     pub(crate) decide: Option<At<String>>,
 }
 
-/// One service that uses the secret.
+/// One service or job that uses the secret.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConsumerShape {
-    /// Its name, unique within the secret.
+    /// The name of the consumer, unique within the secret.
     pub(crate) name: At<String>,
-    /// The machine that it runs on. Default `local`.
+    /// The machine that the consumer runs on: a name under `[hosts]`. Default `local`.
     pub(crate) host: Option<At<String>>,
-    /// What runs, and how a new value is made to take effect.
+    /// How the consumer's processes are found, and how keyroll makes them load a new value.
     pub(crate) runs: At<RunsShape>,
-    /// The copies of the value that it starts from: one table or an array of them.
+    /// The copies that the consumer reads the value from: one table, or an array of tables.
     pub(crate) reads: At<OneOrMany<ReadShape>>,
-    /// A command that regenerates the copies from the store. It makes this a pull consumer: its copies are read back,
-    /// never written.
+    /// A command that writes the consumer's copies with the value from the store. With it, keyroll never writes the copies;
+    /// keyroll runs the command, and reads the copies back.
     pub(crate) fetch: Option<At<Vec<At<String>>>>,
-    /// Its log, where a success and a refused credential can be seen.
+    /// The consumer's log, and the lines that show an accepted or a refused credential.
     pub(crate) log: Option<At<LogShape>>,
-    /// A check that the new value works for it.
+    /// A check that the consumer works with the new value.
     pub(crate) check: Option<At<CheckShape>>,
-    /// Further flows that must work, each with its own check (a fallback that is normally idle).
+    /// Further code paths that use the secret, such as a fallback that is normally idle, each with its own check.
     #[serde(default)]
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `format` and `at`, or `file` with
-/// `template`.
+/// One copy of the value: `env_file` with `variable`; `file` alone, if the file contains nothing else; `file` with `format`
+/// and `at`; or `file` with `template`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadShape {
-    /// A file of `NAME=value` lines.
+    /// A file of `NAME=value` lines; needs `variable`.
     pub(crate) env_file: Option<At<String>>,
-    /// The variable that holds the value.
+    /// With `env_file`: the name of the variable that holds the value.
     pub(crate) variable: Option<At<String>>,
-    /// A file that holds the value.
+    /// A file that holds the value. Alone, the whole file is the value.
     pub(crate) file: Option<At<String>>,
-    /// With `file`: how it is read: `json` (comments and a last comma too), `yaml`, `compose` (YAML in which `$` is
-    /// written `$$`), `toml`, `ini`, `npmrc`, `pgpass`, `netrc`, `git_credentials`. `userlist`, PgBouncer's `auth_file`,
-    /// stands without `at`: the line of the fields `user` and `password`, beside which the next login's stands until the
-    /// old one is ended.
+    /// With `file`: the format of the file: `json` (comments and trailing commas are allowed), `yaml`, `compose` (YAML in
+    /// which `$` is written `$$`), `toml`, `ini`, `npmrc`, `pgpass`, `netrc`, `git_credentials`; or `userlist`, PgBouncer's
+    /// `auth_file`, which takes no `at`: keyroll finds the line by the field `user`, adds a line for the next login, and
+    /// removes the old line when the old login is revoked.
     pub(crate) format: Option<At<String>>,
-    /// With `format`: where the value stands. `json`, `yaml`, `compose`, `toml`: a JSON pointer, `/models/openai/apiKey`;
-    /// in a list a number from 0, `[name=ci]` for the entry whose `name` is `ci`, or in `compose` the name of an item
-    /// `NAME=value`. `ini`: `/section/name` or `/name`. `npmrc`: the whole key. `pgpass`: `host:port:database` or
-    /// `host:port:database:user`. `netrc`: the machine. `git_credentials`: `https://host` or `https://user@host`.
+    /// With `format`: the position of the value. For `json`, `yaml`, `compose` and `toml` a JSON pointer,
+    /// `/models/openai/apiKey`; in it, an item of a list is a number from 0, or `[name=ci]` for the entry whose `name` is
+    /// `ci`, or in `compose` the `NAME` of an item `NAME=value`. For `ini`: `/section/name` or `/name`. For `npmrc`: the
+    /// whole key. For `pgpass`: `host:port:database` or `host:port:database:user`. For `netrc`: the machine. For
+    /// `git_credentials`: `https://host` or `https://user@host`.
     pub(crate) at: Option<At<String>>,
-    /// With `format` `pgpass`, `netrc` or `git_credentials`: `password` (default) or `user`.
+    /// With the formats `pgpass`, `netrc` and `git_credentials`: which part of the entry the copy is, `password` (default)
+    /// or `user`.
     pub(crate) part: Option<At<String>>,
-    /// With `file`: how the value stands in it, `postgres://{user}:{password}@`.
+    /// With `file`: the text around the value, with fields in braces: `postgres://{user}:{password}@`.
     pub(crate) template: Option<At<String>>,
-    /// Which field stands there. Default: the only secret field.
+    /// The name of the field that the copy contains. Default: the secret field, if there is only one.
     pub(crate) field: Option<At<String>>,
-    /// Which derived text stands there.
+    /// The name of the text under `derived` that the copy contains, instead of a field.
     pub(crate) derived: Option<At<String>>,
-    /// A command that makes the file from another one: `["./render.sh"]`. It is run in place of a write, and the copy is
-    /// read back. All copies of the file have the same.
+    /// The command that generates the file from another file: `["./render.sh"]`. keyroll runs the command instead of writing
+    /// the file, and reads the copy back. All copies in one file must have the same command.
     pub(crate) generated: Option<At<Vec<At<String>>>>,
-    /// `rename` (default) or `in_place`, for a file that is a mount of its own.
+    /// How keyroll writes the file: `rename` (default) replaces it atomically with a new file; `in_place` overwrites it, for
+    /// a file that is itself a mount point, such as a file mounted into a container.
     pub(crate) write: Option<At<String>>,
 }
 
-/// A consumer's log: one of `file`, `journal`, `docker`, and a kind or patterns of one's own.
+/// A consumer's log: one of `file`, `journal` and `docker`; and `kind`, or patterns of your own, or both.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogShape {
-    /// The log file; `{instance}` may stand in it.
+    /// The path of the log file; may contain `{instance}`.
     pub(crate) file: Option<At<String>>,
-    /// Instead of `file`: the unit whose lines in systemd's journal are its log, `app@{instance}.service`. It is one of
-    /// the same manager as `runs.unit` or `runs.timer`: of the system, or of `runs.user`.
+    /// Instead of `file`: the unit whose lines in systemd's journal are the log, `app@{instance}.service`. It is a unit of
+    /// the system, or of the service manager of `runs.user` if that is set.
     pub(crate) journal: Option<At<String>>,
-    /// Instead of `file`: the container whose output is its log, `app-{instance}`.
+    /// Instead of `file`: the name of the container whose output is the log, `app-{instance}`.
     pub(crate) docker: Option<At<String>>,
-    /// What it talks to with the credential, for the lines that clients of that write: `postgres`, `redis`, `http`.
-    /// `success` and `failure` take the place of its patterns.
+    /// The kind of server that accepts the credential: `postgres`, `redis` or `http`. It selects patterns for the lines that
+    /// clients of such a server usually log. `success` and `failure` override these patterns.
     pub(crate) kind: Option<At<String>>,
-    /// A regular expression for a line that shows a credential was accepted.
+    /// A regular expression for lines that show an accepted credential; at most 1024 bytes, syntax of Rust's `regex`.
     pub(crate) success: Option<At<String>>,
-    /// A regular expression for a line that shows a credential was refused.
+    /// A regular expression for lines that show a refused credential; at most 1024 bytes, syntax of Rust's `regex`.
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec`, `http`, `turn`, or `litellm` with `config`; with `turn` also `exec`, which comes before it.
+/// One check: `exec`; `http`; `litellm` with `config`; or `turn`, optionally with an `exec` that must succeed first.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
-    /// A command that succeeds only with a working credential. `{copy}` is the path of the consumer's first copy: the
-    /// control runs the same command on a wrong copy and must fail. Without `{copy}` it counts as `reported` only.
+    /// A command that succeeds (exit code 0) only with a working credential. `{copy}` is the path of the consumer's first
+    /// copy. keyroll also runs the command on a copy with a wrong value, and it must fail there. A command without `{copy}`
+    /// counts as `reported` only.
     pub(crate) exec: Option<At<Vec<At<String>>>>,
-    /// A request to the running process that makes it use the credential: `http://127.0.0.1:{port}/check`.
+    /// An `http://` address on loopback at which a request makes the running process use the credential:
+    /// `http://127.0.0.1:{port}/check`. A status of 200 to 299 is a success.
     pub(crate) http: Option<At<String>>,
-    /// Where a LiteLLM proxy answers, `http://127.0.0.1:4000`: each of its workers is asked for each of its models that uses
-    /// the credential, by an id that only a worker with this version knows.
+    /// The loopback address of a LiteLLM proxy, `http://127.0.0.1:4000`; needs `config`. keyroll requests each model that
+    /// uses the credential from each worker, by a model id that only a worker with the new value knows.
     pub(crate) litellm: Option<At<String>>,
-    /// With `litellm`: its configuration file, `./config.yaml`.
+    /// With `litellm`: the proxy's configuration file, `./config.yaml`.
     pub(crate) config: Option<At<String>>,
-    /// With `litellm`: where the proxy's own key is, `file:./proxy.key`, if it asks for one.
+    /// With `litellm`: a reference to the proxy's own key, `file:./proxy.key`, if the proxy requires one.
     pub(crate) key: Option<At<String>>,
-    /// With `litellm`: one of its models, as callers name it. Default: all that use the credential.
+    /// With `litellm`: the only model to request, by the name that callers use. Default: every model that uses the
+    /// credential.
     pub(crate) model: Option<At<String>>,
-    /// With `runs.openclaw`: one turn of the agent, pinned to this model, `provider/model`: no other one answers in its
-    /// place. It is a call that costs.
+    /// With `runs.openclaw`: the model for one turn of the agent, `provider/model`. No other model can answer instead. The
+    /// provider bills the turn as a normal call.
     pub(crate) turn: Option<At<String>>,
-    /// With `turn`: the agent that is asked. Default: each that its settings name.
+    /// With `turn`: the id of the agent that takes the turn. Default: every agent in OpenClaw's settings, one
+    /// turn each.
     pub(crate) agent: Option<At<String>>,
 }
 
-/// One further flow that must work.
+/// A further code path that uses the secret.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PathShape {
-    /// Its name, unique within the consumer.
+    /// The name of the path, unique within the consumer.
     pub(crate) name: At<String>,
-    /// Its own check.
+    /// The check of this path.
     pub(crate) check: At<CheckShape>,
 }

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The characters of a value, written as ranges and single characters: `A-Za-z0-9_-`. A `-` at the end is itself.
+/// The characters that a value may contain, as ranges and single characters: `A-Za-z0-9_-`. A `-` at the end is literal.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]

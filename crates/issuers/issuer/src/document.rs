@@ -1,4 +1,4 @@
-//! The form of a spec, as it is written. Which parts go together is judged in `check`.
+//! The form of a spec, as it is written. `check` verifies which parts go together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,45 +11,48 @@ use crate::span::Span;
 use crate::target::Host;
 use crate::template::{Slot, Template};
 
-/// An issuer spec: how one kind of credential is made, watched and ended at one issuer.
+/// An issuer spec: how keyroll makes, tests, lists and revokes one kind of credential at one issuer.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document {
-    /// The version of this format: 1.
+    /// The version of the spec format: 1.
     pub(crate) spec: u32,
-    /// One kind of credential only: `openrouter-api-key`. Lower-case letters, digits and dashes.
+    /// The id of the one kind of credential that the spec describes: `openrouter-api-key`. At most 64 lower-case letters,
+    /// digits and dashes.
     pub(crate) id: String,
-    /// What a person calls it: `OpenRouter API keys`.
+    /// The name of this kind of credential in messages: `OpenRouter API keys`.
     pub(crate) title: String,
-    /// Who makes the value.
+    /// Who makes the value of a new credential.
     pub(crate) minted_by: MintedBy,
-    /// How long two credentials can be valid beside each other.
+    /// Whether the old and the new credential can be valid at the same time, and for how long.
     pub(crate) overlap: Overlap,
-    /// Where a refused use can be seen; `none` where it is left out.
+    /// Where refused calls with a credential are visible. Default `none`.
     #[serde(default)]
     pub(crate) refusals: Refusals,
-    /// The fields of a credential by name; a single key is called `value`.
+    /// The fields of a credential, by name: letters, digits and `_`, and not `id`. At least one is secret. A single key is
+    /// called `value`.
     pub(crate) fields: BTreeMap<String, FieldForm>,
-    /// How the two kinds of caller show who they are, and where they may go.
+    /// How requests authenticate with the admin credential and with the credential itself, and to which hosts keyroll may
+    /// send each.
     pub(crate) auth: Auth,
-    /// What can be asked of the issuer.
+    /// The operations that the issuer supports.
     pub(crate) op: Operations,
-    /// What `op.list`'s time of last use means; needed with its `last_used`.
+    /// What the time of last use in `op.list` means. Required if `op.list` has `last_used`.
     pub(crate) last_used: Option<LastUsed>,
-    /// How slowly births and deaths spread.
+    /// How long the issuer takes to apply a change everywhere.
     pub(crate) propagation: Propagation,
     /// Limits of a single request.
     #[serde(default)]
     pub(crate) limits: Limits,
-    /// What a revoke takes with it.
+    /// What else a revocation affects.
     #[serde(default)]
     pub(crate) effects: Effects,
-    /// How the negative control is made.
+    /// How keyroll makes the wrong credential that the issuer must refuse (the negative control).
     #[serde(default)]
     pub(crate) control: Control,
-    /// What a person does, where `minted_by` is `human`.
+    /// What an operator does at the issuer's console. Required with `minted_by = "human"`, and allowed only then.
     pub(crate) human: Option<Human>,
-    /// Where the facts of this spec come from.
+    /// The sources of the facts in this spec.
     pub(crate) provenance: Provenance,
 }
 
@@ -57,72 +60,72 @@ pub(crate) struct Document {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MintedBy {
-    /// The issuer, by `op.mint`; the value is seen once.
+    /// The issuer: the answer to `op.mint` contains the value, and the issuer never shows it again.
     Api,
-    /// We choose the value and send it with `op.mint`.
+    /// keyroll chooses the value and sends it with `op.mint`.
     Us,
-    /// A person, at a console.
+    /// An operator, at the issuer's console.
     Human,
 }
 
-/// How two credentials coexist.
+/// Whether the old and the new credential can be valid at the same time, and for how long.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Overlap {
     /// The kind of overlap.
     pub(crate) kind: OverlapKind,
-    /// `independent`: how many may exist at once; 0 where no limit is known.
+    /// With `independent`: how many credentials may exist at the same time, 2 or more. Default 0: no limit is known.
     #[serde(default)]
     pub(crate) max: u32,
-    /// `grace`: how long the old value works after the new one is made.
+    /// With `grace`: how long the old value works after the new value is made, for example `24h`.
     pub(crate) grace: Option<Span>,
 }
 
-/// The kinds of overlap.
+/// The kinds of overlap between the old and the new credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OverlapKind {
-    /// Independent credentials.
+    /// Every credential is valid until it is revoked, independently of the others.
     Independent,
-    /// Exactly two slots.
+    /// There are exactly two slots, and each holds one credential.
     TwoSlots,
-    /// The old value dies some time after the new one is made.
+    /// The issuer revokes the old value some time after it makes the new one.
     Grace,
-    /// Making the new value ends the old one at once.
+    /// The issuer revokes the old value at the moment when it makes the new one.
     None,
 }
 
-/// Where a refused use of a credential can be seen.
+/// Where refused calls with a credential are visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Refusals {
-    /// In the issuer's log.
+    /// In the issuer's log, which `op.refusals` reads.
     IssuerLog,
-    /// In the consumers' logs.
+    /// Only in the consumers' logs.
     ConsumerLogs,
     /// Nowhere.
     #[default]
     None,
 }
 
-/// What one field of a credential looks like.
+/// The form of one field of a credential.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FieldForm {
-    /// Whether it must be kept from sight; `true` where it is left out.
+    /// Whether the field is secret: keyroll seals it, and never prints it. Default true.
     #[serde(default = "yes")]
     pub(crate) secret: bool,
-    /// What every value starts with: `sk-or-v1-`.
+    /// The text that every value starts with: `sk-or-v1-`. Default: none.
     #[serde(default)]
     pub(crate) prefix: String,
-    /// The characters after the prefix: `0-9a-f`.
+    /// The characters that may follow the prefix: `0-9a-f`. Required for a secret field.
     pub(crate) alphabet: Option<Alphabet>,
-    /// The shortest whole value, in bytes.
+    /// The length of the shortest value with its prefix, in bytes. Default 0.
     #[serde(default)]
     pub(crate) length_min: usize,
-    /// The longest whole value, in bytes.
+    /// The length of the longest value with its prefix, in bytes, at most 65536. Required for a secret field.
     pub(crate) length_max: Option<usize>,
-    /// What the last characters are computed from, where that is published.
+    /// The checksum at the end of a value, if the issuer has published how it is computed.
     pub(crate) checksum: Option<Checksum>,
 }
 
@@ -130,7 +133,7 @@ pub(crate) struct FieldForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Checksum {
-    /// Six characters: the CRC-32 of what stands between the prefix and them, in base 62.
+    /// The last six characters are the CRC-32, in base 62, of the characters between the prefix and them.
     GithubCrc32,
 }
 
@@ -138,24 +141,25 @@ fn yes() -> bool {
     true
 }
 
-/// How the two kinds of caller authenticate.
+/// How requests authenticate, with the admin credential and with the credential itself.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Auth {
-    /// The admin credential, which manages others.
+    /// Requests with the admin credential, which manages other credentials.
     pub(crate) admin: Option<Caller>,
-    /// The credential itself.
+    /// Requests with the credential that the spec describes.
     #[serde(rename = "self")]
     pub(crate) own: Caller,
 }
 
-/// How one caller authenticates, and the only hosts that it is ever sent to.
+/// How requests with one credential authenticate, and the only hosts that keyroll sends it to.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Caller {
-    /// The hosts that this credential may be sent to, each with its port where it is not 443.
+    /// The hosts that keyroll may send this credential to: `openrouter.ai`, or with a port other than 443,
+    /// `127.0.0.1:8080`.
     pub(crate) hosts: Vec<Host>,
-    /// Headers, such as `Authorization = "Bearer {admin}"`.
+    /// Headers by name, such as `Authorization = "Bearer {admin}"`. Default: none.
     #[serde(default)]
     pub(crate) header: BTreeMap<String, Template>,
     /// HTTP Basic authentication.
@@ -166,41 +170,41 @@ pub(crate) struct Caller {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Basic {
-    /// The user; it holds no colon.
+    /// The user name, without a colon.
     pub(crate) user: Template,
     /// The password.
     pub(crate) password: Template,
 }
 
-/// What the issuer's time of last use means.
+/// What the time of last use in `op.list` means.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LastUsed {
-    /// Whose use it shows.
+    /// Whether the time is that of one key, or of the principal (the account or user) that owns it.
     pub(crate) per: Per,
-    /// How late it appears.
+    /// How long after a call the issuer shows it, at most: `5m`.
     pub(crate) lag: Span,
-    /// How coarse it is.
+    /// The resolution of the time: `24h` if the issuer shows only the day.
     pub(crate) granularity: Span,
 }
 
-/// Whose use a time of last use shows.
+/// What a time of last use refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Per {
-    /// One credential's.
+    /// Calls with this key only.
     Key,
-    /// A principal's, whichever credential it used: proves nothing about one of two.
+    /// Calls of the principal with any of its keys. It cannot prove that one key of two is unused.
     Principal,
 }
 
-/// How slowly births and deaths spread.
+/// How long the issuer takes to apply a change everywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Propagation {
-    /// The longest until a new credential works and is listed.
+    /// The longest time until a new credential works and is in the list: `1m`.
     pub(crate) birth_max: Span,
-    /// The longest until a revoked or disabled one is refused.
+    /// The longest time until the issuer refuses a revoked or disabled credential: `5m`.
     pub(crate) death_max: Span,
 }
 
@@ -208,7 +212,7 @@ pub(crate) struct Propagation {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// How long one request may take, from the name's resolution to the last byte of the answer; at most 2m.
+    /// How long one request may take, from the DNS lookup to the last byte of the answer: 100ms to 2m. Default `20s`.
     #[serde(default = "request_default")]
     pub(crate) request_max: Span,
 }
@@ -223,71 +227,73 @@ impl Default for Limits {
     }
 }
 
-/// What a revoke takes with it.
+/// What else a revocation affects.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Effects {
-    /// What else ends with a credential, one sentence each; shown before consent.
+    /// What else stops working when a credential is revoked, one sentence each. keyroll shows these sentences before it
+    /// asks for consent. Default: nothing.
     #[serde(default)]
     pub(crate) cascades: Vec<String>,
-    /// How long tokens or sessions derived from it live on.
+    /// How long tokens or sessions that were derived from a credential stay valid after it is revoked. Default `0s`.
     #[serde(default)]
     pub(crate) residual: Span,
 }
 
-/// How the negative control, a value that must be refused, is made.
+/// How keyroll makes the negative control: a wrong credential that the issuer must refuse.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Control {
-    /// The kind of decoy.
+    /// How the wrong values are made. Default `same-shape`.
     #[serde(default)]
     pub(crate) decoy: Decoy,
-    /// The fields that are made wrong; every secret field where it is left out. Name the user too where wrong
-    /// attempts lock an account.
+    /// The fields that get wrong values. Default: every secret field. Include the user name if failed attempts lock an
+    /// account.
     #[serde(default)]
     pub(crate) fields: Vec<String>,
 }
 
-/// The kinds of decoy.
+/// How wrong values are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Decoy {
-    /// As long as the right value, with its prefix and separators: every letter and digit after the prefix is drawn
-    /// anew from the same alphabet.
+    /// A value with the length, the prefix and the separators of the right value. keyroll replaces every letter and digit
+    /// after the prefix with a random one of the same alphabet.
     #[default]
     SameShape,
 }
 
-/// What a person does at a console.
+/// What an operator does at the issuer's console.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Human {
-    /// The console's page.
+    /// The `https://` address of the page where the operator makes a credential.
     pub(crate) url: String,
-    /// What to do there, one step each.
+    /// The steps to make a credential there, one sentence each; at least one.
     pub(crate) steps: Vec<String>,
-    /// The page where a credential is ended, where that is another.
+    /// The `https://` address of the page where the operator revokes a credential. Default: `url`.
     pub(crate) revoke_url: Option<String>,
-    /// How a credential is ended there, one step each; needed without `op.revoke`.
+    /// The steps to revoke a credential there, one sentence each. Required without `op.revoke`, unless a new credential
+    /// revokes the old one (`overlap` of the kind `grace` or `none`).
     #[serde(default)]
     pub(crate) revoke_steps: Vec<String>,
 }
 
-/// Where the facts of a spec come from.
+/// The sources of the facts in a spec.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provenance {
-    /// The day on which they were last checked: `2026-11-20`.
+    /// The day on which the facts were last compared with the sources: `2026-11-20`.
     pub(crate) checked: String,
-    /// Pages that state them.
+    /// The addresses of the pages that state the facts.
     pub(crate) sources: Vec<String>,
-    /// What is not stated anywhere and was assumed or measured, one sentence each.
+    /// Facts that no page states and that were assumed or measured, one sentence each. Default: none.
     #[serde(default)]
     pub(crate) assumed: Vec<String>,
 }
 
 impl Document {
-    /// The secret field that is all that `op.verify` sends of a credential; `None` where it sends more, or a public one.
+    /// The only field of a credential that `op.verify` sends, if that field is secret; `None` if it sends other fields too.
     pub(crate) fn sole_field(&self) -> Option<&str> {
         let own = &self.auth.own;
         let basic = own.basic.iter().flat_map(|basic| [&basic.user, &basic.password]);

@@ -1,5 +1,5 @@
-//! What each shipped spec can do and what was tried with it: docs/reference/issuers.md is made of it, and a test sees that
-//! each test that it names is there.
+//! What each shipped spec supports and which tests cover it. docs/reference/issuers.md is generated from here; a test
+//! verifies that every test that the page names exists.
 
 use keyroll_rotation::{LastUsed, MintedBy, Overlap};
 
@@ -8,9 +8,9 @@ use crate::registry::Spec;
 /// One shipped spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IssuerFact {
-    /// The name that it is shipped by.
+    /// The name of the spec.
     pub name: &'static str,
-    /// Whether whole rotations of it are part of every run of the tests; else of a night's.
+    /// Whether every run of the tests rotates it; otherwise only a run with `--full` does.
     pub every_run: bool,
 }
 
@@ -18,7 +18,7 @@ const fn fact(name: &'static str, every_run: bool) -> IssuerFact {
     IssuerFact { name, every_run }
 }
 
-/// Every shipped spec; one of each mechanism in every run.
+/// Every shipped spec. Every run of the tests covers one spec of each mechanism.
 pub const ISSUER_FACTS: &[IssuerFact] = &[
     fact("anthropic", false),
     fact("cloudflare", false),
@@ -35,53 +35,59 @@ pub const ISSUER_FACTS: &[IssuerFact] = &[
     fact("vonage", true),
 ];
 
-/// The servers, which are no specs: what is there, and the tests.
+/// The servers, which have no spec: name, mechanism and tests.
 const SERVERS: &[[&str; 3]] = &[
     [
         "PostgreSQL logins",
-        "two logins under one owner; we choose the password",
+        "two login roles under one owner role; keyroll chooses the password",
         "`logins_are_replaced_under_load`, `a_rotation_goes_back_half_way_and_nothing_fails`",
     ],
     [
         "Redis users",
-        "two users that take turns; we choose the password",
+        "rotations alternate between two users; keyroll chooses the password",
         "`redis_users_are_replaced_under_load`, `a_redis_rotation_goes_back_half_way`, `a_killed_redis_rotation_loses_nothing`",
     ],
     [
         "MariaDB accounts",
-        "two accounts that take turns; we choose the password",
+        "rotations alternate between two accounts; keyroll chooses the password",
         "`mariadb_accounts_are_replaced_under_load`, `a_mariadb_rotation_goes_back_from_the_last_moment`, `a_killed_mariadb_rotation_loses_nothing`",
     ],
     [
         "RabbitMQ users",
-        "two users that take turns; we choose the password",
+        "rotations alternate between two users; keyroll chooses the password",
         "`rabbitmq_users_are_replaced_under_load`, `a_rabbitmq_rotation_goes_back_from_the_last_moment`, `a_killed_rabbitmq_rotation_loses_nothing`",
     ],
 ];
 
 const HEAD: &str = "# Issuers\n\n\
     Generated from `issuers/*.toml` and `crates/issuers/issuer/src/facts.rs`; do not edit by hand.\n\n\
-    **None of these specs was ever tried against the real service.** They were written from the vendors' documents, which \
-    each one cites with the day on which they were read. What is tested is that whole rotations go well with an issuer that \
-    answers as the spec expects, by the shipped program, with a service of two instances that is called a hundred times a \
-    second at its address: under load, killed after the mint, before a restart and after the deletion, and back again. No \
-    request may fail, but in a gap that the plan announced. The host and the times of `[propagation]` are replaced for it, \
-    and nothing else of the spec.\n\n\
-    | `issuer` | mechanism | list | hint | last use | off and on | ended by | rotations |\n\
+    **No spec has been tested against the real service yet.** The specs were written from the vendors' documentation. Each \
+    spec lists its sources, and the day on which they were last read. The tests run complete rotations with the keyroll \
+    binary against a local server that answers as the spec expects. Meanwhile a service with two instances, which uses the \
+    key, gets 100 requests a second. The tests cover a rotation that completes, one that is rolled back, and rotations in \
+    which keyroll is killed after the mint, before a restart, and after the revoke. No request may fail, except during \
+    downtime that the plan announced. The tests replace only the hosts and the times of `[propagation]` in a spec.\n\n\
+    *lists keys*, *key preview*, *last use* and *can disable* say what the issuer's API offers to keyroll through the \
+    spec.\n\n\
+    | `issuer` | who makes a key; how many can exist | lists keys | key preview | last use | can disable | old key revoked by | tested in |\n\
     |---|---|---|---|---|---|---|---|\n";
 
-const TAIL: &str = "\nThe rotations are those of `issuers_under_load`: *every run* is `cargo xtask test`, *every night* \
-    `cargo xtask test --full`, which adds two days for every spec: bad weather (births and deaths that spread slowly, with \
-    answers to and fro meanwhile, lost answers, too many calls, half lists, keys that are refused for another reason), and \
-    an emergency with its clock. With each single answer in each mood every spec is tested in every run: \
-    `too_many_calls_and_broken_answers`, `late_births_and_late_deaths`, `half_lists_are_never_whole`, \
-    `alive_but_refused_is_never_dead`, `an_issuer_that_flaps_is_read_answer_by_answer`, `lost_answers`.\n\n\
-    The vendors' times of last use have no documented lag, so no spec reads them: the plan says *idle: not visible*.\n\n\
-    GitHub ends tokens by their value, without a login, at `POST /credentials/revoke`: it is meant for tokens that were \
-    found exposed, tells their owner by mail, and cannot be undone. No spec calls it: an operation here names a key by its \
-    id, which GitHub does not tell, and shows a credential, with which that call is refused. The person's steps name it.\n\n\
+const TAIL: &str = "\nThe test `issuers_under_load` runs these rotations. *every run*: `cargo xtask test` runs them. *every night*: only \
+    `cargo xtask test --full` runs them. `--full` also adds two scenarios for every spec. In the first, the issuer is \
+    faulty: changes take effect late, with contradictory answers in the meantime; answers are lost; calls are refused as \
+    too many; lists are incomplete; a key is refused for another reason than its revocation. The second is an \
+    emergency, whose report must show the times since the alert.\n\n\
+    Every run also tests every spec against single faulty answers: `too_many_calls_and_broken_answers`, \
+    `late_births_and_late_deaths`, `half_lists_are_never_whole`, `alive_but_refused_is_never_dead`, \
+    `an_issuer_that_flaps_is_read_answer_by_answer`, `lost_answers`.\n\n\
+    The vendors do not document how late a time of last use appears. Therefore no spec reads it, and the plan says *idle: \
+    not visible*.\n\n\
+    GitHub revokes tokens by value, without a login, at `POST /credentials/revoke`. The call is meant for tokens that were \
+    found exposed; GitHub notifies the owner by mail, and the revocation cannot be undone. No spec uses the call, for two \
+    reasons: an operation of a spec names a key by its id, which GitHub does not report; and it authenticates with a \
+    credential, and GitHub refuses that call with a credential. The steps for the operator name the call.\n\n\
     ## Servers\n\n\
-    Real servers, under load:\n\n\
+    These tests rotate logins of real servers under load:\n\n\
     | server | mechanism | tests |\n\
     |---|---|---|\n";
 
@@ -89,25 +95,25 @@ fn yes(there: bool) -> &'static str {
     if there { "yes" } else { "-" }
 }
 
-/// Who makes keys by a spec, how many live beside each other, and who ends them, in words.
+/// Who makes keys, how many can exist at the same time, and who revokes them, in words.
 pub fn mechanism(spec: &Spec) -> [String; 3] {
     let can = spec.capabilities();
     let minted = match can.minted_by {
         MintedBy::Api => "API",
-        MintedBy::Us => "API, we choose the value",
+        MintedBy::Us => "API, keyroll chooses the value",
         MintedBy::Human => "by hand",
     };
     let overlap = match can.overlap {
         Overlap::Independent { max: 0 } => "any number of keys".to_owned(),
         Overlap::Independent { max } => format!("up to {max} keys"),
         Overlap::TwoSlots => "two slots".to_owned(),
-        Overlap::Grace { .. } => "a grace".to_owned(),
+        Overlap::Grace { .. } => "the old key for a grace period".to_owned(),
         Overlap::None => "one value at a time".to_owned(),
     };
     let ended = match (can.overlap, spec.revokes()) {
-        (Overlap::None | Overlap::Grace { .. }, _) => "the new one",
+        (Overlap::None | Overlap::Grace { .. }, _) => "the new key",
         (_, true) => "API",
-        (_, false) => "a person",
+        (_, false) => "the operator",
     };
     [minted.to_owned(), overlap, ended.to_owned()]
 }

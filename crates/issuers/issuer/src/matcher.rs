@@ -7,19 +7,20 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::pointer::Pointer;
 
-/// Conditions on an answer; all that are given must hold.
+/// Conditions on an answer. All conditions that are present must hold.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Matcher {
-    /// One of these statuses. Never 1xx, 3xx, 408, 425, 429 or 5xx: those settle nothing.
+    /// The HTTP status is one of these. 1xx, 3xx, 408, 425, 429 and 5xx are not allowed, because they do not show whether
+    /// the request had an effect.
     pub(crate) status: Vec<u16>,
-    /// At each pointer one of these values.
+    /// For each position in the JSON body, the allowed values: one of them must be there. Default: none.
     #[serde(default)]
     pub(crate) json: BTreeMap<Pointer, Vec<Scalar>>,
-    /// At each pointer something other than null.
+    /// Positions in the JSON body at which there must be a value other than null. Default: none.
     #[serde(default)]
     pub(crate) json_has: Vec<Pointer>,
-    /// Any of these texts somewhere in the body.
+    /// Texts of which at least one must occur in the body. Default: none.
     #[serde(default)]
     pub(crate) body_has: Vec<String>,
 }
@@ -43,7 +44,7 @@ pub(crate) fn any(matchers: &[Matcher], answer: &Answer) -> bool {
     matchers.iter().any(|matcher| matcher.matches(answer))
 }
 
-/// A value that is compared as it stands.
+/// A value that must be equal in type and value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a text, a whole number or a boolean")]
 pub(crate) enum Scalar {

@@ -12,81 +12,81 @@ use crate::span::Span;
 use crate::target::Target;
 use crate::template::{JsonTemplate, Template};
 
-/// What can be asked of the issuer. Capabilities follow from what is there.
+/// The operations that the issuer supports. keyroll derives the issuer's capabilities from which of them are present.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Operations {
-    /// One cheap call with the credential itself: does it work?
+    /// Tests whether a credential works, by one cheap call with it.
     pub(crate) verify: Verify,
-    /// Reads the settings of the credential in use, so that the new one gets no more and no less.
+    /// Reads the settings of the current credential, such as its scopes, so that `mint` can give the new one the same.
     pub(crate) get: Option<Get>,
-    /// Makes a second credential.
+    /// Makes a new credential.
     pub(crate) mint: Option<Mint>,
-    /// Lists every credential that competes with the one in use, all pages.
+    /// Lists all pages of the credentials of this kind, among them the current one and every one that a rotation makes.
     pub(crate) list: Option<List>,
-    /// Tells by value whose a credential is.
+    /// Returns the id or the owner of a credential, by a call with the credential itself.
     pub(crate) identify: Option<Identify>,
-    /// A read that succeeds only with the rights that a rotation needs.
+    /// A read-only call that succeeds only if the admin credential has the permissions that a rotation needs.
     pub(crate) rights: Option<Rights>,
-    /// Switches a credential off, reversibly; needs `enable`.
+    /// Disables a credential, so that `enable` can enable it again. Requires `enable`.
     pub(crate) disable: Option<Change>,
-    /// Switches it on again; needs `disable`.
+    /// Enables a disabled credential. Requires `disable`.
     pub(crate) enable: Option<Change>,
-    /// Ends a credential for good.
+    /// Revokes a credential. This cannot be undone.
     pub(crate) revoke: Option<Change>,
-    /// Lists the live connections of a credential.
+    /// Lists the open sessions of a credential.
     pub(crate) sessions: Option<Sessions>,
-    /// Lists the refused uses of a credential; needed with `refusals = "issuer-log"`.
+    /// Lists the refused calls with a credential. Required with `refusals = "issuer-log"`.
     pub(crate) refusals: Option<Refusals>,
-    /// Ends one of the sessions.
+    /// Ends one session of `sessions`.
     pub(crate) end_session: Option<EndSession>,
 }
 
-/// Which credential an operation is sent with.
+/// The credential that a request authenticates with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum As {
     /// The admin credential.
     Admin,
-    /// The credential itself.
+    /// The credential that the operation is about.
     #[serde(rename = "self")]
     Own,
 }
 
-/// The methods that an operation may use.
+/// The HTTP methods that an operation may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Method {
     /// Reads.
     Get,
-    /// Makes or changes.
+    /// Creates or changes.
     Post,
     /// Replaces.
     Put,
     /// Changes a part.
     Patch,
-    /// Ends.
+    /// Deletes.
     Delete,
 }
 
-/// What is sent. Each placeholder is escaped by where it stands: a path segment, a query or form value, a header, a
-/// JSON string.
+/// The request. keyroll escapes the value of a placeholder for its position: a path segment, a query or form value, a
+/// header, or a JSON string.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
-    /// The method.
+    /// The HTTP method.
     pub(crate) method: Method,
-    /// `https://host/path`; placeholders stand in path segments only.
+    /// The address, `https://host/path`; `http://` is allowed for loopback only. Placeholders may occur in path segments.
     pub(crate) url: Target,
-    /// Query parameters.
+    /// Query parameters by name. Default: none.
     #[serde(default)]
     pub(crate) query: BTreeMap<String, Template>,
-    /// Headers beside those of `[auth]`.
+    /// Headers by name, in addition to those of `[auth]`. Default: none.
     #[serde(default)]
     pub(crate) header: BTreeMap<String, Template>,
-    /// A JSON body; its strings may hold placeholders.
+    /// A JSON body, in whose strings placeholders may occur. Not with `form`.
     pub(crate) json: Option<JsonTemplate>,
-    /// A form body.
+    /// A form body (`application/x-www-form-urlencoded`), by name. Not with `json`.
     pub(crate) form: Option<BTreeMap<String, Template>>,
 }
 
@@ -100,121 +100,127 @@ impl Request {
     }
 }
 
-/// `op.verify`: the first list with a match decides, in the order alive, denied, dead; otherwise unknown.
+/// `op.verify`: tests whether a credential works. keyroll tries the lists in the order `alive`, `denied`, `dead`, and the
+/// first list with a match decides. Without a match the result is *unknown*.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Verify {
-    /// What is sent, as the credential itself.
+    /// The request, which authenticates with the credential itself.
     pub(crate) request: Request,
-    /// The credential is accepted.
+    /// Answers that mean: the issuer accepts the credential.
     pub(crate) alive: Vec<Matcher>,
-    /// It is accepted as a credential, but may not do this: it works.
+    /// Answers that mean: the issuer accepts the credential, which lacks the permission for this call. It counts as working.
     #[serde(default)]
     pub(crate) denied: Vec<Matcher>,
-    /// It is refused as a credential.
+    /// Answers that mean: the issuer refuses the credential.
     pub(crate) dead: Vec<Matcher>,
-    /// The rules of `keyroll leaks`, by id, whose findings are asked about with this; the value must be all that it takes.
+    /// The ids of the rules of `keyroll leaks` whose findings this operation can test. The request must need no other field
+    /// than the value. Default: none.
     #[serde(default)]
     pub(crate) rules: Vec<String>,
-    /// Who else accepts values of this form, such as `a GitLab of one's own`: one that was found and is refused here may
-    /// work there.
+    /// Another service that accepts values of this form, such as `a self-hosted GitLab`. A finding that this issuer refuses
+    /// may work there, and the report says so.
     pub(crate) elsewhere: Option<String>,
 }
 
-/// `op.get`.
+/// `op.get`: reads the settings of the current credential.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Get {
-    /// The caller.
+    /// The credential that the request authenticates with.
     #[serde(rename = "as")]
     pub(crate) caller: As,
-    /// What is sent.
+    /// The request.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
-    /// Settings by a name of one's own, for `{copy.NAME}` in `op.mint`. All must be there.
+    /// The settings to copy: a name of your choice for `{copy.NAME}` in `op.mint`, and the position in the answer. The
+    /// answer must contain all of them.
     pub(crate) copy: BTreeMap<String, Pointer>,
 }
 
-/// `op.mint`.
+/// `op.mint`: makes a new credential.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mint {
-    /// The caller.
+    /// The credential that the request authenticates with.
     #[serde(rename = "as")]
     pub(crate) caller: As,
-    /// What is sent.
+    /// The request.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
-    /// Where the answer holds the new credential.
+    /// The positions of the new credential in the answer.
     pub(crate) take: Take,
-    /// For `minted_by = "us"` without labels: the issuer treats a second identical call as one.
+    /// With `minted_by = "us"` and without labels: whether a repeated identical call has the effect of one call. Default
+    /// false.
     #[serde(default)]
     pub(crate) idempotent: bool,
 }
 
-/// Where a mint's answer holds the new credential.
+/// The positions of the new credential in the answer to `op.mint`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Take {
-    /// The issuer's id for it: a string or a whole number.
+    /// The issuer's id for the credential: a string or a whole number.
     pub(crate) id: Pointer,
-    /// Its fields by name. A field that is not secret and not taken keeps its present value.
+    /// The fields of the credential, by name. A field that is not secret and not named here keeps the value of the current
+    /// credential.
     #[serde(default)]
     pub(crate) fields: BTreeMap<String, Pointer>,
 }
 
-/// `op.list`.
+/// `op.list`: lists the credentials of this kind.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct List {
-    /// The caller.
+    /// The credential that the request authenticates with.
     #[serde(rename = "as")]
     pub(crate) caller: As,
-    /// What is sent for the first page.
+    /// The request for the first page.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
     /// The array of credentials in the answer.
     pub(crate) items: Pointer,
-    /// The issuer's id within one of them.
+    /// The issuer's id of a credential, within an item.
     pub(crate) id: Pointer,
-    /// The label; with it and `{label}` in `op.mint` labels are a capability.
+    /// The label of a credential, within an item. If `op.mint` also sends `{label}`, keyroll finds the credentials that it
+    /// made by their labels.
     pub(crate) label: Option<Pointer>,
-    /// What says that one is switched off.
+    /// The flag that says that a credential is disabled, within an item.
     pub(crate) disabled: Option<Flag>,
-    /// What says that one has ended for good and is only shown still: it is no credential any more.
+    /// The flag that says that a credential is revoked and only still listed, within an item. keyroll ignores such an item.
     pub(crate) ended: Option<Flag>,
-    /// When it was last used.
+    /// The time at which a credential was last used, within an item. Requires `[last_used]`.
     pub(crate) last_used: Option<Moment>,
-    /// A redacted preview of the value, such as `sk-…1c96`.
+    /// A redacted preview of the value, such as `sk-…1c96`, within an item.
     pub(crate) hint: Option<Pointer>,
-    /// How the next page is asked for.
+    /// How keyroll requests the next page.
     pub(crate) page: Page,
 }
 
-/// Something that is on or off.
+/// A flag in an answer.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Flag {
-    /// Where it stands.
+    /// The position of the flag.
     pub(crate) at: Pointer,
-    /// The values that mean yes; any other of the same type means no.
+    /// The values that mean yes. Any other value of the same type means no.
     pub(crate) is: Vec<Scalar>,
 }
 
-/// A time in an answer; null or absent means no data.
+/// A time in an answer. A time that is null or absent means that the issuer has no data.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Moment {
-    /// Where it stands.
+    /// The position of the time.
     pub(crate) at: Pointer,
-    /// How it is written.
+    /// The format of the time.
     pub(crate) form: MomentForm,
 }
 
-/// How a time is written.
+/// The format of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum MomentForm {
@@ -226,91 +232,93 @@ pub(crate) enum MomentForm {
     UnixMs,
 }
 
-/// `op.identify`.
+/// `op.identify`: returns the id or the owner of a credential, by a call with the credential itself.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Identify {
-    /// What is sent, as the credential itself.
+    /// The request, which authenticates with the credential itself.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
     /// The credential's id.
     pub(crate) id: Option<Pointer>,
-    /// The account or principal that it acts for.
+    /// The account or principal that the credential belongs to.
     pub(crate) principal: Option<Pointer>,
 }
 
-/// `op.rights`.
+/// `op.rights`: tests whether the admin credential has the permissions that a rotation needs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rights {
-    /// What is sent, as the admin.
+    /// The request, which authenticates with the admin credential.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
 }
 
-/// `op.disable`, `op.enable`, `op.revoke`: a change of one credential, named by `{cred.id}`.
+/// `op.disable`, `op.enable` and `op.revoke`: changes one credential, by `{cred.id}`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
-    /// What is sent, as the admin.
+    /// The request, which authenticates with the admin credential.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
-    /// What says that there is nothing left to do, such as 404 for a revoke.
+    /// Answers that mean that there is nothing left to do, such as 404 for a revoke. Default: none.
     #[serde(default)]
     pub(crate) already: Vec<Matcher>,
 }
 
-/// `op.sessions`.
+/// `op.sessions`: lists the open sessions of a credential.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sessions {
-    /// What is sent, as the admin.
+    /// The request, which authenticates with the admin credential.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
     /// The array of sessions in the answer.
     pub(crate) items: Pointer,
-    /// The issuer's own name for a session.
+    /// The issuer's id of a session, for `{session.handle}`, within an item.
     pub(crate) handle: Pointer,
-    /// The client's end, `address:port`; with it a session leads to a process.
+    /// The client's `address:port`, within an item. With it, keyroll finds the process that has the session.
     pub(crate) client: Option<Pointer>,
-    /// What says that a session is in the middle of a request.
+    /// The flag that says that the session has a request in progress, within an item.
     pub(crate) busy: Option<Flag>,
-    /// How many requests were accepted on it.
+    /// The number of requests that the issuer accepted in the session, within an item.
     pub(crate) calls: Option<Pointer>,
-    /// How the next page is asked for.
+    /// How keyroll requests the next page.
     pub(crate) page: Page,
 }
 
-/// `op.refusals`: the issuer's record of refused uses of one credential.
+/// `op.refusals`: reads the issuer's record of refused calls with one credential.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refusals {
-    /// What is sent, as the admin, for the first page; `{cred.id}` and `{since}` may stand in it.
+    /// The request for the first page, which authenticates with the admin credential and may contain `{cred.id}` and
+    /// `{since}`.
     pub(crate) request: Request,
-    /// What success looks like.
+    /// Answers that mean success. Any other answer is a failure or an unknown outcome.
     pub(crate) ok: Vec<Matcher>,
-    /// The array of refused uses in the answer.
+    /// The array of refused calls in the answer.
     pub(crate) items: Pointer,
-    /// What tells one entry from another for good; needed where there is no `time`.
+    /// The unique id of an entry, within an item. Required without `time`.
     pub(crate) id: Option<Pointer>,
-    /// When it was refused, by the issuer's clock; `{since}` is written in the same form.
+    /// The time of the refusal by the issuer's clock, within an item. keyroll sends `{since}` in the same format.
     pub(crate) time: Option<Moment>,
-    /// Whose use it was; needed where the request does not name `{cred.id}`.
+    /// The credential of the refused call, within an item. Required if the request does not contain `{cred.id}`.
     pub(crate) key: Option<KeyNamed>,
-    /// The client's end, `address:port`, or its address alone; with a port on this machine it leads to a process.
+    /// The client's `address:port`, or its address alone, within an item. With a port of this machine, keyroll finds the
+    /// process that made the call.
     pub(crate) client: Option<Pointer>,
-    /// What else the issuer says of the client: a user agent, a request's id.
+    /// Further information about the client, such as a user agent or a request id, within an item.
     pub(crate) agent: Option<Pointer>,
-    /// How late a refused use appears.
+    /// How long after a refused call the issuer shows it, at most: `1m`.
     pub(crate) lag: Span,
-    /// How coarse `time` is; 1s where it is left out.
+    /// The resolution of `time`. Default `1s`.
     #[serde(default = "second")]
     pub(crate) granularity: Span,
-    /// How the next page is asked for.
+    /// How keyroll requests the next page.
     pub(crate) page: Page,
 }
 
@@ -318,39 +326,39 @@ fn second() -> Span {
     Span::from_ms(1_000)
 }
 
-/// How an entry says whose use it was.
+/// How an entry identifies the credential of a refused call.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyNamed {
-    /// Where it stands.
+    /// The position of the text that identifies the credential.
     pub(crate) at: Pointer,
-    /// What stands there.
+    /// What that text is.
     pub(crate) names: Names,
 }
 
-/// What names a credential.
+/// A text that identifies a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Names {
-    /// The issuer's id.
+    /// The issuer's id of the credential.
     Id,
     /// A redacted preview of the value, such as `sk-…1c96`.
     Hint,
 }
 
-/// `op.end_session`.
+/// `op.end_session`: ends one session.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndSession {
-    /// What is sent, as the admin, with `{session.handle}` and, where the issuer can spare a busy session,
-    /// `{session.force}`.
+    /// The request, which authenticates with the admin credential. It contains `{session.handle}`; and `{session.force}`, if
+    /// the issuer can keep a session that has a request in progress.
     pub(crate) request: Request,
-    /// It was ended.
+    /// Answers that mean: the session was ended.
     pub(crate) ok: Vec<Matcher>,
-    /// It was gone.
+    /// Answers that mean: the session had ended before. Default: none.
     #[serde(default)]
     pub(crate) already: Vec<Matcher>,
-    /// It is busy and was spared.
+    /// Answers that mean: the session has a request in progress and was not ended. Default: none.
     #[serde(default)]
     pub(crate) busy: Vec<Matcher>,
 }

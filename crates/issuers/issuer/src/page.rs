@@ -5,19 +5,19 @@ use serde_json::Value;
 use crate::answer::Answer;
 use crate::pointer::Pointer;
 
-/// How the next page of a list is asked for.
+/// How keyroll requests the next page of a list.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    /// The way of paging.
+    /// The kind of pagination.
     pub(crate) kind: PageKind,
-    /// `cursor`: where the answer holds the next cursor; null, absent or empty on the last page.
+    /// With `cursor`: the position of the next cursor in the answer. It is null, absent or empty on the last page.
     pub(crate) next: Option<Pointer>,
-    /// `cursor`: a boolean that says whether there is another page.
+    /// With `cursor`: the position of a boolean in the answer that says whether there is another page.
     pub(crate) more: Option<Pointer>,
-    /// `cursor`, `offset`, `number`: the query parameter that asks for the next page.
+    /// With `cursor`, `offset` and `number`: the name of the query parameter that selects the page.
     pub(crate) query: Option<String>,
-    /// `number`: the first page's number; 1 where it is left out.
+    /// With `number`: the number of the first page. Default 1.
     #[serde(default = "one")]
     pub(crate) first: u64,
 }
@@ -26,19 +26,19 @@ fn one() -> u64 {
     1
 }
 
-/// The ways of paging.
+/// The kinds of pagination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PageKind {
-    /// The issuer answers with everything at once.
+    /// No pagination: one answer contains the whole list.
     None,
-    /// The answer holds a cursor for the next page.
+    /// Each answer contains a cursor, which the request for the next page sends.
     Cursor,
-    /// The query says how many to skip; a page without items ends the list.
+    /// The query parameter is the number of items to skip. A page without items ends the list.
     Offset,
-    /// The query says which page; a page without items ends the list.
+    /// The query parameter is the number of the page. A page without items ends the list.
     Number,
-    /// A `Link` header with `rel="next"`, to the same host and path (RFC 8288).
+    /// The answer has a `Link` header with `rel="next"` (RFC 8288), which must name the same host and path.
     Link,
 }
 

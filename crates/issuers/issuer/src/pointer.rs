@@ -2,7 +2,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A JSON pointer (RFC 6901): `/data/0/id`.
+/// A position in a JSON answer, as a JSON pointer (RFC 6901): `/data/0/id`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]

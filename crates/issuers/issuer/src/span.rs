@@ -3,13 +3,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A length of time, written `500ms`, `10s`, `5m`, `2h` or `1d`.
+/// A duration: a whole number and a unit, `500ms`, `10s`, `5m`, `2h` or `1d`; at most `366d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub(crate) struct Span(u64);
 
-/// The longest span that a spec may name: a year and a day.
+/// The longest duration that a spec may have: 366 days.
 const SPAN_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
 
 impl Span {
@@ -28,7 +28,7 @@ impl Span {
         Duration::from_millis(self.0)
     }
 
-    /// As a person reads it: the largest unit that divides it.
+    /// The duration in the largest unit that divides it: `90s`, `2m`.
     pub(crate) fn words(self) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         let unit = units.iter().find(|(ms, _)| self.0 >= *ms && self.0.is_multiple_of(*ms));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::template::Template;
 
-/// A host and a port; in a spec `openrouter.ai` (port 443) or `127.0.0.1:8080`.
+/// A host, and its port if that is not 443: `openrouter.ai`, `127.0.0.1:8080`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
@@ -43,7 +43,7 @@ impl Host {
         }
     }
 
-    /// The value of the Host header: the port is left out where it is the scheme's own.
+    /// The value of the Host header, without the scheme's default port.
     pub(crate) fn authority(&self, tls: bool) -> String {
         let own = if tls { 443 } else { 80 };
         let endpoint = self.endpoint();
@@ -63,16 +63,16 @@ impl TryFrom<String> for Host {
     }
 }
 
-/// Where an operation is sent: `https://host[:port]/path/{cred.id}`. Only path segments hold placeholders.
+/// The address of a request: `https://host[:port]/path/{cred.id}`. Placeholders may occur only in path segments.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub(crate) struct Target {
-    /// `https`; plain `http` is for loopback alone.
+    /// Whether the scheme is `https`; `http` is allowed for loopback only.
     pub(crate) tls: bool,
     /// The host, fixed in the spec.
     pub(crate) host: Host,
-    /// The path between its slashes.
+    /// The segments of the path.
     pub(crate) segments: Vec<Template>,
 }
 

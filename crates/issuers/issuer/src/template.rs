@@ -3,41 +3,41 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a placeholder stands for.
+/// What a placeholder is replaced with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// `{label}`: the label of ours that a new credential carries.
+    /// `{label}`: keyroll's label for the new credential.
     Label,
     /// `{admin}`: the admin credential's value.
     Admin,
     /// `{cred.id}`: the id of the credential that the operation is about.
     CredId,
-    /// `{cred.NAME}`: one of its fields.
+    /// `{cred.NAME}`: a field of that credential.
     CredField(String),
-    /// `{current.id}`: the id of the credential in use, for `mint`, `get` and `list`.
+    /// `{current.id}`: the id of the current credential, for `mint`, `get` and `list`.
     CurrentId,
-    /// `{current.NAME}`: one of its fields.
+    /// `{current.NAME}`: a field of the current credential.
     CurrentField(String),
-    /// `{copy.NAME}`: a setting that `op.get` read; in JSON alone it keeps its type.
+    /// `{copy.NAME}`: a setting that `op.get` read. As a whole JSON string it keeps the type that it was read with.
     Copy(String),
-    /// `{session.handle}`: the session to end.
+    /// `{session.handle}`: the id of the session to end.
     SessionHandle,
-    /// `{since}`: the time from which refused uses are asked for.
+    /// `{since}`: the time after which refused calls are requested.
     Since,
-    /// `{session.force}`: `true` when a busy session may be ended too, else `false`.
+    /// `{session.force}`: `true` if a session with a request in progress may be ended too, else `false`.
     SessionForce,
 }
 
 /// One piece of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Text as it stands.
+    /// Literal text.
     Literal(String),
     /// A placeholder.
     Slot(Slot),
 }
 
-/// Text with placeholders in braces; `{{` and `}}` are the braces themselves.
+/// Text with placeholders in braces, such as `{admin}`; `{{` and `}}` are literal braces.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
@@ -57,7 +57,7 @@ impl Template {
         })
     }
 
-    /// The setting that the template is nothing but a copy of.
+    /// The setting, if the template consists of one `{copy.NAME}` only.
     pub(crate) fn sole_copy(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Part::Slot(Slot::Copy(name))] => Some(name),
@@ -118,7 +118,7 @@ pub(crate) enum JsonTemplate {
     Plain(Value),
     /// An array.
     Array(Vec<JsonTemplate>),
-    /// An object; its keys are taken as they stand.
+    /// An object, whose keys are literal.
     Object(Vec<(String, JsonTemplate)>),
 }
 

@@ -12,7 +12,7 @@ pub(crate) type Build = fn(&Table, &Admins<'_>) -> Result<Box<dyn Issuer>, Failu
 
 /// A kind of server on which two logins take turns.
 pub struct LoginServer {
-    /// The word for `issuer` in keyroll.toml, and the name of the server's table there.
+    /// The value of `issuer` in keyroll.toml, and the name of the server's table there.
     pub word: &'static str,
     /// One sentence about its table, for the schema and the reference page.
     pub doc: &'static str,
@@ -111,8 +111,8 @@ pub(crate) const LOGIN_FIELDS: &[(&str, bool)] =
 pub(crate) const HOST: Key = Key::required(
     "host",
     KeyForm::Host,
-    "The server's name or address. To any but this machine connections are encrypted, and the server's certificate must \
-     bear this name.",
+    "The server's name or address. keyroll encrypts connections to another machine, and the server's certificate must \
+     contain this name.",
 );
 
 /// The two logins, on a server where no other key names a login that they could clash with.

@@ -8,7 +8,7 @@ mod check;
 mod link;
 mod sessions;
 
-use crate::declaration::{HOST, Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
+use crate::declaration::{Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::Options;
 use crate::own_sessions::Own;
@@ -23,13 +23,18 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     word: "mariadb",
     doc: "A MariaDB server, and the two accounts between which rotations alternate.",
     keys: &[
-        HOST,
+        Key::required(
+            "host",
+            KeyForm::Host,
+            "The server's address, which must be this machine: `127.0.0.1`. keyroll does not encrypt connections to MariaDB \
+             yet, and refuses another machine.",
+        ),
         Key::optional("port", KeyForm::Port(3306), "The server's port. Default 3306."),
         Key::required(
             "slots",
             TWO_LOGINS,
-            "The two accounts. They are made when first needed, with the grants of the account that consumers log in as \
-                  now.",
+            "The names of the two accounts. keyroll creates an account when it first needs it, with the grants of the account \
+             that consumers log in as now.",
         ),
     ],
     fields: LOGIN_FIELDS,

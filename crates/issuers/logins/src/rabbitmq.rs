@@ -38,29 +38,29 @@ pub(crate) static SERVER: LoginServer = LoginServer {
         Key::required(
             "host",
             KeyForm::Host,
-            "The server's name or address. To any but this machine both ports are spoken to encrypted, and the \
-                  server's certificate must bear this name.",
+            "The server's name or address. keyroll encrypts connections to both ports of another machine, and the server's \
+                  certificate must contain this name.",
         ),
         Key::optional(
             "port",
             KeyForm::Port(5672),
-            "The port that consumers connect to. Default 5672; encrypted it is usually 5671.",
+            "The AMQP port that consumers connect to. Default 5672; the usual port with TLS is 5671.",
         ),
         Key::optional(
             "management_port",
             KeyForm::Port(15672),
-            "The port of the management API. Default 15672; encrypted it is usually 15671.",
+            "The port of the management API. Default 15672; the usual port with TLS is 15671.",
         ),
         Key::optional(
             "vhost",
             KeyForm::Name(255),
-            "The virtual host that consumers open: a login is tried up to it. Default `/`.",
+            "The virtual host that consumers open. keyroll opens it too when it tests a login. Default `/`.",
         ),
         Key::required(
             "slots",
             TWO_LOGINS,
-            "The two users. They are made when first needed, with the tags, permissions and limits of the user that \
-                  consumers log in as now.",
+            "The names of the two users. keyroll creates a user when it first needs it, with the tags, permissions and limits \
+                  of the user that consumers log in as now.",
         ),
     ],
     fields: LOGIN_FIELDS,

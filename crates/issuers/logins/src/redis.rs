@@ -31,7 +31,8 @@ pub(crate) static SERVER: LoginServer = LoginServer {
         Key::required(
             "slots",
             TWO_LOGINS,
-            "The two users. They are made when first needed, with the rules of the user that consumers log in as now.",
+            "The names of the two users. keyroll creates a user when it first needs it, with the ACL rules of the user that \
+             consumers log in as now.",
         ),
     ],
     fields: LOGIN_FIELDS,

@@ -5,8 +5,8 @@
 pub enum Tried {
     /// The program itself, of this release, is rotated in the tests.
     Rotated(&'static str),
-    /// From the program's documentation, and from files made after it. The program's keys are located and explained,
-    /// not delivered.
+    /// The program's documentation, and files made according to it. keyroll finds and explains the program's keys, but
+    /// cannot rotate them.
     Documented,
 }
 
@@ -17,13 +17,13 @@ pub struct AgentFact {
     pub agent: &'static str,
     /// Where the key is stored.
     pub source: &'static str,
-    /// The source that wins over it.
+    /// The source that overrides it.
     pub loses_to: &'static str,
     /// What applies a new key.
     pub applies: &'static str,
-    /// The command that reports success and does not apply the key.
+    /// What reports success and does not apply the key.
     pub seems: &'static str,
-    /// How long callers notice the change.
+    /// How long the program is unavailable while the key is applied.
     pub away: &'static str,
     /// The source of this knowledge.
     pub tried: Tried,
@@ -31,7 +31,7 @@ pub struct AgentFact {
     pub test: &'static str,
 }
 
-const STALE: &str = "`secrets reload` (`ok`, no warning), `gateway restart`, SIGUSR2: the old key stays";
+const STALE: &str = "`secrets reload` (reports `ok` without a warning), `gateway restart`, SIGUSR2: OpenClaw keeps the old key";
 
 const fn openclaw(
     source: &'static str,
@@ -70,72 +70,72 @@ const fn documented(
 pub const AGENT_FACTS: &[AgentFact] = &[
     openclaw(
         "`apiKey` in `openclaw.json`",
-        "a profile of the provider",
-        "nothing: read within a second",
-        "where a profile wins: `config hot reload applied`",
-        "not",
+        "an auth profile of the provider",
+        "nothing: OpenClaw reads the change within a second",
+        "an edit, if a profile overrides it; OpenClaw logs `config hot reload applied` all the same",
+        "none",
     ),
     openclaw(
         "`env.vars` in `openclaw.json`",
-        "the environment of its start, `.env`",
-        "nothing: it restarts itself in its process",
+        "the environment at start, `.env`",
+        "nothing: the gateway restarts itself within its process",
         "`secrets reload`",
         "5 to 15 s",
     ),
     openclaw(
-        "`.env`, by `${NAME}` or a reference",
-        "the environment of its start, `.env` of the folder that it works in",
+        "`.env`, named by `${NAME}` or a reference",
+        "the environment at start, `.env` in the working folder",
         "a new process: `restart` or `unit`",
         STALE,
         "17 to 50 s",
     ),
     openclaw(
-        "a file, by a reference",
+        "a file, named by a reference",
         "-",
-        "`secrets reload`, `warningCount` 0",
-        "a reload with a warning: `ok`, and the old key stays",
-        "not",
+        "`secrets reload`, if it reports `warningCount` 0",
+        "a reload with a warning: it reports `ok`, and OpenClaw keeps the old key",
+        "none",
     ),
     openclaw(
-        "a program, by a reference",
+        "a program, named by a reference",
         "-",
-        "`secrets reload`, `warningCount` 0",
-        "a reload with a warning: `ok`, and the old key stays",
-        "not",
+        "`secrets reload`, if it reports `warningCount` 0",
+        "a reload with a warning: it reports `ok`, and OpenClaw keeps the old key",
+        "none",
     ),
     openclaw(
-        "its store, by a reference",
+        "OpenClaw's secret store, named by a reference",
         "-",
         "`secrets store set`, then `secrets reload`",
         "`secrets store set` alone",
-        "not",
+        "none",
     ),
     openclaw(
-        "a profile",
+        "an auth profile",
         "a variable or a reference in `openclaw.json`",
         "`models auth paste-api-key`",
         "a new `apiKey` in `openclaw.json`",
-        "not",
+        "none",
     ),
     litellm(
-        "`.env` in the folder that it runs in, by `os.environ/NAME`",
-        "the environment of its start",
-        "`litellm`: each worker is ended while another one answers, and comes up with it",
-        "SIGHUP to the master: it gives a new worker 5 s to start, which take 20, and keeps the old one",
-        "not, with two workers or more",
+        "`.env` in the working folder, named by `os.environ/NAME`",
+        "the environment at start",
+        "`runs.litellm`: keyroll ends each worker while another worker answers, and the new worker reads the new key",
+        "SIGHUP to the master: it gives a new worker 5 s to start, but a start takes 20 s, so it keeps the old worker",
+        "none with two workers or more",
     ),
     litellm(
         "`api_key` in `config.yaml`",
         "-",
-        "`litellm`: as above",
-        "`/health/readiness`: healthy on any key",
-        "not, with two workers or more",
+        "`runs.litellm`, as above",
+        "`/health/readiness`: it reports healthy with any key",
+        "none with two workers or more",
     ),
     litellm(
-        "the environment of its start, by `os.environ/NAME`",
+        "the environment at start, named by `os.environ/NAME`",
         "-",
         "a new process: `restart`, `unit`, `compose`",
-        "a new worker: it inherits the old one",
+        "a new worker: it inherits the old key",
         "20 to 60 s",
     ),
     AgentFact {
@@ -144,15 +144,15 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         loses_to: "-",
         applies: "its admin API",
         seems: "an edit of `config.yaml`",
-        away: "not",
+        away: "none",
         tried: Tried::Documented,
         test: "",
     },
     documented(
         "Hermes",
         "`~/.hermes/.env`",
-        "the environment of its start, in some releases",
-        "nothing: the next turn; `hermes gateway restart` where an auxiliary client kept the old key",
+        "the environment at start, in some releases",
+        "nothing: Hermes reads the file at the next turn; `hermes gateway restart`, if an auxiliary client kept the old key",
         "`hermes auth reset`",
         "hermes_is_explained",
     ),
@@ -160,32 +160,32 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "Hermes",
         "`credential_pool` in `~/.hermes/auth.json`",
         "-",
-        "`hermes auth`, then `hermes auth reset PROVIDER`: a new key inherits that the old one was refused",
-        "an answer of the provider: another key of the pool gave it",
+        "`hermes auth`, then `hermes auth reset PROVIDER`, because a new key inherits the mark that the old key was refused",
+        "a successful call: Hermes may have used another key of the pool",
         "hermes_is_explained",
     ),
     documented(
         "n8n",
-        "`credentials_entity` of its database, encrypted: named, not read",
+        "the table `credentials_entity` of its database, encrypted: keyroll reports the entry, but cannot read the key",
         "`CREDENTIALS_OVERWRITE_DATA`",
         "`PATCH /api/v1/credentials/ID`",
-        "deleting it and making another: workflows name it by its id",
+        "deleting the credential and making another: workflows refer to it by its id",
         "n8n_is_explained",
     ),
     documented(
         "Open WebUI",
         "the table `config` of `webui.db`",
-        "the environment, with `ENABLE_PERSISTENT_CONFIG=False` alone",
-        "its admin's page or API",
-        "the environment and a restart",
+        "the environment, but only with `ENABLE_PERSISTENT_CONFIG=False`",
+        "its admin page or admin API",
+        "a change of the environment and a restart",
         "open_webui_is_explained",
     ),
     documented(
         "Claude Code",
-        "`env` of settings files, the environment, `apiKeyHelper`, a login",
-        "in this order; `ANTHROPIC_AUTH_TOKEN` before `ANTHROPIC_API_KEY`",
-        "a new session; `apiKeyHelper` is asked again",
-        "an edit while a session runs",
+        "`env` in settings files, the environment, `apiKeyHelper`, a login",
+        "the earlier of these sources; `ANTHROPIC_AUTH_TOKEN` overrides `ANTHROPIC_API_KEY`",
+        "a new session; Claude Code runs `apiKeyHelper` again during a session",
+        "an edit during a session",
         "claude_code_is_explained",
     ),
     documented(
@@ -199,11 +199,13 @@ pub const AGENT_FACTS: &[AgentFact] = &[
 ];
 
 const HEAD: &str = "# Agents\n\nGenerated from `crates/machine/agents/src/facts.rs`; do not edit by hand.\n\n\
-Programs that call models keep their keys in places of their own. For each source of a key: what wins over it, what makes a \
-new key live, what reports success and does not, and for how long callers notice.\n\n\
-*rotated*: the program itself is rotated in the tests, in this release. \
-*documented*: it is located and explained from files made as its documents describe them; it is not delivered.\n\n\
-| program | the key stands in | which loses to | applied by | seems to be, and is not | away | known by | test |\n\
+Programs that call models read their keys from sources of their own. For each source of a key, the table says which other \
+source overrides it, what makes the program use a new key, what reports success without applying the key, and how long the \
+program is unavailable while the key is applied.\n\n\
+*rotated*: the tests rotate a key of the program itself, in the release that is named. *documented*: keyroll finds and \
+explains the key, but cannot rotate it; the tests use files made according to the program's documentation. `-`: none, or not \
+known.\n\n\
+| program | source of the key | overridden by | applied by | does not apply it | downtime | basis | test |\n\
 |---|---|---|---|---|---|---|---|\n";
 
 /// docs/reference/agents.md.

@@ -205,7 +205,7 @@ pub(crate) static EXEC: Manager = Manager {
     keys: &[Key::new(
         "exec",
         KeyForm::Command,
-        "An adapter of your own: `[\"./adapter\", \"{instance}\"]`, a program that speaks the protocol of exec-adapter.md.",
+        "The command of your own adapter, a program that implements the protocol of exec-adapter.md: `[\"./adapter\", \"{instance}\"]`.",
     )],
     with: &["instances", "ports", "ready", "drain"],
     only: "the manager knows its processes: `ready` and `drain` alone go with it",

@@ -21,7 +21,7 @@ pub(crate) static TIMER: Manager = Manager {
     keys: &[Key::new(
         "timer",
         KeyForm::Text,
-        "The systemd timer that starts it, `backup.timer`: nothing runs between two runs.",
+        "The systemd timer that starts the job: `backup.timer`. Between two runs there is no process.",
     )],
     with: &["user"],
     only: "`timer` goes with `user` only",
@@ -42,7 +42,11 @@ pub(crate) static TIMER: Manager = Manager {
 
 /// Nothing runs now.
 pub(crate) static AT_REST: Manager = Manager {
-    keys: &[Key::new("at_rest", KeyForm::Flag, "Nothing runs now (cron, timer, CI, stopped): `true`.")],
+    keys: &[Key::new(
+        "at_rest",
+        KeyForm::Flag,
+        "`true`: the consumer has no process now, for example a cron or CI job, or a stopped service.",
+    )],
     with: &[],
     only: "`at_rest` stands alone",
     example: "{ at_rest = true }",

@@ -297,12 +297,12 @@ pub(crate) static COMPOSE: Manager = Manager {
         Key::new(
             "compose",
             KeyForm::Path,
-            "The folder of a docker compose project, or one of its files: `/srv/shop`.",
+            "The folder of a docker compose project, or the path of one of its compose files: `/srv/shop`.",
         ),
         Key::new(
             "service",
             KeyForm::Template,
-            "With `compose`: the service. `{instance}` may stand in it; the replicas of one service are recreated together.",
+            "With `compose`: the name of the service; may contain `{instance}`. The replicas of one service are recreated together.",
         ),
     ],
     with: &["instances", "ports", "ready", "drain"],

@@ -148,7 +148,7 @@ pub(crate) static CONTAINER: Manager = Manager {
     keys: &[Key::new(
         "container",
         KeyForm::Text,
-        "The name of a container that was started with `docker run`. It is restarted, which applies a mounted file only: where its environment holds the value, `restart` is the command that recreates it.",
+        "The name of a container that was started with `docker run`. keyroll runs `docker restart`, which applies only a mounted file. If the container's environment holds the value, set `restart` to the command that recreates the container.",
     )],
     with: &["restart", "rereads", "ready", "drain"],
     only: "`container` goes with `restart` or `rereads`, and with `ready` and `drain` only",
@@ -158,7 +158,7 @@ pub(crate) static CONTAINER: Manager = Manager {
             manager: "`container`",
             source: "a mounted file",
             verb: "`docker restart`",
-            wrong: "replacing a file that is mounted by itself: the container keeps the old inode",
+            wrong: "replacing a file that is itself mounted: the container keeps the old inode",
             downtime: "until it is healthy",
             evidence: OF_PROCESS,
             test: "a_plain_container_takes_a_mounted_file_by_a_restart_and_an_environment_by_its_command",

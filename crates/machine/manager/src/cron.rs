@@ -70,7 +70,7 @@ pub(crate) static CRON: Manager = Manager {
     keys: &[Key::new(
         "cron",
         KeyForm::Path,
-        "A crontab whose jobs read the copies: `/etc/cron.d/backup`. Nothing is restarted; a job that runs right now is waited for.",
+        "A crontab whose jobs read the copies: `/etc/cron.d/backup`. keyroll restarts nothing, and waits for a job that is running.",
     )],
     with: &["ready", "drain"],
     only: "the manager knows its processes: `ready` and `drain` alone go with it",

@@ -80,7 +80,7 @@ impl Find {
                 format!("tell the instances {} apart", names.join(", ")),
             )
             .because(format!("neither pid file nor argument holds {PLACEHOLDER}"))
-            .help(format!("put {PLACEHOLDER} into `runs.pid_file` or `runs.argument`")));
+            .help(format!("put {PLACEHOLDER} into `runs.pid_file` or `runs.arg`")));
         }
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
@@ -221,7 +221,7 @@ fn by_pid_file<'a>(
         )
         .because(format!("it names process {pid} ({}), but {why}", process_name(process)))
         .help(
-            "see who wrote it, then restart the service so that it writes its own; or name `runs.executable`",
+            "see who wrote it, then restart the service so that it writes its own; or name `runs.process`",
         ));
     }
     if let (Some(process), Some(exe)) = (process, exe) {
@@ -269,7 +269,7 @@ fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
 
 fn wrong_pid_file(path: &Path, class: Class) -> Failure {
     Failure::new(class, Code::ProcessNotFound, format!("find a process by {}", path.display()))
-        .help("correct `runs.pid_file`, or name `runs.executable` instead")
+        .help("correct `runs.pid_file`, or name `runs.process` instead")
 }
 
 /// The number and its file; `None` = there is no such file: the instance does not run.
@@ -288,7 +288,7 @@ fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
             format!("believe {}", path.display()),
         )
         .because(format!("it is a link of user {}, who chooses where it leads", name.uid()))
-        .help("let the service write a file of its own, or name `runs.executable`"));
+        .help("let the service write a file of its own, or name `runs.process`"));
     }
     // The open file is checked and read: its name may lead to another file, or to a pipe, by now.
     let follow = if name.is_symlink() { OFlags::empty() } else { OFlags::NOFOLLOW };

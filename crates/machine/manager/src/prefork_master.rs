@@ -174,12 +174,12 @@ pub(crate) static MASTER: Manager = Manager {
         Key::new(
             "master",
             KeyForm::Path,
-            "The file with the process id of a master that forks workers, as gunicorn does: `./run/gunicorn.pid`. Each worker is proven.",
+            "The PID file of a master process that forks workers, such as gunicorn: `./run/gunicorn.pid`. keyroll requires evidence from each worker.",
         ),
         Key::new(
             "reload",
             KeyForm::Text,
-            "With `master`: how its workers are replaced. A signal to the master, `HUP` (default), `USR1` or `USR2`; `workers`, one by one, each asked to end; `TTIN`, one by one, each new one before an old one is ended.",
+            "With `master`: how the workers are replaced. `HUP` (default), `USR1`, `USR2`: keyroll sends the master this signal. `workers`: keyroll sends SIGTERM to one worker after another. `TTIN`: for each worker, keyroll sends the master SIGTTIN, which adds a worker, and then SIGTTOU, which ends one.",
         ),
     ],
     with: &["ready", "drain"],

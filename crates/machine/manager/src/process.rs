@@ -89,7 +89,7 @@ pub(crate) static RESTART: Manager = Manager {
     keys: &[Key::new(
         "restart",
         KeyForm::Command,
-        "A command that restarts one instance: `[\"./restart.sh\", \"{instance}\"]`. Run without a shell, in the folder of keyroll.toml.",
+        "A command that restarts one instance: `[\"./restart.sh\", \"{instance}\"]`. keyroll runs it without a shell, in the folder of keyroll.toml.",
     )],
     with: &["instances", "ports", "pid_file", "process", "arg", "ready", "drain"],
     only: "a plain process is found by `pid_file` or `process`",
@@ -113,7 +113,7 @@ pub(crate) static SIGNAL: Manager = Manager {
     keys: &[Key::new(
         "signal",
         KeyForm::Text,
-        "The signal on which it loads a new value: `HUP`, `USR1`, `USR2`, `INT`, `TERM`, `QUIT`, `WINCH`.",
+        "The signal that makes the process load a new value: `HUP`, `USR1`, `USR2`, `INT`, `TERM`, `QUIT`, `WINCH`.",
     )],
     with: &["instances", "ports", "pid_file", "process", "arg", "ready", "drain"],
     only: "a plain process is found by `pid_file` or `process`",
@@ -124,7 +124,7 @@ pub(crate) static SIGNAL: Manager = Manager {
         verb: "the signal",
         wrong: "-",
         downtime: "none",
-        evidence: "memory and connections; the environment shows the start only",
+        evidence: "memory and connections; the environment shows only the value at the start",
         test: "signals_have_names_and_numbers",
         services: &[daily("signal", NoneFails)],
     }],

@@ -27,35 +27,47 @@ pub static MANAGERS: &[&Manager] = &[
     &openclaw::OPENCLAW,
 ];
 
-/// Keys that are no manager's own.
+/// Keys that several managers share.
 pub static COMMON_KEYS: &[Key] = &[
     Key::new(
         "user",
         KeyForm::Text,
-        "With `unit` or `timer`: the user whose own service manager has it (`systemctl --user`).",
+        "With `unit` or `timer`: the user whose service manager runs it (`systemctl --user`). Default: the system's service manager.",
     ),
     Key::new(
         "instances",
         KeyForm::Names,
-        "The names of its instances, for `{instance}`. They are moved one by one.",
+        "The names of the instances, for `{instance}`: 1 to 256. keyroll moves them one at a time. Default: one instance.",
     ),
-    Key::new("ports", KeyForm::Ports, "The port of each instance in the order of `instances`, for `{port}`."),
+    Key::new(
+        "ports",
+        KeyForm::Ports,
+        "For `{port}`: the port of each instance, in the order of `instances`.",
+    ),
     Key::new(
         "pid_file",
         KeyForm::TemplatePath,
-        "A file with the process id of an instance: `./run/api-{instance}.pid`.",
+        "The file that contains the process id of the instance: `./run/api-{instance}.pid`.",
     ),
-    Key::new("process", KeyForm::Executable, "Instead of `pid_file`: the path of its executable."),
-    Key::new("arg", KeyForm::Template, "With `process`: an argument that one of its words must equal."),
+    Key::new(
+        "process",
+        KeyForm::Executable,
+        "Instead of `pid_file`: the path of the executable that the instance runs.",
+    ),
+    Key::new(
+        "arg",
+        KeyForm::Template,
+        "With `process`: an argument that the process must have, as a whole: the script, if the executable is an interpreter.",
+    ),
     Key::new(
         "ready",
         KeyForm::Text,
-        "An address that answers 200 when an instance is ready: `http://127.0.0.1:{port}/ready`.",
+        "An `http://` address on loopback that answers with a status of 200 to 299 when the instance is ready: `http://127.0.0.1:{port}/ready`. Without it, an instance counts as ready when it runs.",
     ),
     Key::new(
         "drain",
         KeyForm::Text,
-        "How long an instance may take to finish what it is doing. Default 10s.",
+        "How long an instance takes at most to finish its current work before it ends. keyroll uses it only to estimate the downtime in `plan`. Default 10s.",
     ),
 ];
 

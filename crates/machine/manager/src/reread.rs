@@ -23,7 +23,11 @@ pub struct Reread {
 
 /// It reads its file again by itself.
 pub(crate) static REREADS: Manager = Manager {
-    keys: &[Key::new("rereads", KeyForm::Flag, "It reads the copy again by itself: `true`.")],
+    keys: &[Key::new(
+        "rereads",
+        KeyForm::Flag,
+        "`true`: the process reads the copy again by itself, without a restart or a signal.",
+    )],
     with: &["instances", "ports", "pid_file", "process", "arg", "ready", "drain"],
     only: "a plain process is found by `pid_file` or `process`",
     example: "{ rereads = true, pid_file = \"…\" }",
@@ -31,9 +35,9 @@ pub(crate) static REREADS: Manager = Manager {
         manager: "`rereads`",
         source: "a file that is read again when it changes",
         verb: "nothing: writing the file is enough",
-        wrong: "writing in place where it watches the inode",
+        wrong: "writing in place, if the process watches the inode",
         downtime: "none",
-        evidence: "memory and connections; the environment shows the start only",
+        evidence: "memory and connections; the environment shows only the value at the start",
         test: "what_needs_nothing_does_nothing",
         services: &[daily("rereads", NoneFails)],
     }],

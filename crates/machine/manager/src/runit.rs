@@ -39,7 +39,7 @@ pub(crate) static RUNIT: Manager = Manager {
     keys: &[Key::new(
         "runit",
         KeyForm::Path,
-        "The service directory of runit that runs it, as `sv` takes it: `/etc/service/bot`.",
+        "The service directory of runit, as `sv` takes it: `/etc/service/bot`.",
     )],
     with: &["ready", "drain"],
     only: "the manager knows its processes: `ready` and `drain` alone go with it",

@@ -328,12 +328,12 @@ pub(crate) static SUPERVISOR: Manager = Manager {
         Key::new(
             "supervisor",
             KeyForm::Text,
-            "The program of supervisord that runs it, or the group: the name that `supervisorctl status` shows before the colon.",
+            "The name of the program or group in supervisord: in `supervisorctl status`, the name before the colon.",
         ),
         Key::new(
             "config",
             KeyForm::Path,
-            "With `supervisor`: its configuration file. Default `/etc/supervisor/supervisord.conf`.",
+            "With `supervisor`: supervisord's configuration file. Default `/etc/supervisor/supervisord.conf`.",
         ),
     ],
     with: &["ready", "drain"],

@@ -10,11 +10,11 @@ pub(crate) enum ConsumerCommand {
     /// Add a process or file that holds a secret to keyroll.toml as a consumer
     #[command(after_help = examples::ADOPT)]
     Adopt(Box<AdoptArgs>),
-    /// Accept that a named holder loses access; the reason is recorded
+    /// Accept that a consumer, process or file loses access; records the reason
     ///
-    /// A process or a consumer is waived while a rotation is open. A copy can also be waived before: the waiver then
-    /// counts for the next rotation, and --withdraw removes it until that rotation is open. After a waiver a standing
-    /// consent no longer counts.
+    /// A consumer or a process can be waived only while a rotation is open. A copy can also be waived before: the waiver
+    /// then counts for the next rotation, and --withdraw removes the waiver until that rotation is open. A rotation with a
+    /// waiver ignores a standing consent, and asks the operator.
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
     /// List the waivers of open rotations and those that the next rotation takes over
@@ -54,23 +54,23 @@ pub(crate) struct AdoptArgs {
     /// The command that restarts the process
     #[arg(long, value_name = "COMMAND", conflicts_with = "signal")]
     pub(crate) restart: Option<String>,
-    /// The signal on which the process loads a new value, such as HUP
+    /// The signal that makes the process load a new value, such as HUP
     #[arg(long)]
     pub(crate) signal: Option<String>,
     /// The file with the process id [default: found by executable]
     ///
-    /// Needed for anything that an interpreter runs: all programs of one python3 have the same executable.
+    /// Required for a program that an interpreter runs, because all programs of one python3 have the same executable.
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<String>,
-    /// The env file that the process starts from
+    /// The env file that the process reads the value from
     #[arg(long, value_name = "FILE", requires = "variable", conflicts_with = "file")]
     pub(crate) env_file: Option<PathBuf>,
     /// The variable in that env file
     #[arg(long, requires = "env_file")]
     pub(crate) variable: Option<String>,
-    /// The file that the process starts from
+    /// The file that the process reads the value from
     ///
-    /// The file is the value itself, unless --format and --at name the position of the value in it.
+    /// Without --format and --at, the whole file is the value.
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
     /// The format of --file: json, yaml, compose, toml, ini, npmrc, pgpass, netrc, git_credentials
@@ -83,8 +83,9 @@ pub(crate) struct AdoptArgs {
     pub(crate) at: Option<String>,
     /// A command that succeeds only with a working key
     ///
-    /// Write it as --check "COMMAND {copy}": {copy} is replaced by a file with the consumer's copy. keyroll also runs the
-    /// command with a wrong key, and it must fail then. Needed unless the issuer shows which process made a call.
+    /// Write it as --check "COMMAND {copy}". keyroll replaces {copy} with the path of a file that contains the key. keyroll
+    /// also runs the command with a wrong key, and the command must fail then. Required unless the issuer shows which process
+    /// made a call.
     #[arg(long, value_name = "COMMAND {copy}")]
     pub(crate) check: Option<String>,
     /// Replace the consumer of this name; refused while a rotation is open
@@ -98,7 +99,7 @@ pub(crate) struct WaiveArgs {
     /// The consumer, process id or path
     #[arg(value_name = "NAME|PID|PATH")]
     pub(crate) holder: String,
-    /// Why the holder may lose access
+    /// Why the consumer, process or file may lose access
     #[arg(long, required_unless_present = "withdraw")]
     pub(crate) reason: Option<String>,
     /// Remove the waiver of a copy that counts for the next rotation

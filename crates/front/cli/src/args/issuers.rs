@@ -8,7 +8,7 @@ pub(crate) enum IssuersCommand {
     /// List the shipped issuers and the specs that keyroll.toml names
     #[command(after_help = examples::ISSUERS_LIST)]
     List,
-    /// Show what an issuer can do, what an operator does, and the sources
+    /// Show what an issuer supports, what the operator must do, and the sources
     #[command(after_help = examples::ISSUERS_SHOW)]
     Show(IssuersShowArgs),
 }

@@ -26,7 +26,7 @@ pub(crate) struct LeaksArgs {
     pub(crate) paths: Vec<PathBuf>,
     /// Scan every commit of the repository that contains this folder, or PATH
     ///
-    /// Commits that no branch reaches are included, and commit messages.
+    /// Includes commit messages, and commits that no branch reaches.
     #[arg(long, group = "source")]
     pub(crate) git: bool,
     /// Scan the files that are staged for the next commit
@@ -59,12 +59,12 @@ pub(crate) struct LeaksArgs {
     pub(crate) known: bool,
     /// Match credentials by their form only, not by a name beside them
     ///
-    /// Leaves out passwords and tokens that only a name, a URL or a command gives away, such as password=…
+    /// Does not report passwords and tokens that only a name, a URL or a command reveals, such as password=…
     #[arg(long, conflicts_with = "known")]
     pub(crate) forms: bool,
     /// Use the rules of this gitleaks or Betterleaks file
     ///
-    /// They replace keyroll's rules, unless the file says useDefault.
+    /// They replace keyroll's rules, unless the file sets useDefault.
     #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub(crate) rules: Option<PathBuf>,
     /// Ask the issuers whether the leaked secrets still work
@@ -86,16 +86,16 @@ pub(crate) struct LeaksArgs {
     /// The output format of the findings
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: LeaksFormat,
-    /// Show every location of every finding, also of accepted ones
+    /// Show every location of every finding, including accepted findings
     #[arg(long)]
     pub(crate) all: bool,
     /// Read and write accepted findings in this file [default: .keyroll-leaks.toml]
     ///
-    /// The default file is searched in this folder, or in PATH if one PATH is given that is in a repository, then in each
-    /// folder above it up to the top of the repository.
+    /// keyroll looks for the default file in this folder, and then in each folder above it up to the top of the repository.
+    /// It begins at PATH instead, if there is one PATH and it is in a repository.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Accept all open findings for REASON; written to the baseline
+    /// Accept all open findings in the baseline, with REASON
     #[arg(long, value_name = "REASON")]
     pub(crate) accept: Option<String>,
     /// Accept only these findings; ID is a column of the table

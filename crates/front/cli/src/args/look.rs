@@ -6,7 +6,7 @@ use keyroll_app::inventory::LookLimits;
 /// The limits of one inspection of this machine.
 #[derive(Debug, Args)]
 pub(crate) struct LookArgs {
-    /// Stop each of the two searches after this many seconds
+    /// Limit each search, of files and of process memory, to this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) wait: u64,
     /// Search at most this much process memory, in GiB; 0 skips it

@@ -18,7 +18,7 @@ pub(crate) enum SecretCommand {
     /// All copies must hold the same value, or --from names the copy to use.
     #[command(after_help = examples::SECRET_IMPORT)]
     Import(SecretImportArgs),
-    /// Wrap the sealing key differently; the key itself stays the same
+    /// Change the wrapping of the sealing key; the key itself stays the same
     #[command(after_help = examples::SECRET_REWRAP)]
     Rewrap(SecretRewrapArgs),
     /// List the configured secrets and their versions
@@ -36,7 +36,7 @@ pub(crate) struct SecretAddArgs {
     pub(crate) name: String,
     /// The issuer's id of this credential
     ///
-    /// Without the id keyroll cannot revoke the key itself: an operator does it at the issuer's console.
+    /// Without the id keyroll cannot revoke the key: an operator must revoke it at the issuer's console.
     #[arg(long)]
     pub(crate) id: Option<String>,
     /// A field that is not secret, such as a user or host name
@@ -93,7 +93,7 @@ pub(crate) struct SecretRewrapArgs {
     pub(crate) to: String,
     /// With --to fd:NUMBER: a second pipe with the same key
     ///
-    /// keyroll opens the newly wrapped key through it before it removes the old wrapping.
+    /// keyroll reads it to test that the new wrapping can be opened, and only then removes the old wrapping.
     #[arg(long, value_name = "fd:NUMBER")]
     pub(crate) again: Option<String>,
 }

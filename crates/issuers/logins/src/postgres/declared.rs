@@ -9,41 +9,45 @@ const IDENTIFIER_BYTES_MAX: usize = 63;
 
 /// The keys of the table `postgres` in keyroll.toml.
 pub(crate) const KEYS: &[Key] = &[
-    Key::required("host", KeyForm::Host, "The server's name or address, or the folder of its socket."),
+    Key::required(
+        "host",
+        KeyForm::Host,
+        "The server's name or address, or the folder of its Unix socket. keyroll encrypts connections to another machine, and the server's certificate must contain this name.",
+    ),
     Key::optional("port", KeyForm::Port(5432), "The server's port. Default 5432."),
-    Key::required("dbname", KeyForm::Name(IDENTIFIER_BYTES_MAX), "The database."),
+    Key::required("dbname", KeyForm::Name(IDENTIFIER_BYTES_MAX), "The name of the database."),
     Key::required(
         "owner_role",
         KeyForm::Name(IDENTIFIER_BYTES_MAX),
-        "The role that owns the objects; both login roles are members of it.",
+        "The role that owns the database objects. Both login roles are its members.",
     ),
     Key::required(
         "slots",
         KeyForm::Slots { noun: "login roles", apart_from: Some("owner_role") },
-        "The two login roles.",
+        "The names of the two login roles. keyroll creates a role when it first needs it.",
     ),
     Key::optional(
         "log",
         KeyForm::ServerPath,
-        "The file of the server's log, on the server's machine, where the server does not collect it itself: Debian's \
-         `/var/log/postgresql/postgresql-15-main.log`.",
+        "The absolute path of the server's log file on the server's machine. Needed only if the server does not collect its \
+         log itself (`logging_collector` is off), as on Debian: `/var/log/postgresql/postgresql-15-main.log`.",
     ),
     Key::optional(
         "poolers",
         KeyForm::Tables(POOLER_KEYS),
-        "The PgBouncers of this machine through which consumers reach the server. `host` and `port` above stay the \
-         server's own.",
+        "The PgBouncer instances on this machine through which consumers connect to the server. `host` and `port` of \
+         `postgres` remain those of the server.",
     ),
 ];
 
 /// The keys of one pooler.
 const POOLER_KEYS: &[Key] = &[
-    Key::required("host", KeyForm::Host, "Its address, or the folder of its socket."),
-    Key::optional("port", KeyForm::Port(6432), "Its port. Default 6432."),
+    Key::required("host", KeyForm::Host, "The address of PgBouncer, or the folder of its Unix socket."),
+    Key::optional("port", KeyForm::Port(6432), "The port of PgBouncer. Default 6432."),
     Key::required(
         "admin",
         KeyForm::File,
-        "Where the login is that may look at its console, one of its `stats_users`: `file:./pgbouncer.key`, one line \
-         `user:password`.",
+        "A reference to a login for PgBouncer's console, one of its `stats_users`: `file:./pgbouncer.key`, a file with one \
+         line `user:password`.",
     ),
 ];

@@ -1,4 +1,4 @@
-//! The error rate: checked before a moved consumer counts, and while the old key is disabled.
+//! The error rate. keyroll queries it before it counts a consumer as moved, and while the old key is disabled.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ const UNKNOWN_MS_MAX: u64 = 60_000;
 impl Local {
     /// Whether the error rate is above its limit. Without a configured gate it never is.
     ///
-    /// Errors: the rate is unknown now; the caller asks again. After a minute an unknown rate counts as too high: a
-    /// rotation that continued would not see what it breaks.
+    /// Errors: the rate cannot be read now; the caller asks again. After a minute an unknown rate counts as too high,
+    /// because a rotation that continued would not notice the errors that it causes.
     pub(super) fn too_many_errors(&self) -> Result<bool, Failure> {
         let Some(gate) = &self.setup.gate else { return Ok(false) };
         let answer = gate.rate.ask(Instant::now() + Duration::from_millis(ASK_MS_MAX));

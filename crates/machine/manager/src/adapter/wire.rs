@@ -1,4 +1,4 @@
-//! The messages between keyroll and an adapter. Version 1 never changes; a version 2 would stand beside it.
+//! The messages between keyroll and an adapter. Version 1 never changes; a version 2 would be added beside it.
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -8,129 +8,130 @@ use serde_json::Value;
 /// The version of the protocol.
 pub(crate) const PROTOCOL: u32 = 1;
 
-/// What keyroll asks: one line on standard input, which then ends.
+/// A request of keyroll: one line of JSON on the adapter's standard input, which keyroll then closes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Request {
     /// The version of the protocol: 1.
     pub(crate) protocol: u32,
-    /// What is asked.
+    /// The operation that keyroll requests.
     pub(crate) verb: Ask,
-    /// The instance that is meant, where the configuration names instances.
+    /// The name of the instance that the request is about. Present if the configuration has `runs.instances`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) instance: Option<String>,
 }
 
-/// What an adapter may be asked.
+/// The operations that keyroll requests from an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ask {
-    /// Who it is, and what it can show. Answer: `Description`.
+    /// Describe the adapter: name, version and abilities. The answer is a `Description`.
     Describe,
-    /// Which processes run now. Answer: `Processes`.
+    /// List the processes of the service that run now. The answer is `Processes`.
     Instances,
-    /// Make the processes use the value in the copies. Answer: `Applied`.
+    /// Make the processes use the value that is in the copies. The answer is `Applied`.
     Apply,
-    /// Whether the applied value has settled. Answer: `Settled`. Asked again until it has.
+    /// Say whether the service has reported that it works after `apply`. The answer is `Settled`; keyroll asks again until
+    /// it is true.
     Settled,
 }
 
-/// To `describe`.
+/// The answer to `describe`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Description {
-    /// 1.
+    /// The version of the protocol: 1.
     pub(crate) protocol: u32,
     /// The adapter's name.
     pub(crate) name: String,
-    /// The adapter's own version.
+    /// The version of the adapter itself.
     pub(crate) version: String,
-    /// How a value is taken.
+    /// Which processes have the new value after `apply`.
     pub(crate) takes: Takes,
-    /// What it can show.
+    /// What the adapter can prove. `instances` is required.
     pub(crate) proves: Vec<Proves>,
 }
 
-/// How a value is taken.
+/// Which processes have the new value after `apply`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Takes {
-    /// New processes take it: no old process may be left.
+    /// New processes have the value, and no old process may be left.
     Restart,
-    /// The same processes take it: they read their copies again.
+    /// The same processes have the value, because they read their copies again.
     Reload,
 }
 
-/// What an adapter can show.
+/// What an adapter can prove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Proves {
-    /// `instances` names every process of the service that may use the value. An adapter that cannot is of no use.
+    /// The answer to `instances` names every process of the service that may use the value. Every adapter must prove this.
     Instances,
-    /// `settled` says `true` only after the service has shown by itself that it works.
+    /// The answer to `settled` is true only after the service itself has reported that it works.
     Settled,
 }
 
-/// To `instances`.
+/// The answer to `instances`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Processes {
-    /// 1.
+    /// The version of the protocol: 1.
     pub(crate) protocol: u32,
-    /// Process numbers on this machine. Workers that one of them forked need not be named.
+    /// The process ids on this machine. The list need not contain workers that a listed process forked.
     pub(crate) processes: Vec<u32>,
 }
 
-/// To `apply`.
+/// The answer to `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Applied {
-    /// 1.
+    /// The version of the protocol: 1.
     pub(crate) protocol: u32,
-    /// `true`: it was carried out. A request that cannot be carried out is answered with an error.
+    /// Always `true`. If `apply` cannot be carried out, the answer is an error instead.
     pub(crate) applied: bool,
 }
 
-/// To `settled`.
+/// The answer to `settled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settled {
-    /// 1.
+    /// The version of the protocol: 1.
     pub(crate) protocol: u32,
-    /// Whether it has settled.
+    /// Whether the service has reported that it works.
     pub(crate) settled: bool,
 }
 
-/// In place of any other answer.
+/// An error, which may replace any other answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Refusal {
-    /// 1.
+    /// The version of the protocol: 1.
     pub(crate) protocol: u32,
-    /// Why not.
+    /// The error.
     pub(crate) error: Trouble,
 }
 
-/// Why something was not done.
+/// Why the adapter did not carry out a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trouble {
-    /// What is known of the effect.
+    /// Whether the request had an effect.
     pub(crate) effect: Effect,
-    /// For a person, one line, without any value.
+    /// A message for the operator: one line of at most 256 bytes, without any value.
     pub(crate) message: String,
 }
 
-/// What is known of an effect.
+/// Whether a request had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Effect {
-    /// Nothing was done.
+    /// Nothing was changed.
     None,
-    /// It may have been done.
+    /// Something may have been changed.
     Unknown,
 }
 
-/// Everything that is said, for the schema.
+/// All requests and answers of the protocol.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "the schema is made from it")]
 struct Everything {

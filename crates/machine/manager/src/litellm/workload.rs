@@ -14,7 +14,7 @@ pub(crate) static LITELLM: Manager = Manager {
     keys: &[Key::new(
         "litellm",
         KeyForm::Text,
-        "A LiteLLM proxy with several workers: where it answers, `http://127.0.0.1:4000`. They are replaced one by one, each only while another one answers. For a proxy whose keys stand in the environment that it was started with, name what restarts it instead.",
+        "The address of a LiteLLM proxy with several workers: `http://127.0.0.1:4000`. keyroll replaces the workers one at a time, each only while another worker answers. If the proxy takes its keys from the environment that it was started with, declare what restarts the proxy instead, such as `unit`.",
     )],
     with: &["ready", "drain"],
     only: "the manager knows its processes: `ready` and `drain` alone go with it",

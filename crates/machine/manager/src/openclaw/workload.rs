@@ -26,17 +26,17 @@ pub(crate) static OPENCLAW: Manager = Manager {
         Key::new(
             "openclaw",
             KeyForm::Path,
-            "The state folder of OpenClaw, `/home/claw/.openclaw`. What applies a new key follows from where its gateway takes it from. Where that is read by a new process alone, `restart` is the command that ends the gateway and starts it, or `unit` its unit.",
+            "The state folder of OpenClaw: `/home/claw/.openclaw`. keyroll finds out from which source the gateway takes its key, and applies a new key accordingly. If only a new process reads that source, add `restart`, a command that ends and starts the gateway, or `unit`, its systemd unit.",
         ),
         Key::new(
             "provider",
             KeyForm::Text,
-            "With `openclaw`: the model provider whose key this is, as its settings name it.",
+            "With `openclaw`: the model provider whose key this is, by its name in OpenClaw's settings.",
         ),
         Key::new(
             "program",
             KeyForm::Path,
-            "With `openclaw`: the path of its program. Default: `openclaw` in the PATH.",
+            "With `openclaw`: the path of the program `openclaw`. Default: `openclaw` in the PATH.",
         ),
     ],
     with: &["restart", "unit", "user", "drain"],

@@ -20,13 +20,13 @@ pub(crate) static PM2: Manager = Manager {
         Key::new(
             "pm2",
             KeyForm::Path,
-            "The ecosystem file of pm2 that describes it: `/srv/bot/ecosystem.config.js`.",
+            "The ecosystem file of pm2 that declares the app: `/srv/bot/ecosystem.config.js`.",
         ),
-        Key::new("app", KeyForm::Text, "With `pm2`: the app's name."),
+        Key::new("app", KeyForm::Text, "With `pm2`: the name of the app."),
         Key::new(
             "home",
             KeyForm::Path,
-            "With `pm2`: its own folder (PM2_HOME). Default `.pm2` in the home of whoever owns the ecosystem file.",
+            "With `pm2`: the folder of pm2 (PM2_HOME). Default: `.pm2` in the home folder of the user who owns the ecosystem file.",
         ),
     ],
     with: &["ready", "drain"],

@@ -14,7 +14,7 @@ const STOP_GRACE: Duration = Duration::from_secs(90);
 
 /// A systemd unit.
 pub(crate) static UNIT: Manager = Manager {
-    keys: &[Key::new("unit", KeyForm::Text, "The systemd unit that runs it: `app.service`.")],
+    keys: &[Key::new("unit", KeyForm::Text, "The systemd unit that runs the consumer: `app.service`.")],
     with: &["user", "ready", "drain"],
     only: "`unit` goes with `ready` and `drain` only: systemd knows its processes",
     example: "{ unit = \"app.service\" }",
@@ -22,7 +22,7 @@ pub(crate) static UNIT: Manager = Manager {
         ManagerFact {
             manager: "`unit`",
             source: "`LoadCredential=`",
-            verb: "`systemctl restart`; with `user`, by that user's own manager",
+            verb: "`systemctl restart`; with `user`, in that user's service manager",
             wrong: "`systemctl reload`: the service keeps its credentials until a restart",
             downtime: "until the new process is ready",
             evidence: "its loaded credentials, environment, memory and connections",
@@ -32,7 +32,7 @@ pub(crate) static UNIT: Manager = Manager {
         ManagerFact {
             manager: "`unit`",
             source: "`EnvironmentFile=`",
-            verb: "`systemctl restart`, after `daemon-reload` where the unit changed",
+            verb: "`systemctl restart`, after `daemon-reload` if the unit changed",
             wrong: "`systemctl reload`",
             downtime: "until the new process is ready",
             evidence: OF_PROCESS,
