@@ -140,7 +140,7 @@ impl Run {
         let scope = scope.and_then(|at| self.scopes.get(at)).cloned();
         match scope {
             Some(scope) if call.changes() => match &scope.asked {
-                Asked::Carry(effect) => self.carry_out(effect, &scope.state, scope.epoch, call),
+                Asked::Carry(effect, state) => self.carry_out(effect, state, scope.epoch, call),
                 _ => self.world.change(call, scope.epoch),
             },
             Some(scope) => self.see(&scope, call),

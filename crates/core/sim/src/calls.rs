@@ -17,17 +17,19 @@ pub(crate) enum Asked {
     Append,
     Reload,
     Witness,
-    Carry(Effect),
+    /// With what the driver knew when it asked. Only an effect is judged by that: kept for every action, the states of a
+    /// whole schedule would stay in memory.
+    Carry(Effect, Arc<State>),
     Look(Query),
 }
 
 impl Asked {
-    pub(crate) fn of(action: &Action) -> Self {
+    pub(crate) fn of(action: &Action, state: Arc<State>) -> Self {
         match action {
             Action::Append { .. } => Self::Append,
             Action::Reload => Self::Reload,
             Action::Witness { .. } => Self::Witness,
-            Action::Carry { effect, .. } => Self::Carry(effect.clone()),
+            Action::Carry { effect, .. } => Self::Carry(effect.clone(), state),
             Action::Look { query, .. } => Self::Look(query.clone()),
         }
     }
@@ -39,27 +41,19 @@ pub(crate) struct Scope {
     pub(crate) slot: usize,
     pub(crate) epoch: u64,
     pub(crate) asked: Asked,
-    /// What the driver knew when it asked.
-    pub(crate) state: Arc<State>,
     pub(crate) fault: Option<Fault>,
     /// Its first call was made.
     pub(crate) begun: bool,
 }
 
 impl Scope {
-    pub(crate) fn new(
-        slot: usize,
-        epoch: u64,
-        asked: Asked,
-        state: Arc<State>,
-        fault: Option<Fault>,
-    ) -> Self {
-        Self { slot, epoch, asked, state, fault, begun: false }
+    pub(crate) fn new(slot: usize, epoch: u64, asked: Asked, fault: Option<Fault>) -> Self {
+        Self { slot, epoch, asked, fault, begun: false }
     }
 
     /// Whether a call is the effect of this action.
     pub(crate) fn is_effect(&self, call: &Call) -> bool {
-        let Asked::Carry(effect) = &self.asked else { return false };
+        let Asked::Carry(effect, _) = &self.asked else { return false };
         matches!(
             (&effect.op, call),
             (Op::Choose, Call::Keep { .. })

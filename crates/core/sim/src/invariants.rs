@@ -1,5 +1,6 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
+use keyroll_engine::Drive;
 use keyroll_rotation::{
     Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
     Reason, Stage, Stamp, State, Unit, Waived, Which, step,
@@ -81,7 +82,7 @@ impl Run {
             return;
         }
         let Some(at) = self.driving() else { return };
-        let Some(state) = self.slots.get(at).map(|slot| slot.driver.state().clone()) else { return };
+        let Some(state) = self.snapshot(at) else { return };
         let effect = Effect { intent: state.seq(), op: Op::Revoke };
         self.check_harm(&effect, OLD, &state);
     }
@@ -200,7 +201,7 @@ impl Run {
     pub(crate) fn written(&mut self, at: usize, event: &Event) {
         let seq = self.ledger.last();
         self.check_told(at, event);
-        let Some(state) = self.slots.get(at).map(|slot| slot.driver.state().clone()) else { return };
+        let Some(state) = self.snapshot(at) else { return };
         match &event.fact {
             Fact::Enumerated(seen) if seen.complete => self.looked_at_all(at),
             Fact::HandMinted(id) => {
@@ -381,7 +382,7 @@ impl Run {
 
     /// The end: exactly one live credential, and every consumer uses it.
     pub(crate) fn judge_end(&mut self) {
-        let Some(state) = self.slots.last().map(|slot| slot.driver.state().clone()) else { return };
+        let Some(state) = self.slots.last().map(|slot| slot.driver.snapshot()) else { return };
         let now = self.world.now;
         let new = self.world.value_of(Which::New, &state);
         let stays = match (state.phase(), state.debt()) {
@@ -404,7 +405,7 @@ impl Run {
         }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
         let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
-        for cred in self.world.issuer.creds.clone() {
+        for cred in &self.world.issuer.creds {
             // The check is by credential: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
             let unseen = self.unseen(cred.label, cred.shows_from, &state)

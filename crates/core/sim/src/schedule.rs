@@ -268,13 +268,12 @@ impl Run {
             self.violate("driver", format!("asks to be woken at once, again and again, at {now}"));
             return idle();
         }
-        for action in std::mem::take(&mut poll.actions) {
-            if self.slots.get(at).is_some_and(|slot| slot.alive) {
-                poll.actions.extend(self.dispatch(at, action));
-            }
-        }
+        let asked = std::mem::take(&mut poll.actions).into_iter();
+        let alive = |run: &Self| run.slots.get(at).is_some_and(|slot| slot.alive);
+        poll.actions =
+            asked.filter_map(|action| if alive(self) { self.dispatch(at, action) } else { None }).collect();
         self.stands(at, &poll.standing);
-        if self.slots.get(at).is_some_and(|slot| slot.alive) { poll } else { idle() }
+        if alive(self) { poll } else { idle() }
     }
 
     fn stands(&mut self, at: usize, standing: &Standing) {
@@ -348,8 +347,8 @@ impl Run {
                 break;
             }
         }
-        let asked = Asked::of(&action);
-        self.scopes.push(Scope::new(at, epoch, asked, state, fault));
+        let asked = Asked::of(&action, state);
+        self.scopes.push(Scope::new(at, epoch, asked, fault));
         let scope = self.scopes.len() - 1;
         let slot = self.slots.get_mut(at).filter(|slot| slot.alive)?;
         slot.starting.push_back(scope);

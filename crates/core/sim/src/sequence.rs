@@ -132,7 +132,7 @@ impl Run {
     /// The operation of this action, if it moves something and its effect has not ended.
     fn moving(&self, scope: usize) -> Option<Op> {
         match &self.scopes.get(scope)?.asked {
-            Asked::Carry(effect) if effect.op.moves() => Some(effect.op.clone()),
+            Asked::Carry(effect, _) if effect.op.moves() => Some(effect.op.clone()),
             _ => None,
         }
     }

@@ -43,7 +43,7 @@ impl Issuer for Port {
         }
         let mut run = self.run();
         let chooses =
-            scope().and_then(|at| run.scopes.get(at)).is_some_and(|it| matches!(it.asked, Asked::Carry(_)));
+            scope().and_then(|at| run.scopes.get(at)).is_some_and(|it| matches!(it.asked, Asked::Carry(..)));
         let value = if chooses { run.world.fresh_value() } else { DECOY };
         let slot = (self.capabilities.overlap == Overlap::TwoSlots).then(|| CredId::new("slot-b"));
         Ok(Some(credential(value, slot.as_ref())))

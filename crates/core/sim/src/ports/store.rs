@@ -14,7 +14,7 @@ impl Port {
     fn carries_out(&self, is: fn(&Op) -> bool) -> bool {
         let run = self.run();
         let scope = scope().and_then(|at| run.scopes.get(at));
-        scope.is_some_and(|it| matches!(&it.asked, Asked::Carry(effect) if is(&effect.op)))
+        scope.is_some_and(|it| matches!(&it.asked, Asked::Carry(effect, _) if is(&effect.op)))
     }
 }
 
