@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{EndpointId, Seq, Stamp};
 
 /// Answers in a row at one endpoint.
@@ -20,30 +22,32 @@ impl Streak {
     }
 }
 
-/// The issuer's answers about a credential. Answers in a row are counted per endpoint, for one version.
+/// Answers in a row, counted per endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answers {
-    preflight: Option<bool>,
+struct Streaks {
     /// Acceptances of the new version.
     accepted_new: Vec<Streak>,
     /// Acceptances of the old one.
     alive: Vec<Streak>,
     /// Refusals of the old one.
     dead: Vec<Streak>,
+}
+
+/// The issuer's answers about a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answers {
+    preflight: Option<bool>,
+    /// Copied only by the state that changes it.
+    streaks: Arc<Streaks>,
     /// The entry at which every consumer was restored and the old key had to be seen alive once more.
     alive_asked: Seq,
 }
 
 impl Answers {
     pub(super) fn open(endpoints: usize) -> Self {
-        let streaks = vec![Streak::default(); endpoints];
-        Self {
-            preflight: None,
-            accepted_new: streaks.clone(),
-            alive: streaks.clone(),
-            dead: streaks,
-            alive_asked: 0,
-        }
+        let none = vec![Streak::default(); endpoints];
+        let streaks = Streaks { accepted_new: none.clone(), alive: none.clone(), dead: none };
+        Self { preflight: None, streaks: Arc::new(streaks), alive_asked: 0 }
     }
 
     pub(crate) fn preflight(&self) -> Option<bool> {
@@ -51,15 +55,15 @@ impl Answers {
     }
 
     pub(crate) fn accepted_new(&self) -> &[Streak] {
-        &self.accepted_new
+        &self.streaks.accepted_new
     }
 
     pub(crate) fn alive(&self) -> &[Streak] {
-        &self.alive
+        &self.streaks.alive
     }
 
     pub(crate) fn dead(&self) -> &[Streak] {
-        &self.dead
+        &self.streaks.dead
     }
 
     pub(crate) fn alive_asked(&self) -> Seq {
@@ -72,7 +76,7 @@ impl Answers {
 
     /// Counts an answer to the new version.
     pub(crate) fn count_new(&mut self, endpoint: EndpointId, accepted: bool, now: Stamp) {
-        if let Some(streak) = self.accepted_new.get_mut(endpoint.index()) {
+        if let Some(streak) = self.change().accepted_new.get_mut(endpoint.index()) {
             streak.count(accepted, now);
         }
     }
@@ -80,26 +84,32 @@ impl Answers {
     /// Counts an answer about the old version. `dead`: true for a refusal that counts, false for an acceptance, `None`
     /// for any other answer.
     pub(crate) fn count_old(&mut self, endpoint: EndpointId, accepted: bool, dead: Option<bool>, now: Stamp) {
-        if let Some(streak) = self.alive.get_mut(endpoint.index()) {
+        let streaks = self.change();
+        if let Some(streak) = streaks.alive.get_mut(endpoint.index()) {
             streak.count(accepted, now);
         }
-        if let (Some(streak), Some(dead)) = (self.dead.get_mut(endpoint.index()), dead) {
+        if let (Some(streak), Some(dead)) = (streaks.dead.get_mut(endpoint.index()), dead) {
             streak.count(dead, now);
         }
     }
 
     pub(super) fn forget_new(&mut self) {
-        self.accepted_new.fill(Streak::default());
+        self.change().accepted_new.fill(Streak::default());
     }
 
     pub(crate) fn forget_old(&mut self) {
-        self.alive.fill(Streak::default());
-        self.dead.fill(Streak::default());
+        let streaks = self.change();
+        streaks.alive.fill(Streak::default());
+        streaks.dead.fill(Streak::default());
     }
 
     /// From this entry on the old key must be seen alive once more.
     pub(crate) fn ask_alive(&mut self, seq: Seq) {
         self.alive_asked = seq;
-        self.alive.fill(Streak::default());
+        self.change().alive.fill(Streak::default());
+    }
+
+    fn change(&mut self) -> &mut Streaks {
+        Arc::make_mut(&mut self.streaks)
     }
 }

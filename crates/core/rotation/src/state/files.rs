@@ -1,14 +1,17 @@
+use std::sync::Arc;
+
 use crate::{FileId, Holds, Which};
 
 /// What each file of the plan is known to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Files {
-    holds: Vec<Holds>,
+    /// Copied only by the state that changes it.
+    holds: Arc<Vec<Holds>>,
 }
 
 impl Files {
     pub(super) fn open(holds: Vec<Holds>) -> Self {
-        Self { holds }
+        Self { holds: Arc::new(holds) }
     }
 
     pub(crate) fn all(&self) -> &[Holds] {
@@ -43,17 +46,21 @@ impl Files {
 
     /// Files of an adopted consumer.
     pub(super) fn adopt(&mut self, count: usize) {
-        self.holds.extend(std::iter::repeat_n(Holds::Old, count));
+        self.change().extend(std::iter::repeat_n(Holds::Old, count));
     }
 
     /// The new version was abandoned: every file is written anew.
     pub(super) fn abandon(&mut self) {
-        self.holds.fill(Holds::Old);
+        self.change().fill(Holds::Old);
     }
 
     fn set(&mut self, id: FileId, holds: Holds) {
-        if let Some(known) = self.holds.get_mut(id.index()) {
+        if let Some(known) = self.change().get_mut(id.index()) {
             *known = holds;
         }
+    }
+
+    fn change(&mut self) -> &mut Vec<Holds> {
+        Arc::make_mut(&mut self.holds)
     }
 }

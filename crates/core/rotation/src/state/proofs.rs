@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use crate::{ConsumerId, Enumeration, Incarnation, Proof};
 
 /// The evidence about each incarnation. Evidence about an earlier process in the same slot is void.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Proofs {
-    all: Vec<(ConsumerId, Proof)>,
+    /// Copied only by the state that changes it.
+    all: Arc<Vec<(ConsumerId, Proof)>>,
 }
 
 impl Proofs {
@@ -17,20 +20,21 @@ impl Proofs {
 
     /// Voids the evidence about a consumer, in one slot or in all.
     pub(crate) fn void(&mut self, consumer: ConsumerId, slot: Option<u8>) {
-        self.all.retain(|(of, proof)| *of != consumer || slot.is_some_and(|slot| proof.slot != slot));
+        self.change().retain(|(of, proof)| *of != consumer || slot.is_some_and(|slot| proof.slot != slot));
     }
 
     /// Records the evidence about the instances that run now in slots of one consumer.
     pub(crate) fn take_in(&mut self, consumer: ConsumerId, proofs: &[Proof]) {
-        self.all.retain(|(of, known)| {
+        let all = self.change();
+        all.retain(|(of, known)| {
             let same_slot = proofs.iter().any(|proof| proof.slot == known.slot);
             *of != consumer || !same_slot || proofs.iter().any(|proof| proof.who == known.who)
         });
         for proof in proofs {
-            match self.all.iter_mut().find(|(_, known)| known.who == proof.who) {
+            match all.iter_mut().find(|(_, known)| known.who == proof.who) {
                 Some((_, known)) if known.version == proof.version => merge(known, proof),
                 Some((_, known)) => *known = *proof,
-                None => self.all.push((consumer, *proof)),
+                None => all.push((consumer, *proof)),
             }
         }
     }
@@ -38,13 +42,17 @@ impl Proofs {
     /// Voids the evidence about instances that a complete look does not show any more.
     pub(crate) fn keep_running(&mut self, seen: &Enumeration) {
         if seen.complete {
-            self.all.retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
+            self.change().retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
         }
     }
 
     /// The new version was abandoned: there is no evidence about the next one.
     pub(super) fn abandon(&mut self) {
-        self.all.clear();
+        self.change().clear();
+    }
+
+    fn change(&mut self) -> &mut Vec<(ConsumerId, Proof)> {
+        Arc::make_mut(&mut self.all)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Stamp, Which};
 
 /// How far one unit (a consumer on its host) has come.
@@ -62,12 +64,13 @@ impl Unit {
 /// The units in the plan's order. `moved` remembers every slot that was ever moved, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Units {
-    all: Vec<Unit>,
+    /// Copied only by the state that changes it.
+    all: Arc<Vec<Unit>>,
 }
 
 impl Units {
     pub(super) fn open(count: usize, stage: Stage, at: Stamp) -> Self {
-        Self { all: vec![Unit::waiting(stage, 0, at); count] }
+        Self { all: Arc::new(vec![Unit::waiting(stage, 0, at); count]) }
     }
 
     pub(crate) fn all(&self) -> &[Unit] {
@@ -80,7 +83,7 @@ impl Units {
 
     /// A consumer was adopted: every one of its slots is applied.
     pub(super) fn adopt(&mut self, slots: u32, now: Stamp) {
-        self.all.push(Unit::waiting(Stage::Waiting, slots, now));
+        self.change().push(Unit::waiting(Stage::Waiting, slots, now));
     }
 
     /// Sends a unit toward a version, with these slots to apply.
@@ -90,7 +93,7 @@ impl Units {
 
     /// Every unit is moved to the new version.
     pub(crate) fn send_all(&mut self, now: Stamp) {
-        self.all.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        self.change().iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
     }
 
     /// Lets a waiting unit begin. Without a choice of slots, all of its slots load the new version.
@@ -162,7 +165,7 @@ impl Units {
     /// begin again. Returns those units.
     pub(crate) fn resume(&mut self, forward: bool, now: Stamp) -> Vec<usize> {
         let mut again = Vec::new();
-        for (at, unit) in self.all.iter_mut().enumerate() {
+        for (at, unit) in self.change().iter_mut().enumerate() {
             (unit.since, unit.failures) = (now, 0);
             let wrong_way = forward && unit.toward == Which::Old;
             if unit.stage == Stage::Failed || wrong_way {
@@ -176,13 +179,17 @@ impl Units {
 
     /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
-        self.all.iter_mut().for_each(|unit| unit.since = now);
+        self.change().iter_mut().for_each(|unit| unit.since = now);
     }
 
     fn with(&mut self, at: usize, change: impl FnOnce(&mut Unit)) {
-        if let Some(unit) = self.all.get_mut(at) {
+        if let Some(unit) = self.change().get_mut(at) {
             change(unit);
         }
+    }
+
+    fn change(&mut self) -> &mut Vec<Unit> {
+        Arc::make_mut(&mut self.all)
     }
 }
 
