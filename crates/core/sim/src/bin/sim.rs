@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     }
     if let Some(count) = number("--seeds") {
         let from = number("--from").unwrap_or(0);
-        part("seeds, each twice", seeds(from, from + count));
+        part("seeds, every 16th twice", seeds(from, from + count));
     }
     let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
