@@ -57,12 +57,7 @@ impl Run {
 impl Shells {
     /// Lets the other rotation live up to this time.
     pub(crate) fn neighbour_until(&mut self, at: u64) {
-        let mut run = self.run();
-        let (begun, reboots) = (run.neighbour.take(), run.reboots);
-        drop(run);
-        if let Some(begun) = begun {
-            (self.neighbour, self.reboots) = (Some(Box::new(Shells::new(*begun))), reboots);
-        }
+        let reboots = self.run().reboots;
         let Some(other) = &mut self.neighbour else { return };
         if self.reboots != reboots {
             self.reboots = reboots;

@@ -122,9 +122,16 @@ impl Shells {
         for _ in 0..starting {
             self.start();
         }
-        let next = self.run().next_at();
-        self.neighbour_until(next);
-        let mut run = self.run();
+        let mut run = locked(&self.run);
+        if let Some(begun) = run.neighbour.take() {
+            (self.neighbour, self.reboots) = (Some(Box::new(Shells::new(*begun))), run.reboots);
+        }
+        if self.neighbour.is_some() {
+            let next = run.next_at();
+            drop(run);
+            self.neighbour_until(next);
+            run = locked(&self.run);
+        }
         if run.going() && run.starting == 0 {
             run.next();
             run.check_length();
