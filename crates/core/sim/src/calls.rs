@@ -17,8 +17,8 @@ pub(crate) enum Asked {
     Append,
     Reload,
     Witness,
-    /// With what the driver knew when it asked. Only an effect is judged by that: kept for every action, the states of a
-    /// whole schedule would stay in memory.
+    /// With what the driver knew when it asked. Only an effect is judged by that; kept for every action, all states of
+    /// a schedule would stay in memory.
     Carry(Effect, Arc<State>),
     Look(Query),
 }

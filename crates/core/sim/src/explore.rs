@@ -93,8 +93,8 @@ pub(crate) fn over_cores<T: Sync>(jobs: &[T], work: impl Fn(&T, &mut Tally) + Sy
     all
 }
 
-/// One of so many seeds is run twice: of 100,000 seeds 6,250, which still meet six times what only one schedule in a thousand
-/// runs through. A difference that shows more rarely than that may be missed.
+/// One of so many seeds is run twice: of 100,000 seeds 6,250, which still meet six times what only one schedule in a
+/// thousand runs through. A difference that shows more rarely than that may be missed.
 const TWICE_EVERY: u64 = 16;
 
 /// Seeds `from..to`; every 16th is run twice, and the two runs must be the same.

@@ -11,8 +11,8 @@ use crate::simulate::run;
 /// The most seeds that are tried on one mutant.
 const SEEDS_MAX: u64 = 100_000;
 
-/// After this many seeds those that find what few others find are tried before the rest. They only save time: a mutant that
-/// none of them finds any more is looked for among all seeds.
+/// After this many seeds those that find what few others find are tried before the rest. They only save time: a mutant
+/// that none of them finds any more is looked for among all seeds.
 const SEEDS_FEW: u64 = 2_000;
 const SEEDS_RARE: [u64; 4] = [10_489, 17_889, 28_063, 44_032];
 
