@@ -213,7 +213,7 @@ fn read_litellm(
     let check = &shape.value;
     let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span);
     if check.exec.is_some() || check.http.is_some() {
-        return Err(wrong("`check` needs one of `exec`, `http` and `litellm`"));
+        return Err(wrong("`check` needs one of `exec`, `http`, `litellm` and `turn`"));
     }
     if at_rest {
         return Err(wrong("`check.litellm` asks a running proxy, and nothing runs"));
