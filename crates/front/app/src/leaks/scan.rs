@@ -145,8 +145,8 @@ fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
     })
 }
 
-/// Why a scan that ended did not read what it had to: nothing could be scanned, or not every file of findings that are to
-/// be accepted. Staged files that had to be scanned are counted, so nothing else has to be.
+/// The problem that nothing could be scanned; not for staged files, of which those that must be scanned are counted. Or
+/// the problem that findings are to be accepted, and a file that must be scanned was not.
 fn not_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
     let nothing = report.texts == 0 && report.findings.is_empty() && !report.skipped.is_empty();
     if nothing && !matches!(request.source, Source::Staged(_)) {

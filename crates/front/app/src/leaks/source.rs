@@ -60,7 +60,7 @@ impl Source {
             format!("{error}{source}")
         };
         let program = |name: &str, words: &[&str]| {
-            written(words, name, scan).map_err(|error| format!("{name}: {error}"))
+            written(name, words, scan).map_err(|error| format!("{name}: {error}"))
         };
         match self {
             Self::Tree(tree) => scan.tree(tree),
@@ -92,7 +92,7 @@ impl Source {
     clippy::disallowed_methods,
     reason = "docker and journalctl write what is scanned; no value goes to them"
 )]
-fn written(words: &[&str], name: &str, scan: &Scan<'_>) -> io::Result<()> {
+fn written(name: &str, words: &[&str], scan: &Scan<'_>) -> io::Result<()> {
     let Some((program, rest)) = words.split_first() else { return Ok(()) };
     let (read, write) = io::pipe()?;
     let logs = rest.first() == Some(&"logs");
