@@ -10,6 +10,7 @@ mod calling;
 mod calls;
 mod coverage;
 mod driver_slot;
+mod end_invariants;
 mod explore;
 mod fault_effects;
 mod faults;

@@ -1,0 +1,124 @@
+//! The invariants of a rotation's end.
+
+use keyroll_engine::Drive;
+use keyroll_rotation::{Fact, Overlap, Phase, Which};
+
+use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
+use crate::scene::Family;
+use crate::schedule::Run;
+use crate::world::Proc;
+
+impl Run {
+    /// The end: exactly one live credential, and every consumer uses it.
+    pub(crate) fn judge_end(&mut self) {
+        let Some(state) = self.slots.last().map(|slot| slot.driver.snapshot()) else { return };
+        let now = self.world.now;
+        let new = self.world.value_of(Which::New, &state);
+        let stays = match (state.phase(), state.debt()) {
+            (Phase::Done, None) => new,
+            (Phase::Done, Some(debt)) => {
+                if self.debts >= 6 {
+                    self.violate("I7", format!("a debt is never paid: {debt:?}"));
+                }
+                return;
+            }
+            (Phase::RolledBack, _) => Some(OLD),
+            (phase, _) => return self.violate("I7", format!("ended in {phase:?}")),
+        };
+        if stays.is_some_and(|stays| self.world.leaked.contains(&stays)) {
+            return self.violate("end", "a value that leaked stays".into());
+        }
+        let escalated = self.ledger.entries.iter().any(|event| matches!(event.fact, Fact::Escalated { .. }));
+        if state.phase() == Phase::RolledBack && escalated && state.minted().is_some() {
+            return self.violate("end", "rolled back to a compromised value".into());
+        }
+        let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
+        let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
+        for cred in &self.world.issuer.creds {
+            // The check is by credential: one that is made late may have the same value as one that was ended.
+            let alive = cred.ended.is_none_or(|at| at > now);
+            let unseen = self.unseen(cred.label, cred.shows_from, &state)
+                || (cred.strange()
+                    && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
+            if cred.value != stays && alive && !unseen && !(kept && cred.value == OLD) {
+                let what = format!("credential {} is left at the end", cred.id);
+                return self.violate("I2", what);
+            }
+        }
+        let ended_by_others =
+            stays == OLD && self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some());
+        if !self.world.issuer.accepts(stays, now) && !ended_by_others {
+            return self.violate("end", format!("value {stays} stays and is not accepted"));
+        }
+        if self.world.store.current() != stays {
+            return self.violate("end", format!("the store holds {} as current", self.world.store.current()));
+        }
+        if let Some(what) = self.old_left(kept || stays == OLD, kept) {
+            return self.violate("end", what.into());
+        }
+        let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let held = |proc: &&Proc| proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy);
+        if leaked && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
+            return self.violate("end", "a session on the leaked key lives on".into());
+        }
+        if let Some(what) = self.file_behind(stays) {
+            return self.violate("end", what);
+        }
+        let behind = self.world.procs.iter().find(|proc| {
+            let late = self
+                .world
+                .look
+                .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
+            // The last search sees only what memory shows.
+            let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
+            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc, &state);
+            known && proc.loaded != stays && proc.loaded != FOREIGN
+        });
+        if let Some(proc) = behind {
+            let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
+            self.violate("end", what);
+        }
+    }
+
+    /// The value that stays. Consumers of a shared key that was to be ended have a key of their own.
+    fn stays_with(&self, stays: Value) -> Value {
+        if self.world.scene.family == Family::End { OWN } else { stays }
+    }
+
+    /// A rotation that ended in this phase leaves the shared key to others.
+    fn keeps_shared(&self, ended: Phase) -> bool {
+        match self.world.scene.family {
+            Family::None => false,
+            Family::Part => true,
+            Family::End => ended == Phase::RolledBack,
+        }
+    }
+
+    /// What is wrong with the old key at the end, where it stays, or where it was shared and ended.
+    fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
+        let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
+        let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
+        if shared && self.world.issuer.creds.first().is_some_and(off) {
+            return Some("a shared key stays disabled");
+        }
+        match (stays, dropped) {
+            (true, true) => Some("the old value was dropped"),
+            (false, false) if ends => Some("the value of the ended key is kept"),
+            (true, false) | (false, _) => None,
+        }
+    }
+
+    /// A file of the plan that does not hold the value that stays, although the last look saw the file.
+    fn file_behind(&self, stays: Value) -> Option<String> {
+        let look = self.world.look?;
+        let files = self.world.files.iter().zip(&self.world.edited).enumerate();
+        let read = |at: usize| {
+            self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
+        };
+        let mut behind = files.filter(|(at, (value, edited))| {
+            **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
+        });
+        behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))
+    }
+}
