@@ -166,10 +166,7 @@ pub(crate) fn read_memory(
     if told && regions.iter().all(|region| reader.region(region)) {
         reader.hand_over();
     }
-    if let Some(mut unused) = reader.buffer.take() {
-        unused.parts.clear();
-        reader.buffers.unused = Some(unused);
-    }
+    reader.put_back();
 }
 
 struct Reader<'c> {
@@ -191,10 +188,19 @@ impl Reader<'_> {
         self.pieces.send(Piece::Gap { bytes, reason }).is_ok()
     }
 
+    /// A buffer without any bytes remains for the next process: lost ones would not be made again.
     fn hand_over(&mut self) -> bool {
-        match self.buffer.take() {
-            Some(buffer) if !buffer.parts.is_empty() => self.pieces.send(Piece::Bytes(buffer)).is_ok(),
-            Some(_) | None => true,
+        match self.buffer.take_if(|buffer| !buffer.parts.is_empty()) {
+            Some(buffer) => self.pieces.send(Piece::Bytes(buffer)).is_ok(),
+            None => true,
+        }
+    }
+
+    /// Keeps the buffer that nobody needs any more for the next process.
+    fn put_back(&mut self) {
+        if let Some(mut unused) = self.buffer.take() {
+            unused.parts.clear();
+            self.buffers.unused = Some(unused);
         }
     }
 
@@ -293,5 +299,36 @@ impl Reader<'_> {
             }
         }
         Some(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_process_of_which_nothing_is_read_loses_no_buffer() {
+        let (give, spare) = sync_channel(BUFFERS_MAX);
+        // A reader that waits for a buffer gets none.
+        drop(give);
+        let mut buffers = Buffers::new(spare, 8);
+        let (pieces, passed_on) = sync_channel(1);
+        for _ in 0..=BUFFERS_MAX {
+            let mut reader = Reader {
+                memory: tempfile::tempfile().unwrap(),
+                pagemap: None,
+                left: 4096,
+                buffers: &mut buffers,
+                pieces: &pieces,
+                buffer: None,
+                entries: Vec::new(),
+            };
+            assert!(!reader.run(0, 4096), "the memory ends before this address");
+            reader.put_back();
+            assert!(matches!(passed_on.try_recv(), Ok(Piece::Failed(NotVisible::Vanished))));
+        }
+        assert_eq!(buffers.made, 1);
     }
 }
