@@ -34,7 +34,15 @@ impl<'p> TempFile<'p> {
     fn create(path: &'p Path) -> io::Result<(Self, File)> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+        let file = match open() {
+            // An earlier process with the same id was killed before it replaced the file. In a container, all have it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&temporary)?;
+                open()?
+            }
+            opened => opened?,
+        };
         Ok((Self { path, temporary }, file))
     }
 

@@ -3,10 +3,10 @@ use crate::fault::Fault;
 use crate::shape::DefaultsShape;
 use crate::{Deadlines, Kind};
 
-/// The largest `max_parallel`: hosts of one service moved at the same time.
+/// The largest `max_parallel`: consumers of one rotation moved at the same time.
 const PARALLEL_MAX: u32 = 64;
 
-/// What happens when a host fails before the point of no return.
+/// What happens when a consumer fails before the point of no return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnFailure {
     /// The rotation rolls back.
@@ -20,7 +20,7 @@ pub enum OnFailure {
 pub struct Defaults {
     /// Hosts of one service moved at the same time; at least 1.
     pub max_parallel: u32,
-    /// What happens when a host fails.
+    /// What happens when a consumer fails.
     pub on_failure: OnFailure,
     /// How long a rotation waits.
     pub deadlines: Deadlines,

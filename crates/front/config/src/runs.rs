@@ -19,8 +19,8 @@ use crate::{Argument, Argv, Copy, Kind, Name, Place};
 
 /// The default time that an instance has to finish its work.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
-/// The most instances of one consumer.
-const INSTANCES_MAX: usize = 256;
+/// The most instances of one consumer: as many as a plan has slots for.
+const INSTANCES_MAX: usize = 32;
 
 /// One instance of a consumer.
 #[derive(Debug, Clone)]

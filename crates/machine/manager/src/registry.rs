@@ -37,7 +37,7 @@ pub static COMMON_KEYS: &[Key] = &[
     Key::new(
         "instances",
         KeyForm::Names,
-        "The names of the instances, for `{instance}`: 1 to 256. keyroll moves them one at a time. Default: one instance.",
+        "The names of the instances, for `{instance}`: 1 to 32. keyroll moves them one at a time. Default: one instance.",
     ),
     Key::new(
         "ports",

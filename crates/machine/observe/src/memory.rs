@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::memory_read::{BUFFERS_MAX, Buffer, Buffers, Piece, read_memory};
+use crate::memory_read::{BUFFERS_MAX, Buffer, Buffers, FreeBuffers, Piece, locked, read_memory};
 use crate::meter::Meter;
 use crate::proc::ProcFolder;
 use crate::worker::{Worker, within};
@@ -135,16 +136,26 @@ struct Reader {
     /// The processes to read, each with the most bytes.
     ask: SyncSender<(ProcessId, u64)>,
     pieces: Worker<Piece>,
-    /// Takes the searched buffers back.
-    give: SyncSender<Buffer>,
+    free: FreeBuffers,
+    /// Shows the thread that a buffer has become free.
+    returned: SyncSender<()>,
+}
+
+impl Drop for Reader {
+    /// Overwrites what was read, also if the thread is stuck and never ends.
+    fn drop(&mut self) {
+        locked(&self.free).clear();
+    }
 }
 
 impl Reader {
     fn start(room: usize) -> Result<Self, NotVisible> {
         let (ask, asked) = sync_channel::<(ProcessId, u64)>(1);
-        let (give, spare) = sync_channel(BUFFERS_MAX);
+        let (returned, returns) = sync_channel(BUFFERS_MAX);
+        let free = FreeBuffers::default();
+        let of_thread = Arc::clone(&free);
         let read = move |pieces: &SyncSender<Piece>| {
-            let mut buffers = Buffers::new(spare, room);
+            let mut buffers = Buffers::new(of_thread, returns, room);
             for (process, bytes_max) in asked {
                 let reading = Meter::start();
                 read_memory(&process, bytes_max, &mut buffers, pieces);
@@ -154,7 +165,7 @@ impl Reader {
                 }
             }
         };
-        Ok(Self { ask, pieces: Worker::start(read)?, give })
+        Ok(Self { ask, pieces: Worker::start(read)?, free, returned })
     }
 }
 
@@ -172,7 +183,7 @@ impl<'n> MemorySearch<'n> {
         };
         let mut look = Look::new(MemoryReport::new(*process, None), keep);
         if reader.ask.send((*process, limits.bytes_max)).is_err() {
-            fail(&mut look.report, NotVisible::Stuck);
+            fail(&mut look.report, NotVisible::Malformed);
             return look.report;
         }
         let deadline = Instant::now() + limits.wait;
@@ -186,8 +197,9 @@ impl<'n> MemorySearch<'n> {
                 Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
                 Ok(Some(Piece::Bytes(mut buffer))) => {
                     look.search(&mut buffer, self.needles);
-                    // Sending fails when the thread has ended: then the buffer is overwritten and freed.
-                    drop(reader.give.try_send(buffer));
+                    locked(&reader.free).push(buffer);
+                    // If several are waiting to be noticed already, the thread looks for a free buffer anyway.
+                    let _ = reader.returned.try_send(());
                 }
                 Ok(Some(Piece::Gap { bytes, reason })) => look.report.gap(bytes, reason),
                 Ok(Some(Piece::Failed(reason))) => fail(&mut look.report, reason),

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroize as _;
 
@@ -89,35 +90,41 @@ impl Drop for Buffer {
     }
 }
 
-/// The buffers of a reading thread. Searched ones come back through `spare`.
+/// The buffers that are neither filled nor searched now. The caller has them too: a thread that is stuck keeps none of
+/// them, since they hold memory of other processes.
+pub(crate) type FreeBuffers = Arc<Mutex<Vec<Buffer>>>;
+
+pub(crate) fn locked(free: &FreeBuffers) -> MutexGuard<'_, Vec<Buffer>> {
+    free.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The buffers of a reading thread.
 pub(crate) struct Buffers {
-    spare: Receiver<Buffer>,
+    free: FreeBuffers,
+    /// Shows that a searched buffer may have become free.
+    returned: Receiver<()>,
     /// The free bytes before the first part of each.
     room: usize,
     made: usize,
-    /// The one that the last process left unused.
-    unused: Option<Buffer>,
 }
 
 impl Buffers {
-    pub(crate) fn new(spare: Receiver<Buffer>, room: usize) -> Self {
-        Self { spare, room, made: 0, unused: None }
+    pub(crate) fn new(free: FreeBuffers, returned: Receiver<()>, room: usize) -> Self {
+        Self { free, returned, room, made: 0 }
     }
 
     /// `None` = the caller takes no more pieces.
     fn next(&mut self) -> Option<Buffer> {
-        if let Some(unused) = self.unused.take() {
-            return Some(unused);
+        loop {
+            if let Some(free) = locked(&self.free).pop() {
+                return Some(free);
+            }
+            if self.made < BUFFERS_MAX {
+                self.made += 1;
+                return Some(Buffer::new(self.room));
+            }
+            self.returned.recv().ok()?;
         }
-        match self.spare.try_recv() {
-            Ok(searched) => return Some(searched),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
-        }
-        if self.made < BUFFERS_MAX {
-            self.made += 1;
-            return Some(Buffer::new(self.room));
-        }
-        self.spare.recv().ok()
     }
 }
 
@@ -200,7 +207,7 @@ impl Reader<'_> {
     fn put_back(&mut self) {
         if let Some(mut unused) = self.buffer.take() {
             unused.parts.clear();
-            self.buffers.unused = Some(unused);
+            locked(&self.buffers.free).push(unused);
         }
     }
 
@@ -310,10 +317,10 @@ mod tests {
 
     #[test]
     fn a_process_of_which_nothing_is_read_loses_no_buffer() {
-        let (give, spare) = sync_channel(BUFFERS_MAX);
+        let (give, returned) = sync_channel(BUFFERS_MAX);
         // A reader that waits for a buffer gets none.
         drop(give);
-        let mut buffers = Buffers::new(spare, 8);
+        let mut buffers = Buffers::new(FreeBuffers::default(), returned, 8);
         let (pieces, passed_on) = sync_channel(1);
         for _ in 0..=BUFFERS_MAX {
             let mut reader = Reader {

@@ -5,7 +5,7 @@
 )]
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use keyroll_sim::{FaultPlan, Mutant, Size, Tally, pairs, seeds, shrink, singles, triples};
 
@@ -52,7 +52,9 @@ fn main() -> ExitCode {
     }
     if let Some(count) = number("--seeds") {
         let from = number("--from").unwrap_or(0);
-        part("seeds, every 16th twice", seeds(from, from + count));
+        // Other seeds each day.
+        let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+        part("seeds, every 16th twice", seeds(from, from + count, day));
     }
     let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -239,8 +239,8 @@ fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
 
 /// A key for fingerprints that are compared within one run only; it is not stored.
 ///
-/// From the kernel: the library's generator measures the processor's jitter before its first number, half of the time that a short
-/// run takes.
+/// From the kernel: the library's generator may first measure the processor's jitter (unless it was built without), half
+/// of the time that a short run takes.
 pub(crate) fn run_key() -> Result<FingerprintKey, Problem> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     let read = rustix::rand::getrandom(bytes.as_mut_slice(), GetRandomFlags::empty());

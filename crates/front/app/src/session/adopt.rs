@@ -6,9 +6,9 @@ mod record;
 
 use std::path::Path;
 
-use keyroll_codes::Code;
 use keyroll_config::{Config, NewConsumer, Secret, add_consumer, replace_consumer};
 
+use self::consumer::adopting;
 use self::record::{Adoption, refuse_open};
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
@@ -99,7 +99,7 @@ fn written(new: &NewConsumer, known: bool, path: &Path) -> Event {
 }
 
 fn known_already(new: &NewConsumer) -> Problem {
-    Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
+    adopting()
         .because(format!("{} already has a consumer {}", new.secret, new.name))
         .help("replace it with --replace, or choose another --name")
 }

@@ -10,7 +10,7 @@ use keyroll_rotation::ConsumerId;
 use keyroll_secret::SecretBytes;
 
 use super::Local;
-use super::find::needles;
+use super::find::build_needles;
 use super::memo::CheckErrors;
 
 /// How many lines are shown, and how much of each.
@@ -68,7 +68,7 @@ pub(super) fn check_error(
 ) -> Result<Option<String>, Failure> {
     Ok(match answer {
         CheckAnswer::Passed => None,
-        CheckAnswer::Failed(how) => Some(ended(how, said, &needles(values)?)),
+        CheckAnswer::Failed(how) => Some(ended(how, said, &build_needles(values)?)),
         CheckAnswer::Unknown(why) => Some(why.clone()),
     })
 }

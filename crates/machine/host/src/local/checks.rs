@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 use super::check_output::check_error;
 use super::enumerate::Running;
-use super::find::needles;
+use super::find::build_needles;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, scratch_dir};
 use crate::read;
 
@@ -181,7 +181,7 @@ pub(super) fn answer(
 /// The file with every byte of the secret's values replaced by a random one of the same kind. The bytes are drawn anew
 /// each time: a command sends them to others, and they must reveal nothing of the value.
 fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
-    let needles = needles(values).ok()?;
+    let needles = build_needles(values).ok()?;
     let mut drawn = vec![0; bytes.len()];
     aws_lc_rs::rand::fill(&mut drawn).ok()?;
     let mut wrong = bytes.to_vec();

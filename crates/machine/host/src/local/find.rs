@@ -27,7 +27,7 @@ fn differing(values: Values<'_>) -> impl Iterator<Item = (&SecretBytes, Option<&
 }
 
 /// The search for these values, with [`OLD`] and [`NEW`] as their numbers.
-pub(super) fn needles(values: Values<'_>) -> Result<Needles, Failure> {
+pub(super) fn build_needles(values: Values<'_>) -> Result<Needles, Failure> {
     let mut builder = Needles::builder();
     for (old, new) in differing(values) {
         builder = builder.add(NeedleId(OLD), old);
@@ -50,7 +50,7 @@ impl Local {
         {
             return Ok(Arc::clone(needles));
         }
-        let needles = Arc::new(needles(values)?);
+        let needles = Arc::new(build_needles(values)?);
         self.memo().needles = Some((of, Arc::clone(&needles)));
         Ok(needles)
     }
@@ -59,11 +59,13 @@ impl Local {
 /// A digest of the values that distinguish the versions, each with its length.
 fn digest(values: Values<'_>) -> Digest {
     let parts = || differing(values).flat_map(|(old, new)| [Some(old), new]);
-    let length = |part: Option<&SecretBytes>| part.map_or(0, SecretBytes::len);
+    // Of no value it is larger than any length.
+    let length = |part: Option<&SecretBytes>| part.map_or(u64::MAX, |value| value.len() as u64);
     // Reserved in full, since a vector that grows leaves a copy behind in freed memory.
-    let mut all = Vec::with_capacity(parts().map(|part| length(part) + size_of::<u64>()).sum());
+    let bytes = |part: Option<&SecretBytes>| part.map_or(0, SecretBytes::len) + size_of::<u64>();
+    let mut all = Vec::with_capacity(parts().map(bytes).sum());
     for part in parts() {
-        all.extend((length(part) as u64).to_be_bytes());
+        all.extend(length(part).to_be_bytes());
         all.extend_from_slice(part.map(SecretBytes::expose).unwrap_or_default());
     }
     Digest::of(&SecretBytes::new(all))
@@ -80,4 +82,43 @@ pub fn place_digest(path: &Path) -> u64 {
 /// A consumer with nothing running.
 pub(super) fn at_rest(id: ConsumerId) -> Incarnation {
     Incarnation { host: LOCAL, life: Life::AtRest(id) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use keyroll_secret::Fields;
+
+    use super::*;
+
+    fn fields(all: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in all {
+            fields.insert(*name, SecretBytes::from((*value).to_owned()), true);
+        }
+        fields
+    }
+
+    #[test]
+    fn only_the_same_values_in_the_same_roles_have_the_same_digest() {
+        let (one, two) = (fields(&[("value", "one-value")]), fields(&[("value", "two-value")]));
+        let pair = fields(&[("first", "one"), ("second", "-value")]);
+        let other = fields(&[("first", "one-"), ("second", "value")]);
+        let empty = fields(&[("value", "")]);
+        let all = [
+            (&one, Some(&two)),
+            (&two, Some(&one)),
+            (&one, None),
+            (&one, Some(&empty)),
+            (&pair, None),
+            (&other, None),
+            (&pair, Some(&other)),
+        ];
+        let of = |(old, new)| digest(Values { old, new, old_ended: false });
+        for (at, pair) in all.into_iter().enumerate() {
+            assert!(of(pair) == of(pair));
+            assert!(all.into_iter().take(at).all(|before| of(before) != of(pair)), "{at}");
+        }
+    }
 }

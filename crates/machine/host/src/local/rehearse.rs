@@ -6,7 +6,7 @@ use keyroll_port::{Class, Failure, Values};
 
 use super::check_output::ended;
 use super::checks::{COPY, answer, exec, with_copy};
-use super::find::needles;
+use super::find::build_needles;
 use super::{CheckSetup, FileSetup, Local};
 
 impl Local {
@@ -59,7 +59,7 @@ impl Local {
         match answer(&exec(with_copy(command, &file.path)), None, &mut said)? {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
-                let how = ended(&how, said.as_ref(), &needles(values)?);
+                let how = ended(&how, said.as_ref(), &build_needles(values)?);
                 return Err(unread().because(format!("on the present copy it ends with {how}")));
             }
             CheckAnswer::Unknown(why) => return Err(unread().because(why)),

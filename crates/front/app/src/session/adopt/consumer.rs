@@ -167,6 +167,6 @@ fn real_file(path: &Path) -> Result<PathBuf, Problem> {
     }
 }
 
-fn adopting() -> Problem {
+pub(super) fn adopting() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
 }
