@@ -8,7 +8,7 @@ use std::path::Path;
 
 use keyroll_config::{Config, NewConsumer, Secret, add_consumer, replace_consumer};
 
-use self::consumer::adopting;
+use self::executable::adopting;
 use self::record::{Adoption, refuse_open};
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};

@@ -1,9 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use keyroll_codes::Code;
 use keyroll_config::{Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode};
 
-use super::executable::executable;
+use super::executable::{adopting, executable};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::shell_words;
@@ -165,8 +164,4 @@ fn real_file(path: &Path) -> Result<PathBuf, Problem> {
         true => Ok(real),
         false => Err(adopting().because(format!("{} is not a regular file", real.display()))),
     }
-}
-
-pub(super) fn adopting() -> Problem {
-    Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
 }

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
+use keyroll_codes::Code;
 use keyroll_manager::{Find, Reread};
 
-use super::consumer::adopting;
 use crate::problem::Problem;
 
 /// The executable of a process, and its script if it is an interpreter. No other word of its command line is stored,
@@ -47,4 +47,8 @@ fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
             rule.0
         ))
         .help("name the file to which its restart writes the process id: --pid-file FILE"))
+}
+
+pub(super) fn adopting() -> Problem {
+    Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
 }
