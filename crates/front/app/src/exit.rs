@@ -13,7 +13,7 @@ pub enum Exit {
     Usage,
     /// Findings or changes.
     Findings,
-    /// Paused by policy or command, or no driver; both versions are valid.
+    /// Paused by policy or command: both versions are valid. Or no driver: the old key may be off.
     Paused,
     /// Rolled back.
     RolledBack,
@@ -32,7 +32,7 @@ impl Exit {
         (Self::Failed, 1, "failed, nothing changed"),
         (Self::Usage, 2, "the command line was not understood"),
         (Self::Findings, 3, "findings, or something is due"),
-        (Self::Paused, 4, "paused, or no driver; both versions are valid"),
+        (Self::Paused, 4, "paused: both versions are valid; or no driver: the old key may be off"),
         (Self::RolledBack, 5, "rolled back"),
         (
             Self::NeedsPerson,

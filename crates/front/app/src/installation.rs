@@ -59,8 +59,12 @@ impl Installation {
     /// The folders and files of the installation, with what is open of them.
     ///
     /// # Errors
-    /// No folder can be derived, or they are not apart.
+    /// No folder can be derived, they are not apart, or this user cannot look into the state folder.
     pub fn places(&self) -> Result<Places, Problem> {
-        once(&self.places, || Places::find(&self.locations)).cloned()
+        once(&self.places, || {
+            let places = Places::find(&self.locations)?;
+            places.check_visible().map(|()| places)
+        })
+        .cloned()
     }
 }

@@ -89,6 +89,19 @@ impl Places {
         Ok(Self { state, keys, sealing, ask: locations.ask, handles: Arc::default() })
     }
 
+    /// Refuses a state folder into which this user cannot look: what is there would count as absent, and its values would
+    /// not be redacted. A folder that does not exist yet is no problem.
+    pub(crate) fn check_visible(&self) -> Result<(), Problem> {
+        match self.journal().symlink_metadata() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Problem::new(Code::FolderUnsuitable, format!("use the folder {}", self.state.display()))
+                    .because_of(&error)
+                    .help("run keyroll as the user who owns it, or name another folder with --state"))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// The same folders with nothing opened yet. The operator is asked for a passphrase only if `ask`.
     pub(crate) fn opened_anew(self, ask: bool) -> Self {
         Self { ask: self.ask.filter(|_| ask), handles: Arc::default(), ..self }

@@ -90,7 +90,7 @@ pub(crate) struct Globals {
 pub(crate) enum Command {
     /// Run a complete rotation with a local issuer and local workers
     ///
-    /// Takes about 40 seconds. Everything is on loopback and is removed afterwards, also after Ctrl-C.
+    /// Takes less than a minute. Everything is on loopback and is removed afterwards, also after Ctrl-C.
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// List the secrets on this machine and the processes that use them; read-only

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -69,6 +70,46 @@ fn a_store_that_cannot_be_read_ends_it_before_anything_is_shown() {
     for arguments in [&["redact"][..], &["run", "--", "echo", "text"]] {
         let ended = run(folder.path(), arguments, b"text");
         assert!(!ended.status.success() && ended.stdout.is_empty(), "{}", out(&ended));
+    }
+}
+
+#[test]
+fn a_state_folder_that_is_not_visible_is_no_missing_store() {
+    let value = value();
+    let folder = kept(&value);
+    let binary = folder.path().join("keyroll");
+    fs::copy(BINARY, &binary).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = |state: &str, user: Option<u32>| {
+        let commands: [&[&str]; 6] = [
+            &["redact"],
+            &["run", "--", "cat"],
+            &["status"],
+            &["history"],
+            &["secret", "list"],
+            &["leaks", "--stdin"],
+        ];
+        for arguments in commands {
+            let mut command = Command::new(&binary);
+            command.args(["--state", state]).args(arguments).current_dir(folder.path());
+            if let Some(user) = user {
+                command.uid(user).gid(user);
+            }
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            // It may have ended before it reads.
+            let _ = child.stdin.take().unwrap().write_all(value.as_bytes());
+            let ran = child.wait_with_output().unwrap();
+            assert!(err(&ran).contains("K0803"), "{arguments:?}: {}", err(&ran));
+            assert!(!ran.status.success() && !out(&ran).contains(&value), "{arguments:?}");
+        }
+    };
+    // Behind a file there is no folder.
+    refused("s/secrets.db", None);
+    if rustix::process::geteuid().is_root() {
+        refused("s", Some(65_534));
+    } else {
+        eprintln!("left out: only root can be another user");
     }
 }
 

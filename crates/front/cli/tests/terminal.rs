@@ -154,6 +154,19 @@ fn another_word_ends_nothing() {
 }
 
 #[test]
+fn a_word_that_was_typed_before_the_question_answers_nothing() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan]);
+    wait("the first line", || terminal.shown().contains('\n'));
+    terminal.types("ring\n");
+    terminal.asked();
+    terminal.types("\n");
+    assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
+    old_is_on(&scene);
+}
+
+#[test]
 fn a_mistyped_word_is_typed_again_twice_at_most() {
     let scene = Scene::new();
     let plan = scene.plan();

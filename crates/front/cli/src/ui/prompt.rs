@@ -11,6 +11,7 @@ use keyroll_app::redact;
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
 use rustix::fs::OFlags;
+use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
 
 use crate::signals;
@@ -127,6 +128,8 @@ impl Ui {
         let somebody = self.look.input && !self.look.json && io::stdin().is_terminal();
         if somebody {
             self.settle();
+            // What was typed before the question was shown does not answer it.
+            let _ = tcflush(io::stdin(), QueueSelector::IFlush);
             let _ = io::stderr().write_all(question.as_bytes());
         }
         somebody
