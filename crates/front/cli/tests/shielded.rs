@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -73,6 +73,9 @@ fn a_store_that_cannot_be_read_ends_it_before_anything_is_shown() {
     }
 }
 
+/// A user without any rights to the folder.
+const NOBODY: u32 = 65_534;
+
 #[test]
 fn a_state_folder_that_is_not_visible_is_no_missing_store() {
     let value = value();
@@ -106,11 +109,18 @@ fn a_state_folder_that_is_not_visible_is_no_missing_store() {
     };
     // Behind a file there is no folder.
     refused("s/secrets.db", None);
-    if rustix::process::geteuid().is_root() {
-        refused("s", Some(65_534));
-    } else {
-        eprintln!("left out: only root can be another user");
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("left out: only root can be another user");
     }
+    refused("s", Some(NOBODY));
+    // Nor is a file that is there usable.
+    let own = folder.path().join("own");
+    fs::create_dir(&own).unwrap();
+    chown(&own, Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut doctor = Command::new(&binary);
+    doctor.args(["--json", "--state", "own/s", "doctor"]).current_dir(folder.path()).uid(NOBODY).gid(NOBODY);
+    let doctor = doctor.output().unwrap();
+    assert!(out(&doctor).contains("admin.key: Permission denied"), "{} {}", out(&doctor), err(&doctor));
 }
 
 #[test]

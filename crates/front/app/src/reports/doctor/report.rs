@@ -1,7 +1,10 @@
 //! The findings of `doctor`, collected.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::operator::{CheckShown, Finding};
 use crate::problem::Problem;
@@ -67,8 +70,15 @@ pub(super) fn check_private_file(report: &mut Report, name: &str, file: &Path, m
                 &help,
             );
         }
-        Ok(_) => report.good(name, format!("{shown}")),
-        Err(_) if !must_exist => report.note(name, format!("{shown} does not exist yet")),
+        Ok(_) => match accessat(CWD, file, Access::READ_OK, AtFlags::EACCESS) {
+            Ok(()) => report.good(name, format!("{shown}")),
+            Err(error) => {
+                report.bad(name, format!("{shown}: {error}"), "run keyroll as a user who can read it");
+            }
+        },
+        Err(error) if !must_exist && error.kind() == ErrorKind::NotFound => {
+            report.note(name, format!("{shown} does not exist yet"))
+        }
         Err(error) => report.bad(name, format!("{shown}: {error}"), "create it, or correct the path"),
     }
     report.bad_count() == before
