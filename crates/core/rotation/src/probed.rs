@@ -1,5 +1,5 @@
-//! What the answers of the issuer show together: whether a value is accepted, whether a lost mint was executed, and whether a
-//! deleted key is dead.
+//! What the answers of the issuer show together: whether a value is accepted, whether a lost mint was executed, and
+//! whether a deleted key is dead.
 
 use crate::{Answer, CredId, Found};
 

@@ -72,7 +72,7 @@ impl Run {
                 .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
             // The last search sees only what memory shows.
             let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
-            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc, &state);
+            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc);
             known && proc.loaded != stays && proc.loaded != FOREIGN
         });
         if let Some(proc) = behind {

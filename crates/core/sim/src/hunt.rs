@@ -55,7 +55,8 @@ pub fn hunt(told: impl Fn(&Mutant, Option<&Found>) + Sync) -> Vec<(&'static Muta
     MUTANTS.iter().zip(found).collect()
 }
 
-/// The first schedule that finds a mutant: runs without faults, seeds, single faults, then a second fault right behind the first.
+/// The first schedule that finds a mutant: runs without faults, seeds, single faults, then a second fault right behind
+/// the first.
 pub(crate) fn find(mutant: &'static Mutant) -> Option<Found> {
     let calm = scenes(Size::Full, 4).into_iter().find_map(|plan| {
         let at = format!("{:?}", plan.scene.kind);

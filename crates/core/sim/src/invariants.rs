@@ -125,7 +125,7 @@ impl Run {
             return self.violate("I4", what);
         };
         let taken = look.at;
-        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
+        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken)) {
             let what = format!(
                 "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
                 effect.op, proc.consumer, proc.pid, proc.since
@@ -150,12 +150,12 @@ impl Run {
         }
     }
 
-    fn harmed(&self, proc: &Proc, value: Value, taken: u64, state: &State) -> bool {
+    fn harmed(&self, proc: &Proc, value: Value, taken: u64) -> bool {
         let enumerated = proc.hidden_until < taken && (proc.since < taken || proc.by_us);
-        proc.loaded == value && enumerated && !self.excused(proc, state)
+        proc.loaded == value && enumerated && !self.excused(proc)
     }
 
-    pub(crate) fn excused(&self, proc: &Proc, _: &State) -> bool {
+    pub(crate) fn excused(&self, proc: &Proc) -> bool {
         let waived = |id| Fact::Waived(Waived::NotVisible(id));
         let named = proc.consumer.is_some_and(|id| self.ledger.ever().iter().any(|it| it.fact == waived(id)));
         proc.waived || named
@@ -167,7 +167,7 @@ impl Run {
         for proc in &self.world.procs {
             let Some(id) = proc.consumer else { continue };
             let enumerated = proc.hidden_until < taken && proc.since < taken && proc.born < taken;
-            if !enumerated || self.excused(proc, state) {
+            if !enumerated || self.excused(proc) {
                 continue;
             }
             let Some(consumer) = self.world.plan.consumers.get(id.index()) else { continue };

@@ -128,11 +128,11 @@ pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLim
 /// buffers for all of them. A thread that gets stuck is abandoned, and another one reads the next process.
 pub(crate) struct MemorySearch<'n> {
     needles: &'n dyn Search,
-    reader: Option<Reader>,
+    reader: Option<ReadingThread>,
 }
 
 /// The reading thread, as the caller sees it.
-struct Reader {
+struct ReadingThread {
     /// The processes to read, each with the most bytes.
     ask: SyncSender<(ProcessId, u64)>,
     pieces: Worker<Piece>,
@@ -141,14 +141,14 @@ struct Reader {
     returned: SyncSender<()>,
 }
 
-impl Drop for Reader {
+impl Drop for ReadingThread {
     /// Overwrites what was read, also if the thread is stuck and never ends.
     fn drop(&mut self) {
         locked(&self.free).clear();
     }
 }
 
-impl Reader {
+impl ReadingThread {
     fn start(room: usize) -> Result<Self, NotVisible> {
         let (ask, asked) = sync_channel::<(ProcessId, u64)>(1);
         let (returned, returns) = sync_channel(BUFFERS_MAX);
@@ -177,21 +177,19 @@ impl<'n> MemorySearch<'n> {
     pub(crate) fn look(&mut self, process: &ProcessId, limits: MemoryLimits) -> MemoryReport {
         let _searching = Meter::start();
         let keep = self.needles.longest().saturating_sub(1);
-        let reader = match self.reader.take().map_or_else(|| Reader::start(keep), Ok) {
+        let reader = match self.reader.take().map_or_else(|| ReadingThread::start(keep), Ok) {
             Ok(reader) => reader,
             Err(reason) => return MemoryReport::new(*process, Some(reason)),
         };
         let mut look = Look::new(MemoryReport::new(*process, None), keep);
-        if reader.ask.send((*process, limits.bytes_max)).is_err() {
-            fail(&mut look.report, NotVisible::Malformed);
-            return look.report;
-        }
+        // If the thread has ended, it gives no piece.
+        let _ = reader.ask.send((*process, limits.bytes_max));
         let deadline = Instant::now() + limits.wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (answer, late) = match left.is_zero() {
-                true => (Err(NotVisible::OutOfTime), NotVisible::OutOfTime),
-                false => (reader.pieces.next(limits.step.min(left)), NotVisible::Stuck),
+            let answer = match left.is_zero() {
+                true => Err(NotVisible::OutOfTime),
+                false => reader.pieces.next(limits.step.min(left)),
             };
             match answer {
                 Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
@@ -207,13 +205,9 @@ impl<'n> MemorySearch<'n> {
                     self.reader = Some(reader);
                     return look.report;
                 }
-                // The thread panicked.
-                Ok(None) => {
-                    fail(&mut look.report, NotVisible::Malformed);
-                    return look.report;
-                }
-                Err(_) => {
-                    fail(&mut look.report, late);
+                // Without an answer the thread panicked.
+                Ok(None) | Err(_) => {
+                    fail(&mut look.report, answer.err().unwrap_or(NotVisible::Malformed));
                     return look.report;
                 }
             }

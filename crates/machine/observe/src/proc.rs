@@ -115,34 +115,37 @@ impl ProcFolder {
 
     /// A file of the process, up to a limit; longer = [`NotVisible::TooLarge`].
     pub(crate) fn read(&self, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-        read_at(self.space.as_ref().unwrap_or(&self.folder), file, bytes_max)
+        read_at(self.readable(), file, bytes_max)
+    }
+
+    /// The folder to read: that of a living thread, if the first one has ended.
+    fn readable(&self) -> &OwnedFd {
+        self.space.as_ref().unwrap_or(&self.folder)
     }
 
     /// A small file that holds no value, as the kernel writes it: in one piece.
     pub(crate) fn read_plain(&self, file: &str, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
-        read_plain(self.space.as_ref().unwrap_or(&self.folder), file, bytes_max)
+        read_plain(self.readable(), file, bytes_max)
     }
 
     pub(crate) fn file(&self, file: &str) -> Result<File, NotVisible> {
-        open_file(self.space.as_ref().unwrap_or(&self.folder), file)
+        open_file(self.readable(), file)
     }
 
     /// A folder of the process, such as its root.
     pub(crate) fn open_in(&self, name: &str, flags: OFlags) -> Result<OwnedFd, NotVisible> {
-        rustix::fs::openat(self.space.as_ref().unwrap_or(&self.folder), name, flags, Mode::empty())
-            .map_err(NotVisible::of)
+        rustix::fs::openat(self.readable(), name, flags, Mode::empty()).map_err(NotVisible::of)
     }
 
     pub(crate) fn link(&self, file: &str) -> Result<PathBuf, NotVisible> {
-        let target = rustix::fs::readlinkat(self.space.as_ref().unwrap_or(&self.folder), file, Vec::new());
+        let target = rustix::fs::readlinkat(self.readable(), file, Vec::new());
         let bytes = target.map_err(NotVisible::of)?.into_bytes();
         Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
     }
 
     /// The file behind a link such as `fd/3`, even if it has no name any more.
     pub(crate) fn behind(&self, link: &str) -> Result<rustix::fs::Stat, NotVisible> {
-        rustix::fs::statat(self.space.as_ref().unwrap_or(&self.folder), link, AtFlags::empty())
-            .map_err(NotVisible::of)
+        rustix::fs::statat(self.readable(), link, AtFlags::empty()).map_err(NotVisible::of)
     }
 
     /// The numbered entries of a sub-folder such as `fd`.

@@ -18,7 +18,7 @@ pub struct Answer {
     pub instances: Vec<InstanceShown>,
     /// If the copies hold different values: each value, and where it is.
     pub differing: Vec<(String, Vec<String>)>,
-    /// The chains by which services and processes get the secret.
+    /// For each service and process that uses the secret: the copies that it could read, in order of precedence.
     pub chains: Vec<ChainShown>,
 }
 

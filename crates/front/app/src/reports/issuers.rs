@@ -52,7 +52,7 @@ pub fn issuers(installation: &Installation) -> Result<Issuers, Problem> {
 /// spec is linked to.
 ///
 /// # Errors
-/// There is none, and the help suggests the nearest name; or its spec cannot be read.
+/// No issuer has this name (the help suggests the nearest one), or its spec cannot be read.
 pub fn issuer(name: &str, installation: &Installation) -> Result<IssuerShown, Problem> {
     if Spec::names().contains(&name) {
         return shipped(name);

@@ -69,7 +69,7 @@ pub enum Written {
 }
 
 impl Scaffold {
-    /// The secrets found on this machine, added to the configuration; to a new one if there is none.
+    /// Adds the secrets that are found on this machine to the text of the configuration, or to a new text.
     ///
     /// # Errors
     /// Nothing can be added to the existing file, the machine cannot be searched, or a named folder or secret does not

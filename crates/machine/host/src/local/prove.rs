@@ -103,10 +103,11 @@ impl Local {
         }
         // If the value was seen in this incarnation before, it was loaded: the memory is not searched again.
         let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
-        let needles = self.needles(values)?;
-        let loaded =
-            || block_in_place(|| loaded(&one.process, which, &needles, setup.run.starts_new_process()));
-        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded() } {
+        let loaded = || {
+            let restarted = setup.run.starts_new_process();
+            block_in_place(|| Ok(loaded(&one.process, which, &*self.needles(values)?, restarted)))
+        };
+        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
             Loaded::No => {}
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
