@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use syn::Item;
@@ -18,7 +17,10 @@ use crate::tidy::is_for_tests;
 const COLD: &str = "target/figures/cold";
 
 /// The file whose change is timed: the room that most others are built on.
-const CHANGED: &str = "crates/core/rotation/src/lib.rs";
+const CHANGED: &str = "crates/core/rotation/src/step.rs";
+
+/// A line of it, and what stands in its place while the build is timed.
+const CHANGE: (&str, &str) = ("TRANSITIONS_MAX: usize = 32;", "TRANSITIONS_MAX: usize = 33;");
 
 /// Lines of code: neither blank, nor only a comment, nor part of a test.
 pub(super) fn sizes(all: &mut Vec<Figure>) -> Result<(), String> {
@@ -60,13 +62,19 @@ pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     });
     let tests = ["test", "--quiet", "-p", "keyroll-rotation"];
     run("cargo", &tests)?;
-    // Cargo compares the file's time.
-    let touched = Command::new("touch").arg(root().join(CHANGED)).status();
-    touched.map_err(|error| format!("touch: {error}"))?;
+    let path = root().join(CHANGED);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let changed = text.replacen(CHANGE.0, CHANGE.1, 1);
+    if changed == text {
+        return Err(format!("{CHANGED} has no line '{}'", CHANGE.0));
+    }
+    fs::write(&path, changed).map_err(|error| format!("{}: {error}", path.display()))?;
     let begun = Instant::now();
-    run("cargo", &tests)?;
+    let tested = run("cargo", &tests);
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    tested?;
     all.push(Figure {
-        what: "time from a change in `rotation` until its tests have run",
+        what: "time from a changed line in `rotation` until its tests have run",
         value: format!("{:.0} s", begun.elapsed().as_secs_f64()),
         limit: "≤ 20 s",
         command: "cargo test -p keyroll-rotation",
