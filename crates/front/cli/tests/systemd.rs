@@ -14,7 +14,7 @@ use crate::postgres::part;
 
 const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 /// Requests a second through the front.
-const RATE: u32 = 330;
+const RATE: u32 = 100;
 /// How long units may take to start, seconds.
 const START_S_MAX: u64 = 60;
 /// How long one command may take.

@@ -14,7 +14,7 @@ use crate::postgres::part::PART;
 
 const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 /// Requests a second through the front.
-pub(crate) const RATE: u32 = 330;
+pub(crate) const RATE: u32 = 100;
 /// Requests a second that the single process makes of itself.
 const OWN_RATE: u32 = 40;
 /// How long a part may take to start or to end, seconds.

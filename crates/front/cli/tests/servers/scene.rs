@@ -14,7 +14,7 @@ use crate::servers::server::{Kind, Server};
 
 const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 /// Requests a second through the front.
-pub(crate) const RATE: u32 = 330;
+pub(crate) const RATE: u32 = 100;
 /// How long a part may take to start or to end, seconds.
 const PART_S_MAX: u64 = 60;
 

@@ -80,7 +80,7 @@ impl Adoption<'_> {
             return Ok(());
         }
         let (id, holder) = (&opened.id, self.holder);
-        Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+        Err(not_adopted()
             .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
             .help(format!(
                 "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
@@ -121,7 +121,7 @@ impl Adoption<'_> {
         let secret = self.secret()?;
         let known = opened.state.plan();
         if !known.aim.makes_new() {
-            return Err(Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            return Err(not_adopted()
                 .because("it only revokes the shared key, and moves no consumer")
                 .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
         }
@@ -146,7 +146,7 @@ impl Adoption<'_> {
         let consumer =
             composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
         let consumer = consumer.cloned().ok_or_else(|| {
-            Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+            not_adopted()
                 .because("the configuration has other changes too")
                 .help("undo those until the rotation has ended")
         })?;
@@ -191,4 +191,8 @@ pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
     let saved = &opened.saved;
     let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
     Ok(configured::secret(&config, &saved.secret)?.consumers.clone())
+}
+
+fn not_adopted() -> Problem {
+    Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
 }
