@@ -83,6 +83,7 @@ impl Executor {
             return self.retire(*which, state).await.map(|()| None);
         }
         let old = self.old().await?;
+        self.refuse_aged(effect)?;
         match &effect.op {
             Op::Choose => self.choose(&old, intent).await?,
             Op::Mint => return self.mint(&old, intent, state).await.map(Some),
@@ -115,6 +116,7 @@ impl Executor {
                     self.watch_refusals(&old, state).await?;
                 }
                 self.refuse_late(asked)?;
+                self.refuse_aged(effect)?;
                 issuer.disable(id).await?;
             }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
@@ -241,6 +243,19 @@ impl Executor {
             let gone = version.credential.as_ref() == Some(id) && version.label == Label::Retired;
             gone && self.made_here(version).is_some()
         }))
+    }
+
+    /// What ends a key does not begin on a look that is too old by now: another process may have come to the key. This
+    /// process may have been stopped since it wrote the intent.
+    fn refuse_aged(&self, effect: &Effect) -> Result<(), Failure> {
+        match effect.until_ms {
+            Some(until_ms) if self.ports.clock.monotonic_ms() > until_ms => {
+                let attempted = "end a key on a look at everything that uses it";
+                Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted)
+                    .because("the look is too old by now; it is made again"))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Nobody waits for an operation whose time is over: nothing more of it begins.

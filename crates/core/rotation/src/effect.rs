@@ -148,4 +148,7 @@ pub struct Effect {
     pub intent: Seq,
     /// What to carry out.
     pub op: Op,
+    /// Where it ends a key: when the look behind it is too old, by the monotonic time of this driver. From then on it
+    /// must not begin.
+    pub until_ms: Option<u64>,
 }

@@ -177,6 +177,9 @@ pub struct SessionSeen {
 pub struct Enumeration {
     /// Everything that had to be looked at was. An incomplete enumeration proves nothing.
     pub complete: bool,
+    /// How long it took, milliseconds: what it saw first is that old when it is told. The driver measures it; 0 from a
+    /// host, and in journals of protocol 3 and before.
+    pub took_ms: u64,
     /// Instances of consumers, and undeclared holders.
     pub instances: Vec<Seen>,
     /// What each of the plan's files holds.

@@ -13,6 +13,13 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     if !wanted && !wants::was_wanted(before, op) {
         return Err("nothing wants this operation now");
     }
+    let until_ms = if next.bounds_looks() && rests_on_look(next, op) {
+        // The state before may be much older than this entry.
+        next.young_look(0).ok_or("the look that it would rest on is too old")?;
+        next.young_until()
+    } else {
+        None
+    };
     next.intents.begin(next.seq(), op);
     if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) {
         next.new.begin_deletion();
@@ -22,7 +29,34 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     }
     stir(next, op);
     unit::begun(next, op);
-    Ok(vec![Effect { intent: next.seq(), op: op.clone() }])
+    Ok(vec![Effect { intent: next.seq(), op: op.clone(), until_ms }])
+}
+
+/// Whether an operation ends a key that processes may use, and so must not be carried out on an old look.
+fn rests_on_look(state: &State, op: &Op) -> bool {
+    match op {
+        Op::Disable | Op::DeleteNew => true,
+        Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
+        // The exchange: minting ends the old value.
+        Op::Mint => mint_ends_old(state),
+        Op::Choose
+        | Op::Stage
+        | Op::Deliver(..)
+        | Op::Fetch(_)
+        | Op::Apply(..)
+        | Op::Promote
+        | Op::Demote
+        | Op::Enable
+        | Op::EndSessions
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => false,
+    }
+}
+
+/// Whether a mint ends the old value, by a decision that rests on a look.
+pub(crate) fn mint_ends_old(state: &State) -> bool {
+    state.exchanges() && state.decided() && state.old_key() != OldKey::Ended && state.emergency().is_none()
 }
 
 fn stir(next: &mut State, op: &Op) {

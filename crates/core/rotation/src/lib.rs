@@ -29,8 +29,9 @@ mod wants;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
 /// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:
-/// holds have an order; a stuck rotation enables the old key; an answer counts for its own version.
-pub const PROTOCOL: u32 = 3;
+/// holds have an order; a stuck rotation enables the old key; an answer counts for its own version. 4: what ends a key
+/// rests on a young look.
+pub const PROTOCOL: u32 = 4;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

@@ -31,6 +31,9 @@ pub struct Policy {
     pub phase_ms_max: u64,
     /// How long one unit may take to prove an instance.
     pub unit_ms_max: u64,
+    /// How old the look behind an effect that ends a key may be. `u64::MAX` in journals of protocol 3 and before, which
+    /// did not bound it.
+    pub look_age_ms_max: u64,
     /// Evidence that the gate requires in addition to its own rules.
     pub require: Kinds,
     /// The configuration consents beforehand; counts only with zero waivers and an overlap.
@@ -298,6 +301,7 @@ mod tests {
                 soak_ms: 0,
                 phase_ms_max: 10_000,
                 unit_ms_max: 4_000,
+                look_age_ms_max: 10_000,
                 require: Kinds::NONE,
                 standing_consent: false,
             },

@@ -429,6 +429,21 @@ impl State {
         self.looks.fresh_since(after, self.now).filter(|_| !moving)
     }
 
+    /// A fresh look that is also young: what ends a key may rest on it.
+    pub(crate) fn young_look(&self, after: Seq) -> Option<&Look> {
+        self.fresh_look(after).filter(|_| self.young_until().is_some_and(|until| self.now.ms <= until))
+    }
+
+    /// Whether what ends a key must rest on a young look.
+    pub(crate) fn bounds_looks(&self) -> bool {
+        self.plan.policy.look_age_ms_max != u64::MAX
+    }
+
+    /// Until when the last look is young, by the monotonic time of this driver.
+    pub(crate) fn young_until(&self) -> Option<u64> {
+        self.looks.young_until(self.plan.policy.look_age_ms_max)
+    }
+
     /// A complete look after this entry, of this boot and this driver, which may be older than an operation that moved
     /// something.
     pub(crate) fn phase_look(&self, after: Seq) -> Option<&Look> {

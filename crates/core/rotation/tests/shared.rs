@@ -37,6 +37,7 @@ fn look(strange: bool) -> Enumeration {
     instances.extend(strange.then_some(other));
     let session = SessionSeen { who: Some(stranger()), busy: false };
     Enumeration {
+        took_ms: 0,
         complete: true,
         instances,
         files: vec![(FileId(0), Holds::New), (FileId(1), Holds::New)],

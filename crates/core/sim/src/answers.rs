@@ -377,7 +377,7 @@ impl World {
         }
         let strangers = self.strangers.iter().filter(|(_, held)| Some(*held) == goes);
         let strangers = strangers.map(|(place, _)| *place).collect();
-        Enumeration { complete, instances, files, sessions: None, strangers }
+        Enumeration { complete, took_ms: 0, instances, files, sessions: None, strangers }
     }
 
     /// The sessions whose processes a host finds, by process id. The process of a hidden session is not found.

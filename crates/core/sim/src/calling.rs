@@ -29,6 +29,12 @@ impl Run {
         let fault = asked.fault;
         if call.changes() {
             let fault = fault.filter(|_| asked.is_effect(&call));
+            if let Asked::Carry(effect, _) = &asked.asked
+                && asked.is_effect(&call)
+            {
+                let (effect, epoch) = (effect.clone(), asked.epoch);
+                self.check_young(&effect, epoch);
+            }
             self.begin_change(slot, scope, call, ticket, fault);
         } else {
             // The first call of a look is a round trip; the calls after it use the open connection.

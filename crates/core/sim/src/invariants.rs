@@ -7,7 +7,7 @@ use keyroll_rotation::{
 
 use crate::calls::{Answer, Call};
 use crate::issuer::{FOREIGN, OLD, Value};
-use crate::scene::{Family, GRAIN_MS, LAG_MS};
+use crate::scene::{Family, GRAIN_MS, LAG_MS, LOOK_AGE_MS_MAX, REQUEST_MS_MAX};
 use crate::schedule::Run;
 use crate::world::{Proc, Told, World};
 
@@ -82,8 +82,23 @@ impl Run {
         }
         let Some(at) = self.driving() else { return };
         let Some(state) = self.snapshot(at) else { return };
-        let effect = Effect { intent: state.seq(), op: Op::Revoke };
+        let effect = Effect { intent: state.seq(), op: Op::Revoke, until_ms: None };
         self.check_harm(&effect, OLD, &state);
+    }
+
+    /// What ends a key is sent on a young look, whatever happened since: another process may have come to the key.
+    pub(crate) fn check_young(&mut self, effect: &Effect, epoch: u64) {
+        let newest = self.slots.last().map(|slot| slot.driver.state());
+        let now = newest.is_some_and(|state| state.emergency() == Some(Emergency::RevokeNow));
+        if now || epoch < self.ledger.epoch || !matches!(effect.op, Op::Disable | Op::Revoke | Op::DeleteNew)
+        {
+            return;
+        }
+        let look = self.world.looks.iter().rev().find(|look| look.epoch == epoch).map_or(0, |look| look.at);
+        let age_ms = self.world.now.saturating_sub(look);
+        if age_ms > LOOK_AGE_MS_MAX + REQUEST_MS_MAX {
+            self.violate("I4", format!("{:?} is sent on a look that is {age_ms} ms old", effect.op));
+        }
     }
 
     /// I1, I4, I5: an effect of ours made the issuer refuse a value that it accepted before.

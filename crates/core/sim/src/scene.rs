@@ -78,6 +78,7 @@ pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
 pub(crate) const GRACE_MS: u64 = 170_000;
 pub(crate) const LAG_MS: u64 = 400;
 pub(crate) const GRAIN_MS: u64 = 100;
+pub(crate) const LOOK_AGE_MS_MAX: u64 = 3_000;
 
 impl Scene {
     /// The scene of one seed.
@@ -183,6 +184,7 @@ impl Scene {
             soak_ms: 1_200,
             phase_ms_max: 30_000,
             unit_ms_max: 8_000,
+            look_age_ms_max: LOOK_AGE_MS_MAX,
             require: Kinds::NONE,
             standing_consent: rng.one_in(3),
         }

@@ -116,10 +116,12 @@ impl Run {
             (Fact::Ended { intent: one, .. }, Fact::Ended { intent: other, outcome: Outcome::Unknown }) => {
                 one == other
             }
-            // A look that shows an undeclared holder for the first time does not count: it is written as incomplete.
-            (Fact::Enumerated(told), Fact::Enumerated(written)) if !written.complete => {
-                written.instances.iter().any(|it| it.consumer.is_none())
-                    && *told == Enumeration { complete: told.complete, ..written.clone() }
+            // A look is written with the time that it took; as incomplete where it shows an undeclared holder for the
+            // first time, because it does not count then.
+            (Fact::Enumerated(told), Fact::Enumerated(written)) => {
+                let met = written.instances.iter().any(|it| it.consumer.is_none());
+                (written.complete == told.complete || !written.complete && met)
+                    && *told == Enumeration { complete: told.complete, took_ms: 0, ..written.clone() }
             }
             _ => false,
         });

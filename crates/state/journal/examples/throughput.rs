@@ -155,6 +155,7 @@ fn opening(number: u64) -> Opening {
         soak_ms: 0,
         phase_ms_max: 0,
         unit_ms_max: 0,
+        look_age_ms_max: u64::MAX,
         require: Kinds::NONE,
         standing_consent: false,
     };

@@ -256,6 +256,7 @@ impl Host for Machine {
         }
         let enumeration = Enumeration {
             complete: true,
+            took_ms: 0,
             instances,
             files: files.collect(),
             sessions: None,

@@ -489,6 +489,7 @@ pub(crate) fn plan(capabilities: Capabilities) -> Plan {
         soak_ms: 0,
         phase_ms_max: 60_000,
         unit_ms_max: 60_000,
+        look_age_ms_max: 10_000,
         require: Kinds::NONE,
         standing_consent: true,
     };

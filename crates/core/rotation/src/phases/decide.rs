@@ -20,12 +20,15 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         return;
     }
     let digest = digest(state, look);
+    // An operator may take days: only what follows from the answer rests on a young look.
+    let young = state.young_look(state.position.entered()).is_some();
+    let decide = if young { Want::Decide(digest) } else { Want::Ask(Query::Enumerate) };
     if standing(state) {
-        out.push(Want::Decide(digest));
+        out.push(decide);
         return;
     }
     match state.decisions.consent() {
-        Some(given) if given.digest == digest && look.seq > given.seq => out.push(Want::Decide(digest)),
+        Some(given) if given.digest == digest && look.seq > given.seq => out.push(decide),
         Some(given) if given.digest == digest => out.push(Want::Ask(Query::Enumerate)),
         Some(_) | None => {
             out.push(Want::Person(Person::Consent(digest)));

@@ -11,7 +11,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         return;
     }
     let open =
-        state.fresh_look(state.position.entered()).map(|look| blockers(state, look, Which::New).is_empty());
+        state.young_look(state.position.entered()).map(|look| blockers(state, look, Which::New).is_empty());
     match open {
         Some(true) => unit::offer(state, Op::Disable, out),
         Some(false) => {}

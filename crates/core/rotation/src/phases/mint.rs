@@ -1,3 +1,4 @@
+use crate::intent::mint_ends_old;
 use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, course, unit};
 
@@ -28,6 +29,18 @@ fn deleting(state: &State) -> bool {
 pub(super) fn settle(next: &mut State) -> bool {
     if next.new_version().is_some() {
         next.enter(Phase::Stage);
+        return true;
+    }
+    // The look behind the decision is too old by now, and nothing was sent: it is decided anew, on a new one.
+    let minting = next.intents().iter().any(|open| open.op == Op::Mint);
+    if next.bounds_looks()
+        && mint_ends_old(next)
+        && !minting
+        && !next.minting.is_by_hand()
+        && next.young_look(0).is_none()
+    {
+        next.decisions.undecide();
+        next.enter(Phase::Decide);
         return true;
     }
     // Where minting exchanges, the mint is the point of no return: a value that we choose is sealed before it.

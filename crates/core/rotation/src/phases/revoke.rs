@@ -19,16 +19,21 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// Whether Revoke needs one more enumeration. It does unless this driver has just passed the point of no return: after
-/// a new driver, a retried debt, a late instance that was rolled forward, or a Revoke that failed. An emergency that
-/// revokes first does without.
+/// Whether Revoke needs one more enumeration: one in this phase, unless this driver has just passed the point of no
+/// return, and a young one in any case. A new driver, a retried debt, a late instance that was rolled forward, and a
+/// Revoke that failed need a new one. An emergency that revokes first does without. An operator who revokes at the
+/// console takes their time.
 fn needs_look(state: &State) -> bool {
-    let Some(at) = state.decisions.decided_at() else { return true };
-    let straight = at == state.position.since() && state.ending.revoke_failed() < state.position.entered();
-    let now = state.emergency() == Some(Emergency::RevokeNow);
-    !straight
-        && !now
-        && state.fresh_look(state.position.entered().max(state.ending.revoke_failed())).is_none()
+    if state.emergency() == Some(Emergency::RevokeNow) {
+        return false;
+    }
+    let straight = state.decisions.decided_at() == Some(state.position.since())
+        && state.ending.revoke_failed() < state.position.entered();
+    if straight && !state.bounds_looks() {
+        return false;
+    }
+    let after = if straight { 0 } else { state.position.entered().max(state.ending.revoke_failed()) };
+    if state.plan().bound { state.young_look(after) } else { state.fresh_look(after) }.is_none()
 }
 
 /// After the key has ended: end its sessions and delete abandoned versions.

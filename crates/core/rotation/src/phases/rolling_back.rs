@@ -38,7 +38,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if !out.is_empty() || !restored(state) {
         return;
     }
-    let Some(look) = state.fresh_look(state.position.entered()) else {
+    let Some(look) = state.young_look(state.position.entered()) else {
         out.push(Want::Ask(Query::Enumerate));
         return;
     };

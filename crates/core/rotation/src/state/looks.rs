@@ -17,6 +17,8 @@ pub struct Look {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Looks {
     last: Option<Look>,
+    /// How long the look before the last one took, milliseconds.
+    took_before_ms: u64,
     /// The last entry about an operation that moves files, instances or the store.
     moved: Seq,
 }
@@ -44,7 +46,18 @@ impl Looks {
         seen.map_or(0, |seen| seen.slot)
     }
 
+    /// Until when the last look is young, by the monotonic time of its driver: `age_ms_max` after it began, and as much
+    /// later as a look takes here. Of the last two the shorter time counts: a driver that was stopped while it looked
+    /// took long, and saw nothing meanwhile.
+    pub(super) fn young_until(&self, age_ms_max: u64) -> Option<u64> {
+        let look = self.last()?;
+        let took = look.seen.took_ms;
+        let began = look.at.ms.saturating_sub(took);
+        Some(began.saturating_add(age_ms_max).saturating_add(took.min(self.took_before_ms)))
+    }
+
     pub(crate) fn take_in(&mut self, seen: &Enumeration, seq: Seq, now: Stamp) {
+        self.took_before_ms = self.last.as_ref().map_or(self.took_before_ms, |look| look.seen.took_ms);
         self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()) });
     }
 

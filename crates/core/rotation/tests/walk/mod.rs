@@ -35,6 +35,7 @@ pub(crate) fn plan() -> Plan {
         soak_ms: 1_000,
         phase_ms_max: 60_000,
         unit_ms_max: 10_000,
+        look_age_ms_max: 10_000,
         require: Kinds::NONE,
         standing_consent: false,
     };
@@ -228,7 +229,7 @@ impl Walk {
             });
         }
         let files = (0..).map(FileId).zip(self.state.files().iter().copied()).collect();
-        Enumeration { complete: true, instances, files, sessions: None, strangers: Vec::new() }
+        Enumeration { complete: true, took_ms: 0, instances, files, sessions: None, strangers: Vec::new() }
     }
 }
 

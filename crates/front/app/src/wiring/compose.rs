@@ -40,6 +40,9 @@ const NOTHING: &str = r"\z\A.";
 /// Equal answers in a row that prove a value alive or dead.
 const PROBES: u8 = 3;
 
+/// How old the look behind an effect that ends a key may be, beyond the time that a look takes.
+const LOOK_AGE_MS_MAX: u64 = 10_000;
+
 /// The files and consumers of one secret, for the machine and for the protocol.
 pub struct Composed {
     pub(crate) setup: Setup,
@@ -364,6 +367,7 @@ pub fn policy(secret: &Secret) -> Policy {
         soak_ms: millis(secret.revoke.soak),
         phase_ms_max: millis(secret.deadlines.phase),
         unit_ms_max: millis(secret.deadlines.unit),
+        look_age_ms_max: LOOK_AGE_MS_MAX,
         require: secret.revoke.require.iter().fold(Kinds::NONE, |all, kind| all.and(evidence(*kind))),
         standing_consent: secret.unattended && secret.revoke.decide == keyroll_config::Decide::Standing,
     }

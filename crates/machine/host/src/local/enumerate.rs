@@ -162,7 +162,14 @@ impl Local {
         not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
         Ok(Looked {
-            enumeration: Enumeration { complete, instances: seen, files, sessions: joined, strangers },
+            enumeration: Enumeration {
+                complete,
+                took_ms: 0,
+                instances: seen,
+                files,
+                sessions: joined,
+                strangers,
+            },
             names,
             not_visible,
             gaps: self.take_gaps(),

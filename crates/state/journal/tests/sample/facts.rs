@@ -133,15 +133,21 @@ fn enumerations() -> impl Strategy<Value = Enumeration> {
     let file = (any::<u16>().prop_map(FileId), holds);
     let session = (option::of(lives()), any::<bool>()).prop_map(|(who, busy)| SessionSeen { who, busy });
     let sessions = option::of(vec(session, 0..3));
-    (any::<bool>(), vec(instances(), 0..4), vec(file, 0..4), sessions, vec(any::<u64>(), 0..3)).prop_map(
-        |(complete, instances, files, sessions, strangers)| Enumeration {
+    (
+        (any::<bool>(), any::<u64>()),
+        vec(instances(), 0..4),
+        vec(file, 0..4),
+        sessions,
+        vec(any::<u64>(), 0..3),
+    )
+        .prop_map(|((complete, took_ms), instances, files, sessions, strangers)| Enumeration {
             complete,
+            took_ms,
             instances,
             files,
             sessions,
             strangers,
-        },
-    )
+        })
 }
 
 fn proofs() -> impl Strategy<Value = Proof> {
@@ -208,9 +214,9 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
 
 fn plans() -> impl Strategy<Value = Plan> {
     let on_failure = select(vec![OnFailure::Rollback, OnFailure::Pause]);
-    let policy = (on_failure, any::<u16>(), any::<[u8; 2]>(), any::<[u64; 4]>(), kinds(), any::<bool>())
+    let policy = (on_failure, any::<u16>(), any::<[u8; 2]>(), any::<[u64; 5]>(), kinds(), any::<bool>())
         .prop_map(|(on_failure, parallel_max, [alive, dead], times, require, standing_consent)| {
-            let [idle_ms, soak_ms, phase_ms_max, unit_ms_max] = times;
+            let [idle_ms, soak_ms, phase_ms_max, unit_ms_max, look_age_ms_max] = times;
             Policy {
                 on_failure,
                 parallel_max,
@@ -220,6 +226,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 soak_ms,
                 phase_ms_max,
                 unit_ms_max,
+                look_age_ms_max,
                 require,
                 standing_consent,
             }

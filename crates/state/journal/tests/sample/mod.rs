@@ -89,6 +89,7 @@ pub(crate) fn plan() -> Plan {
             soak_ms: 7,
             phase_ms_max: 8,
             unit_ms_max: 9,
+            look_age_ms_max: 10_000,
             require: Kinds::READ.and(Kinds::LOADED),
             standing_consent: false,
         },

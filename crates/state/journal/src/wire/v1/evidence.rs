@@ -32,6 +32,9 @@ forms! {
 
     struct Enumeration {
         complete: bool,
+        /// Absent in looks of protocol 3 and before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        took_ms: u64,
         instances: Vec<Seen>,
         files: Vec<FileSeen>,
         sessions: Option<Vec<SessionSeen>>,
@@ -46,6 +49,10 @@ forms! {
         paths: [u8; PATHS_MAX],
         other_session: Sight,
     }
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }
 
 #[derive(Serialize, Deserialize)]

@@ -42,6 +42,9 @@ forms! {
         soak_ms: u64,
         phase_ms_max: u64,
         unit_ms_max: u64,
+        /// Absent in plans of protocol 3 and before.
+        #[serde(default = "unbounded", skip_serializing_if = "is_unbounded")]
+        look_age_ms_max: u64,
         require: u8,
         standing_consent: bool,
     }
@@ -69,6 +72,14 @@ forms! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aim: Option<Aim>,
     }
+}
+
+fn unbounded() -> u64 {
+    u64::MAX
+}
+
+fn is_unbounded(ms: &u64) -> bool {
+    *ms == unbounded()
 }
 
 impl Form<own::Aim> for Option<Aim> {
