@@ -2,8 +2,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keyroll_rotation::{
-    Delivery, Effect, Enumeration, Event, Fact, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State,
-    Want, Which,
+    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want, Which,
 };
 
 use crate::look_filter::LookFilter;
@@ -446,9 +445,9 @@ impl<C: Core + Send> Drive for Driver<C> {
                     return;
                 }
                 self.next_look.retain(|(asked, _)| *asked != query);
-                let fact = fact.map(|fact| with_duration(fact, now_ms.saturating_sub(asked.since_ms)));
                 let seen = fact.is_some();
-                let fact = fact.and_then(|fact| self.look_filter.counted(fact));
+                let fact = fact
+                    .and_then(|fact| self.look_filter.counted(fact, now_ms.saturating_sub(asked.since_ms)));
                 if seen && fact.is_none() {
                     return;
                 }
@@ -483,14 +482,6 @@ impl<C: Core + Send> Drive for Driver<C> {
             standing = Standing::Driving;
         }
         Poll { actions, wake_ms: wake, standing }
-    }
-}
-
-/// A look with how long it took.
-fn with_duration(fact: Fact, took_ms: u64) -> Fact {
-    match fact {
-        Fact::Enumerated(seen) => Fact::Enumerated(Enumeration { took_ms, ..seen }),
-        other => other,
     }
 }
 

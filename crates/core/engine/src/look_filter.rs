@@ -18,9 +18,10 @@ pub(crate) struct LookFilter {
 }
 
 impl LookFilter {
-    /// What follows from a look now; `None` if it is made again at once.
-    pub(crate) fn counted(&mut self, mut fact: Fact) -> Option<Fact> {
+    /// What follows from a look now, which took so long; `None` if it is made again at once.
+    pub(crate) fn counted(&mut self, mut fact: Fact, took_ms: u64) -> Option<Fact> {
         if let Fact::Enumerated(seen) = &mut fact {
+            seen.took_ms = took_ms;
             seen.complete &= !self.meets_holder(seen);
         }
         if let Fact::Listed { complete, old, .. } = &fact {
@@ -59,11 +60,11 @@ mod tests {
     fn a_missing_key_is_believed_of_the_second_list_in_a_row() {
         let mut filter = LookFilter::default();
         for _ in 0..2 {
-            assert_eq!(filter.counted(list(Standing::Gone)), None);
-            assert_eq!(filter.counted(list(Standing::Gone)), Some(list(Standing::Gone)));
+            assert_eq!(filter.counted(list(Standing::Gone), 1), None);
+            assert_eq!(filter.counted(list(Standing::Gone), 1), Some(list(Standing::Gone)));
         }
-        assert_eq!(filter.counted(list(Standing::Gone)), None);
-        assert_eq!(filter.counted(list(Standing::On)), Some(list(Standing::On)));
-        assert_eq!(filter.counted(list(Standing::Gone)), None, "the one in between showed it");
+        assert_eq!(filter.counted(list(Standing::Gone), 1), None);
+        assert_eq!(filter.counted(list(Standing::On), 1), Some(list(Standing::On)));
+        assert_eq!(filter.counted(list(Standing::Gone), 1), None, "the one in between showed it");
     }
 }

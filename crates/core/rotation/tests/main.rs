@@ -8,3 +8,4 @@ mod shared;
 mod table;
 mod units;
 mod walk;
+mod young;

@@ -1,0 +1,92 @@
+//! What ends a key rests on a young look, whatever the state before says.
+
+use keyroll_rotation::{Enumeration, Event, Fact, Op, Phase, Query, Stamp, State, Want, step, wants};
+
+use crate::walk::Walk;
+
+/// The bound of the walk's plan, and one more than an event of the walk takes.
+const TOO_OLD_MS: u64 = 10_002;
+
+/// Whether a fact is legal so many milliseconds after the last event.
+fn legal_after(walk: &Walk, ms: u64, fact: Fact) -> bool {
+    step(&walk.state, &Event { at: Stamp { ms: walk.at.ms + ms, ..walk.at }, fact }).is_ok()
+}
+
+fn wanted(state: &State, op: &Op) -> bool {
+    wants(state).contains(&Want::Do(op.clone()))
+}
+
+fn until_wanted(phase: Phase, op: &Op) -> Walk {
+    let mut walk = Walk::to(phase);
+    while !wanted(&walk.state, op) {
+        walk.go_on();
+    }
+    walk
+}
+
+#[test]
+fn a_key_is_ended_only_on_a_young_look() {
+    for (phase, op) in
+        [(Phase::Disable, Op::Disable), (Phase::Revoke, Op::Revoke), (Phase::RollingBack, Op::DeleteNew)]
+    {
+        let mut walk = until_wanted(phase, &op);
+        assert!(legal_after(&walk, 1, Fact::Intended(op.clone())), "{op:?}");
+        assert!(!legal_after(&walk, TOO_OLD_MS, Fact::Intended(op.clone())), "{op:?}");
+        // Time passes: the look is made again, and the operation follows.
+        walk.wait(TOO_OLD_MS);
+        assert!(!wanted(&walk.state, &op) && wants(&walk.state).contains(&Want::Ask(Query::Enumerate)));
+        walk.say(walk.see(&Query::Enumerate));
+        while !wanted(&walk.state, &op) {
+            walk.go_on();
+        }
+    }
+}
+
+#[test]
+fn nothing_is_decided_on_an_old_look_and_an_operator_may_take_days() {
+    let mut walk = Walk::to(Phase::Decide);
+    let consent = |walk: &Walk| {
+        wants(&walk.state).into_iter().find_map(|want| match want {
+            Want::Person(keyroll_rotation::Person::Consent(digest)) => Some(digest),
+            _ => None,
+        })
+    };
+    let look = |walk: &mut Walk| {
+        for want in wants(&walk.state) {
+            if let Want::Ask(query) = want {
+                walk.say(walk.see(&query));
+            }
+        }
+    };
+    while consent(&walk).is_none() {
+        look(&mut walk);
+    }
+    walk.at.ms += 36_000_000;
+    let digest = consent(&walk).unwrap();
+    walk.say(Fact::Consented(digest));
+    assert!(!wants(&walk.state).contains(&Want::Decide(digest)));
+    look(&mut walk);
+    look(&mut walk);
+    assert!(wants(&walk.state).contains(&Want::Decide(digest)));
+    assert!(legal_after(&walk, 1, Fact::Decided(digest)));
+    assert!(!legal_after(&walk, TOO_OLD_MS, Fact::Decided(digest)));
+}
+
+#[test]
+fn a_look_that_takes_long_may_be_as_much_older_if_the_one_before_took_as_long() {
+    let slow = |walk: &mut Walk, took_ms: u64| {
+        walk.wait(took_ms);
+        let seen = match walk.see(&Query::Enumerate) {
+            Fact::Enumerated(seen) => Fact::Enumerated(Enumeration { took_ms, ..seen }),
+            other => other,
+        };
+        walk.say(seen);
+    };
+    let mut walk = until_wanted(Phase::Disable, &Op::Disable);
+    // A driver that was stopped while it looked: what it saw may be as old as that.
+    slow(&mut walk, 60_000);
+    assert!(!wanted(&walk.state, &Op::Disable));
+    slow(&mut walk, 60_000);
+    assert!(wanted(&walk.state, &Op::Disable));
+    assert!(!legal_after(&walk, TOO_OLD_MS, Fact::Intended(Op::Disable)));
+}
