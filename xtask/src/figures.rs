@@ -446,7 +446,7 @@ fn simulation(all: &mut Vec<Figure>) -> Result<(), String> {
     all.push(Figure {
         what: "steps of the simulation per second and core; every invariant is checked after each step",
         value: format!("{:.0}", number(&seeds, "steps_per_second")),
-        limit: "≥ 100,000",
+        limit: "≥ 500,000",
         command: "cargo xtask sim --seeds 20000",
     });
     all.push(Figure {

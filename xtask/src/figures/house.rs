@@ -97,7 +97,7 @@ pub(super) fn opens(all: &mut Vec<Figure>) -> Result<(), String> {
         return Err("strace is not installed or may not trace".to_owned());
     }
     all.push(Figure {
-        what: "files opened by `apply`, `resume` and `status`; the journal has one connection that writes and one that reads",
+        what: "files opened by `apply`, `resume` and `status`; the journal has one connection that writes and one that reads, and the witness is opened before each effect that it covers",
         value: counts.join("; ").replace('"', ""),
         limit: "each opened once",
         command: "cargo test -p keyroll --test suite opens::",

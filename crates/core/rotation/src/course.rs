@@ -18,6 +18,11 @@ pub(crate) fn refusals_visible(state: &State) -> bool {
     state.plan().capabilities.refusals != Refusals::NotVisible
 }
 
+/// Whether a mint ends the old value, by a decision that rests on a look.
+pub(crate) fn mint_ends_old(state: &State) -> bool {
+    state.exchanges() && state.decided() && state.old_key() != OldKey::Ended && state.emergency().is_none()
+}
+
 /// The phase after Preflight.
 pub(crate) fn first(state: &State) -> Phase {
     if !state.aim().makes_new() {

@@ -38,7 +38,7 @@ fn rests_on_look(state: &State, op: &Op) -> bool {
         Op::Disable | Op::DeleteNew => true,
         Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
         // The exchange: minting ends the old value.
-        Op::Mint => mint_ends_old(state),
+        Op::Mint => course::mint_ends_old(state),
         Op::Choose
         | Op::Stage
         | Op::Deliver(..)
@@ -52,11 +52,6 @@ fn rests_on_look(state: &State, op: &Op) -> bool {
         | Op::DeleteAbandoned(_)
         | Op::Retire(_) => false,
     }
-}
-
-/// Whether a mint ends the old value, by a decision that rests on a look.
-pub(crate) fn mint_ends_old(state: &State) -> bool {
-    state.exchanges() && state.decided() && state.old_key() != OldKey::Ended && state.emergency().is_none()
 }
 
 fn stir(next: &mut State, op: &Op) {

@@ -8,7 +8,7 @@ pub(crate) use svg::svg;
 
 /// Whether an edge is drawn as a full line; others are dashed.
 fn full(kind: &str) -> bool {
-    matches!(kind, "wins" | "runs" | "stands in")
+    matches!(kind, "wins" | "runs" | "is in")
 }
 
 /// For Graphviz.

@@ -209,7 +209,7 @@ fn a_value_that_all_copies_hold_is_taken_in_with_the_id_that_the_issuer_says() {
     let before = fs::read(folder.path().join("api.env")).unwrap();
     let taken = run(folder.path(), &["secret", "import", "acme"], "");
     assert_eq!(taken.status.code(), Some(0), "{}", text(&taken));
-    assert!(text(&taken).contains("held by 3 configured copies"), "{}", text(&taken));
+    assert!(text(&taken).contains("3 configured copies hold it"), "{}", text(&taken));
     let shown = run(folder.path(), &["secret", "show", "acme"], "");
     assert!(text(&shown).contains("v1") && text(&shown).contains("key-1"), "{}", text(&shown));
     let verified = run(folder.path(), &["verify", "acme"], "");

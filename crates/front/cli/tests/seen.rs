@@ -334,7 +334,7 @@ fn drawings_hold_every_place_and_no_name_leaves_its_quotes() {
         let output = scene.look(&["graph", "--in", "shop", "--memory", "0", "--format", format]);
         let text = String::from_utf8(output.stdout).unwrap();
         let pid = format!("{} (unknown)", scene.processes[0].id());
-        for part in ["shop/.env:2", "url.env:1", "ghp_…·", "stands in", &pid] {
+        for part in ["shop/.env:2", "url.env:1", "ghp_…·", "is in", &pid] {
             assert!(text.contains(part), "{format} {part}: {text}");
         }
     }

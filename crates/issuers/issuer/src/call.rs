@@ -155,6 +155,6 @@ impl Call<'_> {
     fn unsent(&self, why: String) -> Failure {
         self.fail(Class::Retryable, Code::IssuerUnreachable)
             .because(why)
-            .help("see that this machine reaches the host, then `keyroll resume`")
+            .help("see that this machine reaches the host, then run the command again; an open rotation continues with `keyroll resume`")
     }
 }

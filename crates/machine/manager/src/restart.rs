@@ -56,7 +56,7 @@ pub(crate) fn restart(
 /// Runs a script that reads the store and regenerates a consumer's file, before the consumer is restarted.
 ///
 /// # Errors
-/// As for a restart command: `K0402` exit status, `K0402` time-out, `K0404` not started.
+/// As for a restart command: `K0402` exit status or time-out, `K0404` not started.
 pub fn fetch(
     line: &CommandLine,
     instance: Option<&str>,

@@ -157,7 +157,7 @@ impl Unit {
     /// What systemd says of one instance's unit now.
     ///
     /// # Errors
-    /// `K0407` there is no systemd here; `K0407` it does not answer, or knows no such unit.
+    /// `K0407` there is no systemd here, it does not answer, or knows no such unit.
     pub fn state(&self, instance: Option<&str>) -> Result<UnitState, Failure> {
         let unit = self.name(instance)?;
         let state = self.show(&unit, Instant::now() + Duration::from_millis(SHOW_MS_MAX))?;

@@ -42,8 +42,8 @@ impl LogFollower {
     /// Follows a log from its present end on.
     ///
     /// # Errors
-    /// `K0004` a pattern is wrong; `K0502` the file, `K0502` the journal or the container's output cannot be read;
-    /// `K0502` the unit writes to a journal of its own.
+    /// `K0004` a pattern is wrong; `K0502` the file, the journal or the container's output cannot be read, or the unit
+    /// writes to a journal of its own.
     pub fn at_end(source: &LogSource, success: &str, failure: &str) -> Result<Self, Failure> {
         Ok(Self(match source {
             LogSource::File(path) => Tail::File(Box::new(LogTail::at_end(path, success, failure)?)),

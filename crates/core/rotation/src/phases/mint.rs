@@ -1,4 +1,3 @@
-use crate::intent::mint_ends_old;
 use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, course, unit};
 
@@ -34,7 +33,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     // The look behind the decision is too old by now, and nothing was sent: it is decided anew, on a new one.
     let minting = next.intents().iter().any(|open| open.op == Op::Mint);
     if next.bounds_looks()
-        && mint_ends_old(next)
+        && course::mint_ends_old(next)
         && !minting
         && !next.minting.is_by_hand()
         && next.young_look(0).is_none()

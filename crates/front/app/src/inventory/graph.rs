@@ -21,7 +21,7 @@ pub fn graph<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> GraphShow
         for (place, sighting) in found.copies() {
             let copy = drawing.node("copy", format!("copy {place}"), place.to_string());
             if let Some(value) = values.get(&sighting.value) {
-                drawing.edge(value.clone(), copy.clone(), "stands in");
+                drawing.edge(value.clone(), copy.clone(), "is in");
             }
             copies.insert(place, copy);
         }

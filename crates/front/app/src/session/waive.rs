@@ -145,7 +145,7 @@ pub(crate) fn current(places: &Places, secret: &Secret) -> Result<u32, Problem> 
 }
 
 fn waiving() -> Problem {
-    Problem::new(Code::ConsumerNotAdopted, "waive the holder")
+    Problem::new(Code::ConsumerNotAdopted, "waive what holds the key")
 }
 
 /// What `holder` names: a process id, a consumer of the configuration, or a path.

@@ -163,7 +163,8 @@ fn copies(
         }
     }
     if same > 0 {
-        looked.good.push(format!("held by {same} configured copies"));
+        let copies = if same == 1 { "copy holds" } else { "copies hold" };
+        looked.good.push(format!("{same} configured {copies} it"));
     }
     Ok(())
 }

@@ -41,7 +41,7 @@ pub(crate) fn svg(graph: &GraphShown) -> String {
         let (x1, x2) = if from.left < to.left { (from.right(), to.left) } else { (from.left, to.right()) };
         let (y1, y2) = (from.middle(), to.middle());
         let dashed =
-            if matches!(edge.kind, "wins" | "runs" | "stands in") { "" } else { " stroke-dasharray=\"4 3\"" };
+            if matches!(edge.kind, "wins" | "runs" | "is in") { "" } else { " stroke-dasharray=\"4 3\"" };
         lines.push_str(&format!(
             "<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" stroke=\"{}\"{dashed}><title>{}</title></line>\n",
             colour(edge.kind),
