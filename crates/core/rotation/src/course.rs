@@ -18,9 +18,12 @@ pub(crate) fn refusals_visible(state: &State) -> bool {
     state.plan().capabilities.refusals != Refusals::NotVisible
 }
 
-/// Whether a mint ends the old value, by a decision that rests on a look.
+/// Whether a mint of ours ends the old value, by a decision that rests on a look. An operator who makes the value at a
+/// console takes their time.
 pub(crate) fn mint_ends_old(state: &State) -> bool {
-    state.exchanges() && state.decided() && state.old_key() != OldKey::Ended && state.emergency().is_none()
+    let by_hand = state.plan().capabilities.minted_by == MintedBy::Human || state.minting.is_by_hand();
+    let ended = state.old_key() == OldKey::Ended;
+    state.exchanges() && !by_hand && state.decided() && !ended && state.emergency().is_none()
 }
 
 /// The phase after Preflight.

@@ -48,7 +48,7 @@ fn nothing_is_decided_on_an_old_look_and_an_operator_may_take_days() {
     let consent = |walk: &Walk| {
         wants(&walk.state).into_iter().find_map(|want| match want {
             Want::Person(keyroll_rotation::Person::Consent(digest)) => Some(digest),
-            _ => None,
+            Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) | Want::Person(_) => None,
         })
     };
     let look = |walk: &mut Walk| {
@@ -76,11 +76,7 @@ fn nothing_is_decided_on_an_old_look_and_an_operator_may_take_days() {
 fn a_look_that_takes_long_may_be_as_much_older_if_the_one_before_took_as_long() {
     let slow = |walk: &mut Walk, took_ms: u64| {
         walk.wait(took_ms);
-        let seen = match walk.see(&Query::Enumerate) {
-            Fact::Enumerated(seen) => Fact::Enumerated(Enumeration { took_ms, ..seen }),
-            other => other,
-        };
-        walk.say(seen);
+        walk.say(Fact::Enumerated(Enumeration { took_ms, ..walk.look() }));
     };
     let mut walk = until_wanted(Phase::Disable, &Op::Disable);
     // A driver that was stopped while it looked: what it saw may be as old as that.
