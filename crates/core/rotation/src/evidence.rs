@@ -177,8 +177,8 @@ pub struct SessionSeen {
 pub struct Enumeration {
     /// Everything that had to be looked at was. An incomplete enumeration proves nothing.
     pub complete: bool,
-    /// How long it took, milliseconds: what it saw first is that old when it is told. The driver measures it; 0 from a
-    /// host, and in journals of protocol 3 and before.
+    /// How long the look took, in milliseconds. The driver measures it; a host says 0, and so do journals of protocol 3
+    /// and before.
     pub took_ms: u64,
     /// Instances of consumers, and undeclared holders.
     pub instances: Vec<Seen>,

@@ -13,13 +13,11 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     if !wanted && !wants::was_wanted(before, op) {
         return Err("nothing wants this operation now");
     }
-    let until_ms = if next.bounds_looks() && rests_on_look(next, op) {
-        // The state before may be much older than this entry.
-        next.young_look(0).ok_or("the look that it would rest on is too old")?;
-        next.young_until()
-    } else {
-        None
-    };
+    let rests = next.bounds_looks() && rests_on_look(next, op);
+    if rests && next.lacks_young_look() {
+        return Err("the look that it would rest on is too old");
+    }
+    let until_ms = next.young_until().filter(|_| rests);
     next.intents.begin(next.seq(), op);
     if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) {
         next.new.begin_deletion();

@@ -20,8 +20,7 @@ pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(
     if !wants(before).contains(&Want::Decide(digest)) {
         return Err("the point of no return may not be passed now");
     }
-    // The state before may be much older than this entry.
-    if next.bounds_looks() && next.young_look(0).is_none() {
+    if next.lacks_young_look() {
         return Err("the look that it would rest on is too old");
     }
     next.decisions.decide(next.now());

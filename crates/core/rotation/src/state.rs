@@ -439,6 +439,11 @@ impl State {
         self.plan.policy.look_age_ms_max != u64::MAX
     }
 
+    /// A young look is required, and there is none. Asked at each entry: the state before may be much older than it.
+    pub(crate) fn lacks_young_look(&self) -> bool {
+        self.bounds_looks() && self.young_look(0).is_none()
+    }
+
     /// Until when the last look is young, by the monotonic time of this driver.
     pub(crate) fn young_until(&self) -> Option<u64> {
         self.looks.young_until(self.plan.policy.look_age_ms_max)

@@ -32,7 +32,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     // The look behind the decision is too old by now, and nothing was sent: it is decided anew, on a new one.
     let minting = next.intents().iter().any(|open| open.op == Op::Mint);
-    if next.bounds_looks() && course::mint_ends_old(next) && !minting && next.young_look(0).is_none() {
+    if course::mint_ends_old(next) && !minting && next.lacks_young_look() {
         next.decisions.undecide();
         next.enter(Phase::Decide);
         return true;
