@@ -6,7 +6,7 @@ use keyroll_rotation::{
 };
 
 use crate::look_filter::LookFilter;
-use crate::{Action, AppendError, Core, Drive, Input, Pace, Poll, Protocol, Standing};
+use crate::{Action, AppendError, Core, Drive, DriverState, Input, Pace, Poll, Protocol};
 
 struct Pending {
     event: Event,
@@ -306,7 +306,7 @@ impl<C: Core> Driver<C> {
     }
 
     /// Turns what the protocol wants into actions, as time and pace allow.
-    fn consider(&mut self, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) -> Standing {
+    fn consider(&mut self, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) -> DriverState {
         let wanted = self.core.wants(&self.state);
         let mut people = Vec::new();
         let mut waiting = false;
@@ -364,18 +364,18 @@ impl<C: Core> Driver<C> {
         }
     }
 
-    fn standing(&self, people: Vec<Person>, waiting: bool) -> Standing {
+    fn standing(&self, people: Vec<Person>, waiting: bool) -> DriverState {
         if self.state.ended() {
-            Standing::Ended
+            DriverState::Ended
         } else if !people.is_empty() {
             // What is looked at beside it goes on.
-            Standing::Person(people)
+            DriverState::Person(people)
         } else if waiting {
-            Standing::Driving
+            DriverState::Driving
         } else if let Some(hold) = self.state.hold() {
-            Standing::Held(hold)
+            DriverState::Held(hold)
         } else {
-            Standing::Driving
+            DriverState::Driving
         }
     }
 
@@ -466,11 +466,11 @@ impl<C: Core + Send> Drive for Driver<C> {
     fn poll(&mut self, now_ms: u64) -> Poll {
         let mut actions = Vec::new();
         if self.lost {
-            return Poll { actions, wake_ms: None, standing: Standing::Lost };
+            return Poll { actions, wake_ms: None, standing: DriverState::Lost };
         }
         self.send_flights(&mut actions);
         let mut wake = None;
-        let mut standing = Standing::Driving;
+        let mut standing = DriverState::Driving;
         if self.pending.is_none() {
             self.next_fact(now_ms);
         }
@@ -479,7 +479,7 @@ impl<C: Core + Send> Drive for Driver<C> {
         }
         self.send_append(now_ms, &mut actions, &mut wake);
         if !self.flights.is_empty() || self.pending.is_some() {
-            standing = Standing::Driving;
+            standing = DriverState::Driving;
         }
         Poll { actions, wake_ms: wake, standing }
     }

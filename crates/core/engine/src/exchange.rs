@@ -77,7 +77,7 @@ pub enum AppendError {
 
 /// The state of a driver that has nothing to do at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum DriverState {
     /// It waits for answers or for time.
     Driving,
     /// Only the operator can continue it.
@@ -98,5 +98,5 @@ pub struct Poll {
     /// When to ask again at the latest, in monotonic milliseconds; `None` = only after an answer.
     pub wake_ms: Option<u64>,
     /// The state it waits in.
-    pub standing: Standing,
+    pub standing: DriverState,
 }

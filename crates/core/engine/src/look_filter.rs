@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_rotation::{Enumeration, Fact, Incarnation, Standing};
+use keyroll_rotation::{Enumeration, Fact, Incarnation, ListedState};
 
 /// How many looks of one driver may be made again because a holder was seen for the first time.
 const REPEATED_MAX: u8 = 3;
@@ -27,7 +27,7 @@ impl LookFilter {
         if let Fact::Listed { complete, old, .. } = &fact {
             // While the pages of a list were read somebody may have deleted another key: then the one at the border is on
             // none of them. That the old key is gone is believed only of two lists in a row.
-            let misses = *complete && *old == Standing::Gone;
+            let misses = *complete && *old == ListedState::Gone;
             self.missed_old = misses && !self.missed_old;
             if self.missed_old {
                 return None;
@@ -52,7 +52,7 @@ impl LookFilter {
 mod tests {
     use super::*;
 
-    fn list(old: Standing) -> Fact {
+    fn list(old: ListedState) -> Fact {
         Fact::Listed { complete: true, labelled: Vec::new(), old }
     }
 
@@ -60,11 +60,11 @@ mod tests {
     fn a_missing_key_is_believed_of_the_second_list_in_a_row() {
         let mut filter = LookFilter::default();
         for _ in 0..2 {
-            assert_eq!(filter.counted(list(Standing::Gone), 1), None);
-            assert_eq!(filter.counted(list(Standing::Gone), 1), Some(list(Standing::Gone)));
+            assert_eq!(filter.counted(list(ListedState::Gone), 1), None);
+            assert_eq!(filter.counted(list(ListedState::Gone), 1), Some(list(ListedState::Gone)));
         }
-        assert_eq!(filter.counted(list(Standing::Gone), 1), None);
-        assert_eq!(filter.counted(list(Standing::On), 1), Some(list(Standing::On)));
-        assert_eq!(filter.counted(list(Standing::Gone), 1), None, "the one in between showed it");
+        assert_eq!(filter.counted(list(ListedState::Gone), 1), None);
+        assert_eq!(filter.counted(list(ListedState::On), 1), Some(list(ListedState::On)));
+        assert_eq!(filter.counted(list(ListedState::Gone), 1), None, "the one in between showed it");
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Evidence, Failure, Label, Listing, Probe, SessionSource, Sessions, Swept};
 use keyroll_rotation::{
-    Answer, ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightSeen, Query, Seq, State, Which,
+    ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightSeen, ProbeResult, Query, Seq, State, Which,
 };
 use keyroll_secret::Credential;
 
@@ -60,18 +60,18 @@ impl Executor {
             clear = false;
         }
         let decoy = issuer.decoy(&old.credential);
-        let (mut control, mut current) = (Answer::Dead, Answer::Alive);
+        let (mut control, mut current) = (ProbeResult::Dead, ProbeResult::Alive);
         for endpoint in issuer.endpoints() {
             let wrong = self.ask(&endpoint, &decoy).await;
             let right = self.ask(&endpoint, &old.credential).await;
-            if wrong != Answer::Dead {
+            if wrong != ProbeResult::Dead {
                 control = wrong;
             }
-            if right != Answer::Alive {
+            if right != ProbeResult::Alive {
                 current = right;
             }
         }
-        if matches!(control, Answer::Alive | Answer::Denied) {
+        if matches!(control, ProbeResult::Alive | ProbeResult::Denied) {
             self.note(Note::Failed(
                 Failure::new(
                     Class::Permanent,
@@ -82,8 +82,8 @@ impl Executor {
                 .help("remove what accepts every credential (a `trust` line, a proxy), then plan again"),
             ));
         }
-        if control == Answer::Unknown || current == Answer::Unknown {
-            let what = if control == Answer::Unknown {
+        if control == ProbeResult::Unknown || current == ProbeResult::Unknown {
+            let what = if control == ProbeResult::Unknown {
                 "a deliberately wrong credential refused"
             } else {
                 "the current value accepted"
@@ -97,12 +97,12 @@ impl Executor {
         Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
     }
 
-    pub(crate) async fn ask(&self, endpoint: &str, credential: &Credential) -> Answer {
+    pub(crate) async fn ask(&self, endpoint: &str, credential: &Credential) -> ProbeResult {
         match self.ports.issuer.probe(endpoint, credential).await {
-            Probe::Alive => Answer::Alive,
-            Probe::Denied => Answer::Denied,
-            Probe::Dead => Answer::Dead,
-            Probe::Unknown(_) => Answer::Unknown,
+            Probe::Alive => ProbeResult::Alive,
+            Probe::Denied => ProbeResult::Denied,
+            Probe::Dead => ProbeResult::Dead,
+            Probe::Unknown(_) => ProbeResult::Unknown,
         }
     }
 
@@ -138,18 +138,23 @@ impl Executor {
         })?;
         if which == Which::Old && self.would_count(state) {
             // Its state is read by listing: presented by us it would be refused, and stand in the record of uses.
-            return Ok(Fact::Probed { endpoint, version: which, answer: Answer::Unknown, control: None });
+            return Ok(Fact::Probed {
+                endpoint,
+                version: which,
+                answer: ProbeResult::Unknown,
+                control: None,
+            });
         }
         let new = self.new_credential(state).await?;
         let (answer, control) = match (which, &new) {
             (Which::New, Some(new)) => (self.ask(place, new).await, None),
-            (Which::New, None) => (Answer::Unknown, None),
+            (Which::New, None) => (ProbeResult::Unknown, None),
             (Which::Old, new) => {
                 let answer = self.ask(place, &old.credential).await;
                 let control = match self.current_since(old).await?.as_ref().or(new.as_ref()) {
                     Some(control) => Some(self.ask(place, control).await),
                     // A new version whose value is not here is no control: a refusal alone may be an outage.
-                    None => state.new_version().map(|_| Answer::Unknown),
+                    None => state.new_version().map(|_| ProbeResult::Unknown),
                 };
                 (answer, control)
             }

@@ -1,7 +1,9 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
 use keyroll_port::{Failure, Label};
-use keyroll_rotation::{Fact, Found, IntentStatus, Op, Seq, State, Which, find_mint_by_probes, is_accepted};
+use keyroll_rotation::{
+    Fact, IntentStatus, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted,
+};
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::executor::{Executor, Old, cred, key_list, label, values};
@@ -21,10 +23,10 @@ impl Executor {
         let before = versions.iter().find(|version| version.number == self.opening.from_version);
         let dropped = before.is_some_and(|version| version.label == Label::Retired);
         let found = match dropped {
-            true => Found::Executed(None),
+            true => Reconciled::Executed(None),
             // A driver that was replaced may still be dropping it. Once it is dropped no further look is possible.
-            false if self.may_arrive(&open.status, state) => Found::Unclear,
-            false => Found::Absent,
+            false if self.may_arrive(&open.status, state) => Reconciled::Unclear,
+            false => Reconciled::Absent,
         };
         Ok(Some(Fact::Reconciled { intent, found }))
     }
@@ -47,18 +49,18 @@ impl Executor {
         Ok(Some(Fact::Reconciled { intent, found }))
     }
 
-    async fn find(&self, old: &Old, intent: Seq, op: &Op, state: &State) -> Result<Found, Failure> {
+    async fn find(&self, old: &Old, intent: Seq, op: &Op, state: &State) -> Result<Reconciled, Failure> {
         let staging = &self.ports.staging;
         Ok(match op {
             Op::Choose => match staging.kept(self.secret(), &self.id, intent).await? {
-                Some(_) => Found::Executed(None),
-                None => Found::Absent,
+                Some(_) => Reconciled::Executed(None),
+                None => Reconciled::Absent,
             },
             Op::Mint => self.find_mint(old, intent, state).await?,
             // Its version was given up meanwhile: nothing is compared with that any more, and it is delivered anew.
             Op::Deliver(..) if state.new_version().is_none() => {
                 self.ports.host.await_end(intent).await?;
-                Found::Absent
+                Reconciled::Absent
             }
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
@@ -68,25 +70,25 @@ impl Executor {
             // more, it is harmless to carry it out again.
             Op::Fetch(_) | Op::Apply(..) | Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_) => {
                 self.ports.host.await_end(intent).await?;
-                Found::Absent
+                Reconciled::Absent
             }
             // A store that lost the staged version was restored from a backup: it shows nothing of what was done to ours.
-            Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
+            Op::Promote | Op::Demote if state.new_version().is_none() => Reconciled::Absent,
             Op::Promote | Op::Demote => {
                 match (self.staged_number(state).await?, self.current_number().await?) {
                     (Some(new), Some(current)) => {
                         let goal = if *op == Op::Promote { new } else { old.number };
-                        if current == goal { Found::Executed(None) } else { Found::Absent }
+                        if current == goal { Reconciled::Executed(None) } else { Reconciled::Absent }
                     }
-                    (None, _) | (_, None) => Found::Unclear,
+                    (None, _) | (_, None) => Reconciled::Unclear,
                 }
             }
             // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
-            Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
-            Op::Disable => Found::Absent,
+            Op::Disable if self.is_off(old, state).await? => Reconciled::Executed(None),
+            Op::Disable => Reconciled::Absent,
             // Each of these is harmless when it is carried out twice, by the ports' contracts: it is wanted again
             // as long as it is still right.
-            Op::Stage | Op::Enable | Op::Revoke | Op::EndSessions | Op::Retire(_) => Found::Absent,
+            Op::Stage | Op::Enable | Op::Revoke | Op::EndSessions | Op::Retire(_) => Reconciled::Absent,
         })
     }
 
@@ -105,12 +107,12 @@ impl Executor {
     }
 
     /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
-    async fn find_mint(&self, old: &Old, intent: Seq, state: &State) -> Result<Found, Failure> {
+    async fn find_mint(&self, old: &Old, intent: Seq, state: &State) -> Result<Reconciled, Failure> {
         let staging = &self.ports.staging;
         if let Some(kept) = staging.kept(self.secret(), &self.id, intent).await?
             && let Some(id) = &kept.id
         {
-            return Ok(Found::Executed(Some(cred(id))));
+            return Ok(Reconciled::Executed(Some(cred(id))));
         }
         let chosen = state.chosen_for(intent);
         let proposed = match chosen {
@@ -123,7 +125,7 @@ impl Executor {
         }
         // The chosen value is not in the store any more: a probe of the old one shows nothing of the mint.
         if proposed.is_none() && chosen.is_some() {
-            return Ok(Found::Unclear);
+            return Ok(Reconciled::Unclear);
         }
         self.find_by_probe(old, intent, proposed, state).await
     }
@@ -133,18 +135,18 @@ impl Executor {
         old: &Old,
         intent: Seq,
         proposed: Option<Credential>,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         let wanted = label(&self.id, intent);
         let listing = self.listing(old).await?;
         let found = key_list(&listing, |label| (label == wanted).then_some(intent)).find_mint(intent);
-        let (Found::ValueLost(id), Some(proposed)) = (&found, proposed) else { return Ok(found) };
+        let (Reconciled::ValueLost(id), Some(proposed)) = (&found, proposed) else { return Ok(found) };
         let kept = Credential { id: Some(CredentialId::new(id.as_str())), fields: proposed.fields };
         // The label is there, but the value may not be: only an accepted call shows that it is.
         if !self.accepted(&kept).await {
-            return Ok(Found::Unclear);
+            return Ok(Reconciled::Unclear);
         }
         self.ports.staging.keep(self.secret(), &self.id, intent, &kept).await?;
-        Ok(Found::Executed(Some(id.clone())))
+        Ok(Reconciled::Executed(Some(id.clone())))
     }
 
     /// Without labels: the new value accepted or the current one refused = executed.
@@ -154,7 +156,7 @@ impl Executor {
         intent: Seq,
         proposed: Option<Credential>,
         state: &State,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         let accepted = match &proposed {
             Some(proposed) => self.accepted(proposed).await,
             None => false,

@@ -2,7 +2,7 @@
 
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, RefusedUse, Sessions};
-use keyroll_rotation::{Fact, OldKey, Refusals, Sight, State, Which};
+use keyroll_rotation::{Fact, OldKey, Refusals, State, Visibility, Which};
 
 use crate::executor::{Executor, Note, Old, values};
 
@@ -113,7 +113,7 @@ impl Executor {
         let looked =
             host.enumerate(values(&old, new.as_ref(), state), &Sessions::default(), Which::New).await?;
         self.note_gaps(looked.gaps);
-        for instance in looked.enumeration.instances.iter().filter(|it| it.old == Sight::Yes) {
+        for instance in looked.enumeration.instances.iter().filter(|it| it.old == Visibility::Yes) {
             if let Some(holder) = host.describe(instance.who).await {
                 self.note(Note::User(holder));
             }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::executor::{Executor, Note};
 use crate::task::{Limit, Task, Tasks, until};
 use crate::turns::Turns;
-use crate::{Action, AppendError, Core, Drive, Driver, Input, Pace, Ports, Protocol, Standing};
+use crate::{Action, AppendError, Core, Drive, Driver, DriverState, Input, Pace, Ports, Protocol};
 
 /// A command to a running driver.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub enum Command {
 
 /// What an observer replies when the driver waits for the operator.
 #[derive(Debug, Clone)]
-pub enum Word {
+pub enum ObserverReply {
     /// This command goes to the driver.
     Say(Command),
     /// The operator is being asked: the answer comes as a command, and the driver goes on looking until then.
@@ -44,14 +44,14 @@ pub trait Observer: Send {
     fn note(&mut self, note: Note);
 
     /// The driver waits for the operator, or has ended. Asked again as long as that is so.
-    fn standing(&mut self, standing: &Standing, state: &State) -> Word;
+    fn standing(&mut self, standing: &DriverState, state: &State) -> ObserverReply;
 }
 
 /// How driving ended.
 #[derive(Debug)]
 pub enum Ending {
     /// The rotation stands at this; the state is what the journal holds.
-    At(Standing, Box<State>),
+    At(DriverState, Box<State>),
     /// Asked to leave: no driver now.
     Left(Box<State>),
     /// The journal could not be read, or is not sound.
@@ -175,29 +175,31 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                 return Ending::Left(self.ending_state());
             }
             match poll.standing {
-                Standing::Driving => {}
-                Standing::Lost => return Ending::At(Standing::Lost, self.ending_state()),
-                Standing::Held(Hold::Paused(Reason::RefusedUse)) if !self.named => {
+                DriverState::Driving => {}
+                DriverState::Lost => return Ending::At(DriverState::Lost, self.ending_state()),
+                DriverState::Held(Hold::Paused(Reason::RefusedUse)) if !self.named => {
                     // The old key is on again: now there is time to find out who needs it.
                     self.named = true;
                     let named = self.name_users(now);
                     named.await;
                     continue;
                 }
-                standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
+                standing @ (DriverState::Person(_) | DriverState::Held(_) | DriverState::Ended) => {
                     let deserted = std::mem::take(&mut self.deserted);
                     let word = match observer.standing(&standing, &self.driver.snapshot()) {
-                        Word::Awaited if deserted => Word::Nobody,
-                        word @ (Word::Say(_) | Word::Awaited | Word::Nobody) => word,
+                        ObserverReply::Awaited if deserted => ObserverReply::Nobody,
+                        word @ (ObserverReply::Say(_) | ObserverReply::Awaited | ObserverReply::Nobody) => {
+                            word
+                        }
                     };
                     match word {
-                        Word::Say(command) => {
+                        ObserverReply::Say(command) => {
                             self.command(command);
                             continue;
                         }
-                        Word::Awaited => {}
-                        Word::Nobody if self.driver.unanswered(now) => continue,
-                        Word::Nobody => {
+                        ObserverReply::Awaited => {}
+                        ObserverReply::Nobody if self.driver.unanswered(now) => continue,
+                        ObserverReply::Nobody => {
                             self.tasks.clear();
                             return Ending::At(standing, self.ending_state());
                         }

@@ -1,7 +1,9 @@
 //! When the driver asks, and what it takes for an answer.
 
 use keyroll_engine::{Action, Drive, Driver, Input, Pace};
-use keyroll_rotation::{Answer, Event, Fact, Found, Op, PreflightSeen, Query, Seq, Stamp, State, step};
+use keyroll_rotation::{
+    Event, Fact, Op, PreflightSeen, ProbeResult, Query, Reconciled, Seq, Stamp, State, step,
+};
 
 use crate::parts;
 
@@ -14,7 +16,7 @@ fn minting() -> (State, Seq) {
     plan.capabilities.request_ms_max = REQUEST_MS_MAX;
     let at = Stamp { ms: 0, boot: 1, epoch: 1 };
     let mut state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
-    let seen = PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive };
+    let seen = PreflightSeen { clear: true, control: ProbeResult::Dead, current: ProbeResult::Alive };
     for fact in [Fact::DriverStarted, Fact::Preflight(seen), Fact::Intended(Op::Mint)] {
         state = step(&state, &Event { at, fact }).unwrap().0;
     }
@@ -40,7 +42,7 @@ fn a_look_that_began_too_early_does_not_close_an_intent() {
     let looks = |actions: &[Action]| {
         actions.iter().any(|action| matches!(action, Action::Look { query, .. } if *query == ask))
     };
-    let absent = || Input::Seen(ask.clone(), Some(Fact::Reconciled { intent, found: Found::Absent }));
+    let absent = || Input::Seen(ask.clone(), Some(Fact::Reconciled { intent, found: Reconciled::Absent }));
     let open = |driver: &Driver| driver.state().intents().iter().any(|open| open.seq == intent);
     for (begins, answers) in [(10, 20), (1_100, 1_110), (2_200, 9_000)] {
         assert!(looks(&polled(&mut driver, begins)), "asked at {begins}");

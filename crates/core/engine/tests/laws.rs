@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use keyroll_engine::{
-    Action, Command, Drive, Driver, Ending, Input, Note, Observer, Pace, Standing, Word, replay, run,
+    Action, Command, Drive, Driver, DriverState, Ending, Input, Note, Observer, ObserverReply, Pace, replay,
+    run,
 };
 use keyroll_port::{Journal as _, RotationId};
 use keyroll_rotation::{
-    Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, EndpointId, Event, Fact, FileId, Found,
-    Hold, HostId, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, Seq, Stamp, State,
-    Uptake, Waived, Want, Which, step, wants,
+    Capabilities, Consumer, ConsumerId, CredId, Delivery, EndpointId, Event, Fact, FileId, Hold, HostId,
+    OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, ProbeResult, Reason, Reconciled, Refusals,
+    ReloadMode, Seq, Stamp, State, Waived, Want, Which, step, wants,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -47,13 +48,15 @@ struct Willing;
 impl Observer for Willing {
     fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
     fn note(&mut self, _: Note) {}
-    fn standing(&mut self, standing: &Standing, _: &State) -> Word {
+    fn standing(&mut self, standing: &DriverState, _: &State) -> ObserverReply {
         match standing {
-            Standing::Person(people) => match people.as_slice() {
-                [Person::Consent(digest)] => Word::Say(Command::Tell(Fact::Consented(*digest))),
-                _ => Word::Nobody,
+            DriverState::Person(people) => match people.as_slice() {
+                [Person::Consent(digest)] => ObserverReply::Say(Command::Tell(Fact::Consented(*digest))),
+                _ => ObserverReply::Nobody,
             },
-            Standing::Driving | Standing::Held(_) | Standing::Ended | Standing::Lost => Word::Nobody,
+            DriverState::Driving | DriverState::Held(_) | DriverState::Ended | DriverState::Lost => {
+                ObserverReply::Nobody
+            }
         }
     }
 }
@@ -63,7 +66,7 @@ fn id() -> RotationId {
 }
 
 /// One driver, until it ends.
-fn drive(scene: &Scene, first: Vec<Fact>) -> (Standing, Box<State>) {
+fn drive(scene: &Scene, first: Vec<Fact>) -> (DriverState, Box<State>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (tell, commands) = mpsc::channel(8);
@@ -86,17 +89,17 @@ fn to_the_end(scene: &Scene) -> Box<State> {
     for _ in 0..DRIVES_MAX {
         let (standing, state) = drive(scene, std::mem::take(&mut first));
         match standing {
-            Standing::Ended if state.debt().is_none() => return state,
-            Standing::Ended | Standing::Held(Hold::Paused(_)) => first.push(Fact::Resumed),
-            Standing::Held(Hold::Stuck(reason)) => {
+            DriverState::Ended if state.debt().is_none() => return state,
+            DriverState::Ended | DriverState::Held(Hold::Paused(_)) => first.push(Fact::Resumed),
+            DriverState::Held(Hold::Stuck(reason)) => {
                 both_keys(scene, &state);
                 if let Reason::Unclear(_) = reason {
                     clean_console(scene, &state);
                 }
                 first.push(Fact::Retried);
             }
-            Standing::Lost => {}
-            Standing::Person(ref people) if *people == [Person::MintByHand] && by_hand(&state) => {
+            DriverState::Lost => {}
+            DriverState::Person(ref people) if *people == [Person::MintByHand] && by_hand(&state) => {
                 // The driver's start comes first, then the person's word.
                 let entry = scene.book.entries().len() as Seq + 2;
                 locked(&scene.keys.alive).clear();
@@ -104,7 +107,7 @@ fn to_the_end(scene: &Scene) -> Box<State> {
                 scene.safe.hand_over(entry, "id-3", "value-three");
                 first.push(Fact::HandMinted(CredId::new("id-3")));
             }
-            Standing::Person(_) | Standing::Driving => panic!("{standing:?}"),
+            DriverState::Person(_) | DriverState::Driving => panic!("{standing:?}"),
         }
     }
     panic!("it does not end: {:?}", scene.book.entries().last());
@@ -158,13 +161,13 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     })
 }
 
-fn consumers() -> impl Strategy<Value = Vec<(Delivery, Uptake, u8)>> {
+fn consumers() -> impl Strategy<Value = Vec<(Delivery, ReloadMode, u8)>> {
     let one = prop_oneof![
-        2 => (1..3u8).prop_map(|slots| (Delivery::Push, Uptake::Verb, slots)),
-        1 => Just((Delivery::Push, Uptake::Rereads, 1)),
-        1 => Just((Delivery::Push, Uptake::AtRest, 1)),
-        1 => Just((Delivery::Fetch, Uptake::Verb, 1)),
-        1 => Just((Delivery::Follow, Uptake::Rereads, 1)),
+        2 => (1..3u8).prop_map(|slots| (Delivery::Push, ReloadMode::Verb, slots)),
+        1 => Just((Delivery::Push, ReloadMode::Rereads, 1)),
+        1 => Just((Delivery::Push, ReloadMode::AtRest, 1)),
+        1 => Just((Delivery::Fetch, ReloadMode::Verb, 1)),
+        1 => Just((Delivery::Follow, ReloadMode::Rereads, 1)),
     ];
     proptest::collection::vec(one, 0..3)
 }
@@ -217,8 +220,13 @@ fn words() -> Vec<Fact> {
         Fact::Intended(Op::Revoke),
         Fact::Intended(Op::Retire(Which::Old)),
         Fact::Ended { intent: 9_999, outcome: Outcome::Done(None) },
-        Fact::Reconciled { intent: 9_999, found: Found::Absent },
-        Fact::Probed { endpoint: EndpointId(99), version: Which::Old, answer: Answer::Dead, control: None },
+        Fact::Reconciled { intent: 9_999, found: Reconciled::Absent },
+        Fact::Probed {
+            endpoint: EndpointId(99),
+            version: Which::Old,
+            answer: ProbeResult::Dead,
+            control: None,
+        },
         Fact::Proved { consumer: ConsumerId(99), proofs: Vec::new(), trouble: false },
         Fact::Consented(1),
         Fact::Decided(1),

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyroll_engine::{
-    Command, Ending, Input, Limit, Note, Observer, Pace, Spawner as _, Standing, Task, TokioSpawner, Word,
-    run,
+    Command, DriverState, Ending, Input, Limit, Note, Observer, ObserverReply, Pace, Spawner as _, Task,
+    TokioSpawner, run,
 };
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
-    Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, Seq, State, Uptake, Which,
+    Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State, Which,
 };
 use tokio::sync::mpsc;
 
@@ -37,14 +37,14 @@ impl Observer for Quiet {
     fn note(&mut self, note: Note) {
         self.0.push(format!("{note:?}"));
     }
-    fn standing(&mut self, standing: &Standing, _: &State) -> Word {
-        let Standing::Person(people) = standing else { return Word::Nobody };
+    fn standing(&mut self, standing: &DriverState, _: &State) -> ObserverReply {
+        let DriverState::Person(people) = standing else { return ObserverReply::Nobody };
         match (self.1, people.as_slice()) {
             (There::Consents, [Person::Consent(digest)]) => {
-                Word::Say(Command::Tell(Fact::Consented(*digest)))
+                ObserverReply::Say(Command::Tell(Fact::Consented(*digest)))
             }
-            (There::Thinks, _) => Word::Awaited,
-            _ => Word::Nobody,
+            (There::Thinks, _) => ObserverReply::Awaited,
+            _ => ObserverReply::Nobody,
         }
     }
 }
@@ -64,15 +64,15 @@ fn pace() -> Pace {
     }
 }
 
-fn drive(scene: &Scene) -> (Standing, Box<State>) {
+fn drive(scene: &Scene) -> (DriverState, Box<State>) {
     drive_before(scene, There::Nobody, &[])
 }
 
-fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (Standing, Box<State>) {
+fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (DriverState, Box<State>) {
     drive_at(scene, there, first, pace())
 }
 
-fn drive_at(scene: &Scene, there: There, first: &[Command], pace: Pace) -> (Standing, Box<State>) {
+fn drive_at(scene: &Scene, there: There, first: &[Command], pace: Pace) -> (DriverState, Box<State>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (tell, commands) = mpsc::channel(8);
@@ -85,7 +85,7 @@ fn drive_at(scene: &Scene, there: There, first: &[Command], pace: Pace) -> (Stan
         let ended = tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await;
         match ended {
             Ok(Ending::At(standing, state)) => (standing, state),
-            Ok(Ending::Left(state)) => (Standing::Driving, state),
+            Ok(Ending::Left(state)) => (DriverState::Driving, state),
             Ok(other) => panic!("{other:?}: {:?}", quiet.0),
             Err(_) => panic!("it stands: {:?}", quiet.0),
         }
@@ -96,7 +96,7 @@ fn drive_at(scene: &Scene, there: There, first: &[Command], pace: Pace) -> (Stan
 fn a_rotation_ends_the_old_key_and_no_other() {
     let scene = Scene::new("id-2", "value-two");
     let (standing, state) = drive(&scene);
-    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
     assert_eq!((scene.safe.label(1), scene.safe.label(2)), (Some(Label::Retired), Some(Label::Current)));
 }
@@ -108,7 +108,7 @@ fn after_a_consent_one_looks_at_once() {
     // Within one phase nobody looks twice.
     let seldom = Pace { enumerate_ms: 3_600_000, ..pace() };
     let (standing, state) = drive_at(&scene, There::Consents, &[], seldom);
-    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
 }
 
 /// A holder that was there at one look alone was about to end; one that stays is the operator's to explain.
@@ -131,7 +131,7 @@ fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
     let scene = Scene::new("id-1", "value-one");
     let (standing, state) = drive(&scene);
     assert!(locked(&scene.keys.ended).is_empty(), "the only key was ended");
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::RolledBack));
 }
 
 /// At an issuer without labels, which lists a new key four seconds late and says five; its answer to the mint is lost.
@@ -149,7 +149,7 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
     let scene = unlabelled();
     locked(&scene.keys.alive).insert("value-of-a-colleague".to_owned(), "id-9".to_owned());
     let (standing, state) = drive(&scene);
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done));
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
 
     // What the store takes in as secret is cut out of all output: an id never is, also if it is the only one.
@@ -164,7 +164,7 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
     scene.keys.lag_ms.store(5_500, Ordering::SeqCst);
     *locked(&scene.keys.colleagues) = Some(("id-9".to_owned(), "value-of-a-colleague".to_owned()));
     let (standing, state) = drive(&scene);
-    assert!(matches!(standing, Standing::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
+    assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
     assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty());
 }
 
@@ -172,19 +172,19 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
 fn a_new_key_that_a_person_ends_is_dead_only_beside_an_accepted_one() {
     let scene = Scene::unconsented(capabilities(), &[]);
     let (standing, _) = drive(&scene);
-    assert!(matches!(standing, Standing::Person(_)), "{standing:?}");
+    assert!(matches!(standing, DriverState::Person(_)), "{standing:?}");
     // An issuer that refuses everything while the new key is seen dead during a rollback.
     scene.keys.console.store(true, Ordering::SeqCst);
     scene.keys.refuses_meanwhile.store(true, Ordering::SeqCst);
     let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
-    assert!(matches!(standing, Standing::Held(Hold::Stuck(_))), "{standing:?}");
+    assert!(matches!(standing, DriverState::Held(Hold::Stuck(_))), "{standing:?}");
     assert_eq!(state.phase(), Phase::RollingBack);
     assert!(scene.safe.sealed().contains("value-two"), "both are kept");
     // It is over, and the person has ended it.
     scene.keys.refuses_meanwhile.store(false, Ordering::SeqCst);
     locked(&scene.keys.alive).remove("value-two");
     let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::Retried)]);
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::RolledBack));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_label_that_the_journal_does_not_know_freezes_before_anything_is_ended() {
     locked(&scene.keys.alive).insert("value-of-before".to_owned(), "id-9".to_owned());
     locked(&scene.keys.labels).insert("id-9".to_owned(), "keyroll/0099/3".to_owned());
     let (standing, state) = drive(&scene);
-    assert!(matches!(standing, Standing::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
+    assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
     assert!(locked(&scene.keys.ended).is_empty() && !state.decided());
 }
 
@@ -217,7 +217,7 @@ fn a_use_that_is_refused_after_the_soak_is_heard_before_the_point_of_no_return()
             assert!(quiet > 1);
             continue;
         }
-        assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)), "{quiet}");
+        assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)), "{quiet}");
         assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty(), "{quiet}");
     }
 }
@@ -229,9 +229,13 @@ fn a_driver_that_ends_behind_any_effect_leaves_a_rotation_that_goes_on() {
         let scene = Scene::new("id-2", "value-two");
         *locked(&scene.book.breaks_at) = Some(op.clone());
         let (standing, _) = drive(&scene);
-        assert_eq!(standing, Standing::Lost, "{op:?}");
+        assert_eq!(standing, DriverState::Lost, "{op:?}");
         let (standing, state) = drive(&scene);
-        assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None), "{op:?}");
+        assert_eq!(
+            (standing, state.phase(), state.debt()),
+            (DriverState::Ended, Phase::Done, None),
+            "{op:?}"
+        );
         assert_eq!(scene.safe.label(2), Some(Label::Current), "{op:?}");
         assert!(locked(&scene.keys.alive).contains_key("value-two"), "{op:?}");
         assert!(!locked(&scene.keys.alive).contains_key("value-one"), "{op:?}");
@@ -239,9 +243,9 @@ fn a_driver_that_ends_behind_any_effect_leaves_a_rotation_that_goes_on() {
 }
 
 /// The new value leaked after it was promoted: it is given up, and another one is minted.
-fn leaked(scene: &Scene) -> (Standing, Box<State>) {
+fn leaked(scene: &Scene) -> (DriverState, Box<State>) {
     *locked(&scene.book.breaks_at) = Some(Op::Promote);
-    assert_eq!(drive(scene).0, Standing::Lost);
+    assert_eq!(drive(scene).0, DriverState::Lost);
     let mode = Emergency::RollFirst;
     let escalated = Fact::Escalated { mode, pending_compromised: true };
     drive_before(scene, There::Nobody, &[Command::Tell(escalated)])
@@ -251,7 +255,7 @@ fn leaked(scene: &Scene) -> (Standing, Box<State>) {
 fn a_version_that_was_given_up_leaves_the_store_once_it_is_deleted() {
     let calm = Scene::new("id-2", "value-two");
     let (standing, _) = leaked(&calm);
-    assert_eq!(standing, Standing::Ended);
+    assert_eq!(standing, DriverState::Ended);
     assert_eq!(*locked(&calm.keys.ended), ["id-1", "id-2"]);
     for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
         // Behind the first three the new version is current, and it leaks.
@@ -265,14 +269,14 @@ fn a_version_that_was_given_up_leaves_the_store_once_it_is_deleted() {
                     !alive || scene.safe.sealed().contains("value-two"),
                     "{mishap:?} {at}: dropped alive"
                 );
-                if standing == Standing::Ended && state.debt().is_none() {
+                if standing == DriverState::Ended && state.debt().is_none() {
                     break;
                 }
                 let word = if state.debt().is_some() { Fact::Resumed } else { Fact::Retried };
                 (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(word)]);
             }
             let ended = (standing, state.phase(), state.debt());
-            assert_eq!(ended, (Standing::Ended, Phase::Done, None), "{mishap:?} {at}");
+            assert_eq!(ended, (DriverState::Ended, Phase::Done, None), "{mishap:?} {at}");
             assert_eq!(scene.safe.label(2), Some(Label::Retired), "{mishap:?} {at}");
             assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into(), "{mishap:?} {at}");
         }
@@ -284,14 +288,14 @@ fn a_driver_that_ends_behind_a_deletion_leaves_the_drop_to_the_next() {
     for op in [Op::DeleteAbandoned(CredId::new("id-2")), Op::Retire(Which::Old)] {
         let scene = Scene::new("id-2", "value-two");
         *locked(&scene.book.breaks_at) = Some(Op::Promote);
-        assert_eq!(drive(&scene).0, Standing::Lost);
+        assert_eq!(drive(&scene).0, DriverState::Lost);
         *locked(&scene.book.breaks_at) = Some(op.clone());
         let mode = Emergency::RollFirst;
         let escalated = Fact::Escalated { mode, pending_compromised: true };
         let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
-        assert_eq!(standing, Standing::Lost, "{op:?}");
+        assert_eq!(standing, DriverState::Lost, "{op:?}");
         assert!(!scene.safe.sealed().contains("value-two"), "{op:?}");
-        assert_eq!(drive(&scene).0, Standing::Ended, "{op:?}");
+        assert_eq!(drive(&scene).0, DriverState::Ended, "{op:?}");
         assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into(), "{op:?}");
     }
 }
@@ -307,7 +311,7 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
         (scene, standing, state)
     };
     let (calm, standing, state) = back(None);
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::RolledBack));
     assert_eq!(*locked(&calm.host.struck), ["value-two"]);
     for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
         for at in 3..calm.fate.count() {
@@ -325,7 +329,7 @@ fn add_reader(plan: &mut Plan) {
     plan.consumers.push(Consumer {
         host: HostId(0),
         delivery: Delivery::Push,
-        uptake: Uptake::Rereads,
+        uptake: ReloadMode::Rereads,
         files: vec![FileId(0)],
         slots: 1,
         paths: 1,
@@ -351,7 +355,7 @@ fn what_a_deletion_that_was_cut_short_left_goes_before_the_next_is_delivered() {
             // As if it had ended right behind the deletion.
             locked(&scene.host.struck).clear();
             let (standing, _) = drive_before(&scene, There::Nobody, &words);
-            assert_eq!(standing, Standing::Lost, "{op:?}");
+            assert_eq!(standing, DriverState::Lost, "{op:?}");
         }
         assert!(locked(&scene.keys.ended).contains(&"id-2".to_owned()));
         assert_eq!(*locked(&scene.host.struck), vec!["value-two"; usize::from(struck)]);
@@ -365,14 +369,14 @@ fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     drive(&scene);
     *locked(&scene.book.breaks_after) = Some(Op::DeleteNew);
     let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
-    assert_eq!(standing, Standing::Lost);
+    assert_eq!(standing, DriverState::Lost);
     assert_eq!(
         (&*locked(&scene.keys.ended), scene.safe.label(2)),
         (&vec!["id-2".to_owned()], Some(Label::Pending))
     );
     let escalated = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
     let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done));
     assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into());
 }
 
@@ -384,7 +388,7 @@ fn a_session_that_is_not_known_to_be_idle_yet_ends_with_a_leaked_key() {
     *locked(&scene.book.breaks_at) = Some(Op::Mint);
     let escalated = Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false };
     let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
-    assert_eq!(standing, Standing::Lost);
+    assert_eq!(standing, DriverState::Lost);
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
     assert_eq!(*locked(&scene.keys.unknown_looks), None, "it outlives the key that it was opened with");
 }
@@ -398,11 +402,11 @@ fn a_switch_off_that_came_half_way_is_carried_out_again() {
     for half in [false, true] {
         let scene = Scene::with(with_a_switch(), &[], "id-2", "value-two");
         *locked(&scene.book.breaks_at) = Some(Op::Disable);
-        assert_eq!(drive(&scene).0, Standing::Lost);
+        assert_eq!(drive(&scene).0, DriverState::Lost);
         assert!(locked(&scene.keys.off).contains("id-1"));
         *locked(&scene.keys.half_off) = half;
         let (standing, state) = drive(&scene);
-        assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done), "{half}");
+        assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done), "{half}");
         assert!(!*locked(&scene.keys.half_off));
         assert_eq!(intended(&scene, &Op::Disable).len(), 1 + usize::from(half));
     }
@@ -412,7 +416,7 @@ fn a_switch_off_that_came_half_way_is_carried_out_again() {
 fn nobody_to_consent_leaves_the_old_key_on() {
     let scene = Scene::unconsented(with_a_switch(), &[]);
     let (standing, state) = drive(&scene);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::Consent)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::Consent)));
     assert_eq!(state.old_key(), OldKey::On);
     assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
     // It was off, and was seen alive after it was enabled.
@@ -422,7 +426,7 @@ fn nobody_to_consent_leaves_the_old_key_on() {
     // Resuming begins again at Quiesce, and this time somebody is there.
     let resumed = [Command::Tell(Fact::Resumed)];
     let (standing, state) = drive_before(&scene, There::Consents, &resumed);
-    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
     let switched = scene.book.entries().into_iter().filter(|event| event.fact == Fact::Intended(Op::Disable));
     assert_eq!(switched.count(), 2);
 }
@@ -440,7 +444,7 @@ fn a_list_that_misses_the_old_key_once_does_not_pass_the_point_of_no_return() {
 fn where_nothing_was_switched_off_consent_is_simply_waited_for() {
     let scene = Scene::unconsented(parts::capabilities(), &[]);
     let (standing, state) = drive(&scene);
-    assert!(matches!(standing, Standing::Person(_)), "{standing:?}");
+    assert!(matches!(standing, DriverState::Person(_)), "{standing:?}");
     assert_eq!((state.phase(), state.hold()), (Phase::Decide, None));
 }
 
@@ -454,7 +458,7 @@ fn a_driver_that_is_asked_to_leave_switches_the_old_key_on_first() {
 }
 
 /// A rotation whose first Disable has its effect and no answer, and somebody is refused right after it.
-fn disable_lost(capabilities: Capabilities) -> (Scene, Standing, Box<State>) {
+fn disable_lost(capabilities: Capabilities) -> (Scene, DriverState, Box<State>) {
     for at in 0..20 {
         let scene = Scene::with(capabilities.clone(), &[], "id-2", "value-two");
         *locked(&scene.host.refused_at_first) = 1;
@@ -482,7 +486,7 @@ fn whoever_is_refused_between_a_lost_disable_and_its_repetition_is_heard() {
     let blind = Capabilities { list: false, label: false, ..with_a_switch() };
     let (scene, standing, state) = disable_lost(blind);
     assert_eq!(intended(&scene, &Op::Disable).len(), 2);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)));
     assert_eq!(state.old_key(), OldKey::On);
     assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty());
 }
@@ -491,7 +495,7 @@ fn whoever_is_refused_between_a_lost_disable_and_its_repetition_is_heard() {
 fn a_lost_disable_that_a_list_shows_is_not_sent_again() {
     let (scene, standing, _) = disable_lost(with_a_switch());
     assert_eq!(intended(&scene, &Op::Disable).len(), 1);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)));
     assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty());
 }
 
@@ -502,11 +506,11 @@ fn beside_a_store_that_was_put_back_alone_nothing_is_ended() {
         plan.policy.phase_ms_max = 400;
         let scene = Scene::of(plan, &[], "id-2", "value-two");
         *locked(&scene.book.breaks_at) = Some(behind.clone());
-        assert_eq!(drive(&scene).0, Standing::Lost, "{behind:?}");
+        assert_eq!(drive(&scene).0, DriverState::Lost, "{behind:?}");
         scene.safe.put_back_older();
         for word in [Fact::Clock, Fact::Resumed, Fact::Retried] {
             let (standing, state) = drive_before(&scene, There::Consents, &[Command::Tell(word)]);
-            let stands = matches!(standing, Standing::Held(_) | Standing::Ended);
+            let stands = matches!(standing, DriverState::Held(_) | DriverState::Ended);
             assert!(stands && !state.decided(), "{behind:?}: {standing:?} in {:?}", state.phase());
             assert!(!locked(&scene.keys.ended).contains(&"id-1".to_owned()), "{behind:?}");
             assert!(locked(&scene.keys.off).is_empty(), "{behind:?}: {standing:?} in {:?}", state.phase());
@@ -520,7 +524,7 @@ fn refusals_are_read_while_a_person_is_asked() {
     let told: Vec<u32> = std::iter::repeat_n(0, 40).chain([1]).collect();
     let scene = Scene::unconsented(with_a_switch(), &told);
     let (standing, state) = drive_before(&scene, There::Thinks, &[]);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)));
     assert_eq!(state.old_key(), OldKey::On);
     // Looks that show nothing are no entries: the operator may think for days.
     let read = |event: &&Event| matches!(event.fact, Fact::Refusals { .. });
@@ -537,14 +541,14 @@ fn a_use_that_only_the_issuer_shows_is_heard() {
     let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
     *locked(&scene.keys.record) = Some(vec![Err(()), Err(()), Ok(1)]);
     let (standing, state) = drive(&scene);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)));
     assert_eq!(state.old_key(), OldKey::On);
     assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
     // One that only a consumer's log shows is heard as well, although the issuer's record is not read.
     let scene = Scene::with(with_a_record(), &[0, 1], "id-2", "value-two");
     *locked(&scene.keys.record) = Some(vec![Err(())]);
     let (standing, _) = drive(&scene);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::RefusedUse)));
 }
 
 #[test]
@@ -552,7 +556,7 @@ fn a_record_that_is_not_read_is_never_none() {
     let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
     *locked(&scene.keys.record) = Some(std::iter::repeat_n(Err(()), 30).chain([Ok(0)]).collect());
     let (standing, state) = drive(&scene);
-    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done));
     let left = locked(&scene.keys.record).as_ref().map(Vec::len);
     assert_eq!(left, Some(1), "it went on before the record was read");
     let seen = |event: &&Event| matches!(event.fact, Fact::Refusals { .. });
@@ -563,7 +567,7 @@ fn a_record_that_is_not_read_is_never_none() {
 fn what_cannot_be_marked_is_not_switched_off() {
     let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
     let (standing, state) = drive(&scene);
-    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::Failed(Phase::Disable))));
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::Failed(Phase::Disable))));
     assert_eq!(state.old_key(), OldKey::On);
     assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
 }
@@ -578,7 +582,7 @@ fn an_old_key_that_is_off_is_never_presented() {
     for scene in [&undisturbed, &nobody_there, &used, &broken_off] {
         *locked(&scene.keys.record) = Some(vec![Ok(0)]);
         let (standing, _) = drive(scene);
-        if standing == Standing::Lost {
+        if standing == DriverState::Lost {
             drive(scene);
         }
         let switched = scene.book.entries().iter().any(|event| event.fact == Fact::Intended(Op::Disable));
@@ -623,8 +627,8 @@ impl Observer for Releases {
             self.0 = None;
         }
     }
-    fn standing(&mut self, _: &Standing, _: &State) -> Word {
-        Word::Nobody
+    fn standing(&mut self, _: &DriverState, _: &State) -> ObserverReply {
+        ObserverReply::Nobody
     }
 }
 

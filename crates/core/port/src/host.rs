@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyroll_rotation::{ConsumerId, Difference, Enumeration, FileId, Found, Incarnation, Proof, Seq, Which};
+use keyroll_rotation::{
+    ConsumerId, Difference, Enumeration, FileId, Incarnation, Proof, Reconciled, Seq, Which,
+};
 use keyroll_secret::Fields;
 
 use crate::{Failure, Session};
@@ -215,7 +217,7 @@ pub trait Host: Send + Sync {
         which: Which,
         values: Values<'_>,
         intent: Seq,
-    ) -> Result<Found, Failure>;
+    ) -> Result<Reconciled, Failure>;
 
     /// Takes what stands for the new version beside the old one out of every file: that version was ended for good. What
     /// somebody else wrote there stays. The same call again is harmless.

@@ -1,6 +1,6 @@
 //! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
-use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, Stage, State, Streak, Unit};
+use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit, UnitStep};
 use crate::{EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// The sealed value of an abandoned new version is still being dropped.
@@ -60,7 +60,7 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
 
 /// Every consumer was moved to the new version, or has a key of its own.
 pub(crate) fn rolled(state: &State) -> bool {
-    let arrived = |unit: &Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
+    let arrived = |unit: &Unit| unit.stage == UnitStep::Settled && unit.toward == Which::New;
     (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(arrived)
 }
 

@@ -15,7 +15,7 @@ pub struct Event {
 
 /// What an issuer answered to a presented credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Answer {
+pub enum ProbeResult {
     /// Accepted.
     Alive,
     /// Authenticated, not permitted.
@@ -53,7 +53,7 @@ pub struct Difference {
 
 /// What Reconcile found about an intent whose outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Found {
+pub enum Reconciled {
     /// The effect exists. A mint names the credential, whose value is sealed.
     Executed(Option<CredId>),
     /// A credential with this intent's label exists, but its value is lost.
@@ -77,7 +77,7 @@ pub struct Labelled {
 
 /// The state of the old credential in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum ListedState {
     /// Listed and enabled.
     On,
     /// Listed and disabled.
@@ -125,9 +125,9 @@ pub struct PreflightSeen {
     /// Nothing blocks the rotation: the rights suffice, the trial files were written, and the plan is still true.
     pub clear: bool,
     /// The answer to the deliberately wrong credential.
-    pub control: Answer,
+    pub control: ProbeResult,
     /// The answer to the current value.
-    pub current: Answer,
+    pub current: ProbeResult,
 }
 
 /// Everything that can be in a rotation's journal after its plan.
@@ -151,7 +151,7 @@ pub enum Fact {
         /// The intent.
         intent: Seq,
         /// What was found.
-        found: Found,
+        found: Reconciled,
     },
     /// The writing part of Preflight was carried out.
     Preflight(PreflightSeen),
@@ -169,9 +169,9 @@ pub enum Fact {
         /// Which version.
         version: Which,
         /// The answer.
-        answer: Answer,
+        answer: ProbeResult,
         /// The answer to the new version at the same endpoint, when the old one is expected to be dead.
-        control: Option<Answer>,
+        control: Option<ProbeResult>,
     },
     /// Credentials at the issuer.
     Listed {
@@ -180,7 +180,7 @@ pub enum Fact {
         /// Those with a label of this rotation.
         labelled: Vec<Labelled>,
         /// The old credential.
-        old: Standing,
+        old: ListedState,
     },
     /// All instances, holders, files and sessions.
     Enumerated(Enumeration),

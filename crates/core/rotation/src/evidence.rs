@@ -80,12 +80,12 @@ pub struct Incarnation {
     /// Where it is.
     pub host: HostId,
     /// What it is.
-    pub life: Life,
+    pub life: InstanceIdentity,
 }
 
 /// The identity that distinguishes an incarnation from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Life {
+pub enum InstanceIdentity {
     /// A process: boot, pid and start time together are unique.
     Process {
         /// Digest of the boot id.
@@ -101,8 +101,8 @@ pub enum Life {
 
 /// What is known about something that may not be visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sight {
-    /// Seen.
+pub enum Visibility {
+    /// ObservedInstance.
     Yes,
     /// Looked at and not found. For memory this never proves that the value is absent.
     No,
@@ -125,7 +125,7 @@ pub enum FoundBy {
 
 /// One instance or holder, as an enumeration saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct ObservedInstance {
     /// Which life.
     pub who: Incarnation,
     /// The consumer that it belongs to; `None` = undeclared.
@@ -133,9 +133,9 @@ pub struct Seen {
     /// Which of the consumer's slots.
     pub slot: u8,
     /// The old value was seen in it.
-    pub old: Sight,
+    pub old: Visibility,
     /// The new value was seen in it.
-    pub new: Sight,
+    pub new: Visibility,
     /// How it was found.
     pub by: FoundBy,
 }
@@ -181,7 +181,7 @@ pub struct Enumeration {
     /// and before.
     pub took_ms: u64,
     /// Instances of consumers, and undeclared holders.
-    pub instances: Vec<Seen>,
+    pub instances: Vec<ObservedInstance>,
     /// What each of the plan's files holds.
     pub files: Vec<(FileId, Holds)>,
     /// Sessions on the credential that the rotation is about to end; `None` = not visible.
@@ -202,5 +202,5 @@ pub struct Proof {
     /// The kinds per path; path 0 is the consumer's main flow.
     pub paths: [Kinds; PATHS_MAX],
     /// It has a session on the other version.
-    pub other_session: Sight,
+    pub other_session: Visibility,
 }

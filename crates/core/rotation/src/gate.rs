@@ -2,7 +2,8 @@
 
 use crate::state::{Look, State};
 use crate::{
-    ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived, Which,
+    ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, Plan,
+    Proof, Visibility, Waived, Which,
 };
 
 /// A reason, by name, why a key may not be ended yet.
@@ -86,21 +87,21 @@ fn holder_waived(state: &State, who: Option<Incarnation>) -> bool {
     who.is_some_and(|who| state.is_waived(&Waived::Holder(who)))
 }
 
-fn instance_blocker(state: &State, instance: &Seen, stays: Which) -> Option<Blocker> {
+fn instance_blocker(state: &State, instance: &ObservedInstance, stays: Which) -> Option<Blocker> {
     let (goes, kept) = match stays {
         Which::New => (instance.old, instance.new),
         Which::Old => (instance.new, instance.old),
     };
     let Some(id) = instance.consumer else {
         let explained = state.is_waived(&Waived::Holder(instance.who));
-        return (goes == Sight::Yes && !explained).then_some(Blocker::Holder(instance.who));
+        return (goes == Visibility::Yes && !explained).then_some(Blocker::Holder(instance.who));
     };
-    if state.is_waived(&Waived::NotVisible(id)) && goes != Sight::Yes {
+    if state.is_waived(&Waived::NotVisible(id)) && goes != Visibility::Yes {
         return None;
     }
     match passes(state, id, instance, stays) {
         Ok(()) => None,
-        Err(_) if goes == Sight::Yes && kept == Sight::No => {
+        Err(_) if goes == Visibility::Yes && kept == Visibility::No => {
             Some(Blocker::Stale(id, instance.who, instance.slot))
         }
         Err(path) => Some(Blocker::Unproven(id, instance.who, path)),
@@ -108,7 +109,7 @@ fn instance_blocker(state: &State, instance: &Seen, stays: Which) -> Option<Bloc
 }
 
 /// Whether one instance has shown the version that stays, on every path; else the first path that is not shown.
-fn passes(state: &State, id: ConsumerId, instance: &Seen, stays: Which) -> Result<(), u8> {
+fn passes(state: &State, id: ConsumerId, instance: &ObservedInstance, stays: Which) -> Result<(), u8> {
     let consumer = state.consumer(id).ok_or(0)?;
     let proof = state.proof(instance.who).filter(|proof| proof.version == stays).ok_or(0)?;
     shows(state.plan(), consumer, proof)
@@ -120,17 +121,17 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
     for path in 0..consumer.paths {
         let kinds = proof.paths.get(usize::from(path)).copied().unwrap_or_default();
         let own = match proof.who.life {
-            Life::AtRest(_) => kinds.has(Kinds::CHECKED),
-            Life::Process { .. } if consumer.attributable => kinds.has(Kinds::EXERCISED),
-            Life::Process { .. } => {
+            InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED),
+            InstanceIdentity::Process { .. } if consumer.attributable => kinds.has(Kinds::EXERCISED),
+            InstanceIdentity::Process { .. } => {
                 kinds.has(Kinds::EXERCISED) || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
             }
         };
-        if !own || (matches!(proof.who.life, Life::Process { .. }) && !kinds.has(require)) {
+        if !own || (matches!(proof.who.life, InstanceIdentity::Process { .. }) && !kinds.has(require)) {
             return Err(path);
         }
     }
-    if proof.other_session == Sight::Yes { Err(0) } else { Ok(()) }
+    if proof.other_session == Visibility::Yes { Err(0) } else { Ok(()) }
 }
 
 /// What a consent is bound to: which consumers and slots run, and which holders and copies were waived. Two looks with
@@ -141,7 +142,7 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
         let part = match instance.consumer {
             Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),
             // An undeclared process that holds only the version that stays does not change the consent.
-            None if instance.old != Sight::Yes => continue,
+            None if instance.old != Visibility::Yes => continue,
             None => (1, hash_life(instance.who)),
         };
         parts.push(part);
@@ -168,7 +169,9 @@ fn mix(sum: u64, part: u64) -> u64 {
 fn hash_life(who: Incarnation) -> u64 {
     let host = mix(FNV_START, u64::from(who.host.0));
     match who.life {
-        Life::Process { boot, pid, start_ticks } => mix(mix(mix(host, boot), u64::from(pid)), start_ticks),
-        Life::AtRest(id) => mix(host, u64::from(id.0)),
+        InstanceIdentity::Process { boot, pid, start_ticks } => {
+            mix(mix(mix(host, boot), u64::from(pid)), start_ticks)
+        }
+        InstanceIdentity::AtRest(id) => mix(host, u64::from(id.0)),
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
-use crate::{ConsumerId, Difference, Emergency, Found, MintedBy, Op, Outcome, Overlap, Seq, Want, Which};
+use crate::{
+    ConsumerId, Difference, Emergency, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Want, Which,
+};
 use crate::{course, unit, wants};
 
 /// How many complete lists must miss a minted credential before it counts as never made.
@@ -261,19 +263,19 @@ pub(crate) fn driver_started(next: &mut State) {
     next.driver_started();
 }
 
-pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<(), &'static str> {
+pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Reconciled) -> Result<(), &'static str> {
     let intent = open(next, seq)?;
     stir(next, &intent.op);
     let IntentStatus::Unknown { since, absent } = intent.status else {
         return Err("the outcome of this intent is not in question");
     };
     match found {
-        Found::Executed(_)
+        Reconciled::Executed(_)
             if repeated(next, &intent.op) && !next.now().at_least(settle_ms(next, &intent.op), since) =>
         {
             // The effect may be that of the earlier Disable; this Disable may still arrive.
         }
-        Found::Executed(credential) => {
+        Reconciled::Executed(credential) => {
             next.intents.close(seq);
             if intent.op == Op::Mint {
                 let credential = credential.as_ref().ok_or("a mint that names no credential")?;
@@ -282,7 +284,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 done(next, &intent);
             }
         }
-        Found::ValueLost(credential) => {
+        Reconciled::ValueLost(credential) => {
             if intent.op != Op::Mint {
                 return Err("only a mint can lose its value");
             }
@@ -297,9 +299,9 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 mint_in_vain(next, &intent);
             }
         }
-        Found::Absent => absent_once(next, &intent, since, absent),
-        Found::Unclear => still_unclear(next, &intent, since),
-        Found::Foreign => {
+        Reconciled::Absent => absent_once(next, &intent, since, absent),
+        Reconciled::Unclear => still_unclear(next, &intent, since),
+        Reconciled::Foreign => {
             let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
             next.intents.close(seq);
             next.files.find_foreign(file);

@@ -1,7 +1,7 @@
 //! What a list of the issuer shows: the state of the old key, the labels, and the credential of a mint whose answer was
 //! lost. This module decides; another one reads the list.
 
-use crate::{CredId, Found, Labelled, NewVersion, Seq, Standing};
+use crate::{CredId, Labelled, ListedState, NewVersion, Reconciled, Seq};
 
 /// One credential as the issuer lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,15 +25,15 @@ pub struct KeyList {
 
 impl KeyList {
     /// The state of the old key. An entry that both versions share does not show it.
-    pub fn standing(&self, old: Option<&CredId>, new: Option<&NewVersion>) -> Standing {
+    pub fn standing(&self, old: Option<&CredId>, new: Option<&NewVersion>) -> ListedState {
         let Some(old) = old.filter(|old| new.is_none_or(|new| new.credential != **old)) else {
-            return Standing::NotVisible;
+            return ListedState::NotVisible;
         };
         match self.keys.iter().find(|key| key.credential == *old) {
-            Some(key) if key.disabled => Standing::Off,
-            Some(_) => Standing::On,
-            None if self.complete => Standing::Gone,
-            None => Standing::NotVisible,
+            Some(key) if key.disabled => ListedState::Off,
+            Some(_) => ListedState::On,
+            None if self.complete => ListedState::Gone,
+            None => ListedState::NotVisible,
         }
     }
 
@@ -49,11 +49,11 @@ impl KeyList {
 
     /// What the mint with this label made, as far as the list alone shows: a credential whose value is lost, or
     /// nothing.
-    pub fn find_mint(&self, mint: Seq) -> Found {
+    pub fn find_mint(&self, mint: Seq) -> Reconciled {
         match self.keys.iter().find(|key| key.intent == Some(mint)) {
-            Some(key) => Found::ValueLost(key.credential.clone()),
-            None if self.complete => Found::Absent,
-            None => Found::Unclear,
+            Some(key) => Reconciled::ValueLost(key.credential.clone()),
+            None if self.complete => Reconciled::Absent,
+            None => Reconciled::Unclear,
         }
     }
 }
@@ -87,15 +87,15 @@ mod tests {
         let (old, new) = (id("old"), NewVersion { mint: 4, credential: id("new") });
         let off = ListedKey { disabled: true, ..key("old", None) };
         let stands = |keys: &[ListedKey], complete| list(keys, complete).standing(Some(&old), Some(&new));
-        assert_eq!(stands(&[key("old", None)], false), Standing::On);
-        assert_eq!(stands(&[off], true), Standing::Off);
-        assert_eq!(stands(&[key("new", None)], true), Standing::Gone);
-        assert_eq!(stands(&[key("new", None)], false), Standing::NotVisible);
+        assert_eq!(stands(&[key("old", None)], false), ListedState::On);
+        assert_eq!(stands(&[off], true), ListedState::Off);
+        assert_eq!(stands(&[key("new", None)], true), ListedState::Gone);
+        assert_eq!(stands(&[key("new", None)], false), ListedState::NotVisible);
         let shared = NewVersion { mint: 4, credential: id("old") };
         let full = list(&[key("old", None)], true);
-        assert_eq!(full.standing(Some(&old), Some(&shared)), Standing::NotVisible);
-        assert_eq!(full.standing(None, None), Standing::NotVisible, "its id is not known");
-        assert_eq!(full.standing(Some(&old), None), Standing::On);
+        assert_eq!(full.standing(Some(&old), Some(&shared)), ListedState::NotVisible);
+        assert_eq!(full.standing(None, None), ListedState::NotVisible, "its id is not known");
+        assert_eq!(full.standing(Some(&old), None), ListedState::On);
     }
 
     #[test]
@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn a_lost_mint_is_absent_only_from_a_complete_list() {
         let keys = [key("old", None), key("new", Some(4))];
-        assert_eq!(list(&keys, false).find_mint(4), Found::ValueLost(id("new")));
-        assert_eq!(list(&keys, true).find_mint(5), Found::Absent);
-        assert_eq!(list(&keys, false).find_mint(5), Found::Unclear);
+        assert_eq!(list(&keys, false).find_mint(4), Reconciled::ValueLost(id("new")));
+        assert_eq!(list(&keys, true).find_mint(5), Reconciled::Absent);
+        assert_eq!(list(&keys, false).find_mint(5), Reconciled::Unclear);
     }
 }

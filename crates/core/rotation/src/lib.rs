@@ -36,21 +36,22 @@ pub const PROTOCOL: u32 = 4;
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
-    Adoptee, Answer, Difference, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing,
-    Waived,
+    Adoptee, Difference, Emergency, Event, Fact, Labelled, ListedState, Outcome, PreflightSeen, ProbeResult,
+    Reconciled, Waived,
 };
 pub use evidence::{
-    Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, PATHS_MAX, Proof, Seen, SessionSeen, Sight,
+    Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof,
+    SessionSeen, Visibility,
 };
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
-pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
+pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, SLOTS_MAX};
 pub use probed::{DeletedAnswers, NotDead, find_mint_by_probes, is_accepted};
 pub use state::{
-    Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,
+    Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, State, Streak, Unit, UnitStep,
 };
 pub use step::{IllegalEvent, step};
 pub use time::Stamp;

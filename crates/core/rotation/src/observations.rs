@@ -1,9 +1,9 @@
 //! What each observation changes, before the phases decide what follows.
 
-use crate::state::{Hold, List, OldKey, Phase, Reason, Stage, State};
+use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
-    Answer, ConsumerId, EndpointId, Enumeration, Labelled, Op, PreflightSeen, Proof, Standing, Which, course,
-    unit,
+    ConsumerId, EndpointId, Enumeration, Labelled, ListedState, Op, PreflightSeen, ProbeResult, Proof, Which,
+    course, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -11,10 +11,10 @@ pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
         return;
     }
     let alive = accepted(next, seen.current);
-    let dead = seen.current == Answer::Dead;
+    let dead = seen.current == ProbeResult::Dead;
     let expected = if next.plan().recovery { dead } else { alive };
     let refused = !seen.clear || accepted(next, seen.control) || (dead && !next.plan().recovery);
-    let proven = expected && seen.control == Answer::Dead;
+    let proven = expected && seen.control == ProbeResult::Dead;
     if refused {
         next.answers.judge_preflight(false);
     } else if proven {
@@ -34,11 +34,11 @@ pub(crate) fn stage_checked(next: &mut State, intact: bool, carried: bool) {
 }
 
 /// Whether an answer shows that a credential is accepted.
-pub(crate) fn accepted(state: &State, answer: Answer) -> bool {
+pub(crate) fn accepted(state: &State, answer: ProbeResult) -> bool {
     match answer {
-        Answer::Alive => true,
-        Answer::Denied => state.plan().denied_is_alive,
-        Answer::Dead | Answer::Unknown => false,
+        ProbeResult::Alive => true,
+        ProbeResult::Denied => state.plan().denied_is_alive,
+        ProbeResult::Dead | ProbeResult::Unknown => false,
     }
 }
 
@@ -46,8 +46,8 @@ pub(crate) fn probed(
     next: &mut State,
     endpoint: EndpointId,
     version: Which,
-    answer: Answer,
-    control: Option<Answer>,
+    answer: ProbeResult,
+    control: Option<ProbeResult>,
 ) -> Result<(), &'static str> {
     if endpoint.index() >= next.plan().endpoints.len() {
         return Err("no endpoint of this number is in the plan");
@@ -66,13 +66,13 @@ pub(crate) fn probed(
     }
     // A refusal without an accepted control beside it may be an outage: it neither counts nor resets the count.
     let control_alive = control.map_or(next.aim().makes_new(), |control| accepted(next, control));
-    let dead = answer == Answer::Dead;
+    let dead = answer == ProbeResult::Dead;
     let counts = alive || (dead && control_alive);
     next.answers.count_old(endpoint, alive, counts.then_some(dead), now);
     Ok(())
 }
 
-pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], old: Standing) {
+pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], old: ListedState) {
     for found in labelled {
         let known = next.new.version().is_some_and(|new| new.credential == found.credential)
             || next.abandoned().contains(&found.credential)
@@ -97,11 +97,11 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
 }
 
 /// The old key exists although another party seemed to have ended it: this rotation must still end it, behind the gate.
-fn found_again(next: &mut State, old: Standing) {
+fn found_again(next: &mut State, old: ListedState) {
     if next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old)) {
         return;
     }
-    next.old.find_again(old == Standing::Off, next.now());
+    next.old.find_again(old == ListedState::Off, next.now());
     if matches!(next.phase(), Phase::Revoke | Phase::ConfirmDead | Phase::Sweep) {
         next.enter(if next.decided() { Phase::Revoke } else { Phase::Quiesce });
     }
@@ -135,7 +135,7 @@ pub(crate) fn proved(
     }
     next.proofs.take_in(consumer, proofs);
     let proving =
-        next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
+        next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, UnitStep::Proving(_)));
     // The issuer refuses an ended key to every process that was not moved yet. The log then says nothing about the new
     // key; only the proofs count.
     let refused_anyway = next.old_key() == OldKey::Ended || next.decided();

@@ -1,7 +1,7 @@
 //! The operator's events: consent, the point of no return, adoption, waivers, pause, resume, retry, abort, emergencies,
 //! steps by hand.
 
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, bit};
+use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{
     Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Waived, Want, Which, course,
     gate, intent, wants::wants,
@@ -167,7 +167,7 @@ fn retake_unproven(next: &mut State, stays: Which) {
     for blocker in blocked {
         let gate::Blocker::Unproven(consumer, who, _) = blocker else { continue };
         let slot = bit(next.looks.slot_of(who));
-        let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == Stage::Waiting);
+        let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == UnitStep::Waiting);
         let bits = waiting.map_or(0, |unit| unit.slots) | slot;
         next.units.send(consumer.index(), stays, bits, next.now());
         again = true;

@@ -88,7 +88,7 @@ pub enum Delivery {
 
 /// How a consumer loads a delivered value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Uptake {
+pub enum ReloadMode {
     /// A verb makes the consumer load the value: restart or signal, one slot after the other.
     Verb,
     /// The consumer re-reads the value by itself.
@@ -105,7 +105,7 @@ pub struct Consumer {
     /// Who moves the value.
     pub delivery: Delivery,
     /// How it loads the value.
-    pub uptake: Uptake,
+    pub uptake: ReloadMode,
     /// The files that hold its copies.
     pub files: Vec<FileId>,
     /// Instances that are moved one by one; at least 1, at most [`SLOTS_MAX`].
@@ -233,7 +233,7 @@ impl Plan {
     pub fn roll_ms_max(&self) -> u64 {
         let limit = |consumer: &Consumer| {
             let delivered = u64::from(consumer.delivery != Delivery::Follow);
-            let slots = if consumer.uptake == Uptake::Verb { 2 * u64::from(consumer.slots) } else { 1 };
+            let slots = if consumer.uptake == ReloadMode::Verb { 2 * u64::from(consumer.slots) } else { 1 };
             self.policy.unit_ms_max.saturating_mul(delivered + slots)
         };
         let canary = self.consumers.first().map_or(0, limit);
@@ -271,7 +271,7 @@ mod tests {
         let consumer = Consumer {
             host: HostId(0),
             delivery: Delivery::Push,
-            uptake: Uptake::Verb,
+            uptake: ReloadMode::Verb,
             files: vec![FileId(0)],
             slots: 2,
             paths: 1,

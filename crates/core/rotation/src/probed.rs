@@ -1,21 +1,21 @@
 //! What the answers of the issuer show together: whether a value is accepted, whether a lost mint was executed, and
 //! whether a deleted key is dead.
 
-use crate::{Answer, CredId, Found};
+use crate::{CredId, ProbeResult, Reconciled};
 
 /// Whether an endpoint accepts a value: it may deny what the value asks for, and still know the value.
-pub fn is_accepted(answer: Answer) -> bool {
-    matches!(answer, Answer::Alive | Answer::Denied)
+pub fn is_accepted(answer: ProbeResult) -> bool {
+    matches!(answer, ProbeResult::Alive | ProbeResult::Denied)
 }
 
 /// Without labels: what became of a mint whose answer was lost. The new value accepted, or the current one refused, shows
 /// that it was executed.
-pub fn find_mint_by_probes(new_accepted: bool, id: Option<CredId>, old_accepted: bool) -> Found {
+pub fn find_mint_by_probes(new_accepted: bool, id: Option<CredId>, old_accepted: bool) -> Reconciled {
     match (new_accepted, id) {
-        (true, Some(id)) => Found::Executed(Some(id)),
-        (true, None) => Found::Unclear,
-        (false, _) if old_accepted => Found::Absent,
-        (false, _) => Found::Unclear,
+        (true, Some(id)) => Reconciled::Executed(Some(id)),
+        (true, None) => Reconciled::Unclear,
+        (false, _) if old_accepted => Reconciled::Absent,
+        (false, _) => Reconciled::Unclear,
     }
 }
 
@@ -23,11 +23,11 @@ pub fn find_mint_by_probes(new_accepted: bool, id: Option<CredId>, old_accepted:
 #[derive(Debug, Clone, Copy)]
 pub struct DeletedAnswers {
     /// To the deleted key.
-    pub deleted: Answer,
+    pub deleted: ProbeResult,
     /// To the key that stays.
-    pub stays: Answer,
+    pub stays: ProbeResult,
     /// To a deliberately wrong key.
-    pub wrong: Answer,
+    pub wrong: ProbeResult,
 }
 
 /// Why one endpoint does not show that a deleted key is dead.
@@ -47,11 +47,13 @@ impl DeletedAnswers {
     /// Whether the endpoint refuses the deleted key as it refuses a wrong one, and goes on accepting the key that stays.
     pub fn show_dead(&self) -> Result<(), NotDead> {
         match (self.deleted, self.stays, self.wrong) {
-            (Answer::Alive | Answer::Denied, ..) => Err(NotDead::Accepted),
-            (Answer::Unknown, ..) => Err(NotDead::Unclear),
-            (Answer::Dead, Answer::Dead | Answer::Unknown, _) => Err(NotDead::RefusesAll),
-            (Answer::Dead, Answer::Alive | Answer::Denied, Answer::Dead) => Ok(()),
-            (Answer::Dead, Answer::Alive | Answer::Denied, _) => Err(NotDead::RefusesOtherwise),
+            (ProbeResult::Alive | ProbeResult::Denied, ..) => Err(NotDead::Accepted),
+            (ProbeResult::Unknown, ..) => Err(NotDead::Unclear),
+            (ProbeResult::Dead, ProbeResult::Dead | ProbeResult::Unknown, _) => Err(NotDead::RefusesAll),
+            (ProbeResult::Dead, ProbeResult::Alive | ProbeResult::Denied, ProbeResult::Dead) => Ok(()),
+            (ProbeResult::Dead, ProbeResult::Alive | ProbeResult::Denied, _) => {
+                Err(NotDead::RefusesOtherwise)
+            }
         }
     }
 }
@@ -60,7 +62,8 @@ impl DeletedAnswers {
 mod tests {
     use super::*;
 
-    const ALL: [Answer; 4] = [Answer::Alive, Answer::Denied, Answer::Dead, Answer::Unknown];
+    const ALL: [ProbeResult; 4] =
+        [ProbeResult::Alive, ProbeResult::Denied, ProbeResult::Dead, ProbeResult::Unknown];
 
     #[test]
     fn only_a_refusal_beside_an_accepted_and_a_refused_key_shows_a_dead_one() {
@@ -73,17 +76,21 @@ mod tests {
             }
         }
         assert_eq!(dead, 2);
-        let answers = DeletedAnswers { deleted: Answer::Dead, stays: Answer::Denied, wrong: Answer::Dead };
+        let answers = DeletedAnswers {
+            deleted: ProbeResult::Dead,
+            stays: ProbeResult::Denied,
+            wrong: ProbeResult::Dead,
+        };
         assert_eq!(answers.show_dead(), Ok(()));
     }
 
     #[test]
     fn a_lost_mint_is_absent_only_while_the_old_value_is_accepted() {
         let id = || Some(CredId::new("key-2"));
-        assert_eq!(find_mint_by_probes(true, id(), false), Found::Executed(id()));
-        assert_eq!(find_mint_by_probes(true, None, true), Found::Unclear);
-        assert_eq!(find_mint_by_probes(false, None, true), Found::Absent);
-        assert_eq!(find_mint_by_probes(false, None, false), Found::Unclear);
+        assert_eq!(find_mint_by_probes(true, id(), false), Reconciled::Executed(id()));
+        assert_eq!(find_mint_by_probes(true, None, true), Reconciled::Unclear);
+        assert_eq!(find_mint_by_probes(false, None, true), Reconciled::Absent);
+        assert_eq!(find_mint_by_probes(false, None, false), Reconciled::Unclear);
         assert_eq!(ALL.map(is_accepted), [true, true, false, false]);
     }
 }

@@ -48,7 +48,7 @@ use self::proofs::Proofs;
 use self::switching::Switching;
 use self::units::Units;
 pub(crate) use self::units::bit;
-pub use self::units::{Stage, Unit};
+pub use self::units::{Unit, UnitStep};
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Aim, Consumer, Plan};
 use crate::{
@@ -87,7 +87,7 @@ impl State {
     pub fn open(plan: Plan, at: Stamp) -> Result<Self, crate::PlanDefect> {
         plan.check()?;
         // A shared key is ended without a new one: each consumer has a key of its own, and none is moved.
-        let stage = if plan.aim.makes_new() { Stage::Waiting } else { Stage::Settled };
+        let stage = if plan.aim.makes_new() { UnitStep::Waiting } else { UnitStep::Settled };
         Ok(Self {
             seq: 0,
             now: at,

@@ -2,8 +2,8 @@
 
 use crate::course::phases_fail;
 use crate::gate::shows;
-use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, Stage, State};
-use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, Uptake, Want, Which};
+use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, State, UnitStep};
+use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, ReloadMode, Want, Which};
 
 fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
@@ -33,7 +33,7 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             }
         }
         Op::Fetch(consumer) => {
-            if next.consumer(*consumer).is_some_and(|it| it.uptake != Uptake::Verb) {
+            if next.consumer(*consumer).is_some_and(|it| it.uptake != ReloadMode::Verb) {
                 next.proofs.void(*consumer, None);
             }
         }
@@ -74,7 +74,7 @@ pub(crate) fn void_rereaders(next: &mut State, file: crate::FileId) {
 
 fn rereaders(state: &State, file: crate::FileId) -> Vec<ConsumerId> {
     let consumers = state.plan().consumers.iter().enumerate();
-    let rereads = |it: &Consumer| it.files.contains(&file) && it.uptake != Uptake::Verb;
+    let rereads = |it: &Consumer| it.files.contains(&file) && it.uptake != ReloadMode::Verb;
     consumers.filter(|(_, it)| rereads(it)).filter_map(|(at, _)| id(at)).collect()
 }
 
@@ -100,7 +100,7 @@ fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
         Op::Deliver(file, which) => {
             let found = state.units().iter().enumerate().position(|(at, unit)| {
                 let reads = state.plan().consumers.get(at).is_some_and(|it| it.files.contains(file));
-                reads && unit.stage == Stage::Delivering && unit.toward == *which
+                reads && unit.stage == UnitStep::Delivering && unit.toward == *which
             });
             found.and_then(id)
         }
@@ -154,9 +154,9 @@ pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
 fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
     let Some(unit) = state.units.get(owner.index()) else { return false };
     if let Op::Apply(_, slot, which) = op {
-        return unit.stage == Stage::Applying(*slot) && unit.toward == *which;
+        return unit.stage == UnitStep::Applying(*slot) && unit.toward == *which;
     }
-    matches!(op, Op::Fetch(_) | Op::Deliver(..)) && unit.stage == Stage::Delivering
+    matches!(op, Op::Fetch(_) | Op::Deliver(..)) && unit.stage == UnitStep::Delivering
 }
 
 /// A unit did not load the version. During a rollback the rotation is then Stuck, once every other unit that can be
@@ -194,8 +194,8 @@ fn advance_one(next: &mut State, at: usize) -> bool {
         return false;
     };
     let to = match unit.stage {
-        Stage::Waiting | Stage::Settled | Stage::Failed => return false,
-        Stage::Delivering => {
+        UnitStep::Waiting | UnitStep::Settled | UnitStep::Failed => return false,
+        UnitStep::Delivering => {
             let written = consumer.files.iter().all(|file| next.files.get(*file) == Holds::of(unit.toward));
             let told = consumer.delivery != Delivery::Fetch || unit.fetched;
             if !(written && told) && consumer.delivery != Delivery::Follow {
@@ -203,23 +203,23 @@ fn advance_one(next: &mut State, at: usize) -> bool {
             }
             after_delivery(consumer.uptake, unit.slots)
         }
-        Stage::Applying(_) => return give_up_late(next, at),
-        Stage::Proving(slot) => {
+        UnitStep::Applying(_) => return give_up_late(next, at),
+        UnitStep::Proving(slot) => {
             if !slot_shown(next, at, slot) {
                 return give_up_late(next, at);
             }
-            let more = if consumer.uptake == Uptake::Verb { next_slot(unit.slots) } else { None };
-            more.map_or(Stage::Settled, Stage::Applying)
+            let more = if consumer.uptake == ReloadMode::Verb { next_slot(unit.slots) } else { None };
+            more.map_or(UnitStep::Settled, UnitStep::Applying)
         }
     };
     next.units.enter(at, to, next.now());
     true
 }
 
-fn after_delivery(uptake: Uptake, slots: u32) -> Stage {
+fn after_delivery(uptake: ReloadMode, slots: u32) -> UnitStep {
     match uptake {
-        Uptake::Verb => next_slot(slots).map_or(Stage::Settled, Stage::Applying),
-        Uptake::Rereads | Uptake::AtRest => Stage::Proving(0),
+        ReloadMode::Verb => next_slot(slots).map_or(UnitStep::Settled, UnitStep::Applying),
+        ReloadMode::Rereads | ReloadMode::AtRest => UnitStep::Proving(0),
     }
 }
 
@@ -248,7 +248,7 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
         return false;
     };
     let waived = state.is_waived(&crate::Waived::NotVisible(owner));
-    let all = consumer.uptake != Uptake::Verb;
+    let all = consumer.uptake != ReloadMode::Verb;
     let mut some = false;
     for (of, proof) in state.proofs.all() {
         if *of != owner || !(all || proof.slot == slot) {
@@ -271,8 +271,8 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
         return;
     };
     match unit.stage {
-        Stage::Waiting | Stage::Settled | Stage::Failed => {}
-        Stage::Delivering => match consumer.delivery {
+        UnitStep::Waiting | UnitStep::Settled | UnitStep::Failed => {}
+        UnitStep::Delivering => match consumer.delivery {
             Delivery::Push => {
                 let goal = Holds::of(unit.toward);
                 let open = consumer.files.iter().find(|file| state.files.get(**file) != goal);
@@ -283,9 +283,9 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
             Delivery::Fetch if !unit.fetched => offer(state, Op::Fetch(owner), out),
             Delivery::Fetch | Delivery::Follow => {}
         },
-        Stage::Applying(slot) => offer(state, Op::Apply(owner, slot, unit.toward), out),
-        Stage::Proving(slot) => {
-            let slot = (consumer.uptake == Uptake::Verb).then_some(slot);
+        UnitStep::Applying(slot) => offer(state, Op::Apply(owner, slot, unit.toward), out),
+        UnitStep::Proving(slot) => {
+            let slot = (consumer.uptake == ReloadMode::Verb).then_some(slot);
             out.push(Want::Ask(Query::Prove(owner, slot, unit.toward)));
         }
     }
@@ -310,7 +310,7 @@ pub(crate) fn settle_retreat(next: &mut State) -> bool {
     if next.phase() != Phase::Roll || next.hold().is_some() {
         return false;
     }
-    let back = |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == Stage::Settled;
+    let back = |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
     let Some(at) = next.units().iter().position(back) else { return false };
     if let Some(owner) = id(at) {
         next.stand(Hold::Paused(Reason::Unit(owner)));

@@ -1,8 +1,8 @@
 //! What is never relied on again: a value that is being dropped, a list that misses a key, an older look.
 
 use keyroll_rotation::{
-    Answer, Debt, Emergency, EndpointId, Fact, Found, Hold, MintedBy, OldKey, Op, Outcome, Overlap, Phase,
-    Query, Reason, Standing, Want, Which, wants,
+    Debt, Emergency, EndpointId, Fact, Hold, ListedState, MintedBy, OldKey, Op, Outcome, Overlap, Phase,
+    ProbeResult, Query, Reason, Reconciled, Want, Which, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -17,7 +17,7 @@ fn emergency(mode: Emergency) -> Fact {
     Fact::Escalated { mode, pending_compromised: false }
 }
 
-fn lists(old: Standing) -> Fact {
+fn lists(old: ListedState) -> Fact {
     Fact::Listed { complete: true, labelled: Vec::new(), old }
 }
 
@@ -80,14 +80,14 @@ fn whoever_came_since_a_revoke_came_to_nothing_is_looked_for() {
         if lost {
             walk.end(intent, Outcome::Unknown);
             walk.wait(1_000);
-            walk.say(Fact::Reconciled { intent, found: Found::Absent });
+            walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
         } else {
             walk.end(intent, Outcome::Failed { retry: true });
         }
         assert_eq!(wants(&walk.state), [Want::Ask(Query::Enumerate)], "lost: {lost}");
         let mut look = walk.look();
-        look.instances[0].new = keyroll_rotation::Sight::No;
-        look.instances[0].old = keyroll_rotation::Sight::Yes;
+        look.instances[0].new = keyroll_rotation::Visibility::No;
+        look.instances[0].old = keyroll_rotation::Visibility::Yes;
         look.instances[0].who.host.0 += 7;
         walk.say(Fact::Enumerated(look));
         assert_ne!(walk.state.phase(), Phase::Revoke, "a late instance is rolled forward");
@@ -99,24 +99,24 @@ fn whoever_came_since_a_revoke_came_to_nothing_is_looked_for() {
 #[test]
 fn one_list_without_the_old_key_ends_nothing() {
     let mut walk = Walk::to(Phase::Soak);
-    walk.say(lists(Standing::Gone));
-    walk.say(lists(Standing::Gone));
+    walk.say(lists(ListedState::Gone));
+    walk.say(lists(ListedState::Gone));
     assert!(matches!(walk.state.old_key(), OldKey::Off(_)), "both are of the same moment");
-    walk.say(lists(Standing::Off));
+    walk.say(lists(ListedState::Off));
     walk.wait(200);
-    walk.say(lists(Standing::Gone));
+    walk.say(lists(ListedState::Gone));
     assert!(matches!(walk.state.old_key(), OldKey::Off(_)), "it was there meanwhile");
-    let (answer, control) = (Answer::Alive, Some(Answer::Alive));
+    let (answer, control) = (ProbeResult::Alive, Some(ProbeResult::Alive));
     walk.say(Fact::Probed { endpoint: EndpointId(0), version: Which::Old, answer, control });
     walk.wait(200);
-    walk.say(lists(Standing::Gone));
+    walk.say(lists(ListedState::Gone));
     assert!(matches!(walk.state.old_key(), OldKey::Off(_)), "it was accepted meanwhile");
     walk.wait(200);
-    walk.say(lists(Standing::Gone));
+    walk.say(lists(ListedState::Gone));
     assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::Ended, Phase::ConfirmDead));
     // The key existed all the time: if we did not end it, it must still be ended, behind the gate.
     walk.wait(200);
-    walk.say(lists(Standing::On));
+    walk.say(lists(ListedState::On));
     assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::On, Phase::Quiesce));
     walk.until(|state| state.ended());
     assert!(walk.state.decided());
@@ -125,13 +125,13 @@ fn one_list_without_the_old_key_ends_nothing() {
 #[test]
 fn a_key_that_the_last_list_shows_is_owed() {
     let mut walk = Walk::to(Phase::Sweep);
-    walk.say(lists(Standing::On));
+    walk.say(lists(ListedState::On));
     walk.say(Fact::Swept { residues: 0 });
     let look = walk.look();
     walk.say(Fact::Enumerated(look));
     assert!(wants(&walk.state).contains(&Want::Ask(Query::List)), "it may lag: {:?}", wants(&walk.state));
     walk.wait(200);
-    walk.say(lists(Standing::On));
+    walk.say(lists(ListedState::On));
     assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, Some(Debt::NotRevoked)));
     walk.say(Fact::Resumed);
     assert_eq!(walk.state.phase(), Phase::Revoke);
@@ -188,7 +188,7 @@ fn what_a_drivers_end_left_of_a_mint_is_not_counted() {
         walk.another_driver();
         walk.wait(1_000);
         for _ in 0..3 {
-            walk.say(Fact::Reconciled { intent, found: Found::Absent });
+            walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
         }
         assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Mint, None));
     }
@@ -199,7 +199,7 @@ fn what_a_drivers_end_left_of_a_mint_is_not_counted() {
         walk.end(intent, Outcome::Unknown);
         walk.wait(1_000);
         for _ in 0..3 {
-            walk.say(Fact::Reconciled { intent, found: Found::Absent });
+            walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
         }
     }
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Failed(Phase::Mint))));
@@ -227,7 +227,7 @@ fn nobody_is_moved_back_to_a_key_that_is_being_disabled() {
     walk.say(Fact::AbortAsked);
     assert_eq!(walk.state.phase(), Phase::RollingBack);
     let accepted = || {
-        let (version, answer, control) = (Which::Old, Answer::Alive, Some(Answer::Alive));
+        let (version, answer, control) = (Which::Old, ProbeResult::Alive, Some(ProbeResult::Alive));
         Fact::Probed { endpoint: EndpointId(0), version, answer, control }
     };
     for _ in 0..10 {

@@ -1,8 +1,9 @@
 //! Why a rotation is held, what it does before the hold, and what is not taken for proof.
 
 use keyroll_rotation::{
-    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds,
-    Labelled, OldKey, Op, Outcome, Phase, Query, Reason, Sight, Stage, Standing, Want, Which, wants,
+    ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Hold, Holds, Labelled, ListedState,
+    OldKey, Op, Outcome, Phase, ProbeResult, Query, Reason, Reconciled, UnitStep, Visibility, Want, Which,
+    wants,
 };
 
 use crate::walk::{Walk, proof, who};
@@ -13,7 +14,7 @@ const ENABLE: Want = Want::Do(Op::Enable);
 
 fn strange_label() -> Fact {
     let labelled = vec![Labelled { intent: NOT_OURS, credential: CredId::new("strange") }];
-    Fact::Listed { complete: false, labelled, old: Standing::NotVisible }
+    Fact::Listed { complete: false, labelled, old: ListedState::NotVisible }
 }
 
 fn stuck(mut walk: Walk) -> Walk {
@@ -27,8 +28,8 @@ fn done(walk: &mut Walk, op: &Op) {
     walk.end(intent, Outcome::Done(None));
 }
 
-fn probed(version: Which, answer: Answer) -> Fact {
-    Fact::Probed { endpoint: EndpointId(0), version, answer, control: Some(Answer::Alive) }
+fn probed(version: Which, answer: ProbeResult) -> Fact {
+    Fact::Probed { endpoint: EndpointId(0), version, answer, control: Some(ProbeResult::Alive) }
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn switched_off() -> Vec<(&'static str, Walk)> {
     doubted.end(intent, Outcome::Unknown);
     assert_eq!(wants(&doubted.state), [Want::Ask(Query::Reconcile(intent))]);
     doubted.wait(1_000);
-    doubted.say(Fact::Reconciled { intent, found: Found::Absent });
+    doubted.say(Fact::Reconciled { intent, found: Reconciled::Absent });
     let mut asked = Walk::to(Phase::Decide);
     asked.until(|state| wants(state).iter().any(|want| matches!(want, Want::Person(_))));
     let mut edited = Walk::to(Phase::Soak);
@@ -177,30 +178,30 @@ fn a_stuck_rotation_switches_no_compromised_key_on_and_none_after_the_point_of_n
 fn an_answer_about_one_version_says_nothing_about_the_other() {
     // Asked while the new key was probed; answered during a rollback, or when the old key has ended.
     let mut back = Walk::to(Phase::RollingBack);
-    back.say(probed(Which::New, Answer::Dead));
+    back.say(probed(Which::New, ProbeResult::Dead));
     assert_eq!((back.state.phase(), back.state.old_key()), (Phase::RollingBack, OldKey::On));
     let before = wants(&back.state);
-    back.say(probed(Which::New, Answer::Alive));
+    back.say(probed(Which::New, ProbeResult::Alive));
     assert_eq!(wants(&back.state), before, "the old key has not been seen alive");
 
     let mut confirming = Walk::to(Phase::ConfirmDead);
-    confirming.say(probed(Which::New, Answer::Dead));
+    confirming.say(probed(Which::New, ProbeResult::Dead));
     assert_eq!(confirming.state.phase(), Phase::ConfirmDead);
 
     let mut probing = Walk::to(Phase::Probe);
-    probing.say(probed(Which::Old, Answer::Alive));
+    probing.say(probed(Which::Old, ProbeResult::Alive));
     assert_eq!(probing.state.phase(), Phase::Probe, "rolled out unseen");
-    probing.say(probed(Which::New, Answer::Alive));
+    probing.say(probed(Which::New, ProbeResult::Alive));
     assert_eq!(probing.state.phase(), Phase::Roll);
 }
 
 /// A rotation that is rolling back, with every consumer restored, while a restart from the way forward still runs.
 fn restored_beside_a_restart() -> (Walk, u64) {
     let mut walk = Walk::to(Phase::Roll);
-    walk.until(|state| state.units()[0].stage == Stage::Applying(0));
+    walk.until(|state| state.units()[0].stage == UnitStep::Applying(0));
     let late = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
     walk.say(Fact::AbortAsked);
-    let back = |walk: &Walk| walk.state.units().iter().all(|unit| unit.stage == Stage::Settled);
+    let back = |walk: &Walk| walk.state.units().iter().all(|unit| unit.stage == UnitStep::Settled);
     for _ in 0..40 {
         if back(&walk) {
             return (walk, late);
@@ -234,7 +235,7 @@ fn a_gate_is_shut_while_anything_is_moved_and_for_looks_of_before() {
 fn an_edit_that_is_accepted_is_not_forgotten_by_a_stronger_hold() {
     let edit = Difference { name: "api/mode".into(), digest: 7 };
     let mut walk = Walk::to(Phase::Roll);
-    walk.until(|state| state.units()[0].stage == Stage::Applying(0));
+    walk.until(|state| state.units()[0].stage == UnitStep::Applying(0));
     let intent = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
     walk.end(intent, Outcome::Refused(vec![edit.clone()]));
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Unaccepted(ConsumerId(0)))));
@@ -251,12 +252,12 @@ fn a_disable_that_was_sent_twice_is_over_when_neither_can_arrive() {
     let first = walk.begin(&Op::Disable);
     walk.end(first, Outcome::Unknown);
     walk.wait(200);
-    walk.say(Fact::Reconciled { intent: first, found: Found::Absent });
+    walk.say(Fact::Reconciled { intent: first, found: Reconciled::Absent });
     walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
     let second = walk.begin(&Op::Disable);
     walk.another_driver();
     // The effect may be that of the first Disable; the second may still arrive.
-    let seen = Fact::Reconciled { intent: second, found: Found::Executed(None) };
+    let seen = Fact::Reconciled { intent: second, found: Reconciled::Executed(None) };
     walk.say(seen.clone());
     assert_eq!(wants(&walk.state), [Want::Ask(Query::Reconcile(second))]);
     walk.wait(100);
@@ -267,7 +268,7 @@ fn a_disable_that_was_sent_twice_is_over_when_neither_can_arrive() {
     once.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
     let intent = once.begin(&Op::Disable);
     once.another_driver();
-    once.say(Fact::Reconciled { intent, found: Found::Executed(None) });
+    once.say(Fact::Reconciled { intent, found: Reconciled::Executed(None) });
     assert_eq!(once.state.phase(), Phase::Soak);
 }
 
@@ -288,7 +289,7 @@ fn what_came_after_the_end_of_the_old_key_is_asked_before_the_old_value_is_dropp
     let mut look = walk.look();
     let mut late = look.instances[0];
     // Its memory shows neither version.
-    (late.who, late.old, late.new) = (who(ConsumerId(55)), Sight::No, Sight::No);
+    (late.who, late.old, late.new) = (who(ConsumerId(55)), Visibility::No, Visibility::No);
     look.instances[0] = late;
     walk.say(Fact::Enumerated(look));
     walk.say(walk.see(&Query::List));
@@ -325,7 +326,7 @@ fn a_promote_that_was_never_told_is_taken_back_on_the_way_back() {
     let intent = walk.begin(&Op::Promote);
     walk.end(intent, Outcome::Unknown);
     walk.wait(60_000);
-    walk.say(Fact::Reconciled { intent, found: Found::Unclear });
+    walk.say(Fact::Reconciled { intent, found: Reconciled::Unclear });
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unclear(intent))));
     walk.say(Fact::Retried);
     walk.say(Fact::AbortAsked);

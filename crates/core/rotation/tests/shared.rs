@@ -1,9 +1,9 @@
 //! A key that several consumers share: what a member's rotation does not touch, and what the end of the key requires.
 
 use keyroll_rotation::{
-    Aim, Answer, ConsumerId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
-    HostId, Incarnation, Life, OldKey, Op, Outcome, Overlap, Phase, Plan, PlanDefect, PreflightSeen, Reason,
-    Seen, SessionSeen, Sight, Stamp, State, Want, Which, wants,
+    Aim, ConsumerId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds, HostId,
+    Incarnation, InstanceIdentity, ObservedInstance, OldKey, Op, Outcome, Overlap, Phase, Plan, PlanDefect,
+    PreflightSeen, ProbeResult, Reason, SessionSeen, Stamp, State, Visibility, Want, Which, wants,
 };
 
 use crate::walk::{Walk, plan, proof, who};
@@ -15,7 +15,7 @@ fn of(aim: Aim) -> Plan {
 }
 
 fn stranger() -> Incarnation {
-    Incarnation { host: HostId(0), life: Life::Process { boot: 1, pid: 9, start_ticks: 1 } }
+    Incarnation { host: HostId(0), life: InstanceIdentity::Process { boot: 1, pid: 9, start_ticks: 1 } }
 }
 
 fn refuses(walk: &Walk, fact: Fact) -> bool {
@@ -24,15 +24,21 @@ fn refuses(walk: &Walk, fact: Fact) -> bool {
 
 /// Both consumers run and hold the new value; a third process holds the old one and has a session on it.
 fn look(strange: bool) -> Enumeration {
-    let own = |at: u16| Seen {
+    let own = |at: u16| ObservedInstance {
         who: who(ConsumerId(at)),
         consumer: Some(ConsumerId(at)),
         slot: 0,
-        old: Sight::No,
-        new: Sight::Yes,
+        old: Visibility::No,
+        new: Visibility::Yes,
         by: FoundBy::Configured,
     };
-    let other = Seen { who: stranger(), consumer: None, old: Sight::Yes, new: Sight::No, ..own(0) };
+    let other = ObservedInstance {
+        who: stranger(),
+        consumer: None,
+        old: Visibility::Yes,
+        new: Visibility::No,
+        ..own(0)
+    };
     let mut instances = vec![own(0), own(1)];
     instances.extend(strange.then_some(other));
     let session = SessionSeen { who: Some(stranger()), busy: false };
@@ -52,7 +58,11 @@ fn shown(walk: &mut Walk, consumer: u16) {
 }
 
 fn ready(walk: &mut Walk) {
-    walk.say(Fact::Preflight(PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive }));
+    walk.say(Fact::Preflight(PreflightSeen {
+        clear: true,
+        control: ProbeResult::Dead,
+        current: ProbeResult::Alive,
+    }));
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn nobody_is_moved_by_the_end_of_a_shared_key() {
     shown(&mut walk, 0);
     // One consumer uses the shared key again: the operator must act, and nothing is written.
     let mut fallen = look(false);
-    (fallen.instances[1].old, fallen.instances[1].new) = (Sight::Yes, Sight::No);
+    (fallen.instances[1].old, fallen.instances[1].new) = (Visibility::Yes, Visibility::No);
     let mut other = walk.clone();
     other.say(Fact::Enumerated(fallen));
     assert_eq!(other.state.hold(), Some(Hold::Paused(Reason::Unit(ConsumerId(1)))));
@@ -136,7 +146,7 @@ fn a_shared_key_is_dead_only_beside_an_accepted_one() {
     let mut plan = of(Aim::End);
     plan.recovery = true;
     let mut walk = Walk::of(plan);
-    let dead = PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Dead };
+    let dead = PreflightSeen { clear: true, control: ProbeResult::Dead, current: ProbeResult::Dead };
     walk.say(Fact::Preflight(dead));
     shown(&mut walk, 0);
     shown(&mut walk, 1);
@@ -145,14 +155,14 @@ fn a_shared_key_is_dead_only_beside_an_accepted_one() {
     let probed = |control| Fact::Probed {
         endpoint: EndpointId(0),
         version: Which::Old,
-        answer: Answer::Dead,
+        answer: ProbeResult::Dead,
         control,
     };
-    for control in [None, Some(Answer::Unknown), Some(Answer::Dead)] {
+    for control in [None, Some(ProbeResult::Unknown), Some(ProbeResult::Dead)] {
         walk.say(probed(control));
         assert_eq!(walk.state.phase(), Phase::ConfirmDead, "{control:?}");
     }
-    walk.say(probed(Some(Answer::Alive)));
+    walk.say(probed(Some(ProbeResult::Alive)));
     assert_eq!(walk.state.phase(), Phase::Sweep);
 }
 

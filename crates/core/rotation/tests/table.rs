@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use keyroll_rotation::{
-    Adoptee, Answer, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId, Event, Fact,
-    FileId, Found, Hold, Holds, HostId, Labelled, Op, Outcome, Phase, PreflightSeen, Standing, State, Uptake,
-    Waived, Want, Which, step, wants,
+    Adoptee, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId, Event, Fact, FileId,
+    Hold, Holds, HostId, Labelled, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult, Reconciled,
+    ReloadMode, State, Waived, Want, Which, step, wants,
 };
 
 use crate::walk::{Walk, proof, who};
@@ -57,8 +57,8 @@ fn of_operations(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("it failed for good", ended(Outcome::Failed { retry: false })),
         ("its outcome is unknown", ended(Outcome::Unknown)),
         ("its restart would bring an edit", ended(Outcome::Refused(vec![edit()]))),
-        ("it is found absent", reconciled(Found::Absent)),
-        ("it is found foreign", reconciled(Found::Foreign)),
+        ("it is found absent", reconciled(Reconciled::Absent)),
+        ("it is found foreign", reconciled(Reconciled::Foreign)),
     ]
 }
 
@@ -73,10 +73,11 @@ fn of_looks(walk: &Walk) -> Vec<(&'static str, Fact)> {
         let labelled = intent.map(|intent| Labelled { intent, credential: CredId::new("strange") });
         Fact::Listed { complete: true, labelled: labelled.into_iter().collect(), old }
     };
-    let preflight = |clear, current| Fact::Preflight(PreflightSeen { clear, control: Answer::Dead, current });
+    let preflight =
+        |clear, current| Fact::Preflight(PreflightSeen { clear, control: ProbeResult::Dead, current });
     let mut holder = walk.look();
     let mut stray = holder.instances[0];
-    (stray.who, stray.consumer, stray.old) = (who(ConsumerId(77)), None, keyroll_rotation::Sight::Yes);
+    (stray.who, stray.consumer, stray.old) = (who(ConsumerId(77)), None, keyroll_rotation::Visibility::Yes);
     holder.instances.push(stray);
     let mut copy = walk.look();
     copy.strangers.push(5);
@@ -92,19 +93,19 @@ fn of_looks(walk: &Walk) -> Vec<(&'static str, Fact)> {
         trouble,
     };
     vec![
-        ("preflight is clear", preflight(true, Answer::Alive)),
-        ("preflight is refused", preflight(false, Answer::Alive)),
-        ("preflight finds the key dead", preflight(true, Answer::Dead)),
+        ("preflight is clear", preflight(true, ProbeResult::Alive)),
+        ("preflight is refused", preflight(false, ProbeResult::Alive)),
+        ("preflight finds the key dead", preflight(true, ProbeResult::Dead)),
         ("the stage reads back", Fact::StageChecked { intact: true, carried: true }),
         ("the stage does not read back", Fact::StageChecked { intact: false, carried: true }),
-        ("the new key is accepted", probed(Which::New, Answer::Alive, None)),
-        ("the new key is refused", probed(Which::New, Answer::Dead, None)),
-        ("the old key is accepted", probed(Which::Old, Answer::Alive, Some(Answer::Alive))),
-        ("the old key is refused", probed(Which::Old, Answer::Dead, Some(Answer::Alive))),
-        ("everything is refused", probed(Which::Old, Answer::Dead, Some(Answer::Dead))),
-        ("a list shows the old key", listed(None, Standing::On)),
-        ("a list shows it gone", listed(None, Standing::Gone)),
-        ("a list shows a strange label", listed(Some(NOT_OURS), Standing::NotVisible)),
+        ("the new key is accepted", probed(Which::New, ProbeResult::Alive, None)),
+        ("the new key is refused", probed(Which::New, ProbeResult::Dead, None)),
+        ("the old key is accepted", probed(Which::Old, ProbeResult::Alive, Some(ProbeResult::Alive))),
+        ("the old key is refused", probed(Which::Old, ProbeResult::Dead, Some(ProbeResult::Alive))),
+        ("everything is refused", probed(Which::Old, ProbeResult::Dead, Some(ProbeResult::Dead))),
+        ("a list shows the old key", listed(None, ListedState::On)),
+        ("a list shows it gone", listed(None, ListedState::Gone)),
+        ("a list shows a strange label", listed(Some(NOT_OURS), ListedState::NotVisible)),
         ("a look at all", Fact::Enumerated(walk.look())),
         ("a look at a part", Fact::Enumerated(partial)),
         ("a look with a holder", Fact::Enumerated(holder)),
@@ -128,7 +129,7 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
     let consumer = Consumer {
         host: HostId(0),
         delivery: Delivery::Push,
-        uptake: Uptake::Verb,
+        uptake: ReloadMode::Verb,
         files: vec![FileId(file)],
         slots: 1,
         paths: 1,
@@ -249,7 +250,7 @@ fn table(phase: Phase) -> String {
     }
     let mut stuck = going;
     let labelled = vec![Labelled { intent: NOT_OURS, credential: CredId::new("strange") }];
-    stuck.say(Fact::Listed { complete: false, labelled, old: Standing::NotVisible });
+    stuck.say(Fact::Listed { complete: false, labelled, old: ListedState::NotVisible });
     rows("stuck", &stuck, &mut table);
     table
 }

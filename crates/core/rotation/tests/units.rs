@@ -1,7 +1,8 @@
 //! How often a unit is tried, and what it waits for.
 
 use keyroll_rotation::{
-    ConsumerId, Fact, Found, Hold, Op, Outcome, Phase, Query, Reason, Stage, Waived, Want, Which, wants,
+    ConsumerId, Fact, Hold, Op, Outcome, Phase, Query, Reason, Reconciled, UnitStep, Waived, Want, Which,
+    wants,
 };
 
 use crate::walk::Walk;
@@ -12,7 +13,7 @@ const APPLY: Op = Op::Apply(FIRST, 0, Which::New);
 /// The first consumer is about to be applied.
 fn at_its_verb() -> Walk {
     let mut walk = Walk::to(Phase::Roll);
-    walk.until(|state| state.units()[0].stage == Stage::Applying(0));
+    walk.until(|state| state.units()[0].stage == UnitStep::Applying(0));
     walk
 }
 
@@ -21,7 +22,7 @@ fn unclear(walk: &mut Walk) {
     let intent = walk.begin(&APPLY);
     walk.end(intent, Outcome::Unknown);
     assert_eq!(wants(&walk.state), [Want::Ask(Query::Reconcile(intent))]);
-    walk.say(Fact::Reconciled { intent, found: Found::Absent });
+    walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
 }
 
 #[test]
@@ -45,7 +46,7 @@ fn what_a_drivers_end_left_in_question_is_not_counted() {
     for _ in 0..20 {
         let intent = walk.begin(&APPLY);
         walk.another_driver();
-        walk.say(Fact::Reconciled { intent, found: Found::Absent });
+        walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
     }
     assert!(wants(&walk.state).contains(&Want::Do(APPLY)));
     assert_eq!((walk.state.units()[0].toward, walk.state.units()[0].failures), (Which::New, 0));
@@ -56,9 +57,9 @@ fn what_is_waived_as_not_visible_settles_once_it_is_applied() {
     let mut walk = at_its_verb();
     walk.say(Fact::Waived(Waived::NotVisible(FIRST)));
     let intent = walk.begin(&APPLY);
-    assert_eq!(walk.state.units()[0].stage, Stage::Applying(0), "before its verb was carried out");
+    assert_eq!(walk.state.units()[0].stage, UnitStep::Applying(0), "before its verb was carried out");
     walk.end(intent, Outcome::Done(None));
-    assert_eq!(walk.state.units()[0].stage, Stage::Settled);
+    assert_eq!(walk.state.units()[0].stage, UnitStep::Settled);
     // The gate does not wait for evidence that is not visible, either.
     walk.until(|state| state.phase() == Phase::Quiesce);
     let mut look = walk.look();
@@ -73,7 +74,7 @@ fn what_cannot_be_seen_and_is_not_waived_fails_by_its_deadline() {
     let intent = walk.begin(&APPLY);
     walk.end(intent, Outcome::Done(None));
     walk.wait(9_000);
-    assert_eq!(walk.state.units()[0].stage, Stage::Proving(0));
+    assert_eq!(walk.state.units()[0].stage, UnitStep::Proving(0));
     walk.wait(1_000);
     assert_eq!(walk.state.units()[0].toward, Which::Old);
 }

@@ -2,8 +2,9 @@
 
 use keyroll_port::{Applied, Class, Label, Listed, Listing, Live, Probe, Session};
 use keyroll_rotation::{
-    ConsumerId, CredId, Difference, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
-    LastUsed, Life, PATHS_MAX, Proof, Query, Seen, SessionSeen, Sight, Which,
+    ConsumerId, CredId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
+    InstanceIdentity, Kinds, LastUsed, ObservedInstance, PATHS_MAX, Proof, Query, Reconciled, SessionSeen,
+    Visibility, Which,
 };
 use keyroll_secret::CredentialId;
 
@@ -220,10 +221,10 @@ impl World {
             // A value that is not in the store cannot be compared with.
             return Answer::Failed(Class::Retryable);
         }
-        Answer::Found(match self.file(file) {
-            FOREIGN => Found::Foreign,
-            value if Some(value) == goal => Found::Executed(None),
-            _ => Found::Absent,
+        Answer::Reconciled(match self.file(file) {
+            FOREIGN => Reconciled::Foreign,
+            value if Some(value) == goal => Reconciled::Executed(None),
+            _ => Reconciled::Absent,
         })
     }
 
@@ -317,8 +318,8 @@ impl World {
 
     fn who(proc: &Proc, boot: u64) -> Incarnation {
         let life = match (proc.at_rest, proc.consumer) {
-            (true, Some(consumer)) => Life::AtRest(consumer),
-            _ => Life::Process { boot, pid: proc.pid, start_ticks: proc.born / 10 },
+            (true, Some(consumer)) => InstanceIdentity::AtRest(consumer),
+            _ => InstanceIdentity::Process { boot, pid: proc.pid, start_ticks: proc.born / 10 },
         };
         Incarnation { host: proc.host, life }
     }
@@ -352,19 +353,19 @@ impl World {
             }
             let seen = |value: Option<Value>| {
                 let there = value.is_some_and(|it| proc.loaded == it || proc.residue == Some(it));
-                if there { Sight::Yes } else { Sight::No }
+                if there { Visibility::Yes } else { Visibility::No }
             };
             let by = if proc.consumer.is_some() { FoundBy::Configured } else { FoundBy::Environment };
             let masked = self.now < proc.masked_until;
-            let seen = Seen {
+            let seen = ObservedInstance {
                 who: self.incarnation(proc),
                 consumer: proc.consumer,
                 slot: proc.slot,
-                old: if masked { Sight::No } else { seen(Some(OLD)) },
+                old: if masked { Visibility::No } else { seen(Some(OLD)) },
                 new: seen(new),
                 by,
             };
-            if proc.consumer.is_some() || seen.old == Sight::Yes || seen.new == Sight::Yes {
+            if proc.consumer.is_some() || seen.old == Visibility::Yes || seen.new == Visibility::Yes {
                 instances.push(seen);
             }
         }
@@ -428,9 +429,9 @@ impl World {
                 }
             }
             let other_session = match others {
-                None => Sight::NotVisible,
-                Some(others) if others.contains(&proc.pid) => Sight::Yes,
-                Some(_) => Sight::No,
+                None => Visibility::NotVisible,
+                Some(others) if others.contains(&proc.pid) => Visibility::Yes,
+                Some(_) => Visibility::No,
             };
             let who = Self::who(proc, boot);
             proofs.push(Proof { who, slot: proc.slot, version: which, paths: kinds, other_session });

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use keyroll_engine::Action;
 use keyroll_port::{Applied, Class, Listing, Probe, Session};
 use keyroll_rotation::{
-    ConsumerId, CredId, Difference, Effect, Enumeration, FileId, Found, Op, Proof, Query, Seq, State, Which,
+    ConsumerId, CredId, Difference, Effect, Enumeration, FileId, Op, Proof, Query, Reconciled, Seq, State,
+    Which,
 };
 
 use crate::faults::Fault;
@@ -210,7 +211,7 @@ pub(crate) enum Answer {
     Proved(Vec<Proof>, bool),
     Applied(Applied),
     Count(u32),
-    Found(Found),
+    Reconciled(Reconciled),
     Written(Wrote),
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use keyroll_engine::{Command, Driver, Input, Standing};
+use keyroll_engine::{Command, Driver, DriverState, Input};
 use keyroll_rotation::{Fact, Outcome};
 use tokio::sync::mpsc;
 
@@ -15,7 +15,7 @@ pub(crate) struct DriverSlot {
     pub(crate) alive: bool,
     pub(crate) wake: Option<u64>,
     pub(crate) dirty: bool,
-    pub(crate) standing: Standing,
+    pub(crate) standing: DriverState,
     /// Facts that it heard and has not written yet.
     pub(crate) heard: VecDeque<Fact>,
     /// The channel for the operator's commands.
@@ -40,7 +40,7 @@ impl DriverSlot {
             alive: true,
             wake: None,
             dirty: true,
-            standing: Standing::Driving,
+            standing: DriverState::Driving,
             heard: VecDeque::with_capacity(HEARD_MAX),
             words,
             starting: VecDeque::new(),

@@ -1,7 +1,9 @@
 //! The effects of each fault, besides its effect on the action that it happens at.
 
 use keyroll_engine::Command;
-use keyroll_rotation::{ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, Uptake, Waived};
+use keyroll_rotation::{
+    ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, ReloadMode, Waived,
+};
 
 use crate::faults::Fault;
 use crate::issuer::{FOREIGN, OLD};
@@ -205,7 +207,7 @@ impl Run {
     fn edit_besides(&mut self) {
         let consumers = (0u16..).zip(&self.world.plan.consumers);
         let verbs: Vec<u16> =
-            consumers.filter(|(_, it)| it.uptake == Uptake::Verb).map(|(at, _)| at).collect();
+            consumers.filter(|(_, it)| it.uptake == ReloadMode::Verb).map(|(at, _)| at).collect();
         let place = self.rng.below(verbs.len() as u64) as usize;
         let Some(at) = verbs.get(place).copied() else { return };
         let digest = self.rng.below(1 << 20);
@@ -269,7 +271,7 @@ impl Run {
                     .plan
                     .consumers
                     .get(id.index())
-                    .is_some_and(|it| it.files.contains(&file) && it.uptake == Uptake::Verb);
+                    .is_some_and(|it| it.files.contains(&file) && it.uptake == ReloadMode::Verb);
                 if reads {
                     self.world.restart(at, false);
                 }
@@ -285,7 +287,7 @@ impl Run {
             .consumers
             .iter()
             .enumerate()
-            .filter(|(_, it)| it.uptake == Uptake::Verb)
+            .filter(|(_, it)| it.uptake == ReloadMode::Verb)
             .filter_map(|(at, it)| u16::try_from(at).ok().map(|id| (ConsumerId(id), it.host)))
             .collect();
         let place = self.rng.below(verbs.len() as u64) as usize;

@@ -1,8 +1,8 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
-    Reason, Stage, Stamp, State, Unit, Waived, Which, step,
+    Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
+    Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
 };
 
 use crate::calls::{Answer, Call};
@@ -249,7 +249,7 @@ impl Run {
             Fact::Intended(op) => self.check_intent(at, op, &state, event.at),
             Fact::Resumed if state.phase() == Phase::Done => self.world.look_since = self.world.now,
             Fact::Ended { intent, outcome: Outcome::Failed { .. } }
-            | Fact::Reconciled { intent, found: Found::Absent }
+            | Fact::Reconciled { intent, found: Reconciled::Absent }
                 if state.intents().iter().any(|open| open.seq == *intent && open.op == Op::Revoke) =>
             {
                 self.world.look_since = self.world.now;
@@ -326,10 +326,9 @@ impl Run {
             return None;
         }
         let forward = |unit: &&Unit| unit.toward == Which::New;
-        let busy =
-            state.units().iter().filter(forward).filter(|unit| {
-                matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_))
-            });
+        let busy = state.units().iter().filter(forward).filter(|unit| {
+            matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_))
+        });
         let busy = busy.count();
         let most = usize::from(self.world.plan.policy.parallel_max);
         (busy > most).then(|| format!("{busy} units are rolled at once"))

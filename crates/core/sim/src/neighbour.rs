@@ -1,7 +1,7 @@
 //! A rotation of another secret on the same machine, with a driver, journal, issuer and store of its own. The two
 //! rotations share one file and one consumer.
 
-use keyroll_rotation::{ConsumerId, Delivery, FileId, Uptake};
+use keyroll_rotation::{ConsumerId, Delivery, FileId, ReloadMode};
 
 use crate::faults::{Fault, FaultPlan};
 use crate::mutant::Mutant;
@@ -14,7 +14,8 @@ impl Run {
     /// A rotation of another secret begins now.
     pub(crate) fn neighbour(&mut self) {
         let consumers = (0u16..).zip(&self.world.plan.consumers);
-        let mut both = consumers.filter(|(_, it)| it.delivery == Delivery::Push && it.uptake == Uptake::Verb);
+        let mut both =
+            consumers.filter(|(_, it)| it.delivery == Delivery::Push && it.uptake == ReloadMode::Verb);
         let both = both.find_map(|(at, it)| it.files.first().map(|file| (*file, ConsumerId(at))));
         let Some((file, consumer)) = both.filter(|_| self.world.shared.is_none()) else { return };
         let seed = self.rng.next();

@@ -1,9 +1,9 @@
 //! The simulated operator: answers the driver's questions, and removes causes before `retry`.
 
-use keyroll_engine::{Command, Standing};
+use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, Delivery, Fact, FileId, Hold, Incarnation, Person, Phase, Reason, Uptake,
-    Waived,
+    Adoptee, Consumer, ConsumerId, Delivery, Fact, FileId, Hold, Incarnation, Person, Phase, Reason,
+    ReloadMode, Waived,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN};
@@ -26,14 +26,14 @@ impl Run {
         }
         self.say(|| format!("     the operator finds {standing:?}"));
         match standing {
-            Standing::Driving | Standing::Lost => {}
-            Standing::Ended => self.settle_debt(at),
-            Standing::Person(people) => {
+            DriverState::Driving | DriverState::Lost => {}
+            DriverState::Ended => self.settle_debt(at),
+            DriverState::Person(people) => {
                 if let Some(person) = people.into_iter().next() {
                     self.step_in(at, person);
                 }
             }
-            Standing::Held(hold) => self.held(at, hold),
+            DriverState::Held(hold) => self.held(at, hold),
         }
     }
 
@@ -217,7 +217,7 @@ impl Run {
         let consumer = Consumer {
             host: who.host,
             delivery: Delivery::Push,
-            uptake: Uptake::Verb,
+            uptake: ReloadMode::Verb,
             files: vec![file],
             slots: 1,
             paths: 1,

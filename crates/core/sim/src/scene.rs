@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Aim, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap,
-    Plan, Policy, Refusals, Uptake,
+    Plan, Policy, Refusals, ReloadMode,
 };
 
 use crate::rng::Rng;
@@ -191,7 +191,7 @@ impl Scene {
     }
 }
 
-fn consumer(host: u16, delivery: Delivery, uptake: Uptake, files: &[u16]) -> Consumer {
+fn consumer(host: u16, delivery: Delivery, uptake: ReloadMode, files: &[u16]) -> Consumer {
     Consumer {
         host: HostId(host),
         delivery,
@@ -206,12 +206,12 @@ fn consumer(host: u16, delivery: Delivery, uptake: Uptake, files: &[u16]) -> Con
 /// Two instances behind one file that another consumer re-reads; a forked one; a job at rest; a fetcher; a follower.
 fn full(attributes: bool) -> (Vec<Consumer>, Vec<HostId>, u16) {
     let mut consumers = vec![
-        consumer(0, Delivery::Push, Uptake::Verb, &[0]),
-        consumer(0, Delivery::Push, Uptake::Rereads, &[0]),
-        consumer(1, Delivery::Push, Uptake::Verb, &[1]),
-        consumer(2, Delivery::Push, Uptake::AtRest, &[2]),
-        consumer(1, Delivery::Fetch, Uptake::Verb, &[3]),
-        consumer(2, Delivery::Follow, Uptake::Rereads, &[]),
+        consumer(0, Delivery::Push, ReloadMode::Verb, &[0]),
+        consumer(0, Delivery::Push, ReloadMode::Rereads, &[0]),
+        consumer(1, Delivery::Push, ReloadMode::Verb, &[1]),
+        consumer(2, Delivery::Push, ReloadMode::AtRest, &[2]),
+        consumer(1, Delivery::Fetch, ReloadMode::Verb, &[3]),
+        consumer(2, Delivery::Follow, ReloadMode::Rereads, &[]),
     ];
     if let Some(first) = consumers.first_mut() {
         first.slots = 2;
@@ -222,14 +222,14 @@ fn full(attributes: bool) -> (Vec<Consumer>, Vec<HostId>, u16) {
 }
 
 fn reduced(attributes: bool, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16) {
-    let mut first = consumer(0, Delivery::Push, Uptake::Verb, &[0]);
+    let mut first = consumer(0, Delivery::Push, ReloadMode::Verb, &[0]);
     first.attributable = attributes;
     let second = match rng.below(5) {
-        0 => consumer(1, Delivery::Push, Uptake::Verb, &[1]),
-        1 => consumer(1, Delivery::Push, Uptake::Rereads, &[1]),
-        2 => consumer(1, Delivery::Push, Uptake::AtRest, &[1]),
-        3 => consumer(1, Delivery::Fetch, Uptake::Verb, &[1]),
-        _ => consumer(1, Delivery::Follow, Uptake::Rereads, &[]),
+        0 => consumer(1, Delivery::Push, ReloadMode::Verb, &[1]),
+        1 => consumer(1, Delivery::Push, ReloadMode::Rereads, &[1]),
+        2 => consumer(1, Delivery::Push, ReloadMode::AtRest, &[1]),
+        3 => consumer(1, Delivery::Fetch, ReloadMode::Verb, &[1]),
+        _ => consumer(1, Delivery::Follow, ReloadMode::Rereads, &[]),
     };
     (vec![first, second], [0, 1].map(HostId).to_vec(), 2)
 }
@@ -246,9 +246,9 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
             _ => Delivery::Push,
         };
         let uptake = match (delivery, rng.below(3)) {
-            (Delivery::Follow, _) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => Uptake::Rereads,
-            (Delivery::Push, 2) => Uptake::AtRest,
-            (Delivery::Push | Delivery::Fetch, _) => Uptake::Verb,
+            (Delivery::Follow, _) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => ReloadMode::Rereads,
+            (Delivery::Push, 2) => ReloadMode::AtRest,
+            (Delivery::Push | Delivery::Fetch, _) => ReloadMode::Verb,
         };
         let same =
             |it: &&Consumer| it.host.0 == host && it.delivery == delivery && delivery == Delivery::Push;
@@ -265,7 +265,7 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
         let mut one = consumer(host, delivery, uptake, &[]);
         one.files = held;
         // A grace must be long enough for all of them.
-        let most = if kind == Kind::Grace || uptake != Uptake::Verb { 1 } else { 3 };
+        let most = if kind == Kind::Grace || uptake != ReloadMode::Verb { 1 } else { 3 };
         one.slots = 1 + u8::try_from(rng.below(most)).unwrap_or(0);
         one.paths = 1 + u8::try_from(rng.below(2)).unwrap_or(0);
         one.attributable = attributes && rng.one_in(2);

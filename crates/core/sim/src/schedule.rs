@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyroll_engine::{Action, Drive, Ending, Input, Poll, Standing};
+use keyroll_engine::{Action, Drive, DriverState, Ending, Input, Poll};
 use keyroll_rotation::{Event, Phase, Seq, Stamp, State};
 
 use crate::calls::{Answer, Asked, Call, Reply, Scope};
@@ -260,7 +260,7 @@ impl Run {
 
     /// A shell asks its driver what to do.
     pub(crate) fn poll(&mut self, at: usize) -> Poll {
-        let idle = || Poll { actions: Vec::new(), wake_ms: None, standing: Standing::Driving };
+        let idle = || Poll { actions: Vec::new(), wake_ms: None, standing: DriverState::Driving };
         let (now, mono) = (self.world.now, self.world.mono());
         let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.alive) else { return idle() };
         let mut poll = slot.driver.poll(mono);
@@ -276,18 +276,18 @@ impl Run {
         if alive(self) { poll } else { idle() }
     }
 
-    fn stands(&mut self, at: usize, standing: &Standing) {
+    fn stands(&mut self, at: usize, standing: &DriverState) {
         let Some(slot) = self.slots.get_mut(at) else { return };
         slot.standing = standing.clone();
         match standing {
-            Standing::Driving => {}
-            Standing::Lost => {
+            DriverState::Driving => {}
+            DriverState::Lost => {
                 slot.alive = false;
                 if self.driving().is_none() && !self.taking_over() {
                     self.later(300, Due::TakeOver);
                 }
             }
-            Standing::Person(_) | Standing::Held(_) | Standing::Ended => {
+            DriverState::Person(_) | DriverState::Held(_) | DriverState::Ended => {
                 if !self.operator_called && Some(at) == self.driving() {
                     self.operator_called = true;
                     let ms = self.rng.between(20, 200);

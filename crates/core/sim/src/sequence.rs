@@ -1,9 +1,9 @@
 //! The required order of events, checked at each effect, each entry and each hold.
 
-use keyroll_engine::Standing;
+use keyroll_engine::DriverState;
 use keyroll_rotation::{
     Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Overlap, Phase,
-    Stage, State, Which,
+    State, UnitStep, Which,
 };
 
 use crate::calls::Asked;
@@ -186,7 +186,7 @@ impl Run {
     pub(crate) fn check_standstill(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
         let state = slot.driver.state();
-        let Standing::Held(hold) = slot.standing else { return };
+        let DriverState::Held(hold) = slot.standing else { return };
         let off =
             self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none());
         let bound = match hold {
@@ -202,7 +202,7 @@ impl Run {
                 .files
                 .iter()
                 .any(|file| !matches!(self.world.file(*file), OLD | crate::issuer::FOREIGN));
-            unit.stage == Stage::Waiting
+            unit.stage == UnitStep::Waiting
                 && new
                 && consumer.delivery == Delivery::Push
                 && !self.world.down(consumer.host)

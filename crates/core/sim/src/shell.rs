@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 
-use keyroll_engine::{Drive, Driver, Ending, Input, Note, Observer, Pace, Poll, Standing, Word, run_over};
+use keyroll_engine::{
+    Drive, Driver, DriverState, Ending, Input, Note, Observer, ObserverReply, Pace, Poll, run_over,
+};
 use keyroll_port::RotationId;
 use keyroll_rotation::{Event, IllegalEvent, Seq, State};
 use tokio::sync::mpsc;
@@ -86,8 +88,8 @@ impl Observer for Asked {
 
     fn note(&mut self, _: Note) {}
 
-    fn standing(&mut self, _: &Standing, _: &State) -> Word {
-        Word::Awaited
+    fn standing(&mut self, _: &DriverState, _: &State) -> ObserverReply {
+        ObserverReply::Awaited
     }
 }
 

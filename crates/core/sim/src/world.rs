@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, State, Uptake, Which,
+    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, ReloadMode, State,
+    Which,
 };
 
 use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
@@ -226,12 +227,12 @@ impl World {
     fn start_consumer(&mut self, at: usize) {
         let Some(consumer) = self.plan.consumers.get(at).cloned() else { return };
         let Ok(id) = u16::try_from(at).map(ConsumerId) else { return };
-        let forked = consumer.uptake == Uptake::Verb && at == 2;
+        let forked = consumer.uptake == ReloadMode::Verb && at == 2;
         let first = self.first_value();
         for slot in 0..consumer.slots {
             let proc = self.process(Some(id), slot, consumer.host, self.first_value());
             if let Some(proc) = self.procs.get_mut(proc) {
-                proc.at_rest = consumer.uptake == Uptake::AtRest;
+                proc.at_rest = consumer.uptake == ReloadMode::AtRest;
                 proc.active = !proc.at_rest;
                 proc.master = forked.then_some(first);
             }
@@ -348,10 +349,9 @@ impl World {
         }
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
-            let rereads =
-                self.plan.consumers.get(id.index()).is_some_and(|consumer| {
-                    consumer.files.contains(&file) && consumer.uptake != Uptake::Verb
-                });
+            let rereads = self.plan.consumers.get(id.index()).is_some_and(|consumer| {
+                consumer.files.contains(&file) && consumer.uptake != ReloadMode::Verb
+            });
             if rereads {
                 self.load(at, value, by_us);
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use keyroll_rotation::{
-    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Event, Fact, Found, Hold, Op, Outcome,
-    Phase, Reason, Seq, Stamp, State, Waived, Want, Which, step, wants,
+    ConsumerId, CredId, Difference, Emergency, EndpointId, Event, Fact, Hold, Op, Outcome, Phase,
+    ProbeResult, Reason, Reconciled, Seq, Stamp, State, Waived, Want, Which, step, wants,
 };
 use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
@@ -31,10 +31,18 @@ fn states() -> BTreeMap<Phase, State> {
 }
 
 fn facts() -> Vec<(&'static str, Fact)> {
-    let alive =
-        Fact::Probed { endpoint: EndpointId(0), version: Which::New, answer: Answer::Alive, control: None };
-    let nowhere =
-        Fact::Probed { endpoint: EndpointId(99), version: Which::New, answer: Answer::Alive, control: None };
+    let alive = Fact::Probed {
+        endpoint: EndpointId(0),
+        version: Which::New,
+        answer: ProbeResult::Alive,
+        control: None,
+    };
+    let nowhere = Fact::Probed {
+        endpoint: EndpointId(99),
+        version: Which::New,
+        answer: ProbeResult::Alive,
+        control: None,
+    };
     vec![
         ("clock", Fact::Clock),
         ("intend mint", Fact::Intended(Op::Mint)),
@@ -46,7 +54,7 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("intend revoke", Fact::Intended(Op::Revoke)),
         ("intend delete new", Fact::Intended(Op::DeleteNew)),
         ("outcome of nothing", Fact::Ended { intent: 9_999, outcome: Outcome::Done(None) }),
-        ("reconcile nothing", Fact::Reconciled { intent: 9_999, found: Found::Absent }),
+        ("reconcile nothing", Fact::Reconciled { intent: 9_999, found: Reconciled::Absent }),
         ("probe", alive),
         ("probe nowhere", nowhere),
         ("consent to something", Fact::Consented(1)),

@@ -45,7 +45,7 @@ use keyroll_port::{
     Applied, Asked, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions,
     Swept, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, Reconciled, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
 use tokio::task::block_in_place;
 
@@ -123,7 +123,7 @@ impl Host for Local {
         which: Which,
         values: Values<'_>,
         intent: Seq,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         block_in_place(|| {
             self.refuse_under_way(intent)?;
             self.delivered_file(file, which, values, intent)

@@ -14,7 +14,7 @@ use keyroll_host::{
 use keyroll_manager::{CommandLine, Find, Process, Reread, Unit, Verb};
 use keyroll_observe::LogSource;
 use keyroll_port::{Brings, Failure, Host, Session, SessionSource, Sessions, Values};
-use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Which};
+use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Reconciled, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
@@ -450,7 +450,7 @@ async fn a_write_in_place_that_ended_in_its_middle_is_neither_version() {
     // The new content was shorter, and the driver was killed before it truncated the file.
     let mixture = [after.as_slice(), b"tail\n"].concat();
     for (content, found) in
-        [(&before, Found::Absent), (&after, Found::Executed(None)), (&mixture, Found::Foreign)]
+        [(&before, Reconciled::Absent), (&after, Reconciled::Executed(None)), (&mixture, Reconciled::Foreign)]
     {
         let another = driver();
         fs::write(&path, content).unwrap();

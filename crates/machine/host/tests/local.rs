@@ -14,7 +14,7 @@ use keyroll_host::{
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
 use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Surveyor as _, Values};
-use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Life, Sight, Which};
+use keyroll_rotation::{ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, Visibility, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 use crate::{step, survey};
@@ -134,8 +134,8 @@ async fn one_rename_changes_every_copy_of_a_file_and_only_those() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text.replace(old.as_str(), new));
     // A repetition is harmless, and a rollback restores the very same bytes.
     host.deliver(FileId(0), Which::New, values, step(8)).await.unwrap();
-    assert_eq!(host.delivered(FileId(0), Which::New, values, 8).await.unwrap(), Found::Executed(None));
-    assert_eq!(host.delivered(FileId(0), Which::Old, values, 8).await.unwrap(), Found::Absent);
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 8).await.unwrap(), Reconciled::Executed(None));
+    assert_eq!(host.delivered(FileId(0), Which::Old, values, 8).await.unwrap(), Reconciled::Absent);
     host.deliver(FileId(0), Which::Old, values, step(9)).await.unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
@@ -149,7 +149,7 @@ async fn somebody_elses_value_is_never_overwritten() {
     let (before, after) = (fields(&place.old), fields(&place.new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
     assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err());
-    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Foreign);
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Foreign);
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("KEY={foreign}\n"));
     assert_eq!(host.copies(values).await, [(path, Holds::Other)]);
     assert_eq!(host.trial(Values { old: &before, new: None, old_ended: false }).await.unwrap().len(), 1);
@@ -211,8 +211,8 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     let pid_of = |who| keyroll_host::process_of(who).map(|process| process.pid);
     let of = |pid: u32| looked.enumeration.instances.iter().find(|it| pid_of(it.who) == Some(pid)).copied();
     let (known, unknown) = (of(known.0.id()).unwrap(), (of(unknown.0.id()).unwrap(), unknown.0.id()));
-    assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Sight::Yes));
-    assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Sight::Yes, Sight::No));
+    assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Visibility::Yes));
+    assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Visibility::Yes, Visibility::No));
     assert_eq!(looked.enumeration.strangers, [place_digest(&stranger)]);
     // In a rollback, undeclared copies of the new value are reported.
     let copied = place.write("copied.txt", &format!("saved {}\n", place.new));
@@ -328,7 +328,7 @@ async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by
         let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![job]);
         let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
         let seen: Vec<_> = looked.enumeration.instances.iter().filter(|one| one.consumer.is_some()).collect();
-        assert!(seen.len() == 1 && matches!(seen[0].who.life, Life::Process { .. }), "{seen:?}");
+        assert!(seen.len() == 1 && matches!(seen[0].who.life, InstanceIdentity::Process { .. }), "{seen:?}");
         let who = seen[0].who;
         let proved = host.prove(ConsumerId(0), None, Which::New, values, &NoSessions).await;
         let proofs = proved.evidence.unwrap().proofs;
@@ -441,11 +441,11 @@ async fn a_file_that_a_command_makes_is_never_written() {
     let values = Values { old: &before, new: Some(&after), old_ended: false };
     let early = host.deliver(FileId(1), Which::New, values, step(1)).await.unwrap_err();
     assert_eq!(early.code, "K0302", "its source does not hold the value yet");
-    assert_eq!(host.delivered(FileId(1), Which::New, values, 1).await.unwrap(), Found::Absent);
+    assert_eq!(host.delivered(FileId(1), Which::New, values, 1).await.unwrap(), Reconciled::Absent);
     host.deliver(FileId(0), Which::New, values, step(2)).await.unwrap();
     host.deliver(FileId(1), Which::New, values, step(3)).await.unwrap();
     assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.new));
-    assert_eq!(host.delivered(FileId(1), Which::New, values, 3).await.unwrap(), Found::Executed(None));
+    assert_eq!(host.delivered(FileId(1), Which::New, values, 3).await.unwrap(), Reconciled::Executed(None));
     assert_eq!(fs::read_to_string(&runs).unwrap(), "once\nonce\n");
     // Only the generator overwrites another party's edit of it.
     fs::write(&made, "KEY=other\n").unwrap();
@@ -471,7 +471,7 @@ async fn nothing_begins_that_nobody_waits_for_any_more() {
     let fetched = host.fetch(ConsumerId(0), late).await.unwrap_err();
     assert_eq!((fetched.code.as_str(), fetched.class), ("K0402", Class::Retryable));
     assert!(fs::read_to_string(&path).unwrap().contains(&place.old) && !ran.exists());
-    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Absent);
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Absent);
 }
 
 /// The command that makes the file waits for a reader of its pipe: until it has ended, nobody knows what it made.
@@ -510,5 +510,5 @@ async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
     fs::write(&pipe, "on\n").unwrap();
     delivered.await.unwrap().unwrap();
     host.await_end(7).await.unwrap();
-    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Executed(None));
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Executed(None));
 }

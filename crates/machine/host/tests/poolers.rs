@@ -13,7 +13,7 @@ use keyroll_host::{
 };
 use keyroll_manager::AtRest;
 use keyroll_port::{Asked, Class, Clock as _, Host, Session, Sessions, Values};
-use keyroll_rotation::{FileId, Found, Holds, Which};
+use keyroll_rotation::{FileId, Holds, Reconciled, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
@@ -189,7 +189,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     assert!(host.trial(Values { old: &scene.old, new: None, old_ended: false }).await.unwrap().is_empty());
     host.carries(&scene.new).await.unwrap();
     assert_eq!(seen(Which::New, scene.values()).await, Holds::Old);
-    assert_eq!(found(Which::New, scene.values()).await, Found::Absent);
+    assert_eq!(found(Which::New, scene.values()).await, Reconciled::Absent);
 
     host.deliver(FileId(0), Which::New, scene.values(), step(1)).await.unwrap();
     let both = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"app_a\" \"{new}\"\n\"bob\" \"y\"");
@@ -200,7 +200,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
         (Holds::New, Holds::Old)
     );
     for which in [Which::New, Which::Old] {
-        assert_eq!(found(which, scene.values()).await, Found::Executed(None));
+        assert_eq!(found(which, scene.values()).await, Reconciled::Executed(None));
     }
     host.deliver(FileId(0), Which::New, scene.values(), step(2)).await.unwrap();
     assert_eq!(read(), both, "however often");
@@ -215,7 +215,7 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     assert_eq!(read(), before);
     host.strike(scene.values(), step(21)).await.unwrap();
     assert_eq!(read(), before, "however often");
-    assert_eq!(found(Which::Old, scene.values()).await, Found::Executed(None));
+    assert_eq!(found(Which::Old, scene.values()).await, Reconciled::Executed(None));
     // A line with its name and another password is never removed.
     let theirs = before.replace("\"bob\"", "\"app_a\" \"theirs\"\n\"bob\"");
     fs::write(&list, &theirs).unwrap();
@@ -230,13 +230,13 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap();
     let ended = Values { old_ended: true, ..scene.values() };
     assert_eq!(seen(Which::New, ended).await, Holds::Old, "it has to be delivered once more");
-    assert_eq!(found(Which::New, ended).await, Found::Absent);
+    assert_eq!(found(Which::New, ended).await, Reconciled::Absent);
     let residues = host.sweep(ended).await.unwrap().residues;
     assert!(!residues.iter().any(|one| one.place.contains("userlist")), "{residues:?}");
     host.deliver(FileId(0), Which::New, ended, step(5)).await.unwrap();
     assert_eq!(read(), both.replace(&format!("\"app\" \"{old}\"\n"), ""));
     assert_eq!(seen(Which::New, ended).await, Holds::New);
-    assert_eq!(found(Which::New, ended).await, Found::Executed(None));
+    assert_eq!(found(Which::New, ended).await, Reconciled::Executed(None));
     // Another party's edit stays.
     fs::write(&list, format!("\"app\" \"other\"\n\"app_a\" \"{new}\"\n")).unwrap();
     assert_eq!(host.deliver(FileId(0), Which::New, ended, step(6)).await.unwrap_err().code, "K0302");

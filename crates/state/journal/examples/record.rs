@@ -11,12 +11,12 @@ mod walk;
 use std::fs;
 use std::path::Path;
 
-use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
+use keyroll_engine::{Command, DriverState, Ending, Note, Observer, ObserverReply, Pace, run};
 use keyroll_journal::{encode_event, encode_opening};
 use keyroll_port::{Journal as _, Opening, RotationId};
 use keyroll_rotation::{
     Aim, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Overlap, PROTOCOL,
-    Person, Plan, Refusals, Seq, Stamp, State, Uptake,
+    Person, Plan, Refusals, ReloadMode, Seq, Stamp, State,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
@@ -43,13 +43,17 @@ struct There(bool);
 impl Observer for There {
     fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
     fn note(&mut self, _: Note) {}
-    fn standing(&mut self, standing: &Standing, _: &State) -> Word {
+    fn standing(&mut self, standing: &DriverState, _: &State) -> ObserverReply {
         match standing {
-            Standing::Person(people) => match people.as_slice() {
-                [Person::Consent(digest)] if self.0 => Word::Say(Command::Tell(Fact::Consented(*digest))),
-                _ => Word::Nobody,
+            DriverState::Person(people) => match people.as_slice() {
+                [Person::Consent(digest)] if self.0 => {
+                    ObserverReply::Say(Command::Tell(Fact::Consented(*digest)))
+                }
+                _ => ObserverReply::Nobody,
             },
-            Standing::Driving | Standing::Held(_) | Standing::Ended | Standing::Lost => Word::Nobody,
+            DriverState::Driving | DriverState::Held(_) | DriverState::Ended | DriverState::Lost => {
+                ObserverReply::Nobody
+            }
         }
     }
 }
@@ -68,9 +72,9 @@ fn plan(capabilities: Capabilities) -> Plan {
     };
     plan.files = vec![HostId(0), HostId(0), HostId(0)];
     plan.consumers = vec![
-        consumer(Delivery::Push, Uptake::Verb, 0, 2),
-        consumer(Delivery::Push, Uptake::Rereads, 1, 1),
-        consumer(Delivery::Fetch, Uptake::Verb, 2, 1),
+        consumer(Delivery::Push, ReloadMode::Verb, 0, 2),
+        consumer(Delivery::Push, ReloadMode::Rereads, 1, 1),
+        consumer(Delivery::Fetch, ReloadMode::Verb, 2, 1),
     ];
     plan
 }
@@ -94,7 +98,7 @@ fn record(folder: &Path, name: &str, scene: &Scene, nobody_at_first: bool) {
             }
             run(scene.ports(), id.clone(), PACE, commands, &mut there).await
         });
-        matches!(ending, Ending::At(Standing::Ended, _))
+        matches!(ending, Ending::At(DriverState::Ended, _))
     });
     assert!(ended, "{name} does not end");
     let recorded = runtime.block_on(scene.book.load(&id)).unwrap();

@@ -125,7 +125,7 @@ fn event(seq: u64) -> Event {
     let fact = Fact::Probed {
         endpoint: EndpointId(0),
         version: Which::New,
-        answer: keyroll_rotation::Answer::Alive,
+        answer: keyroll_rotation::ProbeResult::Alive,
         control: None,
     };
     Event { at: Stamp { ms: seq, boot: 0x1234_5678_9abc_def0, epoch: 1 }, fact }

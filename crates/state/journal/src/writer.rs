@@ -26,14 +26,14 @@ const BATCH_REQUESTS_MAX: usize = 256;
 const CHECKPOINT_WRITES: usize = 1_000;
 
 /// The answer to a request: the new epoch of a take-over, otherwise 0.
-pub(crate) type Answer = oneshot::Sender<Result<u64, JournalError>>;
+pub(crate) type AppendReply = oneshot::Sender<Result<u64, JournalError>>;
 
 /// A request to the writer.
 pub(crate) enum Request {
     /// One write.
-    Write(Write, Answer, Waiting),
+    Write(Write, AppendReply, Waiting),
     /// Advance the witness to everything that was committed before.
-    Witness(Answer),
+    Witness(AppendReply),
 }
 
 /// The writer, shared by its own thread and its callers.

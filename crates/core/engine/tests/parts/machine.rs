@@ -11,8 +11,9 @@ use keyroll_port::{
     SessionSource, Sessions, Swept, Values,
 };
 use keyroll_rotation::{
-    Consumer, ConsumerId, Delivery, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
-    Life, PATHS_MAX, Plan, Proof, Seen, Seq, Sight, Uptake, Which,
+    Consumer, ConsumerId, Delivery, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
+    InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Plan, Proof, Reconciled, ReloadMode, Seq,
+    Visibility, Which,
 };
 use keyroll_secret::Fields;
 
@@ -144,18 +145,18 @@ impl Machine {
     fn holds(&self, inside: &Inside, proc: &Proc) -> String {
         let consumer = &self.consumers[proc.consumer];
         match (consumer.uptake, consumer.delivery) {
-            (Uptake::Verb, _) => proc.loaded.clone(),
-            (Uptake::Rereads | Uptake::AtRest, Delivery::Follow) => self.safe.current_value(),
-            (Uptake::Rereads | Uptake::AtRest, _) => inside.files[consumer.files[0].index()].clone(),
+            (ReloadMode::Verb, _) => proc.loaded.clone(),
+            (ReloadMode::Rereads | ReloadMode::AtRest, Delivery::Follow) => self.safe.current_value(),
+            (ReloadMode::Rereads | ReloadMode::AtRest, _) => inside.files[consumer.files[0].index()].clone(),
         }
     }
 
     fn who(&self, proc: &Proc) -> Incarnation {
         let id = ConsumerId(u16::try_from(proc.consumer).unwrap());
         let life = match self.consumers[proc.consumer].uptake {
-            Uptake::AtRest => Life::AtRest(id),
-            Uptake::Verb | Uptake::Rereads => {
-                Life::Process { boot: 1, pid: proc.pid, start_ticks: u64::from(proc.pid) }
+            ReloadMode::AtRest => InstanceIdentity::AtRest(id),
+            ReloadMode::Verb | ReloadMode::Rereads => {
+                InstanceIdentity::Process { boot: 1, pid: proc.pid, start_ticks: u64::from(proc.pid) }
             }
         };
         Incarnation { host: HostId(0), life }
@@ -183,10 +184,10 @@ impl Host for Machine {
         which: Which,
         values: Values<'_>,
         _: Seq,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         let there = locked(&self.inside).files[file.index()].clone();
         let goal = value(values, which);
-        Ok(if Some(there) == goal { Found::Executed(None) } else { Found::Absent })
+        Ok(if Some(there) == goal { Reconciled::Executed(None) } else { Reconciled::Absent })
     }
     async fn strike(&self, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
@@ -223,10 +224,10 @@ impl Host for Machine {
     async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
         let (old, new) = (value(values, Which::Old), value(values, Which::New));
         let inside = locked(&self.inside);
-        let sight = |there| if there { Sight::Yes } else { Sight::No };
+        let sight = |there| if there { Visibility::Yes } else { Visibility::No };
         let instances = inside.procs.iter().map(|proc| {
             let held = Some(self.holds(&inside, proc));
-            Seen {
+            ObservedInstance {
                 who: self.who(proc),
                 consumer: Some(ConsumerId(u16::try_from(proc.consumer).unwrap())),
                 slot: proc.slot,
@@ -244,15 +245,15 @@ impl Host for Machine {
             };
             (file, holds)
         });
-        let mut instances: Vec<Seen> = instances.collect();
-        let moved = instances.iter().all(|it| it.old != Sight::Yes);
+        let mut instances: Vec<ObservedInstance> = instances.collect();
+        let moved = instances.iter().all(|it| it.old != Visibility::Yes);
         let mut strange = locked(&self.strange_looks);
         if moved && *strange > 0 {
             *strange -= 1;
-            let life = Life::Process { boot: 1, pid: 9_999, start_ticks: 9_999 };
+            let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999 };
             let who = Incarnation { host: HostId(0), life };
-            let (old, new, by) = (Sight::Yes, Sight::No, FoundBy::Memory);
-            instances.push(Seen { who, consumer: None, slot: 0, old, new, by });
+            let (old, new, by) = (Visibility::Yes, Visibility::No, FoundBy::Memory);
+            instances.push(ObservedInstance { who, consumer: None, slot: 0, old, new, by });
         }
         let enumeration = Enumeration {
             complete: true,
@@ -282,7 +283,7 @@ impl Host for Machine {
             let mut paths = [Kinds::NONE; PATHS_MAX];
             paths[0] = if shown { kinds } else { Kinds::NONE };
             let who = self.who(proc);
-            Proof { who, slot: proc.slot, version: which, paths, other_session: Sight::No }
+            Proof { who, slot: proc.slot, version: which, paths, other_session: Visibility::No }
         });
         let evidence = Ok(Evidence { proofs: proofs.collect(), against: false });
         Proved { evidence, remarks: Vec::new(), gaps: Vec::new() }

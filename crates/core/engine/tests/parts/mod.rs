@@ -20,8 +20,8 @@ use keyroll_port::{
     VersionInfo,
 };
 use keyroll_rotation::{
-    Capabilities, Event, Fact, Found, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan,
-    Policy, Refusals, Seq, Stamp,
+    Capabilities, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan, Policy,
+    Reconciled, Refusals, Seq, Stamp,
 };
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -413,7 +413,7 @@ impl Journal for Book {
             *behind = None;
             return Err(JournalError::Fenced { newest: 0 });
         }
-        if matches!(event.fact, Fact::Reconciled { found: Found::Unclear, .. }) {
+        if matches!(event.fact, Fact::Reconciled { found: Reconciled::Unclear, .. }) {
             self.skipped_ms.fetch_add(UNCLEAR_MS, Ordering::SeqCst);
         }
         let mut events = locked(&self.events);

@@ -1,5 +1,5 @@
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, bit};
+use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -165,7 +165,7 @@ fn drifted(next: &mut State, file: FileId) -> bool {
 
 fn reroll(next: &mut State, at: usize, slots: u32) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
-    let slots = if unit.stage == Stage::Waiting { unit.slots | slots } else { slots };
+    let slots = if unit.stage == UnitStep::Waiting { unit.slots | slots } else { slots };
     next.units.send(at, Which::New, slots, next.now());
     true
 }

@@ -1,4 +1,4 @@
-use crate::state::{OldKey, Phase, Stage, State};
+use crate::state::{OldKey, Phase, State, UnitStep};
 use crate::{Delivery, Emergency, Op, Overlap, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -32,7 +32,7 @@ pub(super) fn settle(next: &mut State) -> bool {
 }
 
 fn arrived(unit: &crate::Unit) -> bool {
-    unit.stage == Stage::Settled && unit.toward == Which::New
+    unit.stage == UnitStep::Settled && unit.toward == Which::New
 }
 
 fn pushed(state: &State) -> bool {
@@ -44,13 +44,16 @@ fn busy(state: &State) -> bool {
     state
         .units()
         .iter()
-        .any(|unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_)))
+        .any(|unit| matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_)))
 }
 
 /// Lets waiting units begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
-    let running =
-        next.units().iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();
+    let running = next
+        .units()
+        .iter()
+        .filter(|unit| !matches!(unit.stage, UnitStep::Waiting | UnitStep::Settled))
+        .count();
     let settled = next.units().iter().any(arrived);
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
@@ -60,7 +63,7 @@ fn start_some(next: &mut State) -> bool {
         (true, true) => usize::MAX,
         (true, false) => usize::from(next.plan().policy.parallel_max),
     };
-    if running >= most || next.units().iter().any(|unit| unit.stage == Stage::Failed) {
+    if running >= most || next.units().iter().any(|unit| unit.stage == UnitStep::Failed) {
         return false;
     }
     let pushed = pushed(next);
@@ -69,7 +72,7 @@ fn start_some(next: &mut State) -> bool {
         Delivery::Fetch | Delivery::Follow => pushed && next.promoted(),
     };
     let waiting = next.units().iter().zip(&next.plan().consumers).position(|(unit, consumer)| {
-        unit.stage == Stage::Waiting && unit.toward == Which::New && may(consumer.delivery)
+        unit.stage == UnitStep::Waiting && unit.toward == Which::New && may(consumer.delivery)
     });
     if let Some(at) = waiting {
         unit::start(next, at);
@@ -83,7 +86,7 @@ fn start_retreat(next: &mut State) -> bool {
     if next.running(&crate::Op::Disable) {
         return false;
     }
-    let back = |unit: &crate::Unit| unit.stage == Stage::Waiting && unit.toward == Which::Old;
+    let back = |unit: &crate::Unit| unit.stage == UnitStep::Waiting && unit.toward == Which::Old;
     let Some(at) = next.units().iter().position(back) else { return false };
     unit::start(next, at);
     true

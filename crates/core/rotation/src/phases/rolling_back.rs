@@ -1,7 +1,7 @@
 use crate::course::not_yet;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, bit};
-use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, course, unit};
+use crate::state::{Hold, OldKey, Phase, Reason, State, Unit, UnitStep, bit};
+use crate::{Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Until a Disable has ended, nothing relies on the old key: however often it was accepted, it may be off a moment later.
@@ -76,7 +76,7 @@ fn listed(state: &State) -> bool {
 }
 
 fn restored(state: &State) -> bool {
-    state.units().iter().all(|unit| unit.toward == Which::Old && unit.stage == Stage::Settled)
+    state.units().iter().all(|unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -137,7 +137,8 @@ fn start_units(next: &mut State) -> bool {
     if let Some(at) = forward {
         let consumer = next.plan().consumers.get(at).cloned();
         let loaded = seen.instances.iter().filter(|it| {
-            it.consumer.is_some_and(|id| id.index() == at) && (it.new == Sight::Yes || it.old != Sight::Yes)
+            it.consumer.is_some_and(|id| id.index() == at)
+                && (it.new == Visibility::Yes || it.old != Visibility::Yes)
         });
         let mut slots = loaded.fold(0, |bits, it| bits | bit(it.slot));
         slots |= next.units.get(at).map_or(0, |unit| unit.moved);
@@ -154,11 +155,13 @@ fn start_units(next: &mut State) -> bool {
         }
         return true;
     }
-    let busy = |unit: &Unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
+    let busy = |unit: &Unit| {
+        matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_))
+    };
     if next.units().iter().any(busy) {
         return false;
     }
-    let waiting = next.units().iter().rposition(|unit| unit.stage == Stage::Waiting);
+    let waiting = next.units().iter().rposition(|unit| unit.stage == UnitStep::Waiting);
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
@@ -168,7 +171,7 @@ fn start_units(next: &mut State) -> bool {
 
 /// Every unit that could be restored is restored: the rotation is stuck at one that could not.
 fn stuck(next: &mut State) -> bool {
-    let Some(at) = next.units().iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
+    let Some(at) = next.units().iter().rposition(|unit| unit.stage == UnitStep::Failed) else { return false };
     let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
     let foreign = files.into_iter().find(|file| next.files.get(*file) == Holds::Other);
     let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));

@@ -1,6 +1,6 @@
 use crate::gate::{Blocker, blockers};
 use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
-use crate::{ConsumerId, Op, Query, Standing, Want, Which, course, unit};
+use crate::{ConsumerId, ListedState, Op, Query, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Sweep is the last phase to find an instance that started after the point of no return; it is rolled forward.
@@ -78,7 +78,7 @@ fn listed(state: &State) -> bool {
 /// The issuer goes on listing a key that was seen dead.
 fn undead(state: &State) -> bool {
     listed(state)
-        && state.old.list().is_some_and(|list| list.old == Standing::On)
+        && state.old.list().is_some_and(|list| list.old == ListedState::On)
         && state.debt().is_none()
         && !state.exchanges()
 }

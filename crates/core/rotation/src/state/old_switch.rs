@@ -1,4 +1,4 @@
-use crate::{Seq, Stamp, Standing};
+use crate::{ListedState, Seq, Stamp};
 
 /// What is known about the old key, from outcomes and lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub(crate) struct List {
     pub(crate) at: Stamp,
     pub(crate) seq: Seq,
     /// The state of the old key in it.
-    pub(crate) old: Standing,
+    pub(crate) old: ListedState,
 }
 
 /// What is known about the old key. An end that we did not cause is doubted for as long as a list may lag.
@@ -97,21 +97,21 @@ impl OldSwitch {
 
     /// Records the state of the key in a complete list. A list may lag behind a change of the key by `lag_ms`, and a
     /// list that is read in pages may miss a key. Returns whether a key that was believed to have ended exists.
-    pub(crate) fn listed(&mut self, old: Standing, lag_ms: u64, now: Stamp) -> bool {
+    pub(crate) fn listed(&mut self, old: ListedState, lag_ms: u64, now: Stamp) -> bool {
         let settled = |since: Option<Stamp>| since.is_some_and(|since| now.at_least(lag_ms, since));
         match (old, self.key) {
-            (Standing::Gone, OldKey::On | OldKey::Off(_)) if settled(self.missing_since) => {
+            (ListedState::Gone, OldKey::On | OldKey::Off(_)) if settled(self.missing_since) => {
                 self.end(false, now);
             }
-            (Standing::Gone, OldKey::On | OldKey::Off(_)) => {
+            (ListedState::Gone, OldKey::On | OldKey::Off(_)) => {
                 self.missing_since = self.missing_since.or(Some(now));
             }
-            (Standing::On | Standing::Off, OldKey::Ended) => return settled(self.missing_since),
-            (Standing::On, OldKey::Off(since)) if settled(Some(since)) => {
+            (ListedState::On | ListedState::Off, OldKey::Ended) => return settled(self.missing_since),
+            (ListedState::On, OldKey::Off(since)) if settled(Some(since)) => {
                 (self.key, self.missing_since) = (OldKey::On, None);
             }
-            (Standing::On | Standing::Off, OldKey::On | OldKey::Off(_)) => self.missing_since = None,
-            (Standing::Gone, OldKey::Ended) | (Standing::NotVisible, _) => {}
+            (ListedState::On | ListedState::Off, OldKey::On | OldKey::Off(_)) => self.missing_since = None,
+            (ListedState::Gone, OldKey::Ended) | (ListedState::NotVisible, _) => {}
         }
         false
     }

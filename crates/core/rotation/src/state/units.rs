@@ -4,7 +4,7 @@ use crate::{Stamp, Which};
 
 /// How far one unit (a consumer on its host) has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum UnitStep {
     /// Its turn has not come.
     Waiting,
     /// Its files are being written, or it is fetching.
@@ -23,7 +23,7 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
     /// How far it has come.
-    pub stage: Stage,
+    pub stage: UnitStep,
     /// The version that it moves to.
     pub toward: Which,
     /// Since when it has been in this stage.
@@ -42,7 +42,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    fn waiting(stage: Stage, slots: u32, at: Stamp) -> Self {
+    fn waiting(stage: UnitStep, slots: u32, at: Stamp) -> Self {
         Self { stage, toward: Which::New, since: at, slots, moved: 0, first: 0, fetched: false, failures: 0 }
     }
 
@@ -52,11 +52,11 @@ impl Unit {
             toward,
             moved: self.moved,
             first: self.first,
-            ..Self::waiting(Stage::Waiting, slots, now)
+            ..Self::waiting(UnitStep::Waiting, slots, now)
         };
     }
 
-    fn enter(&mut self, stage: Stage, now: Stamp) {
+    fn enter(&mut self, stage: UnitStep, now: Stamp) {
         (self.stage, self.since) = (stage, now);
     }
 }
@@ -69,7 +69,7 @@ pub(crate) struct Units {
 }
 
 impl Units {
-    pub(super) fn open(count: usize, stage: Stage, at: Stamp) -> Self {
+    pub(super) fn open(count: usize, stage: UnitStep, at: Stamp) -> Self {
         Self { all: Arc::new(vec![Unit::waiting(stage, 0, at); count]) }
     }
 
@@ -83,7 +83,7 @@ impl Units {
 
     /// A consumer was adopted: every one of its slots is applied.
     pub(super) fn adopt(&mut self, slots: u32, now: Stamp) {
-        self.change().push(Unit::waiting(Stage::Waiting, slots, now));
+        self.change().push(Unit::waiting(UnitStep::Waiting, slots, now));
     }
 
     /// Sends a unit toward a version, with these slots to apply.
@@ -99,24 +99,24 @@ impl Units {
     /// Lets a waiting unit begin. Without a choice of slots, all of its slots load the new version.
     pub(crate) fn start(&mut self, at: usize, all: u32, now: Stamp) {
         self.with(at, |unit| {
-            unit.enter(Stage::Delivering, now);
+            unit.enter(UnitStep::Delivering, now);
             if unit.slots == 0 && unit.toward == Which::New {
                 unit.slots = all;
             }
         });
     }
 
-    pub(crate) fn enter(&mut self, at: usize, stage: Stage, now: Stamp) {
+    pub(crate) fn enter(&mut self, at: usize, stage: UnitStep, now: Stamp) {
         self.with(at, |unit| unit.enter(stage, now));
     }
 
     /// A unit that was never moved has nothing to restore.
     pub(crate) fn settle_untouched(&mut self, at: usize) {
-        self.with(at, |unit| unit.stage = Stage::Settled);
+        self.with(at, |unit| unit.stage = UnitStep::Settled);
     }
 
     pub(crate) fn fail(&mut self, at: usize) {
-        self.with(at, |unit| unit.stage = Stage::Failed);
+        self.with(at, |unit| unit.stage = UnitStep::Failed);
     }
 
     /// A slot is about to load the new version.
@@ -149,7 +149,7 @@ impl Units {
         self.with(at, |unit| {
             unit.slots &= !bit(slot);
             unit.failures = 0;
-            unit.enter(Stage::Proving(slot), now);
+            unit.enter(UnitStep::Proving(slot), now);
         });
     }
 
@@ -168,7 +168,7 @@ impl Units {
         for (at, unit) in self.change().iter_mut().enumerate() {
             (unit.since, unit.failures) = (now, 0);
             let wrong_way = forward && unit.toward == Which::Old;
-            if unit.stage == Stage::Failed || wrong_way {
+            if unit.stage == UnitStep::Failed || wrong_way {
                 again.push(at);
                 let toward = if forward { Which::New } else { Which::Old };
                 unit.send(toward, if forward { 0 } else { unit.moved }, now);

@@ -2,10 +2,11 @@
 #![allow(dead_code)]
 
 use keyroll_rotation::{
-    Aim, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId,
-    Found, FoundBy, HostId, Incarnation, Kinds, Labelled, LastUsed, Life, MintedBy, OldKey, OnFailure, Op,
-    Outcome, Overlap, PATHS_MAX, Person, Phase, Plan, Policy, PreflightSeen, Proof, Query, Refusals, Seen,
-    Sight, Stamp, Standing, State, Uptake, Want, Which, step, wants,
+    Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId, FoundBy,
+    HostId, Incarnation, InstanceIdentity, Kinds, Labelled, LastUsed, ListedState, MintedBy,
+    ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Person, Phase, Plan, Policy,
+    PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, Stamp, State, Visibility,
+    Want, Which, step, wants,
 };
 
 /// After so many events a walk that has not arrived is going round in circles.
@@ -53,7 +54,7 @@ pub(crate) fn plan() -> Plan {
         policy,
         endpoints: vec![HostId(0)],
         files: vec![HostId(0), HostId(0)],
-        consumers: vec![consumer(0, Uptake::Verb), consumer(1, Uptake::Rereads)],
+        consumers: vec![consumer(0, ReloadMode::Verb), consumer(1, ReloadMode::Rereads)],
         bound: true,
         denied_is_alive: false,
         recovery: false,
@@ -178,14 +179,16 @@ impl Walk {
     pub(crate) fn see(&self, query: &Query) -> Fact {
         let old_works = self.state.old_key() == OldKey::On;
         match query {
-            Query::Preflight => {
-                Fact::Preflight(PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive })
-            }
+            Query::Preflight => Fact::Preflight(PreflightSeen {
+                clear: true,
+                control: ProbeResult::Dead,
+                current: ProbeResult::Alive,
+            }),
             Query::StageCheck => Fact::StageChecked { intact: true, carried: true },
             Query::Probe(endpoint, version) => {
                 let alive = *version == Which::New || old_works;
-                let answer = if alive { Answer::Alive } else { Answer::Dead };
-                let control = (*version == Which::Old).then_some(Answer::Alive);
+                let answer = if alive { ProbeResult::Alive } else { ProbeResult::Dead };
+                let control = (*version == Which::Old).then_some(ProbeResult::Alive);
                 Fact::Probed { endpoint: *endpoint, version: *version, answer, control }
             }
             Query::List => {
@@ -193,9 +196,9 @@ impl Walk {
                 let labelled =
                     labelled.map(|new| Labelled { intent: new.mint, credential: new.credential.clone() });
                 let old = match self.state.old_key() {
-                    OldKey::On => Standing::On,
-                    OldKey::Off(_) => Standing::Off,
-                    OldKey::Ended => Standing::Gone,
+                    OldKey::On => ListedState::On,
+                    OldKey::Off(_) => ListedState::Off,
+                    OldKey::Ended => ListedState::Gone,
                 };
                 Fact::Listed { complete: true, labelled: labelled.into_iter().collect(), old }
             }
@@ -206,7 +209,7 @@ impl Walk {
             }
             Query::LastUsed => Fact::LastUsed(None),
             Query::Refusals => Fact::Refusals { count: 0 },
-            Query::Reconcile(intent) => Fact::Reconciled { intent: *intent, found: Found::Absent },
+            Query::Reconcile(intent) => Fact::Reconciled { intent: *intent, found: Reconciled::Absent },
             Query::Sweep => Fact::Swept { residues: 0 },
         }
     }
@@ -218,8 +221,8 @@ impl Walk {
             // Where a shared key is ended without a new one, its consumers were moved before.
             let moved = unit.moved != 0 || self.state.plan().aim == Aim::End;
             let new = moved && unit.toward == Which::New;
-            let sight = |there| if there { Sight::Yes } else { Sight::No };
-            instances.push(Seen {
+            let sight = |there| if there { Visibility::Yes } else { Visibility::No };
+            instances.push(ObservedInstance {
                 who: who(ConsumerId(at)),
                 consumer: Some(ConsumerId(at)),
                 slot: 0,
@@ -234,7 +237,7 @@ impl Walk {
 }
 
 pub(crate) fn who(consumer: ConsumerId) -> Incarnation {
-    let life = Life::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7 };
+    let life = InstanceIdentity::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7 };
     Incarnation { host: HostId(0), life }
 }
 
@@ -242,5 +245,5 @@ pub(crate) fn proof(consumer: ConsumerId, version: Which) -> Proof {
     let kinds = Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED);
     let mut paths = [Kinds::NONE; PATHS_MAX];
     paths[0] = kinds;
-    Proof { who: who(consumer), slot: 0, version, paths, other_session: Sight::No }
+    Proof { who: who(consumer), slot: 0, version, paths, other_session: Visibility::No }
 }

@@ -2,7 +2,7 @@
 
 use keyroll_engine::{Action, Input};
 use keyroll_rotation::{
-    Answer, Emergency, Event, Fact, Op, Outcome, Phase, Query, Stage, Standing, State, Want, Which,
+    Emergency, Event, Fact, ListedState, Op, Outcome, Phase, ProbeResult, Query, State, UnitStep, Want, Which,
 };
 
 use super::evidence::{ALL_KINDS, proofs};
@@ -19,13 +19,13 @@ pub(super) const BACK_UNPROVEN: Mutant =
     Mutant { name: "rollback unproven", sentence: "P-18", event: back_unproven, ..Mutant::NONE };
 
 fn alive_once(state: &State, event: &mut Event) {
-    let back = |unit: &keyroll_rotation::Unit| unit.toward == Which::Old && unit.stage == Stage::Settled;
+    let back = |unit: &keyroll_rotation::Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
     if state.phase() != Phase::RollingBack || !state.units().iter().all(back) {
         return;
     }
     match &mut event.fact {
-        Fact::Probed { version: Which::Old, answer, .. } => *answer = Answer::Alive,
-        Fact::Listed { old, .. } if *old == Standing::Gone => *old = Standing::On,
+        Fact::Probed { version: Which::Old, answer, .. } => *answer = ProbeResult::Alive,
+        Fact::Listed { old, .. } if *old == ListedState::Gone => *old = ListedState::On,
         _ => {}
     }
 }
@@ -99,7 +99,7 @@ fn accepted_is_dead(state: &State, event: &mut Event) {
     if let (Phase::ConfirmDead, Fact::Probed { version: Which::Old, answer, control, .. }) =
         (state.phase(), &mut event.fact)
     {
-        (*answer, *control) = (Answer::Dead, None);
+        (*answer, *control) = (ProbeResult::Dead, None);
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) const LOST_DISABLE: Mutant =
     Mutant { name: "lost disable is none", sentence: "P-72", event: lost_disable_is_failure, ..Mutant::NONE };
 
 fn first_failure_ends(state: &State, wanted: &mut Vec<Want>) {
-    let failed = state.units().iter().any(|unit| unit.stage == Stage::Failed);
+    let failed = state.units().iter().any(|unit| unit.stage == UnitStep::Failed);
     if state.phase() == Phase::RollingBack && failed {
         *wanted = vec![Want::Ask(Query::Enumerate)];
     }

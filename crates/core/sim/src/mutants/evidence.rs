@@ -1,6 +1,6 @@
 //! Mutants that accept weaker proof than the protocol requires.
 
-use keyroll_rotation::{Event, Fact, Holds, Kinds, LastUsed, Life, Phase, Sight, State};
+use keyroll_rotation::{Event, Fact, Holds, InstanceIdentity, Kinds, LastUsed, Phase, State, Visibility};
 
 use crate::answers::WALL_MS;
 use crate::mutant::Mutant;
@@ -35,7 +35,7 @@ pub(super) const PATH_FROM_PATH: Mutant =
 
 fn at_rest_unchecked(_: &State, event: &mut Event) {
     proofs(event, |proof| {
-        if let Life::AtRest(_) = proof.who.life {
+        if let InstanceIdentity::AtRest(_) = proof.who.life {
             proof.paths.fill(ALL_KINDS());
         }
     });
@@ -86,7 +86,7 @@ fn session_unseen(_: &State, event: &mut Event) {
     if let Fact::Enumerated(seen) = &mut event.fact {
         seen.sessions = None;
     }
-    proofs(event, |proof| proof.other_session = Sight::NotVisible);
+    proofs(event, |proof| proof.other_session = Visibility::NotVisible);
 }
 
 /// Sessions on the old credential do not count.
@@ -106,8 +106,8 @@ pub(super) const DRIFT_UNSEEN: Mutant =
     Mutant { name: "drift unseen", sentence: "P-67", event: drift_unseen, ..Mutant::NONE };
 
 fn restart_keeps_evidence(_: &State, event: &mut Event) {
-    let same = |life: &mut Life, slot: u8| {
-        if let Life::Process { boot, pid, start_ticks } = life {
+    let same = |life: &mut InstanceIdentity, slot: u8| {
+        if let InstanceIdentity::Process { boot, pid, start_ticks } = life {
             (*boot, *pid, *start_ticks) = (0, u32::from(slot), 0);
         }
     };
@@ -201,7 +201,7 @@ fn sweep_unread(state: &State, event: &mut Event) {
     if let (Phase::Sweep, Fact::Enumerated(seen)) = (state.phase(), &mut event.fact) {
         seen.files.iter_mut().for_each(|(_, holds)| *holds = Holds::New);
         for instance in &mut seen.instances {
-            (instance.old, instance.new) = (Sight::No, Sight::Yes);
+            (instance.old, instance.new) = (Visibility::No, Visibility::Yes);
         }
     }
 }
@@ -213,7 +213,7 @@ pub(super) const SWEEP_UNREAD: Mutant =
 fn memory_proves(state: &State, event: &mut Event) {
     let Some(look) = state.look() else { return };
     proofs(event, |proof| {
-        let gone = look.seen.instances.iter().any(|it| it.who == proof.who && it.old == Sight::No);
+        let gone = look.seen.instances.iter().any(|it| it.who == proof.who && it.old == Visibility::No);
         if gone {
             proof.paths.fill(ALL_KINDS());
         }

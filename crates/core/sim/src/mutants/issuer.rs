@@ -1,12 +1,14 @@
 //! Mutants that believe the issuer too early, or ask it too little.
 
-use keyroll_rotation::{Answer, CredId, Event, Fact, Found, Overlap, Phase, Standing, State, Which};
+use keyroll_rotation::{
+    CredId, Event, Fact, ListedState, Overlap, Phase, ProbeResult, Reconciled, State, Which,
+};
 
 use crate::mutant::Mutant;
 
 fn unborn_is_alive(_: &State, event: &mut Event) {
     if let Fact::Probed { version: Which::New, answer, .. } = &mut event.fact {
-        *answer = Answer::Alive;
+        *answer = ProbeResult::Alive;
     }
 }
 
@@ -40,8 +42,8 @@ fn gone_is_alive(state: &State, event: &mut Event) {
         return;
     }
     match &mut event.fact {
-        Fact::Probed { version: Which::Old, answer, .. } => *answer = Answer::Alive,
-        Fact::Listed { old, .. } => *old = Standing::On,
+        Fact::Probed { version: Which::Old, answer, .. } => *answer = ProbeResult::Alive,
+        Fact::Listed { old, .. } => *old = ListedState::On,
         _ => {}
     }
 }
@@ -75,11 +77,11 @@ fn partial_list_is_complete(_: &State, event: &mut Event) {
     match &mut event.fact {
         Fact::Listed { complete, old, .. } => {
             *complete = true;
-            if *old == Standing::NotVisible {
-                *old = Standing::Gone;
+            if *old == ListedState::NotVisible {
+                *old = ListedState::Gone;
             }
         }
-        Fact::Reconciled { found, .. } if *found == Found::Unclear => *found = Found::Absent,
+        Fact::Reconciled { found, .. } if *found == Reconciled::Unclear => *found = Reconciled::Absent,
         _ => {}
     }
 }
@@ -128,7 +130,7 @@ pub(super) const LIST_BELIEVED: Mutant = Mutant {
 };
 
 fn orphan_by_place(_: &State, event: &mut Event) {
-    if let Fact::Reconciled { found: Found::ValueLost(credential), .. } = &mut event.fact {
+    if let Fact::Reconciled { found: Reconciled::ValueLost(credential), .. } = &mut event.fact {
         *credential = CredId::new("key-0");
     }
 }

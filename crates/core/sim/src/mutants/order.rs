@@ -1,7 +1,9 @@
 //! Mutants that change the order of intent, entry and effect, or what a missing answer means.
 
 use keyroll_engine::{Action, AppendError, Input};
-use keyroll_rotation::{Answer, Delivery, Event, Fact, Found, Op, Outcome, Phase, Plan, State, Want};
+use keyroll_rotation::{
+    Delivery, Event, Fact, Op, Outcome, Phase, Plan, ProbeResult, Reconciled, State, Want,
+};
 
 use crate::mutant::{Mutant, Mutation};
 
@@ -79,7 +81,7 @@ pub(super) const LOST_IS_DONE: Mutant =
 
 fn reconcile_assumes_absent(_: &State, event: &mut Event) {
     if let Fact::Reconciled { found, .. } = &mut event.fact {
-        *found = Found::Absent;
+        *found = Reconciled::Absent;
     }
 }
 
@@ -95,7 +97,7 @@ fn reconcile_assumes_done(state: &State, event: &mut Event) {
     if let Fact::Reconciled { intent, found } = &mut event.fact
         && state.intents().iter().any(|open| open.seq == *intent && open.op != Op::Mint)
     {
-        *found = Found::Executed(None);
+        *found = Reconciled::Executed(None);
     }
 }
 
@@ -204,7 +206,7 @@ pub(super) const DRIVER_ASSERTS: Mutant = Mutant {
         if let (Phase::Probe, Action::Append { event, .. }) = (state.phase(), action)
             && let Fact::Probed { answer, .. } = &mut event.fact
         {
-            *answer = Answer::Alive;
+            *answer = ProbeResult::Alive;
         }
     },
     ..Mutant::NONE

@@ -5,7 +5,7 @@ use keyroll_port::{
     Applied, Asked, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, Session,
     SessionSource, Sessions, Swept, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, Found, Incarnation, Refusals, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Seq, Which};
 use keyroll_secret::Fields;
 
 use super::{DECOY, Port, failure, mistaken, number, outcome};
@@ -81,10 +81,10 @@ impl Host for Port {
         which: Which,
         values: Values<'_>,
         _: Seq,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         let (goal, new) = (self.value(which, values), self.value(Which::New, values));
         match outcome(self.call(Call::Delivered { file, goal, new }).await)? {
-            Answer::Found(found) => Ok(found),
+            Answer::Reconciled(found) => Ok(found),
             _ => mistaken(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Consumer, Secret};
-use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, Uptake};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
 use super::Found;
 use crate::operator::{Event, GapShown, Operator, duration};
@@ -136,14 +136,18 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
 fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
     let verb = match unit.uptake {
-        Uptake::Verb => match announced(secret).into_iter().find(|gap| gap.consumer == name.to_string()) {
-            Some(GapShown { announced_s: (least, most), .. }) => {
-                format!("restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures")
+        ReloadMode::Verb => {
+            match announced(secret).into_iter().find(|gap| gap.consumer == name.to_string()) {
+                Some(GapShown { announced_s: (least, most), .. }) => {
+                    format!(
+                        "restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures"
+                    )
+                }
+                None => format!("restart or signal {} instances, one at a time", unit.slots),
             }
-            None => format!("restart or signal {} instances, one at a time", unit.slots),
-        },
-        Uptake::Rereads => "no restart: it reloads the file".to_owned(),
-        Uptake::AtRest => "at rest: run its check in its own environment".to_owned(),
+        }
+        ReloadMode::Rereads => "no restart: it reloads the file".to_owned(),
+        ReloadMode::AtRest => "at rest: run its check in its own environment".to_owned(),
     };
     let files: Vec<String> =
         consumer.reads.iter().map(|copy| format!("\n     writes {}", copy.place)).collect();

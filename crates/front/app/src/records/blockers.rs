@@ -5,7 +5,8 @@ use std::fs;
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, State, Waived, Which,
+    blockers,
 };
 
 use super::plan_names::Called;
@@ -163,7 +164,7 @@ fn copy_moved(state: &State) -> String {
 /// True if the consumer is not a job at rest.
 fn runs(state: &State, consumer: ConsumerId) -> bool {
     let of = state.plan().consumers.get(consumer.index());
-    of.is_some_and(|of| of.uptake != Uptake::AtRest)
+    of.is_some_and(|of| of.uptake != ReloadMode::AtRest)
 }
 
 /// The command that adopts a process; a check is needed unless the issuer shows which process made a call.
@@ -180,8 +181,8 @@ pub fn adopt_copy(path: &str) -> String {
 /// An undeclared process, and the commands for it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
     let pid = match who.life {
-        Life::Process { pid, .. } => pid,
-        Life::AtRest(_) => 0,
+        InstanceIdentity::Process { pid, .. } => pid,
+        InstanceIdentity::AtRest(_) => 0,
     };
     Holder {
         kind: "undeclared process",

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    Answer, Consumer, ConsumerId, Event, Fact, Hold, Kinds, Life, Op, Outcome, Phase, Proof, Reason, Stage,
-    State, Which, step,
+    Consumer, ConsumerId, Event, Fact, Hold, InstanceIdentity, Kinds, Op, Outcome, Phase, ProbeResult, Proof,
+    Reason, State, UnitStep, Which, step,
 };
 
 use super::old_key::clock;
@@ -40,7 +40,7 @@ struct Told {
     /// The last observation of each consumer, and whether its log or error rate showed a failure.
     proofs: BTreeMap<ConsumerId, (Vec<Proof>, bool)>,
     /// The issuer's last answer about the new key.
-    answer: Option<Answer>,
+    answer: Option<ProbeResult>,
     /// Why each consumer last failed to take the value.
     units: BTreeMap<ConsumerId, String>,
     /// Why the rotation rolled back.
@@ -90,8 +90,9 @@ impl Told {
         event: &Event,
     ) -> Option<String> {
         let (was, is) = (before.units().get(id.index())?, next.units().get(id.index())?);
-        let under_way = matches!(was.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
-        let given_up = is.stage == Stage::Failed || (was.toward, is.toward) == (Which::New, Which::Old);
+        let under_way =
+            matches!(was.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_));
+        let given_up = is.stage == UnitStep::Failed || (was.toward, is.toward) == (Which::New, Which::Old);
         if !under_way || !given_up || matches!(event.fact, Fact::AbortAsked) {
             return None;
         }
@@ -117,9 +118,9 @@ impl Told {
         let limit = crate::operator::duration(limit / 1_000);
         let tries = if was.failures == 0 { "" } else { ": each attempt failed" };
         Some(match was.stage {
-            Stage::Delivering => format!("did not get the {key} key within {limit}{tries}"),
-            Stage::Applying(_) => format!("was not restarted with the {key} key within {limit}{tries}"),
-            Stage::Waiting | Stage::Proving(_) | Stage::Settled | Stage::Failed => {
+            UnitStep::Delivering => format!("did not get the {key} key within {limit}{tries}"),
+            UnitStep::Applying(_) => format!("was not restarted with the {key} key within {limit}{tries}"),
+            UnitStep::Waiting | UnitStep::Proving(_) | UnitStep::Settled | UnitStep::Failed => {
                 format!("did not prove the {key} key within {limit}: {}", self.seen(id, consumer, was.toward))
             }
         })
@@ -146,7 +147,7 @@ impl Told {
     fn other(&self, before: &State, event: &Event) -> String {
         match &event.fact {
             Fact::AbortAsked => "the operator asked for it (keyroll abort or undo)".to_owned(),
-            Fact::Preflight(seen) if seen.control == Answer::Alive => {
+            Fact::Preflight(seen) if seen.control == ProbeResult::Alive => {
                 "the issuer accepted a deliberately wrong key".to_owned()
             }
             Fact::Preflight(seen) if seen.clear => {
@@ -184,18 +185,18 @@ fn failed<'a>(before: &'a State, event: &Event) -> Option<&'a Op> {
 /// The missing evidence of a process: for each path the kinds that were seen, and the missing one.
 fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> {
     let who = match proof.who.life {
-        Life::Process { pid, .. } => format!("process {pid}"),
-        Life::AtRest(_) => "the job at rest".to_owned(),
+        InstanceIdentity::Process { pid, .. } => format!("process {pid}"),
+        InstanceIdentity::AtRest(_) => "the job at rest".to_owned(),
     };
     if proof.version != toward {
         return Some(format!("{who} uses the other key"));
     }
     let paths = (0..consumer.paths).zip(proof.paths).filter_map(|(path, kinds)| {
         let wanted = match proof.who.life {
-            Life::AtRest(_) => Kinds::CHECKED,
-            Life::Process { .. } if consumer.attributable => Kinds::EXERCISED,
-            Life::Process { .. } if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
-            Life::Process { .. } => Kinds::LOADED.and(Kinds::CHECKED),
+            InstanceIdentity::AtRest(_) => Kinds::CHECKED,
+            InstanceIdentity::Process { .. } if consumer.attributable => Kinds::EXERCISED,
+            InstanceIdentity::Process { .. } if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
+            InstanceIdentity::Process { .. } => Kinds::LOADED.and(Kinds::CHECKED),
         };
         let lacks: Vec<&str> = wanted.without(kinds).names().collect();
         let seen: Vec<&str> = kinds.names().collect();
@@ -207,11 +208,11 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     (!paths.is_empty()).then(|| format!("{who} was seen {}", paths.join("; ")))
 }
 
-fn answered(answer: Answer) -> &'static str {
+fn answered(answer: ProbeResult) -> &'static str {
     match answer {
-        Answer::Alive => "accepted",
-        Answer::Denied => "accepted, but not permitted",
-        Answer::Dead => "refused",
-        Answer::Unknown => "inconclusive",
+        ProbeResult::Alive => "accepted",
+        ProbeResult::Denied => "accepted, but not permitted",
+        ProbeResult::Dead => "refused",
+        ProbeResult::Unknown => "inconclusive",
     }
 }

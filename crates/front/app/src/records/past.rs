@@ -1,7 +1,7 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, Stage, State, Which, step};
+use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, State, UnitStep, Which, step};
 
 use super::old_key;
 use super::saved_plan::Saved;
@@ -112,7 +112,8 @@ fn goes_back(state: &State) -> bool {
 
 /// The consumers that are on the new version.
 pub fn moved_units(state: &State) -> usize {
-    let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
+    let arrived =
+        |unit: &&keyroll_rotation::Unit| unit.stage == UnitStep::Settled && unit.toward == Which::New;
     state.units().iter().filter(arrived).count()
 }
 

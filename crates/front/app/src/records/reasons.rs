@@ -1,7 +1,7 @@
 //! Why a rotation is paused or stuck, and the command that continues it.
 
 use keyroll_rotation::{
-    Event, Fact, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, step, wants,
+    Event, Fact, Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, State, Want, step, wants,
 };
 
 use super::blockers::{adopt_copy, adopt_process};
@@ -75,13 +75,13 @@ pub fn quoted(name: &str) -> String {
 pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String> {
     let back = state.phase() == Phase::RollingBack;
     match reason {
-        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) if back => {
+        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) if back => {
             Some(format!("end process {pid}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
         Reason::Stranger(_) if back => {
             Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
         }
-        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
+        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
             let adopt = adopt_process(pid, called.attributes());
             Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
@@ -125,10 +125,10 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             "keyroll was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned()
         }
         Reason::Holder(who) => match who.life {
-            Life::Process { pid, .. } => {
+            InstanceIdentity::Process { pid, .. } => {
                 format!("undeclared process {} still uses the {} key", process(pid), leaving(state))
             }
-            Life::AtRest(_) => {
+            InstanceIdentity::AtRest(_) => {
                 format!("an undeclared job still uses the {} key", leaving(state))
             }
         },

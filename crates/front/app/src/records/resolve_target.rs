@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_port::RotationId;
-use keyroll_rotation::{Hold, Life, Reason, State};
+use keyroll_rotation::{Hold, InstanceIdentity, Reason, State};
 
 use super::blockers;
 use super::index::Index;
@@ -59,7 +59,7 @@ fn open(places: &Places, pid: Option<u32>) -> Result<Vec<Open>, Problem> {
 fn blocks(called: &Called, state: &State, pid: u32) -> bool {
     let held = matches!(
         state.hold(),
-        Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, Life::Process { pid: its, .. } if its == pid)
+        Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, InstanceIdentity::Process { pid: its, .. } if its == pid)
     );
     held || blockers::all(called, state).iter().any(|holder| holder.pid == Some(pid))
 }

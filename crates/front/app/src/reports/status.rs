@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Emergency, Hold, Stage, State, Which};
+use keyroll_rotation::{Emergency, Hold, State, UnitStep, Which};
 use tokio::runtime::Runtime;
 
 use crate::operator::{OldKeyShown, StatusShown, UnitShown};
@@ -223,17 +223,17 @@ fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
 }
 
 /// The step of one consumer.
-fn stage(stage: Stage, toward: Which) -> String {
+fn stage(stage: UnitStep, toward: Which) -> String {
     let key = match toward {
         Which::New => "the new key",
         Which::Old => "the old key",
     };
     match stage {
-        Stage::Waiting => format!("waiting for {key}"),
-        Stage::Delivering => format!("writing {key} to its files"),
-        Stage::Applying(_) => format!("loading {key}"),
-        Stage::Proving(_) => format!("proving {key}"),
-        Stage::Settled => format!("on {key}"),
-        Stage::Failed => format!("failed to load {key}"),
+        UnitStep::Waiting => format!("waiting for {key}"),
+        UnitStep::Delivering => format!("writing {key} to its files"),
+        UnitStep::Applying(_) => format!("loading {key}"),
+        UnitStep::Proving(_) => format!("proving {key}"),
+        UnitStep::Settled => format!("on {key}"),
+        UnitStep::Failed => format!("failed to load {key}"),
     }
 }

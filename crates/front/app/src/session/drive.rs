@@ -1,7 +1,7 @@
 //! Drives a rotation in this process and shows it.
 
 use keyroll_codes::Code;
-use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
+use keyroll_engine::{Command, DriverState, Ending, Pace, Ports, run};
 use keyroll_port::{Recorded, RotationId};
 use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, Reason, State};
 use tokio::sync::mpsc;
@@ -150,18 +150,18 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
         }
     };
     Ok(match standing {
-        Standing::Ended => {
+        DriverState::Ended => {
             let (exit, outcome) = ended(&state);
             (exit, outcome, state)
         }
-        Standing::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
-        Standing::Held(hold @ Hold::Paused(_)) if !reasons::needs_person(hold) => {
+        DriverState::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
+        DriverState::Held(hold @ Hold::Paused(_)) if !reasons::needs_person(hold) => {
             (Exit::Paused, Outcome::Paused, state)
         }
-        Standing::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
-        Standing::Held(Hold::Stuck(_)) => (Exit::NeedsPerson, Outcome::Stuck, state),
-        Standing::Person(_) | Standing::Driving => (Exit::NeedsPerson, Outcome::Paused, state),
-        Standing::Lost => {
+        DriverState::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
+        DriverState::Held(Hold::Stuck(_)) => (Exit::NeedsPerson, Outcome::Stuck, state),
+        DriverState::Person(_) | DriverState::Driving => (Exit::NeedsPerson, Outcome::Paused, state),
+        DriverState::Lost => {
             return Err(driving()
                 .because("another driver took the rotation over")
                 .help(format!("keyroll status -w {id}"))

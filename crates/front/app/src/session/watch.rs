@@ -5,12 +5,12 @@ mod consent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use keyroll_engine::{Command, Note, Observer, Standing, Word};
+use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
 use keyroll_host::CheckErrors;
 use keyroll_port::{FailureKind, RotationId};
 use keyroll_rotation::{
-    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
-    State,
+    Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, Op, Outcome as Ended, Person, Phase,
+    Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
@@ -224,8 +224,8 @@ impl<'a> Watch<'a> {
         ];
         let Some((_, grade)) = grade.into_iter().find(|(of, _)| *of == kind) else { return };
         let instance = match proof.who.life {
-            Life::Process { pid, .. } => format!("pid {pid}"),
-            Life::AtRest(_) => "at rest".to_owned(),
+            InstanceIdentity::Process { pid, .. } => format!("pid {pid}"),
+            InstanceIdentity::AtRest(_) => "at rest".to_owned(),
         };
         let path = (path > 0).then(|| format!("path {path}"));
         let consumer = self.consumer(consumer);
@@ -257,7 +257,7 @@ impl<'a> Watch<'a> {
         }
         self.hold = state.hold();
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
-            && let Life::Process { pid, .. } = who.life
+            && let InstanceIdentity::Process { pid, .. } = who.life
         {
             let others = blockers::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
             let mut holder = blockers::unexplained(&self.called, who, state);
@@ -409,11 +409,11 @@ impl Observer for Watch<'_> {
         }
     }
 
-    fn standing(&mut self, standing: &Standing, state: &State) -> Word {
+    fn standing(&mut self, standing: &DriverState, state: &State) -> ObserverReply {
         self.complain();
         self.waits(state);
         self.held(state);
-        let Standing::Person(people) = standing else { return Word::Nobody };
+        let DriverState::Person(people) = standing else { return ObserverReply::Nobody };
         for person in people {
             match person {
                 Person::Consent(digest) => return self.consent(*digest, state),
@@ -422,7 +422,7 @@ impl Observer for Watch<'_> {
                 Person::RevokeByHand => self.operator.note(self.steps.revoke.clone()),
             }
         }
-        Word::Nobody
+        ObserverReply::Nobody
     }
 }
 

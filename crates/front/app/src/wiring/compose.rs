@@ -19,7 +19,7 @@ use keyroll_host::{
 use keyroll_manager::{CommandLine, RateQuery, uid_of};
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
-use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
+use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, ReloadMode};
 use keyroll_secret::Fields;
 
 use super::agents::turn;
@@ -245,9 +245,9 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let workload = consumer.runs.workload();
     let uptake = match (workload.is_job(), workload.needs_reload()) {
-        (true, _) => Uptake::AtRest,
-        (false, false) => Uptake::Rereads,
-        (false, true) => Uptake::Verb,
+        (true, _) => ReloadMode::AtRest,
+        (false, false) => ReloadMode::Rereads,
+        (false, true) => ReloadMode::Verb,
     };
     Ok(rotation::Consumer {
         host: LOCAL,
@@ -256,7 +256,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
-        attributable: attributes && uptake != Uptake::AtRest && !passes_on(consumer),
+        attributable: attributes && uptake != ReloadMode::AtRest && !passes_on(consumer),
     })
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use keyroll_codes::Code;
 use keyroll_copy::{Before, CopyError, Edit, Format, Slot, Userlist};
 use keyroll_port::{Class, Failure, Values};
-use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
+use keyroll_rotation::{FileId, Holds, Reconciled, Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
@@ -305,7 +305,7 @@ impl Local {
         which: Which,
         values: Values<'_>,
         intent: Seq,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Reconciled, Failure> {
         let file = self.file_setup(id)?;
         let resolved = self.resolved(file)?;
         // A process that is about to end may still write it.
@@ -316,19 +316,19 @@ impl Local {
         }
         let content = read(&resolved)?;
         if file.write == Write::InPlace && self.is_mixture(intent, &content.bytes) {
-            return Ok(Found::Foreign);
+            return Ok(Reconciled::Foreign);
         }
         let bytes = content.bytes.expose();
         Ok(if holds_version(file, bytes, version(&values, which)?, Self::leaves(which, values)) {
             // The run that wrote it may have ended before its last fsync.
             settle(&resolved)?;
-            Found::Executed(None)
+            Reconciled::Executed(None)
         } else if file.generator.is_some()
             || holds_version(file, bytes, version(&values, which.other())?, None)
         {
-            Found::Absent
+            Reconciled::Absent
         } else {
-            Found::Foreign
+            Reconciled::Foreign
         })
     }
 

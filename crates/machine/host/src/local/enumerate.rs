@@ -12,7 +12,9 @@ use keyroll_observe::{
     process, processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
-use keyroll_rotation::{ConsumerId, Enumeration, FoundBy, Incarnation, Seen, SessionSeen, Sight, Which};
+use keyroll_rotation::{
+    ConsumerId, Enumeration, FoundBy, Incarnation, ObservedInstance, SessionSeen, Visibility, Which,
+};
 
 use super::concurrent_scanners::searches;
 use super::find::{NEW, OLD, at_rest, place_digest};
@@ -71,13 +73,13 @@ struct Sights {
 }
 
 impl Sights {
-    fn of(&self, process: &ProcessId, id: u32) -> Sight {
+    fn of(&self, process: &ProcessId, id: u32) -> Visibility {
         let holder = self.report.holders.iter().find(|holder| holder.process.id == *process);
         let held = holder.is_some_and(|holder| holder.places.values().any(|ids| ids.contains(&id)));
         match (held, self.blind.contains(process) || !self.listed.contains(process)) {
-            (true, _) => Sight::Yes,
-            (false, true) => Sight::NotVisible,
-            (false, false) => Sight::No,
+            (true, _) => Visibility::Yes,
+            (false, true) => Visibility::NotVisible,
+            (false, false) => Visibility::No,
         }
     }
 }
@@ -176,10 +178,10 @@ impl Local {
         })
     }
 
-    fn instances(&self, running: &[Running], sights: &Sights) -> Vec<Seen> {
-        let mut seen: Vec<Seen> = running
+    fn instances(&self, running: &[Running], sights: &Sights) -> Vec<ObservedInstance> {
+        let mut seen: Vec<ObservedInstance> = running
             .iter()
-            .map(|one| Seen {
+            .map(|one| ObservedInstance {
                 who: incarnation(&one.process),
                 consumer: Some(one.consumer),
                 slot: one.slot,
@@ -190,12 +192,12 @@ impl Local {
             .collect();
         for (id, _) in self.setup.consumer_ids() {
             if !running.iter().any(|one| one.consumer == id) {
-                seen.push(Seen {
+                seen.push(ObservedInstance {
                     who: at_rest(id),
                     consumer: Some(id),
                     slot: 0,
-                    old: Sight::NotVisible,
-                    new: Sight::NotVisible,
+                    old: Visibility::NotVisible,
+                    new: Visibility::NotVisible,
                     by: FoundBy::Configured,
                 });
             }
@@ -239,7 +241,7 @@ impl Local {
         sights: &Sights,
         helpers: &BTreeMap<ProcessId, bool>,
         (sockets, sessions): (&Sockets, &Sessions),
-        seen: &mut Vec<Seen>,
+        seen: &mut Vec<ObservedInstance>,
     ) -> BTreeMap<Incarnation, String> {
         let mut found_by = BTreeMap::new();
         let keepers = self.keepers();
@@ -262,7 +264,7 @@ impl Local {
             };
             let place = if in_memory { "memory" } else { "environment" };
             found_by.insert(who, format!("its {place} holds {text}"));
-            seen.push(Seen {
+            seen.push(ObservedInstance {
                 who,
                 consumer: None,
                 slot: 0,
@@ -282,7 +284,7 @@ impl Local {
         sockets: &Sockets,
         running: &[Running],
         stays: Which,
-        seen: &mut Vec<Seen>,
+        seen: &mut Vec<ObservedInstance>,
         found_by: &mut BTreeMap<Incarnation, String>,
     ) -> Vec<SessionSeen> {
         let own = std::process::id();
@@ -307,12 +309,12 @@ impl Local {
             match seen.iter_mut().find(|it| it.who == who) {
                 Some(known) => mark(known, stays),
                 None => {
-                    let mut one = Seen {
+                    let mut one = ObservedInstance {
                         who,
                         consumer: None,
                         slot: 0,
-                        old: Sight::NotVisible,
-                        new: Sight::NotVisible,
+                        old: Visibility::NotVisible,
+                        new: Visibility::NotVisible,
                         by: FoundBy::Session,
                     };
                     mark(&mut one, stays);
@@ -441,9 +443,9 @@ pub(super) fn hidden(hidden: &Hidden) -> String {
     format!("{what}: {}", hidden.reason)
 }
 
-fn mark(seen: &mut Seen, stays: Which) {
+fn mark(seen: &mut ObservedInstance, stays: Which) {
     match stays {
-        Which::New => seen.old = Sight::Yes,
-        Which::Old => seen.new = Sight::Yes,
+        Which::New => seen.old = Visibility::Yes,
+        Which::Old => seen.new = Visibility::Yes,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_port::{Class, Failure, Values};
-use keyroll_rotation::{ConsumerId, Incarnation, Life};
+use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity};
 use keyroll_secret::SecretBytes;
 
 use super::Local;
@@ -81,7 +81,7 @@ pub fn place_digest(path: &Path) -> u64 {
 
 /// A consumer with nothing running.
 pub(super) fn at_rest(id: ConsumerId) -> Incarnation {
-    Incarnation { host: LOCAL, life: Life::AtRest(id) }
+    Incarnation { host: LOCAL, life: InstanceIdentity::AtRest(id) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The ids of this machine's processes in plans and events.
 
 use keyroll_observe::ProcessId;
-use keyroll_rotation::{HostId, Incarnation, Life};
+use keyroll_rotation::{HostId, Incarnation, InstanceIdentity};
 
 /// The only host of an embedded keyroll.
 pub const LOCAL: HostId = HostId(0);
@@ -9,13 +9,13 @@ pub const LOCAL: HostId = HostId(0);
 /// A process as an incarnation on this host.
 pub fn incarnation(process: &ProcessId) -> Incarnation {
     let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
-    Incarnation { host: LOCAL, life: Life::Process { boot, pid, start_ticks } }
+    Incarnation { host: LOCAL, life: InstanceIdentity::Process { boot, pid, start_ticks } }
 }
 
 /// The process behind an incarnation; `None` for one at rest.
 pub fn process_of(who: Incarnation) -> Option<ProcessId> {
     match who.life {
-        Life::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
-        Life::AtRest(_) => None,
+        InstanceIdentity::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
+        InstanceIdentity::AtRest(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 use keyroll_needle::Needles;
 use keyroll_observe::{MemoryLimits, ProcessId, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Evidence, Failure, SessionSource, Values};
-use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
+use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Visibility, Which};
 use keyroll_secret::Fields;
 use tokio::task::block_in_place;
 
@@ -79,7 +79,7 @@ impl Local {
                 *kinds = kinds.and(Kinds::DELIVERED);
             }
         }
-        Ok(Proof { who, slot: 0, version: which, paths, other_session: Sight::No })
+        Ok(Proof { who, slot: 0, version: which, paths, other_session: Visibility::No })
     }
 
     async fn prove_process(
@@ -142,9 +142,9 @@ impl Local {
             Which::Old => &before.new,
         };
         let other_session = match other_session {
-            None => Sight::NotVisible,
-            Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Sight::Yes,
-            Some(_) => Sight::No,
+            None => Visibility::NotVisible,
+            Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Visibility::Yes,
+            Some(_) => Visibility::No,
         };
         Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
     }

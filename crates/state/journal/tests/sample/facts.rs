@@ -2,10 +2,11 @@
 
 use keyroll_port::Opening;
 use keyroll_rotation::{
-    Adoptee, Aim, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency,
-    EndpointId, Enumeration, Event, Fact, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
-    Labelled, LastUsed, Life, MintedBy, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan, Policy,
-    PreflightSeen, Proof, Refusals, Seen, SessionSeen, Sight, Stamp, Standing, Uptake, Waived, Which,
+    Adoptee, Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId,
+    Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, Labelled,
+    LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan,
+    Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode, SessionSeen, Stamp,
+    Visibility, Waived, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -41,12 +42,12 @@ fn whiches() -> impl Strategy<Value = Which> {
     select(vec![Which::Old, Which::New])
 }
 
-fn sights() -> impl Strategy<Value = Sight> {
-    select(vec![Sight::Yes, Sight::No, Sight::NotVisible])
+fn sights() -> impl Strategy<Value = Visibility> {
+    select(vec![Visibility::Yes, Visibility::No, Visibility::NotVisible])
 }
 
-fn answers() -> impl Strategy<Value = Answer> {
-    select(vec![Answer::Alive, Answer::Denied, Answer::Dead, Answer::Unknown])
+fn answers() -> impl Strategy<Value = ProbeResult> {
+    select(vec![ProbeResult::Alive, ProbeResult::Denied, ProbeResult::Dead, ProbeResult::Unknown])
 }
 
 fn kinds() -> impl Strategy<Value = Kinds> {
@@ -55,12 +56,12 @@ fn kinds() -> impl Strategy<Value = Kinds> {
 
 fn lives() -> impl Strategy<Value = Incarnation> {
     let life = prop_oneof![
-        any::<(u64, u32, u64)>().prop_map(|(boot, pid, start_ticks)| Life::Process {
+        any::<(u64, u32, u64)>().prop_map(|(boot, pid, start_ticks)| InstanceIdentity::Process {
             boot,
             pid,
             start_ticks
         }),
-        any::<u16>().prop_map(|consumer| Life::AtRest(ConsumerId(consumer))),
+        any::<u16>().prop_map(|consumer| InstanceIdentity::AtRest(ConsumerId(consumer))),
     ];
     (any::<u16>(), life).prop_map(|(host, life)| Incarnation { host: HostId(host), life })
 }
@@ -106,18 +107,18 @@ fn differences() -> impl Strategy<Value = Difference> {
     (".{0,12}", any::<u64>()).prop_map(|(name, digest)| Difference { name: name.into(), digest })
 }
 
-fn founds() -> impl Strategy<Value = Found> {
+fn founds() -> impl Strategy<Value = Reconciled> {
     prop_oneof![
-        option::of(ids()).prop_map(Found::Executed),
-        ids().prop_map(Found::ValueLost),
-        select(vec![Found::Absent, Found::Unclear, Found::Foreign]),
+        option::of(ids()).prop_map(Reconciled::Executed),
+        ids().prop_map(Reconciled::ValueLost),
+        select(vec![Reconciled::Absent, Reconciled::Unclear, Reconciled::Foreign]),
     ]
 }
 
-fn instances() -> impl Strategy<Value = Seen> {
+fn instances() -> impl Strategy<Value = ObservedInstance> {
     let by = select(vec![FoundBy::Configured, FoundBy::Environment, FoundBy::Memory, FoundBy::Session]);
     (lives(), option::of(any::<u16>()), any::<u8>(), sights(), sights(), by).prop_map(
-        |(who, consumer, slot, old, new, by)| Seen {
+        |(who, consumer, slot, old, new, by)| ObservedInstance {
             who,
             consumer: consumer.map(ConsumerId),
             slot,
@@ -164,7 +165,7 @@ fn proofs() -> impl Strategy<Value = Proof> {
 
 fn consumers() -> impl Strategy<Value = Consumer> {
     let delivery = select(vec![Delivery::Push, Delivery::Fetch, Delivery::Follow]);
-    let uptake = select(vec![Uptake::Verb, Uptake::Rereads, Uptake::AtRest]);
+    let uptake = select(vec![ReloadMode::Verb, ReloadMode::Rereads, ReloadMode::AtRest]);
     let files = vec(any::<u16>().prop_map(FileId), 0..4);
     (any::<u16>(), delivery, uptake, files, any::<[u8; 2]>(), any::<bool>()).prop_map(
         |(host, delivery, uptake, files, [slots, paths], attributable)| Consumer {
@@ -251,7 +252,8 @@ fn waived() -> impl Strategy<Value = Waived> {
 }
 
 fn looks() -> impl Strategy<Value = Fact> {
-    let standing = select(vec![Standing::On, Standing::Off, Standing::Gone, Standing::NotVisible]);
+    let standing =
+        select(vec![ListedState::On, ListedState::Off, ListedState::Gone, ListedState::NotVisible]);
     let labelled = (any::<u64>(), ids()).prop_map(|(intent, credential)| Labelled { intent, credential });
     prop_oneof![
         (any::<bool>(), answers(), answers()).prop_map(|(clear, control, current)| {

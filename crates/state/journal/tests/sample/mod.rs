@@ -9,7 +9,7 @@ use keyroll_journal::{OpenError, SqliteJournal};
 use keyroll_port::{Opening, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure,
-    Overlap, Plan, Policy, Refusals, Stamp, Uptake,
+    Overlap, Plan, Policy, Refusals, ReloadMode, Stamp,
 };
 
 /// A state folder and a witness apart from it.
@@ -98,7 +98,7 @@ pub(crate) fn plan() -> Plan {
         consumers: vec![Consumer {
             host: HostId(0),
             delivery: Delivery::Push,
-            uptake: Uptake::Verb,
+            uptake: ReloadMode::Verb,
             files: vec![FileId(0), FileId(1)],
             slots: 2,
             paths: 1,

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use keyroll_rotation::{FileId, Found, Seq, Which};
+use keyroll_rotation::{FileId, Reconciled, Seq, Which};
 use keyroll_secret::Fields;
 
 use super::super::breach::{Breach, require, succeeds};
@@ -51,7 +51,7 @@ pub(super) async fn finds(
     harness: &dyn HostHarness,
     when: &str,
     (which, intent): (Which, Seq),
-    expected: &Found,
+    expected: &Reconciled,
 ) -> Result<(), Breach> {
     let found = harness.host().delivered(FILE, which, values(harness), intent).await;
     let found = succeeds("delivered", found)?;

@@ -1,6 +1,6 @@
 use crate::quantity::quantity;
-use keyroll_engine::{Command, Word};
-use keyroll_rotation::{Fact, Life, OldKey, Overlap, State};
+use keyroll_engine::{Command, ObserverReply};
+use keyroll_rotation::{Fact, InstanceIdentity, OldKey, Overlap, State};
 
 use super::Watch;
 use crate::operator::{Answer, Event};
@@ -14,8 +14,8 @@ impl Watch<'_> {
         let instances = seen.iter().filter_map(|seen| {
             let name = self.consumer(seen.consumer?.index());
             Some(match seen.who.life {
-                Life::Process { pid, .. } => format!("{name}, process {pid}"),
-                Life::AtRest(_) => format!("{name}, at rest"),
+                InstanceIdentity::Process { pid, .. } => format!("{name}, process {pid}"),
+                InstanceIdentity::AtRest(_) => format!("{name}, at rest"),
             })
         });
         let all: Vec<String> = instances.collect();
@@ -45,13 +45,13 @@ impl Watch<'_> {
     }
 
     /// Asks once for each consent; the driver continues to inspect meanwhile.
-    pub(crate) fn consent(&mut self, digest: u64, state: &State) -> Word {
+    pub(crate) fn consent(&mut self, digest: u64, state: &State) -> ObserverReply {
         let consented = Command::Tell(Fact::Consented(digest));
         if self.confirmed {
-            return Word::Say(consented);
+            return ObserverReply::Say(consented);
         }
         if self.asking.as_ref().is_some_and(|(asked, _)| *asked == digest) {
-            return Word::Awaited;
+            return ObserverReply::Awaited;
         }
         let instances = self.told_before_consent(state);
         let inspected = match instances {
@@ -93,9 +93,9 @@ impl Watch<'_> {
                 let _ = tell.blocking_send(word);
             }),
         );
-        let Some(asked) = asked else { return Word::Nobody };
+        let Some(asked) = asked else { return ObserverReply::Nobody };
         self.asking = Some((digest, asked));
-        Word::Awaited
+        ObserverReply::Awaited
     }
 }
 

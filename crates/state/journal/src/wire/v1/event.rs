@@ -2,7 +2,7 @@ use super::evidence::{Enumeration, Incarnation, Proof};
 use super::form::{Form, forms};
 use super::op::Op;
 use super::plan::Consumer;
-use super::words::{Answer, Emergency, Standing, Which};
+use super::words::{Emergency, ListedState, ProbeResult, Which};
 
 forms! {
     struct Stamp {
@@ -23,7 +23,7 @@ forms! {
         digest: u64,
     }
 
-    enum Found {
+    enum Reconciled {
         Executed(id: Option<String>),
         ValueLost(id: String),
         Absent,
@@ -38,8 +38,8 @@ forms! {
 
     struct PreflightSeen {
         clear: bool,
-        control: Answer,
-        current: Answer,
+        control: ProbeResult,
+        current: ProbeResult,
     }
 
     enum Waived {
@@ -59,11 +59,11 @@ forms! {
         Clock,
         Intended(op: Op),
         Ended { intent: u64, outcome: Outcome },
-        Reconciled { intent: u64, found: Found },
+        Reconciled { intent: u64, found: Reconciled },
         Preflight(seen: PreflightSeen),
         StageChecked { intact: bool, carried: bool },
-        Probed { endpoint: u16, version: Which, answer: Answer, control: Option<Answer> },
-        Listed { complete: bool, labelled: Vec<Labelled>, old: Standing },
+        Probed { endpoint: u16, version: Which, answer: ProbeResult, control: Option<ProbeResult> },
+        Listed { complete: bool, labelled: Vec<Labelled>, old: ListedState },
         Enumerated(seen: Enumeration),
         Proved { consumer: u16, proofs: Vec<Proof>, trouble: bool },
         LastUsed(used: Option<u64>),

@@ -2,26 +2,26 @@ use keyroll_rotation::{self as own, FileId, PATHS_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::form::{Form, forms};
-use super::words::{FoundBy, Holds, Sight, Which};
+use super::words::{FoundBy, Holds, Visibility, Which};
 use crate::wire::WireError;
 
 forms! {
-    enum Life {
+    enum InstanceIdentity {
         Process { boot: u64, pid: u32, start_ticks: u64 },
         AtRest(consumer: u16),
     }
 
     struct Incarnation {
         host: u16,
-        life: Life,
+        life: InstanceIdentity,
     }
 
-    struct Seen {
+    struct ObservedInstance {
         who: Incarnation,
         consumer: Option<u16>,
         slot: u8,
-        old: Sight,
-        new: Sight,
+        old: Visibility,
+        new: Visibility,
         by: FoundBy,
     }
 
@@ -35,7 +35,7 @@ forms! {
         /// Absent in looks of protocol 3 and before.
         #[serde(default, skip_serializing_if = "is_zero")]
         took_ms: u64,
-        instances: Vec<Seen>,
+        instances: Vec<ObservedInstance>,
         files: Vec<FileSeen>,
         sessions: Option<Vec<SessionSeen>>,
         strangers: Vec<u64>,
@@ -47,7 +47,7 @@ forms! {
         version: Which,
         /// The bits of each path's kinds.
         paths: [u8; PATHS_MAX],
-        other_session: Sight,
+        other_session: Visibility,
     }
 }
 

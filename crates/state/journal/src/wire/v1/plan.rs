@@ -1,7 +1,7 @@
 use keyroll_rotation as own;
 
 use super::form::{Form, forms};
-use super::words::{Aim, Delivery, MintedBy, OnFailure, Refusals, Uptake};
+use super::words::{Aim, Delivery, MintedBy, OnFailure, Refusals, ReloadMode};
 use crate::wire::WireError;
 
 forms! {
@@ -52,7 +52,7 @@ forms! {
     struct Consumer {
         host: u16,
         delivery: Delivery,
-        uptake: Uptake,
+        uptake: ReloadMode,
         files: Vec<u16>,
         slots: u8,
         paths: u8,

@@ -3,10 +3,10 @@
 use super::form::{Form, forms};
 
 forms! {
-    enum Answer { Alive, Denied, Dead, Unknown }
-    enum Standing { On, Off, Gone, NotVisible }
+    enum ProbeResult { Alive, Denied, Dead, Unknown }
+    enum ListedState { On, Off, Gone, NotVisible }
     enum Emergency { RollFirst, RevokeNow }
-    enum Sight { Yes, No, NotVisible }
+    enum Visibility { Yes, No, NotVisible }
     enum FoundBy { Configured, Environment, Memory, Session }
     enum Holds { Old, New, Other, Unreadable }
     enum Which { Old, New }
@@ -14,6 +14,6 @@ forms! {
     enum Refusals { IssuerLog, ConsumerLogs, NotVisible }
     enum OnFailure { Rollback, Pause }
     enum Delivery { Push, Fetch, Follow }
-    enum Uptake { Verb, Rereads, AtRest }
+    enum ReloadMode { Verb, Rereads, AtRest }
     enum Aim { Replace, Part, End }
 }
