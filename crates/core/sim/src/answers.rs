@@ -8,7 +8,7 @@ use keyroll_rotation::{
 };
 use keyroll_secret::CredentialId;
 
-use crate::calls::{Answer, Call, Lens};
+use crate::calls::{Call, CallResult, Lens};
 use crate::issuer::{FOREIGN, OLD, STRANGE, Value};
 use crate::mutant::Mutation;
 use crate::scene::{GRAIN_MS, LAG_MS, ROTATION};
@@ -19,17 +19,17 @@ pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
 
 impl World {
     /// Makes the change of a call. `epoch`: the driver's epoch, by which a host recognises an older driver.
-    pub(crate) fn change(&mut self, call: &Call, epoch: u64) -> Answer {
+    pub(crate) fn change(&mut self, call: &Call, epoch: u64) -> CallResult {
         if let Some(refused) = self.unreachable(call, epoch) {
             return refused;
         }
         let now = self.now;
-        let done = |done: bool| if done { Answer::Done } else { Answer::Failed(Class::Permanent) };
+        let done = |done: bool| if done { CallResult::Done } else { CallResult::Failed(Class::Permanent) };
         match call {
             Call::Keep { seq, value, id } => done(self.store.keep(*seq, *value, id.clone())),
             Call::PutPending { seq, value, id } => match self.store.put_pending(*seq, *value, id.clone()) {
-                Some(number) => Answer::Number(number),
-                None => Answer::Failed(Class::Permanent),
+                Some(number) => CallResult::Number(number),
+                None => CallResult::Failed(Class::Permanent),
             },
             Call::Promote { expected, next } => {
                 self.moved_at = now;
@@ -46,22 +46,22 @@ impl World {
             Call::Retire { number } => done(self.store.retire(*number)),
             Call::Mint { label, value } => {
                 let value = value.unwrap_or_else(|| self.fresh_value());
-                Answer::Made(self.issuer.mint(value, *label, now), value)
+                CallResult::Made(self.issuer.mint(value, *label, now), value)
             }
             Call::Switch { id, on } => {
                 if !self.issuer.switch(id, *on, now) {
-                    return Answer::Failed(Class::Permanent);
+                    return CallResult::Failed(Class::Permanent);
                 }
                 if *on {
                     (self.refusals_told, self.refusals_missed) = (0, false);
                 }
-                Answer::Done
+                CallResult::Done
             }
             Call::Revoke(id) => {
                 self.issuer.end(id, now);
-                Answer::Done
+                CallResult::Done
             }
-            Call::EndSessions { id, pids } => Answer::Count(self.end_sessions(id, pids)),
+            Call::EndSessions { id, pids } => CallResult::Count(self.end_sessions(id, pids)),
             Call::Deliver { file, goal, new } => self.deliver(*file, *goal, *new),
             Call::Fetch(consumer) => self.fetch(*consumer),
             Call::Apply { consumer, slot, accepted } => self.apply(*consumer, *slot, accepted.as_deref()),
@@ -79,7 +79,7 @@ impl World {
     }
 
     /// Why a host does nothing now: it does not answer, its disk is full, or a newer driver has it.
-    fn unreachable(&mut self, call: &Call, epoch: u64) -> Option<Answer> {
+    fn unreachable(&mut self, call: &Call, epoch: u64) -> Option<CallResult> {
         let (host, writes) = match call {
             Call::Deliver { file, .. } => (self.plan.files.get(file.index()).copied(), true),
             Call::Fetch(consumer) => (self.host_of(*consumer), true),
@@ -90,11 +90,11 @@ impl World {
         let host = host?;
         let full = self.host_full_until.get(host.index()).is_some_and(|until| self.now < *until);
         if self.down(host) || (full && writes) {
-            return Some(Answer::Failed(Class::Retryable));
+            return Some(CallResult::Failed(Class::Retryable));
         }
         let seen = self.host_epoch.get_mut(host.index())?;
         if *seen > epoch && self.mutation != Mutation::HostsUnfenced {
-            return Some(Answer::Failed(Class::Permanent));
+            return Some(CallResult::Failed(Class::Permanent));
         }
         *seen = epoch;
         None
@@ -121,34 +121,34 @@ impl World {
         ended
     }
 
-    fn deliver(&mut self, file: FileId, goal: Option<Value>, new: Option<Value>) -> Answer {
-        let Some(value) = goal else { return Answer::Failed(Class::Permanent) };
+    fn deliver(&mut self, file: FileId, goal: Option<Value>, new: Option<Value>) -> CallResult {
+        let Some(value) = goal else { return CallResult::Failed(Class::Permanent) };
         if self.file(file) == FOREIGN && self.mutation != Mutation::BlindWrite {
             // Compare-and-swap: another party's edit is never overwritten.
-            return Answer::Failed(Class::Permanent);
+            return CallResult::Failed(Class::Permanent);
         }
         if new.is_none() && self.file(file) != OLD {
             // The file cannot be compared with a value that is not in the store.
-            return Answer::Failed(Class::Permanent);
+            return CallResult::Failed(Class::Permanent);
         }
         if self.shared.as_mut().is_some_and(|shared| !shared.may_write(file)) {
             // The whole file is compared: meanwhile another rotation wrote its own value into it.
-            return Answer::Failed(Class::Retryable);
+            return CallResult::Failed(Class::Retryable);
         }
         self.write(file, value, true);
-        Answer::Done
+        CallResult::Done
     }
 
-    fn fetch(&mut self, consumer: ConsumerId) -> Answer {
+    fn fetch(&mut self, consumer: ConsumerId) -> CallResult {
         let files = self.plan.consumers.get(consumer.index()).map(|it| it.files.clone()).unwrap_or_default();
         let current = self.store.current();
         for file in files {
             self.write(file, current, true);
         }
-        Answer::Done
+        CallResult::Done
     }
 
-    fn apply(&mut self, consumer: ConsumerId, slot: u8, accepted: Option<&[Difference]>) -> Answer {
+    fn apply(&mut self, consumer: ConsumerId, slot: u8, accepted: Option<&[Difference]>) -> CallResult {
         let edits = self.edits.iter().filter(|(of, _)| *of == consumer).map(|(_, edit)| edit.clone());
         let strange: Vec<Live> = edits
             .filter(|edit| !accepted.unwrap_or_default().contains(edit))
@@ -156,7 +156,7 @@ impl World {
             .collect();
         if !strange.is_empty() && accepted.is_some() {
             if self.mutation != Mutation::EditsUnseen {
-                return Answer::Applied(Applied::Refused(strange));
+                return CallResult::Applied(Applied::Refused(strange));
             }
             self.brought = true;
         }
@@ -170,23 +170,25 @@ impl World {
                 }
             }
         }
-        Answer::Applied(Applied::Done(strange))
+        CallResult::Applied(Applied::Done(strange))
     }
 
     /// Answers a look. `query`: what the driver wants to learn from it.
-    pub(crate) fn see(&mut self, call: &Call, query: Option<&Query>, lens: Lens) -> Answer {
+    pub(crate) fn see(&mut self, call: &Call, query: Option<&Query>, lens: Lens) -> CallResult {
         match call {
-            Call::List => Answer::Listing(self.list(lens)),
-            Call::Probe { endpoint, value } => Answer::Probe(self.probe_at(*endpoint, *value, query, lens)),
-            Call::Sessions(id) => Answer::Sessions(self.sessions(id)),
+            Call::List => CallResult::Listing(self.list(lens)),
+            Call::Probe { endpoint, value } => {
+                CallResult::Probe(self.probe_at(*endpoint, *value, query, lens))
+            }
+            Call::Sessions(id) => CallResult::Sessions(self.sessions(id)),
             Call::Enumerate { new, stays, sessions } => {
                 let mut seen = self.enumerate(*new, *stays, lens);
                 seen.sessions = sessions.as_ref().map(|sessions| self.joined(sessions, lens));
-                Answer::Looked(seen)
+                CallResult::Looked(seen)
             }
             Call::Prove { consumer, slot, which, value, others } => {
                 if self.host_of(*consumer).is_none_or(|host| self.down(host)) {
-                    return Answer::Failed(Class::Retryable);
+                    return CallResult::Failed(Class::Retryable);
                 }
                 self.prove(*consumer, *slot, *which, *value, others.as_deref(), lens)
             }
@@ -195,12 +197,12 @@ impl World {
                 let count = cred.map_or(0, |cred| cred.refused).saturating_sub(*since);
                 self.refusals_missed = count == 0 && cred.is_some_and(|cred| cred.suffered > 0);
                 self.refusals_told = self.refusals_told.saturating_add(count);
-                Answer::Count(count)
+                CallResult::Count(count)
             }
             Call::Delivered { file, goal, new } => self.delivered(*file, *goal, *new),
-            Call::Carries(value) if self.uncarried.contains(value) => Answer::Failed(Class::Permanent),
+            Call::Carries(value) if self.uncarried.contains(value) => CallResult::Failed(Class::Permanent),
             // Children of a dead driver were ended or awaited.
-            Call::AwaitEnd | Call::Carries(_) | Call::Trial => Answer::Done,
+            Call::AwaitEnd | Call::Carries(_) | Call::Trial => CallResult::Done,
             Call::Keep { .. }
             | Call::PutPending { .. }
             | Call::Promote { .. }
@@ -216,12 +218,12 @@ impl World {
         }
     }
 
-    fn delivered(&self, file: FileId, goal: Option<Value>, new: Option<Value>) -> Answer {
+    fn delivered(&self, file: FileId, goal: Option<Value>, new: Option<Value>) -> CallResult {
         if self.plan.files.get(file.index()).is_some_and(|host| self.down(*host)) || new.is_none() {
             // A value that is not in the store cannot be compared with.
-            return Answer::Failed(Class::Retryable);
+            return CallResult::Failed(Class::Retryable);
         }
-        Answer::Reconciled(match self.file(file) {
+        CallResult::Reconciled(match self.file(file) {
             FOREIGN => Reconciled::Foreign,
             value if Some(value) == goal => Reconciled::Executed(None),
             _ => Reconciled::Absent,
@@ -402,7 +404,7 @@ impl World {
         value: Option<Value>,
         others: Option<&[u32]>,
         lens: Lens,
-    ) -> Answer {
+    ) -> CallResult {
         let (now, boot) = (self.now, self.boot);
         let plan = self.plan.consumers.get(consumer.index());
         let (paths, attributable) = plan.map_or((1, false), |it| (it.paths, it.attributable));
@@ -437,6 +439,6 @@ impl World {
             proofs.push(Proof { who, slot: proc.slot, version: which, paths: kinds, other_session });
         }
         let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;
-        Answer::Proved(proofs, trouble)
+        CallResult::Proved(proofs, trouble)
     }
 }

@@ -3,7 +3,7 @@
 use keyroll_port::{Class, Probe};
 use keyroll_rotation::Query;
 
-use crate::calls::{Answer, Asked, Call, Lens, Reply, Scope};
+use crate::calls::{Call, CallResult, DriverRequest, Lens, Reply, Scope};
 use crate::faults::Fault;
 use crate::scene::{Kind, REQUEST_MS_MAX};
 use crate::schedule::{Due, Run};
@@ -29,7 +29,7 @@ impl Run {
         let fault = asked.fault;
         if call.changes() {
             let fault = fault.filter(|_| asked.is_effect(&call));
-            if let Asked::Carry(effect, _) = &asked.asked
+            if let DriverRequest::Carry(effect, _) = &asked.asked
                 && asked.is_effect(&call)
             {
                 let (effect, epoch) = (effect.clone(), asked.epoch);
@@ -49,11 +49,11 @@ impl Run {
             let seen = self.rng.between(1, ms);
             let due = match (fault, call) {
                 (Some(Fault::Blind), Call::Probe { .. }) => {
-                    let answer = Answer::Probe(Probe::Unknown(String::new()));
+                    let answer = CallResult::Probe(Probe::Unknown(String::new()));
                     return self.answer_later(40, slot, answer, ticket);
                 }
                 (Some(Fault::Blind), _) => {
-                    return self.answer_later(40, slot, Answer::Failed(Class::Retryable), ticket);
+                    return self.answer_later(40, slot, CallResult::Failed(Class::Retryable), ticket);
                 }
                 (_, call) => Due::Call { slot, scope, call, ticket, reply, answer_ms: ms - seen },
             };
@@ -62,7 +62,7 @@ impl Run {
         ticket
     }
 
-    fn answer_later(&mut self, ms: u64, slot: usize, answer: Answer, ticket: usize) -> usize {
+    fn answer_later(&mut self, ms: u64, slot: usize, answer: CallResult, ticket: usize) -> usize {
         self.later(ms, Due::Answer { slot, ticket, answer });
         ticket
     }
@@ -77,11 +77,13 @@ impl Run {
     ) {
         let answer = |answer| Due::Answer { slot, ticket, answer };
         match fault {
-            Some(Fault::Failed) => return self.later(20, answer(Answer::Failed(Class::Retryable))),
-            Some(Fault::FailedForGood) => return self.later(20, answer(Answer::Failed(Class::Permanent))),
+            Some(Fault::Failed) => return self.later(20, answer(CallResult::Failed(Class::Retryable))),
+            Some(Fault::FailedForGood) => {
+                return self.later(20, answer(CallResult::Failed(Class::Permanent)));
+            }
             // Nobody waits longer for a host that does not answer.
             Some(Fault::LostRequest) if call.on_host() => {
-                return self.later(HOST_MS_MAX, answer(Answer::Failed(Class::Unknown)));
+                return self.later(HOST_MS_MAX, answer(CallResult::Failed(Class::Unknown)));
             }
             // The driver waits until its time is over.
             Some(Fault::LostRequest) => return,
@@ -90,7 +92,7 @@ impl Run {
                 let most = if slow { 4 * REQUEST_MS_MAX } else { REQUEST_MS_MAX };
                 let ms = self.rng.between(1, most);
                 self.later(ms, Due::Late { scope, call });
-                return self.later(10, answer(Answer::Failed(Class::Unknown)));
+                return self.later(10, answer(CallResult::Failed(Class::Unknown)));
             }
             Some(Fault::CrashDuring) => {
                 let ms = self.rng.between(1, REQUEST_MS_MAX);
@@ -131,7 +133,7 @@ impl Run {
         let answer = self.execute(scope, &call);
         match reply {
             Reply::Lost if call.on_host() => {
-                let answer = Answer::Failed(Class::Unknown);
+                let answer = CallResult::Failed(Class::Unknown);
                 self.later(HOST_MS_MAX, Due::Answer { slot, ticket, answer });
             }
             Reply::Lost => {}
@@ -142,11 +144,11 @@ impl Run {
     }
 
     /// Carries a call out. Its effect is real, whatever answer the driver gets.
-    pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> Answer {
+    pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> CallResult {
         let scope = scope.and_then(|at| self.scopes.get(at)).cloned();
         match scope {
             Some(scope) if call.changes() => match &scope.asked {
-                Asked::Carry(effect, state) => self.carry_out(effect, state, scope.epoch, call),
+                DriverRequest::Carry(effect, state) => self.carry_out(effect, state, scope.epoch, call),
                 _ => self.world.change(call, scope.epoch),
             },
             Some(scope) => self.see(&scope, call),
@@ -155,8 +157,8 @@ impl Run {
         }
     }
 
-    fn see(&mut self, scope: &Scope, call: &Call) -> Answer {
-        let Asked::Look(query) = &scope.asked else { return self.world.see(call, None, Lens::Clear) };
+    fn see(&mut self, scope: &Scope, call: &Call) -> CallResult {
+        let DriverRequest::Look(query) = &scope.asked else { return self.world.see(call, None, Lens::Clear) };
         let now = self.world.now;
         if scope.fault == Some(Fault::Skipped) {
             self.world.skips_until = now + SKIPS_MS;
@@ -181,7 +183,7 @@ impl Run {
         self.world.see(call, Some(query), lens)
     }
 
-    pub(crate) fn answered(&mut self, slot: usize, ticket: usize, answer: Answer) {
+    pub(crate) fn answered(&mut self, slot: usize, ticket: usize, answer: CallResult) {
         if let Some(place) = self.answers.get_mut(ticket) {
             *place = Some(answer);
         }

@@ -14,7 +14,7 @@ use crate::issuer::Value;
 
 /// What a driver asked for.
 #[derive(Debug, Clone)]
-pub(crate) enum Asked {
+pub(crate) enum DriverRequest {
     Append,
     Reload,
     Witness,
@@ -24,7 +24,7 @@ pub(crate) enum Asked {
     Look(Query),
 }
 
-impl Asked {
+impl DriverRequest {
     pub(crate) fn of(action: &Action, state: Arc<State>) -> Self {
         match action {
             Action::Append { .. } => Self::Append,
@@ -41,20 +41,20 @@ impl Asked {
 pub(crate) struct Scope {
     pub(crate) slot: usize,
     pub(crate) epoch: u64,
-    pub(crate) asked: Asked,
+    pub(crate) asked: DriverRequest,
     pub(crate) fault: Option<Fault>,
     /// Its first call was made.
     pub(crate) begun: bool,
 }
 
 impl Scope {
-    pub(crate) fn new(slot: usize, epoch: u64, asked: Asked, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(slot: usize, epoch: u64, asked: DriverRequest, fault: Option<Fault>) -> Self {
         Self { slot, epoch, asked, fault, begun: false }
     }
 
     /// Whether a call is the effect of this action.
     pub(crate) fn is_effect(&self, call: &Call) -> bool {
-        let Asked::Carry(effect, _) = &self.asked else { return false };
+        let DriverRequest::Carry(effect, _) = &self.asked else { return false };
         matches!(
             (&effect.op, call),
             (Op::Choose, Call::Keep { .. })
@@ -199,7 +199,7 @@ impl Call {
 
 /// The result of a call.
 #[derive(Debug, Clone)]
-pub(crate) enum Answer {
+pub(crate) enum CallResult {
     Done,
     Failed(Class),
     Number(u32),

@@ -7,7 +7,7 @@ use keyroll_rotation::{Fact, Outcome};
 use tokio::sync::mpsc;
 
 use crate::mutated::Mutated;
-use crate::world::Told;
+use crate::world::WholeLook;
 
 pub(crate) struct DriverSlot {
     pub(crate) driver: Driver<Mutated>,
@@ -26,7 +26,7 @@ pub(crate) struct DriverSlot {
     pub(crate) sessions_at: u64,
     pub(crate) enumerated_at: u64,
     /// The last complete look that it heard of.
-    pub(crate) look: Option<Told>,
+    pub(crate) look: Option<WholeLook>,
 }
 
 /// Facts that a driver heard and may still write: more than it ever has in progress.

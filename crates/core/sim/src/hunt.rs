@@ -17,7 +17,7 @@ const SEEDS_RARE: [u64; 4] = [10_489, 17_889, 28_063, 44_032];
 
 /// The schedule that found a mutant first.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct Detection {
     /// The kind of the schedule.
     pub by: &'static str,
     /// The schedule, readably.
@@ -29,7 +29,7 @@ pub struct Found {
 }
 
 /// Each mutant with the first schedule that found it. `told` is called for each mutant as soon as its result is known.
-pub fn hunt(told: impl Fn(&Mutant, Option<&Found>) + Sync) -> Vec<(&'static Mutant, Option<Found>)> {
+pub fn hunt(told: impl Fn(&Mutant, Option<&Detection>) + Sync) -> Vec<(&'static Mutant, Option<Detection>)> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let found = std::sync::Mutex::new(vec![None; MUTANTS.len()]);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -56,7 +56,7 @@ pub fn hunt(told: impl Fn(&Mutant, Option<&Found>) + Sync) -> Vec<(&'static Muta
 
 /// The first schedule that finds a mutant: runs without faults, seeds, single faults, then a second fault right behind
 /// the first.
-pub(crate) fn find(mutant: &'static Mutant) -> Option<Found> {
+pub(crate) fn find(mutant: &'static Mutant) -> Option<Detection> {
     let calm = scenes(Size::Full, 4).into_iter().find_map(|plan| {
         let at = format!("{:?}", plan.scene.kind);
         broken(&plan, mutant, "a rotation without faults", at)
@@ -91,7 +91,7 @@ fn with(plan: &FaultPlan, at: u32, fault: Fault) -> FaultPlan {
     plan
 }
 
-fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
+fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
     let actions = run(plan, mutant, Keep::default(), None).actions;
     let all = (0..actions).flat_map(|at| Fault::ALL.map(|fault| (at, fault)));
     all.into_iter().find_map(|(at, fault)| {
@@ -100,7 +100,7 @@ fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
 }
 
 /// An operation whose answer is lost or bad, and one more fault before its outcome is known.
-fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
+fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
     let keep = Keep { classes: true, ..Keep::default() };
     let classes = run(plan, mutant, keep, None).classes;
     let carried = (0u32..).zip(classes).filter(|(_, (_, class))| matches!(class, Class::Carry(_)));
@@ -121,17 +121,17 @@ fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Found> {
     None
 }
 
-fn broken(plan: &FaultPlan, mutant: &'static Mutant, by: &'static str, at: String) -> Option<Found> {
+fn broken(plan: &FaultPlan, mutant: &'static Mutant, by: &'static str, at: String) -> Option<Detection> {
     let violation = run(plan, mutant, Keep::default(), None).violation?;
     // A schedule on which the protocol itself breaks an invariant finds no mutant.
     if run(plan, &Mutant::NONE, Keep::default(), None).violation.is_some() {
         return None;
     }
-    Some(Found { by, at, rule: violation.rule, what: violation.what })
+    Some(Detection { by, at, rule: violation.rule, what: violation.what })
 }
 
 /// The document about all of them.
-pub fn table(found: &[(&'static Mutant, Option<Found>)]) -> String {
+pub fn table(found: &[(&'static Mutant, Option<Detection>)]) -> String {
     let mut text = String::from(
         "# Mutants
 

@@ -5,15 +5,21 @@ use keyroll_rotation::{
     Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
 };
 
-use crate::calls::{Answer, Call};
+use crate::calls::{Call, CallResult};
 use crate::issuer::{FOREIGN, OLD, Value};
 use crate::scene::{Family, GRAIN_MS, LAG_MS, LOOK_AGE_MS_MAX, REQUEST_MS_MAX};
 use crate::schedule::Run;
-use crate::world::{Proc, Told, World};
+use crate::world::{Proc, WholeLook, World};
 
 impl Run {
     /// Carries an operation out and checks whether it did harm.
-    pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64, call: &Call) -> Answer {
+    pub(crate) fn carry_out(
+        &mut self,
+        effect: &Effect,
+        state: &State,
+        epoch: u64,
+        call: &Call,
+    ) -> CallResult {
         let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
         let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
         let hosts = self.world.host_epoch;
@@ -134,7 +140,7 @@ impl Run {
         });
         let told =
             self.world.looks.iter().rev().find(|look| epoch.is_none_or(|epoch| look.epoch == epoch)).copied();
-        let unlooked = (abandoned || effect.op == Op::Mint).then(Told::default);
+        let unlooked = (abandoned || effect.op == Op::Mint).then(WholeLook::default);
         let Some(look) = told.or(unlooked) else {
             let what = format!("{:?} without a complete look in its epoch", effect.op);
             return self.violate("I4", what);
@@ -177,7 +183,7 @@ impl Run {
     }
 
     /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
-    fn ungated(&self, effect: &Effect, value: Value, look: Told, state: &State) -> Option<String> {
+    fn ungated(&self, effect: &Effect, value: Value, look: WholeLook, state: &State) -> Option<String> {
         let taken = look.at;
         for proc in &self.world.procs {
             let Some(id) = proc.consumer else { continue };

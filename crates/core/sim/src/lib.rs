@@ -39,7 +39,7 @@ mod world;
 pub use coverage::Coverage;
 pub use explore::{Tally, pairs, seeds, singles, triples};
 pub use faults::{Class, Fault, FaultPlan, Planned};
-pub use hunt::{Found, hunt, table};
+pub use hunt::{Detection, hunt, table};
 pub use keyroll_rotation::Phase;
 pub use mutant::{Mutant, Mutation};
 pub use mutants::ALL as MUTANTS;

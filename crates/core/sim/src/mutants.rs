@@ -4,8 +4,8 @@ mod back;
 mod evidence;
 mod family;
 mod issuer;
+mod operator;
 mod order;
-mod people;
 
 use crate::mutant::Mutant;
 
@@ -76,13 +76,13 @@ pub const ALL: &[Mutant] = &[
     back::BACK_ENDS_EARLY,
     back::STORE_UNWITNESSED,
     back::MOVE_UNAWAITED,
-    people::CONSENT_ASSUMED,
-    people::CONSENT_STANDS_ALWAYS,
-    people::LEAK_IGNORED,
-    people::EMERGENCY_IGNORED,
-    people::WAIVED_UNASKED,
-    people::WAIVED_IS_DELIVERED,
-    people::LEFT_SWITCHED_OFF,
-    people::STUCK_SWITCHED_OFF,
-    people::LATE_EMERGENCY_ENDS_NO_SESSIONS,
+    operator::CONSENT_ASSUMED,
+    operator::CONSENT_STANDS_ALWAYS,
+    operator::LEAK_IGNORED,
+    operator::EMERGENCY_IGNORED,
+    operator::WAIVED_UNASKED,
+    operator::WAIVED_IS_DELIVERED,
+    operator::LEFT_SWITCHED_OFF,
+    operator::STUCK_SWITCHED_OFF,
+    operator::LATE_EMERGENCY_ENDS_NO_SESSIONS,
 ];

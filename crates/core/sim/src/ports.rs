@@ -19,7 +19,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::{Capabilities, CredId};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use crate::calls::{Answer, Call};
+use crate::calls::{Call, CallResult};
 use crate::issuer::Value;
 use crate::scene::Family;
 use crate::schedule::Run;
@@ -94,9 +94,9 @@ struct Calling<'a> {
 }
 
 impl Future for Calling<'_> {
-    type Output = Answer;
+    type Output = CallResult;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<CallResult> {
         let this = self.get_mut();
         let mut run = this.port.run();
         if let Some(call) = this.call.take() {
@@ -114,9 +114,9 @@ fn failure(class: Class) -> Failure {
     Failure::new(class, Code::RequestFailed, String::new())
 }
 
-fn outcome(answer: Answer) -> Result<Answer, Failure> {
+fn outcome(answer: CallResult) -> Result<CallResult, Failure> {
     match answer {
-        Answer::Failed(class) => Err(failure(class)),
+        CallResult::Failed(class) => Err(failure(class)),
         answer => Ok(answer),
     }
 }

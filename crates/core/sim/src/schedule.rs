@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Action, Drive, DriverState, Ending, Input, Poll};
 use keyroll_rotation::{Event, Phase, Seq, Stamp, State};
 
-use crate::calls::{Answer, Asked, Call, Reply, Scope};
+use crate::calls::{Call, CallResult, DriverRequest, Reply, Scope};
 use crate::coverage::Coverage;
 use crate::driver_slot::DriverSlot;
 use crate::faults::{Class, FaultPlan, Planned};
@@ -58,7 +58,7 @@ pub(crate) enum Due {
     Answer {
         slot: usize,
         ticket: usize,
-        answer: Answer,
+        answer: CallResult,
     },
     /// A driver hears something that is no answer to a call of its shell: an answer for the second time, or a mutant's
     /// invention.
@@ -96,7 +96,7 @@ pub(crate) struct Run {
     /// Every action that was asked for.
     pub(crate) scopes: Vec<Scope>,
     /// The answer to each call, until its caller takes it.
-    pub(crate) answers: Vec<Option<Answer>>,
+    pub(crate) answers: Vec<Option<CallResult>>,
     pub(crate) due: Vec<(u64, u64, Due)>,
     order: u64,
     pub(crate) rng: Rng,
@@ -347,7 +347,7 @@ impl Run {
                 break;
             }
         }
-        let asked = Asked::of(&action, state);
+        let asked = DriverRequest::of(&action, state);
         self.scopes.push(Scope::new(at, epoch, asked, fault));
         let scope = self.scopes.len() - 1;
         let slot = self.slots.get_mut(at).filter(|slot| slot.alive)?;

@@ -6,7 +6,7 @@ use keyroll_rotation::{
     State, UnitStep, Which,
 };
 
-use crate::calls::Asked;
+use crate::calls::DriverRequest;
 use crate::issuer::OLD;
 use crate::schedule::{Due, Run};
 
@@ -134,7 +134,7 @@ impl Run {
     /// The operation of this action, if it moves something and its effect has not ended.
     fn moving(&self, scope: usize) -> Option<Op> {
         match &self.scopes.get(scope)?.asked {
-            Asked::Carry(effect, _) if effect.op.moves() => Some(effect.op.clone()),
+            DriverRequest::Carry(effect, _) if effect.op.moves() => Some(effect.op.clone()),
             _ => None,
         }
     }

@@ -81,9 +81,9 @@ impl Drive for Watched {
 }
 
 /// An operator is always being asked; the answers come through the channel when the schedule has them.
-struct Asked;
+struct AwaitingOperator;
 
-impl Observer for Asked {
+impl Observer for AwaitingOperator {
     fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
 
     fn note(&mut self, _: Note) {}
@@ -156,7 +156,8 @@ impl Shells {
         let pace =
             Pace { look_ms_max: 3_000, host_look_ms_max: 3_000, carry_ms_max: 3_000, ..Pace::default() };
         let id = RotationId(ROTATION.to_owned());
-        let shell = async move { run_over(core, watch, ports, id, pace, commands, &mut Asked).await };
+        let shell =
+            async move { run_over(core, watch, ports, id, pace, commands, &mut AwaitingOperator).await };
         self.shells.push(Some(Box::pin(shell)));
         self.poll_shell(slot);
     }

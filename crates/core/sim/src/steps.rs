@@ -3,11 +3,11 @@
 use keyroll_engine::{Drive, Input};
 use keyroll_rotation::{Event, Fact, Phase, Query, Seq};
 
-use crate::calls::{Answer, Reply, Wrote};
+use crate::calls::{CallResult, Reply, Wrote};
 use crate::faults::Fault;
 use crate::scene::REQUEST_MS_MAX;
 use crate::schedule::{Due, Run};
-use crate::world::Told;
+use crate::world::WholeLook;
 
 impl Run {
     /// An input goes through a driver: one step, with everything checked after it.
@@ -41,7 +41,7 @@ impl Run {
         };
         slot.told(&input);
         let told = match &input {
-            Input::Seen(Query::Enumerate, Some(Fact::Enumerated(seen))) if seen.complete => Some(Told {
+            Input::Seen(Query::Enumerate, Some(Fact::Enumerated(seen))) if seen.complete => Some(WholeLook {
                 epoch: slot.epoch,
                 at: slot.enumerated_at,
                 sessions_at: slot.sessions_at.min(slot.enumerated_at),
@@ -140,7 +140,7 @@ impl Run {
         event: &Event,
     ) -> usize {
         let (ticket, fault) = (self.ticket(), self.fault_of(scope));
-        let answer = |wrote| Due::Answer { slot, ticket, answer: Answer::Written(wrote) };
+        let answer = |wrote| Due::Answer { slot, ticket, answer: CallResult::Written(wrote) };
         if fault == Some(Fault::CommitUnsure) {
             self.later(5, answer(Wrote::Unsure));
         } else if self.world.now < self.ledger.down_until {
@@ -167,7 +167,7 @@ impl Run {
             self.crash(slot);
             return ticket;
         }
-        let answer = Answer::Written(if ok { Wrote::Yes } else { Wrote::Unavailable });
+        let answer = CallResult::Written(if ok { Wrote::Yes } else { Wrote::Unavailable });
         self.later(2, Due::Answer { slot, ticket, answer });
         ticket
     }
@@ -175,7 +175,7 @@ impl Run {
     /// The journal is read again.
     pub(crate) fn begin_reload(&mut self, slot: usize) -> usize {
         let ticket = self.ticket();
-        self.later(4, Due::Answer { slot, ticket, answer: Answer::Written(Wrote::Yes) });
+        self.later(4, Due::Answer { slot, ticket, answer: CallResult::Written(Wrote::Yes) });
         ticket
     }
 
@@ -189,8 +189,8 @@ impl Run {
         }
         match (reply, wrote) {
             (Reply::Crash, _) => self.crash(slot),
-            (Reply::Lost, Wrote::Yes) => self.answered(slot, ticket, Answer::Written(Wrote::Unsure)),
-            (Reply::Lost | Reply::Comes, wrote) => self.answered(slot, ticket, Answer::Written(wrote)),
+            (Reply::Lost, Wrote::Yes) => self.answered(slot, ticket, CallResult::Written(Wrote::Unsure)),
+            (Reply::Lost | Reply::Comes, wrote) => self.answered(slot, ticket, CallResult::Written(wrote)),
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) struct Proc {
 
 /// A complete look: which driver heard it, and when it was made.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Told {
+pub(crate) struct WholeLook {
     pub(crate) epoch: u64,
     pub(crate) at: u64,
     /// When the sessions were read: before the processes.
@@ -108,9 +108,9 @@ pub(crate) struct World {
     /// A look at the refusals reported none, although there were some.
     pub(crate) refusals_missed: bool,
     /// The last complete look that was answered.
-    pub(crate) look: Option<Told>,
+    pub(crate) look: Option<WholeLook>,
     /// The last complete look of each driver.
-    pub(crate) looks: Vec<Told>,
+    pub(crate) looks: Vec<WholeLook>,
     /// Refused uses of the old key that the driver learned of since the key was disabled.
     pub(crate) refusals_told: u32,
     /// Uses of the old key during the last second.

@@ -5,7 +5,7 @@ use keyroll_journal::{move_here, reset_witness};
 
 use crate::exit::Exit;
 use crate::machine_id;
-use crate::operator::{Answer, Operator};
+use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::open;
@@ -54,8 +54,8 @@ fn confirmed(
     refused: impl FnOnce() -> Problem,
 ) -> Result<(), Problem> {
     match operator.ask_name(question, word) {
-        Answer::Yes => Ok(()),
-        Answer::No | Answer::Nobody | Answer::Stopped => {
+        Confirmation::Yes => Ok(()),
+        Confirmation::No | Confirmation::Nobody | Confirmation::Stopped => {
             Err(refused().because("nobody confirmed at the terminal").exits(Exit::NeedsPerson))
         }
     }

@@ -17,12 +17,13 @@ use crate::problem::Problem;
 pub struct Installation {
     locations: Locations,
     places: OnceLock<Places>,
+    config: OnceLock<Config>,
 }
 
 impl Installation {
     /// The installation at these locations; nothing is read or made.
     pub fn new(locations: Locations) -> Self {
-        Self { locations, places: OnceLock::new() }
+        Self { locations, places: OnceLock::new(), config: OnceLock::new() }
     }
 
     /// The same installation with nothing opened yet: a failed write stops a journal or a store for good, and must not
@@ -32,7 +33,7 @@ impl Installation {
     /// As [`Self::places`].
     pub(crate) fn opened_anew(&self) -> Result<Self, Problem> {
         let places = OnceLock::from(self.places()?.opened_anew(true));
-        Ok(Self { locations: self.locations.clone(), places })
+        Ok(Self { locations: self.locations.clone(), places, config: OnceLock::new() })
     }
 
     /// The path of the configuration file.
@@ -41,12 +42,12 @@ impl Installation {
         chosen.unwrap_or_else(|| PathBuf::from("keyroll.toml"))
     }
 
-    /// The configuration, checked whole.
+    /// The configuration, checked whole, as it was when it was first asked for.
     ///
     /// # Errors
     /// It cannot be read, or is refused.
     pub fn config(&self) -> Result<Config, Problem> {
-        Ok(Config::load(&self.config_path())?)
+        once(&self.config, || Ok(Config::load(&self.config_path())?)).cloned()
     }
 
     /// True if neither an option nor the environment says where the state is.

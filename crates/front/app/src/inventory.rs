@@ -12,8 +12,8 @@ pub use cause::{cause, doubt, verdict_word};
 pub use graph::graph;
 pub use not_visible::tell_missed;
 pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
-pub use survey::{LookLimits, Seen, look};
-pub use why::{Answer, why};
+pub use survey::{Inventory, LookLimits, look};
+pub use why::{WhyReport, why};
 
 pub(crate) use shown::keeper;
 pub(crate) use survey::{folders, run_key};

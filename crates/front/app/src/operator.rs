@@ -5,13 +5,13 @@ mod check;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod code;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
+mod downtime;
+#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod event;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod fingerprints;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod found;
-#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
-mod gap;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
@@ -27,6 +27,7 @@ use crate::problem::Problem;
 
 pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
+pub use downtime::{DowntimeShown, MeasuredBy};
 pub use event::{
     DueShown, EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
     Phase, Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
@@ -36,7 +37,6 @@ pub use found::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
-pub use gap::{GapShown, MeasuredBy};
 pub use issuer::IssuerShown;
 pub use secret::{FieldShown, SecretShown, Version};
 pub use text::{clean, clock, duration, plain, spent};
@@ -62,7 +62,7 @@ pub trait Operator: Send {
     fn may_ask(&self) -> bool;
 
     /// Asks the operator to type `name` before an irreversible step.
-    fn ask_name(&mut self, question: &str, name: &str) -> Answer;
+    fn ask_name(&mut self, question: &str, name: &str) -> Confirmation;
 
     /// Asks the same without waiting: another thread calls `answered`, unless the question is withdrawn. None if
     /// nobody can be asked.
@@ -70,7 +70,7 @@ pub trait Operator: Send {
         &mut self,
         question: &str,
         name: &str,
-        answered: Box<dyn FnOnce(Answer) + Send>,
+        answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion>;
 
     /// Reads a value without showing it.
@@ -105,7 +105,7 @@ impl OpenQuestion {
 
 /// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Confirmation {
     /// The name was typed.
     Yes,
     /// Something else was typed.
@@ -116,7 +116,7 @@ pub enum Answer {
     Stopped,
 }
 
-impl Answer {
+impl Confirmation {
     /// Why nothing is done, if the answer is not yes.
     pub fn refusal(self) -> &'static str {
         match self {

@@ -50,7 +50,8 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 2] = ["plans", "work"];
-const FILES: [&str; 6] = ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "gaps.jsonl"];
+const FILES: [&str; 6] =
+    ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "downtimes.jsonl"];
 
 /// The mode of both folders.
 const FOLDER_MODE: u32 = 0o700;

@@ -1,9 +1,9 @@
 //! Plans: inspect everything, change nothing, and save what was seen, so that `apply` can compare.
 
 pub mod egress;
-mod found;
 pub mod granted;
 pub mod inspect;
+mod inspection;
 pub mod make;
 pub(crate) mod move_consumer;
 mod outline;
@@ -13,6 +13,6 @@ mod shared;
 pub mod split;
 mod subject;
 
-pub use found::Found;
+pub use inspection::Inspection;
 pub use outline::announced;
 pub use subject::Subject;

@@ -2,7 +2,7 @@
 
 pub mod blockers;
 pub mod cause;
-pub mod gaps;
+pub mod downtimes;
 pub mod index;
 pub mod old_key;
 pub mod open_rotation_guard;

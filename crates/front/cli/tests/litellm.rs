@@ -45,7 +45,7 @@ fn litellm_moves_worker_by_worker_under_load() {
         if source.rolls {
             assert_eq!(failed, 0, "{}", ran.text);
         }
-        assert!(ran.events.iter().any(|event| event["gaps"].is_array()) != source.rolls, "{}", ran.text);
+        assert!(ran.events.iter().any(|event| event["downtimes"].is_array()) != source.rolls, "{}", ran.text);
         let after = proxy.workers();
         assert!(after.is_disjoint(&before) && after.len() == before.len(), "{before:?} {after:?}");
         proxy.on_its_new_key(source);

@@ -16,13 +16,13 @@ fn openclaw_moves_under_load() {
     for key in claw.keys.clone() {
         let calls = claw.calls(key.provider);
         let ran = claw.rotate(key);
-        let (sent, failed, gaps) = calls.end();
+        let (sent, failed, downtimes) = calls.end();
         println!("{}: {sent} turns, {failed} failed", key.provider);
         assert!(sent > 0, "no turn was asked for");
-        let away = ran.events.iter().any(|event| event["gaps"].is_array());
+        let away = ran.events.iter().any(|event| event["downtimes"].is_array());
         assert_eq!(away, key.away, "{}: {}", key.provider, ran.text);
         // Turns fail only during the one restart that a source requires; with other sources none fails.
-        assert!(gaps <= usize::from(key.away), "{}: {gaps} times: {}", key.provider, ran.text);
+        assert!(downtimes <= usize::from(key.away), "{}: {downtimes} times: {}", key.provider, ran.text);
         claw.on_its_new_key(key);
         assert!(claw.scene.path("claw/agents/work/agent").exists(), "the second agent had a turn as well");
         if key.provider == "ref" {

@@ -28,7 +28,7 @@ fn one_value_at_a_time_ends_the_old_one_only_after_consent_to_the_gap() {
     scene.issuer.replaces(Duration::ZERO);
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["WHICH REVOKES THE OLD ONE AT ONCE", "DOWNTIME of"]);
-    assert_eq!(planned.of("plan")[0]["gaps"][0], "api", "{}", planned.text);
+    assert_eq!(planned.of("plan")[0]["downtimes"][0], "api", "{}", planned.text);
     let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
     // Without an operator nothing is made, and the old key keeps working.
     scene.run(&["apply", &plan]).exits(6).says(&["consent"]);
@@ -36,7 +36,11 @@ fn one_value_at_a_time_ends_the_old_one_only_after_consent_to_the_gap() {
     assert_eq!(scene.issuer.refused_workers(), Vec::<String>::new());
     let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
     ran.exits(0).ended("done");
-    assert!(ran.of("summary")[0]["gap_s"].as_f64().is_some_and(|gap| gap > 0.0), "{}", ran.text);
+    assert!(
+        ran.of("summary")[0]["downtime_s"].as_f64().is_some_and(|downtime| downtime > 0.0),
+        "{}",
+        ran.text
+    );
     scene.rotated();
 }
 

@@ -77,7 +77,7 @@ async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
 async fn rotate(scene: &Scene) {
     let (id, planned) = scene.plan().await;
     let plan = planned.of("plan")[0];
-    assert_eq!(plan["gaps"], serde_json::json!(["billing"]), "the gap is announced");
+    assert_eq!(plan["downtimes"], serde_json::json!(["billing"]), "the downtime is announced");
     let announced =
         plan["steps"].as_array().unwrap().iter().filter(|step| step.to_string().contains("DOWNTIME"));
     assert_eq!(announced.count(), 1, "{plan}");
@@ -87,7 +87,10 @@ async fn rotate(scene: &Scene) {
     println!("rotated: {summary}");
     assert_eq!(summary["outcome"], "done");
     assert_eq!(summary["dead_confirmed"], true);
-    assert!(summary["gap_s"].as_f64().is_some_and(|gap| gap > 0.0), "the downtime is measured");
+    assert!(
+        summary["downtime_s"].as_f64().is_some_and(|downtime| downtime > 0.0),
+        "the downtime is measured"
+    );
     let measured = ran.of("host_step").into_iter().filter(|step| step["detail"].is_string());
     assert!(measured.map(|step| &step["consumer"]).eq(["billing"]), "of one consumer: {}", ran.text);
     let (shown, running) = (exercised(&ran), pids(scene).await);

@@ -152,7 +152,7 @@ async fn units_are_moved_under_load() {
     println!("units rotated: {summary}");
     assert_eq!(summary["outcome"], "done");
     assert_eq!(summary["dead_confirmed"], true);
-    assert!(summary["gap_s"].is_number(), "{summary}");
+    assert!(summary["downtime_s"].is_number(), "{summary}");
     // The service manager's memory may keep what it read for the units; that is reported and does not block.
     let residues = summary["residues"].as_array().unwrap();
     assert!(residues.iter().all(|residue| residue["place"] == "process 1 (systemd)"), "{summary}");

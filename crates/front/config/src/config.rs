@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::copy::Place;
-use crate::fault::Fault;
 use crate::file_shape::FileShape;
+use crate::mistake::Mistake;
 use crate::parse::parse_shape;
 use crate::path::resolve;
 use crate::secret::Secret;
@@ -64,17 +64,17 @@ impl Config {
         Self::build(shape, folder).map_err(|fault| fault.into_error(text, file))
     }
 
-    fn build(shape: FileShape, folder: &Path) -> Result<Self, Fault> {
+    fn build(shape: FileShape, folder: &Path) -> Result<Self, Mistake> {
         if shape.version.value != 1 {
             let message = "this version of keyroll reads version 1 of the format";
-            return Err(Fault::new(Kind::BadVersion, message)
+            return Err(Mistake::new(Kind::BadVersion, message)
                 .at(&shape.version.span)
                 .help("write `version = 1`"));
         }
         let defaults = Defaults::build(&shape.defaults)?;
         let hosts = hosts(&shape.hosts)?;
         let roots = shape.search.roots.iter().map(|root| resolve(folder, "search.roots", root));
-        let search_roots = roots.collect::<Result<Vec<_>, Fault>>()?;
+        let search_roots = roots.collect::<Result<Vec<_>, Mistake>>()?;
         let mut secrets = BTreeMap::new();
         let mut spans = Vec::new();
         for (key, secret) in shape.secrets {
@@ -108,14 +108,14 @@ impl Config {
 }
 
 /// The names of the machines. All of them are this one.
-fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Fault> {
+fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Mistake> {
     let mut names: BTreeSet<Name> = Name::new("local").into_iter().collect();
     for (key, shape) in shapes {
         let name = Name::read("a host", key)?;
         if shape.connect.value != "local" {
             let ssh = shape.connect.value.starts_with("ssh:");
             let what = if ssh { "a host by ssh" } else { "this way to reach a host" };
-            return Err(Fault::new(Kind::BadHost, format!("{what} is not supported by this version"))
+            return Err(Mistake::new(Kind::BadHost, format!("{what} is not supported by this version"))
                 .at(&shape.connect.span)
                 .help("write `connect = \"local\"`, and run keyroll on the machine itself"));
         }
@@ -128,7 +128,7 @@ fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Fau
 fn refuse_shared_places(
     secrets: &BTreeMap<Name, Secret>,
     spans: &[(Name, Range<usize>)],
-) -> Result<(), Fault> {
+) -> Result<(), Mistake> {
     let mut owners: BTreeMap<&Place, &Name> = BTreeMap::new();
     for secret in secrets.values() {
         for place in secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place) {
@@ -141,7 +141,7 @@ fn refuse_shared_places(
                 continue;
             }
             let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
-            return Err(Fault::new(
+            return Err(Mistake::new(
                 Kind::Duplicate,
                 format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name),
             )

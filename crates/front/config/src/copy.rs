@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keyroll_copy::{Format, Part};
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::shape::ReadShape;
 use crate::{Argv, FieldSpec, Kind, Name, Template};
@@ -123,14 +123,14 @@ impl Copy {
         folder: &Path,
         fields: &BTreeMap<Name, FieldSpec>,
         derived: &BTreeMap<Name, Template>,
-    ) -> Result<Self, Fault> {
-        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(whole).help(FORMS);
+    ) -> Result<Self, Mistake> {
+        let wrong = |why: &str| Mistake::new(Kind::BadCombination, why).at(whole).help(FORMS);
         let write = match &shape.write {
             None => WriteMode::Rename,
             Some(text) => match text.value.as_str() {
                 "rename" => WriteMode::Rename,
                 "in_place" => WriteMode::InPlace,
-                _ => return Err(Fault::one_of("write", text, &["rename", "in_place"])),
+                _ => return Err(Mistake::one_of("write", text, &["rename", "in_place"])),
             },
         };
         let generated = shape.generated.as_ref();
@@ -197,8 +197,8 @@ fn userlist(
     format: &At<String>,
     folder: &Path,
     fields: &BTreeMap<Name, FieldSpec>,
-) -> Result<Place, Fault> {
-    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+) -> Result<Place, Mistake> {
+    let wrong = |why: &str| Mistake::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
     let more = [&shape.env_file, &shape.variable, &shape.at, &shape.part, &shape.template];
     let Some(file) = shape.file.as_ref().filter(|_| more.into_iter().all(Option::is_none)) else {
         return Err(wrong(
@@ -211,10 +211,10 @@ fn userlist(
 }
 
 /// A value in a file of a known format.
-fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
-    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Mistake> {
+    let wrong = |why: &str| Mistake::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
     let names: Vec<&str> = Format::NAMED.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
-    let form = Format::named(&format.value).ok_or_else(|| Fault::one_of("format", format, &names))?;
+    let form = Format::named(&format.value).ok_or_else(|| Mistake::one_of("format", format, &names))?;
     if shape.env_file.is_some() || shape.variable.is_some() || shape.template.is_some() {
         return Err(wrong("`format` goes with `file` and `at` alone"));
     }
@@ -226,7 +226,7 @@ fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place
     if at.value.is_empty() || at.value.chars().any(char::is_control) || pointer && !at.value.starts_with('/')
     {
         let why = "`at` is not a place of such a file; a pointer begins with /, as in /models/openai/apiKey";
-        return Err(Fault::new(Kind::BadCombination, why).at(&at.span));
+        return Err(Mistake::new(Kind::BadCombination, why).at(&at.span));
     }
     let part = match (&shape.part, entries) {
         (None, false) => None,
@@ -234,7 +234,7 @@ fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place
         (Some(text), true) => Some(match text.value.as_str() {
             "user" => Part::User,
             "password" => Part::Password,
-            _ => return Err(Fault::one_of("part", text, &["user", "password"])),
+            _ => return Err(Mistake::one_of("part", text, &["user", "password"])),
         }),
         (Some(text), false) => {
             return Err(wrong("`part` belongs to `pgpass`, `netrc` and `git_credentials`").at(&text.span));
@@ -254,15 +254,16 @@ fn named_source(
     whole: &Range<usize>,
     fields: &BTreeMap<Name, FieldSpec>,
     derived: &BTreeMap<Name, Template>,
-) -> Result<Source, Fault> {
+) -> Result<Source, Mistake> {
     let unknown = |what: &str, text: &At<String>, known: Vec<&str>| {
-        Fault::new(Kind::BadPlaceholder, format!("`{what}` names nothing that this secret has"))
+        Mistake::new(Kind::BadPlaceholder, format!("`{what}` names nothing that this secret has"))
             .at(&text.span)
             .help(format!("known: {}", known.join(", ")))
     };
     match (&shape.field, &shape.derived) {
         (Some(field), Some(_)) => {
-            Err(Fault::new(Kind::BadCombination, "`field` and `derived` do not go together").at(&field.span))
+            Err(Mistake::new(Kind::BadCombination, "`field` and `derived` do not go together")
+                .at(&field.span))
         }
         (Some(text), None) => match fields.get_key_value(text.value.as_str()) {
             Some((name, _)) => Ok(Source::Field(name.clone())),
@@ -276,7 +277,7 @@ fn named_source(
             let mut secret = fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name);
             match (secret.next(), secret.next()) {
                 (Some(only), None) => Ok(Source::Field(only.clone())),
-                _ => Err(Fault::new(
+                _ => Err(Mistake::new(
                     Kind::BadCombination,
                     "the secret has several secret fields: say which with `field`",
                 )
@@ -287,12 +288,12 @@ fn named_source(
 }
 
 /// Whether a shell accepts this name for a variable.
-fn read_variable(text: &At<String>) -> Result<String, Fault> {
+fn read_variable(text: &At<String>) -> Result<String, Mistake> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let starts = text.value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     match starts && text.value.len() <= 256 && text.value.bytes().all(word) {
         true => Ok(text.value.clone()),
-        false => Err(Fault::new(
+        false => Err(Mistake::new(
             Kind::BadName,
             "`variable` must be letters, digits and _, and not begin with a digit",
         )

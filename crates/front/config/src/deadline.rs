@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::period::{format_period, read_period};
 
 /// The default time that one instance has to show its new value.
@@ -35,7 +35,7 @@ impl Deadlines {
         unit: Option<&At<String>>,
         phase: Option<&At<String>>,
         otherwise: Self,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Mistake> {
         let read = Self {
             unit: within("unit_deadline", unit, otherwise.unit)?,
             phase: within("phase_deadline", phase, otherwise.phase)?,
@@ -46,16 +46,17 @@ impl Deadlines {
                 format_period(read.phase),
                 format_period(read.unit)
             );
-            let fault = Fault::new(Kind::BadCombination, why).help("write a `phase_deadline` that is longer");
+            let fault =
+                Mistake::new(Kind::BadCombination, why).help("write a `phase_deadline` that is longer");
             return Err([phase, unit].into_iter().flatten().fold(fault, |fault, text| fault.at(&text.span)));
         }
         Ok(read)
     }
 }
 
-fn within(key: &str, text: Option<&At<String>>, otherwise: Duration) -> Result<Duration, Fault> {
+fn within(key: &str, text: Option<&At<String>>, otherwise: Duration) -> Result<Duration, Mistake> {
     let read = read_period(key, text, otherwise)?;
     let Some(text) = text.filter(|_| !(DEADLINE_MIN..=DEADLINE_MAX).contains(&read)) else { return Ok(read) };
     let (least, most) = (format_period(DEADLINE_MIN), format_period(DEADLINE_MAX));
-    Err(Fault::new(Kind::BadPeriod, format!("`{key}` must be {least} to {most}")).at(&text.span))
+    Err(Mistake::new(Kind::BadPeriod, format!("`{key}` must be {least} to {most}")).at(&text.span))
 }

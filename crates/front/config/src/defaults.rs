@@ -1,5 +1,5 @@
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::shape::DefaultsShape;
 use crate::{Deadlines, Kind};
 
@@ -27,7 +27,7 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    pub(crate) fn build(shape: &DefaultsShape) -> Result<Self, Fault> {
+    pub(crate) fn build(shape: &DefaultsShape) -> Result<Self, Mistake> {
         Ok(Self {
             max_parallel: read_parallel(shape.max_parallel.as_ref(), 1)?,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), OnFailure::Rollback)?,
@@ -41,21 +41,21 @@ impl Defaults {
 }
 
 impl OnFailure {
-    pub(crate) fn read(text: Option<&At<String>>, default: Self) -> Result<Self, Fault> {
+    pub(crate) fn read(text: Option<&At<String>>, default: Self) -> Result<Self, Mistake> {
         let Some(text) = text else { return Ok(default) };
         match text.value.as_str() {
             "rollback" => Ok(Self::Rollback),
             "pause" => Ok(Self::Pause),
-            _ => Err(Fault::one_of("on_failure", text, &["rollback", "pause"])),
+            _ => Err(Mistake::one_of("on_failure", text, &["rollback", "pause"])),
         }
     }
 }
 
 /// Reads `max_parallel`, or its default.
-pub(crate) fn read_parallel(number: Option<&At<u32>>, default: u32) -> Result<u32, Fault> {
+pub(crate) fn read_parallel(number: Option<&At<u32>>, default: u32) -> Result<u32, Mistake> {
     let Some(number) = number else { return Ok(default) };
     if (1..=PARALLEL_MAX).contains(&number.value) {
         return Ok(number.value);
     }
-    Err(Fault::new(Kind::WrongForm, format!("`max_parallel` must be 1 to {PARALLEL_MAX}")).at(&number.span))
+    Err(Mistake::new(Kind::WrongForm, format!("`max_parallel` must be 1 to {PARALLEL_MAX}")).at(&number.span))
 }

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::shape::GateShape;
 use crate::url::read_url;
 use crate::{Kind, Reference};
@@ -28,9 +28,9 @@ impl Gate {
         f64::from_bits(self.max)
     }
 
-    pub(crate) fn read(shape: &At<GateShape>, folder: &Path) -> Result<Self, Fault> {
+    pub(crate) fn read(shape: &At<GateShape>, folder: &Path) -> Result<Self, Mistake> {
         let gate = &shape.value;
-        let wrong = |at: &std::ops::Range<usize>, why: &str| Err(Fault::new(Kind::WrongForm, why).at(at));
+        let wrong = |at: &std::ops::Range<usize>, why: &str| Err(Mistake::new(Kind::WrongForm, why).at(at));
         read_url("gate.url", Some(&gate.url), &[])?;
         if !gate.url.value.starts_with("http://") {
             return wrong(&gate.url.span, "`gate.url` is asked over http:// on loopback only");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use keyroll_logins::{LoginServer, SERVERS, login_server};
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::reference::foreign;
 use crate::{Kind, Name};
@@ -53,7 +53,7 @@ impl IssuerRef {
         SERVERS.iter().map(|server| server.word).collect()
     }
 
-    pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Fault> {
+    pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Mistake> {
         let help = format!(
             "write `{}`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`",
             Self::server_words().join("`, `")
@@ -67,7 +67,7 @@ impl IssuerRef {
         }
         Name::new(text.value.as_str()).map(Self::Shipped).ok_or_else(|| {
             foreign("issuer", text, &help).unwrap_or_else(|| {
-                Fault::new(Kind::WrongForm, "`issuer` is not the name of a spec").at(&text.span).help(help)
+                Mistake::new(Kind::WrongForm, "`issuer` is not the name of a spec").at(&text.span).help(help)
             })
         })
     }

@@ -13,14 +13,14 @@ mod deadline;
 mod defaults;
 mod edit;
 mod error;
-mod fault;
 mod field;
 mod file_shape;
-mod found;
 mod gate;
+mod insert;
 mod issuer_ref;
 mod log;
 mod login_table;
+mod mistake;
 mod name;
 mod parse;
 mod path;
@@ -48,10 +48,10 @@ pub use defaults::{Defaults, OnFailure};
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
 pub use error::{ConfigError, Kind, Position};
 pub use field::FieldSpec;
-pub use found::{
+pub use gate::Gate;
+pub use insert::{
     FoundConsumer, FoundCopy, FoundSecret, Said, comments, with_consumer, with_copy, with_secret,
 };
-pub use gate::Gate;
 pub use issuer_ref::IssuerRef;
 pub use log::{Log, LogSource};
 pub use name::{NAME_BYTES_MAX, Name};

@@ -3,7 +3,7 @@ use std::path::Path;
 use regex::Regex;
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::shape::LogShape;
 use crate::{Argument, Kind};
 
@@ -42,12 +42,12 @@ enum LogKind {
 }
 
 impl LogKind {
-    fn read(text: &At<String>) -> Result<Self, Fault> {
+    fn read(text: &At<String>) -> Result<Self, Mistake> {
         match text.value.as_str() {
             "postgres" => Ok(Self::Postgres),
             "redis" => Ok(Self::Redis),
             "http" => Ok(Self::Http),
-            _ => Err(Fault::one_of("log.kind", text, &["postgres", "redis", "http"])),
+            _ => Err(Mistake::one_of("log.kind", text, &["postgres", "redis", "http"])),
         }
     }
 
@@ -84,9 +84,9 @@ impl LogKind {
 }
 
 impl Log {
-    pub(crate) fn read(shape: &At<LogShape>, folder: &Path, holes: &[&str]) -> Result<Self, Fault> {
+    pub(crate) fn read(shape: &At<LogShape>, folder: &Path, holes: &[&str]) -> Result<Self, Mistake> {
         let log = &shape.value;
-        let wrong = |why: &str| Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
+        let wrong = |why: &str| Err(Mistake::new(Kind::BadCombination, why).at(&shape.span));
         let source = match (&log.file, &log.journal, &log.docker) {
             (Some(file), None, None) => {
                 LogSource::File(Argument::read_path(folder, "log.file", file, holes)?)
@@ -113,17 +113,17 @@ impl Log {
 }
 
 /// The name of a unit or a container: a command line argument that is not a flag.
-fn read_name(key: &str, text: &At<String>, holes: &[&str]) -> Result<Argument, Fault> {
+fn read_name(key: &str, text: &At<String>, holes: &[&str]) -> Result<Argument, Mistake> {
     let named = |c: char| c.is_ascii_alphanumeric() || "@:._-\\{}".contains(c);
     let bare = text.value.starts_with('-') || !text.value.chars().all(named);
     match bare {
-        true => Err(Fault::new(Kind::WrongForm, format!("`{key}` is not a name")).at(&text.span)),
+        true => Err(Mistake::new(Kind::WrongForm, format!("`{key}` is not a name")).at(&text.span)),
         false => Argument::read(key, text, holes),
     }
 }
 
-fn read_pattern(key: &str, text: &At<String>) -> Result<String, Fault> {
-    let wrong = |why: &str| Err(Fault::new(Kind::BadPattern, format!("`{key}` {why}")).at(&text.span));
+fn read_pattern(key: &str, text: &At<String>) -> Result<String, Mistake> {
+    let wrong = |why: &str| Err(Mistake::new(Kind::BadPattern, format!("`{key}` {why}")).at(&text.span));
     if text.value.len() > PATTERN_BYTES_MAX {
         return wrong("is longer than 1024 bytes");
     }

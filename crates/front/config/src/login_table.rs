@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::{Kind, Reference};
 
 /// The longest path on a server's machine, bytes.
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for WrittenVisitor {
 }
 
 /// Reads the table of a server.
-pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path) -> Result<Table, Fault> {
+pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path) -> Result<Table, Mistake> {
     read_keys(server.keys, &table.value, folder).map_err(|fault| fault.at(&table.span))
 }
 
@@ -103,11 +103,11 @@ pub(crate) fn required(server: &LoginServer) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-fn read_keys(keys: &[Key], table: &WrittenTable, folder: &Path) -> Result<Table, Fault> {
+fn read_keys(keys: &[Key], table: &WrittenTable, folder: &Path) -> Result<Table, Mistake> {
     let unknown = table.0.keys().find(|written| keys.iter().all(|key| key.name != written.value));
     if let Some(written) = unknown {
         let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-        return Err(Fault::unknown_key(&written.value, &names).at(&written.span));
+        return Err(Mistake::unknown_key(&written.value, &names).at(&written.span));
     }
     let mut values = Vec::new();
     for key in keys {
@@ -116,7 +116,7 @@ fn read_keys(keys: &[Key], table: &WrittenTable, folder: &Path) -> Result<Table,
             (Some(written), form) => read_value(key.name, form, written, table, folder)?,
             (None, KeyForm::Port(default)) => Value::Port(default),
             (None, _) if key.required => {
-                return Err(Fault::new(Kind::WrongForm, format!("the key `{}` is missing", key.name)));
+                return Err(Mistake::new(Kind::WrongForm, format!("the key `{}` is missing", key.name)));
             }
             (None, _) => continue,
         };
@@ -131,7 +131,7 @@ fn read_value(
     written: &At<Written>,
     table: &WrittenTable,
     folder: &Path,
-) -> Result<Value, Fault> {
+) -> Result<Value, Mistake> {
     match form {
         KeyForm::Host => read_host(&text(written)?).map(Value::Text),
         KeyForm::Name(bytes_max) => read_name(key, bytes_max, &text(written)?).map(Value::Text),
@@ -173,7 +173,7 @@ fn read_slots(
     apart_from: Option<&str>,
     written: &At<Written>,
     table: &WrittenTable,
-) -> Result<Value, Fault> {
+) -> Result<Value, Mistake> {
     let mut slots = Vec::new();
     for item in items(written)? {
         slots.push(read_name(key, NAME_BYTES_MAX, &text(item)?)?);
@@ -187,7 +187,7 @@ fn read_slots(
         Ok(_) | Err(_) => {
             let and = apart_from.map_or_else(String::new, |other| format!(" and from `{other}`"));
             let why = format!("`{key}` must name two {noun} that differ from each other{and}");
-            Err(Fault::new(Kind::BadCombination, why).at(&written.span))
+            Err(Mistake::new(Kind::BadCombination, why).at(&written.span))
         }
     }
 }
@@ -195,12 +195,12 @@ fn read_slots(
 /// PostgreSQL cuts longer names off silently (NAMEDATALEN - 1); the other servers take longer ones.
 const NAME_BYTES_MAX: usize = 63;
 
-fn wrong_form(expected: &str, written: &At<Written>) -> Fault {
-    Fault::new(Kind::WrongForm, format!("the value has the wrong form: {expected} must stand here"))
+fn wrong_form(expected: &str, written: &At<Written>) -> Mistake {
+    Mistake::new(Kind::WrongForm, format!("the value has the wrong form: {expected} must stand here"))
         .at(&written.span)
 }
 
-fn text(written: &At<Written>) -> Result<At<String>, Fault> {
+fn text(written: &At<Written>) -> Result<At<String>, Mistake> {
     match &written.value {
         Written::Text(text) => Ok(At { value: text.clone(), span: written.span.clone() }),
         Written::Number(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
@@ -209,7 +209,7 @@ fn text(written: &At<Written>) -> Result<At<String>, Fault> {
     }
 }
 
-fn items(written: &At<Written>) -> Result<&[At<Written>], Fault> {
+fn items(written: &At<Written>) -> Result<&[At<Written>], Mistake> {
     match &written.value {
         Written::Array(items) => Ok(items),
         Written::Text(_) | Written::Number(_) | Written::Table(_) | Written::Other => {
@@ -218,31 +218,31 @@ fn items(written: &At<Written>) -> Result<&[At<Written>], Fault> {
     }
 }
 
-fn read_name(key: &str, bytes_max: usize, text: &At<String>) -> Result<String, Fault> {
+fn read_name(key: &str, bytes_max: usize, text: &At<String>) -> Result<String, Mistake> {
     let fits = (1..=bytes_max).contains(&text.value.len()) && !text.value.chars().any(char::is_control);
     if fits {
         return Ok(text.value.clone());
     }
     let why = format!("`{key}` must be 1 to {bytes_max} bytes without control characters");
-    Err(Fault::new(Kind::BadName, why).at(&text.span))
+    Err(Mistake::new(Kind::BadName, why).at(&text.span))
 }
 
-fn read_host(text: &At<String>) -> Result<String, Fault> {
+fn read_host(text: &At<String>) -> Result<String, Mistake> {
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '@';
     if (1..=255).contains(&text.value.len()) && text.value.chars().all(plain) {
         return Ok(text.value.clone());
     }
-    Err(Fault::new(Kind::WrongForm, "`host` must be a name, an address or a folder").at(&text.span))
+    Err(Mistake::new(Kind::WrongForm, "`host` must be a name, an address or a folder").at(&text.span))
 }
 
 /// A path on the server's machine is not resolved here.
-fn read_server_path(key: &str, text: &At<String>) -> Result<String, Fault> {
+fn read_server_path(key: &str, text: &At<String>) -> Result<String, Mistake> {
     let path = &text.value;
     if path.starts_with('/') && path.len() <= PATH_BYTES_MAX && !path.chars().any(char::is_control) {
         return Ok(path.clone());
     }
     let why = format!("`{key}` must be an absolute path on the server's machine");
-    Err(Fault::new(Kind::BadPath, why).at(&text.span))
+    Err(Mistake::new(Kind::BadPath, why).at(&text.span))
 }
 
 /// The tables of a server by their names in the schema: its own, and those of its keys.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -29,9 +29,9 @@ impl Name {
     }
 
     /// Reads a name of the file; `what` says what it names, for the error.
-    pub(crate) fn read(what: &str, text: &At<String>) -> Result<Self, Fault> {
+    pub(crate) fn read(what: &str, text: &At<String>) -> Result<Self, Mistake> {
         Self::new(text.value.as_str()).ok_or_else(|| {
-            let fault = Fault::new(
+            let fault = Mistake::new(
                 Kind::BadName,
                 format!(
                     "the name of {what} must be 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ - and begin with a letter or digit"

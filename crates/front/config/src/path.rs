@@ -2,7 +2,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 
 /// The longest path, in bytes (Linux `PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4_096;
@@ -11,8 +11,8 @@ const PATH_BYTES_MAX: usize = 4_096;
 ///
 /// `.` is dropped. `..` is allowed only at the start of a relative path. After a name it is refused, because the name
 /// may be a link, and the path would mean another folder than it seems to.
-pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<PathBuf, Fault> {
-    let fault = |why: &str| Fault::new(Kind::BadPath, format!("`{key}` {why}")).at(&text.span);
+pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<PathBuf, Mistake> {
+    let fault = |why: &str| Mistake::new(Kind::BadPath, format!("`{key}` {why}")).at(&text.span);
     let written = text.value.as_str();
     if written.is_empty() {
         return Err(fault("is empty"));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 
 /// The longest duration that a configuration may have, in days.
 pub(crate) const PERIOD_DAYS_MAX: u64 = 3_660;
@@ -31,10 +31,10 @@ pub(crate) fn read_period(
     key: &str,
     text: Option<&At<String>>,
     default: Duration,
-) -> Result<Duration, Fault> {
+) -> Result<Duration, Mistake> {
     let Some(text) = text else { return Ok(default) };
     parse_period(&text.value).ok_or_else(|| {
-        Fault::new(Kind::BadPeriod, format!("`{key}` is not a length of time"))
+        Mistake::new(Kind::BadPeriod, format!("`{key}` is not a length of time"))
             .at(&text.span)
             .help("write a whole number and a unit: 500ms, 10s, 30m, 12h, 90d, 2w")
     })

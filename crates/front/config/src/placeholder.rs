@@ -4,7 +4,7 @@ use keyroll_template::{Piece, escape, pieces};
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::path::resolve;
 
 /// The most words of one command.
@@ -44,11 +44,11 @@ impl Argument {
     }
 
     /// Reads a text of the file; it may contain only the `allowed` placeholders.
-    pub(crate) fn read(key: &str, text: &At<String>, allowed: &[&str]) -> Result<Self, Fault> {
-        let fault = |why: &str| Fault::new(Kind::BadPlaceholder, format!("`{key}`: {why}")).at(&text.span);
+    pub(crate) fn read(key: &str, text: &At<String>, allowed: &[&str]) -> Result<Self, Mistake> {
+        let fault = |why: &str| Mistake::new(Kind::BadPlaceholder, format!("`{key}`: {why}")).at(&text.span);
         if text.value.is_empty() || text.value.chars().any(|c| c == '\0') {
             return Err(
-                Fault::new(Kind::WrongForm, format!("`{key}` is empty or holds a NUL")).at(&text.span)
+                Mistake::new(Kind::WrongForm, format!("`{key}` is empty or holds a NUL")).at(&text.span)
             );
         }
         for piece in pieces(&text.value).map_err(|error| fault(error.why))? {
@@ -72,7 +72,7 @@ impl Argument {
         key: &str,
         text: &At<String>,
         allowed: &[&str],
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Mistake> {
         Self::read(key, text, allowed)?;
         // The folder's own braces are not placeholders.
         let folder = escape(&folder.display().to_string());
@@ -106,13 +106,16 @@ impl Argv {
         key: &str,
         words: &At<Vec<At<String>>>,
         allowed: &[&str],
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Mistake> {
         let Some((program, arguments)) = words.value.split_first() else {
-            return Err(Fault::new(Kind::WrongForm, format!("`{key}` names no program")).at(&words.span));
+            return Err(Mistake::new(Kind::WrongForm, format!("`{key}` names no program")).at(&words.span));
         };
         if arguments.len() >= ARGV_WORDS_MAX {
-            return Err(Fault::new(Kind::WrongForm, format!("`{key}` has more than {ARGV_WORDS_MAX} words"))
-                .at(&words.span));
+            return Err(Mistake::new(
+                Kind::WrongForm,
+                format!("`{key}` has more than {ARGV_WORDS_MAX} words"),
+            )
+            .at(&words.span));
         }
         let program = match program.value.contains('/') {
             true => Argument::read_path(folder, key, program, &[])?,

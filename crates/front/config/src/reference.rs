@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Kind;
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::path::resolve;
 
 /// The location of a value that keyroll reads but does not rotate.
@@ -31,15 +31,15 @@ const FOREIGN: [(&str, &str); 7] = [
 ];
 
 /// The fault for an unsupported scheme, if the text has one.
-pub(crate) fn foreign(key: &str, text: &At<String>, help: &str) -> Option<Fault> {
+pub(crate) fn foreign(key: &str, text: &At<String>, help: &str) -> Option<Mistake> {
     let scheme = text.value.split_once(':').map_or(text.value.as_str(), |(scheme, _)| scheme);
     let (scheme, what) = FOREIGN.iter().find(|(known, _)| *known == scheme)?;
     let message = format!("`{key}`: {what} (`{scheme}:`) is not supported by this version");
-    Some(Fault::new(Kind::Unsupported, message).at(&text.span).help(help))
+    Some(Mistake::new(Kind::Unsupported, message).at(&text.span).help(help))
 }
 
 impl Reference {
-    pub(crate) fn read(folder: &Path, key: &str, text: &At<String>) -> Result<Self, Fault> {
+    pub(crate) fn read(folder: &Path, key: &str, text: &At<String>) -> Result<Self, Mistake> {
         let help = "put the value into a file of mode 0600 and write `file:./name`";
         if let Some(path) = text.value.strip_prefix("file:") {
             let path = At { value: path.to_owned(), span: text.span.clone() };
@@ -47,7 +47,7 @@ impl Reference {
         }
         Err(foreign(key, text, help).unwrap_or_else(|| {
             // Do not repeat the text: it may be the value itself.
-            Fault::new(Kind::WrongForm, format!("`{key}` must be a reference, never a value"))
+            Mistake::new(Kind::WrongForm, format!("`{key}` must be a reference, never a value"))
                 .at(&text.span)
                 .help(help)
         }))
@@ -55,7 +55,7 @@ impl Reference {
 }
 
 impl StoreRef {
-    pub(crate) fn read(text: Option<&At<String>>) -> Result<Self, Fault> {
+    pub(crate) fn read(text: Option<&At<String>>) -> Result<Self, Mistake> {
         let Some(text) = text else { return Ok(Self::Keyroll) };
         let help = "write `store = \"keyroll\"`, keyroll's own sealed store";
         if text.value == "keyroll" {
@@ -63,10 +63,10 @@ impl StoreRef {
         }
         if text.value.starts_with("file:") {
             let message = "`store`: a file (`file:`) is not supported as a source of truth by this version";
-            return Err(Fault::new(Kind::Unsupported, message).at(&text.span).help(help));
+            return Err(Mistake::new(Kind::Unsupported, message).at(&text.span).help(help));
         }
         Err(foreign("store", text, help).unwrap_or_else(|| {
-            Fault::new(Kind::Unsupported, "`store` names a store that keyroll does not know")
+            Mistake::new(Kind::Unsupported, "`store` names a store that keyroll does not know")
                 .at(&text.span)
                 .help(help)
         }))

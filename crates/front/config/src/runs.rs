@@ -10,7 +10,7 @@ use keyroll_manager::{
 };
 
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::period::read_period;
 use crate::runs_shape::{RunsShape, RunsValue};
@@ -68,7 +68,7 @@ impl Runs {
         self.first.as_ref()
     }
 
-    pub(crate) fn build(shape: &At<RunsShape>, folder: &Path, reads: &[Copy]) -> Result<Self, Fault> {
+    pub(crate) fn build(shape: &At<RunsShape>, folder: &Path, reads: &[Copy]) -> Result<Self, Mistake> {
         let table = &shape.value;
         let read = Table { table, span: &shape.span, folder, holes: holes(table) };
         let manager = read.manager()?;
@@ -83,7 +83,7 @@ impl Runs {
         }
         let first = instances.first().map(|instance| instance.workload.clone());
         let first =
-            first.ok_or_else(|| Fault::new(Kind::WrongForm, "`instances` names none").at(&shape.span))?;
+            first.ok_or_else(|| Mistake::new(Kind::WrongForm, "`instances` names none").at(&shape.span))?;
         let ready = read_url("ready", table.text("ready").as_ref(), &read.holes)?;
         let drain = match manager.takes("drain") {
             true => Some(read_period(
@@ -107,16 +107,16 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    fn wrong(&self, why: impl Into<String>) -> Fault {
-        Fault::new(Kind::BadCombination, why).at(self.span).help(forms())
+    fn wrong(&self, why: impl Into<String>) -> Mistake {
+        Mistake::new(Kind::BadCombination, why).at(self.span).help(forms())
     }
 
     /// The manager that the table names. A manager that also takes keys of other managers takes precedence over those.
-    fn manager(&self) -> Result<&'static Manager, Fault> {
+    fn manager(&self) -> Result<&'static Manager, Mistake> {
         for (key, value) in &self.table.0 {
             if value.value == RunsValue::Flag(false) {
                 let why = format!("`{key}` is true or is left out");
-                return Err(Fault::new(Kind::BadCombination, why).at(&value.span).help(forms()));
+                return Err(Mistake::new(Kind::BadCombination, why).at(&value.span).help(forms()));
             }
         }
         let named: Vec<&'static Manager> =
@@ -135,13 +135,13 @@ impl Table<'_> {
         }
     }
 
-    fn refuse_strays(&self, manager: &Manager) -> Result<(), Fault> {
+    fn refuse_strays(&self, manager: &Manager) -> Result<(), Mistake> {
         let strays = || self.table.0.iter().filter(|(key, _)| !manager.takes(key));
         for (key, value) in strays() {
             let is_own = |one: &&Manager| one.keys.iter().skip(1).any(|own| own.name == *key);
             if let Some(owner) = MANAGERS.iter().copied().find(is_own) {
                 let why = format!("`{key}` goes with `{}`", owner.key());
-                return Err(Fault::new(Kind::BadCombination, why).at(&value.span));
+                return Err(Mistake::new(Kind::BadCombination, why).at(&value.span));
             }
         }
         match strays().next() {
@@ -158,7 +158,7 @@ impl Table<'_> {
         several: bool,
         name: &Name,
         port: Option<u16>,
-    ) -> Result<SharedWorkload, Fault> {
+    ) -> Result<SharedWorkload, Mistake> {
         let instance = self.holes.contains(&"instance").then_some(name.as_str());
         let mut of = Declaration { several, reads, instance, ..Declaration::default() };
         for key in keyroll_manager::keys() {
@@ -181,7 +181,7 @@ impl Table<'_> {
         value: &At<RunsValue>,
         name: &Name,
         port: Option<u16>,
-    ) -> Result<Option<(Declared, bool)>, Fault> {
+    ) -> Result<Option<(Declared, bool)>, Mistake> {
         let filled = |argument: &Argument| argument.fill(name.as_str(), port, None);
         let names = |uses: &dyn Fn(&str) -> bool| uses("instance") || uses("port");
         let declared = match (&value.value, form) {
@@ -200,7 +200,7 @@ impl Table<'_> {
             }
             (RunsValue::Text(text), KeyForm::Executable) if !text.contains('/') => {
                 let why = format!("`{key}` must be the path of an executable, not a name");
-                return Err(Fault::new(Kind::BadPath, why).at(&value.span));
+                return Err(Mistake::new(Kind::BadPath, why).at(&value.span));
             }
             (RunsValue::Text(text), KeyForm::Path | KeyForm::Executable) => {
                 (Declared::Path(resolve(self.folder, key, &at(text, value))?), false)
@@ -218,7 +218,7 @@ impl Table<'_> {
         Ok(Some(declared))
     }
 
-    fn refused(&self, error: DeclarationError) -> Fault {
+    fn refused(&self, error: DeclarationError) -> Mistake {
         let span = error.key.and_then(|key| self.table.0.get(key)).map_or(self.span, |value| &value.span);
         let kind = match error.kind {
             DeclarationErrorKind::Combination => Kind::BadCombination,
@@ -227,10 +227,10 @@ impl Table<'_> {
             DeclarationErrorKind::OneOf(words) => {
                 let key = error.key.unwrap_or_default();
                 let text = self.table.text(key).map_or_else(String::new, |text| text.value);
-                return Fault::one_of(key, &At { value: text, span: span.clone() }, words);
+                return Mistake::one_of(key, &At { value: text, span: span.clone() }, words);
             }
         };
-        let fault = Fault::new(kind, error.why).at(span);
+        let fault = Mistake::new(kind, error.why).at(span);
         match (error.help, error.kind) {
             (Some(help), _) => fault.help(help),
             (None, DeclarationErrorKind::Combination) => fault.help(forms()),
@@ -274,18 +274,18 @@ pub(crate) fn holes(table: &RunsShape) -> Vec<&'static str> {
 }
 
 /// The instances by name, with their ports.
-fn named_instances(table: &RunsShape) -> Result<Vec<(Name, Option<u16>)>, Fault> {
+fn named_instances(table: &RunsShape) -> Result<Vec<(Name, Option<u16>)>, Mistake> {
     let mut instances: Vec<(Name, Option<u16>)> = Vec::new();
     match table.0.get("instances") {
         Some(At { value: RunsValue::Words(names), span }) => {
             if names.is_empty() || names.len() > INSTANCES_MAX {
                 let why = format!("`instances` must name 1 to {INSTANCES_MAX}");
-                return Err(Fault::new(Kind::WrongForm, why).at(span));
+                return Err(Mistake::new(Kind::WrongForm, why).at(span));
             }
             for text in names {
                 let name = Name::read("an instance", text)?;
                 if instances.iter().any(|(other, _)| *other == name) {
-                    return Err(Fault::new(Kind::Duplicate, format!("instance `{name}` is named twice"))
+                    return Err(Mistake::new(Kind::Duplicate, format!("instance `{name}` is named twice"))
                         .at(&text.span));
                 }
                 instances.push((name, None));
@@ -296,7 +296,7 @@ fn named_instances(table: &RunsShape) -> Result<Vec<(Name, Option<u16>)>, Fault>
     if let Some(At { value: RunsValue::Ports(ports), span }) = table.0.get("ports") {
         if ports.len() != instances.len() {
             let why = format!("`ports` must have one port for each instance ({})", instances.len());
-            return Err(Fault::new(Kind::BadCombination, why).at(span));
+            return Err(Mistake::new(Kind::BadCombination, why).at(span));
         }
         for ((_, port), given) in instances.iter_mut().zip(ports) {
             *port = Some(*given);

@@ -6,8 +6,8 @@ use keyroll_logins::Table;
 
 use crate::at::At;
 use crate::defaults::read_parallel;
-use crate::fault::Fault;
 use crate::login_table::{self, WrittenTable};
+use crate::mistake::Mistake;
 use crate::period::read_period;
 use crate::secret_shape::SecretShape;
 use crate::shape::{RevokeShape, SecretKeys};
@@ -110,7 +110,7 @@ impl Secret {
         folder: &Path,
         defaults: &Defaults,
         hosts: &BTreeSet<Name>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, Mistake> {
         let span = shape.span;
         let SecretShape { keys: shape, servers } = shape.value;
         let issuer = IssuerRef::read(folder, &shape.issuer)?;
@@ -127,7 +127,7 @@ impl Secret {
         };
         if shape.consumers.len() > CONSUMERS_MAX {
             let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
-            return Err(Fault::new(Kind::WrongForm, why).at(&span));
+            return Err(Mistake::new(Kind::WrongForm, why).at(&span));
         }
         let mut consumers: Vec<Consumer> = Vec::new();
         for consumer in shape.consumers {
@@ -135,7 +135,7 @@ impl Secret {
             let consumer = Consumer::build(consumer.value, folder, hosts, &fields, &derived)?;
             if consumers.iter().any(|other| other.name == consumer.name) {
                 let why = format!("consumer `{}` is named twice in secret `{name}`", consumer.name);
-                return Err(Fault::new(Kind::Duplicate, why).at(&at));
+                return Err(Mistake::new(Kind::Duplicate, why).at(&at));
             }
             consumers.push(consumer);
         }
@@ -171,7 +171,7 @@ impl Secret {
 }
 
 impl Revoke {
-    fn build(shape: &RevokeShape, unattended: bool) -> Result<Self, Fault> {
+    fn build(shape: &RevokeShape, unattended: bool) -> Result<Self, Mistake> {
         let mut require = BTreeSet::new();
         for text in &shape.require {
             require.insert(EvidenceKind::read(text)?);
@@ -182,13 +182,13 @@ impl Revoke {
                 "ask" => Decide::Ask,
                 "standing" if unattended => Decide::Standing,
                 "standing" => {
-                    return Err(Fault::new(
+                    return Err(Mistake::new(
                         Kind::BadCombination,
                         "a standing consent needs `unattended = true`",
                     )
                     .at(&text.span));
                 }
-                _ => return Err(Fault::one_of("revoke.decide", text, &["ask", "standing"])),
+                _ => return Err(Mistake::one_of("revoke.decide", text, &["ask", "standing"])),
             },
         };
         Ok(Self {
@@ -215,17 +215,17 @@ impl EvidenceKind {
         ("exercised", Self::Exercised),
     ];
 
-    fn read(text: &At<String>) -> Result<Self, Fault> {
+    fn read(text: &At<String>) -> Result<Self, Mistake> {
         let found = Self::ALL.iter().find(|(word, _)| *word == text.value);
         found.map(|(_, kind)| *kind).ok_or_else(|| {
             let words: Vec<&str> = Self::ALL.iter().map(|(word, _)| *word).collect();
-            Fault::one_of("revoke.require", text, &words)
+            Mistake::one_of("revoke.require", text, &words)
         })
     }
 }
 
 /// The parts of the credential: as written, or the usual ones of its issuer.
-fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Fault> {
+fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Mistake> {
     let mut fields = BTreeMap::new();
     let Some(written) = &shape.fields else {
         let usual = issuer.usual_fields();
@@ -239,7 +239,7 @@ fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, 
         fields.insert(name, FieldSpec { secret: field.secret.unwrap_or(true) });
     }
     if !fields.values().any(|field| field.secret) {
-        let fault = Fault::new(Kind::BadCombination, "none of the fields is secret");
+        let fault = Mistake::new(Kind::BadCombination, "none of the fields is secret");
         return Err(written.keys().fold(fault, |fault, key| fault.at(&key.span)));
     }
     Ok(fields)
@@ -248,23 +248,23 @@ fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, 
 fn read_derived(
     shape: &SecretKeys,
     fields: &BTreeMap<Name, FieldSpec>,
-) -> Result<BTreeMap<Name, Template>, Fault> {
+) -> Result<BTreeMap<Name, Template>, Mistake> {
     let mut derived = BTreeMap::new();
     for (key, text) in &shape.derived {
         let name = Name::read("a derived text", key)?;
         if fields.contains_key(&name) {
-            return Err(Fault::new(Kind::Duplicate, format!("`{name}` is a field already")).at(&key.span));
+            return Err(Mistake::new(Kind::Duplicate, format!("`{name}` is a field already")).at(&key.span));
         }
         derived.insert(name, Template::read(&text.value, &text.span, fields)?);
     }
     Ok(derived)
 }
 
-fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Fault> {
+fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
     let Some(text) = text else { return Ok(None) };
     if text.value.len() > OWNER_BYTES_MAX || text.value.chars().any(char::is_control) {
         let why = format!("`owner` must be at most {OWNER_BYTES_MAX} bytes without control characters");
-        return Err(Fault::new(Kind::WrongForm, why).at(&text.span));
+        return Err(Mistake::new(Kind::WrongForm, why).at(&text.span));
     }
     Ok(Some(text.value.clone()))
 }
@@ -275,17 +275,17 @@ fn read_server(
     issuer: &IssuerRef,
     servers: &BTreeMap<&'static str, At<WrittenTable>>,
     folder: &Path,
-) -> Result<Option<Table>, Fault> {
+) -> Result<Option<Table>, Mistake> {
     let own = issuer.server();
     let other = servers.iter().find(|(word, _)| own.is_none_or(|server| server.word != **word));
     if let Some((word, table)) = other {
         let why = format!("`{word}` goes with `issuer = \"{word}\"` only");
-        return Err(Fault::new(Kind::BadCombination, why).at(&table.span));
+        return Err(Mistake::new(Kind::BadCombination, why).at(&table.span));
     }
     let Some(server) = own else { return Ok(None) };
     let Some(table) = servers.get(server.word) else {
         let why = format!("`issuer = \"{0}\"` needs a `[secrets.<name>.{0}]` table", server.word);
-        return Err(Fault::new(Kind::BadCombination, why)
+        return Err(Mistake::new(Kind::BadCombination, why)
             .at(&text.span)
             .help(format!("with {}", login_table::required(server))));
     };

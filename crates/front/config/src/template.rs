@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use keyroll_template::{Piece, pieces};
 
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::{FieldSpec, Kind, Name};
 
 /// One piece of a [`Template`].
@@ -43,8 +43,8 @@ impl Template {
         text: &str,
         span: &Range<usize>,
         fields: &BTreeMap<Name, FieldSpec>,
-    ) -> Result<Self, Fault> {
-        let fault = |why: String| Fault::new(Kind::BadPlaceholder, why).at(span);
+    ) -> Result<Self, Mistake> {
+        let fault = |why: String| Mistake::new(Kind::BadPlaceholder, why).at(span);
         let mut parts = Vec::new();
         for piece in pieces(text).map_err(|error| fault(error.to_string()))? {
             match piece {

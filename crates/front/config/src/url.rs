@@ -1,5 +1,5 @@
 use crate::at::At;
-use crate::fault::Fault;
+use crate::mistake::Mistake;
 use crate::{Argument, Kind};
 
 /// Reads an http address, of this machine or another. Refuses one with a user or a password.
@@ -7,9 +7,9 @@ pub(crate) fn read_url(
     key: &str,
     text: Option<&At<String>>,
     holes: &[&str],
-) -> Result<Option<Argument>, Fault> {
+) -> Result<Option<Argument>, Mistake> {
     let Some(text) = text else { return Ok(None) };
-    let wrong = |why: &str| Err(Fault::new(Kind::WrongForm, format!("`{key}` {why}")).at(&text.span));
+    let wrong = |why: &str| Err(Mistake::new(Kind::WrongForm, format!("`{key}` {why}")).at(&text.span));
     let rest = text.value.strip_prefix("http://").or_else(|| text.value.strip_prefix("https://"));
     let Some(rest) = rest else { return wrong("must begin with http:// or https://") };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -5,6 +5,6 @@
 
 mod accepts;
 mod edits;
-mod found;
 mod generated;
+mod insert;
 mod refuses;

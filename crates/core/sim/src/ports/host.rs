@@ -9,7 +9,7 @@ use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Se
 use keyroll_secret::Fields;
 
 use super::{DECOY, Port, failure, mistaken, number, outcome};
-use crate::calls::{Answer, Call};
+use crate::calls::{Call, CallResult};
 use crate::issuer::{OLD, OWN, Value};
 use crate::scene::Family;
 
@@ -43,7 +43,7 @@ impl Port {
             others = Some(pids(&other.unwrap_or_default()));
         }
         match outcome(self.call(Call::Prove { consumer, slot, which, value, others }).await)? {
-            Answer::Proved(proofs, against) => Ok(Evidence { proofs, against }),
+            CallResult::Proved(proofs, against) => Ok(Evidence { proofs, against }),
             _ => mistaken(),
         }
     }
@@ -84,7 +84,7 @@ impl Host for Port {
     ) -> Result<Reconciled, Failure> {
         let (goal, new) = (self.value(which, values), self.value(Which::New, values));
         match outcome(self.call(Call::Delivered { file, goal, new }).await)? {
-            Answer::Reconciled(found) => Ok(found),
+            CallResult::Reconciled(found) => Ok(found),
             _ => mistaken(),
         }
     }
@@ -107,7 +107,7 @@ impl Host for Port {
             Brings::Anything => None,
         };
         match outcome(self.call(Call::Apply { consumer, slot, accepted }).await)? {
-            Answer::Applied(applied) => Ok(applied),
+            CallResult::Applied(applied) => Ok(applied),
             _ => mistaken(),
         }
     }
@@ -130,7 +130,7 @@ impl Host for Port {
         }
         let new = self.value(Which::New, values);
         match outcome(self.call(Call::Enumerate { new, stays, sessions }).await)? {
-            Answer::Looked(enumeration) => {
+            CallResult::Looked(enumeration) => {
                 Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
             }
             _ => mistaken(),
@@ -171,7 +171,7 @@ impl Host for Port {
             return Ok(RefusedCalls::default());
         }
         match outcome(self.call(Call::Refusals { since }).await)? {
-            Answer::Count(count) => Ok(RefusedCalls { count, remarks: Vec::new() }),
+            CallResult::Count(count) => Ok(RefusedCalls { count, remarks: Vec::new() }),
             _ => mistaken(),
         }
     }

@@ -6,7 +6,7 @@ use keyroll_rotation::{Capabilities, CredId, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, CredentialId};
 
 use super::{DECOY, Port, cred, credential, fields, mistaken, number, outcome, scope};
-use crate::calls::{Answer, Asked, Call};
+use crate::calls::{Call, CallResult, DriverRequest};
 
 /// How many refused uses one look names.
 const NAMED_MAX: u32 = 2;
@@ -42,8 +42,9 @@ impl Issuer for Port {
             return Ok(None);
         }
         let mut run = self.run();
-        let chooses =
-            scope().and_then(|at| run.scopes.get(at)).is_some_and(|it| matches!(it.asked, Asked::Carry(..)));
+        let chooses = scope()
+            .and_then(|at| run.scopes.get(at))
+            .is_some_and(|it| matches!(it.asked, DriverRequest::Carry(..)));
         let value = if chooses { run.world.fresh_value() } else { DECOY };
         let slot = (self.capabilities.overlap == Overlap::TwoSlots).then(|| CredId::new("slot-b"));
         Ok(Some(credential(value, slot.as_ref())))
@@ -58,7 +59,7 @@ impl Issuer for Port {
         let label = label.rsplit_once('/').and_then(|(_, seq)| seq.parse().ok()).unwrap_or(0);
         let value = chosen.and_then(|chosen| number(&chosen.fields));
         match outcome(self.call(Call::Mint { label, value }).await)? {
-            Answer::Made(id, value) => {
+            CallResult::Made(id, value) => {
                 Ok(Minted { id: CredentialId::new(id.as_str()), fields: fields(value) })
             }
             _ => mistaken(),
@@ -67,7 +68,7 @@ impl Issuer for Port {
 
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
         match outcome(self.call(Call::List).await)? {
-            Answer::Listing(listing) => Ok(listing),
+            CallResult::Listing(listing) => Ok(listing),
             _ => mistaken(),
         }
     }
@@ -75,7 +76,7 @@ impl Issuer for Port {
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
         let value = number(&credential.fields).unwrap_or(DECOY);
         match self.call(Call::Probe { endpoint: endpoint.parse().unwrap_or(0), value }).await {
-            Answer::Probe(probe) => probe,
+            CallResult::Probe(probe) => probe,
             _ => Probe::Unknown(String::new()),
         }
     }
@@ -98,7 +99,7 @@ impl Issuer for Port {
 
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
         match outcome(self.call(Call::Sessions(cred(id))).await)? {
-            Answer::Sessions(sessions) => Ok(Some(sessions)),
+            CallResult::Sessions(sessions) => Ok(Some(sessions)),
             _ => mistaken(),
         }
     }
@@ -106,7 +107,7 @@ impl Issuer for Port {
     async fn end_sessions(&self, id: &CredentialId, handles: &[String], _: bool) -> Result<usize, Failure> {
         let pids = handles.iter().filter_map(|handle| handle.parse().ok()).collect();
         match outcome(self.call(Call::EndSessions { id: cred(id), pids }).await)? {
-            Answer::Count(ended) => Ok(usize::try_from(ended).unwrap_or(usize::MAX)),
+            CallResult::Count(ended) => Ok(usize::try_from(ended).unwrap_or(usize::MAX)),
             _ => mistaken(),
         }
     }
@@ -121,7 +122,7 @@ impl Issuer for Port {
         }
         let since = mark.parse().map_err(|_| super::failure(Class::Permanent))?;
         match outcome(self.call(Call::Refusals { since }).await)? {
-            Answer::Count(count) => {
+            CallResult::Count(count) => {
                 let used = || RefusedUse { client: None, told: None };
                 Ok((0..count.min(NAMED_MAX)).map(|_| used()).collect())
             }

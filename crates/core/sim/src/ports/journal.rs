@@ -3,7 +3,7 @@ use keyroll_port::{Journal, JournalError, Opening, Overview, Recorded, RotationI
 use keyroll_rotation::{Event, Seq};
 
 use super::{Port, scope};
-use crate::calls::{Answer, Wrote};
+use crate::calls::{CallResult, Wrote};
 use crate::scene::ROTATION;
 use crate::store::FIRST;
 
@@ -14,10 +14,14 @@ impl Port {
             answer.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
         });
         match answer.await {
-            Answer::Written(Wrote::Yes) => Ok(()),
-            Answer::Written(Wrote::Unavailable) => Err(JournalError::Unavailable("the disk is full".into())),
-            Answer::Written(Wrote::Fenced) => Err(JournalError::Fenced { newest: self.run().ledger.epoch }),
-            Answer::Written(Wrote::Conflict) => {
+            CallResult::Written(Wrote::Yes) => Ok(()),
+            CallResult::Written(Wrote::Unavailable) => {
+                Err(JournalError::Unavailable("the disk is full".into()))
+            }
+            CallResult::Written(Wrote::Fenced) => {
+                Err(JournalError::Fenced { newest: self.run().ledger.epoch })
+            }
+            CallResult::Written(Wrote::Conflict) => {
                 Err(JournalError::Conflict { last: self.run().ledger.last() })
             }
             _ => Err(JournalError::UnknownCommit("the answer is lost".into())),

@@ -4,7 +4,7 @@ use keyroll_rotation::{Op, Seq};
 use keyroll_secret::{Credential, CredentialId};
 
 use super::{DECOY, Port, cred, credential, failure, mistaken, number, outcome, scope};
-use crate::calls::{Answer, Asked, Call};
+use crate::calls::{Call, CallResult, DriverRequest};
 use crate::mutant::Mutation;
 use crate::scene::ROTATION;
 use crate::store::Version;
@@ -14,7 +14,7 @@ impl Port {
     fn carries_out(&self, is: fn(&Op) -> bool) -> bool {
         let run = self.run();
         let scope = scope().and_then(|at| run.scopes.get(at));
-        scope.is_some_and(|it| matches!(&it.asked, Asked::Carry(effect, _) if is(&effect.op)))
+        scope.is_some_and(|it| matches!(&it.asked, DriverRequest::Carry(effect, _) if is(&effect.op)))
     }
 }
 
@@ -75,7 +75,7 @@ impl Store for Port {
         let (value, id) = (number(&what.fields).unwrap_or(DECOY), what.id.as_ref().map(cred));
         if self.carries_out(|op| *op == Op::Stage) {
             return match outcome(self.call(Call::PutPending { seq, value, id }).await)? {
-                Answer::Number(number) => Ok(number),
+                CallResult::Number(number) => Ok(number),
                 _ => mistaken(),
             };
         }

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use keyroll_needle::Encoding;
 use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Place, Row, Standing, ValueId, Verdict};
 
-use super::Seen;
+use super::Inventory;
 use crate::records::blockers::started;
 use crate::records::old_key::clock;
 
@@ -19,7 +19,7 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
 }
 
 /// Which value an instance uses and why, in one line.
-pub fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+pub fn cause(seen: &Inventory, found: &Found, row: &Row<'_>) -> String {
     let next = row.chain.and_then(Chain::next);
     match row.verdict {
         Verdict::Current => current(seen, found, row, next),
@@ -60,7 +60,7 @@ pub fn doubt(why: Doubt) -> &'static str {
 }
 
 /// For an instance that may or may not use the value that a new start would take.
-fn in_doubt(seen: &Seen, found: &Found, row: &Row<'_>, why: &str) -> String {
+fn in_doubt(seen: &Inventory, found: &Found, row: &Row<'_>, why: &str) -> String {
     let started = held(seen, found, row, |_| true);
     let now = now(seen, found, row, row.chain.and_then(Chain::next));
     format!("version unknown: {started}, {now}, and {why}")
@@ -68,7 +68,7 @@ fn in_doubt(seen: &Seen, found: &Found, row: &Row<'_>, why: &str) -> String {
 
 /// For an instance that uses the value that a new start would take. Also names a copy with another value that has no
 /// effect, because the operator may have edited that one.
-fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+fn current(seen: &Inventory, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let from = row.chain.and_then(winner).map(source).unwrap_or_default();
     let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
@@ -83,7 +83,7 @@ fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> 
 
 /// A copy of the chain that holds another value and has no effect; and, if an action would make the service read that
 /// copy, the action.
-fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
+fn decoy(seen: &Inventory, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
     let differs = |link: &&Link| {
         matches!(link.standing, Standing::Shadowed | Standing::NotRead)
             && link.value.is_some_and(|value| Some(value) != next)
@@ -100,7 +100,7 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
 }
 
 /// A copy with another value of the same secret, which is in no chain of this service.
-fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
+fn elsewhere(seen: &Inventory, found: &Found, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
     let raw = sighting.encoding == Encoding::Raw;
     let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
@@ -109,7 +109,7 @@ fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
 }
 
 /// For an instance whose source at a new start is unknown.
-fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+fn unchained(seen: &Inventory, found: &Found, row: &Row<'_>) -> String {
     let what = held(seen, found, row, |_| true);
     match row.chain {
         Some(chain) => {
@@ -134,7 +134,7 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
 }
 
 /// The values that were found in it: `its environment at start holds sk-…·9f3c21`.
-fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
+fn held(seen: &Inventory, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
     let mut parts = Vec::new();
     let labels = |all: &BTreeSet<ValueId>| {
         let all: Vec<String> =
@@ -156,7 +156,7 @@ fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> b
 }
 
 /// The value in the copy that a new start would read: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
-fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+fn now(seen: &Inventory, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let Some(link) = row.chain.and_then(winner) else { return "the winning copy is unknown".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
@@ -268,7 +268,7 @@ mod tests {
         };
         let found = secrets(&survey, &[]);
         let names = Names::of(&survey);
-        let seen = Seen { survey, found, digits: 6, names, managed: Vec::new() };
+        let seen = Inventory { survey, found, digits: 6, names, managed: Vec::new() };
         let all = seen.found.iter().flat_map(|found| {
             rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
         });

@@ -2,11 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_trace::{Found, Place, Standing, chains_of, rows};
 
-use super::{Seen, verdict_word};
+use super::{Inventory, verdict_word};
 use crate::operator::{EdgeShown, GraphShown, NodeShown};
 
 /// The graph of values, the copies that hold them, the services that read the copies, and their processes.
-pub fn graph<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> GraphShown {
+pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f Found>) -> GraphShown {
     let mut drawing = Drawing::default();
     for found in all {
         let values: BTreeMap<_, _> = found

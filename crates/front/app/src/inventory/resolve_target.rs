@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use keyroll_codes::Code;
 use keyroll_trace::{Found, Keeper, User};
 
-use super::Seen;
+use super::Inventory;
 use super::shown::keeper;
 use crate::problem::Problem;
 
@@ -40,7 +40,7 @@ fn path(word: &str) -> Result<PathBuf, Problem> {
 /// What a word on the command line means. It may be any name that keyroll's output shows: a secret, a process by its
 /// number, a user of secrets, a path (it has a slash, or exists), the beginning of a secret's name, the digits of a
 /// label, a variable. Errors do not repeat the word: it may be a value.
-pub fn resolve_target<'s>(seen: &'s Seen, typed: &'s str) -> Result<Meant<'s>, Problem> {
+pub fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'s>, Problem> {
     if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
         return Ok(Meant::Secrets(vec![found]));
     }
@@ -74,20 +74,20 @@ fn bare(word: &str) -> &str {
 
 /// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
 /// everything that a manager keeps.
-pub(super) fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
+pub(super) fn is_called(seen: &Inventory, user: &User, word: &str) -> bool {
     let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
     let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
     user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()
 }
 
 /// The secrets that are read under this name: a variable, or a key of a file.
-fn under<'s>(seen: &'s Seen, name: &str) -> Vec<&'s Found> {
+fn under<'s>(seen: &'s Inventory, name: &str) -> Vec<&'s Found> {
     let is = |found: &&Found| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
     seen.found.iter().filter(is).collect()
 }
 
 /// The secret that is meant.
-pub fn secret<'s>(seen: &'s Seen, word: &str) -> Result<&'s Found, Problem> {
+pub fn secret<'s>(seen: &'s Inventory, word: &str) -> Result<&'s Found, Problem> {
     let by_name = |found: &&Found| found.name == word;
     if let Some(found) = seen.found.iter().find(by_name) {
         return Ok(found);
@@ -122,7 +122,7 @@ fn begins(name: &str, word: &str) -> bool {
 }
 
 /// The digits of a label, at least as many as are shown.
-fn has_label(seen: &Seen, found: &Found, word: &str) -> bool {
+fn has_label(seen: &Inventory, found: &Found, word: &str) -> bool {
     // In the tables, a state may follow the label.
     let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
     let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));

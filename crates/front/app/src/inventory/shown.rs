@@ -8,14 +8,14 @@ use keyroll_trace::{
 };
 
 use super::cause::winner;
-use super::{Seen, cause, doubt, verdict_word};
+use super::{Inventory, cause, doubt, verdict_word};
 use crate::operator::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
     ValueShown,
 };
 use crate::records::blockers::started;
 
-impl Seen {
+impl Inventory {
     /// One value of a secret, without any of its secret characters.
     pub fn value(&self, found: &Found, id: ValueId) -> ValueShown {
         let label = self.survey.values.get(id).map(|value| value.label(self.digits).to_string());

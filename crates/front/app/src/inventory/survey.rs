@@ -31,7 +31,7 @@ pub struct LookLimits {
 }
 
 /// The result of an inspection of this machine.
-pub struct Seen {
+pub struct Inventory {
     /// Everything that was found.
     pub survey: Survey,
     /// The secrets, the most used ones first.
@@ -64,7 +64,7 @@ pub fn look(
     limits: &LookLimits,
     installation: &Installation,
     operator: &mut dyn Operator,
-) -> Result<Seen, Problem> {
+) -> Result<Inventory, Problem> {
     folders(roots)?;
     let began = Instant::now();
     let options = Options { roots: roots.to_vec(), wait: Duration::from_secs(limits.wait) };
@@ -101,7 +101,7 @@ pub fn look(
     let digits = survey.values.digits();
     let names = Names::of(&survey);
     hide(&mut survey, &names);
-    Ok(Seen { survey, found, digits, names, managed })
+    Ok(Inventory { survey, found, digits, names, managed })
 }
 
 /// Somebody may have pasted a key in place of a provider's or profile's name. Such names are masked in descriptions
@@ -121,7 +121,7 @@ fn hide(survey: &mut Survey, names: &Names) {
     }
 }
 
-impl Seen {
+impl Inventory {
     /// The second stage, announced before it begins: the memory of processes. Skipped if the operator does not want it,
     /// or no value is known.
     pub fn memory(&mut self, limits: &LookLimits, operator: &mut dyn Operator) -> bool {
@@ -178,7 +178,7 @@ impl Seen {
     }
 }
 
-impl Seen {
+impl Inventory {
     /// Why no process is shown. This is not a *no*: memory may not have been searched, and a value without a copy
     /// cannot be recognised.
     pub fn nobody(&self) -> String {

@@ -6,12 +6,12 @@ use keyroll_trace::{Chain, Found, Link, Standing, User, chains_of};
 use super::cause::winner;
 use super::resolve_target::{Meant, is_called};
 use super::shown::keeper;
-use super::survey::Seen;
+use super::survey::Inventory;
 use crate::operator::{ChainShown, InstanceShown};
 
 /// What is known of one secret about the target of `why`.
 #[derive(Default)]
-pub struct Answer {
+pub struct WhyReport {
     /// Answers of one sentence.
     pub sentences: Vec<String>,
     /// The processes that use the secret.
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 /// Which copy wins and which version each process uses, as far as it concerns the target.
-pub fn why(seen: &Seen, target: &Meant<'_>) -> Vec<Answer> {
+pub fn why(seen: &Inventory, target: &Meant<'_>) -> Vec<WhyReport> {
     match target {
         Meant::Secrets(all) => all.iter().map(|found| of_secret(seen, found)).collect(),
         Meant::Users(word) => seen.found.iter().map(|found| of_users(seen, found, word)).collect(),
@@ -32,16 +32,16 @@ pub fn why(seen: &Seen, target: &Meant<'_>) -> Vec<Answer> {
     }
 }
 
-impl Answer {
+impl WhyReport {
     fn sentence(sentence: String) -> Self {
         Self { sentences: vec![sentence], ..Self::default() }
     }
 }
 
-fn of_secret(seen: &Seen, found: &Found) -> Answer {
+fn of_secret(seen: &Inventory, found: &Found) -> WhyReport {
     let instances = seen.instances(found);
     let nobody = || format!("{}: {}", found.name, seen.nobody());
-    Answer {
+    WhyReport {
         sentences: instances.is_empty().then(nobody).into_iter().collect(),
         instances,
         differing: differing(seen, found),
@@ -49,39 +49,39 @@ fn of_secret(seen: &Seen, found: &Found) -> Answer {
     }
 }
 
-fn of_users(seen: &Seen, found: &Found, word: &str) -> Answer {
+fn of_users(seen: &Inventory, found: &Found, word: &str) -> WhyReport {
     let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
     let mut instances = seen.instances(found);
     instances.retain(|one| {
         users.iter().any(|user| (user.name.as_str(), keeper(user.keeper)) == (&one.used_by, one.keeper))
     });
-    Answer { instances, chains: chains(seen, found, users.into_iter()), ..Answer::default() }
+    WhyReport { instances, chains: chains(seen, found, users.into_iter()), ..WhyReport::default() }
 }
 
-fn of_process(seen: &Seen, pid: u32) -> Vec<Answer> {
+fn of_process(seen: &Inventory, pid: u32) -> Vec<WhyReport> {
     let of_secret = |found: &Found| {
         let mut instances = seen.instances(found);
         instances.retain(|one| one.pid == pid);
         let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
         let chains = || chains(seen, found, found.users.iter().filter(its));
-        (!instances.is_empty()).then(|| Answer { chains: chains(), instances, ..Answer::default() })
+        (!instances.is_empty()).then(|| WhyReport { chains: chains(), instances, ..WhyReport::default() })
     };
-    let answers: Vec<Answer> = seen.found.iter().filter_map(of_secret).collect();
+    let answers: Vec<WhyReport> = seen.found.iter().filter_map(of_secret).collect();
     let how = seen.not_searched();
     or_none(answers, || format!("process {pid} does not use any of the values that were found{how}"))
 }
 
-fn of_path(seen: &Seen, path: &Path) -> Vec<Answer> {
+fn of_path(seen: &Inventory, path: &Path) -> Vec<WhyReport> {
     let answers = seen.found.iter().filter_map(|found| of_copies(seen, found, path)).collect();
     or_none(answers, || format!("{}: it contains none of the known values", keyroll_observe::shown(path)))
 }
 
-fn or_none(answers: Vec<Answer>, none: impl FnOnce() -> String) -> Vec<Answer> {
-    if answers.is_empty() { vec![Answer::sentence(none())] } else { answers }
+fn or_none(answers: Vec<WhyReport>, none: impl FnOnce() -> String) -> Vec<WhyReport> {
+    if answers.is_empty() { vec![WhyReport::sentence(none())] } else { answers }
 }
 
 /// The role of each copy of a secret at or below a path; `None` if there is no copy.
-fn of_copies(seen: &Seen, found: &Found, path: &Path) -> Option<Answer> {
+fn of_copies(seen: &Inventory, found: &Found, path: &Path) -> Option<WhyReport> {
     let mut sentences = Vec::new();
     let mut readers: Vec<&User> = Vec::new();
     for (place, sighting) in found.copies() {
@@ -108,7 +108,7 @@ fn of_copies(seen: &Seen, found: &Found, path: &Path) -> Option<Answer> {
         sentences.push(format!("{place} holds {label} of {}: {uses}", found.name));
     }
     let chains = || chains(seen, found, readers.into_iter());
-    (!sentences.is_empty()).then(|| Answer { chains: chains(), sentences, ..Answer::default() })
+    (!sentences.is_empty()).then(|| WhyReport { chains: chains(), sentences, ..WhyReport::default() })
 }
 
 /// The role of a copy for a service that could read it.
@@ -125,7 +125,7 @@ fn role(user: &User, chain: &Chain, link: &Link) -> String {
 }
 
 /// Each value with its copies, if the copies hold different values.
-fn differing(seen: &Seen, found: &Found) -> Vec<(String, Vec<String>)> {
+fn differing(seen: &Inventory, found: &Found) -> Vec<(String, Vec<String>)> {
     let places = |id| {
         let here = found.copies().into_iter().filter(move |(_, sighting)| sighting.value == id);
         let here = here.map(|(place, sighting)| match sighting.encoding == Encoding::Raw {
@@ -139,6 +139,6 @@ fn differing(seen: &Seen, found: &Found) -> Vec<(String, Vec<String>)> {
     values.filter(|(_, places)| !places.is_empty()).collect()
 }
 
-fn chains<'f>(seen: &Seen, found: &Found, users: impl Iterator<Item = &'f User>) -> Vec<ChainShown> {
+fn chains<'f>(seen: &Inventory, found: &Found, users: impl Iterator<Item = &'f User>) -> Vec<ChainShown> {
     users.flat_map(|user| seen.chains(found, user)).collect()
 }

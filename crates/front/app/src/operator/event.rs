@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::operator::GapShown;
+use crate::operator::DowntimeShown;
 
 /// The version of the stream, in its first line.
 pub const STREAM_VERSION: u32 = 1;
@@ -32,10 +32,10 @@ pub enum Event {
         /// The consumers with a downtime: those whose only instance is restarted; all, if the new value ends the old
         /// one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        gaps: Vec<String>,
+        downtimes: Vec<String>,
         /// The downtime of each of them, as far as it is known beforehand.
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        away: Vec<GapShown>,
+        away: Vec<DowntimeShown>,
         /// The waits that the plan requires in any case, seconds; restarts and checks come on top.
         least_s: u64,
         /// The command that applies it, with the pending changes to accept.
@@ -322,7 +322,7 @@ pub struct PastShown {
     pub cause: Option<String>,
     /// Each consumer with a single instance that is restarted: the announced and the measured downtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<GapShown>,
+    pub downtimes: Vec<DowntimeShown>,
     /// The waivers, with their reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<String>,
@@ -372,10 +372,10 @@ pub struct Summary {
     /// The longest downtime of a consumer with a single instance, seconds, as this driver measured it. If the new value
     /// ends the old one, it is at least the time from the new value to the last consumer that was seen to use it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gap_s: Option<f64>,
+    pub downtime_s: Option<f64>,
     /// Each consumer with a single instance that is restarted: the announced and the measured downtime.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gaps: Vec<GapShown>,
+    pub downtimes: Vec<DowntimeShown>,
     pub dead_confirmed: bool,
     /// Other consumers share the old key, so it was not revoked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -510,8 +510,8 @@ mod tests {
             requests: Some(10),
             failed: Some(0),
             mint_to_last_moved_s: Some(1.5),
-            gap_s: None,
-            gaps: Vec::new(),
+            downtime_s: None,
+            downtimes: Vec::new(),
             dead_confirmed: false,
             old_kept: false,
             blocked_by: None,

@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_config::Secret;
 
-use crate::operator::{Answer, Operator};
+use crate::operator::{Confirmation, Operator};
 use crate::problem::Problem;
 use crate::records::saved_plan::Saved;
 use crate::wiring::issuer::Described;
@@ -37,8 +37,8 @@ pub fn reject_new_hosts(
     let question =
         format!("Credentials of {} would be sent to {} from now on.", secret.name, grown.join(", "));
     match operator.ask_name(&question, first) {
-        Answer::Yes => Ok(()),
-        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => Err(problem
+        Confirmation::Yes => Ok(()),
+        answer @ (Confirmation::No | Confirmation::Nobody | Confirmation::Stopped) => Err(problem
             .help(format!(
                 "restore the spec, then: keyroll resume {id}; if the issuer really moved, run that at a \
                  terminal, where keyroll asks"

@@ -15,8 +15,8 @@ use keyroll_port::{
 use keyroll_rotation::{Capabilities, ConsumerId, Plan, PlanDefect, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
-use super::found::Found;
 use super::granted::Granted;
+use super::inspection::Inspection;
 use super::plaintext::reject_plaintext;
 use super::shared::{copies_apart, policy_for};
 use super::subject::Subject;
@@ -59,7 +59,7 @@ struct AtIssuer {
     from_version: u32,
     credential: Credential,
     listing: Option<Listing>,
-    standing: Standing,
+    standing: Acceptance,
     bound: bool,
     able: (Capabilities, Policy),
     settings: Option<String>,
@@ -85,8 +85,8 @@ async fn at_issuer(
     let standing = standing(issuer, &credential).await?;
     // A dead value has no readable account, and need not be revoked.
     let bound = match standing {
-        Standing::Dead => credential.id.is_some(),
-        Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
+        Acceptance::Dead => credential.id.is_some(),
+        Acceptance::Alive | Acceptance::Denied => bound(issuer, &credential, listing.as_ref()).await?,
     };
     let bound = bound && issuer.revokes();
     notes.extend(standing_notes(standing, bound));
@@ -123,7 +123,7 @@ pub async fn look(
     subject: &Subject<'_>,
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
-) -> Result<Found, Problem> {
+) -> Result<Inspection, Problem> {
     let aim = family::aim(subject.family);
     let store = family::planned(subject.places, subject.secret.name.as_str(), subject.family)?;
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
@@ -131,7 +131,7 @@ pub async fn look(
     let own = family::own_of(subject.places, subject.family).await?;
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
-    let of_live = credential.id.as_ref().filter(|_| standing != Standing::Dead);
+    let of_live = credential.id.as_ref().filter(|_| standing != Acceptance::Dead);
     let sessions = SessionsOf { issuer: issuer.as_ref(), id: of_live };
     let next = issuer.propose(&credential).ok().flatten();
     let survey = host.survey(Surveying {
@@ -140,7 +140,7 @@ pub async fn look(
         sessions: &sessions,
         begins_on: aim.begins_on(),
         restarts: aim.makes_new(),
-        rehearses: subject.rehearse && standing != Standing::Dead && aim.makes_new(),
+        rehearses: subject.rehearse && standing != Acceptance::Dead && aim.makes_new(),
     });
     let Survey { looked, holders, live, other_networks, linked, checks, programs } = survey.await?;
     notes.extend(linked);
@@ -170,13 +170,13 @@ pub async fn look(
         files: composed.files,
         consumers: composed.consumers,
         bound,
-        denied_is_alive: standing == Standing::Denied,
-        recovery: standing == Standing::Dead,
+        denied_is_alive: standing == Acceptance::Denied,
+        recovery: standing == Acceptance::Dead,
         aim,
     };
     refuse_unsound(subject, &plan)?;
     let saved = subject.saved(from_version, &plan, seen, settings);
-    Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
+    Ok(Inspection { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
 
 /// The live sessions of the current credential.
@@ -402,15 +402,15 @@ async fn bound(
 
 /// Whether the issuer accepts the current value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Acceptance {
     Alive,
     Denied,
     Dead,
 }
 
-fn standing_notes(standing: Standing, bound: bool) -> Vec<String> {
+fn standing_notes(standing: Acceptance, bound: bool) -> Vec<String> {
     let mut notes = Vec::new();
-    if standing == Standing::Dead {
+    if standing == Acceptance::Dead {
         notes.push(
             "the issuer refuses the current value: this is a recovery; its consumers are cut off until it is done"
                 .to_owned(),
@@ -422,14 +422,14 @@ fn standing_notes(standing: Standing, bound: bool) -> Vec<String> {
     notes
 }
 
-async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Standing, Problem> {
-    let mut all = Standing::Alive;
+async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Acceptance, Problem> {
+    let mut all = Acceptance::Alive;
     for endpoint in issuer.endpoints() {
         match issuer.probe(&endpoint, credential).await {
             Probe::Alive => {}
-            Probe::Denied if all == Standing::Alive => all = Standing::Denied,
+            Probe::Denied if all == Acceptance::Alive => all = Acceptance::Denied,
             Probe::Denied => {}
-            Probe::Dead => all = Standing::Dead,
+            Probe::Dead => all = Acceptance::Dead,
             Probe::Unknown(why) => {
                 return Err(Problem::new(
                     Code::RequestFailed,

@@ -7,10 +7,10 @@ use keyroll_config::{Config, Secret};
 use keyroll_port::JournalError;
 use keyroll_rotation::State;
 
-use super::found::Found;
 use super::inspect::look;
+use super::inspection::Inspection;
 use super::move_consumer::moved;
-use super::outline::{announced, gaps, least_s, show_findings, steps};
+use super::outline::{announced, downtimes, least_s, show_findings, steps};
 use super::pending_changes;
 use super::subject::{ConfiguredSecret, Subject};
 use crate::config_file;
@@ -67,17 +67,17 @@ pub fn plan(
 pub(crate) fn save(
     saved: &Saved,
     places: &Places,
-    (found, secret): (&Found, &Secret),
+    (found, secret): (&Inspection, &Secret),
     steps: Vec<String>,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
     saved.write(places)?;
     let id = saved.id.clone();
     pending_changes::show(&found.live, operator);
-    let (gaps, away, least_s) = (gaps(found, secret), announced(secret), least_s(found));
+    let (downtimes, away, least_s) = (downtimes(found, secret), announced(secret), least_s(found));
     let apply_with = pending_changes::apply_with(&found.live, &id);
     let name = secret.name.to_string();
-    operator.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
+    operator.event(Event::Plan { id: id.clone(), secret: name, steps, downtimes, away, least_s, apply_with });
     Ok(id)
 }
 
@@ -104,7 +104,7 @@ fn without(
 }
 
 /// Shows the consumers that other rotations move.
-fn note_apart(found: &Found, operator: &mut dyn Operator) {
+fn note_apart(found: &Inspection, operator: &mut dyn Operator) {
     let Some(Family::Leaked { apart }) = &found.saved.family else { return };
     for one in apart {
         operator.note(format!(
@@ -145,7 +145,7 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
     })
 }
 
-pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
+pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     refuse_unfit_fields(subject.described, subject.secret)?;
     let key = fingerprint_key(subject.places)?;
     let issuer = subject.described.issuer(subject.secret, None)?;
@@ -155,7 +155,7 @@ pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
 }
 
 /// Refuses a plan that an undeclared process blocks.
-pub fn unexplained(found: &Found) -> Problem {
+pub fn unexplained(found: &Inspection) -> Problem {
     let all = &found.saved.seen.unexplained;
     let places = all.join(", ");
     let first = all.first().map_or_else(|| "PATH".to_owned(), |path| quoted(path));

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use keyroll_config::{Consumer, Secret};
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
-use super::Found;
-use crate::operator::{Event, GapShown, Operator, duration};
+use super::Inspection;
+use crate::operator::{DowntimeShown, Event, Operator, duration};
 use crate::records::blockers::{adopt_process, described};
 
 /// Shows the notes, the undeclared processes, and what is not visible.
-pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
+pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
     for note in &found.notes {
         operator.note(note.clone());
     }
@@ -33,7 +33,7 @@ pub(crate) fn show_findings(found: &Found, operator: &mut dyn Operator) {
 }
 
 /// The consumers with a downtime: those of [`alone`], and all if the new value revokes the old one at once.
-pub(crate) fn gaps(found: &Found, secret: &Secret) -> Vec<String> {
+pub(crate) fn downtimes(found: &Inspection, secret: &Secret) -> Vec<String> {
     match found.plan.capabilities.overlap {
         Overlap::None => secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
         Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::Grace { .. } => alone(secret),
@@ -42,29 +42,34 @@ pub(crate) fn gaps(found: &Found, secret: &Secret) -> Vec<String> {
 
 /// The consumers with a single instance, which have a downtime while they restart.
 fn alone(secret: &Secret) -> Vec<String> {
-    let gap = |consumer: &&Consumer| {
+    let downtime = |consumer: &&Consumer| {
         consumer.runs.workload().has_downtime() && consumer.runs.instances().len() == 1
     };
-    secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
+    secret.consumers.iter().filter(downtime).map(|consumer| consumer.name.to_string()).collect()
 }
 
 /// The shortest and longest downtime of each: until the old process ends (its `drain`, or its manager's limit), and
 /// then until the new one is ready, at most `unit_deadline`.
-pub fn announced(secret: &Secret) -> Vec<GapShown> {
+pub fn announced(secret: &Secret) -> Vec<DowntimeShown> {
     let single = alone(secret);
     let named = secret.consumers.iter().filter(|one| single.contains(&one.name.to_string()));
-    let gap = |consumer: &Consumer| {
+    let downtime = |consumer: &Consumer| {
         let drain = consumer.runs.drain.map_or(0, |drain| drain.as_secs());
         let most = drain
             .max(consumer.runs.workload().stop_grace().as_secs())
             .saturating_add(secret.deadlines.unit.as_secs());
-        GapShown { consumer: consumer.name.to_string(), announced_s: (0, most), measured_s: None, by: None }
+        DowntimeShown {
+            consumer: consumer.name.to_string(),
+            announced_s: (0, most),
+            measured_s: None,
+            by: None,
+        }
     };
-    named.map(gap).collect()
+    named.map(downtime).collect()
 }
 
 /// The steps as text. The last is irreversible, or the first if the issuer has one value at a time.
-pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
+pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
     let endpoints = &found.endpoints;
     let seen = format!("see it accepted at {}", endpoints.join(" and at "));
@@ -137,8 +142,8 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
     let verb = match unit.uptake {
         ReloadMode::Verb => {
-            match announced(secret).into_iter().find(|gap| gap.consumer == name.to_string()) {
-                Some(GapShown { announced_s: (least, most), .. }) => {
+            match announced(secret).into_iter().find(|downtime| downtime.consumer == name.to_string()) {
+                Some(DowntimeShown { announced_s: (least, most), .. }) => {
                     format!(
                         "restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures"
                     )
@@ -155,7 +160,7 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
 }
 
 /// The shortest wait, in seconds: the idle window before Disable, if the issuer shows the last use, and the soak.
-pub(crate) fn least_s(found: &Found) -> u64 {
+pub(crate) fn least_s(found: &Inspection) -> u64 {
     let (can, policy) = (&found.plan.capabilities, &found.plan.policy);
     if matches!(can.overlap, Overlap::None | Overlap::Grace { .. }) {
         return 0;

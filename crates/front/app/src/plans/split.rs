@@ -12,7 +12,7 @@ use super::make::{absolute, look_at, refuse_open, save};
 use super::move_consumer::{moved, splitting};
 use super::outline::show_findings;
 use super::subject::ConfiguredSecret;
-use super::{Found, Subject};
+use super::{Inspection, Subject};
 use crate::config_file;
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -153,7 +153,7 @@ fn refuse_one_place(secret: &Secret) -> Result<(), Problem> {
 }
 
 /// Refuses issuers that cannot have several keys at once, or whose keys an operator makes.
-fn refuse_limits(secret: &Secret, found: &Found, more: usize) -> Result<(), Problem> {
+fn refuse_limits(secret: &Secret, found: &Inspection, more: usize) -> Result<(), Problem> {
     let can = &found.plan.capabilities;
     let listed = found.saved.seen.issuer_ids.len();
     let why = match can.overlap {
@@ -184,7 +184,7 @@ fn edited(text: &str, file: &Path, secret: &str, shares: &[Share]) -> Result<Str
 }
 
 /// The steps as text; the last is irreversible.
-fn steps(saved: &Saved, found: &Found) -> Vec<String> {
+fn steps(saved: &Saved, found: &Inspection) -> Vec<String> {
     let seen = found.endpoints.join(" and at ");
     let secret = &saved.secret;
     let mut steps: Vec<String> = saved
@@ -302,7 +302,7 @@ fn look(
     config_file: &Path,
     text: &str,
     places: &Places,
-) -> Result<Found, Problem> {
+) -> Result<Inspection, Problem> {
     let config = Config::parse(text, &config_file.display().to_string())?;
     let secret = crate::configured::secret(&config, name)?;
     let described = described(secret)?;

@@ -15,7 +15,7 @@ use super::plan_names::Called;
 /// The cause of a rollback, or of a pause at a consumer.
 pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
     let mut state = State::open(recorded.opening.plan.clone(), recorded.opening.at).ok()?;
-    let mut told = Told::default();
+    let mut told = Observations::default();
     for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
         told.see(event);
         let (next, _) = step(&state, event).ok()?;
@@ -36,7 +36,7 @@ pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
 
 /// The observations so far.
 #[derive(Default)]
-struct Told {
+struct Observations {
     /// The last observation of each consumer, and whether its log or error rate showed a failure.
     proofs: BTreeMap<ConsumerId, (Vec<Proof>, bool)>,
     /// The issuer's last answer about the new key.
@@ -47,7 +47,7 @@ struct Told {
     back: Option<String>,
 }
 
-impl Told {
+impl Observations {
     #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most entries say nothing of why")]
     fn see(&mut self, event: &Event) {
         match &event.fact {

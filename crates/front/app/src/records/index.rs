@@ -8,10 +8,10 @@ use super::recorded::state_of;
 use super::saved_plan::{Family, Saved};
 
 /// Newest first.
-pub struct Index(Vec<Standing>);
+pub struct Index(Vec<OpenRotation>);
 
 /// A rotation that has not ended: it holds its secret.
-pub struct Standing {
+pub struct OpenRotation {
     /// Its journal.
     pub recorded: Recorded,
     /// None if it cannot be read; it holds its secret all the same.
@@ -35,33 +35,33 @@ impl Index {
                 continue;
             }
             let saved = Saved::of(&recorded).ok();
-            all.push(Standing { recorded, state, saved });
+            all.push(OpenRotation { recorded, state, saved });
         }
         Ok(Self(all))
     }
 
     /// All rotations, the newest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Standing> {
+    pub fn iter(&self) -> impl Iterator<Item = &OpenRotation> {
         self.0.iter()
     }
 
     /// The rotation of this secret itself.
-    pub fn own(&self, secret: &str) -> Option<&Standing> {
+    pub fn own(&self, secret: &str) -> Option<&OpenRotation> {
         self.0.iter().find(|one| one.secret() == secret)
     }
 
     /// The rotations that give a consumer of the secret a key of its own.
-    pub fn members(&self, secret: &str) -> impl Iterator<Item = &Standing> {
+    pub fn members(&self, secret: &str) -> impl Iterator<Item = &OpenRotation> {
         self.0.iter().filter(move |one| one.takes_from(secret))
     }
 
     /// The rotation of the secret itself, or one that gives a consumer of it a key of its own.
-    pub fn of(&self, secret: &str) -> Option<&Standing> {
+    pub fn of(&self, secret: &str) -> Option<&OpenRotation> {
         self.0.iter().find(|one| one.secret() == secret || one.takes_from(secret))
     }
 }
 
-impl Standing {
+impl OpenRotation {
     /// The id of the rotation.
     pub fn id(&self) -> &RotationId {
         &self.recorded.id

@@ -9,7 +9,7 @@ use crate::installation::Installation;
 use crate::operator::PastShown;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::gaps::{Gaps, Measured};
+use crate::records::downtimes::{Downtimes, Measured};
 use crate::records::past::{Past, outcome};
 use crate::records::plan_names::Called;
 use crate::records::recorded::rotations_unread;
@@ -109,7 +109,7 @@ impl Reader<'_> {
         let old_key = state.map(|state| old_key::seen(&recorded, state).text());
         let called = Called::of(&recorded);
         let waived = state.map(|state| blockers::waived(&called, &self.waivers, state));
-        let gaps = |saved| Gaps::past(&self.measured, self.places, &saved);
+        let downtimes = |saved| Downtimes::past(&self.measured, self.places, &saved);
         Ok(PastShown {
             id: overview.id.to_string(),
             secret: overview.secret.clone(),
@@ -119,7 +119,7 @@ impl Reader<'_> {
             took_s: past.all_s,
             mint_to_last_moved_s: past.mint_to_last_moved_s,
             mint_to_dead_s: past.mint_to_dead_s,
-            gaps: Saved::of(&recorded).map_or_else(|_| Vec::new(), gaps),
+            downtimes: Saved::of(&recorded).map_or_else(|_| Vec::new(), downtimes),
             old_key: old_key.unwrap_or_else(|| "unknown: its journal is unreadable".to_owned()),
             cause: cause::of(&recorded, &called),
             waived: waived.unwrap_or_default(),

@@ -10,7 +10,7 @@ use crate::interrupt;
 use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::index::{Index, Standing};
+use crate::records::index::{Index, OpenRotation};
 use crate::records::recorded::rotations_unread;
 use crate::wiring::open::{journal, not_locked, runtime, try_lock_places, who};
 
@@ -63,8 +63,9 @@ pub(crate) fn acquire_lock(
 fn drives(places: &Places, id: &RotationId) -> Result<bool, Problem> {
     let index =
         runtime(places)?.block_on(Index::read(journal(places)?.as_ref())).map_err(rotations_unread)?;
-    let goes_on = |one: &&Standing| one.state.as_ref().is_some_and(|state| state.hold().is_none());
-    let last = |one: &&Standing| one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
+    let goes_on = |one: &&OpenRotation| one.state.as_ref().is_some_and(|state| state.hold().is_none());
+    let last =
+        |one: &&OpenRotation| one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
     Ok(index.iter().filter(goes_on).max_by_key(last).is_some_and(|one| one.id() == id))
 }
 

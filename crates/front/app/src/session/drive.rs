@@ -53,7 +53,7 @@ pub(crate) async fn drive(
     listener.abort();
     let residues = watch.residues();
     let blocked = watch.blocked_by();
-    let (not_there_s, gaps) = (watch.gap_s(), watch.gaps());
+    let (not_there_s, downtimes) = (watch.downtime_s(), watch.downtimes());
     let interrupted = interrupt::is_asked();
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
@@ -83,7 +83,7 @@ pub(crate) async fn drive(
         operator.event(Event::Done { outcome });
     }
     operator.event(Event::Summary(Summary {
-        gaps,
+        downtimes,
         blocked_by: blocked,
         residues,
         ..summary(&recorded, &state, outcome, not_there_s)
@@ -102,8 +102,8 @@ fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Op
         requests: None,
         failed: None,
         mint_to_last_moved_s: past.mint_to_last_moved_s,
-        gap_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
-        gaps: Vec::new(),
+        downtime_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
+        downtimes: Vec::new(),
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
             && state.old_key() == OldKey::Ended,

@@ -21,7 +21,7 @@ use super::append_offline::{now, take_over, write};
 use super::manual_steps::Steps;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::operator::{Answer, Event, Operator};
+use crate::operator::{Confirmation, Event, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
@@ -151,13 +151,13 @@ pub fn take(
     let seen = runtime.block_on(manual.see(&credential, plan.denied_is_alive, limit, operator));
     let found = match seen {
         Ok(found) => found,
-        Err(Seen::Wrong(why)) => {
+        Err(ValueRejection::Wrong(why)) => {
             let given = given_id(slot);
             runtime.block_on(manual.staging.discard(manual.name(), &id, Some(&given), None))?;
             return Err(refused(&id, [why]).because("nothing was changed: the old key is still in use"));
         }
         // A value that is not known to be wrong stays sealed.
-        Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(manual.unseen(why)),
+        Err(ValueRejection::NotYet(why) | ValueRejection::NotVisible(why)) => return Err(manual.unseen(why)),
     };
     runtime.block_on(manual.tell(open, credential, found))?;
     if let Some(Given::File(path)) = given {
@@ -188,7 +188,7 @@ fn given_id(slot: u64) -> CredentialId {
 }
 
 /// Why a value did not become the new version.
-enum Seen {
+enum ValueRejection {
     /// It is not the needed key.
     Wrong(String),
     /// It is not the needed key, unless the answer changes soon: a key that was just made may look like this.
@@ -229,13 +229,15 @@ impl<'a> ManualMint<'a> {
     fn wants_another(&self, state: &State, operator: &mut dyn Operator) -> Result<bool, Problem> {
         let Some((_, before)) = self.runtime.block_on(self.pending(state))? else { return Ok(true) };
         let seen = self.runtime.block_on(self.accepted(&before, state.plan().denied_is_alive));
-        let Err(Seen::Wrong(why) | Seen::NotYet(why) | Seen::NotVisible(why)) = seen else {
+        let Err(ValueRejection::Wrong(why) | ValueRejection::NotYet(why) | ValueRejection::NotVisible(why)) =
+            seen
+        else {
             return Ok(false);
         };
         operator
             .note(format!("the key that was entered before is sealed, and is not accepted so far: {why}"));
         let question = "Do you have another key? Any other answer checks the same key again.";
-        Ok(matches!(operator.ask_name(question, "another"), Answer::Yes))
+        Ok(matches!(operator.ask_name(question, "another"), Confirmation::Yes))
     }
 
     fn unseen(&self, why: String) -> Problem {
@@ -351,7 +353,7 @@ impl<'a> ManualMint<'a> {
         denied_is_alive: bool,
         limit_ms: u64,
         operator: &mut dyn Operator,
-    ) -> Result<CredId, Seen> {
+    ) -> Result<CredId, ValueRejection> {
         let end = Instant::now() + Duration::from_millis(limit_ms);
         let mut shown = false;
         loop {
@@ -369,13 +371,13 @@ impl<'a> ManualMint<'a> {
                     }
                     return Ok(id);
                 }
-                Err(seen @ Seen::Wrong(_)) => return Err(seen),
+                Err(seen @ ValueRejection::Wrong(_)) => return Err(seen),
                 Err(seen) if Instant::now() >= end => return Err(seen),
                 Err(_) if interrupt::is_asked() => {
                     let why = "keyroll was asked to stop (Ctrl-C or a signal) before it saw that";
-                    return Err(Seen::NotVisible(why.to_owned()));
+                    return Err(ValueRejection::NotVisible(why.to_owned()));
                 }
-                Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
+                Err(ValueRejection::NotYet(why) | ValueRejection::NotVisible(why)) => why,
             };
             if !shown {
                 let seconds = limit_ms / 1_000;
@@ -387,21 +389,23 @@ impl<'a> ManualMint<'a> {
         }
     }
 
-    async fn accepted(&self, credential: &Credential, denied_is_alive: bool) -> Result<(), Seen> {
+    async fn accepted(&self, credential: &Credential, denied_is_alive: bool) -> Result<(), ValueRejection> {
         for endpoint in self.issuer.endpoints() {
             match self.issuer.probe(&endpoint, credential).await {
                 Probe::Alive => {}
                 Probe::Denied if denied_is_alive => {}
                 Probe::Denied => {
-                    return Err(Seen::Wrong(format!(
+                    return Err(ValueRejection::Wrong(format!(
                         "{endpoint} accepts it, but with fewer permissions than the old key"
                     )));
                 }
                 Probe::Dead => {
-                    return Err(Seen::NotYet(format!("{endpoint} refuses it: the key is not alive")));
+                    return Err(ValueRejection::NotYet(format!(
+                        "{endpoint} refuses it: the key is not alive"
+                    )));
                 }
                 Probe::Unknown(why) => {
-                    return Err(Seen::NotVisible(format!(
+                    return Err(ValueRejection::NotVisible(format!(
                         "not visible whether {endpoint} accepts it: {why}"
                     )));
                 }
@@ -411,10 +415,10 @@ impl<'a> ManualMint<'a> {
     }
 
     /// The id of the value, and whether its account was seen to be the old key's.
-    async fn whose(&self, credential: &Credential) -> Result<(CredId, bool), Seen> {
+    async fn whose(&self, credential: &Credential) -> Result<(CredId, bool), ValueRejection> {
         let unseen = |failure: Failure| {
             let cause = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
-            Seen::NotVisible(format!("its account is not visible: {failure}{cause}"))
+            ValueRejection::NotVisible(format!("its account is not visible: {failure}{cause}"))
         };
         let told = self.issuer.identify(credential).await.map_err(unseen)?;
         // The accounts are compared only if the old key still works.
@@ -424,7 +428,9 @@ impl<'a> ManualMint<'a> {
             && let Some(other) = &before.principal
         {
             if other != principal {
-                return Err(Seen::Wrong("it belongs to another account than the old key".to_owned()));
+                return Err(ValueRejection::Wrong(
+                    "it belongs to another account than the old key".to_owned(),
+                ));
             }
             compared = true;
         }
@@ -434,19 +440,21 @@ impl<'a> ManualMint<'a> {
         }
         let Some(id) = told.id else {
             let why = "no key in the issuer's list matches this value: it may belong to another account";
-            return Err(Seen::NotYet(why.to_owned()));
+            return Err(ValueRejection::NotYet(why.to_owned()));
         };
         if self.old.id.as_ref() == Some(&id) {
-            return Err(Seen::Wrong(format!("the issuer says that it is {id}, the old key")));
+            return Err(ValueRejection::Wrong(format!("the issuer says that it is {id}, the old key")));
         }
         if self.issuer.capabilities().list {
             let list = self.issuer.list(credential).await.map_err(unseen)?;
             if !list.entries.iter().any(|entry| entry.id == id) {
                 return Err(match list.complete {
-                    true => Seen::NotYet(format!(
+                    true => ValueRejection::NotYet(format!(
                         "{id} is not in the issuer's list: it belongs to another account"
                     )),
-                    false => Seen::NotVisible(format!("not visible whether {id} is in the issuer's list")),
+                    false => ValueRejection::NotVisible(format!(
+                        "not visible whether {id} is in the issuer's list"
+                    )),
                 });
             }
         }

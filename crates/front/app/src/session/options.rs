@@ -5,7 +5,7 @@ use keyroll_rotation::{Emergency, Fact, Phase};
 
 use super::manual_mint::Given;
 use super::manual_steps::Steps;
-use crate::records::gaps::Gaps;
+use crate::records::downtimes::Downtimes;
 use crate::records::waivers::Waivers;
 
 /// The options of `apply` and `resume`.
@@ -46,5 +46,5 @@ pub(crate) struct DriveOptions {
     /// The operator's steps at the issuer's console.
     pub steps: Steps,
     /// The downtimes of consumers with one instance.
-    pub gaps: Gaps,
+    pub downtimes: Downtimes,
 }

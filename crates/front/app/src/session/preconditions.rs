@@ -6,8 +6,8 @@ use keyroll_port::{JournalError, RotationId};
 
 use super::options::ApplyOptions;
 use crate::exit::Exit;
-use crate::operator::{Answer, Operator};
-use crate::plans::Found;
+use crate::operator::{Confirmation, Operator};
+use crate::plans::Inspection;
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::held;
 use crate::records::saved_plan::{Family, Saved};
@@ -29,8 +29,8 @@ pub(crate) fn consent_to_outage(
     }
     let question = format!("REVOKE the key of {name} now, before its consumers have another? IRREVERSIBLE.");
     match operator.ask_name(&question, name) {
-        Answer::Yes => Ok(()),
-        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
+        Confirmation::Yes => Ok(()),
+        answer @ (Confirmation::No | Confirmation::Nobody | Confirmation::Stopped) => {
             Err(Problem::new(Code::UsageWrong, format!("revoke the key of {name} at once"))
                 .because(answer.refusal())
                 .help(format!("keyroll {command} --emergency revoke-now --confirm={name}{}", alerted(asked)))
@@ -90,7 +90,7 @@ pub(crate) fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     }
 }
 
-pub(crate) fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
+pub(crate) fn refuse_stale(saved: &Saved, found: &Inspection) -> Result<(), Problem> {
     let mut lines = saved.seen.differences(&found.saved.seen);
     if saved.from_version != found.saved.from_version {
         lines.push("another version of the secret is current".to_owned());
@@ -124,7 +124,7 @@ pub(crate) fn refuse_emergency(asked: &ApplyOptions, saved: &Saved) -> Result<()
             Err(Problem::new(Code::SplitImpossible, format!("revoke the key of {secret} in an emergency"))
                 .because("this rotation already revokes it, as soon as no process holds it")
                 .help(format!(
-                    "keyroll status {id} names the holders: move them, or accept that they break with \
+                    "keyroll status {id} names what still uses the old key: move it, or accept that it breaks with \
                      keyroll consumer waive, then keyroll resume {id} --confirm={secret}"
                 ))
                 .exits(Exit::Usage))

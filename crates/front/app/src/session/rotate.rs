@@ -32,7 +32,7 @@ use crate::plans::egress::reject_new_hosts;
 use crate::plans::make::look_at;
 use crate::plans::{Subject, pending_changes};
 use crate::problem::Problem;
-use crate::records::gaps::Gaps;
+use crate::records::downtimes::Downtimes;
 use crate::records::old_key;
 use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
 use crate::records::recorded::{Opened, only_open, opened, unread};
@@ -134,7 +134,7 @@ impl Ready<'_> {
             waivers,
             check_errors,
             steps: Steps { prompted, ..steps },
-            gaps: Gaps::of(places, &id.0, secret),
+            downtimes: Downtimes::of(places, &id.0, secret),
         };
         let journal = ports.journal.clone();
         let exit = drive(ports, id, &saved.secret, names(secret), options, operator).await?;

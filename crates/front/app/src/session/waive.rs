@@ -31,7 +31,7 @@ pub struct WaiveRequest<'a> {
     pub holder: &'a str,
     /// The secret; none where only one can be meant.
     pub secret: Option<&'a str>,
-    /// Why the holder may lose access: 1 to 1,024 bytes on one line.
+    /// Why it may lose access: 1 to 1,024 bytes on one line.
     pub reason: &'a str,
 }
 
@@ -58,7 +58,7 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         return Err(waiving()
             .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
-            .help("say why the holder may lose access: the reason is recorded with the waiver")
+            .help("say why it may lose access: the reason is recorded with the waiver")
             .exits(Exit::Usage));
     }
     let waived = named(holder, secret)?;
@@ -152,9 +152,9 @@ fn waiving() -> Problem {
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
-            waiving()
-                .because(format!("process {pid} cannot be inspected: {why}"))
-                .help("keyroll resume inspects again and names the present holders")
+            waiving().because(format!("process {pid} cannot be inspected: {why}")).help(
+                "keyroll resume inspects again and names the processes and copies that still use the old key",
+            )
         })?;
         return Ok(Waived::Holder(incarnation(&process.id)));
     }
@@ -192,7 +192,9 @@ fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
         all if all.contains(&now) => Ok(()),
         _ => Err(waiving()
             .because("the process that held the value has ended: another process has its id now")
-            .help("keyroll resume inspects again and names the present holders")),
+            .help(
+                "keyroll resume inspects again and names the processes and copies that still use the old key",
+            )),
     }
 }
 

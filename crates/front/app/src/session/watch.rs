@@ -17,11 +17,11 @@ use tokio::sync::mpsc;
 use super::manual_steps::Steps;
 use super::options::DriveOptions;
 use crate::operator;
-use crate::operator::{Event, GapShown, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
+use crate::operator::{DowntimeShown, Event, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
 use crate::plans::pending_changes;
 use crate::problem::Problem;
 use crate::records::blockers;
-use crate::records::gaps::Gaps;
+use crate::records::downtimes::Downtimes;
 use crate::records::plan_names::Called;
 use crate::records::waivers::Waivers;
 
@@ -60,8 +60,8 @@ pub(crate) struct Watch<'a> {
     looked: Instant,
     blocked: Option<String>,
     residues: Vec<Residue>,
-    gap: Option<std::time::Duration>,
-    gaps: Gaps,
+    downtime: Option<std::time::Duration>,
+    downtimes: Downtimes,
     hold: Option<Hold>,
     /// The consent that the operator is being asked for.
     asking: Option<(u64, OpenQuestion)>,
@@ -77,7 +77,7 @@ impl<'a> Watch<'a> {
         options: DriveOptions,
         tell: mpsc::Sender<Command>,
     ) -> Self {
-        let DriveOptions { confirmed, until, first: _, waivers, check_errors, steps, gaps } = options;
+        let DriveOptions { confirmed, until, first: _, waivers, check_errors, steps, downtimes } = options;
         Self {
             operator,
             rotation: rotation.to_string(),
@@ -99,8 +99,8 @@ impl<'a> Watch<'a> {
             looked: Instant::now(),
             blocked: None,
             residues: Vec::new(),
-            gap: None,
-            gaps,
+            downtime: None,
+            downtimes,
             hold: None,
             asking: None,
         }
@@ -116,13 +116,13 @@ impl<'a> Watch<'a> {
     }
 
     /// The longest downtime, in seconds to the millisecond.
-    pub(crate) fn gap_s(&self) -> Option<f64> {
-        self.gap.map(|gap| std::time::Duration::from_millis(millis(gap)).as_secs_f64())
+    pub(crate) fn downtime_s(&self) -> Option<f64> {
+        self.downtime.map(|downtime| std::time::Duration::from_millis(millis(downtime)).as_secs_f64())
     }
 
     /// The announced and the measured downtimes.
-    pub(crate) fn gaps(&self) -> Vec<GapShown> {
-        self.gaps.shown()
+    pub(crate) fn downtimes(&self) -> Vec<DowntimeShown> {
+        self.downtimes.shown()
     }
 
     pub(crate) fn blocked_by(&self) -> Option<String> {
@@ -161,12 +161,12 @@ impl<'a> Watch<'a> {
         });
     }
 
-    fn gap(&mut self, gap: keyroll_port::Gap) {
-        self.gap = self.gap.max(Some(gap.length));
-        let consumer = self.consumer(gap.consumer.index());
-        let measured = self.gaps.measured(&consumer, gap.length, gap.back);
+    fn downtime(&mut self, downtime: keyroll_port::Gap) {
+        self.downtime = self.downtime.max(Some(downtime.length));
+        let consumer = self.consumer(downtime.consumer.index());
+        let measured = self.downtimes.measured(&consumer, downtime.length, downtime.back);
         let detail = measured.map_or_else(
-            || format!("downtime {:.2} s", gap.length.as_secs_f64()),
+            || format!("downtime {:.2} s", downtime.length.as_secs_f64()),
             |measured| measured.text(),
         );
         self.operator.event(Event::HostStep {
@@ -403,7 +403,7 @@ impl Observer for Watch<'_> {
             Note::Live { live, refused } => {
                 live.iter().for_each(|one| self.operator.event(pending_changes::event(one, refused)))
             }
-            Note::Gap(gap) => self.gap(gap),
+            Note::Gap(downtime) => self.downtime(downtime),
             Note::Rejected(illegal) => self.operator.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
         }

@@ -77,17 +77,17 @@ fn above(file: &Path) -> BTreeSet<PathBuf> {
 
 /// What is wrong with one file or folder, and the command that corrects that.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Fault {
+struct UnsafePath {
     path: PathBuf,
     why: String,
     command: String,
 }
 
-fn fault(path: &Path, meta: &Metadata, user: u32) -> Option<Fault> {
+fn fault(path: &Path, meta: &Metadata, user: u32) -> Option<UnsafePath> {
     let shown = path.display();
     let (owner, mode) = (meta.uid(), meta.mode());
     if owner != 0 && owner != user {
-        return Some(Fault {
+        return Some(UnsafePath {
             path: path.to_owned(),
             why: format!("it belongs to user {owner}, who can change it"),
             command: format!("chown {user} {shown}"),
@@ -99,7 +99,7 @@ fn fault(path: &Path, meta: &Metadata, user: u32) -> Option<Fault> {
         return None;
     }
     let (who, class) = if mode & OTHERS_WRITE == 0 { ("its group", "g") } else { ("everybody", "go") };
-    Some(Fault {
+    Some(UnsafePath {
         path: path.to_owned(),
         why: format!("{who} can change it (mode {:04o})", mode & 0o7777),
         command: format!("chmod {class}-w {shown}"),

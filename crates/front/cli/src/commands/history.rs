@@ -1,5 +1,5 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{Event, GapShown, PastShown, clock, spent};
+use keyroll_app::operator::{DowntimeShown, Event, PastShown, clock, spent};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::history::{HistoryRequest, history};
 use keyroll_app::reports::status::no_rotation_yet;
@@ -49,7 +49,7 @@ fn show(rows: Vec<PastShown>, one: bool, context: &mut Context) {
         text.push(line);
         let moved =
             row.mint_to_last_moved_s.map(|s| format!("; last consumer moved {} after the mint", spent(s)));
-        let away = away(&row.gaps).map(|away| format!("; downtime {away}")).unwrap_or_default();
+        let away = away(&row.downtimes).map(|away| format!("; downtime {away}")).unwrap_or_default();
         text.push(format!("  {}{}{away}", row.id, moved.unwrap_or_default()));
         text.extend(row.cause.as_ref().map(|cause| format!("  {}: {cause}", led(row))));
         text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
@@ -89,8 +89,8 @@ fn card(row: &PastShown) -> Vec<String> {
     }
     line("mint to moved", shown(row.mint_to_last_moved_s));
     line("mint to dead", shown(row.mint_to_dead_s));
-    for gap in &row.gaps {
-        line("away", format!("{}: {}", gap.consumer, gap.text()));
+    for downtime in &row.downtimes {
+        line("away", format!("{}: {}", downtime.consumer, downtime.text()));
     }
     let mut lines = table.lines();
     lines.extend(row.emergency.as_ref().map(clock));
@@ -98,11 +98,11 @@ fn card(row: &PastShown) -> Vec<String> {
 }
 
 /// The longest measured downtime.
-fn away(gaps: &[GapShown]) -> Option<String> {
-    let longest = gaps.iter().filter_map(|gap| gap.measured_s).reduce(f64::max);
+fn away(downtimes: &[DowntimeShown]) -> Option<String> {
+    let longest = downtimes.iter().filter_map(|downtime| downtime.measured_s).reduce(f64::max);
     match longest {
         Some(seconds) => Some(spent(seconds)),
-        None if gaps.is_empty() => None,
+        None if downtimes.is_empty() => None,
         None => Some("not measured".to_owned()),
     }
 }

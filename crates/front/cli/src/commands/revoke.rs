@@ -1,6 +1,6 @@
 use keyroll_app::configured::{consent, secret};
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::Answer;
+use keyroll_app::operator::Confirmation;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::open_rotation_guard::owing_rotation;
 use keyroll_app::records::versions::versions;
@@ -34,8 +34,8 @@ pub(super) fn run(args: &RevokeArgs, context: &mut Context) -> Result<Exit, Prob
     })?;
     if args.confirm.is_none() {
         match context.ui.ask_name(&format!("REVOKE the previous key of {name}? IRREVERSIBLE."), name) {
-            Answer::Yes => {}
-            answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
+            Confirmation::Yes => {}
+            answer @ (Confirmation::No | Confirmation::Nobody | Confirmation::Stopped) => {
                 return Err(Problem::new(Code::UsageWrong, format!("revoke the previous version of {name}"))
                     .because(answer.refusal())
                     .help(format!("keyroll revoke {name} --version previous --confirm={name}"))

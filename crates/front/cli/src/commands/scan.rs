@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{Seen, look, tell_missed};
+use keyroll_app::inventory::{Inventory, look, tell_missed};
 use keyroll_app::operator::{Event, FoundShown, InstanceShown, UserShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::records::reasons::quoted;
@@ -117,7 +117,7 @@ fn named(users: &[UserShown]) -> Vec<String> {
 
 /// Shows each process with a stale value or several values, in one line; then those whose version is unknown, with the
 /// reason. Returns the secret to suggest for `why`.
-fn instances(seen: &Seen, every: bool, context: &mut Context) -> Option<String> {
+fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<String> {
     let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
     if context.ui.look.json {
         all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));

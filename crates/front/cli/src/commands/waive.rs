@@ -45,7 +45,7 @@ pub(super) fn list(args: &WaiversArgs, context: &mut Context) -> Result<Exit, Pr
         all.into_iter().for_each(|one| context.ui.event(Event::Waiver(one)));
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(["SECRET", "HOLDER", "COUNTS FOR", "REASON"]);
+    let mut table = Table::new(["SECRET", "WAIVED", "COUNTS FOR", "REASON"]);
     for one in all {
         let counts = one.rotation.map_or_else(|| "next rotation".to_owned(), |id| format!("rotation {id}"));
         table.row([one.secret, one.holder, counts, one.reason.unwrap_or_else(|| "-".to_owned())]);

@@ -1,5 +1,5 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{Answer, Meant, look, refuse_missing, resolve_target, tell_missed, why};
+use keyroll_app::inventory::{Meant, WhyReport, look, refuse_missing, resolve_target, tell_missed, why};
 use keyroll_app::operator::{ChainShown, Event, LinkShown};
 use keyroll_app::problem::Problem;
 
@@ -15,7 +15,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
     seen.memory(&args.look.limits(), &mut context.ui);
     let target = resolve_target(&seen, &args.what)?;
     let (of_several, json) = (!matches!(target, Meant::Secrets(_)), context.ui.look.json);
-    for Answer { sentences, instances, differing, chains } in why(&seen, &target) {
+    for WhyReport { sentences, instances, differing, chains } in why(&seen, &target) {
         sentences.iter().for_each(|sentence| say(sentence, context));
         causes(instances, of_several, context);
         for (label, places) in differing.iter().filter(|_| !json) {

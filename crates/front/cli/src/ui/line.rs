@@ -69,7 +69,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
+        Event::Plan { id, secret, steps, downtimes: _, away: _, least_s, apply_with } => {
             (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
         }
         Event::Residue(residue) => {
@@ -146,9 +146,13 @@ fn summary(summary: &Summary) -> String {
         Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
     };
     let clock = summary.emergency.as_ref().map(clock);
-    let gap = summary.gap_s.map(|s| format!("; longest downtime {s:.1} s"));
-    let line =
-        format!("{}{}{}{dead}", summary.outcome.word(), moved.unwrap_or_default(), gap.unwrap_or_default());
+    let downtime = summary.downtime_s.map(|s| format!("; longest downtime {s:.1} s"));
+    let line = format!(
+        "{}{}{}{dead}",
+        summary.outcome.word(),
+        moved.unwrap_or_default(),
+        downtime.unwrap_or_default()
+    );
     std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
 }
 

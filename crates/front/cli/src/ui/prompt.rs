@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::Path;
 
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{Answer, OpenQuestion};
+use keyroll_app::operator::{Confirmation, OpenQuestion};
 use keyroll_app::problem::Problem;
 use keyroll_app::redact;
 use keyroll_codes::Code;
@@ -95,10 +95,10 @@ impl Ui {
     }
 
     /// Asks the operator to type a name before an irreversible step.
-    pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Answer {
+    pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Confirmation {
         match self.put(&format!("{question} Type `{name}` to continue: ")) {
             true => typed_name(name, None),
-            false => Answer::Nobody,
+            false => Confirmation::Nobody,
         }
     }
 
@@ -108,7 +108,7 @@ impl Ui {
         &mut self,
         question: &str,
         name: &str,
-        answered: Box<dyn FnOnce(Answer) + Send>,
+        answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion> {
         // Two readers of one terminal would take each other's answers.
         let (off, asking) = io::pipe().ok()?;
@@ -117,8 +117,8 @@ impl Ui {
         }
         let name = name.to_owned();
         std::thread::spawn(move || match typed_name(&name, Some(&off)) {
-            Answer::Stopped => {}
-            answer @ (Answer::Yes | Answer::No | Answer::Nobody) => answered(answer),
+            Confirmation::Stopped => {}
+            answer @ (Confirmation::Yes | Confirmation::No | Confirmation::Nobody) => answered(answer),
         });
         Some(OpenQuestion::new(asking))
     }
@@ -137,15 +137,15 @@ impl Ui {
 }
 
 /// The operator's answer to a question for a name; a mistyped name may be typed again.
-fn typed_name(name: &str, off: Option<&PipeReader>) -> Answer {
+fn typed_name(name: &str, off: Option<&PipeReader>) -> Confirmation {
     for left in (0..NAME_ASKED_MAX).rev() {
         let line = match typed(off) {
             Ok(Some(line)) => line,
-            Ok(None) => return Answer::Stopped,
-            Err(_) => return Answer::Nobody,
+            Ok(None) => return Confirmation::Stopped,
+            Err(_) => return Confirmation::Nobody,
         };
         let again = match std::str::from_utf8(&line).map(str::trim) {
-            Ok(line) if line == name => return Answer::Yes,
+            Ok(line) if line == name => return Confirmation::Yes,
             Ok("") => false,
             Ok(_) | Err(_) => left > 0,
         };
@@ -159,7 +159,7 @@ fn typed_name(name: &str, off: Option<&PipeReader>) -> Answer {
             break;
         }
     }
-    Answer::No
+    Confirmation::No
 }
 
 /// A typed line; none after a request to stop.

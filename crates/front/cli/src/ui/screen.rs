@@ -1,7 +1,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use keyroll_app::operator::{Answer, Event, EventLine, OpenQuestion, Operator, STREAM_VERSION, clean};
+use keyroll_app::operator::{Confirmation, Event, EventLine, OpenQuestion, Operator, STREAM_VERSION, clean};
 use keyroll_app::problem::Problem;
 use keyroll_app::redact;
 use keyroll_secret::SecretBytes;
@@ -228,7 +228,7 @@ impl Operator for Ui {
         Self::may_ask(self)
     }
 
-    fn ask_name(&mut self, question: &str, name: &str) -> Answer {
+    fn ask_name(&mut self, question: &str, name: &str) -> Confirmation {
         Self::ask_name(self, question, name)
     }
 
@@ -236,7 +236,7 @@ impl Operator for Ui {
         &mut self,
         question: &str,
         name: &str,
-        answered: Box<dyn FnOnce(Answer) + Send>,
+        answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion> {
         Self::begin_ask_name(self, question, name, answered)
     }

@@ -50,9 +50,9 @@ fn ended_by_hand(scene: &Scene, old: &str, ran: Ran) -> Ran {
 /// One value at a time: requests that fail between its revoke and the last restart are the announced downtime.
 fn through_the_gap(load: &mut Load<'_>, ran: &Ran) {
     let failed = load.outage();
-    let gap = ran.of("summary").pop().and_then(|summary| summary["gap_s"].as_f64());
-    println!("    the announced gap: {gap:?} s, {failed} requests failed in it");
-    assert!(gap.is_some_and(|gap| gap > 0.0), "the gap was measured: {}", ran.text);
+    let downtime = ran.of("summary").pop().and_then(|summary| summary["downtime_s"].as_f64());
+    println!("    the announced downtime: {downtime:?} s, {failed} requests failed in it");
+    assert!(downtime.is_some_and(|downtime| downtime > 0.0), "the downtime was measured: {}", ran.text);
 }
 
 fn under_load(name: &str) {
@@ -69,7 +69,12 @@ fn under_load(name: &str) {
     }
     if scene.spec.one_value() {
         planned.says(&["WHICH REVOKES THE OLD ONE AT ONCE", "keyroll measures"]);
-        assert_eq!(planned.of("plan")[0]["gaps"][0], "api", "the gap is announced: {}", planned.text);
+        assert_eq!(
+            planned.of("plan")[0]["downtimes"][0],
+            "api",
+            "the downtime is announced: {}",
+            planned.text
+        );
         scene.issuer.replaces(Duration::ZERO);
     }
     let waits = scene.run(&apply);
@@ -86,7 +91,7 @@ fn under_load(name: &str) {
         let ran = ended_by_hand(&scene, &old, ran);
         done(&scene, &ran, Some(id));
     }
-    println!("    {name}: {} requests, none failed but in an announced gap", load.end());
+    println!("    {name}: {} requests, none failed but in an announced downtime", load.end());
 }
 
 /// Killed after a mint without an answer, before the restart of an instance, and after the revoke of the old key

@@ -387,7 +387,7 @@ impl Scene {
                 || name.starts_with("journal.db")
                 || name.starts_with("secrets.db")
                 || name.ends_with(".lock")
-                || ["gaps.jsonl", "lock", "witness", "sealing.key"].contains(&name.as_str())
+                || ["downtimes.jsonl", "lock", "witness", "sealing.key"].contains(&name.as_str())
                 || path.parent().is_some_and(|folder| folder.ends_with("plans"));
             assert!(known || name.starts_with("trace-"), "left in the state: {}", path.display());
             assert!(needles.is_clean(&fs::read(&path).unwrap()), "{} holds a value", path.display());

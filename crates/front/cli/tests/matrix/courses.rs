@@ -54,21 +54,25 @@ fn forward(place: &mut Place) -> String {
     let ran = place.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(0).ended("done");
     place.rotated();
-    let shown = &ran.of("summary")[0]["gaps"];
+    let shown = &ran.of("summary")[0]["downtimes"];
     if place.row.notice() != Notice::Away {
-        let longest = &ran.of("summary")[0]["gap_s"];
+        let longest = &ran.of("summary")[0]["downtime_s"];
         assert!(shown.is_null() && longest.is_null(), "nobody was away: {}", ran.text);
         assert!(!ran.text.contains("downtime"), "nobody was away: {}", ran.text);
         return "nobody away".to_owned();
     }
     // Announced and measured, here and in the history; the length itself is the machine's.
-    let gap = &shown[0];
-    assert!(gap["consumer"] == "bot" && gap["measured_s"].as_f64().is_some_and(|s| s > 0.0), "{}", ran.text);
-    assert_eq!(gap["by"], "ready", "{}", ran.text);
-    assert!(gap["announced_s"][1].as_u64().is_some_and(|most| most > 0), "{}", ran.text);
+    let downtime = &shown[0];
+    assert!(
+        downtime["consumer"] == "bot" && downtime["measured_s"].as_f64().is_some_and(|s| s > 0.0),
+        "{}",
+        ran.text
+    );
+    assert_eq!(downtime["by"], "ready", "{}", ran.text);
+    assert!(downtime["announced_s"][1].as_u64().is_some_and(|most| most > 0), "{}", ran.text);
     ran.says(&["measured by keyroll's checks", "announced: 0 to"]);
-    assert_eq!(&past(place, &plan)["gaps"], shown, "{}", ran.text);
-    format!("away {} s of the announced 0 to {} s", gap["measured_s"], gap["announced_s"][1])
+    assert_eq!(&past(place, &plan)["downtimes"], shown, "{}", ran.text);
+    format!("away {} s of the announced 0 to {} s", downtime["measured_s"], downtime["announced_s"][1])
 }
 
 fn back(place: &Place) -> String {
@@ -89,11 +93,11 @@ fn killed(place: &mut Place) -> String {
     let ran = place.run(&["resume", &plan, "--confirm", "ring"]);
     ran.exits(0).ended("done");
     place.rotated();
-    let gaps = &past(place, &plan)["gaps"];
-    assert_eq!(gaps.is_array(), place.row.notice() == Notice::Away, "{gaps}");
+    let downtimes = &past(place, &plan)["downtimes"];
+    assert_eq!(downtimes.is_array(), place.row.notice() == Notice::Away, "{downtimes}");
     let measured =
-        gaps[0]["measured_s"].as_f64().map_or("not measured".to_owned(), |s| format!("away {s} s"));
-    if gaps.is_array() {
+        downtimes[0]["measured_s"].as_f64().map_or("not measured".to_owned(), |s| format!("away {s} s"));
+    if downtimes.is_array() {
         format!("moved by the next driver, {measured}")
     } else {
         "moved by the next driver".to_owned()

@@ -14,9 +14,9 @@ pub(super) fn executable(pid: u32) -> Result<(String, Option<String>), Problem> 
     }
     let folder = PathBuf::from(format!("/proc/{pid}"));
     if !folder.exists() {
-        return Err(adopting()
-            .because(format!("there is no process {pid}"))
-            .help("keyroll resume inspects again and names the present holders"));
+        return Err(adopting().because(format!("there is no process {pid}")).help(
+            "keyroll resume inspects again and names the processes and copies that still use the old key",
+        ));
     }
     let path = std::fs::read_link(folder.join("exe")).map_err(|error| {
         problem().because(format!("the executable of process {pid} is not visible")).because_of(&error)

@@ -3,7 +3,7 @@ use keyroll_engine::{Command, ObserverReply};
 use keyroll_rotation::{Fact, InstanceIdentity, OldKey, Overlap, State};
 
 use super::Watch;
-use crate::operator::{Answer, Event};
+use crate::operator::{Confirmation, Event};
 use crate::records::blockers;
 
 impl Watch<'_> {
@@ -86,8 +86,8 @@ impl Watch<'_> {
             &name,
             Box::new(move |answer| {
                 let word = match answer {
-                    Answer::Yes => consented,
-                    Answer::No | Answer::Nobody | Answer::Stopped => Command::Unanswered,
+                    Confirmation::Yes => consented,
+                    Confirmation::No | Confirmation::Nobody | Confirmation::Stopped => Command::Unanswered,
                 };
                 // A driver that has ended needs no answer.
                 let _ = tell.blocking_send(word);

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 /// The downtime of a consumer with a single instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct GapShown {
+pub struct DowntimeShown {
     pub consumer: String,
     /// The shortest and longest announced downtime, seconds; after the longest, its move has failed.
     pub announced_s: (u64, u64),
@@ -22,7 +22,7 @@ pub enum MeasuredBy {
     Proven,
 }
 
-impl GapShown {
+impl DowntimeShown {
     /// For people: `not there for 1.24 s (…; announced: 0 to 190 s)`.
     pub fn text(&self) -> String {
         let (least, most) = self.announced_s;

@@ -9,14 +9,14 @@ const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "
 
 /// A mistake in the file with its byte range; becomes a [`ConfigError`] when the text is known.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Mistake {
     kind: Kind,
     span: Option<Range<usize>>,
     message: String,
     help: Option<String>,
 }
 
-impl Fault {
+impl Mistake {
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, span: None, message: message.into(), help: None }
     }

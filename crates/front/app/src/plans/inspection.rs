@@ -6,7 +6,7 @@ use crate::records::saved_plan::Saved;
 
 /// The result of an inspection: the plan to save, the protocol's plan, this machine's setup, and what is undeclared or
 /// not visible.
-pub struct Found {
+pub struct Inspection {
     /// The plan as it is saved.
     pub saved: Saved,
     /// The plan as the core takes it.

@@ -1,5 +1,5 @@
 //! The measured downtimes of consumers with one instance, with those that the plan announced. Each is a line of
-//! `gaps.jsonl` in the state folder; nothing depends on them.
+//! `downtimes.jsonl` in the state folder; nothing depends on them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use keyroll_port::Back;
 use serde::{Deserialize, Serialize};
 
 use super::saved_plan::Saved;
-use crate::operator::{GapShown, MeasuredBy};
+use crate::operator::{DowntimeShown, MeasuredBy};
 use crate::places::Places;
 use crate::plans::announced;
 
@@ -37,33 +37,34 @@ impl Measured {
 }
 
 fn file(places: &Places) -> PathBuf {
-    places.state.join("gaps.jsonl")
+    places.state.join("downtimes.jsonl")
 }
 
 /// The downtimes of one rotation.
-pub struct Gaps {
+pub struct Downtimes {
     file: PathBuf,
     rotation: String,
-    shown: BTreeMap<String, GapShown>,
+    shown: BTreeMap<String, DowntimeShown>,
 }
 
-impl Gaps {
+impl Downtimes {
     /// The announced downtimes, and those that earlier drivers measured.
     pub fn of(places: &Places, rotation: &str, secret: &Secret) -> Self {
         Self::among(&Measured::all(places), places, rotation, secret)
     }
 
     fn among(measured: &[Measured], places: &Places, rotation: &str, secret: &Secret) -> Self {
-        let shown = announced(secret).into_iter().map(|gap| (gap.consumer.clone(), gap)).collect();
-        let mut gaps = Self { file: file(places), rotation: rotation.to_owned(), shown };
+        let shown =
+            announced(secret).into_iter().map(|downtime| (downtime.consumer.clone(), downtime)).collect();
+        let mut downtimes = Self { file: file(places), rotation: rotation.to_owned(), shown };
         for one in measured.iter().filter(|one| one.rotation == rotation) {
-            gaps.longest(one);
+            downtimes.longest(one);
         }
-        gaps
+        downtimes
     }
 
     /// The downtimes of a past rotation, by the configuration of its plan; none if that is not readable.
-    pub fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<GapShown> {
+    pub fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<DowntimeShown> {
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
         let secret = config.as_ref().and_then(|config| config.secret(&saved.secret).ok());
         secret.map_or_else(Vec::new, |secret| Self::among(measured, places, &saved.id, secret).shown())
@@ -74,7 +75,7 @@ impl Gaps {
         clippy::disallowed_methods,
         reason = "appends to a log of measurements; a torn line is skipped when it is read"
     )]
-    pub fn measured(&mut self, consumer: &str, length: Duration, back: Back) -> Option<GapShown> {
+    pub fn measured(&mut self, consumer: &str, length: Duration, back: Back) -> Option<DowntimeShown> {
         let by = match back {
             Back::Ready => MeasuredBy::Ready,
             Back::Proven => MeasuredBy::Proven,
@@ -92,7 +93,7 @@ impl Gaps {
     }
 
     /// The longest downtime of a consumer counts: a rollback restarts it again.
-    fn longest(&mut self, one: &Measured) -> Option<GapShown> {
+    fn longest(&mut self, one: &Measured) -> Option<DowntimeShown> {
         let shown = self.shown.get_mut(&one.consumer)?;
         if shown.measured_s.is_none_or(|before| before < one.measured_s) {
             (shown.measured_s, shown.by) = (Some(one.measured_s), Some(one.by));
@@ -101,7 +102,7 @@ impl Gaps {
     }
 
     /// Every announced downtime; one without a measurement was not measured.
-    pub fn shown(&self) -> Vec<GapShown> {
+    pub fn shown(&self) -> Vec<DowntimeShown> {
         self.shown.values().cloned().collect()
     }
 }
@@ -126,19 +127,20 @@ mod tests {
         };
         let config = Config::parse(CONFIG, "/srv/keyroll.toml").unwrap();
         let secret = config.secrets.values().next().unwrap();
-        let mut first = Gaps::of(&places, "r1", secret);
+        let mut first = Downtimes::of(&places, "r1", secret);
         let shown = first.shown();
         assert_eq!((shown[0].announced_s, shown[0].measured_s), ((0, 210), None));
         assert!(shown[0].text().contains("not measured"), "{}", shown[0].text());
         first.measured("bot", Duration::from_millis(2_500), Back::Ready).unwrap();
         first.measured("bot", Duration::from_millis(1_250), Back::Proven).unwrap();
         assert_eq!(first.measured("another", Duration::ZERO, Back::Ready), None);
-        let mut file = fs::OpenOptions::new().append(true).open(places.state.join("gaps.jsonl")).unwrap();
+        let mut file =
+            fs::OpenOptions::new().append(true).open(places.state.join("downtimes.jsonl")).unwrap();
         file.write_all(b"{\"rotation\":\"r1\",\"consu").unwrap();
-        let mut again = Gaps::of(&places, "r1", secret);
+        let mut again = Downtimes::of(&places, "r1", secret);
         again.measured("bot", Duration::from_millis(3_000), Back::Ready).unwrap();
-        let again = Gaps::of(&places, "r1", secret).shown();
+        let again = Downtimes::of(&places, "r1", secret).shown();
         assert_eq!((again[0].measured_s, again[0].by), (Some(3.0), Some(MeasuredBy::Ready)));
-        assert_eq!(Gaps::of(&places, "r2", secret).shown()[0].measured_s, None);
+        assert_eq!(Downtimes::of(&places, "r2", secret).shown()[0].measured_s, None);
     }
 }
