@@ -96,7 +96,9 @@ impl File {
             "crate" => Vec::new(),
             "self" => self.module.clone(),
             "super" => self.module.split_last().map(|(_, parent)| parent.to_vec())?,
-            child if self.children.contains(child) => self.module.iter().cloned().chain([child.to_owned()]).collect(),
+            child if self.children.contains(child) => {
+                self.module.iter().cloned().chain([child.to_owned()]).collect()
+            }
             _ => return None,
         };
         let mut rest = rest;
@@ -268,7 +270,8 @@ mod tests {
     }
     #[test]
     fn a_parent_and_a_child_that_it_names_without_a_prefix_are_found() {
-        for parent in ["mod a; fn new() { a::one(); }", "use a::one; mod a;", "mod a; use {a::one, std::fs};"] {
+        for parent in ["mod a; fn new() { a::one(); }", "use a::one; mod a;", "mod a; use {a::one, std::fs};"]
+        {
             let room = BTreeMap::from([file("", parent), file("a", "fn one() -> super::Client {}")]);
             let found = circles(&imports(&room));
             assert_eq!(found, [BTreeSet::from([String::new(), "a".to_owned()])], "{parent}");
@@ -279,7 +282,8 @@ mod tests {
     fn a_parent_that_re_exports_its_child_or_names_another_crate_or_tests_it_imports_nothing() {
         let parent = "mod a; pub use a::one; pub(crate) use a::two; use serde::A; fn new() { b::one(); }
             #[cfg(test)] mod tests { use super::a::one; }";
-        let room = BTreeMap::from([file("", parent), file("a", "fn one() -> super::Client {}"), file("b", "")]);
+        let room =
+            BTreeMap::from([file("", parent), file("a", "fn one() -> super::Client {}"), file("b", "")]);
         assert_eq!(circles(&imports(&room)), Vec::<BTreeSet<String>>::new());
     }
 }
