@@ -167,7 +167,7 @@ impl Running {
     fn report(self, failed: Option<String>) -> Ended {
         let name = self.unit.name;
         let output = fs::read_to_string(&self.log).unwrap_or_default();
-        let counts = counts(&output);
+        let counts = test_counts(&output);
         let (wall, processor) = (self.began.elapsed().as_secs_f64(), self.ticks as f64 / TICKS_PER_S);
         let mark = failed.as_deref().map(|why| format!("  FAILED: {why}")).unwrap_or_default();
         println!(
@@ -229,19 +229,18 @@ fn processors(stat: &str) -> Option<(u64, u64)> {
     Some((fields.get(1)? + fields.get(3)? + fields.get(4)?, fields.iter().sum()))
 }
 
-/// How many tests passed and failed, by the lines `test result: ok. 3 passed; 0 failed; …`.
-fn counts(log: &str) -> (u64, u64) {
-    let mut sums = (0, 0);
-    for line in log.lines().filter_map(|line| line.strip_prefix("test result: ")) {
-        let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
-        let before = |what: &str| {
-            let at = words.iter().position(|word| *word == what)?;
-            words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
-        };
-        sums.0 += before("passed").unwrap_or(0);
-        sums.1 += before("failed").unwrap_or(0);
-    }
-    sums
+/// How many tests of a program passed and failed, by its last line `test result: ok. 3 passed; 0 failed; …`. Such a line
+/// before it is from the output of a test.
+fn test_counts(log: &str) -> (u64, u64) {
+    let Some(line) = log.lines().rev().find_map(|line| line.strip_prefix("test result: ")) else {
+        return (0, 0);
+    };
+    let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+    let before = |what: &str| {
+        let at = words.iter().position(|word| *word == what)?;
+        words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
+    };
+    (before("passed").unwrap_or(0), before("failed").unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -249,11 +248,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_summed() {
-        let log = "running 2 tests\ntest result: ok. 12 passed; 1 failed; 0 ignored\n\
+    fn only_the_result_of_the_program_itself_counts() {
+        let log = "running 5 tests\ntest result: ok. 12 passed; 1 failed; 0 ignored\n\
                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
-        assert_eq!(counts(log), (15, 3));
-        assert_eq!(counts("nothing was run"), (0, 0));
+        assert_eq!(test_counts(log), (3, 2));
+        assert_eq!(test_counts("nothing was run"), (0, 0));
     }
 
     #[test]

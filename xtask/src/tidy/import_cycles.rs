@@ -42,9 +42,10 @@ fn folders(path: &Path) -> Result<Vec<String>, String> {
 }
 
 /// The imports of one file from its own room, as paths from the room's top.
-#[derive(Default)]
 struct File {
     module: Vec<String>,
+    /// The modules that it declares, by which a path without a prefix may begin.
+    children: BTreeSet<String>,
     named: Vec<Vec<String>>,
     /// Names that it re-exports, with their paths.
     passed_on: Vec<(String, Vec<String>)>,
@@ -69,22 +70,35 @@ fn read_folder(folder: &Path, below: &[String], files: &mut BTreeMap<String, Fil
             let module = if is_top { Vec::new() } else { module };
             let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let parsed = syn::parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-            let mut file = File { module: module.clone(), ..File::default() };
-            file.visit_file(&parsed);
-            files.insert(module.join("::"), file);
+            files.insert(module.join("::"), File::new(module, &parsed));
         }
     }
     Ok(())
 }
 
 impl File {
-    /// A path from the room's top; `None` where it leads out of the room, or into a child by its bare name.
+    fn new(module: Vec<String>, parsed: &syn::File) -> File {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other item declares a module")]
+        let child = |item: &Item| match item {
+            Item::Mod(module) => Some(module.ident.to_string()),
+            _ => None,
+        };
+        let children = parsed.items.iter().filter_map(child).collect();
+        let mut file = File { module, children, named: Vec::new(), passed_on: Vec::new() };
+        file.visit_file(parsed);
+        file
+    }
+
+    /// A path from the room's top; `None` where it leads out of the room.
     fn path_from_root(&self, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let mut from = match first.as_str() {
             "crate" => Vec::new(),
             "self" => self.module.clone(),
             "super" => self.module.split_last().map(|(_, parent)| parent.to_vec())?,
+            child if self.children.contains(child) => {
+                self.module.iter().cloned().chain([child.to_owned()]).collect()
+            }
             _ => return None,
         };
         let mut rest = rest;
@@ -121,8 +135,7 @@ impl<'ast> Visit<'ast> for File {
                 Visibility::Inherited => self.named.extend(path_from_root),
                 // `pub use child::Name` in a parent lists what its children have, and is no import.
                 Visibility::Public(_) | Visibility::Restricted(_) => {
-                    let below = || self.module.iter().cloned().chain(path.clone()).collect();
-                    self.passed_on.push((name, path_from_root.unwrap_or_else(below)));
+                    self.passed_on.extend(path_from_root.map(|path| (name, path)));
                 }
             }
         }
@@ -240,9 +253,7 @@ mod tests {
 
     fn file(module: &str, text: &str) -> (String, File) {
         let path = module.split("::").filter(|word| !word.is_empty()).map(str::to_owned).collect();
-        let mut file = File { module: path, ..File::default() };
-        file.visit_file(&syn::parse_file(text).unwrap());
-        (module.to_owned(), file)
+        (module.to_owned(), File::new(path, &syn::parse_file(text).unwrap()))
     }
 
     #[test]
@@ -256,5 +267,23 @@ mod tests {
         ]);
         let found = circles(&imports(&room));
         assert_eq!(found, [BTreeSet::from(["a::inner".to_owned(), "b".to_owned()])]);
+    }
+    #[test]
+    fn a_parent_and_a_child_that_it_names_without_a_prefix_are_found() {
+        for parent in ["mod a; fn new() { a::one(); }", "use a::one; mod a;", "mod a; use {a::one, std::fs};"]
+        {
+            let room = BTreeMap::from([file("", parent), file("a", "fn one() -> super::Client {}")]);
+            let found = circles(&imports(&room));
+            assert_eq!(found, [BTreeSet::from([String::new(), "a".to_owned()])], "{parent}");
+        }
+    }
+
+    #[test]
+    fn a_parent_that_re_exports_its_child_or_names_another_crate_or_tests_it_imports_nothing() {
+        let parent = "mod a; pub use a::one; pub(crate) use a::two; use serde::A; fn new() { b::one(); }
+            #[cfg(test)] mod tests { use super::a::one; }";
+        let room =
+            BTreeMap::from([file("", parent), file("a", "fn one() -> super::Client {}"), file("b", "")]);
+        assert_eq!(circles(&imports(&room)), Vec::<BTreeSet<String>>::new());
     }
 }

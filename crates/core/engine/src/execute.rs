@@ -248,14 +248,12 @@ impl Executor {
     /// What ends a key does not begin on a look that is too old by now: another process may have come to the key. This
     /// process may have been stopped since it wrote the intent.
     fn refuse_aged(&self, effect: &Effect) -> Result<(), Failure> {
-        match effect.until_ms {
-            Some(until_ms) if self.ports.clock.monotonic_ms() > until_ms => {
-                let attempted = "end a key on a look at everything that uses it";
-                Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted)
-                    .because("the look is too old by now; it is made again"))
-            }
-            Some(_) | None => Ok(()),
+        if !effect.is_aged(self.ports.clock.monotonic_ms()) {
+            return Ok(());
         }
+        let attempted = "end a key on a look at everything that uses it";
+        Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted)
+            .because("the look is too old by now; it is made again"))
     }
 
     /// Nobody waits for an operation whose time is over: nothing more of it begins.

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Evidence, Failure, Label, Listing, Probe, SessionSource, Sessions, Swept};
 use keyroll_rotation::{
-    ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightSeen, ProbeResult, Query, Seq, State, Which,
+    ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightAnswers, PreflightDefect, ProbeResult, Query, Seq,
+    State, Which,
 };
 use keyroll_secret::Credential;
 
@@ -60,41 +61,13 @@ impl Executor {
             clear = false;
         }
         let decoy = issuer.decoy(&old.credential);
-        let (mut control, mut current) = (ProbeResult::Dead, ProbeResult::Alive);
+        let mut answers = PreflightAnswers::default();
         for endpoint in issuer.endpoints() {
             let wrong = self.ask(&endpoint, &decoy).await;
-            let right = self.ask(&endpoint, &old.credential).await;
-            if wrong != ProbeResult::Dead {
-                control = wrong;
-            }
-            if right != ProbeResult::Alive {
-                current = right;
-            }
+            answers.add(wrong, self.ask(&endpoint, &old.credential).await);
         }
-        if matches!(control, ProbeResult::Alive | ProbeResult::Denied) {
-            self.note(Note::Failed(
-                Failure::new(
-                    Class::Permanent,
-                    Code::NegativeControlAccepted,
-                    "see a deliberately wrong credential refused",
-                )
-                .because("the issuer accepted it: no other check would mean anything")
-                .help("remove what accepts every credential (a `trust` line, a proxy), then plan again"),
-            ));
-        }
-        if control == ProbeResult::Unknown || current == ProbeResult::Unknown {
-            let what = if control == ProbeResult::Unknown {
-                "a deliberately wrong credential refused"
-            } else {
-                "the current value accepted"
-            };
-            self.note(Note::Failed(
-                Failure::new(Class::Retryable, Code::RequestFailed, format!("see {what}"))
-                    .because("the issuer's answer says neither alive nor dead")
-                    .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood"),
-            ));
-        }
-        Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
+        answers.defects().iter().for_each(|defect| self.note(Note::Failed(preflight_failure(*defect))));
+        Ok(Fact::Preflight(answers.seen(clear)))
     }
 
     pub(crate) async fn ask(&self, endpoint: &str, credential: &Credential) -> ProbeResult {
@@ -312,6 +285,25 @@ impl Executor {
         }
         Ok(Fact::Swept { residues: count })
     }
+}
+
+fn preflight_failure(defect: PreflightDefect) -> Failure {
+    let what = match defect {
+        PreflightDefect::WrongAccepted => {
+            return Failure::new(
+                Class::Permanent,
+                Code::NegativeControlAccepted,
+                "see a deliberately wrong credential refused",
+            )
+            .because("the issuer accepted it: no other check would mean anything")
+            .help("remove what accepts every credential (a `trust` line, a proxy), then plan again");
+        }
+        PreflightDefect::WrongUnclear => "a deliberately wrong credential refused",
+        PreflightDefect::CurrentUnclear => "the current value accepted",
+    };
+    Failure::new(Class::Retryable, Code::RequestFailed, format!("see {what}"))
+        .because("the issuer's answer says neither alive nor dead")
+        .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood")
 }
 
 /// Sessions as they are when a host asks for them.

@@ -1,9 +1,7 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
 use keyroll_port::{Failure, Label};
-use keyroll_rotation::{
-    Fact, IntentStatus, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted,
-};
+use keyroll_rotation::{Fact, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted};
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::executor::{Executor, Old, cred, key_list, label, values};
@@ -22,20 +20,10 @@ impl Executor {
         let versions = self.ports.store.versions(self.secret()).await?;
         let before = versions.iter().find(|version| version.number == self.opening.from_version);
         let dropped = before.is_some_and(|version| version.label == Label::Retired);
-        let found = match dropped {
-            true => Reconciled::Executed(None),
-            // A driver that was replaced may still be dropping it. Once it is dropped no further look is possible.
-            false if self.may_arrive(&open.status, state) => Reconciled::Unclear,
-            false => Reconciled::Absent,
-        };
+        // A driver that was replaced may still be dropping it.
+        let request_ms_max = state.plan().capabilities.request_ms_max;
+        let found = open.find_drop(dropped, self.ports.clock.monotonic_ms(), request_ms_max);
         Ok(Some(Fact::Reconciled { intent, found }))
-    }
-
-    /// Whether a request whose outcome is in question may still be under way.
-    fn may_arrive(&self, status: &IntentStatus, state: &State) -> bool {
-        let IntentStatus::Unknown { since, absent: _ } = status else { return true };
-        let settled_ms = since.ms.saturating_add(state.plan().capabilities.request_ms_max);
-        self.ports.clock.monotonic_ms() < settled_ms
     }
 
     pub(crate) async fn reconcile(

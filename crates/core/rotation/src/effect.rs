@@ -152,3 +152,10 @@ pub struct Effect {
     /// must not begin.
     pub until_ms: Option<u64>,
 }
+
+impl Effect {
+    /// Whether the look behind it is too old at this time.
+    pub fn is_aged(&self, now_ms: u64) -> bool {
+        self.until_ms.is_some_and(|until_ms| now_ms > until_ms)
+    }
+}

@@ -20,6 +20,7 @@ mod operator;
 mod phase;
 mod phases;
 mod plan;
+mod preflight_answers;
 mod probed;
 mod state;
 mod step;
@@ -49,6 +50,7 @@ pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
 pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, SLOTS_MAX};
+pub use preflight_answers::{PreflightAnswers, PreflightDefect};
 pub use probed::{DeletedAnswers, NotDead, find_mint_by_probes, is_accepted};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, State, Streak, Unit, UnitStep,

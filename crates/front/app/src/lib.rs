@@ -34,4 +34,6 @@ pub mod secrets;
 pub mod session;
 pub mod shell_words;
 pub mod stored_values;
+/// The time of day.
+pub mod wall_clock;
 pub mod wiring;

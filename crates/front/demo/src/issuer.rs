@@ -2,13 +2,13 @@
 
 mod calls;
 mod clients;
+mod clock;
 mod key;
 mod keys;
 mod refused;
 mod routes;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyroll_codes::Code;
@@ -66,12 +66,3 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     issuer.state().calls.flush();
     Ok(())
 }
-
-/// Wall-clock time for display, in milliseconds since the Unix epoch.
-fn unix_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Where a call came from.
-type Client = SocketAddr;

@@ -6,6 +6,8 @@
 //! limit, and every answer a largest head and body. The caller chooses the server: a credential goes only where the
 //! caller connects to.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 /// Requests for callers without an asynchronous runtime.
 pub mod blocking;
 mod connect;

@@ -11,10 +11,10 @@ mod limits;
 mod link;
 mod nodes;
 mod rights;
+mod server;
 mod silence;
 mod users;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,11 +25,7 @@ use tokio::time::timeout;
 use crate::declaration::{Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::Options;
-use crate::own_sessions::Own;
-use crate::stream::Tls;
-use crate::two_logins::TwoLogins;
-use link::{Fault, Link};
-use silence::Silence;
+pub use server::{Broker, RabbitMq};
 
 pub(crate) static SERVER: LoginServer = LoginServer {
     word: "rabbitmq",
@@ -72,70 +68,6 @@ pub(crate) static SERVER: LoginServer = LoginServer {
         Ok(Box::new(RabbitMq::issuer(Options::read(table, admins)?, broker)?))
     },
 };
-
-/// One request of the port makes at most three requests to the server, one after another.
-const CALLS_MAX: u64 = 3;
-/// How long a connection of our own may take to be gone from the server's list, milliseconds. A client's port is reused
-/// only after a much longer time.
-const OWN_MS_MAX: u64 = 5_000;
-
-/// Options that only RabbitMQ has.
-pub struct Broker {
-    /// The port of the management API, on the same host.
-    pub management_port: u16,
-    /// The virtual host that consumers open. A probe logs in and opens it.
-    pub vhost: String,
-}
-
-/// RabbitMQ as an issuer.
-pub struct RabbitMq {
-    options: Options,
-    broker: Broker,
-    tls: Tls,
-    /// The local addresses of our own probes' connections.
-    own: Own<SocketAddr>,
-    silence: Silence,
-}
-
-impl RabbitMq {
-    /// Checks the options; asks nothing of the server.
-    ///
-    /// # Errors
-    /// K0140, permanent.
-    pub fn issuer(options: Options, broker: Broker) -> Result<TwoLogins, Failure> {
-        options.check()?;
-        let tls = Tls::new(&options)?;
-        Ok(TwoLogins::new(Self {
-            options,
-            broker,
-            tls,
-            own: Own::for_ms(OWN_MS_MAX),
-            silence: Silence::default(),
-        }))
-    }
-
-    fn limit_ms(&self) -> u64 {
-        self.options.request_ms_max / CALLS_MAX
-    }
-
-    /// The management API, as the admin.
-    fn admin(&self) -> Link<'_> {
-        Link::new(&self.tls, &self.options, self.broker.management_port, self.limit_ms())
-    }
-
-    fn attempted(&self, what: &str) -> String {
-        format!(
-            "{what} at RabbitMQ {} (management API on port {})",
-            self.options.endpoint(),
-            self.broker.management_port
-        )
-    }
-
-    /// The failure of a request that changes nothing.
-    fn failed(&self, fault: &Fault, what: &str) -> Failure {
-        fault.without_effect(self.attempted(what))
-    }
-}
 
 #[async_trait]
 impl Directory for RabbitMq {

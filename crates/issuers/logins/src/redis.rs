@@ -8,6 +8,7 @@ mod check;
 mod clients;
 mod link;
 mod reply;
+mod server;
 mod users;
 
 use async_trait::async_trait;
@@ -17,10 +18,8 @@ use keyroll_secret::SecretBytes;
 use crate::declaration::{HOST, Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::Options;
-use crate::own_sessions::Own;
-use crate::stream::Tls;
-use crate::two_logins::TwoLogins;
-use link::{Fault, Link};
+use link::Link;
+pub use server::Redis;
 
 pub(crate) static SERVER: LoginServer = LoginServer {
     word: "redis",
@@ -38,53 +37,6 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     fields: LOGIN_FIELDS,
     issuer: |table, admins| Ok(Box::new(Redis::issuer(Options::read(table, admins)?)?)),
 };
-
-/// One request of the port makes at most three connections, one after another.
-const CONNECTIONS_MAX: u64 = 3;
-
-/// Redis as an issuer.
-pub struct Redis {
-    options: Options,
-    tls: Tls,
-    /// The client id and the address of our own probes' connections. A restarted server reuses ids, so an id alone is
-    /// not enough.
-    own: Own<(i64, String)>,
-}
-
-impl Redis {
-    /// Checks the options, without connecting to the server.
-    ///
-    /// # Errors
-    /// K0140, permanent.
-    pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
-        options.check()?;
-        let tls = Tls::new(&options)?;
-        Ok(TwoLogins::new(Self { options, tls, own: Own::for_ms(u64::MAX) }))
-    }
-
-    fn limit_ms(&self) -> u64 {
-        self.options.request_ms_max / CONNECTIONS_MAX
-    }
-
-    /// A connection of the admin's.
-    async fn admin(&self) -> Result<Link, Failure> {
-        let (options, admin) = (&self.options, &self.options.admin);
-        let place = (options.host.as_str(), options.port);
-        let link = Link::open(&self.tls, place, &admin.user, &admin.password, self.limit_ms()).await;
-        link.map_err(|fault| {
-            fault.of_connecting(format!("log in as {:?} at Redis {}", admin.user, options.endpoint()))
-        })
-    }
-
-    fn attempted(&self, what: &str) -> String {
-        format!("{what} at Redis {}", self.options.endpoint())
-    }
-
-    /// The failure of a command that changes nothing.
-    fn failed(&self, fault: &Fault, what: &str) -> Failure {
-        fault.without_effect(self.attempted(what))
-    }
-}
 
 #[async_trait]
 impl Directory for Redis {

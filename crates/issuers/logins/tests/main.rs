@@ -1,5 +1,6 @@
 //! The tests of `keyroll-logins`: one program, one module per subject.
 
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, unreachable_pub)]
 
 mod postgres;

@@ -29,5 +29,5 @@ pub use format::{Edit, FILE_BYTES_MAX, Format};
 pub use json::strict as strict_json;
 pub use percent::decode as percent_decoded;
 pub use slot::{Part, Pointer, Slot};
-pub use template::{Carried, Found, Template};
+pub use template::{Carried, FieldValues, Template};
 pub use userlist::{Before, Login, Userlist};

@@ -5,11 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use keyroll_secret::{Fields, SecretBytes};
 use keyroll_template::{Piece, pieces};
 
-use crate::{CopyError, percent};
+use crate::CopyError;
 
-mod found;
+mod field_values;
+mod find;
+mod position;
 
-pub use found::Found;
+pub use field_values::FieldValues;
+use field_values::add;
+use position::Position;
 
 /// The longest template, in bytes.
 const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
@@ -46,22 +50,6 @@ pub struct Carried {
 enum Part {
     Literal(Vec<u8>),
     Placeholder { name: String, position: Position },
-}
-
-/// The position of a placeholder, which decides what may be written there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Position {
-    /// Outside any URL.
-    Text,
-    /// Before the `@` of a URL.
-    Userinfo,
-    Host,
-    Port,
-    Path,
-    Query,
-    Fragment,
-    /// `{field:raw}`.
-    Raw,
 }
 
 impl Template {
@@ -124,7 +112,7 @@ impl Template {
         let decoded =
             if self.base64 { Some(SecretBytes::new(STANDARD.decode(text.expose()).ok()?)) } else { None };
         let mut rest = decoded.as_ref().unwrap_or(text).expose();
-        let mut found = Found::new();
+        let mut found = FieldValues::new();
         for (index, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => rest = rest.strip_prefix(text.as_slice())?,
@@ -162,7 +150,7 @@ impl Template {
         for (_, position) in self.placeholders().filter(|(placed, _)| *placed == name) {
             match alphabet.iter().find_map(|byte| position.refuses(*byte)) {
                 Some(why) => return Err(position.error(name, why)),
-                None if position.encodes() => brought.extend(percent::alphabet()),
+                None if position.encodes() => brought.extend(crate::percent::alphabet()),
                 None => brought.extend_from_slice(alphabet),
             }
         }
@@ -194,18 +182,6 @@ impl Template {
 }
 
 /// In Base64, in a buffer that never grows.
-/// Adds the value of a field; `None` where the field has another one already.
-fn add(found: &mut Found, name: &str, value: Vec<u8>) -> Option<()> {
-    let value = SecretBytes::new(value);
-    match found.get(name) {
-        Some(earlier) => (*earlier == value).then_some(()),
-        None => {
-            found.insert(name.to_owned(), value);
-            Some(())
-        }
-    }
-}
-
 fn encoded(plain: &SecretBytes) -> SecretBytes {
     let mut out = vec![0; plain.len().div_ceil(3) * 4];
     // The buffer has exactly the length of the result.
@@ -228,95 +204,4 @@ fn placeholder(inside: &str, at: usize, before: &str, behind: &str) -> Result<Pa
     }
     let position = if raw { Position::Raw } else { Position::of(before, behind) };
     Ok(Part::Placeholder { name: name.to_owned(), position })
-}
-
-/// What ends a URL inside a text.
-const URL_ENDS: [char; 11] = [' ', '\t', '\n', '\r', '"', '\'', '<', '>', '`', '|', ';'];
-
-impl Position {
-    /// The position, from the text before and after the placeholder.
-    fn of(before: &str, behind: &str) -> Self {
-        let word = before.rsplit(URL_ENDS).next().unwrap_or_default();
-        let Some((_, inside)) = word.rsplit_once("://") else { return Self::Text };
-        if inside.contains('#') {
-            return Self::Fragment;
-        }
-        if inside.contains('?') {
-            return Self::Query;
-        }
-        if inside.contains('/') {
-            return Self::Path;
-        }
-        let behind = behind.split(URL_ENDS).next().unwrap_or_default();
-        let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
-        match (authority.contains('@'), inside.rsplit_once('@').map_or(inside, |(_, host)| host)) {
-            (true, _) => Self::Userinfo,
-            (false, host) if host.rsplit(']').next().is_some_and(|end| end.contains(':')) => Self::Port,
-            (false, _) => Self::Host,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Userinfo => "user part",
-            Self::Host => "host",
-            Self::Port => "port",
-            Self::Path => "path",
-            Self::Query => "query",
-            Self::Fragment => "fragment",
-            Self::Raw => "raw text",
-        }
-    }
-
-    fn encodes(self) -> bool {
-        match self {
-            Self::Userinfo | Self::Path | Self::Query | Self::Fragment => true,
-            Self::Text | Self::Host | Self::Port | Self::Raw => false,
-        }
-    }
-
-    /// Why a byte cannot stand here.
-    fn refuses(self, byte: u8) -> Option<&'static str> {
-        let harmless = byte.is_ascii_alphanumeric() || b"_-./:+=@,%^~".contains(&byte);
-        match self {
-            Self::Userinfo | Self::Path | Self::Query | Self::Fragment => {
-                (byte == 0).then_some("no URL parser takes an encoded NUL")
-            }
-            Self::Host => {
-                let host = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-                (!host).then_some("a host is of letters, digits, dots and dashes")
-            }
-            Self::Port => (!byte.is_ascii_digit()).then_some("a port is of digits"),
-            Self::Text => {
-                (!harmless).then_some("it has bytes that may mean something else to the file's reader")
-            }
-            Self::Raw => matches!(byte, 0 | b'\n' | b'\r').then_some("it has a NUL or a line end"),
-        }
-    }
-
-    fn write(self, name: &str, value: &[u8], out: &mut Vec<u8>) -> Result<(), CopyError> {
-        if value.is_empty() {
-            return Err(self.error(name, "it is empty"));
-        }
-        if let Some(why) = value.iter().find_map(|byte| self.refuses(*byte)) {
-            return Err(self.error(name, why));
-        }
-        match self.encodes() {
-            true => percent::encode(value, out),
-            false => out.extend_from_slice(value),
-        }
-        Ok(())
-    }
-
-    fn read(self, written: &[u8]) -> Option<Vec<u8>> {
-        match self.encodes() {
-            true => percent::decode(written),
-            false => Some(written.to_vec()),
-        }
-    }
-
-    fn error(self, name: &str, why: &'static str) -> CopyError {
-        CopyError::FieldNotCarried { name: name.to_owned(), position: self.name(), why }
-    }
 }

@@ -4,7 +4,7 @@ mod rows;
 mod workload;
 
 use std::mem::take;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use rustix::process::geteuid;
 use crate::command::{Output, With, run};
 use crate::environment::found;
 use crate::find::list;
+use crate::listening::is_listening;
 use crate::restart::{CommandFailure, restart};
 use crate::settle::question;
 use crate::user::User;
@@ -109,7 +110,7 @@ impl OpenClaw {
     fn listens(&self) -> bool {
         let Ok(settings) = self.home().settings() else { return false };
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
-        TcpStream::connect_timeout(&place, Duration::from_millis(READY_MS_MAX)).is_ok()
+        is_listening(place, Duration::from_millis(READY_MS_MAX))
     }
 
     fn gateway_instances(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

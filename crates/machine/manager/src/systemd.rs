@@ -1,5 +1,6 @@
 pub(crate) mod credentials;
 mod manager;
+mod manager_process;
 pub(crate) mod sources;
 pub(crate) mod text;
 mod workload;

@@ -114,7 +114,7 @@ fn within(
                 let template = format!("{before}{hole}{behind}");
                 let finds =
                     Template::parse(&template).map(|template| template.find(bytes)).unwrap_or_default();
-                let same = |found: &keyroll_copy::Found| {
+                let same = |found: &keyroll_copy::FieldValues| {
                     found.get("value").is_some_and(|found| survey.values.of(found) == Some(value))
                 };
                 if !finds.is_empty() && finds.iter().all(same) {

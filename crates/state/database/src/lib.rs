@@ -5,6 +5,8 @@
 //! none through a link or on a file system whose locks and fsyncs cannot be trusted. It never runs a released migration
 //! in two parts. It runs, writes and locks nothing of another program's database.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
+
 mod error;
 mod folder;
 mod foreign;

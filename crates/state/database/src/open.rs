@@ -31,6 +31,10 @@ pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
 /// Makes the file, or narrows its mode, *without opening an existing file*. To close such a descriptor would release
 /// every lock that this process holds on the file, SQLite's too (fcntl(2)), and the next process that ends would remove
 /// the log that is in use.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "creates the file, so that no descriptor of it can be open yet"
+)]
 fn prepare(path: &Path) -> Result<(), DatabaseError> {
     let fail = |action| move |source| DatabaseError::Io { action, path: path.to_owned(), source };
     // SQLite gives its log and index the mode of the database: this mode holds for all of them.

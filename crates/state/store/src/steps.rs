@@ -437,6 +437,7 @@ fn wrong_labels(ledger: &Ledger<'_>, book: &Book, versions: &[(u32, Label); 2]) 
 }
 
 /// Wall clock, for display only.
+#[expect(clippy::disallowed_methods, reason = "the time that is shown beside a version")]
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-use crate::{CredId, Op, Seq, Stamp};
+use crate::{CredId, Op, Reconciled, Seq, Stamp};
 
 /// What is known about an intent that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,26 @@ pub struct Intent {
     pub op: Op,
     /// What is known about its outcome.
     pub status: IntentStatus,
+}
+
+impl Intent {
+    /// Whether a request of this operation may still be under way, sent by a driver that was replaced.
+    fn may_arrive(&self, now_ms: u64, request_ms_max: u64) -> bool {
+        match &self.status {
+            IntentStatus::Unknown { since, absent: _ } => now_ms < since.ms.saturating_add(request_ms_max),
+            IntentStatus::Running | IntentStatus::Orphan(_) => true,
+        }
+    }
+
+    /// What became of a drop of the old value. Once the value is dropped no further look is possible: a drop that may
+    /// still be under way is not absent.
+    pub fn find_drop(&self, is_dropped: bool, now_ms: u64, request_ms_max: u64) -> Reconciled {
+        match is_dropped {
+            true => Reconciled::Executed(None),
+            false if self.may_arrive(now_ms, request_ms_max) => Reconciled::Unclear,
+            false => Reconciled::Absent,
+        }
+    }
 }
 
 /// The intents that have not ended, each once.
@@ -77,5 +97,22 @@ impl OpenIntents {
         if let Some(open) = self.all.iter_mut().find(|open| open.seq == seq) {
             open.status = status;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Which;
+
+    #[test]
+    fn a_drop_is_absent_only_when_no_request_of_it_can_arrive_any_more() {
+        let since = Stamp { ms: 1_000, boot: 1, epoch: 1 };
+        let with = |status| Intent { seq: 1, op: Op::Retire(Which::Old), status };
+        let unknown = with(IntentStatus::Unknown { since, absent: 0 });
+        assert_eq!(unknown.find_drop(false, 1_499, 500), Reconciled::Unclear);
+        assert_eq!(unknown.find_drop(false, 1_500, 500), Reconciled::Absent);
+        assert_eq!(unknown.find_drop(true, 1_000, 500), Reconciled::Executed(None));
+        assert_eq!(with(IntentStatus::Running).find_drop(false, u64::MAX, 500), Reconciled::Unclear);
     }
 }

@@ -3,7 +3,6 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use jiff::Zoned;
 use jiff::civil::Date;
 use keyroll_codes::Code;
 use keyroll_scanner::{BASELINE_BYTES_MAX, Baseline, Finding, Identity, LeakState, Report};
@@ -11,7 +10,7 @@ use rustix::process::geteuid;
 
 use crate::leaks::LeakShown;
 use crate::problem::Problem;
-use crate::{config_file, redact};
+use crate::{config_file, redact, wall_clock};
 
 /// The default name of the baseline file.
 const NAME: &str = ".keyroll-leaks.toml";
@@ -232,7 +231,7 @@ fn reason(acceptance: &Acceptance<'_>, report: &Report) -> Result<String, Proble
             .because("there are too many findings to accept them all")
             .help("name fewer paths, or exclude files with .keyrollignore"));
     }
-    if acceptance.until.is_some_and(|day| day < Zoned::now().date()) {
+    if acceptance.until.is_some_and(|day| day < wall_clock::now().date()) {
         return Err(problem()
             .because("the last day is in the past")
             .help("name a later one: --until YYYY-MM-DD"));

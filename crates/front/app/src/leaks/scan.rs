@@ -4,7 +4,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jiff::Zoned;
 use keyroll_codes::Code;
 use keyroll_scanner::{Baseline, Detector, Report, Scan};
 
@@ -20,6 +19,7 @@ use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
+use crate::wall_clock;
 
 /// How often the progress of a scan is shown.
 const SAID_EVERY: Duration = Duration::from_millis(200);
@@ -101,7 +101,7 @@ fn read(
     if let Source::Tree(tree) = source {
         tree.paths.iter().zip(1..).try_for_each(|(path, number)| reachable(path, number))?;
     }
-    let scan = Scan::new(detector, Zoned::now().date());
+    let scan = Scan::new(detector, wall_clock::now().date());
     let scan = if request.archives { scan } else { scan.without_archives() };
     let late = watched(source, &scan, operator).err().map(|why| {
         Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")

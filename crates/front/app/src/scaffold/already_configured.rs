@@ -1,13 +1,13 @@
 //! Compares a configuration with what was found: what it already has, and what no longer exists.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use keyroll_agents::OpenClawHome;
 use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
-use keyroll_manager::{Agent, Find, ServiceIdentity, Workload};
+use keyroll_manager::{Agent, Find, ServiceIdentity, Workload, is_listening};
 use keyroll_observe::{ProcessId, image, working_folder};
 use keyroll_trace::{Found, Service, Survey, ValueId};
 
@@ -91,7 +91,7 @@ fn is_agent(runs: &dyn Workload, drafted: &ConsumerDraft, known: &Consumer, new:
                 own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified())
             };
             // If something still answers at the configured address, the found proxy is another one.
-            let moved = || TcpStream::connect_timeout(at, ANSWER_TIME_MAX).is_err();
+            let moved = || !is_listening(*at, ANSWER_TIME_MAX);
             let found = reads_same(known, new) && matches!(drafted.agent, Some(DraftAgent::LiteLlm));
             drafted.listens.iter().any(there) || found && moved()
         }

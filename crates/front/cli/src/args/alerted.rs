@@ -1,11 +1,12 @@
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
+use keyroll_app::wall_clock;
 
 /// Reads the time of an alert in the forms that an operator types: `03:05` of this machine's clock, today or else
 /// yesterday; `5m` or `5 minutes ago`; a date with a time; RFC 3339.
 pub(crate) fn alerted(text: &str) -> Result<Timestamp, String> {
-    read(text.trim(), &Zoned::now()).ok_or_else(|| {
+    read(text.trim(), &wall_clock::now()).ok_or_else(|| {
         "write 03:05 (this machine's time, today or yesterday), 5m (ago), \
          '2026-11-20 03:05' or 2026-11-20T03:05:00Z"
             .to_owned()

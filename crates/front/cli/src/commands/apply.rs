@@ -7,6 +7,7 @@ use keyroll_app::records::saved_plan::Saved;
 use keyroll_app::session::options::ApplyOptions;
 use keyroll_app::session::rotate::apply;
 use keyroll_app::session::{prompt_for_key, split};
+use keyroll_app::wall_clock;
 use keyroll_codes::Code;
 
 use crate::args::ApplyArgs;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
 
 /// Shows the full time from which the emergency counts, because a typed time of day may mean another day.
 fn told(at: jiff::Timestamp, context: &mut Context) -> Result<(), Problem> {
-    let now = jiff::Timestamp::now();
+    let now = wall_clock::now().timestamp();
     let shown =
         |at: jiff::Timestamp| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string();
     let ago = u64::try_from(now.duration_since(at).as_secs()).ok();

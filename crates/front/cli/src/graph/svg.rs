@@ -1,19 +1,20 @@
 use std::collections::BTreeMap;
 
 use keyroll_app::operator::{GraphShown, NodeShown};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::plain;
 
 /// The columns from left to right, by kind.
 const COLUMNS: [&str; 4] = ["value", "copy", "service", "process"];
 
-/// Sizes in pixels: of a row, of a box, of a letter, between columns.
+/// Sizes in pixels: of a row, of a box, of a narrow letter, between columns.
 const ROW: usize = 36;
 const BOX: usize = 26;
 const LETTER: usize = 7;
 const GAP: usize = 120;
 
-/// The longest label that is drawn completely, characters; the whole text is in its title.
+/// The widest label that is drawn completely, in narrow letters; the whole text is in its title.
 const LABEL_MAX: usize = 48;
 
 /// A drawing in four columns: values, copies, services, processes.
@@ -22,7 +23,7 @@ pub(crate) fn svg(graph: &GraphShown) -> String {
     let (mut left, mut boxes, mut height) = (GAP / 4, String::new(), 0);
     for kind in COLUMNS {
         let column: Vec<&NodeShown> = graph.nodes.iter().filter(|node| node.kind == kind).collect();
-        let longest = column.iter().map(|node| short(&node.label).chars().count()).max();
+        let longest = column.iter().map(|node| short(&node.label).width()).max();
         let Some(width) = longest.map(|longest| longest * LETTER + 2 * LETTER) else { continue };
         for (at, node) in column.iter().enumerate() {
             let top = ROW / 2 + at * ROW;
@@ -104,14 +105,38 @@ fn colour(kind: &str) -> &'static str {
 /// Shortens a label at its start, because its end says more.
 fn short(label: &str) -> String {
     let label = plain(label);
-    let letters = label.chars().count();
-    match letters > LABEL_MAX {
-        true => std::iter::once('…').chain(label.chars().skip(letters + 1 - LABEL_MAX)).collect(),
-        false => label,
+    if label.width() <= LABEL_MAX {
+        return label;
     }
+    let mut room = LABEL_MAX - '…'.width().unwrap_or(1);
+    let fits = |letter: &char| {
+        let left = room.checked_sub(letter.width().unwrap_or(0));
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let end: Vec<char> = label.chars().rev().take_while(fits).collect();
+    std::iter::once('…').chain(end.into_iter().rev()).collect()
 }
 
 fn escaped(label: &str) -> String {
     let label = plain(label).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     label.replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_as_wide_as_its_letters_are_drawn() {
+        let fits = "鍵".repeat(LABEL_MAX / 2);
+        assert_eq!(short(&fits), fits);
+        let shortened = short(&format!("{fits}a"));
+        assert_eq!((shortened.width(), shortened.chars().last()), (LABEL_MAX, Some('a')));
+        let narrow = short(&"b".repeat(LABEL_MAX + 1));
+        assert_eq!((narrow.width(), narrow.chars().next()), (LABEL_MAX, Some('…')));
+        // A combining mark takes no room.
+        let marked = "e\u{301}".repeat(LABEL_MAX);
+        assert_eq!(short(&marked), marked);
+    }
 }

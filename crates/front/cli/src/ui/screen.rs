@@ -3,7 +3,7 @@ use std::path::Path;
 
 use keyroll_app::operator::{Confirmation, Event, EventLine, OpenQuestion, Operator, STREAM_VERSION, clean};
 use keyroll_app::problem::Problem;
-use keyroll_app::redact;
+use keyroll_app::{redact, wall_clock};
 use keyroll_secret::SecretBytes;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -156,7 +156,7 @@ impl Ui {
     }
 
     fn json(&mut self, event: Event) {
-        let line = EventLine { at: jiff::Timestamp::now().to_string(), event };
+        let line = EventLine { at: wall_clock::now().timestamp().to_string(), event };
         // Events contain only texts and numbers, which always have a JSON form.
         let text = serde_json::to_string(&line).unwrap_or_default();
         let text = redact::pass(&text);

@@ -4,7 +4,8 @@ use std::io::{BufWriter, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Client, unix_ms};
+use super::clients::Client;
+use super::clock::unix_ms;
 
 /// Every call: logged as one line, and counted.
 pub(crate) struct Calls {

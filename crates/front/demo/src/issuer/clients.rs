@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::Client;
+/// The client of a connection, by its address.
+pub(crate) type Client = SocketAddr;
 
 /// The live connections, each with the key of its last accepted call.
 #[derive(Default)]

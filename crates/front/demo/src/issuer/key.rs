@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::unix_ms;
+use super::clock::unix_ms;
 
 /// The shortest and longest delay until a new key works, and until disabling or deleting a key takes effect.
 pub(crate) const DELAY_MS_MIN: u64 = 1_000;

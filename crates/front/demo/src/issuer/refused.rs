@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::{Client, unix_ms};
+use super::clients::Client;
+use super::clock::unix_ms;
 
 /// The most refused uses that are kept; older ones are forgotten.
 const KEPT_MAX: usize = 10_000;

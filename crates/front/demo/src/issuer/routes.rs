@@ -7,9 +7,10 @@ use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::calls::Kind;
+use super::clients::Client;
 use super::clients::End;
 use super::keys::Caller;
-use super::{Client, Issuer, State};
+use super::{Issuer, State};
 use crate::http::{Request, Response, Service};
 
 /// How long one model call takes.

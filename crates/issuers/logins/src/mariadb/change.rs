@@ -4,9 +4,9 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use super::MariaDb;
 use super::accounts::{self, Account, NO_PASSWORD};
 use super::link::Link;
+use super::server::MariaDb;
 use crate::directory::{Filling, Login, Switch};
 
 /// A name as a quoted SQL identifier, whatever it contains.

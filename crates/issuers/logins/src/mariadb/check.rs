@@ -1,8 +1,8 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::MariaDb;
 use super::link::{Fault, Link};
+use super::server::MariaDb;
 
 /// The server must accept at least this many wrong passwords before it blocks an account: every check of a credential
 /// also tries wrong ones.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use keyroll_port::{Failure, Session};
 use tokio::time::sleep;
 
-use super::MariaDb;
 use super::link::{Fault, Link};
+use super::server::MariaDb;
 
 /// The server's table of transactions is up to 100 ms old: a session that did something within twice that time may have
 /// an open transaction that the table does not show yet.

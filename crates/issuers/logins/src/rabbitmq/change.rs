@@ -4,9 +4,9 @@ use crate::id::Mark;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::RabbitMq;
 use super::link::{Fault, Link};
 use super::rights;
+use super::server::RabbitMq;
 use super::users::{self, User, Wanted};
 use crate::directory::{Filling, Login, Switch};
 

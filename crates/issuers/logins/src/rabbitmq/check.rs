@@ -5,8 +5,9 @@ use serde::Deserialize;
 use super::change::find;
 use super::link::Link;
 use super::rights::{self, Right};
+use super::server::RabbitMq;
 use super::users::{self, Tags};
-use super::{RabbitMq, limits, nodes};
+use super::{limits, nodes};
 
 /// The oldest supported server: from this version on, a user's connections are listed as they are now, not as they were
 /// at the last statistics.

@@ -5,8 +5,8 @@ use std::time::Instant;
 use keyroll_port::{Failure, Session};
 use serde::Deserialize;
 
-use super::RabbitMq;
 use super::link::{Fault, Link, segment};
+use super::server::RabbitMq;
 
 /// Only with this protocol do the channels show everything that a connection does.
 const PROTOCOL: &str = "AMQP 0-9-1";

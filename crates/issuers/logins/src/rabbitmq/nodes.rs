@@ -2,8 +2,8 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use serde::Deserialize;
 
-use super::RabbitMq;
 use super::link::Link;
+use super::server::RabbitMq;
 
 /// A node of the cluster, as the answering node sees it.
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use super::Redis;
 use super::link::{Fault, Link};
+use super::server::Redis;
 use super::users::{self, User, selector};
 use crate::directory::{Filling, Login, Switch};
 

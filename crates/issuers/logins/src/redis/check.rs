@@ -1,9 +1,9 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::Redis;
 use super::change::kept;
 use super::link::{Fault, Link};
+use super::server::Redis;
 use super::users;
 
 /// The oldest supported server: the first with selectors, which carry a credential's mark, and with `ACL DRYRUN`.

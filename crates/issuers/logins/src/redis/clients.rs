@@ -1,7 +1,7 @@
 use keyroll_port::{Failure, Session};
 
-use super::Redis;
 use super::link::{Fault, Link};
+use super::server::Redis;
 
 /// One connection, as `CLIENT LIST` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

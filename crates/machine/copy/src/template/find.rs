@@ -1,18 +1,12 @@
 //! The reverse of a template inside a longer text: its places, and the fields of each.
 
-use std::collections::BTreeMap;
-
-use keyroll_secret::SecretBytes;
-
-use super::{Part, Position, Template, URL_ENDS, add};
-
-/// The fields of one place.
-pub type Found = BTreeMap<String, SecretBytes>;
+use super::field_values::{FieldValues, add};
+use super::{Part, Template};
 
 impl Template {
     /// The fields at every place of a file that has this form. Nothing is found for a template that begins with a
     /// field, because its places cannot be recognised, nor for a template in Base64.
-    pub fn find(&self, file: &[u8]) -> Vec<Found> {
+    pub fn find(&self, file: &[u8]) -> Vec<FieldValues> {
         let Some(Part::Literal(first)) = self.parts.first().filter(|_| !self.base64) else {
             return Vec::new();
         };
@@ -21,9 +15,9 @@ impl Template {
     }
 
     /// The fields, if the text begins with this form.
-    fn begins(&self, text: &[u8]) -> Option<Found> {
+    fn begins(&self, text: &[u8]) -> Option<FieldValues> {
         let mut rest = text;
-        let mut found = Found::new();
+        let mut found = FieldValues::new();
         for (index, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Literal(text) => rest = rest.strip_prefix(text.as_slice())?,
@@ -47,24 +41,14 @@ impl Template {
     }
 }
 
-impl Position {
-    /// Whether a byte can be a part of the written value, and not its end.
-    fn stands(self, byte: u8) -> bool {
-        match self {
-            Self::Userinfo | Self::Path | Self::Query | Self::Fragment => {
-                byte.is_ascii_graphic() && !URL_ENDS.contains(&char::from(byte)) && !b"/?#@:&".contains(&byte)
-            }
-            Self::Host | Self::Port | Self::Text | Self::Raw => self.refuses(byte).is_none(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use keyroll_secret::SecretBytes;
+
     use super::*;
 
     fn found(template: &str, file: &str) -> Vec<String> {
-        let shown = |found: &Found| {
+        let shown = |found: &FieldValues| {
             let pair = |(name, value): (&String, &SecretBytes)| {
                 format!("{name}={}", String::from_utf8_lossy(value.expose()))
             };
