@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keyroll_codes::Code;
 use keyroll_port::{
-    Class, Failure, Gap, Holder, JournalError, Listed, Listing, Live, Opening, Residue, RotationId, Values,
+    Class, FailingCheck, Failure, Gap, Holder, JournalError, Listed, Listing, Live, Opening, Residue,
+    RotationId, Values,
 };
-use keyroll_rotation::{CredId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State};
+use keyroll_rotation::{
+    ConsumerId, CredId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State,
+};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::Notify;
 
@@ -35,6 +38,13 @@ pub enum Note {
         live: Vec<Live>,
         /// Nothing was done.
         refused: bool,
+    },
+    /// A check of a consumer fails.
+    CheckFails {
+        /// The consumer.
+        consumer: ConsumerId,
+        /// The check.
+        check: FailingCheck,
     },
     /// A consumer with one instance was not there for a while.
     Gap(Gap),

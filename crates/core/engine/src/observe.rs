@@ -262,6 +262,7 @@ impl Executor {
         let values = values(old, new.as_ref(), state);
         let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
         self.note_remarks(proved.remarks);
+        proved.failing_checks.into_iter().for_each(|check| self.note(Note::CheckFails { consumer, check }));
         self.note_gaps(proved.gaps);
         let Evidence { proofs, against } = proved.evidence?;
         Ok(Fact::Proved { consumer, proofs, trouble: against })

@@ -81,8 +81,19 @@ pub struct Proved {
     /// For the operator: why the evidence does not prove more. The engine does not act on a remark. Each remark is
     /// reported once; a remark of a call that ran out of time comes with the next answer.
     pub remarks: Vec<Failure>,
+    /// The checks of this consumer that fail now, in every answer as long as they fail.
+    pub failing_checks: Vec<FailingCheck>,
     /// The downtimes that ended since the last answer.
     pub gaps: Vec<Gap>,
+}
+
+/// A check of a consumer that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailingCheck {
+    /// The number of the path that it checks.
+    pub path: u8,
+    /// How it ended, with its last output; never a value.
+    pub what: String,
 }
 
 /// Evidence from the instances of a consumer.

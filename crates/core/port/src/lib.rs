@@ -15,8 +15,8 @@ mod survey;
 pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
-    Applied, Asked, Back, Brings, Evidence, Gap, Holder, Host, Live, Looked, Named, Proved, RefusedCalls,
-    Residue, SessionSource, Sessions, Swept, Values,
+    Applied, Asked, Back, Brings, Evidence, FailingCheck, Gap, Holder, Host, Live, Looked, Named, Proved,
+    RefusedCalls, Residue, SessionSource, Sessions, Swept, Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,

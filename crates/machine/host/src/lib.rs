@@ -21,8 +21,8 @@ mod trial;
 pub use clock::SystemClock;
 pub use digest::Digest;
 pub use local::{
-    CheckErrors, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup,
-    Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, Local,
+    LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
 pub use meta::Inode;
 pub use read::{Content, TARGET_BYTES_MAX, read};

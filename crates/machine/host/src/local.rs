@@ -53,34 +53,27 @@ use memo::{Memo, UnderWay};
 
 pub use find::place_digest;
 pub use identity::{LOCAL, incarnation, process_of};
-pub use memo::CheckErrors;
 pub use scratch_dir::tidy;
 pub use setup::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup, Setup,
     SlotSetup,
 };
 
-/// This machine. Its calls block, so the runtime must have more than one thread. A call whose caller has stopped
-/// waiting runs on to its own limits, and begins nothing new.
+/// This machine. Its calls block their thread, so the runtime must have more than one, and a caller must keep the time
+/// limit of a call outside of the call's own task. A call whose caller has stopped waiting runs on to its own limits, and
+/// begins nothing new. The calls do not move to threads without a caller, because they borrow the values.
 pub struct Local {
     setup: Setup,
     /// The key of the digests of pending changes: a plain digest of a short value could be guessed.
     key: FingerprintKey,
     memo: Mutex<Memo>,
-    check_errors: CheckErrors,
     under_way: UnderWay,
 }
 
 impl Local {
     /// This machine with these consumers. `key` is for the digests by which pending changes are remembered.
     pub fn new(setup: Setup, key: FingerprintKey) -> Self {
-        Self {
-            setup,
-            key,
-            memo: Mutex::new(Memo::default()),
-            check_errors: CheckErrors::default(),
-            under_way: UnderWay::default(),
-        }
+        Self { setup, key, memo: Mutex::new(Memo::default()), under_way: UnderWay::default() }
     }
 
     /// Its number in plans.
@@ -172,7 +165,12 @@ impl Host for Local {
         let values = self.setup.versions_of(consumer, values);
         self.learn(values);
         let evidence = self.prove_slot(consumer, slot, which, values, sessions).await;
-        Proved { evidence, remarks: self.take_remarks(), gaps: self.take_gaps() }
+        Proved {
+            evidence,
+            remarks: self.take_remarks(),
+            failing_checks: self.failing_checks(consumer),
+            gaps: self.take_gaps(),
+        }
     }
 
     async fn strike(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {

@@ -286,7 +286,7 @@ impl Host for Machine {
             Proof { who, slot: proc.slot, version: which, paths, other_session: Visibility::No }
         });
         let evidence = Ok(Evidence { proofs: proofs.collect(), against: false });
-        Proved { evidence, remarks: Vec::new(), gaps: Vec::new() }
+        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), gaps: Vec::new() }
     }
     async fn describe(&self, _: Incarnation) -> Option<Holder> {
         None

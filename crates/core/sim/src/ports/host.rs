@@ -147,7 +147,7 @@ impl Host for Port {
     ) -> Proved {
         let value = self.value(which, values);
         let evidence = self.evidence(consumer, slot, which, value, sessions).await;
-        Proved { evidence, remarks: Vec::new(), gaps: Vec::new() }
+        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), gaps: Vec::new() }
     }
 
     async fn describe(&self, _: Incarnation) -> Option<Holder> {

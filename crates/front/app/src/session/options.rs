@@ -1,6 +1,5 @@
 //! The options of `apply` and `resume`.
 
-use keyroll_host::CheckErrors;
 use keyroll_rotation::{Emergency, Fact, Phase};
 
 use super::manual_mint::Given;
@@ -41,8 +40,6 @@ pub(crate) struct DriveOptions {
     pub first: Vec<Fact>,
     /// The waivers from before the rotation opened.
     pub waivers: Waivers,
-    /// The output of failing checks.
-    pub check_errors: CheckErrors,
     /// The operator's steps at the issuer's console.
     pub steps: Steps,
     /// The downtimes of consumers with one instance.

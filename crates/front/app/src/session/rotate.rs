@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_engine::Ports;
-use keyroll_host::{CheckErrors, Local, SystemClock};
+use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
 use keyroll_rotation::{Fact, Phase, Plan, State};
@@ -82,7 +82,6 @@ pub fn apply(
         pending_changes::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));
     let id = RotationId(id.to_owned());
-    let check_errors = found.host.check_errors();
     let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
@@ -98,7 +97,7 @@ pub fn apply(
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let steps = Steps::of(described.spec.as_ref());
-    let ready = Ready { ports: opened, id: &id, saved, secret, first, waivers, check_errors, steps };
+    let ready = Ready { ports: opened, id: &id, saved, secret, first, waivers, steps };
     let exit = runtime.block_on(ready.drive(asked, &places, operator));
     drop(lock);
     exit
@@ -113,7 +112,6 @@ struct Ready<'a> {
     /// The first events.
     first: Vec<Fact>,
     waivers: Waivers,
-    check_errors: CheckErrors,
     steps: Steps,
 }
 
@@ -125,14 +123,13 @@ impl Ready<'_> {
         places: &Places,
         operator: &mut dyn Operator,
     ) -> Result<Exit, Problem> {
-        let Self { ports, id, saved, secret, first, waivers, check_errors, steps } = self;
+        let Self { ports, id, saved, secret, first, waivers, steps } = self;
         let prompted = asked.prompts && operator.may_ask();
         let options = DriveOptions {
             confirmed: asked.confirm.is_some(),
             until: asked.until,
             first,
             waivers,
-            check_errors,
             steps: Steps { prompted, ..steps },
             downtimes: Downtimes::of(places, &id.0, secret),
         };
@@ -313,7 +310,6 @@ fn drive_on(
         see_dead(&opened, issuer, &places, operator)?;
     }
     let host = host_of(&opened, &config, &described, &places)?;
-    let check_errors = host.check_errors();
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
     let ports = ports(&places, store, issuer, host)?;
@@ -327,7 +323,7 @@ fn drive_on(
     let back = way_back(&recorded, &opened.state, &described, &places);
     let steps = Steps { back, ..Steps::of(described.spec.as_ref()) };
     let Opened { id, saved, .. } = &opened;
-    let ready = Ready { ports, id, saved, secret, first: facts, waivers, check_errors, steps };
+    let ready = Ready { ports, id, saved, secret, first: facts, waivers, steps };
     let exit = runtime.block_on(ready.drive(asked, &places, operator));
     drop(lock);
     exit

@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
-use keyroll_host::CheckErrors;
-use keyroll_port::{FailureKind, RotationId};
+use keyroll_port::{FailingCheck, FailureKind, RotationId};
 use keyroll_rotation::{
-    Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, Op, Outcome as Ended, Person, Phase,
-    Reason, Seq, State,
+    ConsumerId, Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, Op, Outcome as Ended,
+    Person, Phase, Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
@@ -53,7 +52,6 @@ pub(crate) struct Watch<'a> {
     /// The name of each process, and how it was found.
     holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
-    check_errors: CheckErrors,
     steps: Steps,
     /// The present blocker, since when it blocks, and when it was last inspected.
     waiting: BTreeMap<String, Instant>,
@@ -77,7 +75,7 @@ impl<'a> Watch<'a> {
         options: DriveOptions,
         tell: mpsc::Sender<Command>,
     ) -> Self {
-        let DriveOptions { confirmed, until, first: _, waivers, check_errors, steps, downtimes } = options;
+        let DriveOptions { confirmed, until, first: _, waivers, steps, downtimes } = options;
         Self {
             operator,
             rotation: rotation.to_string(),
@@ -93,7 +91,6 @@ impl<'a> Watch<'a> {
             shown: BTreeSet::new(),
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
-            check_errors,
             steps,
             waiting: BTreeMap::new(),
             looked: Instant::now(),
@@ -281,14 +278,11 @@ impl<'a> Watch<'a> {
     }
 
     /// Shows the output of each failing check once, so that the wait for a consumer is explained.
-    fn complain(&mut self) {
-        let all = self.check_errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        for ((consumer, path), how) in all {
-            let name = self.consumer(consumer.index());
-            let on = if path == 0 { String::new() } else { format!(" on path {path}") };
-            let text = format!("the check of {name}{on} fails: {how}");
-            self.once(text.clone(), Event::Note { text });
-        }
+    fn check_fails(&mut self, consumer: ConsumerId, check: &FailingCheck) {
+        let name = self.consumer(consumer.index());
+        let on = if check.path == 0 { String::new() } else { format!(" on path {}", check.path) };
+        let text = format!("the check of {name}{on} fails: {}", check.what);
+        self.once(text.clone(), Event::Note { text });
     }
 
     /// Shows what a rotation waits for at a gate after a while; nothing else would show it before the deadline.
@@ -343,7 +337,6 @@ impl Observer for Watch<'_> {
             }
             _ => {}
         }
-        self.complain();
         self.waits(state);
         // The cause of a phase is shown before the phase.
         self.entered(state);
@@ -403,6 +396,7 @@ impl Observer for Watch<'_> {
             Note::Live { live, refused } => {
                 live.iter().for_each(|one| self.operator.event(pending_changes::event(one, refused)))
             }
+            Note::CheckFails { consumer, check } => self.check_fails(consumer, &check),
             Note::Gap(downtime) => self.downtime(downtime),
             Note::Rejected(illegal) => self.operator.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
@@ -410,7 +404,6 @@ impl Observer for Watch<'_> {
     }
 
     fn standing(&mut self, standing: &DriverState, state: &State) -> ObserverReply {
-        self.complain();
         self.waits(state);
         self.held(state);
         let DriverState::Person(people) = standing else { return ObserverReply::Nobody };

@@ -1,17 +1,16 @@
 //! The last output of a command that failed. Every known value is redacted before the output is shortened: a value that
 //! was cut in two would not be recognised.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use keyroll_manager::{CheckAnswer, CommandFailure};
 use keyroll_needle::Needles;
-use keyroll_port::{Failure, Values};
+use keyroll_port::{FailingCheck, Failure, Values};
 use keyroll_rotation::ConsumerId;
 use keyroll_secret::SecretBytes;
 
 use super::Local;
 use super::find::build_needles;
-use super::memo::CheckErrors;
 
 /// How many lines are shown, and how much of each.
 const LINES_MAX: usize = 3;
@@ -21,17 +20,19 @@ const LINE_CHARS_MAX: usize = 300;
 const WHOLE_BYTES_MAX: usize = 32 * 1024;
 
 impl Local {
-    /// The errors of the checks that fail now, for another thread to read while a rotation runs.
-    pub fn check_errors(&self) -> CheckErrors {
-        self.check_errors.clone()
+    /// The checks of a consumer that fail now.
+    pub(super) fn failing_checks(&self, of: ConsumerId) -> Vec<FailingCheck> {
+        let memo = self.memo();
+        let mine = memo.failing_checks.range((of.0, 0)..=(of.0, u8::MAX));
+        mine.map(|((_, path), what)| FailingCheck { path: *path, what: what.clone() }).collect()
     }
 
     /// Remembers the result of a check.
     pub(super) fn set_check_error(&self, of: (u16, u8), how: Option<String>) {
-        let mut all = self.check_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &mut self.memo().failing_checks;
         match how {
-            Some(how) => drop(all.insert((ConsumerId(of.0), of.1), how)),
-            None => drop(all.remove(&(ConsumerId(of.0), of.1))),
+            Some(how) => drop(all.insert(of, how)),
+            None => drop(all.remove(&of)),
         }
     }
 

@@ -19,6 +19,8 @@ const LOOKS_MAX: usize = 16;
 pub(super) struct Memo {
     /// Per (consumer, path): whether the check was seen to fail.
     pub(super) controls: HashMap<(u16, u8), bool>,
+    /// Per (consumer, path): how the check fails now, with its last output.
+    pub(super) failing_checks: BTreeMap<(u16, u8), String>,
     /// The evidence about one incarnation of a consumer, per path, for a version.
     pub(super) shown: HashMap<(ConsumerId, Incarnation, u8, Which), Kinds>,
     /// Per incarnation of a consumer and version the sessions at the last look, by handle, with their calls.
@@ -119,9 +121,6 @@ pub(super) type Reads = HashMap<FileId, (Which, OpenWatch)>;
 
 /// The evidence of each worker for a version; `Err` says what it showed instead.
 pub(super) type Shows = BTreeMap<ProcessId, Result<(), String>>;
-
-/// The errors of the consumers' checks that fail now, in words; by consumer and path.
-pub type CheckErrors = Arc<Mutex<BTreeMap<(ConsumerId, u8), String>>>;
 
 /// The intents whose effects are running.
 #[derive(Default)]
