@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use keyroll_testkit::issuer::{Ask, Issuer, Mood};
+use keyroll_testkit::issuer::{Ask, Issuer, ResponseFault};
 
 use crate::hostile::scene::Scene;
 
@@ -77,9 +77,9 @@ fn what_is_not_due_or_needs_a_consent_is_left_alone() {
 fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     let scene = scene("0s", true);
     let running = scene.start(&["due", "--apply"]);
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 0);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 0);
     running.enters("mint");
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 9999);
     running.enters("probe");
     scene.run(&["due", "--apply"]).refused(7, "K0854", &["keyroll did not interrupt it"]);
     running.signal(Signal::KILL);
@@ -94,7 +94,7 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     unit.exits(0).says(&["KillSignal=SIGINT", "until a person resumes", "/current.toml"]);
     let running = stopped.start(&["due", "--apply"]);
     running.enters("mint");
-    stopped.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    stopped.issuer.mood(Ask::Me, ResponseFault::TooMany, 9999);
     running.enters("probe");
     running.signal(Signal::INT);
     running.end().exits(130).paused();
@@ -134,7 +134,7 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     let plan = scene.plan();
     let running = scene.start(&["apply", &plan]);
     running.enters("mint");
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 9999);
     running.enters("probe");
     running.signal(Signal::KILL);
     drop(running.end());

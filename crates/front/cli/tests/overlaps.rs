@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 use crate::hostile::scene::Scene;
 
@@ -63,7 +63,7 @@ fn a_host_that_fails_after_the_old_value_is_gone_is_moved_forward() {
 fn a_lost_answer_of_the_only_mint_is_a_persons_and_is_not_repeated() {
     let scene = scene(r#"{ kind = "none" }"#);
     scene.issuer.replaces(Duration::ZERO);
-    scene.issuer.mood(Ask::Mint, Mood::Lost, 1);
+    scene.issuer.mood(Ask::Mint, ResponseFault::Lost, 1);
     // The new value is lost, and the old one is dead: the operator is told at once what to do.
     let ran = scene.apply();
     ran.exits(6).says(&["K0105", "make the new key at the issuer's console"]);

@@ -40,7 +40,7 @@ pub struct Sent {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct WorkResponse {
     square: u64,
 }
 
@@ -105,9 +105,9 @@ async fn ask(kept: &mut Option<Connection>, address: SocketAddr, n: u64) -> Resu
     let target = format!("/work?n={n}");
     let response = connection.call(&Call::get(&target)).await.map_err(|error| error.to_string())?;
     *kept = Some(connection);
-    let answer = serde_json::from_slice::<Answer>(&response.body).ok();
+    let answer = serde_json::from_slice::<WorkResponse>(&response.body).ok();
     match (response.status, answer) {
-        (200, Some(Answer { square })) if square == n * n => Ok(()),
+        (200, Some(WorkResponse { square })) if square == n * n => Ok(()),
         (200, _) => Err("a wrong answer".to_owned()),
         (status, _) => Err(format!("status {status}")),
     }

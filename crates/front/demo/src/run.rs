@@ -13,7 +13,7 @@ use crate::part::describe;
 use crate::pipeline::{Ended, Event, Holder, News, Pipeline, Running, residues};
 use crate::scene::Scene;
 use crate::screen::Screen;
-use crate::summary::{Outcome, Seen, Summary};
+use crate::summary::{Outcome, RotationResult, Summary};
 
 /// Requests a second through the front of `api`, and through each other entrance.
 const API_PER_SECOND: u64 = 400;
@@ -179,7 +179,7 @@ impl Demo {
         self.load = Some(load);
         self.screen.step("600 requests a second from here on; each is sent once");
         let began = Instant::now();
-        let mut seen = Seen::default();
+        let mut seen = RotationResult::default();
         match self.rotate(&mut seen, stop).await {
             Ok(()) => {}
             Err(Halt::Failed(failure)) => self.screen.step(&describe(&failure)),
@@ -199,7 +199,7 @@ impl Demo {
     }
 
     /// Add, plan, apply, and what an operator does when the rotation pauses.
-    async fn rotate(&mut self, seen: &mut Seen, stop: &mut Stop) -> Result<(), Halt> {
+    async fn rotate(&mut self, seen: &mut RotationResult, stop: &mut Stop) -> Result<(), Halt> {
         self.add_secret(stop).await?;
         let plan = self.plan(stop).await?;
         let mut running = self.pipeline.apply(&plan)?;
@@ -297,7 +297,7 @@ impl Demo {
     }
 
     /// After a successful rotation, lets the callers continue until enough requests were made; then stops them.
-    async fn finish_load(&mut self, seen: &Seen, stop: &mut Stop) -> Result<Sent, Halt> {
+    async fn finish_load(&mut self, seen: &RotationResult, stop: &mut Stop) -> Result<Sent, Halt> {
         let Some(load) = self.load.take() else {
             return Ok(Sent::default());
         };
@@ -314,7 +314,7 @@ impl Demo {
     }
 
     /// Ends the workers, compares both counts, and shows the closing table; returns the exit code.
-    async fn close(&mut self, seen: &Seen, sent: &Sent) -> u8 {
+    async fn close(&mut self, seen: &RotationResult, sent: &Sent) -> u8 {
         let scene = &self.scene;
         tokio::task::block_in_place(|| scene.end_workers());
         let books = match Books::read(self.scene.folder()).await {

@@ -36,7 +36,7 @@ pub(crate) struct Summary {
 
 /// What the demo observed of the rotation.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct RotationResult {
     pub(crate) outcome: Outcome,
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked: Option<Holder>,
@@ -48,7 +48,7 @@ pub(crate) struct Seen {
 }
 
 impl Summary {
-    pub(crate) fn new(seen: &Seen, sent: &Sent, books: &Books, old: &str) -> Self {
+    pub(crate) fn new(seen: &RotationResult, sent: &Sent, books: &Books, old: &str) -> Self {
         let moved = books.replaced_by(old).and_then(|new| books.mint_to_last_moved_s(old, new));
         Self {
             outcome: seen.outcome,
@@ -62,7 +62,7 @@ impl Summary {
     }
 
     /// The closing table, one fact per line.
-    pub(crate) fn table(&self, seen: &Seen, sent: &Sent, books: &Books, old: &str) -> String {
+    pub(crate) fn table(&self, seen: &RotationResult, sent: &Sent, books: &Books, old: &str) -> String {
         let mut table = String::new();
         let mut row = |name: &str, value: String| {
             let _ = writeln!(table, "{name:<28}{value}");

@@ -8,17 +8,17 @@ use crate::shape;
 use crate::template::{Slot, Template};
 
 /// Two parts of a spec that contradict each other, and the key that has the contradiction.
-pub(crate) struct Fault {
+pub(crate) struct Contradiction {
     /// Keys from the top, joined by dots.
     pub(crate) path: String,
     /// A sentence.
     pub(crate) message: String,
 }
 
-type Checked = Result<(), Fault>;
+type Checked = Result<(), Contradiction>;
 
-fn fault(path: &str, message: impl Into<String>) -> Fault {
-    Fault { path: path.to_owned(), message: message.into() }
+fn fault(path: &str, message: impl Into<String>) -> Contradiction {
+    Contradiction { path: path.to_owned(), message: message.into() }
 }
 
 fn require(holds: bool, path: &str, message: impl Into<String>) -> Checked {
@@ -315,13 +315,13 @@ struct Place<'a> {
     path: &'static str,
     caller: As,
     request: &'a Request,
-    slots: &'static [Kind],
-    needs: &'static [Kind],
+    slots: &'static [PlaceholderKind],
+    needs: &'static [PlaceholderKind],
 }
 
 /// Kinds of placeholders, as operations are allowed them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum PlaceholderKind {
     Label,
     Id,
     Field,
@@ -333,30 +333,30 @@ enum Kind {
     Force,
 }
 
-fn kind(slot: &Slot) -> Option<Kind> {
+fn kind(slot: &Slot) -> Option<PlaceholderKind> {
     Some(match slot {
-        Slot::Label => Kind::Label,
+        Slot::Label => PlaceholderKind::Label,
         Slot::Admin => return None,
-        Slot::CredId => Kind::Id,
-        Slot::CredField(_) => Kind::Field,
-        Slot::CurrentId => Kind::CurrentId,
-        Slot::CurrentField(_) => Kind::CurrentField,
-        Slot::Copy(_) => Kind::Copy,
-        Slot::Since => Kind::Since,
-        Slot::SessionHandle => Kind::Handle,
-        Slot::SessionForce => Kind::Force,
+        Slot::CredId => PlaceholderKind::Id,
+        Slot::CredField(_) => PlaceholderKind::Field,
+        Slot::CurrentId => PlaceholderKind::CurrentId,
+        Slot::CurrentField(_) => PlaceholderKind::CurrentField,
+        Slot::Copy(_) => PlaceholderKind::Copy,
+        Slot::Since => PlaceholderKind::Since,
+        Slot::SessionHandle => PlaceholderKind::Handle,
+        Slot::SessionForce => PlaceholderKind::Force,
     })
 }
 
 fn places(document: &Document) -> Vec<Place<'_>> {
-    use Kind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Label, Since};
+    use PlaceholderKind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Label, Since};
     let op = &document.op;
     let place = |path, caller, request, slots, needs| Place { path, caller, request, slots, needs };
     let mut places = vec![place("op.verify", As::Own, &op.verify.request, &[Field][..], &[][..])];
     places.extend(
         op.get.iter().map(|op| place("op.get", op.caller, &op.request, &[CurrentId, CurrentField], &[])),
     );
-    let minting: &[Kind] = if document.minted_by == MintedBy::Us {
+    let minting: &[PlaceholderKind] = if document.minted_by == MintedBy::Us {
         &[Label, Field, CurrentId, CurrentField, Copy]
     } else {
         &[Label, CurrentId, CurrentField, Copy]

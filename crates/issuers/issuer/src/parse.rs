@@ -4,7 +4,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use toml::de::{DeTable, DeValue};
 
-use crate::check::{Fault, check};
+use crate::check::{Contradiction, check};
 use crate::document::Document;
 
 /// The largest spec that is read, in bytes.
@@ -58,7 +58,7 @@ pub(crate) fn parse(text: &str, file: &str) -> Result<Document, SpecError> {
         let (message, help) = retell(error.message());
         fail(error.span().unwrap_or(0..0), message, help, Code::SpecInvalid)
     })?;
-    check(&document).map_err(|Fault { path, message }| {
+    check(&document).map_err(|Contradiction { path, message }| {
         let help = Some("the form of a spec is described in docs/guides/write-an-issuer.md".to_owned());
         fail(locate(text, &path), message, help, Code::SpecInvalid)
     })?;

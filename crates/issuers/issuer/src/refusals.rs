@@ -46,7 +46,7 @@ impl Mark {
 }
 
 /// One refused use with what tells it from every other.
-struct Entry {
+struct RecordedUse {
     key: String,
     at_ms: Option<u64>,
     used: RefusedUse,
@@ -117,7 +117,7 @@ async fn entries(
     values: &Values<'_>,
     (document, current): (&Document, &Credential),
     at_ms: u64,
-) -> Result<Vec<Entry>, Failure> {
+) -> Result<Vec<RecordedUse>, Failure> {
     let margin = op.lag.ms().saturating_add(op.granularity.ms()).saturating_add(SLACK_MS);
     let from_ms = at_ms.saturating_sub(margin);
     let since = written(op, from_ms);
@@ -148,7 +148,12 @@ async fn entries(
 }
 
 /// One item: `Some(None)` if it is about another key, `None` where something in it has not the type that the spec says.
-fn read(op: &Refusals, item: &Value, document: &Document, current: &Credential) -> Option<Option<Entry>> {
+fn read(
+    op: &Refusals,
+    item: &Value,
+    document: &Document,
+    current: &Credential,
+) -> Option<Option<RecordedUse>> {
     if !is_about(op, item, document, current)? {
         return Some(None);
     }
@@ -179,7 +184,7 @@ fn read(op: &Refusals, item: &Value, document: &Document, current: &Credential) 
     let address = client.filter(|client| end.is_none() && client.parse::<IpAddr>().is_ok());
     let told: Vec<String> = address.into_iter().chain(agent).map(|text| printable(&text)).collect();
     let told = (!told.is_empty()).then(|| told.join(", "));
-    Some(Some(Entry { key, at_ms, used: RefusedUse { client: end, told } }))
+    Some(Some(RecordedUse { key, at_ms, used: RefusedUse { client: end, told } }))
 }
 
 /// Whether an entry is about this credential; `None` if the entry does not tell.

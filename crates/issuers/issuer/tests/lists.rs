@@ -6,7 +6,7 @@ use keyroll_port::conformance::IssuerHarness;
 use keyroll_port::{Class, Failure, Listing};
 use serde_json::json;
 
-use crate::fake::{self, Dialect, Mood, Odd};
+use crate::fake::{self, Behaviour, Dialect, Odd};
 use crate::harness::Harness;
 
 /// The list that this one body makes.
@@ -98,7 +98,7 @@ async fn half_a_list_is_told_as_half() {
     let mut harness = Harness::new(Dialect::Acme).await;
     let current = harness.current().await;
     for odd in [Odd::Status(503), Odd::Status(429), Odd::HalfBody, Odd::HtmlWith(200)] {
-        harness.fake.world().mood = Mood::Fair;
+        harness.fake.world().mood = Behaviour::Fair;
         harness.fake.world().fail_after = Some((1, odd));
         let listing = harness.issuer().list(&current).await.unwrap();
         assert!(!listing.complete, "{odd:?}");

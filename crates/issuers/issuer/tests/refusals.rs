@@ -5,7 +5,7 @@ use keyroll_port::{Class, Failure, RefusalLog, RefusedUse};
 use keyroll_secret::Credential;
 use serde_json::{Value, json};
 
-use crate::fake::{Dialect, Mood, Odd, Refused};
+use crate::fake::{Behaviour, Dialect, Odd, Refused};
 use crate::harness::{self, Harness};
 
 /// A harness, its credential, and the mark of now.
@@ -61,7 +61,7 @@ async fn what_was_not_read_whole_is_never_none() {
         for _ in 0..3 {
             write(&harness, &current, 1_500_000);
         }
-        harness.fake.world().mood = Mood::Fair;
+        harness.fake.world().mood = Behaviour::Fair;
         harness.fake.world().fail_after = Some((1, odd));
         let failure = harness.issuer().refusals(&current, &mark).await.unwrap_err();
         assert_eq!((failure.code.as_str(), failure.class), ("K0116", Class::Retryable), "{odd:?}");

@@ -5,10 +5,10 @@ use keyroll_port::conformance::IssuerHarness;
 use keyroll_port::{Class, Issuer, Probe};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use crate::fake::{self, Dialect, Seen};
+use crate::fake::{self, Dialect, RecordedRequest};
 use crate::harness::{self, Harness};
 
-fn last(harness: &Harness) -> Seen {
+fn last(harness: &Harness) -> RecordedRequest {
     harness.fake.world().seen.last().unwrap().clone()
 }
 

@@ -4,7 +4,7 @@ use keyroll_port::Probe;
 use keyroll_port::conformance::IssuerHarness;
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::fake::{Dialect, Mood, Odd};
+use crate::fake::{Behaviour, Dialect, Odd};
 use crate::harness::Harness;
 
 async fn probe(harness: &Harness, credential: &Credential) -> Probe {
@@ -232,7 +232,7 @@ async fn what_settles_nothing_stays_unknown_whatever_the_spec() {
         Odd::HalfBody,
     ];
     for odd in odds {
-        harness.fake.world().mood = Mood::Odd(odd);
+        harness.fake.world().mood = Behaviour::Odd(odd);
         let probe = probe(&harness, &current).await;
         assert!(matches!(probe, Probe::Unknown(_)), "{odd:?}: {probe:?}");
     }

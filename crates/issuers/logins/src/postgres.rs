@@ -34,7 +34,7 @@ use keyroll_port::{
 use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::postgres::link::Fault;
+use crate::postgres::link::PostgresError;
 use crate::postgres::mint::Mint;
 use crate::postgres::options::is_local;
 use crate::postgres::probe::Attempt;
@@ -194,7 +194,7 @@ impl Issuer for Postgres {
     async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
         let user = user_of(current)?;
         let work = Work::open(&self.server).await?;
-        let read = |fault: Fault| work.failed(&fault, "read the roles");
+        let read = |fault: PostgresError| work.failed(&fault, "read the roles");
         let roles = catalogue::read(work.link(), &self.server.options, user).await.map_err(read)?;
         work.close().await;
         let entries = roles

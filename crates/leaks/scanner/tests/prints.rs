@@ -57,15 +57,15 @@ fn looked(known: KnownValues, look: impl FnOnce(&Scan<'_>)) -> Report {
 }
 
 /// What was found, and where it begins and ends.
-type Told = (String, Position, Position, String, LeakState);
+type KnownFinding = (String, Position, Position, String, LeakState);
 
-fn told(report: &Report) -> Vec<Told> {
+fn told(report: &Report) -> Vec<KnownFinding> {
     let mut all: Vec<_> = report.findings.iter().map(one).collect();
     all.sort();
     all
 }
 
-fn one(one: &Finding) -> Told {
+fn one(one: &Finding) -> KnownFinding {
     let FindingKind::Known(version) = &one.what else { panic!("{}", one.what.rule()) };
     let commit = one.place.commit.as_ref().map(|commit| commit.first.clone()).unwrap_or_default();
     let path = one.place.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();

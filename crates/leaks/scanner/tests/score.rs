@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use self::corpus::{Part, Template};
 use self::fill::{CLASSES, Class, Filled, fill};
 use self::judge::{Counts, judge};
-use self::place::{Found, Span};
+use self::place::{DetectorFinding, Span};
 
 /// Seeds of the values; a rule that fits one by chance does not fit all.
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -52,11 +52,14 @@ fn small() -> Vec<Filled> {
 }
 
 /// A detector that finds every label, and says `rule`.
-fn all_of(files: &[Filled], rule: &str) -> Vec<Found> {
+fn all_of(files: &[Filled], rule: &str) -> Vec<DetectorFinding> {
     let found = |file: &Filled| {
         let labels = file.marks.iter().filter(|mark| mark.class != Class::Not);
-        let all =
-            labels.map(|mark| Found { path: file.path.clone(), span: mark.span, rule: rule.to_owned() });
+        let all = labels.map(|mark| DetectorFinding {
+            path: file.path.clone(),
+            span: mark.span,
+            rule: rule.to_owned(),
+        });
         all.collect::<Vec<_>>()
     };
     files.iter().flat_map(found).collect()
@@ -81,9 +84,9 @@ fn what_is_wrong_is_counted_once_and_by_what_it_is() {
     let uuid = files[0].marks.iter().find(|mark| mark.class == Class::Not).unwrap();
     let mut found = all_of(&files, "generic");
     for rule in ["generic", "some-token"] {
-        found.push(Found { path: "a/.env".to_owned(), span: uuid.span, rule: rule.to_owned() });
+        found.push(DetectorFinding { path: "a/.env".to_owned(), span: uuid.span, rule: rule.to_owned() });
     }
-    found.push(Found {
+    found.push(DetectorFinding {
         path: "a/.env".to_owned(),
         span: Span { start: (1, 1), end: (1, 4) },
         rule: "private-key".to_owned(),
@@ -99,7 +102,7 @@ fn what_is_wrong_is_counted_once_and_by_what_it_is() {
 #[test]
 fn who_tells_lines_alone_finds_what_is_in_them_and_nothing_else() {
     let files = small();
-    let at = |path: &str, line| Found {
+    let at = |path: &str, line| DetectorFinding {
         path: path.to_owned(),
         span: Span::lines(line, line),
         rule: "secret".to_owned(),

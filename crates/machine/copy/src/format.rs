@@ -222,8 +222,8 @@ impl Format {
                 yaml::tree(text(file, "YAML")?, true)?.find(file, pointer)?
             }
             (Self::Toml, Slot::At(pointer)) => toml::tree(text(file, "TOML")?)?.find(file, pointer)?,
-            (Self::Ini, Slot::At(pointer)) => ini::find(file, pointer, ini::Kind::Ini)?,
-            (Self::Npmrc, Slot::At(pointer)) => ini::find(file, pointer, ini::Kind::Npmrc)?,
+            (Self::Ini, Slot::At(pointer)) => ini::find(file, pointer, ini::IniDialect::Ini)?,
+            (Self::Npmrc, Slot::At(pointer)) => ini::find(file, pointer, ini::IniDialect::Npmrc)?,
             (Self::Pgpass, Slot::Entry { name, part }) => line::pgpass(file, name, *part)?,
             (Self::Netrc, Slot::Entry { name, part }) => line::netrc(file, name, *part)?,
             (Self::GitCredentials, Slot::Entry { name, part }) => line::git(file, name, *part)?,

@@ -57,7 +57,7 @@ fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
 
 /// The dialect of these files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum IniDialect {
     /// A name ends at `=` or `:`; sections.
     Ini,
     /// A name ends at `=` and may have `:` and `/` in it; keys before any section.
@@ -65,7 +65,7 @@ pub(crate) enum Kind {
 }
 
 /// The value of a name: `/section/name`, or `/name` before any section.
-pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: Kind) -> Result<Option<Spot>, CopyError> {
+pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: IniDialect) -> Result<Option<Spot>, CopyError> {
     let (wanted, name) = match pointer.steps() {
         [name] => (None, name),
         [section, name] => (Some(section.as_str()), name),
@@ -105,7 +105,7 @@ pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: Kind) -> Result<Option<
 }
 
 /// Every setting with its place.
-pub(crate) fn all(file: &[u8], kind: Kind) -> Vec<(Pointer, Spot)> {
+pub(crate) fn all(file: &[u8], kind: IniDialect) -> Vec<(Pointer, Spot)> {
     let mut sections: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut names: BTreeMap<(Option<&[u8]>, Vec<u8>), usize> = BTreeMap::new();
     let mut section = None;
@@ -169,13 +169,13 @@ impl Setting {
         (section, name.iter().map(alike).collect())
     }
 
-    fn pointer(&self, section: Option<&[u8]>, file: &[u8], kind: Kind) -> Option<Pointer> {
+    fn pointer(&self, section: Option<&[u8]>, file: &[u8], kind: IniDialect) -> Option<Pointer> {
         let name = std::str::from_utf8(file.get(self.name.clone())?).ok()?;
         match (kind, section) {
-            (Kind::Npmrc, None) => Some(Pointer::key(name)),
+            (IniDialect::Npmrc, None) => Some(Pointer::key(name)),
             // npm's settings have no sections.
-            (Kind::Npmrc, Some(_)) => None,
-            (Kind::Ini, section) => {
+            (IniDialect::Npmrc, Some(_)) => None,
+            (IniDialect::Ini, section) => {
                 let section = section.map(|section| std::str::from_utf8(section)).transpose().ok()?;
                 let way = section.map_or_else(String::new, |section| Pointer::behind("", section));
                 Pointer::parse(&Pointer::behind(&way, name)).ok()
@@ -185,7 +185,7 @@ impl Setting {
 }
 
 /// The lines of a file, without blank lines and comments.
-fn scan(file: &[u8], kind: Kind) -> impl Iterator<Item = Line> {
+fn scan(file: &[u8], kind: IniDialect) -> impl Iterator<Item = Line> {
     let mut rest = lines(file);
     std::iter::from_fn(move || {
         loop {
@@ -201,7 +201,7 @@ fn read(
     file: &[u8],
     span: Range<usize>,
     rest: impl Iterator<Item = Range<usize>>,
-    kind: Kind,
+    kind: IniDialect,
 ) -> Option<Line> {
     let line = file.get(span.clone()).unwrap_or_default();
     let inner = trimmed(line);
@@ -214,7 +214,7 @@ fn read(
     if let Some(length) = head {
         return Some(Line::Head(at + 1..at + 1 + length));
     }
-    let ends = |byte: &u8| *byte == b'=' || kind == Kind::Ini && *byte == b':';
+    let ends = |byte: &u8| *byte == b'=' || kind == IniDialect::Ini && *byte == b':';
     let end = text.iter().position(ends)?;
     let name = trimmed(text.get(..end).unwrap_or_default());
     let value = trimmed(text.get(end + 1..).unwrap_or_default());
@@ -223,9 +223,11 @@ fn read(
     let next = rest.find(|next| !is_nothing(next.trim_ascii()));
     let continued = next.is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t"));
     let doubt = match (kind, inner.start > 0, continued) {
-        (Kind::Npmrc, _, _) | (Kind::Ini, false, false) => None,
-        (Kind::Ini, true, _) => Some("an indented line, which some readers take for more of the one before"),
-        (Kind::Ini, false, true) => {
+        (IniDialect::Npmrc, _, _) | (IniDialect::Ini, false, false) => None,
+        (IniDialect::Ini, true, _) => {
+            Some("an indented line, which some readers take for more of the one before")
+        }
+        (IniDialect::Ini, false, true) => {
             Some("an indented line behind the value, which some readers take for more of it")
         }
     };

@@ -5,7 +5,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::spot::{Spelling, Spot};
-use crate::tree::{Kind, Tree};
+use crate::tree::{NodeContent, Tree};
 use crate::{CopyError, quoted};
 
 /// How deep tables and lists may be nested. The parser does not limit a raw value, and each level is read once more for
@@ -89,13 +89,13 @@ fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     let raw = value.get();
     let at = raw.as_ptr().addr().saturating_sub(text.as_ptr().addr());
     let span = at..at + raw.len();
-    let doubtful = |why| Kind::Value(Spot::doubtful(span.clone(), why));
+    let doubtful = |why| NodeContent::Value(Spot::doubtful(span.clone(), why));
     match raw.as_bytes().first() {
         Some(b'{' | b'[') if depth == DEPTH_MAX => {
             tree.add(at, doubtful("tables and lists that are nested too deep"))
         }
         Some(b'{') => {
-            let index = tree.add(at, Kind::Table(Vec::new()));
+            let index = tree.add(at, NodeContent::Table(Vec::new()));
             let Ok(Entries(entries)) = serde_json::from_str(raw) else {
                 return tree.fill(index, doubtful("a name that is no text"));
             };
@@ -103,18 +103,18 @@ fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
                 .into_iter()
                 .map(|(name, one)| (Some(name), node(text, one, depth + 1, tree)))
                 .collect();
-            tree.fill(index, Kind::Table(entries))
+            tree.fill(index, NodeContent::Table(entries))
         }
         Some(b'[') => {
-            let index = tree.add(at, Kind::List(Vec::new()));
+            let index = tree.add(at, NodeContent::List(Vec::new()));
             let all: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
             let all = all.into_iter().map(|one| node(text, one, depth + 1, tree)).collect();
-            tree.fill(index, Kind::List(all))
+            tree.fill(index, NodeContent::List(all))
         }
         Some(b'"') => match serde_json::from_str::<String>(raw) {
             Ok(inner) => {
                 let value = Ok(SecretBytes::new(inner.into_bytes()));
-                tree.add(at, Kind::Value(Spot::new(span, value, Text)))
+                tree.add(at, NodeContent::Value(Spot::new(span, value, Text)))
             }
             Err(_) => tree.add(at, doubtful("an escape that is no character")),
         },

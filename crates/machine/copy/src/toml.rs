@@ -2,7 +2,7 @@ use keyroll_secret::SecretBytes;
 use toml_edit::{Document, Item, Table, Value};
 
 use crate::spot::{Spelling, Spot, line_of};
-use crate::tree::{Kind, Tree};
+use crate::tree::{NodeContent, Tree};
 use crate::{CopyError, quoted};
 
 /// The quotes of a text.
@@ -41,20 +41,20 @@ pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
 
 /// Recurses as deep as the parser does, which has a limit.
 fn table(table: &Table, text: &str, tree: &mut Tree) -> usize {
-    let index = tree.add(table.span().map_or(0, |span| span.start), Kind::Table(Vec::new()));
+    let index = tree.add(table.span().map_or(0, |span| span.start), NodeContent::Table(Vec::new()));
     let entries = table.iter().map(|(name, one)| (Some(name.to_owned()), item(one, text, tree))).collect();
-    tree.fill(index, Kind::Table(entries))
+    tree.fill(index, NodeContent::Table(entries))
 }
 
 fn item(item: &Item, text: &str, tree: &mut Tree) -> usize {
     let at = item.span().map_or(0, |span| span.start);
     match item {
-        Item::None => tree.add(at, Kind::Value(Spot::doubtful(at..at, "nothing in place of a text"))),
+        Item::None => tree.add(at, NodeContent::Value(Spot::doubtful(at..at, "nothing in place of a text"))),
         Item::Table(inner) => table(inner, text, tree),
         Item::ArrayOfTables(all) => {
-            let index = tree.add(at, Kind::List(Vec::new()));
+            let index = tree.add(at, NodeContent::List(Vec::new()));
             let all = all.iter().map(|one| table(one, text, tree)).collect();
-            tree.fill(index, Kind::List(all))
+            tree.fill(index, NodeContent::List(all))
         }
         Item::Value(one) => value(one, text, tree),
     }
@@ -65,16 +65,16 @@ fn value(value: &Value, text: &str, tree: &mut Tree) -> usize {
     let at = span.start;
     match value {
         Value::InlineTable(inner) => {
-            let index = tree.add(at, Kind::Table(Vec::new()));
+            let index = tree.add(at, NodeContent::Table(Vec::new()));
             let entries =
                 inner.iter().map(|(name, one)| (Some(name.to_owned()), self::value(one, text, tree)));
             let entries = entries.collect();
-            tree.fill(index, Kind::Table(entries))
+            tree.fill(index, NodeContent::Table(entries))
         }
         Value::Array(all) => {
-            let index = tree.add(at, Kind::List(Vec::new()));
+            let index = tree.add(at, NodeContent::List(Vec::new()));
             let all = all.iter().map(|one| self::value(one, text, tree)).collect();
-            tree.fill(index, Kind::List(all))
+            tree.fill(index, NodeContent::List(all))
         }
         Value::String(one) => {
             let raw = text.get(span.clone()).unwrap_or_default();
@@ -83,11 +83,14 @@ fn value(value: &Value, text: &str, tree: &mut Tree) -> usize {
                 true => Err("a text over several lines"),
                 false => Ok(SecretBytes::new(one.value().as_bytes().to_vec())),
             };
-            tree.add(at, Kind::Value(Spot::new(span, value, quotes)))
+            tree.add(at, NodeContent::Value(Spot::new(span, value, quotes)))
         }
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => tree.add(
             at,
-            Kind::Value(Spot::doubtful(span, "a number, a word or a time in place of a text in quotes")),
+            NodeContent::Value(Spot::doubtful(
+                span,
+                "a number, a word or a time in place of a text in quotes",
+            )),
         ),
     }
 }

@@ -18,10 +18,10 @@ pub(crate) struct Tree {
 pub(crate) struct Node {
     /// Where it begins in the file.
     pub(crate) at: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: NodeContent,
 }
 
-pub(crate) enum Kind {
+pub(crate) enum NodeContent {
     /// Names with their nodes, in the order of the file, including repeated names. No pointer leads to a node whose
     /// name is not a text.
     Table(Vec<(Option<String>, usize)>),
@@ -35,13 +35,13 @@ impl Tree {
     }
 
     /// Adds a node. The first is the root.
-    pub(crate) fn add(&mut self, at: usize, kind: Kind) -> usize {
+    pub(crate) fn add(&mut self, at: usize, kind: NodeContent) -> usize {
         self.nodes.push(Node { at, kind });
         self.nodes.len() - 1
     }
 
     /// Gives a node its content, which is known only after its children are read.
-    pub(crate) fn fill(&mut self, index: usize, kind: Kind) -> usize {
+    pub(crate) fn fill(&mut self, index: usize, kind: NodeContent) -> usize {
         if let Some(node) = self.nodes.get_mut(index) {
             node.kind = kind;
         }
@@ -66,7 +66,7 @@ impl Tree {
         }
         match self.nodes.get_mut(index) {
             None => Ok(None),
-            Some(Node { kind: Kind::Value(spot), at }) => {
+            Some(Node { kind: NodeContent::Value(spot), at }) => {
                 Ok(Some(std::mem::replace(spot, Spot::doubtful(*at..*at, "it was taken"))))
             }
             Some(node) => Err(ambiguous(file, node.at, "a table or a list in place of a text")),
@@ -76,14 +76,14 @@ impl Tree {
     fn step(&self, file: &[u8], index: usize, step: &str) -> Result<Option<usize>, CopyError> {
         let Some(node) = self.nodes.get(index) else { return Ok(None) };
         let found: Vec<usize> = match &node.kind {
-            Kind::Table(entries) => {
+            NodeContent::Table(entries) => {
                 let named = entries.iter().filter(|(name, _)| name.as_deref() == Some(step));
                 named.map(|(_, index)| *index).collect()
             }
-            Kind::List(all) => self.in_list(all, step),
+            NodeContent::List(all) => self.in_list(all, step),
             // For example a YAML alias, which stands for another node.
-            Kind::Value(Spot { value: Err(why), .. }) => return Err(ambiguous(file, node.at, why)),
-            Kind::Value(_) => Vec::new(),
+            NodeContent::Value(Spot { value: Err(why), .. }) => return Err(ambiguous(file, node.at, why)),
+            NodeContent::Value(_) => Vec::new(),
         };
         match found.as_slice() {
             [] => Ok(None),
@@ -103,7 +103,7 @@ impl Tree {
         while let Some((index, way, twice)) = open.pop() {
             let steps: Vec<(String, usize)> = match nodes.get_mut(index).and_then(Option::take) {
                 None => continue,
-                Some(Node { kind: Kind::Value(mut spot), .. }) => {
+                Some(Node { kind: NodeContent::Value(mut spot), .. }) => {
                     if twice {
                         spot.value = Err(TWICE);
                     }
@@ -111,10 +111,10 @@ impl Tree {
                     found.extend(Pointer::parse(&way).ok().map(|pointer| (pointer, spot)));
                     continue;
                 }
-                Some(Node { kind: Kind::Table(entries), .. }) => {
+                Some(Node { kind: NodeContent::Table(entries), .. }) => {
                     entries.into_iter().filter_map(|(name, child)| Some((name?, child))).collect()
                 }
-                Some(Node { kind: Kind::List(all), .. }) => {
+                Some(Node { kind: NodeContent::List(all), .. }) => {
                     let named = |(number, child): (usize, usize)| (item(&nodes, number, child), child);
                     all.into_iter().enumerate().map(named).collect()
                 }
@@ -152,15 +152,17 @@ impl Tree {
     }
 
     fn says(&self, index: usize, name: &str, wanted: &str) -> bool {
-        let Some(Node { kind: Kind::Table(entries), .. }) = self.nodes.get(index) else { return false };
+        let Some(Node { kind: NodeContent::Table(entries), .. }) = self.nodes.get(index) else {
+            return false;
+        };
         entries.iter().filter(|(known, _)| known.as_deref() == Some(name)).any(|(_, index)| {
             let value = self.nodes.get(*index).map(|node| &node.kind);
-            matches!(value, Some(Kind::Value(Spot { value: Ok(text), .. })) if text.expose() == wanted.as_bytes())
+            matches!(value, Some(NodeContent::Value(Spot { value: Ok(text), .. })) if text.expose() == wanted.as_bytes())
         })
     }
 
     fn is_item(&self, index: usize, name: &str) -> bool {
-        let Some(Node { kind: Kind::Value(spot), .. }) = self.nodes.get(index) else { return false };
+        let Some(Node { kind: NodeContent::Value(spot), .. }) = self.nodes.get(index) else { return false };
         spot.spelling.item().is_some_and(|item| item == name)
     }
 }
@@ -170,8 +172,8 @@ impl Tree {
 fn item(nodes: &[Option<Node>], number: usize, child: usize) -> String {
     let node = nodes.get(child).and_then(Option::as_ref);
     let name = match node.map(|node| &node.kind) {
-        Some(Kind::Value(spot)) => spot.spelling.item(),
-        Some(Kind::Table(_) | Kind::List(_)) | None => None,
+        Some(NodeContent::Value(spot)) => spot.spelling.item(),
+        Some(NodeContent::Table(_) | NodeContent::List(_)) | None => None,
     };
     let own = |name: &&str| !name.starts_with('[') && !name.bytes().all(|byte| byte.is_ascii_digit());
     name.filter(own).map_or_else(|| number.to_string(), str::to_owned)

@@ -9,7 +9,7 @@ use keyroll_secret::SecretBytes;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::spot::{Spelling, Spot, ambiguous, line_of};
-use crate::tree::{Kind, Tree};
+use crate::tree::{NodeContent, Tree};
 use crate::{CopyError, quoted};
 
 /// How a text of a YAML file is spelled.
@@ -159,7 +159,7 @@ impl Building<'_> {
                 self.put(
                     at,
                     None,
-                    Kind::Value(Spot::doubtful(span, "a reference to a text in another place")),
+                    NodeContent::Value(Spot::doubtful(span, "a reference to a text in another place")),
                 );
             }
             Event::Scalar(value, style, anchor, tag) => {
@@ -169,14 +169,14 @@ impl Building<'_> {
                     (_, true) => Spot::doubtful(span, "a text with a tag"),
                     (_, false) => Spot::doubtful(span, "a text that is referred to elsewhere"),
                 };
-                self.put(at, name, Kind::Value(spot));
+                self.put(at, name, NodeContent::Value(spot));
             }
             Event::SequenceStart(..) => {
-                let index = self.put(at, None, Kind::List(Vec::new()));
+                let index = self.put(at, None, NodeContent::List(Vec::new()));
                 self.open.push(Open { index, name: None });
             }
             Event::MappingStart(..) => {
-                let index = self.put(at, None, Kind::Table(Vec::new()));
+                let index = self.put(at, None, NodeContent::Table(Vec::new()));
                 self.open.push(Open { index, name: None });
             }
             Event::SequenceEnd | Event::MappingEnd => drop(self.open.pop()),
@@ -185,16 +185,16 @@ impl Building<'_> {
     }
 
     /// Adds a node to the innermost open one. In a table every other node is a name.
-    fn put(&mut self, at: usize, text: Option<String>, kind: Kind) -> usize {
+    fn put(&mut self, at: usize, text: Option<String>, kind: NodeContent) -> usize {
         let index = self.tree.add(at, kind);
         if let Some(parent) = self.open.last_mut() {
             match self.tree.node_mut(parent.index).map(|node| &mut node.kind) {
-                Some(Kind::List(all)) => all.push(index),
-                Some(Kind::Table(entries)) => match parent.name.take() {
+                Some(NodeContent::List(all)) => all.push(index),
+                Some(NodeContent::Table(entries)) => match parent.name.take() {
                     Some(name) => entries.push((name, index)),
                     None => parent.name = Some(text),
                 },
-                Some(Kind::Value(_)) | None => {}
+                Some(NodeContent::Value(_)) | None => {}
             }
         }
         index
@@ -203,11 +203,12 @@ impl Building<'_> {
     /// Whether the next node is a name.
     fn names(&self) -> bool {
         let parent = self.open.last();
-        parent
-            .is_some_and(|open| open.name.is_none() && matches!(self.kind(open.index), Some(Kind::Table(_))))
+        parent.is_some_and(|open| {
+            open.name.is_none() && matches!(self.kind(open.index), Some(NodeContent::Table(_)))
+        })
     }
 
-    fn kind(&self, index: usize) -> Option<&Kind> {
+    fn kind(&self, index: usize) -> Option<&NodeContent> {
         self.tree.node(index).map(|node| &node.kind)
     }
 
@@ -243,7 +244,7 @@ impl Building<'_> {
     }
 
     fn in_list(&self) -> bool {
-        self.open.last().is_some_and(|open| matches!(self.kind(open.index), Some(Kind::List(_))))
+        self.open.last().is_some_and(|open| matches!(self.kind(open.index), Some(NodeContent::List(_))))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::settle::{Settling, settle};
 use crate::signal::send;
 use crate::{Applied, InstanceProcess};
 pub use ask::ProxyEndpoint;
-use ask::{Answer, Question};
+use ask::{ProxyResponse, Question};
 pub use ask_model::{ModelAnswer, ask_model};
 pub use workers::Proxy;
 pub(crate) use workload::LITELLM;
@@ -163,7 +163,7 @@ impl LiteLlm {
         let deadline = Instant::now() + Duration::from_millis(HEALTH_MS_MAX);
         let question = Question { method: Method::GET, path: "/health/liveliness", body: b"" };
         let asked = proxy.ask(&door, worker, &question, HEALTH_CONNECTIONS_MAX, deadline);
-        matches!(asked, Ok(Answer { status: 200, .. }))
+        matches!(asked, Ok(ProxyResponse { status: 200, .. }))
     }
 
     fn until(&self, deadline: Instant, why: &str, holds: impl Fn(&Proxy) -> bool) -> Result<(), Failure> {

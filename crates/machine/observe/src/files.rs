@@ -74,7 +74,7 @@ pub struct FilesReport {
 
 /// The kind of a path, by which the search chooses what to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PathKind {
     /// A regular file.
     File,
     /// A folder.

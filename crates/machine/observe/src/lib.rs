@@ -52,7 +52,7 @@ pub use environment::{
     variables_holding,
 };
 pub use exec::{exec_came_after, forked_without_exec};
-pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, shown};
+pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
 pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
 pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after};
@@ -65,7 +65,7 @@ pub use log_patterns::LogCounts;
 pub use log_source::{LogFollower, LogPlace, LogSource};
 pub use log_tail::LogTail;
 pub use look::Look;
-pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds, resident_bytes};
+pub use memory::{MemoryLimits, MemoryReport, UnreadMemory, memory_holds, resident_bytes};
 pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenAnswer, OpenFile, open_files};

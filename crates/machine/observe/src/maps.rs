@@ -7,7 +7,7 @@ const RESERVED_BYTES_MAX: u64 = 256 << 30;
 
 /// The kind of a mapping. Kinds in which a program most likely keeps a value come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum RegionKind {
     /// `[heap]`.
     Heap,
     /// No file behind it: further heaps, stacks.
@@ -25,14 +25,14 @@ pub(crate) enum Kind {
 pub(crate) struct Region {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RegionKind,
 }
 
 impl Region {
     /// Pages of a private mapping can be looked up in /proc/PID/pagemap; those of a shared one may exist without being
     /// mapped yet.
     pub(crate) fn private(&self) -> bool {
-        self.kind != Kind::Shared
+        self.kind != RegionKind::Shared
     }
 }
 
@@ -62,10 +62,10 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
     let file = fields.next()? != "0";
     let name = fields.next().unwrap_or("").trim_start();
     let kind = match (private, file) {
-        (true, false) if name == "[heap]" => Kind::Heap,
-        (true, false) => Kind::Anonymous,
-        (true, true) => Kind::OfFile,
-        (false, _) => Kind::Shared,
+        (true, false) if name == "[heap]" => RegionKind::Heap,
+        (true, false) => RegionKind::Anonymous,
+        (true, true) => RegionKind::OfFile,
+        (false, _) => RegionKind::Shared,
     };
     let region = Region { start, end, kind };
     if name.starts_with("/secretmem") {
@@ -77,7 +77,7 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
         return Some(Choice::Leave);
     }
     if !read && private && !file {
-        let reserved = Region { kind: Kind::Reserved, ..region };
+        let reserved = Region { kind: RegionKind::Reserved, ..region };
         return Some(if size > RESERVED_BYTES_MAX { Choice::TooLarge(size) } else { Choice::Read(reserved) });
     }
     if !read {
@@ -130,7 +130,7 @@ mod tests {
             "7f0000000000-7f0000021000 rw-s 00000000 00:01 77         /memfd:x (deleted)",
         ]
         .map(kind);
-        assert_eq!(kinds, [Kind::Heap, Kind::Anonymous, Kind::OfFile, Kind::Shared]);
+        assert_eq!(kinds, [RegionKind::Heap, RegionKind::Anonymous, RegionKind::OfFile, RegionKind::Shared]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Default for MemoryLimits {
 
 /// A part of the memory that could hold a value and was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
+pub struct UnreadMemory {
     /// How many bytes of address space.
     pub bytes: u64,
     /// Why.
@@ -64,7 +64,7 @@ pub struct MemoryReport {
     /// How many bytes were searched.
     pub bytes_read: u64,
     /// What could not be searched.
-    pub gaps: Vec<Gap>,
+    pub gaps: Vec<UnreadMemory>,
 }
 
 impl MemoryReport {
@@ -98,7 +98,7 @@ impl MemoryReport {
         if let Some(known) = self.gaps.iter_mut().find(|gap| gap.reason == reason) {
             known.bytes = known.bytes.saturating_add(bytes);
         } else if self.gaps.len() < GAPS_MAX {
-            self.gaps.push(Gap { bytes, reason });
+            self.gaps.push(UnreadMemory { bytes, reason });
         }
     }
 }
@@ -199,7 +199,7 @@ impl<'n> MemorySearch<'n> {
                     // If several are waiting to be noticed already, the thread looks for a free buffer anyway.
                     let _ = reader.returned.try_send(());
                 }
-                Ok(Some(Piece::Gap { bytes, reason })) => look.report.gap(bytes, reason),
+                Ok(Some(Piece::Unread { bytes, reason })) => look.report.gap(bytes, reason),
                 Ok(Some(Piece::Failed(reason))) => fail(&mut look.report, reason),
                 Ok(Some(Piece::End)) => {
                     self.reader = Some(reader);
@@ -292,9 +292,9 @@ impl Look {
 mod tests {
     use super::*;
 
-    struct Word(&'static [u8]);
+    struct FixedText(&'static [u8]);
 
-    impl Search for Word {
+    impl Search for FixedText {
         fn find(&self, bytes: &[u8], hit: &mut dyn FnMut(u32, usize)) {
             for (offset, window) in bytes.windows(self.0.len()).enumerate() {
                 if window == self.0 {
@@ -310,7 +310,7 @@ mod tests {
 
     /// Searches the pieces, each in a buffer of its own.
     fn looked(pieces: &[(u64, &[u8])], kept: [[u64; 2]; 2]) -> MemoryReport {
-        let needle = Word(b"needle");
+        let needle = FixedText(b"needle");
         let keep = needle.longest() - 1;
         let process = ProcessId { boot: 1, pid: 1, start_ticks: 1 };
         let mut look = Look { kept, ..Look::new(MemoryReport::new(process, None), keep) };
@@ -350,12 +350,12 @@ mod tests {
             buffer.bytes[at..at + bytes.len()].copy_from_slice(bytes);
             buffer.note(address, bytes.len());
         }
-        look.search(&mut buffer, &Word(b"needle"));
+        look.search(&mut buffer, &FixedText(b"needle"));
         assert_eq!((look.report.count(1), look.report.bytes_read), (1, 18));
         let mut next = Buffer::new(8);
         next.bytes[8..11].copy_from_slice(b"dle");
         next.note(9003, 3);
-        look.search(&mut next, &Word(b"needle"));
+        look.search(&mut next, &FixedText(b"needle"));
         assert_eq!(look.report.count(1), 2, "the last part goes on in the next buffer");
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroize as _;
 
-use crate::maps::{Choice, Kind, Region, choose};
+use crate::maps::{Choice, Region, RegionKind, choose};
 use crate::proc::ProcFolder;
 use crate::{NotVisible, ProcessId, Program};
 
@@ -26,7 +26,7 @@ pub(crate) enum Piece {
     /// Sent before any bytes: the program of the process, and the addresses of the kernel's record of its start.
     Of(Program, [[u64; 2]; 2]),
     Bytes(Buffer),
-    Gap {
+    Unread {
         bytes: u64,
         reason: NotVisible,
     },
@@ -192,7 +192,7 @@ struct Reader<'c> {
 /// Each method returns whether to continue: `false` = the caller takes no more pieces, or the process is gone.
 impl Reader<'_> {
     fn gap(&self, bytes: u64, reason: NotVisible) -> bool {
-        self.pieces.send(Piece::Gap { bytes, reason }).is_ok()
+        self.pieces.send(Piece::Unread { bytes, reason }).is_ok()
     }
 
     /// A buffer without any bytes remains for the next process: lost ones would not be made again.
@@ -224,7 +224,7 @@ impl Reader<'_> {
     fn region(&mut self, region: &Region) -> bool {
         let mut address = region.start;
         while address < region.end {
-            let reserved = region.kind == Kind::Reserved;
+            let reserved = region.kind == RegionKind::Reserved;
             let step = if reserved { RESERVED_STEP_BYTES } else { PIECE_BYTES as u64 };
             let end = region.end.min(address.saturating_add(step));
             let touched = if region.private() { self.touched(address, end) } else { None };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::NotVisible;
-use crate::files::{Choice, FileLimits, Kind};
+use crate::files::{Choice, FileLimits, PathKind};
 use crate::look::Look;
 use crate::pieces::Pieces;
 use crate::reading::{Read, open_regular, read_opened};
@@ -39,10 +39,12 @@ const KERNEL_FILE_SYSTEMS: [u64; 12] = [
     0xf97c_ff8c,
 ];
 
-/// A thread's answer.
-pub(crate) enum Told<T> {
-    Looked(PathBuf, T),
-    Left(PathBuf, String),
+/// What a thread reports of one path.
+pub(crate) enum PathResult<T> {
+    Searched(PathBuf, T),
+    /// It could not be read, and why.
+    Unread(PathBuf, String),
+    /// The search leaves it out, and why.
     LeftOut(&'static str),
 }
 
@@ -64,13 +66,13 @@ impl Task {
 enum Met<T> {
     Folder { path: PathBuf, depth: usize, device: u64, inode: u64 },
     File { path: PathBuf, root: bool },
-    Told(Told<T>),
+    Result(PathResult<T>),
 }
 
 struct State<T> {
     /// The last task is next: deep folders are finished first, so that few tasks wait.
     tasks: Vec<Task>,
-    told: Vec<Told<T>>,
+    results: Vec<PathResult<T>>,
     /// The present task of each thread, and since when. A thread that is not listed was abandoned, or is idle.
     at: BTreeMap<u64, (PathBuf, Instant)>,
     threads: u64,
@@ -92,26 +94,26 @@ struct State<T> {
 /// The threads of one walk, their tasks and their answers.
 pub(crate) struct Pool<T> {
     limits: FileLimits,
-    choose: fn(&Path, Kind) -> Choice,
+    choose: fn(&Path, PathKind) -> Choice,
     look: Look<T>,
     /// How much may still be read of large files, bytes.
     large: AtomicU64,
     state: Mutex<State<T>>,
     more: Condvar,
-    told: Condvar,
+    has_results: Condvar,
     room: Condvar,
 }
 
 impl<T: Send + 'static> Pool<T> {
     pub(crate) fn new(
         roots: &[PathBuf],
-        choose: fn(&Path, Kind) -> Choice,
+        choose: fn(&Path, PathKind) -> Choice,
         limits: FileLimits,
         look: Look<T>,
     ) -> Self {
         let state = State {
             tasks: roots.iter().rev().map(|root| Task::Root(root.clone())).collect(),
-            told: Vec::new(),
+            results: Vec::new(),
             at: BTreeMap::new(),
             threads: 0,
             idle: 0,
@@ -129,7 +131,7 @@ impl<T: Send + 'static> Pool<T> {
             large: AtomicU64::new(limits.large_bytes_max),
             state: Mutex::new(state),
             more: Condvar::new(),
-            told: Condvar::new(),
+            has_results: Condvar::new(),
             room: Condvar::new(),
         }
     }
@@ -149,8 +151,8 @@ impl<T: Send + 'static> Pool<T> {
         start_counted(move || {
             let thread = Thread { id, pool: &pool };
             while let Some(task) = thread.next() {
-                let told = thread.carry_out(task);
-                if !thread.done() || !told {
+                let reported = thread.carry_out(task);
+                if !thread.done() || !reported {
                     break;
                 }
             }
@@ -158,16 +160,16 @@ impl<T: Send + 'static> Pool<T> {
     }
 
     /// The answers so far; `true` = the wait timed out with few of them.
-    pub(crate) fn answers(&self, wait: Duration) -> (Vec<Told<T>>, bool) {
-        let few = |state: &mut State<T>| state.told.len() < self.look.answers_max;
-        let waited = self.told.wait_timeout_while(self.lock(), wait, few);
+    pub(crate) fn answers(&self, wait: Duration) -> (Vec<PathResult<T>>, bool) {
+        let few = |state: &mut State<T>| state.results.len() < self.look.answers_max;
+        let waited = self.has_results.wait_timeout_while(self.lock(), wait, few);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        let told = std::mem::take(&mut state.told);
+        let results = std::mem::take(&mut state.results);
         drop(state);
         if !waited.timed_out() {
             self.room.notify_all();
         }
-        (told, waited.timed_out())
+        (results, waited.timed_out())
     }
 
     /// Abandons the threads that have worked on one task for longer than a step.
@@ -181,7 +183,7 @@ impl<T: Send + 'static> Pool<T> {
     /// Whether all tasks are done and all answers taken.
     pub(crate) fn finished(&self) -> bool {
         let mut state = self.lock();
-        let finished = state.at.is_empty() && state.tasks.is_empty() && state.told.is_empty();
+        let finished = state.at.is_empty() && state.tasks.is_empty() && state.results.is_empty();
         state.over |= finished;
         drop(state);
         if finished {
@@ -242,12 +244,12 @@ impl<T: Send + 'static> Thread<'_, T> {
     }
 
     /// `false` = the caller takes no more answers, or this thread was abandoned.
-    fn tell(&self, told: Told<T>) -> bool {
-        self.put(&mut vec![Met::Told(told)])
+    fn report(&self, result: PathResult<T>) -> bool {
+        self.put(&mut vec![Met::Result(result)])
     }
 
     fn left(&self, path: &Path, reason: impl Into<String>) -> bool {
-        self.tell(Told::Left(path.to_owned(), reason.into()))
+        self.report(PathResult::Unread(path.to_owned(), reason.into()))
     }
 
     fn carry_out(&self, task: Task) -> bool {
@@ -278,19 +280,19 @@ impl<T: Send + 'static> Thread<'_, T> {
         let path = entry.path();
         let failed = |path: PathBuf, error: std::io::Error| {
             let gone = error.kind() == std::io::ErrorKind::NotFound;
-            (!gone).then(|| Met::Told(Told::Left(path, error.to_string())))
+            (!gone).then(|| Met::Result(PathResult::Unread(path, error.to_string())))
         };
         let kind = match entry.file_type() {
-            Ok(kind) if kind.is_file() => Kind::File,
-            Ok(kind) if kind.is_dir() => Kind::Folder,
+            Ok(kind) if kind.is_file() => PathKind::File,
+            Ok(kind) if kind.is_dir() => PathKind::Folder,
             Ok(_) => return None,
             Err(error) => return failed(path, error),
         };
         match (self.pool.choose)(&path, kind) {
             Choice::Pass => None,
-            Choice::LeaveOut(reason) => Some(Met::Told(Told::LeftOut(reason))),
-            Choice::Name(reason) => Some(Met::Told(Told::Left(path, reason.to_owned()))),
-            Choice::Look if kind == Kind::File => Some(Met::File { path, root: false }),
+            Choice::LeaveOut(reason) => Some(Met::Result(PathResult::LeftOut(reason))),
+            Choice::Name(reason) => Some(Met::Result(PathResult::Unread(path, reason.to_owned()))),
+            Choice::Look if kind == PathKind::File => Some(Met::File { path, root: false }),
             Choice::Look => match entry.metadata() {
                 Ok(data) => Some(folder(path, depth, Some(device), &data)),
                 Err(error) => failed(path, error),
@@ -305,7 +307,7 @@ impl<T: Send + 'static> Thread<'_, T> {
             if state.over || !goes_on(&mut state, self.id) {
                 return false;
             }
-            if state.told.len() < self.pool.look.answers_max {
+            if state.results.len() < self.pool.look.answers_max {
                 break;
             }
             let wait = Duration::from_millis(ROOM_MS_MAX);
@@ -316,20 +318,20 @@ impl<T: Send + 'static> Thread<'_, T> {
             self.put_one(&mut state, one);
         }
         let (wake, full) =
-            (state.idle.min(state.tasks.len()), state.told.len() >= self.pool.look.answers_max);
+            (state.idle.min(state.tasks.len()), state.results.len() >= self.pool.look.answers_max);
         drop(state);
         for _ in 0..wake {
             self.pool.more.notify_one();
         }
         if full {
-            self.pool.told.notify_one();
+            self.pool.has_results.notify_one();
         }
         true
     }
 
     fn put_one(&self, state: &mut State<T>, met: Met<T>) {
         match met {
-            Met::Told(told) => state.told.push(told),
+            Met::Result(result) => state.results.push(result),
             Met::Folder { path, depth, device, inode } => {
                 if state.folders.insert((device, inode)) {
                     state.tasks.push(Task::Folder { path, depth, device });
@@ -344,7 +346,7 @@ impl<T: Send + 'static> Thread<'_, T> {
                     state.tasks.push(Task::File(path));
                 } else if !std::mem::replace(&mut state.full, true) {
                     let reason = "this and all further files: more than the limit".to_owned();
-                    state.told.push(Told::Left(path, reason));
+                    state.results.push(PathResult::Unread(path, reason));
                 }
             }
         }
@@ -366,7 +368,7 @@ impl<T: Send + 'static> Thread<'_, T> {
         for (number, entry) in (1..).zip(entries) {
             met.extend(match entry {
                 Ok(entry) => self.meet(&entry, depth + 1, device),
-                Err(error) => Some(Met::Told(Told::Left(path.to_owned(), error.to_string()))),
+                Err(error) => Some(Met::Result(PathResult::Unread(path.to_owned(), error.to_string()))),
             });
             if number % MET_AT_ONCE == 0 && !self.put(&mut met) {
                 return false;
@@ -398,9 +400,9 @@ impl<T: Send + 'static> Thread<'_, T> {
         });
         match read {
             Ok((seen, unseen)) => {
-                let mut told = vec![Met::Told(Told::Looked(path.to_owned(), seen))];
-                told.extend(unseen.map(|reason| Met::Told(Told::Left(path.to_owned(), reason))));
-                self.put(&mut told)
+                let mut results = vec![Met::Result(PathResult::Searched(path.to_owned(), seen))];
+                results.extend(unseen.map(|reason| Met::Result(PathResult::Unread(path.to_owned(), reason))));
+                self.put(&mut results)
             }
             Err(NotVisible::Vanished) => true,
             Err(reason) => self.left(path, reason.to_string()),
@@ -418,7 +420,7 @@ fn goes_on<T>(state: &mut State<T>, id: u64) -> bool {
 /// The task for a folder that was found.
 fn folder<T>(path: PathBuf, depth: usize, above: Option<u64>, data: &std::fs::Metadata) -> Met<T> {
     if above != Some(data.dev()) && kernel_file_system(&path) {
-        return Met::Told(Told::Left(path, "a file system of the kernel".to_owned()));
+        return Met::Result(PathResult::Unread(path, "a file system of the kernel".to_owned()));
     }
     Met::Folder { path, depth, device: data.dev(), inode: data.ino() }
 }

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::NotVisible;
-use crate::files::{Choice, FileLimits, FilesReport, Kind, leave};
+use crate::files::{Choice, FileLimits, FilesReport, PathKind, leave};
 use crate::look::Look;
-use crate::pool::{Pool, Told};
+use crate::pool::{PathResult, Pool};
 
 /// How many threads read: the disk and the kernel's caches serve two well, and the machine has other work.
 const THREADS: usize = 2;
@@ -21,7 +21,7 @@ const QUIET_MS_MAX: u64 = 20;
 /// The report has no hits.
 pub fn look_at_files<T: Send + 'static>(
     roots: &[PathBuf],
-    choose: fn(&Path, Kind) -> Choice,
+    choose: fn(&Path, PathKind) -> Choice,
     limits: FileLimits,
     look: Look<T>,
     take: &mut dyn FnMut(&Path, T),
@@ -39,12 +39,12 @@ pub fn look_at_files<T: Send + 'static>(
         let (answers, quiet) = pool.answers(left.min(Duration::from_millis(QUIET_MS_MAX)));
         for answer in answers {
             match answer {
-                Told::Looked(path, seen) => {
+                PathResult::Searched(path, seen) => {
                     report.files += 1;
                     take(&path, seen);
                 }
-                Told::Left(path, reason) => leave(&mut report, path, reason),
-                Told::LeftOut(reason) => *report.left_out.entry(reason).or_default() += 1,
+                PathResult::Unread(path, reason) => leave(&mut report, path, reason),
+                PathResult::LeftOut(reason) => *report.left_out.entry(reason).or_default() += 1,
             }
         }
         if left.is_zero() || missing >= THREADS {

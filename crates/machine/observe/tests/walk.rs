@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{Choice, FileLimits, Kind, Look, look_at_files, read_regular};
+use keyroll_observe::{Choice, FileLimits, Look, PathKind, look_at_files, read_regular};
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -42,12 +42,12 @@ fn a_file_that_does_not_answer_is_left_behind_alone() {
 
 #[test]
 fn what_is_chosen_is_read_and_what_is_left_out_is_counted() {
-    fn choose(path: &Path, kind: Kind) -> Choice {
+    fn choose(path: &Path, kind: PathKind) -> Choice {
         match (kind, name(path).as_str()) {
-            (Kind::Folder, "installed") => Choice::LeaveOut("installed"),
-            (Kind::File, "pass") => Choice::Pass,
-            (Kind::File, "named") => Choice::Name("not opened"),
-            (Kind::File | Kind::Folder, _) => Choice::Look,
+            (PathKind::Folder, "installed") => Choice::LeaveOut("installed"),
+            (PathKind::File, "pass") => Choice::Pass,
+            (PathKind::File, "named") => Choice::Name("not opened"),
+            (PathKind::File | PathKind::Folder, _) => Choice::Look,
         }
     }
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use keyroll_observe::{Choice, Kind};
+use keyroll_observe::{Choice, PathKind};
 
 use crate::kinds::{is_env, original, sealed_by_name};
 use crate::slots::is_marked;
@@ -161,30 +161,30 @@ const MEDIA: [&str; 28] = [
 ];
 
 /// Whether a file or a folder is searched for possible secrets.
-pub(crate) fn settings(path: &Path, kind: Kind) -> Choice {
+pub(crate) fn settings(path: &Path, kind: PathKind) -> Choice {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
-        Kind::Folder => folder(path),
-        Kind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
-        Kind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
-        Kind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
-        Kind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
-        Kind::File if ends(&MEDIA) => Choice::Pass,
-        Kind::File if holds_settings(&name) || in_credentials(path) => Choice::Look,
-        Kind::File => Choice::Pass,
+        PathKind::Folder => folder(path),
+        PathKind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
+        PathKind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
+        PathKind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
+        PathKind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
+        PathKind::File if ends(&MEDIA) => Choice::Pass,
+        PathKind::File if holds_settings(&name) || in_credentials(path) => Choice::Look,
+        PathKind::File => Choice::Pass,
     }
 }
 
 /// Whether a file or a folder is searched for known values.
-pub(crate) fn everything(path: &Path, kind: Kind) -> Choice {
+pub(crate) fn everything(path: &Path, kind: PathKind) -> Choice {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
-        Kind::Folder => folder(path),
-        Kind::File if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
-        Kind::File if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
-        Kind::File => Choice::Look,
+        PathKind::Folder => folder(path),
+        PathKind::File if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
+        PathKind::File if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
+        PathKind::File => Choice::Look,
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn settings_and_their_leftovers_are_looked_into() {
-        let look = |path: &str| settings(Path::new(path), Kind::File);
+        let look = |path: &str| settings(Path::new(path), PathKind::File);
         for name in [
             ".env",
             "api.env",
@@ -271,9 +271,9 @@ mod tests {
             assert_eq!(look(&format!("/srv/{name}")), Choice::Pass, "{name}");
         }
         assert!(matches!(look("/srv/a.tar.gz"), Choice::Name(_)));
-        assert!(matches!(settings(Path::new("/srv/node_modules"), Kind::Folder), Choice::LeaveOut(_)));
-        assert!(matches!(settings(Path::new("/srv/.git/objects"), Kind::Folder), Choice::LeaveOut(_)));
-        assert_eq!(settings(Path::new("/srv/target"), Kind::Folder), Choice::Look);
-        assert_eq!(everything(Path::new("/srv/main.rs"), Kind::File), Choice::Look);
+        assert!(matches!(settings(Path::new("/srv/node_modules"), PathKind::Folder), Choice::LeaveOut(_)));
+        assert!(matches!(settings(Path::new("/srv/.git/objects"), PathKind::Folder), Choice::LeaveOut(_)));
+        assert_eq!(settings(Path::new("/srv/target"), PathKind::Folder), Choice::Look);
+        assert_eq!(everything(Path::new("/srv/main.rs"), PathKind::File), Choice::Look);
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_needle::{Encoding, Needles};
 use keyroll_observe::{
-    Gap, MemoryLimits, MemoryReport, NotVisible, ProcessId, Search, memory_holds, resident_bytes,
+    MemoryLimits, MemoryReport, NotVisible, ProcessId, Search, UnreadMemory, memory_holds, resident_bytes,
 };
 
 use crate::processes::executed;
@@ -168,7 +168,7 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: boo
         }
         report.bytes_read += again.bytes_read;
         report.gaps = again.gaps;
-        report.gaps.extend(again.not_visible.map(|reason| Gap { bytes: 0, reason }));
+        report.gaps.extend(again.not_visible.map(|reason| UnreadMemory { bytes: 0, reason }));
     }
     Looked { report, forms: search.forms.into_inner() }
 }

@@ -9,7 +9,7 @@ use super::books::Key;
 use super::described::{Asked, Described, HERE};
 use super::model::{ModelCall, Shape, model_of, pid_of};
 use super::request::Request;
-use super::{Ask, Issuer, Mood};
+use super::{Ask, Issuer, ResponseFault};
 
 /// Keys of one page of the list.
 const PAGE: usize = 1;
@@ -30,11 +30,11 @@ pub(super) enum Reply {
 }
 
 /// A status and a body.
-pub(super) type Answer = (u16, Bytes);
+pub(super) type RawResponse = (u16, Bytes);
 
 impl Issuer {
     /// The mood that a request meets; a worker's call meets none.
-    fn meets(&self, request: &Request) -> Option<Mood> {
+    fn meets(&self, request: &Request) -> Option<ResponseFault> {
         let ask = if request.worker.is_some() { None } else { self.asks(request) }?;
         let mut books = self.books();
         let of = request.path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -45,46 +45,48 @@ impl Issuer {
     }
 
     pub(super) fn reply(&self, request: &Request, client: &str) -> Reply {
-        let whole = |answer: Answer| Reply::Whole(message(&answer, usize::MAX));
+        let whole = |answer: RawResponse| Reply::Whole(message(&answer, usize::MAX));
         let Some(mood) = self.meets(request) else { return whole(self.answer(request, client)) };
         match mood {
-            Mood::Html => raw(
+            ResponseFault::Html => raw(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 30\r\n\r\n<html>Under maintenance</html>",
             ),
-            Mood::TooMany => raw(
+            ResponseFault::TooMany => raw(
                 "HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
             ),
-            Mood::Redirect => {
+            ResponseFault::Redirect => {
                 raw("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/stolen\r\nContent-Length: 0\r\n\r\n")
             }
-            Mood::Silence => Reply::Hang,
-            Mood::HalfList if self.described.is_some() => whole(self.torn(request)),
-            Mood::HalfList if request.query.is_empty() => {
+            ResponseFault::Silence => Reply::Hang,
+            ResponseFault::HalfList if self.described.is_some() => whole(self.torn(request)),
+            ResponseFault::HalfList if request.query.is_empty() => {
                 whole(shown(200, &json!({ "data": self.page(0), "next": "1" })))
             }
-            Mood::HalfList => whole(error(500, "storage")),
-            Mood::CutShort => {
+            ResponseFault::HalfList => whole(error(500, "storage")),
+            ResponseFault::CutShort => {
                 let answer = self.answer(request, client);
                 let half = answer.1.len() / 2;
                 Reply::Cut(message(&answer, half))
             }
-            Mood::Lost => {
+            ResponseFault::Lost => {
                 drop(self.answer(request, client));
                 Reply::Close
             }
             // As a gateway would that adds a key of its own: whoever asks is told of the key that is really used.
-            Mood::AcceptAll => {
+            ResponseFault::AcceptAll => {
                 let keys = self.keys();
                 let id = keys.first().map(|key| key.id.as_str()).unwrap_or_default();
                 whole(shown(200, &json!({ "id": id, "account": "acme" })))
             }
-            Mood::Another => whole(shown(200, &json!({ "id": "key_of_another", "account": "another" }))),
-            Mood::Forbidden => whole(error(403, "forbidden")),
-            Mood::OtherReason => whole(shown(401, &json!({ "needs": "a second factor" }))),
+            ResponseFault::Another => {
+                whole(shown(200, &json!({ "id": "key_of_another", "account": "another" })))
+            }
+            ResponseFault::Forbidden => whole(error(403, "forbidden")),
+            ResponseFault::OtherReason => whole(shown(401, &json!({ "needs": "a second factor" }))),
         }
     }
 
-    fn answer(&self, request: &Request, client: &str) -> Answer {
+    fn answer(&self, request: &Request, client: &str) -> RawResponse {
         let mut books = self.books();
         if let Some(kept) = &mut books.kept {
             kept.insert(request.masked.clone());
@@ -137,7 +139,7 @@ impl Issuer {
         }
     }
 
-    fn admin(&self, request: &Request) -> Answer {
+    fn admin(&self, request: &Request) -> RawResponse {
         if let Some(described) = &self.described {
             return self.by_spec(described, request);
         }
@@ -188,7 +190,7 @@ impl Issuer {
     }
 
     /// What an issuer of the spec's kind answers its admin.
-    fn by_spec(&self, described: &Described, request: &Request) -> Answer {
+    fn by_spec(&self, described: &Described, request: &Request) -> RawResponse {
         let Some(asked) = described.asked(request) else { return error(404, "not_found") };
         let keys = self.books().keys.clone();
         let id = asked.text("{cred.id}").unwrap_or_default();
@@ -207,7 +209,7 @@ impl Issuer {
         shown(status, &body)
     }
 
-    fn minted_by_spec(&self, described: &Described, asked: &Asked<'_>, request: &Request) -> Answer {
+    fn minted_by_spec(&self, described: &Described, asked: &Asked<'_>, request: &Request) -> RawResponse {
         let label = asked.text("{label}").unwrap_or_default();
         let Some(chosen) = request.chosen else {
             let (id, value) = self.mint(label);
@@ -220,7 +222,7 @@ impl Issuer {
     }
 
     /// The first page of a list, and nothing after it.
-    fn torn(&self, request: &Request) -> Answer {
+    fn torn(&self, request: &Request) -> RawResponse {
         let Some(described) = &self.described else { return error(500, "storage") };
         match described.asked(request).filter(|asked| described.begins(asked, request)) {
             Some(asked) => {
@@ -231,7 +233,7 @@ impl Issuer {
         }
     }
 
-    fn changed(&self, id: &str, with: impl FnOnce(&mut Key)) -> Answer {
+    fn changed(&self, id: &str, with: impl FnOnce(&mut Key)) -> RawResponse {
         match self.books().change(id, with) {
             Some(key) => shown(200, &line(key, None)),
             None => error(404, "not_found"),
@@ -246,7 +248,7 @@ impl Issuer {
 }
 
 /// The whole answer, or so many bytes of its body.
-fn message((status, body): &Answer, most: usize) -> Bytes {
+fn message((status, body): &RawResponse, most: usize) -> Bytes {
     let length = body.len();
     let streams = body.starts_with(b"data: ") || body.starts_with(b"event: ");
     let kind = if streams { "text/event-stream" } else { "application/json" };
@@ -291,13 +293,13 @@ fn line(key: &Key, used: Option<&u64>) -> Value {
     })
 }
 
-pub(super) fn shown(status: u16, body: &Value) -> Answer {
+pub(super) fn shown(status: u16, body: &Value) -> RawResponse {
     if status == NO_CONTENT {
         return (status, Bytes::default());
     }
     (status, Zeroizing::new(body.to_string().into_bytes()))
 }
 
-fn error(status: u16, code: &str) -> Answer {
+fn error(status: u16, code: &str) -> RawResponse {
     shown(status, &json!({ "error": { "code": code } }))
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::model::ModelCall;
-use super::{Ask, Mood};
+use super::{Ask, ResponseFault};
 use crate::alphanumeric;
 
 /// One key, without its value.
@@ -61,7 +61,7 @@ pub(super) struct Books {
     /// Per worker the key of its last call, and whether that was accepted.
     pub(super) last: BTreeMap<String, (String, bool)>,
     /// What goes wrong, and how many times still.
-    pub(super) moods: Vec<(Ask, Mood, u32)>,
+    pub(super) moods: Vec<(Ask, ResponseFault, u32)>,
     /// What was asked, in its order; calls of workers apart.
     pub(super) asked: Vec<(Ask, String)>,
     /// Every refused use of a switched-off key: the key, the client's end, and which worker it was.

@@ -56,7 +56,7 @@ fn copied(name: &str) -> Value {
 }
 
 /// A status and a body.
-pub(super) type Answer = (u16, Value);
+pub(super) type JsonResponse = (u16, Value);
 
 /// Puts a value where a JSON pointer leads, and makes what is not there on the way.
 fn put(root: &mut Value, pointer: &str, value: Value) {
@@ -74,7 +74,7 @@ fn put(root: &mut Value, pointer: &str, value: Value) {
 }
 
 /// An answer that a case of the spec accepts.
-fn shaped(cases: &Value) -> Answer {
+fn shaped(cases: &Value) -> JsonResponse {
     let case = cases.get(0).unwrap_or(&Value::Null);
     let mut body = json!({});
     for pointer in case["json_has"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -87,7 +87,7 @@ fn shaped(cases: &Value) -> Answer {
     (status.unwrap_or(500), body)
 }
 
-fn not_found() -> Answer {
+fn not_found() -> JsonResponse {
     (404, json!({ "error": {}, "errors": [], "message": "no", "title": "no" }))
 }
 
@@ -294,7 +294,7 @@ impl Described {
     }
 
     /// To a key: whose it is, or that it is dead.
-    pub(super) fn me(&self, request: &Request, living: Option<&str>) -> Answer {
+    pub(super) fn me(&self, request: &Request, living: Option<&str>) -> JsonResponse {
         let op = &self.spec["op"];
         if !self.is_call(request) {
             return not_found();
@@ -310,7 +310,7 @@ impl Described {
     }
 
     /// The settings of a key.
-    pub(super) fn settings(&self, asked: &Asked<'_>, keys: &[Key]) -> Answer {
+    pub(super) fn settings(&self, asked: &Asked<'_>, keys: &[Key]) -> JsonResponse {
         let id = asked.text("{current.id}").unwrap_or_default();
         if !keys.iter().any(|key| key.id == id && !key.deleted) {
             return not_found();
@@ -328,7 +328,7 @@ impl Described {
     }
 
     /// The answer to a mint; [`HERE`] stands for the value, where it is told.
-    pub(super) fn minted(&self, asked: &Asked<'_>, id: &str) -> Answer {
+    pub(super) fn minted(&self, asked: &Asked<'_>, id: &str) -> JsonResponse {
         let (status, mut body) = shaped(&asked.form["ok"]);
         put(&mut body, asked.form["take"]["id"].as_str().unwrap_or_default(), json!(id));
         for (_, pointer) in asked.form["take"]["fields"].as_object().into_iter().flatten() {
@@ -338,7 +338,7 @@ impl Described {
     }
 
     /// The answer to a change that took place, or found nothing to change.
-    pub(super) fn changed(&self, asked: &Asked<'_>, done: bool, known: bool) -> Answer {
+    pub(super) fn changed(&self, asked: &Asked<'_>, done: bool, known: bool) -> JsonResponse {
         let already = asked.form.get("already");
         match (done || (known && already.is_none()), already) {
             (true, _) => shaped(&asked.form["ok"]),
@@ -355,7 +355,7 @@ impl Described {
         request: &Request,
         size: usize,
         torn: bool,
-    ) -> Answer {
+    ) -> JsonResponse {
         let form = asked.form;
         let keeps_ended = form.get("ended").is_some();
         let all: Vec<&Key> = keys.iter().filter(|key| keeps_ended || !key.deleted).collect();

@@ -61,7 +61,7 @@ pub enum Ask {
 
 /// How an answer goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum ResponseFault {
     /// A page for people, with status 200.
     Html,
     /// 429, for a second.
@@ -195,7 +195,7 @@ impl Issuer {
     }
 
     /// From now on, so many answers go wrong.
-    pub fn mood(&self, ask: Ask, mood: Mood, times: u32) {
+    pub fn mood(&self, ask: Ask, mood: ResponseFault, times: u32) {
         self.books().moods.push((ask, mood, times));
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::answer::{Answer, shown};
+use super::answer::{RawResponse, shown};
 use super::request::Request;
 
 /// What every model answers.
@@ -44,7 +44,7 @@ impl Shape {
         }
     }
 
-    pub(super) fn refused(self) -> Answer {
+    pub(super) fn refused(self) -> RawResponse {
         let body = match self {
             Self::OpenAi => json!({ "error": {
                 "message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key",
@@ -57,7 +57,7 @@ impl Shape {
     }
 
     /// The key works, and nothing is left to spend.
-    pub(super) fn spent(self) -> Answer {
+    pub(super) fn spent(self) -> RawResponse {
         let why = "You exceeded your current quota, please check your plan and billing details.";
         let body = match self {
             Self::OpenAi => json!({ "error": {
@@ -70,7 +70,7 @@ impl Shape {
         shown(429, &body)
     }
 
-    pub(super) fn answered(self, request: &Request) -> Answer {
+    pub(super) fn answered(self, request: &Request) -> RawResponse {
         let model = model_of(request);
         let streams = request.body.as_ref().and_then(|body| body.get("stream")?.as_bool()) == Some(true);
         let body = match (self, streams) {

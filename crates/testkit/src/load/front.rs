@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::http::{self, Answer};
+use super::http::{self, HttpResponse};
 
 /// How often an instance is asked whether it is ready, milliseconds.
 const READY_PAUSE_MS: u64 = 50;
@@ -77,7 +77,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 impl Shared {
     async fn forward(&self, mut stream: TcpStream) -> io::Result<()> {
         let path = http::read_request(&mut stream).await?;
-        let failed = |body: &str| Answer { status: 503, body: body.to_owned() };
+        let failed = |body: &str| HttpResponse { status: 503, body: body.to_owned() };
         let answer = match self.pick() {
             Some(port) => http::get(port, &path).await.unwrap_or_else(|error| failed(&error.to_string())),
             None => failed("no instance is ready"),

@@ -12,7 +12,7 @@ const EXCHANGE_MS_MAX: u64 = 10_000;
 
 /// An answer: its status and its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) body: String,
 }
@@ -34,8 +34,8 @@ pub(super) async fn read_request(stream: &mut TcpStream) -> io::Result<String> {
 }
 
 /// Writes one answer and closes.
-pub(super) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
-    let Answer { status, body } = answer;
+pub(super) async fn write_answer(stream: &mut TcpStream, answer: &HttpResponse) -> io::Result<()> {
+    let HttpResponse { status, body } = answer;
     let reason = if *status == 200 { "OK" } else { "Service Unavailable" };
     let head =
         format!("HTTP/1.1 {status} {reason}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -44,12 +44,12 @@ pub(super) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io:
 }
 
 /// One GET on a new connection, within a time limit.
-pub(super) async fn get(port: u16, path: &str) -> io::Result<Answer> {
+pub(super) async fn get(port: u16, path: &str) -> io::Result<HttpResponse> {
     let limit = Duration::from_millis(EXCHANGE_MS_MAX);
     timeout(limit, exchange(port, path)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-async fn exchange(port: u16, path: &str) -> io::Result<Answer> {
+async fn exchange(port: u16, path: &str) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
@@ -68,5 +68,5 @@ async fn exchange(port: u16, path: &str) -> io::Result<Answer> {
     if length != Some(body.len()) {
         return Err(bad());
     }
-    Ok(Answer { status, body: body.to_owned() })
+    Ok(HttpResponse { status, body: body.to_owned() })
 }

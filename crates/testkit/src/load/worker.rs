@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backend::{Backend, Connection, Refusal, backend};
 use super::front::FRONT_ASKS;
-use super::http::{self, Answer};
+use super::http::{self, HttpResponse};
 
 /// How often a draining worker looks whether its last request is answered, milliseconds.
 const DRAIN_LOOK_MS: u64 = 5;
@@ -137,15 +137,15 @@ impl Shared {
         let path = http::read_request(&mut stream).await?;
         let ready = self.ready.load(Ordering::SeqCst);
         let answer = match path.as_str() {
-            "/ready" | FRONT_ASKS if ready => Answer { status: 200, body: "ready".to_owned() },
+            "/ready" | FRONT_ASKS if ready => HttpResponse { status: 200, body: "ready".to_owned() },
             "/q" => match self.query().await {
-                Ok(body) => Answer { status: 200, body },
+                Ok(body) => HttpResponse { status: 200, body },
                 Err(error) => {
                     self.note(&format!("query failed: {error}"));
-                    Answer { status: 503, body: "the query failed".to_owned() }
+                    HttpResponse { status: 503, body: "the query failed".to_owned() }
                 }
             },
-            _ => Answer { status: 503, body: "not ready".to_owned() },
+            _ => HttpResponse { status: 503, body: "not ready".to_owned() },
         };
         let written = http::write_answer(&mut stream, &answer).await;
         // An answer that was worked out before it ceased to be ready says nothing of that.

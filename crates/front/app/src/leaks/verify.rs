@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_issuer::Told;
+use keyroll_issuer::VerifyReply;
 use keyroll_port::Probe;
 use keyroll_scanner::{Finding, FindingKind, Identity, Outcome, Report, Verification};
 use keyroll_secret::SecretBytes;
@@ -170,10 +170,11 @@ async fn host(
                 let left = end.saturating_duration_since(Instant::now());
                 let limit = left.min(Duration::from_millis(ANSWER_MS_MAX));
                 let told = timeout(limit, asker.runner.ask(value)).await;
-                let told = told
-                    .unwrap_or_else(|_| Told::Silent(format!("no answer within {} ms", limit.as_millis())));
-                silent = if matches!(told, Told::Silent(_)) { silent + 1 } else { 0 };
-                if matches!(told, Told::TooMany(_)) {
+                let told = told.unwrap_or_else(|_| {
+                    VerifyReply::Silent(format!("no answer within {} ms", limit.as_millis()))
+                });
+                silent = if matches!(told, VerifyReply::Silent(_)) { silent + 1 } else { 0 };
+                if matches!(told, VerifyReply::TooMany(_)) {
                     closed = Some("the host asks for fewer calls".to_owned());
                 } else if silent >= SILENT_MAX {
                     closed = Some(format!("the host did not answer {SILENT_MAX} times in a row"));
@@ -187,17 +188,17 @@ async fn host(
 }
 
 /// The result of an answer. No answer, and a request to ask later (429), prove nothing.
-fn judged(asker: &Asker, told: Told) -> Verification {
+fn judged(asker: &Asker, told: VerifyReply) -> Verification {
     let (outcome, why) = match told {
-        Told::Answered(Probe::Alive) => (Outcome::Active, None),
-        Told::Answered(Probe::Denied) => {
+        VerifyReply::Answered(Probe::Alive) => (Outcome::Active, None),
+        VerifyReply::Answered(Probe::Denied) => {
             (Outcome::Active, Some("accepted, but not permitted to make this call".to_owned()))
         }
-        Told::Answered(Probe::Dead) => match asker.spec.elsewhere() {
+        VerifyReply::Answered(Probe::Dead) => match asker.spec.elsewhere() {
             None => (Outcome::Dead, None),
             Some(who) => (Outcome::Unknown, Some(format!("refused; another host may accept it: {who}"))),
         },
-        Told::Answered(Probe::Unknown(why)) | Told::TooMany(why) | Told::Silent(why) => {
+        VerifyReply::Answered(Probe::Unknown(why)) | VerifyReply::TooMany(why) | VerifyReply::Silent(why) => {
             (Outcome::Unknown, Some(why))
         }
     };

@@ -1,6 +1,6 @@
 //! Wrong text that is pasted in place of the current key: rejected at the prompt, with the reason.
 
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use zeroize::Zeroizing;
 
 use crate::bad_days::silent;
@@ -50,7 +50,7 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
         assert_eq!(ran.text.contains("nothing was sent"), sent == 0, "{what}: {}", ran.text);
     }
     // Of another account, as the issuer says.
-    scene.issuer.mood(Ask::Me, Mood::Another, 2);
+    scene.issuer.mood(Ask::Me, ResponseFault::Another, 2);
     let ran = scene.take_in(&["side", "--id", &id], &value);
     ran.refused(1, "K0806", &["key_of_another"]);
     scene.issuer.calm();

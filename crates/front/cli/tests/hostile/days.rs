@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use keyroll_database::rusqlite::Connection;
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use rustix::process::Signal;
 
 use crate::hostile::Case;
@@ -262,7 +262,7 @@ fn hung_up() {
     running.end().exits(130);
     assert!(!off(&scene), "the old key is off, and nobody looks");
     // Without a driver, `pause` enables the key itself, also if it is unknown whether the key was disabled.
-    scene.issuer.mood(Ask::Disable, Mood::Lost, 99);
+    scene.issuer.mood(Ask::Disable, ResponseFault::Lost, 99);
     let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
     wait("the old key is off", || off(&scene));
     running.signal(Signal::KILL);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::hostile::Case;
 use crate::hostile::scene::Scene;
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 pub const CASES: &[Case] = &[
     ("a link that changed between plan and apply", changed_link_before),
@@ -65,9 +65,9 @@ fn changed_link_during() {
     let scene = linked();
     let plan = scene.plan();
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 0);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 0);
     running.enters("mint");
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 9999);
     running.enters("probe");
     scene.sh(RELINK);
     scene.issuer.calm();

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 pub use keyroll_testkit::issuer::by_hand as human;
-use keyroll_testkit::issuer::{Ask, Mood, without};
+use keyroll_testkit::issuer::{Ask, ResponseFault, without};
 use rustix::io::ioctl_fionread;
 use zeroize::Zeroizing;
 
@@ -154,7 +154,7 @@ fn not_it() {
     still_waits(&scene, &ran, &value);
     let (id, value) = scene.issuer.mint("made at the console");
     // The issuer's first answers, to the probe and to the question for the id, name another account.
-    scene.issuer.mood(Ask::Me, Mood::Another, 2);
+    scene.issuer.mood(Ask::Me, ResponseFault::Another, 2);
     let ran = scene.fed(&["resume", "--value-stdin"], &value);
     ran.refused(6, "K0112", &["another account"]);
     still_waits(&scene, &ran, &value);
@@ -195,13 +195,13 @@ fn sealed_meanwhile() {
     let scene = scene();
     waiting(&scene);
     let (id, value) = scene.issuer.mint("made at the console");
-    scene.issuer.mood(Ask::Me, Mood::TooMany, 9_999);
+    scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 9_999);
     let ran = scene.fed(&["resume", "--value-stdin"], &value);
     ran.refused(6, "K0112", &["not visible whether", "it stays sealed"]);
     still_waits(&scene, &ran, &value);
     scene.issuer.calm();
     // An incomplete list does not tell the id.
-    scene.issuer.mood(Ask::List, Mood::HalfList, 2);
+    scene.issuer.mood(Ask::List, ResponseFault::HalfList, 2);
     let again = scene.run(&["resume", "--confirm", "ring"]);
     again.says(&["was entered before is sealed, and keyroll checks it again"]);
     scene.issuer.calm();

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::hostile::Case;
 use crate::hostile::ran::Ran;
 use crate::hostile::scene::Scene;
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 pub const CASES: &[Case] = &[
     ("a key of the configuration that nobody knows", unknown_key),
@@ -107,7 +107,7 @@ fn value_not_carried() {
 
 fn wrong_account() {
     let scene = Scene::new();
-    scene.issuer.mood(Ask::Me, Mood::Another, 99);
+    scene.issuer.mood(Ask::Me, ResponseFault::Another, 99);
     refused(&scene, 1, "K0806", &["key_of_another"]);
 }
 

@@ -3,21 +3,25 @@
 
 use crate::hostile::Case;
 use crate::hostile::scene::Scene;
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 pub const CASES: &[Case] = &[
     ("at the plan", at_plan),
     ("half a list at the plan", half_list_at_plan),
     ("mints answered by a page, by 429 and in half", || {
-        at_mint(&[Mood::Html, Mood::TooMany, Mood::CutShort])
+        at_mint(&[ResponseFault::Html, ResponseFault::TooMany, ResponseFault::CutShort])
     }),
-    ("mints that are never answered, or whose answer is lost", || at_mint(&[Mood::Silence, Mood::Lost])),
+    ("mints that are never answered, or whose answer is lost", || {
+        at_mint(&[ResponseFault::Silence, ResponseFault::Lost])
+    }),
     ("a mint whose answer is lost, and half lists", lost_mint_half_lists),
     ("a mint that is answered by a page for ever", mint_in_vain),
     ("a mint that is forbidden", forbidden_mint),
-    ("revocations answered by a page and by 429", || at_revoke(&[Mood::Html, Mood::TooMany])),
+    ("revocations answered by a page and by 429", || {
+        at_revoke(&[ResponseFault::Html, ResponseFault::TooMany])
+    }),
     ("revocations that are never answered, or whose answer is lost", || {
-        at_revoke(&[Mood::Silence, Mood::Lost])
+        at_revoke(&[ResponseFault::Silence, ResponseFault::Lost])
     }),
     ("a revocation that is forbidden, then not", forbidden_revocation),
     ("a check that cannot fail", cannot_fail),
@@ -28,7 +32,13 @@ fn at_plan() {
     let scene = Scene::new();
     let before = scene.snapshot();
     for ask in [Ask::List, Ask::Me] {
-        for mood in [Mood::Html, Mood::TooMany, Mood::Silence, Mood::CutShort, Mood::Redirect] {
+        for mood in [
+            ResponseFault::Html,
+            ResponseFault::TooMany,
+            ResponseFault::Silence,
+            ResponseFault::CutShort,
+            ResponseFault::Redirect,
+        ] {
             scene.issuer.mood(ask, mood, 99);
             let ran = scene.run(&["plan", "ring"]);
             assert_eq!(ran.code, Some(1), "{ask:?} {mood:?}: {}", ran.text);
@@ -48,7 +58,7 @@ fn half_list_at_plan() {
     let scene = Scene::new();
     drop(scene.issuer.mint("of somebody"));
     let before = scene.snapshot();
-    scene.issuer.mood(Ask::List, Mood::HalfList, 99);
+    scene.issuer.mood(Ask::List, ResponseFault::HalfList, 99);
     let ran = scene.run(&["plan", "ring"]);
     ran.exits(0).says(&["the issuer's list is incomplete"]);
     scene.issuer.calm();
@@ -59,14 +69,14 @@ fn half_list_at_plan() {
     let slots = Scene::made(|_, spec| {
         *spec = spec.replace("kind = \"independent\", max = 0", "kind = \"two-slots\"");
     });
-    slots.issuer.mood(Ask::List, Mood::HalfList, 99);
+    slots.issuer.mood(Ask::List, ResponseFault::HalfList, 99);
     slots.run(&["plan", "ring"]).refused(1, "K0107", &["incomplete"]);
     assert_eq!(slots.issuer.asked(Ask::Mint), 0);
 }
 
 /// Whatever the outcome of the request was, in the end there is one new key, and the leftovers of lost answers are
 /// gone.
-fn at_mint(moods: &[Mood]) {
+fn at_mint(moods: &[ResponseFault]) {
     let scene = Scene::new();
     moods.iter().for_each(|mood| scene.issuer.mood(Ask::Mint, *mood, 1));
     scene.apply().exits(0).ended("done");
@@ -76,11 +86,11 @@ fn at_mint(moods: &[Mood]) {
 
 fn lost_mint_half_lists() {
     let scene = Scene::new();
-    scene.issuer.mood(Ask::Mint, Mood::Lost, 1);
+    scene.issuer.mood(Ask::Mint, ResponseFault::Lost, 1);
     let plan = scene.plan();
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
     running.enters("mint");
-    scene.issuer.mood(Ask::List, Mood::HalfList, 4);
+    scene.issuer.mood(Ask::List, ResponseFault::HalfList, 4);
     running.end().exits(0).ended("done");
     scene.rotated();
 }
@@ -89,7 +99,7 @@ fn lost_mint_half_lists() {
 fn mint_in_vain() {
     let scene = Scene::new();
     let before = scene.snapshot();
-    scene.issuer.mood(Ask::Mint, Mood::Html, 9999);
+    scene.issuer.mood(Ask::Mint, ResponseFault::Html, 9999);
     scene.apply().exits(1).ended("rolled_back");
     assert_eq!(scene.snapshot(), before);
     assert!(scene.issuer.asked(Ask::Mint) <= 5, "{} times", scene.issuer.asked(Ask::Mint));
@@ -99,13 +109,13 @@ fn mint_in_vain() {
 fn forbidden_mint() {
     let scene = Scene::new();
     let before = scene.snapshot();
-    scene.issuer.mood(Ask::Mint, Mood::Forbidden, 999);
+    scene.issuer.mood(Ask::Mint, ResponseFault::Forbidden, 999);
     scene.apply().exits(1).ended("rolled_back");
     assert_eq!(scene.snapshot(), before);
     scene.as_before();
 }
 
-fn at_revoke(moods: &[Mood]) {
+fn at_revoke(moods: &[ResponseFault]) {
     let scene = Scene::new();
     moods.iter().for_each(|mood| scene.issuer.mood(Ask::Delete, *mood, 1));
     scene.apply().exits(0).ended("done");
@@ -115,7 +125,7 @@ fn at_revoke(moods: &[Mood]) {
 /// After the point of no return, an issuer that does not revoke leaves a debt, and the next command settles it.
 fn forbidden_revocation() {
     let scene = Scene::new();
-    scene.issuer.mood(Ask::Delete, Mood::Forbidden, 999);
+    scene.issuer.mood(Ask::Delete, ResponseFault::Forbidden, 999);
     let ran = scene.apply();
     ran.exits(6).ended("debt");
     scene.run(&["status"]).exits(6).says(&["debt"]);
@@ -128,7 +138,7 @@ fn cannot_fail() {
     let scene = Scene::new();
     let plan = scene.plan();
     let before = scene.snapshot();
-    scene.issuer.mood(Ask::Me, Mood::AcceptAll, 9999);
+    scene.issuer.mood(Ask::Me, ResponseFault::AcceptAll, 9999);
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(1).ended("rolled_back").says(&["K0706", "the issuer accepted it", "then plan again"]);
     assert_eq!(scene.snapshot(), before);

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::hostile::Case;
 use crate::hostile::ran::{Ran, Running, wait};
 use crate::hostile::scene::Scene;
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 pub const CASES: &[Case] = &[
     ("a refused use that the issuer shows", shown_by_the_issuer),
@@ -116,7 +116,9 @@ fn record_unread() {
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
     wait("it is switched off", || is_off(&scene));
     let asked = scene.issuer.asked(Ask::Refusals);
-    for (mood, times) in [(Mood::Html, 2), (Mood::TooMany, 2), (Mood::CutShort, 1_000)] {
+    for (mood, times) in
+        [(ResponseFault::Html, 2), (ResponseFault::TooMany, 2), (ResponseFault::CutShort, 1_000)]
+    {
         scene.issuer.mood(Ask::Refusals, mood, times);
     }
     wait("six looks in vain", || scene.issuer.asked(Ask::Refusals) >= asked + 6);
@@ -130,7 +132,7 @@ fn record_unread() {
 /// The plan says what cannot be seen, and nothing is promised.
 fn record_forbidden() {
     let scene = scene("0s");
-    scene.issuer.mood(Ask::Refusals, Mood::Forbidden, 1);
+    scene.issuer.mood(Ask::Refusals, ResponseFault::Forbidden, 1);
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["not visible at the issuer", "status 403", "let the admin credential read it"]);
     // The record has become readable by the time of `apply`, and is then used.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 use crate::hostile::ran::{Ran, Running};
 use crate::issuers::scene::{Load, Scene, put};
@@ -173,22 +173,23 @@ fn bad_weather(name: &str) {
     let plan = scene.plan();
     scene.issuer.delays(Duration::from_secs(3), Duration::from_secs(3));
     scene.issuer.flaps();
-    let moods =
-        |moods: &[(Ask, Mood)]| moods.iter().for_each(|(ask, mood)| scene.issuer.mood(*ask, *mood, 1));
+    let moods = |moods: &[(Ask, ResponseFault)]| {
+        moods.iter().for_each(|(ask, mood)| scene.issuer.mood(*ask, *mood, 1))
+    };
     moods(&[
-        (Ask::Mint, Mood::TooMany),
-        (Ask::Mint, Mood::Lost),
-        (Ask::Delete, Mood::TooMany),
-        (Ask::Delete, Mood::Lost),
-        (Ask::Disable, Mood::Lost),
+        (Ask::Mint, ResponseFault::TooMany),
+        (Ask::Mint, ResponseFault::Lost),
+        (Ask::Delete, ResponseFault::TooMany),
+        (Ask::Delete, ResponseFault::Lost),
+        (Ask::Disable, ResponseFault::Lost),
     ]);
     let apply = ["apply", &plan, "--confirm", "ring"];
     let of_looks = [
-        (Ask::List, Mood::TooMany),
-        (Ask::List, Mood::HalfList),
-        (Ask::Me, Mood::OtherReason),
-        (Ask::Me, Mood::TooMany),
-        (Ask::Me, Mood::Html),
+        (Ask::List, ResponseFault::TooMany),
+        (Ask::List, ResponseFault::HalfList),
+        (Ask::Me, ResponseFault::OtherReason),
+        (Ask::Me, ResponseFault::TooMany),
+        (Ask::Me, ResponseFault::Html),
     ];
     if !scene.spec.by_hand() {
         let running = Running::start(scene.command(&apply));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use keyroll_testkit::alphanumeric;
-use keyroll_testkit::issuer::{Ask, Described, Issuer, Mood};
+use keyroll_testkit::issuer::{Ask, Described, Issuer, ResponseFault};
 use serde_json::Value;
 
 use crate::kept::{err, kept, out, run, value};
@@ -110,7 +110,7 @@ fn the_four_outcomes_stand_in_every_format_and_no_value_does() {
     let (_, active) = open.mint("one");
     let (id, dead) = open.mint("two");
     open.end(&id);
-    busy.mood(Ask::Me, Mood::TooMany, 9);
+    busy.mood(Ask::Me, ResponseFault::TooMany, 9);
     let limited = [token("sk_live_", 24), token("sk_live_", 24)];
     let elsewhere = token("glpat-", 20);
     let (odd, unnamed) = (token("sk_test_", 24), "kD93hfQ0plm4");

@@ -10,12 +10,12 @@ use super::clock::unix_ms;
 /// Every call: logged as one line, and counted.
 pub(crate) struct Calls {
     log: BufWriter<File>,
-    counts: BTreeMap<Kind, Count>,
+    counts: BTreeMap<CallKind, Count>,
 }
 
 /// Calls with equal kinds are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Kind {
+pub(crate) struct CallKind {
     /// The key's id, `admin`, or `unknown`.
     pub(crate) key: String,
     /// The worker that called, by its own statement, or `-`.
@@ -36,7 +36,7 @@ pub(crate) struct Count {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Counted {
     #[serde(flatten)]
-    pub(crate) kind: Kind,
+    pub(crate) kind: CallKind,
     #[serde(flatten)]
     pub(crate) count: Count,
 }
@@ -49,9 +49,9 @@ impl Calls {
         Self { log: BufWriter::new(log), counts: BTreeMap::new() }
     }
 
-    pub(crate) fn add(&mut self, client: Client, method: &str, mut kind: Kind) {
+    pub(crate) fn add(&mut self, client: Client, method: &str, mut kind: CallKind) {
         let now = unix_ms();
-        let Kind { key, caller, path, status } = &kind;
+        let CallKind { key, caller, path, status } = &kind;
         // A full disk must not fail the calls of the demo; the counts below do not depend on the file.
         let _ =
             writeln!(self.log, "{now} {method} {path} key={key} client={client} caller={caller} {status}");
@@ -59,7 +59,7 @@ impl Calls {
             kind.path = "/v1/keys".to_owned();
         }
         if self.counts.len() >= KINDS_MAX && !self.counts.contains_key(&kind) {
-            kind = Kind {
+            kind = CallKind {
                 key: "-".to_owned(),
                 caller: "-".to_owned(),
                 path: "-".to_owned(),

@@ -15,10 +15,10 @@ const PAGE: usize = 50;
 #[derive(Default)]
 pub(crate) struct Refused {
     count: u64,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<RefusedCall>,
 }
 
-struct Entry {
+struct RefusedCall {
     key: String,
     shown: Shown,
 }
@@ -45,7 +45,7 @@ impl Refused {
         if self.entries.len() == KEPT_MAX {
             self.entries.pop_front();
         }
-        self.entries.push_back(Entry { key: key.to_owned(), shown });
+        self.entries.push_back(RefusedCall { key: key.to_owned(), shown });
     }
 
     /// One page of a key's entries since a time and after the entry with this number; and where the next page begins.

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
-use super::calls::Kind;
+use super::calls::CallKind;
 use super::clients::Client;
 use super::clients::End;
 use super::keys::Caller;
@@ -46,7 +46,7 @@ impl Service for Issuer {
             }
             Caller::Nobody => Response::error(401, "invalid_key"),
         };
-        let kind = Kind {
+        let kind = CallKind {
             key: match caller {
                 Caller::Admin => "admin".to_owned(),
                 Caller::Key(id) | Caller::Refused(id) => id,

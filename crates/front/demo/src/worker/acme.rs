@@ -38,7 +38,7 @@ struct Question {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct InferResponse {
     n: u64,
     square: u64,
 }
@@ -105,7 +105,7 @@ impl Acme {
         let response = connection.call(&call).await.ok()?;
         *kept = Some(connection);
         self.note(response.status);
-        let answer: Answer = serde_json::from_slice(&response.body).ok()?;
+        let answer: InferResponse = serde_json::from_slice(&response.body).ok()?;
         (response.status == 200 && answer.n == n).then_some(answer.square)
     }
 }

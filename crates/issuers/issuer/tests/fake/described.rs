@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::dialect::Reply;
 use super::wire::plain;
-use super::{Key, Seen, World, random};
+use super::{Key, RecordedRequest, World, random};
 
 /// The answer to `op.get`, which a mint must repeat.
 const COPIED: &str = "copied";
@@ -118,7 +118,7 @@ fn is_slot(text: &str) -> bool {
 }
 
 /// The placeholders' values, if the request is one of this operation.
-fn route(op: &Value, seen: &Seen) -> Option<BTreeMap<String, Value>> {
+fn route(op: &Value, seen: &RecordedRequest) -> Option<BTreeMap<String, Value>> {
     let request = op.get("request")?;
     let url = request["url"].as_str()?;
     let path = url.split_once("//")?.1.split_once('/').map_or("", |(_, path)| path);
@@ -155,7 +155,7 @@ fn route(op: &Value, seen: &Seen) -> Option<BTreeMap<String, Value>> {
 }
 
 /// The credential that a caller presents, read as the spec sends it.
-fn shown(spec: &Value, caller: &str, seen: &Seen) -> Option<String> {
+fn shown(spec: &Value, caller: &str, seen: &RecordedRequest) -> Option<String> {
     let auth = spec["auth"].get(caller)?;
     if auth.get("basic").is_some() {
         let encoded = seen.headers.get("authorization")?.strip_prefix("Basic ")?;
@@ -169,13 +169,13 @@ fn shown(spec: &Value, caller: &str, seen: &Seen) -> Option<String> {
 }
 
 /// The answer of an issuer of this kind.
-pub fn answer(name: &'static str, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
+pub fn answer(name: &'static str, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
     let spec = spec(name);
     let admin = shown(&spec, "admin", seen).is_some_and(|token| token == world.admin);
     if admin { of_admin(name, &spec, world, seen) } else { of_itself(&spec, world, seen, peer) }
 }
 
-fn of_itself(spec: &Value, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
+fn of_itself(spec: &Value, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
     let verify = &spec["op"]["verify"];
     let identify = spec["op"].get("identify").filter(|op| route(op, seen).is_some());
     if route(verify, seen).is_none() && identify.is_none() {
@@ -200,7 +200,7 @@ fn of_itself(spec: &Value, world: &mut World, seen: &Seen, peer: SocketAddr) -> 
     Reply { key: Some(id), ..reply((status, body)) }
 }
 
-fn of_admin(name: &'static str, spec: &Value, world: &mut World, seen: &Seen) -> Reply {
+fn of_admin(name: &'static str, spec: &Value, world: &mut World, seen: &RecordedRequest) -> Reply {
     let not_found = || reply((404, json!({"error": {}, "errors": [], "message": "no", "title": "no"})));
     for op in ["get", "mint", "list", "disable", "enable", "revoke"] {
         let Some(described) = spec["op"].get(op) else { continue };
@@ -289,7 +289,7 @@ fn item(op: &Value, spec: &Value, name: &str, key: &Key) -> Value {
     item
 }
 
-fn list(op: &Value, spec: &Value, name: &str, world: &World, seen: &Seen) -> Reply {
+fn list(op: &Value, spec: &Value, name: &str, world: &World, seen: &RecordedRequest) -> Reply {
     let keeps_ended = op.get("ended").is_some();
     let all: Vec<Value> = world
         .keys

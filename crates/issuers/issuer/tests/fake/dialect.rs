@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::wire::plain;
-use super::{Key, Seen, World, described, random};
+use super::{Key, RecordedRequest, World, described, random};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -58,7 +58,7 @@ impl Dialect {
     }
 
     /// The answer of an issuer of this kind.
-    pub fn answer(self, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
+    pub fn answer(self, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
         if let Self::Shipped(name) = self {
             return described::answer(name, world, seen, peer);
         }
@@ -145,7 +145,7 @@ impl Dialect {
         }
     }
 
-    fn mint(self, world: &mut World, seen: &Seen) -> Reply {
+    fn mint(self, world: &mut World, seen: &RecordedRequest) -> Reply {
         let sent = body(seen);
         let name = sent["name"].as_str().unwrap().to_owned();
         let shared = match self {
@@ -169,7 +169,7 @@ impl Dialect {
         }
     }
 
-    fn list(self, world: &World, seen: &Seen) -> Reply {
+    fn list(self, world: &World, seen: &RecordedRequest) -> Reply {
         if let Some(body) = &world.list_body {
             return Reply { status: 200, media: "application/json", body: body.clone(), ..Reply::default() };
         }
@@ -222,7 +222,7 @@ fn acme(key: &Key) -> Value {
     json!({"id": key.id, "name": key.name, "status": status, "last_used_at": used, "preview": preview})
 }
 
-fn refusals(world: &World, seen: &Seen, id: &str) -> Reply {
+fn refusals(world: &World, seen: &RecordedRequest, id: &str) -> Reply {
     if let Some(body) = &world.refused_body {
         return Reply { status: 200, media: "application/json", body: body.clone(), ..Reply::default() };
     }
@@ -247,6 +247,6 @@ fn sessions(world: &World, id: &str) -> Value {
     json!({"sessions": live.map(item).collect::<Vec<_>>()})
 }
 
-fn body(seen: &Seen) -> Value {
+fn body(seen: &RecordedRequest) -> Value {
     serde_json::from_str(&seen.body).unwrap()
 }

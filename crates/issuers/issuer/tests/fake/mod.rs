@@ -23,7 +23,7 @@ pub use dialect::Dialect;
 
 /// The fake's behaviour from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behaviour {
     Fair,
     /// Takes connections and never answers.
     Silent,
@@ -81,7 +81,7 @@ pub struct Live {
 
 /// A request as it came: for looking at what was sent.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedRequest {
     pub method: String,
     pub path: String,
     pub query: BTreeMap<String, String>,
@@ -93,13 +93,13 @@ pub struct World {
     pub now: u64,
     pub birth: u64,
     pub death: u64,
-    pub mood: Mood,
+    pub mood: Behaviour,
     pub keys: Vec<Key>,
     pub admin: String,
     pub made: u64,
     pub page: usize,
     pub live: BTreeMap<u64, Live>,
-    pub seen: Vec<Seen>,
+    pub seen: Vec<RecordedRequest>,
     pub connections: u64,
     /// Answers to verify that come first, whatever the key: (status, media type, body).
     /// The record of refused uses.
@@ -130,7 +130,7 @@ impl Fake {
             now: 1_000_000,
             birth: 2_000,
             death: 3_000,
-            mood: Mood::Fair,
+            mood: Behaviour::Fair,
             keys: Vec::new(),
             admin: random("admin_", 24),
             made: 0,
@@ -198,10 +198,10 @@ pub fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
 
 impl World {
     /// The mood for one request.
-    pub fn turn(&mut self) -> Mood {
+    pub fn turn(&mut self) -> Behaviour {
         match self.fail_after {
             Some((0, odd)) => {
-                self.mood = Mood::Odd(odd);
+                self.mood = Behaviour::Odd(odd);
                 self.fail_after = None;
             }
             Some((left, odd)) => self.fail_after = Some((left - 1, odd)),

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::dialect::{Dialect, Reply};
-use super::{Live, Mood, Odd, Seen, World, lock};
+use super::{Behaviour, Live, Odd, RecordedRequest, World, lock};
 
 pub async fn serve(mut stream: TcpStream, peer: SocketAddr, world: Arc<Mutex<World>>, dialect: Dialect) {
     let end = Arc::new(Notify::new());
@@ -32,21 +32,21 @@ async fn talk(
     while let Some(seen) = request(stream).await {
         let mood = lock(world).turn();
         let reply = match mood {
-            Mood::Silent => std::future::pending().await,
-            Mood::Odd(odd) => {
+            Behaviour::Silent => std::future::pending().await,
+            Behaviour::Odd(odd) => {
                 lock(world).seen.push(seen);
                 spoil(stream, odd).await;
                 return;
             }
-            Mood::Fair | Mood::LoseNext => {
+            Behaviour::Fair | Behaviour::LoseNext => {
                 let mut world = lock(world);
                 world.seen.push(seen.clone());
                 let mut reply = dialect.answer(&mut world, &seen, peer);
                 if world.dated {
                     reply.headers.push(("date", world.date()));
                 }
-                if mood == Mood::LoseNext && seen.method != "GET" {
-                    world.mood = Mood::Fair;
+                if mood == Behaviour::LoseNext && seen.method != "GET" {
+                    world.mood = Behaviour::Fair;
                     return;
                 }
                 if let Some(key) = &reply.key {
@@ -109,7 +109,7 @@ async fn spoil(stream: &mut TcpStream, odd: Odd) {
     let _ = write(stream, &reply).await;
 }
 
-async fn request(stream: &mut TcpStream) -> Option<Seen> {
+async fn request(stream: &mut TcpStream) -> Option<RecordedRequest> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -138,7 +138,13 @@ async fn request(stream: &mut TcpStream) -> Option<Seen> {
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(name, value)| (plain(name), plain(value))).collect();
-    Some(Seen { method, path: path.to_owned(), query, headers, body: String::from_utf8(body).ok()? })
+    Some(RecordedRequest {
+        method,
+        path: path.to_owned(),
+        query,
+        headers,
+        body: String::from_utf8(body).ok()?,
+    })
 }
 
 /// Undoes percent-encoding.

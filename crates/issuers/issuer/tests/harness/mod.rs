@@ -19,7 +19,7 @@ use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fake::{Dialect, Fake, Mood, Odd, described};
+use crate::fake::{Behaviour, Dialect, Fake, Odd, described};
 
 const GUIDE: &str = include_str!("../../../../../docs/guides/write-an-issuer.md");
 
@@ -128,10 +128,10 @@ impl IssuerHarness for Harness {
 
     async fn weather(&mut self, weather: Weather) -> bool {
         self.fake.world().mood = match weather {
-            Weather::Fair | Weather::Absent => Mood::Fair,
-            Weather::Silent => Mood::Silent,
-            Weather::Odd => Mood::Odd(self.odd),
-            Weather::AnswerLost => Mood::LoseNext,
+            Weather::Fair | Weather::Absent => Behaviour::Fair,
+            Weather::Silent => Behaviour::Silent,
+            Weather::Odd => Behaviour::Odd(self.odd),
+            Weather::AnswerLost => Behaviour::LoseNext,
         };
         if weather == Weather::Absent {
             self.fake.leave().await;

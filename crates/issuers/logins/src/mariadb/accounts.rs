@@ -1,6 +1,6 @@
 use crate::id::Mark;
 
-use super::link::{Fault, Link};
+use super::link::{Link, MariaDbError};
 use crate::directory::Login;
 
 /// MariaDB's entry in place of a hash, for an account that no password opens.
@@ -34,7 +34,7 @@ const MARKS: &str = "SELECT User, Host, Role FROM mysql.roles_mapping WHERE Role
 type Row = (String, String, Option<bool>, String, String, usize);
 
 /// All accounts but roles.
-pub(super) async fn read(link: &mut Link) -> Result<Vec<Account>, Fault> {
+pub(super) async fn read(link: &mut Link) -> Result<Vec<Account>, MariaDbError> {
     let rows: Vec<Row> = link.rows(ACCOUNTS).await?;
     let roles: Vec<(String, String, String)> = link.rows(MARKS).await?;
     let account = |(user, host, locked, secret, plugin, others): Row| {

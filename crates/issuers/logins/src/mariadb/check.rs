@@ -1,7 +1,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::link::{Fault, Link};
+use super::link::{Link, MariaDbError};
 use super::server::MariaDb;
 
 /// The server must accept at least this many wrong passwords before it blocks an account: every check of a credential
@@ -40,7 +40,7 @@ async fn check_server(server: &MariaDb, link: &mut Link) -> Result<(), Failure> 
             .help(help))
     };
     let settings = "SELECT VERSION(), CAST(@@read_only AS INT), @@max_password_errors";
-    let read = |fault: Fault| server.failed(&fault, "read its settings");
+    let read = |fault: MariaDbError| server.failed(&fault, "read its settings");
     let rows: Vec<(String, u8, u64)> = link.rows(settings).await.map_err(read)?;
     let Some((version, read_only, errors)) = rows.into_iter().next() else {
         return refuse("it did not return its settings".to_owned(), "look at SHOW VARIABLES");

@@ -39,7 +39,7 @@ pub(super) struct Link {
 }
 
 /// Why a connection or a statement did not succeed.
-pub(super) enum Fault {
+pub(super) enum MariaDbError {
     /// The time limit passed.
     Late,
     /// The server refused, or the connection failed.
@@ -53,7 +53,7 @@ impl Link {
         user: &str,
         password: &SecretBytes,
         limit_ms: u64,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, MariaDbError> {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         let password = String::from_utf8_lossy(password.expose()).into_owned();
         let options = OptsBuilder::default()
@@ -75,7 +75,7 @@ impl Link {
     }
 
     /// One statement.
-    pub(super) async fn run(&mut self, statement: &str) -> Result<(), Fault> {
+    pub(super) async fn run(&mut self, statement: &str) -> Result<(), MariaDbError> {
         within(self.deadline, self.connection.query_drop(statement)).await
     }
 
@@ -83,7 +83,7 @@ impl Link {
     pub(super) async fn rows<T: FromRow + Send + 'static>(
         &mut self,
         statement: &str,
-    ) -> Result<Vec<T>, Fault> {
+    ) -> Result<Vec<T>, MariaDbError> {
         within(self.deadline, self.connection.query(statement)).await
     }
 
@@ -93,11 +93,14 @@ impl Link {
     }
 }
 
-async fn within<T>(deadline: Instant, doing: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
-    timeout_at(deadline, doing).await.map_err(|_| Fault::Late)?.map_err(Fault::Said)
+async fn within<T>(
+    deadline: Instant,
+    doing: impl Future<Output = Result<T, Error>>,
+) -> Result<T, MariaDbError> {
+    timeout_at(deadline, doing).await.map_err(|_| MariaDbError::Late)?.map_err(MariaDbError::Said)
 }
 
-impl Fault {
+impl MariaDbError {
     /// The error number of the server, if the server refused.
     fn code(&self) -> Option<u16> {
         match self {
@@ -182,7 +185,7 @@ mod tests {
         let hash = format!("*{:040X}", std::process::id());
         let said = |code: u16| {
             let message = format!("You have an error in your SQL syntax near '{hash}'");
-            Fault::Said(Error::Server(ServerError { code, message, state: "42000".to_owned() }))
+            MariaDbError::Said(Error::Server(ServerError { code, message, state: "42000".to_owned() }))
         };
         let shown = format!("{:?}", said(NOT_PARSED).of_effect("mint".to_owned()));
         assert!(!shown.contains(&hash) && shown.contains("1064"), "{shown}");

@@ -1,7 +1,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::link::{Fault, Link};
+use super::link::{Link, MariaDbError};
 use crate::options::Options;
 use crate::own_sessions::Own;
 use crate::two_logins::TwoLogins;
@@ -49,7 +49,7 @@ impl MariaDb {
             link.run("SET SESSION sql_mode = '', lock_wait_timeout = 3, autocommit = 1").await?;
             Ok(link)
         };
-        link.await.map_err(|fault: Fault| {
+        link.await.map_err(|fault: MariaDbError| {
             fault.of_connecting(format!("log in as {:?} at MariaDB {}", admin.user, options.endpoint()))
         })
     }
@@ -59,7 +59,7 @@ impl MariaDb {
     }
 
     /// A failure of a statement that changes nothing.
-    pub(super) fn failed(&self, fault: &Fault, what: &str) -> Failure {
+    pub(super) fn failed(&self, fault: &MariaDbError, what: &str) -> Failure {
         fault.without_effect(self.attempted(what))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyroll_port::{Failure, Session};
 use tokio::time::sleep;
 
-use super::link::{Fault, Link};
+use super::link::{Link, MariaDbError};
 use super::server::MariaDb;
 
 /// The server's table of transactions is up to 100 ms old: a session that did something within twice that time may have
@@ -27,7 +27,7 @@ const SESSIONS: &str = "
 /// ER_NO_SUCH_THREAD: it is gone already.
 const GONE: &str = "(1094)";
 
-struct Found {
+struct ServerSession {
     id: u32,
     user: String,
     host: String,
@@ -38,7 +38,7 @@ struct Found {
     comes_or_goes: bool,
 }
 
-impl Found {
+impl ServerSession {
     /// A restarted server reuses session numbers. Number and address together name one session.
     fn handle(&self) -> String {
         format!("{}@{}", self.id, self.host)
@@ -57,9 +57,9 @@ fn client(host: &str) -> Option<SocketAddr> {
     }
 }
 
-async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
+async fn read(link: &mut Link) -> Result<Vec<ServerSession>, MariaDbError> {
     let rows: Vec<(u32, String, String, bool, u64, bool)> = link.rows(SESSIONS).await?;
-    let found = |(id, user, host, busy, rest_ms, comes_or_goes)| Found {
+    let found = |(id, user, host, busy, rest_ms, comes_or_goes)| ServerSession {
         id,
         user,
         host,
@@ -76,7 +76,7 @@ async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
 /// like a session for ever.
 pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, Failure> {
     let mut link = server.admin().await?;
-    let theirs = |it: &Found| it.user == user && !server.own.has(&it.id);
+    let theirs = |it: &ServerSession| it.user == user && !server.own.has(&it.id);
     let (mut left, pause_ms) = AGAIN;
     let mut awaited: Option<BTreeSet<u32>> = None;
     let found = loop {
@@ -94,8 +94,8 @@ pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, F
     };
     link.close().await;
     let awaited = awaited.unwrap_or_default();
-    let counts = |it: &&Found| theirs(it) && (!it.comes_or_goes || awaited.contains(&it.id));
-    Ok(found.iter().filter(counts).map(Found::session).collect())
+    let counts = |it: &&ServerSession| theirs(it) && (!it.comes_or_goes || awaited.contains(&it.id));
+    Ok(found.iter().filter(counts).map(ServerSession::session).collect())
 }
 
 /// Ends the named sessions that are still the same, and still idle unless busy ones may be ended too.
@@ -107,14 +107,14 @@ pub(super) async fn end(
 ) -> Result<usize, Failure> {
     let what = "end the sessions";
     let mut link = server.admin().await?;
-    let named = |it: &Found| it.user == user && handles.contains(&it.handle());
+    let named = |it: &ServerSession| it.user == user && handles.contains(&it.handle());
     let look = async |link: &mut Link| read(link).await.map_err(|fault| server.failed(&fault, what));
     let mut found = look(&mut link).await?;
     if !busy && found.iter().any(|it| named(it) && it.rest_ms < STALE_MS) {
         sleep(Duration::from_millis(STALE_MS)).await;
         found = look(&mut link).await?;
     }
-    let idle = |it: &Found| !it.busy && it.rest_ms >= STALE_MS;
+    let idle = |it: &ServerSession| !it.busy && it.rest_ms >= STALE_MS;
     let mut ended = 0;
     for one in found.iter().filter(|it| named(it) && (busy || idle(it))) {
         match link.run(&format!("KILL CONNECTION {}", one.id)).await {

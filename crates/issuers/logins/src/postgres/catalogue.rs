@@ -2,7 +2,7 @@ use tokio_postgres::Row;
 
 use crate::id::Mark;
 
-use crate::postgres::link::{Fault, Link};
+use crate::postgres::link::{Link, PostgresError};
 use crate::postgres::options::Options;
 
 /// One role as the catalogue shows it.
@@ -56,7 +56,7 @@ const PASSWORDS: &str = "
     SELECT rolname::text FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname::text = ANY ($1::text[])";
 
 /// Reads the owner, the slots, the owner's members, and `current`.
-pub(crate) async fn read(link: &Link, options: &Options, current: &str) -> Result<Catalogue, Fault> {
+pub(crate) async fn read(link: &Link, options: &Options, current: &str) -> Result<Catalogue, PostgresError> {
     let [one, two] = &options.slots;
     let names = [options.owner_role.as_str(), one, two, current];
     let rows = link.rows(ROLES, &[&options.owner_role, &names.as_slice()]).await?;
@@ -73,7 +73,7 @@ pub(crate) async fn read(link: &Link, options: &Options, current: &str) -> Resul
 }
 
 /// Whether the admin may read `pg_authid`: only a superuser may, unless it was granted.
-pub(crate) async fn sees_passwords(link: &Link) -> Result<bool, Fault> {
+pub(crate) async fn sees_passwords(link: &Link) -> Result<bool, PostgresError> {
     let rows = link.rows("SELECT has_table_privilege('pg_authid', 'SELECT')", &[]).await?;
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }

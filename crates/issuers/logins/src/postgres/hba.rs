@@ -1,6 +1,6 @@
 use tokio_postgres::Row;
 
-use crate::postgres::link::{Fault, Link};
+use crate::postgres::link::{Link, PostgresError};
 
 /// One line of pg_hba.conf, as `pg_hba_file_rules` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct Member {
 }
 
 /// The lines, in order; `None` where the admin may not read them (by default only a superuser may).
-pub(crate) async fn read(link: &Link) -> Result<Option<Vec<Rule>>, Fault> {
+pub(crate) async fn read(link: &Link) -> Result<Option<Vec<Rule>>, PostgresError> {
     let may = "SELECT has_function_privilege('pg_hba_file_rules()', 'EXECUTE') \
                   AND has_table_privilege('pg_hba_file_rules', 'SELECT')";
     if !link.rows(may, &[]).await?.first().is_some_and(|row| row.get(0)) {
@@ -34,7 +34,7 @@ pub(crate) async fn read(link: &Link) -> Result<Option<Vec<Rule>>, Fault> {
 }
 
 /// All roles that a role is a member of, however indirectly, and itself.
-pub(crate) async fn member(link: &Link, name: &str) -> Result<Member, Fault> {
+pub(crate) async fn member(link: &Link, name: &str) -> Result<Member, PostgresError> {
     let up = "WITH RECURSIVE up (oid) AS (
                   SELECT oid FROM pg_roles WHERE rolname::text = $1
                    UNION SELECT m.roleid FROM pg_auth_members m JOIN up ON m.member = up.oid)

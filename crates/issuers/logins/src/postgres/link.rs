@@ -44,7 +44,7 @@ pub(crate) struct Link {
 }
 
 /// Why a connection or a statement did not succeed.
-pub(crate) enum Fault {
+pub(crate) enum PostgresError {
     /// The time limit passed.
     Late,
     /// The server refused, or the connection failed.
@@ -53,7 +53,7 @@ pub(crate) enum Fault {
 
 impl Link {
     /// Connects. Everything on this connection must end within `limit_ms` from now.
-    pub(crate) async fn open(login: &Login<'_>, limit_ms: u64) -> Result<Self, Fault> {
+    pub(crate) async fn open(login: &Login<'_>, limit_ms: u64) -> Result<Self, PostgresError> {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         let mut config = Config::new();
         config.host(login.host).port(login.port).dbname(login.dbname).user(login.user);
@@ -86,26 +86,30 @@ impl Link {
     }
 
     /// Rows of one statement.
-    pub(crate) async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Fault> {
+    pub(crate) async fn rows(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, PostgresError> {
         match &self.client {
             Some(client) => within(self.deadline, client.query(sql, params)).await,
-            None => Err(Fault::Late),
+            None => Err(PostgresError::Late),
         }
     }
 
     /// One statement without parameters or rows.
-    pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), PostgresError> {
         match &self.client {
             Some(client) => within(self.deadline, client.batch_execute(sql)).await,
-            None => Err(Fault::Late),
+            None => Err(PostgresError::Late),
         }
     }
 
     /// The answer to one statement by the simple query protocol: a pooler's console has no other.
-    pub(crate) async fn told(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+    pub(crate) async fn told(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, PostgresError> {
         match &self.client {
             Some(client) => within(self.deadline, client.simple_query(sql)).await,
-            None => Err(Fault::Late),
+            None => Err(PostgresError::Late),
         }
     }
 
@@ -124,15 +128,18 @@ impl Drop for Link {
     }
 }
 
-async fn within<T>(deadline: Instant, call: impl Future<Output = Result<T, Error>>) -> Result<T, Fault> {
+async fn within<T>(
+    deadline: Instant,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, PostgresError> {
     match timeout_at(deadline, call).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(Fault::Postgres(error)),
-        Err(_) => Err(Fault::Late),
+        Ok(Err(error)) => Err(PostgresError::Postgres(error)),
+        Err(_) => Err(PostgresError::Late),
     }
 }
 
-impl Fault {
+impl PostgresError {
     /// The SQLSTATE, if the server sent one.
     pub(crate) fn state(&self) -> Option<&str> {
         match self {

@@ -5,7 +5,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 use crate::postgres::catalogue::{self, Catalogue, Role};
-use crate::postgres::link::Fault;
+use crate::postgres::link::PostgresError;
 use crate::postgres::options::Options;
 use crate::postgres::quote::{identifier, literal};
 use crate::postgres::settings;
@@ -30,7 +30,7 @@ impl Mint<'_> {
     /// Makes the slot a login of the owner role with this password, in the open transaction: the commit makes all
     /// changes or none. Repeating it changes nothing.
     pub(crate) async fn apply(&self, work: &Work<'_>, options: &Options) -> Result<(), Failure> {
-        let read = |fault: Fault| work.failed(&fault, "read the roles");
+        let read = |fault: PostgresError| work.failed(&fault, "read the roles");
         let roles = catalogue::read(work.link(), options, self.current).await.map_err(read)?;
         check_current(&roles, options, self.current)?;
         check_slot(&roles, options, self.slot, self.label)?;
@@ -81,7 +81,7 @@ impl Mint<'_> {
     }
 
     async fn copy_settings(&self, work: &Work<'_>) -> Result<(), Failure> {
-        let read = |fault: Fault| work.failed(&fault, "read the settings of the roles");
+        let read = |fault: PostgresError| work.failed(&fault, "read the settings of the roles");
         let wanted = settings::read(work.link(), self.current).await.map_err(read)?;
         let present = settings::read(work.link(), self.slot).await.map_err(read)?;
         for statement in settings::statements(self.slot, &present, &wanted) {
@@ -104,7 +104,7 @@ impl Mint<'_> {
         if !present.is_some_and(|role| role.comment == ours) {
             return Ok(false);
         }
-        let read = |fault: Fault| work.failed(&fault, "read the stored verifier");
+        let read = |fault: PostgresError| work.failed(&fault, "read the stored verifier");
         if !catalogue::sees_passwords(work.link()).await.map_err(read)? {
             return Ok(self.accepted);
         }

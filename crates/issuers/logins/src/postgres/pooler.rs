@@ -125,7 +125,7 @@ pub(crate) async fn look(server: &Server, role: &str) -> Result<Pooled, Failure>
 impl Pooler {
     async fn look(&self, limit_ms: u64, role: &str, number: usize, all: &mut Pooled) -> Result<(), Failure> {
         let attempted = || format!("ask PgBouncer at {}:{} who is logged in", self.host, self.port);
-        let failed = |fault: crate::postgres::link::Fault| {
+        let failed = |fault: crate::postgres::link::PostgresError| {
             fault.without_effect(Code::PoolerUnusable, attempted()).help(
                 "its user must be one of stats_users, and the console is reached as the database pgbouncer",
             )

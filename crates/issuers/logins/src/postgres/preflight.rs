@@ -7,7 +7,7 @@ use keyroll_secret::Credential;
 
 use crate::postgres::catalogue::{self, Catalogue};
 use crate::postgres::hba;
-use crate::postgres::link::{Fault, LOCK_MS_MAX};
+use crate::postgres::link::{LOCK_MS_MAX, PostgresError};
 use crate::postgres::mint::{self, Mint};
 use crate::postgres::options::Options;
 use crate::postgres::pooler;
@@ -36,7 +36,7 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     check_server(&work).await?;
     check_rights(&work, options).await?;
     work.begin().await?;
-    let read = |fault: Fault| work.failed(&fault, "read the roles");
+    let read = |fault: PostgresError| work.failed(&fault, "read the roles");
     let roles = catalogue::read(work.link(), options, user).await.map_err(read)?;
     mint::check_current(&roles, options, user)?;
     check_second_key(&roles, options, user, slot)?;
@@ -200,7 +200,7 @@ async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Resu
 /// A client that never learnt SCRAM (libpq before 10) can log in with an md5 password only, and not with our SCRAM
 /// verifier.
 async fn note_of_md5(work: &Work<'_>, current: &str) -> Result<Option<String>, Failure> {
-    let read = |fault: Fault| work.failed(&fault, "read the admin's rights");
+    let read = |fault: PostgresError| work.failed(&fault, "read the admin's rights");
     if !catalogue::sees_passwords(work.link()).await.map_err(read)? {
         return Ok(None);
     }
@@ -244,7 +244,7 @@ async fn check_hba(
     current: &str,
     slot: &str,
 ) -> Result<Vec<String>, Failure> {
-    let read = |fault: Fault| work.failed(&fault, "read pg_hba.conf");
+    let read = |fault: PostgresError| work.failed(&fault, "read pg_hba.conf");
     let Some(rules) = hba::read(work.link()).await.map_err(read)? else {
         return Ok(vec![
             "pg_hba.conf: not visible to the admin; wrong passwords are tried instead".to_owned(),

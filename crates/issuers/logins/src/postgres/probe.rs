@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use keyroll_port::Probe;
 
 use crate::own_sessions::Own;
-use crate::postgres::link::{Fault, Link, Login};
+use crate::postgres::link::{Link, Login, PostgresError};
 
 /// The server's functions that refuse because all connections are taken, *after* they accepted the password. SQLSTATE
 /// 53300 alone does not tell this: `sorry, too many clients already` comes before the password is asked for. A
@@ -95,10 +95,12 @@ pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions)
     attempt
 }
 
-fn refused(fault: &Fault) -> Attempt {
+fn refused(fault: &PostgresError) -> Attempt {
     let routine = match fault {
-        Fault::Postgres(error) => error.as_db_error().and_then(|said| said.routine()).unwrap_or_default(),
-        Fault::Late => "",
+        PostgresError::Postgres(error) => {
+            error.as_db_error().and_then(|said| said.routine()).unwrap_or_default()
+        }
+        PostgresError::Late => "",
     };
     match fault.state() {
         Some("28P01") => Attempt::WrongPassword,

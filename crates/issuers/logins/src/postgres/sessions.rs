@@ -7,7 +7,7 @@ use keyroll_secret::CredentialId;
 use tokio_postgres::Row;
 
 use crate::postgres::catalogue;
-use crate::postgres::link::Fault;
+use crate::postgres::link::PostgresError;
 use crate::postgres::options::Options;
 use crate::postgres::pooler;
 use crate::postgres::server::Server;
@@ -137,7 +137,7 @@ pub(crate) async fn end(
 /// The role whose sessions are the credential's; `None` if the role is gone or carries a later credential.
 async fn role_of(work: &Work<'_>, options: &Options, id: &CredentialId) -> Result<Option<String>, Failure> {
     let (name, label) = id::split(id);
-    let read = |fault: Fault| work.failed(&fault, "read the roles");
+    let read = |fault: PostgresError| work.failed(&fault, "read the roles");
     let roles = catalogue::read(work.link(), options, name).await.map_err(read)?;
     let Some(role) = roles.role(name) else { return Ok(None) };
     match id::standing(label, &role.comment) {

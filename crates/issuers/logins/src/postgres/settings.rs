@@ -1,4 +1,4 @@
-use crate::postgres::link::{Fault, Link};
+use crate::postgres::link::{Link, PostgresError};
 use crate::postgres::quote::{identifier, literal};
 
 /// Settings that PostgreSQL keeps as a list of quoted names (`GUC_LIST_QUOTE`): each name must be quoted on its
@@ -30,7 +30,7 @@ const SETTINGS: &str = "
      ORDER BY 1 NULLS FIRST, 2";
 
 /// The settings of a role, except `role` itself, which keyroll sets.
-pub(crate) async fn read(link: &Link, role: &str) -> Result<Vec<Setting>, Fault> {
+pub(crate) async fn read(link: &Link, role: &str) -> Result<Vec<Setting>, PostgresError> {
     let rows = link.rows(SETTINGS, &[&role]).await?;
     let settings = rows.iter().filter_map(|row| {
         let entry: String = row.get(1);

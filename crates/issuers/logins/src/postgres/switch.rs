@@ -4,7 +4,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_secret::CredentialId;
 
 use crate::postgres::catalogue::{self, Role};
-use crate::postgres::link::Fault;
+use crate::postgres::link::PostgresError;
 use crate::postgres::quote::{identifier, literal};
 use crate::postgres::server::Server;
 use crate::postgres::work::Work;
@@ -29,7 +29,7 @@ pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) ->
     }
     let work = Work::open(server).await?;
     work.begin().await?;
-    let read = |fault: Fault| work.failed(&fault, "read the roles");
+    let read = |fault: PostgresError| work.failed(&fault, "read the roles");
     let roles = catalogue::read(work.link(), options, name).await.map_err(read)?;
     let Some(role) = roles.role(name) else {
         return match switch {

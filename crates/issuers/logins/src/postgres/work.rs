@@ -1,4 +1,4 @@
-use crate::postgres::link::{Fault, Link, Login};
+use crate::postgres::link::{Link, Login, PostgresError};
 use crate::postgres::options::Options;
 use crate::postgres::server::Server;
 use keyroll_codes::Code;
@@ -136,7 +136,7 @@ impl<'a> Work<'a> {
     }
 
     /// The failure of a statement before any commit.
-    pub(crate) fn failed(&self, fault: &Fault, attempted: &str) -> Failure {
+    pub(crate) fn failed(&self, fault: &PostgresError, attempted: &str) -> Failure {
         fault
             .without_effect(Code::RequestFailed, self.attempted(attempted))
             .kind(FailureKind::StatementFailed)

@@ -4,7 +4,7 @@ use crate::id::Mark;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
-use super::link::{Fault, Link};
+use super::link::{Link, ManagementApiError};
 use super::rights;
 use super::server::RabbitMq;
 use super::users::{self, User, Wanted};
@@ -20,9 +20,9 @@ pub(super) fn find<'a>(users: &'a [User], name: &str) -> Option<&'a User> {
 pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(), Failure> {
     let what = format!("mint into the user {:?}", filling.slot);
     let link = server.admin();
-    let failed = |fault: Fault| fault.without_effect(server.attempted(&what));
-    let effect = |fault: Fault| fault.of_effect(server.attempted(&what));
-    let after = |fault: Fault| fault.after_effect(server.attempted(&what));
+    let failed = |fault: ManagementApiError| fault.without_effect(server.attempted(&what));
+    let effect = |fault: ManagementApiError| fault.of_effect(server.attempted(&what));
+    let after = |fault: ManagementApiError| fault.after_effect(server.attempted(&what));
     let all = users::read(&link).await.map_err(failed)?;
     let current = find(&all, filling.current).ok_or_else(|| gone(server, filling.current, &what))?;
     let wanted = rights::read(&link, current).await.map_err(failed)?;
@@ -59,7 +59,7 @@ pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(),
 
 /// Check, by reading again, that both users have the same rights. Nobody can log in as the slot yet.
 async fn alike(server: &RabbitMq, link: &Link<'_>, filling: &Filling<'_>, what: &str) -> Result<(), Failure> {
-    let failed = |fault: Fault| fault.after_effect(server.attempted(what));
+    let failed = |fault: ManagementApiError| fault.after_effect(server.attempted(what));
     let all = users::read(link).await.map_err(failed)?;
     let find = |name: &str| find(&all, name).ok_or_else(|| gone(server, name, what));
     let (current, slot) = (find(filling.current)?, find(filling.slot)?);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use keyroll_port::{Failure, Session};
 use serde::Deserialize;
 
-use super::link::{Fault, Link, segment};
+use super::link::{Link, ManagementApiError, segment};
 use super::server::RabbitMq;
 
 /// Only with this protocol do the channels show everything that a connection does.
@@ -81,7 +81,7 @@ struct Channels {
 
 /// The live connections of a user. The list is current. Statistics tell which connections are idle; a connection that
 /// they do not have yet is not known to be idle.
-async fn read(server: &RabbitMq, link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
+async fn read(server: &RabbitMq, link: &Link<'_>, user: &str) -> Result<Vec<Session>, ManagementApiError> {
     let open: Vec<Open> = link.get(&format!("/api/connections/username/{}", segment(user))).await?;
     if open.is_empty() {
         return Ok(Vec::new());

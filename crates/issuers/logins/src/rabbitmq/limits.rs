@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::link::{Fault, Link, segment};
+use super::link::{Link, ManagementApiError, segment};
 use super::users::User;
 
 /// The limit that a rollout can reach. A limit on channels counts for each user alone, and both users have the same.
@@ -18,7 +18,11 @@ struct Name {}
 
 /// Notes on limits of connections. A probe opens one more, and during a rollout the connections of both users are open
 /// at the same time.
-pub(super) async fn read(link: &Link<'_>, user: &User, vhost: &str) -> Result<Vec<String>, Fault> {
+pub(super) async fn read(
+    link: &Link<'_>,
+    user: &User,
+    vhost: &str,
+) -> Result<Vec<String>, ManagementApiError> {
     let name = &user.login.name;
     let of_user = user.limits.get(CONNECTIONS).copied();
     let limits: Vec<Limits> = link.get(&format!("/api/vhost-limits/{}", segment(vhost))).await?;

@@ -36,7 +36,7 @@ pub(super) struct Link<'a> {
 
 /// Why a request did not succeed.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum ManagementApiError {
     /// There was no connection, so certainly no effect.
     Unsent(String),
     /// The time limit passed, the connection failed, or the answer was not one.
@@ -53,23 +53,23 @@ impl<'a> Link<'a> {
     }
 
     /// Reads the resource at a path of the API.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ManagementApiError> {
         let body = self.ask(Method::GET, path, Zeroizing::default()).await?;
         serde_json::from_slice(&body)
-            .map_err(|_| Fault::Lost("the answer is not the management API's".to_owned()))
+            .map_err(|_| ManagementApiError::Lost("the answer is not the management API's".to_owned()))
     }
 
     /// Writes the resource at a path of the API.
-    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), Fault> {
-        let body = serde_json::to_vec(body).map_err(|error| Fault::Unsent(error.to_string()))?;
+    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), ManagementApiError> {
+        let body = serde_json::to_vec(body).map_err(|error| ManagementApiError::Unsent(error.to_string()))?;
         self.ask(Method::PUT, path, Zeroizing::new(body)).await.map(drop)
     }
 
     /// Removes the resource at a path of the API. Returns whether there was one.
-    pub(super) async fn delete(&self, path: &str) -> Result<bool, Fault> {
+    pub(super) async fn delete(&self, path: &str) -> Result<bool, ManagementApiError> {
         match self.ask(Method::DELETE, path, Zeroizing::default()).await {
             Ok(_) => Ok(true),
-            Err(Fault::Said(NOT_FOUND, _)) => Ok(false),
+            Err(ManagementApiError::Said(NOT_FOUND, _)) => Ok(false),
             Err(fault) => Err(fault),
         }
     }
@@ -79,10 +79,11 @@ impl<'a> Link<'a> {
         method: Method,
         path: &str,
         body: Zeroizing<Vec<u8>>,
-    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    ) -> Result<Zeroizing<Vec<u8>>, ManagementApiError> {
         let (host, port) = (self.host, self.port);
         let login = self.login.clone();
-        let login = login.ok_or_else(|| Fault::Unsent("the admin's name has a colon".to_owned()))?;
+        let login =
+            login.ok_or_else(|| ManagementApiError::Unsent("the admin's name has a colon".to_owned()))?;
         let headers = vec![
             // RabbitMQ refuses some changes from a client that accepts only JSON.
             (ACCEPT, HeaderValue::from_static("*/*")),
@@ -101,10 +102,11 @@ impl<'a> Link<'a> {
             let connected = self.tls.connect(host, port).await;
             connected.map(|(stream, _)| stream).map_err(|error| HttpError::NotSent(error.to_string()))
         };
-        let response = exchange(connecting, request, &limits).await.map_err(Fault::unanswered)?;
+        let response =
+            exchange(connecting, request, &limits).await.map_err(ManagementApiError::unanswered)?;
         match response.status {
             200..=299 => Ok(response.body),
-            status => Err(Fault::Said(status, words(&response.body))),
+            status => Err(ManagementApiError::Said(status, words(&response.body))),
         }
     }
 }
@@ -124,7 +126,7 @@ pub(super) fn segment(text: &str) -> String {
     escaped
 }
 
-impl Fault {
+impl ManagementApiError {
     fn unanswered(error: HttpError) -> Self {
         match error {
             HttpError::NotSent(why) => Self::Unsent(why),
@@ -196,23 +198,27 @@ mod tests {
 
     #[test]
     fn only_a_refusal_for_good_is_believed() {
-        let class = |fault: &Fault| {
+        let class = |fault: &ManagementApiError| {
             let [read, effect] =
                 [fault.without_effect("read".to_owned()), fault.of_effect("change".to_owned())];
             (read.class, effect.class, effect.code)
         };
-        let said = |status, words: &str| Fault::Said(status, words.to_owned());
+        let said = |status, words: &str| ManagementApiError::Said(status, words.to_owned());
         let permanent = |code| (Class::Permanent, Class::Permanent, code);
         assert_eq!(class(&said(401, "Login failed")), permanent(Code::IssuerUnreachable));
         assert_eq!(class(&said(401, "Not administrator user")), permanent(Code::AdminRefused));
         assert_eq!(class(&said(400, "bad_request")), permanent(Code::RequestFailed));
-        for fault in [said(503, ""), said(429, ""), said(302, ""), Fault::Lost("gone".to_owned())] {
+        for fault in
+            [said(503, ""), said(429, ""), said(302, ""), ManagementApiError::Lost("gone".to_owned())]
+        {
             assert_eq!(class(&fault), (Class::Retryable, Class::Unknown, Code::RequestFailed), "{fault:?}");
         }
-        for fault in [said(401, "Login failed"), said(503, ""), Fault::Unsent("refused".to_owned())] {
+        for fault in
+            [said(401, "Login failed"), said(503, ""), ManagementApiError::Unsent("refused".to_owned())]
+        {
             assert_eq!(fault.after_effect("read".to_owned()).class, Class::Unknown, "{fault:?}");
         }
-        let unsent = Fault::Unsent("refused".to_owned());
+        let unsent = ManagementApiError::Unsent("refused".to_owned());
         assert_eq!(class(&unsent), (Class::Retryable, Class::Retryable, Code::IssuerUnreachable));
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::link::{Fault, Link, segment};
+use super::link::{Link, ManagementApiError, segment};
 use super::users::User;
 
 /// One thing that a user may do, beside what its tags say.
@@ -38,7 +38,7 @@ struct Value {
 }
 
 /// Everything that a user may do.
-pub(super) async fn read(link: &Link<'_>, user: &User) -> Result<BTreeSet<Right>, Fault> {
+pub(super) async fn read(link: &Link<'_>, user: &User) -> Result<BTreeSet<Right>, ManagementApiError> {
     let path = super::users::path(&user.login.name);
     let vhosts: Vec<VHostRight> = link.get(&format!("{path}/permissions")).await?;
     let topics: Vec<TopicRight> = link.get(&format!("{path}/topic-permissions")).await?;
@@ -57,7 +57,7 @@ pub(super) async fn give(
     user: &str,
     has: &BTreeSet<Right>,
     wanted: &BTreeSet<Right>,
-) -> Result<(), Fault> {
+) -> Result<(), ManagementApiError> {
     // All topic permissions of a virtual host are removed together.
     let cleared: BTreeSet<&str> = has.difference(wanted).filter_map(Right::topic_vhost).collect();
     let stays =

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use keyroll_port::Failure;
 
-use super::link::{Fault, Link};
+use super::link::{Link, ManagementApiError};
 use super::silence::Silence;
 use crate::options::Options;
 use crate::own_sessions::Own;
@@ -68,7 +68,7 @@ impl RabbitMq {
     }
 
     /// The failure of a request that changes nothing.
-    pub(super) fn failed(&self, fault: &Fault, what: &str) -> Failure {
+    pub(super) fn failed(&self, fault: &ManagementApiError, what: &str) -> Failure {
         fault.without_effect(self.attempted(what))
     }
 }

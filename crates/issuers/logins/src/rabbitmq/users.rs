@@ -9,7 +9,7 @@ use keyroll_secret::SecretBytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::link::{Fault, Link, segment};
+use super::link::{Link, ManagementApiError, segment};
 use crate::directory::Login;
 
 /// The prefix of a disabled user's hash. No password has a hash of this length, so nobody can log in; the rest is the
@@ -33,8 +33,9 @@ pub(super) struct User {
     pub(super) limits: BTreeMap<String, i64>,
 }
 
+/// A user in the answer of the management API.
 #[derive(Deserialize)]
-struct Told {
+struct UserJson {
     name: String,
     #[serde(default)]
     password_hash: String,
@@ -62,10 +63,11 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All users.
-pub(super) async fn read(link: &Link<'_>) -> Result<Vec<User>, Fault> {
-    let told: Vec<Told> = link.get("/api/users").await?;
-    told.into_iter()
-        .map(|one| one.read().ok_or_else(|| Fault::Lost("a user's hash is odd".to_owned())))
+pub(super) async fn read(link: &Link<'_>) -> Result<Vec<User>, ManagementApiError> {
+    let users: Vec<UserJson> = link.get("/api/users").await?;
+    users
+        .into_iter()
+        .map(|one| one.read().ok_or_else(|| ManagementApiError::Lost("a user's hash is odd".to_owned())))
         .collect()
 }
 
@@ -85,7 +87,7 @@ impl Tags {
     }
 }
 
-impl Told {
+impl UserJson {
     fn read(self) -> Option<User> {
         let (marks, mut tags): (Vec<_>, Vec<_>) =
             self.tags.list().into_iter().partition(|tag| Mark::read(Some(tag)) != Mark::Foreign);
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     fn user(text: &str) -> User {
-        serde_json::from_str::<Told>(text).unwrap().read().unwrap()
+        serde_json::from_str::<UserJson>(text).unwrap().read().unwrap()
     }
 
     #[test]
@@ -188,7 +190,7 @@ mod tests {
         assert_eq!(text.login.mark, Mark::Ended("keyroll/r/3".to_owned()));
         assert!(text.login.is_off() && text.tags == ["monitoring"]);
         assert!(
-            serde_json::from_str::<Told>(r#"{"name":"o","password_hash":"!","tags":""}"#)
+            serde_json::from_str::<UserJson>(r#"{"name":"o","password_hash":"!","tags":""}"#)
                 .unwrap()
                 .read()
                 .is_none()

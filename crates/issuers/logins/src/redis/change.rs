@@ -4,7 +4,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use super::link::{Fault, Link};
+use super::link::{Link, RedisError};
 use super::server::Redis;
 use super::users::{self, User, selector};
 use crate::directory::{Filling, Login, Switch};
@@ -30,7 +30,7 @@ impl Kept {
 
 /// Where this server saves its users. A server that keeps them in memory only is refused.
 pub(super) async fn kept(redis: &Redis, link: &mut Link) -> Result<Kept, Failure> {
-    let read = |fault: Fault| redis.failed(&fault, "read how users are kept");
+    let read = |fault: RedisError| redis.failed(&fault, "read how users are kept");
     let settings = link.ask(&["CONFIG", "GET", "aclfile"]).await.map_err(read)?;
     if settings.value("aclfile").and_then(|it| it.text()).is_some_and(|file| !file.is_empty()) {
         return Ok(Kept::Users);
@@ -119,7 +119,7 @@ async fn change(
     Ok(())
 }
 
-fn unkept(redis: &Redis, fault: &Fault, what: &str) -> Failure {
+fn unkept(redis: &Redis, fault: &RedisError, what: &str) -> Failure {
     let failure = fault.without_effect(redis.attempted(&format!("{what}, and keep it over a restart")));
     failure.help("let the server's account write its aclfile, or its configuration file, and their folder")
 }

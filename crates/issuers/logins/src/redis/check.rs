@@ -2,7 +2,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 
 use super::change::kept;
-use super::link::{Fault, Link};
+use super::link::{Link, RedisError};
 use super::server::Redis;
 use super::users;
 
@@ -72,7 +72,7 @@ async fn check_rights(redis: &Redis, link: &mut Link, keep: [&str; 2]) -> Result
         match link.ask_text(&words).await {
             Ok(answer) if answer == "OK" => {}
             Ok(_) => missing.push(command),
-            Err(Fault::Refused(why)) if why.starts_with("NOPERM ") => missing.push(&["ACL", "DRYRUN"]),
+            Err(RedisError::Refused(why)) if why.starts_with("NOPERM ") => missing.push(&["ACL", "DRYRUN"]),
             Err(fault) => return Err(redis.failed(&fault, "ask for the admin's rights")),
         }
     }

@@ -1,6 +1,6 @@
 use keyroll_port::{Failure, Session};
 
-use super::link::{Fault, Link};
+use super::link::{Link, RedisError};
 use super::server::Redis;
 
 /// One connection, as `CLIENT LIST` shows it.
@@ -13,9 +13,9 @@ pub(super) struct Client {
 }
 
 /// All connections.
-pub(super) async fn read(link: &mut Link) -> Result<Vec<Client>, Fault> {
+pub(super) async fn read(link: &mut Link) -> Result<Vec<Client>, RedisError> {
     let text = link.ask_text(&["CLIENT", "LIST"]).await?;
-    text.lines().map(|line| parse(line).ok_or_else(Fault::odd)).collect()
+    text.lines().map(|line| parse(line).ok_or_else(RedisError::odd)).collect()
 }
 
 /// Ends the named connections that are still the same, and still idle unless busy ones may be ended too.

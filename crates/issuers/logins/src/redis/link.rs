@@ -37,7 +37,7 @@ pub(super) struct Link {
 }
 
 /// Why a connection or a command did not succeed.
-pub(super) enum Fault {
+pub(super) enum RedisError {
     /// The time limit passed.
     Late,
     /// The connection failed, or the answer was not one.
@@ -54,26 +54,26 @@ impl Link {
         user: &str,
         password: &SecretBytes,
         limit_ms: u64,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, RedisError> {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         let (stream, address) = within(deadline, tls.connect(host, port)).await?;
         let mut stream = BufReader::new(stream);
         let words: [&[u8]; 7] =
             [b"HELLO", b"2", b"AUTH", user.as_bytes(), password.expose(), b"SETNAME", APPLICATION.as_bytes()];
         let said = within(deadline, exchange(&mut stream, &words)).await?;
-        let hello = Hello::read(&refused(said)?).ok_or_else(Fault::odd)?;
+        let hello = Hello::read(&refused(said)?).ok_or_else(RedisError::odd)?;
         Ok(Self { stream, deadline, hello, address })
     }
 
     /// One command and its answer; a refusal is a fault.
-    pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Reply, Fault> {
+    pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Reply, RedisError> {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         refused(within(self.deadline, exchange(&mut self.stream, &words)).await?)
     }
 
     /// The same for a command whose answer is a text.
-    pub(super) async fn ask_text(&mut self, words: &[&str]) -> Result<String, Fault> {
-        self.ask(words).await?.text().map(str::to_owned).ok_or_else(Fault::odd)
+    pub(super) async fn ask_text(&mut self, words: &[&str]) -> Result<String, RedisError> {
+        self.ask(words).await?.text().map(str::to_owned).ok_or_else(RedisError::odd)
     }
 }
 
@@ -89,9 +89,9 @@ impl Hello {
     }
 }
 
-fn refused(reply: Reply) -> Result<Reply, Fault> {
+fn refused(reply: Reply) -> Result<Reply, RedisError> {
     match reply {
-        Reply::Refused(why) => Err(Fault::Refused(why)),
+        Reply::Refused(why) => Err(RedisError::Refused(why)),
         Reply::Text(_) | Reply::Number(_) | Reply::List(_) | Reply::Nothing => Ok(reply),
     }
 }
@@ -111,11 +111,11 @@ async fn exchange(stream: &mut BufReader<Box<dyn Stream>>, words: &[&[u8]]) -> i
     Reply::read(stream).await
 }
 
-async fn within<T>(deadline: Instant, doing: impl Future<Output = io::Result<T>>) -> Result<T, Fault> {
-    timeout_at(deadline, doing).await.map_err(|_| Fault::Late)?.map_err(Fault::Broken)
+async fn within<T>(deadline: Instant, doing: impl Future<Output = io::Result<T>>) -> Result<T, RedisError> {
+    timeout_at(deadline, doing).await.map_err(|_| RedisError::Late)?.map_err(RedisError::Broken)
 }
 
-impl Fault {
+impl RedisError {
     /// The fault for an answer that this command should not get.
     pub(super) fn odd() -> Self {
         Self::Broken(io::Error::new(

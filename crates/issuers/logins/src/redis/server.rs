@@ -1,6 +1,6 @@
 use keyroll_port::Failure;
 
-use super::link::{Fault, Link};
+use super::link::{Link, RedisError};
 use crate::options::Options;
 use crate::own_sessions::Own;
 use crate::stream::Tls;
@@ -48,7 +48,7 @@ impl Redis {
     }
 
     /// The failure of a command that changes nothing.
-    pub(super) fn failed(&self, fault: &Fault, what: &str) -> Failure {
+    pub(super) fn failed(&self, fault: &RedisError, what: &str) -> Failure {
         fault.without_effect(self.attempted(what))
     }
 }

@@ -1,6 +1,6 @@
 use crate::id::Mark;
 
-use super::link::{Fault, Link};
+use super::link::{Link, RedisError};
 use crate::directory::Login;
 
 /// The start of a mark's pattern after its credential was ended. A pattern has no spaces.
@@ -17,10 +17,10 @@ pub(super) struct User {
 }
 
 /// All users.
-pub(super) async fn read(link: &mut Link) -> Result<Vec<User>, Fault> {
+pub(super) async fn read(link: &mut Link) -> Result<Vec<User>, RedisError> {
     let reply = link.ask(&["ACL", "LIST"]).await?;
-    let lines = reply.texts().ok_or_else(Fault::odd)?;
-    lines.into_iter().map(|line| parse(line).ok_or_else(Fault::odd)).collect()
+    let lines = reply.texts().ok_or_else(RedisError::odd)?;
+    lines.into_iter().map(|line| parse(line).ok_or_else(RedisError::odd)).collect()
 }
 
 /// The mark of a credential: a selector, which is a second set of rules, with a pattern and without any command. It

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fill::{CLASSES, Class, Filled};
-use super::place::Found;
+use super::place::DetectorFinding;
 
 /// Counts of a class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,10 +72,10 @@ impl Score {
 
 /// Judges what was found in these files. A label is found if a finding overlaps it; a finding that overlaps none is wrong. What
 /// several rules say of one place counts once.
-pub fn judge(files: &[Filled], found: &[Found]) -> Score {
+pub fn judge(files: &[Filled], found: &[DetectorFinding]) -> Score {
     let mut score = Score::default();
     for file in files {
-        let mut here: Vec<&Found> = found.iter().filter(|one| one.path == file.path).collect();
+        let mut here: Vec<&DetectorFinding> = found.iter().filter(|one| one.path == file.path).collect();
         here.sort();
         let labels = || file.marks.iter().filter(|mark| mark.class != Class::Not);
         for label in labels() {

@@ -5,10 +5,10 @@ use std::path::Path;
 use keyroll_leak::Rules;
 use keyroll_scanner::{Baseline, Detector, KnownValues, Position, Scan, Tree};
 
-use super::place::{Found, Span};
+use super::place::{DetectorFinding, Span};
 
 /// What it finds below a folder.
-pub fn scan(root: &Path) -> Vec<Found> {
+pub fn scan(root: &Path) -> Vec<DetectorFinding> {
     let key = Baseline::new([7; 32]).key();
     let detector = Detector::new(KnownValues::default(), key)
         .with_rules(Rules::shipped().expect("the rules"))
@@ -20,7 +20,7 @@ pub fn scan(root: &Path) -> Vec<Found> {
     let found = report.findings.into_iter().filter_map(|one| {
         let path = one.place.path.as_ref()?.strip_prefix(root).ok()?.to_string_lossy().into_owned();
         let span = Span { start: at(one.place.start), end: at(one.place.end) };
-        Some(Found { path, span, rule: one.what.rule().to_owned() })
+        Some(DetectorFinding { path, span, rule: one.what.rule().to_owned() })
     });
     found.collect()
 }

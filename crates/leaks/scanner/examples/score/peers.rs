@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::place::{Found, Span};
+use crate::place::{DetectorFinding, Span};
 
 /// A scanner, how it is asked, and how its answer is read.
 pub struct Peer {
     pub name: &'static str,
     arguments: &'static [&'static str],
-    read: fn(&str) -> Vec<Found>,
+    read: fn(&str) -> Vec<DetectorFinding>,
 }
 
 /// All that are known here. The folder comes behind the arguments.
@@ -51,7 +51,7 @@ pub const PEERS: [Peer; 6] = [
 
 impl Peer {
     /// What it finds below a folder; `None` where it is not installed.
-    pub fn scan(&self, root: &Path) -> Option<Vec<Found>> {
+    pub fn scan(&self, root: &Path) -> Option<Vec<DetectorFinding>> {
         let output = Command::new(self.name)
             .args(self.arguments)
             .arg(root)
@@ -79,9 +79,9 @@ fn number(value: &Value) -> usize {
 }
 
 /// Columns are of the whole match; below the first line they are one too high.
-fn gitleaks(answer: &str) -> Vec<Found> {
+fn gitleaks(answer: &str) -> Vec<DetectorFinding> {
     let all: Value = serde_json::from_str(answer).unwrap_or_default();
-    let one = |one: &Value| Found {
+    let one = |one: &Value| DetectorFinding {
         path: text(&one["File"]),
         span: Span {
             start: (number(&one["StartLine"]), number(&one["StartColumn"])),
@@ -93,7 +93,7 @@ fn gitleaks(answer: &str) -> Vec<Found> {
 }
 
 /// Columns are counted from 0. A finding of several lines has those of its first.
-fn kingfisher(answer: &str) -> Vec<Found> {
+fn kingfisher(answer: &str) -> Vec<DetectorFinding> {
     let all: Value = answer.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap_or_default();
     let one = |one: &Value| {
         let (place, line) = (&one["finding"], number(&one["finding"]["line"]));
@@ -103,17 +103,17 @@ fn kingfisher(answer: &str) -> Vec<Found> {
         } else {
             Span::lines(line, line)
         };
-        Found { path: text(&place["path"]), span, rule: text(&one["rule"]["id"]) }
+        DetectorFinding { path: text(&place["path"]), span, rule: text(&one["rule"]["id"]) }
     };
     all["findings"].as_array().into_iter().flatten().map(one).collect()
 }
 
-fn trufflehog(answer: &str) -> Vec<Found> {
+fn trufflehog(answer: &str) -> Vec<DetectorFinding> {
     let one = |line: &str| {
         let one: Value = serde_json::from_str(line).ok()?;
         let place = &one["SourceMetadata"]["Data"]["Filesystem"];
         let line = number(&place["line"]);
-        Some(Found {
+        Some(DetectorFinding {
             path: text(place.get("file")?),
             span: Span::lines(line, line),
             rule: text(&one["DetectorName"]),
@@ -123,20 +123,24 @@ fn trufflehog(answer: &str) -> Vec<Found> {
 }
 
 /// `path:line:text of the line`.
-fn ripsecrets(answer: &str) -> Vec<Found> {
+fn ripsecrets(answer: &str) -> Vec<DetectorFinding> {
     let one = |line: &str| {
         let mut parts = line.splitn(3, ':');
         let (path, line) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
-        Some(Found { path, span: Span::lines(line, line), rule: "secret".to_owned() })
+        Some(DetectorFinding { path, span: Span::lines(line, line), rule: "secret".to_owned() })
     };
     answer.lines().filter_map(one).collect()
 }
 
-fn detect_secrets(answer: &str) -> Vec<Found> {
+fn detect_secrets(answer: &str) -> Vec<DetectorFinding> {
     let all: Value = serde_json::from_str(answer).unwrap_or_default();
     let one = |one: &Value| {
         let line = number(&one["line_number"]);
-        Found { path: text(&one["filename"]), span: Span::lines(line, line), rule: text(&one["type"]) }
+        DetectorFinding {
+            path: text(&one["filename"]),
+            span: Span::lines(line, line),
+            rule: text(&one["type"]),
+        }
     };
     all["results"]
         .as_object()

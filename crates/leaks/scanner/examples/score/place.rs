@@ -20,7 +20,7 @@ impl Span {
 
 /// A finding of a detector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Found {
+pub struct DetectorFinding {
     pub path: String,
     pub span: Span,
     /// The detector's own name of the rule.

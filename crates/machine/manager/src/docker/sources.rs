@@ -124,7 +124,7 @@ impl Docker {
     /// The variables of each image, by its id; an image that was removed since has none.
     fn images(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Image> {
         #[derive(Deserialize)]
-        struct Told(String, Option<Vec<Hidden>>, Option<Vec<String>>);
+        struct InspectedImage(String, Option<Vec<Hidden>>, Option<Vec<String>>);
         let all = self.list(&["image", "ls", "--quiet", "--no-trunc"], deadline);
         let all = all.map(|answer| lines(&answer)).unwrap_or_default();
         let mut ids: Vec<&str> = made.iter().map(|one| one.state.image.as_str()).collect();
@@ -138,8 +138,8 @@ impl Docker {
         let words = ["image", "inspect", "--format", form, "--"];
         let Ok(answer) = self.list(&[&words[..], &ids].concat(), deadline) else { return BTreeMap::new() };
         let lines = answer.expose().split(|byte| *byte == b'\n');
-        let read = lines.filter_map(|line| serde_json::from_slice::<Told>(line).ok());
-        let image = |Told(id, all, names): Told| {
+        let read = lines.filter_map(|line| serde_json::from_slice::<InspectedImage>(line).ok());
+        let image = |InspectedImage(id, all, names): InspectedImage| {
             let name = names.unwrap_or_default().into_iter().next().unwrap_or_else(|| id.clone());
             (id, Image { name, variables: pairs(all) })
         };
@@ -147,7 +147,7 @@ impl Docker {
     }
 
     /// Each project as compose resolves it now, by its name.
-    fn projects(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Result<Answer, String>> {
+    fn projects(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Result<ServicesNext, String>> {
         let of_compose = made.iter().filter(|one| one.service.is_some());
         let projects = of_compose.filter_map(|one| Project::of(&one.state));
         let projects: BTreeMap<String, Project> =
@@ -170,7 +170,7 @@ impl Docker {
         answers.into_inner().unwrap_or_default()
     }
 
-    fn resolve(&self, project: &Project, deadline: Instant) -> Result<Answer, String> {
+    fn resolve(&self, project: &Project, deadline: Instant) -> Result<ServicesNext, String> {
         let mut words = project.words(&["config", "--format", "json"]);
         // This includes services of profiles that were enabled by hand.
         words.splice(1..1, ["--profile", "*"]);
@@ -181,13 +181,14 @@ impl Docker {
                 "compose cannot read the project any more".to_owned()
             }
         })?;
-        let told: Told = serde_json::from_slice(answer.expose())
+        let config: ComposeConfig = serde_json::from_slice(answer.expose())
             .map_err(|_| "compose answered in a form that is not known".to_owned())?;
-        let Told { services, secrets, configs } = told;
-        let of =
-            |files: &Option<BTreeMap<String, ToldFile>>, name: &str| files.as_ref()?.get(name)?.file.clone();
-        let next = |(name, one): (String, ToldService)| {
-            let target = |used: &ToldUse, folder: &str| {
+        let ComposeConfig { services, secrets, configs } = config;
+        let of = |files: &Option<BTreeMap<String, FileConfig>>, name: &str| {
+            files.as_ref()?.get(name)?.file.clone()
+        };
+        let next = |(name, one): (String, ServiceConfig)| {
+            let target = |used: &FileUse, folder: &str| {
                 Path::new(folder).join(used.target.as_deref().unwrap_or(&used.source))
             };
             let mut mounts = Mounts::new();
@@ -231,7 +232,7 @@ impl Docker {
 }
 
 /// What each service would get.
-type Answer = BTreeMap<String, ComposeNext>;
+type ServicesNext = BTreeMap<String, ComposeNext>;
 
 /// An image by its name.
 struct Image {
@@ -241,33 +242,33 @@ struct Image {
 
 /// A project as compose resolves it. Source: `docker compose config --format json`.
 #[derive(Deserialize)]
-struct Told {
-    services: BTreeMap<String, ToldService>,
-    secrets: Option<BTreeMap<String, ToldFile>>,
-    configs: Option<BTreeMap<String, ToldFile>>,
+struct ComposeConfig {
+    services: BTreeMap<String, ServiceConfig>,
+    secrets: Option<BTreeMap<String, FileConfig>>,
+    configs: Option<BTreeMap<String, FileConfig>>,
 }
 
 #[derive(Deserialize)]
-struct ToldService {
+struct ServiceConfig {
     environment: Option<BTreeMap<String, Option<Hidden>>>,
-    secrets: Option<Vec<ToldUse>>,
-    configs: Option<Vec<ToldUse>>,
-    volumes: Option<Vec<ToldVolume>>,
+    secrets: Option<Vec<FileUse>>,
+    configs: Option<Vec<FileUse>>,
+    volumes: Option<Vec<VolumeConfig>>,
 }
 
 #[derive(Deserialize)]
-struct ToldUse {
+struct FileUse {
     source: String,
     target: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct ToldFile {
+struct FileConfig {
     file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
-struct ToldVolume {
+struct VolumeConfig {
     #[serde(rename = "type")]
     kind: String,
     source: Option<PathBuf>,
@@ -299,7 +300,7 @@ impl Made {
     fn sources(
         self,
         images: &BTreeMap<String, Image>,
-        projects: &BTreeMap<String, Result<Answer, String>>,
+        projects: &BTreeMap<String, Result<ServicesNext, String>>,
     ) -> ContainerSources {
         let copied = |all: &Variables| -> Variables {
             all.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect()

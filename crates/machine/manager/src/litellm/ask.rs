@@ -31,7 +31,7 @@ pub(super) struct Connection(blocking::Connection);
 
 /// The head of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct ProxyResponse {
     pub(super) status: u16,
     /// The id of the deployment that answered.
     pub(super) model_id: Option<String>,
@@ -59,7 +59,7 @@ impl Connection {
     }
 
     /// Sends the request and reads the answer.
-    pub(super) fn send(self, door: &ProxyEndpoint, question: &Question<'_>) -> Result<Answer, String> {
+    pub(super) fn send(self, door: &ProxyEndpoint, question: &Question<'_>) -> Result<ProxyResponse, String> {
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         if let Some(key) = &door.key {
             headers.push((
@@ -71,11 +71,11 @@ impl Connection {
         let body = Zeroizing::new(question.body.to_vec());
         let request = Request { method: question.method.clone(), headers, body, ..get };
         let response = self.0.send(request, ANSWER_BYTES_MAX);
-        response.map(|response| Answer::of(&response)).map_err(|error| error.to_string())
+        response.map(|response| ProxyResponse::of(&response)).map_err(|error| error.to_string())
     }
 }
 
-impl Answer {
+impl ProxyResponse {
     fn of(response: &Response) -> Self {
         let header = |name: &str| response.header(name).map(|text| text.trim().to_owned());
         Self {
@@ -104,7 +104,7 @@ mod tests {
             let headers = headers
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            Answer::of(&Response {
+            ProxyResponse::of(&Response {
                 status: 200,
                 headers: headers.collect(),
                 body: Zeroizing::new(b"{}".to_vec()),

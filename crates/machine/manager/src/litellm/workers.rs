@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Sockets};
 
-use super::ask::{Answer, Connection, ProxyEndpoint, Question};
+use super::ask::{Connection, ProxyEndpoint, ProxyResponse, Question};
 
 /// How many connections are opened until a given worker takes one: the kernel gives each to the first worker that
 /// accepts.
@@ -104,7 +104,7 @@ impl Proxy {
         question: &Question<'_>,
         connections: usize,
         deadline: Instant,
-    ) -> Result<Answer, String> {
+    ) -> Result<ProxyResponse, String> {
         for _ in 0..connections {
             let connection = Connection::open(door, deadline)?;
             let taken = self.taken_by(door, &connection, deadline)?;

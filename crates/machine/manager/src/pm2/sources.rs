@@ -140,7 +140,7 @@ pub fn pm2_dump(path: &Path) -> std::io::Result<Vec<Pm2App>> {
 
 fn apps_in(answer: &SecretBytes) -> Option<Vec<Pm2App>> {
     #[derive(Deserialize)]
-    struct Answer<'a> {
+    struct ProcessList<'a> {
         #[serde(borrow)]
         args: Vec<Vec<Listed<'a>>>,
     }
@@ -150,7 +150,7 @@ fn apps_in(answer: &SecretBytes) -> Option<Vec<Pm2App>> {
         #[serde(borrow)]
         pm2_env: BTreeMap<String, &'a RawValue>,
     }
-    let answer: Answer<'_> = serde_json::from_slice(answer.expose().strip_prefix(b"j:")?).ok()?;
+    let answer: ProcessList<'_> = serde_json::from_slice(answer.expose().strip_prefix(b"j:")?).ok()?;
     let list = answer.args.into_iter().next()?;
     Some(list.into_iter().filter_map(|one| app(one.pid.filter(|pid| *pid > 0), &one.pm2_env)).collect())
 }

@@ -55,7 +55,7 @@ pub enum CredentialFrom {
 
 /// `{"type":"a(ss)","data":[…]}`, as `busctl --json=short` prints it.
 #[derive(Deserialize)]
-struct Answer<T> {
+struct BusProperty<T> {
     data: Vec<T>,
 }
 
@@ -80,18 +80,18 @@ fn credentials(answer: &[u8]) -> Vec<UnitCredential> {
     let mut lines = answer.split(|byte| *byte == b'\n');
     let mut pairs = || -> Vec<(String, PathBuf)> {
         let line = lines.next().unwrap_or_default();
-        serde_json::from_slice(line).map_or_else(|_| Vec::new(), |answer: Answer<_>| answer.data)
+        serde_json::from_slice(line).map_or_else(|_| Vec::new(), |answer: BusProperty<_>| answer.data)
     };
     let (plain, sealed) = (pairs(), pairs());
     let mut texts = || -> Vec<(String, SecretBytes)> {
         let line = lines.next().unwrap_or_default();
         let all: Vec<(String, Vec<u8>)> =
-            serde_json::from_slice(line).map_or_else(|_| Vec::new(), |answer: Answer<_>| answer.data);
+            serde_json::from_slice(line).map_or_else(|_| Vec::new(), |answer: BusProperty<_>| answer.data);
         all.into_iter().map(|(name, value)| (name, SecretBytes::new(value))).collect()
     };
     let (set, sealed_texts) = (texts(), texts());
-    let patterns: Answer<String> =
-        serde_json::from_slice(lines.next().unwrap_or_default()).unwrap_or(Answer { data: Vec::new() });
+    let patterns: BusProperty<String> =
+        serde_json::from_slice(lines.next().unwrap_or_default()).unwrap_or(BusProperty { data: Vec::new() });
     let is_set = |name: &str| set.iter().chain(&sealed_texts).any(|(known, _)| known == name);
     let mut all = Vec::new();
     for (name, path) in plain {

@@ -9,7 +9,7 @@ const NO_HOST: &str = ".example";
 
 /// What an issuer said about a value that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum VerifyReply {
     /// The issuer answered: this is the verdict.
     Answered(Probe),
     /// The issuer wants fewer requests (429). The reason, for the operator.
@@ -51,25 +51,25 @@ impl Spec {
 impl Runner {
     /// Asks once whether a value that was found works, by `op.verify` and as a rotation asks: on a new connection, without
     /// following a redirect, within the spec's time. The value goes to the spec's host alone.
-    pub async fn ask(&self, value: SecretBytes) -> Told {
+    pub async fn ask(&self, value: SecretBytes) -> VerifyReply {
         let (Some(name), Some(_)) = (self.document().sole_field(), self.spec().asked_at()) else {
-            return Told::Silent("its spec does not say how".to_owned());
+            return VerifyReply::Silent("its spec does not say how".to_owned());
         };
         let mut fields = Fields::new();
         fields.insert(name, value, true);
         match self.verdict(&Credential { id: None, fields }).await {
-            Ok(probe) => Told::Answered(probe),
+            Ok(probe) => VerifyReply::Answered(probe),
             Err(failure) => told(&failure),
         }
     }
 }
 
-fn told(failure: &Failure) -> Told {
+fn told(failure: &Failure) -> VerifyReply {
     let why = cause(failure);
     if failure.kind == FailureKind::RateLimited {
-        return Told::TooMany(why);
+        return VerifyReply::TooMany(why);
     }
     // The issuer answered, and the answer proves nothing.
     let answered = failure.kind == FailureKind::AnswerUnclear;
-    if answered { Told::Answered(Probe::Unknown(why)) } else { Told::Silent(why) }
+    if answered { VerifyReply::Answered(Probe::Unknown(why)) } else { VerifyReply::Silent(why) }
 }
