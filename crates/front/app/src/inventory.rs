@@ -15,5 +15,4 @@ pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
 pub use survey::{LookLimits, Seen, look};
 pub use why::{Answer, why};
 
-pub(crate) use shown::keeper;
 pub(crate) use survey::{folders, run_key};
