@@ -35,8 +35,6 @@ pub struct Surveyed {
     pub declaration: ServiceDeclaration,
     /// Its process; `None` where it does not run.
     pub main: Option<ProcessId>,
-    /// The command that applies a new value.
-    pub applied_by: String,
     /// The command that seems to apply a new value and does not.
     pub not_applied_by: String,
     /// The folder of its project.

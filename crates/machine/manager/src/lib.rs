@@ -85,7 +85,7 @@ pub use registry::{COMMON_KEYS, MANAGERS, keys, manager_facts};
 pub use reread::Reread;
 pub use restart::{CommandFailure, fetch};
 pub use runit::Runit;
-pub use service_declaration::{DraftValue, FillIn, ServiceDeclaration};
+pub use service_declaration::{DraftValue, ServiceDeclaration};
 pub use service_identity::ServiceIdentity;
 pub use signal::signal_by_name;
 pub use supervisor::Supervisor;

@@ -19,9 +19,7 @@ use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::user::User;
-use crate::{
-    Applied, CommandLine, DraftValue, FillIn, Find, InstanceProcess, ServiceDeclaration, ServiceIdentity,
-};
+use crate::{Applied, CommandLine, DraftValue, Find, InstanceProcess, ServiceDeclaration, ServiceIdentity};
 use list::{Listed, listed, with_apps};
 pub(crate) use workload::PM2;
 
@@ -67,11 +65,11 @@ impl Pm2 {
     pub fn declaration(app: &str, ecosystem: Option<&Path>, home: &Path) -> ServiceDeclaration {
         let file = match ecosystem {
             Some(file) => DraftValue::path(file),
-            None => DraftValue::FillIn(FillIn {
+            None => DraftValue::FillIn {
                 file: "{name}-ecosystem.config.js",
                 what: "the ecosystem file from which pm2 starts it: without one pm2 reuses its own record",
                 unless_from_file: false,
-            }),
+            },
         };
         let runs = [("pm2", file), ("app", DraftValue::text(app)), ("home", DraftValue::path(home))];
         ServiceDeclaration {

@@ -337,11 +337,10 @@ fn survey(listing: &Listing) -> Vec<Surveyed> {
         Some(Surveyed {
             declaration: ServiceDeclaration {
                 identity: Some(identity),
-                restart: Some(restart.clone()),
+                restart: Some(restart),
                 ..ServiceDeclaration::new("runit", name, runs)
             },
             main: listing.seen.iter().find(is_main).map(|one| one.id),
-            applied_by: restart,
             not_applied_by: format!("sv hup {}", folder.display()),
             folder: Some(folder),
         })

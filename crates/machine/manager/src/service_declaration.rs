@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::{Declared, ServiceIdentity};
 
 /// A service that a survey found, as its manager declares it under `runs`. Each manager makes it in its own file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServiceDeclaration {
     /// Its manager, as reports name it.
     pub manager: &'static str,
@@ -17,7 +17,7 @@ pub struct ServiceDeclaration {
     pub notes: Vec<&'static str>,
     /// Whether it is at rest between two runs.
     pub is_job: bool,
-    /// The command that starts it again with the same environment, so that it reads its own files again.
+    /// The command that starts it again, so that it reads its own files again.
     pub restart: Option<String>,
     /// The file in which its manager declares it.
     pub manifest: Option<PathBuf>,
@@ -30,19 +30,15 @@ pub struct ServiceDeclaration {
 pub enum DraftValue {
     /// It was found.
     Known(Declared),
-    /// Only the operator knows it.
-    FillIn(FillIn),
-}
-
-/// A file that only the operator can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FillIn {
-    /// The end of the proposed file name; `{name}` is the consumer's name.
-    pub file: &'static str,
-    /// What it is.
-    pub what: &'static str,
-    /// It is not needed if the consumer takes the secret from a file: a restart applies that one.
-    pub unless_from_file: bool,
+    /// A file that only the operator can name.
+    FillIn {
+        /// The end of the proposed file name; `{name}` is the consumer's name.
+        file: &'static str,
+        /// What it is.
+        what: &'static str,
+        /// It is not needed if the consumer takes the secret from a file: a restart applies that one.
+        unless_from_file: bool,
+    },
 }
 
 impl ServiceDeclaration {
@@ -52,17 +48,8 @@ impl ServiceDeclaration {
         consumer: impl Into<String>,
         runs: impl IntoIterator<Item = (&'static str, DraftValue)>,
     ) -> Self {
-        Self {
-            manager,
-            identity: None,
-            consumer: consumer.into(),
-            runs: runs.into_iter().collect(),
-            notes: Vec::new(),
-            is_job: false,
-            restart: None,
-            manifest: None,
-            manager_folder: None,
-        }
+        let (consumer, runs) = (consumer.into(), runs.into_iter().collect());
+        Self { manager, consumer, runs, ..Self::default() }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use keyroll_config::{FoundConsumer, Name, Said};
 use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftValue, KeyForm};
@@ -64,12 +64,11 @@ fn is_shell(survey: &Survey, user: &User) -> bool {
 /// A note about readiness. Only the listening port is visible, not what the service answers there.
 fn ready(listens: &[SocketAddr]) -> Option<String> {
     let first = listens.first()?;
-    let host = if first.ip().is_unspecified() { "127.0.0.1".to_owned() } else { first.ip().to_string() };
-    let host = if first.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
-    let port = first.port();
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, first.port()));
+    let at = if first.ip().is_unspecified() { &local } else { first };
     Some(format!(
-        "it listens at {host}:{port}; not visible whether it has an address that reports readiness. if it \
-         does, add to runs: ready = \"http://{host}:{port}/…\""
+        "it listens at {at}; not visible whether it has an address that reports readiness. if it does, add to \
+         runs: ready = \"http://{at}/…\""
     ))
 }
 
@@ -97,7 +96,7 @@ fn run_draft(
     name: &Name,
     places: &BTreeSet<Place>,
 ) -> Result<RunDraft, NotDrafted> {
-    let Some(service) = service else { return Ok(of_unmanaged(around, user, name)) };
+    let Some(service) = service else { return Ok(process::run_draft(around, user, name)) };
     let wins = |link: &&Link| link.standing == Standing::Wins;
     let taken = |link: &Link| link.place.as_ref().is_some_and(|place| places.contains(place));
     let from_file = service.chains.iter().flat_map(|chain| &chain.links).filter(wins).any(taken);
@@ -122,7 +121,7 @@ fn run_draft(
             let draft = written_runs(around, user, name, (&of.runs, &of.notes), from_file)?;
             RunDraft { at_rest: of.is_job, ..draft }
         }
-        None => of_unmanaged(around, user, name),
+        None => process::run_draft(around, user, name),
     };
     let check = service.agent.as_deref().map(|agent| agent.check(&of_agent));
     Ok(RunDraft { check: check.unwrap_or_default(), ..draft })
@@ -149,13 +148,13 @@ fn written_runs(
     for (key, value) in runs {
         match value {
             DraftValue::Known(value) => draft.runs.push((key, said(around, user, key, value)?)),
-            DraftValue::FillIn(it) if it.unless_from_file && from_file => {}
-            DraftValue::FillIn(it) => {
-                let file = format!("./{FILL_IN}-{}", it.file.replace("{name}", name.as_str()));
+            DraftValue::FillIn { unless_from_file: true, .. } if from_file => {}
+            DraftValue::FillIn { file, what, .. } => {
+                let file = format!("./{FILL_IN}-{}", file.replace("{name}", name.as_str()));
                 let is_command = has_form(key, &[KeyForm::Command]);
                 draft.runs.push((key, if is_command { Said::Words(vec![file]) } else { Said::Text(file) }));
-                draft.notes.push(format!("fill in `{key}`, {}", it.what));
-                draft.open.push(format!("{name}: `{key}`, {}", it.what));
+                draft.notes.push(format!("fill in `{key}`, {}", what));
+                draft.open.push(format!("{name}: `{key}`, {}", what));
             }
         }
     }
@@ -181,12 +180,6 @@ fn said(around: &Context<'_>, user: &User, key: &str, value: &Declared) -> Resul
 
 fn has_form(key: &str, forms: &[KeyForm]) -> bool {
     keyroll_manager::keys().any(|one| one.name == key && forms.contains(&one.form))
-}
-
-fn of_unmanaged(around: &Context<'_>, user: &User, name: &Name) -> RunDraft {
-    let process::RunDraft { runs, notes, open } =
-        process::told(around.survey, user, name.as_str(), around.folder);
-    RunDraft { notes, open, ..RunDraft::by(runs) }
 }
 
 /// Drafts a consumer without processes for a copy that no known service reads.

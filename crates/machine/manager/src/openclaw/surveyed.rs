@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use keyroll_agents::NEW_PROCESS;
 
 use super::{OPENCLAW, OpenClaw};
-use crate::{AgentDraft, AgentService, CHECK_COMMAND, DraftValue, FillIn, SurveyedAgent, SurveyedConsumer};
+use crate::{AgentDraft, AgentService, CHECK_COMMAND, DraftValue, SurveyedAgent, SurveyedConsumer};
 
 /// A gateway of OpenClaw that a survey found.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ impl SurveyedAgent for OpenClawGateway {
             Some(unit) => runs.extend_from_slice(unit),
             None if service.sources.iter().any(|one| one.applied_by == Some(NEW_PROCESS)) => {
                 let what = "the command that restarts its gateway: only a new process reads this key";
-                let restart = FillIn { file: "restart-{name}.sh", what, unless_from_file: false };
-                runs.push(("restart", DraftValue::FillIn(restart)));
+                let file = "restart-{name}.sh";
+                runs.push(("restart", DraftValue::FillIn { file, what, unless_from_file: false }));
             }
             None => {}
         }

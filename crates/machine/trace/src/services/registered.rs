@@ -17,7 +17,7 @@ fn service(around: &Around<'_>, one: Surveyed) -> Kept {
     let sources = environment.into_iter().map(|(main, variables)| {
         let what = format!("the environment that process {} was started with", main.pid);
         let source = Source::new(what, Origin::Start(main)).holding(variables);
-        source.applied_by(&one.applied_by).not_by(&one.not_applied_by)
+        Source { applies: one.declaration.restart.clone(), ..source }.not_by(&one.not_applied_by)
     });
     let (name, sources) = (one.declaration.consumer.clone(), sources.collect());
     let processes = main.map(|main| around.tree(main)).unwrap_or_default();
