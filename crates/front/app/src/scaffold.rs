@@ -1,7 +1,6 @@
 //! Writes tables of keyroll.toml from an inspection of this machine. They contain no value and nothing that was not
 //! found. Parts that the operator must fill in are marked.
 
-mod agent;
 mod already_configured;
 mod consumer;
 mod consumer_draft;

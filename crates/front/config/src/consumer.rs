@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Agent, LOOPBACK_FORM, loopback_address};
+use keyroll_manager::{LOOPBACK_FORM, loopback_address};
 
 use crate::at::At;
 use crate::mistake::Mistake;
@@ -119,7 +119,7 @@ impl Consumer {
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
         let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
-        let asked = matches!(runs.workload().agent(), Some(Agent::OpenClaw(_)));
+        let asked = runs.workload().agent_state().is_some();
         let mut paths: Vec<PathCheck> = Vec::new();
         for path in &shape.paths {
             let name = Name::read("a path", &path.name)?;

@@ -16,7 +16,10 @@ use crate::docker::{Docker, STOP_GRACE, State, processes_of, unknown};
 use crate::facts::Notice::{Away, NoneFails};
 use crate::facts::{OF_PROCESS, nightly};
 use crate::find::list;
-use crate::{Applied, Attempt, Drift, InstanceProcess, ManagerFact, OwnCopies, ServiceIdentity, Workload};
+use crate::{
+    Applied, Attempt, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies, ServiceDeclaration,
+    ServiceIdentity, Workload,
+};
 
 /// The verb, without options that affect other services or fetch images.
 pub(crate) const UP: [&str; 6] = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"];
@@ -141,6 +144,15 @@ impl Project {
 }
 
 impl Compose {
+    /// A service of a project that a survey found.
+    pub fn declaration(folder: &Path, service: &str) -> ServiceDeclaration {
+        let runs = [("compose", DraftValue::path(folder)), ("service", DraftValue::text(service))];
+        ServiceDeclaration {
+            identity: Some(ServiceIdentity::placed("compose", service, folder)),
+            ..ServiceDeclaration::new("compose", service, runs)
+        }
+    }
+
     /// A service on this machine's engine that must stay up for two seconds.
     pub fn new(place: impl Into<PathBuf>, service: impl Into<String>) -> Self {
         Self {

@@ -17,8 +17,8 @@ use crate::find::list;
 use crate::reread::READS_ITSELF;
 use crate::restart::restart;
 use crate::{
-    Applied, Attempt, CommandLine, Comparison, Drift, InstanceProcess, ManagerFact, OwnCopies,
-    ServiceIdentity, Workload,
+    Applied, Attempt, CommandLine, Comparison, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
+    ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// How long a container's state may take to be told, milliseconds.
@@ -50,6 +50,21 @@ pub enum ContainerVerb {
 }
 
 impl Container {
+    /// A container by hand that a survey found. A restart of it applies a changed mounted file and nothing else.
+    pub fn declaration(name: &str) -> ServiceDeclaration {
+        let restart = DraftValue::FillIn {
+            file: "make-{name}.sh",
+            what: "the command that recreates the container: a restart reuses the container's original environment",
+            unless_from_file: true,
+        };
+        let runs = [("container", DraftValue::text(name)), ("restart", restart)];
+        ServiceDeclaration {
+            identity: Some(ServiceIdentity::named("docker", name)),
+            restart: Some(format!("docker restart {name}")),
+            ..ServiceDeclaration::new(Docker::NAME, name, runs)
+        }
+    }
+
     /// A container on this machine's engine that must stay up for two seconds.
     pub fn new(name: impl Into<String>, verb: ContainerVerb) -> Self {
         Self { docker: Docker::default(), name: name.into(), verb, settle: Duration::from_secs(2) }

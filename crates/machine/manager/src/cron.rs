@@ -1,6 +1,6 @@
 pub(crate) mod sources;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_codes::Code;
@@ -11,7 +11,10 @@ use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::Job;
 use crate::facts::daily;
 use crate::find::with_workers;
-use crate::{Applied, Attempt, Comparison, InstanceProcess, ManagerFact, ServiceIdentity, Workload};
+use crate::{
+    Applied, Attempt, Comparison, DraftValue, InstanceProcess, ManagerFact, ServiceDeclaration,
+    ServiceIdentity, Workload,
+};
 
 /// The jobs of a crontab: at rest, except those that run right now and have read their copies already.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,16 @@ pub struct Cron {
 }
 
 impl Cron {
+    /// A job of a table that a survey found.
+    pub fn declaration(table: &Path) -> ServiceDeclaration {
+        let name = table.file_name().unwrap_or_default().to_string_lossy();
+        ServiceDeclaration {
+            is_job: true,
+            manifest: Some(table.to_owned()),
+            ..ServiceDeclaration::new("cron", name, [("cron", DraftValue::path(table))])
+        }
+    }
+
     /// The commands of the table, as cron hands them to the shell. Source: crontab(5).
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keyroll_agents::AgentSlot;
 use keyroll_observe::{Listing, ProcessId};
 
-use crate::{CommandLine, ManagerFact, ServiceIdentity, SharedWorkload};
+use crate::{CommandLine, ManagerFact, ServiceDeclaration, SharedWorkload};
 
 /// One manager: its keys under `runs`, its facts, and how it reads a workload from the configuration.
 #[derive(Debug)]
@@ -31,14 +31,10 @@ pub struct Manager {
 /// A service that a manager runs on this machine.
 #[derive(Debug)]
 pub struct Surveyed {
-    /// What the manager calls it.
-    pub identity: ServiceIdentity,
+    /// As the manager declares it.
+    pub declaration: ServiceDeclaration,
     /// Its process; `None` where it does not run.
     pub main: Option<ProcessId>,
-    /// The table `runs` that declares it.
-    pub runs: Vec<(&'static str, Declared)>,
-    /// The command that applies a new value.
-    pub applied_by: String,
     /// The command that seems to apply a new value and does not.
     pub not_applied_by: String,
     /// The folder of its project.

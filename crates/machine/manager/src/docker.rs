@@ -126,6 +126,9 @@ impl State {
 }
 
 impl Docker {
+    /// The engine in reports.
+    pub const NAME: &'static str = "docker";
+
     /// The user whose engine it is, by its socket.
     pub fn owner(&self) -> Option<u32> {
         std::fs::metadata(self.host.strip_prefix("unix://")?).ok().map(|meta| meta.uid())

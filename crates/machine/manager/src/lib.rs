@@ -38,10 +38,12 @@ mod registry;
 mod reread;
 mod restart;
 mod runit;
+mod service_declaration;
 mod service_identity;
 mod settle;
 mod signal;
 mod supervisor;
+mod surveyed_agent;
 mod systemd;
 mod user;
 mod wait;
@@ -70,9 +72,11 @@ pub use find::Find;
 pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};
 pub use listening::is_listening;
-pub use litellm::{LOOPBACK_FORM, LiteLlm, ModelAnswer, Proxy, ProxyEndpoint, ask_model, loopback_address};
+pub use litellm::{
+    LOOPBACK_FORM, LiteLlm, LiteLlmProxy, ModelAnswer, Proxy, ProxyEndpoint, ask_model, loopback_address,
+};
 pub use managers_page::managers_markdown;
-pub use openclaw::{OpenClaw, Start};
+pub use openclaw::{OpenClaw, OpenClawGateway, Start};
 pub use pattern::files_of;
 pub use pm2::Pm2;
 pub use pm2::sources::{Pm2App, Pm2Daemon, pm2_dump};
@@ -83,13 +87,17 @@ pub use registry::{COMMON_KEYS, MANAGERS, keys, manager_facts};
 pub use reread::Reread;
 pub use restart::{CommandFailure, fetch};
 pub use runit::Runit;
+pub use service_declaration::{DraftValue, ServiceDeclaration};
 pub use service_identity::ServiceIdentity;
 pub use signal::signal_by_name;
 pub use supervisor::Supervisor;
 pub use supervisor::sources::{Assigned, SupervisorConfig, Supervisord};
+pub use surveyed_agent::{
+    AgentDraft, AgentService, AgentSource, CHECK_COMMAND, SurveyedAgent, SurveyedConsumer,
+};
 pub use systemd::credentials::{CredentialFrom, UnitCredential};
 pub use systemd::sources::{EnvironmentFile, UnitSources, UnitsSources, Wrapper, unit_sources};
 pub use systemd::text::{UnitLine, UnitSays, unit_lines};
 pub use systemd::{Unit, UnitFiles, UnitState};
 pub use user::{home_of, uid_of, user_homes, user_names};
-pub use workload::{Agent, Comparison, SharedWorkload, Workload, apply, instances};
+pub use workload::{Comparison, SharedWorkload, Workload, apply, instances};

@@ -3,6 +3,7 @@
 
 mod ask;
 mod ask_model;
+mod surveyed;
 mod workers;
 mod workload;
 
@@ -23,6 +24,7 @@ use crate::{Applied, InstanceProcess};
 pub use ask::ProxyEndpoint;
 use ask::{ProxyResponse, Question};
 pub use ask_model::{ModelAnswer, ask_model};
+pub use surveyed::LiteLlmProxy;
 pub use workers::Proxy;
 pub(crate) use workload::LITELLM;
 pub use workload::{LOOPBACK_FORM, loopback_address};

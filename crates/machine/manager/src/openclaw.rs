@@ -1,6 +1,7 @@
 mod cool_down;
 pub(crate) mod listener;
 mod rows;
+mod surveyed;
 mod workload;
 
 use std::mem::take;
@@ -27,6 +28,7 @@ use crate::user::User;
 use crate::{Applied, CommandLine, InstanceProcess, Unit};
 
 use listener::{gateway_is_ready, is_gateway};
+pub use surveyed::OpenClawGateway;
 pub(crate) use workload::OPENCLAW;
 
 /// The time between two checks whether the gateway is ready, milliseconds.

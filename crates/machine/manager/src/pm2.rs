@@ -19,7 +19,7 @@ use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::user::User;
-use crate::{Applied, CommandLine, Find, InstanceProcess};
+use crate::{Applied, CommandLine, DraftValue, Find, InstanceProcess, ServiceDeclaration, ServiceIdentity};
 use list::{Listed, listed, with_apps};
 pub(crate) use workload::PM2;
 
@@ -58,6 +58,29 @@ pub struct Pm2 {
 }
 
 impl Pm2 {
+    /// pm2 in reports.
+    pub const NAME: &'static str = "pm2";
+
+    /// An app that a survey found; `home` is the daemon's folder.
+    pub fn declaration(app: &str, ecosystem: Option<&Path>, home: &Path) -> ServiceDeclaration {
+        let file = match ecosystem {
+            Some(file) => DraftValue::path(file),
+            None => DraftValue::FillIn {
+                file: "{name}-ecosystem.config.js",
+                what: "the ecosystem file from which pm2 starts it: without one pm2 reuses its own record",
+                unless_from_file: false,
+            },
+        };
+        let runs = [("pm2", file), ("app", DraftValue::text(app)), ("home", DraftValue::path(home))];
+        ServiceDeclaration {
+            identity: Some(ServiceIdentity::perhaps_placed("pm2", app, ecosystem.and_then(Path::parent))),
+            restart: Some(format!("pm2 restart {app}")),
+            manifest: ecosystem.map(Path::to_owned),
+            manager_folder: Some(home.to_owned()),
+            ..ServiceDeclaration::new(Self::NAME, app, runs)
+        }
+    }
+
     /// An app of an ecosystem file.
     pub fn new(ecosystem: impl Into<PathBuf>, app: impl Into<String>, home: Option<PathBuf>) -> Self {
         Self { ecosystem: ecosystem.into(), app: app.into(), home, program: "pm2".into() }

@@ -11,14 +11,15 @@ use keyroll_observe::{Listing, Process, ProcessId, working_folder};
 use keyroll_port::{Class, Failure};
 
 use crate::command::{Ended, Output, With, run};
-use crate::declaration::{Declared, Key, KeyForm, Manager, Surveyed};
+use crate::declaration::{Key, KeyForm, Manager, Surveyed};
 use crate::facts::Notice::Away;
 use crate::facts::{OF_PROCESS, daily};
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::{
-    Applied, Attempt, CommandLine, Drift, InstanceProcess, ManagerFact, OwnCopies, ServiceIdentity, Workload,
+    Applied, Attempt, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
+    ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// How long one question to `sv` may take, milliseconds.
@@ -330,11 +331,16 @@ fn survey(listing: &Listing) -> Vec<Surveyed> {
         let pid = std::fs::read_to_string(folder.join("supervise/pid")).unwrap_or_default();
         let pid: Option<u32> = pid.trim().parse().ok();
         let is_main = |one: &&Process| one.ppid == runsv.id.pid && Some(one.id.pid) == pid;
+        let identity = identity(&folder);
+        let (name, runs) = (identity.name.clone(), [("runit", DraftValue::path(&folder))]);
+        let restart = format!("sv restart {}", folder.display());
         Some(Surveyed {
-            identity: identity(&folder),
+            declaration: ServiceDeclaration {
+                identity: Some(identity),
+                restart: Some(restart),
+                ..ServiceDeclaration::new("runit", name, runs)
+            },
             main: listing.seen.iter().find(is_main).map(|one| one.id),
-            runs: vec![("runit", Declared::Path(folder.clone()))],
-            applied_by: format!("sv restart {}", folder.display()),
             not_applied_by: format!("sv hup {}", folder.display()),
             folder: Some(folder),
         })

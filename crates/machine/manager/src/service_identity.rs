@@ -23,6 +23,11 @@ impl ServiceIdentity {
         Self { manager, name: name.into(), place: Some(place) }
     }
 
+    /// A service whose configuration may be unknown.
+    pub(crate) fn perhaps_placed(manager: &'static str, name: &str, place: Option<&Path>) -> Self {
+        place.map_or_else(|| Self::named(manager, name), |place| Self::placed(manager, name, place))
+    }
+
     /// A unit of systemd, whatever its kind: a timer and its service are one.
     pub fn unit(name: &str, user: Option<&str>) -> Self {
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);

@@ -18,8 +18,8 @@ use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::{
-    Applied, Attempt, ChangedFile, CommandLine, Drift, InstanceProcess, ManagerFact, OwnCopies,
-    ServiceIdentity, Workload,
+    Applied, Attempt, ChangedFile, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
+    ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// How long one question to supervisord may take, milliseconds.
@@ -93,6 +93,20 @@ pub(crate) fn is_supervisord(process: &Process) -> bool {
 }
 
 impl Supervisor {
+    /// A program that a survey found.
+    pub fn declaration(program: &str, config: Option<&Path>) -> ServiceDeclaration {
+        let of_file = config.map(|config| ("config", DraftValue::path(config)));
+        let runs = [("supervisor", DraftValue::text(program))].into_iter().chain(of_file);
+        let without = "the configuration of its supervisord was not found: fill in `config` if it is not /etc/supervisor/supervisord.conf";
+        ServiceDeclaration {
+            identity: Some(ServiceIdentity::perhaps_placed("supervisord", program, config)),
+            notes: if config.is_some() { Vec::new() } else { vec![without] },
+            restart: Some(format!("supervisorctl restart {program}:*")),
+            manifest: config.map(Path::to_owned),
+            ..ServiceDeclaration::new("supervisord", program, runs)
+        }
+    }
+
     /// A program of the supervisord that this file configures.
     pub fn new(program: impl Into<String>, config: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), config: config.into(), supervisorctl: "supervisorctl".into() }

@@ -1,4 +1,5 @@
 pub(crate) mod credentials;
+mod declared;
 mod manager;
 mod manager_process;
 pub(crate) mod sources;

@@ -2,6 +2,7 @@
 //! rooms ask about it. No other room branches on a manager.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use keyroll_secret::SecretBytes;
 
 use crate::find::list;
 use crate::{
-    AgentRows, Applied, Attempt, Check, CommandLine, Docker, Drift, Find, InstanceProcess, LiteLlm, OpenClaw,
-    OwnCopies, ServiceIdentity, Unit,
+    AgentRows, Applied, Attempt, Check, CommandLine, Docker, Drift, Find, InstanceProcess, OwnCopies,
+    ServiceIdentity, SurveyedConsumer, Unit,
 };
 
 /// A workload that is shared between rooms.
@@ -220,19 +221,20 @@ pub trait Workload: Debug + Send + Sync {
         Ok(())
     }
 
-    /// The agent, for questions that only agents are asked.
-    fn agent(&self) -> Option<Agent<'_>> {
+    /// The state folder of an agent that can be asked for a turn.
+    fn agent_state(&self) -> Option<&Path> {
         None
     }
-}
 
-/// A program that calls models.
-#[derive(Debug, Clone, Copy)]
-pub enum Agent<'a> {
-    /// The gateway of OpenClaw.
-    OpenClaw(&'a OpenClaw),
-    /// A LiteLLM proxy.
-    LiteLlm(&'a LiteLlm),
+    /// The address of a proxy that can be asked for its models.
+    fn proxy_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Whether a found consumer is this agent, although it has another manager or another address now.
+    fn is_same_agent(&self, _found: &SurveyedConsumer<'_>) -> bool {
+        false
+    }
 }
 
 /// What a comparison of a restart with what runs now can see.

@@ -12,8 +12,8 @@ use keyroll_needle::Encoding;
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Chain, Handle, Instance, Keeper, Link, Place, Risks, Service, Sighting, Standing, Survey, ValueId,
-    Values, rows, secrets,
+    Chain, Instance, Link, ManagedBy, Place, Risks, Service, Sighting, Standing, Survey, ValueId, Values,
+    rows, secrets,
 };
 
 const SIGHTINGS: usize = 50_000;
@@ -106,9 +106,10 @@ fn filled(files: &[PathBuf]) -> Survey {
         Chain { name: format!("SERVICE_{}_API_KEY", number % 400), links }
     };
     let services = (0..SERVICES).map(|number| Service {
-        keeper: Keeper::Systemd,
+        managed_by: ManagedBy::Manager("systemd"),
         name: format!("service-{number}"),
-        handle: Handle::None,
+        declaration: None,
+        agent: None,
         processes: (0..PROCESSES / SERVICES).map(|at| process(number * PROCESSES / SERVICES + at)).collect(),
         project: None,
         chains: (0..10).map(|at| chain(number * 10 + at)).collect(),

@@ -8,7 +8,7 @@ use keyroll_secret::Fingerprint;
 use crate::joins::Joins;
 use crate::naming::{Names, name_of, told_apart};
 use crate::users::users;
-use crate::{Chain, Handle, Keeper, Place, Sighting, Survey, User, ValueId, slots};
+use crate::{Chain, ManagedBy, Place, Sighting, Survey, User, ValueId, slots};
 
 /// A secret in the configuration, with its known versions.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Found {
 
     /// Whether a change of it affects more than one consumer; shells that only pass it on do not count.
     pub fn shared(&self) -> bool {
-        self.users.iter().filter(|user| user.keeper != Keeper::Session).count() > 1
+        self.users.iter().filter(|user| user.managed_by != ManagedBy::Session).count() > 1
     }
 
     /// Whether copies at rest hold different values.
@@ -212,9 +212,7 @@ impl<'u> Uses<'u> {
             let service = user.service.and_then(|at| survey.services.get(at));
             // Nobody knows whether a process without a manager is started again, nor whether it reads the files of its
             // folder. But an agent's own settings say what it reads.
-            let says = service
-                .is_some_and(|one| matches!(one.handle, Handle::OpenClaw { .. } | Handle::LiteLlm { .. }));
-            if matches!(user.keeper, Keeper::Session | Keeper::Nobody) && !says {
+            if !user.managed_by.is_service() && service.is_none_or(|one| one.agent.is_none()) {
                 continue;
             }
             let links = service.into_iter().flat_map(|one| &one.chains).flat_map(|chain| &chain.links);
@@ -242,7 +240,7 @@ fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
             joins.all(links.chain(own.flatten().copied()));
         }
     }
-    let kept = users.iter().filter(|user| !matches!(user.keeper, Keeper::Session | Keeper::Nobody));
+    let kept = users.iter().filter(|user| user.managed_by.is_service());
     for user in kept {
         let mut names: BTreeMap<&str, Vec<ValueId>> = BTreeMap::new();
         for (name, values) in user.processes.iter().filter_map(|one| started.get(one)).flatten() {
@@ -445,9 +443,10 @@ mod tests {
         };
         let chain = Chain { name: "OPENAI_API_KEY".to_owned(), links: vec![link] };
         survey.services.push(Service {
-            keeper: Keeper::Systemd,
+            managed_by: ManagedBy::Manager("systemd"),
             name: "api".to_owned(),
-            handle: crate::Handle::None,
+            declaration: None,
+            agent: None,
             processes: vec![process(9)],
             project: None,
             chains: vec![chain],

@@ -13,7 +13,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
 use crate::roots::{self, homes, roots};
-use crate::service::services;
+use crate::services::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
 /// The largest file that is read whole, bytes: a database is parsed in memory, two at a time.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use keyroll_observe::process;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
-use keyroll_trace::{Chain, Keeper, Managers, Options, Service, Standing, Survey, survey_with};
+use keyroll_trace::{Chain, ManagedBy, Managers, Options, Service, Standing, Survey, survey_with};
 use rusqlite::Connection;
 
 /// How long anything that must come may take.
@@ -119,7 +119,7 @@ fn what_agents_keep_is_found_where_they_keep_it() {
         ("Open WebUI", "openai.api_keys.0", &web),
     ] {
         let found = service(&survey, &format!("{name} of "));
-        assert_eq!(found.keeper, Keeper::Agent);
+        assert_eq!(found.managed_by, ManagedBy::Agent);
         let names: Vec<&String> = found.chains.iter().map(|chain| &chain.name).collect();
         let chain = found.chain(key).unwrap_or_else(|| panic!("{name}: {names:?}"));
         assert_eq!(told(&survey, chain, held), [(Standing::Wins, true)], "{chain:?}");
@@ -140,7 +140,7 @@ fn a_session_that_runs_takes_its_settings_before_what_it_was_started_with() {
     let session = home.start("claude", &[], &[("ANTHROPIC_API_KEY", &exported)]);
     let survey = home.survey();
     let found = service(&survey, &format!("Claude Code {}", session.0.id()));
-    assert_eq!(found.keeper, Keeper::Agent);
+    assert_eq!(found.managed_by, ManagedBy::Agent);
     assert!(found.processes.iter().any(|one| one.pid == session.0.id()));
     let chain = found.chain("ANTHROPIC_API_KEY").unwrap();
     assert_eq!(told(&survey, chain, &set)[0], (Standing::Wins, true), "{chain:?}");

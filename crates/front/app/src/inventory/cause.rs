@@ -198,7 +198,7 @@ mod tests {
 
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
-    use keyroll_trace::{Handle, Instance, Keeper, Names, Service, Sighting, Survey, Values, rows, secrets};
+    use keyroll_trace::{Instance, ManagedBy, Names, Service, Sighting, Survey, Values, rows, secrets};
 
     use super::*;
 
@@ -247,11 +247,11 @@ mod tests {
         }
         let memory = memory(places.iter().map(|(_, value)| id(value)).collect());
         let chains = vec![Chain { name: "X_KEY".to_owned(), links }];
-        let keeper = Keeper::Systemd;
         let service = Service {
-            keeper,
+            managed_by: ManagedBy::Manager("systemd"),
             name: "api".to_owned(),
-            handle: Handle::None,
+            declaration: None,
+            agent: None,
             processes: vec![API],
             project: None,
             chains,

@@ -26,7 +26,7 @@ pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f Found>) -> Grap
             copies.insert(place, copy);
         }
         for user in &found.users {
-            let key = format!("service {:?} {}", user.keeper, user.name);
+            let key = format!("service {} {}", user.managed_by.name(), user.name);
             let service = drawing.node("service", key, user.name.clone());
             for link in chains_of(&seen.survey, found, user).into_iter().flat_map(|chain| &chain.links) {
                 let kind = match link.standing {
@@ -44,7 +44,7 @@ pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f Found>) -> Grap
             }
         }
         for row in rows(&seen.survey, found) {
-            let key = format!("service {:?} {}", row.user.keeper, row.user.name);
+            let key = format!("service {} {}", row.user.managed_by.name(), row.user.name);
             let service = drawing.node("service", key, row.user.name.clone());
             let label = format!("{} ({})", row.process.pid, verdict_word(row.verdict));
             let process = drawing.node("process", format!("process {}", row.process.pid), label);

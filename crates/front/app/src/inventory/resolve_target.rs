@@ -1,10 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
-use keyroll_trace::{Found, Keeper, User};
+use keyroll_trace::{Found, User};
 
 use super::Inventory;
-use super::shown::keeper;
 use crate::problem::Problem;
 
 /// What the operator asks about.
@@ -65,7 +64,7 @@ pub fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'
     }
 }
 
-/// A name without the decoration of the tables: `(nobody)`, `mailer ×4`, `api (at rest)`.
+/// A name without the decoration of the tables: `(not managed)`, `mailer ×4`, `api (at rest)`.
 fn bare(word: &str) -> &str {
     let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
     let word = word.strip_suffix(" (at rest)").unwrap_or(word);
@@ -75,9 +74,9 @@ fn bare(word: &str) -> &str {
 /// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
 /// everything that a manager keeps.
 pub(super) fn is_called(seen: &Inventory, user: &User, word: &str) -> bool {
-    let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
+    let by = user.managed_by;
     let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
-    user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()
+    user.name == word || by.name() == word || (by.is_service() && word == "services") || runs()
 }
 
 /// The secrets that are read under this name: a variable, or a key of a file.

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, Store, User, ValueId, Verdict,
-    chains_of, rows,
+    Chain, Evidence, Found, Memory, Risk, Risks, Row, Standing, Store, User, ValueId, Verdict, chains_of,
+    rows,
 };
 
 use super::cause::winner;
@@ -64,7 +64,7 @@ impl Inventory {
     fn user(&self, found: &Found, user: &User) -> UserShown {
         let winners = chains_of(&self.survey, found, user).into_iter().filter_map(winner);
         UserShown {
-            keeper: keeper(user.keeper),
+            keeper: user.managed_by.name(),
             name: user.name.clone(),
             program: self.program(user, user.processes.first()),
             processes: user.processes.iter().map(|process| process.pid).collect(),
@@ -75,7 +75,7 @@ impl Inventory {
     /// The name of what runs. A service has its own name. Without a manager it is the program of this process, because
     /// its parent may be a shell or a tool that started many programs.
     pub fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
-        if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
+        if user.managed_by.is_service() {
             return user.name.clone();
         }
         let numbered = user.name.rsplit_once(' ');
@@ -103,7 +103,7 @@ impl Inventory {
         InstanceShown {
             secret: found.name.clone(),
             used_by: row.user.name.clone(),
-            keeper: keeper(row.user.keeper),
+            keeper: row.user.managed_by.name(),
             program: self.program(row.user, Some(&row.process)),
             pid: row.process.pid,
             started: started(row.process.start_ticks),
@@ -208,28 +208,11 @@ impl Inventory {
         let shown = |chain: &Chain| ChainShown {
             secret: found.name.clone(),
             used_by: user.name.clone(),
-            keeper: keeper(user.keeper),
+            keeper: user.managed_by.name(),
             name: self.names.shown(&chain.name),
             links: chain.links.iter().map(link).collect(),
         };
         chains_of(&self.survey, found, user).into_iter().map(shown).collect()
-    }
-}
-
-/// The manager that keeps something, in a word.
-pub(crate) fn keeper(keeper: Keeper) -> &'static str {
-    match keeper {
-        Keeper::Systemd => "systemd",
-        Keeper::SystemdUser => "systemd of a user",
-        Keeper::Compose => "compose",
-        Keeper::Docker => "docker",
-        Keeper::Pm2 => "pm2",
-        Keeper::Supervisord => "supervisord",
-        Keeper::Cron => "cron",
-        Keeper::Registered(manager) => manager,
-        Keeper::Session => "a session",
-        Keeper::Agent => "an agent: explained, not delivered yet",
-        Keeper::Nobody => "nobody",
     }
 }
 

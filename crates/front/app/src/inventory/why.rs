@@ -5,7 +5,6 @@ use keyroll_trace::{Chain, Found, Link, Standing, User, chains_of};
 
 use super::cause::winner;
 use super::resolve_target::{Meant, is_called};
-use super::shown::keeper;
 use super::survey::Inventory;
 use crate::operator::{ChainShown, InstanceShown};
 
@@ -53,7 +52,7 @@ fn of_users(seen: &Inventory, found: &Found, word: &str) -> WhyReport {
     let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
     let mut instances = seen.instances(found);
     instances.retain(|one| {
-        users.iter().any(|user| (user.name.as_str(), keeper(user.keeper)) == (&one.used_by, one.keeper))
+        users.iter().any(|user| (user.name.as_str(), user.managed_by.name()) == (&one.used_by, one.keeper))
     });
     WhyReport { instances, chains: chains(seen, found, users.into_iter()), ..WhyReport::default() }
 }

@@ -1,21 +1,15 @@
 //! Compares a configuration with what was found: what it already has, and what no longer exists.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
-use keyroll_agents::OpenClawHome;
 use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
-use keyroll_manager::{Agent, Find, ServiceIdentity, Workload, is_listening};
+use keyroll_manager::{Find, ServiceIdentity, SurveyedConsumer, Workload};
 use keyroll_observe::{ProcessId, image, working_folder};
 use keyroll_trace::{Found, Service, Survey, ValueId};
 
-use super::consumer_draft::{Agent as DraftAgent, ConsumerDraft};
+use super::consumer_draft::ConsumerDraft;
 use crate::wiring::gather_values::gather;
-
-/// How long a connection attempt on this machine may take until nobody is considered to answer.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The configured secret that a found one is; and the field with the found value, if the secret has several secret
 /// fields.
@@ -57,11 +51,17 @@ pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft)
     let (runs, other) = (known.runs.workload(), new.runs.workload());
     let wanted = other.identities();
     let mut own = known.runs.instances().iter().flat_map(|instance| instance.workload.identities());
-    if own.any(|name| wanted.iter().any(|one| one.is(&name))) || is_agent(runs, drafted, known, new) {
+    let found = SurveyedConsumer {
+        processes: &drafted.processes,
+        listens: &drafted.listens,
+        agent: drafted.agent.as_deref(),
+        reads_same: reads_same(known, new),
+    };
+    if own.any(|name| wanted.iter().any(|one| one.is(&name))) || runs.is_same_agent(&found) {
         return true;
     }
-    if let (Some(Check::LiteLlm(check)), Some(Agent::LiteLlm(proxy))) = (&known.check, other.agent())
-        && check.address == proxy.address
+    if let (Some(Check::LiteLlm(check)), Some(address)) = (&known.check, other.proxy_address())
+        && check.address == address
     {
         return true;
     }
@@ -72,31 +72,6 @@ pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft)
     let process = other.unit().is_none() && other.engine().is_none();
     let found = |instance: &Instance| is_found(instance.workload.as_ref(), &drafted.processes);
     process && known.runs.instances().iter().any(found) || process && reads_same(known, new) && unnamed(known)
-}
-
-/// Whether a configured gateway or proxy and a found consumer are the same, although the new draft names its manager or
-/// another address. Reading the same copy is not enough: another program may read that copy too.
-fn is_agent(runs: &dyn Workload, drafted: &ConsumerDraft, known: &Consumer, new: &Consumer) -> bool {
-    match runs.agent() {
-        Some(Agent::OpenClaw(claw)) => {
-            let of_lock = OpenClawHome::at(&claw.state).gateway();
-            let is_its = |(pid, _)| drafted.processes.iter().any(|process| process.pid == pid);
-            let found =
-                matches!(&drafted.agent, Some(DraftAgent::OpenClaw(folder)) if is_one(&claw.state, folder));
-            reads_same(known, new) && (found || of_lock.is_some_and(is_its))
-        }
-        Some(Agent::LiteLlm(proxy)) => {
-            let at = &proxy.address;
-            let there = |own: &SocketAddr| {
-                own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified())
-            };
-            // If something still answers at the configured address, the found proxy is another one.
-            let moved = || !is_listening(*at, ANSWER_TIME_MAX);
-            let found = reads_same(known, new) && matches!(drafted.agent, Some(DraftAgent::LiteLlm));
-            drafted.listens.iter().any(there) || found && moved()
-        }
-        None => false,
-    }
 }
 
 fn is_one(path: &Path, other: &Path) -> bool {

@@ -1,17 +1,16 @@
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use keyroll_config::{FoundConsumer, Name, Said};
-use keyroll_manager::Declared;
+use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftValue, KeyForm};
 use keyroll_observe::shown;
-use keyroll_trace::{Found, Handle, Keeper, Place, Service, Standing, Survey, User};
+use keyroll_trace::{Chain, Found, Link, ManagedBy, Place, Service, Standing, Survey, User, chains_of};
 
-use super::consumer_draft::{Agent, ConsumerDraft, Context, EXEC, NotDrafted, RunDraft, text};
+use super::consumer_draft::{ConsumerDraft, Context, NotDrafted, RunDraft};
 use super::copies::{Copies, value_at};
 use super::copy::{copy, written};
 use super::issuer::FILL_IN;
-use super::{agent, process};
+use super::process;
 
 /// Drafts a user of a secret as a consumer, under a free name.
 pub(crate) fn drafted(
@@ -21,17 +20,17 @@ pub(crate) fn drafted(
     free: &mut dyn FnMut(&str) -> Option<Name>,
 ) -> Result<ConsumerDraft, NotDrafted> {
     let service = user.service.and_then(|at| around.survey.services.get(at));
-    if user.keeper == Keeper::Session && is_shell(around.survey, user) {
+    if user.managed_by == ManagedBy::Session && is_shell(around.survey, user) {
         return Err(format!("{}: a shell that passes it on to its children", user.name));
     }
     let Copies { all: copies, places, mut notes, .. } = Copies::of(around, found, user, service);
     if copies.is_empty() {
         let why = notes.first().cloned().unwrap_or_else(|| "no copy that it reads is visible".to_owned());
-        return Err(format!("{} ({}): {why}", user.name, keeper(user.keeper)));
+        return Err(format!("{} ({}): {why}", user.name, user.managed_by.name()));
     }
     let name = free(&short(user, service)).ok_or_else(|| format!("{}: no valid name for it", user.name))?;
     let RunDraft { runs, notes: more, open, at_rest, check } =
-        told(around, (found, user), service, &name, &places)?;
+        run_draft(around, (found, user), service, &name, &places)?;
     notes.extend(more);
     let mut within = Vec::new();
     let listens = process::listening(around.sockets, user);
@@ -39,24 +38,21 @@ pub(crate) fn drafted(
         within.push(hint);
     }
     within.extend(if check.is_empty() { vec![by_command()] } else { check });
-    let head = match user.processes.len() {
-        0 => format!("{}, managed by {}; not running now", user.name, keeper(user.keeper)),
-        1 => format!("{}, managed by {}", user.name, keeper(user.keeper)),
-        several => format!("{}, managed by {}; {several} processes hold it", user.name, keeper(user.keeper)),
+    let managed = if user.managed_by == ManagedBy::Unmanaged { "" } else { "managed by " };
+    let processes = match user.processes.len() {
+        0 => "; not running now".to_owned(),
+        1 => String::new(),
+        several => format!("; {several} processes hold it"),
     };
+    let head = format!("{}, {managed}{}{processes}", user.name, user.managed_by.name());
     notes.insert(0, head);
     let consumer = FoundConsumer { name, notes, runs, reads: copies, within };
-    let agent = service.and_then(|service| {
-        if let Handle::OpenClaw { state, .. } = &service.handle {
-            return Some(Agent::OpenClaw(state.clone()));
-        }
-        matches!(service.handle, Handle::LiteLlm { .. }).then_some(Agent::LiteLlm)
-    });
+    let agent = service.and_then(|service| service.agent.clone());
     Ok(ConsumerDraft { consumer, open, reads: places, processes: user.processes.clone(), listens, agent })
 }
 
 fn by_command() -> String {
-    format!("check = {{ {EXEC} }}   a command that succeeds only with a working key in that copy")
+    format!("check = {{ {CHECK_COMMAND} }}   a command that succeeds only with a working key in that copy")
 }
 
 fn is_shell(survey: &Survey, user: &User) -> bool {
@@ -68,34 +64,22 @@ fn is_shell(survey: &Survey, user: &User) -> bool {
 /// A note about readiness. Only the listening port is visible, not what the service answers there.
 fn ready(listens: &[SocketAddr]) -> Option<String> {
     let first = listens.first()?;
-    let host = if first.ip().is_unspecified() { "127.0.0.1".to_owned() } else { first.ip().to_string() };
-    let host = if first.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
-    let port = first.port();
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, first.port()));
+    let at = if first.ip().is_unspecified() { &local } else { first };
     Some(format!(
-        "it listens at {host}:{port}; not visible whether it has an address that reports readiness. if it \
-         does, add to runs: ready = \"http://{host}:{port}/…\""
+        "it listens at {at}; not visible whether it has an address that reports readiness. if it does, add to \
+         runs: ready = \"http://{at}/…\""
     ))
-}
-
-fn keeper(keeper: Keeper) -> &'static str {
-    crate::inventory::keeper(keeper)
 }
 
 /// The name of a consumer: that of its service, without the additions of the manager.
 fn short(user: &User, service: Option<&Service>) -> String {
-    match service.map(|service| service.handle.keeper()) {
-        Some(Handle::Unit { name, .. }) => name.trim_end_matches(".service").to_owned(),
-        Some(Handle::Compose { service, .. }) => service.clone(),
-        Some(Handle::Cron(table)) => table.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        Some(Handle::None | Handle::OpenClaw { .. } | Handle::LiteLlm { .. }) | None => {
-            // `worker.py 4711`
-            let word = user.name.split(' ').next().unwrap_or_default();
-            word.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(word).to_owned()
-        }
-        Some(
-            Handle::Container(_) | Handle::Pm2 { .. } | Handle::Supervisor { .. } | Handle::Registered { .. },
-        ) => user.name.clone(),
+    if let Some(declaration) = service.and_then(|service| service.declaration.as_ref()) {
+        return declaration.consumer.clone();
     }
+    // `worker.py 4711`
+    let word = user.name.split(' ').next().unwrap_or_default();
+    word.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(word).to_owned()
 }
 
 impl RunDraft {
@@ -104,120 +88,98 @@ impl RunDraft {
     }
 }
 
-fn told(
+/// By the keys of an agent, if it can be declared by them; otherwise by those of its manager.
+fn run_draft(
     around: &Context<'_>,
     (found, user): (&Found, &User),
     service: Option<&Service>,
     name: &Name,
     places: &BTreeSet<Place>,
 ) -> Result<RunDraft, NotDrafted> {
-    let Some(service) = service else { return Ok(of_nobody(around, user, name)) };
-    if let Some(own) = agent::told(around, (found, user), service, name)? {
-        return Ok(own);
+    let Some(service) = service else { return Ok(process::run_draft(around, user, name)) };
+    let wins = |link: &&Link| link.standing == Standing::Wins;
+    let taken = |link: &Link| link.place.as_ref().is_some_and(|place| places.contains(place));
+    let from_file = service.chains.iter().flat_map(|chain| &chain.links).filter(wins).any(taken);
+    let seen = around.survey.listing.seen.iter();
+    let of_agent = AgentService {
+        declaration: service.declaration.as_ref(),
+        sources: chains_of(around.survey, found, user).into_iter().map(agent_source).collect(),
+        processes: seen.filter(|one| service.processes.contains(&one.id)).collect(),
+        sockets: around.sockets,
+        written: &|path| written(path, around.folder),
+    };
+    if let Some(own) = service.agent.as_deref().and_then(|agent| agent.draft(&of_agent)) {
+        let may_be_secret = |value: &DraftValue| matches!(value, DraftValue::Known(Declared::Text(text)) if around.names.shown(text) != *text);
+        if let Some((key, _)) = own.runs.iter().find(|(_, value)| may_be_secret(value)) {
+            return Err(format!("{}: its `{key}` may contain a secret", user.name));
+        }
+        let draft = written_runs(around, user, name, (&own.runs, &own.notes), from_file)?;
+        return Ok(RunDraft { check: own.check, ..draft });
     }
-    let kept = by_keeper(around, user, service, name, places)?;
-    Ok(RunDraft { check: agent::check(around, service), ..kept })
+    let draft = match &service.declaration {
+        Some(of) => {
+            let draft = written_runs(around, user, name, (&of.runs, &of.notes), from_file)?;
+            RunDraft { at_rest: of.is_job, ..draft }
+        }
+        None => process::run_draft(around, user, name),
+    };
+    let check = service.agent.as_deref().map(|agent| agent.check(&of_agent));
+    Ok(RunDraft { check: check.unwrap_or_default(), ..draft })
 }
 
-fn by_keeper(
+fn agent_source(chain: &Chain) -> AgentSource<'_> {
+    let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+    AgentSource {
+        name: &chain.name,
+        applied_by: wins.and_then(|link| link.applies.as_deref()),
+        known: chain.next().is_some(),
+    }
+}
+
+/// The table `runs` as it is written to the file, with a note on each key that the operator has to fill in.
+fn written_runs(
     around: &Context<'_>,
     user: &User,
-    service: &Service,
     name: &Name,
-    places: &BTreeSet<Place>,
+    (runs, notes): (&[(&'static str, DraftValue)], &[&str]),
+    from_file: bool,
 ) -> Result<RunDraft, NotDrafted> {
-    let path = |path: &Path| {
-        let why = || format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(path));
-        written(path, around.folder).ok_or_else(why)
-    };
-    Ok(match service.handle.keeper() {
-        Handle::Unit { name, user: whose } => unit(name, whose.as_deref(), service),
-        Handle::Compose { folder, service } => RunDraft::by(vec![
-            text("compose", path(folder)?),
-            text("service", keyroll_template::escape(service)),
-        ]),
-        Handle::Container(container) => made_by_hand(container, name, service, places),
-        Handle::Pm2 { ecosystem: Some(ecosystem), home } => RunDraft::by(vec![
-            text("pm2", path(ecosystem)?),
-            text("app", user.name.clone()),
-            text("home", path(home)?),
-        ]),
-        Handle::Pm2 { ecosystem: None, home } => {
-            let file = format!("./{FILL_IN}-{name}-ecosystem.config.js");
-            let what = "the ecosystem file from which pm2 starts it: without one pm2 reuses its own record";
-            RunDraft {
-                notes: vec![format!("fill in `pm2`, {what}")],
-                open: vec![format!("{name}: `pm2`, {what}")],
-                ..RunDraft::by(vec![text("pm2", file), text("app", user.name.clone()), text("home", path(home)?)])
+    let mut draft = RunDraft::by(Vec::new());
+    for (key, value) in runs {
+        match value {
+            DraftValue::Known(value) => draft.runs.push((key, said(around, user, key, value)?)),
+            DraftValue::FillIn { unless_from_file: true, .. } if from_file => {}
+            DraftValue::FillIn { file, what, .. } => {
+                let file = format!("./{FILL_IN}-{}", file.replace("{name}", name.as_str()));
+                let is_command = has_form(key, &[KeyForm::Command]);
+                draft.runs.push((key, if is_command { Said::Words(vec![file]) } else { Said::Text(file) }));
+                draft.notes.push(format!("fill in `{key}`, {}", what));
+                draft.open.push(format!("{name}: `{key}`, {}", what));
             }
         }
-        Handle::Supervisor { config: Some(config) } => {
-            RunDraft::by(vec![text("supervisor", user.name.clone()), text("config", path(config)?)])
-        }
-        Handle::Supervisor { config: None } => RunDraft {
-            notes: vec!["the configuration of its supervisord was not found: fill in `config` if it is not /etc/supervisor/supervisord.conf".to_owned()],
-            ..RunDraft::by(vec![text("supervisor", user.name.clone())])
-        },
-        Handle::Registered { runs, .. } => {
-            let written = runs.iter().map(|(key, value)| said(key, value, &path));
-            RunDraft::by(written.collect::<Result<_, _>>()?)
-        }
-        Handle::Cron(table) => RunDraft { at_rest: true, ..RunDraft::by(vec![text("cron", path(table)?)]) },
-        Handle::None | Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => of_nobody(around, user, name),
-    })
+    }
+    draft.notes.extend(notes.iter().map(|note| (*note).to_owned()));
+    Ok(draft)
 }
 
-/// A key of `runs` as it is written to the file.
-fn said(
-    key: &'static str,
-    value: &Declared,
-    path: &dyn Fn(&Path) -> Result<String, NotDrafted>,
-) -> Result<(&'static str, Said), NotDrafted> {
-    Ok(match value {
-        Declared::Text(plain) => text(key, plain.as_str()),
-        Declared::Path(file) => text(key, path(file)?),
-        Declared::Command(line) => (key, Said::Words(crate::wiring::consumer_commands::words(line))),
-        Declared::Flag => (key, Said::Yes),
-    })
-}
-
-/// Drafts a systemd unit. A service that a timer starts is at rest between two runs.
-fn unit(name: &str, user: Option<&str>, service: &Service) -> RunDraft {
-    let timer = name.strip_suffix(".service").map(|stem| format!("{stem}.timer"));
-    let folders = service.project.iter().map(PathBuf::as_path).chain([Path::new("/etc/systemd/system")]);
-    let timer = timer.filter(|timer| folders.into_iter().any(|folder| folder.join(timer).is_file()));
-    let at_rest = timer.is_some();
-    let own = match timer {
-        Some(timer) => text("timer", timer),
-        None => text("unit", name),
+/// The value of a key of `runs` as it is written to the file.
+fn said(around: &Context<'_>, user: &User, key: &str, value: &Declared) -> Result<Said, NotDrafted> {
+    let text = match value {
+        Declared::Text(text) => text.clone(),
+        Declared::Path(file) => written(file, around.folder).ok_or_else(|| {
+            format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(file))
+        })?,
+        Declared::Command(line) => {
+            return Ok(Said::Words(crate::wiring::consumer_commands::words(line)));
+        }
+        Declared::Flag => return Ok(Said::Yes),
     };
-    let user = user.map(|user| text("user", user));
-    RunDraft { at_rest, ..RunDraft::by([own].into_iter().chain(user).collect()) }
+    let has_placeholders = has_form(key, &[KeyForm::Template, KeyForm::TemplatePath]);
+    Ok(Said::Text(if has_placeholders { keyroll_template::escape(&text) } else { text }))
 }
 
-/// Drafts a container that was made by hand. A restart of it applies a changed mounted file and nothing else.
-fn made_by_hand(container: &str, name: &Name, service: &Service, places: &BTreeSet<Place>) -> RunDraft {
-    let mounted = service.chains.iter().flat_map(|chain| &chain.links).any(|link| {
-        link.standing == Standing::Wins && link.place.as_ref().is_some_and(|place| places.contains(place))
-    });
-    let own = text("container", container);
-    if mounted {
-        return RunDraft::by(vec![own]);
-    }
-    let what =
-        "the command that recreates the container: a restart reuses the container's original environment";
-    let restart = Said::Words(vec![format!("./{FILL_IN}-make-{name}.sh")]);
-    RunDraft {
-        notes: vec![format!("fill in `restart`, {what}")],
-        open: vec![format!("{name}: `restart`, {what}")],
-        ..RunDraft::by(vec![own, ("restart", restart)])
-    }
-}
-
-fn of_nobody(around: &Context<'_>, user: &User, name: &Name) -> RunDraft {
-    let process::RunDraft { runs, notes, open } =
-        process::told(around.survey, user, name.as_str(), around.folder);
-    RunDraft { notes, open, ..RunDraft::by(runs) }
+fn has_form(key: &str, forms: &[KeyForm]) -> bool {
+    keyroll_manager::keys().any(|one| one.name == key && forms.contains(&one.form))
 }
 
 /// Drafts a consumer without processes for a copy that no known service reads.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use keyroll_config::{FoundConsumer, Said};
+use keyroll_manager::SurveyedAgent;
 use keyroll_observe::{ProcessId, Sockets};
 use keyroll_trace::{Names, Place, Survey};
 
@@ -29,18 +31,8 @@ pub(crate) struct ConsumerDraft {
     /// The addresses that they listen on.
     pub listens: Vec<SocketAddr>,
     /// The agent that it is, if the configuration has keys of its own for it; this draft may not use them.
-    pub agent: Option<Agent>,
+    pub agent: Option<Arc<dyn SurveyedAgent>>,
 }
-
-/// A program with keys of its own in a configuration.
-pub(crate) enum Agent {
-    /// A gateway of OpenClaw, with its state folder.
-    OpenClaw(PathBuf),
-    LiteLlm,
-}
-
-/// A placeholder for the operator's own `check`.
-pub(crate) const EXEC: &str = "exec = [\"./probe.sh\", \"{copy}\"]";
 
 /// Why a user of a secret cannot be written as a consumer.
 pub(crate) type NotDrafted = String;
@@ -53,8 +45,4 @@ pub(crate) struct RunDraft {
     pub at_rest: bool,
     /// The lines of its own check; empty = the default check.
     pub check: Vec<String>,
-}
-
-pub(crate) fn text(key: &'static str, text: impl Into<String>) -> (&'static str, Said) {
-    (key, Said::Text(text.into()))
 }

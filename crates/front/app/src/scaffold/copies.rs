@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_config::FoundCopy;
+use keyroll_manager::SurveyedAgent;
 use keyroll_needle::Encoding;
 use keyroll_observe::working_folder;
 use keyroll_trace::{
-    Chain, Found, Handle, Keeper, Link, Place, Service, Sighting, Standing, User, ValueId, chains_of,
+    Chain, Found, Link, ManagedBy, Place, Service, Sighting, Standing, User, ValueId, chains_of,
     is_left_behind,
 };
 
@@ -109,7 +110,7 @@ impl<'a> Copies<'a> {
     fn perhaps(&mut self, chain: &Chain) -> bool {
         let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
         let started = chain.links.iter().find(started).and_then(|link| link.value);
-        let nobodys = self.user.keeper == Keeper::Nobody && started.is_some();
+        let nobodys = self.user.managed_by == ManagedBy::Unmanaged && started.is_some();
         let same = |link: &&Link| matches!(link.standing, Standing::NotVisible(_)) && link.value == started;
         let mut any = false;
         for place in
@@ -137,10 +138,9 @@ impl<'a> Copies<'a> {
         let name = from.map(|(name, _)| name);
         let value = from.and_then(|(_, link)| link.value);
         // Files that a manager writes for itself are not sources.
-        let kept = self.service.and_then(|service| match (&service.handle, service.handle.keeper()) {
-            (Handle::OpenClaw { state, .. }, _) => Some(state.as_path()),
-            (_, Handle::Pm2 { home, .. }) => Some(home.as_path()),
-            (_, _) => None,
+        let kept = self.service.and_then(|service| {
+            let own = service.agent.as_deref().and_then(SurveyedAgent::state);
+            own.or_else(|| service.declaration.as_ref()?.manager_folder.as_deref())
         });
         let places = self.beside(|one| {
             let inside =
@@ -167,13 +167,7 @@ impl<'a> Copies<'a> {
 
     /// The file in which its manager declares it.
     fn manifest(&self) -> Option<&'a Path> {
-        match self.service?.handle.keeper() {
-            Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
-            Handle::Supervisor { config } => config.as_deref(),
-            Handle::Cron(table) => Some(table),
-            Handle::Unit { .. } | Handle::Compose { .. } | Handle::Container(_) | Handle::None => None,
-            Handle::Registered { .. } | Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => None,
-        }
+        self.service?.declaration.as_ref()?.manifest.as_deref()
     }
 
     /// The files with copies that its processes have open.

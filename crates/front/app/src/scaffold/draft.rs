@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyroll_config::{FoundSecret, Name};
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
-use keyroll_trace::{Found, Keeper, Link, Names, Place, Standing, Survey, chains_of, is_left_behind};
+use keyroll_trace::{Found, Link, ManagedBy, Names, Place, Standing, Survey, chains_of, is_left_behind};
 
 use super::consumer::{at_rest, drafted};
 use super::consumer_draft::{ConsumerDraft, Context};
@@ -182,7 +182,7 @@ fn of_chains(around: &Context<'_>, found: &Found, place: &Place) -> String {
                 Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
                 Standing::NotThere => format!("{whose} would read it, and it is not there"),
                 Standing::NotVisible(why) => format!("not visible whether {whose} reads it ({why})"),
-                Standing::Wins if user.keeper == Keeper::Session => {
+                Standing::Wins if user.managed_by == ManagedBy::Session => {
                     format!("{whose} reads it; it belongs to a user's session")
                 }
                 Standing::Wins => format!("{whose} reads it, and keyroll cannot write it there"),

@@ -1,11 +1,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyroll_config::Said;
+use keyroll_config::{Name, Said};
 use keyroll_manager::{Find, Reread, instances};
 use keyroll_observe::{ProcessId, Sockets, image, working_folder};
 use keyroll_trace::{Survey, User};
 
+use super::consumer_draft::{Context, RunDraft};
 use super::copy::written_plain;
 use super::issuer::FILL_IN;
 
@@ -22,15 +23,9 @@ const FILES_MAX: usize = 256;
 /// Programs whose master replaces its workers on HUP.
 const MASTERS: [&str; 2] = ["gunicorn", "uvicorn"];
 
-/// The keys of `runs` for a process without a manager.
-pub(crate) struct RunDraft {
-    pub runs: Vec<(&'static str, Said)>,
-    pub notes: Vec<String>,
-    pub open: Vec<String>,
-}
-
 /// Drafts the keys of `runs`. The restart command cannot be guessed, so a script that does not exist is named.
-pub(crate) fn told(survey: &Survey, user: &User, name: &str, folder: &Path) -> RunDraft {
+pub(crate) fn run_draft(around: &Context<'_>, user: &User, name: &Name) -> RunDraft {
+    let (survey, folder) = (around.survey, around.folder);
     let main = main_of(survey, user);
     let pid_file = main.as_ref().and_then(pid_file);
     let master = main.filter(|main| {
@@ -43,35 +38,35 @@ pub(crate) fn told(survey: &Survey, user: &User, name: &str, folder: &Path) -> R
     {
         let notes = vec!["its master replaces its workers on HUP".to_owned()];
         let runs = vec![("master", Said::Text(path)), ("reload", Said::Text("HUP".to_owned()))];
-        return RunDraft { runs, notes, open: Vec::new() };
+        return RunDraft { notes, ..RunDraft::by(runs) };
     }
     let restart = Said::Words(vec![format!("./{FILL_IN}-restart-{name}.sh")]);
-    let mut told = RunDraft {
-        runs: vec![("restart", restart)],
+    let mut draft = RunDraft {
         notes: vec![
             "it has no manager. fill in `restart`, the command that restarts it; or replace that with \
              signal = \"HUP\" or rereads = true if it loads a new value that way"
                 .to_owned(),
         ],
         open: vec![format!("{name}: `restart`, the command that restarts it")],
+        ..RunDraft::by(vec![("restart", restart)])
     };
     if let Some(path) = pid_file.as_deref().and_then(|path| written_plain(path, folder)) {
-        told.runs.push(("pid_file", Said::Text(path)));
-        return told;
+        draft.runs.push(("pid_file", Said::Text(path)));
+        return draft;
     }
     if let Some((path, arg)) = main.and_then(|main| only(&main)) {
-        told.runs.push(("process", Said::Text(path)));
-        told.runs.extend(arg.map(|arg| ("arg", Said::Text(keyroll_template::escape(&arg)))));
-        return told;
+        draft.runs.push(("process", Said::Text(path)));
+        draft.runs.extend(arg.map(|arg| ("arg", Said::Text(keyroll_template::escape(&arg)))));
+        return draft;
     }
-    told.notes.push(format!(
+    draft.notes.push(format!(
         "other processes run the same program: fill in `pid_file`, the file to which its start writes the \
          process id ({} now)",
         numbers(user)
     ));
-    told.open.push(format!("{name}: `pid_file`, a file with its process id"));
-    told.runs.push(("pid_file", Said::Text(format!("./{FILL_IN}-{name}.pid"))));
-    told
+    draft.open.push(format!("{name}: `pid_file`, a file with its process id"));
+    draft.runs.push(("pid_file", Said::Text(format!("./{FILL_IN}-{name}.pid"))));
+    draft
 }
 
 fn numbers(user: &User) -> String {

@@ -1,19 +1,16 @@
 //! The turn that checks an agent, and what in an agent's own files prevents a rotation.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use keyroll_config::Secret;
-use keyroll_manager::{Agent, Turn, Workload};
+use keyroll_manager::{Turn, Workload};
 
 use crate::problem::Problem;
 
 /// One turn of a consumer's agent.
 pub(crate) fn turn(workload: &dyn Workload, model: &str, agent: Option<&str>) -> Turn {
-    let state = match workload.agent() {
-        Some(Agent::OpenClaw(openclaw)) => openclaw.state.clone(),
-        // The configuration refuses a turn of any other program.
-        Some(Agent::LiteLlm(_)) | None => PathBuf::new(),
-    };
+    // The configuration refuses a turn of any other program.
+    let state = workload.agent_state().map(Path::to_owned).unwrap_or_default();
     Turn { state, model: model.to_owned(), agent: agent.map(str::to_owned) }
 }
 

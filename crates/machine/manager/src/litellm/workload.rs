@@ -7,7 +7,7 @@ use keyroll_port::Failure;
 
 use super::LiteLlm;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
-use crate::{Agent, Applied, Attempt, Comparison, InstanceProcess, ServiceIdentity, Workload};
+use crate::{Applied, Attempt, Comparison, InstanceProcess, ServiceIdentity, SurveyedConsumer, Workload};
 
 /// A LiteLLM proxy.
 pub(crate) static LITELLM: Manager = Manager {
@@ -79,8 +79,12 @@ impl Workload for LiteLlm {
         }
     }
 
-    fn agent(&self) -> Option<Agent<'_>> {
-        Some(Agent::LiteLlm(self))
+    fn proxy_address(&self) -> Option<SocketAddr> {
+        Some(self.address)
+    }
+
+    fn is_same_agent(&self, found: &SurveyedConsumer<'_>) -> bool {
+        self.is_same_agent(found)
     }
 
     fn identities(&self) -> Vec<ServiceIdentity> {

@@ -13,8 +13,8 @@ use super::OpenClaw;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
 use crate::systemd::declared_unit;
 use crate::{
-    Agent, AgentRows, Applied, Attempt, Check, CommandLine, Comparison, InstanceProcess, ServiceIdentity,
-    Start, Workload,
+    AgentRows, Applied, Attempt, Check, CommandLine, Comparison, InstanceProcess, ServiceIdentity, Start,
+    SurveyedConsumer, Workload,
 };
 
 /// It answers its present requests before it ends (seen with 2026.9.6).
@@ -128,8 +128,12 @@ impl Workload for OpenClaw {
         self.refuse_row_of_another(file, versions)
     }
 
-    fn agent(&self) -> Option<Agent<'_>> {
-        Some(Agent::OpenClaw(self))
+    fn agent_state(&self) -> Option<&Path> {
+        Some(&self.state)
+    }
+
+    fn is_same_agent(&self, found: &SurveyedConsumer<'_>) -> bool {
+        self.is_same_agent(found)
     }
 
     fn restart_command(&self) -> Option<&CommandLine> {

@@ -104,7 +104,7 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     let chain = place.chain(worker.pid());
     assert_eq!(chain.next, "-", "{chain:#?}");
     assert!(chain.links[0].starts_with("not visible first what process "), "{chain:#?}");
-    assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "nobody");
+    assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "not managed");
     // Even if both have the same value: whatever set the variable may set another one next time.
     place.scene.write(".env", &format!("{KEY}={{first}}\n"));
     let chain = place.chain(worker.pid());
@@ -145,7 +145,7 @@ fn a_file_that_only_holds_what_a_process_was_started_with_wins_nothing() {
         let process = Running::start(&mut command);
         until("it runs", || (scene.started_with(process.pid(), KEY) == "first").then_some(()));
         let chain = scene.chain_of(process.pid(), KEY);
-        assert_eq!((chain.keeper.as_str(), chain.next.as_str()), ("nobody", "-"), "{chain:#?}");
+        assert_eq!((chain.keeper.as_str(), chain.next.as_str()), ("not managed", "-"), "{chain:#?}");
         for name in files {
             let link = format!("not visible first @/app/{name}");
             assert!(chain.links.contains(&link), "{link}: {chain:#?}");

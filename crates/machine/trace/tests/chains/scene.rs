@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
-use keyroll_trace::{Keeper, Managers, Options, Standing, Survey, survey_with};
+use keyroll_trace::{Managers, Options, Standing, Survey, survey_with};
 use serde_json::{Value, json};
 
 /// How long anything that must come may take.
@@ -150,7 +150,7 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
                 format!("{standing} {} {}", named(link.value), link.what.replace(&folder, "@"))
             });
             all.push(Told {
-                keeper: keeper(service.keeper).to_owned(),
+                keeper: service.managed_by.name().to_owned(),
                 service: service.name.clone(),
                 name: chain.name.clone(),
                 next: named(chain.next()),
@@ -160,22 +160,6 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
         }
     }
     all
-}
-
-fn keeper(keeper: Keeper) -> &'static str {
-    match keeper {
-        Keeper::Systemd => "systemd",
-        Keeper::SystemdUser => "systemd-user",
-        Keeper::Compose => "compose",
-        Keeper::Docker => "docker",
-        Keeper::Pm2 => "pm2",
-        Keeper::Supervisord => "supervisord",
-        Keeper::Cron => "cron",
-        Keeper::Registered(manager) => manager,
-        Keeper::Session => "session",
-        Keeper::Agent => "agent",
-        Keeper::Nobody => "nobody",
-    }
 }
 
 impl Told {

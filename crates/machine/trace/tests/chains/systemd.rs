@@ -331,13 +331,13 @@ fn a_users_own_unit_is_told_of_by_that_users_manager() {
     user(
         "systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot other",
     );
-    let other = host.chain("systemd-user", "other.service of bot", "FILE_API_KEY");
+    let other = host.chain("systemd of a user", "other.service of bot", "FILE_API_KEY");
     assert!(
         !other.links.is_empty() && !other.links.iter().any(|link| link.contains(" third ")),
         "{other:#?}"
     );
     scene.write("bot.env", "FILE_API_KEY={second}\n");
-    let file = || host.chain("systemd-user", "bot.service of bot", "FILE_API_KEY");
+    let file = || host.chain("systemd of a user", "bot.service of bot", "FILE_API_KEY");
     let told = file();
     assert_eq!((told.next.as_str(), told.pids.len()), ("second", 1), "{told:#?}");
     let started_with = |pid: u32| {
@@ -352,7 +352,7 @@ fn a_users_own_unit_is_told_of_by_that_users_manager() {
         let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^OWN_API_KEY=//p'");
         scene.version(host.sh(&line).trim().as_bytes())
     };
-    let own = || host.chain("systemd-user", "bot.service of bot", "OWN_API_KEY");
+    let own = || host.chain("systemd of a user", "bot.service of bot", "OWN_API_KEY");
     let restarted = |told: &Told| {
         user("systemctl --user restart bot");
         assert_eq!(has(own().pids[0]), told.next, "{told:#?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use keyroll_observe::After;
 use keyroll_trace::{
-    Chain, Doubt, Evidence, Handle, Keeper, Link, Opened, Place, Service, Standing, Verdict, verdict,
+    Chain, Doubt, Evidence, Link, ManagedBy, Opened, Place, Service, Standing, Verdict, verdict,
 };
 
 use crate::parts::{NAME, Running, Scene, Seen, generated, root, until};
@@ -159,11 +159,12 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
     let running = Running::with(WAITS[0], &scene.old);
     let mut seen = scene.survey();
     let service = Service {
-        keeper: Keeper::Nobody,
+        managed_by: ManagedBy::Unmanaged,
         name: "api".to_owned(),
         processes: vec![running.id()],
         project: None,
-        handle: Handle::None,
+        declaration: None,
+        agent: None,
         chains: vec![chain(&scene, &seen, false)],
     };
     seen.survey.services = vec![service];

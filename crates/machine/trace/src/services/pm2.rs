@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
+use keyroll_manager::{Pm2, Pm2App, Pm2Daemon, pm2_dump};
 use keyroll_observe::{Rights, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
@@ -10,8 +10,8 @@ use keyroll_secret::SecretBytes;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source, word};
-use super::{Handle, Keeper};
-use crate::Record;
+use crate::place::harmless;
+use crate::{ManagedBy, Record};
 
 /// The usual names of an ecosystem file.
 const ECOSYSTEMS: [&str; 7] = [
@@ -42,7 +42,7 @@ pub(crate) fn kept(
         let what = format!("the apps of pm2 in {}", shown(&daemon.home));
         let untold = |around: &Around<'_>| {
             let processes = around.tree(daemon.process).into_iter().skip(1).collect();
-            Kept::untold(Keeper::Pm2, what.clone(), processes)
+            Kept::untold(ManagedBy::Manager(Pm2::NAME), what.clone(), processes)
         };
         let apps = match apps {
             Ok(apps) => apps,
@@ -114,7 +114,7 @@ fn at_rest(home: &Path) -> Vec<Kept> {
         let mut source = Source::of_file(what, &path).holding(app.variables).applied_by(again);
         let kept = of_name.entry(app.name.clone()).or_insert_with(|| {
             let project = Some(app.folder.clone());
-            Kept { project, ..Kept::untold(Keeper::Pm2, app.name, Vec::new()) }
+            Kept { project, ..Kept::untold(ManagedBy::Manager(Pm2::NAME), app.name, Vec::new()) }
         });
         if let Some(first) = kept.sources.last() {
             source.entries.retain(|name, entry| entry.value.as_ref().ok() != first.value(name));
@@ -175,15 +175,9 @@ fn app(
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
         }
     }
-    Kept {
-        keeper: Keeper::Pm2,
-        name,
-        handle: Handle::Pm2 { ecosystem: file, home: daemon.home.clone() },
-        processes,
-        main: mains.first().copied(),
-        project: Some(folder),
-        sources,
-    }
+    let declaration = Pm2::declaration(&harmless(&name), file.as_deref(), &daemon.home);
+    let (main, project) = (mains.first().copied(), Some(folder));
+    Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
 }
 
 /// The variables that an ecosystem file contains as literals. The file is a program and is not run: a value that it

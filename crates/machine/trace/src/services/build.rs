@@ -6,10 +6,9 @@ use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
 
-use super::Service;
 use super::source::{Entry, Kept, Origin, Read, Source};
 use crate::place::harmless;
-use crate::{Chain, Link, Place, Record, Sighting, Standing, ValueId, Values};
+use crate::{Chain, Link, Place, Record, Service, Sighting, Standing, ValueId, Values};
 
 /// The most chains of one service.
 const CHAINS_MAX: usize = 256;
@@ -29,9 +28,9 @@ pub(crate) fn service(
     }
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
-    let Kept { keeper, name, handle, processes, project, .. } = kept;
+    let Kept { managed_by, name, declaration, agent, processes, project, .. } = kept;
     let name = harmless(&name);
-    Service { keeper, name, handle, processes, project, chains }
+    Service { managed_by, name, declaration, agent, processes, project, chains }
 }
 
 /// Values in an image: everyone who has the image has the value, with or without a container.
@@ -187,8 +186,8 @@ mod tests {
     use keyroll_secret::FingerprintKey;
     use keyroll_testkit::alphanumeric;
 
-    use super::super::Keeper;
     use super::*;
+    use crate::ManagedBy;
 
     #[test]
     fn nothing_that_is_told_of_a_service_moves_a_cursor() {
@@ -197,7 +196,7 @@ mod tests {
         let there = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
         let mut gone = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
         gone.missing = true;
-        let mut kept = Kept::untold(Keeper::Pm2, ODD.to_owned(), Vec::new());
+        let mut kept = Kept::untold(ManagedBy::Manager("pm2"), ODD.to_owned(), Vec::new());
         kept.sources = vec![gone, there.with(format!("{ODD}_API_KEY"), entry)];
         let mut values = Values::new(FingerprintKey::new(&[7; 32]));
         let told = service(kept, Rules::shipped().unwrap(), &mut values, &mut BTreeSet::new());

@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{NotVisible, ProcessId, Rights, has_other_files, image, shown, working_folder};
 
-use super::Keeper;
 use super::around::Around;
 use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::source::{Kept, Origin, Read, Source};
+use crate::ManagedBy;
 
 /// The file that libraries read by default.
 const NAME: &str = ".env";
@@ -35,30 +35,13 @@ pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its pro
 /// variables that the environment already has, unless the call says to override them.
 pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
     // A process whose starter is unknown has them among its sources already.
-    let (Some(main), false) = (kept.main, kept.keeper == Keeper::Nobody) else { return };
-    let restart = restart(kept);
+    let (Some(main), false) = (kept.main, kept.managed_by == ManagedBy::Unmanaged) else { return };
+    let restart = kept.declaration.as_ref().and_then(|one| one.restart.clone());
+    let restart = restart.unwrap_or_else(|| "a restart of the program".to_owned());
     for (source, overrides) in sources(around, &main) {
         let source = source.applied_by(&restart);
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
-    }
-}
-
-/// The command that restarts a program, so that it reads such a file again.
-fn restart(kept: &Kept) -> String {
-    let name = &kept.name;
-    match kept.keeper {
-        Keeper::Systemd => format!("systemctl restart {name}"),
-        Keeper::SystemdUser => format!("systemctl --user restart {name}"),
-        Keeper::Supervisord => format!("supervisorctl restart {name}:*"),
-        Keeper::Pm2 => format!("pm2 restart {name}"),
-        Keeper::Docker => format!("docker restart {name}"),
-        Keeper::Compose
-        | Keeper::Cron
-        | Keeper::Registered(_)
-        | Keeper::Session
-        | Keeper::Agent
-        | Keeper::Nobody => "a restart of the program".to_owned(),
     }
 }
 

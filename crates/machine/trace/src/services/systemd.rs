@@ -6,14 +6,14 @@ mod verbs;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{EnvironmentFile, UnitSources, UnitsSources, Variables, Wrapper};
+use keyroll_manager::{EnvironmentFile, Unit, UnitSources, UnitsSources, Variables, Wrapper};
 use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_port::{Failure, FailureKind};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
+use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper, env_file};
 use unit_text::UnitText;
 use verbs::Verbs;
 
@@ -54,12 +54,11 @@ fn service(
     (of_manager, files_of_manager): (&Variables, &[Source]),
     read_unix_ms: Option<u64>,
 ) -> Kept {
-    let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
-    let handle = Handle::Unit { name: unit.unit.clone(), user: user.map(str::to_owned) };
     let processes = processes(around, &unit, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
+    let declaration = Unit::declaration(&unit.unit, user, project.as_deref());
     let verbs = Verbs::of(&unit, user);
     let read = move || sources(around, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
     // A user's manager reads files with that user's rights, whatever its units name.
@@ -68,7 +67,7 @@ fn service(
         Some(uid) => Rights::of_user(uid).reading(read).unwrap_or_default(),
         None => read(),
     };
-    Kept { keeper, name, handle, processes, main, project, sources }
+    Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
 }
 
 /// The sources of a unit's environment, the winning one first.

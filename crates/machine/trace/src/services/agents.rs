@@ -1,21 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keyroll_agents::{AgentLink, AgentSlot, Explained, LITELLM, ProxyConfig, Standing, agent_of, explained};
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::no_secret;
-use keyroll_manager::Variables;
+use keyroll_manager::{LiteLlmProxy, Variables};
 use keyroll_observe::{Arguments, Process, ProcessId, Rights, has_other_files, read_regular, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
+use super::dotenv;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper, dotenv};
 use crate::entries::shown_name;
 use crate::kinds::format_of;
 use crate::look::with_rows;
-use crate::{Place, Unseen};
+use crate::{ManagedBy, Place, Unseen};
 
 /// How many words of a command line are searched for the name of an agent.
 const PROGRAM_WORDS_MAX: usize = 3;
@@ -52,7 +53,7 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
         match read {
             Ok(Ok(())) => {
                 if let Some(config) = running.config().filter(|_| running.agent == LITELLM) {
-                    kept.handle = Handle::LiteLlm { config, by: kept.handle.take() };
+                    kept.agent = Some(Arc::new(LiteLlmProxy { config }));
                 }
             }
             Ok(Err((path, why))) => {
@@ -87,15 +88,7 @@ fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
         }
     }
     let kept = |(agent, found): (&str, Vec<Explained>)| {
-        let mut kept = Kept {
-            keeper: Keeper::Agent,
-            name: format!("{agent} of {}", shown(home)),
-            handle: Handle::None,
-            processes: Vec::new(),
-            main: None,
-            project: None,
-            sources: Vec::new(),
-        };
+        let mut kept = Kept::untold(ManagedBy::Agent, format!("{agent} of {}", shown(home)), Vec::new());
         join(&mut kept, &found, None, &mut closed);
         kept
     };
@@ -113,8 +106,8 @@ impl<'a> Running<'a> {
     ) -> Result<(), (PathBuf, String)> {
         let found = self.explained()?;
         told.extend(found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.clone()));
-        if self.agent != LITELLM && matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
-            kept.keeper = Keeper::Agent;
+        if self.agent != LITELLM && !kept.managed_by.is_service() {
+            kept.managed_by = ManagedBy::Agent;
             kept.name = format!("{} {}", self.agent, self.process.id.pid);
         }
         join(kept, &found, Some(self), closed);
@@ -183,7 +176,7 @@ impl<'a> Running<'a> {
 
 /// An agent that another program started and that no manager runs: its environment is not its parent's.
 fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
-    if !matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
+    if kept.managed_by.is_service() {
         return None;
     }
     let all: Vec<&Process> = kept.processes.iter().filter_map(|id| around.process(id.pid)).collect();
@@ -203,13 +196,9 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
     let start = around.start(&agent.id).unwrap_or_default();
     let source = Source::new(what, Origin::Start(agent.id)).holding(start);
     Some(Kept {
-        keeper: Keeper::Nobody,
-        name: format!("{} {}", agent.name, agent.id.pid),
-        handle: Handle::None,
-        processes,
         main: Some(agent.id),
-        project: None,
         sources: vec![source.read(Read::Perhaps("its next start may set another one"))],
+        ..Kept::untold(ManagedBy::Unmanaged, format!("{} {}", agent.name, agent.id.pid), processes)
     })
 }
 

@@ -9,7 +9,6 @@ use keyroll_secret::SecretBytes;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Read, Source};
-use super::{Handle, Keeper};
 
 /// The PAM files that say where a job's environment comes from besides its table. Source: pam.d(5), pam_env(8).
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
@@ -92,13 +91,10 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
     jobs.map(|job| {
         let processes = running(around, job);
         Kept {
-            keeper: Keeper::Cron,
-            name: format!("{} line {}", shown(path), job.line),
-            handle: Handle::Cron(path.to_owned()),
             main: processes.first().copied(),
-            processes,
             project: path.parent().map(Path::to_owned),
             sources: sources(path, table, job),
+            ..Kept::of(Cron::declaration(path), format!("{} line {}", shown(path), job.line), processes)
         }
     })
     .collect()

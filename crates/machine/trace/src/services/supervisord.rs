@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
+use keyroll_manager::{Assigned, Supervisor, SupervisorConfig, Supervisord, Variables};
 use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source, word};
-use super::{Handle, Keeper};
 use crate::Record;
+use crate::place::harmless;
 
 /// The programs of every supervisord that runs.
 pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
@@ -69,9 +69,9 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let sources = sources(daemon, &config, &name, &mine, own.as_ref());
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
         let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
-        let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
-        let handle = Handle::Supervisor { config: daemon.config.clone() };
-        Kept { keeper, name, handle, processes, main, project, sources }
+        let (main, project) = (mains.first().copied(), project.clone());
+        let declaration = Supervisor::declaration(&harmless(&name), daemon.config.as_deref());
+        Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
     };
     names.into_iter().map(with).collect()
 }

@@ -6,10 +6,9 @@ use keyroll_manager::Variables;
 use keyroll_observe::{ProcessId, image};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Kept, Origin, Read, Source};
-use crate::Record;
+use crate::{ManagedBy, Record};
 
 /// A file counts as older than a process if it was changed at least this long before the start, milliseconds: the
 /// kernel writes file times by a clock of its own, which is up to one tick behind.
@@ -24,7 +23,8 @@ const OR_LATER: &str =
 /// win already existed then and has another value, an unknown source wins (an entrypoint, a line of a script). The
 /// chain then says that the winner is unknown.
 pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
-    for one in all.iter_mut().filter(|one| one.keeper != Keeper::Nobody && !one.sources.is_empty()) {
+    for one in all.iter_mut().filter(|one| one.managed_by != ManagedBy::Unmanaged && !one.sources.is_empty())
+    {
         let Some((main, start)) = one.main.and_then(|main| Some((main, around.start(&main)?))) else {
             continue;
         };

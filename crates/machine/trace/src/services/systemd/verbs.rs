@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use keyroll_manager::UnitSources;
 use keyroll_observe::shown;
 
-use crate::service::source::word;
+use crate::services::source::word;
 
 /// The commands that apply a change, and those that only seem to.
 pub(super) struct Verbs {

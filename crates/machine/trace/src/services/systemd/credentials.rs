@@ -7,8 +7,8 @@ use keyroll_secret::SecretBytes;
 use super::unit_text::UnitText;
 use super::verbs::Verbs;
 use crate::Record;
-use crate::service::env_file;
-use crate::service::source::{Entry, Origin, Read, Source};
+use crate::services::env_file;
+use crate::services::source::{Entry, Origin, Read, Source};
 
 /// The credentials of the next start: systemd reads them then, and they stay the same until the service ends. A value
 /// in the unit itself counts if no file of that name exists.

@@ -1,22 +1,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keyroll_agents::{
     AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Profiles, SecretText, Standing, Started,
 };
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::mask_words;
+use keyroll_manager::OpenClawGateway;
 use keyroll_observe::{Process, Rights, has_other_files, read_regular, shown, working_folder};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
 use super::around::Around;
+use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper, env_file};
-use crate::Place;
 use crate::look::with_rows;
 use crate::place::harmless;
+use crate::{ManagedBy, Place};
 
 /// The largest database that is read for its profiles and its store, bytes.
 const DATABASE_BYTES_MAX: usize = 64 << 20;
@@ -168,7 +170,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             }
         }
     }
-    kept.handle = Handle::OpenClaw { state: home.state.clone(), keys, by: kept.handle.take() };
+    kept.agent = Some(Arc::new(OpenClawGateway { state: home.state.clone(), keys }));
 }
 
 /// The process that the lock of a folder names. Anyone who may write to the folder chooses the content of the lock, and
@@ -204,15 +206,9 @@ fn kept_of<'k>(
     let at = at.unwrap_or_else(|| {
         let of_whom = gateway.and_then(|one| one.uid).and_then(|uid| around.users.get(&uid).cloned());
         let of_whom = of_whom.map(|user| format!(" of {user}")).unwrap_or_default();
-        all.push(Kept {
-            keeper: Keeper::Nobody,
-            name: format!("openclaw{of_whom} in {}", shown(&home.state)),
-            handle: Handle::None,
-            processes: id.into_iter().collect(),
-            main: id,
-            project: Some(home.state.clone()),
-            sources: Vec::new(),
-        });
+        let name = format!("openclaw{of_whom} in {}", shown(&home.state));
+        let untold = Kept::untold(ManagedBy::Unmanaged, name, id.into_iter().collect());
+        all.push(Kept { main: id, project: Some(home.state.clone()), ..untold });
         all.len() - 1
     });
     all.get_mut(at)
@@ -277,7 +273,7 @@ fn source(
         (None, Some(AgentSlot::Variable(variable))) => {
             // The manager's own sources say what it starts the gateway with.
             let told = |source: &Source| source.read != Read::Not && source.entries.contains_key(variable);
-            if kept.keeper != Keeper::Nobody && kept.sources.iter().any(told) {
+            if kept.managed_by != ManagedBy::Unmanaged && kept.sources.iter().any(told) {
                 return None;
             }
             match gateway.and_then(|one| Some((one.id, around.start(&one.id)?))) {

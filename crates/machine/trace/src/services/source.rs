@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use keyroll_manager::Variables;
+use keyroll_manager::{ServiceDeclaration, SurveyedAgent, Variables};
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use super::{Handle, Keeper};
-use crate::{Place, Record};
+use crate::{ManagedBy, Place, Record};
 
 /// A source's entry for one name.
 pub(crate) struct Entry {
@@ -179,9 +179,10 @@ impl Source {
 
 /// A service with its sources, before their values have ids.
 pub(crate) struct Kept {
-    pub(crate) keeper: Keeper,
+    pub(crate) managed_by: ManagedBy,
     pub(crate) name: String,
-    pub(crate) handle: Handle,
+    pub(crate) declaration: Option<ServiceDeclaration>,
+    pub(crate) agent: Option<Arc<dyn SurveyedAgent>>,
     pub(crate) processes: Vec<ProcessId>,
     /// The process of its program, from which the others descend.
     pub(crate) main: Option<ProcessId>,
@@ -192,8 +193,15 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// A service about which only the processes are known.
-    pub(crate) fn untold(keeper: Keeper, name: String, processes: Vec<ProcessId>) -> Self {
-        Self { keeper, name, handle: Handle::None, processes, main: None, project: None, sources: Vec::new() }
+    pub(crate) fn untold(managed_by: ManagedBy, name: String, processes: Vec<ProcessId>) -> Self {
+        let (declaration, agent, main, project, sources) = (None, None, None, None, Vec::new());
+        Self { managed_by, name, declaration, agent, processes, main, project, sources }
+    }
+
+    /// A service that its manager declares.
+    pub(crate) fn of(declaration: ServiceDeclaration, name: String, processes: Vec<ProcessId>) -> Self {
+        let untold = Self::untold(ManagedBy::Manager(declaration.manager), name, processes);
+        Self { declaration: Some(declaration), ..untold }
     }
 }
 

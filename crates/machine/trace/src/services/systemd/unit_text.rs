@@ -7,7 +7,7 @@ use keyroll_secret::SecretBytes;
 
 use super::verbs::Verbs;
 use crate::Record;
-use crate::service::source::{Entry, Origin, Read, Source};
+use crate::services::source::{Entry, Origin, Read, Source};
 
 /// The unit file and its drop-ins, in their order.
 pub(super) struct UnitText {

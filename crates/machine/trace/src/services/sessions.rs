@@ -6,9 +6,8 @@ use keyroll_observe::{InProcess, NotVisible, Process, ProcessId, Rights, image, 
 
 use super::around::Around;
 use super::source::{Kept, Origin, Read, Source, word};
-use super::{Handle, Keeper};
 use super::{dotenv, env_file};
-use crate::is_left_behind;
+use crate::{ManagedBy, is_left_behind};
 
 /// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
 /// pam_env(8).
@@ -64,19 +63,19 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
             None if is_shell(root) => of_itself(root, own),
             None => of_nobody(around, root, own),
         };
-        let keeper = if shell.is_some() || is_shell(root) { Keeper::Session } else { Keeper::Nobody };
+        let in_session = shell.is_some() || is_shell(root);
+        let managed_by = if in_session { ManagedBy::Session } else { ManagedBy::Unmanaged };
         let mut sources: Vec<Source> = sources;
         // Only secrets need an origin, and most processes hold none.
         let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
-        if keeper == Keeper::Session && holds {
+        if in_session && holds {
             let profiles =
                 read.entry(root.uid).or_insert_with(|| profiles(around, root.uid.and_then(home_of)));
             sources.extend(profiles.iter().map(Source::duplicate));
         }
         sources.retain(|source| !source.says_nothing());
         let name = format!("{} {}", called(root), root.id.pid);
-        let (handle, main) = (Handle::None, Some(root.id));
-        all.push(Kept { keeper, name, handle, processes, main, project: None, sources });
+        all.push(Kept { main: Some(root.id), sources, ..Kept::untold(managed_by, name, processes) });
     }
     all
 }

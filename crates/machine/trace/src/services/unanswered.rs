@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyroll_manager::{Docker, Unit};
 use keyroll_observe::{Process, ProcessId};
 
-use super::Keeper;
 use super::around::Around;
 use super::source::Kept;
+use crate::ManagedBy;
 
 /// How many digits of a container's id are displayed, as docker does.
 const ID_LETTERS: usize = 12;
@@ -14,16 +15,20 @@ const ID_LETTERS: usize = 12;
 pub(super) fn kept(around: &Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
     let own = around.process(std::process::id());
     let here = |one: &Process| own.is_some_and(|own| own.container() == one.container());
-    let mut of_name: BTreeMap<(Keeper, String), Vec<ProcessId>> = BTreeMap::new();
+    let mut of_name: BTreeMap<(ManagedBy, String), Vec<ProcessId>> = BTreeMap::new();
     for one in around.listing.seen.iter().filter(|one| !taken.contains(&one.id)) {
         let service = one.unit().filter(|unit| unit.ends_with(".service") && !unit.starts_with("user@"));
         let kept = match (one.container().filter(|_| !here(one)), service) {
-            (Some(id), _) => (Keeper::Docker, format!("container {}", id.get(..ID_LETTERS).unwrap_or(id))),
-            (None, Some(unit)) => (Keeper::Systemd, unit.to_owned()),
+            (Some(id), _) => (
+                ManagedBy::Manager(Docker::NAME),
+                format!("container {}", id.get(..ID_LETTERS).unwrap_or(id)),
+            ),
+            (None, Some(unit)) => (ManagedBy::Manager(Unit::SYSTEM), unit.to_owned()),
             (None, None) => continue,
         };
         of_name.entry(kept).or_default().push(one.id);
     }
-    let all = of_name.into_iter().map(|((keeper, name), processes)| Kept::untold(keeper, name, processes));
+    let all =
+        of_name.into_iter().map(|((managed_by, name), processes)| Kept::untold(managed_by, name, processes));
     all.collect()
 }

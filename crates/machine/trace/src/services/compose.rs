@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::{CopyError, Format};
-use keyroll_manager::{ComposeNext, ComposeSources, ContainerSources, references};
+use keyroll_manager::{Compose, ComposeNext, ComposeSources, ContainerSources, references};
 use keyroll_observe::{Process, shown};
 use keyroll_secret::SecretBytes;
 
@@ -10,7 +10,7 @@ use super::around::Around;
 use super::container_sources::{image, made_with, processes, record};
 use super::mounted::{Inside, mounted};
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper, env_file, sessions};
+use super::{env_file, sessions};
 
 /// The most entries of an `env_file:` that are read.
 const ENV_FILES_MAX: usize = 32;
@@ -58,15 +58,9 @@ pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources
     }
     sources.extend(files(around, of, first, &up));
     let processes: Vec<_> = containers.iter().flat_map(|one| processes(around, one)).collect();
-    Some(Kept {
-        keeper: Keeper::Compose,
-        name: format!("{}/{}", of.project, of.service),
-        handle: Handle::Compose { folder: of.folder.clone(), service: of.service.clone() },
-        main: processes.first().copied(),
-        processes,
-        project: Some(of.folder.clone()),
-        sources,
-    })
+    let declaration = Compose::declaration(&of.folder, &of.service);
+    let (name, main) = (format!("{}/{}", of.project, of.service), processes.first().copied());
+    Some(Kept { main, project: Some(of.folder.clone()), sources, ..Kept::of(declaration, name, processes) })
 }
 
 /// The mounted files: those of the next container, and those of the running one that differ.

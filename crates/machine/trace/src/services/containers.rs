@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use keyroll_manager::{ContainerSources, Docker};
+use keyroll_manager::{Container, ContainerSources, Docker};
 use keyroll_port::{Failure, FailureKind};
 
 use super::around::Around;
+use super::compose;
 use super::container_sources::{image, made_with, processes, record};
 use super::mounted::{Inside, mounted};
 use super::source::Kept;
-use super::{Handle, Keeper, compose};
 use crate::Unseen;
 
 /// The program that supervises each container of podman. Source: conmon(8).
@@ -67,6 +67,5 @@ fn plain(around: &Around<'_>, one: ContainerSources) -> Kept {
     sources.extend(mounted(around, &inside).into_iter().map(|source| source.applied_by(&restart)));
     let processes = processes(around, &one);
     let main = processes.first().copied();
-    let handle = Handle::Container(one.name.clone());
-    Kept { keeper: Keeper::Docker, name: one.name, handle, processes, main, project: None, sources }
+    Kept { main, sources, ..Kept::of(Container::declaration(&one.name), one.name, processes) }
 }

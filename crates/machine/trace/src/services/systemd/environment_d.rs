@@ -7,9 +7,9 @@ use keyroll_observe::shown;
 
 use super::verbs::Verbs;
 use crate::Record;
-use crate::service::around::Around;
-use crate::service::env_file;
-use crate::service::source::{Origin, Read, Source};
+use crate::services::around::Around;
+use crate::services::env_file;
+use crate::services::source::{Origin, Read, Source};
 
 /// The folders with the variables of users' managers. Of two files with one name the one in the first folder counts; of
 /// two files with different names the later one wins. Source: environment.d(5).
@@ -90,7 +90,7 @@ fn source(path: &Path) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::around::tests::{alone, home_with_links};
+    use crate::services::around::tests::{alone, home_with_links};
 
     #[test]
     fn a_link_of_a_user_leads_to_nothing_that_the_user_could_not_read() {

@@ -1,0 +1,90 @@
+mod agents;
+mod around;
+mod asked;
+mod build;
+mod check;
+mod compose;
+mod container_sources;
+mod containers;
+mod cron;
+mod dotenv;
+mod dotenv_calls;
+mod env_file;
+mod mounted;
+mod openclaw;
+mod pm2;
+mod registered;
+mod sessions;
+mod source;
+mod supervisord;
+mod systemd;
+mod unanswered;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use keyroll_leak::Rules;
+use keyroll_manager::Docker;
+use keyroll_observe::{Listing, ProcessId, Start, own_tree};
+
+use crate::{Service, Sighting, Unseen, Values};
+use around::Around;
+use asked::Asked;
+
+/// The services that run on a machine.
+pub(crate) struct Running {
+    pub(crate) services: Vec<Service>,
+    /// The folders of their files.
+    pub(crate) folders: BTreeSet<PathBuf>,
+    pub(crate) unseen: Vec<Unseen>,
+}
+
+/// Every service of this machine with its chains. A manager's record is a place of its own and is added to `sightings`.
+/// Afterwards `values` knows every value of a chain. `homes`: where agents keep their own files.
+pub(crate) fn services(
+    listing: &Listing,
+    starts: &BTreeMap<ProcessId, Start>,
+    (docker, homes): (&Docker, &[PathBuf]),
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut Vec<Sighting>,
+) -> Running {
+    let mut around = Around::new(listing, starts, rules);
+    let Asked { containers, units, pm2 } = Asked::ask(listing, docker, &around.users);
+    let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
+    let mut taken: BTreeSet<ProcessId> =
+        listing.seen.iter().map(|one| one.id).filter(|id| own.contains(&id.pid)).collect();
+    // A manager that runs inside another one gets its processes first; the outer manager gets the rest.
+    let (containers, images) = match containers {
+        Ok(engine) => (Ok(engine.containers), engine.images),
+        Err(failure) => (Err(failure), BTreeMap::new()),
+    };
+    let mut all = containers::kept(&mut around, containers, docker);
+    all.extend(pm2::kept(&mut around, pm2));
+    all.extend(supervisord::kept(&mut around));
+    all.extend(registered::kept(&mut around));
+    all.extend(cron::kept(&mut around));
+    all.extend(systemd::kept(&mut around, units));
+    for one in &mut all {
+        one.processes.retain(|process| taken.insert(*process));
+    }
+    let untold = unanswered::kept(&around, &taken);
+    taken.extend(untold.iter().flat_map(|one| &one.processes));
+    all.extend(untold);
+    all.extend(sessions::kept(&mut around, &taken));
+    check::check(&around, &mut all);
+    for one in &mut all {
+        dotenv::add(&around, one);
+    }
+    agents::add(&mut around, homes, &mut all);
+    openclaw::add(&mut around, homes, &mut all);
+    let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
+    let Around { mut folders, unseen, .. } = around;
+    folders.extend(all.iter().filter_map(|one| one.project.clone()));
+    let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
+    for (image, variables) in images {
+        build::in_image(&image, variables, rules, values, &mut sighted);
+    }
+    sightings.extend(sighted);
+    Running { services, folders, unseen }
+}
