@@ -9,7 +9,7 @@ mod read;
 
 use std::path::Path;
 
-use crate::{AgentLink, AgentSlot, LITELLM, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot, LITELLM};
 
 /// The sources of one key of one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ fn started(name: &str, applies: &'static str, seems: Option<&'static str>) -> Ag
         what: format!("{name} in the environment that it was started with"),
         file: None,
         slot: Some(AgentSlot::Variable(name.to_owned())),
-        standing: Standing::Shadowed,
+        role: AgentLinkRole::Shadowed,
         applies,
         seems,
     }
@@ -85,13 +85,13 @@ fn started(name: &str, applies: &'static str, seems: Option<&'static str>) -> Ag
 pub(crate) fn ranked(links: Vec<AgentLink>) -> Vec<AgentLink> {
     let mut decided = false;
     let rank = |mut link: AgentLink| {
-        match link.standing {
-            Standing::Wins | Standing::Shadowed => {
-                link.standing = if decided { Standing::Shadowed } else { Standing::Wins };
+        match link.role {
+            AgentLinkRole::Wins | AgentLinkRole::Shadowed => {
+                link.role = if decided { AgentLinkRole::Shadowed } else { AgentLinkRole::Wins };
                 decided = true;
             }
-            Standing::NotVisible(_) => decided = true,
-            Standing::NotRead => {}
+            AgentLinkRole::NotVisible(_) => decided = true,
+            AgentLinkRole::NotRead => {}
         }
         link
     };
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn the_first_place_wins_and_what_is_hidden_leaves_nobody_certain() {
-        let link = |standing| AgentLink { standing, ..started("A", "", None) };
-        let standings = |all: Vec<Standing>| -> Vec<Standing> {
-            ranked(all.into_iter().map(link).collect()).into_iter().map(|link| link.standing).collect()
+        let link = |role| AgentLink { role, ..started("A", "", None) };
+        let roles = |all: Vec<AgentLinkRole>| -> Vec<AgentLinkRole> {
+            ranked(all.into_iter().map(link).collect()).into_iter().map(|link| link.role).collect()
         };
-        use Standing::{NotRead, NotVisible, Shadowed, Wins};
-        assert_eq!(standings(vec![NotRead, Shadowed, Shadowed]), [NotRead, Wins, Shadowed]);
-        assert_eq!(standings(vec![NotVisible("x"), Shadowed]), [NotVisible("x"), Shadowed]);
+        use AgentLinkRole::{NotRead, NotVisible, Shadowed, Wins};
+        assert_eq!(roles(vec![NotRead, Shadowed, Shadowed]), [NotRead, Wins, Shadowed]);
+        assert_eq!(roles(vec![NotVisible("x"), Shadowed]), [NotVisible("x"), Shadowed]);
     }
 
     #[test]

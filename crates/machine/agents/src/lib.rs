@@ -17,7 +17,7 @@ mod openclaw;
 pub use document::DocumentError;
 pub use explained::{Explained, agent_of, explained};
 pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
-pub use link::{AgentLink, AgentSlot, Standing};
+pub use link::{AgentLink, AgentLinkRole, AgentSlot};
 pub use litellm::{
     Deployment, LITELLM, Mode, NEW_WORKERS, PredictedModelIds, ProxyConfig, Unpredicted, Variables, Versions,
 };

@@ -15,7 +15,7 @@ pub enum AgentSlot {
 
 /// The rank of one source in the order in which a program looks for its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum AgentLinkRole {
     /// The next start of the program takes the key from here.
     Wins,
     /// The program reads it, but another source wins.
@@ -36,7 +36,7 @@ pub struct AgentLink {
     /// The place in the file.
     pub slot: Option<AgentSlot>,
     /// Whether it wins.
-    pub standing: Standing,
+    pub role: AgentLinkRole,
     /// What applies a change of it.
     pub applies: &'static str,
     /// What seems to apply a change and does not.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use keyroll_agents::{AgentLink, Explained, Standing, explained};
+use keyroll_agents::{AgentLink, AgentLinkRole, Explained, explained};
 use keyroll_testkit::alphanumeric;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -25,8 +25,8 @@ fn all(home: &TempDir, started: &[&str]) -> Vec<Explained> {
     explained(home.path(), Some(&folder), &|_| None, &|name| started.contains(&name))
 }
 
-fn standings(one: &Explained) -> Vec<Standing> {
-    one.links.iter().map(|link| link.standing).collect()
+fn roles(one: &Explained) -> Vec<AgentLinkRole> {
+    one.links.iter().map(|link| link.role).collect()
 }
 
 /// No value is in anything that is shown.
@@ -39,7 +39,7 @@ fn what(link: &AgentLink) -> &str {
     &link.what
 }
 
-use Standing::{NotRead, NotVisible, Shadowed, Wins};
+use AgentLinkRole::{NotRead, NotVisible, Shadowed, Wins};
 
 #[test]
 fn claude_code_is_explained() {
@@ -57,7 +57,7 @@ fn claude_code_is_explained() {
     put(home.path(), ".claude/.credentials.json", &login_file);
     let found = all(&home, &["ANTHROPIC_API_KEY"]);
     let [one] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!(standings(one), [Wins, Shadowed, Shadowed, Shadowed, Shadowed], "{one:?}");
+    assert_eq!(roles(one), [Wins, Shadowed, Shadowed, Shadowed, Shadowed], "{one:?}");
     assert!(what(&one.links[0]).starts_with("env.ANTHROPIC_AUTH_TOKEN of"), "a token wins over a key");
     assert!(what(&one.links[1]).starts_with("env.ANTHROPIC_API_KEY of"), "settings before the environment");
     assert!(what(&one.links[2]).contains("environment that it was started with"));
@@ -66,7 +66,7 @@ fn claude_code_is_explained() {
     shows_none(&found, &[&key, &token, &login]);
     put(home.path(), ".claude/.credentials.json", "{\"other\": 1}");
     let found = all(&home, &[]);
-    assert!(matches!(found[0].links.last().unwrap().standing, NotVisible(_)));
+    assert!(matches!(found[0].links.last().unwrap().role, NotVisible(_)));
 }
 
 #[test]
@@ -83,16 +83,16 @@ fn codex_is_explained() {
     let found = all(&home, &["CODEX_API_KEY"]);
     let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["openai", "bare", "own"]);
-    assert_eq!(standings(&found[0]), [Wins, Shadowed]);
-    assert_eq!(standings(&found[1]), [Wins]);
-    assert!(matches!(found[2].links[0].standing, NotVisible(_)), "no session has it");
+    assert_eq!(roles(&found[0]), [Wins, Shadowed]);
+    assert_eq!(roles(&found[1]), [Wins]);
+    assert!(matches!(found[2].links[0].role, NotVisible(_)), "no session has it");
     shows_none(&found, &[&key, &token]);
     let found = all(&home, &["OWN_KEY"]);
-    assert_eq!(standings(&found[2]), [Wins]);
+    assert_eq!(roles(&found[2]), [Wins]);
     // With the keyring the file is not read, and the keyring's content is not visible.
     put(home.path(), ".codex/config.toml", "cli_auth_credentials_store = \"keyring\"\n");
     let found = all(&home, &[]);
-    assert_eq!(standings(&found[0]), [NotRead, NotVisible("it is encrypted")]);
+    assert_eq!(roles(&found[0]), [NotRead, NotVisible("it is encrypted")]);
 }
 
 #[test]
@@ -116,10 +116,10 @@ fn hermes_is_explained() {
     let found = all(&home, &["TELEGRAM_BOT_TOKEN"]);
     let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["OPENROUTER_API_KEY", "TELEGRAM_BOT_TOKEN", "openrouter", "own"]);
-    assert_eq!(standings(&found[0]), [Wins]);
-    assert!(matches!(standings(&found[1]).as_slice(), [NotVisible(_), Shadowed]), "an export may win");
+    assert_eq!(roles(&found[0]), [Wins]);
+    assert!(matches!(roles(&found[1]).as_slice(), [NotVisible(_), Shadowed]), "an export may win");
     assert_eq!(found[2].links.len(), 2);
-    assert!(found[2].links.iter().all(|link| matches!(link.standing, NotVisible(_))), "they take turns");
+    assert!(found[2].links.iter().all(|link| matches!(link.role, NotVisible(_))), "they take turns");
     shows_none(&found, &[&one, &two, &three, &four]);
     put(home.path(), ".hermes/auth.json", "{broken");
     let found = all(&home, &[]);
@@ -146,7 +146,7 @@ fn n8n_is_explained() {
     let found = all(&home, &[]);
     let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["my OpenAI", "encryption key"]);
-    assert_eq!(standings(&found[0]), [NotVisible("it is encrypted")]);
+    assert_eq!(roles(&found[0]), [NotVisible("it is encrypted")]);
     assert!(what(&found[0].links[0]).contains("openAiApi"));
     shows_none(&found, &[&key, &sealed]);
     assert_eq!(all(&home, &["CREDENTIALS_OVERWRITE_DATA"])[0].links.len(), 2);
@@ -157,9 +157,9 @@ fn n8n_is_explained() {
     fs::remove_file(&path).unwrap();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
     let found = all(&home, &[]);
-    assert!(matches!(found[0].links[0].standing, NotVisible(why) if why.contains("another form")));
+    assert!(matches!(found[0].links[0].role, NotVisible(why) if why.contains("another form")));
     fs::write(&path, "no database").unwrap();
-    assert!(matches!(all(&home, &[])[0].links[0].standing, NotVisible(_)));
+    assert!(matches!(all(&home, &[])[0].links[0].role, NotVisible(_)));
 }
 
 #[test]
@@ -174,18 +174,18 @@ fn open_webui_is_explained() {
         .unwrap();
     // Before anything was saved, the environment is read.
     let found = all(&home, &["OPENAI_API_KEY"]);
-    assert_eq!(standings(&found[0]), [Wins]);
+    assert_eq!(roles(&found[0]), [Wins]);
     let data =
         format!("{{\"version\": 0, \"openai\": {{\"api_base_urls\": [\"x\"], \"api_keys\": [\"{key}\"]}}}}");
     database.execute("INSERT INTO config VALUES (1, ?1, 0, 0, 0)", [&data]).unwrap();
     drop(database);
     let found = all(&home, &["OPENAI_API_KEY"]);
-    assert_eq!(standings(&found[0]), [Wins, NotRead], "a decoy: {found:?}");
+    assert_eq!(roles(&found[0]), [Wins, NotRead], "a decoy: {found:?}");
     assert!(found[0].links[1].seems.is_some_and(|seems| seems.contains("restart")));
     let told = |name: &str| (name == "ENABLE_PERSISTENT_CONFIG").then(|| "False".to_owned());
     let folder = home.path().join("project");
     let found = explained(home.path(), Some(&folder), &told, &|name| name == "OPENAI_API_KEY");
-    assert_eq!(standings(&found[0]), [Wins, Shadowed]);
+    assert_eq!(roles(&found[0]), [Wins, Shadowed]);
     assert!(what(&found[0].links[0]).contains("environment"));
     shows_none(&found, &[&key]);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use keyroll_agents::{Explained, OpenClawHome, Standing, explained};
+use keyroll_agents::{AgentLinkRole, Explained, OpenClawHome, explained};
 use keyroll_testkit::limited;
 use rusqlite::Connection;
 
@@ -37,7 +37,7 @@ fn unseen(home: &Path) -> Vec<Explained> {
     let claw = OpenClawHome::at(home.join(".openclaw"));
     assert!(claw.cool_downs("p", 0).is_err());
     let bound = claw.bound("p", None).unwrap();
-    assert!(bound.chain.iter().any(|link| matches!(link.standing, Standing::NotVisible(_))), "{bound:?}");
+    assert!(bound.chain.iter().any(|link| matches!(link.role, AgentLinkRole::NotVisible(_))), "{bound:?}");
     explained(home, None, &|_| None, &|_| false)
 }
 
@@ -59,8 +59,8 @@ fn look_at_views_and_computed_columns() {
     }
     let found = unseen(views.path());
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found.iter().all(|one| matches!(one.links.as_slice(), [link] if link.standing ==
-        Standing::NotVisible("its database has another form than its documentation describes"))));
+    assert!(found.iter().all(|one| matches!(one.links.as_slice(), [link] if link.role ==
+        AgentLinkRole::NotVisible("its database has another form than its documentation describes"))));
     let grown = home();
     for (path, table, [one, two, three]) in READ {
         let sql = format!(

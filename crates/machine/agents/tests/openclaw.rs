@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use keyroll_agents::{AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started, Takes};
+use keyroll_agents::{AgentLinkRole, AgentSlot, Bound, KeySource, OpenClawHome, Started, Takes};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -56,7 +56,7 @@ fn a_literal_key_is_read_by_itself_unless_a_profile_wins_over_it() {
     );
     let found = bound(&home, &[]);
     assert_eq!(found.takes, Takes::Profile("p:default".to_owned()));
-    assert_eq!(found.chain.last().map(|link| link.standing), Some(Standing::Shadowed));
+    assert_eq!(found.chain.last().map(|link| link.role), Some(AgentLinkRole::Shadowed));
     assert!(!format!("{found:?}").contains(&key), "no key is held");
 }
 
@@ -68,7 +68,7 @@ fn a_profile_of_another_provider_wins_over_nothing_and_one_of_another_form_is_no
     let (_folder, home) = self::home(&format!("\"{}\"", value("p")), "");
     profiles(&home, "[]");
     let found = bound(&home, &[]);
-    assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
+    assert!(matches!(found.chain.first().unwrap().role, AgentLinkRole::NotVisible(_)), "{found:?}");
 }
 
 /// Each profile may belong to another account: none of them is chosen by its name.
@@ -104,11 +104,11 @@ fn a_variable_is_taken_from_the_start_then_from_dotenv_then_from_the_settings() 
         assert_eq!((&found.takes, &found.file), (&Takes::Restart, &Some(home.dotenv())), "{form}");
         let found = bound(&home, &["PATH", "P_KEY"]);
         assert_eq!((&found.takes, &found.file), (&Takes::Restart, &None), "{form}");
-        let standing: Vec<Standing> = found.chain.iter().map(|link| link.standing).collect();
-        assert_eq!(standing, [Standing::Wins, Standing::Shadowed, Standing::Shadowed], "{form}");
+        let role: Vec<AgentLinkRole> = found.chain.iter().map(|link| link.role).collect();
+        assert_eq!(role, [AgentLinkRole::Wins, AgentLinkRole::Shadowed, AgentLinkRole::Shadowed], "{form}");
         // It does not run: its future start environment is not visible, and may win.
         let found = home.bound("p", None).unwrap();
-        assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
+        assert!(matches!(found.chain.first().unwrap().role, AgentLinkRole::NotVisible(_)), "{found:?}");
     }
 }
 
@@ -128,11 +128,11 @@ fn what_may_win_over_its_own_file_is_named_before_it() {
     fs::write(work.path().join(".env"), format!("P_KEY={}\n", value("beside"))).unwrap();
     let found = bound(&[]);
     assert_eq!(found.chain[0].file, Some(work.path().join(".env")));
-    assert!(matches!(found.chain[0].standing, Standing::NotVisible(_)), "{found:?}");
-    assert_eq!((found.chain[1].standing, &found.file), (Standing::Wins, &Some(home.dotenv())));
+    assert!(matches!(found.chain[0].role, AgentLinkRole::NotVisible(_)), "{found:?}");
+    assert_eq!((found.chain[1].role, &found.file), (AgentLinkRole::Wins, &Some(home.dotenv())));
     fs::write(work.path().join(".env"), "").unwrap();
     let found = bound(&["P_KEY", "OPENCLAW_SERVICE_MANAGED_ENV_KEYS"]);
-    assert!(matches!(found.chain[0].standing, Standing::NotVisible(_)), "{found:?}");
+    assert!(matches!(found.chain[0].role, AgentLinkRole::NotVisible(_)), "{found:?}");
     assert_eq!(found.file, Some(home.dotenv()));
 }
 
@@ -152,7 +152,7 @@ fn a_file_of_variables_that_is_none_is_not_visible_and_nobody_waits_for_it() {
     });
     let found = says.recv_timeout(std::time::Duration::from_secs(120)).expect("an answer").unwrap();
     assert_eq!(found.chain.len(), 2, "{found:?}");
-    assert!(found.chain.iter().all(|link| matches!(link.standing, Standing::NotVisible(_))), "{found:?}");
+    assert!(found.chain.iter().all(|link| matches!(link.role, AgentLinkRole::NotVisible(_))), "{found:?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
+use keyroll_agents::{AgentLinkRole, AgentSlot, Bound, OpenClawHome, Reloaded, Started, Takes};
 use keyroll_codes::Code;
 use keyroll_leak::mask_words;
 use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
@@ -182,7 +182,7 @@ impl OpenClaw {
             (None, Takes::Reload | Takes::Restart) => true,
             (None, Takes::Itself | Takes::InPlace) => false,
         };
-        let wins = bound.chain.iter().position(|link| link.standing == Standing::Wins);
+        let wins = bound.chain.iter().position(|link| link.role == AgentLinkRole::Wins);
         let links = bound.chain.iter().skip(wins.unwrap_or_default());
         let places: Vec<String> = links.map(|link| mask_words(&link.what)).collect();
         let first = places.first().map_or("a place that is not visible", String::as_str);
@@ -225,10 +225,10 @@ impl OpenClaw {
         runs: bool,
         reads: &dyn Fn(&Path, Option<&AgentSlot>) -> bool,
     ) -> Option<Failure> {
-        let before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
-        let mut unread = before.filter_map(|link| match link.standing {
-            Standing::NotVisible(why) => Some((link, why)),
-            Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+        let before = bound.chain.iter().take_while(|link| link.role != AgentLinkRole::Wins);
+        let mut unread = before.filter_map(|link| match link.role {
+            AgentLinkRole::NotVisible(why) => Some((link, why)),
+            AgentLinkRole::Wins | AgentLinkRole::Shadowed | AgentLinkRole::NotRead => None,
         });
         let (link, why) = unread.find(|(link, _)| match &link.file {
             Some(file) => !reads(file, link.slot.as_ref()),

@@ -12,7 +12,7 @@ use keyroll_needle::Encoding;
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Chain, Instance, Link, ManagedBy, Place, Risks, Service, Sighting, Standing, Survey, ValueId, Values,
+    Chain, Instance, Link, LinkRole, ManagedBy, Place, Risks, Service, Sighting, Survey, ValueId, Values,
     rows, secrets,
 };
 
@@ -91,18 +91,18 @@ fn filled(files: &[PathBuf]) -> Survey {
     };
     let sightings: Vec<Sighting> = (0..SIGHTINGS).map(sighting).collect();
     let chain = |number: usize| {
-        let link = |at: usize, standing| Link {
+        let link = |at: usize, role| Link {
             place: files
                 .get((number * 3 + at) % files.len())
                 .map(|path| Place::File { path: path.clone(), line: 1 }),
             what: "EnvironmentFile=".to_owned(),
             value: Some(id(number * 3 + at)),
-            standing,
+            role,
             read_later: false,
             applies: Some("systemctl restart it".to_owned()),
             seems: None,
         };
-        let links = vec![link(0, Standing::Wins), link(1, Standing::Shadowed)];
+        let links = vec![link(0, LinkRole::Wins), link(1, LinkRole::Shadowed)];
         Chain { name: format!("SERVICE_{}_API_KEY", number % 400), links }
     };
     let services = (0..SERVICES).map(|number| Service {

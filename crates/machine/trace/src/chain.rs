@@ -2,7 +2,7 @@ use crate::{Place, ValueId};
 
 /// The role of one copy in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
+pub enum LinkRole {
     /// The next start would take the value from here.
     Wins,
     /// The program reads it, but another copy wins.
@@ -25,7 +25,7 @@ pub struct Link {
     /// The value that is there now; `None` = no value, or it is not visible.
     pub value: Option<ValueId>,
     /// Whether it wins.
-    pub standing: Standing,
+    pub role: LinkRole,
     /// The program reads it after its start: its start environment does not show it.
     pub read_later: bool,
     /// What applies a change of it.
@@ -47,10 +47,10 @@ impl Chain {
     /// The value that a new start would use; `None` = unknown, because a link that may win is not visible.
     pub fn next(&self) -> Option<ValueId> {
         for link in &self.links {
-            match link.standing {
-                Standing::Wins => return link.value,
-                Standing::NotVisible(_) => return None,
-                Standing::Shadowed | Standing::NotRead | Standing::NotThere => {}
+            match link.role {
+                LinkRole::Wins => return link.value,
+                LinkRole::NotVisible(_) => return None,
+                LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => {}
             }
         }
         None

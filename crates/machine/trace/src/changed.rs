@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_needle::Needles;
 use keyroll_observe::{process, read_small, started_unix_ms};
 
-use crate::{Place, Standing, Survey, ValueId};
+use crate::{LinkRole, Place, Survey, ValueId};
 
 /// The largest file that is read once more, bytes.
 const BYTES_MAX: usize = 1 << 20;
@@ -25,13 +25,13 @@ impl Survey {
         let known: BTreeSet<ValueId> = self.values.searched().collect();
         let mut files: BTreeMap<PathBuf, Option<BTreeSet<ValueId>>> = BTreeMap::new();
         for link in self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|one| &mut one.links) {
-            let wins = link.standing == Standing::Wins;
+            let wins = link.role == LinkRole::Wins;
             let (Some(Place::File { path, .. }), Some(value), true) = (&link.place, link.value, wins) else {
                 continue;
             };
             let now = files.entry(path.clone()).or_insert_with(|| since(path, began, &needles));
             if now.as_ref().is_some_and(|now| known.contains(&value) && !now.contains(&value)) {
-                link.standing = Standing::NotVisible(WHY);
+                link.role = LinkRole::NotVisible(WHY);
             }
         }
     }

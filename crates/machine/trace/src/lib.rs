@@ -38,7 +38,7 @@ mod values;
 mod verdict;
 mod writable;
 
-pub use chain::{Chain, Link, Standing};
+pub use chain::{Chain, Link, LinkRole};
 pub use evidence::Evidence;
 pub use instance::{Instance, Opened, StartUnseen, Worker};
 pub use label::Label;
@@ -48,7 +48,7 @@ pub use naming::Names;
 pub use place::{Place, Record, Sighting, Unseen};
 pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};
-pub use secrets::{Found, Managed, Version, secrets};
+pub use secrets::{Managed, SurveyedSecret, Version, secrets};
 pub use service::Service;
 pub use slots::is_left_behind;
 pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_observe::ProcessId;
 
 use crate::git::Tracked;
-use crate::{Found, Place, Record, slots};
+use crate::{Place, Record, SurveyedSecret, slots};
 
 /// The permission bit for others: to read a file, to enter a folder.
 const OTHERS_READ: u32 = 0o004;
@@ -42,7 +42,7 @@ pub struct Risks {
 
 impl Risks {
     /// The risks of one secret.
-    pub fn of(&mut self, found: &Found) -> BTreeSet<Risk> {
+    pub fn of(&mut self, found: &SurveyedSecret) -> BTreeSet<Risk> {
         let mut risks = BTreeSet::new();
         for sighting in &found.sightings {
             let risk = match &sighting.place {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use keyroll_observe::ProcessId;
 
-use crate::{Chain, Found, Held, Survey, User, ValueId, Verdict, verdict};
+use crate::{Chain, Held, Survey, SurveyedSecret, User, ValueId, Verdict, verdict};
 
 /// One instance and one name under which it takes a secret.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Row<'s> {
 }
 
 /// Every instance that uses a secret, with the evidence about it.
-pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
+pub fn rows<'s>(survey: &'s Survey, found: &'s SurveyedSecret) -> Vec<Row<'s>> {
     let mut all = Vec::new();
     let versions: BTreeSet<ValueId> = found.values.iter().copied().collect();
     for user in &found.users {
@@ -44,7 +44,7 @@ pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
 }
 
 /// The chains of a user that take this secret.
-pub fn chains_of<'s>(survey: &'s Survey, found: &Found, user: &User) -> Vec<&'s Chain> {
+pub fn chains_of<'s>(survey: &'s Survey, found: &SurveyedSecret, user: &User) -> Vec<&'s Chain> {
     let service = user.service.and_then(|at| survey.services.get(at));
     service.into_iter().flat_map(|service| &service.chains).filter(|chain| found.is_taken_by(chain)).collect()
 }

@@ -32,7 +32,7 @@ pub struct Version {
 
 /// One secret: the values that are, or were, in the same slots.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct SurveyedSecret {
     /// Its name.
     pub name: String,
     /// Its values: for a configured secret the newest version first, otherwise the most frequent value first.
@@ -47,7 +47,7 @@ pub struct Found {
     pub users: Vec<User>,
 }
 
-impl Found {
+impl SurveyedSecret {
     /// The places at rest, each once.
     pub fn copies(&self) -> BTreeMap<&Place, &Sighting> {
         let at_rest = self.sightings.iter().filter(|one| one.place.process().is_none());
@@ -83,7 +83,7 @@ impl Found {
 }
 
 /// The secrets of a survey, those with the most users first. docs/design/discovery.md §2 defines a secret.
-pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
+pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<SurveyedSecret> {
     let numbers = managed_values(survey, managed);
     let mut joins = Joins::new(survey.values.len());
     for values in &numbers {
@@ -99,14 +99,14 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     }
     let shown = Names::of_secrets(survey);
     let known = Known { survey, shown: &shown, managed, numbers: &numbers, uses: Uses::new(survey, &users) };
-    let mut found: Vec<Found> = groups.into_values().map(|group| known.secret(group)).collect();
+    let mut found: Vec<SurveyedSecret> = groups.into_values().map(|group| known.secret(group)).collect();
     found.sort_by_cached_key(|one| {
         let first = one.sightings.first().map(|one| one.place.clone());
         let most = (one.users.len(), one.managed, has_issuer(survey, one), one.sightings.len());
         (std::cmp::Reverse(most), one.name.clone(), first)
     });
     let taken = found.iter().filter(|one| one.managed).map(|one| one.name.clone()).collect();
-    let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
+    let mut free: Vec<&mut SurveyedSecret> = found.iter_mut().filter(|one| !one.managed).collect();
     let mut projects = slots::Projects::default();
     let mut names: Vec<(String, String)> =
         free.iter().map(|one| (one.name.clone(), shown.shown(&whereabouts(one, &mut projects)))).collect();
@@ -116,7 +116,7 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
 }
 
 /// Whether the form of one of its values shows its issuer.
-fn has_issuer(survey: &Survey, found: &Found) -> bool {
+fn has_issuer(survey: &Survey, found: &SurveyedSecret) -> bool {
     let rules = found.values.iter().filter_map(|value| survey.values.get(*value)?.rule);
     rules.into_iter().any(|rule| !rule.provider.is_empty())
 }
@@ -145,7 +145,7 @@ struct Known<'a> {
 
 impl Known<'_> {
     /// Makes a secret from a group of sightings.
-    fn secret(&self, group: Vec<&Sighting>) -> Found {
+    fn secret(&self, group: Vec<&Sighting>) -> SurveyedSecret {
         let mut count: BTreeMap<ValueId, usize> = BTreeMap::new();
         group.iter().for_each(|one| *count.entry(one.value).or_default() += 1);
         let has_one =
@@ -171,14 +171,14 @@ impl Known<'_> {
         sightings.sort();
         sightings.dedup();
         let mut found =
-            Found { name, values, versions, managed: known.is_some(), sightings, users: Vec::new() };
+            SurveyedSecret { name, values, versions, managed: known.is_some(), sightings, users: Vec::new() };
         found.users = used_by(&found, &self.uses);
         found
     }
 }
 
 /// The users that hold one of the values, and the services that would take one.
-fn used_by(found: &Found, uses: &Uses<'_>) -> Vec<User> {
+fn used_by(found: &SurveyedSecret, uses: &Uses<'_>) -> Vec<User> {
     let holders: BTreeSet<&ProcessId> =
         found.sightings.iter().filter_map(|one| one.place.process()).collect();
     let holding = holders.iter().filter_map(|process| uses.of_process.get(*process));
@@ -315,7 +315,7 @@ fn join_projects(survey: &Survey, joins: &mut Joins) {
 }
 
 /// The location of a secret: its project, its users, or the folder of its first copy.
-fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
+fn whereabouts(found: &SurveyedSecret, projects: &mut slots::Projects) -> String {
     let files = || found.sightings.iter().filter_map(|one| one.place.file());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let project = files().find_map(|path| projects.of(path)).and_then(|folder| name(&folder));
@@ -330,7 +330,7 @@ mod tests {
     use keyroll_secret::{FingerprintKey, SecretBytes};
 
     use super::*;
-    use crate::{Link, Service, Standing, Values};
+    use crate::{Link, LinkRole, Service, Values};
 
     fn empty() -> Survey {
         Survey {
@@ -436,7 +436,7 @@ mod tests {
             place: Some(file("/srv/a/api.env", 1)),
             what: "EnvironmentFile=/srv/a/api.env".to_owned(),
             value: Some(now),
-            standing: Standing::Wins,
+            role: LinkRole::Wins,
             read_later: false,
             applies: None,
             seems: None,

@@ -1,15 +1,15 @@
 mod agents;
-mod around;
-mod asked;
 mod build;
 mod check;
 mod compose;
 mod container_sources;
 mod containers;
+mod context;
 mod cron;
 mod dotenv;
 mod dotenv_calls;
 mod env_file;
+mod manager_replies;
 mod mounted;
 mod openclaw;
 mod pm2;
@@ -18,7 +18,7 @@ mod sessions;
 mod source;
 mod supervisord;
 mod systemd;
-mod unanswered;
+mod unqueried_services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -28,8 +28,8 @@ use keyroll_manager::Docker;
 use keyroll_observe::{Listing, ProcessId, Start, own_tree};
 
 use crate::{Service, Sighting, Unseen, Values};
-use around::Around;
-use asked::Asked;
+use context::Context;
+use manager_replies::ManagerReplies;
 
 /// The services that run on a machine.
 pub(crate) struct Running {
@@ -49,8 +49,8 @@ pub(crate) fn services(
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
 ) -> Running {
-    let mut around = Around::new(listing, starts, rules);
-    let Asked { containers, units, pm2 } = Asked::ask(listing, docker, &around.users);
+    let mut context = Context::new(listing, starts, rules);
+    let ManagerReplies { containers, units, pm2 } = ManagerReplies::collect(listing, docker, &context.users);
     let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
     let mut taken: BTreeSet<ProcessId> =
         listing.seen.iter().map(|one| one.id).filter(|id| own.contains(&id.pid)).collect();
@@ -59,27 +59,27 @@ pub(crate) fn services(
         Ok(engine) => (Ok(engine.containers), engine.images),
         Err(failure) => (Err(failure), BTreeMap::new()),
     };
-    let mut all = containers::kept(&mut around, containers, docker);
-    all.extend(pm2::kept(&mut around, pm2));
-    all.extend(supervisord::kept(&mut around));
-    all.extend(registered::kept(&mut around));
-    all.extend(cron::kept(&mut around));
-    all.extend(systemd::kept(&mut around, units));
+    let mut all = containers::kept(&mut context, containers, docker);
+    all.extend(pm2::kept(&mut context, pm2));
+    all.extend(supervisord::kept(&mut context));
+    all.extend(registered::kept(&mut context));
+    all.extend(cron::kept(&mut context));
+    all.extend(systemd::kept(&mut context, units));
     for one in &mut all {
         one.processes.retain(|process| taken.insert(*process));
     }
-    let untold = unanswered::kept(&around, &taken);
+    let untold = unqueried_services::kept(&context, &taken);
     taken.extend(untold.iter().flat_map(|one| &one.processes));
     all.extend(untold);
-    all.extend(sessions::kept(&mut around, &taken));
-    check::check(&around, &mut all);
+    all.extend(sessions::kept(&mut context, &taken));
+    check::check(&context, &mut all);
     for one in &mut all {
-        dotenv::add(&around, one);
+        dotenv::add(&context, one);
     }
-    agents::add(&mut around, homes, &mut all);
-    openclaw::add(&mut around, homes, &mut all);
+    agents::add(&mut context, homes, &mut all);
+    openclaw::add(&mut context, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
-    let Around { mut folders, unseen, .. } = around;
+    let Context { mut folders, unseen, .. } = context;
     folders.extend(all.iter().filter_map(|one| one.project.clone()));
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     for (image, variables) in images {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use keyroll_observe::process;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
-use keyroll_trace::{Chain, ManagedBy, Managers, Options, Service, Standing, Survey, survey_with};
+use keyroll_trace::{Chain, LinkRole, ManagedBy, Managers, Options, Service, Survey, survey_with};
 use rusqlite::Connection;
 
 /// How long anything that must come may take.
@@ -78,10 +78,10 @@ fn service<'a>(survey: &'a Survey, name: &str) -> &'a Service {
         .unwrap_or_else(|| panic!("{name}: {names:?}"))
 }
 
-/// The standing of each link, and whether it holds this value.
-fn told(survey: &Survey, chain: &Chain, value: &str) -> Vec<(Standing, bool)> {
+/// The role of each link, and whether it holds this value.
+fn told(survey: &Survey, chain: &Chain, value: &str) -> Vec<(LinkRole, bool)> {
     let known = survey.values.of(&SecretBytes::from(value.to_owned()));
-    chain.links.iter().map(|link| (link.standing, link.value.is_some() && link.value == known)).collect()
+    chain.links.iter().map(|link| (link.role, link.value.is_some() && link.value == known)).collect()
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn what_agents_keep_is_found_where_they_keep_it() {
         assert_eq!(found.managed_by, ManagedBy::Agent);
         let names: Vec<&String> = found.chains.iter().map(|chain| &chain.name).collect();
         let chain = found.chain(key).unwrap_or_else(|| panic!("{name}: {names:?}"));
-        assert_eq!(told(&survey, chain, held), [(Standing::Wins, true)], "{chain:?}");
+        assert_eq!(told(&survey, chain, held), [(LinkRole::Wins, true)], "{chain:?}");
     }
     // A bearer token wins over a key, wherever each of them is.
     let shadowed = service(&survey, "Claude Code of ").chain("ANTHROPIC_API_KEY").unwrap();
-    assert_eq!(told(&survey, shadowed, &anthropic), [(Standing::Shadowed, true)], "{shadowed:?}");
+    assert_eq!(told(&survey, shadowed, &anthropic), [(LinkRole::Shadowed, true)], "{shadowed:?}");
     // An encrypted value is named.
     let named = survey.unseen.iter().find(|one| one.what.contains("database.sqlite, of n8n"));
     assert_eq!(named.map(|one| one.reason.as_str()), Some("it is encrypted"), "{:?}", survey.unseen);
@@ -143,9 +143,9 @@ fn a_session_that_runs_takes_its_settings_before_what_it_was_started_with() {
     assert_eq!(found.managed_by, ManagedBy::Agent);
     assert!(found.processes.iter().any(|one| one.pid == session.0.id()));
     let chain = found.chain("ANTHROPIC_API_KEY").unwrap();
-    assert_eq!(told(&survey, chain, &set)[0], (Standing::Wins, true), "{chain:?}");
+    assert_eq!(told(&survey, chain, &set)[0], (LinkRole::Wins, true), "{chain:?}");
     let decoy = chain.links.iter().find(|link| link.what.contains("was started with")).expect("its start");
-    assert_eq!(decoy.standing, Standing::Shadowed, "{chain:?}");
+    assert_eq!(decoy.role, LinkRole::Shadowed, "{chain:?}");
     assert!(survey.services.iter().all(|one| !one.name.starts_with("Claude Code of")), "told once");
 }
 
@@ -168,20 +168,20 @@ fn the_overridden_key_of_a_proxy_is_named() {
     let found = survey.services.iter().find(its).expect("the proxy");
     let chain = found.chain("ONE_API_KEY").unwrap();
     // Nobody knows what starts it, nor whether the next start brings the old key again.
-    let [(Standing::NotVisible(_), false), (file, true)] = told(&survey, chain, &new)[..] else {
+    let [(LinkRole::NotVisible(_), false), (file, true)] = told(&survey, chain, &new)[..] else {
         panic!("{chain:?}");
     };
-    assert!(matches!(file, Standing::Shadowed | Standing::Wins), "{chain:?}");
+    assert!(matches!(file, LinkRole::Shadowed | LinkRole::Wins), "{chain:?}");
     assert!(told(&survey, chain, &old)[0].1);
     assert_eq!(chain.next(), None);
     assert!(chain.links[1].seems.as_deref().is_some_and(|seems| seems.contains("SIGHUP")), "{chain:?}");
     let chain = found.chain("TWO_API_KEY").unwrap();
     // Its models took the variables of the environment before the configuration sets its own.
-    assert_eq!(told(&survey, chain, &new)[0], (Standing::Wins, true), "{chain:?}");
+    assert_eq!(told(&survey, chain, &new)[0], (LinkRole::Wins, true), "{chain:?}");
     let late = told(&survey, chain, &set).into_iter().find(|link| link.1).expect("a link");
-    assert_eq!(late.0, Standing::NotRead, "{chain:?}");
+    assert_eq!(late.0, LinkRole::NotRead, "{chain:?}");
     let chain = found.chain("model_list.1.litellm_params.api_key").unwrap();
-    assert_eq!(told(&survey, chain, &literal), [(Standing::Wins, true)], "{chain:?}");
+    assert_eq!(told(&survey, chain, &literal), [(LinkRole::Wins, true)], "{chain:?}");
     drop(proxy);
     // Without the variable in its environment the file wins.
     fs::remove_file(home.path("started")).unwrap();
@@ -189,7 +189,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
     let survey = home.survey();
     let its = |one: &&Service| one.processes.iter().any(|process| process.pid == proxy.0.id());
     let chain = survey.services.iter().find(its).expect("the proxy").chain("ONE_API_KEY").unwrap();
-    assert_eq!(told(&survey, chain, &new), [(Standing::Wins, true)], "{chain:?}");
+    assert_eq!(told(&survey, chain, &new), [(LinkRole::Wins, true)], "{chain:?}");
 }
 
 /// Two users, one of whom made links to files of the other and of root.
@@ -226,11 +226,11 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     assert!(!names.iter().any(|name| name.contains("root/claw")), "{names:?}");
     // The user's own files are found behind a link, too.
     let hermes = service(&survey, &format!("Hermes of {ada}")).chain("OPENROUTER_API_KEY").unwrap();
-    assert_eq!(told(&survey, hermes, &own), [(Standing::Wins, true)], "{hermes:?}");
+    assert_eq!(told(&survey, hermes, &own), [(LinkRole::Wins, true)], "{hermes:?}");
     let codex = service(&survey, &format!("Codex of {bob}")).chain("OPENAI_API_KEY").unwrap();
-    assert_eq!(told(&survey, codex, &others), [(Standing::Wins, true)], "{codex:?}");
+    assert_eq!(told(&survey, codex, &others), [(LinkRole::Wins, true)], "{codex:?}");
     let claw = service(&survey, &format!("openclaw in {bob}")).chain("acme.apiKey").unwrap();
-    assert!(told(&survey, claw, &others).contains(&(Standing::Wins, true)), "{claw:?}");
+    assert!(told(&survey, claw, &others).contains(&(LinkRole::Wins, true)), "{claw:?}");
 }
 
 /// A user's lock names another user's process, or a process that is not a gateway: the user's own files are no source

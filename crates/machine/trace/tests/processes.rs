@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use crate::parts::{NAME, Running, Scene, Seen, generated, id_of, root, until};
+use crate::parts::{NAME, Running, Scene, SurveyedScene, generated, id_of, root, until};
 use keyroll_needle::Encoding;
 use keyroll_observe::After;
 use keyroll_trace::{Doubt, Evidence, Memory, MemoryStage, Opened, Place, StartUnseen, Verdict};
@@ -258,7 +258,7 @@ fn an_open_copy_is_evidence_of_reading_and_of_nothing_more() {
     seen.search(&[running.id()]);
     // It may read the copy at each use: another version in its memory does not make it stale.
     assert_eq!(seen.verdict(&running.id()), Verdict::Unknown(Doubt::ReadSince));
-    let open = |seen: &Seen| seen.survey.instances[&running.id()].open.clone();
+    let open = |seen: &SurveyedScene| seen.survey.instances[&running.id()].open.clone();
     assert_eq!(open(&seen), BTreeSet::from([Opened { path: scene.file(), replaced: false }]));
     // Another file replaces it: the open file is an earlier one.
     let next = scene.folder.path().join("next");
@@ -361,7 +361,7 @@ fn a_word_that_stands_everywhere_is_not_looked_for_in_memory() {
     let mut running = Running::with(READS[0], "none");
     running.tell(folder.path().join("a.env").to_str().expect("text"));
     assert_eq!(running.line(), "read");
-    let mut seen = Seen::of(folder.path(), old, &new);
+    let mut seen = SurveyedScene::of(folder.path(), old, &new);
     seen.search(&[running.id()]);
     assert_eq!(seen.verdict(&running.id()), Verdict::Unknown(Doubt::CommonValue));
 }
@@ -417,13 +417,13 @@ fn elsewhere(test: &str, pid: u32, scene: &Scene, command: impl Fn(&Path) -> Com
 }
 
 /// The scene that the other process gets.
-fn told() -> (u32, Seen) {
+fn told() -> (u32, SurveyedScene) {
     let folder = std::env::var("LOOK_IN").expect("a folder");
     let value = |file: &str| {
         let text = std::fs::read_to_string(Path::new(&folder).join(file)).expect("a file");
         text.trim().split_once('=').expect("an assignment").1.to_owned()
     };
-    let seen = Seen::of(folder.as_ref(), &value("api.env.bak"), &value("api.env"));
+    let seen = SurveyedScene::of(folder.as_ref(), &value("api.env.bak"), &value("api.env"));
     (std::env::var("LOOK_AT").expect("a number").parse().expect("a number"), seen)
 }
 

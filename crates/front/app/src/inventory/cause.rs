@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 
 use keyroll_needle::Encoding;
-use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Place, Row, Standing, ValueId, Verdict};
+use keyroll_trace::{Chain, Doubt, Link, LinkRole, Memory, Place, Row, SurveyedSecret, ValueId, Verdict};
 
 use super::Inventory;
 use crate::records::blockers::started;
@@ -19,7 +19,7 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
 }
 
 /// Which value an instance uses and why, in one line.
-pub fn cause(seen: &Inventory, found: &Found, row: &Row<'_>) -> String {
+pub fn cause(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> String {
     let next = row.chain.and_then(Chain::next);
     match row.verdict {
         Verdict::Current => current(seen, found, row, next),
@@ -60,7 +60,7 @@ pub fn doubt(why: Doubt) -> &'static str {
 }
 
 /// For an instance that may or may not use the value that a new start would take.
-fn in_doubt(seen: &Inventory, found: &Found, row: &Row<'_>, why: &str) -> String {
+fn in_doubt(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: &str) -> String {
     let started = held(seen, found, row, |_| true);
     let now = now(seen, found, row, row.chain.and_then(Chain::next));
     format!("version unknown: {started}, {now}, and {why}")
@@ -68,11 +68,11 @@ fn in_doubt(seen: &Inventory, found: &Found, row: &Row<'_>, why: &str) -> String
 
 /// For an instance that uses the value that a new start would take. Also names a copy with another value that has no
 /// effect, because the operator may have edited that one.
-fn current(seen: &Inventory, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+fn current(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, next: Option<ValueId>) -> String {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let from = row.chain.and_then(winner).map(source).unwrap_or_default();
     let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
-    let missing = links.iter().find(|link| link.standing == Standing::NotThere);
+    let missing = links.iter().find(|link| link.role == LinkRole::NotThere);
     let missing = missing.map(|link| format!("; {} does not exist", link.what)).unwrap_or_default();
     let mut decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
     if decoy.is_empty() {
@@ -83,16 +83,16 @@ fn current(seen: &Inventory, found: &Found, row: &Row<'_>, next: Option<ValueId>
 
 /// A copy of the chain that holds another value and has no effect; and, if an action would make the service read that
 /// copy, the action.
-fn decoy(seen: &Inventory, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
+fn decoy(seen: &Inventory, found: &SurveyedSecret, chain: &Chain, next: Option<ValueId>) -> String {
     let differs = |link: &&Link| {
-        matches!(link.standing, Standing::Shadowed | Standing::NotRead)
+        matches!(link.role, LinkRole::Shadowed | LinkRole::NotRead)
             && link.value.is_some_and(|value| Some(value) != next)
     };
     let Some(link) = chain.links.iter().find(differs) else { return String::new() };
     let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-    let (why, way) = match link.standing {
-        Standing::NotRead => ("is not read", way_of(link)),
-        Standing::Wins | Standing::Shadowed | Standing::NotThere | Standing::NotVisible(_) => {
+    let (why, way) = match link.role {
+        LinkRole::NotRead => ("is not read", way_of(link)),
+        LinkRole::Wins | LinkRole::Shadowed | LinkRole::NotThere | LinkRole::NotVisible(_) => {
             ("does not win", String::new())
         }
     };
@@ -100,7 +100,7 @@ fn decoy(seen: &Inventory, found: &Found, chain: &Chain, next: Option<ValueId>) 
 }
 
 /// A copy with another value of the same secret, which is in no chain of this service.
-fn elsewhere(seen: &Inventory, found: &Found, next: ValueId) -> String {
+fn elsewhere(seen: &Inventory, found: &SurveyedSecret, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
     let raw = sighting.encoding == Encoding::Raw;
     let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
@@ -109,19 +109,19 @@ fn elsewhere(seen: &Inventory, found: &Found, next: ValueId) -> String {
 }
 
 /// For an instance whose source at a new start is unknown.
-fn unchained(seen: &Inventory, found: &Found, row: &Row<'_>) -> String {
+fn unchained(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> String {
     let what = held(seen, found, row, |_| true);
     match row.chain {
         Some(chain) => {
-            let hidden = chain.links.iter().find_map(|link| match link.standing {
-                Standing::NotVisible(why) => Some(match link.value {
+            let hidden = chain.links.iter().find_map(|link| match link.role {
+                LinkRole::NotVisible(why) => Some(match link.value {
                     Some(value) => {
                         let (source, label) = (source(link), seen.label(found, value));
                         format!("{source} holds {label}, and it is not visible whether that is read ({why})")
                     }
                     None => format!("{} is not visible ({why})", source(link)),
                 }),
-                Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
+                LinkRole::Wins | LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => None,
             });
             let hidden = hidden.unwrap_or_else(|| "no copy has a value".to_owned());
             format!("version unknown: {what}; next version unknown: {hidden}")
@@ -134,7 +134,7 @@ fn unchained(seen: &Inventory, found: &Found, row: &Row<'_>) -> String {
 }
 
 /// The values that were found in it: `its environment at start holds sk-…·9f3c21`.
-fn held(seen: &Inventory, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
+fn held(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
     let mut parts = Vec::new();
     let labels = |all: &BTreeSet<ValueId>| {
         let all: Vec<String> =
@@ -156,7 +156,7 @@ fn held(seen: &Inventory, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId)
 }
 
 /// The value in the copy that a new start would read: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
-fn now(seen: &Inventory, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+fn now(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, next: Option<ValueId>) -> String {
     let Some(link) = row.chain.and_then(winner) else { return "the winning copy is unknown".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
@@ -189,7 +189,7 @@ fn source(link: &Link) -> String {
 
 /// The link that a new start would take.
 pub(crate) fn winner(chain: &Chain) -> Option<&keyroll_trace::Link> {
-    chain.links.iter().find(|link| link.standing == Standing::Wins)
+    chain.links.iter().find(|link| link.role == LinkRole::Wins)
 }
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ mod tests {
     ) -> Vec<String> {
         let mut values = Values::new(FingerprintKey::new(&[7; 32]));
         let mut id = |text: &str| values.add(SecretBytes::from(text.to_owned()), None).unwrap();
-        let mut standing = Standing::Wins;
+        let mut role = LinkRole::Wins;
         let (mut links, mut sightings) = (Vec::new(), Vec::new());
         for (path, value) in places {
             let (place, value) = (Place::File { path: path.into(), line: 3 }, id(value));
@@ -228,7 +228,7 @@ mod tests {
                 place: Some(place),
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
-                standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                role: std::mem::replace(&mut role, LinkRole::Shadowed),
                 read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),

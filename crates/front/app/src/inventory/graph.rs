@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_trace::{Found, Place, Standing, chains_of, rows};
+use keyroll_trace::{LinkRole, Place, SurveyedSecret, chains_of, rows};
 
 use super::{Inventory, verdict_word};
 use crate::operator::{EdgeShown, GraphShown, NodeShown};
 
 /// The graph of values, the copies that hold them, the services that read the copies, and their processes.
-pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f Found>) -> GraphShown {
+pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f SurveyedSecret>) -> GraphShown {
     let mut drawing = Drawing::default();
     for found in all {
         let values: BTreeMap<_, _> = found
@@ -29,12 +29,12 @@ pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f Found>) -> Grap
             let key = format!("service {} {}", user.managed_by.name(), user.name);
             let service = drawing.node("service", key, user.name.clone());
             for link in chains_of(&seen.survey, found, user).into_iter().flat_map(|chain| &chain.links) {
-                let kind = match link.standing {
-                    Standing::Wins => "wins",
-                    Standing::Shadowed => "shadowed",
-                    Standing::NotRead => "not read",
-                    Standing::NotThere => "not there",
-                    Standing::NotVisible(_) => "not visible",
+                let kind = match link.role {
+                    LinkRole::Wins => "wins",
+                    LinkRole::Shadowed => "shadowed",
+                    LinkRole::NotRead => "not read",
+                    LinkRole::NotThere => "not there",
+                    LinkRole::NotVisible(_) => "not visible",
                 };
                 let known = link.place.as_ref().and_then(|place| copies.get(place).cloned());
                 let from = known.unwrap_or_else(|| {

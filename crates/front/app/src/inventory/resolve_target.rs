@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
-use keyroll_trace::{Found, User};
+use keyroll_trace::{SurveyedSecret, User};
 
 use super::Inventory;
 use crate::problem::Problem;
@@ -9,7 +9,7 @@ use crate::problem::Problem;
 /// What the operator asks about.
 pub enum Meant<'s> {
     /// Secrets: one, or all that are taken under one name.
-    Secrets(Vec<&'s Found>),
+    Secrets(Vec<&'s SurveyedSecret>),
     /// A process.
     Process(u32),
     /// A file or a folder.
@@ -80,21 +80,22 @@ pub(super) fn is_called(seen: &Inventory, user: &User, word: &str) -> bool {
 }
 
 /// The secrets that are read under this name: a variable, or a key of a file.
-fn under<'s>(seen: &'s Inventory, name: &str) -> Vec<&'s Found> {
-    let is = |found: &&Found| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
+fn under<'s>(seen: &'s Inventory, name: &str) -> Vec<&'s SurveyedSecret> {
+    let is = |found: &&SurveyedSecret| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
     seen.found.iter().filter(is).collect()
 }
 
 /// The secret that is meant.
-pub fn secret<'s>(seen: &'s Inventory, word: &str) -> Result<&'s Found, Problem> {
-    let by_name = |found: &&Found| found.name == word;
+pub fn secret<'s>(seen: &'s Inventory, word: &str) -> Result<&'s SurveyedSecret, Problem> {
+    let by_name = |found: &&SurveyedSecret| found.name == word;
     if let Some(found) = seen.found.iter().find(by_name) {
         return Ok(found);
     }
-    let begins: Vec<&Found> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
-    let labelled: Vec<&Found> = seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
+    let begins: Vec<&SurveyedSecret> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
+    let labelled: Vec<&SurveyedSecret> =
+        seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
     let problem = || Problem::new(Code::NameNotFound, "find the secret");
-    let used = |found: &&Found| found.users.iter().any(|user| is_called(seen, user, bare(word)));
+    let used = |found: &&SurveyedSecret| found.users.iter().any(|user| is_called(seen, user, bare(word)));
     let all = [begins, labelled, under(seen, word), seen.found.iter().filter(used).collect()];
     let all = all.into_iter().find(|all| !all.is_empty()).unwrap_or_default();
     match all.as_slice() {
@@ -121,7 +122,7 @@ fn begins(name: &str, word: &str) -> bool {
 }
 
 /// The digits of a label, at least as many as are shown.
-fn has_label(seen: &Inventory, found: &Found, word: &str) -> bool {
+fn has_label(seen: &Inventory, found: &SurveyedSecret, word: &str) -> bool {
     // In the tables, a state may follow the label.
     let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
     let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Evidence, Found, Memory, Risk, Risks, Row, Standing, Store, User, ValueId, Verdict, chains_of,
-    rows,
+    Chain, Evidence, LinkRole, Memory, Risk, Risks, Row, Store, SurveyedSecret, User, ValueId, Verdict,
+    chains_of, rows,
 };
 
 use super::cause::winner;
@@ -17,7 +17,7 @@ use crate::records::blockers::started;
 
 impl Inventory {
     /// One value of a secret, without any of its secret characters.
-    pub fn value(&self, found: &Found, id: ValueId) -> ValueShown {
+    pub fn value(&self, found: &SurveyedSecret, id: ValueId) -> ValueShown {
         let label = self.survey.values.get(id).map(|value| value.label(self.digits).to_string());
         let version = found.versions.get(&id);
         ValueShown {
@@ -28,16 +28,16 @@ impl Inventory {
     }
 
     /// The same in words.
-    pub fn label(&self, found: &Found, id: ValueId) -> String {
+    pub fn label(&self, found: &SurveyedSecret, id: ValueId) -> String {
         self.value(found, id).text()
     }
 
-    fn labels(&self, found: &Found, ids: &BTreeSet<ValueId>) -> Vec<String> {
+    fn labels(&self, found: &SurveyedSecret, ids: &BTreeSet<ValueId>) -> Vec<String> {
         ids.iter().map(|id| self.label(found, *id)).collect()
     }
 
     /// One secret.
-    pub fn secret(&self, found: &Found, risks: &mut Risks) -> FoundShown {
+    pub fn secret(&self, found: &SurveyedSecret, risks: &mut Risks) -> FoundShown {
         let all = risks.of(found);
         FoundShown {
             secret: found.name.clone(),
@@ -51,7 +51,7 @@ impl Inventory {
         }
     }
 
-    fn copies(&self, found: &Found) -> Vec<CopyShown> {
+    fn copies(&self, found: &SurveyedSecret) -> Vec<CopyShown> {
         let copy = |(place, sighting): (&keyroll_trace::Place, &keyroll_trace::Sighting)| CopyShown {
             place: place.to_string(),
             name: sighting.name.as_deref().map(|name| self.names.shown(name)),
@@ -61,7 +61,7 @@ impl Inventory {
         found.copies().into_iter().map(copy).collect()
     }
 
-    fn user(&self, found: &Found, user: &User) -> UserShown {
+    fn user(&self, found: &SurveyedSecret, user: &User) -> UserShown {
         let winners = chains_of(&self.survey, found, user).into_iter().filter_map(winner);
         UserShown {
             keeper: user.managed_by.name(),
@@ -87,12 +87,12 @@ impl Inventory {
     }
 
     /// Every process that uses a secret.
-    pub fn instances(&self, found: &Found) -> Vec<InstanceShown> {
+    pub fn instances(&self, found: &SurveyedSecret) -> Vec<InstanceShown> {
         rows(&self.survey, found).iter().map(|row| self.instance(found, row)).collect()
     }
 
     /// One process that uses a secret.
-    pub fn instance(&self, found: &Found, row: &Row<'_>) -> InstanceShown {
+    pub fn instance(&self, found: &SurveyedSecret, row: &Row<'_>) -> InstanceShown {
         let (searched, values) = match &row.held.memory {
             Memory::NotSearched => ("not searched", Vec::new()),
             Memory::Closed => ("closed", Vec::new()),
@@ -122,7 +122,7 @@ impl Inventory {
     }
 
     /// Every process that uses a secret, each with all observations of it.
-    pub fn instances_with_evidence(&self, found: &Found) -> Vec<InstanceShown> {
+    pub fn instances_with_evidence(&self, found: &SurveyedSecret) -> Vec<InstanceShown> {
         let versions = found.values.iter().copied().collect();
         let shown = |row: &Row<'_>| {
             let all = self.survey.evidence(&row.process, &versions);
@@ -143,7 +143,7 @@ impl Inventory {
     }
 
     /// One observation of a process.
-    fn thread(&self, found: &Found, seen: &Evidence) -> Option<String> {
+    fn thread(&self, found: &SurveyedSecret, seen: &Evidence) -> Option<String> {
         let path = |path: &std::path::Path| keyroll_observe::shown(path);
         Some(match seen {
             Evidence::StartedWith { place, value } => {
@@ -186,14 +186,14 @@ impl Inventory {
     }
 
     /// The chains by which a service or process gets a secret.
-    pub fn chains(&self, found: &Found, user: &User) -> Vec<ChainShown> {
+    pub fn chains(&self, found: &SurveyedSecret, user: &User) -> Vec<ChainShown> {
         let link = |link: &keyroll_trace::Link| {
-            let (standing, why) = match link.standing {
-                Standing::Wins => ("wins", None),
-                Standing::Shadowed => ("shadowed", None),
-                Standing::NotRead => ("not read", None),
-                Standing::NotThere => ("not there", None),
-                Standing::NotVisible(why) => ("not visible", Some(why)),
+            let (standing, why) = match link.role {
+                LinkRole::Wins => ("wins", None),
+                LinkRole::Shadowed => ("shadowed", None),
+                LinkRole::NotRead => ("not read", None),
+                LinkRole::NotThere => ("not there", None),
+                LinkRole::NotVisible(why) => ("not visible", Some(why)),
             };
             LinkShown {
                 what: link.what.clone(),

@@ -5,7 +5,8 @@ use keyroll_codes::Code;
 use keyroll_port::Label;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
+    Managed, Managers, Memory, MemoryStage, Names, Options, Survey, SurveyedSecret, Version, secrets,
+    survey_with,
 };
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
@@ -35,7 +36,7 @@ pub struct Inventory {
     /// Everything that was found.
     pub survey: Survey,
     /// The secrets, the most used ones first.
-    pub found: Vec<Found>,
+    pub found: Vec<SurveyedSecret>,
     /// How many digits of a label distinguish the values.
     pub digits: usize,
     /// Decides what is shown of the names of values.

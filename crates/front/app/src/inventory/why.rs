@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_needle::Encoding;
-use keyroll_trace::{Chain, Found, Link, Standing, User, chains_of};
+use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of};
 
 use super::cause::winner;
 use super::resolve_target::{Meant, is_called};
@@ -37,7 +37,7 @@ impl WhyReport {
     }
 }
 
-fn of_secret(seen: &Inventory, found: &Found) -> WhyReport {
+fn of_secret(seen: &Inventory, found: &SurveyedSecret) -> WhyReport {
     let instances = seen.instances(found);
     let nobody = || format!("{}: {}", found.name, seen.nobody());
     WhyReport {
@@ -48,7 +48,7 @@ fn of_secret(seen: &Inventory, found: &Found) -> WhyReport {
     }
 }
 
-fn of_users(seen: &Inventory, found: &Found, word: &str) -> WhyReport {
+fn of_users(seen: &Inventory, found: &SurveyedSecret, word: &str) -> WhyReport {
     let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
     let mut instances = seen.instances(found);
     instances.retain(|one| {
@@ -58,7 +58,7 @@ fn of_users(seen: &Inventory, found: &Found, word: &str) -> WhyReport {
 }
 
 fn of_process(seen: &Inventory, pid: u32) -> Vec<WhyReport> {
-    let of_secret = |found: &Found| {
+    let of_secret = |found: &SurveyedSecret| {
         let mut instances = seen.instances(found);
         instances.retain(|one| one.pid == pid);
         let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
@@ -80,7 +80,7 @@ fn or_none(answers: Vec<WhyReport>, none: impl FnOnce() -> String) -> Vec<WhyRep
 }
 
 /// The role of each copy of a secret at or below a path; `None` if there is no copy.
-fn of_copies(seen: &Inventory, found: &Found, path: &Path) -> Option<WhyReport> {
+fn of_copies(seen: &Inventory, found: &SurveyedSecret, path: &Path) -> Option<WhyReport> {
     let mut sentences = Vec::new();
     let mut readers: Vec<&User> = Vec::new();
     for (place, sighting) in found.copies() {
@@ -114,17 +114,17 @@ fn of_copies(seen: &Inventory, found: &Found, path: &Path) -> Option<WhyReport> 
 fn role(user: &User, chain: &Chain, link: &Link) -> String {
     let name = &user.name;
     let winner = winner(chain).map_or("another place", |link| link.what.as_str());
-    match link.standing {
-        Standing::Wins => format!("it wins for {name}"),
-        Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
-        Standing::NotRead => format!("{name} does not read it: {winner} wins"),
-        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
-        Standing::NotVisible(why) => format!("not visible whether {name} reads it ({why})"),
+    match link.role {
+        LinkRole::Wins => format!("it wins for {name}"),
+        LinkRole::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
+        LinkRole::NotRead => format!("{name} does not read it: {winner} wins"),
+        LinkRole::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
+        LinkRole::NotVisible(why) => format!("not visible whether {name} reads it ({why})"),
     }
 }
 
 /// Each value with its copies, if the copies hold different values.
-fn differing(seen: &Inventory, found: &Found) -> Vec<(String, Vec<String>)> {
+fn differing(seen: &Inventory, found: &SurveyedSecret) -> Vec<(String, Vec<String>)> {
     let places = |id| {
         let here = found.copies().into_iter().filter(move |(_, sighting)| sighting.value == id);
         let here = here.map(|(place, sighting)| match sighting.encoding == Encoding::Raw {
@@ -138,6 +138,10 @@ fn differing(seen: &Inventory, found: &Found) -> Vec<(String, Vec<String>)> {
     values.filter(|(_, places)| !places.is_empty()).collect()
 }
 
-fn chains<'f>(seen: &Inventory, found: &Found, users: impl Iterator<Item = &'f User>) -> Vec<ChainShown> {
+fn chains<'f>(
+    seen: &Inventory,
+    found: &SurveyedSecret,
+    users: impl Iterator<Item = &'f User>,
+) -> Vec<ChainShown> {
     users.flat_map(|user| seen.chains(found, user)).collect()
 }

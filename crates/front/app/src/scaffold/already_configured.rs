@@ -6,7 +6,7 @@ use std::path::Path;
 use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
 use keyroll_manager::{Find, ServiceIdentity, SurveyedConsumer, Workload};
 use keyroll_observe::{ProcessId, image, working_folder};
-use keyroll_trace::{Found, Service, Survey, ValueId};
+use keyroll_trace::{Service, Survey, SurveyedSecret, ValueId};
 
 use super::consumer_draft::ConsumerDraft;
 use crate::wiring::gather_values::gather;
@@ -16,7 +16,7 @@ use crate::wiring::gather_values::gather;
 pub(crate) fn secret<'c>(
     config: &'c Config,
     survey: &Survey,
-    found: &Found,
+    found: &SurveyedSecret,
 ) -> Option<(&'c Secret, Option<Name>)> {
     let values: BTreeSet<ValueId> = found.values.iter().copied().collect();
     for secret in config.secrets.values() {

@@ -4,7 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use keyroll_config::{FoundConsumer, Name, Said};
 use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftValue, KeyForm};
 use keyroll_observe::shown;
-use keyroll_trace::{Chain, Found, Link, ManagedBy, Place, Service, Standing, Survey, User, chains_of};
+use keyroll_trace::{
+    Chain, Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of,
+};
 
 use super::consumer_draft::{ConsumerDraft, Context, NotDrafted, RunDraft};
 use super::copies::{Copies, value_at};
@@ -15,7 +17,7 @@ use super::process;
 /// Drafts a user of a secret as a consumer, under a free name.
 pub(crate) fn drafted(
     around: &Context<'_>,
-    found: &Found,
+    found: &SurveyedSecret,
     user: &User,
     free: &mut dyn FnMut(&str) -> Option<Name>,
 ) -> Result<ConsumerDraft, NotDrafted> {
@@ -91,13 +93,13 @@ impl RunDraft {
 /// By the keys of an agent, if it can be declared by them; otherwise by those of its manager.
 fn run_draft(
     around: &Context<'_>,
-    (found, user): (&Found, &User),
+    (found, user): (&SurveyedSecret, &User),
     service: Option<&Service>,
     name: &Name,
     places: &BTreeSet<Place>,
 ) -> Result<RunDraft, NotDrafted> {
     let Some(service) = service else { return Ok(process::run_draft(around, user, name)) };
-    let wins = |link: &&Link| link.standing == Standing::Wins;
+    let wins = |link: &&Link| link.role == LinkRole::Wins;
     let taken = |link: &Link| link.place.as_ref().is_some_and(|place| places.contains(place));
     let from_file = service.chains.iter().flat_map(|chain| &chain.links).filter(wins).any(taken);
     let seen = around.survey.listing.seen.iter();
@@ -128,7 +130,7 @@ fn run_draft(
 }
 
 fn agent_source(chain: &Chain) -> AgentSource<'_> {
-    let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+    let wins = chain.links.iter().find(|link| link.role == LinkRole::Wins);
     AgentSource {
         name: &chain.name,
         applied_by: wins.and_then(|link| link.applies.as_deref()),
@@ -185,7 +187,7 @@ fn has_form(key: &str, forms: &[KeyForm]) -> bool {
 /// Drafts a consumer without processes for a copy that no known service reads.
 pub(crate) fn at_rest(
     around: &Context<'_>,
-    found: &Found,
+    found: &SurveyedSecret,
     place: &Place,
     free: &mut dyn FnMut(&str) -> Option<Name>,
 ) -> Result<ConsumerDraft, NotDrafted> {

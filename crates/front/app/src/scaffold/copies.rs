@@ -6,7 +6,7 @@ use keyroll_manager::SurveyedAgent;
 use keyroll_needle::Encoding;
 use keyroll_observe::working_folder;
 use keyroll_trace::{
-    Chain, Found, Link, ManagedBy, Place, Service, Sighting, Standing, User, ValueId, chains_of,
+    Chain, Link, LinkRole, ManagedBy, Place, Service, Sighting, SurveyedSecret, User, ValueId, chains_of,
     is_left_behind,
 };
 
@@ -22,7 +22,7 @@ const NAMED_BY_A_KEY: &str = "its path contains a name that looks like a credent
 /// The copies that a consumer starts from.
 pub(crate) struct Copies<'a> {
     around: &'a Context<'a>,
-    found: &'a Found,
+    found: &'a SurveyedSecret,
     user: &'a User,
     service: Option<&'a Service>,
     /// The copies, as tables of the configuration.
@@ -38,7 +38,7 @@ impl<'a> Copies<'a> {
     /// chain: the files that the process has open, otherwise those in its folder.
     pub(crate) fn of(
         around: &'a Context<'a>,
-        found: &'a Found,
+        found: &'a SurveyedSecret,
         user: &'a User,
         service: Option<&'a Service>,
     ) -> Self {
@@ -63,10 +63,10 @@ impl<'a> Copies<'a> {
 
     fn of_chain(&mut self, chain: &Chain) {
         let holding = || chain.links.iter().filter(|link| holds(self.found, link));
-        let wins = holding().find(|link| link.standing == Standing::Wins);
-        let hidden = chain.links.iter().find_map(|link| match link.standing {
-            Standing::NotVisible(why) => Some((link, why)),
-            Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
+        let wins = holding().find(|link| link.role == LinkRole::Wins);
+        let hidden = chain.links.iter().find_map(|link| match link.role {
+            LinkRole::NotVisible(why) => Some((link, why)),
+            LinkRole::Wins | LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => None,
         });
         if let (None, Some((link, why))) = (wins, hidden) {
             if self.perhaps(chain) {
@@ -111,7 +111,7 @@ impl<'a> Copies<'a> {
         let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
         let started = chain.links.iter().find(started).and_then(|link| link.value);
         let nobodys = self.user.managed_by == ManagedBy::Unmanaged && started.is_some();
-        let same = |link: &&Link| matches!(link.standing, Standing::NotVisible(_)) && link.value == started;
+        let same = |link: &&Link| matches!(link.role, LinkRole::NotVisible(_)) && link.value == started;
         let mut any = false;
         for place in
             chain.links.iter().filter(|link| nobodys && same(link)).filter_map(|link| link.place.as_ref())
@@ -213,10 +213,10 @@ impl<'a> Copies<'a> {
 }
 
 /// The value of a secret at a place.
-pub(crate) fn value_at(found: &Found, place: &Place) -> Option<ValueId> {
+pub(crate) fn value_at(found: &SurveyedSecret, place: &Place) -> Option<ValueId> {
     found.sightings.iter().find(|one| one.place == *place).map(|one| one.value)
 }
 
-fn holds(found: &Found, link: &Link) -> bool {
+fn holds(found: &SurveyedSecret, link: &Link) -> bool {
     link.value.is_some_and(|value| found.values.contains(&value))
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use keyroll_config::{FoundSecret, Name};
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
-use keyroll_trace::{Found, Link, ManagedBy, Names, Place, Standing, Survey, chains_of, is_left_behind};
+use keyroll_trace::{
+    Link, LinkRole, ManagedBy, Names, Place, Survey, SurveyedSecret, chains_of, is_left_behind,
+};
 
 use super::consumer::{at_rest, drafted};
 use super::consumer_draft::{ConsumerDraft, Context};
@@ -22,7 +24,7 @@ const NAMED_MAX: usize = 24;
 
 /// A found secret as it would be written.
 pub(crate) struct Draft<'s> {
-    pub found: &'s Found,
+    pub found: &'s SurveyedSecret,
     pub secret: FoundSecret,
     pub consumers: Vec<ConsumerDraft>,
     /// What was left out, and why.
@@ -47,7 +49,7 @@ pub(crate) struct Wanted<'s> {
 
 /// Drafts every secret that a service or process uses. Returns also the secrets that were left out, by name, with the
 /// reason.
-pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
+pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
     let names = Names::of(wanted.survey);
     let around =
@@ -77,7 +79,7 @@ pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'
     (drafts, left_out)
 }
 
-fn draft<'s>(around: &Context<'_>, found: &'s Found, name: Name) -> Draft<'s> {
+fn draft<'s>(around: &Context<'_>, found: &'s SurveyedSecret, name: Name) -> Draft<'s> {
     let issuer = issuer(around.survey, found, name.as_str());
     let mut left = Vec::new();
     let mut consumers = Vec::new();
@@ -128,7 +130,7 @@ fn resting(around: &Context<'_>, draft: &mut Draft<'_>) {
 }
 
 /// Every copy that no consumer reads, with an explanation.
-fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<String> {
+fn left_out(around: &Context<'_>, found: &SurveyedSecret, read: &BTreeSet<Place>) -> Vec<String> {
     let copies = found.copies();
     let mut all: Vec<String> = Vec::new();
     for (place, sighting) in copies.iter().filter(|(place, _)| !read.contains(place)) {
@@ -163,29 +165,29 @@ fn left_out(around: &Context<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<
 }
 
 /// The role of a copy for the services that could read it.
-fn of_chains(around: &Context<'_>, found: &Found, place: &Place) -> String {
+fn of_chains(around: &Context<'_>, found: &SurveyedSecret, place: &Place) -> String {
     for user in &found.users {
         for chain in chains_of(around.survey, found, user) {
             let here = |link: &&Link| link.place.as_ref() == Some(place);
             // If a file holds the value several times, a chain knows only one of the places.
             let file = |link: &&Link| {
                 let path = link.place.as_ref().and_then(Place::file);
-                path.is_some() && path == place.file() && link.standing == Standing::NotRead
+                path.is_some() && path == place.file() && link.role == LinkRole::NotRead
             };
             let link = chain.links.iter().find(here).or_else(|| chain.links.iter().find(file));
             let Some(link) = link else { continue };
-            let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+            let wins = chain.links.iter().find(|link| link.role == LinkRole::Wins);
             let wins = wins.map_or("another place", |link| link.what.as_str());
             let whose = &user.name;
-            return match link.standing {
-                Standing::Shadowed => format!("a decoy for {whose}: {wins} wins"),
-                Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
-                Standing::NotThere => format!("{whose} would read it, and it is not there"),
-                Standing::NotVisible(why) => format!("not visible whether {whose} reads it ({why})"),
-                Standing::Wins if user.managed_by == ManagedBy::Session => {
+            return match link.role {
+                LinkRole::Shadowed => format!("a decoy for {whose}: {wins} wins"),
+                LinkRole::NotRead => format!("{whose} does not read it: {wins} wins"),
+                LinkRole::NotThere => format!("{whose} would read it, and it is not there"),
+                LinkRole::NotVisible(why) => format!("not visible whether {whose} reads it ({why})"),
+                LinkRole::Wins if user.managed_by == ManagedBy::Session => {
                     format!("{whose} reads it; it belongs to a user's session")
                 }
-                Standing::Wins => format!("{whose} reads it, and keyroll cannot write it there"),
+                LinkRole::Wins => format!("{whose} reads it, and keyroll cannot write it there"),
             };
         }
     }

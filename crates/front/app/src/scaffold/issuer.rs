@@ -1,5 +1,5 @@
 use keyroll_issuer::Spec;
-use keyroll_trace::{Found, Survey};
+use keyroll_trace::{Survey, SurveyedSecret};
 
 /// Kinds of keys whose issuer is certain: the rule's id, the beginning of the value (if the rule has several), the
 /// shipped spec.
@@ -33,7 +33,7 @@ pub(crate) struct Issuer {
 }
 
 /// Judges by the form of the values only: names prove nothing.
-pub(crate) fn issuer(survey: &Survey, found: &Found, name: &str) -> Issuer {
+pub(crate) fn issuer(survey: &Survey, found: &SurveyedSecret, name: &str) -> Issuer {
     let mut specs: Vec<Option<&'static str>> = Vec::new();
     let mut title = None;
     for id in &found.values {

@@ -2,7 +2,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::inventory::{Inventory, look, secret, tell_missed};
 use keyroll_app::operator::{CopyShown, Event, FoundShown, InstanceShown};
 use keyroll_app::problem::Problem;
-use keyroll_trace::{Found, Risks};
+use keyroll_trace::{Risks, SurveyedSecret};
 
 use crate::args::TraceArgs;
 use crate::context::Context;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Probl
     Ok(Exit::Done)
 }
 
-fn show(seen: &Inventory, found: &Found, evidence: bool, context: &mut Context) {
+fn show(seen: &Inventory, found: &SurveyedSecret, evidence: bool, context: &mut Context) {
     let shown = seen.secret(found, &mut Risks::default());
     let instances = seen.instances_with_evidence(found);
     if context.ui.look.json {

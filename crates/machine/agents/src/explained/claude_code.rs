@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::read::node;
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 const AGENT: &str = "Claude Code";
 
@@ -53,10 +53,10 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     if let Some(read) = node(&stored, Node::json) {
         let known = read.is_ok_and(|file| file.has(&["claudeAiOauth", "accessToken"]));
         links.push(AgentLink {
-            standing: if known {
-                Standing::Shadowed
+            role: if known {
+                AgentLinkRole::Shadowed
             } else {
-                Standing::NotVisible("it has another form than its documentation describes")
+                AgentLinkRole::NotVisible("it has another form than its documentation describes")
             },
             applies: "`claude auth login`: a token of one owner, which it renews itself",
             seems: Some("writing the file: the next renewal writes over it"),
@@ -78,7 +78,7 @@ fn link(path: &Path, what: String, pointer: String) -> AgentLink {
         what,
         file: Some(path.to_owned()),
         slot: Some(AgentSlot::Pointer(pointer)),
-        standing: Standing::Shadowed,
+        role: AgentLinkRole::Shadowed,
         applies: SESSION,
         seems: Some(APPROVED),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::read::{folder, node};
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 const AGENT: &str = "Codex";
 
@@ -26,31 +26,31 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     if let Some(read) = node(&stored, Node::json) {
         let file = read.ok();
         let has = |names: &[&str]| file.as_ref().is_some_and(|file| file.has(names));
-        let link = |what: String, pointer: &str, standing, applies, seems| AgentLink {
+        let link = |what: String, pointer: &str, role, applies, seems| AgentLink {
             what,
             file: Some(stored.clone()),
             slot: Some(AgentSlot::Pointer(pointer.to_owned())),
-            standing,
+            role,
             applies,
             seems,
         };
         let in_keyring = store.as_deref() == Some("keyring");
-        let standing = if in_keyring { Standing::NotRead } else { Standing::Shadowed };
+        let role = if in_keyring { AgentLinkRole::NotRead } else { AgentLinkRole::Shadowed };
         if has(&["OPENAI_API_KEY"]) {
             let what = format!("OPENAI_API_KEY of {}", stored.display());
             let applies = "`codex login --with-api-key` (the key on standard input), then a new session";
             let seems = Some("a new OPENAI_API_KEY in the environment: the stored one is used");
-            links.push(link(what, "/OPENAI_API_KEY", standing, applies, seems));
+            links.push(link(what, "/OPENAI_API_KEY", role, applies, seems));
         }
         if has(&["tokens", "access_token"]) {
             let what = format!("the login in {}", stored.display());
             let applies = "`codex login`: a token of one owner, which it renews itself";
             let seems = Some("a copy on a second machine: the first to renew it ends the other's");
-            links.push(link(what, "/tokens/access_token", standing, applies, seems));
+            links.push(link(what, "/tokens/access_token", role, applies, seems));
         }
         if file.is_none() || !(has(&["OPENAI_API_KEY"]) || has(&["tokens", "access_token"])) {
-            let standing = Standing::NotVisible("it has another form than its documentation describes");
-            links.push(link(format!("{}", stored.display()), "", standing, SESSION, None));
+            let role = AgentLinkRole::NotVisible("it has another form than its documentation describes");
+            links.push(link(format!("{}", stored.display()), "", role, SESSION, None));
         }
     }
     if store.as_deref().is_some_and(|store| store != "file") {
@@ -58,7 +58,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             what: "the keyring of the user's session".to_owned(),
             file: None,
             slot: None,
-            standing: Standing::NotVisible("it is encrypted"),
+            role: AgentLinkRole::NotVisible("it is encrypted"),
             applies: "`codex login`",
             seems: None,
         });
@@ -79,7 +79,7 @@ fn providers(look: &Look<'_>, settings: &Node, settings_at: &Path) -> Vec<Explai
             let mut link = started(&variable, SESSION, Some("a new value in a shell that runs already"));
             link.what += &format!(" (`env_key` of {})", settings_at.display());
             if !(look.started_with)(&variable) {
-                link.standing = Standing::NotVisible("no session that runs now was started with it");
+                link.role = AgentLinkRole::NotVisible("no session that runs now was started with it");
             }
             links.push(link);
         }
@@ -88,7 +88,7 @@ fn providers(look: &Look<'_>, settings: &Node, settings_at: &Path) -> Vec<Explai
                 what: format!("experimental_bearer_token of {name} in {}", settings_at.display()),
                 file: Some(settings_at.to_owned()),
                 slot: Some(AgentSlot::Pointer(format!("/model_providers/{name}/experimental_bearer_token"))),
-                standing: Standing::Shadowed,
+                role: AgentLinkRole::Shadowed,
                 applies: SESSION,
                 seems: None,
             });

@@ -9,7 +9,7 @@ use keyroll_copy::Format;
 use super::read::{bytes, folder, node};
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 const AGENT: &str = "Hermes";
 
@@ -45,7 +45,7 @@ fn variables(look: &Look<'_>, home: &Path) -> Vec<Explained> {
             what: format!("{name} of {}", path.display()),
             file: Some(path.clone()),
             slot: Some(AgentSlot::Variable(name.clone())),
-            standing: Standing::Shadowed,
+            role: AgentLinkRole::Shadowed,
             applies: TURN,
             seems: Some("`hermes auth reset`: it forgets that a key was refused, and takes no other one"),
         }];
@@ -54,7 +54,7 @@ fn variables(look: &Look<'_>, home: &Path) -> Vec<Explained> {
             links.insert(
                 0,
                 AgentLink {
-                    standing: Standing::NotVisible("which of the two wins depends on the release"),
+                    role: AgentLinkRole::NotVisible("which of the two wins depends on the release"),
                     ..started(&name, "a new process, without the variable", Some("an edit of .env"))
                 },
             );
@@ -73,7 +73,7 @@ fn pool(home: &Path) -> Vec<Explained> {
             what: path.display().to_string(),
             file: Some(path.clone()),
             slot: None,
-            standing: Standing::NotVisible("it has another form than its documentation describes"),
+            role: AgentLinkRole::NotVisible("it has another form than its documentation describes"),
             applies: "`hermes auth`",
             seems: None,
         }];
@@ -84,7 +84,7 @@ fn pool(home: &Path) -> Vec<Explained> {
         what,
         file: Some(path.clone()),
         slot: Some(AgentSlot::Pointer(pointer)),
-        standing: Standing::Shadowed,
+        role: AgentLinkRole::Shadowed,
         applies: "`hermes auth`, then `hermes auth reset PROVIDER`: a new key inherits that the old one was refused",
         seems: Some("an answer of the provider: another key of the pool may have given it"),
     };
@@ -122,11 +122,11 @@ fn pool(home: &Path) -> Vec<Explained> {
 
 /// Keys that take turns: only a single key is certain to be used.
 fn turns(mut links: Vec<AgentLink>) -> Vec<AgentLink> {
-    let standing = match links.len() {
-        1 => Standing::Wins,
-        _ => Standing::NotVisible("the keys of a pool take turns"),
+    let role = match links.len() {
+        1 => AgentLinkRole::Wins,
+        _ => AgentLinkRole::NotVisible("the keys of a pool take turns"),
     };
-    links.iter_mut().for_each(|link| link.standing = standing);
+    links.iter_mut().for_each(|link| link.role = role);
     links
 }
 
@@ -148,7 +148,7 @@ fn settings(home: &Path) -> Vec<Explained> {
         what: format!("{} of {}", pointer.trim_start_matches('/').replace('/', "."), path.display()),
         file: Some(path.clone()),
         slot: Some(AgentSlot::Pointer(pointer)),
-        standing: Standing::Wins,
+        role: AgentLinkRole::Wins,
         applies: "`hermes gateway restart`, or a new session",
         seems: Some("a new key in .env"),
     };

@@ -7,7 +7,7 @@ use keyroll_database::rusqlite::{self, Row};
 use super::read::{database, folder, node};
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 const AGENT: &str = "n8n";
 
@@ -31,7 +31,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             what: format!("encryptionKey of {}", settings.display()),
             file: Some(settings),
             slot: Some(AgentSlot::Pointer("/encryptionKey".to_owned())),
-            standing: Standing::Shadowed,
+            role: AgentLinkRole::Shadowed,
             applies: NEVER,
             seems: Some("a new one: every credential in the database is lost"),
         });
@@ -53,7 +53,7 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         what,
         file: Some(path.to_owned()),
         slot: row.map(AgentSlot::Row),
-        standing: Standing::NotVisible(why),
+        role: AgentLinkRole::NotVisible(why),
         applies: API,
         seems: Some("deleting it and making another one: workflows name it by its id"),
     };
@@ -81,7 +81,7 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         let mut links = vec![link(what, Some(row), "it is encrypted")];
         if overwritten {
             let mut over = started("CREDENTIALS_OVERWRITE_DATA", "a new process", None);
-            over.standing = Standing::NotVisible("it may set fields of this kind of credential");
+            over.role = AgentLinkRole::NotVisible("it may set fields of this kind of credential");
             links.insert(0, over);
         }
         Explained { agent: AGENT, name, links }

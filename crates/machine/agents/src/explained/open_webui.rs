@@ -8,7 +8,7 @@ use keyroll_database::rusqlite::OptionalExtension as _;
 use super::read::database;
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 const AGENT: &str = "Open WebUI";
 
@@ -45,7 +45,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
             what: path.display().to_string(),
             file: Some(path.clone()),
             slot: None,
-            standing: Standing::NotVisible(why),
+            role: AgentLinkRole::NotVisible(why),
             applies: ADMIN,
             seems: Some(IGNORED),
         }]
@@ -66,7 +66,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
                 link.seems = None;
                 links.insert(0, link);
             } else {
-                link.standing = if links.is_empty() { Standing::Wins } else { Standing::NotRead };
+                link.role = if links.is_empty() { AgentLinkRole::Wins } else { AgentLinkRole::NotRead };
                 links.push(link);
             }
         }
@@ -84,7 +84,7 @@ fn stored_at(path: &std::path::Path, file: &Node, part: &str, key: &str) -> Vec<
         what: format!("{pointer} of the table `config` of {}", path.display()),
         file: Some(path.to_owned()),
         slot: Some(AgentSlot::Row(format!("config.data{pointer}"))),
-        standing: Standing::Shadowed,
+        role: AgentLinkRole::Shadowed,
         applies: ADMIN,
         seems: Some(IGNORED),
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use keyroll_copy::Format;
 
 use super::config::{Param, ProxyConfig};
-use crate::{AgentLink, AgentSlot, Explained, LITELLM, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot, Explained, LITELLM};
 
 /// What applies a key that every new worker reads.
 pub const NEW_WORKERS: &str = "new workers, one by one (`runs.litellm`)";
@@ -32,7 +32,7 @@ impl ProxyConfig {
                     what: format!("api_key of {} in {}", one.group, config.display()),
                     file: Some(config.to_owned()),
                     slot: Some(AgentSlot::Pointer(format!("/model_list/{at}/litellm_params/api_key"))),
-                    standing: Standing::Wins,
+                    role: AgentLinkRole::Wins,
                     applies: NEW_WORKERS,
                     seems: Some("an edit alone: nothing reads it until a worker starts"),
                 }],
@@ -42,7 +42,7 @@ impl ProxyConfig {
                     what: format!("{} names no key in {}", one.group, config.display()),
                     file: None,
                     slot: None,
-                    standing: Standing::NotVisible("it takes a variable that its provider is known by"),
+                    role: AgentLinkRole::NotVisible("it takes a variable that its provider is known by"),
                     applies: ANEW,
                     seems: None,
                 }],
@@ -66,7 +66,7 @@ impl ProxyConfig {
                 what: format!("{name} in the environment that it was started with"),
                 file: None,
                 slot: Some(AgentSlot::Variable(name.to_owned())),
-                standing: Standing::Shadowed,
+                role: AgentLinkRole::Shadowed,
                 applies: ANEW,
                 seems: Some("a new worker: it inherits the old one"),
             });
@@ -77,7 +77,7 @@ impl ProxyConfig {
                 what: format!("{name} of {}", path.display()),
                 file: Some(path),
                 slot: Some(AgentSlot::Variable(name.to_owned())),
-                standing: Standing::Shadowed,
+                role: AgentLinkRole::Shadowed,
                 applies: NEW_WORKERS,
                 seems: Some("SIGHUP to the master: it gives a new worker 5 s, and keeps the old one"),
             });
@@ -88,9 +88,11 @@ impl ProxyConfig {
                 what: format!("{name} under environment_variables of {}", config.display()),
                 file: Some(config.to_owned()),
                 slot: Some(AgentSlot::Pointer(format!("/environment_variables/{name}"))),
-                standing: match links.is_empty() {
-                    true => Standing::NotVisible("a provider may look for it after its models found nothing"),
-                    false => Standing::NotRead,
+                role: match links.is_empty() {
+                    true => {
+                        AgentLinkRole::NotVisible("a provider may look for it after its models found nothing")
+                    }
+                    false => AgentLinkRole::NotRead,
                 },
                 applies: NEW_WORKERS,
                 seems: None,
@@ -118,14 +120,14 @@ model_list:
             config.explained(at, folder, Some(b"KEY=x\n"), &|_| started)
         };
         let found = explained(true);
-        let standings: Vec<Standing> = found[0].links.iter().map(|link| link.standing).collect();
-        assert_eq!(standings, [Standing::Wins, Standing::Shadowed]);
+        let roles: Vec<AgentLinkRole> = found[0].links.iter().map(|link| link.role).collect();
+        assert_eq!(roles, [AgentLinkRole::Wins, AgentLinkRole::Shadowed]);
         assert_eq!(found[0].links[1].what, "KEY of /p/.env");
         assert_eq!(
             found[1].links[0].slot,
             Some(AgentSlot::Pointer("/model_list/1/litellm_params/api_key".into()))
         );
-        assert!(matches!(found[2].links[0].standing, Standing::NotVisible(_)));
+        assert!(matches!(found[2].links[0].role, AgentLinkRole::NotVisible(_)));
         assert_eq!(explained(false)[0].links.len(), 1);
         let sets = format!("{file}environment_variables: {{KEY: other}}\n");
         let config = ProxyConfig::read(sets.as_bytes()).unwrap();
@@ -133,11 +135,11 @@ model_list:
             let found = config.explained(Path::new("/p/c"), Path::new("/p"), Some(beside), &|_| started);
             let link = found[0].links.last().expect("a link").clone();
             assert!(link.what.contains("environment_variables"), "{found:?}");
-            link.standing
+            link.role
         };
-        assert_eq!(last(b"KEY=x\n", true), Standing::NotRead);
-        assert_eq!(last(b"KEY=x\n", false), Standing::NotRead);
-        assert!(matches!(last(b"", false), Standing::NotVisible(_)));
+        assert_eq!(last(b"KEY=x\n", true), AgentLinkRole::NotRead);
+        assert_eq!(last(b"KEY=x\n", false), AgentLinkRole::NotRead);
+        assert!(matches!(last(b"", false), AgentLinkRole::NotVisible(_)));
         let after = format!("model_list:\n- {{model_name: 5}}\n{}", file.split_once('\n').expect("lines").1);
         let config = ProxyConfig::read(after.as_bytes()).unwrap();
         let found = config.explained(Path::new("/p/c"), Path::new("/p"), None, &|_| false);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use super::error::OpenClawError;
 use super::home::{DOTENV, OpenClawHome, SETTINGS, STATE, text_of};
 use super::settings::{KeyForm, OpenClawSettings};
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentLinkRole, AgentSlot};
 
 /// The source of the key of one model provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,18 +146,18 @@ impl OpenClawHome {
     /// A profile wins over a key in the settings, and loses to a variable or a reference in the settings.
     fn literal(&self, provider: &str, profile: Result<Option<String>, &'static str>) -> Bound {
         let at = format!("/models/providers/{}/apiKey", escaped(provider));
-        let here = |standing| AgentLink {
+        let here = |role| AgentLink {
             what: format!("apiKey of {provider} in {SETTINGS}"),
             file: Some(self.settings_file()),
             slot: Some(AgentSlot::Pointer(at.clone())),
-            standing,
+            role,
             applies: SELF,
             seems: None,
         };
         match profile {
             Ok(Some(id)) => {
                 let mut bound = self.of_profile(&id);
-                bound.chain.push(here(Standing::Shadowed));
+                bound.chain.push(here(AgentLinkRole::Shadowed));
                 bound
             }
             Ok(None) => Bound {
@@ -165,14 +165,14 @@ impl OpenClawHome {
                 takes: Takes::Itself,
                 file: Some(self.settings_file()),
                 slot: Some(AgentSlot::Pointer(at.clone())),
-                chain: vec![here(Standing::Wins)],
+                chain: vec![here(AgentLinkRole::Wins)],
             },
             Err(why) => Bound {
                 source: KeySource::Literal,
                 takes: Takes::Itself,
                 file: Some(self.settings_file()),
                 slot: Some(AgentSlot::Pointer(at.clone())),
-                chain: vec![self.hidden_profiles(why), here(Standing::Wins)],
+                chain: vec![self.hidden_profiles(why), here(AgentLinkRole::Wins)],
             },
         }
     }
@@ -182,7 +182,7 @@ impl OpenClawHome {
             what: "a profile in its database".to_owned(),
             file: Some(self.state.join(STATE)),
             slot: Some(AgentSlot::Row("authProfiles.store".to_owned())),
-            standing: Standing::NotVisible(why),
+            role: AgentLinkRole::NotVisible(why),
             applies: PASTE,
             seems: Some(
                 "a new apiKey in openclaw.json: the reload reports success, and the profile goes on winning",
@@ -193,7 +193,7 @@ impl OpenClawHome {
     fn of_profile(&self, id: &str) -> Bound {
         let link = AgentLink {
             what: format!("the profile {id}"),
-            standing: Standing::Wins,
+            role: AgentLinkRole::Wins,
             ..self.hidden_profiles("")
         };
         Bound {
@@ -222,11 +222,11 @@ impl OpenClawHome {
     /// and `env` of the settings. Source: docs/help/environment.md of the release.
     fn variable(&self, settings: &OpenClawSettings, name: &str, started: Option<&Started>) -> Bound {
         let slot = Some(AgentSlot::Variable(name.to_owned()));
-        let in_file = |path: PathBuf, standing| AgentLink {
+        let in_file = |path: PathBuf, role| AgentLink {
             what: format!("{name} in {}", path.display()),
             file: Some(path),
             slot: slot.clone(),
-            standing,
+            role,
             applies: NEW_PROCESS,
             seems: Some(NO_RELOAD),
         };
@@ -234,48 +234,48 @@ impl OpenClawHome {
         let names = started.and_then(|started| started.names.as_ref());
         let installed = names.is_some_and(|names| names.contains(MANAGED));
         let of_start = match names {
-            Some(names) if !names.contains(name) => Standing::NotRead,
+            Some(names) if !names.contains(name) => AgentLinkRole::NotRead,
             Some(_) if installed && own.as_ref().is_ok_and(|own| own.contains(name)) => {
-                Standing::NotVisible("its own service: it may take .env instead")
+                AgentLinkRole::NotVisible("its own service: it may take .env instead")
             }
-            Some(_) => Standing::Wins,
-            None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
+            Some(_) => AgentLinkRole::Wins,
+            None => AgentLinkRole::NotVisible("the gateway does not run, or its environment is closed"),
         };
         let mut chain = vec![AgentLink {
             what: format!("{name} in the environment that the gateway is started with"),
             file: None,
             slot: slot.clone(),
-            standing: of_start,
+            role: of_start,
             applies: NEW_PROCESS,
             seems: Some(NO_RELOAD),
         }];
         let beside = started.and_then(|started| started.folder.as_ref()).map(|folder| folder.join(DOTENV));
         if let Some(path) = beside.filter(|path| *path != self.dotenv()) {
-            let standing = of_working_folder(&path, name);
-            chain.push(in_file(path, standing));
+            let role = of_working_folder(&path, name);
+            chain.push(in_file(path, role));
         }
-        chain.push(in_file(self.dotenv(), standing_of(own, name)));
+        chain.push(in_file(self.dotenv(), role_of(own, name)));
         if let Some(path) = self.gateway_env() {
-            let standing = standing_of(names_in(&path), name);
-            chain.push(in_file(path, standing));
+            let role = role_of(names_in(&path), name);
+            chain.push(in_file(path, role));
         }
         if let Some(under) = settings.variables.get(name) {
             chain.push(AgentLink {
                 what: format!("{name} under env in {SETTINGS}"),
                 file: Some(self.settings_file()),
                 slot: Some(AgentSlot::Pointer(format!("{under}{}", escaped(name)))),
-                standing: Standing::Wins,
+                role: AgentLinkRole::Wins,
                 applies: IN_PLACE,
                 seems: Some("openclaw secrets reload: it reports success, and the old key stays"),
             });
         }
-        chain.retain(|link| link.standing != Standing::NotRead);
-        for loser in chain.iter_mut().skip_while(|link| link.standing != Standing::Wins).skip(1) {
-            if loser.standing == Standing::Wins {
-                loser.standing = Standing::Shadowed;
+        chain.retain(|link| link.role != AgentLinkRole::NotRead);
+        for loser in chain.iter_mut().skip_while(|link| link.role != AgentLinkRole::Wins).skip(1) {
+            if loser.role == AgentLinkRole::Wins {
+                loser.role = AgentLinkRole::Shadowed;
             }
         }
-        let winner = chain.iter().find(|link| link.standing == Standing::Wins);
+        let winner = chain.iter().find(|link| link.role == AgentLinkRole::Wins);
         let takes = match winner {
             Some(link) if link.applies == IN_PLACE => Takes::InPlace,
             Some(_) | None => Takes::Restart,
@@ -300,7 +300,7 @@ impl OpenClawHome {
             what: format!("{name} in its store"),
             file: Some(self.state.join(STATE)),
             slot: Some(AgentSlot::Row(format!("secret_store_entries/{name}"))),
-            standing: Standing::Wins,
+            role: AgentLinkRole::Wins,
             applies: STORE,
             seems: Some("openclaw secrets store set alone"),
         };
@@ -313,7 +313,7 @@ impl OpenClawHome {
             what: format!("{id} of the program {resolver}"),
             file: None,
             slot: None,
-            standing: Standing::Wins,
+            role: AgentLinkRole::Wins,
             applies: RELOAD,
             seems: None,
         };
@@ -337,7 +337,7 @@ impl OpenClawHome {
             what: format!("{resolver} in {}", path.display()),
             file: Some(path.clone()),
             slot: Some(slot.clone()),
-            standing: Standing::Wins,
+            role: AgentLinkRole::Wins,
             applies: RELOAD,
             seems: Some("a reload with a warning: it says ok, and the last good key stays"),
         };
@@ -352,11 +352,11 @@ impl OpenClawHome {
 }
 
 /// Whether a file of variables contains a name and therefore could win.
-fn standing_of(names: Result<BTreeSet<String>, &'static str>, name: &str) -> Standing {
+fn role_of(names: Result<BTreeSet<String>, &'static str>, name: &str) -> AgentLinkRole {
     match names {
-        Ok(names) if names.contains(name) => Standing::Wins,
-        Ok(_) => Standing::NotRead,
-        Err(why) => Standing::NotVisible(why),
+        Ok(names) if names.contains(name) => AgentLinkRole::Wins,
+        Ok(_) => AgentLinkRole::NotRead,
+        Err(why) => AgentLinkRole::NotVisible(why),
     }
 }
 
@@ -383,12 +383,12 @@ fn names_in(path: &Path) -> Result<BTreeSet<String>, &'static str> {
 
 /// What `.env` of the gateway's working folder contributes. OpenClaw ignores it for names that it knows itself or that
 /// end in certain words.
-fn of_working_folder(path: &Path, name: &str) -> Standing {
+fn of_working_folder(path: &Path, name: &str) -> AgentLinkRole {
     match names_in(path) {
-        Ok(names) if names.contains(name) => Standing::NotVisible(
+        Ok(names) if names.contains(name) => AgentLinkRole::NotVisible(
             "of the folder that the gateway works in: it is read unless OpenClaw knows the name as a provider's",
         ),
-        Ok(_) => Standing::NotRead,
-        Err(why) => Standing::NotVisible(why),
+        Ok(_) => AgentLinkRole::NotRead,
+        Err(why) => AgentLinkRole::NotVisible(why),
     }
 }

@@ -2,17 +2,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_agents::{AgentLink, AgentSlot, Explained, LITELLM, ProxyConfig, Standing, agent_of, explained};
+use keyroll_agents::{
+    AgentLink, AgentLinkRole, AgentSlot, Explained, LITELLM, ProxyConfig, agent_of, explained,
+};
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::no_secret;
 use keyroll_manager::{LiteLlmProxy, Variables};
 use keyroll_observe::{Arguments, Process, ProcessId, Rights, has_other_files, read_regular, shown};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::dotenv;
 use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source};
 use crate::entries::shown_name;
 use crate::kinds::format_of;
 use crate::look::with_rows;
@@ -41,13 +43,13 @@ struct Running<'a> {
 
 /// Adds the sources from agents' own files: to the services that run, and as services of their own for agents that do
 /// not run.
-pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
+pub(crate) fn add(context: &mut Context<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut closed = Closed::new();
     let mut told: BTreeSet<PathBuf> = BTreeSet::new();
-    let parts: Vec<Kept> = all.iter_mut().filter_map(|kept| part(around, kept)).collect();
+    let parts: Vec<Kept> = all.iter_mut().filter_map(|kept| part(context, kept)).collect();
     all.extend(parts);
     for kept in all.iter_mut() {
-        let Some(running) = Running::of(around, kept) else { continue };
+        let Some(running) = Running::of(context, kept) else { continue };
         let rights = Rights::of_process(&running.process.id);
         let read = rights.and_then(|rights| rights.reading(|| running.add(kept, &mut told, &mut closed)));
         match read {
@@ -57,28 +59,28 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
                 }
             }
             Ok(Err((path, why))) => {
-                around.not_seen(format!("{} of {}", shown(&path), running.agent), why);
+                context.not_seen(format!("{} of {}", shown(&path), running.agent), why);
             }
             Err(why) => {
                 let what = format!("the files of {} {}", running.agent, running.process.id.pid);
-                around.not_seen(what, why.to_string());
+                context.not_seen(what, why.to_string());
             }
         }
     }
     for home in homes {
         let (own, told) = (home.clone(), told.clone());
-        let (found, hidden) = around.in_home(home, move |_| standing(&own, &told));
+        let (found, hidden) = context.in_home(home, move |_| idle_agents(&own, &told));
         all.extend(found);
         hidden.into_iter().for_each(|(what, count)| *closed.entry(what).or_default() += count);
     }
-    around.unseen.extend(closed.into_iter().map(|((what, why), count)| {
+    context.unseen.extend(closed.into_iter().map(|((what, why), count)| {
         let what = if count > 1 { format!("{what} ({count} keys)") } else { what };
         Unseen { what, reason: why.to_owned(), uid: None }
     }));
 }
 
 /// The agents of a home from which no running agent takes its keys.
-fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
+fn idle_agents(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
     let mut closed = Closed::new();
     let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
     for one in explained(home, None, &|_| None, &|_| false) {
@@ -114,8 +116,8 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    fn of(around: &Around<'a>, kept: &Kept) -> Option<Self> {
-        let all = kept.processes.iter().filter_map(|id| around.process(id.pid));
+    fn of(context: &Context<'a>, kept: &Kept) -> Option<Self> {
+        let all = kept.processes.iter().filter_map(|id| context.process(id.pid));
         let (agent, process) = all.filter_map(|one| Some((named(&one.args)?, one))).next()?;
         let folder = dotenv::here(&process.id)?;
         let root = match has_other_files(&process.id) {
@@ -123,10 +125,10 @@ impl<'a> Running<'a> {
             Ok(false) | Err(_) => PathBuf::from("/"),
         };
         // A worker may have got from its master what the master read from a file.
-        let mut start = around.start(&process.id).unwrap_or_default();
+        let mut start = context.start(&process.id).unwrap_or_default();
         let mut started = process.id;
         for id in &kept.processes {
-            for (name, value) in around.start(id).unwrap_or_default() {
+            for (name, value) in context.start(id).unwrap_or_default() {
                 start.entry(name).or_insert_with(|| {
                     started = *id;
                     value
@@ -175,11 +177,11 @@ impl<'a> Running<'a> {
 }
 
 /// An agent that another program started and that no manager runs: its environment is not its parent's.
-fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
+fn part(context: &Context<'_>, kept: &mut Kept) -> Option<Kept> {
     if kept.managed_by.is_service() {
         return None;
     }
-    let all: Vec<&Process> = kept.processes.iter().filter_map(|id| around.process(id.pid)).collect();
+    let all: Vec<&Process> = kept.processes.iter().filter_map(|id| context.process(id.pid)).collect();
     let agent = all.iter().find(|one| named(&one.args).is_some()).filter(|one| kept.main != Some(one.id))?;
     let mut own: BTreeSet<u32> = BTreeSet::from([agent.id.pid]);
     let mut before = 0;
@@ -193,7 +195,7 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
         std::mem::take(&mut kept.processes).into_iter().partition(|id| own.contains(&id.pid));
     kept.processes = rest;
     let what = format!("what process {} was started with", agent.id.pid);
-    let start = around.start(&agent.id).unwrap_or_default();
+    let start = context.start(&agent.id).unwrap_or_default();
     let source = Source::new(what, Origin::Start(agent.id)).holding(start);
     Some(Kept {
         main: Some(agent.id),
@@ -235,15 +237,15 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
     let files: BTreeSet<&PathBuf> =
         found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.as_ref()).collect();
     for one in found {
-        let wins = one.links.iter().find(|link| link.standing == Standing::Wins).map(key);
+        let wins = one.links.iter().find(|link| link.role == AgentLinkRole::Wins).map(key);
         for link in &one.links {
-            let read = match link.standing {
-                Standing::Wins => Read::Start,
+            let read = match link.role {
+                AgentLinkRole::Wins => Read::Start,
                 // The winning link has another name: a program takes one key from either name.
-                Standing::Shadowed if wins != Some(key(link)) => Read::Loses,
-                Standing::Shadowed => Read::Start,
-                Standing::NotRead => Read::Not,
-                Standing::NotVisible(why) => Read::Perhaps(why),
+                AgentLinkRole::Shadowed if wins != Some(key(link)) => Read::Loses,
+                AgentLinkRole::Shadowed => Read::Start,
+                AgentLinkRole::NotRead => Read::Not,
+                AgentLinkRole::NotVisible(why) => Read::Perhaps(why),
             };
             let sources = match (&link.file, &link.slot) {
                 (None, Some(AgentSlot::Variable(name))) => of_start(kept, name, read, running, &files),
@@ -251,7 +253,7 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
                 (None, _) | (Some(_), None) => Vec::new(),
             };
             if sources.is_empty()
-                && let Standing::NotVisible(why) = link.standing
+                && let AgentLinkRole::NotVisible(why) = link.role
             {
                 let what = link.file.as_deref().map_or_else(|| link.what.clone(), shown);
                 *closed.entry((format!("{what}, of {}", one.agent), why)).or_default() += 1;
@@ -320,7 +322,7 @@ fn of_start(
     }
     let given = running.and_then(|running| Some((running, running.start.get(name)?)));
     if let (true, Some((running, value))) = (all.is_empty(), given) {
-        let value = Entry { value: Ok(value.duplicate()), line: 1, secret: true };
+        let value = Assignment { value: Ok(value.duplicate()), line: 1, secret: true };
         let what = format!("what process {} was started with", running.started.pid);
         all.push(Source::new(what, Origin::Start(running.started)).with(name, value).read(read));
     }
@@ -354,7 +356,7 @@ fn at_pointer(what: &str, path: &Path, at: &str) -> Option<Source> {
         Ok(value) if no_secret(value.expose()).is_some() => Err("it names another place"),
         other => other,
     };
-    Some(Source::of_file(what, path).with(name, Entry { value, line, secret: true }))
+    Some(Source::of_file(what, path).with(name, Assignment { value, line, secret: true }))
 }
 
 /// `table.column/path/to/it`: the sources in a document in a row. An encrypted document shows nothing.
@@ -373,7 +375,7 @@ fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
             else {
                 continue;
             };
-            let entry = Entry { value: entry.value, line: 1, secret: true };
+            let entry = Assignment { value: entry.value, line: 1, secret: true };
             let (table, column) = (row.table.to_owned(), row.column.to_owned());
             let place = Place::Row { path: path.to_owned(), table, column, row: row.row };
             all.push(Source::new(what, Origin::At(place)).with(name, entry));

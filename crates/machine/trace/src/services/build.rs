@@ -6,9 +6,9 @@ use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
 
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source};
 use crate::place::harmless;
-use crate::{Chain, Link, Place, Record, Service, Sighting, Standing, ValueId, Values};
+use crate::{Chain, Link, LinkRole, Place, Record, Service, Sighting, ValueId, Values};
 
 /// The most chains of one service.
 const CHAINS_MAX: usize = 256;
@@ -55,7 +55,7 @@ pub(crate) fn in_image(
     }
 }
 
-fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
+fn is_secret(name: &str, entry: &Assignment, rules: &'static Rules, values: &Values) -> bool {
     let Ok(value) = &entry.value else { return entry.secret || names_a_secret(name) };
     entry.secret || within(name, value.expose(), rules).is_some() || values.of(value).is_some()
 }
@@ -98,26 +98,26 @@ fn chain(
         if source.missing && !decided {
             links.push(not_there(source));
         }
-        let standing = match (entry, source.read, source.closed) {
-            (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
+        let role = match (entry, source.read, source.closed) {
+            (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => LinkRole::NotVisible(why),
             (None, _, _) => continue,
-            (Some(_), Read::Not, _) => Standing::NotRead,
-            (Some(_), Read::Loses, _) => Standing::Shadowed,
+            (Some(_), Read::Not, _) => LinkRole::NotRead,
+            (Some(_), Read::Loses, _) => LinkRole::Shadowed,
             // The start environment of a process was seen. It loses to the winning source, whatever sets it next time.
             (Some(_), Read::Perhaps(_), _) if decided && matches!(source.origin, Origin::Start(_)) => {
-                Standing::Shadowed
+                LinkRole::Shadowed
             }
             // Also after the winning source: a source that may not be read at all must not be reported as read and
             // shadowed.
-            (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
-            (Some(_), Read::Start, _) if decided => Standing::Shadowed,
-            (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
+            (Some(_), Read::Perhaps(why), _) => LinkRole::NotVisible(why),
+            (Some(_), Read::Start, _) if decided => LinkRole::Shadowed,
+            (Some(Assignment { value: Err(why), .. }), Read::Start, _) => {
                 decided = true;
-                Standing::NotVisible(why)
+                LinkRole::NotVisible(why)
             }
             (Some(_), Read::Start, _) => {
                 decided = true;
-                Standing::Wins
+                LinkRole::Wins
             }
         };
         let place = entry.and_then(|entry| place(name, entry, source));
@@ -136,7 +136,7 @@ fn chain(
             place,
             what: harmless(&source.what),
             value,
-            standing,
+            role,
             read_later: source.read_later,
             applies: source.applies.as_deref().map(harmless),
             seems: source.seems.as_deref().map(harmless),
@@ -151,14 +151,14 @@ fn not_there(source: &Source) -> Link {
         place: None,
         what: harmless(&source.what),
         value: None,
-        standing: Standing::NotThere,
+        role: LinkRole::NotThere,
         read_later: source.read_later,
         applies: source.applies.as_deref().map(harmless),
         seems: source.seems.as_deref().map(harmless),
     }
 }
 
-fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
+fn place(name: &str, entry: &Assignment, source: &Source) -> Option<Place> {
     match &source.origin {
         Origin::File(path) => Some(Place::File { path: path.clone(), line: entry.line }),
         Origin::Start(process) => Some(Place::Environment { process: *process, variable: name.to_owned() }),
@@ -171,7 +171,7 @@ fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
 }
 
 /// The id of the value; none for a placeholder or an empty text.
-fn number(name: &str, entry: &Entry, rules: &'static Rules, values: &mut Values) -> Option<ValueId> {
+fn number(name: &str, entry: &Assignment, rules: &'static Rules, values: &mut Values) -> Option<ValueId> {
     let value = entry.value.as_ref().ok()?;
     let (span, rule) = match within(name, value.expose(), rules) {
         Some(found) => found,
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn nothing_that_is_told_of_a_service_moves_a_cursor() {
         const ODD: &str = "a\u{1b}[2Jb";
-        let entry = Entry { secret: true, ..Entry::at(1, SecretBytes::from(alphanumeric(24))) };
+        let entry = Assignment { secret: true, ..Assignment::at(1, SecretBytes::from(alphanumeric(24))) };
         let there = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
         let mut gone = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
         gone.missing = true;

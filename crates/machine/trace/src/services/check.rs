@@ -6,7 +6,7 @@ use keyroll_manager::Variables;
 use keyroll_observe::{ProcessId, image};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::source::{Kept, Origin, Read, Source};
 use crate::{ManagedBy, Record};
 
@@ -22,10 +22,10 @@ const OR_LATER: &str =
 /// Compares the sources with the start environment, which shows what was read at the start. If the source that seems to
 /// win already existed then and has another value, an unknown source wins (an entrypoint, a line of a script). The
 /// chain then says that the winner is unknown.
-pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
+pub(crate) fn check(context: &Context<'_>, all: &mut [Kept]) {
     for one in all.iter_mut().filter(|one| one.managed_by != ManagedBy::Unmanaged && !one.sources.is_empty())
     {
-        let Some((main, start)) = one.main.and_then(|main| Some((main, around.start(&main)?))) else {
+        let Some((main, start)) = one.main.and_then(|main| Some((main, context.start(&main)?))) else {
             continue;
         };
         let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
@@ -33,8 +33,8 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
             let what = format!("whatever set it when process {} was started", process.pid);
             Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(why))
         };
-        let of_main = contradicted(around, &one.sources, &start, began);
-        let on_the_way = changed(around, one, main, &start, began);
+        let of_main = contradicted(context, &one.sources, &start, began);
+        let on_the_way = changed(context, one, main, &start, began);
         let mut all: Vec<Source> = of_main.into_iter().map(|(why, other)| set(main, other, why)).collect();
         all.extend(on_the_way.into_iter().map(|(process, other)| set(process, other, WHY)));
         one.sources.splice(0..0, all);
@@ -45,7 +45,7 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
 /// sets the variable (a script with several values, a login). Children that are older than the program do not count:
 /// they may be from an earlier start.
 fn changed(
-    around: &Around<'_>,
+    context: &Context<'_>,
     one: &Kept,
     main: ProcessId,
     start: &Variables,
@@ -53,14 +53,14 @@ fn changed(
 ) -> Vec<(ProcessId, Variables)> {
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut all = Vec::new();
-    for process in around.tree(main).into_iter().skip(1).filter(|id| one.processes.contains(id)) {
+    for process in context.tree(main).into_iter().skip(1).filter(|id| one.processes.contains(id)) {
         let younger = image(&process).is_ok_and(|image| image.started_unix_ms >= began);
-        let Some(own) = around.start(&process).filter(|_| younger) else { continue };
+        let Some(own) = context.start(&process).filter(|_| younger) else { continue };
         let names = |name: &String| one.sources.iter().any(|source| source.entries.contains_key(name));
         let other = |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| given != value);
         let mut set = Variables::new();
         for (name, value) in own.into_iter().filter(|(name, value)| names(name) && other(name, value)) {
-            if around.is_secret(&name, &value) && known.insert(name.clone()) {
+            if context.is_secret(&name, &value) && known.insert(name.clone()) {
                 set.insert(name, value);
             }
         }
@@ -73,7 +73,7 @@ fn changed(
 
 /// The variables of a start that the present sources do not explain, by the possible reason.
 fn contradicted(
-    around: &Around<'_>,
+    context: &Context<'_>,
     sources: &[Source],
     start: &Variables,
     began: u64,
@@ -93,7 +93,7 @@ fn contradicted(
         one.value(name).filter(|known| *known != value).map(|_| why)
     };
     let mut other: BTreeMap<&'static str, Variables> = BTreeMap::new();
-    for (name, value) in start.iter().filter(|(name, value)| around.is_secret(name, value)) {
+    for (name, value) in start.iter().filter(|(name, value)| context.is_secret(name, value)) {
         if let Some(why) = unexplained(name, value) {
             other.entry(why).or_default().insert(name.clone(), value.duplicate());
         }
@@ -146,7 +146,7 @@ fn changed_ms(path: &Path) -> Option<u64> {
 mod tests {
     use keyroll_testkit::alphanumeric;
 
-    use super::super::source::Entry;
+    use super::super::source::Assignment;
     use super::*;
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let written = changed_ms(&file).unwrap();
         let of = |change: &dyn Fn(&mut Source), began: u64| {
-            let entry = Entry::at(1, SecretBytes::from(alphanumeric(24)));
+            let entry = Assignment::at(1, SecretBytes::from(alphanumeric(24)));
             let mut source = Source::of_file("Environment=", &file).with("A_API_KEY", entry);
             change(&mut source);
             read_then(&[source], "A_API_KEY", began).map(|(_, why)| why)

@@ -6,10 +6,10 @@ use keyroll_manager::{Compose, ComposeNext, ComposeSources, ContainerSources, re
 use keyroll_observe::{Process, shown};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
 use super::container_sources::{image, made_with, processes, record};
+use super::context::Context;
 use super::mounted::{Inside, mounted};
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source};
 use super::{env_file, sessions};
 
 /// The most entries of an `env_file:` that are read.
@@ -31,16 +31,16 @@ const BY_CALLER: &str = "compose takes it where it is called from this shell";
 const NOBODY: &str = "compose takes it from its caller's environment";
 
 /// A service of compose: its next container gets what the project's files say now.
-pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources>) -> Option<Kept> {
+pub(super) fn composed(context: &mut Context<'_>, containers: Vec<ContainerSources>) -> Option<Kept> {
     let first = containers.first()?;
     let of = first.compose.as_ref()?;
     let up = format!("docker compose up --detach --no-deps {}", of.service);
     let restart = format!("docker compose restart {}", of.service);
     let mut sources = match &of.next {
-        Ok(next) => project(around, of, next, first),
+        Ok(next) => project(context, of, next, first),
         Err(why) => {
             let what = format!("compose's service {} of {}", of.service, shown(&of.folder));
-            around.not_seen(what.clone(), why.clone());
+            context.not_seen(what.clone(), why.clone());
             vec![Source::new(what, Origin::Nowhere).closed("compose does not tell what it would start now")]
         }
     };
@@ -56,17 +56,17 @@ pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources
         let read = if told { Read::Not } else { Read::Start };
         sources.push(record(one, made_with(one).0).read(read).applied_by(&up).not_by(&restart));
     }
-    sources.extend(files(around, of, first, &up));
-    let processes: Vec<_> = containers.iter().flat_map(|one| processes(around, one)).collect();
+    sources.extend(files(context, of, first, &up));
+    let processes: Vec<_> = containers.iter().flat_map(|one| processes(context, one)).collect();
     let declaration = Compose::declaration(&of.folder, &of.service);
     let (name, main) = (format!("{}/{}", of.project, of.service), processes.first().copied());
     Some(Kept { main, project: Some(of.folder.clone()), sources, ..Kept::of(declaration, name, processes) })
 }
 
 /// The mounted files: those of the next container, and those of the running one that differ.
-fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &str) -> Vec<Source> {
+fn files(context: &Context<'_>, of: &ComposeSources, now: &ContainerSources, up: &str) -> Vec<Source> {
     let force = format!("docker compose up --detach --no-deps --force-recreate {}", of.service);
-    let running = mounted(around, &Inside::of(now, &now.variables, &now.mounts));
+    let running = mounted(context, &Inside::of(now, &now.variables, &now.mounts));
     let Ok(next) = &of.next else {
         return running.into_iter().map(|source| source.applied_by(&force).not_by(up)).collect();
     };
@@ -74,7 +74,7 @@ fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &
     let kept = now.mounts.iter().filter(|(_, there)| next.mounts.iter().all(|(_, other)| other != there));
     // The project's files do not name the contents of a volume.
     mounts.extend(kept.cloned());
-    let coming = mounted(around, &Inside::of(now, &next.variables, &mounts));
+    let coming = mounted(context, &Inside::of(now, &next.variables, &mounts));
     let same = |one: &Source| coming.iter().any(|other| one.is_at(other));
     let old = running.into_iter().filter(|one| !same(one));
     let old: Vec<Source> = old.map(|one| one.read(Read::Not).applied_by(up)).collect();
@@ -84,7 +84,7 @@ fn files(around: &Around<'_>, of: &ComposeSources, now: &ContainerSources, up: &
 /// The sources of the variables that compose would give to a container now: `environment:` wins over `env_file:`.
 /// Compose reports each value; its place is searched in the project's files.
 fn project(
-    around: &Around<'_>,
+    context: &Context<'_>,
     of: &ComposeSources,
     next: &ComposeNext,
     now: &ContainerSources,
@@ -98,8 +98,8 @@ fn project(
         Source::new(format!("the project {} as compose reads it", of.project), Origin::Nowhere);
     let interesting = next.variables.iter().filter(|(name, value)| {
         let other =
-            |all: &keyroll_manager::Variables| all.get(*name).is_some_and(|it| around.is_secret(name, it));
-        around.is_secret(name, value) || other(&now.variables) || other(&now.of_image)
+            |all: &keyroll_manager::Variables| all.get(*name).is_some_and(|it| context.is_secret(name, it));
+        context.is_secret(name, value) || other(&now.variables) || other(&now.of_image)
     });
     let interesting: BTreeSet<&String> = interesting.map(|(name, _)| name).collect();
     for name in &interesting {
@@ -108,21 +108,21 @@ fn project(
             files.iter().find_map(|(path, file)| Some((*path, file, environment(file, &of.service, name)?)));
         match written {
             Some((path, file, Written::Made)) => {
-                all.extend(made(around, of, path, file, name, value, &fills));
+                all.extend(made(context, of, path, file, name, value, &fills));
             }
             Some((path, file, Written::Plain(_))) => {
                 let line = env_file::line_of(file.expose(), name);
                 let source = Source::of_file(format!("environment: in {}", shown(path)), path);
-                all.push(source.with(*name, Entry::at(line, value.duplicate())));
+                all.push(source.with(*name, Assignment::at(line, value.duplicate())));
             }
             None if named.iter().find_map(|source| source.value(name)) == Some(value) => {}
             // A file that is merged in, or a spelling that only compose understands.
-            None => drop(elsewhere.entries.insert((*name).clone(), Entry::at(1, value.duplicate()))),
+            None => drop(elsewhere.entries.insert((*name).clone(), Assignment::at(1, value.duplicate()))),
         }
     }
     for name in &next.of_caller {
-        all.extend(exported(around, &[name.as_str()], name, None));
-        elsewhere.entries.insert(name.clone(), Entry::not_told(1, NOBODY));
+        all.extend(exported(context, &[name.as_str()], name, None));
+        elsewhere.entries.insert(name.clone(), Assignment::not_told(1, NOBODY));
     }
     all.push(elsewhere);
     all.extend(named);
@@ -135,7 +135,7 @@ fn project(
 
 /// A variable that compose builds from others: the caller's exports win over the file that compose fills in from.
 fn made(
-    around: &Around<'_>,
+    context: &Context<'_>,
     of: &ComposeSources,
     path: &Path,
     file: &SecretBytes,
@@ -153,26 +153,26 @@ fn made(
         }
         let what = format!("{} fills {variable} into environment: of {}", other.what, shown(path));
         let origin = Source::new(what, other.origin.clone());
-        source = Some(origin.with(name, Entry::at(line, value.duplicate())));
+        source = Some(origin.with(name, Assignment::at(line, value.duplicate())));
     }
     let source = source.unwrap_or_else(|| {
         let line = env_file::line_of(file.expose(), name);
         let source = Source::of_file(format!("environment: in {}", shown(path)), path);
-        source.with(name, Entry::at(line, value.duplicate()))
+        source.with(name, Assignment::at(line, value.duplicate()))
     });
-    let mut all = exported(around, &asked, name, Some(value));
+    let mut all = exported(context, &asked, name, Some(value));
     all.push(source);
     all
 }
 
 /// Shells that export another value for a variable that compose fills in: compose takes that value when it is called in
 /// such a shell.
-fn exported(around: &Around<'_>, asked: &[&str], name: &str, value: Option<&SecretBytes>) -> Vec<Source> {
+fn exported(context: &Context<'_>, asked: &[&str], name: &str, value: Option<&SecretBytes>) -> Vec<Source> {
     let of_service = |one: &Process| one.unit().is_some_and(|unit| unit.ends_with(".service"));
     let by_hand = |one: &&Process| sessions::is_shell(one) && one.container().is_none() && !of_service(one);
     let mut all: Vec<Source> = Vec::new();
-    for shell in around.listing.seen.iter().filter(by_hand) {
-        let Some(start) = around.start(&shell.id) else { continue };
+    for shell in context.listing.seen.iter().filter(by_hand) {
+        let Some(start) = context.start(&shell.id) else { continue };
         for variable in asked {
             let Some(theirs) = start.get(*variable).filter(|theirs| Some(*theirs) != value) else { continue };
             if all.iter().any(|known| known.value(name) == Some(theirs)) {
@@ -180,7 +180,7 @@ fn exported(around: &Around<'_>, asked: &[&str], name: &str, value: Option<&Secr
             }
             let what = format!("{variable} as shell {} exports it", shell.id.pid);
             let source = Source::new(what, Origin::Start(shell.id)).read(Read::Perhaps(BY_CALLER));
-            all.push(source.with(name, Entry::at(1, theirs.duplicate())));
+            all.push(source.with(name, Assignment::at(1, theirs.duplicate())));
         }
     }
     all
@@ -200,8 +200,8 @@ fn over(of: &ComposeSources, names: &[&String]) -> Vec<Source> {
         for name in names {
             let line = env_file::line_of(file.expose(), name);
             let entry = match environment(&file, &of.service, name) {
-                Some(Written::Plain(value)) => Entry::at(line, value),
-                Some(Written::Made) => Entry::not_told(line, "compose makes it of other variables"),
+                Some(Written::Plain(value)) => Assignment::at(line, value),
+                Some(Written::Made) => Assignment::not_told(line, "compose makes it of other variables"),
                 None => continue,
             };
             source.entries.insert((*name).clone(), entry);
@@ -213,7 +213,7 @@ fn over(of: &ComposeSources, names: &[&String]) -> Vec<Source> {
 
 /// The variable of a file from which a value is built: one that the text refers to, if that is known.
 fn filled<'a>(source: &'a Source, value: &SecretBytes, named: &[&str]) -> Option<(&'a Source, &'a str, u64)> {
-    let part = |entry: &Entry| {
+    let part = |entry: &Assignment| {
         let Ok(part) = &entry.value else { return false };
         !part.is_empty() && value.expose().windows(part.len()).any(|window| window == part.expose())
     };

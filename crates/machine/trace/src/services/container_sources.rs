@@ -4,14 +4,14 @@ use keyroll_manager::{ContainerSources, Variables};
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::source::{Origin, Source};
 use crate::Record;
 
 /// The processes of a container.
-pub(super) fn processes(around: &Around<'_>, one: &ContainerSources) -> Vec<ProcessId> {
-    let main = around.process(one.pid).filter(|_| one.runs && one.pid > 0);
-    main.map(|main| around.tree(main.id)).unwrap_or_default()
+pub(super) fn processes(context: &Context<'_>, one: &ContainerSources) -> Vec<ProcessId> {
+    let main = context.process(one.pid).filter(|_| one.runs && one.pid > 0);
+    main.map(|main| context.tree(main.id)).unwrap_or_default()
 }
 
 /// The variables that the container itself was created with, as a source.

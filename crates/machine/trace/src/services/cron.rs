@@ -6,9 +6,9 @@ use keyroll_manager::{Cron, CronJob, CronTable};
 use keyroll_observe::{ProcessId, is_shell, shown};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::env_file;
-use super::source::{Entry, Kept, Read, Source};
+use super::source::{Assignment, Kept, Read, Source};
 
 /// The PAM files that say where a job's environment comes from besides its table. Source: pam.d(5), pam_env(8).
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
@@ -74,22 +74,22 @@ const SHELL_READS: &str = "its shell reads a file of its own before the line";
 const JOBS_MAX: usize = 1_000;
 
 /// Each line of a table is a service that rarely runs.
-pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+pub(crate) fn kept(context: &mut Context<'_>) -> Vec<Kept> {
     let mut all = Vec::new();
     for cron in Cron::tables() {
         match cron.read() {
-            Ok(table) => all.extend(of_table(around, &cron.table, &table)),
-            Err(error) => around.not_seen(shown(&cron.table), error.to_string()),
+            Ok(table) => all.extend(of_table(context, &cron.table, &table)),
+            Err(error) => context.not_seen(shown(&cron.table), error.to_string()),
         }
     }
     all
 }
 
 /// The jobs of a table, also of a table at another path.
-pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> Vec<Kept> {
+pub(crate) fn of_table(context: &Context<'_>, path: &Path, table: &CronTable) -> Vec<Kept> {
     let jobs = table.jobs.iter().take(JOBS_MAX);
     jobs.map(|job| {
-        let processes = running(around, job);
+        let processes = running(context, job);
         Kept {
             main: processes.first().copied(),
             project: path.parent().map(Path::to_owned),
@@ -106,11 +106,11 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let of_table = || Source { each_start: true, ..Source::of_file("", path) }.applied_by(next);
     let mut own = Source { what: format!("assignments in {}", shown(path)), ..of_table() };
     for one in table.variables.iter().filter(|one| one.line < job.line) {
-        own.entries.insert(one.name.clone(), Entry::at(one.line, one.value.duplicate()));
+        own.entries.insert(one.name.clone(), Assignment::at(one.line, one.value.duplicate()));
     }
     let mut line = Source { what: format!("line {} of {}", job.line, shown(path)), ..of_table() };
     let simple = in_line(&job.command, |name, value| {
-        line.entries.insert(name, Entry::at(job.line, value));
+        line.entries.insert(name, Assignment::at(job.line, value));
     });
     let by_pam = |path: &&str| {
         let lines = std::fs::read_to_string(path).unwrap_or_default();
@@ -134,7 +134,7 @@ fn shell_reads(of_table: &Source, sources: &[&Source]) -> bool {
     let names_a_file = |source: &&Source| source.entries.contains_key(NAMES_A_FILE);
     // cron takes the shell from the table only, whatever a line or another source sets.
     let shell = of_table.entries.get("SHELL");
-    let plain = |entry: &Entry| {
+    let plain = |entry: &Assignment| {
         let path = entry.value.as_ref().map(SecretBytes::expose).unwrap_or_default();
         let name = Path::new(OsStr::from_bytes(path)).file_name();
         PLAIN_SHELLS.iter().any(|shell| name == Some(shell.as_ref()))
@@ -185,11 +185,11 @@ fn is_login(option: &[u8]) -> bool {
 }
 
 /// The job's shell, or the program that replaced it, and its descendants.
-fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
+fn running(context: &Context<'_>, job: &CronJob) -> Vec<ProcessId> {
     let command = String::from_utf8_lossy(job.command.expose()).into_owned();
-    let seen = around.listing.seen.iter();
+    let seen = context.listing.seen.iter();
     let mains = seen.filter(|one| one.args.holds("-c".as_ref()) && one.args.holds(command.as_ref()));
-    mains.flat_map(|main| around.tree(main.id)).collect()
+    mains.flat_map(|main| context.tree(main.id)).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{NotVisible, ProcessId, Rights, has_other_files, image, shown, working_folder};
 
-use super::around::Around;
+use super::context::Context;
 use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::source::{Kept, Origin, Read, Source};
@@ -33,12 +33,12 @@ pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its pro
 
 /// Adds the files that a library reads for a service's program. The library reads them after the start and keeps
 /// variables that the environment already has, unless the call says to override them.
-pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
+pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
     // A process whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.managed_by == ManagedBy::Unmanaged) else { return };
     let restart = kept.declaration.as_ref().and_then(|one| one.restart.clone());
     let restart = restart.unwrap_or_else(|| "a restart of the program".to_owned());
-    for (source, overrides) in sources(around, &main) {
+    for (source, overrides) in sources(context, &main) {
         let source = source.applied_by(&restart);
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
@@ -47,13 +47,13 @@ pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
 
 /// The files that a library reads for a process, in the order of its calls, each with whether it overrides everything
 /// before it. They are read with the rights of the process, as the library reads them.
-pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
+pub(crate) fn sources(context: &Context<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
     let Some(folder) = here(process) else { return Vec::new() };
     // Looked up before the rights are taken: the process's user may not be allowed to look it up.
     let elsewhere = has_other_files(process).unwrap_or(true);
     let script = image(process).ok().and_then(|image| image.script);
     let script = script.map(|script| if elsewhere { script.here } else { script.path });
-    let named = by_arguments(around, process);
+    let named = by_arguments(context, process);
     let rights = Rights::of_process(process);
     match rights.and_then(|rights| rights.reading(|| read_all(files(named, script, &folder)))) {
         Ok(all) => all,
@@ -115,9 +115,9 @@ fn files(
 }
 
 /// `--env-file=PATH`, as node, uvicorn and others take it.
-fn by_arguments(around: &Around<'_>, process: &ProcessId) -> Vec<String> {
+fn by_arguments(context: &Context<'_>, process: &ProcessId) -> Vec<String> {
     let (mut all, mut next) = (Vec::new(), false);
-    let Some(process) = around.process(process.pid) else { return all };
+    let Some(process) = context.process(process.pid) else { return all };
     process.args.any(|word| {
         let text = || String::from_utf8_lossy(word).into_owned();
         if std::mem::take(&mut next) {

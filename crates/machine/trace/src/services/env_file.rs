@@ -5,7 +5,7 @@ use keyroll_copy::Format;
 use keyroll_observe::{read_below, read_small};
 use keyroll_secret::SecretBytes;
 
-use super::source::{Entry, Source};
+use super::source::{Assignment, Source};
 
 /// The largest file of variables that is read, bytes.
 const BYTES_MAX: usize = 1 << 20;
@@ -30,7 +30,7 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
             for (name, value) in variables {
                 let line = line_of(file.expose(), &name);
                 let value = value.map_err(|_| DOUBTFUL);
-                source.entries.insert(name, Entry { value, line, secret: false });
+                source.entries.insert(name, Assignment { value, line, secret: false });
             }
             source
         }

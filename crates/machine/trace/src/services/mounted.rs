@@ -6,9 +6,9 @@ use keyroll_manager::{ContainerSources, Variables};
 use keyroll_observe::shown;
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::env_file;
-use super::source::{Entry, Source};
+use super::source::{Assignment, Source};
 
 /// The largest mounted file that counts as one value, bytes: a private key with its certificates.
 const BYTES_MAX: usize = 64 * 1024;
@@ -65,13 +65,13 @@ impl<'a> Inside<'a> {
 }
 
 /// Files that are one value each, under their names in the container.
-pub(super) fn mounted(around: &Around<'_>, inside: &Inside<'_>) -> Vec<Source> {
+pub(super) fn mounted(context: &Context<'_>, inside: &Inside<'_>) -> Vec<Source> {
     let mut all = Vec::new();
     for (there, named) in inside.files() {
         let Some((here, is_mounted, file)) = inside.here(there) else { continue };
         let called = there.file_name().unwrap_or_default().to_string_lossy();
         let Ok(value) = file.map(|file| env_file::whole(&file)) else { continue };
-        let secret = named.is_some() || there.starts_with(SECRETS) || around.is_secret(&called, &value);
+        let secret = named.is_some() || there.starts_with(SECRETS) || context.is_secret(&called, &value);
         if !secret || value.is_empty() || value.len() > BYTES_MAX {
             continue;
         }
@@ -83,7 +83,9 @@ pub(super) fn mounted(around: &Around<'_>, inside: &Inside<'_>) -> Vec<Source> {
             what = format!("{what}, which {variable} names");
         }
         let name = there.to_string_lossy().into_owned();
-        all.push(Source::of_file(what, &here).with(name, Entry { secret: true, ..Entry::at(1, value) }));
+        all.push(
+            Source::of_file(what, &here).with(name, Assignment { secret: true, ..Assignment::at(1, value) }),
+        );
     }
     all
 }

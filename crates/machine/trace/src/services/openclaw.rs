@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_agents::{
-    AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Profiles, SecretText, Standing, Started,
+    AgentLink, AgentLinkRole, AgentSlot, Bound, KeySource, OpenClawHome, Profiles, SecretText, Started,
 };
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::mask_words;
@@ -13,9 +13,9 @@ use keyroll_observe::{Process, Rights, has_other_files, read_regular, shown, wor
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
-use super::around::Around;
+use super::context::Context;
 use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source};
 use crate::look::with_rows;
 use crate::place::harmless;
 use crate::{ManagedBy, Place};
@@ -46,20 +46,20 @@ struct Profile {
 
 /// Adds where the gateways of OpenClaw take their keys from: to the service that keeps one, or, of one that does not
 /// run, as a service of its own. `homes`: the homes whose installations are looked at beside those that run.
-pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
+pub(crate) fn add(context: &mut Context<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut folders: BTreeMap<PathBuf, Rights> = BTreeMap::new();
     for home in homes {
         let folder = home.clone();
-        let found = around.in_home(home, move |rights| {
+        let found = context.in_home(home, move |rights| {
             let itself = Some(OpenClawHome::at(folder.as_path())).filter(OpenClawHome::is_there);
             let all = OpenClawHome::of_user(&folder).into_iter().chain(itself);
             all.map(|one| (real(one.state), rights.clone())).collect::<Vec<_>>()
         });
         found.into_iter().for_each(|found| put_folder(&mut folders, found));
     }
-    running(around).into_iter().for_each(|found| put_folder(&mut folders, found));
+    running(context).into_iter().for_each(|found| put_folder(&mut folders, found));
     for (state, rights) in folders {
-        add_one(around, &OpenClawHome::at(state), &rights, all);
+        add_one(context, &OpenClawHome::at(state), &rights, all);
     }
 }
 
@@ -77,18 +77,18 @@ fn put_folder(folders: &mut BTreeMap<PathBuf, Rights>, (state, rights): (PathBuf
 }
 
 /// The state folders of the running gateways.
-fn running(around: &mut Around<'_>) -> Vec<(PathBuf, Rights)> {
-    let listing = around.listing;
+fn running(context: &mut Context<'_>) -> Vec<(PathBuf, Rights)> {
+    let listing = context.listing;
     let gateways: Vec<&Process> = listing.seen.iter().filter(|one| one.name.starts_with(NAME)).collect();
     let mut found = Vec::new();
     for one in gateways {
         let what = || format!("the keys of OpenClaw's gateway {}", one.id.pid);
         if has_other_files(&one.id).unwrap_or(true) {
-            around.not_seen(what(), "its files are in a container, or closed to this user");
+            context.not_seen(what(), "its files are in a container, or closed to this user");
             continue;
         }
-        let Some(start) = around.start(&one.id) else {
-            around.not_seen(what(), "what it was started with is closed to this user");
+        let Some(start) = context.start(&one.id) else {
+            context.not_seen(what(), "what it was started with is closed to this user");
             continue;
         };
         let says = |name: &str| {
@@ -105,25 +105,25 @@ fn running(around: &mut Around<'_>) -> Vec<(PathBuf, Rights)> {
         let there = || OpenClawHome::at(state.as_path()).is_there().then(|| real(state));
         match Rights::of_process(&one.id).and_then(|rights| Ok((rights.reading(there)?, rights))) {
             Ok((state, rights)) => found.extend(state.map(|state| (state, rights))),
-            Err(why) => around.not_seen(what(), why.to_string()),
+            Err(why) => context.not_seen(what(), why.to_string()),
         }
     }
     found
 }
 
-fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &mut Vec<Kept>) {
+fn add_one(context: &mut Context<'_>, home: &OpenClawHome, rights: &Rights, all: &mut Vec<Kept>) {
     let read = rights.reading(|| (home.settings(), home.gateway(), Database::read(home)));
     let (settings, gateway, database) = match read {
         Ok((Ok(settings), gateway, database)) => (settings, gateway, database),
-        Ok((Err(error), ..)) => return around.not_seen(shown(&home.settings_file()), error.to_string()),
-        Err(why) => return around.not_seen(shown(&home.settings_file()), why.to_string()),
+        Ok((Err(error), ..)) => return context.not_seen(shown(&home.settings_file()), error.to_string()),
+        Err(why) => return context.not_seen(shown(&home.settings_file()), why.to_string()),
     };
     if settings.includes {
-        around.not_seen(shown(&home.settings_file()), "parts of it are in other files, which are not read");
+        context.not_seen(shown(&home.settings_file()), "parts of it are in other files, which are not read");
     }
-    let gateway = gateway.and_then(|named| gateway_of(around, home, rights, named));
+    let gateway = gateway.and_then(|named| gateway_of(context, home, rights, named));
     let started = gateway.map(|one| Started {
-        names: around.start(&one.id).map(|start| start.into_keys().collect()),
+        names: context.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
     });
     if let Some(one) = gateway {
@@ -132,7 +132,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             none if none.is_empty() => "its agent".to_owned(),
             names => mask_words(&format!("its agents {names}")),
         };
-        around.not_seen(
+        context.not_seen(
             format!("live sessions and sub-agents of OpenClaw's gateway {} ({agents})", one.id.pid),
             "they have no process of their own: the gateway's holds their values",
         );
@@ -149,11 +149,11 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             Ok(bound) => bounds.push((provider, bound)),
             Err(why) => {
                 let what = format!("where OpenClaw takes the key of {provider} from");
-                around.not_seen(mask_words(&what), mask_words(&why));
+                context.not_seen(mask_words(&what), mask_words(&why));
             }
         }
     }
-    let Some(kept) = kept_of(around, home, gateway, all) else { return };
+    let Some(kept) = kept_of(context, home, gateway, all) else { return };
     let mut keys = BTreeSet::new();
     for (provider, bound) in bounds {
         let name = match &bound.source {
@@ -164,7 +164,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         keys.insert((harmless(&name), provider.to_owned()));
         let key = Key { name: &name, bound: &bound, database: database.as_ref().ok() };
         for link in &bound.chain {
-            let source = rights.reading(|| source(around, kept, gateway, &key, link));
+            let source = rights.reading(|| source(context, kept, gateway, &key, link));
             if let Ok(Some(source)) = source {
                 put(kept, &name, source);
             }
@@ -177,26 +177,26 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
 /// start times of processes are public. Therefore a process of another user does not count as its gateway, and its
 /// sources do not count as this folder's.
 fn gateway_of<'a>(
-    around: &mut Around<'a>,
+    context: &mut Context<'a>,
     home: &OpenClawHome,
     rights: &Rights,
     (pid, began): (u32, Option<u64>),
 ) -> Option<&'a Process> {
     let of =
         |one: &&Process| one.name.starts_with(NAME) && began.is_none_or(|began| began == one.id.start_ticks);
-    let one = around.process(pid).filter(of)?;
+    let one = context.process(pid).filter(of)?;
     let why = match Rights::of_process(&one.id) {
         Ok(its) if its.same_user(rights) => return Some(one),
         Ok(_) => "it is a process of another user".to_owned(),
         Err(why) => why.to_string(),
     };
-    around.not_seen(format!("the gateway {pid} that {} names", shown(&home.state)), why);
+    context.not_seen(format!("the gateway {pid} that {} names", shown(&home.state)), why);
     None
 }
 
 /// The service to which the gateway belongs.
 fn kept_of<'k>(
-    around: &Around<'_>,
+    context: &Context<'_>,
     home: &OpenClawHome,
     gateway: Option<&Process>,
     all: &'k mut Vec<Kept>,
@@ -204,7 +204,7 @@ fn kept_of<'k>(
     let id = gateway.map(|one| one.id);
     let at = all.iter().position(|kept| id.is_some_and(|id| kept.processes.contains(&id)));
     let at = at.unwrap_or_else(|| {
-        let of_whom = gateway.and_then(|one| one.uid).and_then(|uid| around.users.get(&uid).cloned());
+        let of_whom = gateway.and_then(|one| one.uid).and_then(|uid| context.users.get(&uid).cloned());
         let of_whom = of_whom.map(|user| format!(" of {user}")).unwrap_or_default();
         let name = format!("openclaw{of_whom} in {}", shown(&home.state));
         let untold = Kept::untold(ManagedBy::Unmanaged, name, id.into_iter().collect());
@@ -244,29 +244,29 @@ struct Key<'a> {
 
 /// One link as a source of one name; `None` if the sources of the gateway's manager contain it already.
 fn source(
-    around: &Around<'_>,
+    context: &Context<'_>,
     kept: &Kept,
     gateway: Option<&Process>,
     key: &Key<'_>,
     link: &AgentLink,
 ) -> Option<Source> {
     let what = format!("OpenClaw: {}", link.what);
-    let mut read = match link.standing {
-        Standing::Wins | Standing::Shadowed => Read::Start,
-        Standing::NotRead => Read::Not,
-        Standing::NotVisible(why) => Read::Perhaps(why),
+    let mut read = match link.role {
+        AgentLinkRole::Wins | AgentLinkRole::Shadowed => Read::Start,
+        AgentLinkRole::NotRead => Read::Not,
+        AgentLinkRole::NotVisible(why) => Read::Perhaps(why),
     };
-    let hidden = match link.standing {
-        Standing::NotVisible(why) => why,
-        Standing::Wins | Standing::Shadowed | Standing::NotRead => NO_VALUE,
+    let hidden = match link.role {
+        AgentLinkRole::NotVisible(why) => why,
+        AgentLinkRole::Wins | AgentLinkRole::Shadowed | AgentLinkRole::NotRead => NO_VALUE,
     };
     let mut of_start = None;
     let (origin, entry) = match (&link.file, &link.slot) {
         (Some(path), Some(AgentSlot::Row(row))) => {
             let found = key.database.and_then(|database| database.at(row, &key.bound.source));
             match found {
-                Some((value, place)) => (Origin::At(place.clone()), Entry::at(1, value.duplicate())),
-                None => (Origin::File(path.clone()), Entry::not_told(1, hidden)),
+                Some((value, place)) => (Origin::At(place.clone()), Assignment::at(1, value.duplicate())),
+                None => (Origin::File(path.clone()), Assignment::not_told(1, hidden)),
             }
         }
         (Some(path), slot) => (Origin::File(path.clone()), in_file(path, slot.as_ref(), hidden)),
@@ -276,7 +276,7 @@ fn source(
             if kept.managed_by != ManagedBy::Unmanaged && kept.sources.iter().any(told) {
                 return None;
             }
-            match gateway.and_then(|one| Some((one.id, around.start(&one.id)?))) {
+            match gateway.and_then(|one| Some((one.id, context.start(&one.id)?))) {
                 Some((id, mut start)) => {
                     if read == Read::Start {
                         read = Read::Perhaps(
@@ -285,15 +285,15 @@ fn source(
                     }
                     let value = start.remove(variable)?;
                     of_start = Some(id);
-                    (Origin::Start(id), Entry::at(1, value))
+                    (Origin::Start(id), Assignment::at(1, value))
                 }
-                None => (Origin::Nowhere, Entry::not_told(1, hidden)),
+                None => (Origin::Nowhere, Assignment::not_told(1, hidden)),
             }
         }
-        (None, _) => (Origin::Nowhere, Entry::not_told(1, "only the program of the reference knows it")),
+        (None, _) => (Origin::Nowhere, Assignment::not_told(1, "only the program of the reference knows it")),
     };
     let what = of_start.map_or(what, |id| format!("what OpenClaw's gateway {} was started with", id.pid));
-    let entry = Entry { secret: true, ..entry };
+    let entry = Assignment { secret: true, ..entry };
     let mut source = Source::new(what, origin).with(key.name, entry).read(read).applied_by(link.applies);
     source.read_later = link.file.is_some();
     if let Some(seems) = link.seems {
@@ -303,27 +303,27 @@ fn source(
 }
 
 /// The source in a file at a slot.
-fn in_file(path: &Path, slot: Option<&AgentSlot>, hidden: &'static str) -> Entry {
-    let none = || Entry::not_told(1, hidden);
+fn in_file(path: &Path, slot: Option<&AgentSlot>, hidden: &'static str) -> Assignment {
+    let none = || Assignment::not_told(1, hidden);
     match slot {
         Some(AgentSlot::Variable(name)) => {
             env_file::source("", path).entries.remove(name).unwrap_or_else(none)
         }
         Some(AgentSlot::Whole) => {
-            env_file::read(path).map_or_else(|_| none(), |file| Entry::at(1, env_file::whole(&file)))
+            env_file::read(path).map_or_else(|_| none(), |file| Assignment::at(1, env_file::whole(&file)))
         }
         Some(AgentSlot::Pointer(at)) => at_pointer(path, at).unwrap_or_else(none),
         Some(AgentSlot::Row(_)) | None => none(),
     }
 }
 
-fn at_pointer(path: &Path, at: &str) -> Option<Entry> {
+fn at_pointer(path: &Path, at: &str) -> Option<Assignment> {
     let file = env_file::read(path).ok()?;
     let slot = Slot::At(Pointer::parse(at).ok()?);
     let found = Format::Json.entries(file.expose()).ok()?.into_iter().rfind(|one| one.slot == slot)?;
     let before = file.expose().get(..found.span.start)?;
     let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
-    Some(Entry { value: found.value, line, secret: true })
+    Some(Assignment { value: found.value, line, secret: true })
 }
 
 impl Database {

@@ -7,9 +7,9 @@ use keyroll_observe::{Rights, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::source::{Assignment, Kept, Origin, Read, Source, word};
 use crate::place::harmless;
 use crate::{ManagedBy, Record};
 
@@ -29,7 +29,7 @@ const OF_USER: &str = ".pm2";
 
 /// The apps of every pm2 that runs.
 pub(crate) fn kept(
-    around: &mut Around<'_>,
+    context: &mut Context<'_>,
     asked: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 ) -> Vec<Kept> {
     let mut all = Vec::new();
@@ -40,15 +40,15 @@ pub(crate) fn kept(
         .collect();
     for (daemon, apps) in asked {
         let what = format!("the apps of pm2 in {}", shown(&daemon.home));
-        let untold = |around: &Around<'_>| {
-            let processes = around.tree(daemon.process).into_iter().skip(1).collect();
+        let untold = |context: &Context<'_>| {
+            let processes = context.tree(daemon.process).into_iter().skip(1).collect();
             Kept::untold(ManagedBy::Manager(Pm2::NAME), what.clone(), processes)
         };
         let apps = match apps {
             Ok(apps) => apps,
             Err(failure) => {
-                around.not_told(what.clone(), &failure);
-                all.push(untold(around));
+                context.not_told(what.clone(), &failure);
+                all.push(untold(context));
                 continue;
             }
         };
@@ -56,7 +56,7 @@ pub(crate) fn kept(
         for app in apps {
             of_name.entry(app.name.clone()).or_default().push(app);
         }
-        let seen: &Around<'_> = around;
+        let seen: &Context<'_> = context;
         let read = Rights::of_process(&daemon.process).and_then(|rights| {
             rights.outside().reading(|| {
                 let dumps = daemon.dumps().into_iter();
@@ -69,13 +69,13 @@ pub(crate) fn kept(
         match read {
             Ok(apps) => all.extend(apps),
             Err(why) => {
-                all.push(untold(around));
-                around.not_seen(what, why.to_string());
+                all.push(untold(context));
+                context.not_seen(what, why.to_string());
             }
         }
     }
-    let homes = around.owners.keys().cloned().collect();
-    all.extend(of_homes(around, homes, &run));
+    let homes = context.owners.keys().cloned().collect();
+    all.extend(of_homes(context, homes, &run));
     all
 }
 
@@ -88,19 +88,19 @@ fn is_its_own(daemon: &Pm2Daemon) -> bool {
 }
 
 /// The apps that a boot restores in these homes. For a pm2 that runs, its daemon has reported more.
-fn of_homes(around: &mut Around<'_>, homes: BTreeSet<PathBuf>, run: &[PathBuf]) -> Vec<Kept> {
+fn of_homes(context: &mut Context<'_>, homes: BTreeSet<PathBuf>, run: &[PathBuf]) -> Vec<Kept> {
     let mut all = Vec::new();
     for home in homes {
         if !run.contains(&home.join(OF_USER)) {
-            all.extend(of_home(around, &home));
+            all.extend(of_home(context, &home));
         }
     }
     all
 }
 
-fn of_home(around: &mut Around<'_>, home: &Path) -> Vec<Kept> {
+fn of_home(context: &mut Context<'_>, home: &Path) -> Vec<Kept> {
     let own = home.join(OF_USER);
-    around.in_home(home, move |_| at_rest(&own))
+    context.in_home(home, move |_| at_rest(&own))
 }
 
 /// The apps of a pm2 that does not run now: at boot it starts them from its list.
@@ -127,7 +127,7 @@ fn at_rest(home: &Path) -> Vec<Kept> {
 
 /// An app, perhaps with several instances: each restarts with the environment that the daemon has for it.
 fn app(
-    around: &Around<'_>,
+    context: &Context<'_>,
     daemon: &Pm2Daemon,
     name: String,
     apps: Vec<Pm2App>,
@@ -135,10 +135,10 @@ fn app(
 ) -> Kept {
     let folder = apps.first().map(|app| app.folder.clone()).unwrap_or_default();
     // The answer could name any process: only the daemon's own children are accepted.
-    let mains = apps.iter().filter_map(|app| around.process(app.pid?));
+    let mains = apps.iter().filter_map(|app| context.process(app.pid?));
     let mains = mains.filter(|one| one.ppid == daemon.process.pid).map(|one| one.id);
     let mains: Vec<_> = mains.collect();
-    let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
+    let processes = mains.iter().flat_map(|main| context.tree(*main)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
     let right = format!("pm2 restart {} --only {} --update-env", word(shown(ecosystem)), word(&name));
@@ -169,7 +169,8 @@ fn app(
         for app in saved.iter().filter(|app| app.name == name) {
             let at = |name: &String| env_file::line_of(file.expose(), name);
             let entries = app.variables.iter();
-            let entries = entries.map(|(name, value)| (name.clone(), Entry::at(at(name), value.duplicate())));
+            let entries =
+                entries.map(|(name, value)| (name.clone(), Assignment::at(at(name), value.duplicate())));
             let source = Source::of_file(format!("{}, from which a boot starts", shown(path)), path);
             let source = Source { entries: entries.collect(), ..source.read(Read::Not) };
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
@@ -183,7 +184,7 @@ fn app(
 /// The variables that an ecosystem file contains as literals. The file is a program and is not run: a value that it
 /// computes is not visible. In a file with several apps, a variable counts if it has one value after the app's name and
 /// before the next app's name.
-fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Entry> {
+fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Assignment> {
     let Ok(file) = env_file::read(path) else { return BTreeMap::new() };
     let text = String::from_utf8_lossy(file.expose());
     let mut from = 0;
@@ -201,12 +202,12 @@ fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Entry> 
     for name in names {
         let line = |at: usize| before + 1 + part.get(..at).unwrap_or_default().matches('\n').count() as u64;
         let entry = match values(part, name).as_slice() {
-            [(at, value)] => Entry::at(line(*at), SecretBytes::new(value.as_bytes().to_vec())),
+            [(at, value)] => Assignment::at(line(*at), SecretBytes::new(value.as_bytes().to_vec())),
             [] if part.contains(name.as_str()) => {
-                Entry::not_told(1, "it is a program, which keyroll does not run to inspect it")
+                Assignment::not_told(1, "it is a program, which keyroll does not run to inspect it")
             }
             [] => continue,
-            [(at, _), ..] => Entry::not_told(line(*at), "it gives several values for it"),
+            [(at, _), ..] => Assignment::not_told(line(*at), "it gives several values for it"),
         };
         found.insert(name.clone(), entry);
     }
@@ -238,7 +239,7 @@ fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::around::tests::{Theirs, alone, home_with_links};
+    use super::super::context::tests::{UserProcess, alone, home_with_links};
     use super::*;
 
     const LIST: &str = ".pm2/dump.pm2";
@@ -248,7 +249,7 @@ mod tests {
     fn a_list_behind_a_link_is_read_where_its_user_could_read_it() {
         for (links, apps) in [([LIST, "none"], 1), (["none", LIST], 0)] {
             let Some(home) = home_with_links(APPS, links) else { return };
-            assert_eq!(alone(|around| of_home(around, home.path()).len()), apps, "{links:?}");
+            assert_eq!(alone(|context| of_home(context, home.path()).len()), apps, "{links:?}");
         }
     }
 
@@ -256,11 +257,11 @@ mod tests {
     fn the_list_of_a_daemon_is_read_where_the_daemon_could_read_it() {
         for (links, saved) in [([LIST, "none"], 1), (["none", LIST], 0)] {
             let Some(home) = home_with_links(APPS, links) else { return };
-            let theirs = Theirs::start(home.path());
+            let theirs = UserProcess::start(home.path());
             let daemon = Pm2Daemon { process: theirs.process().id, home: home.path().join(OF_USER) };
             let (name, folder) = ("bot".to_owned(), home.path().to_owned());
             let app = Pm2App { name, pid: None, folder, variables: BTreeMap::new() };
-            let all = alone(|around| kept(around, vec![(daemon, Ok(vec![app]))]));
+            let all = alone(|context| kept(context, vec![(daemon, Ok(vec![app]))]));
             let its = all.iter().find(|one| one.project.as_deref() == Some(home.path())).unwrap();
             let of_list = |source: &&Source| source.what.ends_with("from which a boot starts");
             assert_eq!(its.sources.iter().filter(of_list).count(), saved, "{links:?}");
@@ -277,7 +278,7 @@ mod tests {
             std::fs::write(home.join(LIST), text).unwrap();
         }
         let run = [homes[0].join(OF_USER)];
-        let all = alone(|around| of_homes(around, homes.clone().into(), &run));
+        let all = alone(|context| of_homes(context, homes.clone().into(), &run));
         let told: Vec<_> = all.into_iter().map(|one| one.project.unwrap()).collect();
         assert_eq!(told, homes[1..]);
     }
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn a_daemon_that_only_says_that_a_home_is_its_own_hides_nothing_of_it() {
         let Some(home) = home_with_links(APPS, ["none", "other"]) else { return };
-        let theirs = Theirs::start(home.path());
+        let theirs = UserProcess::start(home.path());
         let daemon = |home: &Path| Pm2Daemon { process: theirs.process().id, home: home.to_owned() };
         let roots = tempfile::tempdir().unwrap();
         assert!(is_its_own(&daemon(home.path())) && !is_its_own(&daemon(roots.path())));
@@ -315,7 +316,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let names = ["KEY", "MADE", "OTHER", "NONE"].map(str::to_owned);
         let of = |app: &str| -> Vec<String> {
-            let told = |entry: &Entry| match &entry.value {
+            let told = |entry: &Assignment| match &entry.value {
                 Ok(value) => String::from_utf8_lossy(value.expose()).into_owned(),
                 Err(_) => "?".to_owned(),
             };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, NotVisible, Process, ProcessId, Rights, image, shown};
 
-use super::around::Around;
+use super::context::Context;
 use super::source::{Kept, Origin, Read, Source, word};
 use super::{dotenv, env_file};
 use crate::{ManagedBy, is_left_behind};
@@ -26,8 +26,8 @@ const SAME: &str = "it holds the same value, and nothing was seen to read it";
 const OTHER: &str = "whether its start reads this file is not visible";
 
 /// Processes that no manager runs: each one that was started by a shell or by an unknown parent, with its workers.
-pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
-    let left: BTreeMap<u32, &Process> = around
+pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
+    let left: BTreeMap<u32, &Process> = context
         .listing
         .seen
         .iter()
@@ -45,13 +45,13 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
     for root in roots {
         let (mut processes, mut at) = (vec![root.id], 0);
         while let Some(parent) = processes.get(at).copied() {
-            let children = around.children(parent.pid).iter().filter(|one| left.contains_key(&one.id.pid));
+            let children = context.children(parent.pid).iter().filter(|one| left.contains_key(&one.id.pid));
             processes.extend(children.filter(|one| !begins(one)).map(|one| one.id));
             at += 1;
         }
         // A shell without a living parent was started by a login elsewhere.
-        let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
-        let start = around.start(&root.id);
+        let shell = context.process(root.ppid).filter(|parent| is_shell(parent));
+        let start = context.start(&root.id);
         if start.is_none() && shell.is_none() {
             continue;
         }
@@ -59,18 +59,18 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         let own = &start.unwrap_or_default();
         let sources = match shell {
             Some(shell) if hidden => of_hidden(root, shell),
-            Some(shell) => of_shell(root, own, shell, around.start(&shell.id).as_ref()),
+            Some(shell) => of_shell(root, own, shell, context.start(&shell.id).as_ref()),
             None if is_shell(root) => of_itself(root, own),
-            None => of_nobody(around, root, own),
+            None => of_nobody(context, root, own),
         };
         let in_session = shell.is_some() || is_shell(root);
         let managed_by = if in_session { ManagedBy::Session } else { ManagedBy::Unmanaged };
         let mut sources: Vec<Source> = sources;
         // Only secrets need an origin, and most processes hold none.
-        let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+        let holds = own.iter().any(|(name, value)| context.is_secret(name, value));
         if in_session && holds {
             let profiles =
-                read.entry(root.uid).or_insert_with(|| profiles(around, root.uid.and_then(home_of)));
+                read.entry(root.uid).or_insert_with(|| profiles(context, root.uid.and_then(home_of)));
             sources.extend(profiles.iter().map(Source::duplicate));
         }
         sources.retain(|source| !source.says_nothing());
@@ -208,10 +208,10 @@ fn chosen(all: Vec<Source>) -> Vec<Source> {
 /// The sources of a process whose starter has ended or is not a shell: nothing shows where the next start takes a
 /// variable from. A file in its folder with exactly the values that it was started with may be the source, or a copy
 /// that nobody reads.
-fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
+fn of_nobody(context: &Context<'_>, root: &Process, own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
-    let read = dotenv::sources(around, &root.id);
-    let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+    let read = dotenv::sources(context, &root.id);
+    let holds = own.iter().any(|(name, value)| context.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
     let beside = |folder: PathBuf| {
         let files = env_files(&folder).into_iter();
@@ -275,14 +275,14 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The files that a shell reads when it starts; a running shell has its own copy of the variables.
-fn profiles(around: &mut Around<'_>, home: Option<PathBuf>) -> Vec<Source> {
+fn profiles(context: &mut Context<'_>, home: Option<PathBuf>) -> Vec<Source> {
     let source = |path: PathBuf| {
         let source = env_file::source(shown(&path), &path).read(Read::Not);
         source.applied_by("a new login, and a start from it").not_by("the edit alone")
     };
     let own = |home: PathBuf| {
         let files = PROFILES.map(|name| home.join(name));
-        around.in_home(&home, move |_| files.into_iter().map(source).collect::<Vec<_>>())
+        context.in_home(&home, move |_| files.into_iter().map(source).collect::<Vec<_>>())
     };
     let mut all = home.map(own).unwrap_or_default();
     all.extend(PROFILES_OF_ALL.iter().map(PathBuf::from).map(source));
@@ -294,7 +294,7 @@ mod tests {
     use keyroll_secret::SecretBytes;
     use keyroll_testkit::alphanumeric;
 
-    use super::super::around::tests::{Theirs, alone, home_with_links};
+    use super::super::context::tests::{UserProcess, alone, home_with_links};
     use super::*;
 
     /// Whether the source of this file has the variable.
@@ -306,16 +306,16 @@ mod tests {
     #[test]
     fn a_profile_behind_a_link_is_read_where_its_user_could_read_it() {
         let Some(home) = home_with_links("A_API_KEY=there\n", [".profile", ".bashrc"]) else { return };
-        let read = alone(|around| profiles(around, Some(home.path().to_owned())));
+        let read = alone(|context| profiles(context, Some(home.path().to_owned())));
         assert_eq!([".profile", ".bashrc"].map(|name| holds(&read, name)), [true, false]);
     }
 
     #[test]
     fn a_file_beside_a_program_is_read_where_its_user_could_read_it() {
         let Some(home) = home_with_links("A_API_KEY=there\n", ["own.env", "roots.env"]) else { return };
-        let (program, value) = (Theirs::start(home.path()), SecretBytes::from(alphanumeric(40)));
+        let (program, value) = (UserProcess::start(home.path()), SecretBytes::from(alphanumeric(40)));
         let own = Variables::from([("A_API_KEY".to_owned(), value)]);
-        let read = alone(|around| of_nobody(around, &program.process(), &own));
+        let read = alone(|context| of_nobody(context, &program.process(), &own));
         assert_eq!(["own.env", "roots.env"].map(|name| holds(&read, name)), [true, false]);
     }
 }

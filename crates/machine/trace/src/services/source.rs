@@ -9,7 +9,7 @@ use keyroll_secret::SecretBytes;
 use crate::{ManagedBy, Place, Record};
 
 /// A source's entry for one name.
-pub(crate) struct Entry {
+pub(crate) struct Assignment {
     /// The value; or why it is unknown.
     pub(crate) value: Result<SecretBytes, &'static str>,
     /// Its line in the file, from 1 on, if it is in a file.
@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) secret: bool,
 }
 
-impl Entry {
+impl Assignment {
     /// Copies the entry; values are never copied implicitly.
     pub(crate) fn duplicate(&self) -> Self {
         let value = self.value.as_ref().map(SecretBytes::duplicate).map_err(|why| *why);
@@ -66,7 +66,7 @@ pub(crate) enum Read {
 pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
-    pub(crate) entries: BTreeMap<String, Entry>,
+    pub(crate) entries: BTreeMap<String, Assignment>,
     /// It is an optional file, and it is missing.
     pub(crate) missing: bool,
     /// It may have any name in it, but is not readable; why.
@@ -123,18 +123,18 @@ impl Source {
         self
     }
 
-    pub(crate) fn with(mut self, name: impl Into<String>, entry: Entry) -> Self {
+    pub(crate) fn with(mut self, name: impl Into<String>, entry: Assignment) -> Self {
         self.entries.insert(name.into(), entry);
         self
     }
 
     pub(crate) fn holding(mut self, variables: Variables) -> Self {
-        self.entries.extend(variables.into_iter().map(|(name, value)| (name, Entry::at(1, value))));
+        self.entries.extend(variables.into_iter().map(|(name, value)| (name, Assignment::at(1, value))));
         self
     }
 
     /// Moves the entries with these names into a source of their own, which the next start does not read.
-    pub(crate) fn set_aside(&mut self, mine: impl Fn(&str, &Entry) -> bool) -> Self {
+    pub(crate) fn set_aside(&mut self, mine: impl Fn(&str, &Assignment) -> bool) -> Self {
         let (apart, left) =
             std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
         self.entries = left;
@@ -142,7 +142,7 @@ impl Source {
     }
 
     /// The same place with other entries.
-    pub(crate) fn part(&self, entries: BTreeMap<String, Entry>) -> Self {
+    pub(crate) fn part(&self, entries: BTreeMap<String, Assignment>) -> Self {
         Self {
             entries,
             what: self.what.clone(),

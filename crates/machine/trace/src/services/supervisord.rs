@@ -5,16 +5,16 @@ use keyroll_manager::{Assigned, Supervisor, SupervisorConfig, Supervisord, Varia
 use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::context::Context;
+use super::source::{Assignment, Kept, Origin, Read, Source, word};
 use crate::Record;
 use crate::place::harmless;
 
 /// The programs of every supervisord that runs.
-pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+pub(crate) fn kept(context: &mut Context<'_>) -> Vec<Kept> {
     let mut all = Vec::new();
-    for daemon in Supervisord::all(around.listing) {
-        all.extend(programs(around, &daemon));
+    for daemon in Supervisord::all(context.listing) {
+        all.extend(programs(context, &daemon));
     }
     all
 }
@@ -27,7 +27,7 @@ struct Started {
     environment: Variables,
 }
 
-fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
+fn programs(context: &mut Context<'_>, daemon: &Supervisord) -> Vec<Kept> {
     let whose = format!("the programs of supervisord {}", daemon.process.pid);
     let config = match &daemon.config {
         // The user who runs supervisord chose the file and its includes.
@@ -35,20 +35,20 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
             let read = Rights::of_process(&daemon.process)
                 .and_then(|rights| rights.outside().reading(|| SupervisorConfig::read(path)));
             read.unwrap_or_else(|why| {
-                around.not_seen(shown(path), why.to_string());
+                context.not_seen(shown(path), why.to_string());
                 SupervisorConfig::default()
             })
         }
         None => {
-            around.not_seen(whose, "its configuration cannot be found");
+            context.not_seen(whose, "its configuration cannot be found");
             SupervisorConfig::default()
         }
     };
     for (path, reason) in &config.unread {
-        around.not_seen(shown(path), reason.clone());
+        context.not_seen(shown(path), reason.clone());
     }
-    let started = started(around, daemon);
-    let own = around.start(&daemon.process);
+    let started = started(context, daemon);
+    let own = context.start(&daemon.process);
     let mut names: Vec<String> = config.programs.keys().cloned().collect();
     names.extend(started.iter().map(|one| one.group.clone()));
     names.sort();
@@ -68,7 +68,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let mine: Vec<&Started> = started.iter().filter(|one| of_group(one, &name)).collect();
         let sources = sources(daemon, &config, &name, &mine, own.as_ref());
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
-        let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
+        let processes = mains.iter().flat_map(|main| context.tree(*main)).collect();
         let (main, project) = (mains.first().copied(), project.clone());
         let declaration = Supervisor::declaration(&harmless(&name), daemon.config.as_deref());
         Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
@@ -76,17 +76,17 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
     names.into_iter().map(with).collect()
 }
 
-fn started(around: &Around<'_>, daemon: &Supervisord) -> Vec<Started> {
+fn started(context: &Context<'_>, daemon: &Supervisord) -> Vec<Started> {
     let text = |environment: &Variables, name: &str| {
         environment.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
     };
     let named = |process: ProcessId| {
-        let environment = around.start(&process)?;
+        let environment = context.start(&process)?;
         let name = text(&environment, "SUPERVISOR_PROCESS_NAME")?;
         let group = text(&environment, "SUPERVISOR_GROUP_NAME").unwrap_or_else(|| name.clone());
         Some(Started { process, group, name, environment })
     };
-    around.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
+    context.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
 }
 
 /// The sources of a program. Its own `environment=` wins over that of `[supervisord]`, and both win over supervisord's
@@ -123,11 +123,11 @@ fn sources(
     for (name, one) in &written {
         match from(name) {
             Some(now) if !same(one) => {
-                loaded.entries.insert((*name).to_owned(), Entry::at(1, now.duplicate()));
+                loaded.entries.insert((*name).to_owned(), Assignment::at(1, now.duplicate()));
             }
             None if started.is_empty() => {
                 let why = "it does not run, and the configuration that supervisord last read is not visible";
-                loaded.entries.insert((*name).to_owned(), Entry::not_told(1, why));
+                loaded.entries.insert((*name).to_owned(), Assignment::not_told(1, why));
             }
             Some(_) | None => {}
         }
@@ -147,8 +147,8 @@ fn sources(
             let value =
                 one.value.as_ref().map(SecretBytes::duplicate).or_else(|| Some(from(&one.name)?.duplicate()));
             let entry = match value {
-                Some(value) => Entry::at(one.line, value),
-                None => Entry::not_told(one.line, "it is made of other variables"),
+                Some(value) => Assignment::at(one.line, value),
+                None => Assignment::not_told(one.line, "it is made of other variables"),
             };
             let into = if shadowed || same(one) { live } else { edited };
             into.entries.insert(one.name.clone(), entry);

@@ -11,22 +11,22 @@ use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_port::{Failure, FailureKind};
 use keyroll_secret::SecretBytes;
 
-use super::around::Around;
+use super::context::Context;
 use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source};
 use unit_text::UnitText;
 use verbs::Verbs;
 
 /// The services of the system's manager and of the users' own ones.
 pub(crate) fn kept(
-    around: &mut Around<'_>,
+    context: &mut Context<'_>,
     asked: Vec<(Option<String>, Result<UnitsSources, Failure>)>,
 ) -> Vec<Kept> {
-    asked.into_iter().flat_map(|(user, answer)| of_manager(around, user.as_deref(), answer)).collect()
+    asked.into_iter().flat_map(|(user, answer)| of_manager(context, user.as_deref(), answer)).collect()
 }
 
 fn of_manager(
-    around: &mut Around<'_>,
+    context: &mut Context<'_>,
     user: Option<&str>,
     answer: Result<UnitsSources, Failure>,
 ) -> Vec<Kept> {
@@ -36,33 +36,33 @@ fn of_manager(
         Err(failure) if failure.kind == FailureKind::ManagerAbsent && user.is_none() => return Vec::new(),
         Err(failure) => {
             let whose = user.map_or_else(|| "the system".to_owned(), |name| format!("the user {name}"));
-            around.not_told(format!("the services of systemd of {whose}"), &failure);
+            context.not_told(format!("the services of systemd of {whose}"), &failure);
             return Vec::new();
         }
     };
     let own: Variables = asked.of_manager.into_iter().collect();
     let read = asked.read_unix_ms;
-    let files = user.map(|user| environment_d::files(around, user)).unwrap_or_default();
-    let units = asked.units.into_iter().map(|unit| service(around, unit, user, (&own, &files), read));
+    let files = user.map(|user| environment_d::files(context, user)).unwrap_or_default();
+    let units = asked.units.into_iter().map(|unit| service(context, unit, user, (&own, &files), read));
     units.filter(|one| !one.processes.is_empty() || !one.sources.is_empty()).collect()
 }
 
 fn service(
-    around: &Around<'_>,
+    context: &Context<'_>,
     unit: UnitSources,
     user: Option<&str>,
     (of_manager, files_of_manager): (&Variables, &[Source]),
     read_unix_ms: Option<u64>,
 ) -> Kept {
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
-    let processes = processes(around, &unit, user);
+    let processes = processes(context, &unit, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
     let declaration = Unit::declaration(&unit.unit, user, project.as_deref());
     let verbs = Verbs::of(&unit, user);
-    let read = move || sources(around, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
+    let read = move || sources(context, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
     // A user's manager reads files with that user's rights, whatever its units name.
-    let uid = user.and_then(|name| around.uid_of(name));
+    let uid = user.and_then(|name| context.uid_of(name));
     let sources = match uid {
         Some(uid) => Rights::of_user(uid).reading(read).unwrap_or_default(),
         None => read(),
@@ -72,7 +72,7 @@ fn service(
 
 /// The sources of a unit's environment, the winning one first.
 fn sources(
-    around: &Around<'_>,
+    context: &Context<'_>,
     unit: UnitSources,
     user: Option<&str>,
     (of_manager, files_of_manager): (&Variables, &[Source]),
@@ -85,7 +85,7 @@ fn sources(
     let loaded: Variables = unit.environment.into_iter().collect();
     let of_unit = files.environment(&unit.unit, &loaded, verbs).into_iter();
     sources.extend(of_unit.map(|source| Source { since_unix_ms: read_unix_ms, ..source }));
-    sources.extend(passed(around, user, &unit.passed));
+    sources.extend(passed(context, user, &unit.passed));
     let of_files = files_of_manager.iter().map(Source::duplicate).collect();
     sources.extend(environment_d::sources(of_files, of_manager, verbs, read_unix_ms));
     let out = taken_out(&mut sources, &unit.unset);
@@ -123,9 +123,9 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
 
 /// The variables that the system's manager passes on from its own start environment. A user's manager passes on all of
 /// its environment.
-fn passed(around: &Around<'_>, user: Option<&str>, names: &[String]) -> Option<Source> {
-    let manager = around.process(1).filter(|_| user.is_none() && !names.is_empty())?.id;
-    let mut all = around.start(&manager)?;
+fn passed(context: &Context<'_>, user: Option<&str>, names: &[String]) -> Option<Source> {
+    let manager = context.process(1).filter(|_| user.is_none() && !names.is_empty())?.id;
+    let mut all = context.start(&manager)?;
     all.retain(|name, _| names.contains(name));
     let what = "PassEnvironment= of what the service manager was started with";
     Some(Source::new(what, Origin::Start(manager)).holding(all).applied_by("a new boot"))
@@ -158,8 +158,8 @@ fn wrapped(
     let mut own = Source::of_file(what, fragment).applied_by(&verbs.read_again).not_by(&verbs.restart);
     for (name, value) in wrapper.sets {
         let entry = match value {
-            Some(value) => Entry::at(1, value),
-            None => Entry::not_told(1, "systemd expands another variable"),
+            Some(value) => Assignment::at(1, value),
+            None => Assignment::not_told(1, "systemd expands another variable"),
         };
         own.entries.insert(name, entry);
     }
@@ -174,12 +174,12 @@ fn wrapped(
 /// The processes of its control group; a user's manager can name only that user's processes. Inside a container the
 /// kernel may show a longer path, and systemd knows only its end. A process that has just started may not be in its
 /// group yet.
-fn processes(around: &Around<'_>, unit: &UnitSources, user: Option<&str>) -> Vec<ProcessId> {
+fn processes(context: &Context<'_>, unit: &UnitSources, user: Option<&str>) -> Vec<ProcessId> {
     let group = unit.control_group.as_str();
     let (known, below) = (!group.is_empty() && group != "/", format!("{group}/"));
     let inside = |path: &str| known && (path.ends_with(group) || path.contains(&below));
-    let whose = |uid: Option<u32>| uid.and_then(|uid| around.users.get(&uid)).map(String::as_str);
-    let all = around.listing.seen.iter().filter(|one| user.is_none() || user == whose(one.uid));
+    let whose = |uid: Option<u32>| uid.and_then(|uid| context.users.get(&uid)).map(String::as_str);
+    let all = context.listing.seen.iter().filter(|one| user.is_none() || user == whose(one.uid));
     let belongs = all.filter(|one| one.id.pid == unit.main_pid || one.cgroup.as_deref().is_some_and(inside));
     belongs.map(|one| one.id).collect()
 }

@@ -7,7 +7,7 @@ use keyroll_secret::SecretBytes;
 use keyroll_testkit::Engine;
 use keyroll_trace::Record;
 
-use crate::chains::scene::{Running, Scene, Told, until};
+use crate::chains::scene::{NamedChain, Running, Scene, until};
 
 const IMAGE: &str = "keyroll-chain:1";
 
@@ -80,7 +80,7 @@ impl Place {
         self.docker(&["inspect", "--format", "{{.State.Pid}}", container]).parse().unwrap()
     }
 
-    fn chain(&self, name: &str) -> Told {
+    fn chain(&self, name: &str) -> NamedChain {
         self.scene.chain("compose", "shop/web", name)
     }
 }

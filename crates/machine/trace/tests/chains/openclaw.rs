@@ -7,7 +7,7 @@ use std::process::Command;
 use keyroll_database::rusqlite::Connection;
 use keyroll_observe::process;
 
-use crate::chains::scene::{Running, Scene, Told, until};
+use crate::chains::scene::{NamedChain, Running, Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
@@ -58,8 +58,8 @@ fn gateway(scene: &Scene, change: impl FnOnce(&mut Command)) -> Running {
     running
 }
 
-fn of(all: &[Told], name: &str) -> Told {
-    let found: Vec<&Told> = all.iter().filter(|one| one.name == name).collect();
+fn of(all: &[NamedChain], name: &str) -> NamedChain {
+    let found: Vec<&NamedChain> = all.iter().filter(|one| one.name == name).collect();
     assert_eq!(found.len(), 1, "{name}: {all:#?}");
     found[0].clone()
 }

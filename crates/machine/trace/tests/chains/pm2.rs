@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use keyroll_testkit::ManagerTools;
 
-use crate::chains::scene::{Scene, Told, until};
+use crate::chains::scene::{NamedChain, Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
@@ -37,7 +37,7 @@ impl Pm2 {
         until("the app runs", || self.ran(&["pid", "bot"]).trim().parse().ok().filter(|pid| *pid > 0))
     }
 
-    fn chain(&self) -> Told {
+    fn chain(&self) -> NamedChain {
         self.scene.chain("pm2", "bot", KEY)
     }
 }
@@ -57,7 +57,7 @@ fn pm2_starts_what_its_daemon_keeps_and_takes_the_file_only_when_told() {
     pm2.ran(&["start", "ecosystem.config.js"]);
     pm2.ran(&["save"]);
     pm2.ecosystem("second");
-    let daemon = |told: &Told| told.links[0].starts_with("wins first what pm2's daemon ");
+    let daemon = |told: &NamedChain| told.links[0].starts_with("wins first what pm2's daemon ");
     let chain = pm2.chain();
     assert!(chain.next == "first" && daemon(&chain), "{chain:#?}");
     assert_eq!(chain.links[1], "not read second the ecosystem file @/ecosystem.config.js");

@@ -4,9 +4,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
-use keyroll_trace::{Doubt, MemoryStage, Standing, Verdict, rows, secrets};
+use keyroll_trace::{Doubt, LinkRole, MemoryStage, Verdict, rows, secrets};
 
-use crate::chains::scene::{Running, Scene, Told, until};
+use crate::chains::scene::{NamedChain, Running, Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
@@ -52,7 +52,7 @@ impl Place {
         self.tools.program("python3").display().to_string()
     }
 
-    fn chain(&self, pid: u32) -> Told {
+    fn chain(&self, pid: u32) -> NamedChain {
         self.scene.chain_of(pid, KEY)
     }
 }
@@ -292,8 +292,8 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
 fn why(scene: &Scene, pid: u32) -> &'static str {
     let survey = scene.survey();
     let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();
-    let standing = service.chain(KEY).unwrap().links[0].standing;
-    let Standing::NotVisible(why) = standing else { panic!("{standing:?}") };
+    let role = service.chain(KEY).unwrap().links[0].role;
+    let LinkRole::NotVisible(why) = role else { panic!("{role:?}") };
     why
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
-use keyroll_trace::{Managers, Options, Standing, Survey, survey_with};
+use keyroll_trace::{LinkRole, Managers, Options, Survey, survey_with};
 use serde_json::{Value, json};
 
 /// How long anything that must come may take.
@@ -25,7 +25,7 @@ pub(crate) struct Scene {
 
 /// A chain with its values by their names; `-` where there is none.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct NamedChain {
     pub keeper: String,
     pub service: String,
     pub name: String,
@@ -78,7 +78,7 @@ impl Scene {
         text
     }
 
-    pub(crate) fn look(&self) -> Vec<Told> {
+    pub(crate) fn look(&self) -> Vec<NamedChain> {
         told(&self.survey(), &self.versions, &self.dir())
     }
 
@@ -88,9 +88,9 @@ impl Scene {
     }
 
     /// The chain of a name of one service.
-    pub(crate) fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
+    pub(crate) fn chain(&self, keeper: &str, service: &str, name: &str) -> NamedChain {
         let all = self.look();
-        let found: Vec<&Told> = all
+        let found: Vec<&NamedChain> = all
             .iter()
             .filter(|one| one.keeper == keeper && one.service == service && one.name == name)
             .collect();
@@ -99,9 +99,9 @@ impl Scene {
     }
 
     /// The chains of the service that a process belongs to.
-    pub(crate) fn chain_of(&self, pid: u32, name: &str) -> Told {
+    pub(crate) fn chain_of(&self, pid: u32, name: &str) -> NamedChain {
         let all = self.look();
-        let found: Vec<&Told> =
+        let found: Vec<&NamedChain> =
             all.iter().filter(|one| one.pids.contains(&pid) && one.name == name).collect();
         assert_eq!(found.len(), 1, "{pid} {name}: {all:#?}");
         found[0].clone()
@@ -125,7 +125,7 @@ fn version(versions: &BTreeMap<String, String>, is: impl Fn(&str) -> bool) -> St
 }
 
 /// Every chain that has one of the versions.
-pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<Told> {
+pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<NamedChain> {
     let named = |id: Option<keyroll_trace::ValueId>| {
         version(versions, |value| {
             let known = survey.values.of(&SecretBytes::new(value.as_bytes().to_vec()));
@@ -140,16 +140,16 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
                 continue;
             }
             let links = chain.links.iter().map(|link| {
-                let standing = match link.standing {
-                    Standing::Wins => "wins",
-                    Standing::Shadowed => "shadowed",
-                    Standing::NotRead => "not read",
-                    Standing::NotThere => "not there",
-                    Standing::NotVisible(_) => "not visible",
+                let role = match link.role {
+                    LinkRole::Wins => "wins",
+                    LinkRole::Shadowed => "shadowed",
+                    LinkRole::NotRead => "not read",
+                    LinkRole::NotThere => "not there",
+                    LinkRole::NotVisible(_) => "not visible",
                 };
-                format!("{standing} {} {}", named(link.value), link.what.replace(&folder, "@"))
+                format!("{role} {} {}", named(link.value), link.what.replace(&folder, "@"))
             });
-            all.push(Told {
+            all.push(NamedChain {
                 keeper: service.managed_by.name().to_owned(),
                 service: service.name.clone(),
                 name: chain.name.clone(),
@@ -162,7 +162,7 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
     all
 }
 
-impl Told {
+impl NamedChain {
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "keeper": self.keeper, "service": self.service, "name": self.name, "next": self.next,

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use keyroll_testkit::ManagerTools;
 
-use crate::chains::scene::{Scene, Told, until};
+use crate::chains::scene::{NamedChain, Scene, until};
 
 const CONFIG: &str = "[supervisord]\nlogfile=@/s.log\npidfile=@/s.pid\nenvironment=ALL_API_KEY=\"{third}\",ACME_API_KEY=\"{third}\"\n\
     [unix_http_server]\nfile=@/s.sock\n\
@@ -32,7 +32,7 @@ impl Supervisord {
         until("the program runs", || self.ctl(&["pid", "bot"]).trim().parse().ok().filter(|pid| *pid > 0))
     }
 
-    fn chain(&self, name: &str) -> Told {
+    fn chain(&self, name: &str) -> NamedChain {
         self.scene.chain("supervisord", "bot", name)
     }
 }

@@ -6,7 +6,7 @@ use keyroll_secret::FingerprintKey;
 use keyroll_testkit::SystemdHost;
 use keyroll_trace::{Options, survey};
 
-use crate::chains::scene::{Scene, TIME_MAX, Told, told, until};
+use crate::chains::scene::{NamedChain, Scene, TIME_MAX, told, until};
 
 /// The folder of the scene, in the environment of the program that looks.
 const FOLDER: &str = "KEYROLL_TEST_SCENE";
@@ -50,7 +50,7 @@ impl Host {
         self.run(&["sh", "-euc", &self.scene.filled(line)])
     }
 
-    fn look(&self) -> Vec<Told> {
+    fn look(&self) -> Vec<NamedChain> {
         let program = std::env::current_exe().unwrap();
         let folder = format!("{FOLDER}={}", self.scene.dir().display());
         let words = [
@@ -63,10 +63,10 @@ impl Host {
         ];
         let said = self.run(&words);
         let lines = said.lines().filter_map(|line| line.strip_prefix(SAW));
-        lines.map(|line| Told::of_json(&serde_json::from_str(line).unwrap())).collect()
+        lines.map(|line| NamedChain::of_json(&serde_json::from_str(line).unwrap())).collect()
     }
 
-    fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
+    fn chain(&self, keeper: &str, service: &str, name: &str) -> NamedChain {
         let all = self.look();
         let mut found =
             all.iter().filter(|one| one.keeper == keeper && one.service == service && one.name == name);
@@ -116,7 +116,7 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
     }
     assert_eq!(of("LINE_API_KEY").links[0], "wins first line 3 of /etc/cron.d/jobs");
     // A line that itself reads a file: nothing is predicted.
-    let reads = |one: &&Told| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
+    let reads = |one: &&NamedChain| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
     let own = all.iter().find(reads).unwrap();
     assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
 }
@@ -353,7 +353,7 @@ fn a_users_own_unit_is_told_of_by_that_users_manager() {
         scene.version(host.sh(&line).trim().as_bytes())
     };
     let own = || host.chain("systemd of a user", "bot.service of bot", "OWN_API_KEY");
-    let restarted = |told: &Told| {
+    let restarted = |told: &NamedChain| {
         user("systemctl --user restart bot");
         assert_eq!(has(own().pids[0]), told.next, "{told:#?}");
     };

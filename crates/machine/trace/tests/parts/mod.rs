@@ -46,19 +46,19 @@ impl Scene {
         self.folder.path().join("api.env")
     }
 
-    pub(crate) fn survey(&self) -> Seen {
-        Seen::of(self.folder.path(), &self.old, &self.new)
+    pub(crate) fn survey(&self) -> SurveyedScene {
+        SurveyedScene::of(self.folder.path(), &self.old, &self.new)
     }
 }
 
 /// A survey of a scene, with helpers for questions about it.
-pub(crate) struct Seen {
+pub(crate) struct SurveyedScene {
     pub(crate) survey: Survey,
     pub(crate) old: ValueId,
     pub(crate) new: ValueId,
 }
 
-impl Seen {
+impl SurveyedScene {
     pub(crate) fn of(root: &Path, old: &str, new: &str) -> Self {
         let options = Options { roots: vec![root.to_owned()], wait: Duration::from_secs(PATIENCE_S) };
         let survey = survey(&options, FingerprintKey::new(&[7; 32])).expect("a survey");

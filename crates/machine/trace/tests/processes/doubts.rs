@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use keyroll_observe::After;
 use keyroll_trace::{
-    Chain, Doubt, Evidence, Link, ManagedBy, Opened, Place, Service, Standing, Verdict, verdict,
+    Chain, Doubt, Evidence, Link, LinkRole, ManagedBy, Opened, Place, Service, Verdict, verdict,
 };
 
-use crate::parts::{NAME, Running, Scene, Seen, generated, root, until};
+use crate::parts::{NAME, Running, Scene, SurveyedScene, generated, root, until};
 use crate::processes::{WAITS, elsewhere, told};
 
 /// The library of C, for what Python does not do by itself.
@@ -27,12 +27,12 @@ fn with_libc(program: &str, value: &str) -> Running {
 }
 
 /// A chain whose first link is the scene's file.
-fn chain(scene: &Scene, seen: &Seen, read_later: bool) -> Chain {
+fn chain(scene: &Scene, seen: &SurveyedScene, read_later: bool) -> Chain {
     let link = Link {
         place: Some(Place::File { path: scene.file(), line: 1 }),
         what: "a file".to_owned(),
         value: Some(seen.new),
-        standing: Standing::Wins,
+        role: LinkRole::Wins,
         read_later,
         applies: None,
         seems: None,
@@ -40,7 +40,7 @@ fn chain(scene: &Scene, seen: &Seen, read_later: bool) -> Chain {
     Chain { name: NAME.to_owned(), links: vec![link] }
 }
 
-fn by_chain(scene: &Scene, seen: &Seen, running: &Running, read_later: bool) -> Verdict {
+fn by_chain(scene: &Scene, seen: &SurveyedScene, running: &Running, read_later: bool) -> Verdict {
     let chain = chain(scene, seen, read_later);
     let held = seen.survey.held_by_chain(&running.id(), &seen.versions(), &chain).expect("an instance");
     verdict(chain.next(), &held)
@@ -176,7 +176,7 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
 }
 
 /// Looks at a process with the new password under its name, and with the old one as the name of a user.
-fn beside_a_user_of(old: &str) -> Seen {
+fn beside_a_user_of(old: &str) -> SurveyedScene {
     let folder = tempfile::tempdir().expect("a folder");
     let new = generated();
     std::fs::write(folder.path().join("a.env"), format!("DB_PASSWORD={old}\n")).expect("a file");
@@ -185,7 +185,7 @@ fn beside_a_user_of(old: &str) -> Seen {
     command.arg("600").env_clear().env("DB_PASSWORD", &new).env("DB_USER", old);
     let running = Running::start(&mut command);
     until("sleep is executed", || keyroll_observe::process(running.child.id()).is_ok_and(|one| !one.forked));
-    let seen = Seen::of(folder.path(), old, &new);
+    let seen = SurveyedScene::of(folder.path(), old, &new);
     assert_eq!(seen.survey.instances[&running.id()].start, Ok(BTreeSet::from([seen.new])));
     seen
 }
@@ -302,7 +302,8 @@ fn from_within_a_pid_namespace_it_is_said_that_there_is_an_outside() {
     let scene = Scene::new();
     let running = Running::with(WAITS[0], &scene.old);
     let seen = scene.survey();
-    let outside = |seen: &Seen| seen.survey.unseen.iter().any(|one| one.reason.contains("namespace"));
+    let outside =
+        |seen: &SurveyedScene| seen.survey.unseen.iter().any(|one| one.reason.contains("namespace"));
     let first =
         std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
     assert_eq!(outside(&seen), !first);

@@ -8,7 +8,7 @@ use super::unit_text::UnitText;
 use super::verbs::Verbs;
 use crate::Record;
 use crate::services::env_file;
-use crate::services::source::{Entry, Origin, Read, Source};
+use crate::services::source::{Assignment, Origin, Read, Source};
 
 /// The credentials of the next start: systemd reads them then, and they stay the same until the service ends. A value
 /// in the unit itself counts if no file of that name exists.
@@ -38,7 +38,7 @@ fn of_loaded(one: &UnitCredential, said: &[(&Path, &UnitLine)], verbs: &Verbs) -
                 |path| format!("LoadCredentialEncrypted={}:{}", one.name, shown(path)),
             );
             let origin = path.clone().map_or(Origin::Nowhere, Origin::File);
-            (Source::new(what, origin), Entry::not_told(1, "it is encrypted"))
+            (Source::new(what, origin), Assignment::not_told(1, "it is encrypted"))
         }
     };
     source.with(slot(&one.name), secret(entry)).applied_by(&verbs.restart).not_by(&verbs.reload)
@@ -61,7 +61,7 @@ fn set(name: &str, value: &SecretBytes, said: &[(&Path, &UnitLine)], verbs: &Ver
         }
     };
     let line = written.map_or(1, |(_, line)| line.line);
-    let source = source.with(slot(name), secret(Entry::at(line, value.duplicate())));
+    let source = source.with(slot(name), secret(Assignment::at(line, value.duplicate())));
     source.applied_by(&verbs.read_again).not_by(&verbs.restart)
 }
 
@@ -69,15 +69,15 @@ fn slot(name: &str) -> String {
     format!("credential:{name}")
 }
 
-fn secret(entry: Entry) -> Entry {
-    Entry { secret: true, ..entry }
+fn secret(entry: Assignment) -> Assignment {
+    Assignment { secret: true, ..entry }
 }
 
 /// The value of a credential's file.
-fn credential(path: &Path) -> Entry {
+fn credential(path: &Path) -> Assignment {
     match env_file::read(path) {
-        Ok(file) => Entry::at(1, env_file::whole(&file)),
-        Err(_) => Entry::not_told(1, "it is no file that can be read"),
+        Ok(file) => Assignment::at(1, env_file::whole(&file)),
+        Err(_) => Assignment::not_told(1, "it is no file that can be read"),
     }
 }
 
@@ -85,7 +85,7 @@ fn credential(path: &Path) -> Entry {
 fn not_loaded(path: &Path, line: &UnitLine, loaded: &[UnitCredential], verbs: &Verbs) -> Option<Source> {
     let (name, entry, from) = match &line.says {
         UnitSays::Credential(name, file) if file.is_absolute() => (name, credential(file), Some(file)),
-        UnitSays::Set(name, Some(value)) => (name, Entry::at(line.line, value.duplicate()), None),
+        UnitSays::Set(name, Some(value)) => (name, Assignment::at(line.line, value.duplicate()), None),
         UnitSays::Credential(..)
         | UnitSays::Set(_, None)
         | UnitSays::Encrypted(..)

@@ -7,7 +7,7 @@ use keyroll_observe::shown;
 
 use super::verbs::Verbs;
 use crate::Record;
-use crate::services::around::Around;
+use crate::services::context::Context;
 use crate::services::env_file;
 use crate::services::source::{Origin, Read, Source};
 
@@ -60,8 +60,8 @@ pub(super) fn sources(
 }
 
 /// The files from which a user's manager takes its environment. Files in the home are read with its owner's rights.
-pub(super) fn files(around: &mut Around<'_>, user: &str) -> Vec<Source> {
-    let own = around.uid_of(user).and_then(home_of).map(|home| of_home(around, &home));
+pub(super) fn files(context: &mut Context<'_>, user: &str) -> Vec<Source> {
+    let own = context.uid_of(user).and_then(home_of).map(|home| of_home(context, &home));
     let mut of_name: BTreeMap<OsString, Source> = BTreeMap::new();
     for (name, source) in
         own.into_iter().chain(FOLDERS.iter().map(|folder| of_folder(Path::new(folder)))).flatten()
@@ -71,9 +71,9 @@ pub(super) fn files(around: &mut Around<'_>, user: &str) -> Vec<Source> {
     of_name.into_values().collect()
 }
 
-fn of_home(around: &mut Around<'_>, home: &Path) -> Vec<(OsString, Source)> {
+fn of_home(context: &mut Context<'_>, home: &Path) -> Vec<(OsString, Source)> {
     let folder = home.join(OF_USER);
-    around.in_home(home, move |_| of_folder(&folder))
+    context.in_home(home, move |_| of_folder(&folder))
 }
 
 fn of_folder(folder: &Path) -> Vec<(OsString, Source)> {
@@ -90,13 +90,13 @@ fn source(path: &Path) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::around::tests::{alone, home_with_links};
+    use crate::services::context::tests::{alone, home_with_links};
 
     #[test]
     fn a_link_of_a_user_leads_to_nothing_that_the_user_could_not_read() {
         let links = [".config/environment.d/own.conf", ".config/environment.d/roots.conf"];
         let Some(home) = home_with_links("A_API_KEY=there\n", links) else { return };
-        let read = alone(|around| of_home(around, home.path()));
+        let read = alone(|context| of_home(context, home.path()));
         let holds: Vec<bool> = read.iter().map(|(_, source)| source.value("A_API_KEY").is_some()).collect();
         let mut names: Vec<_> = read.iter().map(|(name, _)| name.to_str().unwrap()).zip(holds).collect();
         names.sort_unstable();

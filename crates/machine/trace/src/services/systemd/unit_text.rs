@@ -7,7 +7,7 @@ use keyroll_secret::SecretBytes;
 
 use super::verbs::Verbs;
 use crate::Record;
-use crate::services::source::{Entry, Origin, Read, Source};
+use crate::services::source::{Assignment, Origin, Read, Source};
 
 /// The unit file and its drop-ins, in their order.
 pub(super) struct UnitText {
@@ -38,7 +38,7 @@ impl UnitText {
         let what = format!("what systemd has loaded of {unit}");
         let mut of_memory = Source::new(what, kept).applied_by(&verbs.read_again).not_by(&verbs.restart);
         for (name, value) in loaded.iter().filter(|(name, _)| !agreed.contains(*name)) {
-            of_memory.entries.insert(name.clone(), Entry::at(1, value.duplicate()));
+            of_memory.entries.insert(name.clone(), Assignment::at(1, value.duplicate()));
         }
         let mut sources = vec![of_memory];
         for (path, said) in said.into_iter().rev() {
@@ -52,8 +52,8 @@ impl UnitText {
                 let into = if agreed.contains(&name) { &mut live } else { &mut edited };
                 let value = value.or_else(|| loaded.get(&name).map(|it| it.duplicate()));
                 let entry = match value {
-                    Some(value) => Entry::at(line, value),
-                    None => Entry::not_told(line, "only systemd can expand its specifier"),
+                    Some(value) => Assignment::at(line, value),
+                    None => Assignment::not_told(line, "only systemd can expand its specifier"),
                 };
                 into.entries.insert(name, entry);
             }

@@ -8,15 +8,15 @@ use keyroll_port::Failure;
 const USERS: &str = "/run/user";
 
 /// The managers' answers. keyroll asks all managers at once, because a manager that hangs uses its whole time limit.
-pub(crate) struct Asked {
+pub(crate) struct ManagerReplies {
     pub(crate) containers: Result<EngineSources, Failure>,
     /// The answers of each user's own systemd, and of the system's.
     pub(crate) units: Vec<(Option<String>, Result<UnitsSources, Failure>)>,
     pub(crate) pm2: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 }
 
-impl Asked {
-    pub(crate) fn ask(listing: &Listing, docker: &Docker, users: &BTreeMap<u32, String>) -> Self {
+impl ManagerReplies {
+    pub(crate) fn collect(listing: &Listing, docker: &Docker, users: &BTreeMap<u32, String>) -> Self {
         // A user's manager is itself a service of the system's: the inner manager gets its processes first.
         let managers = users_with_one(users).into_iter().map(Some).chain([None]);
         std::thread::scope(|scope| {

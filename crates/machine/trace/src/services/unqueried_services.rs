@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyroll_manager::{Docker, Unit};
 use keyroll_observe::{Process, ProcessId};
 
-use super::around::Around;
+use super::context::Context;
 use super::source::Kept;
 use crate::ManagedBy;
 
@@ -12,11 +12,11 @@ const ID_LETTERS: usize = 12;
 
 /// The services of managers that did not answer or are not queried: their processes belong to no session, and the
 /// sources of their values are unknown.
-pub(super) fn kept(around: &Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
-    let own = around.process(std::process::id());
+pub(super) fn kept(context: &Context<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
+    let own = context.process(std::process::id());
     let here = |one: &Process| own.is_some_and(|own| own.container() == one.container());
     let mut of_name: BTreeMap<(ManagedBy, String), Vec<ProcessId>> = BTreeMap::new();
-    for one in around.listing.seen.iter().filter(|one| !taken.contains(&one.id)) {
+    for one in context.listing.seen.iter().filter(|one| !taken.contains(&one.id)) {
         let service = one.unit().filter(|unit| unit.ends_with(".service") && !unit.starts_with("user@"));
         let kept = match (one.container().filter(|_| !here(one)), service) {
             (Some(id), _) => (

@@ -15,7 +15,7 @@ use crate::Unseen;
 const HOME_WAIT: Duration = Duration::from_secs(15);
 
 /// The surroundings of a service: the processes, the answers of managers, the users.
-pub(crate) struct Around<'a> {
+pub(crate) struct Context<'a> {
     pub(crate) listing: &'a Listing,
     pub(crate) users: BTreeMap<u32, String>,
     /// The user of each home; if several users have it, root.
@@ -31,7 +31,7 @@ pub(crate) struct Around<'a> {
     rules: &'static Rules,
 }
 
-impl<'a> Around<'a> {
+impl<'a> Context<'a> {
     pub(crate) fn new(
         listing: &'a Listing,
         starts: &'a BTreeMap<ProcessId, Start>,
@@ -181,9 +181,9 @@ pub(crate) mod tests {
     }
 
     /// A process of that user, ended on drop.
-    pub(crate) struct Theirs(Child);
+    pub(crate) struct UserProcess(Child);
 
-    impl Theirs {
+    impl UserProcess {
         pub(crate) fn start(folder: &Path) -> Self {
             use std::os::unix::process::CommandExt as _;
             let mut command = Command::new("sleep");
@@ -195,17 +195,17 @@ pub(crate) mod tests {
         }
     }
 
-    impl Drop for Theirs {
+    impl Drop for UserProcess {
         fn drop(&mut self) {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 
-    /// With an [`Around`] in which nothing runs.
-    pub(crate) fn alone<T>(test: impl FnOnce(&mut Around<'_>) -> T) -> T {
+    /// With a [`Context`] in which nothing runs.
+    pub(crate) fn alone<T>(test: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let (listing, starts) = (Listing::default(), BTreeMap::new());
-        test(&mut Around::new(&listing, &starts, Rules::shipped().unwrap()))
+        test(&mut Context::new(&listing, &starts, Rules::shipped().unwrap()))
     }
 
     #[test]
@@ -240,10 +240,10 @@ pub(crate) mod tests {
     #[test]
     fn a_home_that_did_not_answer_is_not_asked_again() {
         let home = tempfile::tempdir().unwrap();
-        alone(|around| {
-            assert!(around.in_home(home.path(), |_| true));
-            around.silent.insert(home.path().to_owned());
-            assert!(!around.in_home(home.path(), |_| true));
+        alone(|context| {
+            assert!(context.in_home(home.path(), |_| true));
+            context.silent.insert(home.path().to_owned());
+            assert!(!context.in_home(home.path(), |_| true));
         });
     }
 }
