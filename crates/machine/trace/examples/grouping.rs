@@ -108,11 +108,9 @@ fn filled(files: &[PathBuf]) -> Survey {
     let services = (0..SERVICES).map(|number| Service {
         managed_by: ManagedBy::Manager("systemd"),
         name: format!("service-{number}"),
-        declaration: None,
-        agent: None,
         processes: (0..PROCESSES / SERVICES).map(|at| process(number * PROCESSES / SERVICES + at)).collect(),
-        project: None,
         chains: (0..10).map(|at| chain(number * 10 + at)).collect(),
+        ..Service::default()
     });
     let mut instances: BTreeMap<ProcessId, Instance> = (0..PROCESSES)
         .map(process)

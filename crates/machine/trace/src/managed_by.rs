@@ -1,5 +1,5 @@
 /// What keeps a program running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ManagedBy {
     /// A manager, by its name in reports.
     Manager(&'static str),
@@ -9,6 +9,7 @@ pub enum ManagedBy {
     /// keys are explained, and not delivered.
     Agent,
     /// No known manager.
+    #[default]
     Unmanaged,
 }
 

@@ -445,11 +445,9 @@ mod tests {
         survey.services.push(Service {
             managed_by: ManagedBy::Manager("systemd"),
             name: "api".to_owned(),
-            declaration: None,
-            agent: None,
             processes: vec![process(9)],
-            project: None,
             chains: vec![chain],
+            ..Service::default()
         });
         let found = secrets(&survey, &[]);
         assert_eq!(names(&survey), said(&[("openai", 2)]));

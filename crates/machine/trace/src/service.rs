@@ -7,7 +7,7 @@ use keyroll_observe::ProcessId;
 use crate::{Chain, ManagedBy};
 
 /// A service that a manager keeps running, with its present processes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Service {
     /// Its manager.
     pub managed_by: ManagedBy,

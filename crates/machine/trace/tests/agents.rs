@@ -5,8 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use keyroll_observe::process;
 use keyroll_secret::{FingerprintKey, SecretBytes};
@@ -14,8 +13,7 @@ use keyroll_testkit::{TempDir, alphanumeric};
 use keyroll_trace::{Chain, LinkRole, ManagedBy, Managers, Options, Service, Survey, survey_with};
 use rusqlite::Connection;
 
-/// How long anything that must come may take.
-const TIME_MAX: Duration = Duration::from_secs(100);
+use crate::chains::scene::{Running, TIME_MAX, until};
 
 struct Home(TempDir);
 
@@ -35,7 +33,12 @@ impl Home {
     }
 
     fn survey(&self) -> Survey {
-        let options = Options { roots: vec![self.0.path().canonicalize().unwrap()], wait: TIME_MAX };
+        self.survey_of(&[""])
+    }
+
+    fn survey_of(&self, roots: &[&str]) -> Survey {
+        let roots = roots.iter().map(|name| self.path(name).components().collect()).collect();
+        let options = Options { roots, wait: TIME_MAX };
         survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap()
     }
 
@@ -47,21 +50,8 @@ impl Home {
         command.arg(self.path(&program)).args(words).current_dir(self.path(""));
         command.envs(with.iter().copied()).env("HOME", self.path(""));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + TIME_MAX;
-        while !self.path("started").exists() {
-            assert!(Instant::now() < until, "{name} never began");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(name, || self.path("started").exists().then_some(()));
         Running(child)
-    }
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -216,9 +206,7 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     owned(&all.path("ada"), 21_001);
     owned(&all.path("bob"), 21_002);
     owned(&all.path("root"), 0);
-    let options = Options { roots: vec![all.path("ada"), all.path("bob")], wait: TIME_MAX };
-    let survey =
-        survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+    let survey = all.survey_of(&["ada", "bob"]);
     let names: Vec<&str> = survey.services.iter().map(|one| one.name.as_str()).collect();
     let there = |name: &str| names.contains(&name);
     let (ada, bob) = (all.path("ada").display().to_string(), all.path("bob").display().to_string());
@@ -257,20 +245,12 @@ fn a_lock_names_a_gateway_of_its_own_user_alone() {
         let mut command = Command::new(&path);
         command.arg("100000").current_dir("/").env_clear().env("PATH", "/bin").uid(user).gid(user);
         let running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-        let (pid, until) = (running.0.id(), Instant::now() + TIME_MAX);
-        let one = loop {
-            match process(pid) {
-                Ok(one) if one.name == program => break one,
-                seen => assert!(Instant::now() < until, "{seen:?}"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let pid = running.pid();
+        let one = until(program, || process(pid).ok().filter(|one| one.name == program));
         let lock = format!("{{\"pid\":{pid},\"role\":\"gateway\",\"startTime\":{}}}", one.id.start_ticks);
         all.put("eve/.openclaw/tmp/openclaw-0/gateway.state.lock", &lock);
         owned(&all.path("eve"), 21_001);
-        let options = Options { roots: vec![all.path("eve")], wait: TIME_MAX };
-        let survey =
-            survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+        let survey = all.survey_of(&["eve"]);
         let found: Vec<&Service> =
             survey.services.iter().filter(|one| one.chain("EVE_API_KEY").is_some()).collect();
         let [found] = found[..] else { panic!("{program} {user}: {found:?}") };
@@ -308,18 +288,12 @@ fn what_a_users_program_reads_is_read_as_that_user() {
     let mut command = Command::new("sh");
     command.arg("./run.sh").current_dir(all.path("ada/w")).uid(21_001).gid(21_001);
     let child = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-    let until = Instant::now() + TIME_MAX;
-    while !all.path("ada/w/started").exists() {
-        assert!(Instant::now() < until, "it never began");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("run.sh", || all.path("ada/w/started").exists().then_some(()));
     // A process without a visible starter gets every file of variables in its folder as a possible source.
     let mut command = Command::new("cat");
     command.env("OWN_API_KEY", &own).env("ROOTS_API_KEY", &own).current_dir(all.path("ada/w"));
     let alone = Running(command.uid(21_001).gid(21_001).stdin(Stdio::piped()).spawn().unwrap());
-    let options = Options { roots: vec![all.path("ada")], wait: TIME_MAX };
-    let survey =
-        survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+    let survey = all.survey_of(&["ada"]);
     let of_alone = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == alone.0.id()));
     let beside = of_alone.and_then(|one| one.chain("OWN_API_KEY")).unwrap();
     assert!(beside.links.iter().any(|link| link.what.contains("own.env")), "{beside:?}");

@@ -250,11 +250,9 @@ mod tests {
         let service = Service {
             managed_by: ManagedBy::Manager("systemd"),
             name: "api".to_owned(),
-            declaration: None,
-            agent: None,
             processes: vec![API],
-            project: None,
             chains,
+            ..Service::default()
         };
         let survey = Survey {
             values,

@@ -178,6 +178,7 @@ impl Source {
 }
 
 /// A service with its sources, before their values have ids.
+#[derive(Default)]
 pub(crate) struct Kept {
     pub(crate) managed_by: ManagedBy,
     pub(crate) name: String,
@@ -194,8 +195,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// A service about which only the processes are known.
     pub(crate) fn untold(managed_by: ManagedBy, name: String, processes: Vec<ProcessId>) -> Self {
-        let (declaration, agent, main, project, sources) = (None, None, None, None, Vec::new());
-        Self { managed_by, name, declaration, agent, processes, main, project, sources }
+        Self { managed_by, name, processes, ..Self::default() }
     }
 
     /// A service that its manager declares.

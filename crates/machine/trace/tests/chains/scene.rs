@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
 use keyroll_trace::{LinkRole, Managers, Options, Survey, survey_with};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// How long anything that must come may take.
 pub(crate) const TIME_MAX: Duration = Duration::from_secs(100);
@@ -24,7 +24,7 @@ pub(crate) struct Scene {
 }
 
 /// A chain with its values by their names; `-` where there is none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct NamedChain {
     pub keeper: String,
     pub service: String,
@@ -89,22 +89,12 @@ impl Scene {
 
     /// The chain of a name of one service.
     pub(crate) fn chain(&self, keeper: &str, service: &str, name: &str) -> NamedChain {
-        let all = self.look();
-        let found: Vec<&NamedChain> = all
-            .iter()
-            .filter(|one| one.keeper == keeper && one.service == service && one.name == name)
-            .collect();
-        assert_eq!(found.len(), 1, "{keeper} {service} {name}: {all:#?}");
-        found[0].clone()
+        only(&self.look(), |one| one.keeper == keeper && one.service == service && one.name == name)
     }
 
     /// The chains of the service that a process belongs to.
     pub(crate) fn chain_of(&self, pid: u32, name: &str) -> NamedChain {
-        let all = self.look();
-        let found: Vec<&NamedChain> =
-            all.iter().filter(|one| one.pids.contains(&pid) && one.name == name).collect();
-        assert_eq!(found.len(), 1, "{pid} {name}: {all:#?}");
-        found[0].clone()
+        only(&self.look(), |one| one.pids.contains(&pid) && one.name == name)
     }
 
     /// The version that a process was started with.
@@ -118,6 +108,13 @@ impl Scene {
     pub(crate) fn version(&self, value: &[u8]) -> String {
         version(&self.versions, |known| known.as_bytes() == value)
     }
+}
+
+/// The one chain of a kind.
+fn only(all: &[NamedChain], wanted: impl Fn(&&NamedChain) -> bool) -> NamedChain {
+    let found: Vec<&NamedChain> = all.iter().filter(wanted).collect();
+    assert_eq!(found.len(), 1, "{all:#?}");
+    found[0].clone()
 }
 
 fn version(versions: &BTreeMap<String, String>, is: impl Fn(&str) -> bool) -> String {
@@ -160,28 +157,6 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
         }
     }
     all
-}
-
-impl NamedChain {
-    pub(crate) fn to_json(&self) -> Value {
-        json!({
-            "keeper": self.keeper, "service": self.service, "name": self.name, "next": self.next,
-            "links": self.links, "pids": self.pids,
-        })
-    }
-
-    pub(crate) fn of_json(value: &Value) -> Self {
-        let text = |key: &str| value[key].as_str().unwrap().to_owned();
-        let all = |key: &str| value[key].as_array().unwrap().clone();
-        Self {
-            keeper: text("keeper"),
-            service: text("service"),
-            name: text("name"),
-            next: text("next"),
-            links: all("links").iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
-            pids: all("pids").iter().map(|one| u32::try_from(one.as_u64().unwrap()).unwrap()).collect(),
-        }
-    }
 }
 
 /// Looks until something is there.

@@ -21,7 +21,7 @@ fn looks_inside() {
     let options = Options { roots: vec![folder.clone()], wait: TIME_MAX };
     let survey = survey(&options, FingerprintKey::new(&[7; 32])).unwrap();
     for one in told(&survey, &Scene::again(&folder), &folder) {
-        println!("\n{SAW}{}", one.to_json());
+        println!("\n{SAW}{}", serde_json::to_string(&one).unwrap());
     }
 }
 
@@ -63,7 +63,7 @@ impl Host {
         ];
         let said = self.run(&words);
         let lines = said.lines().filter_map(|line| line.strip_prefix(SAW));
-        lines.map(|line| NamedChain::of_json(&serde_json::from_str(line).unwrap())).collect()
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn chain(&self, keeper: &str, service: &str, name: &str) -> NamedChain {

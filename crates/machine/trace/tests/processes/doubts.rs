@@ -162,10 +162,8 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
         managed_by: ManagedBy::Unmanaged,
         name: "api".to_owned(),
         processes: vec![running.id()],
-        project: None,
-        declaration: None,
-        agent: None,
         chains: vec![chain(&scene, &seen, false)],
+        ..Service::default()
     };
     seen.survey.services = vec![service];
     seen.search(&[running.id()]);
