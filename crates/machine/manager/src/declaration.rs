@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keyroll_agents::AgentSlot;
 use keyroll_observe::{Listing, ProcessId};
 
-use crate::{CommandLine, ManagerFact, ServiceDeclaration, SharedWorkload};
+use crate::{CommandLine, Declared, ManagerFact, ServiceDeclaration, SharedWorkload};
 
 /// One manager: its keys under `runs`, its facts, and how it reads a workload from the configuration.
 #[derive(Debug)]
@@ -91,19 +91,6 @@ impl Manager {
     pub fn takes(&self, key: &str) -> bool {
         self.keys.iter().any(|own| own.name == key) || self.with.contains(&key)
     }
-}
-
-/// The value of one key, for one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Declared {
-    /// A text.
-    Text(String),
-    /// A path, resolved.
-    Path(PathBuf),
-    /// A command.
-    Command(CommandLine),
-    /// `true`.
-    Flag,
 }
 
 /// What the file says about one instance of a consumer, with placeholders filled in.

@@ -16,6 +16,7 @@ mod compose;
 mod container;
 mod cron;
 mod declaration;
+mod declared;
 mod docker;
 mod drift;
 mod environment;
@@ -60,9 +61,8 @@ pub use compose::drift::references;
 pub use container::{Container, ContainerVerb};
 pub use cron::Cron;
 pub use cron::sources::{CronJob, CronTable, CronVariable};
-pub use declaration::{
-    Declaration, DeclarationError, DeclarationErrorKind, Declared, Key, KeyForm, Manager, Surveyed,
-};
+pub use declaration::{Declaration, DeclarationError, DeclarationErrorKind, Key, KeyForm, Manager, Surveyed};
+pub use declared::Declared;
 pub use docker::Docker;
 pub use docker::sources::{ComposeNext, ComposeSources, ContainerSources, EngineSources, Mounts};
 pub use drift::{ChangedFile, Drift, Edit, OwnCopies, Variables};
