@@ -129,6 +129,9 @@ impl Docker {
     /// The engine in reports.
     pub const NAME: &'static str = "docker";
 
+    /// How many digits of a container's id tell it from the others, as docker displays it.
+    pub const ID_DIGITS: usize = 12;
+
     /// The user whose engine it is, by its socket.
     pub fn owner(&self) -> Option<u32> {
         std::fs::metadata(self.host.strip_prefix("unix://")?).ok().map(|meta| meta.uid())

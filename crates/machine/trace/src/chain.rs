@@ -44,6 +44,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// The link that a new start would take.
+    pub fn winner(&self) -> Option<&Link> {
+        self.links.iter().find(|link| link.role == LinkRole::Wins)
+    }
+
     /// The value that a new start would use; `None` = unknown, because a link that may win is not visible.
     pub fn next(&self) -> Option<ValueId> {
         for link in &self.links {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{After, ProcessId, is_shell};
 
-use crate::{Chain, Held, Instance, LinkRole, Place, Survey, Value, ValueId};
+use crate::{Chain, Held, Instance, Place, Survey, Value, ValueId};
 
 /// How far apart two clock readings must be to count as before and after, milliseconds: a start time has a precision of
 /// 10 ms, and a file's time of one tick of the kernel.
@@ -71,7 +71,7 @@ impl Survey {
         chain: &Chain,
     ) -> Option<Held> {
         let mut held = self.held(process, versions)?;
-        let wins = chain.links.iter().find(|link| link.role == LinkRole::Wins);
+        let wins = chain.winner();
         // A shell can set its variables again while it runs.
         let of = self.listing.seen.iter().find(|one| one.id == *process);
         let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);

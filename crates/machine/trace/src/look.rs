@@ -37,7 +37,7 @@ const ROWS_FOUND_MAX: usize = 20_000;
 
 /// The result for one file.
 #[derive(Default)]
-pub(crate) struct FileCandidates {
+pub(crate) struct Candidates {
     pub(crate) held: Vec<InFile>,
     /// The tool that encrypted it, completely or in part.
     pub(crate) sealed: Option<&'static str>,
@@ -66,13 +66,13 @@ pub(crate) struct Known {
 }
 
 /// Finds everything in a file that may be a secret.
-pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> FileCandidates {
+pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> Candidates {
     if is_database(&bytes) {
         return in_database(path, rules, |take| with_rows(path, bytes, take));
     }
     let sealed = sealed(path, &bytes);
     if bytes.len() > CANDIDATE_BYTES_MAX {
-        return FileCandidates { sealed, unseen: Some(too_large()), ..FileCandidates::default() };
+        return Candidates { sealed, unseen: Some(too_large()), ..Candidates::default() };
     }
     let mut held = in_file(&bytes, format_of(path, &bytes), rules);
     if is_translation(path) {
@@ -96,7 +96,7 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
     }));
     let more = held.len() >= FOUND_MAX;
     let unseen = more.then(|| format!("it has more than {FOUND_MAX} values: the rest was not read by name"));
-    FileCandidates { held, sealed, unseen }
+    Candidates { held, sealed, unseen }
 }
 
 impl InFile {
@@ -111,19 +111,15 @@ pub(crate) fn candidates_in_pieces(
     path: &Path,
     pieces: &mut Pieces<'_>,
     rules: &'static Rules,
-) -> FileCandidates {
-    let Some(first) = pieces.next(0) else { return FileCandidates::default() };
+) -> Candidates {
+    let Some(first) = pieces.next(0) else { return Candidates::default() };
     if is_database(first.bytes) {
         let why = "a large database: its rows without what only its log has";
         let mut seen = in_database(path, rules, |take| each_cell_of_file(path, deadline(), take));
         seen.unseen = seen.unseen.or_else(|| beside(path, "-wal").map(|_| why.to_owned()));
         return seen;
     }
-    FileCandidates {
-        sealed: sealed(path, first.bytes),
-        unseen: Some(too_large()),
-        ..FileCandidates::default()
-    }
+    Candidates { sealed: sealed(path, first.bytes), unseen: Some(too_large()), ..Candidates::default() }
 }
 
 fn too_large() -> String {
@@ -141,8 +137,8 @@ fn in_database(
     path: &Path,
     rules: &'static Rules,
     read: impl FnOnce(Take<'_>) -> Result<(), String>,
-) -> FileCandidates {
-    let mut seen = FileCandidates::default();
+) -> Candidates {
+    let mut seen = Candidates::default();
     let read = read(&mut |cell| {
         if seen.held.len() >= ROWS_FOUND_MAX {
             return;

@@ -5,8 +5,7 @@ pub enum ManagedBy {
     Manager(&'static str),
     /// A user's session: a shell and the processes that were started from it.
     Session,
-    /// A program whose own files say where its keys are. What keyroll knows about it is from its documentation: its
-    /// keys are explained, and not delivered.
+    /// A program whose own files say where its keys are: these are explained, and not delivered.
     Agent,
     /// No known manager.
     #[default]

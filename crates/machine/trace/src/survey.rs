@@ -10,9 +10,7 @@ use keyroll_observe::{
 };
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
-use crate::look::{
-    AllKnown, FileCandidates, Known, candidates, candidates_in_pieces, known, known_in_pieces,
-};
+use crate::look::{AllKnown, Candidates, Known, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
 use crate::roots::{self, homes, roots};
 use crate::services::services;
@@ -159,7 +157,7 @@ fn limits(wait: Duration) -> FileLimits {
 impl Survey {
     /// Values that look like secrets, or have a secret's name.
     fn by_name(&mut self, roots: &[PathBuf], wait: Duration, rules: &'static Rules) {
-        let look: Look<FileCandidates> = Look::new(move |path, bytes| candidates(path, bytes, rules))
+        let look: Look<Candidates> = Look::new(move |path, bytes| candidates(path, bytes, rules))
             .and_in_pieces(move |path, pieces| candidates_in_pieces(path, pieces, rules));
         let report = look_at_files(roots, files::settings, limits(wait), look, &mut |path, seen| {
             self.unseen.extend(seen.unseen.map(|reason| Unseen { what: shown(path), reason, uid: None }));

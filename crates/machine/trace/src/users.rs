@@ -6,9 +6,6 @@ use keyroll_observe::{Process, ProcessId, is_shell};
 
 use crate::{ManagedBy, Survey};
 
-/// How many digits of a container's id tell it from the others.
-const CONTAINER_DIGITS: usize = 12;
-
 /// A user of a secret: a service, or the processes of one name that no manager runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -53,7 +50,7 @@ fn by_group(process: &Process) -> (ManagedBy, String) {
     let of_user = process.cgroup.as_deref().is_some_and(|group| group.contains("/user.slice/"));
     let unit = process.unit().unwrap_or_default();
     if let Some(id) = unit.strip_prefix("docker-").and_then(|id| id.strip_suffix(".scope")) {
-        return (ManagedBy::Manager(Docker::NAME), id.chars().take(CONTAINER_DIGITS).collect());
+        return (ManagedBy::Manager(Docker::NAME), id.chars().take(Docker::ID_DIGITS).collect());
     }
     match unit.strip_suffix(".service").filter(|name| !name.starts_with("user@")) {
         Some(name) if of_user => (ManagedBy::Manager(Unit::OF_USER), name.to_owned()),

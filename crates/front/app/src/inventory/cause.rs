@@ -70,7 +70,7 @@ fn in_doubt(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: &str) 
 /// effect, because the operator may have edited that one.
 fn current(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, next: Option<ValueId>) -> String {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
-    let from = row.chain.and_then(winner).map(source).unwrap_or_default();
+    let from = row.chain.and_then(Chain::winner).map(source).unwrap_or_default();
     let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
     let missing = links.iter().find(|link| link.role == LinkRole::NotThere);
     let missing = missing.map(|link| format!("; {} does not exist", link.what)).unwrap_or_default();
@@ -157,7 +157,9 @@ fn held(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, wanted: impl Fn
 
 /// The value in the copy that a new start would read: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
 fn now(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, next: Option<ValueId>) -> String {
-    let Some(link) = row.chain.and_then(winner) else { return "the winning copy is unknown".to_owned() };
+    let Some(link) = row.chain.and_then(Chain::winner) else {
+        return "the winning copy is unknown".to_owned();
+    };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
     format!("{} now holds {label}{changed}", source(link))
@@ -172,7 +174,7 @@ fn changed(place: &Place) -> String {
 
 /// The action that moves the instance to the new value, and one that only seems to.
 fn way(chain: Option<&Chain>) -> String {
-    chain.and_then(winner).map(way_of).unwrap_or_default()
+    chain.and_then(Chain::winner).map(way_of).unwrap_or_default()
 }
 
 fn way_of(link: &Link) -> String {
@@ -185,11 +187,6 @@ fn way_of(link: &Link) -> String {
 fn source(link: &Link) -> String {
     let place = link.place.as_ref().filter(|place| place.process().is_none());
     place.map_or_else(|| link.what.clone(), ToString::to_string)
-}
-
-/// The link that a new start would take.
-pub(crate) fn winner(chain: &Chain) -> Option<&keyroll_trace::Link> {
-    chain.links.iter().find(|link| link.role == LinkRole::Wins)
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 use std::collections::BTreeSet;
 
-use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
     Chain, Evidence, LinkRole, Memory, Risk, Risks, Row, Store, SurveyedSecret, User, ValueId, Verdict,
     chains_of, rows,
 };
 
-use super::cause::winner;
 use super::{Inventory, cause, doubt, verdict_word};
 use crate::operator::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
@@ -56,13 +54,13 @@ impl Inventory {
             place: place.to_string(),
             name: sighting.name.as_deref().map(|name| self.names.shown(name)),
             value: self.label(found, sighting.value),
-            form: form(sighting.encoding),
+            form: sighting.encoding.name(),
         };
         found.copies().into_iter().map(copy).collect()
     }
 
     fn user(&self, found: &SurveyedSecret, user: &User) -> UserShown {
-        let winners = chains_of(&self.survey, found, user).into_iter().filter_map(winner);
+        let winners = chains_of(&self.survey, found, user).into_iter().filter_map(Chain::winner);
         UserShown {
             keeper: user.managed_by.name(),
             name: user.name.clone(),
@@ -214,10 +212,6 @@ impl Inventory {
         };
         chains_of(&self.survey, found, user).into_iter().map(shown).collect()
     }
-}
-
-fn form(encoding: Encoding) -> &'static str {
-    encoding.name()
 }
 
 /// Risks in words, each kind once: `world-readable: ./.env and 2 more`.

@@ -3,7 +3,6 @@ use std::path::Path;
 use keyroll_needle::Encoding;
 use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of};
 
-use super::cause::winner;
 use super::resolve_target::{Meant, is_called};
 use super::survey::Inventory;
 use crate::operator::{ChainShown, InstanceShown};
@@ -113,7 +112,7 @@ fn of_copies(seen: &Inventory, found: &SurveyedSecret, path: &Path) -> Option<Wh
 /// The role of a copy for a service that could read it.
 fn role(user: &User, chain: &Chain, link: &Link) -> String {
     let name = &user.name;
-    let winner = winner(chain).map_or("another place", |link| link.what.as_str());
+    let winner = chain.winner().map_or("another place", |link| link.what.as_str());
     match link.role {
         LinkRole::Wins => format!("it wins for {name}"),
         LinkRole::Shadowed => format!("it is a decoy for {name}: {winner} wins"),

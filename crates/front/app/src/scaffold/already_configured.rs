@@ -57,11 +57,10 @@ pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft)
         agent: drafted.agent.as_deref(),
         reads_same: reads_same(known, new),
     };
-    if own.any(|name| wanted.iter().any(|one| one.is(&name))) || runs.is_same_agent(&found) {
-        return true;
-    }
-    if let (Some(Check::LiteLlm(check)), Some(address)) = (&known.check, other.proxy_address())
-        && check.address == address
+    let proxy = other.proxy_address();
+    if own.any(|name| wanted.iter().any(|one| one.is(&name)))
+        || runs.is_same_agent(&found)
+        || matches!(&known.check, Some(Check::LiteLlm(check)) if Some(check.address) == proxy)
     {
         return true;
     }

@@ -4,9 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use keyroll_config::{FoundConsumer, Name, Said};
 use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftValue, KeyForm};
 use keyroll_observe::shown;
-use keyroll_trace::{
-    Chain, Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of,
-};
+use keyroll_trace::{Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of};
 
 use super::consumer_draft::{ConsumerDraft, Context, NotDrafted, RunDraft};
 use super::copies::{Copies, value_at};
@@ -103,9 +101,14 @@ fn run_draft(
     let taken = |link: &Link| link.place.as_ref().is_some_and(|place| places.contains(place));
     let from_file = service.chains.iter().flat_map(|chain| &chain.links).filter(wins).any(taken);
     let seen = around.survey.listing.seen.iter();
+    let sources = chains_of(around.survey, found, user).into_iter().map(|chain| AgentSource {
+        name: &chain.name,
+        applied_by: chain.winner().and_then(|link| link.applies.as_deref()),
+        known: chain.next().is_some(),
+    });
     let of_agent = AgentService {
         declaration: service.declaration.as_ref(),
-        sources: chains_of(around.survey, found, user).into_iter().map(agent_source).collect(),
+        sources: sources.collect(),
         processes: seen.filter(|one| service.processes.contains(&one.id)).collect(),
         sockets: around.sockets,
         written: &|path| written(path, around.folder),
@@ -127,15 +130,6 @@ fn run_draft(
     };
     let check = service.agent.as_deref().map(|agent| agent.check(&of_agent));
     Ok(RunDraft { check: check.unwrap_or_default(), ..draft })
-}
-
-fn agent_source(chain: &Chain) -> AgentSource<'_> {
-    let wins = chain.links.iter().find(|link| link.role == LinkRole::Wins);
-    AgentSource {
-        name: &chain.name,
-        applied_by: wins.and_then(|link| link.applies.as_deref()),
-        known: chain.next().is_some(),
-    }
 }
 
 /// The table `runs` as it is written to the file, with a note on each key that the operator has to fill in.

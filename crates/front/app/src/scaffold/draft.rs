@@ -176,8 +176,7 @@ fn of_chains(around: &Context<'_>, found: &SurveyedSecret, place: &Place) -> Str
             };
             let link = chain.links.iter().find(here).or_else(|| chain.links.iter().find(file));
             let Some(link) = link else { continue };
-            let wins = chain.links.iter().find(|link| link.role == LinkRole::Wins);
-            let wins = wins.map_or("another place", |link| link.what.as_str());
+            let wins = chain.winner().map_or("another place", |link| link.what.as_str());
             let whose = &user.name;
             return match link.role {
                 LinkRole::Shadowed => format!("a decoy for {whose}: {wins} wins"),

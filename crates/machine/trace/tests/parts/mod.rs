@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyroll_observe::ProcessId;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{MemoryStage, Options, Survey, ValueId, Verdict, survey, verdict};
+
+use crate::chains::scene;
 
 /// How long anything may take before a test fails, seconds.
 const PATIENCE_S: u64 = 60;
@@ -21,9 +23,7 @@ pub(crate) const NAME: &str = "SERVICE_API_KEY";
 
 /// A generated value: unlike any other in this run or an earlier one.
 pub(crate) fn generated() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    let part = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    format!("k{:016x}{:016x}", part(), part())
+    keyroll_testkit::alphanumeric(33)
 }
 
 /// A folder with the copy that a service starts from, and an earlier copy: two versions of one secret.
@@ -149,11 +149,7 @@ pub(crate) fn id_of(pid: u32) -> ProcessId {
 
 /// Checks again until it holds.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    scene::until(what, || holds().then_some(()));
 }
 
 pub(crate) fn root() -> bool {
