@@ -2,7 +2,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keyroll_port::conformance::Weather;
+use keyroll_port::conformance::FaultMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -17,7 +17,7 @@ pub struct Relay {
     server: u16,
     changes: Changes,
     port: u16,
-    weather: Arc<Mutex<Weather>>,
+    fault_mode: Arc<Mutex<FaultMode>>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -29,9 +29,9 @@ impl Relay {
     pub async fn start(server: u16, changes: Changes) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let weather = Arc::new(Mutex::new(Weather::Fair));
-        let listening = Some(tokio::spawn(listen(listener, server, changes, Arc::clone(&weather))));
-        Ok(Self { server, changes, port, weather, listening })
+        let fault_mode = Arc::new(Mutex::new(FaultMode::Fair));
+        let listening = Some(tokio::spawn(listen(listener, server, changes, Arc::clone(&fault_mode))));
+        Ok(Self { server, changes, port, fault_mode, listening })
     }
 
     /// The port that it listens on.
@@ -39,13 +39,13 @@ impl Relay {
         self.port
     }
 
-    /// Changes the weather.
+    /// Changes the fault_mode.
     ///
     /// # Errors
     /// If it cannot listen again.
-    pub async fn weather(&mut self, weather: Weather) -> io::Result<()> {
-        *locked(&self.weather) = weather;
-        if weather == Weather::Absent {
+    pub async fn fault_mode(&mut self, fault_mode: FaultMode) -> io::Result<()> {
+        *locked(&self.fault_mode) = fault_mode;
+        if fault_mode == FaultMode::Absent {
             if let Some(listening) = self.listening.take() {
                 listening.abort();
                 // Awaited, so that the socket is closed.
@@ -53,7 +53,7 @@ impl Relay {
             }
         } else if self.listening.is_none() {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
-            let serving = listen(listener, self.server, self.changes, Arc::clone(&self.weather));
+            let serving = listen(listener, self.server, self.changes, Arc::clone(&self.fault_mode));
             self.listening = Some(tokio::spawn(serving));
         }
         Ok(())
@@ -68,13 +68,13 @@ impl Drop for Relay {
     }
 }
 
-fn locked(weather: &Mutex<Weather>) -> MutexGuard<'_, Weather> {
-    weather.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(fault_mode: &Mutex<FaultMode>) -> MutexGuard<'_, FaultMode> {
+    fault_mode.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(listener: TcpListener, server: u16, changes: Changes, weather: Arc<Mutex<Weather>>) {
+async fn listen(listener: TcpListener, server: u16, changes: Changes, fault_mode: Arc<Mutex<FaultMode>>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(serve(client, server, changes, Arc::clone(&weather)));
+        tokio::spawn(serve(client, server, changes, Arc::clone(&fault_mode)));
     }
 }
 
@@ -82,20 +82,20 @@ async fn serve(
     mut client: TcpStream,
     server: u16,
     changes: Changes,
-    weather: Arc<Mutex<Weather>>,
+    fault_mode: Arc<Mutex<FaultMode>>,
 ) -> Option<()> {
-    let now = *locked(&weather);
+    let now = *locked(&fault_mode);
     match now {
-        Weather::Silent => {
+        FaultMode::Silent => {
             let mut sink = [0; 1024];
             while client.read(&mut sink).await.ok()? > 0 {}
             return None;
         }
-        Weather::Odd => {
+        FaultMode::Odd => {
             client.write_all(NONSENSE).await.ok()?;
             return None;
         }
-        Weather::Fair | Weather::Absent | Weather::AnswerLost => {}
+        FaultMode::Fair | FaultMode::Absent | FaultMode::AnswerLost => {}
     }
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.ok()?;
     let (mut asked, mut said) = (vec![0; 65_536], vec![0; 65_536]);
@@ -107,11 +107,11 @@ async fn serve(
                     return None;
                 }
                 server.write_all(part).await.ok()?;
-                if *locked(&weather) == Weather::AnswerLost && changes(part) {
+                if *locked(&fault_mode) == FaultMode::AnswerLost && changes(part) {
                     // The answer is there, so the effect is; nobody hears of it.
                     let heard = server.read(&mut said).await.ok()?;
                     if heard > 0 {
-                        *locked(&weather) = Weather::Fair;
+                        *locked(&fault_mode) = FaultMode::Fair;
                     }
                     return None;
                 }

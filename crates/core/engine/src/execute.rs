@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{Applied, Asked, Brings, Class, Failure, FailureKind, Label, MadeBy, VersionInfo};
+use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, MadeBy, VersionInfo};
 use keyroll_rotation::{
     ConsumerId, CredId, DeletedAnswers, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
 };
@@ -57,17 +57,17 @@ impl Executor {
         state: &State,
     ) -> Outcome {
         let asks = state.asks_acceptance(which);
-        let brings = if asks { Brings::Accepted(state.accepted()) } else { Brings::Anything };
+        let brings = if asks { AllowedChanges::Accepted(state.accepted()) } else { AllowedChanges::Anything };
         match self.ports.host.apply(consumer, slot, asked, brings).await {
             Ok(Applied::Done(live)) => {
                 if !live.is_empty() {
-                    self.note(Note::Live { live, refused: false });
+                    self.note(Note::PendingChanges { live, refused: false });
                 }
                 Outcome::Done(None)
             }
             Ok(Applied::Refused(live)) if asks => {
                 let differences = live.iter().map(|one| one.difference.clone()).collect();
-                self.note(Note::Live { live, refused: true });
+                self.note(Note::PendingChanges { live, refused: true });
                 Outcome::Refused(differences)
             }
             // Nobody asked for a refusal: nothing was done, and it is tried again.
@@ -126,14 +126,14 @@ impl Executor {
                 if let Some(new) = state.new_version() {
                     let ended = Self::superfluous(&new.credential, &old, None)?;
                     self.end(&ended, &old, state).await?;
-                    self.strike(&ended, &old, asked, state).await?;
+                    self.remove_superseded(&ended, &old, asked, state).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
                 self.end(&ended, &old, state).await?;
-                self.strike(&ended, &old, asked, state).await?;
+                self.remove_superseded(&ended, &old, asked, state).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
             }
@@ -197,7 +197,7 @@ impl Executor {
 
     /// What stands for an ended credential beside the old one. Its line is no harm: what cannot be edited any more is said
     /// and left.
-    async fn strike(
+    async fn remove_superseded(
         &self,
         ended: &CredentialId,
         old: &Old,
@@ -205,7 +205,7 @@ impl Executor {
         state: &State,
     ) -> Result<(), Failure> {
         let Some(gone) = self.sealed_of(ended, state).await? else { return Ok(()) };
-        match self.ports.host.strike(values(old, Some(&gone), state), asked).await {
+        match self.ports.host.remove_superseded(values(old, Some(&gone), state), asked).await {
             Err(failure) if failure.class != Class::Retryable => {
                 self.note(Note::Failed(failure));
                 Ok(())
@@ -221,7 +221,7 @@ impl Executor {
             return Ok(());
         }
         for replaced in state.abandoned() {
-            self.strike(&CredentialId::new(replaced.as_str()), old, asked, state).await?;
+            self.remove_superseded(&CredentialId::new(replaced.as_str()), old, asked, state).await?;
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keyroll_codes::Code;
 use keyroll_port::{
-    Class, FailingCheck, Failure, Gap, Holder, JournalError, Listed, Listing, Live, Opening, Residue,
-    RotationId, Values,
+    Class, Downtime, FailingCheck, Failure, Holder, JournalError, Listed, Listing, Opening, PendingChange,
+    Residue, RotationId, Values,
 };
 use keyroll_rotation::{
     ConsumerId, CredId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State,
@@ -33,9 +33,9 @@ pub enum Note {
     /// What the last search left.
     Residues(Vec<Residue>),
     /// What a restart makes live beside the value, or would have: then nothing was done.
-    Live {
+    PendingChanges {
         /// What it is.
-        live: Vec<Live>,
+        live: Vec<PendingChange>,
         /// Nothing was done.
         refused: bool,
     },
@@ -47,7 +47,7 @@ pub enum Note {
         check: FailingCheck,
     },
     /// A consumer with one instance was not there for a while.
-    Gap(Gap),
+    Downtime(Downtime),
     /// An event of the operator that was rejected.
     Rejected(IllegalEvent),
     /// The journal could not be written.
@@ -105,8 +105,8 @@ impl Executor {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn note_gaps(&self, gaps: Vec<Gap>) {
-        gaps.into_iter().for_each(|gap| self.note(Note::Gap(gap)));
+    pub(crate) fn note_downtimes(&self, downtimes: Vec<Downtime>) {
+        downtimes.into_iter().for_each(|one| self.note(Note::Downtime(one)));
     }
 
     pub(crate) fn note_remarks(&self, remarks: Vec<Failure>) {

@@ -223,7 +223,7 @@ impl Executor {
         let sessions = self.sessions(old, state).await?;
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
         let looked = self.ports.host.enumerate(values(old, new.as_ref(), state), &sessions, stays).await?;
-        self.note_gaps(looked.gaps);
+        self.note_downtimes(looked.downtimes);
         for named in &looked.names {
             if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
                 self.note(Note::Journal(error.to_string()));
@@ -263,7 +263,7 @@ impl Executor {
         let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
         self.note_remarks(proved.remarks);
         proved.failing_checks.into_iter().for_each(|check| self.note(Note::CheckFails { consumer, check }));
-        self.note_gaps(proved.gaps);
+        self.note_downtimes(proved.downtimes);
         let Evidence { proofs, against } = proved.evidence?;
         Ok(Fact::Proved { consumer, proofs, trouble: against })
     }
@@ -277,8 +277,8 @@ impl Executor {
     async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
         let new = self.new_to_look_for(state).await?;
         let swept = self.ports.host.sweep(values(old, new.as_ref(), state)).await?;
-        let Swept { residues, not_visible, gaps } = swept;
-        self.note_gaps(gaps);
+        let Swept { residues, not_visible, downtimes } = swept;
+        self.note_downtimes(downtimes);
         let count = u32::try_from(residues.len()).unwrap_or(u32::MAX);
         self.note(Note::Residues(residues));
         if !not_visible.is_empty() {

@@ -112,7 +112,7 @@ impl Executor {
         let host = &self.ports.host;
         let looked =
             host.enumerate(values(&old, new.as_ref(), state), &Sessions::default(), Which::New).await?;
-        self.note_gaps(looked.gaps);
+        self.note_downtimes(looked.downtimes);
         for instance in looked.enumeration.instances.iter().filter(|it| it.old == Visibility::Yes) {
             if let Some(holder) = host.describe(instance.who).await {
                 self.note(Note::User(holder));

@@ -70,7 +70,7 @@ pub struct Looked {
     /// What could not be searched, by name and reason: `memory of pid 4711: permission denied`.
     pub not_visible: Vec<String>,
     /// The downtimes that ended since the last answer.
-    pub gaps: Vec<Gap>,
+    pub downtimes: Vec<Downtime>,
 }
 
 /// The result of a call for evidence.
@@ -84,7 +84,7 @@ pub struct Proved {
     /// The checks of this consumer that fail now, in every answer as long as they fail.
     pub failing_checks: Vec<FailingCheck>,
     /// The downtimes that ended since the last answer.
-    pub gaps: Vec<Gap>,
+    pub downtimes: Vec<Downtime>,
 }
 
 /// A check of a consumer that fails.
@@ -113,12 +113,12 @@ pub struct Swept {
     /// What could not be searched, by name and reason.
     pub not_visible: Vec<String>,
     /// The downtimes that ended since the last answer.
-    pub gaps: Vec<Gap>,
+    pub downtimes: Vec<Downtime>,
 }
 
 /// Which pending changes a restart may activate.
 #[derive(Debug, Clone, Copy)]
-pub enum Brings<'a> {
+pub enum AllowedChanges<'a> {
     /// Only these, which were accepted. With any other pending change the host does not restart.
     Accepted(&'a [Difference]),
     /// Every pending change: the host reports them and restarts.
@@ -127,7 +127,7 @@ pub enum Brings<'a> {
 
 /// A pending change: an edit of another variable, a script or a unit that a restart activates together with the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Live {
+pub struct PendingChange {
     /// The change's name, and the keyed digest of its content.
     pub difference: Difference,
     /// What it is, for people: `LOG_LEVEL in /srv/api.env differs from what is running`. Never a value.
@@ -140,9 +140,9 @@ pub struct Live {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// The verb was carried out. These changes went live with it although nobody had accepted them.
-    Done(Vec<Live>),
+    Done(Vec<PendingChange>),
     /// Nothing was done: nobody accepted these changes.
-    Refused(Vec<Live>),
+    Refused(Vec<PendingChange>),
 }
 
 /// A description of an undeclared process, for the operator who has to decide about it.
@@ -163,7 +163,7 @@ pub struct Holder {
 /// end of a downtime while it makes other calls; the next answer reports it. A downtime that an earlier driver saw is
 /// not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
+pub struct Downtime {
     /// The consumer.
     pub consumer: ConsumerId,
     /// The length of the downtime.
@@ -232,7 +232,7 @@ pub trait Host: Send + Sync {
 
     /// Takes what stands for the new version beside the old one out of every file: that version was ended for good. What
     /// somebody else wrote there stays. The same call again is harmless.
-    async fn strike(&self, _values: Values<'_>, _asked: Asked) -> Result<(), Failure> {
+    async fn remove_superseded(&self, _values: Values<'_>, _asked: Asked) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -246,10 +246,10 @@ pub trait Host: Send + Sync {
         consumer: ConsumerId,
         slot: u8,
         asked: Asked,
-        brings: Brings<'_>,
+        brings: AllowedChanges<'_>,
     ) -> Result<Applied, Failure>;
 
-    /// Returns once nothing of this fetch, apply or strike goes on any more: it ends or awaits the command that a dead
+    /// Returns once nothing of this fetch, apply or removal goes on any more: it ends or awaits the command that a dead
     /// driver left. While the effect itself still goes on, that is a failure, and is asked again. Afterwards the effect can
     /// be carried out once more.
     async fn await_end(&self, intent: Seq) -> Result<(), Failure>;

@@ -15,12 +15,12 @@ mod survey;
 pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
-    Applied, Asked, Back, Brings, Evidence, FailingCheck, Gap, Holder, Host, Live, Looked, Named, Proved,
-    RefusedCalls, Residue, SessionSource, Sessions, Swept, Values,
+    AllowedChanges, Applied, Asked, Back, Downtime, Evidence, FailingCheck, Holder, Host, Looked, Named,
+    PendingChange, Proved, RefusedCalls, Residue, SessionSource, Sessions, Swept, Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 pub use store::{Label, MadeBy, Staging, Store, VersionInfo};
-pub use survey::{LiveReport, Survey, Surveying, Surveyor};
+pub use survey::{PendingChanges, Survey, Surveying, Surveyor};

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use keyroll_rotation::{ConsumerId, Holds};
 use keyroll_secret::Fields;
 
-use crate::{Failure, Holder, Live, Looked, SessionSource, Values};
+use crate::{Failure, Holder, Looked, PendingChange, SessionSource, Values};
 
 /// The input of a survey. A host is surveyed before a rotation is planned.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ pub struct Survey {
     /// The undeclared processes.
     pub holders: Vec<Holder>,
     /// The pending changes that restarts would activate.
-    pub live: LiveReport,
+    pub live: PendingChanges,
     /// The consumers that reach the issuer from a network of their own, such as a container on a bridge.
     pub other_networks: BTreeSet<String>,
     /// Sentences on files with several names.
@@ -45,9 +45,9 @@ pub struct Survey {
 
 /// The pending changes that restarts would activate, and what cannot be compared.
 #[derive(Debug, Default)]
-pub struct LiveReport {
+pub struct PendingChanges {
     /// Each pending change once, by its name.
-    pub live: Vec<Live>,
+    pub live: Vec<PendingChange>,
     /// What cannot be compared, and why, as `what: why`.
     pub not_visible: Vec<String>,
 }
@@ -66,5 +66,5 @@ pub trait Surveyor: Send + Sync {
     async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)>;
 
     /// The pending changes that restarts of all consumers would activate now.
-    async fn live(&self) -> LiveReport;
+    async fn live(&self) -> PendingChanges;
 }

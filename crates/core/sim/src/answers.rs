@@ -1,6 +1,6 @@
 //! What a call changes in the world, and the answer to it. Every answer is true at that moment.
 
-use keyroll_port::{Applied, Class, Label, Listed, Listing, Live, Probe, Session};
+use keyroll_port::{Applied, Class, Label, Listed, Listing, PendingChange, Probe, Session};
 use keyroll_rotation::{
     ConsumerId, CredId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
     InstanceIdentity, Kinds, LastUsed, ObservedInstance, PATHS_MAX, Proof, Query, Reconciled, SessionSeen,
@@ -150,9 +150,9 @@ impl World {
 
     fn apply(&mut self, consumer: ConsumerId, slot: u8, accepted: Option<&[Difference]>) -> CallResult {
         let edits = self.edits.iter().filter(|(of, _)| *of == consumer).map(|(_, edit)| edit.clone());
-        let strange: Vec<Live> = edits
+        let strange: Vec<PendingChange> = edits
             .filter(|edit| !accepted.unwrap_or_default().contains(edit))
-            .map(|difference| Live { difference, what: String::new(), since_unix_ms: None })
+            .map(|difference| PendingChange { difference, what: String::new(), since_unix_ms: None })
             .collect();
         if !strange.is_empty() && accepted.is_some() {
             if self.mutation != Mutation::EditsUnseen {

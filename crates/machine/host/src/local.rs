@@ -42,8 +42,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_port::{
-    Applied, Asked, Brings, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource, Sessions,
-    Swept, Values,
+    AllowedChanges, Applied, Asked, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource,
+    Sessions, Swept, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, Reconciled, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
@@ -132,7 +132,7 @@ impl Host for Local {
         consumer: ConsumerId,
         slot: u8,
         asked: Asked,
-        brings: Brings<'_>,
+        brings: AllowedChanges<'_>,
     ) -> Result<Applied, Failure> {
         block_in_place(|| self.apply_slot(consumer, slot, &self.begin(asked)?, brings))
     }
@@ -169,12 +169,12 @@ impl Host for Local {
             evidence,
             remarks: self.take_remarks(),
             failing_checks: self.failing_checks(consumer),
-            gaps: self.take_gaps(),
+            downtimes: self.take_downtimes(),
         }
     }
 
-    async fn strike(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
-        block_in_place(|| self.strike_all(values, &self.begin(asked)?))
+    async fn remove_superseded(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
+        block_in_place(|| self.remove_superseded_all(values, &self.begin(asked)?))
     }
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {

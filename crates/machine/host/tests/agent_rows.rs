@@ -12,7 +12,7 @@ use keyroll_database::rusqlite::Connection;
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
 use keyroll_manager::{CommandLine, OpenClaw};
 use keyroll_observe::process;
-use keyroll_port::{Brings, Host, Sessions, Values};
+use keyroll_port::{AllowedChanges, Host, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
@@ -254,7 +254,8 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let forgotten = value("forgotten", &claw.folder);
         for (stands, asked) in [(&foreign, false), (&claw.old, true), (&claw.new, true)] {
             claw.profiles(&[(PROFILE, stands), ("q:other", &forgotten)]);
-            let failure = host().apply(ConsumerId(0), 0, step(8), Brings::Anything).await.err().unwrap();
+            let failure =
+                host().apply(ConsumerId(0), 0, step(8), AllowedChanges::Anything).await.err().unwrap();
             assert_eq!(failure.code.as_str(), "K0440", "{failure}");
             // The program is called where nothing can be lost, and refuses here.
             let told = fs::read_to_string(claw.path("told")).unwrap_or_default();
@@ -267,7 +268,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         // Without the record nobody knows which key that is.
         fs::remove_file(kept).unwrap();
         claw.profiles(&[(PROFILE, &claw.old)]);
-        let failure = host().apply(ConsumerId(0), 0, step(9), Brings::Anything).await.err().unwrap();
+        let failure = host().apply(ConsumerId(0), 0, step(9), AllowedChanges::Anything).await.err().unwrap();
         assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
     }
 }
@@ -336,7 +337,7 @@ async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_i
     fs::write(claw.path("p.key"), &foreign).unwrap();
     claw.profiles(&[(PROFILE, &foreign)]);
     host().fetch(ConsumerId(0), step(8)).await.unwrap();
-    let failure = host().apply(ConsumerId(0), 0, step(9), Brings::Anything).await.err().unwrap();
+    let failure = host().apply(ConsumerId(0), 0, step(9), AllowedChanges::Anything).await.err().unwrap();
     assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
 }
 

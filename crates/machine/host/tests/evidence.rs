@@ -13,7 +13,7 @@ use keyroll_host::{
 };
 use keyroll_manager::{CommandLine, Find, Process, Reread, Unit, Verb};
 use keyroll_observe::LogSource;
-use keyroll_port::{Brings, Failure, Host, Session, SessionSource, Sessions, Values};
+use keyroll_port::{AllowedChanges, Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Reconciled, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
@@ -398,7 +398,7 @@ async fn a_restarted_process_with_only_the_other_value_in_its_memory_is_told() {
         assert!(std::time::Instant::now() < deadline);
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    host.apply(ConsumerId(0), 0, step(2), Brings::Anything).await.unwrap();
+    host.apply(ConsumerId(0), 0, step(2), AllowedChanges::Anything).await.unwrap();
     let (kinds, told) = kinds_and_remarks(&host, Which::New, &place, &shown).await;
     assert!(!kinds.has(Kinds::LOADED));
     assert!(told.is_empty(), "it ran before the restart, and is on its way out");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use keyroll_copy::{Format, Slot};
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
 use keyroll_manager::{CommandLine, Find, Process, Verb};
-use keyroll_port::{Applied, Brings, Host as _, LiveReport, Surveyor as _};
+use keyroll_port::{AllowedChanges, Applied, Host as _, PendingChanges, Surveyor as _};
 use keyroll_rotation::{ConsumerId, Difference, FileId};
 use keyroll_secret::FingerprintKey;
 
@@ -108,7 +108,7 @@ fn place() -> Place {
     place
 }
 
-fn live_now(host: &Local) -> LiveReport {
+fn live_now(host: &Local) -> PendingChanges {
     tokio::runtime::Runtime::new().unwrap().block_on(host.live())
 }
 
@@ -156,19 +156,23 @@ async fn a_restart_that_would_bring_more_is_not_made() {
     fs::copy("/bin/sleep", place.path("newer")).unwrap();
     fs::rename(place.path("newer"), &program).unwrap();
     let apply = |brings| host.apply(ConsumerId(0), 0, crate::step(7), brings);
-    let Applied::Refused(live) = apply(Brings::Accepted(&[])).await.unwrap() else { panic!("it was made") };
+    let Applied::Refused(live) = apply(AllowedChanges::Accepted(&[])).await.unwrap() else {
+        panic!("it was made")
+    };
     let live: Vec<Difference> = live.into_iter().map(|one| one.difference).collect();
     assert_eq!(live.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["app/program:own-program"]);
     let other = [Difference { digest: live[0].digest ^ 1, ..live[0].clone() }];
-    let Applied::Refused(again) = apply(Brings::Accepted(&other)).await.unwrap() else {
+    let Applied::Refused(again) = apply(AllowedChanges::Accepted(&other)).await.unwrap() else {
         panic!("by its name")
     };
     assert!(again[0].what.contains("K0851"), "{again:?}");
     assert!(!place.path("restarted").exists());
-    assert_eq!(apply(Brings::Accepted(&live)).await.unwrap(), Applied::Done(Vec::new()));
+    assert_eq!(apply(AllowedChanges::Accepted(&live)).await.unwrap(), Applied::Done(Vec::new()));
     assert!(place.path("restarted").exists());
     // A restart that is not held up reports the changes.
-    let Applied::Done(told) = apply(Brings::Anything).await.unwrap() else { panic!("it was held up") };
+    let Applied::Done(told) = apply(AllowedChanges::Anything).await.unwrap() else {
+        panic!("it was held up")
+    };
     assert_eq!(told.len(), 1);
 }
 

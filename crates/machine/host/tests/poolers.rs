@@ -209,17 +209,17 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.deliver(FileId(0), Which::Old, scene.values(), step(3)).await.unwrap();
     assert_eq!(read(), both);
     let late = Asked { intent: 19, until_ms: SystemClock::new().monotonic_ms() };
-    assert_eq!(host.strike(scene.values(), late).await.unwrap_err().class, Class::Retryable);
+    assert_eq!(host.remove_superseded(scene.values(), late).await.unwrap_err().class, Class::Retryable);
     assert_eq!(read(), both, "nothing begins after its time");
-    host.strike(scene.values(), step(20)).await.unwrap();
+    host.remove_superseded(scene.values(), step(20)).await.unwrap();
     assert_eq!(read(), before);
-    host.strike(scene.values(), step(21)).await.unwrap();
+    host.remove_superseded(scene.values(), step(21)).await.unwrap();
     assert_eq!(read(), before, "however often");
     assert_eq!(found(Which::Old, scene.values()).await, Reconciled::Executed(None));
     // A line with its name and another password is never removed.
     let theirs = before.replace("\"bob\"", "\"app_a\" \"theirs\"\n\"bob\"");
     fs::write(&list, &theirs).unwrap();
-    host.strike(scene.values(), step(22)).await.unwrap();
+    host.remove_superseded(scene.values(), step(22)).await.unwrap();
     assert_eq!(survey(&host, &scene.old, Some(&scene.new), false).await.unwrap_err().code, "K0144");
     assert_eq!(host.trial(scene.values()).await.unwrap()[0].code, "K0144");
     assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), step(4)).await.unwrap_err().code, "K0144");

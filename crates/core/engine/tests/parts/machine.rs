@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    Applied, Asked, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
     SessionSource, Sessions, Swept, Values,
 };
 use keyroll_rotation::{
@@ -189,7 +189,7 @@ impl Host for Machine {
         let goal = value(values, which);
         Ok(if Some(there) == goal { Reconciled::Executed(None) } else { Reconciled::Absent })
     }
-    async fn strike(&self, values: Values<'_>, _: Asked) -> Result<(), Failure> {
+    async fn remove_superseded(&self, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
     }
     async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
@@ -205,7 +205,7 @@ impl Host for Machine {
         consumer: ConsumerId,
         slot: u8,
         _: Asked,
-        _: Brings<'_>,
+        _: AllowedChanges<'_>,
     ) -> Result<Applied, Failure> {
         let applied = self.fate.befall(|| {
             let mut inside = locked(&self.inside);
@@ -263,7 +263,7 @@ impl Host for Machine {
             sessions: None,
             strangers: Vec::new(),
         };
-        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }
     async fn prove(
         &self,
@@ -286,7 +286,7 @@ impl Host for Machine {
             Proof { who, slot: proc.slot, version: which, paths, other_session: Visibility::No }
         });
         let evidence = Ok(Evidence { proofs: proofs.collect(), against: false });
-        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), gaps: Vec::new() }
+        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), downtimes: Vec::new() }
     }
     async fn describe(&self, _: Incarnation) -> Option<Holder> {
         None
@@ -313,6 +313,6 @@ impl Host for Machine {
         Ok(counted(next.unwrap_or_default()))
     }
     async fn sweep(&self, _: Values<'_>) -> Result<Swept, Failure> {
-        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }
 }

@@ -1,5 +1,5 @@
 use super::breach::Breach;
-use super::harness::{IssuerHarness, Weather};
+use super::harness::{FaultMode, IssuerHarness};
 use super::odd::spoiled;
 
 /// Nothing listens: no call passes for an answer, and no failure claims that a later attempt would fail too.
@@ -7,5 +7,5 @@ use super::odd::spoiled;
 /// # Errors
 /// The first rule that the adapter broke.
 pub async fn absent(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
-    spoiled(harness, Weather::Absent).await
+    spoiled(harness, FaultMode::Absent).await
 }

@@ -8,7 +8,7 @@ use crate::Issuer;
 
 /// How the part behaves from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Weather {
+pub enum FaultMode {
     /// As documented.
     Fair,
     /// Nothing listens: connections are refused.
@@ -19,7 +19,7 @@ pub enum Weather {
     /// no request has an effect.
     Odd,
     /// The next request that changes something has its effect, but its answer never comes: the connection closes.
-    /// Then the weather is fair again.
+    /// Then the fault_mode is fair again.
     AnswerLost,
 }
 
@@ -28,14 +28,14 @@ pub enum Weather {
 /// Methods may panic when the part itself fails: that is a broken test, not a breach.
 #[async_trait]
 pub trait IssuerHarness: Send + Sync {
-    /// Fair weather and one accepted credential, bound to its id; everything from the case before is gone.
+    /// Fair fault_mode and one accepted credential, bound to its id; everything from the case before is gone.
     async fn fresh(&mut self) -> Credential;
 
     /// The adapter, wired to the part. The same until the next `fresh`.
     fn issuer(&self) -> &dyn Issuer;
 
-    /// Changes the weather. `false` where this part cannot have such weather: the suite then skips the case.
-    async fn weather(&mut self, weather: Weather) -> bool;
+    /// Changes the fault_mode. `false` where this part cannot have such fault_mode: the suite then skips the case.
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool;
 
     /// Lets births and deaths that are under way become visible (moves the part's clock, or does nothing).
     async fn settle(&mut self);

@@ -2,7 +2,7 @@ use keyroll_rotation::MintedBy;
 use keyroll_secret::Credential;
 
 use super::breach::{Breach, fails, id_of, require, succeeds};
-use super::harness::{IssuerHarness, Weather};
+use super::harness::{FaultMode, IssuerHarness};
 use super::ok::{LABEL, mint};
 use crate::{Class, Issuer};
 
@@ -20,7 +20,7 @@ async fn lost_mint(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     let current = harness.fresh().await;
     let known = [&current.fields];
     let minted_by = harness.issuer().capabilities().minted_by;
-    if minted_by == MintedBy::Human || !harness.weather(Weather::AnswerLost).await {
+    if minted_by == MintedBy::Human || !harness.fault_mode(FaultMode::AnswerLost).await {
         return Ok(());
     }
     let issuer = harness.issuer();
@@ -28,7 +28,7 @@ async fn lost_mint(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     let outcome = issuer.mint(LABEL, &current, proposed.as_ref()).await;
     // The effect happened: a failure that rules it out is wrong.
     fails("mint with a lost answer", outcome, &[Class::Permanent, Class::Retryable], &known)?;
-    harness.weather(Weather::Fair).await;
+    harness.fault_mode(FaultMode::Fair).await;
     harness.settle().await;
     if minted_by == MintedBy::Us {
         let again = harness.issuer().mint(LABEL, &current, proposed.as_ref()).await;
@@ -59,13 +59,13 @@ async fn lost_end(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     }
     let minted = mint(harness, &current).await?;
     let id = id_of(&minted)?;
-    if !harness.weather(Weather::AnswerLost).await {
+    if !harness.fault_mode(FaultMode::AnswerLost).await {
         return Ok(());
     }
     let known = [&current.fields, &minted.fields];
     let outcome = harness.issuer().revoke(&id).await;
     fails("revoke with a lost answer", outcome, &[Class::Permanent, Class::Retryable], &known)?;
-    harness.weather(Weather::Fair).await;
+    harness.fault_mode(FaultMode::Fair).await;
     harness.settle().await;
     require(!harness.live().await.contains(&id), "the part has revoked, whatever the answer's fate")?;
     succeeds("revoke of what is gone", harness.issuer().revoke(&id).await)

@@ -21,7 +21,7 @@ mod timeout;
 pub use absent::absent;
 pub use breach::Breach;
 pub use dead::dead;
-pub use harness::{IssuerHarness, Weather};
+pub use harness::{FaultMode, IssuerHarness};
 pub use lost::lost;
 pub use odd::odd;
 pub use ok::ok;

@@ -8,7 +8,7 @@ use crate::{Class, Issuer, Listing, Probe};
 /// The label of the suite's own credential.
 pub(super) const LABEL: &str = "keyroll/conformance/1";
 
-/// A whole life in fair weather: preflight, mint, list, probe, disable, enable, sessions, revoke.
+/// A whole life in fair fault_mode: preflight, mint, list, probe, disable, enable, sessions, revoke.
 ///
 /// # Errors
 /// The first rule that the adapter broke.
@@ -88,7 +88,7 @@ async fn list(issuer: &dyn Issuer, current: &Credential) -> Result<Option<Listin
 
 fn require_complete(listing: &Option<Listing>) -> Result<(), Breach> {
     let Some(listing) = listing else { return Ok(()) };
-    require(listing.complete, "a list in fair weather is complete")?;
+    require(listing.complete, "a list in fair fault_mode is complete")?;
     let mut ids: Vec<_> = listing.entries.iter().map(|entry| &entry.id).collect();
     ids.sort();
     ids.dedup();
@@ -118,7 +118,7 @@ async fn labelled(
 ) -> Result<(), Breach> {
     let issuer = harness.issuer();
     let Some(listing) = list(issuer, current).await? else { return Ok(()) };
-    require(listing.complete, "a list in fair weather is complete")?;
+    require(listing.complete, "a list in fair fault_mode is complete")?;
     let id = id_of(minted)?;
     require(listing.entries.iter().any(|entry| entry.id == id), "a minted credential is listed by its id")?;
     if issuer.capabilities().label {

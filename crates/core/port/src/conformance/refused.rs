@@ -1,7 +1,7 @@
 use keyroll_secret::Credential;
 
 use super::breach::{Breach, fails, id_of, require, succeeds, tells_nothing};
-use super::harness::{IssuerHarness, Weather};
+use super::harness::{FaultMode, IssuerHarness};
 use super::ok::everywhere;
 use crate::{Class, Probe, RefusalLog, RefusedUse};
 
@@ -49,11 +49,11 @@ pub async fn refused(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     let again = look(harness, &current, &mark).await?;
     require(again == seen, "a second look from the same mark shows the same")?;
 
-    for weather in [Weather::Absent, Weather::Odd] {
-        if harness.weather(weather).await {
+    for fault_mode in [FaultMode::Absent, FaultMode::Odd] {
+        if harness.fault_mode(fault_mode).await {
             let looked = harness.issuer().refusals(&current, &mark).await;
-            fails("refusals in bad weather", looked, &[Class::Permanent], &[&current.fields])?;
-            harness.weather(Weather::Fair).await;
+            fails("refusals in bad fault_mode", looked, &[Class::Permanent], &[&current.fields])?;
+            harness.fault_mode(FaultMode::Fair).await;
         }
     }
     succeeds("enable", harness.issuer().enable(&id).await)

@@ -1,5 +1,5 @@
 use super::breach::Breach;
-use super::harness::{IssuerHarness, Weather};
+use super::harness::{FaultMode, IssuerHarness};
 use super::odd::spoiled;
 
 /// An issuer that accepts every connection and never answers: each call ends by its own time limit with an unknown
@@ -8,5 +8,5 @@ use super::odd::spoiled;
 /// # Errors
 /// The first rule that the adapter broke.
 pub async fn timeout(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
-    spoiled(harness, Weather::Silent).await
+    spoiled(harness, FaultMode::Silent).await
 }

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::{
-    Applied, Asked, Brings, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls, Session,
-    SessionSource, Sessions, Swept, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
+    Session, SessionSource, Sessions, Swept, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Seq, Which};
 use keyroll_secret::Fields;
@@ -99,12 +99,12 @@ impl Host for Port {
         consumer: ConsumerId,
         slot: u8,
         asked: Asked,
-        brings: Brings<'_>,
+        brings: AllowedChanges<'_>,
     ) -> Result<Applied, Failure> {
         self.in_time(asked)?;
         let accepted = match brings {
-            Brings::Accepted(accepted) => Some(accepted.to_vec()),
-            Brings::Anything => None,
+            AllowedChanges::Accepted(accepted) => Some(accepted.to_vec()),
+            AllowedChanges::Anything => None,
         };
         match outcome(self.call(Call::Apply { consumer, slot, accepted }).await)? {
             CallResult::Applied(applied) => Ok(applied),
@@ -131,7 +131,7 @@ impl Host for Port {
         let new = self.value(Which::New, values);
         match outcome(self.call(Call::Enumerate { new, stays, sessions }).await)? {
             CallResult::Looked(enumeration) => {
-                Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+                Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
             }
             _ => mistaken(),
         }
@@ -147,7 +147,7 @@ impl Host for Port {
     ) -> Proved {
         let value = self.value(which, values);
         let evidence = self.evidence(consumer, slot, which, value, sessions).await;
-        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), gaps: Vec::new() }
+        Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), downtimes: Vec::new() }
     }
 
     async fn describe(&self, _: Incarnation) -> Option<Holder> {
@@ -182,6 +182,6 @@ impl Host for Port {
 
     async fn sweep(&self, _: Values<'_>) -> Result<Swept, Failure> {
         self.act(Call::Trial).await?;
-        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), gaps: Vec::new() })
+        Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }
 }

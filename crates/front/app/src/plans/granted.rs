@@ -1,7 +1,7 @@
 //! Pending changes that an adoption accepted: a restart script that the operator names is accepted with its content at
 //! that time. After a later edit, keyroll asks again.
 
-use keyroll_port::Live;
+use keyroll_port::PendingChange;
 use keyroll_rotation::Difference;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ impl Granted {
     }
 
     /// True if this pending change of the secret was accepted.
-    pub fn has(&self, secret: &str, live: &Live) -> bool {
+    pub fn has(&self, secret: &str, live: &PendingChange) -> bool {
         let same = |grant: &&Grant| {
             grant.secret == secret
                 && *grant.name == *live.difference.name

@@ -9,7 +9,7 @@ use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
 use keyroll_host::{Local, read, resolve};
 use keyroll_port::{
-    Failure, Issuer, Journal as _, Label, Listing, Live, LiveReport, Looked, Probe, RefusalLog,
+    Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, Probe, RefusalLog,
     SessionSource, Sessions, Store, Survey, Surveying, Surveyor as _, Values,
 };
 use keyroll_rotation::{Capabilities, ConsumerId, Plan, PlanDefect, Policy, Refusals};
@@ -150,7 +150,7 @@ pub async fn look(
         true => (unexplained(subject, from_version, &looked)?, holders),
         false => (Vec::new(), Vec::new()),
     };
-    let LiveReport { live, not_visible } = live;
+    let PendingChanges { live, not_visible } = live;
     let (granted, live) = granted(subject, live)?;
     let endpoints = issuer.endpoints();
     let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints)].concat();
@@ -226,7 +226,10 @@ fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<V
 }
 
 /// Separates the pending changes that an adoption accepted from the others.
-fn granted(subject: &Subject<'_>, live: Vec<Live>) -> Result<(Vec<Live>, Vec<Live>), Problem> {
+fn granted(
+    subject: &Subject<'_>,
+    live: Vec<PendingChange>,
+) -> Result<(Vec<PendingChange>, Vec<PendingChange>), Problem> {
     let known = Granted::load(subject.places)?;
     Ok(live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one)))
 }

@@ -1,5 +1,5 @@
 use keyroll_host::Local;
-use keyroll_port::{Holder, Live};
+use keyroll_port::{Holder, PendingChange};
 use keyroll_rotation::Plan;
 
 use crate::records::saved_plan::Saved;
@@ -21,7 +21,7 @@ pub struct Inspection {
     /// Sentences for the operator.
     pub notes: Vec<String>,
     /// The pending changes that restarts would make live.
-    pub live: Vec<Live>,
+    pub live: Vec<PendingChange>,
     /// Those of them that an adoption has accepted.
-    pub granted: Vec<Live>,
+    pub granted: Vec<PendingChange>,
 }

@@ -1,7 +1,7 @@
 //! The pending changes that a restart would make live, as shown to the operator.
 
 use keyroll_codes::Code;
-use keyroll_port::Live;
+use keyroll_port::PendingChange;
 use keyroll_rotation::Difference;
 
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use crate::records::recorded::Opened;
 use crate::records::saved_plan::Saved;
 
 /// Shows the pending changes.
-pub fn show(live: &[Live], operator: &mut dyn Operator) {
+pub fn show(live: &[PendingChange], operator: &mut dyn Operator) {
     for one in live {
         operator.event(event(one, false));
     }
@@ -23,7 +23,7 @@ pub fn show(live: &[Live], operator: &mut dyn Operator) {
 }
 
 /// The command that applies a plan, with the changes to accept.
-pub fn apply_with(live: &[Live], plan: &str) -> String {
+pub fn apply_with(live: &[PendingChange], plan: &str) -> String {
     format!("keyroll apply {plan}{}", accept(live.iter().map(|one| one.difference.name.as_ref())))
 }
 
@@ -37,7 +37,7 @@ fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {
 /// `K0851`: a restart would make other changes live than the plan showed, or a change was not accepted.
 pub fn accepted(
     saved: &Saved,
-    live: &[Live],
+    live: &[PendingChange],
     by_name: &[String],
     emergency: bool,
 ) -> Result<Vec<Difference>, Problem> {
@@ -46,12 +46,13 @@ pub fn accepted(
     if emergency {
         return Ok(differences().filter(named).cloned().collect());
     }
-    let shown = |one: &Live| saved.seen.live.get(&*one.difference.name) == Some(&one.difference.digest);
-    let because = |problem: Problem, of: &[&Live]| {
+    let shown =
+        |one: &PendingChange| saved.seen.live.get(&*one.difference.name) == Some(&one.difference.digest);
+    let because = |problem: Problem, of: &[&PendingChange]| {
         of.iter()
             .fold(problem, |problem, one| problem.because(format!("{}: {}", one.difference.name, one.what)))
     };
-    let other: Vec<&Live> = live.iter().filter(|one| !shown(one)).collect();
+    let other: Vec<&PendingChange> = live.iter().filter(|one| !shown(one)).collect();
     if !other.is_empty() {
         let problem = Problem::new(
             Code::PendingChange,
@@ -59,7 +60,7 @@ pub fn accepted(
         );
         return Err(because(problem, &other).help(format!("keyroll plan {}", saved.secret)));
     }
-    let open: Vec<&Live> = live.iter().filter(|one| !named(&&one.difference)).collect();
+    let open: Vec<&PendingChange> = live.iter().filter(|one| !named(&&one.difference)).collect();
     if !open.is_empty() {
         let problem =
             Problem::new(Code::PendingChange, "apply the plan: restarts would make pending changes live");
@@ -93,7 +94,7 @@ pub fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Differe
 }
 
 /// One pending change as it is shown. `refused`: it prevented the restart.
-pub fn event(live: &Live, refused: bool) -> Event {
+pub fn event(live: &PendingChange, refused: bool) -> Event {
     let since = live.since_unix_ms.and_then(|ms| i64::try_from(ms).ok());
     let since = since.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     Event::Live {

@@ -158,7 +158,7 @@ impl<'a> Watch<'a> {
         });
     }
 
-    fn downtime(&mut self, downtime: keyroll_port::Gap) {
+    fn downtime(&mut self, downtime: keyroll_port::Downtime) {
         self.downtime = self.downtime.max(Some(downtime.length));
         let consumer = self.consumer(downtime.consumer.index());
         let measured = self.downtimes.measured(&consumer, downtime.length, downtime.back);
@@ -393,11 +393,11 @@ impl Observer for Watch<'_> {
                 self.residues =
                     all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
             }
-            Note::Live { live, refused } => {
+            Note::PendingChanges { live, refused } => {
                 live.iter().for_each(|one| self.operator.event(pending_changes::event(one, refused)))
             }
             Note::CheckFails { consumer, check } => self.check_fails(consumer, &check),
-            Note::Gap(downtime) => self.downtime(downtime),
+            Note::Downtime(downtime) => self.downtime(downtime),
             Note::Rejected(illegal) => self.operator.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
         }

@@ -16,7 +16,7 @@ pub type Day = (&'static str, fn(&str));
 pub const DAYS: &[Day] = &[("under load", under_load), ("killed", killed), ("back", back)];
 
 /// The further cases of the nightly run.
-pub const DAYS_OF_A_NIGHT: &[Day] = &[("bad weather", bad_weather), ("emergency", emergency)];
+pub const DAYS_OF_A_NIGHT: &[Day] = &[("bad fault_mode", bad_weather), ("emergency", emergency)];
 
 /// The state after a rotation that ended well.
 fn done(scene: &Scene, ran: &Ran, made: Option<String>) {

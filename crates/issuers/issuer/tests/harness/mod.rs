@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
-use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_port::conformance::{FaultMode, IssuerHarness};
 use keyroll_rotation::Overlap;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -126,14 +126,14 @@ impl IssuerHarness for Harness {
         &self.runner
     }
 
-    async fn weather(&mut self, weather: Weather) -> bool {
-        self.fake.world().mood = match weather {
-            Weather::Fair | Weather::Absent => Behaviour::Fair,
-            Weather::Silent => Behaviour::Silent,
-            Weather::Odd => Behaviour::Odd(self.odd),
-            Weather::AnswerLost => Behaviour::LoseNext,
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool {
+        self.fake.world().mood = match fault_mode {
+            FaultMode::Fair | FaultMode::Absent => Behaviour::Fair,
+            FaultMode::Silent => Behaviour::Silent,
+            FaultMode::Odd => Behaviour::Odd(self.odd),
+            FaultMode::AnswerLost => Behaviour::LoseNext,
         };
-        if weather == Weather::Absent {
+        if fault_mode == FaultMode::Absent {
             self.fake.leave().await;
         } else {
             self.fake.come_back().await;

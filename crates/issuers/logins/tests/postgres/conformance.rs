@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::postgres::stage::{Names, Stage, credential, field, options};
 use async_trait::async_trait;
 use keyroll_logins::postgres::{Options, Postgres};
-use keyroll_port::conformance::{self, IssuerHarness, Weather};
+use keyroll_port::conformance::{self, FaultMode, IssuerHarness};
 use keyroll_port::{Issuer, RefusalLog};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::{Relay, alphanumeric};
@@ -42,7 +42,7 @@ fn commits(sent: &[u8]) -> bool {
 #[async_trait]
 impl IssuerHarness for Harness {
     async fn fresh(&mut self) -> Credential {
-        self.relay.weather(Weather::Fair).await.unwrap();
+        self.relay.fault_mode(FaultMode::Fair).await.unwrap();
         self.held.clear();
         let password = alphanumeric(20);
         let end =
@@ -60,8 +60,8 @@ impl IssuerHarness for Harness {
         &self.issuer
     }
 
-    async fn weather(&mut self, weather: Weather) -> bool {
-        self.relay.weather(weather).await.unwrap();
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool {
+        self.relay.fault_mode(fault_mode).await.unwrap();
         true
     }
 

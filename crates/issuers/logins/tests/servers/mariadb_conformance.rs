@@ -7,7 +7,7 @@ use crate::servers::stage::{credential, field, options};
 use async_trait::async_trait;
 use keyroll_logins::{MariaDb, TwoLogins};
 use keyroll_port::Issuer;
-use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_port::conformance::{FaultMode, IssuerHarness};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::{MariaDb as Server, Relay, alphanumeric};
 use mysql_async::Conn;
@@ -39,7 +39,7 @@ impl Harness {
 #[async_trait]
 impl IssuerHarness for Harness {
     async fn fresh(&mut self) -> Credential {
-        self.relay.weather(Weather::Fair).await.unwrap();
+        self.relay.fault_mode(FaultMode::Fair).await.unwrap();
         self.held.clear();
         let password = alphanumeric(20);
         let mut admin = self.server.connect_admin().await.unwrap();
@@ -62,8 +62,8 @@ impl IssuerHarness for Harness {
         &self.issuer
     }
 
-    async fn weather(&mut self, weather: Weather) -> bool {
-        self.relay.weather(weather).await.unwrap();
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool {
+        self.relay.fault_mode(fault_mode).await.unwrap();
         true
     }
 

@@ -12,7 +12,7 @@ use amqprs::channel::{BasicGetArguments, BasicPublishArguments, Channel};
 use amqprs::connection::Connection;
 use async_trait::async_trait;
 use keyroll_logins::{Broker, RabbitMq, TwoLogins};
-use keyroll_port::conformance::{IssuerHarness, PATIENT_MS, Weather};
+use keyroll_port::conformance::{FaultMode, IssuerHarness, PATIENT_MS};
 use keyroll_port::{Class, Issuer, Probe, Session};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::{Deadline, ManagementApi, RabbitMq as Server, Relay, alphanumeric, until};
@@ -91,7 +91,7 @@ async fn make(server: &Server, user: &str) -> Credential {
 #[async_trait]
 impl IssuerHarness for Harness {
     async fn fresh(&mut self) -> Credential {
-        self.weather(Weather::Fair).await;
+        self.fault_mode(FaultMode::Fair).await;
         self.held.clear();
         make(self.server, &self.user).await
     }
@@ -100,11 +100,11 @@ impl IssuerHarness for Harness {
         &self.issuer
     }
 
-    async fn weather(&mut self, weather: Weather) -> bool {
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool {
         // Logging in changes nothing.
-        let amqp = if weather == Weather::AnswerLost { Weather::Fair } else { weather };
-        self.amqp.weather(amqp).await.unwrap();
-        self.management.weather(weather).await.unwrap();
+        let amqp = if fault_mode == FaultMode::AnswerLost { FaultMode::Fair } else { fault_mode };
+        self.amqp.fault_mode(amqp).await.unwrap();
+        self.management.fault_mode(fault_mode).await.unwrap();
         true
     }
 

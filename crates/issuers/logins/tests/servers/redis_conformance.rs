@@ -7,7 +7,7 @@ use crate::servers::stage::{credential, field, options};
 use async_trait::async_trait;
 use keyroll_logins::{Redis, TwoLogins};
 use keyroll_port::Issuer;
-use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_port::conformance::{FaultMode, IssuerHarness};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::{Redis as Server, Relay, alphanumeric};
 use redis::aio::MultiplexedConnection;
@@ -38,7 +38,7 @@ impl Harness {
 #[async_trait]
 impl IssuerHarness for Harness {
     async fn fresh(&mut self) -> Credential {
-        self.relay.weather(Weather::Fair).await.unwrap();
+        self.relay.fault_mode(FaultMode::Fair).await.unwrap();
         self.held.clear();
         let password = alphanumeric(20);
         self.server.admin_says("ACL DELUSER orders orders_a orders_b").await.unwrap();
@@ -51,8 +51,8 @@ impl IssuerHarness for Harness {
         &self.issuer
     }
 
-    async fn weather(&mut self, weather: Weather) -> bool {
-        self.relay.weather(weather).await.unwrap();
+    async fn fault_mode(&mut self, fault_mode: FaultMode) -> bool {
+        self.relay.fault_mode(fault_mode).await.unwrap();
         true
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use keyroll_codes::Code;
 use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
 use keyroll_observe::{ProcessId, WrittenAt};
-use keyroll_port::{Applied, Brings, Class, Failure};
+use keyroll_port::{AllowedChanges, Applied, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Seq};
 use keyroll_secret::SecretBytes;
 
@@ -83,25 +83,25 @@ impl Local {
         id: ConsumerId,
         slot: u8,
         effect: &OneEffect<'_>,
-        brings: Brings<'_>,
+        brings: AllowedChanges<'_>,
     ) -> Result<Applied, Failure> {
         let (consumer, setup) = self.slot_setup(id, slot)?;
         // Read once, right before the verb: the running processes are compared with what the restart would start, and
         // their end is timed.
         let running = instances(setup.run.as_ref());
         let live = match brings {
-            Brings::Accepted(accepted) => {
+            AllowedChanges::Accepted(accepted) => {
                 let live = self.unaccepted(consumer, setup, &running, accepted);
                 if !live.is_empty() {
                     return Ok(Applied::Refused(live));
                 }
                 live
             }
-            Brings::Anything => self.unaccepted(consumer, setup, &running, &[]),
+            AllowedChanges::Anything => self.unaccepted(consumer, setup, &running, &[]),
         };
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
-        self.watch_gap(id, setup, running.as_deref().unwrap_or_default());
+        self.watch_downtime(id, setup, running.as_deref().unwrap_or_default());
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
         }

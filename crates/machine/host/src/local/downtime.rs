@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use keyroll_manager::{Check, CheckAnswer, InstanceProcess, check};
 use keyroll_observe::{ProcessId, process};
-use keyroll_port::{Back, Gap};
+use keyroll_port::{Back, Downtime};
 use keyroll_rotation::ConsumerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::memo::{GapWatch, locked};
+use super::memo::{DowntimeWatch, locked};
 use super::{Local, SlotSetup};
 
 /// How long a downtime is followed, milliseconds.
@@ -25,16 +25,16 @@ const READY_MS_MAX: u64 = 2_000;
 
 impl Local {
     /// Follows the running process from before its restart.
-    pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup, running: &[InstanceProcess]) {
+    pub(super) fn watch_downtime(&self, id: ConsumerId, setup: &SlotSetup, running: &[InstanceProcess]) {
         let single = self.setup.consumer(id).is_some_and(|consumer| consumer.slots.len() == 1);
         if !single || !setup.run.has_downtime() || !setup.run.starts_new_process() {
             return;
         }
         let Some(main) = running.iter().find(|one| one.main).map(|one| one.process) else { return };
-        let watched = Arc::new(Mutex::new(GapWatch::default()));
+        let watched = Arc::new(Mutex::new(DowntimeWatch::default()));
         let mut memo = self.memo();
-        memo.gaps.retain(|(of, other)| *of != id || locked(other).gap(id).is_some());
-        memo.gaps.push((id, Arc::clone(&watched)));
+        memo.downtimes.retain(|(of, other)| *of != id || locked(other).downtime(id).is_some());
+        memo.downtimes.push((id, Arc::clone(&watched)));
         drop(memo);
         let ready = setup.ready.clone();
         let deadline = Instant::now() + Duration::from_millis(GAP_MS_MAX);
@@ -52,11 +52,11 @@ impl Local {
     }
 
     /// The issuer accepted a call of the new process: without a `ready` address this ends the downtime.
-    pub(super) fn gap_shown(&self, id: ConsumerId, setup: &SlotSetup) {
+    pub(super) fn downtime_shown(&self, id: ConsumerId, setup: &SlotSetup) {
         if setup.ready.is_some() {
             return;
         }
-        for (_, watched) in self.memo().gaps.iter().filter(|(of, _)| *of == id) {
+        for (_, watched) in self.memo().downtimes.iter().filter(|(of, _)| *of == id) {
             let mut watched = locked(watched);
             if watched.exited.is_some() {
                 watched.back.get_or_insert_with(|| (Instant::now(), Back::Proven));
@@ -65,12 +65,12 @@ impl Local {
     }
 
     /// The downtimes that ended since the last answer.
-    pub(super) fn take_gaps(&self) -> Vec<Gap> {
+    pub(super) fn take_downtimes(&self) -> Vec<Downtime> {
         let mut ended = Vec::new();
-        self.memo().gaps.retain(|(consumer, watched)| {
-            let gap = locked(watched).gap(*consumer);
-            ended.extend(gap);
-            gap.is_none()
+        self.memo().downtimes.retain(|(consumer, watched)| {
+            let downtime = locked(watched).downtime(*consumer);
+            ended.extend(downtime);
+            downtime.is_none()
         });
         ended
     }

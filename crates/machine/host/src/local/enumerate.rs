@@ -174,7 +174,7 @@ impl Local {
             },
             names,
             not_visible,
-            gaps: self.take_gaps(),
+            downtimes: self.take_downtimes(),
         })
     }
 

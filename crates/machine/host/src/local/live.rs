@@ -8,7 +8,7 @@ use keyroll_codes::Code;
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{CommandLine, Comparison, InstanceProcess, OwnCopies};
 use keyroll_observe::{Image, ProcessId, Variable, environment_has, environment_names, image};
-use keyroll_port::{Failure, Live, LiveReport};
+use keyroll_port::{Failure, PendingChange, PendingChanges};
 use keyroll_rotation::{Difference, FileId};
 use keyroll_secret::SecretBytes;
 
@@ -56,8 +56,8 @@ pub(super) struct Subject<'a> {
 
 impl Local {
     /// The pending changes that restarts of all consumers would activate now.
-    pub(super) fn live_now(&self) -> LiveReport {
-        let mut all = LiveReport::default();
+    pub(super) fn live_now(&self) -> PendingChanges {
+        let mut all = PendingChanges::default();
         let listing = listing();
         for (_, consumer) in self.setup.consumer_ids() {
             for slot in &consumer.slots {
@@ -87,7 +87,7 @@ impl Local {
         slot: &SlotSetup,
         running: &Result<Vec<InstanceProcess>, Failure>,
         accepted: &[Difference],
-    ) -> Vec<Live> {
+    ) -> Vec<PendingChange> {
         let mut live = self.live_in(&Subject { consumer, slot, delivered: true }, running).live;
         live.retain(|one| !accepted.contains(&one.difference));
         for one in &mut live {
@@ -98,9 +98,13 @@ impl Local {
         live
     }
 
-    fn live_in(&self, subject: &Subject<'_>, running: &Result<Vec<InstanceProcess>, Failure>) -> LiveReport {
+    fn live_in(
+        &self,
+        subject: &Subject<'_>,
+        running: &Result<Vec<InstanceProcess>, Failure>,
+    ) -> PendingChanges {
         let Subject { consumer, slot, .. } = *subject;
-        let mut report = LiveReport::default();
+        let mut report = PendingChanges::default();
         match slot.run.comparison() {
             Comparison::Restarted => {}
             Comparison::NotVisible(why) => {
@@ -130,7 +134,13 @@ impl Local {
         report
     }
 
-    fn compare(&self, subject: &Subject<'_>, process: &ProcessId, image: &Image, report: &mut LiveReport) {
+    fn compare(
+        &self,
+        subject: &Subject<'_>,
+        process: &ProcessId,
+        image: &Image,
+        report: &mut PendingChanges,
+    ) {
         self.program(subject, image, report);
         let run = &subject.slot.run;
         if let Some(script) = run.restart_command().and_then(CommandLine::script) {
@@ -160,7 +170,7 @@ impl Local {
     }
 
     /// Pending changes in the manager's own configuration.
-    fn drifted(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+    fn drifted(&self, subject: &Subject<'_>, image: &Image, report: &mut PendingChanges) {
         let consumer = subject.consumer;
         let files: Vec<&FileSetup> = consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
         let containing = |part: &[u8]| {
@@ -182,7 +192,7 @@ impl Local {
             let name = format!("{}/{}:{}", consumer.name, edit.kind, edit.name.escape_debug());
             let digest = self.digest(&[name.as_bytes(), edit.mark.expose()]);
             let difference = Difference { name: name.into(), digest };
-            report.live.push(Live { difference, what: edit.what, since_unix_ms: None });
+            report.live.push(PendingChange { difference, what: edit.what, since_unix_ms: None });
         }
         for file in drift.changed_files {
             self.push(
@@ -200,7 +210,7 @@ impl Local {
     }
 
     /// Compares the executable, and the script that it interprets.
-    fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+    fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut PendingChanges) {
         if image.replaced {
             let path = &image.program.path;
             let (what, found) = match file_fingerprint(&image.program.here) {
@@ -228,7 +238,7 @@ impl Local {
         path: &Path,
         here: &Path,
         image: &Image,
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) {
         let found = match file_fingerprint(here) {
             Ok(found) => found,
@@ -252,7 +262,7 @@ impl Local {
         process: &ProcessId,
         id: FileId,
         loaded: &mut Vec<PathBuf>,
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) -> BTreeSet<String> {
         let none = BTreeSet::new;
         let Some(file) = self.setup.file(id) else { return none() };
@@ -298,7 +308,7 @@ impl Local {
         process: &ProcessId,
         path: &Path,
         but: &[&str],
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let consumer = &subject.consumer.name;
@@ -348,7 +358,7 @@ impl Local {
             };
             let named = format!("{consumer}/{}:{name}", base(path));
             let digest = self.digest(&[named.as_bytes(), value.expose()]);
-            report.live.push(Live {
+            report.live.push(PendingChange {
                 difference: Difference { name: named.into(), digest },
                 what: format!("{name} in {} {how}", path.display()),
                 since_unix_ms: (!subject.delivered).then_some(found.written_unix_ms),
@@ -365,13 +375,17 @@ impl Local {
         path: &Path,
         what: String,
         found: Option<&FileFingerprint>,
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) {
         let name = format!("{}/{kind}:{}", subject.consumer.name, base(path));
         let seen: &[u8] = found.map_or(b"", |found| &found.mark);
         let digest = self.digest(&[name.as_bytes(), path.as_os_str().as_encoded_bytes(), seen]);
         let since_unix_ms = found.map(|found| found.written_unix_ms);
-        report.live.push(Live { difference: Difference { name: name.into(), digest }, what, since_unix_ms });
+        report.live.push(PendingChange {
+            difference: Difference { name: name.into(), digest },
+            what,
+            since_unix_ms,
+        });
     }
 
     /// The first half of a keyed digest. Each part follows its own length, so that no two lists of parts are alike.
@@ -389,7 +403,12 @@ impl Local {
 /// Reports variables that the running process has and that none of its files names: they were removed from a file, or
 /// set by the starter of the process. Only the restart command knows whether they exist after a restart.
 #[expect(clippy::disallowed_methods, reason = "a restart command inherits keyroll's own environment")]
-fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>, report: &mut LiveReport) {
+fn orphans(
+    subject: &Subject<'_>,
+    process: &ProcessId,
+    named: &BTreeSet<String>,
+    report: &mut PendingChanges,
+) {
     // If the environment cannot be read, that was reported with the files.
     let Ok(has) = environment_names(process) else { return };
     let own = |name: &&String| {

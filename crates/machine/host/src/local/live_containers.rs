@@ -3,7 +3,7 @@
 use keyroll_manager::Docker;
 use keyroll_needle::Needles;
 use keyroll_observe::ProcessId;
-use keyroll_port::LiveReport;
+use keyroll_port::PendingChanges;
 
 use super::Local;
 use super::live::{Subject, own_variables};
@@ -40,7 +40,7 @@ impl Local {
     }
 
     /// The other content of a mounted file cannot be compared from outside.
-    pub(super) fn mounted(&self, subject: &Subject<'_>, process: &ProcessId, report: &mut LiveReport) {
+    pub(super) fn mounted(&self, subject: &Subject<'_>, process: &ProcessId, report: &mut PendingChanges) {
         for id in &subject.consumer.files {
             if self.setup.file(*id).is_some_and(|file| own_variables(file).is_empty()) {
                 self.variables(subject, process, *id, &mut Vec::new(), report);

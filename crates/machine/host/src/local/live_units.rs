@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_manager::Unit;
 use keyroll_observe::{Image, ProcessId, Variable, credential_has, unit_folders};
-use keyroll_port::LiveReport;
+use keyroll_port::PendingChanges;
 
 use super::Local;
 use super::file_fingerprint::file_fingerprint;
@@ -18,7 +18,7 @@ impl Local {
         subject: &Subject<'_>,
         unit: &Unit,
         image: &Image,
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) -> Vec<PathBuf> {
         let instance = subject.slot.instance.as_deref();
         let asked = unit.files(instance).and_then(|files| Ok((files, unit.state(instance)?)));
@@ -49,7 +49,7 @@ impl Local {
         subject: &Subject<'_>,
         unit: &Unit,
         process: &ProcessId,
-        report: &mut LiveReport,
+        report: &mut PendingChanges,
     ) {
         let name = &subject.consumer.name;
         let given = match unit.credentials(subject.slot.instance.as_deref()) {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use keyroll_needle::Needles;
 use keyroll_observe::{LogFollower, OpenWatch, ProcessId, WrittenAt};
-use keyroll_port::{Back, Failure, Gap};
+use keyroll_port::{Back, Downtime, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
 
 use crate::Digest;
@@ -34,7 +34,7 @@ pub(super) struct Memo {
     /// Which processes opened the files since they were written.
     pub(super) reads: Reads,
     /// The downtimes of single instances.
-    pub(super) gaps: Gaps,
+    pub(super) downtimes: Downtimes,
     /// How each holder was found, as a clause.
     pub(super) found_by: HashMap<Incarnation, String>,
     /// Per (consumer, path, version): the evidence of each worker of a proxy.
@@ -95,19 +95,19 @@ pub(super) struct Gate {
 }
 
 /// Downtimes that were in no answer yet: measured, or still open. A consumer has at most one open downtime.
-pub(super) type Gaps = Vec<(ConsumerId, Arc<Mutex<GapWatch>>)>;
+pub(super) type Downtimes = Vec<(ConsumerId, Arc<Mutex<DowntimeWatch>>)>;
 
 /// What was seen of one downtime so far.
 #[derive(Default)]
-pub(super) struct GapWatch {
+pub(super) struct DowntimeWatch {
     pub(super) exited: Option<Instant>,
     pub(super) back: Option<(Instant, Back)>,
 }
 
-impl GapWatch {
-    pub(super) fn gap(&self, consumer: ConsumerId) -> Option<Gap> {
+impl DowntimeWatch {
+    pub(super) fn downtime(&self, consumer: ConsumerId) -> Option<Downtime> {
         let (exited, (at, back)) = (self.exited?, self.back?);
-        Some(Gap { consumer, length: at.saturating_duration_since(exited), back })
+        Some(Downtime { consumer, length: at.saturating_duration_since(exited), back })
     }
 }
 

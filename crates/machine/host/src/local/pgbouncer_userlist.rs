@@ -70,7 +70,7 @@ fn without(
 impl Local {
     /// The version whose login a delivery of `which` removes. On the way forward the old login stays until it was
     /// ended, because consumers may still log in with it. In a rollback the new login stays, and is removed only when
-    /// its version is deleted ([`Self::strike_all`]).
+    /// its version is deleted ([`Self::remove_superseded_all`]).
     pub(super) fn leaves<'a>(which: Which, values: Values<'a>) -> Option<&'a Fields> {
         match which {
             Which::Old => None,
@@ -106,7 +106,11 @@ impl Local {
     }
 
     /// Takes the logins of a version that was ended out of every list. What somebody else wrote under its name stays.
-    pub(super) fn strike_all(&self, values: Values<'_>, effect: &OneEffect<'_>) -> Result<(), Failure> {
+    pub(super) fn remove_superseded_all(
+        &self,
+        values: Values<'_>,
+        effect: &OneEffect<'_>,
+    ) -> Result<(), Failure> {
         let Some(gone) = values.new else { return Ok(()) };
         for (id, file) in self.setup.file_ids().filter(|(_, file)| !file.generated) {
             if users(file).next().is_some() {

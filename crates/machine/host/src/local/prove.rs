@@ -125,7 +125,7 @@ impl Local {
             }
             if at == 0 && self.called(one, which) {
                 now = now.and(Kinds::EXERCISED);
-                self.gap_shown(one.consumer, setup);
+                self.downtime_shown(one.consumer, setup);
             }
             let check = setup.checks.get(at).and_then(Option::as_ref);
             if let Some(check) = check

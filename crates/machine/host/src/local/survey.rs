@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_observe::process;
-use keyroll_port::{Class, Failure, Holder, LiveReport, Looked, Survey, Surveying, Surveyor, Values};
+use keyroll_port::{Class, Failure, Holder, Looked, PendingChanges, Survey, Surveying, Surveyor, Values};
 use keyroll_rotation::{ConsumerId, Holds, Which};
 use tokio::task::block_in_place;
 
@@ -23,7 +23,7 @@ impl Surveyor for Local {
         block_in_place(|| {
             let looked = self.enumerate_all(of.values, &sessions, Which::New)?;
             let holders = self.undeclared(&looked);
-            let live = if of.restarts { self.live_now() } else { LiveReport::default() };
+            let live = if of.restarts { self.live_now() } else { PendingChanges::default() };
             let running = self.running(&listing()?)?;
             let other_networks = self.in_other_networks(&running);
             let programs = running.iter().map(program).collect();
@@ -36,7 +36,7 @@ impl Surveyor for Local {
         block_in_place(|| self.setup.files.iter().map(holds).collect())
     }
 
-    async fn live(&self) -> LiveReport {
+    async fn live(&self) -> PendingChanges {
         block_in_place(|| self.live_now())
     }
 }

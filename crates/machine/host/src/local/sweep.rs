@@ -58,6 +58,6 @@ impl Local {
         }
         not_visible.extend(not_seen::lines(&report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
-        Ok(Swept { residues, not_visible, gaps: self.take_gaps() })
+        Ok(Swept { residues, not_visible, downtimes: self.take_downtimes() })
     }
 }

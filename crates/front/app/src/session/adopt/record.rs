@@ -4,7 +4,7 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer, Secret};
 use keyroll_host::{Local, incarnation};
-use keyroll_port::{Live, RotationId, Surveyor as _};
+use keyroll_port::{PendingChange, RotationId, Surveyor as _};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
 use crate::configured;
@@ -90,7 +90,7 @@ impl Adoption<'_> {
 
     /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
     /// it.
-    fn grant(&self, places: &Places, live: &[Live]) -> Result<(), Problem> {
+    fn grant(&self, places: &Places, live: &[PendingChange]) -> Result<(), Problem> {
         let restart = format!("{}/restart:", self.new.name);
         let live = live.iter().map(|one| &one.difference);
         let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
@@ -105,7 +105,7 @@ impl Adoption<'_> {
     }
 
     /// What restarts would make live with the new configuration.
-    fn live(&self, places: &Places) -> Result<Vec<Live>, Problem> {
+    fn live(&self, places: &Places) -> Result<Vec<PendingChange>, Problem> {
         let secret = self.secret()?;
         // `plan` reports an issuer that cannot be built.
         let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
@@ -117,7 +117,7 @@ impl Adoption<'_> {
     }
 
     /// The consumer as the open rotation would take it, and what restarts would make live with it.
-    fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<Live>), Problem> {
+    fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<PendingChange>), Problem> {
         let secret = self.secret()?;
         let known = opened.state.plan();
         if !known.aim.makes_new() {
