@@ -121,7 +121,8 @@ impl Executor {
             JournalError::Held { .. } | JournalError::Unavailable(_) => AppendError::Unavailable,
             JournalError::Damaged(_) | JournalError::Newer { .. } => AppendError::Fenced,
         };
-        self.note(Note::Journal(error.to_string()));
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.note(Note::Journal(format!("{error}{cause}")));
         heard
     }
 

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +86,14 @@ pub enum OpenError {
         /// What is wrong, in short.
         what: String,
     },
+    /// Another process did not finish writing the witness: it is stopped, or its disk does not answer.
+    #[error("the witness {witness} is being written by {holder}, which does not finish")]
+    WitnessHeld {
+        /// The witness.
+        witness: PathBuf,
+        /// Who writes it.
+        holder: LockHolder,
+    },
     /// The journal was copied or restored to another machine.
     #[error("the journal {path} belongs to another machine")]
     OtherMachine {
@@ -102,6 +111,19 @@ pub enum OpenError {
     /// The caller's lock is for another folder, or could not be taken.
     #[error("could not lock the state folder")]
     Lock(#[source] LockError),
+}
+
+/// The process that holds a lock, if the system names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockHolder(pub Option<u32>);
+
+impl fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
 }
 
 impl OpenError {
@@ -125,7 +147,7 @@ impl OpenError {
     /// The code of its page under docs/errors.
     pub fn code(&self) -> Code {
         match self {
-            Self::Io { .. } | Self::Sqlite { .. } => Code::StateUnusable,
+            Self::Io { .. } | Self::Sqlite { .. } | Self::WitnessHeld { .. } => Code::StateUnusable,
             Self::Network { .. } => Code::FolderUnsuitable,
             Self::Damaged { .. } => Code::StateDamaged,
             Self::Restored { .. } => Code::JournalRestored,
@@ -156,6 +178,10 @@ impl OpenError {
                 "nothing was revoked; put the witness back, or, if this journal is surely the newest, run \
                  `keyroll doctor --accept-journal`"
             }
+            Self::WitnessHeld { .. } => {
+                "nothing was changed; if that process is stopped, continue it (`kill -CONT`) or end it, then try \
+                 again"
+            }
             Self::Newer { .. } => "run the newer version of keyroll that made it",
             Self::Lock(_) => "wait for the other keyroll process, or look at it with `keyroll status`",
             Self::OtherMachine { .. } => {
@@ -170,7 +196,7 @@ impl OpenError {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let class = match error {
-            OpenError::Lock(_) => Class::Retryable,
+            OpenError::Lock(_) | OpenError::WitnessHeld { .. } => Class::Retryable,
             OpenError::Io { .. }
             | OpenError::Sqlite { .. }
             | OpenError::Network { .. }

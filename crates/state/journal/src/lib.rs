@@ -19,7 +19,7 @@ mod witness;
 mod write;
 mod writer;
 
-pub use error::OpenError;
+pub use error::{LockHolder, OpenError};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;
 pub use sqlite::{Accepted, SqliteJournal, move_here, reset_witness};

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::OpenError;
 use crate::chain::{self, Link};
+use crate::error::LockHolder;
 use crate::read::Head;
 
 /// A witness is one short line; a longer file is no witness.
@@ -107,12 +108,15 @@ impl Witness {
 
     /// Advances the witness to `head`; does nothing if it is already as far. Durable when it returns.
     pub(crate) fn forward(&self, head: &Head) -> Result<(), OpenError> {
-        let _held = self.hold()?;
-        match self.read()? {
-            Some(before) if before.entry > head.entry || before.epoch > head.epoch => Ok(()),
-            Some(before) if before == *head => Ok(()),
-            Some(_) | None => self.write(head),
+        let is_as_far = |seen: Option<Head>| {
+            seen.is_some_and(|seen| seen.entry > head.entry || seen.epoch > head.epoch || seen == *head)
+        };
+        // Every write replaces the file as a whole: reading it needs no lock.
+        if is_as_far(self.read()?) {
+            return Ok(());
         }
+        let _held = self.hold()?;
+        if is_as_far(self.read()?) { Ok(()) } else { self.write(head) }
     }
 
     /// Sets it to `head`, whatever it said before.
@@ -130,6 +134,13 @@ impl Witness {
             match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(folder),
                 Err(Errno::WOULDBLOCK) if since.elapsed() < LOCK_MS_MAX => thread::sleep(LOCK_RETRY_MS),
+                Err(Errno::WOULDBLOCK) => {
+                    let holder = folder.metadata().ok().and_then(|it| lock_holder(it.ino()));
+                    return Err(OpenError::WitnessHeld {
+                        witness: self.path.clone(),
+                        holder: LockHolder(holder),
+                    });
+                }
                 Err(source) => return Err(io("lock", source.into())),
             }
         }
@@ -164,6 +175,19 @@ impl Witness {
         }
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("fsync the folder of"))
     }
+}
+
+/// The process that holds the lock of the file with this inode number. `/proc/locks` has one line for each lock:
+/// `1: FLOCK  ADVISORY  WRITE 708 08:01:2490431 0 EOF` (proc_locks(5)). It names a device by other numbers than `stat`
+/// on some file systems, so the device is not compared: the answer is shown, and nothing is decided by it.
+fn lock_holder(inode: u64) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let &[_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else { return None };
+        let is_it = file.rsplit(':').next()?.parse() == Ok(inode);
+        is_it.then(|| pid.parse().ok()).flatten()
+    })
 }
 
 /// Whether `head` and `link` agree with what the witness saw.

@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("a witness that is gone", no_witness),
     ("a driver that stands still", stopped_driver),
     ("a driver that comes back", returning_driver),
+    ("a process that stands still while it writes the witness", held_witness),
     ("a wall clock that is set back a year", clock_set_back),
     ("Ctrl-C during roll", interrupted),
     ("a terminal that is closed while the old key is off", hung_up),
@@ -145,14 +146,15 @@ fn stopped_driver() {
     assert_eq!(scene.issuer.made(), 2);
 }
 
-/// A driver that is stopped in the middle of a commit holds the journal: no other process can write, so no fencing is
-/// needed.
+/// A driver that is stopped in the middle of a commit, or while it writes the witness, holds the journal: no other
+/// process can write, so no fencing is needed.
 fn stop_outside_a_commit(scene: &Scene, running: &Running) {
     wait("a moment without a commit", || {
         running.signal(Signal::STOP);
         let journal = Connection::open(scene.state().join("journal.db")).unwrap();
         journal.busy_timeout(std::time::Duration::ZERO).unwrap();
-        let free = journal.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        let witness = fs::File::open(scene.keys_folder()).unwrap();
+        let free = journal.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() && witness.try_lock().is_ok();
         if !free {
             running.signal(Signal::CONT);
         }
@@ -176,7 +178,12 @@ fn returning_driver() {
     if blocked {
         let blocked = resumed.of("blocked");
         let holder = blocked.first().map(|event| &event["holder"]["name"]);
-        assert!(holder.is_some_and(|name| name == "keyroll"), "{}", resumed.text);
+        assert!(
+            holder.is_some_and(|name| name == "keyroll"),
+            "the first holder is {holder:?}, of {} blocked events; {:?}",
+            blocked.len(),
+            resumed.of("error"),
+        );
     } else {
         resumed.exits(0).ended("done");
     }
@@ -187,6 +194,32 @@ fn returning_driver() {
     if blocked {
         scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     }
+    scene.rotated();
+}
+
+/// The lock is held by this process. A command that only looks needs no lock; nothing that cannot be undone happens
+/// before the witness has the driver's entries.
+fn held_witness() {
+    let scene = Scene::new();
+    scene.until("quiesce");
+    scene.run(&["status"]).exits(4);
+    let witness = fs::File::open(scene.keys_folder()).unwrap();
+    witness.lock().unwrap();
+    scene.run(&["status"]).exits(4);
+    let before = scene.snapshot();
+    let name = format!("is being written by process {}", std::process::id());
+    let running = scene.start(&["resume", "--confirm", "ring"]);
+    running.says("who holds the witness", |event| {
+        event["text"].as_str().is_some_and(|text| text.contains(&name))
+    });
+    running.signal(Signal::INT);
+    running.end().exits(130);
+    // The entries of that driver are not in the witness yet.
+    scene.run(&["resume", "--confirm", "ring"]).exits(6).says(&[&name, "nothing was changed", "kill -CONT"]);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+    drop(witness);
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }
 
