@@ -39,6 +39,9 @@ const LOOK_MS: u64 = 50;
 /// Parts of a second in which Linux counts processor time (`USER_HZ`).
 const TICKS_PER_S: f64 = 100.0;
 
+/// How many lines of a failed unit are printed; its whole output stays in its file.
+const EXCERPT_LINES_MAX: usize = 60;
+
 /// The folder for each unit's output, in a file with its name.
 const LOGS: &str = "target/rings";
 
@@ -75,6 +78,8 @@ pub(crate) struct Ended {
     pub(crate) name: String,
     /// Why it counts as failed, if it does.
     pub(crate) failed: Option<String>,
+    /// What its failed tests printed; empty if it passed.
+    pub(crate) excerpt: String,
     /// How many tests passed and failed, according to its own output.
     pub(crate) counts: (u64, u64),
 }
@@ -88,7 +93,7 @@ struct Running {
     ticks: u64,
 }
 
-/// Runs all units, in this order; prints a line for each, and the complete output of a unit that failed.
+/// Runs all units, in this order; prints a line for each.
 pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
@@ -108,7 +113,12 @@ pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
                 Ok(one) => running.push(one),
                 Err(why) => {
                     println!("FAILED: {} could not start: {why}", unit.name);
-                    ended.push(Ended { name: unit.name, failed: Some(why), counts: (0, 0) });
+                    ended.push(Ended {
+                        name: unit.name,
+                        failed: Some(why),
+                        excerpt: String::new(),
+                        counts: (0, 0),
+                    });
                 }
             }
             idle = Idle::measure();
@@ -163,7 +173,7 @@ impl Running {
         }
     }
 
-    /// Prints how it ended, its seconds by the clock and of the processors, and its output if it failed.
+    /// Prints how it ended, and its seconds by the clock and of the processors.
     fn report(self, failed: Option<String>) -> Ended {
         let name = self.unit.name;
         let output = fs::read_to_string(&self.log).unwrap_or_default();
@@ -177,11 +187,35 @@ impl Running {
         if self.unit.background && failed.is_none() {
             println!("    {}", output.lines().last().unwrap_or_default());
         }
-        if failed.is_some() {
-            println!("{output}── end of {name}");
-        }
-        Ended { name, failed, counts }
+        let excerpt = if failed.is_some() { excerpt(&output) } else { String::new() };
+        Ended { name, failed, excerpt, counts }
     }
+}
+
+/// What the failed tests of a program printed, without backtraces; the end of an output that does not say it.
+fn excerpt(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    // The outputs of failed tests begin behind the last but one such line; the last one begins their names.
+    let heads = lines.iter().enumerate().filter(|(_, line)| **line == "failures:").map(|(at, _)| at);
+    let from = heads.rev().nth(1);
+    let kept: Vec<&str> = match from {
+        Some(from) => lines.iter().skip(from + 1).filter(|line| told(line)).copied().collect(),
+        None => lines.iter().skip(lines.len().saturating_sub(EXCERPT_LINES_MAX)).copied().collect(),
+    };
+    kept.into_iter().take(EXCERPT_LINES_MAX).collect::<Vec<_>>().join("\n")
+}
+
+fn told(line: &str) -> bool {
+    !line.is_empty() && !is_backtrace(line)
+}
+
+/// A line of a backtrace, such as `   0: function` and `             at file:1:2`.
+fn is_backtrace(line: &str) -> bool {
+    let frame = line.trim_start();
+    let number = frame.split_once(": ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    (line.starts_with(' ') && (number || frame.starts_with("at ")))
+        || line == "stack backtrace:"
+        || line.starts_with("note: ")
 }
 
 /// The ticks of a process and of its awaited children, from `/proc/PID/stat`; `None` if it cannot be read.
@@ -256,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn the_excerpt_of_a_failed_program_is_what_its_failed_tests_printed() {
+        let log = "successes:\n---- fine stdout ----\nlong\n\nfailures:\n\n---- bad stdout ----\n\nit is 3\n\
+                   stack backtrace:\n   0: core::panic\n             at ./a.rs:1:2\nnote: more\n\nfailures:\n    bad\n";
+        assert_eq!(excerpt(log), "---- bad stdout ----\nit is 3\nfailures:\n    bad");
+        assert_eq!(excerpt("a\nb: killed"), "a\nb: killed");
+        let long = "x\n".repeat(1000);
+        assert_eq!(excerpt(&long).lines().count(), EXCERPT_LINES_MAX);
+    }
+
+    #[test]
     fn idle_ticks_are_those_of_idling_of_waiting_for_disks_and_of_the_background() {
         assert_eq!(processors("cpu  10 1 20 300 5 0 4 0 0 0\ncpu0 1 2 3\n"), Some((306, 340)));
         assert_eq!(processors(""), None);
@@ -277,6 +321,7 @@ mod tests {
         ended.sort_by(|one, other| one.name.cmp(&other.name));
         assert_eq!(ended[0].counts, (1, 2));
         assert!(ended[0].failed.as_deref().is_some_and(|why| why.contains('3')));
+        assert!(ended[0].excerpt.contains("1 passed; 2 failed") && ended[1].excerpt.is_empty());
         assert_eq!((ended[1].counts, ended[1].failed.as_deref()), ((4, 0), None));
         assert!(ticks(std::process::id()).is_some());
     }

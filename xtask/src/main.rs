@@ -1,10 +1,11 @@
-//! The project's own chores: `cargo xtask test | parts | tests | kill | tidy | sim | replay | figures | codegen`.
+//! The project's own chores: `cargo xtask test | parts | tests | kill | tidy | sim | mutants | replay | figures | codegen`.
 
 mod apt;
 mod codegen;
 mod figures;
 mod kill;
 mod lanes;
+mod mutants;
 mod parts;
 mod rings;
 mod run;
@@ -23,6 +24,8 @@ cargo xtask tests [WORD…]      only the tests, or the modules whose name (crat
 cargo xtask kill [N]           the kill ring alone, for a night: N kills in all (1000), with the released program
 cargo xtask tidy               the tree's own rules: sizes, error pages, protocol ids, words
 cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants, --full-pairs, --triples)
+cargo xtask mutants WHICH      mutants made from the code of rotation and engine: --all, --sample N, --only NUMBER|FILE|FILE:LINE,
+                               --equivalents, --list; [--json]
 cargo xtask replay FILE        one stored fault plan, step by step
 cargo xtask figures            measure the headline figures and write docs/reference/figures.md
 cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Some("kill") => kill::kill(rest),
         Some("tidy") => tidy::tidy(),
         Some("sim") => sim::sim(rest),
+        Some("mutants") => mutants::mutants(rest),
         Some("replay") => sim::replay(rest),
         Some("figures") => figures::figures(),
         Some("codegen") => codegen::codegen(rest.iter().any(|word| word == "--check")),

@@ -63,17 +63,22 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
         rings.extend(night());
     }
     let mut times: Vec<(&str, Duration)> = Vec::new();
-    let mut failed = Vec::new();
+    let (mut failed, mut reasons) = (Vec::new(), Vec::new());
     for (name, body) in rings {
         println!("── {name}");
         let begun = Instant::now();
         if let Err(why) = body() {
-            println!("FAILED {name}: {why}");
+            println!("FAILED {name}");
             failed.push(name);
+            reasons.push(why);
         }
         times.push((name, begun.elapsed()));
     }
     let reported = report(&times, &failed, full);
+    // At the end: of a long output, often only the end is kept.
+    for (name, why) in failed.iter().zip(reasons) {
+        println!("\nFAILED {name}: {why}");
+    }
     let (passed, broken) =
         in_all(counted.get(), &times.iter().map(|(name, _)| *name).collect::<Vec<_>>(), &failed);
     println!("{passed} passed, {broken} failed");
@@ -110,6 +115,7 @@ fn night() -> Vec<Ring> {
         ring("every issuer, every day", issuers),
         ring("every manager's service under load", managers),
         ring("every source of an agent's key", agents),
+        ring("every fault of the disk", disk_faults),
         ring("simulation: pairs on the full world", || sim::sim(&words(&["--full-pairs"]))),
         ring("simulation: triples", || sim::sim(&words(&["--triples"]))),
         ring("simulation: seeds of a night", || sim::sim(&words(&["--seeds", SEEDS_NIGHT]))),
@@ -129,6 +135,13 @@ fn managers() -> Result<(), String> {
 /// Every source from which an agent takes its key, with the agent itself.
 fn agents() -> Result<(), String> {
     suite("KEYROLL_AGENTS=full", &["openclaw::", "litellm::", "--test-threads", "1"])
+}
+
+/// Every fault and every power failure of journal, witness, lock and store.
+fn disk_faults() -> Result<(), String> {
+    let test =
+        ["cargo", "test", "--quiet", "-p", "keyroll-journal", "--test", "faulty_vfs", "--", "--nocapture"];
+    run("env", &[&["KEYROLL_FAULTS=all"][..], &test].concat())
 }
 
 /// Modules of the command's tests, with a variable that extends them.

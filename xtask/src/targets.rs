@@ -11,7 +11,7 @@ use crate::lanes::{self, Unit};
 use crate::run::{output, root, run};
 
 /// The modules that take minutes, the longest first: a long module that begins last would run on alone.
-const LONGEST: [&str; 21] = [
+const LONGEST: [&str; 22] = [
     "cli/litellm",
     "cli/postgres",
     "cli/servers",
@@ -23,6 +23,7 @@ const LONGEST: [&str; 21] = [
     "cli/split",
     "cli/openclaw",
     "cli/aimed",
+    "journal/faulty_vfs",
     "cli/gate",
     "cli/managers",
     "trace/chains",
@@ -50,7 +51,7 @@ pub(crate) fn some(words: &[String]) -> Result<(), String> {
 }
 
 /// Builds every test program, runs the units whose name has one of these words (or all), and counts how many tests
-/// passed and failed. Additional units run in the background.
+/// passed and failed. Additional units run in the background. The error says what failed tests printed.
 pub(crate) fn test(
     words: &[String],
     background: Vec<Unit>,
@@ -68,17 +69,18 @@ pub(crate) fn test(
     units.extend(background);
     let ended = lanes::run(units)?;
     let (mut passed, mut failed) = (0, 0);
-    let mut names = Vec::new();
+    let (mut names, mut excerpts) = (Vec::new(), String::new());
     for unit in ended {
         passed += unit.counts.0;
         failed += unit.counts.1;
         if unit.failed.is_some() {
             failed += u64::from(unit.counts.1 == 0);
+            excerpts.push_str(&format!("\n── {}\n{}", unit.name, unit.excerpt));
             names.push(unit.name);
         }
     }
     counted.set((passed, failed));
-    if names.is_empty() { Ok(()) } else { Err(format!("failed: {}", names.join("; "))) }
+    if names.is_empty() { Ok(()) } else { Err(format!("{}{excerpts}", names.join("; "))) }
 }
 
 /// Refuses a test file that is no module of a program: its tests would never run.

@@ -18,6 +18,9 @@ pub trait Drive: Send {
     /// Nothing of this driver is under way: it may end without leaving an intent in question.
     fn idle(&self) -> bool;
 
+    /// An operation or a look is under way.
+    fn carries(&self) -> bool;
+
     /// No operator is there, and the shell wants to end. Returns whether the protocol has something to do first: then the
     /// driver ends later, and reports that by its standing.
     fn unanswered(&mut self, now_ms: u64) -> bool;

@@ -276,7 +276,9 @@ impl<C: Core> Driver<C> {
 
     /// An observation that changes nothing is written only now and then, so that deadlines are seen to pass.
     fn says_nothing(&self, event: &Event, next: &State, now_ms: u64) -> bool {
-        if event.fact == (Fact::Refusals { count: 0 }) && asks_somebody(&self.core.wants(&self.state)) {
+        if matches!(event.fact, Fact::Refusals { count: 0, .. })
+            && asks_somebody(&self.core.wants(&self.state))
+        {
             // The operator may take days. Before the point of no return refusals are read once more.
             return true;
         }
@@ -409,6 +411,10 @@ impl<C: Core + Send> Drive for Driver<C> {
 
     fn idle(&self) -> bool {
         self.flights.is_empty() && self.pending.is_none() && self.inbox.is_empty()
+    }
+
+    fn carries(&self) -> bool {
+        !self.flights.is_empty()
     }
 
     fn unanswered(&mut self, now_ms: u64) -> bool {

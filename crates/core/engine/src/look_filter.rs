@@ -21,9 +21,9 @@ impl LookFilter {
     /// What follows from a look now, which took so long; `None` if it is made again at once.
     pub(crate) fn counted(&mut self, mut fact: Fact, took_ms: u64) -> Option<Fact> {
         if let Fact::Enumerated(seen) = &mut fact {
-            seen.took_ms = took_ms;
             seen.complete &= !self.meets_holder(seen);
         }
+        measure(&mut fact, took_ms);
         if let Fact::Listed { complete, old, .. } = &fact {
             // While the pages of a list were read somebody may have deleted another key: then the one at the border is on
             // none of them. That the old key is gone is believed only of two lists in a row.
@@ -48,12 +48,34 @@ impl LookFilter {
     }
 }
 
+/// Records how long a look took, where that shows how old its answer may be.
+#[allow(clippy::wildcard_enum_match_arm, reason = "few of the many facts are measured")]
+fn measure(fact: &mut Fact, took_ms: u64) {
+    match fact {
+        Fact::Enumerated(seen) => seen.took_ms = took_ms,
+        Fact::LastUsed(seen) => seen.took_ms = took_ms,
+        Fact::Refusals { took_ms: took, .. } => *took = took_ms,
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use keyroll_rotation::LastUse;
+
     use super::*;
 
     fn list(old: ListedState) -> Fact {
         Fact::Listed { complete: true, labelled: Vec::new(), old }
+    }
+
+    #[test]
+    fn what_an_answer_shows_is_as_old_as_it_took() {
+        let counted = |fact| LookFilter::default().counted(fact, 7);
+        let refusals = |took_ms| Fact::Refusals { count: 2, took_ms };
+        assert_eq!(counted(refusals(0)), Some(refusals(7)));
+        let used = |took_ms| Fact::LastUsed(LastUse { used: Some(1), took_ms });
+        assert_eq!(counted(used(0)), Some(used(7)));
     }
 
     #[test]

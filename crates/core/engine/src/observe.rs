@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_port::{Class, Evidence, Failure, Label, Listing, Probe, SessionSource, Sessions, Swept};
+use keyroll_port::{Class, Evidence, Failure, Label, Listed, Listing, Probe, SessionSource, Sessions, Swept};
 use keyroll_rotation::{
-    ConsumerId, EndpointId, Fact, KeyList, Phase, PreflightAnswers, PreflightDefect, ProbeResult, Query, Seq,
-    State, Which,
+    ConsumerId, EndpointId, Fact, KeyList, LastUse, Phase, PreflightAnswers, PreflightDefect, ProbeResult,
+    Query, Seq, State, Which,
 };
 use keyroll_secret::Credential;
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
+use crate::ports::other_keys_setting;
 
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -61,7 +62,7 @@ impl Executor {
             clear = false;
         }
         let decoy = issuer.decoy(&old.credential);
-        let mut answers = PreflightAnswers::default();
+        let mut answers = PreflightAnswers::new(state.plan().recovery);
         for endpoint in issuer.endpoints() {
             let wrong = self.ask(&endpoint, &decoy).await;
             answers.add(wrong, self.ask(&endpoint, &old.credential).await);
@@ -158,7 +159,11 @@ impl Executor {
         let listing = self.listing(old).await?;
         let mut list = KeyList { keys: Vec::new(), complete: listing.complete };
         for entry in &listing.entries {
-            list.keys.push(listed_key(entry, self.intent_of(entry.label.as_deref()).await?));
+            let intent = self.intent_of(entry).await?;
+            if intent == Some(Seq::MAX) && old.credential.id.as_ref() != Some(&entry.id) {
+                self.note(Note::Failed(unknown_label(entry)));
+            }
+            list.keys.push(listed_key(entry, intent));
         }
         let (old_id, new) = (old.credential.id.as_ref().map(cred), state.new_version());
         let labelled = list.labelled(old_id.as_ref());
@@ -177,11 +182,16 @@ impl Executor {
         Ok(Fact::Listed { complete: list.complete, labelled, old })
     }
 
-    /// The intent that a label at the issuer names, as far as it concerns this rotation.
-    async fn intent_of(&self, label: Option<&str>) -> Result<Option<Seq>, Failure> {
-        let Some(label) = label.and_then(keyroll_rotation::Label::parse) else { return Ok(None) };
+    /// The intent that the label of a key at the issuer names, as far as it concerns this rotation.
+    async fn intent_of(&self, entry: &Listed) -> Result<Option<Seq>, Failure> {
+        let Some(text) = entry.label.as_deref() else { return Ok(None) };
+        let Some(label) = keyroll_rotation::Label::parse(text) else { return Ok(None) };
         if label.rotation == self.id.0 {
             return Ok(label.seen_by(&self.id.0, true));
+        }
+        // Both must match: a label is copied easily, and another rotation of the other keyroll has another label.
+        if self.ports.other_keys.contains(&(entry.id.to_string(), text.to_owned())) {
+            return Ok(None);
         }
         // A journal that cannot be read neither knows nor denies a label: then the look shows nothing.
         let known = self.ports.journal.list().await.map_err(|error| {
@@ -271,7 +281,13 @@ impl Executor {
     async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
-        Ok(Fact::LastUsed(entry.and_then(|entry| entry.last_used_unix_ms)))
+        // A list without the key says nothing of its use: only the key's own entry can say "never used".
+        let entry = entry.ok_or_else(|| {
+            Failure::new(Class::Retryable, Code::RequestFailed, "read when the old key was last used")
+                .because("the issuer's list does not contain the key")
+                .help("keyroll verify shows what the issuer lists; the key is not ended meanwhile")
+        })?;
+        Ok(Fact::LastUsed(LastUse { used: entry.last_used_unix_ms, took_ms: 0 }))
     }
 
     async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
@@ -326,4 +342,16 @@ fn same(one: &Credential, other: &Credential) -> bool {
         other.fields.get(name).is_some_and(|there| there.value == field.value)
     };
     one.fields.iter().count() == other.fields.iter().count() && one.fields.iter().all(equal)
+}
+
+/// A key whose label names a rotation that the journal does not have.
+fn unknown_label(entry: &Listed) -> Failure {
+    let (id, label) = (&entry.id, entry.label.as_deref().unwrap_or_default());
+    Failure::new(Class::Permanent, Code::LabelUnknown, "identify the keys at the issuer")
+        .because(format!("key {id} carries the label {label}, which is not in this journal"))
+        .help(format!(
+            "if another keyroll made it, {} of the secret in keyroll.toml leaves it alone; if nobody needs it, delete it at \
+             the issuer",
+            other_keys_setting(id.as_str(), label)
+        ))
 }

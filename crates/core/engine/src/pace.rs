@@ -24,6 +24,8 @@ pub struct Pace {
     /// The longest an operation may last before its outcome counts as unknown. What moves a consumer may last half as long
     /// again as the plan gives a unit, if that is more.
     pub carry_ms_max: u64,
+    /// How long a driver that was asked to leave goes on trying to enable the old key, or to write the journal.
+    pub leave_ms_max: u64,
 }
 
 /// How many times as often is looked in an emergency.
@@ -45,6 +47,7 @@ impl Default for Pace {
             look_ms_max: 120_000,
             host_look_ms_max: 600_000,
             carry_ms_max: 180_000,
+            leave_ms_max: 30_000,
         }
     }
 }

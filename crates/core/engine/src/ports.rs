@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keyroll_port::{Clock, Host, Issuer, Journal, Staging, Store};
@@ -19,6 +20,13 @@ pub struct Ports {
     pub host: Arc<dyn Host>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Keys at the issuer that another keyroll made, each by its id and its whole label: they are left alone.
+    pub other_keys: BTreeSet<(String, String)>,
     /// Where the calls to the other ports run.
     pub spawner: Arc<dyn Spawner>,
+}
+
+/// The setting that leaves a key of another keyroll alone, as it is written in keyroll.toml.
+pub fn other_keys_setting(id: &str, label: &str) -> String {
+    format!("other_keys = [{{ id = \"{id}\", label = \"{label}\" }}]")
 }

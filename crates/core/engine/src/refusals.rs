@@ -60,9 +60,9 @@ impl Executor {
             Some(failure) if count == 0 => Err(failure),
             Some(failure) => {
                 self.note(Note::Failed(failure));
-                Ok(Fact::Refusals { count })
+                Ok(Fact::Refusals { count, took_ms: 0 })
             }
-            None => Ok(Fact::Refusals { count }),
+            None => Ok(Fact::Refusals { count, took_ms: 0 }),
         }
     }
 

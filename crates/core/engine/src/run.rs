@@ -45,6 +45,12 @@ pub trait Observer: Send {
 
     /// The driver waits for the operator, or has ended. Asked again as long as that is so.
     fn standing(&mut self, standing: &DriverState, state: &State) -> ObserverReply;
+
+    /// The driver waits, for the world or for the operator. Returns after how many milliseconds this is to be called again
+    /// at the latest; otherwise it is called when something happened.
+    fn waits(&mut self, _state: &State) -> Option<u64> {
+        None
+    }
 }
 
 /// How driving ended.
@@ -113,6 +119,7 @@ pub async fn run_over<C: Core + Copy + Send + Sync + 'static, D: Drive>(
         Err(ending) => return ending,
     };
     let executor = Arc::new(Executor::new(ports.clone(), id.clone(), recorded.opening));
+    let leave_ms_max = pace.leave_ms_max;
     let driver = Driver::over(core, state, epoch, ports.clock.boot(), ports.clock.monotonic_ms(), pace);
     let shell = Shell {
         ports,
@@ -123,6 +130,7 @@ pub async fn run_over<C: Core + Copy + Send + Sync + 'static, D: Drive>(
         tasks: Tasks::default(),
         turns: Turns::default(),
         leaving: None,
+        leave_ms_max,
         deserted: false,
         named: false,
     };
@@ -137,8 +145,9 @@ struct Shell<C, D> {
     driver: D,
     tasks: Tasks,
     turns: Turns,
-    /// Since when it wants to end.
+    /// Since when it wants to end, and how long it tries to leave nothing behind.
     leaving: Option<u64>,
+    leave_ms_max: u64,
     /// The operator did not answer.
     deserted: bool,
     /// The users of the old key were looked for.
@@ -206,7 +215,9 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
                     }
                 }
             }
-            self.wait(poll.wake_ms, now, commands, observer).await;
+            let again_ms = observer.waits(&self.driver.snapshot()).map(|ms| now.saturating_add(ms));
+            let wake_ms = poll.wake_ms.into_iter().chain(again_ms).min();
+            self.wait(wake_ms, now, commands, observer).await;
         }
     }
 
@@ -214,13 +225,18 @@ impl<C: Core + Copy + Send + Sync + 'static, D: Drive> Shell<C, D> {
         Box::new(State::clone(&self.driver.snapshot()))
     }
 
-    /// Asked to leave, and nothing is under way. A key that is off is enabled first, for a limited time.
+    /// Asked to leave, and nothing is under way. A key that is off is enabled first, and what was seen is written down, for
+    /// a limited time: an entry that cannot be written holds nobody up, because the next driver finds out what it says.
     fn may_leave(&mut self, now: u64) -> bool {
         let Some(since) = self.leaving else { return false };
+        let over = now >= since.saturating_add(self.leave_ms_max);
+        if over && !self.driver.carries() {
+            return true;
+        }
         if !self.driver.idle() || self.driver.unanswered(now) {
             return false;
         }
-        !self.driver.owes_enabling() || now >= since.saturating_add(LEAVE_MS_MAX)
+        !self.driver.owes_enabling()
     }
 
     fn leave(&mut self) {
@@ -363,9 +379,6 @@ async fn awaited(executor: Arc<Executor>, mut running: Task, limit: Limit) -> Op
     executor.note(Note::Failed(failure));
     running.await.or(late)
 }
-
-/// How long a driver that was asked to leave goes on trying to switch the old key on again.
-const LEAVE_MS_MAX: u64 = 30_000;
 
 /// How long a look for those who hold the old key may take.
 const NAME_MS_MAX: u64 = 90_000;

@@ -40,6 +40,7 @@ const PACE: Pace = Pace {
     look_ms_max: 60_000,
     host_look_ms_max: 60_000,
     carry_ms_max: 60_000,
+    leave_ms_max: 30_000,
 };
 
 /// Consents to everything, and notes nothing.

@@ -9,8 +9,9 @@ use keyroll_engine::{
 };
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
-    Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State, Which,
+    Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, LastUsed,
+    MintedBy, OldKey, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State,
+    Which,
 };
 use tokio::sync::mpsc;
 
@@ -61,6 +62,7 @@ fn pace() -> Pace {
         look_ms_max: 5_000,
         host_look_ms_max: 5_000,
         carry_ms_max: 5_000,
+        leave_ms_max: 200,
     }
 }
 
@@ -124,6 +126,22 @@ fn who_is_met_once_holds_nothing_up() {
     let (phase, hold) = ended(u32::MAX);
     assert_eq!(phase, Phase::Quiesce);
     assert!(matches!(hold, Some(Hold::Paused(Reason::Holder(_)))), "{hold:?}");
+}
+
+/// A list without the old key says nothing of its last use: it is read again, and the key is not ended meanwhile.
+#[test]
+fn a_list_without_the_old_key_does_not_show_it_unused() {
+    let last_used = LastUsed::PerKey { lag_ms: 1, granularity_ms: 1 };
+    let scene = Scene::with(Capabilities { last_used, ..capabilities() }, &[], "id-2", "value-two");
+    scene.keys.incomplete_lists.store(40, Ordering::SeqCst);
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+    let facts: Vec<Fact> = scene.book.entries().into_iter().map(|event| event.fact).collect();
+    let used = facts.iter().position(|fact| matches!(fact, Fact::LastUsed(_))).expect("its use was seen");
+    // The first lists are the incomplete ones: none of them comes after an answer about the use.
+    let incomplete = |fact: &Fact| matches!(fact, Fact::Listed { complete: false, .. });
+    assert!(!facts[used..].iter().any(incomplete), "an incomplete list said when the key was used");
 }
 
 #[test]
@@ -203,6 +221,25 @@ fn a_label_that_the_journal_does_not_know_freezes_before_anything_is_ended() {
     let (standing, state) = drive(&scene);
     assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
     assert!(locked(&scene.keys.ended).is_empty() && !state.decided());
+}
+
+#[test]
+fn a_key_of_another_keyroll_is_left_alone_by_its_id_and_its_label() {
+    let label = "keyroll/0099/3";
+    let left = |other: (&str, &str)| {
+        let scene = Scene::new("id-2", "value-two");
+        locked(&scene.keys.alive).insert("value-of-another".to_owned(), "id-9".to_owned());
+        locked(&scene.keys.labels).insert("id-9".to_owned(), label.to_owned());
+        locked(&scene.keys.of_others).insert((other.0.to_owned(), other.1.to_owned()));
+        let (standing, state) = drive(&scene);
+        assert!(!locked(&scene.keys.ended).contains(&"id-9".to_owned()));
+        (standing, state.phase())
+    };
+    assert_eq!(left(("id-9", label)), (DriverState::Ended, Phase::Done));
+    for other in [("id-8", label), ("id-9", "keyroll/0099/4"), ("id-9", "keyroll/0098/3")] {
+        let (standing, _) = left(other);
+        assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
+    }
 }
 
 #[test]
@@ -605,6 +642,45 @@ async fn a_call_that_blocks_its_thread_does_not_hold_up_the_time() {
     let heard = TokioSpawner.spawn(task, Some(Limit { clock, until_ms, late })).await;
     assert!(matches!(heard, Some(Input::Ended { intent: 7, outcome: Outcome::Unknown })), "{heard:?}");
     drop(release);
+}
+
+/// How many entries the journal has space for.
+const ENTRIES: u64 = 12;
+
+/// Asks the driver to leave when the journal is full.
+struct Leaves(mpsc::Sender<Command>);
+
+impl Observer for Leaves {
+    fn appended(&mut self, seq: Seq, _: &Event, _: &State) {
+        if seq == ENTRIES {
+            self.0.try_send(Command::Leave).unwrap();
+        }
+    }
+    fn note(&mut self, _: Note) {}
+    fn standing(&mut self, _: &DriverState, _: &State) -> ObserverReply {
+        ObserverReply::Nobody
+    }
+}
+
+/// The disk of the journal is full, and stays so.
+#[test]
+fn a_driver_that_is_asked_to_leave_leaves_although_nothing_can_be_written() {
+    let scene = Scene::new("id-2", "value-two");
+    *locked(&scene.book.full_behind) = Some(ENTRIES);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let ended = runtime.block_on(async {
+        let (tell, commands) = mpsc::channel(8);
+        let mut leaves = Leaves(tell);
+        let driving = run(scene.ports(), RotationId("0192".to_owned()), pace(), commands, &mut leaves);
+        tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await
+    });
+    assert!(matches!(&ended, Ok(Ending::Left(state)) if state.seq() == ENTRIES), "{ended:?}");
+    assert_eq!(scene.book.entries().len() as u64, ENTRIES);
+    assert_eq!(*locked(&scene.keys.ended), [""; 0]);
+    // There is space again: the next driver finds out what was done, and goes on.
+    *locked(&scene.book.full_behind) = None;
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
 }
 
 /// A panic is heard as an effect that is late: nothing waits for it for ever.

@@ -60,6 +60,8 @@ pub struct Listing {
     pub entries: Vec<Listed>,
     /// Every page was read and well formed. An incomplete list proves no absence.
     pub complete: bool,
+    /// Why it is incomplete, as far as it is known: which item, and what in it.
+    pub incomplete: Option<String>,
 }
 
 /// One live session at the issuer, as it shows it.

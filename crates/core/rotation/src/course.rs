@@ -8,6 +8,12 @@ pub(crate) fn dropping(state: &State) -> bool {
     state.intents().iter().any(|open| open.op == Op::Retire(Which::New))
 }
 
+/// The old value is dropped, or is being dropped: nothing can be compared with it any more.
+pub(crate) fn old_dropped(state: &State) -> bool {
+    let dropping = state.intents().iter().any(|open| open.op == Op::Retire(Which::Old));
+    state.new.is_retired() || dropping
+}
+
 /// The phases in which the old key may be disabled. A refused use of the old key then shows that it is still needed.
 pub(crate) fn watching(state: &State) -> bool {
     matches!(state.phase(), Phase::Disable | Phase::Soak | Phase::Decide) && !state.decided()

@@ -130,6 +130,15 @@ pub struct PreflightSeen {
     pub current: ProbeResult,
 }
 
+/// What the issuer shows about the last use of the old key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LastUse {
+    /// When the key was last used, by the issuer's clock; `None` = no data.
+    pub used: Option<u64>,
+    /// How long the answer was waited for, milliseconds. The driver measures it; 0 in journals of protocol 4 and before.
+    pub took_ms: u64,
+}
+
 /// Everything that can be in a rotation's journal after its plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
@@ -193,12 +202,15 @@ pub enum Fact {
         /// Something is evidence against the version.
         trouble: bool,
     },
-    /// When the old key was last used, by the issuer's clock; `None` = no data.
-    LastUsed(Option<u64>),
+    /// The issuer's answer about the last use of the old key.
+    LastUsed(LastUse),
     /// Uses of the old key, except our own, that were refused since it was disabled.
     Refusals {
         /// How many.
         count: u32,
+        /// How long the answer was waited for, milliseconds. The driver measures it; 0 in journals of protocol 4 and
+        /// before.
+        took_ms: u64,
     },
     /// The last search for the old value; how many copies are left.
     Swept {

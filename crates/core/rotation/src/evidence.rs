@@ -74,7 +74,8 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// One life of one instance. A restart begins another incarnation and voids the evidence about the former one.
+/// One life of one instance. A restart begins another incarnation and voids the evidence about the former one; so does
+/// the execution of another program in the same process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     /// Where it is.
@@ -94,9 +95,29 @@ pub enum InstanceIdentity {
         pid: u32,
         /// Start time in clock ticks since boot.
         start_ticks: u64,
+        /// A number that the execution of another program changes; 0 where it is not visible, and in journals of protocol
+        /// 4 and before.
+        program: u64,
     },
     /// A consumer with nothing running.
     AtRest(ConsumerId),
+}
+
+impl Incarnation {
+    /// Whether these may be the same life: a program that is not visible may be any program.
+    pub fn may_be(self, other: Self) -> bool {
+        self.host == other.host
+            && match (self.life, other.life) {
+                (
+                    InstanceIdentity::Process { program: one, boot, pid, start_ticks },
+                    InstanceIdentity::Process { program: two, .. },
+                ) => {
+                    let known = InstanceIdentity::Process { program: two, boot, pid, start_ticks };
+                    known == other.life && (one == two || one == 0 || two == 0)
+                }
+                (one, two) => one == two,
+            }
+    }
 }
 
 /// What is known about something that may not be visible.
@@ -172,6 +193,24 @@ pub struct SessionSeen {
     pub busy: bool,
 }
 
+/// Why the memory of a process was not searched completely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SearchLimit {
+    /// It is larger than a search may read.
+    Size,
+    /// The time of the search was over before, or the process did not answer in time.
+    Time,
+}
+
+/// A process whose memory a look did not search completely, because a limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Unsearched {
+    /// Which process.
+    pub who: Incarnation,
+    /// The limit.
+    pub limit: SearchLimit,
+}
+
 /// One complete look at all instances, holders, files and sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Enumeration {
@@ -188,6 +227,15 @@ pub struct Enumeration {
     pub sessions: Option<Vec<SessionSeen>>,
     /// Copies outside the plan of the value that the rotation is about to end, by a digest of the place.
     pub strangers: Vec<u64>,
+    /// Processes whose memory was not searched completely; none in journals of protocol 4 and before.
+    pub unsearched: Vec<Unsearched>,
+}
+
+impl Enumeration {
+    /// The consumer that an instance of this look belongs to.
+    pub fn consumer_of(&self, who: Incarnation) -> Option<ConsumerId> {
+        self.instances.iter().find(|instance| instance.who == who)?.consumer
+    }
 }
 
 /// What was seen of one incarnation: evidence per path, for one version.
@@ -203,4 +251,25 @@ pub struct Proof {
     pub paths: [Kinds; PATHS_MAX],
     /// It has a session on the other version.
     pub other_session: Visibility,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_visible_may_be_any_program() {
+        let life = |pid, program| InstanceIdentity::Process { boot: 1, pid, start_ticks: 2, program };
+        let of = |life| Incarnation { host: HostId(0), life };
+        let (first, second, hidden) = (of(life(7, 3)), of(life(7, 4)), of(life(7, 0)));
+        assert!(first.may_be(first) && first.may_be(hidden) && hidden.may_be(second));
+        assert!(!first.may_be(second) && !of(life(8, 0)).may_be(first));
+        assert!(!Incarnation { host: HostId(1), ..first }.may_be(first));
+        let rest = of(InstanceIdentity::AtRest(ConsumerId(1)));
+        assert!(
+            rest.may_be(rest)
+                && !rest.may_be(hidden)
+                && !rest.may_be(of(InstanceIdentity::AtRest(ConsumerId(2))))
+        );
+    }
 }

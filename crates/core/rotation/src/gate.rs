@@ -1,9 +1,12 @@
 //! The gate, per instance: what must be seen before a key may be ended.
 
+use std::collections::BTreeMap;
+
 use crate::state::{Look, State};
+use crate::unmoved;
 use crate::{
     ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, Plan,
-    Proof, Visibility, Waived, Which,
+    Proof, SearchLimit, Unsearched, Visibility, Waived, Which,
 };
 
 /// A reason, by name, why a key may not be ended yet.
@@ -23,6 +26,9 @@ pub enum Blocker {
     Session(Option<Incarnation>),
     /// The enumeration shows nothing of this consumer, not even that it is at rest.
     Absent(ConsumerId),
+    /// The memory of an instance, or of a process that was seen to hold the version that goes, was not searched
+    /// completely.
+    Unsearched(Incarnation, SearchLimit),
 }
 
 /// Everything that blocks ending `stays.other()`, according to one look.
@@ -35,19 +41,34 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
         }
     }
     for &(file, holds) in &seen.files {
-        if holds != Holds::of(stays) && read_by_somebody(state, file) {
+        let foreign = holds != Holds::of(stays.other());
+        if holds != Holds::of(stays)
+            && read_by_somebody(state, file)
+            && !(foreign && untouched(state, file, stays))
+        {
             found.push(Blocker::File(file, holds));
         }
     }
     for at in 0..state.plan().files.len() {
         // The look does not contain this file: nobody read it.
         let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
-        if !seen.files.iter().any(|(file, _)| *file == id) && read_by_somebody(state, id) {
+        let unread = !seen.files.iter().any(|(file, _)| *file == id) && !untouched(state, id, stays);
+        if unread && read_by_somebody(state, id) {
             found.push(Blocker::File(id, Holds::Unreadable));
         }
     }
     for instance in &seen.instances {
         found.extend(instance_blocker(state, instance, stays));
+    }
+    for &Unsearched { who, limit } in &seen.unsearched {
+        let waived = state.is_waived(&Waived::Holder(who));
+        let counts = match seen.consumer_of(who) {
+            Some(id) => !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays),
+            None => state.looks.has_held(who, stays.other()),
+        };
+        if counts && !waived {
+            found.push(Blocker::Unsearched(who, limit));
+        }
     }
     for session in seen.sessions.iter().flatten() {
         let waived = session.busy && state.is_waived(&Waived::BusySessions);
@@ -58,7 +79,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     for at in 0..state.plan().consumers.len() {
         let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
         let shown = seen.instances.iter().any(|instance| instance.consumer == Some(id));
-        if !shown && !state.is_waived(&Waived::NotVisible(id)) {
+        if !shown && !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays) {
             found.push(Blocker::Absent(id));
         }
     }
@@ -72,11 +93,19 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
 fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
     match blocker {
         Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
-        Blocker::Session(Some(who)) => {
-            !seen.instances.iter().any(|instance| instance.who == who && instance.consumer.is_some())
-        }
+        Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => seen.consumer_of(who).is_none(),
         Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
     }
+}
+
+/// On the way back, nothing is asked of a file in which the new version never was.
+fn untouched(state: &State, file: FileId, stays: Which) -> bool {
+    stays == Which::Old && unmoved::never_had_new(state, file)
+}
+
+/// On the way back, nothing is asked of a consumer that the new version never reached.
+fn unasked(state: &State, id: ConsumerId, stays: Which) -> bool {
+    stays == Which::Old && unmoved::is_unmoved(state, id.index())
 }
 
 fn read_by_somebody(state: &State, file: FileId) -> bool {
@@ -96,7 +125,7 @@ fn instance_blocker(state: &State, instance: &ObservedInstance, stays: Which) ->
         let explained = state.is_waived(&Waived::Holder(instance.who));
         return (goes == Visibility::Yes && !explained).then_some(Blocker::Holder(instance.who));
     };
-    if state.is_waived(&Waived::NotVisible(id)) && goes != Visibility::Yes {
+    if (state.is_waived(&Waived::NotVisible(id)) || unasked(state, id, stays)) && goes != Visibility::Yes {
         return None;
     }
     match passes(state, id, instance, stays) {
@@ -134,8 +163,17 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
     if proof.other_session == Visibility::Yes { Err(0) } else { Ok(()) }
 }
 
-/// What a consent is bound to: which consumers and slots run, and which holders and copies were waived. Two looks with
-/// the same digest differ at most in process ids.
+/// The undeclared processes that a consent counts: those whose memory this look did not search completely, and those that
+/// the last consent counted. An operator who accepted two of them is not asked again for one of the two.
+pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
+    let seen = look.seen.as_ref();
+    let now = seen.unsearched.iter().filter(|it| seen.consumer_of(it.who).is_none());
+    let counted = state.decisions.unsearched().iter().chain(now);
+    counted.map(|it| (it.who, it.limit)).collect()
+}
+
+/// What a consent is bound to: which consumers and slots run, which holders and copies were waived, and whose memory was
+/// not searched. Two looks with the same digest differ at most in process ids.
 pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     let mut parts: Vec<(u32, u64)> = Vec::new();
     for instance in &look.seen.instances {
@@ -156,6 +194,7 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
         });
     }
     parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));
+    parts.extend(unsearched(state, look).into_keys().map(|who| (7, hash_life(who))));
     parts.sort_unstable();
     parts.iter().fold(FNV_START, |sum, (tag, part)| mix(mix(sum, u64::from(*tag)), *part))
 }
@@ -169,8 +208,9 @@ fn mix(sum: u64, part: u64) -> u64 {
 fn hash_life(who: Incarnation) -> u64 {
     let host = mix(FNV_START, u64::from(who.host.0));
     match who.life {
-        InstanceIdentity::Process { boot, pid, start_ticks } => {
-            mix(mix(mix(host, boot), u64::from(pid)), start_ticks)
+        InstanceIdentity::Process { boot, pid, start_ticks, program } => {
+            let process = mix(mix(mix(host, boot), u64::from(pid)), start_ticks);
+            if program == 0 { process } else { mix(process, program) }
         }
         InstanceIdentity::AtRest(id) => mix(host, u64::from(id.0)),
     }

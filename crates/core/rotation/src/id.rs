@@ -60,7 +60,7 @@ impl fmt::Display for CredId {
 }
 
 /// The two versions of a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Which {
     /// The version that is being replaced.
     Old,

@@ -1,5 +1,6 @@
 //! Intents: journaled before their effect, closed by an outcome, or reconciled when the outcome is unknown.
 
+use crate::deadlines;
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{
@@ -69,7 +70,7 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
     let intent = open(next, seq)?;
     stir(next, &intent.op);
     if !matches!(outcome, Outcome::Refused(_)) {
-        unit::touched(next, &intent.op);
+        unit::touched(next, &intent.op, matches!(outcome, Outcome::Failed { .. }));
     }
     match outcome {
         Outcome::Done(credential) => {
@@ -135,7 +136,13 @@ fn done(next: &mut State, intent: &Intent) {
         Op::Stage => next.new.stage(),
         Op::Deliver(file, which) => next.files.deliver(*file, *which),
         Op::Fetch(consumer) => unit::fetched(next, *consumer),
-        Op::Apply(consumer, slot, _) => next.units.apply(consumer.index(), *slot, next.now()),
+        // A unit that was turned round meanwhile goes its own way. Journals of protocol 3 and before let it prove.
+        Op::Apply(consumer, slot, _)
+            if unit::attempts(next, *consumer, &intent.op) || !next.bounds_looks() =>
+        {
+            next.units.apply(consumer.index(), *slot, next.now());
+        }
+        Op::Apply(..) => {}
         Op::Promote => next.new.promote(),
         Op::Demote => next.new.demote(),
         Op::Disable => next.disable_old(),
@@ -257,7 +264,7 @@ pub(crate) fn driver_started(next: &mut State) {
     let orphan = |open: &Intent| matches!(open.status, IntentStatus::Orphan(_));
     let unheard: Vec<Intent> = next.intents().iter().filter(|open| !orphan(open)).cloned().collect();
     for intent in unheard {
-        unit::touched(next, &intent.op);
+        unit::touched(next, &intent.op, false);
         unknown(next, &intent);
     }
     next.driver_started();
@@ -271,7 +278,8 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Reconciled) -> Resu
     };
     match found {
         Reconciled::Executed(_)
-            if repeated(next, &intent.op) && !next.now().at_least(settle_ms(next, &intent.op), since) =>
+            if repeated(next, &intent.op)
+                && !next.now().at_least(deadlines::settle_ms(next, &intent.op), since) =>
         {
             // The effect may be that of the earlier Disable; this Disable may still arrive.
         }
@@ -326,7 +334,7 @@ fn repeated(state: &State, op: &Op) -> bool {
 fn absent_once(next: &mut State, intent: &Intent, since: crate::Stamp, absent: u8) {
     let absent = absent.saturating_add(1);
     let mint = intent.op == Op::Mint;
-    let settled = next.now().at_least(settle_ms(next, &intent.op), since);
+    let settled = next.now().at_least(deadlines::settle_ms(next, &intent.op), since);
     let enough = settled && (!mint || absent >= ABSENT_LOOKS);
     if enough && mint && !absence_shows(next) {
         next.stand(Hold::Stuck(Reason::Unclear(intent.seq)));
@@ -370,22 +378,6 @@ fn mint_in_vain(next: &mut State, intent: &Intent) {
     }
 }
 
-/// How long an operation without an answer may still take effect, or have an effect that is not visible yet.
-fn settle_ms(state: &State, op: &Op) -> u64 {
-    let capabilities = &state.plan().capabilities;
-    let request = capabilities.request_ms_max;
-    match (op, capabilities.overlap) {
-        (Op::Mint, Overlap::Grace { ms }) if !(capabilities.list && capabilities.label) => {
-            // The old value works for the whole grace even if the new one was made.
-            request.saturating_add(capabilities.birth_ms_max).saturating_add(ms)
-        }
-        (Op::Mint, _) => request.saturating_add(capabilities.birth_ms_max),
-        (Op::Promote | Op::Demote, _) => request,
-        (op, _) if op.at_issuer() => request,
-        _ => 0,
-    }
-}
-
 /// Whether a mint that is not seen was certainly not carried out. A list with labels shows it, or a value that we
 /// chose, or the old value, which a mint would have ended.
 fn absence_shows(state: &State) -> bool {
@@ -396,6 +388,10 @@ fn absence_shows(state: &State) -> bool {
 /// The operator settled an operation whose outcome is unknown.
 pub(crate) fn dismiss(next: &mut State, seq: Seq) {
     let Ok(intent) = open(next, seq) else { return };
+    // The store says whether it dropped the old value, once it answers. Without that value no further look is possible.
+    if intent.op == Op::Retire(Which::Old) && next.bounds_looks() {
+        return next.intents.doubt(seq, next.now(), 0);
+    }
     next.intents.close(seq);
     if intent.op == Op::Mint {
         next.minting.close(seq);

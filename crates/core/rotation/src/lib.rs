@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod course;
+mod deadlines;
 mod effect;
 mod event;
 mod evidence;
@@ -26,25 +27,28 @@ mod state;
 mod step;
 mod time;
 mod unit;
+mod unmoved;
+mod waiting;
 mod wants;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
 /// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:
 /// holds have an order; a stuck rotation enables the old key; an answer counts for its own version. 4: what ends a key
-/// rests on a young look.
-pub const PROTOCOL: u32 = 4;
+/// rests on a young look. 5: an answer of the issuer shows what was true when it was asked for; a process that executes
+/// another program is another instance; memory that was not searched is counted.
+pub const PROTOCOL: u32 = 5;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
-    Adoptee, Difference, Emergency, Event, Fact, Labelled, ListedState, Outcome, PreflightSeen, ProbeResult,
-    Reconciled, Waived,
+    Adoptee, Difference, Emergency, Event, Fact, Labelled, LastUse, ListedState, Outcome, PreflightSeen,
+    ProbeResult, Reconciled, Waived,
 };
 pub use evidence::{
     Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof,
-    SessionSeen, Visibility,
+    SearchLimit, SessionSeen, Unsearched, Visibility,
 };
-pub use gate::{Blocker, blockers};
+pub use gate::{Blocker, blockers, unsearched};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
@@ -57,4 +61,6 @@ pub use state::{
 };
 pub use step::{IllegalEvent, step};
 pub use time::Stamp;
+pub use unmoved::is_unmoved;
+pub use waiting::{Awaited, Until, Waiting, waiting};
 pub use wants::{consent_digest, wants};

@@ -2,8 +2,8 @@
 
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
-    ConsumerId, EndpointId, Enumeration, Labelled, ListedState, Op, PreflightSeen, ProbeResult, Proof, Which,
-    course, unit,
+    ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
+    Proof, Which, course, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -60,7 +60,17 @@ pub(crate) fn probed(
         return Ok(());
     }
     if alive {
-        next.old.accept();
+        let lag_ms = next.plan().capabilities.list_ms_max();
+        let exists = next.old.accept(lag_ms, next.now());
+        // Journals of protocol 3 and before went on as if the key had ended.
+        if exists && next.bounds_looks() && !next.ended() {
+            found_again(next, ListedState::On);
+        }
+        // The last answers came together: this one was under way when the key was taken for dead.
+        let owes = next.debt().is_some() || course::old_dropped(next);
+        if next.phase() == Phase::Sweep && next.bounds_looks() && !owes {
+            next.enter(Phase::ConfirmDead);
+        }
         // A probe of ours moves the issuer's last-used time.
         next.uses.forget_idle();
     }
@@ -90,15 +100,25 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
     if complete {
         next.old.read_list(List { at: next.now(), seq: next.seq(), old });
         let lag_ms = next.plan().capabilities.list_ms_max();
+        let off = matches!(next.old_key(), OldKey::Off(_));
         if !next.ended() && next.old.listed(old, lag_ms, next.now()) {
             found_again(next, old);
+        }
+        // Another party enabled the key, or the issuer is slower than it declares and still disables it. Journals of
+        // protocol 3 and before took it for enabled.
+        if off && next.old_key() == OldKey::On && next.bounds_looks() {
+            next.switching.doubt_disable();
+            // Soak pauses by itself. In Decide the operator would be asked about a soak that did not last.
+            if course::watching(next) && next.emergency().is_none() {
+                next.stand(Hold::Paused(Reason::RefusedUse));
+            }
         }
     }
 }
 
 /// The old key exists although another party seemed to have ended it: this rotation must still end it, behind the gate.
 fn found_again(next: &mut State, old: ListedState) {
-    if next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old)) {
+    if course::old_dropped(next) {
         return;
     }
     next.old.find_again(old == ListedState::Off, next.now());
@@ -145,12 +165,12 @@ pub(crate) fn proved(
     Ok(())
 }
 
-pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
-    next.uses.read_last(used, next.now());
+pub(crate) fn last_used(next: &mut State, seen: LastUse) {
+    next.uses.read_last(seen.used, next.now().before(seen.took_ms), next.now());
 }
 
-pub(crate) fn refusals(next: &mut State, count: u32) {
-    next.uses.read_refusals(next.now());
+pub(crate) fn refusals(next: &mut State, count: u32, took_ms: u64) {
+    next.uses.read_refusals(next.now().before(took_ms));
     if count > 0 && course::watching(next) {
         next.holding.read_refused_use();
         next.stand(Hold::Paused(Reason::RefusedUse));

@@ -1,10 +1,10 @@
 //! The operator's events: consent, the point of no return, adoption, waivers, pause, resume, retry, abort, emergencies,
 //! steps by hand.
 
-use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
+use crate::state::{Debt, Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{
-    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Waived, Want, Which, course,
-    gate, intent, wants::wants,
+    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Unsearched, Waived, Want,
+    Which, course, gate, intent, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -12,7 +12,9 @@ pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result
     if !asked {
         return Err("this consent is for something else than what would be done");
     }
-    next.decisions.give_consent(digest, next.seq());
+    let counted = next.look().map(|look| gate::unsearched(next, look)).unwrap_or_default();
+    let counted = counted.into_iter().map(|(who, limit)| Unsearched { who, limit }).collect();
+    next.decisions.give_consent(digest, next.seq(), next.now(), counted);
     Ok(())
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn adopted(
     }
     next.adopt(consumer, files).map_err(|_| "the adopted consumer is not sound")?;
     let solved = match (next.hold(), explains) {
-        (Some(Hold::Paused(Reason::Holder(held))), Adoptee::Holder(who)) => held == who,
+        (Some(Hold::Paused(Reason::Holder(held))), Adoptee::Holder(who)) => held.may_be(who),
         (Some(Hold::Paused(Reason::Stranger(held))), Adoptee::Copy(place)) => held == place,
         _ => false,
     };
@@ -59,8 +61,12 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     }
     next.exceptions.waive(what);
     let solved = match (next.hold(), what) {
-        (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who == waived,
+        (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who.may_be(waived),
         (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,
+        (Some(Hold::Paused(Reason::Unsearched(who))), Waived::Holder(waived)) => who.may_be(waived),
+        (Some(Hold::Paused(Reason::Unsearched(who))), Waived::NotVisible(id)) => {
+            next.look().and_then(|look| look.seen.consumer_of(who)) == Some(id)
+        }
         _ => false,
     };
     if solved {
@@ -123,6 +129,11 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(Reason::Unclear(seq))) => intent::dismiss(next, seq),
         Some(Hold::Paused(_) | Hold::Stuck(_)) => {}
     }
+    // The issuer gives no complete list: the operator looked at its console instead.
+    let overdue = next.hold() == Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
+    if overdue && next.new_version().is_none() && next.bounds_looks() {
+        next.minting.seek_by_hand();
+    }
     // A refused use was read during a stronger hold: the rotation pauses for it now.
     let unnamed = stuck && next.holding.refused_use();
     next.holding.dismiss();
@@ -137,6 +148,12 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
 
 /// A debt is retried: the old key is ended again and watched again.
 fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
+    // The issuer may have said that it ended the key, and not have done it: Revoke is sent once more. Journals of
+    // protocol 3 and before only watched the key again.
+    let accepted = next.debt() == Some(Debt::NotDead) && next.decided() && next.bounds_looks();
+    if accepted && !next.exchanges() {
+        next.old.undo_end();
+    }
     let to = if next.old_key() == OldKey::Ended { Phase::ConfirmDead } else { Phase::Revoke };
     next.ending.retry();
     next.enter(to);
@@ -145,6 +162,10 @@ fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
 
 fn go_on(next: &mut State) {
     next.resume();
+    // The operator may have removed the cause of the hold: an earlier look counts no more.
+    if next.bounds_looks() {
+        next.looks.moved(next.seq());
+    }
     let forward = next.phase() != Phase::RollingBack;
     retake_units(next, forward);
     if matches!(next.phase(), Phase::Quiesce | Phase::RollingBack) && next.aim().makes_new() {
@@ -223,9 +244,7 @@ pub(crate) fn escalated(
     if next.aim() != Aim::Replace {
         return Err("an emergency of a shared key is a rotation of it: abort this one");
     }
-    let dropping =
-        next.new.is_retired() || next.intents().iter().any(|open| open.op == Op::Retire(Which::Old));
-    if next.phase() == Phase::Sweep && dropping {
+    if next.phase() == Phase::Sweep && course::old_dropped(next) {
         return Err("the old value is gone already: open another rotation");
     }
     if next.decided() && mode == Emergency::RevokeNow {
@@ -292,7 +311,8 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
         next.holding.release();
         next.restart_window();
     }
-    let ours = next.decided();
+    // The issuer may refuse a key that is only disabled. Journals of protocol 3 and before believed the statement.
+    let ours = next.decided() && !next.bounds_looks();
     next.end_old(ours);
     Ok(())
 }

@@ -46,6 +46,8 @@ pub enum Reason {
     Holder(Incarnation),
     /// A copy outside the plan.
     Stranger(u64),
+    /// The memory of an instance, or of a process that was seen to hold the old value, was not searched completely.
+    Unsearched(Incarnation),
     /// A file holds another party's edit; it is never overwritten.
     Foreign(FileId),
     /// A file cannot be read.
@@ -80,6 +82,13 @@ pub enum Hold {
 }
 
 impl Hold {
+    /// Why it is held.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Paused(reason) | Self::Stuck(reason) => reason,
+        }
+    }
+
     /// Only a hold of a higher rank replaces a hold. A weaker cause is found again once the stronger one is removed,
     /// except a refused use, which is not seen a second time and is therefore remembered.
     pub(crate) fn rank(self) -> u8 {
@@ -104,4 +113,7 @@ pub enum Debt {
     NotRevoked,
     /// The old key was not seen dead by the deadline.
     NotDead,
+    /// The old key was seen dead, but the issuer gave no complete list by the deadline: a credential of this rotation
+    /// may be left there.
+    NotListed,
 }

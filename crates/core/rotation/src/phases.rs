@@ -14,11 +14,14 @@ mod soak;
 mod stage;
 mod sweep;
 
+pub(crate) use mint::was_chosen_at_once;
+pub(crate) use revoke::wants_at_once;
 pub(crate) use sweep::owes_sessions as sweep_owes_sessions;
 
 use crate::course::in_question;
-use crate::state::{Phase, State};
-use crate::{Want, unit};
+use crate::deadlines::doubt_until_ms;
+use crate::state::{Hold, Phase, Reason, State};
+use crate::{Seq, Want, unit};
 
 /// What the present phase would do next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -45,8 +48,11 @@ pub(crate) fn settle(next: &mut State) -> bool {
     if unit::advance(next) || unit::settle_retreat(next) {
         return true;
     }
-    if next.hold().is_some() || in_question(next).is_some() {
+    if next.hold().is_some() {
         return false;
+    }
+    if let Some(seq) = in_question(next) {
+        return give_up(next, seq);
     }
     match next.phase() {
         Phase::Preflight => preflight::settle(next),
@@ -64,4 +70,13 @@ pub(crate) fn settle(next: &mut State) -> bool {
         Phase::RollingBack => rolling_back::settle(next),
         Phase::Done | Phase::RolledBack => false,
     }
+}
+
+/// The rotation is stuck if nothing shows the outcome in time: the store or the issuer does not answer. Journals of protocol 3 and before asked on.
+fn give_up(next: &mut State, seq: Seq) -> bool {
+    let over = next.bounds_looks() && doubt_until_ms(next, seq) <= next.now().ms;
+    if over {
+        next.stand(Hold::Stuck(Reason::Unclear(seq)));
+    }
+    over
 }

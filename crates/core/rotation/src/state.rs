@@ -378,7 +378,11 @@ impl State {
 
     /// The old key was disabled. Refused uses are read from here on.
     pub(crate) fn disable_old(&mut self) {
-        self.old.disable(self.now);
+        // A key that ended while the Disable was under way stays ended. Journals of protocol 3 and before took it for
+        // disabled.
+        if self.old_key() != OldKey::Ended || !self.bounds_looks() {
+            self.old.disable(self.now);
+        }
         self.switching.disable();
         self.uses.forget_refusals();
     }
@@ -415,6 +419,13 @@ impl State {
     /// Minting ends the old value.
     pub(crate) fn exchanges(&self) -> bool {
         self.plan.capabilities.exchanges()
+    }
+
+    /// When so many milliseconds have passed since then, by the monotonic time of this driver. What it has not measured
+    /// itself begins now.
+    pub(crate) fn until_ms(&self, since: Stamp, ms: u64) -> u64 {
+        let passed = self.now.since(since).unwrap_or(0);
+        self.now.ms.saturating_sub(passed).saturating_add(ms)
     }
 
     /// At least `ms` have passed since this phase began, by the monotonic time of this driver.
@@ -474,7 +485,10 @@ impl State {
     }
 
     pub(crate) fn is_waived(&self, what: &Waived) -> bool {
-        self.waived().contains(what)
+        self.waived().iter().any(|waived| match (waived, what) {
+            (Waived::Holder(one), Waived::Holder(other)) => one.may_be(*other),
+            (one, other) => one == other,
+        })
     }
 
     /// Nothing can be rolled back: decided, the old key ended, or an emergency.

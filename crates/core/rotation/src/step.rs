@@ -78,8 +78,8 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         Fact::Proved { consumer, proofs, trouble } => {
             observations::proved(next, *consumer, proofs, *trouble)?
         }
-        Fact::LastUsed(used) => observations::last_used(next, *used),
-        Fact::Refusals { count } => observations::refusals(next, *count),
+        Fact::LastUsed(seen) => observations::last_used(next, *seen),
+        Fact::Refusals { count, took_ms } => observations::refusals(next, *count, *took_ms),
         Fact::Swept { residues } => next.ending.sweep(*residues),
         Fact::Consented(digest) => operator::consented(next, before, *digest)?,
         Fact::Decided(digest) => operator::decided(next, before, *digest)?,

@@ -19,6 +19,11 @@ impl Stamp {
         }
     }
 
+    /// The same driver, so many milliseconds earlier.
+    pub(crate) fn before(self, ms: u64) -> Self {
+        Self { ms: self.ms.saturating_sub(ms), ..self }
+    }
+
     /// Whether at least `ms` passed since `earlier`, as far as one driver in one boot knows.
     pub fn at_least(self, ms: u64, earlier: Self) -> bool {
         self.since(earlier).is_some_and(|passed| passed >= ms)

@@ -25,6 +25,9 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             next.proofs.void(*consumer, Some(*slot));
         }
         Op::Deliver(file, which) => {
+            if *which == Which::New {
+                next.files.begin_new(*file);
+            }
             for consumer in rereaders(next, *file) {
                 next.proofs.void(consumer, None);
                 if *which == Which::New {
@@ -87,10 +90,27 @@ pub(crate) fn fetched(next: &mut State, consumer: ConsumerId) {
     }
 }
 
-/// An operation may have changed a slot.
-pub(crate) fn touched(next: &mut State, op: &Op) {
-    if let Op::Apply(consumer, slot, _) = op {
-        next.units.touch(consumer.index(), *slot);
+/// An operation may have changed a slot or a file.
+pub(crate) fn touched(next: &mut State, op: &Op, failed: bool) {
+    match op {
+        Op::Apply(consumer, slot, _) => next.units.touch(consumer.index(), *slot),
+        Op::Deliver(file, Which::New) if failed => next.files.fail_new(*file),
+        Op::Deliver(file, Which::New) => next.files.end_new(*file),
+        Op::Deliver(_, Which::Old)
+        | Op::Fetch(_)
+        | Op::Choose
+        | Op::Mint
+        | Op::Stage
+        | Op::Promote
+        | Op::Demote
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteNew
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => {}
     }
 }
 
@@ -151,7 +171,7 @@ pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
 }
 
 /// Whether a unit is at the stage that an operation belongs to.
-fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
+pub(crate) fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
     let Some(unit) = state.units.get(owner.index()) else { return false };
     if let Op::Apply(_, slot, which) = op {
         return unit.stage == UnitStep::Applying(*slot) && unit.toward == *which;

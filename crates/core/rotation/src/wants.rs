@@ -3,8 +3,8 @@ use crate::{Op, Query, Want, Which, course, gate, phases, unit};
 
 /// What the protocol would do next, derived from the state alone.
 ///
-/// Nothing new is begun while an outcome is unknown or the rotation is held. The one exception: before the point of no
-/// return a disabled old key is enabled first.
+/// Nothing new is begun while an outcome is unknown or the rotation is held. There are two exceptions: before the point
+/// of no return a disabled old key is enabled first, and *revoke now* does not wait for the outcome of something else.
 pub fn wants(state: &State) -> Vec<Want> {
     let mut out = Vec::new();
     if let Some(seq) = course::in_question(state) {
@@ -12,6 +12,9 @@ pub fn wants(state: &State) -> Vec<Want> {
             // Only the operator knows.
             Some(hold @ Hold::Stuck(Reason::Unclear(_))) => held(state, hold, &mut out),
             Some(_) | None => out.push(Want::Ask(Query::Reconcile(seq))),
+        }
+        if state.hold().is_none() {
+            phases::wants_at_once(state, &mut out);
         }
         return out;
     }
@@ -98,9 +101,12 @@ fn orphans(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// Whether an earlier version, which ended no sessions after an emergency in this phase, wanted this operation: old
-/// journals may have it.
+/// Whether an earlier version wanted this operation, because it did not wait for deletions, or ended no sessions after an
+/// emergency in this phase: old journals may have it.
 pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
+    if *op == Op::Choose {
+        return phases::was_chosen_at_once(state);
+    }
     if state.phase() != crate::Phase::Sweep || !phases::sweep_owes_sessions(state) {
         return false;
     }

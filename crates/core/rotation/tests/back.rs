@@ -1,8 +1,8 @@
 //! What is never relied on again: a value that is being dropped, a list that misses a key, an older look.
 
 use keyroll_rotation::{
-    Debt, Emergency, EndpointId, Fact, Hold, ListedState, MintedBy, OldKey, Op, Outcome, Overlap, Phase,
-    ProbeResult, Query, Reason, Reconciled, Want, Which, wants,
+    ConsumerId, CredId, Debt, Emergency, EndpointId, Fact, Hold, ListedState, MintedBy, OldKey, Op, Outcome,
+    Overlap, Phase, ProbeResult, Query, Reason, Reconciled, UnitStep, Want, Which, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -56,6 +56,34 @@ fn a_value_that_is_being_dropped_is_never_minted() {
         walk.say(emergency(Emergency::RollFirst));
         assert_eq!(walk.state.chosen(), None);
     }
+}
+
+#[test]
+fn no_value_is_chosen_beside_a_lost_credential() {
+    let mut plan = walk::plan();
+    plan.capabilities.minted_by = MintedBy::Us;
+    plan.capabilities.overlap = Overlap::TwoSlots;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Mint)));
+    let mint = walk.begin(&Op::Mint);
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+    walk.end(mint, Outcome::Unknown);
+    let lost = CredId::new("slot-b");
+    walk.say(Fact::Reconciled { intent: mint, found: Reconciled::ValueLost(lost.clone()) });
+    // What is sealed under the id goes with the credential, and the next value of a slot has the same id.
+    let deletion = Op::DeleteOrphan(lost);
+    assert_eq!(wants(&walk.state), [Want::Do(deletion.clone())]);
+    let mut failing = walk.clone();
+    let deleting = walk.begin(&deletion);
+    assert_eq!(wants(&walk.state), Vec::new());
+    walk.end(deleting, Outcome::Done(None));
+    assert_eq!(wants(&walk.state), [Want::Do(Op::Choose)]);
+    // The same while a deletion that failed is tried again.
+    let deleting = failing.begin(&deletion);
+    failing.end(deleting, Outcome::Failed { retry: true });
+    assert_eq!(wants(&failing.state), [Want::Do(deletion)]);
+    // Earlier versions did not wait: their journals are read.
+    failing.begin(&Op::Choose);
 }
 
 #[test]
@@ -238,4 +266,29 @@ fn nobody_is_moved_back_to_a_key_that_is_being_disabled() {
     assert!(wanted(&walk, Op::Enable));
     walk.until(|state| state.ended());
     assert_eq!(walk.state.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn a_restart_that_ends_after_its_consumer_was_turned_round_is_not_its_way_back() {
+    let mut walk = Walk::to(Phase::Roll);
+    walk.until(|state| state.units()[0].stage == UnitStep::Applying(0));
+    let restart = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
+    walk.say(Fact::AbortAsked);
+    for _ in 0..20 {
+        if walk.state.units()[0].toward == Which::Old {
+            break;
+        }
+        for want in wants(&walk.state) {
+            if let Want::Ask(query) = want {
+                walk.say(walk.see(&query));
+            }
+        }
+    }
+    assert_eq!(walk.state.units()[0].toward, Which::Old);
+    let before = walk.state.units()[0].stage;
+    walk.end(restart, Outcome::Done(None));
+    assert_eq!(walk.state.units()[0].stage, before);
+    walk.until(|state| state.phase() == Phase::RolledBack);
+    let back = Fact::Intended(Op::Apply(ConsumerId(0), 0, Which::Old));
+    assert!(walk.said.iter().any(|event| event.fact == back));
 }

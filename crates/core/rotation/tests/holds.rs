@@ -35,7 +35,7 @@ fn probed(version: Which, answer: ProbeResult) -> Fact {
 #[test]
 fn a_hold_is_never_replaced_by_a_lesser_one() {
     let mut soaking = stuck(Walk::to(Phase::Soak));
-    soaking.say(Fact::Refusals { count: 1 });
+    soaking.say(Fact::Refusals { count: 1, took_ms: 0 });
     assert_eq!(soaking.state.hold(), Some(STUCK), "a refused use");
     soaking.say(Fact::PauseAsked);
     assert_eq!(soaking.state.hold(), Some(STUCK), "a word to pause");
@@ -47,7 +47,7 @@ fn a_hold_is_never_replaced_by_a_lesser_one() {
     // In the other order, the stronger hold is the one that the operator sees.
     let mut paused = Walk::to(Phase::Soak);
     paused.say(Fact::PauseAsked);
-    paused.say(Fact::Refusals { count: 1 });
+    paused.say(Fact::Refusals { count: 1, took_ms: 0 });
     assert_eq!(paused.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
     assert_eq!(stuck(paused).state.hold(), Some(STUCK));
 }
@@ -57,11 +57,11 @@ fn a_refused_use_behind_a_stronger_hold_is_told_after_it() {
     for refused_first in [false, true] {
         let mut walk = Walk::to(Phase::Soak);
         if refused_first {
-            walk.say(Fact::Refusals { count: 1 });
+            walk.say(Fact::Refusals { count: 1, took_ms: 0 });
         }
         let mut walk = stuck(walk);
         if !refused_first {
-            walk.say(Fact::Refusals { count: 1 });
+            walk.say(Fact::Refusals { count: 1, took_ms: 0 });
         }
         walk.say(Fact::Retried);
         assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)), "{refused_first}");
@@ -138,7 +138,7 @@ fn whoever_was_refused_before_it_stood_still_is_heard() {
     assert!(wants(&walk.state).contains(&hears));
     done(&mut walk, &Op::Enable);
     assert!(wants(&walk.state).contains(&hears), "after it was switched on as well");
-    walk.say(Fact::Refusals { count: 1 });
+    walk.say(Fact::Refusals { count: 1, took_ms: 0 });
     assert!(!wants(&walk.state).contains(&hears));
     walk.say(Fact::Retried);
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
@@ -167,7 +167,7 @@ fn a_stuck_rotation_switches_no_compromised_key_on_and_none_after_the_point_of_n
     urgent.say(Fact::Escalated { mode, pending_compromised: false });
     let mut urgent = stuck(urgent);
     assert!(!wants(&urgent.state).contains(&ENABLE), "nobody was refused");
-    urgent.say(Fact::Refusals { count: 1 });
+    urgent.say(Fact::Refusals { count: 1, took_ms: 0 });
     assert!(wants(&urgent.state).contains(&ENABLE), "somebody needs it, and everybody is to be moved first");
 
     let decided = stuck(Walk::to(Phase::Revoke));
@@ -331,4 +331,43 @@ fn a_promote_that_was_never_told_is_taken_back_on_the_way_back() {
     walk.say(Fact::Retried);
     walk.say(Fact::AbortAsked);
     walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
+}
+
+#[test]
+fn revoke_now_does_not_wait_for_the_outcome_of_something_else() {
+    let mut walk = Walk::to(Phase::Roll);
+    walk.until(|state| state.units()[0].stage == UnitStep::Applying(0));
+    let restart = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
+    walk.end(restart, Outcome::Unknown);
+    walk.say(Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false });
+    let asked = Want::Ask(Query::Reconcile(restart));
+    assert_eq!(wants(&walk.state), [asked.clone(), Want::Do(Op::Revoke)]);
+    // Its own outcome it waits for.
+    let revoke = walk.begin(&Op::Revoke);
+    assert_eq!(wants(&walk.state), std::slice::from_ref(&asked));
+    walk.end(revoke, Outcome::Unknown);
+    assert!(!wants(&walk.state).contains(&Want::Do(Op::Revoke)));
+    walk.wait(100);
+    walk.say(Fact::Reconciled { intent: revoke, found: Reconciled::Absent });
+    let again = walk.begin(&Op::Revoke);
+    walk.end(again, Outcome::Done(None));
+    assert_eq!((walk.state.old_key(), wants(&walk.state)), (OldKey::Ended, vec![asked]));
+    walk.say(Fact::Reconciled { intent: restart, found: Reconciled::Absent });
+    walk.until(|state| state.phase() == Phase::Done);
+}
+
+#[test]
+fn what_was_seen_before_a_hold_is_seen_again_after_it() {
+    let mut walk = Walk::to(Phase::Quiesce);
+    let mut look = walk.look();
+    let mut stray = look.instances[0];
+    (stray.who, stray.consumer, stray.old) = (who(ConsumerId(77)), None, Visibility::Yes);
+    look.instances.push(stray);
+    walk.say(Fact::Enumerated(look));
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Holder(stray.who))));
+    // The operator ended that process, and the same driver goes on.
+    walk.say(Fact::Resumed);
+    assert_eq!(walk.state.hold(), None);
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::Enumerate)));
+    walk.until(|state| state.phase() == Phase::Disable);
 }

@@ -3,9 +3,14 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod back;
+mod believed;
 mod holds;
+mod late;
 mod shared;
 mod table;
 mod units;
+mod unmoved;
+mod unsearched;
+mod waits;
 mod walk;
 mod young;

@@ -15,7 +15,10 @@ fn of(aim: Aim) -> Plan {
 }
 
 fn stranger() -> Incarnation {
-    Incarnation { host: HostId(0), life: InstanceIdentity::Process { boot: 1, pid: 9, start_ticks: 1 } }
+    Incarnation {
+        host: HostId(0),
+        life: InstanceIdentity::Process { boot: 1, pid: 9, start_ticks: 1, program: 0 },
+    }
 }
 
 fn refuses(walk: &Walk, fact: Fact) -> bool {
@@ -49,6 +52,7 @@ fn look(strange: bool) -> Enumeration {
         files: vec![(FileId(0), Holds::New), (FileId(1), Holds::New)],
         sessions: Some(strange.then_some(session).into_iter().collect()),
         strangers: if strange { vec![7] } else { Vec::new() },
+        unsearched: Vec::new(),
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use keyroll_rotation::{
     Adoptee, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId, Event, Fact, FileId,
-    Hold, Holds, HostId, Labelled, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult, Reconciled,
-    ReloadMode, State, Waived, Want, Which, step, wants,
+    Hold, Holds, HostId, Labelled, LastUse, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult,
+    Reconciled, ReloadMode, State, Waived, Want, Which, step, wants,
 };
 
 use crate::walk::{Walk, proof, who};
@@ -115,9 +115,9 @@ fn of_looks(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("a consumer is proven", proved(0, false)),
         ("a consumer has trouble", proved(0, true)),
         ("nobody's consumer is proven", proved(99, false)),
-        ("last use", Fact::LastUsed(Some(1))),
-        ("no refusal", Fact::Refusals { count: 0 }),
-        ("a refusal", Fact::Refusals { count: 1 }),
+        ("last use", Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 })),
+        ("no refusal", Fact::Refusals { count: 0, took_ms: 0 }),
+        ("a refusal", Fact::Refusals { count: 1, took_ms: 0 }),
         ("a clean sweep", Fact::Swept { residues: 0 }),
     ]
 }

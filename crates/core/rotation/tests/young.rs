@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{Enumeration, Event, Fact, Op, Phase, Query, Stamp, State, Want, step, wants};
 
-use crate::walk::Walk;
+use crate::walk::{Walk, proof};
 
 /// The bound of the walk's plan, and one more than an event of the walk takes.
 const TOO_OLD_MS: u64 = 10_002;
@@ -80,9 +80,22 @@ fn a_look_that_takes_long_may_be_as_much_older_if_the_one_before_took_as_long() 
     };
     let mut walk = until_wanted(Phase::Disable, &Op::Disable);
     // A driver that was stopped while it looked: what it saw may be as old as that.
-    slow(&mut walk, 60_000);
+    slow(&mut walk, 20_000);
     assert!(!wanted(&walk.state, &Op::Disable));
-    slow(&mut walk, 60_000);
+    slow(&mut walk, 20_000);
     assert!(wanted(&walk.state, &Op::Disable));
     assert!(!legal_after(&walk, TOO_OLD_MS, Fact::Intended(Op::Disable)));
+}
+
+#[test]
+fn a_revoke_needs_the_evidence_still() {
+    let mut walk = Walk::to(Phase::Revoke);
+    assert!(wanted(&walk.state, &Op::Revoke));
+    // Right after the decision a consumer shows the old version again.
+    let consumer = keyroll_rotation::ConsumerId(0);
+    let proofs = vec![proof(consumer, keyroll_rotation::Which::Old)];
+    walk.say(Fact::Proved { consumer, proofs, trouble: false });
+    assert_eq!(wants(&walk.state), [Want::Ask(Query::Enumerate)]);
+    walk.say(walk.see(&Query::Enumerate));
+    assert_eq!(walk.state.phase(), Phase::Quiesce);
 }

@@ -3,16 +3,21 @@
 use keyroll_port::{Applied, Class, Label, Listed, Listing, PendingChange, Probe, Session};
 use keyroll_rotation::{
     ConsumerId, CredId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
-    InstanceIdentity, Kinds, LastUsed, ObservedInstance, PATHS_MAX, Proof, Query, Reconciled, SessionSeen,
-    Visibility, Which,
+    InstanceIdentity, LastUsed, ObservedInstance, Query, Reconciled, SessionSeen, Visibility, Which,
 };
 use keyroll_secret::CredentialId;
 
 use crate::calls::{Call, CallResult, Lens};
+use crate::connections::LooseSession;
 use crate::issuer::{FOREIGN, OLD, STRANGE, Value};
 use crate::mutant::Mutation;
+use crate::process::Proc;
+use crate::quirks::Quirk;
 use crate::scene::{GRAIN_MS, LAG_MS, ROTATION};
-use crate::world::{Proc, World};
+use crate::world::World;
+
+/// The longest time in which a restarted process keeps its old value.
+const GENERATION_MS_MAX: u64 = 4_000;
 
 /// The issuer's wall clock at the beginning: it can jump in both directions.
 pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
@@ -118,6 +123,13 @@ impl World {
                 ended += 1;
             }
         }
+        if values.contains(&OLD) {
+            let hit = |it: &&mut LooseSession| pids.contains(&it.handle) && now < it.until;
+            for session in self.loose.iter_mut().filter(hit) {
+                session.until = now;
+                ended += 1;
+            }
+        }
         ended
     }
 
@@ -164,13 +176,23 @@ impl World {
         for at in 0..self.procs.len() {
             let hit = |proc: &Proc| proc.consumer == Some(consumer) && proc.slot == slot && !proc.at_rest;
             if self.procs.get(at).is_some_and(hit) {
-                self.restart(at, true);
+                self.take_new_value(at);
                 if let Some(shared) = &mut self.shared {
                     shared.restarted(consumer, slot);
                 }
             }
         }
         CallResult::Applied(Applied::Done(strange))
+    }
+
+    /// Restarts a process. A slow one keeps its old value for a while.
+    fn take_new_value(&mut self, at: usize) {
+        let slow = self.scene.quirks.has(Quirk::SlowGenerations) && self.quirk_rng.one_in(2);
+        let until = self.now + self.quirk_rng.between(200, GENERATION_MS_MAX);
+        match self.procs.get_mut(at) {
+            Some(proc) if slow => proc.renews_at = Some(until),
+            _ => self.restart(at, true),
+        }
     }
 
     /// Answers a look. `query`: what the driver wants to learn from it.
@@ -235,8 +257,11 @@ impl World {
         let version = match query {
             Some(Query::Probe(_, which)) => *which,
             Some(_) if lens == Lens::Partial => return Probe::Unknown(String::new()),
-            Some(_) | None => return self.probe(value),
+            Some(_) | None => return self.probe(endpoint, value),
         };
+        if let Some(answer) = self.answers_instead(endpoint).filter(|_| self.issuer.accepts(value, now)) {
+            return answer;
+        }
         let host = self.plan.endpoints.get(endpoint).copied().unwrap_or(HostId(0));
         if self.down(host) {
             return Probe::Unknown(String::new());
@@ -248,19 +273,27 @@ impl World {
             }
             now < *until
         });
-        let answer = if outage { Probe::Dead } else { self.probe(value) };
-        if version == Which::Old && value == OLD && answer == Probe::Alive {
+        let answer = if outage { Probe::Dead } else { self.probe(endpoint, value) };
+        let accepted = matches!(answer, Probe::Alive | Probe::Denied);
+        if version == Which::Old && value == OLD && accepted {
             self.alive_at = now;
         }
         answer
     }
 
     /// Our own probe changes the last-used time, as every use does.
-    fn probe(&mut self, value: Value) -> Probe {
+    fn probe(&mut self, endpoint: usize, value: Value) -> Probe {
         let now = self.now;
+        let last = self.plan.endpoints.len().saturating_sub(1);
+        let unequal = self.scene.quirks.has(Quirk::UnequalEndpoints);
+        let accepted = if unequal {
+            self.issuer.accepts_at((endpoint, last), value, now)
+        } else {
+            self.issuer.accepts(value, now)
+        };
         // While an end spreads, one call is refused and the next one accepted.
         let spreads = self.issuer.by_value(value).and_then(|cred| cred.ended).is_some_and(|at| now >= at);
-        if (spreads && self.rng.one_in(3)) || !self.issuer.accepts(value, now) {
+        if (spreads && self.rng.one_in(3)) || !accepted {
             return Probe::Dead;
         }
         if let Some(cred) = self.issuer.by_value_mut(value) {
@@ -268,6 +301,9 @@ impl World {
             if value == OLD {
                 self.note_use();
             }
+        }
+        if self.scene.quirks.has(Quirk::Denies) && self.quirk_rng.one_in(3) {
+            return Probe::Denied;
         }
         Probe::Alive
     }
@@ -294,7 +330,7 @@ impl World {
                 hint: None,
             });
         }
-        Listing { entries, complete: !partial }
+        Listing { entries, complete: !partial, incomplete: None }
     }
 
     fn last_used(&self) -> Option<u64> {
@@ -315,13 +351,19 @@ impl World {
                 handle: proc.pid.to_string(),
                 calls: None,
             })
+            .chain(self.loose_sessions(self.now).filter(|_| *id == self.old_id()).map(loose))
             .collect()
     }
 
-    fn who(proc: &Proc, boot: u64) -> Incarnation {
+    pub(crate) fn who(proc: &Proc, boot: u64) -> Incarnation {
         let life = match (proc.at_rest, proc.consumer) {
             (true, Some(consumer)) => InstanceIdentity::AtRest(consumer),
-            _ => InstanceIdentity::Process { boot, pid: proc.pid, start_ticks: proc.born / 10 },
+            _ => InstanceIdentity::Process {
+                boot,
+                pid: proc.pid,
+                start_ticks: proc.born / 10,
+                program: proc.program,
+            },
         };
         Incarnation { host: proc.host, life }
     }
@@ -350,11 +392,13 @@ impl World {
                 complete = false;
                 continue;
             }
-            if self.now < proc.hidden_until {
+            if self.now < proc.hidden_until || self.is_blind_to(proc) {
                 continue;
             }
             let seen = |value: Option<Value>| {
-                let there = value.is_some_and(|it| proc.loaded == it || proc.residue == Some(it));
+                let also = proc.also.map(|(_, value)| value);
+                let there =
+                    value.is_some_and(|it| [Some(proc.loaded), proc.residue, also].contains(&Some(it)));
                 if there { Visibility::Yes } else { Visibility::No }
             };
             let by = if proc.consumer.is_some() { FoundBy::Configured } else { FoundBy::Environment };
@@ -380,7 +424,8 @@ impl World {
         }
         let strangers = self.strangers.iter().filter(|(_, held)| Some(*held) == goes);
         let strangers = strangers.map(|(place, _)| *place).collect();
-        Enumeration { complete, took_ms: 0, instances, files, sessions: None, strangers }
+        let unsearched = self.not_searched();
+        Enumeration { complete, took_ms: 0, instances, files, sessions: None, strangers, unsearched }
     }
 
     /// The sessions whose processes a host finds, by process id. The process of a hidden session is not found.
@@ -393,52 +438,12 @@ impl World {
                 joined.push(SessionSeen { who: Some(self.incarnation(proc)), busy: session.busy });
             }
         }
+        let loose = sessions.iter().filter(|it| it.pid.is_none());
+        joined.extend(loose.map(|it| SessionSeen { who: None, busy: it.busy }));
         joined
     }
+}
 
-    fn prove(
-        &mut self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        value: Option<Value>,
-        others: Option<&[u32]>,
-        lens: Lens,
-    ) -> CallResult {
-        let (now, boot) = (self.now, self.boot);
-        let plan = self.plan.consumers.get(consumer.index());
-        let (paths, attributable) = plan.map_or((1, false), |it| (it.paths, it.attributable));
-        let mut proofs = Vec::new();
-        for proc in &mut self.procs {
-            let asked = proc.consumer == Some(consumer) && slot.is_none_or(|slot| proc.slot == slot);
-            if !asked || now < proc.hidden_until {
-                continue;
-            }
-            let right = Some(proc.loaded) == value && self.issuer.accepts(proc.loaded, now);
-            let mut kinds = [Kinds::NONE; PATHS_MAX];
-            for (path, kind) in kinds.iter_mut().enumerate().take(usize::from(paths)) {
-                let idle = path > 0 && self.rng.one_in(self.quiet);
-                if !right || idle || lens == Lens::Partial {
-                    continue;
-                }
-                *kind = match (proc.at_rest, attributable) {
-                    (true, _) => Kinds::DELIVERED.and(Kinds::CHECKED),
-                    (false, true) => Kinds::DELIVERED.and(Kinds::EXERCISED),
-                    (false, false) => Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED),
-                };
-                if let Some(shown) = proc.shown.get_mut(path) {
-                    *shown = shown.and(*kind);
-                }
-            }
-            let other_session = match others {
-                None => Visibility::NotVisible,
-                Some(others) if others.contains(&proc.pid) => Visibility::Yes,
-                Some(_) => Visibility::No,
-            };
-            let who = Self::who(proc, boot);
-            proofs.push(Proof { who, slot: proc.slot, version: which, paths: kinds, other_session });
-        }
-        let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;
-        CallResult::Proved(proofs, trouble)
-    }
+fn loose(session: &LooseSession) -> Session {
+    Session { client: None, pid: None, busy: false, handle: session.handle.to_string(), calls: None }
 }

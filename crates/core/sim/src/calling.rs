@@ -1,11 +1,11 @@
 //! A call to a port: it begins, reaches the world later, and may be answered.
 
 use keyroll_port::{Class, Probe};
-use keyroll_rotation::Query;
+use keyroll_rotation::{CredId, Query};
 
 use crate::calls::{Call, CallResult, DriverRequest, Lens, Reply, Scope};
 use crate::faults::Fault;
-use crate::scene::{Kind, REQUEST_MS_MAX};
+use crate::scene::{Family, Kind, REQUEST_MS_MAX};
 use crate::schedule::{Due, Run};
 
 /// How long lists miss the old key: long enough that a list read again for certainty misses it too.
@@ -78,6 +78,10 @@ impl Run {
         let answer = |answer| Due::Answer { slot, ticket, answer };
         match fault {
             Some(Fault::Failed) => return self.later(20, answer(CallResult::Failed(Class::Retryable))),
+            Some(Fault::Ignored) if self.may_be_ignored(&call) => {
+                let made = self.ignored(&call);
+                return self.later(20, answer(made));
+            }
             Some(Fault::FailedForGood) => {
                 return self.later(20, answer(CallResult::Failed(Class::Permanent)));
             }
@@ -121,6 +125,26 @@ impl Run {
         self.later(ms, Due::Call { slot, scope, call, ticket, reply, answer_ms: 0 });
     }
 
+    /// A member of a family has no emergency in which another key is made.
+    fn may_be_ignored(&self, call: &Call) -> bool {
+        self.world.scene.family == Family::None || !matches!(call, Call::Mint { .. })
+    }
+
+    /// The issuer says that it did it.
+    fn ignored(&mut self, call: &Call) -> CallResult {
+        self.world.moved_at = self.world.now;
+        self.audit.ignored = true;
+        self.audit.ignored_deletion |= matches!(call, Call::Revoke(_));
+        match call {
+            Call::Mint { label, value } => {
+                let value = value.unwrap_or_else(|| self.world.fresh_value());
+                CallResult::Made(CredId::new(&format!("ignored-{label}")), value)
+            }
+            Call::EndSessions { pids, .. } => CallResult::Count(u32::try_from(pids.len()).unwrap_or(0)),
+            _ => CallResult::Done,
+        }
+    }
+
     /// Only a list with labels shows a credential that was made late.
     pub(crate) fn may_be_late(&self) -> bool {
         let capabilities = &self.world.plan.capabilities;
@@ -145,13 +169,17 @@ impl Run {
 
     /// Carries a call out. Its effect is real, whatever answer the driver gets.
     pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> CallResult {
-        let scope = scope.and_then(|at| self.scopes.get(at)).cloned();
-        match scope {
-            Some(scope) if call.changes() => match &scope.asked {
+        let asked = scope.and_then(|at| self.scopes.get(at).cloned().map(|it| (at, it)));
+        match asked {
+            Some((_, scope)) if call.changes() => match &scope.asked {
                 DriverRequest::Carry(effect, state) => self.carry_out(effect, state, scope.epoch, call),
                 _ => self.world.change(call, scope.epoch),
             },
-            Some(scope) => self.see(&scope, call),
+            Some((at, scope)) => {
+                let answer = self.see(&scope, call);
+                self.note_answer(at, &scope, call, &answer);
+                answer
+            }
             None if call.changes() => self.world.change(call, self.ledger.epoch),
             None => self.world.see(call, None, Lens::Clear),
         }
@@ -165,11 +193,13 @@ impl Run {
         }
         let lens = match scope.fault {
             Some(Fault::Partial) => Lens::Partial,
+            Some(_) | None if matches!(call, Call::List) && now < self.world.partial_until => Lens::Partial,
             Some(_) | None if *query == Query::List && now < self.world.skips_until => Lens::Skips,
             Some(_) | None => Lens::Clear,
         };
         match (query, call) {
             (Query::LastUsed, Call::List) => self.world.asked_use = Some((scope.epoch, now)),
+            (Query::Refusals, Call::Refusals { .. }) => self.read_record(scope.epoch),
             (Query::List, Call::List) if lens == Lens::Clear => self.world.listed_at = now,
             (Query::Enumerate, Call::Sessions(_) | Call::Enumerate { .. }) => {
                 if let Some(slot) = self.slots.get_mut(scope.slot) {

@@ -45,11 +45,13 @@ pub(crate) struct Scope {
     pub(crate) fault: Option<Fault>,
     /// Its first call was made.
     pub(crate) begun: bool,
+    /// When it saw the old key refused, before it asks for the control.
+    pub(crate) refused_at: Option<u64>,
 }
 
 impl Scope {
     pub(crate) fn new(slot: usize, epoch: u64, asked: DriverRequest, fault: Option<Fault>) -> Self {
-        Self { slot, epoch, asked, fault, begun: false }
+        Self { slot, epoch, asked, fault, begun: false, refused_at: None }
     }
 
     /// Whether a call is the effect of this action.

@@ -6,6 +6,7 @@ use keyroll_engine::{Command, Driver, DriverState, Input};
 use keyroll_rotation::{Fact, Outcome};
 use tokio::sync::mpsc;
 
+use crate::audit::Shown;
 use crate::mutated::Mutated;
 use crate::world::WholeLook;
 
@@ -27,13 +28,25 @@ pub(crate) struct DriverSlot {
     pub(crate) enumerated_at: u64,
     /// The last complete look that it heard of.
     pub(crate) look: Option<WholeLook>,
+    /// When it began to drive.
+    pub(crate) started_at: u64,
+    /// What its shell saw in the enumeration under way, if that was complete.
+    pub(crate) looking: Option<Shown>,
+    /// What the complete look showed that it heard of, and the last one that it wrote.
+    pub(crate) look_shown: Option<Shown>,
+    pub(crate) shown: Option<Shown>,
 }
 
 /// Facts that a driver heard and may still write: more than it ever has in progress.
 const HEARD_MAX: usize = 64;
 
 impl DriverSlot {
-    pub(crate) fn new(driver: Driver<Mutated>, epoch: u64, words: mpsc::Sender<Command>) -> Self {
+    pub(crate) fn new(
+        driver: Driver<Mutated>,
+        epoch: u64,
+        words: mpsc::Sender<Command>,
+        started_at: u64,
+    ) -> Self {
         Self {
             driver,
             epoch,
@@ -47,6 +60,10 @@ impl DriverSlot {
             sessions_at: 0,
             enumerated_at: 0,
             look: None,
+            started_at,
+            looking: None,
+            look_shown: None,
+            shown: None,
         }
     }
 

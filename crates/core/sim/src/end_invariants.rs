@@ -1,12 +1,12 @@
 //! The invariants of a rotation's end.
 
 use keyroll_engine::Drive;
-use keyroll_rotation::{Fact, Overlap, Phase, Which};
+use keyroll_rotation::{Fact, Phase, State, Which};
 
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
+use crate::process::Proc;
 use crate::scene::Family;
 use crate::schedule::Run;
-use crate::world::Proc;
 
 impl Run {
     /// The end: exactly one live credential, and every consumer uses it.
@@ -34,19 +34,11 @@ impl Run {
         }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
         let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
-        for cred in &self.world.issuer.creds {
-            // The check is by credential: one that is made late may have the same value as one that was ended.
-            let alive = cred.ended.is_none_or(|at| at > now);
-            let unseen = self.unseen(cred.label, cred.shows_from, &state)
-                || (cred.strange()
-                    && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
-            if cred.value != stays && alive && !unseen && !(kept && cred.value == OLD) {
-                let what = format!("credential {} is left at the end", cred.id);
-                return self.violate("I2", what);
-            }
+        if let Some(what) = self.left_over(stays, kept, &state) {
+            return self.violate("I2", what);
         }
-        let ended_by_others =
-            stays == OLD && self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some());
+        let ended = self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some());
+        let ended_by_others = stays == OLD && (ended || self.audit.disabled_unknown());
         if !self.world.issuer.accepts(stays, now) && !ended_by_others {
             return self.violate("end", format!("value {stays} stays and is not accepted"));
         }
@@ -57,28 +49,55 @@ impl Run {
             return self.violate("end", what.into());
         }
         let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
-        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let gap = self.world.plan.capabilities.exchanges();
         let held = |proc: &&Proc| proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy);
-        if leaked && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
+        let ends = !self.audit.ignored;
+        if leaked && ends && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
             return self.violate("end", "a session on the leaked key lives on".into());
         }
-        if let Some(what) = self.file_behind(stays) {
+        // Where only a key is ended, its consumers may go on with the key if it stays.
+        let back = self.world.scene.family == Family::End && state.phase() == Phase::RolledBack;
+        if let Some(what) = self.file_behind(stays).filter(|_| !back) {
             return self.violate("end", what);
         }
         let behind = self.world.procs.iter().find(|proc| {
             let late = self
                 .world
                 .look
-                .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
+                .is_none_or(|look| proc.began >= look.at || (proc.since >= look.at && !proc.by_us));
             // The last search sees only what memory shows.
             let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
             let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc);
             known && proc.loaded != stays && proc.loaded != FOREIGN
         });
-        if let Some(proc) = behind {
+        if let Some(proc) = behind.filter(|_| !back) {
             let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
             self.violate("end", what);
         }
+    }
+
+    /// A credential that is left although it is neither the value that stays nor somebody else's.
+    fn left_over(&self, stays: Value, kept: bool, state: &State) -> Option<String> {
+        let now = self.world.now;
+        // A deletion that the issuer did not carry out, although it said so, is not looked at again.
+        if self.audit.ignored_deletion {
+            return None;
+        }
+        // Where no list shows it, a key that is only disabled looks like one that ended.
+        let others = self.audit.disabled_unknown();
+        let unlisted = !self.world.plan.capabilities.list || self.world.skips_until > 0;
+        let left = self.world.issuer.creds.iter().find(|cred| {
+            // The check is by credential: one that is made late may have the same value as one that was ended.
+            let alive = cred.ended.is_none_or(|at| at > now);
+            let unseen = self.unseen(cred.label, cred.shows_from, state)
+                || (cred.strange()
+                    && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
+            // A disabled key is refused like the one that an operator says was revoked.
+            let disabled = (others && unlisted || self.audit.said_revoked) && cred.off.is_some();
+            let theirs = cred.of_colleague() || (kept && cred.value == OLD);
+            cred.value != stays && alive && !unseen && !disabled && !theirs
+        });
+        left.map(|cred| format!("credential {} is left at the end", cred.id))
     }
 
     /// The value that stays. Consumers of a shared key that was to be ended have a key of their own.
@@ -99,7 +118,7 @@ impl Run {
     fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
         let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
         let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
-        if shared && self.world.issuer.creds.first().is_some_and(off) {
+        if shared && !self.audit.disabled_by_others && self.world.issuer.creds.first().is_some_and(off) {
             return Some("a shared key stays disabled");
         }
         match (stays, dropped) {

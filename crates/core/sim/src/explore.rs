@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use keyroll_rotation::Phase;
 
 use crate::Coverage;
-use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::faults::{Class, Fault, FaultPlan};
 use crate::mutant::Mutant;
 use crate::scene::{Family, Kind, Scene, Size};
 use crate::schedule::{Keep, Violation};
@@ -122,11 +122,9 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene {
-                size,
-                kind: *kind,
-                draw: draw * 7 + 1,
                 recovery: draw % 12 == 11,
                 family: family(*kind, draw),
+                ..Scene::plain(size, *kind, draw * 7 + 1)
             },
             seed: draw,
             faults: Vec::new(),
@@ -149,10 +147,8 @@ pub fn singles(size: Size, draws: u64) -> Tally {
     })
 }
 
-fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
-    let mut plan = plan.clone();
-    plan.faults.push(Planned { at: u32::try_from(at).unwrap_or(u32::MAX), fault });
-    plan
+pub(crate) fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
+    plan.with_fault(u32::try_from(at).unwrap_or(u32::MAX), fault)
 }
 
 /// Faults that happen to the world and not to an action: one place per phase is enough.
@@ -162,7 +158,7 @@ fn of_the_world(fault: Fault) -> bool {
 }
 
 /// For each class (phase and kind of operation) of a run: its first action from this one on, and the faults that fit.
-fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
+pub(crate) fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
     let report = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
     let mut first: BTreeMap<(Phase, Class), usize> = BTreeMap::new();
     for (at, key) in report.classes.iter().enumerate().skip(from) {

@@ -30,6 +30,7 @@ impl Run {
             | Fault::CommitLost
             | Fault::CommitUnsure
             | Fault::WitnessDown
+            | Fault::Ignored
             | Fault::CrashAfter
             | Fault::CrashDuring => return true,
             Fault::CrashBefore => {
@@ -48,12 +49,7 @@ impl Run {
             Fault::HostDown => self.host_down(),
             Fault::Drift => self.edit(OLD),
             Fault::ForeignEdit => self.edit(FOREIGN),
-            Fault::Restart => {
-                let place = self.rng.below(self.world.procs.len() as u64) as usize;
-                if self.world.procs.get(place).is_some_and(|proc| !proc.at_rest && proc.consumer.is_some()) {
-                    self.world.restart(place, false);
-                }
-            }
+            Fault::Restart => self.restart_one(),
             Fault::LateInstance => self.late_instance(),
             Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
             Fault::Stranger => self.copy(),
@@ -62,16 +58,17 @@ impl Run {
             Fault::Edit => self.edit_besides(),
             Fault::StrangeLabel => self.strange_label(),
             Fault::StoreRestored => self.store_restored(),
-            Fault::WallClock => {
-                self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
-            }
+            Fault::WrongWord => self.wrong_word(at),
             Fault::HostFull
             | Fault::JournalFull
             | Fault::Restored
             | Fault::Damaged
             | Fault::Trouble
             | Fault::Masked
-            | Fault::Uncarried => self.wear(fault),
+            | Fault::Uncarried
+            | Fault::WallClock
+            | Fault::Exec
+            | Fault::Unsearched => self.wear(fault),
             Fault::Abort
             | Fault::Pause
             | Fault::Retry
@@ -79,8 +76,17 @@ impl Run {
             | Fault::RevokeNow
             | Fault::PendingLeaked
             | Fault::Waive => self.person(at, fault),
+            fault => self.at_issuer(fault),
         }
         false
+    }
+
+    /// A declared process restarts by itself.
+    fn restart_one(&mut self) {
+        let place = self.rng.below(self.world.procs.len() as u64) as usize;
+        if self.world.procs.get(place).is_some_and(|proc| !proc.at_rest && proc.consumer.is_some()) {
+            self.world.restart(place, false);
+        }
     }
 
     /// An undeclared process starts from a cached value.
@@ -110,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Faults of disks, backups and memory.
+    /// Faults of disks, backups, memory and clocks.
     fn wear(&mut self, fault: Fault) {
         let now = self.world.now;
         match fault {
@@ -154,6 +160,11 @@ impl Run {
                 }
             }
             Fault::Uncarried => self.world.next_is_uncarried(),
+            Fault::WallClock => {
+                self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
+            }
+            Fault::Exec => self.exec_in_place(),
+            Fault::Unsearched => self.leave_unsearched(),
             _ => {}
         }
     }
@@ -232,6 +243,7 @@ impl Run {
             }
         }
         self.world.put_back_older_store();
+        self.audit.older_from = self.ledger.last();
         let ms = self.rng.between(2_000, 40_000);
         self.later(ms, Due::StoreBack);
     }

@@ -105,11 +105,37 @@ pub enum Fault {
     StrangeLabel,
     /// A backup from before the rotation replaces the store alone; the right store comes back later.
     StoreRestored,
+    /// The issuer says that it did what it did not do.
+    Ignored,
+    /// One endpoint answers for a while that it does not know.
+    Unclear,
+    /// One endpoint denies for a while what the key asks for.
+    Denied,
+    /// For a while, lists of keys are incomplete.
+    NeverWhole,
+    /// Another party enables the old key.
+    EnabledByOthers,
+    /// Another party disables the old key.
+    DisabledByOthers,
+    /// A colleague makes a key of their own in the same account.
+    Colleague,
+    /// A session on the old key whose process nobody finds, for a while.
+    LooseSession,
+    /// A pool of connections opens sessions on the old key again until it is restarted.
+    Pool,
+    /// A process that we restart goes on using its former value on its last path, until it is restarted again.
+    TwoVersions,
+    /// An operator says something wrong.
+    WrongWord,
+    /// An instance executes its program again in the same process.
+    Exec,
+    /// The memory of a process is not searched for a while.
+    Unsearched,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 62] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -159,6 +185,19 @@ impl Fault {
         Self::Edit,
         Self::StrangeLabel,
         Self::StoreRestored,
+        Self::Ignored,
+        Self::Unclear,
+        Self::Denied,
+        Self::NeverWhole,
+        Self::EnabledByOthers,
+        Self::DisabledByOthers,
+        Self::Colleague,
+        Self::LooseSession,
+        Self::Pool,
+        Self::TwoVersions,
+        Self::WrongWord,
+        Self::Exec,
+        Self::Unsearched,
     ];
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
@@ -168,7 +207,7 @@ impl Fault {
         let is_look = matches!(class, Class::Look(_));
         match self {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
-            Self::LateEffect | Self::CrashDuring => class.at_issuer(),
+            Self::LateEffect | Self::CrashDuring | Self::Ignored => class.at_issuer(),
             Self::Stuck => matches!(class, Class::Carry(3..=5)),
             Self::SlowBirth => class == Class::Carry(1),
             Self::Duplicate | Self::Slow => is_carry || is_look,
@@ -208,7 +247,19 @@ impl Fault {
             | Self::Neighbour
             | Self::Edit
             | Self::StrangeLabel
-            | Self::StoreRestored => true,
+            | Self::StoreRestored
+            | Self::Unclear
+            | Self::Denied
+            | Self::NeverWhole
+            | Self::EnabledByOthers
+            | Self::DisabledByOthers
+            | Self::Colleague
+            | Self::LooseSession
+            | Self::Pool
+            | Self::TwoVersions
+            | Self::WrongWord
+            | Self::Exec
+            | Self::Unsearched => true,
         }
     }
 }
@@ -311,6 +362,13 @@ pub struct FaultPlan {
 const FAULTS_MAX: u64 = 6;
 
 impl FaultPlan {
+    /// The same schedule with one more fault.
+    pub(crate) fn with_fault(&self, at: u32, fault: Fault) -> Self {
+        let mut plan = self.clone();
+        plan.faults.push(Planned { at, fault });
+        plan
+    }
+
     /// The schedule of one seed.
     pub fn of(seed: u64) -> Self {
         let scene = crate::Scene::of(seed);

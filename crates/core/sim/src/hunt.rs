@@ -4,16 +4,21 @@ use crate::MUTANTS;
 use crate::explore::scenes;
 use crate::faults::{Class, Fault, FaultPlan, Planned};
 use crate::mutant::Mutant;
-use crate::scene::{Family, Kind, Scene, Size};
+use crate::scene::{Kind, Scene, Size};
 use crate::schedule::Keep;
 use crate::simulate::run;
 
 /// The most seeds that are tried on one mutant.
 const SEEDS_MAX: u64 = 100_000;
 
-/// Seeds that find what few others find are tried first. They only save time: a mutant that none of them finds any more
-/// is looked for among all seeds.
-const SEEDS_RARE: [u64; 4] = [10_489, 17_889, 28_063, 44_032];
+/// Schedules that find what few others find are tried first. They only save time: a mutant that none of them finds any
+/// more is looked for among all seeds.
+const RARE: [&str; 4] = [
+    include_str!("../plans/rare-10489.json"),
+    include_str!("../plans/rare-17889.json"),
+    include_str!("../plans/rare-28063.json"),
+    include_str!("../plans/rare-44032.json"),
+];
 
 /// The schedule that found a mutant first.
 #[derive(Debug, Clone)]
@@ -75,27 +80,21 @@ pub(crate) fn find(mutant: &'static Mutant) -> Option<Detection> {
 }
 
 /// Schedules that seeds rarely reach: a session that no look shows, and a leak that is reported in the last steps; and
-/// the rare seeds.
-fn recorded() -> Vec<FaultPlan> {
-    let (kind, family) = (Kind::Independent, Family::None);
-    let scene = Scene { size: Size::Reduced, kind, draw: 3_219_387_385_105_173_777, recovery: false, family };
+/// the rare ones.
+pub(crate) fn recorded() -> Vec<FaultPlan> {
+    let scene = Scene::plain(Size::Reduced, Kind::Independent, 3_219_387_385_105_173_777);
     let unseen = Planned { at: 62, fault: Fault::Hidden };
     let at = |at| vec![unseen, Planned { at, fault: Fault::RollFirst }];
     let unseen = (70..100).map(|told| FaultPlan { scene, seed: 65_587, faults: at(told) });
-    unseen.chain(SEEDS_RARE.into_iter().map(FaultPlan::of)).collect()
-}
-
-fn with(plan: &FaultPlan, at: u32, fault: Fault) -> FaultPlan {
-    let mut plan = plan.clone();
-    plan.faults.push(Planned { at, fault });
-    plan
+    let rare = RARE.into_iter().filter_map(|plan| serde_json::from_str(plan).ok());
+    unseen.chain(rare).collect()
 }
 
 fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
     let actions = run(plan, mutant, Keep::default(), None).actions;
     let all = (0..actions).flat_map(|at| Fault::ALL.map(|fault| (at, fault)));
     all.into_iter().find_map(|(at, fault)| {
-        broken(&with(plan, at, fault), mutant, "a single fault", format!("{fault:?} at {at}"))
+        broken(&plan.with_fault(at, fault), mutant, "a single fault", format!("{fault:?} at {at}"))
     })
 }
 
@@ -108,7 +107,7 @@ fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
         for first in [Fault::LostReply, Fault::LostRequest, Fault::Slow] {
             for second in Fault::ALL {
                 for later in 1..5 {
-                    let pair = with(&with(plan, at, first), at + later, second);
+                    let pair = plan.with_fault(at, first).with_fault(at + later, second);
                     let told = format!("{first:?} at {at}, {second:?} {later} later");
                     let found = broken(&pair, mutant, "two faults", told);
                     if found.is_some() {

@@ -2,14 +2,16 @@
 
 use keyroll_rotation::{
     Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
-    Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
+    Reconciled, Stamp, State, Unit, Waived, Which, step,
 };
 
 use crate::calls::{Call, CallResult};
-use crate::issuer::{FOREIGN, OLD, Value};
-use crate::scene::{Family, GRAIN_MS, LAG_MS, LOOK_AGE_MS_MAX, REQUEST_MS_MAX};
+use crate::issuer::{Cred, FOREIGN, OLD, Value};
+use crate::process::Proc;
+use crate::quirks::Quirk;
+use crate::scene::{Family, GRAIN_MS, LAG_MS, REQUEST_MS_MAX};
 use crate::schedule::Run;
-use crate::world::{Proc, WholeLook, World};
+use crate::world::{WholeLook, World};
 
 impl Run {
     /// Carries an operation out and checks whether it did harm.
@@ -39,6 +41,10 @@ impl Run {
             self.violate("order", format!("{:?} writes over somebody else's value", effect.op));
         }
         for value in stood {
+            let colleague = self.world.issuer.by_value(value).is_some_and(Cred::of_colleague);
+            if colleague && !self.world.issuer.stands(value) {
+                self.violate("I1", format!("{:?} ends a colleague's key", effect.op));
+            }
             if !self.world.issuer.stands(value) {
                 self.check_harm(effect, value, state);
             }
@@ -65,21 +71,24 @@ impl Run {
 
     /// The operator consented before every point of no return, except where a standing consent counts.
     fn check_consent(&mut self, digest: u64) {
-        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
         let mut given = None;
-        let mut waived = false;
         for event in &self.ledger.entries {
             match &event.fact {
                 Fact::Consented(digest) => given = Some(*digest),
-                Fact::Waived(_) => waived = true,
                 Fact::Adopted { .. } => given = None,
                 _ => {}
             }
         }
-        let standing = self.world.plan.policy.standing_consent && !waived && !gap;
-        if !standing && given != Some(digest) {
+        if !self.has_standing_consent() && given != Some(digest) {
             self.violate("I4", "decided without a person's consent to it".into());
         }
+    }
+
+    /// A standing consent counts: nothing is waived, and minting does not end the old value.
+    pub(crate) fn has_standing_consent(&self) -> bool {
+        let waived = self.ledger.entries.iter().any(|event| matches!(event.fact, Fact::Waived(_)));
+        let plan = &self.world.plan;
+        plan.policy.standing_consent && !waived && !plan.capabilities.exchanges()
     }
 
     pub(crate) fn hand_revoke_check(&mut self) {
@@ -100,9 +109,9 @@ impl Run {
         {
             return;
         }
-        let look = self.world.looks.iter().rev().find(|look| look.epoch == epoch).map_or(0, |look| look.at);
+        let look = self.look_of(epoch).map_or(0, |look| look.at);
         let age_ms = self.world.now.saturating_sub(look);
-        if age_ms > LOOK_AGE_MS_MAX + REQUEST_MS_MAX {
+        if age_ms > self.world.plan.policy.look_age_ms_max + REQUEST_MS_MAX {
             self.violate("I4", format!("{:?} is sent on a look that is {age_ms} ms old", effect.op));
         }
     }
@@ -116,7 +125,7 @@ impl Run {
         let revoke_now = newest.emergency() == Some(Emergency::RevokeNow);
         let emergency = newest.emergency().is_some();
         let decided = newest.decided();
-        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let gap = self.world.plan.capabilities.exchanges();
         if value == OLD && !decided && effect.op != Op::Disable {
             let announced = effect.op == Op::Mint && (emergency || newest.plan().recovery);
             if !announced {
@@ -172,8 +181,10 @@ impl Run {
     }
 
     fn harmed(&self, proc: &Proc, value: Value, taken: u64) -> bool {
-        let enumerated = proc.hidden_until < taken && (proc.since < taken || proc.by_us);
-        proc.loaded == value && enumerated && !self.excused(proc)
+        let seen = proc.hidden_until < taken && !proc.memory.hides(taken);
+        let enumerated = seen && (proc.since < taken || proc.by_us);
+        let also = proc.also.is_some_and(|(_, held)| held == value);
+        (proc.loaded == value || also) && enumerated && !self.excused(proc)
     }
 
     pub(crate) fn excused(&self, proc: &Proc) -> bool {
@@ -185,20 +196,28 @@ impl Run {
     /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
     fn ungated(&self, effect: &Effect, value: Value, look: WholeLook, state: &State) -> Option<String> {
         let taken = look.at;
+        let loose = self.world.loose_sessions(look.sessions_at).next().is_some();
+        if loose && value == OLD && self.world.scene.family != Family::Part {
+            return Some(format!("{:?} although a session of nobody is on it", effect.op));
+        }
         for proc in &self.world.procs {
             let Some(id) = proc.consumer else { continue };
-            let enumerated = proc.hidden_until < taken && proc.since < taken && proc.born < taken;
+            let enumerated = proc.hidden_until < taken && proc.since < taken && proc.began < taken;
             if !enumerated || self.excused(proc) {
                 continue;
             }
             let Some(consumer) = self.world.plan.consumers.get(id.index()) else { continue };
-            for path in 0..consumer.paths {
+            // A consumer that the new value never reached proves nothing before that value is deleted.
+            let counts = effect.op != Op::DeleteNew || self.world.is_reached(id);
+            let paths = if counts { consumer.paths } else { 0 };
+            for path in 0..paths {
                 let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
                 let enough = match (proc.at_rest, consumer.attributable) {
                     (true, _) => kinds.has(Kinds::CHECKED),
                     (false, true) => kinds.has(Kinds::EXERCISED),
                     (false, false) => kinds.has(Kinds::LOADED.and(Kinds::CHECKED)),
                 };
+                let enough = enough && (proc.at_rest || kinds.has(self.world.plan.policy.require));
                 if !enough && proc.loaded != FOREIGN {
                     return Some(format!(
                         "{:?} although consumer {id:?} has not shown path {path}",
@@ -221,9 +240,16 @@ impl Run {
     pub(crate) fn written(&mut self, at: usize, event: &Event) {
         let seq = self.ledger.last();
         self.check_told(at, event);
+        self.note_entry(at, event);
         let Some(state) = self.snapshot(at) else { return };
         match &event.fact {
-            Fact::Enumerated(seen) if seen.complete => self.looked_at_all(at),
+            Fact::Enumerated(seen) => {
+                self.world.note_holders(seen);
+                if seen.complete {
+                    self.looked_at_all(at);
+                }
+            }
+            Fact::Consented(_) => self.audit.consented.extend(self.uncounted(event.at.epoch)),
             Fact::HandMinted(id) => {
                 self.world.hand_made = None;
                 let value = self.world.issuer.living(id).map(|cred| cred.value);
@@ -242,13 +268,18 @@ impl Run {
                     let what = "decided although a refused use of the old key was reported".to_owned();
                     self.violate("I4", what);
                 }
-                if self.world.refusals_missed && state.emergency().is_none() {
+                // Uses that were refused before our own Disable are not in its record.
+                let before = self.audit.disabled_unknown();
+                if self.world.refusals_missed && !before && state.emergency().is_none() {
                     self.violate(
                         "I4",
                         "decided although a refused use of the old key was not counted".into(),
                     );
                 }
-                if !self.looked(event.at.epoch) {
+                self.check_searched(event.at.epoch, "decided", Which::Old);
+                self.check_counted(event.at.epoch);
+                self.check_read_before_the_end(event.at.epoch, state.emergency().is_some());
+                if self.look_of(event.at.epoch).is_none() {
                     self.violate("I4", "decided without a complete look in this epoch".into());
                 }
             }
@@ -264,8 +295,9 @@ impl Run {
         }
     }
 
-    fn looked(&self, epoch: u64) -> bool {
-        self.world.looks.iter().any(|look| look.epoch == epoch)
+    /// The last complete look of a driver.
+    pub(crate) fn look_of(&self, epoch: u64) -> Option<&WholeLook> {
+        self.world.looks.iter().rev().find(|look| look.epoch == epoch)
     }
 
     fn check_intent(&mut self, slot: usize, op: &Op, state: &State, at: Stamp) {
@@ -274,21 +306,25 @@ impl Run {
             Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
             _ => false,
         };
-        if gated && !self.looked(at.epoch) {
+        if gated && self.look_of(at.epoch).is_none() {
             self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
         }
-        let looked =
-            self.world.looks.iter().rev().find(|look| look.epoch == at.epoch).map_or(0, |look| look.at);
+        let looked = self.look_of(at.epoch).map_or(0, |look| look.at);
         if gated && *op == Op::Revoke && looked < self.world.look_since {
             self.violate("I4", "Revoke is sent once more without a new look".into());
         }
         if gated {
             self.check_still(slot, &format!("{op:?} intended"));
+            let ended = if *op == Op::DeleteNew { Which::New } else { Which::Old };
+            self.check_searched(at.epoch, &format!("{op:?} intended"), ended);
         }
         if *op == Op::Retire(Which::Old) && self.world.scene.family == Family::Part {
             self.violate("I5", "the value of a shared key is dropped".into());
         }
-        if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {
+        // An issuer that is slower than it declares refuses and accepts the key in turn for longer than anybody asks; one
+        // that did not carry a Revoke out refuses a key that is only disabled.
+        let slow = self.world.scene.quirks.has(Quirk::SlowIssuer) || self.audit.ignored_deletion;
+        if *op == Op::Retire(Which::Old) && !slow && self.world.issuer.accepts(OLD, self.world.now) {
             self.violate("I5", "the old value is dropped while the old key is accepted".into());
         }
     }
@@ -305,11 +341,13 @@ impl Run {
             if cred.value == OLD
                 || cred.value == self.world.first_value()
                 || cred.strange()
+                || cred.of_colleague()
                 || state.new_version().is_some_and(|new| new.credential == cred.id)
             {
                 continue;
             }
-            let covered = self.covered(state, cred.label, &cred.id);
+            // A deletion that the issuer only says it carried out is not looked at again.
+            let covered = self.audit.ignored_deletion || self.covered(state, cred.label, &cred.id);
             if !covered {
                 strange = Some(format!("credential {} (label {:?}) is nobody's", cred.id, cred.label));
             }
@@ -332,9 +370,7 @@ impl Run {
             return None;
         }
         let forward = |unit: &&Unit| unit.toward == Which::New;
-        let busy = state.units().iter().filter(forward).filter(|unit| {
-            matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_))
-        });
+        let busy = state.units().iter().filter(forward).filter(|unit| unit.stage.is_moving());
         let busy = busy.count();
         let most = usize::from(self.world.plan.policy.parallel_max);
         (busy > most).then(|| format!("{busy} units are rolled at once"))
@@ -379,8 +415,10 @@ impl Run {
         }
         let event = Event { at: Stamp { ms: self.world.mono(), ..state.now() }, fact: Fact::AbortAsked };
         let legal = step(state, &event).is_ok();
-        let gap = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
-        let alive = self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_none());
+        let gap = state.plan().capabilities.exchanges();
+        // What others did, or an operator said wrongly, is found out by the next probe.
+        let said = self.ledger.entries.iter().any(|event| event.fact == Fact::HandRevoked);
+        let alive = self.world.issuer.stands(OLD) && !self.audit.disabled_by_others && !said;
         let minting = state.intents().iter().any(|open| open.op == Op::Mint);
         if state.decided() && legal {
             self.violate("I5", "an abort is taken after the point of no return".into());

@@ -39,7 +39,12 @@ pub(crate) struct Cred {
 
 impl Cred {
     fn accepted(&self, now: u64) -> bool {
-        let over = |at: Option<u64>| at.is_some_and(|at| now >= at.saturating_add(self.death_ms));
+        self.accepted_after(self.death_ms, now)
+    }
+
+    /// Whether an endpoint accepts it that obeys an end after this time.
+    fn accepted_after(&self, death_ms: u64, now: u64) -> bool {
+        let over = |at: Option<u64>| at.is_some_and(|at| now >= at.saturating_add(death_ms));
         now >= self.works_from && !over(self.off) && !over(self.ended)
     }
 
@@ -55,6 +60,7 @@ pub(crate) struct Issuer {
     pub(crate) creds: Vec<Cred>,
     pub(crate) labels: bool,
     minted: u32,
+    death_ms_max: u64,
     rng: Rng,
 }
 
@@ -62,9 +68,31 @@ pub(crate) struct Issuer {
 pub(crate) const STRANGE: Seq = 1 << 40;
 
 impl Cred {
+    /// A living credential without a label, which works and shows from this time on.
+    fn new(id: CredId, value: Value, from: u64, death_ms: u64) -> Self {
+        Self {
+            id,
+            value,
+            label: None,
+            works_from: from,
+            shows_from: from,
+            off: None,
+            ended: None,
+            death_ms,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        }
+    }
+
     /// Its label belongs to no rotation of this journal.
     pub(crate) fn strange(&self) -> bool {
         self.label.is_some_and(|label| label >= STRANGE)
+    }
+
+    /// A colleague made it.
+    pub(crate) fn of_colleague(&self) -> bool {
+        self.id.as_str().starts_with("colleague-")
     }
 }
 
@@ -72,56 +100,36 @@ impl Issuer {
     /// A credential appears under a label that this rotation did not give.
     pub(crate) fn strange_label(&mut self, value: Value, now: u64) {
         let label = STRANGE + self.creds.len() as Seq;
-        self.creds.push(Cred {
-            id: CredId::new(&format!("strange-{value}")),
-            value,
-            label: Some(label),
-            works_from: now,
-            shows_from: now,
-            off: None,
-            ended: None,
-            death_ms: 0,
-            last_used: None,
-            refused: 0,
-            suffered: 0,
-        });
+        let id = CredId::new(&format!("strange-{value}"));
+        self.creds.push(Cred { label: Some(label), ..Cred::new(id, value, now, 0) });
+    }
+
+    /// A colleague makes a key; no label shows whose it is.
+    pub(crate) fn colleague(&mut self, value: Value, now: u64) {
+        let id = CredId::new(&format!("colleague-{value}"));
+        let death_ms = self.death_ms();
+        self.creds.push(Cred::new(id, value, now, death_ms));
     }
 
     pub(crate) fn new(kind: Kind, labels: bool, seed: u64) -> Self {
-        let mut issuer = Self { kind, creds: Vec::new(), labels, minted: 0, rng: Rng::new(seed) };
+        let mut issuer = Self {
+            kind,
+            creds: Vec::new(),
+            labels,
+            minted: 0,
+            death_ms_max: DEATH_MS_MAX,
+            rng: Rng::new(seed),
+        };
         let id = if kind == Kind::TwoSlots { CredId::new("slot-a") } else { CredId::new("key-0") };
-        issuer.creds.push(Cred {
-            id,
-            value: OLD,
-            label: None,
-            works_from: 0,
-            shows_from: 0,
-            off: None,
-            ended: None,
-            death_ms: issuer.rng.below(DEATH_MS_MAX + 1),
-            last_used: None,
-            refused: 0,
-            suffered: 0,
-        });
+        let death_ms = issuer.death_ms();
+        issuer.creds.push(Cred::new(id, OLD, 0, death_ms));
         issuer
     }
 
     /// A credential that existed before the rotation.
     pub(crate) fn before(&mut self, value: Value) {
-        let death_ms = self.rng.below(DEATH_MS_MAX + 1);
-        self.creds.push(Cred {
-            id: CredId::new("own"),
-            value,
-            label: None,
-            works_from: 0,
-            shows_from: 0,
-            off: None,
-            ended: None,
-            death_ms,
-            last_used: None,
-            refused: 0,
-            suffered: 0,
-        });
+        let death_ms = self.death_ms();
+        self.creds.push(Cred::new(CredId::new("own"), value, 0, death_ms));
     }
 
     /// Makes a credential of this value under this label; a second call with the same value is harmless.
@@ -150,20 +158,9 @@ impl Issuer {
         }
         let works_from = now + self.rng.below(BIRTH_MS_MAX + 1);
         let shows_from = now + self.rng.below(BIRTH_MS_MAX + 1);
-        let death_ms = self.rng.below(DEATH_MS_MAX + 1);
-        self.creds.push(Cred {
-            id: id.clone(),
-            value,
-            label,
-            works_from,
-            shows_from,
-            off: None,
-            ended: None,
-            death_ms,
-            last_used: None,
-            refused: 0,
-            suffered: 0,
-        });
+        let death_ms = self.death_ms();
+        let made = Cred::new(id.clone(), value, works_from, death_ms);
+        self.creds.push(Cred { label, shows_from, ..made });
         id
     }
 
@@ -182,6 +179,23 @@ impl Issuer {
 
     pub(crate) fn accepts(&self, value: Value, now: u64) -> bool {
         self.by_value(value).is_some_and(|cred| cred.accepted(now))
+    }
+
+    /// Whether one endpoint accepts a value: the last endpoint obeys an end last.
+    pub(crate) fn accepts_at(&self, (endpoint, last): (usize, usize), value: Value, now: u64) -> bool {
+        let share = |ms: u64| ms * (endpoint as u64 + 1) / (last as u64 + 1);
+        self.by_value(value).is_some_and(|cred| cred.accepted_after(share(cred.death_ms), now))
+    }
+
+    /// Takes longer than it declares until it obeys an end.
+    pub(crate) fn slow_down(&mut self) {
+        self.death_ms_max = 4 * DEATH_MS_MAX;
+        let death_ms = self.death_ms();
+        self.creds.iter_mut().for_each(|cred| cred.death_ms = death_ms);
+    }
+
+    fn death_ms(&mut self) -> u64 {
+        self.rng.below(self.death_ms_max + 1)
     }
 
     /// Whether the issuer will go on accepting a value, if nothing else happens; propagation apart.

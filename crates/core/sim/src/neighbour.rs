@@ -44,7 +44,8 @@ impl Run {
                 Touch::Restarted(slot) => {
                     let consumer = shared.consumer;
                     for at in 0..self.world.procs.len() {
-                        let hit = |it: &crate::world::Proc| it.consumer == Some(consumer) && it.slot == *slot;
+                        let hit =
+                            |it: &crate::process::Proc| it.consumer == Some(consumer) && it.slot == *slot;
                         if self.world.procs.get(at).is_some_and(hit) {
                             self.world.restart(at, false);
                         }

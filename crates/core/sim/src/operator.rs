@@ -2,14 +2,18 @@
 
 use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, Delivery, Fact, FileId, Hold, Incarnation, Person, Phase, Reason,
-    ReloadMode, Waived,
+    Adoptee, Consumer, ConsumerId, Delivery, Emergency, Event, Fact, FileId, Hold, Incarnation, Person,
+    Phase, Reason, ReloadMode, State, Waived, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN};
+use crate::process::Proc;
+use crate::quirks::Quirk;
 use crate::scene::Family;
 use crate::schedule::{Due, Run, WORDS_MAX};
-use crate::world::Proc;
+
+/// How often the operator goes on after a refused use of the old key.
+const REFUSED_MAX: u32 = 6;
 
 /// How often a debt is asked to be paid.
 const DEBTS_MAX: u32 = 6;
@@ -25,11 +29,18 @@ impl Run {
             return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
         }
         self.say(|| format!("     the operator finds {standing:?}"));
+        if self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(6) {
+            self.wrong_word(at);
+        }
         match standing {
             DriverState::Driving | DriverState::Lost => {}
             DriverState::Ended => self.settle_debt(at),
             DriverState::Person(people) => {
                 if let Some(person) = people.into_iter().next() {
+                    if let Person::Consent(digest) = person {
+                        self.note_question(at, digest);
+                        self.check_asked(at);
+                    }
                     self.step_in(at, person);
                 }
             }
@@ -37,7 +48,7 @@ impl Run {
         }
     }
 
-    fn word(&mut self, at: usize, fact: Fact) {
+    pub(crate) fn word(&mut self, at: usize, fact: Fact) {
         if self.rng.one_in(4) && !self.taking_over() {
             // The process that drove has ended meanwhile: another one takes the command.
             self.crash(at);
@@ -93,13 +104,15 @@ impl Run {
 
     fn held(&mut self, at: usize, hold: Hold) {
         let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
-        if reason == Reason::Consent && self.old_is_off() {
+        let by_others = self.audit.disabled_unknown();
+        if reason == Reason::Consent && self.old_is_off() && !by_others {
             return self.violate("I5", "no operator is there, and the old key stays disabled".into());
         }
         // Whatever the reason for the hold, the operator notices an older store and puts the right one back.
         self.world.put_back_store();
         match reason {
             Reason::Holder(who) => return self.explain(at, who),
+            Reason::Unsearched(who) => return self.search_or_waive(at, who),
             Reason::Stranger(place) => {
                 if self.rng.one_in(2) {
                     self.world.strangers.retain(|(held, _)| *held != place);
@@ -114,6 +127,10 @@ impl Run {
                 }
             }
             Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
+            Reason::RefusedUse if self.refused_often() => {
+                // The issuer shows the key enabled again and again, although nobody else is there: the operator gives up.
+                return self.word(at, Fact::AbortAsked);
+            }
             Reason::RefusedUse => {
                 // The operator finds and ends the process that used the key.
                 self.world.procs.retain(|proc| proc.consumer.is_some());
@@ -121,15 +138,13 @@ impl Run {
             Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
             Reason::Unit(_) => self.mend_files(),
             Reason::Unaccepted(_) => self.accept(at),
+            Reason::Overdue(Phase::Probe) if self.unaccepted_often() => return self.make_another(at),
             Reason::Failed(phase) | Reason::Overdue(phase)
                 if phase != Phase::Stage && self.old_is_gone() && self.world.scene.family != Family::Part =>
             {
                 return self.tell(at, Fact::HandRevoked);
             }
-            Reason::Overdue(_) => {
-                // A process that was waived uses the old key: the operator ends it.
-                self.world.procs.retain(|proc| !proc.waived);
-            }
+            Reason::Overdue(_) => self.help_overdue(hold),
             Reason::Asked
             | Reason::Consent
             | Reason::Unreadable(_)
@@ -141,6 +156,30 @@ impl Run {
             Hold::Stuck(_) => Fact::Retried,
         };
         self.word(at, fact);
+    }
+
+    /// The issuer made no key although it answered *done*: the operator aborts, or has another key minted.
+    fn make_another(&mut self, at: usize) {
+        let back = self.slots.get(at).is_some_and(|slot| may_abort(slot.driver.state()));
+        let anew = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true };
+        self.word(at, if back { Fact::AbortAsked } else { anew });
+    }
+
+    /// What an operator does about a phase that lasts too long.
+    fn help_overdue(&mut self, hold: Hold) {
+        // Nothing is accepted any more: the operator enables the old key that somebody disabled.
+        if matches!(hold, Hold::Stuck(_)) && self.audit.disabled_by_others {
+            let (old, now) = (self.world.old_id(), self.world.now);
+            self.world.issuer.switch(&old, true, now);
+        }
+        // The operator restarts what holds on to the old key, and ends a process that was waived and uses it.
+        let holds_on = |proc: &Proc| proc.pool.is_some() || proc.also.is_some();
+        for at in 0..self.world.procs.len() {
+            if self.world.procs.get(at).is_some_and(holds_on) {
+                self.world.restart(at, false);
+            }
+        }
+        self.world.procs.retain(|proc| !proc.waived);
     }
 
     /// The operator reads and accepts the pending changes because of which a restart was refused.
@@ -169,6 +208,18 @@ impl Run {
         }
     }
 
+    /// The rotation paused for a refused use again and again.
+    fn refused_often(&mut self) -> bool {
+        self.refused_pauses += 1;
+        self.refused_pauses > REFUSED_MAX
+    }
+
+    /// The new value was not accepted again and again.
+    fn unaccepted_often(&mut self) -> bool {
+        self.unaccepted_pauses += 1;
+        self.unaccepted_pauses > 2
+    }
+
     fn old_is_off(&self) -> bool {
         self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none())
     }
@@ -187,6 +238,7 @@ impl Run {
             .world
             .issuer
             .live()
+            .filter(|cred| !cred.of_colleague())
             .filter(|cred| cred.value != first && cred.value != OLD && Some(&cred.id) != known.as_ref())
             .map(|cred| cred.value)
             .collect();
@@ -248,4 +300,9 @@ impl Run {
             }
         }
     }
+}
+
+/// Whether an abort is legal now.
+fn may_abort(state: &State) -> bool {
+    step(state, &Event { at: state.now(), fact: Fact::AbortAsked }).is_ok()
 }

@@ -49,6 +49,7 @@ pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
         issuer: port.clone(),
         host: port.clone(),
         clock: port.clone(),
+        other_keys: std::collections::BTreeSet::new(),
         spawner: port as Arc<dyn Spawner>,
     }
 }
@@ -127,7 +128,7 @@ fn mistaken<T>() -> Result<T, Failure> {
 }
 
 /// A value that nothing in the world has.
-const DECOY: Value = 254;
+pub(crate) const DECOY: Value = 254;
 
 /// The only byte of a value before its number.
 const VALUE: u8 = b'v';

@@ -5,6 +5,7 @@ use keyroll_rotation::{
     Plan, Policy, Refusals, ReloadMode,
 };
 
+use crate::quirks::{Quirk, Quirks};
 use crate::rng::Rng;
 
 /// The id of the rotation that is simulated.
@@ -66,10 +67,16 @@ pub struct Scene {
     /// Whether the old key is shared.
     #[serde(default)]
     pub family: Family,
+    /// What its parts do that plain ones do not.
+    #[serde(default)]
+    pub quirks: Quirks,
 }
 
 /// Draws whether an issuer that lists its credentials shows labels.
 const UNLABELLED: u64 = 0x1ab_e15;
+
+/// Draws the policy of a scene with quirks.
+const QUIRKS: u64 = 0x90_11c7;
 
 /// Delays of the simulated issuer and the windows of the policy, in milliseconds.
 pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
@@ -81,6 +88,11 @@ pub(crate) const GRAIN_MS: u64 = 100;
 pub(crate) const LOOK_AGE_MS_MAX: u64 = 3_000;
 
 impl Scene {
+    /// A scene of one secret with one living key, without quirks.
+    pub fn plain(size: Size, kind: Kind, draw: u64) -> Self {
+        Self { size, kind, draw, recovery: false, family: Family::None, quirks: Quirks::default() }
+    }
+
     /// The scene of one seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5ce7e);
@@ -101,14 +113,14 @@ impl Scene {
             (Kind::Independent, 2 | 3) => Family::End,
             _ => Family::None,
         };
-        Self { size, kind, draw, recovery, family }
+        Self { size, kind, draw, recovery, family, quirks: Quirks::of(seed) }
     }
 
     /// The plan of this scene.
     pub fn plan(&self) -> Plan {
         let mut rng = Rng::new(self.draw);
         let capabilities = self.capabilities(&mut rng);
-        let policy = self.policy(&mut rng);
+        let policy = self.with_quirks(self.policy(&mut rng));
         let attributes = capabilities.attributes;
         let (consumers, files, hosts) = match self.size {
             Size::Full => full(attributes),
@@ -117,7 +129,7 @@ impl Scene {
         };
         Plan {
             bound: rng.below(8) != 0,
-            denied_is_alive: false,
+            denied_is_alive: self.quirks.has(Quirk::Denies),
             recovery: self.recovery,
             aim: match self.family {
                 Family::None => Aim::Replace,
@@ -189,6 +201,31 @@ impl Scene {
             standing_consent: rng.one_in(3),
         }
     }
+}
+
+impl Scene {
+    /// The policy under the quirks of this scene.
+    fn with_quirks(&self, mut policy: Policy) -> Policy {
+        let mut rng = Rng::new(self.draw ^ QUIRKS);
+        if self.quirks.has(Quirk::Requires) {
+            let kinds = [Kinds::DELIVERED, Kinds::LOADED, Kinds::REPORTED, Kinds::READ];
+            policy.require = pick(&mut rng, kinds);
+        }
+        if self.quirks.has(Quirk::Windows) {
+            policy.idle_ms = pick(&mut rng, [20, 700, 5_000]);
+            policy.soak_ms = pick(&mut rng, [0, 90, 7_000]);
+            policy.probes_alive = pick(&mut rng, [1, 2, 4]);
+            policy.probes_dead = pick(&mut rng, [1, 3, 5]);
+            policy.phase_ms_max = pick(&mut rng, [20_000, 60_000]);
+            policy.look_age_ms_max = pick(&mut rng, [LOOK_AGE_MS_MAX, 2 * LOOK_AGE_MS_MAX]);
+        }
+        policy
+    }
+}
+
+fn pick<T: Copy + Default, const N: usize>(rng: &mut Rng, from: [T; N]) -> T {
+    let place = usize::try_from(rng.below(N as u64)).unwrap_or(0);
+    from.get(place).copied().unwrap_or_default()
 }
 
 fn consumer(host: u16, delivery: Delivery, uptake: ReloadMode, files: &[u16]) -> Consumer {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Action, Drive, DriverState, Ending, Input, Poll};
 use keyroll_rotation::{Event, Phase, Seq, Stamp, State};
 
+use crate::audit::Audit;
 use crate::calls::{Call, CallResult, DriverRequest, Reply, Scope};
 use crate::coverage::Coverage;
 use crate::driver_slot::DriverSlot;
@@ -90,6 +91,8 @@ pub(crate) struct Run {
     /// How often the machine restarted.
     pub(crate) reboots: u32,
     pub(crate) ledger: Ledger,
+    /// What the simulation saw, for the invariants that judge the core.
+    pub(crate) audit: Audit,
     pub(crate) slots: Vec<DriverSlot>,
     /// Drivers that are to take over now.
     pub(crate) starting: u32,
@@ -107,6 +110,10 @@ pub(crate) struct Run {
     pub(crate) words: u32,
     pub(crate) operator_called: bool,
     pub(crate) debts: u32,
+    /// How often the rotation paused because the new value was not accepted.
+    pub(crate) unaccepted_pauses: u32,
+    /// How often the rotation paused for a refused use.
+    pub(crate) refused_pauses: u32,
     pub(crate) ended: bool,
     pub(crate) last_phase: Phase,
     pub(crate) violation: Option<Violation>,
@@ -140,6 +147,7 @@ impl Run {
             mutant,
             ledger: Ledger::new(protocol_plan, opened),
             world,
+            audit: Audit::default(),
             neighbour: None,
             reboots: 0,
             slots: Vec::new(),
@@ -156,6 +164,8 @@ impl Run {
             words: 0,
             operator_called: false,
             debts: 0,
+            unaccepted_pauses: 0,
+            refused_pauses: 0,
             ended: false,
             last_phase: Phase::Preflight,
             violation: None,

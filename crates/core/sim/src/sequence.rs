@@ -2,16 +2,22 @@
 
 use keyroll_engine::DriverState;
 use keyroll_rotation::{
-    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Overlap, Phase,
-    State, UnitStep, Which,
+    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Phase, State,
+    UnitStep, Which,
 };
 
 use crate::calls::DriverRequest;
+use crate::heard::unmeasured;
 use crate::issuer::OLD;
 use crate::schedule::{Due, Run};
 
 /// Failed attempts to enable the old key, after which the operator looks.
 const ENABLES_MAX: u32 = 5;
+
+/// An operator declared an emergency in which the old key is revoked first.
+pub(crate) fn is_revoke_now(event: &Event) -> bool {
+    matches!(event.fact, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: _ })
+}
 
 impl Run {
     /// The entry of the intent comes before the effect, the witness before an effect at the issuer or in the store, a
@@ -26,6 +32,7 @@ impl Run {
         if (kept || effect.op.at_issuer()) && self.ledger.witness.1 < effect.intent {
             self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
         }
+        self.check_accepted(&effect.op, state, self.ledger.epoch);
         if let Some(what) = self.out_of_order(effect, state).or_else(|| self.before_the_outage(effect)) {
             self.violate("order", format!("{:?} {what}", effect.op));
         }
@@ -61,12 +68,14 @@ impl Run {
                 if !forward && alone {
                     return Some("takes a pull consumer back alone");
                 }
-                // A fetch that was begun for an abandoned version fetches the version that took its place.
-                let newest =
-                    self.slots.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
+                // A fetch that was begun for an abandoned version, or before a rollback, fetches the version that took its
+                // place, or that was put back.
+                let newest = self.slots.last().map(|it| it.driver.state());
+                let back = newest.is_some_and(|state| state.phase() == Phase::RollingBack);
+                let newest = newest.and_then(|state| self.world.value_of(Which::New, state));
                 let current = Some(self.world.store.current());
                 let ours = !self.world.store_is_older() && current != newest;
-                (forward && ours && value != current).then_some("before Promote")
+                (forward && ours && !back && value != current).then_some("before Promote")
             }
             Op::Mint if self.world.plan.capabilities.minted_by == MintedBy::Us => {
                 let unsealed = state.chosen().is_some_and(|seq| self.world.store.kept(seq).is_none());
@@ -84,20 +93,24 @@ impl Run {
         if !matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Mint) {
             return None;
         }
-        let now = |event: &Event| {
-            matches!(event.fact, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: _ })
-        };
-        let declared = self.ledger.entries.iter().position(now)?;
-        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let declared = self.ledger.entries.iter().position(is_revoke_now)?;
+        let gap = self.world.plan.capabilities.exchanges();
         let later = usize::try_from(effect.intent).is_ok_and(|intent| intent > declared + 1);
         let asked = self.ledger.entries.iter().any(|event| event.fact == Fact::Intended(Op::Revoke));
-        let first = later && !gap && !asked && self.world.plan.bound && self.world.issuer.stands(OLD);
+        let first = later
+            && !gap
+            && !asked
+            && !self.audit.said_revoked
+            && self.world.plan.bound
+            && self.world.issuer.stands(OLD);
         first.then_some("before the old key is ended, although that was to be first")
     }
 
     /// A complete look counts from its entry on.
     pub(crate) fn looked_at_all(&mut self, at: usize) {
-        let Some(look) = self.slots.get_mut(at).and_then(|slot| slot.look.take()) else { return };
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let Some(look) = slot.look.take() else { return };
+        slot.shown = slot.look_shown.take();
         self.world.look = Some(look);
         self.world.looks.retain(|it| it.epoch != look.epoch);
         self.world.looks.push(look);
@@ -111,7 +124,7 @@ impl Run {
         );
         let Some(slot) = self.slots.get_mut(at).filter(|_| !own) else { return };
         let told = slot.heard.iter().rposition(|fact| match (fact, &event.fact) {
-            (fact, written) if fact == written => true,
+            (fact, written) if *fact == unmeasured(written) => true,
             // An outcome that does not fit its operation is written as unknown.
             (Fact::Ended { intent: one, .. }, Fact::Ended { intent: other, outcome: Outcome::Unknown }) => {
                 one == other
@@ -194,7 +207,8 @@ impl Run {
             // The old key is compromised, or its issuer does not enable it.
             Hold::Stuck(_) => state.emergency().is_none() && !self.enable_given_up(),
         };
-        if bound && off && !state.decided() {
+        let by_others = self.audit.disabled_unknown();
+        if bound && off && !by_others && !state.decided() {
             return self.violate("I5", format!("held with the old key disabled: {hold:?}"));
         }
         let left = state.units().iter().zip(&self.world.plan.consumers).any(|(unit, consumer)| {

@@ -59,6 +59,10 @@ impl Drive for Watched {
         self.with(Vec::new(), Drive::take_rejected)
     }
 
+    fn carries(&self) -> bool {
+        self.with(false, |driver| driver.carries())
+    }
+
     fn idle(&self) -> bool {
         self.with(true, |driver| driver.idle())
     }
@@ -149,7 +153,8 @@ impl Shells {
         let core = self.run().core;
         let watch = move |driver: Driver<Mutated>| {
             let (epoch, first) = (locked(&run).ledger.epoch, driver.snapshot());
-            locked(&run).slots.push(DriverSlot::new(driver, epoch, words));
+            let now = locked(&run).world.now;
+            locked(&run).slots.push(DriverSlot::new(driver, epoch, words, now));
             locked(&run).replayed(slot);
             Watched { run, slot, first }
         };

@@ -41,11 +41,16 @@ impl Run {
         };
         slot.told(&input);
         let told = match &input {
-            Input::Seen(Query::Enumerate, Some(Fact::Enumerated(seen))) if seen.complete => Some(WholeLook {
-                epoch: slot.epoch,
-                at: slot.enumerated_at,
-                sessions_at: slot.sessions_at.min(slot.enumerated_at),
-            }),
+            Input::Seen(Query::Enumerate, Some(Fact::Enumerated(seen)))
+                if seen.complete && slot.looking.is_some() =>
+            {
+                slot.look_shown = slot.looking.take();
+                Some(WholeLook {
+                    epoch: slot.epoch,
+                    at: slot.enumerated_at,
+                    sessions_at: slot.sessions_at.min(slot.enumerated_at),
+                })
+            }
             _ => None,
         };
         let before = slot.driver.state().hold();
@@ -62,8 +67,10 @@ impl Run {
         }
         let epoch = self.slots.get(at).map_or(0, |slot| slot.epoch);
         self.enter(at, phase, epoch);
+        self.note_phase(at, phase, epoch);
         self.check_hold(before, after);
         self.check(at);
+        self.check_waits(at);
     }
 
     /// A driver begins with what the journal holds. If its predecessor reached a phase but died before it learned so,
@@ -72,6 +79,8 @@ impl Run {
         let Some(phase) = self.slots.get(at).map(|slot| slot.driver.state().phase()) else { return };
         let epoch = self.world.asked_use.map_or(0, |asked| asked.0);
         self.enter(at, phase, epoch);
+        let other = self.ledger.entries.iter().rev().find(|event| event.fact != Fact::DriverStarted);
+        self.note_phase(at, phase, other.map_or(0, |event| event.at.epoch));
     }
 
     /// The rotation is in this phase now, on evidence of the driver with this epoch.
@@ -87,6 +96,7 @@ impl Run {
             self.world.rolling_since = self.world.now;
         }
         self.check_idle(at, epoch, from, phase);
+        self.check_soaked(at, from, phase);
         self.say(|| format!("     {from:?} -> {phase:?}"));
         if let Some(coverage) = &mut self.coverage {
             coverage.transition(from, phase);
@@ -202,6 +212,8 @@ impl Run {
                 self.crash(slot);
                 false
             }
+            // Lists are compared with each other: a shell hands each of them on once.
+            Some(Fault::Duplicate) if matches!(input, Input::Seen(Query::List, _)) => true,
             Some(Fault::Duplicate) => {
                 self.later(3, Due::Hear { slot, input: input.clone() });
                 true

@@ -7,46 +7,15 @@ use keyroll_rotation::{
     Which,
 };
 
+use crate::connections::{Instead, LooseSession};
 use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
 use crate::mutant::Mutation;
+use crate::process::{Memory, Proc};
+use crate::quirks::Quirk;
 use crate::rng::Rng;
-use crate::scene::{Family, Scene};
+use crate::scene::{Family, Kind, Scene};
 use crate::shared::Shared;
 use crate::store::Store;
-
-/// A process, or a job at rest.
-#[derive(Debug, Clone)]
-pub(crate) struct Proc {
-    pub(crate) consumer: Option<ConsumerId>,
-    pub(crate) slot: u8,
-    pub(crate) host: HostId,
-    pub(crate) pid: u32,
-    pub(crate) born: u64,
-    pub(crate) at_rest: bool,
-    /// The value that it loaded. At rest: the value that it would load, which follows its file.
-    pub(crate) loaded: Value,
-    /// When it loaded the value, and whether we caused that.
-    pub(crate) since: u64,
-    pub(crate) by_us: bool,
-    /// An earlier value that is still in its memory.
-    pub(crate) residue: Option<Value>,
-    /// Its workers are forked from a master that loaded this value earlier.
-    pub(crate) master: Option<Value>,
-    /// The value of its open session, and until when the session is busy.
-    pub(crate) session: Option<(Value, u64)>,
-    /// The true evidence for its present value, per path.
-    pub(crate) shown: [Kinds; PATHS_MAX],
-    /// The value that the evidence is for.
-    pub(crate) shown_for: Value,
-    /// Uses the key all the time; a sleeper only now and then.
-    pub(crate) active: bool,
-    /// Until when no enumeration can see it.
-    pub(crate) hidden_until: u64,
-    /// Until when its memory does not show which values it holds.
-    pub(crate) masked_until: u64,
-    /// The operator waived it.
-    pub(crate) waived: bool,
-}
 
 /// A complete look: which driver heard it, and when it was made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,6 +31,9 @@ const USES_MAX: usize = 40;
 /// Uses that are closer to each other than this count as one.
 const USES_APART_MS: u64 = 30;
 
+/// The longest time between two calls of a process that calls rarely.
+const CALLS_APART_MS_MAX: u64 = 6_000;
+
 /// The issuer's wall clock jumps by this, in either direction.
 pub(crate) const YEAR_MS: i64 = 365 * 86_400_000;
 
@@ -75,10 +47,12 @@ pub(crate) struct World {
     pub(crate) issuer: Issuer,
     pub(crate) store: Store,
     /// The right store, while an older one is in its place.
-    store_whole: Option<Store>,
+    pub(crate) store_whole: Option<Store>,
     /// The evidence about each process before the older store came, and the value that it was for.
-    shown_before: Vec<(u32, Value, [Kinds; PATHS_MAX])>,
+    pub(crate) shown_before: Vec<(u32, Value, [Kinds; PATHS_MAX])>,
     pub(crate) files: Vec<Value>,
+    /// The files in which a new value ever was.
+    pub(crate) had_new: Vec<FileId>,
     /// When another party last wrote each file.
     pub(crate) edited: Vec<u64>,
     /// When a debt was last retried, or a Revoke failed: an earlier look does not count.
@@ -135,6 +109,16 @@ pub(crate) struct World {
     pub(crate) shared: Option<Shared>,
     /// What a mutant omits.
     pub(crate) mutation: Mutation,
+    /// What one endpoint answers instead.
+    pub(crate) instead: Option<Instead>,
+    /// Until when lists of keys are incomplete.
+    pub(crate) partial_until: u64,
+    /// Sessions on the old key whose processes nobody finds.
+    pub(crate) loose: Vec<LooseSession>,
+    /// The next process that we restart keeps its former value on its last path, if it has more than one.
+    pub(crate) next_keeps_old: bool,
+    /// Draws what scenes with quirks do besides.
+    pub(crate) quirk_rng: Rng,
     /// Exercising succeeds on the whole path at once, in this share of looks (1 in n fails).
     pub(crate) quiet: u64,
 }
@@ -152,6 +136,7 @@ impl World {
             store_whole: None,
             shown_before: Vec::new(),
             files: vec![OLD; plan.files.len()],
+            had_new: Vec::new(),
             edited: vec![0; plan.files.len()],
             look_since: 0,
             procs: Vec::new(),
@@ -186,13 +171,22 @@ impl World {
             rng: Rng::new(scene.draw ^ 0x77),
             shared: None,
             mutation: Mutation::None,
+            instead: None,
+            partial_until: 0,
+            loose: Vec::new(),
+            next_keeps_old: false,
+            quirk_rng: Rng::new(scene.draw ^ 0x9_0177),
             quiet: 3,
             plan,
         };
+        // Where a mint exchanges the values, nothing but the declared times says what became of a lost one.
+        let beside = matches!(scene.kind, Kind::Independent | Kind::TwoSlots);
+        if scene.quirks.has(Quirk::SlowIssuer) && beside {
+            world.issuer.slow_down();
+        }
         world.store = Store::new(world.old_id());
         if scene.recovery {
-            let old = world.issuer.creds.first_mut();
-            old.into_iter().for_each(|cred| cred.ended = Some(0));
+            world.issuer.creds.iter_mut().take(1).for_each(|cred| cred.ended = Some(0));
         }
         world.share();
         for at in 0..world.plan.consumers.len() {
@@ -254,6 +248,8 @@ impl World {
             host,
             pid: self.pids,
             born: self.now,
+            program: 1,
+            began: self.now,
             at_rest: false,
             loaded: value,
             since: self.now,
@@ -263,10 +259,15 @@ impl World {
             session: None,
             shown: [Kinds::NONE; PATHS_MAX],
             shown_for: value,
+            renews_at: None,
+            calls_at: 0,
+            pool: None,
+            also: None,
             active: true,
             hidden_until: 0,
             masked_until: 0,
             waived: false,
+            memory: Memory::default(),
         });
         self.procs.len() - 1
     }
@@ -305,44 +306,21 @@ impl World {
         }
     }
 
-    /// A store from before the rotation takes the place of the right one.
-    pub(crate) fn put_back_older_store(&mut self) {
-        // Where the key is ended without a new one, the rotation does not change the store.
-        if self.store_whole.is_none() && self.scene.family != Family::End {
-            let before = Store::new(self.old_id());
-            self.store_whole = Some(std::mem::replace(&mut self.store, before));
-            let before: Vec<_> = self.procs.iter().map(|it| (it.pid, it.shown_for, it.shown)).collect();
-            self.follow(false);
-            let moved = |pid, value| self.procs.iter().any(|it| it.pid == pid && it.loaded != value);
-            self.shown_before = before.into_iter().filter(|(pid, value, _)| moved(*pid, *value)).collect();
-        }
-    }
-
-    /// The right store is back in its place, with the values that were sealed meanwhile.
-    pub(crate) fn put_back_store(&mut self) {
-        let Some(whole) = self.store_whole.take() else { return };
-        let meanwhile = std::mem::replace(&mut self.store, whole);
-        self.store.merge(meanwhile);
-        self.follow(false);
-        // No look counted meanwhile: the earlier evidence counts again for processes that are back on its value.
-        for proc in &mut self.procs {
-            let before =
-                self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
-            if let Some((_, value, shown)) = before {
-                (proc.shown_for, proc.shown) = (*value, *shown);
-            }
-        }
-    }
-
-    /// An older store is in the place of the right one.
-    pub(crate) fn store_is_older(&self) -> bool {
-        self.store_whole.is_some()
-    }
-
     /// Sets what a file holds, and lets the processes that re-read it load the value.
+    /// Whether the new value may have reached a consumer: it was in one of its files, or the consumer fetches by itself.
+    pub(crate) fn is_reached(&self, id: ConsumerId) -> bool {
+        let consumer = self.plan.consumers.get(id.index());
+        consumer.is_some_and(|it| {
+            it.delivery != Delivery::Push || it.files.iter().any(|file| self.had_new.contains(file))
+        })
+    }
+
     pub(crate) fn write(&mut self, file: FileId, value: Value, by_us: bool) {
         if let Some(holds) = self.files.get_mut(file.index()) {
             *holds = value;
+        }
+        if value != OLD && value != FOREIGN && !self.had_new.contains(&file) {
+            self.had_new.push(file);
         }
         if let Some(edited) = self.edited.get_mut(file.index()).filter(|_| !by_us) {
             *edited = self.now;
@@ -416,11 +394,15 @@ impl World {
                 }
                 Some(_) | None => value,
             };
-            if proc.loaded != loaded {
+            let held = proc.loaded;
+            if held != loaded {
                 (proc.since, proc.by_us) = (now, by_us);
             }
             (proc.pid, proc.born, proc.loaded) = (pid, now, loaded);
-            (proc.residue, proc.session) = (None, None);
+            proc.begin(1, now);
+            if by_us && consumer.paths > 1 && held != loaded && std::mem::take(&mut self.next_keeps_old) {
+                proc.also = Some((consumer.paths - 1, held));
+            }
             proc.shown = [Kinds::NONE; PATHS_MAX];
             proc.shown_for = loaded;
             proc.hidden_until = 0;
@@ -429,11 +411,16 @@ impl World {
 
     /// Every process uses the value that it holds: the issuer records the use, or refuses it.
     pub(crate) fn use_keys(&mut self) {
+        self.renew();
         let now = self.now;
         let mut used = false;
+        let rare = self.scene.quirks.has(Quirk::RareCalls);
         for proc in &mut self.procs {
-            if !proc.active {
+            if !proc.active || now < proc.calls_at {
                 continue;
+            }
+            if rare {
+                proc.calls_at = now + self.quirk_rng.between(300, CALLS_APART_MS_MAX);
             }
             let Some(cred) = self.issuer.creds.iter_mut().rev().find(|cred| cred.value == proc.loaded) else {
                 continue;
@@ -451,6 +438,13 @@ impl World {
                     proc.session = Some((proc.loaded, now + 150));
                 }
             }
+            // A pool opens a session on its own value again while the issuer accepts it.
+            if let Some(value) =
+                proc.pool.filter(|_| self.plan.capabilities.sessions && proc.session.is_none())
+                && self.issuer.accepts(value, now)
+            {
+                proc.session = Some((value, now + 150));
+            }
             // A session on a value that is no longer loaded closes when its work is done.
             if proc.session.is_some_and(|(value, busy)| value != proc.loaded && now >= busy) {
                 proc.session = None;
@@ -458,6 +452,16 @@ impl World {
         }
         if used {
             self.note_use();
+        }
+    }
+
+    /// Ends the slow restarts that are due.
+    fn renew(&mut self) {
+        for at in 0..self.procs.len() {
+            let due = |proc: &Proc| proc.renews_at.is_some_and(|at| at <= self.now);
+            if self.procs.get(at).is_some_and(due) {
+                self.restart(at, true);
+            }
         }
     }
 

@@ -1,19 +1,13 @@
 //! The laws of the protocol, with a fault at every action of calm rotations, for every kind of overlap. A run stops
 //! with a violation if it breaks an invariant, does not end, or ends without exactly one live credential.
 
-use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
 fn at_every_action(fault: Fault) -> u32 {
     let mut runs = 0;
     for kind in Kind::ALL {
         for draw in 0..3 {
-            let scene = Scene {
-                size: Size::Reduced,
-                kind,
-                draw: draw * 5 + 2,
-                recovery: false,
-                family: Family::None,
-            };
+            let scene = Scene::plain(Size::Reduced, kind, draw * 5 + 2);
             let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
             let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
             assert_eq!(baseline.violation, None);

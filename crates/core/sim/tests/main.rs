@@ -12,3 +12,4 @@ mod laws;
 mod moves;
 mod plans;
 mod sentences;
+mod slow;

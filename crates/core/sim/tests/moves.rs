@@ -6,19 +6,13 @@ use keyroll_rotation::{
     ConsumerId, CredId, Difference, Emergency, EndpointId, Event, Fact, Hold, Op, Outcome, Phase,
     ProbeResult, Reason, Reconciled, Seq, Stamp, State, Waived, Want, Which, step, wants,
 };
-use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
 /// The first state of every phase of a calm rotation, and of one that is aborted.
 fn states() -> BTreeMap<Phase, State> {
     let mut found = BTreeMap::new();
     for draw in 0..40 {
-        let scene = Scene {
-            size: Size::Reduced,
-            kind: Kind::Independent,
-            draw,
-            recovery: false,
-            family: Family::None,
-        };
+        let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
         for faults in [Vec::new(), vec![Planned { at: 30, fault: Fault::Abort }]] {
             let plan = FaultPlan { scene, seed: draw, faults };
             let report = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None);
@@ -117,13 +111,7 @@ fn time_and_drivers_only_go_forward() {
 /// A rotation that is restarting a slot for the new value for the first time; every earlier step is done.
 fn restarting() -> (State, Seq, ConsumerId, u8) {
     for draw in 0..40 {
-        let scene = Scene {
-            size: Size::Reduced,
-            kind: Kind::Independent,
-            draw,
-            recovery: false,
-            family: Family::None,
-        };
+        let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
         let plan = FaultPlan { scene, seed: draw, faults: Vec::new() };
         let states = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None).states;
         let Some(mut state) = states.into_iter().find(|state| state.phase() == Phase::Roll) else { continue };

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use keyroll_sim::{
-    Class, Family, Fault, FaultPlan, Keep, Kind, Mutant, Phase, Planned, Report, Scene, Size, run,
-};
+use keyroll_sim::{Class, Fault, FaultPlan, Keep, Kind, Mutant, Phase, Planned, Report, Scene, Size, run};
 
 const ALL: Keep = Keep { classes: true, states: false, log: true };
 
 fn independent(draw: u64, faults: Vec<Planned>) -> Report {
-    let scene =
-        Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false, family: Family::None };
+    let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
     run(&FaultPlan { scene, seed: draw, faults }, &Mutant::NONE, ALL, None)
 }
 

@@ -17,6 +17,8 @@ mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod secret;
 mod text;
+#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
+mod waiting;
 
 use std::path::Path;
 
@@ -40,6 +42,7 @@ pub use found::{
 pub use issuer::IssuerShown;
 pub use secret::{FieldShown, SecretShown, Version};
 pub use text::{clean, clock, duration, plain, spent};
+pub use waiting::WaitingShown;
 
 /// A front: shows events and asks questions.
 pub trait Operator: Send {

@@ -12,6 +12,7 @@ mod plaintext;
 mod shared;
 pub mod split;
 mod subject;
+mod unsearched;
 
 pub use inspection::Inspection;
 pub use outline::announced;

@@ -17,4 +17,5 @@ pub mod saved_plan;
 pub(crate) mod state_file;
 pub mod store_freshness;
 pub mod versions;
+pub mod waiting;
 pub mod waivers;

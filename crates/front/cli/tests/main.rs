@@ -46,4 +46,6 @@ mod split;
 mod systemd;
 mod terminal;
 mod transcripts;
+mod two_keyrolls;
 mod units;
+mod unsearched;

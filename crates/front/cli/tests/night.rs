@@ -206,6 +206,33 @@ fn an_adoption_is_refused_if_it_cannot_be_run_and_replaced_by_name_alone() {
     scene.end(pid);
 }
 
+/// What a killed `adopt` leaves: its table is written, and the open rotation does not know of it.
+#[test]
+fn an_adoption_that_was_killed_is_finished_by_the_same_command() {
+    let scene = Scene::new();
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "");
+    scene.sh("cp run/two.ready run/two.pid");
+    let id = scene.until("quiesce");
+    let table = "\n[[secrets.ring.consumers]]\nname = \"two\"\n\
+                 runs = { restart = [\"./restart.sh\", \"two\", \"api/api.env\"], pid_file = \"run/two.pid\" }\n\
+                 reads = [{ env_file = \"api/api.env\", variable = \"KEY\" }]\n";
+    scene.sh(&format!("cat >>keyroll.toml <<'END'{table}END"));
+    let config = || fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let before = config();
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(6).says(&["consumer adopt"]);
+    let go_on = format!("keyroll resume {id}");
+    for _ in 0..2 {
+        adopt(&scene, pid, "./restart.sh two api/api.env", &[])
+            .exits(0)
+            .says(&["already a consumer", &go_on]);
+    }
+    // Another command under the same name is another consumer.
+    adopt(&scene, pid, "./restart.sh too api/api.env", &[]).refused(1, "K0811", &["--replace"]);
+    assert_eq!(config(), before);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
 #[test]
 fn a_consumer_of_an_open_rotation_is_not_replaced_under_it() {
     let scene = Scene::new();
@@ -324,6 +351,44 @@ fn a_gate_says_what_it_waits_for_while_it_waits() {
     scene.restart("api", "api/api.env");
     running.end().exits(0).ended("done");
     scene.rotated();
+}
+
+#[test]
+fn status_and_the_driver_say_what_is_waited_for_since_when_and_until_when() {
+    let scene = Scene::new();
+    let id = scene.until("roll");
+    let waiting = |ran: &ran::Ran| ran.of("status")[0]["waiting"].clone();
+    let paused = scene.run(&["status", &id]);
+    let told = waiting(paused.exits(4));
+    assert_eq!((&told["person"], &told["until"]), (&true.into(), &serde_json::Value::Null), "{told}");
+    assert_eq!(
+        (&told["forward"], &told["back"]),
+        (&format!("keyroll resume {id}").into(), &format!("keyroll abort {id}").into())
+    );
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["resume", &id, "--confirm", "ring"]);
+    let what = "the operation in progress: make `api` load the new key";
+    running.says("what it waits for", |event| {
+        event["type"] == "waiting" && event["what"] == what && event["since"].is_string()
+    });
+    let driven = scene.run(&["status", &id]);
+    let told = waiting(driven.exits(0));
+    assert_eq!(
+        (&told["what"], &told["person"], &told["forward"]),
+        (&what.into(), &false.into(), &serde_json::Value::Null)
+    );
+    assert!(told["since"].as_str() > paused.of("status")[0]["began"].as_str(), "{told}");
+    scene.run(&["retry", &id]).refused(7, "K0828", &[&format!("keyroll pause {id}")]);
+    // The restart fails, forward and back: only the operator can help, and there is one way.
+    scene.sh("touch run/fail; rm run/hold");
+    running.end().exits(6);
+    let told = waiting(scene.run(&["status", &id]).exits(6));
+    assert_eq!((&told["person"], &told["back"]), (&true.into(), &serde_json::Value::Null), "{told}");
+    assert_eq!(told["forward"], format!("keyroll retry {id}"));
+    scene.sh("rm run/fail");
+    scene.run(&["retry", &id]).exits(5).ended("rolled_back");
+    let ended = scene.run(&["status", &id]);
+    assert_eq!(waiting(&ended), serde_json::Value::Null, "it waits for nothing");
 }
 
 /// Another secret beside the first, each with its own file and consumer.

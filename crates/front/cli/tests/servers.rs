@@ -103,7 +103,10 @@ async fn goes_back_before(kind: Kind, step: &str) {
     let ran = scene.run(&["apply", &id, "--until", step]).await;
     ran.exits(4);
     let before = scene.server.login("orders").await.unwrap();
-    assert!(before.on && before.password && before.sessions == 0, "all have moved, and it works: {before:?}");
+    assert!(before.on && before.password, "it works: {before:?}");
+    // keyroll has just tried it, and a server may list a connection for a moment after its end.
+    let unused = || async { (scene.server.login("orders").await?.sessions == 0).then_some(()) };
+    until(Deadline::seconds(PHASE_S_MAX), unused).await.expect("all have moved");
     fs::copy(scene.dir().join("app/api.env"), scene.kept("new")).unwrap();
     assert_eq!(scene.answer(&scene.kept("new")), "accepted");
 

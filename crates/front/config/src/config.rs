@@ -9,7 +9,7 @@ use crate::copy::Place;
 use crate::file_shape::FileShape;
 use crate::mistake::Mistake;
 use crate::parse::parse_shape;
-use crate::path::resolve;
+use crate::search::Search;
 use crate::secret::Secret;
 use crate::shape::HostShape;
 use crate::suggest::nearest;
@@ -25,8 +25,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// The defaults, which a secret may override.
     pub defaults: Defaults,
-    /// More places to search by value, absolute.
-    pub search_roots: Vec<PathBuf>,
+    /// Where values are searched for, and how much.
+    pub search: Search,
     /// The secrets by name.
     pub secrets: BTreeMap<Name, Secret>,
 }
@@ -73,8 +73,7 @@ impl Config {
         }
         let defaults = Defaults::build(&shape.defaults)?;
         let hosts = hosts(&shape.hosts)?;
-        let roots = shape.search.roots.iter().map(|root| resolve(folder, "search.roots", root));
-        let search_roots = roots.collect::<Result<Vec<_>, Mistake>>()?;
+        let search = Search::build(&shape.search, folder)?;
         let mut secrets = BTreeMap::new();
         let mut spans = Vec::new();
         for (key, secret) in shape.secrets {
@@ -84,7 +83,7 @@ impl Config {
             secrets.insert(name, secret);
         }
         refuse_shared_places(&secrets, &spans)?;
-        Ok(Self { folder: folder.to_path_buf(), defaults, search_roots, secrets })
+        Ok(Self { folder: folder.to_path_buf(), defaults, search, secrets })
     }
 
     /// One secret by name.

@@ -10,7 +10,7 @@ use crate::login_table::{self, WrittenTable};
 use crate::mistake::Mistake;
 use crate::period::read_period;
 use crate::secret_shape::SecretShape;
-use crate::shape::{RevokeShape, SecretKeys};
+use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
     Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef,
     Template,
@@ -64,6 +64,15 @@ pub struct Revoke {
     pub decide: Decide,
 }
 
+/// A key at the issuer that another keyroll made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherKey {
+    /// The issuer's id.
+    pub id: String,
+    /// The whole label.
+    pub label: String,
+}
+
 /// One secret with all its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
@@ -99,6 +108,8 @@ pub struct Secret {
     pub revoke: Revoke,
     /// An error rate above which the rotation does not continue.
     pub gate: Option<Gate>,
+    /// Keys at the issuer that another keyroll made.
+    pub other_keys: Vec<OtherKey>,
     /// The services that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
 }
@@ -125,6 +136,7 @@ impl Secret {
             None => None,
             Some(_) => Some(read_period("rotate_every", shape.rotate_every.as_ref(), Duration::ZERO)?),
         };
+        let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
         if shape.consumers.len() > CONSUMERS_MAX {
             let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
             return Err(Mistake::new(Kind::WrongForm, why).at(&span));
@@ -160,6 +172,7 @@ impl Secret {
             server,
             revoke,
             gate,
+            other_keys,
             consumers,
         })
     }
@@ -167,6 +180,22 @@ impl Secret {
     /// One consumer by name.
     pub fn consumer(&self, name: &str) -> Option<&Consumer> {
         self.consumers.iter().find(|consumer| consumer.name.as_str() == name)
+    }
+}
+
+impl OtherKey {
+    fn read(shape: &OtherKeyShape) -> Result<Self, Mistake> {
+        let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+        if !plain(&shape.id.value) {
+            return Err(Mistake::new(Kind::WrongForm, "`other_keys.id` must not be empty").at(&shape.id.span));
+        }
+        let parts: Vec<&str> = shape.label.value.split('/').collect();
+        let numbered = matches!(parts.as_slice(), ["keyroll", rotation, step] if plain(rotation) && step.parse::<u64>().is_ok());
+        if !numbered {
+            let why = "`other_keys.label` must be a whole label: keyroll/ROTATION/STEP";
+            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.label.span));
+        }
+        Ok(Self { id: shape.id.value.clone(), label: shape.label.value.clone() })
     }
 }
 

@@ -27,13 +27,20 @@ pub(crate) struct DefaultsShape {
     pub(crate) phase_deadline: Option<At<String>>,
 }
 
-/// Where keyroll searches for undeclared copies.
+/// Where keyroll searches for undeclared copies and processes, and how much.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchShape {
     /// Files and folders to search for values, besides the declared copies and their folders.
     #[serde(default)]
     pub(crate) roots: Vec<At<String>>,
+    /// How much memory of one process keyroll searches: 64MiB to 1TiB. If a declared consumer is larger, the rotation
+    /// pauses before it disables or revokes the old key; keyroll names other larger processes before you consent. Default
+    /// `4GiB`.
+    pub(crate) max_memory: Option<At<String>>,
+    /// How long one search of all processes may take, half of it for a single process: 10s to 8m. A process that is left
+    /// out counts like one that is too large. Default `1m`.
+    pub(crate) deadline: Option<At<String>>,
 }
 
 /// A machine on which consumers run.
@@ -91,9 +98,24 @@ pub(crate) struct SecretKeys {
     pub(crate) revoke: RevokeShape,
     /// An error rate above which a rotation does not continue.
     pub(crate) gate: Option<At<GateShape>>,
+    /// Keys at the issuer that another keyroll made, with another state folder: `[{ id = "9f31", label = "keyroll/01J8/4" }]`.
+    /// keyroll leaves exactly these alone; it stops at any other key with a label that its journal does not know, also at one
+    /// with the same id or the same label.
+    #[serde(default)]
+    pub(crate) other_keys: Vec<OtherKeyShape>,
     /// The services and jobs that use the secret.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
+}
+
+/// A key that another keyroll made.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OtherKeyShape {
+    /// The issuer's id of the key.
+    pub(crate) id: At<String>,
+    /// The whole label of the key.
+    pub(crate) label: At<String>,
 }
 
 /// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, and

@@ -18,6 +18,8 @@ on_failure = "pause"
 unit_deadline = "1m"
 [search]
 roots = ["./data"]
+max_memory = "16GiB"
+deadline = "2m"
 [hosts.vps-a]
 connect = "local"
 [secrets.acme]
@@ -104,7 +106,8 @@ fn line(program: &str, arguments: &[&str]) -> CommandLine {
 fn the_whole_format_is_read() {
     let config = config(FULL);
     assert_eq!(config.defaults.on_failure, OnFailure::Pause);
-    assert_eq!(config.search_roots[0].to_str(), Some("/srv/app/data"));
+    assert_eq!(config.search.roots[0].to_str(), Some("/srv/app/data"));
+    assert_eq!((config.search.memory_bytes_max, config.search.time_max.as_secs()), (16 << 30, 120));
     let acme = config.secret("acme").unwrap();
     assert_eq!(acme.issuer, IssuerRef::SpecFile("/srv/app/acme.toml".into()));
     assert_eq!(acme.admin, Some(Reference::File("/srv/app/admin.key".into())));
@@ -194,7 +197,7 @@ fn a_file_is_loaded_with_its_folder_resolved() {
     std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
     std::fs::write(real.join("keyroll.toml"), "version = 1\n[search]\nroots = [\"../x\"]\n").unwrap();
     let config = Config::load(&folder.path().join("link/keyroll.toml")).unwrap();
-    assert_eq!(config.search_roots[0], folder.path().canonicalize().unwrap().join("x"));
+    assert_eq!(config.search.roots[0], folder.path().canonicalize().unwrap().join("x"));
 }
 
 #[test]

@@ -114,6 +114,23 @@ fn names_periods_and_paths_are_narrow() {
         expect(&with_reads(&format!("{{ file = \"{path}\" }}")), "K0004", 7, "`file`");
     }
     expect("version = 1\n[search]\nroots = [\"/a/../b\"]\n", "K0004", 3, "`search.roots`");
+    let refused = |key: &str, value: &str| {
+        let text = format!("version = 1\n[search]\n{key} = \"{value}\"\n");
+        expect(&text, "K0004", 3, &format!("`search.{key}`"));
+    };
+    for size in ["4", "4GB", "1MiB", "2TiB"] {
+        refused("max_memory", size);
+    }
+    for time in ["9s", "1h", "5"] {
+        refused("deadline", time);
+    }
+    let named = |id: &str, label: &str| {
+        with_secret(&format!("other_keys = [{{ id = \"{id}\", label = \"{label}\" }}]\n"))
+    };
+    expect(&named("", "keyroll/01b7/4"), "K0004", 4, "`other_keys.id`");
+    for label in ["", "keyroll/", "keyroll/01b7", "keyroll//4", "keyroll/01b7/x", "mine/01b7/4"] {
+        expect(&named("k1", label), "K0004", 4, "`other_keys.label`");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::strict_json;
+
 /// How deep the JSON of an answer may be nested.
 const JSON_DEPTH_MAX: usize = 64;
 
@@ -40,7 +42,7 @@ impl Answer {
     ) -> Self {
         let media =
             media.map(|media| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let json = (depth(&body) <= JSON_DEPTH_MAX).then(|| serde_json::from_slice(&body).ok()).flatten();
+        let json = (depth(&body) <= JSON_DEPTH_MAX).then(|| strict_json::parse(&body)).flatten();
         let code = json.as_ref().filter(|_| status >= 400).and_then(code).map(str::to_owned);
         Self { status, media, link, date: None, asked, body, json, code }
     }
@@ -98,7 +100,7 @@ impl Answer {
             0..=199 => "no final answer",
             _ if self.is_html() => "a page of HTML, not an API's answer",
             _ if self.claims_json() && self.json.is_none() && !self.body.is_empty() => {
-                "JSON that is broken or nested too deeply"
+                "JSON that is broken, nested too deeply, or has a key twice in one object"
             }
             _ => return None,
         };

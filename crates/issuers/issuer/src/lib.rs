@@ -29,6 +29,7 @@ mod schema;
 mod sessions;
 mod shape;
 mod span;
+mod strict_json;
 mod target;
 mod template;
 mod verify_finding;

@@ -232,6 +232,17 @@ pub(crate) enum MomentForm {
     UnixMs,
 }
 
+impl MomentForm {
+    /// As a spec writes it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Rfc3339 => "rfc3339",
+            Self::UnixS => "unix-s",
+            Self::UnixMs => "unix-ms",
+        }
+    }
+}
+
 /// `op.identify`: returns the id or the owner of a credential, by a call with the credential itself.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,12 @@ use serde_json::Value;
 #[schemars(with = "String")]
 pub(crate) struct Pointer(String);
 
+impl std::fmt::Display for Pointer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl Pointer {
     /// What it points at.
     pub(crate) fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {

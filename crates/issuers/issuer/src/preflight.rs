@@ -60,13 +60,14 @@ fn judge(
 ) -> Result<Vec<String>, Failure> {
     let mut notes = Vec::new();
     if !listing.complete {
+        let why = listing.incomplete.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         // A key that the list does not show may belong to somebody else, and a mint would take its slot.
         if overlap == Overlap::TwoSlots {
             return Err(refuse(document, "see which slot is free")
-                .because("the issuer's list is incomplete")
+                .because(format!("the issuer's list is incomplete{why}"))
                 .help("nothing was changed; run `keyroll plan` again when it lists everything"));
         }
-        notes.push("the issuer's list is incomplete: it proves no absence".to_owned());
+        notes.push(format!("the issuer's list is incomplete, so it proves no absence{why}"));
     }
     if let Some(id) = &current.id {
         match listing.entries.iter().find(|entry| entry.id == *id) {

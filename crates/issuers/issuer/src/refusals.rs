@@ -124,26 +124,25 @@ async fn entries(
     let values = Values { since: since.as_deref(), ..*values };
     let pages = Pages { ok: &op.ok, items: &op.items, page: &op.page };
     let (mut found, mut ids) = (Vec::new(), BTreeSet::new());
-    let whole = pages
+    let incomplete = pages
         .walk(call, &values, |item| match read(op, item, document, current) {
-            Some(None) => true,
+            Some(None) => Ok(()),
             Some(Some(entry)) => {
                 // A record that grows while its pages are read shows an entry twice. That hides no entry.
                 let again = op.id.is_some() && !ids.insert(entry.key.clone());
                 if !again && entry.at_ms.is_none_or(|at| at >= from_ms) {
                     found.push(entry);
                 }
-                true
+                Ok(())
             }
-            None => false,
+            None => Err("a part of it has not the type that the spec says".to_owned()),
         })
         .await?;
-    if whole {
-        Ok(found)
-    } else {
-        Err(call
+    match incomplete {
+        None => Ok(found),
+        Some(why) => Err(call
             .fail(Class::Retryable, Code::RefusedUsesUnknown)
-            .because("the issuer's record was not read whole"))
+            .because(format!("the issuer's record was not read whole: {why}"))),
     }
 }
 

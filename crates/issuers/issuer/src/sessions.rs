@@ -19,19 +19,18 @@ pub(crate) async fn sessions(
 ) -> Result<Vec<Session>, Failure> {
     let pages = Pages { ok: &op.ok, items: &op.items, page: &op.page };
     let mut found = Vec::new();
-    let whole = pages
-        .walk(call, values, |item| match session(op, item) {
-            Some(session) => {
-                found.push(session);
-                true
-            }
-            None => false,
+    let incomplete = pages
+        .walk(call, values, |item| {
+            let session = session(op, item).ok_or("a part of it has not the type that the spec says")?;
+            found.push(session);
+            Ok(())
         })
         .await?;
-    if whole {
-        Ok(found)
-    } else {
-        Err(call.fail(Class::Retryable, Code::RequestFailed).because("the list of sessions is not whole"))
+    match incomplete {
+        None => Ok(found),
+        Some(why) => Err(call
+            .fail(Class::Retryable, Code::RequestFailed)
+            .because(format!("the list of sessions is not whole: {why}"))),
     }
 }
 

@@ -64,7 +64,12 @@ async fn an_odd_item_makes_the_list_less_than_whole() {
         let listing = listed(&body).await.unwrap();
         assert!(!listing.complete, "{odd}");
         assert_eq!(listing.entries.len(), 1, "{odd}");
+        assert!(listing.incomplete.is_some_and(|why| why.starts_with("its item 2: ")), "{odd}");
     }
+    let used = json!({"id": "a", "name": "x", "status": "active", "last_used_at": "yesterday"});
+    let listing = listed(&json!({"keys": [used], "next": null}).to_string()).await.unwrap();
+    let why = "its item 1: what is at /last_used_at is no time of the form rfc3339";
+    assert_eq!(listing.incomplete.as_deref(), Some(why));
     let twice = json!({"keys": [item("a"), item("a")], "next": null}).to_string();
     let listing = listed(&twice).await.unwrap();
     assert!(!listing.complete && listing.entries.len() == 1);
@@ -72,9 +77,17 @@ async fn an_odd_item_makes_the_list_less_than_whole() {
 
 #[tokio::test]
 async fn what_is_no_list_is_a_failure() {
-    for body in
-        ["{}", "[]", "{\"keys\":{}}", "{\"keys\":\"all\"}", "{\"keys\":null}", "\"keys\"", "nonsense", ""]
-    {
+    for body in [
+        "{}",
+        "[]",
+        "{\"keys\":[],\"next\":null,\"keys\":[]}",
+        "{\"keys\":{}}",
+        "{\"keys\":\"all\"}",
+        "{\"keys\":null}",
+        "\"keys\"",
+        "nonsense",
+        "",
+    ] {
         let failure = listed(body).await.unwrap_err();
         assert_eq!((failure.code.as_str(), failure.class), ("K0105", Class::Retryable), "{body}");
     }

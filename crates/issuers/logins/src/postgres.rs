@@ -200,7 +200,7 @@ impl Issuer for Postgres {
         let entries = roles
             .credentials(&self.server.options)
             .map(|role| id::listed(&role.name, &role.comment, role.is_off()));
-        Ok(Listing { entries: entries.collect(), complete: true })
+        Ok(Listing { entries: entries.collect(), complete: true, incomplete: None })
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {

@@ -172,7 +172,7 @@ impl Issuer for TwoLogins {
         let competing =
             logins.iter().filter(|it| it.name == user || self.directory.options().is_slot(&it.name));
         let entries = competing.map(|login| id::listed(&login.name, &login.mark, login.is_off()));
-        Ok(Listing { entries: entries.collect(), complete: true })
+        Ok(Listing { entries: entries.collect(), complete: true, incomplete: None })
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {

@@ -8,6 +8,7 @@ mod copy_value;
 mod deliver;
 mod downtime;
 mod enumerate;
+mod exec_in_place;
 mod file_fingerprint;
 mod find;
 mod gate;
@@ -36,6 +37,7 @@ mod survey;
 mod sweep;
 mod undeclared_copies;
 mod under_way;
+mod unsearched;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,8 +57,8 @@ pub use find::place_digest;
 pub use identity::{LOCAL, incarnation, process_of};
 pub use scratch_dir::tidy;
 pub use setup::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup, Setup,
-    SlotSetup,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup,
+    SearchLimits, Setup, SlotSetup,
 };
 
 /// This machine. Its calls block their thread, so the runtime must have more than one, and a caller must keep the time

@@ -113,6 +113,7 @@ impl Claw {
             files: vec![file],
             consumers: vec![ConsumerSetup { name: "claw".into(), files: vec![FileId(0)], fetch, slots }],
             roots: Vec::new(),
+            search: keyroll_host::SearchLimits::default(),
             own_folders: vec![self.path("own")],
             instance_time_max: std::time::Duration::from_secs(120),
             work: self.path("own/work"),

@@ -27,29 +27,29 @@ fn fields(value: &str, host: &str) -> Fields {
     fields
 }
 
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
-    old: Fields,
-    new: Fields,
+    pub(crate) old: Fields,
+    pub(crate) new: Fields,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = std::process::id();
         let value = |tag: &str| format!("val-{tag}-{number}-abcdefghij");
         let (old, new) = (fields(&value("old"), "db.local"), fields(&value("new"), "db.local"));
         Self { folder: tempfile::tempdir().unwrap(), old, new }
     }
 
-    fn values(&self) -> Values<'_> {
+    pub(crate) fn values(&self) -> Values<'_> {
         Values { old: &self.old, new: Some(&self.new), old_ended: false }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn env(&self, name: &str, field: &str, fields: &Fields) -> FileSetup {
+    pub(crate) fn env(&self, name: &str, field: &str, fields: &Fields) -> FileSetup {
         let path = self.path(name);
         let value = fields.get(field).unwrap().value.expose().to_vec();
         fs::write(&path, format!("KEY={}\n", String::from_utf8(value).unwrap())).unwrap();
@@ -67,7 +67,7 @@ impl Place {
         }
     }
 
-    fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
+    pub(crate) fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
         let consumer =
             ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
         Local::new(
@@ -76,6 +76,7 @@ impl Place {
                 files,
                 consumers: vec![consumer],
                 roots: Vec::new(),
+                search: keyroll_host::SearchLimits::default(),
                 own_folders: Vec::new(),
                 instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("work"),
@@ -90,15 +91,19 @@ impl Place {
 
     /// This test itself, as a process that re-reads its file.
     fn rereads(&self, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
+        self.rereads_as(std::process::id(), check, log)
+    }
+
+    pub(crate) fn rereads_as(&self, pid: u32, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
         let path = self.path("app.pid");
-        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        fs::write(&path, format!("{pid}\n")).unwrap();
         let run = Arc::new(Reread { instances: Vec::new(), find: Find::PidFile { path, exe: None } });
         SlotSetup { instance: None, run, checks: vec![check], log, ready: None }
     }
 }
 
 /// The sessions that the issuer shows, as the test sets them.
-struct Shown(Mutex<Sessions>);
+pub(crate) struct Shown(pub(crate) Mutex<Sessions>);
 
 #[async_trait::async_trait]
 impl SessionSource for Shown {

@@ -82,6 +82,7 @@ impl Place {
             files: vec![file],
             consumers: vec![consumer],
             roots: Vec::new(),
+            search: keyroll_host::SearchLimits::default(),
             own_folders: Vec::new(),
             instance_time_max: std::time::Duration::from_secs(120),
             work: self.path("work"),

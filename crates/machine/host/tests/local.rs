@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, SystemClock, Write,
-    place_digest,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, SearchLimits, Setup, SlotSetup,
+    SystemClock, Write, place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
 use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Surveyor as _, Values};
-use keyroll_rotation::{ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, Visibility, Which};
+use keyroll_rotation::{
+    ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, SearchLimit, Visibility, Which,
+};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 use crate::{step, survey};
@@ -52,12 +54,17 @@ impl Place {
     }
 
     fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
+        self.host_with(files, consumers, SearchLimits::default())
+    }
+
+    fn host_with(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>, search: SearchLimits) -> Local {
         Local::new(
             Setup {
                 rotation: "r1".into(),
                 files,
                 consumers,
                 roots: Vec::new(),
+                search,
                 own_folders: vec![self.path("state")],
                 instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("state/work"),
@@ -511,4 +518,44 @@ async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
     delivered.await.unwrap().unwrap();
     host.await_end(7).await.unwrap();
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Executed(None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_beyond_the_limit_is_named_by_its_process() {
+    let place = Place::new();
+    let path = place.write("api.env", &format!("KEY={}\n", place.old));
+    let pid_file = place.path("known.pid");
+    let sleep = || Running(Command::new("sleep").arg("1000").spawn().unwrap());
+    let (known, other) = (sleep(), sleep());
+    fs::write(&pid_file, known.0.id().to_string()).unwrap();
+    let find = Find::PidFile { path: pid_file, exe: None };
+    let run = Arc::new(Reread { instances: Vec::new(), find });
+    let consumer = || ConsumerSetup {
+        name: "known".into(),
+        files: vec![FileId(0)],
+        fetch: None,
+        slots: vec![SlotSetup {
+            instance: None,
+            run: run.clone(),
+            checks: vec![None],
+            log: None,
+            ready: None,
+        }],
+    };
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after), old_ended: false };
+    let unsearched = async |memory_bytes_max| {
+        let search = SearchLimits { memory_bytes_max, ..SearchLimits::default() };
+        let host = place.host_with(vec![file(&path, vec![variable("KEY")])], vec![consumer()], search);
+        let seen = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap().enumeration;
+        assert!(seen.complete);
+        let instance = seen.instances.iter().find(|it| it.consumer == Some(ConsumerId(0))).unwrap().who;
+        let pid_of = |who| keyroll_host::process_of(who).unwrap().pid;
+        assert_eq!(pid_of(instance), known.0.id());
+        let of = |pid| seen.unsearched.iter().find(|it| pid_of(it.who) == pid);
+        assert!(of(known.0.id()).is_none_or(|it| it.who == instance), "the same life");
+        [known.0.id(), other.0.id()].map(|pid| of(pid).map(|it| it.limit))
+    };
+    assert_eq!(unsearched(1).await, [Some(SearchLimit::Size); 2]);
+    assert_eq!(unsearched(1 << 30).await, [None; 2]);
 }

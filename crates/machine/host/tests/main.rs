@@ -6,6 +6,7 @@
 mod agent_rows;
 mod conformance;
 mod evidence;
+mod exec_in_place;
 mod faults;
 mod files;
 mod live;

@@ -81,6 +81,7 @@ impl Scene {
             files: vec![file],
             consumers: vec![pooler],
             roots: Vec::new(),
+            search: keyroll_host::SearchLimits::default(),
             own_folders: vec![self.path("state")],
             work: self.path("state/work"),
             value_format: (b"abcdef0123456789".to_vec(), 64),

@@ -169,10 +169,16 @@ impl Compose {
         let service = format!("label=com.docker.compose.service={}", self.service);
         let words = ["ps", "--all", "--quiet", "--no-trunc", "--filter", &service];
         let words = [&words[..], &["--filter", "label=com.docker.compose.oneoff=False"]].concat();
-        let (ids, _) = self.docker.ask(&words, None, deadline)?;
-        let ids = String::from_utf8_lossy(ids.expose()).into_owned();
-        let ids: Vec<&str> = ids.split_ascii_whitespace().collect();
-        let mut containers = self.docker.inspect(&ids, deadline)?;
+        // The engine may still remove and create what a killed `up` asked for: then it is listed again.
+        let mut containers = loop {
+            let (ids, _) = self.docker.ask(&words, None, deadline)?;
+            let ids = String::from_utf8_lossy(ids.expose()).into_owned();
+            let ids: Vec<&str> = ids.split_ascii_whitespace().collect();
+            let containers = self.docker.inspect_listed(&ids, deadline)?;
+            if containers.len() >= ids.len() || Instant::now() >= deadline {
+                break containers;
+            }
+        };
         containers.retain(|one| self.is_of(one));
         let first = containers.first().ok_or_else(|| {
             self.failed(Class::Permanent, "find").because("no container of it was ever created there").help(

@@ -143,9 +143,20 @@ impl Docker {
             return Ok(Vec::new());
         }
         let words = ["container", "inspect", "--format", STATE, "--"];
-        let answer = self.ask(&[&words, which].concat(), None, deadline)?.0;
-        let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).map_err(|_| other_version())).collect()
+        states(&self.ask(&[&words, which].concat(), None, deadline)?.0)
+    }
+
+    /// The same for containers that were just listed: one that was removed since is omitted.
+    pub(crate) fn inspect_listed(&self, which: &[&str], deadline: Instant) -> Result<Vec<State>, Failure> {
+        if which.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = ["container", "inspect", "--format", STATE, "--"];
+        let answered = self.answered(&[&words, which].concat(), None, deadline)?;
+        if !answered.succeeded && !answered.says(&GONE) {
+            return Err(answered.failure(self, &words));
+        }
+        states(&answered.output)
     }
 
     /// The containers that do not run, by name, each with the environment and the command that it would start with.
@@ -183,6 +194,19 @@ impl Docker {
         input: Option<&SecretBytes>,
         deadline: Instant,
     ) -> Result<(SecretBytes, SecretBytes), Failure> {
+        let answered = self.answered(words, input, deadline)?;
+        if !answered.succeeded {
+            return Err(answered.failure(self, words));
+        }
+        Ok((answered.output, answered.complaint))
+    }
+
+    fn answered(
+        &self,
+        words: &[&str],
+        input: Option<&SecretBytes>,
+        deadline: Instant,
+    ) -> Result<Answered, Failure> {
         let deadline = deadline.min(Instant::now() + Duration::from_millis(ASK_MS_MAX));
         let with = With { input, ..With::output(Output::Answer) };
         let ended = self.run(words, &with, deadline, &mut |_| {}).map_err(|mut failure| {
@@ -192,25 +216,16 @@ impl Docker {
             failure
         })?;
         let nothing = || SecretBytes::new(Vec::new());
-        let (answer, said) = (ended.output.unwrap_or_else(nothing), ended.complaint.unwrap_or_else(nothing));
-        if !ended.status.success() {
-            let failure = refused(&String::from_utf8_lossy(said.expose()), &self.host);
-            return Err(failure.unwrap_or_else(|| {
-                // Its output may hold another service's value, and is not shown.
-                Failure::new(
-                    Class::Permanent,
-                    Code::ContainerUnusable,
-                    format!("ask `docker {}`", asked(words)),
-                )
-                .kind(FailureKind::ServiceUnusable)
-                .because(ended.status.to_string())
-                .help("run that command by hand as keyroll's user to see why")
-            }));
-        }
-        if answer.len() >= ANSWER_BYTES_MAX {
+        let answered = Answered {
+            succeeded: ended.status.success(),
+            status: ended.status.to_string(),
+            output: ended.output.unwrap_or_else(nothing),
+            complaint: ended.complaint.unwrap_or_else(nothing),
+        };
+        if answered.output.len() >= ANSWER_BYTES_MAX {
             return Err(other_version());
         }
-        Ok((answer, said))
+        Ok(answered)
     }
 
     /// Runs a command; its exit status shows whether it succeeded.
@@ -328,6 +343,40 @@ fn asked(words: &[&str]) -> String {
     words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>().join(" ")
 }
 
+fn states(answer: &SecretBytes) -> Result<Vec<State>, Failure> {
+    let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|_| other_version())).collect()
+}
+
+/// The answer to a query. It may hold another service's value, and is never shown.
+struct Answered {
+    succeeded: bool,
+    status: String,
+    output: SecretBytes,
+    complaint: SecretBytes,
+}
+
+impl Answered {
+    fn says(&self, words: &[&str]) -> bool {
+        let said = String::from_utf8_lossy(self.complaint.expose());
+        words.iter().any(|word| said.contains(word))
+    }
+
+    fn failure(&self, docker: &Docker, words: &[&str]) -> Failure {
+        let failure = refused(&String::from_utf8_lossy(self.complaint.expose()), &docker.host);
+        failure.unwrap_or_else(|| {
+            let what = format!("ask `docker {}`", asked(words));
+            Failure::new(Class::Permanent, Code::ContainerUnusable, what)
+                .kind(FailureKind::ServiceUnusable)
+                .because(self.status.clone())
+                .help("run that command by hand as keyroll's user to see why")
+        })
+    }
+}
+
+/// What docker 20 to 28 says of something that it does not have.
+const GONE: [&str; 3] = ["No such container", "no such service", "No such object"];
+
 fn absent(host: &str, why: &str) -> Failure {
     Failure::new(Class::Retryable, Code::ContainerUnusable, format!("talk to the container engine at {host}"))
         .kind(FailureKind::ManagerAbsent)
@@ -375,7 +424,7 @@ fn refused(said: &str, host: &str) -> Option<Failure> {
     if says(&["client version", "API version"]) {
         return Some(other_version());
     }
-    if says(&["No such container", "no such service", "No such object"]) {
+    if says(&GONE) {
         return Some(
             Failure::new(Class::Permanent, Code::ContainerUnusable, "find the container or service")
                 .kind(FailureKind::ServiceUnusable)

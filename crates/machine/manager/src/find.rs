@@ -26,6 +26,9 @@ const PID_FILE_BYTES_MAX: u64 = 64;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
 
+/// In such a folder only the owner of a file may rename it.
+const STICKY: u32 = 0o1000;
+
 /// How much younger than its pid file a process may be, before its id counts as reused: start times
 /// are in ticks, and a file system may round its times to two seconds.
 const RECYCLED_MARGIN_MS: Duration = Duration::from_millis(5_000);
@@ -213,7 +216,11 @@ fn by_pid_file<'a>(
     let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
     let Some((pid, meta)) = read_pid(&path)? else { return Ok(Vec::new()) };
     let process = listing.seen.iter().find(|process| process.id.pid == pid);
-    if let Some(why) = process.and_then(|process| unbelievable(process, &meta)) {
+    let folder = path.parent().and_then(|folder| folder.metadata().ok());
+    let why = |process: &Process| {
+        unbelievable(process, &meta).or_else(|| folder.as_ref().and_then(|folder| movable(process, folder)))
+    };
+    if let Some(why) = process.and_then(why) {
         return Err(Failure::new(
             Class::Permanent,
             Code::ProcessNotFound,
@@ -264,6 +271,28 @@ fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
     let younger = ran + RECYCLED_MARGIN_MS < written;
     younger.then(|| {
         "it started after the file was written: the process id was given to another process".to_owned()
+    })
+}
+
+/// Why a pid file in this folder may be another file by now: whoever may write a folder may rename what is in it.
+fn movable(process: &Process, folder: &Metadata) -> Option<String> {
+    let (owner, me, mode) = (folder.uid(), geteuid().as_raw(), folder.mode());
+    let user = process.uid?;
+    if owner != 0 && owner != me {
+        // That user's own processes only: nobody is given more than that user has.
+        return (user != owner)
+            .then(|| format!("its folder belongs to user {owner}, and the process to user {user}"));
+    }
+    if mode & STICKY != 0 {
+        return None;
+    }
+    let shown = mode & 0o7777;
+    if mode & OTHERS_WRITE != 0 {
+        return Some(format!("every user may replace it in its folder (mode {shown:04o})"));
+    }
+    // The file of a group's service may name a process of that service, and none of root's.
+    (geteuid().is_root() && user == 0 && mode & GROUP_WRITE != 0).then(|| {
+        format!("every member of group {} may replace it in its folder (mode {shown:04o})", folder.gid())
     })
 }
 

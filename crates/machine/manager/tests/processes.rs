@@ -257,6 +257,23 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
     assert_eq!(find(), Err("K0405"), "the number was given again");
     file.set_modified(SystemTime::now() + hour).expect("set");
     assert_eq!(find().map(|found| found.len()), Ok(1), "a clock that was set back says nothing");
+    // Whoever may write its folder may put the file of another service in its place.
+    let of_folder = |mode| {
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).expect("changed");
+    };
+    of_folder(0o777);
+    assert_eq!(find(), Err("K0405"), "anybody may have put it there");
+    of_folder(0o1777);
+    assert_eq!(find().map(|found| found.len()), Ok(1), "only its owner may rename it");
+    of_folder(0o775);
+    let root = std::fs::metadata(&path).expect("there").uid() == 0;
+    let found = find().map(|found| found.len());
+    assert_eq!(found, if root { Err("K0405") } else { Ok(1) }, "a group chose whom root signals");
+    of_folder(0o755);
+    if std::os::unix::fs::chown(folder.path(), Some(65_534), None).is_ok() {
+        assert_eq!(find(), Err("K0405"), "the owner of the folder chose whom root signals");
+        std::os::unix::fs::chown(folder.path(), Some(0), None).expect("changed");
+    }
     // Its owner decides where a link leads: for example to the file of another service.
     let named = folder.path().join("other");
     std::fs::rename(&path, &named).expect("renamed");

@@ -1,11 +1,16 @@
-//! When the program of a process was executed: a forked process holds what its parent had loaded.
+//! Which program a process runs, and when it was executed: a forked process holds what its parent had loaded.
 
 use crate::NotVisible;
-use crate::identity::{After, ProcessId, WrittenAt, started_after};
+use crate::identity::{After, ProcessId, Program, WrittenAt, started_after};
 use crate::proc::ProcFolder;
 
 /// How many ancestors are followed to find the exec that a forked process comes from.
 const FORK_CHAIN_MAX: usize = 64;
+
+/// The run of a program that is in this process now; one that is hidden also if the process is gone.
+pub fn program(process: &ProcessId) -> Program {
+    ProcFolder::open_exact(process).map_or_else(|_| Program::default(), |folder| Program(folder.stat.image))
+}
 
 /// Whether the process was forked and has not executed a program since (`PF_FORKNOEXEC` in field 9 of
 /// /proc/PID/stat, which the kernel clears in `begin_new_exec`). Such a process still holds what its parent had

@@ -61,18 +61,18 @@ pub fn own_tree(listing: &Listing) -> Vec<u32> {
 }
 
 /// Searches every listed process for the values: its environment first, and, where `memory` gives limits, its
-/// memory. `memory.wait` limits each process, `wait` the whole search. keyroll's own processes ([`own_tree`]) and
-/// those in `exclude` are left out.
+/// memory. `memory.wait` limits each process, `wait` the whole search; the memory of the processes in `first` is searched
+/// before that of the others. keyroll's own processes ([`own_tree`]) are left out.
 pub fn search_holders(
     listing: &Listing,
     needles: &dyn Search,
-    exclude: &[u32],
+    first: &BTreeSet<ProcessId>,
     memory: Option<MemoryLimits>,
     wait: Duration,
 ) -> HoldersReport {
     let deadline = Instant::now() + wait;
     let own = own_tree(listing);
-    let left_out = |pid: &u32| own.contains(pid) || exclude.contains(pid);
+    let left_out = |pid: &u32| own.contains(pid);
     let searched: BTreeMap<ProcessId, &Process> = listing
         .seen
         .iter()
@@ -96,7 +96,8 @@ pub fn search_holders(
         }
     });
     let mut memory_search = MemorySearch::new(needles);
-    for (id, process) in memory.iter().flat_map(|_| &searched) {
+    let (early, late): (Vec<_>, Vec<_>) = searched.iter().partition(|(id, _)| first.contains(id));
+    for &(id, process) in memory.iter().flat_map(|_| early.iter().chain(&late)) {
         let left = deadline.saturating_duration_since(Instant::now());
         let limits = memory.unwrap_or_default();
         let report = memory_search.look(id, MemoryLimits { wait: limits.wait.min(left), ..limits });

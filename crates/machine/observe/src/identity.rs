@@ -27,13 +27,29 @@ impl fmt::Display for ProcessId {
 
 /// One run of a program in a process. A process that executes another program is the same process, and loses everything
 /// that the former program held. Runs differ by addresses that the kernel draws at random for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Program(pub(crate) [u64; 3]);
+
+/// An odd number with as many ones as zeros, so that every bit of an address counts in the mixed number.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Program {
     /// Whether these are certainly two runs: `false` also if the kernel hides one of them.
     pub fn differs(self, other: Self) -> bool {
-        !self.0.contains(&0) && !other.0.contains(&0) && self != other
+        self.visible() && other.visible() && self != other
+    }
+
+    /// One number for the run, the same whenever it is read; 0 if the kernel hides it.
+    pub fn number(self) -> u64 {
+        if !self.visible() {
+            return 0;
+        }
+        let mixed = self.0.iter().fold(0, |sum: u64, part| (sum.rotate_left(23) ^ part).wrapping_mul(ODD));
+        mixed.max(1)
+    }
+
+    fn visible(self) -> bool {
+        !self.0.contains(&0)
     }
 }
 

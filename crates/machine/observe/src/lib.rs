@@ -51,7 +51,7 @@ pub use environment::{
     Start, Variable, credential_has, environment_has, environment_holds, environment_names, starts,
     variables_holding,
 };
-pub use exec::{exec_came_after, forked_without_exec};
+pub use exec::{exec_came_after, forked_without_exec, program};
 pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
 pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::detach::{mark_opens, open_events};
-use crate::{NotVisible, ProcessId, process};
+use crate::{NotVisible, ProcessId, Program, process};
 
 /// How often the reading thread checks whether the watch was dropped, milliseconds.
 const TURN_MS: u64 = 500;
@@ -30,7 +30,7 @@ pub struct OpenWatch {
 
 #[derive(Default)]
 struct Opened {
-    by: BTreeSet<ProcessId>,
+    by: BTreeSet<(ProcessId, Program)>,
     ended: Option<NotVisible>,
 }
 
@@ -53,13 +53,14 @@ impl OpenWatch {
         Ok(Self { seen })
     }
 
-    /// Whether a process was seen to open the file.
+    /// Whether a process was seen to open the file while it ran this program.
     ///
     /// # Errors
     /// Not visible: the watch has ended, and this process was not seen before that.
-    pub fn saw(&self, process: &ProcessId) -> Result<bool, NotVisible> {
+    pub fn saw(&self, process: &ProcessId, program: Program) -> Result<bool, NotVisible> {
         let seen = locked(&self.seen);
-        match (seen.by.contains(process), &seen.ended) {
+        let opened = seen.by.iter().any(|(by, run)| by == process && !run.differs(program));
+        match (opened, &seen.ended) {
             (true, _) => Ok(true),
             (false, None) => Ok(false),
             (false, Some(why)) => Err(why.clone()),
@@ -105,7 +106,7 @@ fn note(mut bytes: &[u8], told: &Mutex<Opened>) {
             end(told, NotVisible::TooLarge);
         }
         if let Some(process) = pid.filter(|pid| *pid != own).and_then(|pid| process(pid).ok()) {
-            locked(told).by.insert(process.id);
+            locked(told).by.insert((process.id, process.program));
         }
         bytes = bytes.get(length..).unwrap_or_default();
     }

@@ -1,5 +1,6 @@
 //! Identity, exec and fork, environment and memory, with real processes.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -326,24 +327,19 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     let fed = Running::start(Command::new("bash").arg("-s").env("KEY", &held));
     let mut script = Running::start(Command::new("sh").args(["-c", "echo ready; read x"]).env("KEY", &held));
     script.line();
-    let left_out = Running::start(Command::new("sleep").arg("60").env("KEY", &held));
     until("the programs are executed", || {
-        [&environment, &shell, &fed, &left_out]
-            .iter()
-            .all(|one| !forked_without_exec(&one.id()).expect("visible"))
+        [&environment, &shell, &fed].iter().all(|one| !forked_without_exec(&one.id()).expect("visible"))
     });
-    let listing = processes(Duration::from_secs(20)).expect("a listing");
+    let mut listing = processes(Duration::from_secs(20)).expect("a listing");
     let mut ours: Vec<u32> =
         [&environment, &memory, &shell, &fed, &script].iter().map(|running| running.child.id()).collect();
     ours.push(waiting.pid);
     // Only processes of this test are searched: other tests run in parallel, and their processes end during the search.
-    let mut exclude: Vec<u32> =
-        listing.seen.iter().map(|one| one.id.pid).filter(|pid| !ours.contains(pid)).collect();
-    exclude.push(left_out.child.id());
+    listing.seen.retain(|one| ours.contains(&one.id.pid));
     let report = search_holders(
         &listing,
         &Plain::of(&[&generated(), &held]),
-        &exclude,
+        &BTreeSet::new(),
         Some(MemoryLimits::default()),
         Duration::from_secs(60),
     );
@@ -357,7 +353,6 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     for working in [&shell, &fed, &script] {
         assert!(place(working, Place::Environment) && !of(working).is_some_and(|holder| holder.shell));
     }
-    assert!(of(&left_out).is_none());
     assert!(
         report.holders.iter().all(|holder| holder.process.id.pid != std::process::id()),
         "never keyroll itself"
@@ -414,10 +409,33 @@ fn look_as_another_user() {
         Some(NotVisible::Permission)
     );
     let listing = processes(Duration::from_secs(20)).expect("a listing");
-    let report =
-        search_holders(&listing, &plain, &[], Some(MemoryLimits::default()), Duration::from_secs(20));
+    let report = search_holders(
+        &listing,
+        &plain,
+        &BTreeSet::new(),
+        Some(MemoryLimits::default()),
+        Duration::from_secs(20),
+    );
     for place in [Place::Environment, Place::Memory] {
         assert!(report.not_seen.iter().any(|missed| missed.process == seen.id && missed.place == place));
+    }
+}
+
+#[test]
+fn the_memory_that_matters_most_is_searched_first_and_what_is_left_out_is_named() {
+    let running = [(); 3].map(|()| Running::start(Command::new("sleep").arg("60")));
+    let mut listing = processes(Duration::from_secs(20)).expect("a listing");
+    listing.seen.retain(|one| running.iter().any(|running| running.id() == one.id));
+    let limits = MemoryLimits { bytes_max: 1, ..MemoryLimits::default() };
+    for first in [&running[2], &running[1], &running[0]] {
+        let first = BTreeSet::from([first.id()]);
+        let plain = Plain::of(&[&generated()]);
+        let report = search_holders(&listing, &plain, &first, Some(limits), Duration::from_secs(60));
+        let missed = report.not_seen.iter().filter(|it| it.reason == NotVisible::TooLarge);
+        let mut order: Vec<ProcessId> = missed.map(|missed| missed.process).collect();
+        order.dedup();
+        assert_eq!(order.len(), 3, "{:?}", report.not_seen);
+        assert!(first.contains(&order[0]));
     }
 }
 

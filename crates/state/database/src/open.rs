@@ -4,7 +4,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::DatabaseError;
 
@@ -83,10 +83,35 @@ pub fn at_once<T>(
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS_MAX)).and(done)
 }
 
+/// Moves the log into the database, and syncs the database: everything that was read before is durable afterwards.
+///
+/// A process may have been killed before its sync, or its sync failed. The next process still reads what the log then
+/// holds, although the disk may not have it, and after a failed sync no later one of the log writes it. Waits for other
+/// processes up to the busy time-out; what they still read then is moved, but stays in the log.
+pub fn settle(connection: &Connection) -> Result<(), DatabaseError> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+}
+
 /// SQLite's own check of the whole file; takes longer the larger the file is.
 pub fn check(connection: &Connection) -> Result<(), DatabaseError> {
     let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if word == "ok" { Ok(()) } else { Err(DatabaseError::Damaged(word)) }
+    match word.as_str() {
+        "ok" => Ok(()),
+        unread if is_unread(unread) => {
+            let error = ffi::Error::new(ffi::SQLITE_IOERR_READ);
+            Err(rusqlite::Error::SqliteFailure(error, Some(word)).into())
+        }
+        _ => Err(DatabaseError::Damaged(word)),
+    }
+}
+
+/// SQLite's check reports a page that the system did not read as if it were damage. Its words: `unable to get the page.
+/// error code=266`, where the lower byte is the kind of error, or `failed to get page 7`.
+fn is_unread(word: &str) -> bool {
+    let code = word.split_once("unable to get the page. error code=").map(|(_, code)| code);
+    let code = code.and_then(|code| code.split(|c: char| !c.is_ascii_digit()).next()?.parse::<i32>().ok());
+    let damage = [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB];
+    code.is_some_and(|code| !damage.contains(&(code & 0xff))) || word.contains("failed to get page")
 }
 
 #[cfg(test)]
@@ -110,6 +135,25 @@ mod tests {
         for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
             let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_was_not_read_is_no_damage() {
+        for unread in [
+            "*** in database main ***\nTree 9 page 9: unable to get the page. error code=266",
+            "*** in database main ***\nTree 6 page 11: unable to get the page. error code=10",
+            "*** in database main ***\nTree 2 page 2 cell 0: failed to get page 7",
+        ] {
+            assert!(is_unread(unread), "{unread}");
+        }
+        for damage in [
+            "*** in database main ***\nTree 9 page 9: unable to get the page. error code=11",
+            "*** in database main ***\nTree 9 page 9: unable to get the page. error code=779",
+            "*** in database main ***\nTree 9 page 9: btreeInitPage() returns error code 11",
+            "row 1 missing from index one",
+        ] {
+            assert!(!is_unread(damage), "{damage}");
         }
     }
 

@@ -72,7 +72,7 @@ impl SqliteJournal {
         let (path, witness) = prepare(dir, witness)?;
         // The witness is read first: a driver that writes both meanwhile only makes the journal longer.
         let seen = witness.read()?;
-        let mut connection = verified(&path)?;
+        let mut connection = durable(&path)?;
         // Checked before the witness is advanced: a journal of another machine changes nothing here.
         if let Some(machine) = machine {
             machine::belongs(&mut connection, &path, machine)?;
@@ -242,7 +242,7 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
     }
     let (path, witness) = prepare(dir, witness)?;
     let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
-    let connection = verified(&path)?;
+    let connection = durable(&path)?;
     let wrap = |source: rusqlite::Error| OpenError::of(&path, source.into());
     // An epoch that hosts have seen is never given again, even if the journal lost it.
     let epoch = i64::try_from(seen).unwrap_or(i64::MAX - 1);
@@ -270,6 +270,13 @@ fn prepare(dir: &Path, witness: &Path) -> Result<(PathBuf, Witness), OpenError> 
     keyroll_database::local(dir).map_err(wrap)?;
     let witness = Witness::at(witness, dir)?;
     Ok((dir.join(DATABASE_FILE), witness))
+}
+
+/// As [`verified`], and what was read is durable: the witness never says more than the disk has.
+fn durable(path: &Path) -> Result<Connection, OpenError> {
+    let connection = verified(path)?;
+    keyroll_database::settle(&connection).map_err(|error| OpenError::of(path, error))?;
+    Ok(connection)
 }
 
 /// A connection to a journal with the schema of this version, after a complete check.

@@ -82,8 +82,11 @@ pub(crate) fn against(
     }
 }
 
-/// The same comparison by a running driver, before an effect at an issuer.
-pub(crate) fn still_agrees(connection: &Connection, seen: &Head, head: &Head) -> Result<(), String> {
-    let link = read::link_of(connection, seen.entry).map_err(|error| error.to_string())?;
-    disagreement(seen, head, link).map_or(Ok(()), Err)
+/// The same comparison by a running driver, before an effect at an issuer: the disagreement, if there is one.
+pub(crate) fn disagrees(
+    connection: &Connection,
+    seen: &Head,
+    head: &Head,
+) -> rusqlite::Result<Option<String>> {
+    Ok(disagreement(seen, head, read::link_of(connection, seen.entry)?))
 }

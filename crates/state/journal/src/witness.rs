@@ -113,10 +113,10 @@ impl Witness {
         };
         // Every write replaces the file as a whole: reading it needs no lock.
         if is_as_far(self.read()?) {
-            return Ok(());
+            return self.settle();
         }
         let _held = self.hold()?;
-        if is_as_far(self.read()?) { Ok(()) } else { self.write(head) }
+        if is_as_far(self.read()?) { self.settle() } else { self.write(head) }
     }
 
     /// Sets it to `head`, whatever it said before.
@@ -173,7 +173,17 @@ impl Witness {
             drop(fs::remove_file(&self.temporary));
             return Err(io("write")(error));
         }
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io("fsync the folder of"))
+        self.settle()
+    }
+
+    /// Makes the name of the newest witness durable. The process that wrote it may have ended before that, or failed.
+    fn settle(&self) -> Result<(), OpenError> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| OpenError::Io {
+            action: "fsync the folder of",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 

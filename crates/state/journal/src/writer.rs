@@ -217,9 +217,10 @@ impl Writer {
         let seen = self.witness.read().map_err(|error| passing(&error))?;
         let head = read::head(&self.connection).map_err(|error| passing(&error))?;
         let restored = |what| Refusal::Restored(format!("{} was restored: {what}", self.path.display()));
-        match seen {
-            Some(seen) => verify::still_agrees(&self.connection, &seen, &head).map_err(restored)?,
-            None => return Err(restored("its witness is gone".to_owned())),
+        let Some(seen) = seen else { return Err(restored("its witness is gone".to_owned())) };
+        let disagrees = verify::disagrees(&self.connection, &seen, &head).map_err(|error| passing(&error))?;
+        if let Some(what) = disagrees {
+            return Err(restored(what));
         }
         self.witness.forward(&head).map_err(|error| passing(&error))
     }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal, JournalError};
-use keyroll_rotation::Fact;
+use keyroll_rotation::{Fact, LastUse};
 
 use crate::sample::{Place, event, id, opening};
 
@@ -32,7 +32,7 @@ fn child() {
         let epoch = journal.take_over(&id(1)).await.unwrap();
         for _ in 0..APPENDS_MAX {
             seq += 1;
-            let told = event(epoch, Fact::LastUsed(Some(seq)));
+            let told = event(epoch, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 }));
             // Both at once: a kill may come between them, and a witness may never be ahead of the journal.
             let one = id(1);
             let (appended, _) = tokio::join!(journal.append(&one, seq, &told, 0), journal.witness());
@@ -103,7 +103,7 @@ async fn nothing_is_lost(place: &Place, acknowledged: u64) -> u64 {
     let found = recorded.events.len() as u64;
     assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} answered, {found} found");
     for (seq, event) in (1..).zip(&recorded.events) {
-        assert_eq!(event.fact, Fact::LastUsed(Some(seq)));
+        assert_eq!(event.fact, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 }));
     }
     found
 }
@@ -163,7 +163,10 @@ async fn a_process_that_looks_takes_nothing_from_a_driver() {
     let journal = place.open();
     let epoch = journal.take_over(&id(1)).await.unwrap();
     for seq in 1..=3 {
-        journal.append(&id(1), seq, &event(epoch, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+        journal
+            .append(&id(1), seq, &event(epoch, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
+            .await
+            .unwrap();
         assert!(is_locked(&place.database()), "a driver holds its database as long as it runs");
         assert_eq!(said(start_as("hostile::looker", &place, &["env"])).0, seq);
     }
@@ -288,7 +291,10 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
     {
         let journal = place.open();
         for seq in 1..=40 {
-            journal.append(&id(1), seq, &event(1, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+            journal
+                .append(&id(1), seq, &event(1, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
+                .await
+                .unwrap();
         }
         journal.witness().await.unwrap();
     }
@@ -323,7 +329,10 @@ async fn a_damaged_log_never_shows_more_than_was_written() {
     let place = with_one_rotation().await;
     let journal = place.open();
     for seq in 1..=20 {
-        journal.append(&id(1), seq, &event(1, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+        journal
+            .append(&id(1), seq, &event(1, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
+            .await
+            .unwrap();
     }
     let expected = journal.load(&id(1)).await.unwrap().events;
     let (database, log) = (fs::read(place.database()).unwrap(), place.state().join("journal.db-wal"));

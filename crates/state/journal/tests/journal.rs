@@ -6,7 +6,7 @@ use keyroll_journal::{
     LockError, Machine, OpenError, SqliteJournal, Work, move_here, reset_witness, try_lock,
 };
 use keyroll_port::{Journal, JournalError};
-use keyroll_rotation::Fact;
+use keyroll_rotation::{Fact, LastUse};
 
 use crate::sample::{Place, event, id, opening};
 
@@ -16,7 +16,8 @@ async fn a_rotation_is_read_back_as_it_was_written() {
     let journal = place.open();
     journal.open(&id(1), &opening("orders-db")).await.unwrap();
     assert_eq!(journal.take_over(&id(1)).await.unwrap(), 1);
-    let facts = [Fact::DriverStarted, Fact::PauseAsked, Fact::LastUsed(Some(u64::MAX))];
+    let facts =
+        [Fact::DriverStarted, Fact::PauseAsked, Fact::LastUsed(LastUse { used: Some(u64::MAX), took_ms: 0 })];
     for (at, fact) in (1..).zip(&facts) {
         journal.append(&id(1), at, &event(1, fact.clone()), 1000 + at).await.unwrap();
     }

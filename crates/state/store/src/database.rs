@@ -75,6 +75,7 @@ pub(crate) fn open(folder: &Path) -> Result<Connection, Failure> {
         .and_then(|mut connection| {
             keyroll_database::migrate(&mut connection, &MIGRATIONS)?;
             keyroll_database::check(&connection)?;
+            keyroll_database::settle(&connection)?;
             Ok(connection)
         });
     opened.map_err(|error| Attempt(&said).database(error))

@@ -155,9 +155,12 @@ impl Machine {
         let id = ConsumerId(u16::try_from(proc.consumer).unwrap());
         let life = match self.consumers[proc.consumer].uptake {
             ReloadMode::AtRest => InstanceIdentity::AtRest(id),
-            ReloadMode::Verb | ReloadMode::Rereads => {
-                InstanceIdentity::Process { boot: 1, pid: proc.pid, start_ticks: u64::from(proc.pid) }
-            }
+            ReloadMode::Verb | ReloadMode::Rereads => InstanceIdentity::Process {
+                boot: 1,
+                pid: proc.pid,
+                start_ticks: u64::from(proc.pid),
+                program: 0,
+            },
         };
         Incarnation { host: HostId(0), life }
     }
@@ -250,7 +253,7 @@ impl Host for Machine {
         let mut strange = locked(&self.strange_looks);
         if moved && *strange > 0 {
             *strange -= 1;
-            let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999 };
+            let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999, program: 0 };
             let who = Incarnation { host: HostId(0), life };
             let (old, new, by) = (Visibility::Yes, Visibility::No, FoundBy::Memory);
             instances.push(ObservedInstance { who, consumer: None, slot: 0, old, new, by });
@@ -262,6 +265,7 @@ impl Host for Machine {
             files: files.collect(),
             sessions: None,
             strangers: Vec::new(),
+            unsearched: Vec::new(),
         };
         Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }

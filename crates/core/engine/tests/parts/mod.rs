@@ -43,11 +43,15 @@ pub(crate) struct Keys {
     pub(crate) capabilities: Capabilities,
     pub(crate) alive: Mutex<BTreeMap<String, String>>,
     pub(crate) labels: Mutex<BTreeMap<String, String>>,
+    /// The keys that the operator says another keyroll made.
+    pub(crate) of_others: Mutex<BTreeSet<(String, String)>>,
     pub(crate) ended: Mutex<Vec<String>>,
     /// Those that are disabled, by id.
     pub(crate) off: Mutex<BTreeSet<String>>,
     /// The next list misses those that are off, as where another key is deleted between two of its pages.
     pub(crate) overlooks: Mutex<bool>,
+    /// So many lists are incomplete and miss the old key.
+    pub(crate) incomplete_lists: AtomicU64,
     /// A switch off came to its first half only.
     pub(crate) half_off: Mutex<bool>,
     /// How often a key that was off was presented.
@@ -126,6 +130,11 @@ impl Issuer for Keys {
         if self.time.monotonic_ms() < seen_ms {
             ids.remove(&self.next.0);
         }
+        let left = |left: u64| left.checked_sub(1);
+        let complete = self.incomplete_lists.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_err();
+        if !complete {
+            ids.remove("id-1");
+        }
         let (labels, off) = (locked(&self.labels), locked(&self.off));
         let overlooked = !off.is_empty() && std::mem::take(&mut *locked(&self.overlooks));
         let entries = ids.into_iter().filter(|id| !(overlooked && off.contains(id))).map(|id| Listed {
@@ -135,7 +144,7 @@ impl Issuer for Keys {
             last_used_unix_ms: None,
             hint: None,
         });
-        Ok(Listing { entries: entries.collect(), complete: true })
+        Ok(Listing { entries: entries.collect(), complete, incomplete: None })
     }
     async fn probe(&self, _: &str, credential: &Credential) -> Probe {
         let off = locked(&self.off);
@@ -363,6 +372,8 @@ pub(crate) struct Book {
     pub(crate) breaks_after: Mutex<Option<Op>>,
     /// Breaks off behind this many entries, once. Which they are depends on the time that everything takes.
     pub(crate) breaks_behind: Mutex<Option<Seq>>,
+    /// Has no space behind this many entries.
+    pub(crate) full_behind: Mutex<Option<Seq>>,
     skipped_ms: Arc<AtomicU64>,
     deleting: Arc<AtomicBool>,
 }
@@ -391,6 +402,9 @@ impl Journal for Book {
         Ok(self.epoch.fetch_add(1, Ordering::SeqCst) + 1)
     }
     async fn append(&self, _: &RotationId, seq: Seq, event: &Event, _: u64) -> Result<(), JournalError> {
+        if locked(&self.full_behind).is_some_and(|behind| seq > behind) {
+            return Err(JournalError::Unavailable("no space left on device".to_owned().into()));
+        }
         let op = self.outcome_of(event);
         match (&event.fact, &op) {
             (Fact::Intended(Op::DeleteNew), _) => self.deleting.store(true, Ordering::SeqCst),
@@ -546,9 +560,11 @@ impl Scene {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
             overlooks: Mutex::default(),
+            incomplete_lists: AtomicU64::new(0),
             half_off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
+            of_others: Mutex::default(),
             ended: Mutex::default(),
             presented_off: AtomicU64::new(0),
             record: Mutex::default(),
@@ -581,6 +597,7 @@ impl Scene {
             breaks_at: Mutex::default(),
             breaks_after: Mutex::default(),
             breaks_behind: Mutex::default(),
+            full_behind: Mutex::default(),
             skipped_ms,
             deleting,
         };
@@ -595,6 +612,7 @@ impl Scene {
             issuer: self.keys.clone(),
             host: self.host.clone(),
             clock: Arc::new(Time(self.started, self.book.skipped_ms.clone())),
+            other_keys: locked(&self.keys.of_others).clone(),
             spawner: Arc::new(TokioSpawner),
         }
     }

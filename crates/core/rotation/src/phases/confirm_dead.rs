@@ -1,15 +1,19 @@
 use crate::course::not_yet;
+use crate::deadlines;
 use crate::state::{Debt, Phase, State};
-use crate::{EndpointId, Op, Overlap, Query, Want, Which, course, unit};
+use crate::{EndpointId, Op, Query, Stamp, Want, Which, course, unit};
 
 /// Endpoints that have not refused the old value often enough, or not for the issuer's propagation time.
 fn open(state: &State) -> Vec<EndpointId> {
     let policy = &state.plan().policy;
     let mut open = not_yet(state, state.answers.dead(), policy.probes_dead);
     for endpoint in state.plan().endpoint_ids() {
-        let since = state.answers.dead().get(endpoint.index()).and_then(|streak| streak.since);
-        let long =
-            since.is_some_and(|since| state.now().at_least(state.plan().capabilities.death_ms_max, since));
+        let streak = state.answers.dead().get(endpoint.index()).copied().unwrap_or_default();
+        // The last refusal ends the time. In journals of protocol 3 and before, any entry ended it.
+        let until = if state.bounds_looks() { streak.last } else { Some(state.now()) };
+        let lasted =
+            |(since, until): (Stamp, Stamp)| until.at_least(state.plan().capabilities.death_ms_max, since);
+        let long = streak.since.zip(until).is_some_and(lasted);
         if !long && !open.contains(&endpoint) {
             open.push(endpoint);
         }
@@ -18,12 +22,10 @@ fn open(state: &State) -> Vec<EndpointId> {
 }
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    if let Overlap::Grace { ms } = state.plan().capabilities.overlap {
-        let waited = state.now().since(state.position.since()).unwrap_or(0);
-        if waited < ms {
-            out.push(Want::Wait(ms - waited));
-            return;
-        }
+    let waited = state.now().since(state.position.since()).unwrap_or(0);
+    if let Some(left @ 1..) = deadlines::grace_ms(state).checked_sub(waited) {
+        out.push(Want::Wait(left));
+        return;
     }
     let open = open(state);
     if open.is_empty() && owes_sessions(state) {
@@ -54,13 +56,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(Phase::Sweep);
         return true;
     }
-    let grace = match next.plan().capabilities.overlap {
-        Overlap::Grace { ms } => ms,
-        Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::None => 0,
-    };
-    let death = next.plan().capabilities.death_ms_max.saturating_mul(2);
-    let limit = next.plan().policy.phase_ms_max.saturating_add(death).saturating_add(grace);
-    if next.overdue(limit) {
+    if deadlines::late(next) {
         next.sweep_owing(Debt::NotDead);
         return true;
     }

@@ -1,5 +1,6 @@
 use crate::course::refusals_visible;
-use crate::gate::{Blocker, blockers, digest};
+use crate::deadlines;
+use crate::gate::{Blocker, blockers, digest, unsearched};
 use crate::state::{Look, OldKey, Phase, State};
 use crate::{MintedBy, Person, Query, Want, Which, course};
 
@@ -24,8 +25,16 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let young = state.young_look(state.position.entered()).is_some();
     let decide = if young { Want::Decide(digest) } else { Want::Ask(Query::Enumerate) };
     if standing(state) {
-        out.push(decide);
-        return;
+        let counted = unsearched(state, look);
+        if counted.is_empty() {
+            out.push(decide);
+            return;
+        }
+        // Nobody consented to that beforehand. The operator is asked when more looks may show no more.
+        if !counted.values().any(|limit| deadlines::unsearched_for_long(state, *limit)) {
+            out.push(Want::Ask(Query::Enumerate));
+            return;
+        }
     }
     match state.decisions.consent() {
         Some(given) if given.digest == digest && look.seq > given.seq => out.push(decide),
@@ -63,18 +72,17 @@ fn unheard(state: &State, look: &Look) -> bool {
     listens(state) && !state.uses.refusals_read_after(1, look.at)
 }
 
-/// A standing consent counts only with zero waivers and an overlap.
+/// A standing consent counts only with zero waivers and an overlap, and where the memory of every process was searched.
 fn standing(state: &State) -> bool {
     state.plan().policy.standing_consent && state.waived().is_empty() && !state.exchanges()
 }
 
 /// The gate. Where minting itself ends the old value there is nothing to prove yet, but no holder may be undeclared.
 fn open(state: &State, look: &Look) -> bool {
-    let blocked = blockers(state, look, Which::New);
     if state.exchanges() {
-        blocked.iter().all(|blocker| !matches!(blocker, Blocker::Holder(_) | Blocker::Stranger(_)))
+        first_undeclared(state, look).is_none()
     } else {
-        blocked.is_empty()
+        blockers(state, look, Which::New).is_empty()
     }
 }
 
@@ -99,6 +107,11 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
         return true;
     }
+    if unheeded(next) {
+        next.decisions.drop_consent();
+        next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
+        return true;
+    }
     // No look is possible, or the gate is shut: the old key does not stay disabled meanwhile.
     if blind || look.is_some_and(|look| !open(next, look)) {
         next.decisions.drop_consent();
@@ -119,16 +132,27 @@ pub(super) fn settle(next: &mut State) -> bool {
         && given.digest != now
     {
         // The set of instances changed: the consent was for another set.
-        next.decisions.drop_consent();
+        next.decisions.outdate_consent();
         return true;
     }
     false
+}
+
+/// After the last look or the consent no answer came for as long as a phase may last: the old key does not stay disabled.
+fn unheeded(state: &State) -> bool {
+    if !deadlines::given_up(state) || state.fresh_look(state.position.entered()).is_none() {
+        return false;
+    }
+    let mut wanted = Vec::new();
+    wants(state, &mut wanted);
+    wanted.iter().all(|want| matches!(want, Want::Ask(Query::Enumerate | Query::Refusals)))
 }
 
 fn first_undeclared(state: &State, look: &Look) -> Option<crate::Reason> {
     blockers(state, look, Which::New).into_iter().find_map(|blocker| match blocker {
         Blocker::Holder(who) => Some(crate::Reason::Holder(who)),
         Blocker::Stranger(place) => Some(crate::Reason::Stranger(place)),
+        Blocker::Unsearched(who, _) => Some(crate::Reason::Unsearched(who)),
         Blocker::File(..)
         | Blocker::Unproven(..)
         | Blocker::Stale(..)

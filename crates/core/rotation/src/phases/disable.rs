@@ -1,3 +1,4 @@
+use crate::deadlines;
 use crate::gate::blockers;
 use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Op, Query, Want, Which, course, unit};
@@ -37,8 +38,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     let blocked = next
         .fresh_look(next.position.entered())
         .is_some_and(|look| !blockers(next, look, Which::New).is_empty());
-    let blind =
-        next.fresh_look(next.position.entered()).is_none() && next.overdue(next.plan().policy.phase_ms_max);
+    let after = next.position.entered();
+    let look = if next.bounds_looks() { next.young_look(after) } else { next.fresh_look(after) };
+    let blind = look.is_none() && deadlines::late(next);
     if (blocked || blind) && !next.running(&Op::Disable) {
         next.enter(Phase::Quiesce);
         return true;
@@ -57,7 +59,7 @@ fn doubted(next: &mut State) -> bool {
     } else if dead {
         next.end_old(false);
         next.enter(course::after_end(next));
-    } else if alive || next.overdue(policy.phase_ms_max) {
+    } else if alive || deadlines::late(next) {
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
     } else {
         return false;

@@ -12,9 +12,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         return;
     }
     match state.plan().capabilities.minted_by {
-        MintedBy::Us if state.chosen().is_none() => unit::offer(state, Op::Choose, out),
-        // A running deletion may be of the very id that this mint gets.
+        // A running deletion may be of the very id that this mint gets, and drops what is sealed under that id.
         MintedBy::Us | MintedBy::Api if deleting(state) => {}
+        MintedBy::Us if state.chosen().is_none() => unit::offer(state, Op::Choose, out),
         MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
         MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
     }
@@ -23,6 +23,12 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 fn deleting(state: &State) -> bool {
     let deletes = |op: &Op| matches!(op, Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_));
     state.intents().iter().any(|open| deletes(&open.op) && open.status == IntentStatus::Running)
+}
+
+/// Whether an earlier version, which did not wait for deletions, wanted to choose the next value.
+pub(crate) fn was_chosen_at_once(state: &State) -> bool {
+    let ours = state.plan().capabilities.minted_by == MintedBy::Us && state.chosen().is_none();
+    state.phase() == Phase::Mint && ours && !course::dropping(state) && !state.running(&Op::Choose)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {

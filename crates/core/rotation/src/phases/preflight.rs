@@ -1,9 +1,7 @@
 use crate::course::first;
+use crate::deadlines;
 use crate::state::{Phase, State};
 use crate::{Query, Want};
-
-/// How long Preflight asks again after unclear answers, milliseconds; nothing was changed yet.
-const PREFLIGHT_MS_MAX: u64 = 60_000;
 
 pub(super) fn wants(out: &mut Vec<Want>) {
     out.push(Want::Ask(Query::Preflight));
@@ -20,7 +18,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             next.enter(Phase::RolledBack);
             true
         }
-        None if next.overdue(next.plan().policy.phase_ms_max.min(PREFLIGHT_MS_MAX)) => {
+        None if deadlines::late(next) => {
             next.enter(Phase::RolledBack);
             true
         }

@@ -1,5 +1,6 @@
 use crate::course::not_yet;
 use crate::course::phases_fail;
+use crate::deadlines;
 use crate::state::{Phase, Reason, State};
 use crate::{Query, Want, Which};
 
@@ -14,8 +15,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(Phase::Roll);
         return true;
     }
-    let limit = next.plan().policy.phase_ms_max.saturating_add(next.plan().capabilities.birth_ms_max);
-    if next.overdue(limit) {
+    if deadlines::late(next) {
         phases_fail(next, Reason::Overdue(Phase::Probe));
         return true;
     }

@@ -1,3 +1,4 @@
+use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, course, unit};
@@ -24,6 +25,17 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if needs_idle(state) {
         out.push(Want::Ask(Query::LastUsed));
     }
+    if leaves_abandoned(state) {
+        for credential in state.abandoned() {
+            unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+        }
+    }
+}
+
+/// Where the old key is kept, this is the last phase: nothing uses the abandoned versions any more, and they are deleted
+/// here. Journals of protocol 3 and before left them.
+fn leaves_abandoned(state: &State) -> bool {
+    !state.aim().ends_old() && !state.abandoned().is_empty() && state.bounds_looks()
 }
 
 /// Whether the window in which the old key must be unused is still open.
@@ -45,7 +57,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
     if blocked.is_empty() {
-        if needs_idle(next) {
+        if needs_idle(next) || leaves_abandoned(next) {
             return late(next);
         }
         let to = after(next);
@@ -79,11 +91,15 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
             Blocker::Stranger(place) => Hold::Paused(Reason::Stranger(*place)),
             Blocker::File(file, Holds::Other) => Hold::Stuck(Reason::Foreign(*file)),
             Blocker::File(file, Holds::Unreadable) => Hold::Paused(Reason::Unreadable(*file)),
+            Blocker::Unsearched(who, limit) if deadlines::unsearched_for_long(next, *limit) => {
+                Hold::Paused(Reason::Unsearched(*who))
+            }
             Blocker::File(..)
             | Blocker::Unproven(..)
             | Blocker::Stale(..)
             | Blocker::Session(_)
-            | Blocker::Absent(_) => continue,
+            | Blocker::Absent(_)
+            | Blocker::Unsearched(..) => continue,
         };
         next.stand(hold);
         return true;
@@ -114,7 +130,8 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
             | Blocker::Stranger(_)
             | Blocker::Unproven(..)
             | Blocker::Session(_)
-            | Blocker::Absent(_) => {}
+            | Blocker::Absent(_)
+            | Blocker::Unsearched(..) => {}
         }
     }
     if again {
@@ -139,7 +156,8 @@ fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
         | Blocker::Holder(_)
         | Blocker::Stranger(_)
         | Blocker::Session(_)
-        | Blocker::Absent(_) => None,
+        | Blocker::Absent(_)
+        | Blocker::Unsearched(..) => None,
     });
     let Some(consumer) = consumer else { return false };
     next.stand(Hold::Paused(Reason::Unit(consumer)));
@@ -171,9 +189,7 @@ fn reroll(next: &mut State, at: usize, slots: u32) -> bool {
 }
 
 fn late(next: &mut State) -> bool {
-    let window = next.plan().policy.idle_ms;
-    let limit = next.plan().policy.phase_ms_max.saturating_add(window);
-    if !next.overdue(limit) {
+    if !deadlines::late(next) {
         return false;
     }
     let unshown = next.is_waived(&Waived::BusySessions);

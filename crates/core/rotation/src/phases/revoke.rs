@@ -1,6 +1,7 @@
 use crate::course::rolled;
+use crate::deadlines;
 use crate::gate::blockers;
-use crate::state::{OldKey, Phase, State};
+use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Emergency, Op, Person, Query, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -19,6 +20,15 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
+/// *Revoke now* waits for no outcome, except that of an earlier Revoke.
+pub(crate) fn wants_at_once(state: &State, out: &mut Vec<Want>) {
+    let urgent = state.phase() == Phase::Revoke && state.emergency() == Some(Emergency::RevokeNow);
+    let sent = state.intents().iter().any(|open| open.op == Op::Revoke);
+    if urgent && !sent && state.old_key() != OldKey::Ended {
+        wants(state, out);
+    }
+}
+
 /// Whether Revoke needs one more enumeration: one in this phase, unless this driver has just passed the point of no
 /// return, and a young one in any case. A new driver, a retried debt, a late instance that was rolled forward, and a
 /// Revoke that failed need a new one. An emergency that revokes first does without. An operator who revokes at the
@@ -33,7 +43,9 @@ fn needs_look(state: &State) -> bool {
         return false;
     }
     let after = if straight { 0 } else { state.position.entered().max(state.ending.revoke_failed()) };
-    if state.plan().bound { state.young_look(after) } else { state.fresh_look(after) }.is_none()
+    let look = if state.plan().bound { state.young_look(after) } else { state.fresh_look(after) };
+    // Evidence may have been lost since that look.
+    look.is_none_or(|look| state.bounds_looks() && !blockers(state, look, Which::New).is_empty())
 }
 
 /// After the key has ended: end its sessions and delete abandoned versions.
@@ -92,13 +104,17 @@ pub(super) fn settle(next: &mut State) -> bool {
             next.enter(Phase::Quiesce);
             return true;
         }
-        return false;
+        let blind = deadlines::given_up(next) && needs_look(next) && !next.running(&Op::Revoke);
+        if blind {
+            next.stand(Hold::Paused(Reason::Overdue(Phase::Revoke)));
+        }
+        return blind;
     }
     let mut left = Vec::new();
     after(next, &mut left);
     let ending =
         next.intents().iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
-    let patience = next.overdue(next.plan().policy.phase_ms_max);
+    let patience = deadlines::late(next);
     if (left.is_empty() && !ending) || patience {
         // After an announced outage the remaining phases follow, forward only.
         let to = if outage(next) { course::first_unfinished(next) } else { Phase::ConfirmDead };

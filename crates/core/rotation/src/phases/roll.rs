@@ -41,10 +41,7 @@ fn pushed(state: &State) -> bool {
 }
 
 fn busy(state: &State) -> bool {
-    state
-        .units()
-        .iter()
-        .any(|unit| matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_)))
+    state.units().iter().any(|unit| unit.stage.is_moving())
 }
 
 /// Lets waiting units begin: push before pull, the canary alone, then as many at once as the plan allows.

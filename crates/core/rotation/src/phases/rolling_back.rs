@@ -1,7 +1,8 @@
 use crate::course::not_yet;
+use crate::deadlines;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, State, Unit, UnitStep, bit};
-use crate::{Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit};
+use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
+use crate::{FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Until a Disable has ended, nothing relies on the old key: however often it was accepted, it may be off a moment later.
@@ -66,7 +67,7 @@ fn finish(state: &State, out: &mut Vec<Want>) {
         if state.intents().iter().all(|open| open.op == Op::Retire(Which::New)) {
             unit::offer(state, Op::Retire(Which::New), out);
         }
-    } else if state.plan().capabilities.list && !listed(state) && !state.closed_mints().is_empty() {
+    } else if state.plan().capabilities.list && !listed(state) && state.minting.may_be_left() {
         out.push(Want::Ask(Query::List));
     }
 }
@@ -87,6 +88,10 @@ pub(super) fn settle(next: &mut State) -> bool {
         let mut left = Vec::new();
         finish(next, &mut left);
         let human = next.plan().capabilities.minted_by == MintedBy::Human;
+        if left.contains(&Want::Ask(Query::List)) && deadlines::given_up(next) {
+            next.stand(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
+            return true;
+        }
         if (left.is_empty() && next.intents().is_empty())
             || (human && next.minted().is_none() && next.intents().is_empty())
         {
@@ -142,9 +147,8 @@ fn start_units(next: &mut State) -> bool {
         });
         let mut slots = loaded.fold(0, |bits, it| bits | bit(it.slot));
         slots |= next.units.get(at).map_or(0, |unit| unit.moved);
-        let files = consumer
-            .as_ref()
-            .is_some_and(|it| it.files.iter().any(|file| next.files.get(*file) != Holds::Old));
+        let files =
+            consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| must_be_restored(next, *file)));
         let touched = next.units.get(at).is_some_and(|unit| unit.moved != 0) || files;
         if !touched {
             slots = 0;
@@ -155,10 +159,7 @@ fn start_units(next: &mut State) -> bool {
         }
         return true;
     }
-    let busy = |unit: &Unit| {
-        matches!(unit.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_))
-    };
-    if next.units().iter().any(busy) {
+    if next.units().iter().any(|unit| unit.stage.is_moving()) {
         return false;
     }
     let waiting = next.units().iter().rposition(|unit| unit.stage == UnitStep::Waiting);
@@ -167,6 +168,15 @@ fn start_units(next: &mut State) -> bool {
         return true;
     }
     stuck(next)
+}
+
+/// A file in which the new version never was is not restored, whatever it holds.
+fn must_be_restored(state: &State, file: FileId) -> bool {
+    match state.files.get(file) {
+        Holds::Old => false,
+        Holds::New => true,
+        Holds::Other | Holds::Unreadable => !unmoved::never_had_new(state, file),
+    }
 }
 
 /// Every unit that could be restored is restored: the rotation is stuck at one that could not.
@@ -214,15 +224,22 @@ fn react(next: &mut State) -> bool {
                 next.units.send(consumer.index(), Which::Old, bits, next.now());
                 return true;
             }
-            Blocker::File(..) | Blocker::Unproven(..) | Blocker::Session(_) | Blocker::Absent(_) => {}
+            Blocker::Unsearched(who, limit) if deadlines::unsearched_for_long(next, limit) => {
+                next.stand(Hold::Paused(Reason::Unsearched(who)));
+                return true;
+            }
+            Blocker::File(..)
+            | Blocker::Unproven(..)
+            | Blocker::Session(_)
+            | Blocker::Absent(_)
+            | Blocker::Unsearched(..) => {}
         }
     }
     false
 }
 
 fn late(next: &mut State) -> bool {
-    let limit = next.plan().policy.phase_ms_max.saturating_add(next.plan().policy.unit_ms_max);
-    if !next.overdue(limit) {
+    if !deadlines::late(next) {
         return false;
     }
     next.stand(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));

@@ -1,4 +1,5 @@
 use crate::course::refusals_visible;
+use crate::deadlines;
 use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Query, Want, course};
 
@@ -15,12 +16,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::List));
     }
     let passed = state.now().since(since).unwrap_or(0);
-    out.push(Want::Wait(soak_ms(state).saturating_sub(passed)));
-}
-
-/// The length of the soak. An emergency does not soak: only uses that were already refused count.
-fn soak_ms(state: &State) -> u64 {
-    if state.emergency().is_some() { 0 } else { state.plan().policy.soak_ms }
+    out.push(Want::Wait(deadlines::soak_ms(state).saturating_sub(passed)));
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -36,14 +32,14 @@ pub(super) fn settle(next: &mut State) -> bool {
             return true;
         }
     };
-    let soak_ms = soak_ms(next);
+    let soak_ms = deadlines::soak_ms(next);
     let soaked = next.now().at_least(soak_ms, since);
     let last = next.uses.refusals_read_after(soak_ms, since);
     if soaked && (last || !refusals_visible(next)) {
         next.enter(Phase::Decide);
         return true;
     }
-    if next.overdue(next.plan().policy.phase_ms_max.saturating_add(soak_ms)) {
+    if deadlines::late(next) {
         // Refused uses cannot be read: the old key does not stay disabled meanwhile.
         next.stand(Hold::Paused(Reason::Overdue(Phase::Soak)));
         return true;

@@ -1,4 +1,6 @@
-use crate::state::{Phase, State};
+use crate::course::phases_fail;
+use crate::deadlines;
+use crate::state::{Phase, Reason, State};
 use crate::{Op, Query, Want, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -11,7 +13,12 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 pub(super) fn settle(next: &mut State) -> bool {
     if !(next.new.is_staged() && next.new.is_checked()) {
-        return false;
+        // The store does not say what it holds.
+        let over = next.new.is_staged() && deadlines::given_up(next);
+        if over {
+            phases_fail(next, Reason::Overdue(Phase::Stage));
+        }
+        return over;
     }
     next.enter(Phase::Probe);
     true

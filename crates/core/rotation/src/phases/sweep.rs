@@ -1,3 +1,4 @@
+use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
 use crate::{ConsumerId, ListedState, Op, Query, Want, Which, course, unit};
@@ -56,7 +57,8 @@ fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
         | Blocker::File(..)
         | Blocker::Stale(..)
         | Blocker::Session(_)
-        | Blocker::Absent(_) => None,
+        | Blocker::Absent(_)
+        | Blocker::Unsearched(..) => None,
     });
     who.collect()
 }
@@ -64,7 +66,7 @@ fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
 /// A look that is still missing when the phase is overdue needs the operator: a host is missing, or the store is not
 /// ours.
 fn late(next: &mut State) -> bool {
-    if !next.overdue(next.plan().policy.phase_ms_max) {
+    if !deadlines::late(next) {
         return false;
     }
     next.stand(Hold::Paused(Reason::Overdue(Phase::Sweep)));
@@ -75,10 +77,16 @@ fn listed(state: &State) -> bool {
     state.old.listed_since(state.position.entered())
 }
 
-/// The issuer goes on listing a key that was seen dead.
+/// The issuer goes on listing a key that was seen dead. A key that we did not end may only have been disabled, by another
+/// party: it can be enabled again. Journals of protocol 3 and before took it for ended.
 fn undead(state: &State) -> bool {
+    let disabled = state.old.is_missing() && state.bounds_looks();
     listed(state)
-        && state.old.list().is_some_and(|list| list.old == ListedState::On)
+        && state.old.list().is_some_and(|list| match list.old {
+            ListedState::On => true,
+            ListedState::Off => disabled,
+            ListedState::Gone | ListedState::NotVisible => false,
+        })
         && state.debt().is_none()
         && !state.exchanges()
 }
@@ -96,6 +104,18 @@ fn owed(next: &mut State) -> bool {
         next.ending.owe(Debt::NotDead);
     }
     true
+}
+
+/// No complete list came, or none after one that still had the old key, for as long as a phase may last: the rotation
+/// ends with a debt, and does not ask for ever. Journals of protocol 3 and before asked on.
+fn never_listed(state: &State) -> bool {
+    let waits = state.plan().capabilities.list && (!listed(state) || undead(state));
+    waits && quiet(state) && deadlines::given_up(state)
+}
+
+/// Nothing is being carried out, and no abandoned version must still be deleted.
+fn quiet(state: &State) -> bool {
+    state.intents().is_empty() && state.abandoned().is_empty()
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -125,11 +145,21 @@ pub(super) fn settle(next: &mut State) -> bool {
     if owed(next) {
         return true;
     }
+    if never_listed(next) {
+        if next.debt().is_none() {
+            next.ending.owe(Debt::NotListed);
+        }
+        next.enter(Phase::Done);
+        return true;
+    }
+    if next.residues().is_none() && quiet(next) && deadlines::given_up(next) {
+        next.stand(Hold::Paused(Reason::Overdue(Phase::Sweep)));
+        return true;
+    }
     let listed = !next.plan().capabilities.list || (listed(next) && !undead(next));
     // With a debt the old version stays sealed: a process may still need it.
     let kept = next.new.is_retired() || next.debt().is_some();
-    if next.intents().is_empty() && next.abandoned().is_empty() && listed && next.residues().is_some() && kept
-    {
+    if quiet(next) && listed && next.residues().is_some() && kept {
         next.enter(Phase::Done);
         return true;
     }

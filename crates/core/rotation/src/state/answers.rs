@@ -9,6 +9,8 @@ pub struct Streak {
     pub count: u8,
     /// When the first of them came.
     pub since: Option<Stamp>,
+    /// When the last of them came.
+    pub last: Option<Stamp>,
 }
 
 impl Streak {
@@ -19,6 +21,7 @@ impl Streak {
         }
         self.count = self.count.saturating_add(1);
         self.since = self.since.or(Some(now));
+        self.last = Some(now);
     }
 }
 

@@ -1,10 +1,13 @@
-use crate::{Emergency, Seq, Stamp};
+use std::sync::Arc;
+
+use crate::{Emergency, Seq, Stamp, Unsearched};
 
 /// A consent, and the entry that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Consent {
     pub(crate) digest: u64,
     pub(crate) seq: Seq,
+    pub(crate) at: Stamp,
 }
 
 /// Decisions of the operator. The point of no return is undone only where its mint was never carried out.
@@ -13,6 +16,8 @@ pub(crate) struct Decisions {
     consent: Option<Consent>,
     decided: Option<Stamp>,
     emergency: Option<Emergency>,
+    /// The undeclared processes whose memory was not searched, as far as the last consent counted them.
+    unsearched: Arc<Vec<Unsearched>>,
 }
 
 impl Decisions {
@@ -29,12 +34,25 @@ impl Decisions {
         self.emergency
     }
 
-    pub(crate) fn give_consent(&mut self, digest: u64, seq: Seq) {
-        self.consent = Some(Consent { digest, seq });
+    /// What the last consent counted, also if something else made it out of date.
+    pub(crate) fn unsearched(&self) -> &[Unsearched] {
+        &self.unsearched
+    }
+
+    pub(crate) fn give_consent(&mut self, digest: u64, seq: Seq, at: Stamp, unsearched: Vec<Unsearched>) {
+        self.consent = Some(Consent { digest, seq, at });
+        self.unsearched = Arc::new(unsearched);
+    }
+
+    /// The consent was for another set of instances. What it counted, the next one counts too: a process that is searched
+    /// at one look and not at the next is asked about once.
+    pub(crate) fn outdate_consent(&mut self) {
+        self.consent = None;
     }
 
     pub(crate) fn drop_consent(&mut self) {
         self.consent = None;
+        self.unsearched = Arc::default();
     }
 
     pub(crate) fn decide(&mut self, now: Stamp) {

@@ -7,11 +7,22 @@ use crate::{FileId, Holds, Which};
 pub(crate) struct Files {
     /// Copied only by the state that changes it.
     holds: Arc<Vec<Holds>>,
+    written: Arc<Vec<Written>>,
+}
+
+/// Whether the new version was ever written to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Never,
+    /// Its first write is under way.
+    Perhaps,
+    Yes,
 }
 
 impl Files {
     pub(super) fn open(holds: Vec<Holds>) -> Self {
-        Self { holds: Arc::new(holds) }
+        let written = vec![Written::Never; holds.len()];
+        Self { holds: Arc::new(holds), written: Arc::new(written) }
     }
 
     pub(crate) fn all(&self) -> &[Holds] {
@@ -20,6 +31,32 @@ impl Files {
 
     pub(crate) fn get(&self, id: FileId) -> Holds {
         self.holds.get(id.index()).copied().unwrap_or(Holds::Unreadable)
+    }
+
+    /// The new version may have been in the file at some time.
+    pub(crate) fn had_new(&self, id: FileId) -> bool {
+        self.written.get(id.index()).is_none_or(|written| *written != Written::Never)
+    }
+
+    /// The new version is being written to the file.
+    pub(crate) fn begin_new(&mut self, id: FileId) {
+        self.mark(id, |written| if written == Written::Never { Written::Perhaps } else { written });
+    }
+
+    /// That write has certainly changed nothing.
+    pub(crate) fn fail_new(&mut self, id: FileId) {
+        self.mark(id, |written| if written == Written::Perhaps { Written::Never } else { written });
+    }
+
+    /// That write may have changed the file.
+    pub(crate) fn end_new(&mut self, id: FileId) {
+        self.mark(id, |_| Written::Yes);
+    }
+
+    fn mark(&mut self, id: FileId, mark: impl FnOnce(Written) -> Written) {
+        if let Some(written) = Arc::make_mut(&mut self.written).get_mut(id.index()) {
+            *written = mark(*written);
+        }
     }
 
     /// A version was written to the file.
@@ -47,6 +84,7 @@ impl Files {
     /// Files of an adopted consumer.
     pub(super) fn adopt(&mut self, count: usize) {
         self.change().extend(std::iter::repeat_n(Holds::Old, count));
+        Arc::make_mut(&mut self.written).extend(std::iter::repeat_n(Written::Never, count));
     }
 
     /// The new version was abandoned: every file is written anew.

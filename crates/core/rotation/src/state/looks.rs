@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::{Enumeration, Incarnation, Seq, Stamp};
+use crate::{Enumeration, Incarnation, ObservedInstance, Seq, Stamp, Visibility, Which};
 
 /// An enumeration, and when it entered the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Looks {
     last: Option<Look>,
     /// How long the look before the last one took, milliseconds.
     took_before_ms: u64,
+    /// The undeclared processes that were seen to hold a version. Copied only by the state that changes it.
+    held: Arc<BTreeSet<(Incarnation, Which)>>,
     /// The last entry about an operation that moves files, instances or the store.
     moved: Seq,
 }
@@ -46,6 +49,11 @@ impl Looks {
         seen.map_or(0, |seen| seen.slot)
     }
 
+    /// Whether an undeclared process was ever seen to hold this version.
+    pub(crate) fn has_held(&self, who: Incarnation, which: Which) -> bool {
+        self.held.contains(&(who, which))
+    }
+
     /// Until when the last look is young, by the monotonic time of its driver: `age_ms_max` after it began, and as much
     /// later as a look takes here. Of the last two the shorter time counts: a driver that was stopped while it looked
     /// took long, and saw nothing meanwhile.
@@ -59,6 +67,11 @@ impl Looks {
     pub(crate) fn take_in(&mut self, seen: &Enumeration, seq: Seq, now: Stamp) {
         self.took_before_ms = self.last.as_ref().map_or(self.took_before_ms, |look| look.seen.took_ms);
         self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()) });
+        let held = seen.instances.iter().filter(|it| it.consumer.is_none()).flat_map(held);
+        let more: Vec<_> = held.filter(|it| !self.held.contains(it)).collect();
+        if !more.is_empty() {
+            Arc::make_mut(&mut self.held).extend(more);
+        }
     }
 
     /// The last look does not cover everything any more: a consumer was adopted.
@@ -70,4 +83,11 @@ impl Looks {
     pub(crate) fn moved(&mut self, seq: Seq) {
         self.moved = seq;
     }
+}
+
+/// The versions that an instance was seen to hold.
+fn held(seen: &ObservedInstance) -> impl Iterator<Item = (Incarnation, Which)> + use<> {
+    let who = seen.who;
+    let versions = [(seen.old, Which::Old), (seen.new, Which::New)];
+    versions.into_iter().filter(|(held, _)| *held == Visibility::Yes).map(move |(_, which)| (who, which))
 }

@@ -6,6 +6,8 @@ pub(crate) struct Minting {
     chosen: Option<Seq>,
     /// Mints that were closed as never made.
     closed: Vec<Seq>,
+    /// The operator looked at the console for a credential of such a mint.
+    sought: bool,
     /// A mint that exchanges failed without a usable value: the operator makes the next value.
     by_hand: bool,
 }
@@ -19,6 +21,15 @@ impl Minting {
         &self.closed
     }
 
+    /// A credential may be left of a mint that was closed as never made.
+    pub(crate) fn may_be_left(&self) -> bool {
+        !self.closed.is_empty() && !self.sought
+    }
+
+    pub(crate) fn seek_by_hand(&mut self) {
+        self.sought = true;
+    }
+
     pub(crate) fn is_by_hand(&self) -> bool {
         self.by_hand
     }
@@ -29,6 +40,7 @@ impl Minting {
 
     pub(crate) fn close(&mut self, mint: Seq) {
         self.closed.push(mint);
+        self.sought = false;
     }
 
     pub(crate) fn make_by_hand(&mut self) {

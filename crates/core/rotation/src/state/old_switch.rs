@@ -76,11 +76,14 @@ impl OldSwitch {
         self.list = None;
     }
 
-    /// The issuer accepted a probe of the key: the key exists, whatever a list missed.
-    pub(crate) fn accept(&mut self) {
-        if self.key != OldKey::Ended {
-            self.missing_since = None;
+    /// The issuer accepted a probe of the key: the key exists, whatever a list missed. Returns whether a key that was
+    /// believed to have ended exists: it is accepted longer after that end than an end takes, `lag_ms`.
+    pub(crate) fn accept(&mut self, lag_ms: u64, now: Stamp) -> bool {
+        if self.key == OldKey::Ended {
+            return self.missing_since.is_some_and(|since| now.at_least(lag_ms, since));
         }
+        self.missing_since = None;
+        false
     }
 
     /// A new driver cannot measure durations from before its start.

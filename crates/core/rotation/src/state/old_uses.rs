@@ -3,9 +3,9 @@ use crate::Stamp;
 /// The issuer's answer about the last use of the old key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Idle {
-    /// Since when the answer has been the same.
+    /// Since when the answer has been the same: when the first such answer came.
     since: Stamp,
-    /// When the issuer last gave this answer.
+    /// When the last such answer was asked for: how long it was waited for shows nothing.
     last: Stamp,
     /// The answer.
     used: Option<u64>,
@@ -16,6 +16,7 @@ struct Idle {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct OldUses {
     idle: Option<Idle>,
+    /// When the refused uses that were last read were asked for.
     refusals_read: Option<Stamp>,
 }
 
@@ -29,14 +30,15 @@ impl OldUses {
         self.refusals_read.is_some()
     }
 
-    /// Refused uses were read at least `ms` after `since`.
+    /// Refused uses were asked for, at least `ms` after `since`, and read.
     pub(crate) fn refusals_read_after(&self, ms: u64, since: Stamp) -> bool {
         self.refusals_read.is_some_and(|read| read.at_least(ms, since))
     }
 
-    pub(crate) fn read_last(&mut self, used: Option<u64>, now: Stamp) {
+    /// Takes in an answer that was asked for at `asked` and came `now`.
+    pub(crate) fn read_last(&mut self, used: Option<u64>, asked: Stamp, now: Stamp) {
         let since = self.idle.filter(|idle| idle.used == used).map_or(now, |idle| idle.since);
-        self.idle = Some(Idle { since, last: now, used });
+        self.idle = Some(Idle { since, last: asked, used });
     }
 
     /// The idle window of the old key begins anew.
@@ -44,8 +46,8 @@ impl OldUses {
         self.idle = None;
     }
 
-    pub(crate) fn read_refusals(&mut self, now: Stamp) {
-        self.refusals_read = Some(now);
+    pub(crate) fn read_refusals(&mut self, asked: Stamp) {
+        self.refusals_read = Some(asked);
     }
 
     /// The key was enabled or disabled, or may have been: refusals are read anew.

@@ -19,6 +19,13 @@ pub enum UnitStep {
     Failed,
 }
 
+impl UnitStep {
+    /// Whether the unit is being moved: begun, and neither settled nor failed.
+    pub fn is_moving(self) -> bool {
+        matches!(self, Self::Delivering | Self::Applying(_) | Self::Proving(_))
+    }
+}
+
 /// One consumer on its way to a version. Only [`Units`] changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {

@@ -3,7 +3,7 @@
 
 use keyroll_rotation::{
     Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId, FoundBy,
-    HostId, Incarnation, InstanceIdentity, Kinds, Labelled, LastUsed, ListedState, MintedBy,
+    HostId, Incarnation, InstanceIdentity, Kinds, Labelled, LastUse, LastUsed, ListedState, MintedBy,
     ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Person, Phase, Plan, Policy,
     PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, Stamp, State, Visibility,
     Want, Which, step, wants,
@@ -207,8 +207,8 @@ impl Walk {
                 let proofs = vec![proof(*consumer, *which)];
                 Fact::Proved { consumer: *consumer, proofs, trouble: false }
             }
-            Query::LastUsed => Fact::LastUsed(None),
-            Query::Refusals => Fact::Refusals { count: 0 },
+            Query::LastUsed => Fact::LastUsed(LastUse { used: None, took_ms: 0 }),
+            Query::Refusals => Fact::Refusals { count: 0, took_ms: 0 },
             Query::Reconcile(intent) => Fact::Reconciled { intent: *intent, found: Reconciled::Absent },
             Query::Sweep => Fact::Swept { residues: 0 },
         }
@@ -232,12 +232,21 @@ impl Walk {
             });
         }
         let files = (0..).map(FileId).zip(self.state.files().iter().copied()).collect();
-        Enumeration { complete: true, took_ms: 0, instances, files, sessions: None, strangers: Vec::new() }
+        Enumeration {
+            complete: true,
+            took_ms: 0,
+            instances,
+            files,
+            sessions: None,
+            strangers: Vec::new(),
+            unsearched: Vec::new(),
+        }
     }
 }
 
 pub(crate) fn who(consumer: ConsumerId) -> Incarnation {
-    let life = InstanceIdentity::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7 };
+    let life =
+        InstanceIdentity::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7, program: 0 };
     Incarnation { host: HostId(0), life }
 }
 

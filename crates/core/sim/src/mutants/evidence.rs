@@ -1,6 +1,8 @@
 //! Mutants that accept weaker proof than the protocol requires.
 
-use keyroll_rotation::{Event, Fact, Holds, InstanceIdentity, Kinds, LastUsed, Phase, State, Visibility};
+use keyroll_rotation::{
+    Event, Fact, Holds, InstanceIdentity, Kinds, LastUse, LastUsed, Phase, State, Visibility,
+};
 
 use crate::answers::WALL_MS;
 use crate::mutant::Mutant;
@@ -107,8 +109,8 @@ pub(super) const DRIFT_UNSEEN: Mutant =
 
 fn restart_keeps_evidence(_: &State, event: &mut Event) {
     let same = |life: &mut InstanceIdentity, slot: u8| {
-        if let InstanceIdentity::Process { boot, pid, start_ticks } = life {
-            (*boot, *pid, *start_ticks) = (0, u32::from(slot), 0);
+        if let InstanceIdentity::Process { boot, pid, start_ticks, program } = life {
+            (*boot, *pid, *start_ticks, *program) = (0, u32::from(slot), 0, 0);
         }
     };
     proofs(event, |proof| same(&mut proof.who.life, proof.slot));
@@ -126,6 +128,23 @@ pub(super) const RESTART_KEEPS_EVIDENCE: Mutant = Mutant {
     event: restart_keeps_evidence,
     ..Mutant::NONE
 };
+
+fn exec_unseen(_: &State, event: &mut Event) {
+    let same = |life: &mut InstanceIdentity| {
+        if let InstanceIdentity::Process { program, .. } = life {
+            *program = 0;
+        }
+    };
+    proofs(event, |proof| same(&mut proof.who.life));
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        let ours = seen.instances.iter_mut().filter(|instance| instance.consumer.is_some());
+        ours.for_each(|instance| same(&mut instance.who.life));
+    }
+}
+
+/// Evidence about a program counts for the next program in the same process.
+pub(super) const EXEC_UNSEEN: Mutant =
+    Mutant { name: "exec unseen", sentence: "P-140", event: exec_unseen, ..Mutant::NONE };
 
 fn late_instance_unseen(state: &State, event: &mut Event) {
     if let Fact::Enumerated(seen) = &mut event.fact {
@@ -158,7 +177,7 @@ pub(super) const IDLE_UNASKED: Mutant = Mutant {
 };
 
 fn idle_forged(_: &State, event: &mut Event) {
-    if let Fact::LastUsed(used) = &mut event.fact {
+    if let Fact::LastUsed(LastUse { used, .. }) = &mut event.fact {
         *used = None;
     }
 }
@@ -168,7 +187,7 @@ pub(super) const IDLE_FORGED: Mutant =
     Mutant { name: "idle forged", sentence: "P-66", event: idle_forged, ..Mutant::NONE };
 
 fn refusals_unread(_: &State, event: &mut Event) {
-    if let Fact::Refusals { count } = &mut event.fact {
+    if let Fact::Refusals { count, .. } = &mut event.fact {
         *count = 0;
     }
 }
@@ -226,7 +245,7 @@ pub(super) const MEMORY_PROVES: Mutant =
 
 fn idle_by_the_clock(_: &State, event: &mut Event) {
     let now = WALL_MS + event.at.ms;
-    if let Fact::LastUsed(used) = &mut event.fact
+    if let Fact::LastUsed(LastUse { used, .. }) = &mut event.fact
         && used.is_some_and(|used| used + 1_000 < now)
     {
         *used = None;
@@ -246,3 +265,40 @@ fn carried_unasked(_: &State, event: &mut Event) {
 /// No format is asked whether it can carry the value.
 pub(super) const CARRIED_UNASKED: Mutant =
     Mutant { name: "carried unasked", sentence: "P-69", event: carried_unasked, ..Mutant::NONE };
+
+fn wait_counted(_: &State, event: &mut Event) {
+    match &mut event.fact {
+        Fact::LastUsed(seen) => seen.took_ms = 0,
+        Fact::Refusals { took_ms, .. } => *took_ms = 0,
+        _ => {}
+    }
+}
+
+/// An answer counts as if it had been asked for when it came.
+pub(super) const WAIT_COUNTED: Mutant =
+    Mutant { name: "wait counted", sentence: "P-92", event: wait_counted, ..Mutant::NONE };
+
+/// Leaves only the unsearched processes that belong to a consumer, or only the others.
+fn unsearched(event: &mut Event, of_consumers: bool) {
+    if let Fact::Enumerated(seen) = &mut event.fact {
+        let ours = |who| seen.consumer_of(who).is_some();
+        let left = seen.unsearched.iter().filter(|it| ours(it.who) == of_consumers).copied().collect();
+        seen.unsearched = left;
+    }
+}
+
+/// The memory of an instance need not be searched.
+pub(super) const UNSEARCHED_UNSEEN: Mutant = Mutant {
+    name: "unsearched unseen",
+    sentence: "P-141",
+    event: |_, event| unsearched(event, false),
+    ..Mutant::NONE
+};
+
+/// A consent does not count the processes that were not searched.
+pub(super) const UNSEARCHED_UNCOUNTED: Mutant = Mutant {
+    name: "unsearched uncounted",
+    sentence: "P-141",
+    event: |_, event| unsearched(event, true),
+    ..Mutant::NONE
+};

@@ -150,6 +150,8 @@ impl Inventory {
                 quantity(values, "value")
             ),
             seconds_max: Some(limits.wait),
+            since: None,
+            until: None,
         });
         let began = Instant::now();
         let stage = MemoryStage {

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::operator::DowntimeShown;
+use crate::operator::{DowntimeShown, WaitingShown};
 
 /// The version of the stream, in its first line.
 pub const STREAM_VERSION: u32 = 1;
@@ -70,11 +70,21 @@ pub enum Event {
         instances: Vec<String>,
         /// What was allowed to keep the old value.
         waivers: Vec<String>,
+        /// The undeclared processes whose memory was not searched completely.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        unsearched: Vec<String>,
         /// How long the old key has been disabled, seconds.
         off_s: Option<u64>,
     },
-    /// What keyroll waits for, and how long at most.
-    Waiting { what: String, seconds_max: Option<u64> },
+    /// What keyroll waits for, and how long at most. `since` and `until`: UTC.
+    Waiting {
+        what: String,
+        seconds_max: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
     /// Something is not visible, and why.
     NotVisible { what: String, why: String },
     /// A pending change: something beside the value that goes live with a restart.
@@ -255,6 +265,9 @@ pub struct StatusShown {
     pub phase: Option<Phase>,
     pub ended: bool,
     pub owes: bool,
+    /// What is owed is a complete list of the issuer's keys: the old key is dead.
+    #[serde(skip)]
+    pub unlisted: bool,
     /// The point of no return was passed.
     pub decided: bool,
     /// The order of an emergency's steps: `roll-first` or `revoke-now`. None if it is no emergency.
@@ -274,6 +287,9 @@ pub struct StatusShown {
     pub cause: Option<String>,
     /// It needs the operator: `resume` alone does not continue it.
     pub person: bool,
+    /// What it waits for, while it is open or owes something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingShown>,
     pub blocked_by: Vec<Holder>,
     pub waived: Vec<String>,
     /// The command that continues it.

@@ -11,16 +11,18 @@ pub fn clock(shown: &EmergencyShown) -> String {
     ];
     let row = |(what, at, goal): (&str, Option<f64>, u32)| {
         let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
-        format!("\n  {what:<22} {at:<12} (keyroll's goal: {goal} min)")
+        format!("\n  {what:<22} {at:<18} (keyroll's goal: {goal} min)")
     };
     format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
 }
 
-/// Seconds, with one decimal if there are few.
+/// A measured time, to the second; with one decimal if it is short.
 pub fn spent(seconds: f64) -> String {
-    match seconds {
-        few if few < 10.0 => format!("{few:.1} s"),
-        many => duration(std::time::Duration::from_secs_f64(many).as_secs()),
+    let whole = std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs();
+    match (whole, whole % 60) {
+        (0..=9, _) => format!("{seconds:.1} s"),
+        (0..=119 | 7_200.., _) | (_, 0) => duration(whole),
+        (_, rest) => format!("{} min {rest} s", whole / 60),
     }
 }
 
@@ -55,6 +57,15 @@ pub fn plain(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_measured_time_is_shown_to_the_second() {
+        let all =
+            [(0.04, "0.0 s"), (9.96, "10.0 s"), (12.4, "12 s"), (119.9, "119 s"), (134.2, "2 min 14 s")];
+        for (seconds, text) in all.into_iter().chain([(180.0, "3 min"), (7_300.0, "2 h 1 min")]) {
+            assert_eq!(spent(seconds), text);
+        }
+    }
 
     #[test]
     fn durations_have_two_units_at_most() {

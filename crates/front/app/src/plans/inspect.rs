@@ -21,7 +21,6 @@ use super::plaintext::reject_plaintext;
 use super::shared::{copies_apart, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
-use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved_plan::{SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
@@ -81,7 +80,7 @@ async fn at_issuer(
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
     let listing = list(issuer, &credential).await?;
-    refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
+    refuse_foreign_labels(listing.as_ref(), &credential, subject).await?;
     let standing = standing(issuer, &credential).await?;
     // A dead value has no readable account, and need not be revoked.
     let bound = match standing {
@@ -107,7 +106,7 @@ fn on_this_machine(
     let folder = folder_of(subject.config_file);
     let mut composed = compose(&Composition {
         rotation: &subject.id,
-        roots: &subject.config.search_roots,
+        search: Some(&subject.config.search),
         own: Some(own),
         ..Composition::of(subject.secret, issuer, subject.places, folder)
     })?;
@@ -145,6 +144,7 @@ pub async fn look(
     let Survey { looked, holders, live, other_networks, linked, checks, programs } = survey.await?;
     notes.extend(linked);
     notes.extend(checks.iter().map(check_note));
+    notes.extend(super::unsearched::notes(&looked, subject.secret, aim.ends_old()));
     // Other holders of a shared key that stays valid keep it.
     let (unexplained, holders) = match aim.ends_old() {
         true => (unexplained(subject, from_version, &looked)?, holders),
@@ -349,14 +349,16 @@ async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Lis
 async fn refuse_foreign_labels(
     listing: Option<&Listing>,
     credential: &Credential,
-    places: &Places,
+    subject: &Subject<'_>,
 ) -> Result<(), Problem> {
+    let (places, others) = (subject.places, &subject.secret.other_keys);
     let labelled: Vec<(&str, &CredentialId)> = listing
         .iter()
         .flat_map(|all| &all.entries)
         .filter(|entry| Some(&entry.id) != credential.id.as_ref())
         .filter_map(|entry| entry.label.as_deref().map(|label| (label, &entry.id)))
         .filter(|(label, _)| label.starts_with("keyroll/"))
+        .filter(|(label, id)| !others.iter().any(|key| key.label == *label && key.id == id.as_str()))
         .collect();
     if labelled.is_empty() {
         return Ok(());
@@ -377,7 +379,11 @@ async fn refuse_foreign_labels(
         Err(attempted()
             .because(format!("key {id} carries the label {label}, which is not in this journal"))
             .because("it was made with another state folder, or this journal was restored from a backup")
-            .help("use the state folder that made it; or delete an unused key at the issuer, then plan again")
+            .help(format!(
+                "use the state folder that made it; if another keyroll rotates it, {} of the secret leaves it alone; or \
+                 delete an unused key at the issuer, then plan again",
+                keyroll_engine::other_keys_setting(id.as_str(), label)
+            ))
             .exits(Exit::NeedsPerson))
     })
 }

@@ -1,12 +1,13 @@
 //! What blocks the revocation of a key, by kind and name, with the command for each choice.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, State, Waived, Which,
-    blockers,
+    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Waived,
+    Which, blockers,
 };
 
 use super::plan_names::Called;
@@ -52,7 +53,10 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
     let found =
         blockers(state, look, stays).into_iter().filter_map(|blocker| as_it_is(state, blocker, stays));
     let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
-    found.take(SHOWN_MAX).map(|blocker| named(holder(called, state, blocker, stays))).collect()
+    // A process that lacks evidence on several paths, or has several sessions, is one blocker.
+    let mut shown = BTreeSet::new();
+    let once = |holder: &Holder| holder.pid.is_none() || shown.insert((holder.kind, holder.pid));
+    found.map(|blocker| named(holder(called, state, blocker, stays))).filter(once).take(SHOWN_MAX).collect()
 }
 
 /// A blocker with the changes since the inspection; none if it no longer blocks.
@@ -62,13 +66,18 @@ fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
             let holds = state.files().get(file.index()).copied().unwrap_or(seen);
             (holds != Holds::of(stays)).then_some(Blocker::File(file, holds))
         }
-        Blocker::Stale(_, who, _) if gone(who) => None,
+        Blocker::Stale(_, who, _) | Blocker::Unsearched(who, _) | Blocker::Session(Some(who))
+            if gone(who) =>
+        {
+            None
+        }
         Blocker::Holder(_)
         | Blocker::Stranger(_)
         | Blocker::Unproven(..)
         | Blocker::Stale(..)
         | Blocker::Session(_)
-        | Blocker::Absent(_) => Some(blocker),
+        | Blocker::Absent(_)
+        | Blocker::Unsearched(..) => Some(blocker),
     }
 }
 
@@ -149,6 +158,41 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },
+        Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit, goes),
+    }
+}
+
+/// A process whose memory may hold the key that is revoked.
+fn unsearched(called: &Called, state: &State, who: Incarnation, limit: SearchLimit, goes: &str) -> Holder {
+    let consumer = state.look().and_then(|look| look.seen.consumer_of(who)).map(|id| called.consumer(id));
+    let held = if consumer.is_some() { "" } else { "it held the key before, and " };
+    let or_else = match who.life {
+        InstanceIdentity::Process { pid, .. } => Some(format!("keyroll consumer waive {pid} --reason WHY")),
+        InstanceIdentity::AtRest(_) => None,
+    };
+    Holder {
+        kind: "process that was not searched",
+        found_by: format!("{held}{}: the {goes} key may be there", not_searched(limit)),
+        how_to_move: format!("raise `{}` in keyroll.toml, then keyroll resume", setting(limit)),
+        or_else,
+        ..process(who, consumer)
+    }
+}
+
+/// Why the memory of a process was not searched.
+pub fn not_searched(limit: SearchLimit) -> String {
+    let why = match limit {
+        SearchLimit::Size => "more memory than that is not searched in one process",
+        SearchLimit::Time => "the search of all processes takes no longer",
+    };
+    format!("its memory was not searched completely (`{}`: {why})", setting(limit))
+}
+
+/// The setting that limited the search.
+pub fn setting(limit: SearchLimit) -> &'static str {
+    match limit {
+        SearchLimit::Size => "search.max_memory",
+        SearchLimit::Time => "search.deadline",
     }
 }
 
@@ -235,7 +279,11 @@ fn process(who: Incarnation, name: Option<String>) -> Holder {
         return nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
     };
     let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
-    let gone = if now.is_none() { " (it has ended)" } else { "" };
+    let gone = match &now {
+        None => " (it has ended)",
+        Some(_) if !keyroll_host::incarnation(&id).may_be(who) => " (it runs another program now)",
+        Some(_) => "",
+    };
     let name = name.unwrap_or_else(|| {
         now.as_ref().map_or_else(|| format!("process {}", id.pid), |now| now.name.clone())
     });

@@ -36,7 +36,7 @@ pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
 
 /// The observations so far.
 #[derive(Default)]
-struct Observations {
+pub(crate) struct Observations {
     /// The last observation of each consumer, and whether its log or error rate showed a failure.
     proofs: BTreeMap<ConsumerId, (Vec<Proof>, bool)>,
     /// The issuer's last answer about the new key.
@@ -49,7 +49,7 @@ struct Observations {
 
 impl Observations {
     #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most entries say nothing of why")]
-    fn see(&mut self, event: &Event) {
+    pub(crate) fn see(&mut self, event: &Event) {
         match &event.fact {
             Fact::Intended(Op::Apply(consumer, ..)) => drop(self.proofs.remove(consumer)),
             Fact::Proved { consumer, proofs, trouble } => {
@@ -90,10 +90,8 @@ impl Observations {
         event: &Event,
     ) -> Option<String> {
         let (was, is) = (before.units().get(id.index())?, next.units().get(id.index())?);
-        let under_way =
-            matches!(was.stage, UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_));
         let given_up = is.stage == UnitStep::Failed || (was.toward, is.toward) == (Which::New, Which::Old);
-        if !under_way || !given_up || matches!(event.fact, Fact::AbortAsked) {
+        if !was.stage.is_moving() || !given_up || matches!(event.fact, Fact::AbortAsked) {
             return None;
         }
         let key = if was.toward == Which::New { "new" } else { "old" };
@@ -124,6 +122,13 @@ impl Observations {
                 format!("did not prove the {key} key within {limit}: {}", self.seen(id, consumer, was.toward))
             }
         })
+    }
+
+    /// The evidence that a consumer has not given yet; none if it was not observed.
+    pub(crate) fn lacking(&self, state: &State, id: ConsumerId, toward: Which) -> Option<String> {
+        let consumer = state.plan().consumers.get(id.index())?;
+        let seen = self.proofs.contains_key(&id).then(|| self.seen(id, consumer, toward));
+        seen.filter(|seen| !seen.is_empty())
     }
 
     /// The observation of a consumer that was to prove a version.

@@ -4,7 +4,7 @@ use keyroll_codes::Code;
 use keyroll_config::Config;
 use keyroll_journal::{LockError, SqliteJournal, Work, try_lock};
 use keyroll_port::{Journal as _, JournalError, RotationId};
-use keyroll_rotation::{Phase, State};
+use keyroll_rotation::{Debt, Phase, State};
 
 use super::index::Index;
 use super::recorded::{rotations_unread, state_of};
@@ -38,6 +38,12 @@ pub fn refuse_begun(places: &Places, id: &str, secret: &str) -> Result<(), Probl
 
 /// The state of the plan's rotation, and the next command.
 fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
+    if state.debt() == Some(Debt::NotListed) {
+        return opening()
+            .because("it was already applied, but the issuer never gave a complete list of its keys")
+            .help(format!("keyroll resume {id}"))
+            .exits(Exit::NeedsPerson);
+    }
     if state.debt().is_some() {
         return opening()
             .because("it was already applied, but its old key still has to be revoked")

@@ -1,10 +1,11 @@
 //! Why a rotation is paused or stuck, and the command that continues it.
 
 use keyroll_rotation::{
-    Event, Fact, Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, State, Want, step, wants,
+    Event, Fact, Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, SearchLimit, State, Want, step,
+    wants,
 };
 
-use super::blockers::{adopt_copy, adopt_process};
+use super::blockers::{adopt_copy, adopt_process, setting};
 use super::plan_names::Called;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
@@ -89,8 +90,15 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
             let adopt = adopt_copy("PATH");
             Some(format!("{adopt}, or keyroll consumer waive PATH --reason WHY; then "))
         }
+        Reason::Unsearched(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
+            let setting = setting(limit(state, who));
+            Some(format!(
+                "raise `{setting}` in keyroll.toml, or keyroll consumer waive {pid} --reason WHY; then "
+            ))
+        }
         Reason::Asked
         | Reason::Holder(_)
+        | Reason::Unsearched(_)
         | Reason::Foreign(_)
         | Reason::Unreadable(_)
         | Reason::RefusedUse
@@ -103,6 +111,12 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         | Reason::UnknownLabel(_)
         | Reason::Unclear(_) => None,
     }
+}
+
+/// What the search of a process ran into.
+fn limit(state: &State, who: Incarnation) -> SearchLimit {
+    let seen = state.look().and_then(|look| look.seen.unsearched.iter().find(|it| it.who == who));
+    seen.map_or(SearchLimit::Size, |it| it.limit)
 }
 
 /// The key that is revoked: the old one, or the new one during a rollback.
@@ -136,6 +150,14 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             let why = format!("an undeclared copy holds the {} key", leaving(state));
             called.apart().map_or_else(|| why.clone(), |moved| format!("{why}; {moved}"))
         }
+        Reason::Unsearched(who) => match who.life {
+            InstanceIdentity::Process { pid, .. } => format!(
+                "the memory of process {} was not searched completely: the {} key may be there",
+                process(pid),
+                leaving(state)
+            ),
+            InstanceIdentity::AtRest(_) => "the memory of a job was not searched completely".to_owned(),
+        },
         Reason::Foreign(file) => {
             format!("{} holds content that neither keyroll nor the plan wrote", called.file(file))
         }
@@ -167,12 +189,16 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             )
         }
         Reason::Failed(phase) => format!("{} failed", word(phase)),
-        Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
-        Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
-        Reason::UnknownLabel(_) => {
-            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
+        Reason::Overdue(Phase::RollingBack) if state.new_version().is_none() => {
+            "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
+             if there is one"
                 .to_owned()
         }
+        Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
+        Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
+        Reason::UnknownLabel(_) => "the issuer has a key with a label that this journal does not know: another \
+                                    keyroll made it, or the journal was restored from a backup"
+            .to_owned(),
         Reason::Unclear(intent) => format!("the outcome of step {intent} is unknown"),
     }
 }

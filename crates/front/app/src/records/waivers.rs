@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use keyroll_host::{place_digest, process_of};
-use keyroll_rotation::Waived;
+use keyroll_host::place_digest;
+use keyroll_rotation::{InstanceIdentity, Waived};
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
@@ -109,9 +109,14 @@ pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
     let named = |what: String| place_digest(Path::new(&format!("{rotation}/{what}")));
     match waived {
         Waived::Copy(digest) => digest,
-        Waived::Holder(who) => match process_of(who) {
-            Some(id) => named(format!("process/{}/{}", id.pid, id.start_ticks)),
-            None => named("at rest".to_owned()),
+        Waived::Holder(who) => match who.life {
+            InstanceIdentity::Process { pid, start_ticks, program: 0, .. } => {
+                named(format!("process/{pid}/{start_ticks}"))
+            }
+            InstanceIdentity::Process { pid, start_ticks, program, .. } => {
+                named(format!("process/{pid}/{start_ticks}/{program}"))
+            }
+            InstanceIdentity::AtRest(_) => named("at rest".to_owned()),
         },
         Waived::NotVisible(consumer) => named(format!("consumer/{}", consumer.0)),
         Waived::BusySessions => named("busy sessions".to_owned()),

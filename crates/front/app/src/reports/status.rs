@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Emergency, Hold, State, UnitStep, Which};
+use keyroll_rotation::{Debt, Emergency, Hold, State, UnitStep, Which};
 use tokio::runtime::Runtime;
 
 use crate::operator::{OldKeyShown, StatusShown, UnitShown};
@@ -16,7 +16,7 @@ use crate::records::plan_names::Called;
 use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, cause, old_key, reasons};
+use crate::records::{blockers, cause, old_key, reasons, waiting};
 use crate::session::manual_steps::awaited_back;
 use crate::wiring::open;
 
@@ -112,6 +112,8 @@ impl<'p> StatusReader<'p> {
         row.blocked_by = blockers::all(&called, &state);
         row.waived = blockers::waived(&called, waivers, &state);
         row.cause = cause::of(&recorded, &called);
+        let forward = row.next.as_deref().filter(|_| row.driver.is_none());
+        row.waiting = waiting::seen(&recorded, &called, &state, forward);
         if let Some(back) = awaited_back(&recorded, &state, self.places) {
             row.why = Some(row.why.map_or_else(|| back.clone(), |why| format!("{why}\n{back}")));
         }
@@ -139,6 +141,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         phase: None,
         ended: !overview.open,
         owes: false,
+        unlisted: false,
         decided: false,
         emergency: None,
         moved: 0,
@@ -149,6 +152,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         why: Some(format!("its journal is unreadable ({})", problem.code)),
         cause: None,
         person: true,
+        waiting: None,
         blocked_by: Vec::new(),
         waived: Vec::new(),
         next: overview.open.then(|| format!("keyroll status {}", overview.id)),
@@ -189,6 +193,7 @@ fn row(
         phase: crate::operator::Phase::of(state.phase()),
         ended: state.ended(),
         owes: state.debt().is_some(),
+        unlisted: state.debt() == Some(Debt::NotListed),
         decided: state.decided(),
         emergency: state.emergency().map(|mode| match mode {
             Emergency::RollFirst => "roll-first",
@@ -203,6 +208,7 @@ fn row(
         why,
         cause: None,
         person: person || state.hold().is_some_and(reasons::needs_person),
+        waiting: None,
         blocked_by: Vec::new(),
         waived: Vec::new(),
         next: None,
@@ -214,6 +220,7 @@ fn row(
 /// The command that continues a rotation; none if nothing is left to do.
 fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
     match (hold, row.ended, row.owes, row.driver) {
+        (_, _, true, _) if row.unlisted => Some(format!("keyroll resume {}", row.id)),
         (_, _, true, _) => Some(format!("keyroll revoke {} --version previous", row.secret)),
         (_, true, false, _) => None,
         (_, false, false, Some(_)) => Some(format!("keyroll status -w {}", row.id)),

@@ -14,13 +14,15 @@ use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::records::resolve_target::meant;
+use crate::wiring::trusted::trusted_consumer;
 use crate::wiring::{issuer, programs, provable};
 use crate::{config_file, configured};
 
 pub use self::consumer::AdoptRequest;
 pub(crate) use self::record::numbered;
 
-/// Writes the consumer into keyroll.toml, then adds it to the open rotation.
+/// Writes the consumer into keyroll.toml, then adds it to the open rotation. The same request again does what is left of
+/// it: keyroll may have been killed in between.
 ///
 /// # Errors
 /// The request describes no consumer that could work, the open rotation refuses it, or something cannot be written.
@@ -36,7 +38,9 @@ pub fn adopt(
     let text = config_file::read(&path)?;
     let file = path.display().to_string();
     let known = secret.consumer(new.name.as_str()).is_some();
+    let written_before = known && !request.replace && is_written(&text, &file, secret, &new)?;
     let edited = match (known, request.replace) {
+        (true, false) if written_before => text.clone(),
         (true, false) => return Err(known_already(&new)),
         (true, true) => {
             refuse_open(&places, &new)?;
@@ -46,15 +50,20 @@ pub fn adopt(
     };
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
     let config = &Config::parse(&edited, &absolute.display().to_string())?;
-    refuse_useless(configured::secret(config, new.secret.as_str())?, &new)?;
+    refuse_useless(&absolute, configured::secret(config, new.secret.as_str())?, &new)?;
     let (holder, new) = (request.holder, &new);
     let adoption = Adoption { new, holder, config, config_file: &absolute, config_text: &edited };
     let mut write = || {
+        if written_before {
+            let secret = &new.secret;
+            operator.note(format!("{} is already a consumer of {secret} in {}", new.name, path.display()));
+            return Ok(());
+        }
         config_file::replace(&path, &text, &edited)?;
         operator.event(written(new, known, &path));
         Ok(())
     };
-    let open = match known {
+    let open = match known && !written_before {
         true => adoption.write_alone(&places, &mut write).map(|()| None)?,
         false => adoption.carry_out(&places, &mut write)?,
     };
@@ -62,9 +71,16 @@ pub fn adopt(
         operator.note(assumed(new, open.is_some()));
     }
     if let Some(id) = open {
-        operator.note(format!("added to the open rotation; to continue: keyroll resume {id}"));
+        operator.note(format!("it is in the open rotation; to continue: keyroll resume {id}"));
     }
     Ok(())
+}
+
+/// Whether keyroll.toml has this very consumer.
+fn is_written(text: &str, file: &str, secret: &Secret, new: &NewConsumer) -> Result<bool, Problem> {
+    let replaced = Config::parse(&replace_consumer(text, file, new)?, file)?;
+    let wanted = configured::secret(&replaced, new.secret.as_str())?.consumer(new.name.as_str());
+    Ok(wanted == secret.consumer(new.name.as_str()))
 }
 
 /// Shows which copy was chosen, why, and how to name another one.
@@ -104,11 +120,12 @@ fn known_already(new: &NewConsumer) -> Problem {
         .help("replace it with --replace, or choose another --name")
 }
 
-/// Refuses a consumer whose commands cannot run, or that can never prove the new value: it would only pause the
-/// rotation.
-fn refuse_useless(secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
+/// Refuses a consumer whose commands cannot run, which another user can change, or that can never prove the new value: it
+/// would only pause the rotation.
+fn refuse_useless(config_file: &Path, secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
     let Some(consumer) = secret.consumer(new.name.as_str()) else { return Ok(()) };
     programs::refuse_missing_of(consumer)?;
+    trusted_consumer(config_file, consumer)?;
     // `plan` reports an issuer that cannot be built.
     let Ok(issuer) = issuer(secret) else { return Ok(()) };
     provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {

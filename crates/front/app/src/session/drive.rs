@@ -104,14 +104,17 @@ fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Op
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         downtime_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
         downtimes: Vec::new(),
-        dead_confirmed: state.phase() == Phase::Done
-            && state.debt().is_none()
-            && state.old_key() == OldKey::Ended,
+        dead_confirmed: saw_dead(state.phase(), state.debt(), state.old_key()),
         old_kept: !state.plan().aim.ends_old(),
         blocked_by: None,
         residues: Vec::new(),
         emergency: past.emergency,
     }
+}
+
+/// Whether the old key was seen dead. With a debt that only lacks a complete list of the keys it was.
+fn saw_dead(phase: Phase, debt: Option<Debt>, old: OldKey) -> bool {
+    phase == Phase::Done && old == OldKey::Ended && matches!(debt, None | Some(Debt::NotListed))
 }
 
 fn driving() -> Problem {
@@ -173,7 +176,9 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
 fn ended(state: &State) -> (Exit, Outcome) {
     match (state.phase(), state.debt()) {
         (Phase::Done, None) => (Exit::Done, Outcome::Done),
-        (Phase::Done, Some(Debt::NotDead | Debt::NotRevoked)) => (Exit::NeedsPerson, Outcome::Debt),
+        (Phase::Done, Some(Debt::NotDead | Debt::NotRevoked | Debt::NotListed)) => {
+            (Exit::NeedsPerson, Outcome::Debt)
+        }
         _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
         _ => (Exit::RolledBack, Outcome::RolledBack),
     }
@@ -197,4 +202,23 @@ fn show_hold(operator: &mut dyn Operator, recorded: &Recorded, state: &State, ho
     let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
     let text = reason_text(&Called::of(recorded), state, reason);
     operator.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_seen_dead_is_reported_as_dead_whatever_the_list_lacks() {
+        for (debt, seen) in [
+            (None, true),
+            (Some(Debt::NotListed), true),
+            (Some(Debt::NotDead), false),
+            (Some(Debt::NotRevoked), false),
+        ] {
+            assert_eq!(saw_dead(Phase::Done, debt, OldKey::Ended), seen, "{debt:?}");
+        }
+        assert!(!saw_dead(Phase::Done, None, OldKey::On));
+        assert!(!saw_dead(Phase::RolledBack, None, OldKey::Ended));
+    }
 }

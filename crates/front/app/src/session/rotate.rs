@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Config, OtherKey, Search, Secret};
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Plan, State};
+use keyroll_rotation::{Fact, Phase, Plan, State, is_unmoved};
 use keyroll_secret::Credential;
 
 use super::acquire_lock::acquire_lock;
@@ -34,7 +34,7 @@ use crate::plans::{Subject, pending_changes};
 use crate::problem::Problem;
 use crate::records::downtimes::Downtimes;
 use crate::records::old_key;
-use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
+use crate::records::open_rotation_guard::{held_by, refuse_begun, refuse_other, refuse_shared};
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved_plan::Saved;
 use crate::records::store_freshness::agree;
@@ -43,8 +43,8 @@ use crate::wiring::compose::{Composition, compose};
 use crate::wiring::family;
 use crate::wiring::family::store_of;
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, ports, runtime};
-use crate::wiring::trusted::trusted;
+use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, ports, runtime, who};
+use crate::wiring::trusted::trusted_of;
 
 /// Applies a plan; refuses a stale one.
 pub fn apply(
@@ -85,7 +85,7 @@ pub fn apply(
     let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
-    let opened = ports(&places, store, issuer, found.host)?;
+    let opened = ports(&places, store, issuer, found.host, &secret.other_keys)?;
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
@@ -180,10 +180,32 @@ fn names(secret: &Secret) -> Vec<Vec<String>> {
     secret.consumers.iter().map(named).collect()
 }
 
+/// What an open rotation takes from the present file, so that it continues once that was corrected: the limits of its search,
+/// and which keys another keyroll made. What cannot be read changes nothing.
+fn corrected(config: &Config, saved: &Saved, operator: &mut dyn Operator) -> (Search, Vec<OtherKey>) {
+    let roots = config.search.roots.clone();
+    let others = |config: &Config| {
+        config.secret(&saved.secret).map(|secret| secret.other_keys.clone()).unwrap_or_default()
+    };
+    match Config::load(&saved.config_file) {
+        Ok(now) => {
+            let others = others(&now);
+            (Search { roots, ..now.search }, others)
+        }
+        Err(_) => {
+            let file = saved.config_file.display();
+            operator.note(format!(
+                "{file} cannot be read: `search` and `other_keys` are those from when the rotation began"
+            ));
+            (config.search.clone(), others(config))
+        }
+    }
+}
+
 /// This machine by the configuration in the rotation's journal, not by the present one.
 fn host_of(
     opened: &Opened,
-    config: &Config,
+    (config, search): (&Config, &Search),
     described: &Described,
     places: &Places,
 ) -> Result<Local, Problem> {
@@ -195,7 +217,7 @@ fn host_of(
     let own = runtime(places)?.block_on(family::own_of(places, opened.saved.family.as_ref()))?;
     let composed = compose(&Composition {
         rotation: &opened.id.0,
-        roots: &config.search_roots,
+        search: Some(search),
         planned: Some(&planned),
         own: Some(&own),
         ..Composition::of(secret, issuer.as_ref(), places, folder)
@@ -221,6 +243,26 @@ pub fn resume(
     let had = had_before(&id, asked, installation, operator)?;
     let locked = acquire_lock(&places, &id, asked.emergency.is_some(), operator)?;
     drive_on(locked, &id, asked, had, first, operator)
+}
+
+/// Retries the step at which a rotation is stuck or paused. One that is being driven is neither, and is not interrupted.
+pub fn retry(
+    id: Option<&str>,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    let places = installation.places()?;
+    let id = resolved(&places, id)?;
+    let its = |work: &Option<Work>| work.as_ref().is_some_and(|work| work.rotation == id);
+    if let Some((pid, work)) = held_by(&places).filter(|(_, work)| its(work)) {
+        return Err(Problem::new(Code::OtherDriver, "retry the rotation")
+            .because(who(pid, work.as_ref()))
+            .help(format!("keyroll status -w {id} follows it; keyroll pause {id} pauses it"))
+            .exits(Exit::Held));
+    }
+    let stands = |state: &State| if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() };
+    resume(Some(&id.0), asked, stands, installation, operator)
 }
 
 /// The id of the named rotation, before the operator is asked anything.
@@ -268,7 +310,7 @@ fn had_before(
     refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
-    trusted(&opened.saved.config_file, secret)?;
+    trusted_commands(&opened, asked, secret)?;
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
     let described = described(secret)?;
     refuse_outage(asked, secret, &described, kept, &format!("resume {id}"))?;
@@ -282,6 +324,13 @@ fn had_before(
         false => None,
     };
     Ok(Prepared { described, typed })
+}
+
+/// Refuses commands that another user can change. On the way back, those of a consumer that was never moved are not run:
+/// they hold up nobody.
+fn trusted_commands(opened: &Opened, asked: &ApplyOptions, secret: &Secret) -> Result<(), Problem> {
+    let back = asked.back || opened.state.phase() == Phase::RollingBack;
+    trusted_of(&opened.saved.config_file, secret, |at| !back || !is_unmoved(&opened.state, at))
 }
 
 fn drive_on(
@@ -300,7 +349,7 @@ fn drive_on(
     refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
-    trusted(&opened.saved.config_file, secret)?;
+    trusted_commands(&opened, asked, secret)?;
     let Prepared { described, typed } = had;
     let issuer = (secret, &described);
     if !asked.back && (asked.emergency.is_none() || typed.is_some()) {
@@ -309,10 +358,11 @@ fn drive_on(
     if asked.revoked_by_hand {
         see_dead(&opened, issuer, &places, operator)?;
     }
-    let host = host_of(&opened, &config, &described, &places)?;
+    let (search, others) = corrected(&config, &opened.saved, operator);
+    let host = host_of(&opened, (&config, &search), &described, &places)?;
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
-    let ports = ports(&places, store, issuer, host)?;
+    let ports = ports(&places, store, issuer, host, &others)?;
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let accepted = pending_changes::accepted_later(&opened, &asked.accept)?;

@@ -185,8 +185,12 @@ fn shown(holder: &str, waived: Waived) -> String {
 /// Refuses a process id that belongs to another process than when the rotation last inspected the machine.
 fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
     let pid = |who: Incarnation| process_of(who).map(|id| id.pid);
-    let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
-    let mine = seen.iter().map(|seen| seen.who).filter(|who| pid(*who) == pid(now));
+    let seen = state.look().map(|look| look.seen.as_ref());
+    let all = seen.into_iter().flat_map(|seen| {
+        let unsearched = seen.unsearched.iter().map(|it| it.who);
+        seen.instances.iter().map(|it| it.who).chain(unsearched)
+    });
+    let mine = all.filter(|who| pid(*who) == pid(now));
     match mine.collect::<Vec<_>>().as_slice() {
         [] => Ok(()),
         all if all.contains(&now) => Ok(()),

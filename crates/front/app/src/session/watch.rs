@@ -1,18 +1,19 @@
 //! Shows a rotation while it is driven: a projection of its entries, never the journal's own form.
 
 mod consent;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
 use keyroll_port::{FailingCheck, FailureKind, RotationId};
 use keyroll_rotation::{
     ConsumerId, Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, Op, Outcome as Ended,
-    Person, Phase, Reason, Seq, State,
+    Person, Phase, Reason, Seq, State, unsearched,
 };
 use tokio::sync::mpsc;
 
+use self::waits::Waits;
 use super::manual_steps::Steps;
 use super::options::DriveOptions;
 use crate::operator;
@@ -29,10 +30,6 @@ const NO_WAY_BACK: &str = "the old key no longer works, so a rollback is impossi
 
 /// The name of the only host.
 const HOST: &str = "local";
-
-/// How often the wait at a gate is checked, and how long it must last before it is shown.
-const WAIT_LOOK: Duration = Duration::from_secs(1);
-const WAIT_SHOWN: Duration = Duration::from_secs(5);
 
 /// Shows a rotation, and answers with the consent that the operator gave in advance.
 pub(crate) struct Watch<'a> {
@@ -53,9 +50,7 @@ pub(crate) struct Watch<'a> {
     holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
     steps: Steps,
-    /// The present blocker, since when it blocks, and when it was last inspected.
-    waiting: BTreeMap<String, Instant>,
-    looked: Instant,
+    waits: Waits,
     blocked: Option<String>,
     residues: Vec<Residue>,
     downtime: Option<std::time::Duration>,
@@ -92,8 +87,7 @@ impl<'a> Watch<'a> {
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
             steps,
-            waiting: BTreeMap::new(),
-            looked: Instant::now(),
+            waits: Waits::new(),
             blocked: None,
             residues: Vec::new(),
             downtime: None,
@@ -285,30 +279,6 @@ impl<'a> Watch<'a> {
         self.once(text.clone(), Event::Note { text });
     }
 
-    /// Shows what a rotation waits for at a gate after a while; nothing else would show it before the deadline.
-    fn waits(&mut self, state: &State) {
-        let now = Instant::now();
-        if now.duration_since(self.looked) < WAIT_LOOK {
-            return;
-        }
-        self.looked = now;
-        let all: BTreeMap<String, String> = blockers::all(&self.called, state)
-            .into_iter()
-            .map(|holder| {
-                let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);
-                (what, holder.how_to_move)
-            })
-            .collect();
-        self.waiting.retain(|what, _| all.contains_key(what));
-        for (what, way) in all {
-            let since = *self.waiting.entry(what.clone()).or_insert(now);
-            if now.duration_since(since) >= WAIT_SHOWN {
-                let said = format!("{what}; {way}");
-                self.once(what, Event::Waiting { what: said, seconds_max: None });
-            }
-        }
-    }
-
     fn once(&mut self, text: String, event: Event) {
         if self.told.insert(text) {
             self.operator.event(event);
@@ -331,12 +301,15 @@ impl Observer for Watch<'_> {
                 let instances = state.look().map_or(0, |look| look.seen.instances.len());
                 let instances = u64::try_from(instances).unwrap_or(u64::MAX);
                 let waivers = u64::try_from(state.waived().len()).unwrap_or(u64::MAX);
-                let standing = state.plan().policy.standing_consent && waivers == 0 && !self.confirmed;
+                let all = state.look().is_none_or(|look| unsearched(state, look).is_empty());
+                let nobody = waivers == 0 && all && !self.confirmed;
+                let standing = state.plan().policy.standing_consent && nobody;
                 let by = if standing { "the standing consent in keyroll.toml" } else { "this command" };
                 self.operator.event(Event::Decided { by: by.to_owned(), instances, waivers });
             }
             _ => {}
         }
+        self.waits.see(event);
         self.waits(state);
         // The cause of a phase is shown before the phase.
         self.entered(state);
@@ -416,6 +389,10 @@ impl Observer for Watch<'_> {
             }
         }
         ObserverReply::Nobody
+    }
+
+    fn waits(&mut self, state: &State) -> Option<u64> {
+        self.waits.show(&self.called, state, self.operator)
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_config::{
-    Argument, Check, Consumer, Copy, EvidenceKind, Instance, OnFailure, Place, Reference, Runs, Secret,
-    Source, WriteMode,
+    Argument, Check, Consumer, Copy, EvidenceKind, Instance, OnFailure, Place, Reference, Runs, Search,
+    Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
-    SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, SearchLimits,
+    Setup, SlotSetup, Write,
 };
 use keyroll_manager::{CommandLine, RateQuery, uid_of};
 use keyroll_observe::{JournalUnit, LogSource};
@@ -65,8 +65,8 @@ pub struct Composition<'a> {
     pub folder: &'a Path,
     /// The id of the rotation or plan; empty without one.
     pub rotation: &'a str,
-    /// The folders that are searched for copies.
-    pub roots: &'a [PathBuf],
+    /// Where and how much is searched; none = the defaults.
+    pub search: Option<&'a Search>,
     /// The real path of each file when the plan was made.
     pub planned: Option<&'a BTreeMap<PathBuf, PathBuf>>,
     /// The keys of consumers that have one of their own.
@@ -76,7 +76,7 @@ pub struct Composition<'a> {
 impl<'a> Composition<'a> {
     /// The composition of a secret without a rotation.
     pub fn of(secret: &'a Secret, issuer: &'a dyn Issuer, places: &'a Places, folder: &'a Path) -> Self {
-        Self { secret, issuer, places, folder, rotation: "", roots: &[], planned: None, own: None }
+        Self { secret, issuer, places, folder, rotation: "", search: None, planned: None, own: None }
     }
 }
 
@@ -85,7 +85,8 @@ impl<'a> Composition<'a> {
 /// # Errors
 /// The configuration declares something that cannot be composed, such as an unknown position in a file.
 pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
-    let Composition { secret, issuer, places, folder, rotation, roots, .. } = *composition;
+    let Composition { secret, issuer, places, folder, rotation, .. } = *composition;
+    let search = composition.search.cloned().unwrap_or_default();
     refuse_unfit_lists(secret)?;
     let attributes = issuer.capabilities().attributes;
     let mut files: Vec<FileSetup> = Vec::new();
@@ -107,7 +108,8 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
         rotation: rotation.to_owned(),
         files,
         consumers: setups,
-        roots: roots.iter().cloned().chain(search_roots(secret)).collect(),
+        roots: search.roots.into_iter().chain(search_roots(secret)).collect(),
+        search: SearchLimits { memory_bytes_max: search.memory_bytes_max, time_max: search.time_max },
         own_folders: vec![places.state.clone(), places.keys.clone()],
         instance_time_max: secret.deadlines.unit,
         work: places.state.join("work"),

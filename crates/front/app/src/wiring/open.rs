@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
+use keyroll_config::OtherKey;
 use keyroll_engine::{Ports, TokioSpawner};
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{LockError, OpenError, SqliteJournal, StateLock, Work, try_lock};
@@ -175,6 +176,7 @@ pub fn ports(
     store: Arc<dyn Store>,
     issuer: Arc<dyn Issuer>,
     host: Local,
+    others: &[OtherKey],
 ) -> Result<Ports, Problem> {
     Ok(Ports {
         journal: journal(places)?,
@@ -183,6 +185,7 @@ pub fn ports(
         issuer,
         host: Arc::new(host),
         clock: Arc::new(SystemClock::new()),
+        other_keys: others.iter().map(|key| (key.id.clone(), key.label.clone())).collect(),
         spawner: Arc::new(TokioSpawner),
     })
 }

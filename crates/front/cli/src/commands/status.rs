@@ -2,7 +2,7 @@ use std::thread;
 use std::time::Duration;
 
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{Event, Outcome, Phase, StatusShown};
+use keyroll_app::operator::{Event, Outcome, Phase, StatusShown, WaitingShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::records::rotation_ids::rotation_id;
 use keyroll_app::reports::status::{StatusReader, no_rotation_yet};
@@ -86,12 +86,14 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         let state = said(row);
         text.extend(state.map(|state| format!("  {state}")));
         text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
+        text.extend(waits(row).map(|waits| format!("  {waits}")));
         text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
         }
         text.extend(row.next.as_ref().map(|next| format!("  next: {next}")));
+        text.extend(back(row).map(|back| format!("  back: {back}")));
     }
     context.ui.lines(&text.join("\n"));
 }
@@ -103,12 +105,32 @@ fn at(row: &StatusShown) -> &'static str {
 /// Whether the rotation continues, or why not; `None` if it ended well.
 fn said(row: &StatusShown) -> Option<String> {
     match (row.outcome, &row.why, row.driver) {
+        (Some(Outcome::Debt), _, _) if row.unlisted => {
+            Some("the old key is dead, but the issuer gave no complete list of its keys".to_owned())
+        }
         (Some(Outcome::Debt), _, _) => Some("the old key still has to be revoked".to_owned()),
         (Some(_), _, _) => None,
         (None, Some(why), _) => Some(format!("paused: {why}")),
         (None, None, Some(pid)) => Some(format!("driven by process {pid}")),
         (None, None, None) => Some("no driver".to_owned()),
     }
+}
+
+/// What it waits for, since when and until when; a pause has said what.
+fn waits(row: &StatusShown) -> Option<String> {
+    let WaitingShown { what, since, until, person, .. } = row.waiting.as_ref()?;
+    let what = if row.why.is_some() { "waiting".to_owned() } else { format!("waiting for {what},") };
+    let until = match until {
+        Some(until) => format!(", at most until {until}"),
+        None if *person => ", until you act".to_owned(),
+        None => String::new(),
+    };
+    Some(format!("{what} since {since}{until}"))
+}
+
+/// The command that takes it back.
+fn back(row: &StatusShown) -> Option<&str> {
+    row.waiting.as_ref()?.back.as_deref()
 }
 
 /// The consequence of a cause.
@@ -157,8 +179,14 @@ fn card(row: &StatusShown) -> Vec<String> {
     for waived in &row.waived {
         line("waived", waived.clone());
     }
+    if let Some(waits) = waits(row) {
+        line("wait", waits);
+    }
     if let Some(next) = &row.next {
         line("next", next.clone());
+    }
+    if let Some(back) = back(row) {
+        line("back", back.to_owned());
     }
     let mut lines = table.lines();
     for holder in &row.blocked_by {

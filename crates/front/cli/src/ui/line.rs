@@ -32,7 +32,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             let lines = holder.lines(&format!("{} is blocked by ", gate.word()));
             (Mark::Bad, lines.join("\n"))
         }
-        Event::Waiting { what, seconds_max } => {
+        Event::Waiting { what, seconds_max, .. } => {
             let limit =
                 seconds_max.map(|seconds| format!(", at most {}", duration(seconds))).unwrap_or_default();
             (Mark::Wait, format!("waiting for {what}{limit}"))
@@ -54,8 +54,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             let help = help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
             (of_finding(*finding), format!("{name}: {detail}{help}"))
         }
-        Event::Consent { ends, shared, instances, waivers, off_s } => {
-            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
+        Event::Consent { ends, shared, instances, waivers, unsearched, off_s } => {
+            (Mark::Wait, consent((ends, *shared), instances, &allowed(waivers, unsearched), *off_s))
         }
         // Tables and drawings, which the commands show.
         Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
@@ -113,11 +113,19 @@ fn decided(by: &str, instances: u64, waivers: u64) -> String {
     format!("decided by {by}: {instances}, {waivers}; the old key will be revoked")
 }
 
+/// What may break with the operator's consent, in one line each.
+fn allowed(waivers: &[String], unsearched: &[String]) -> Vec<String> {
+    let nothing = waivers.is_empty().then(|| "waived: nothing".to_owned());
+    let waived = waivers.iter().map(|waived| format!("waived, and may break: {waived}"));
+    let missed = unsearched.iter().map(|process| format!("not searched, and may break: {process}"));
+    waived.chain(nothing).chain(missed).collect()
+}
+
 /// What the operator consents to, line by line.
 fn consent(
     (ends, shared): (&str, bool),
     instances: &[String],
-    waivers: &[String],
+    allowed: &[String],
     off_s: Option<u64>,
 ) -> String {
     let (key, new) = if shared { ("shared", "a key of its own") } else { ("old", "the new key") };
@@ -125,11 +133,8 @@ fn consent(
     for instance in instances {
         text.push_str(&format!("\n  uses {new}: {instance}"));
     }
-    for waived in waivers {
-        text.push_str(&format!("\n  waived, and may break: {waived}"));
-    }
-    if waivers.is_empty() {
-        text.push_str("\n  waived: nothing");
+    for line in allowed {
+        text.push_str(&format!("\n  {line}"));
     }
     if let Some(seconds) = off_s {
         text.push_str(&format!("\n  the {key} key has been disabled for {}", duration(seconds)));
@@ -140,7 +145,10 @@ fn consent(
 fn summary(summary: &Summary) -> String {
     let moved = summary.mint_to_last_moved_s.map(|s| format!("; mint to last consumer moved {s:.1} s"));
     let dead = match summary.outcome {
-        Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
+        Outcome::Debt if summary.dead_confirmed => {
+            "; old key dead, but the issuer gave no complete list of its keys"
+        }
+        Outcome::Done if summary.dead_confirmed => "; old key dead",
         Outcome::Done if summary.old_kept => "; the shared key stays alive",
         Outcome::Done | Outcome::Debt => "; old key not seen dead",
         Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",

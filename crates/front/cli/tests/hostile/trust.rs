@@ -15,6 +15,8 @@ pub const CASES: &[Case] = &[
     ("a machine without an id", nameless_machine),
     ("a look without the sealing key", sealing_key_lost),
     ("a configuration that others can change", writable),
+    ("the files that a command reaches", reached),
+    ("an adoption of another user's command", adopted_in_trust),
     ("a value in the configuration", in_the_clear),
     ("a spec that sends credentials elsewhere", grown_reach),
 ];
@@ -161,18 +163,20 @@ fn writable() {
     let plan = scene.plan();
     let before = scene.issuer.asked(Ask::List);
     let wrongs = [
-        ("chmod g+w keyroll.toml", format!("chmod g-w {dir}/keyroll.toml")),
-        ("chmod o+w acme.toml", format!("chmod go-w {dir}/acme.toml")),
-        ("chmod 0777 restart.sh", format!("chmod go-w {dir}/restart.sh")),
-        ("chown 65534 restart.sh", format!("chown 0 {dir}/restart.sh")),
-        ("chown 65534 .", format!("chown 0 {dir}")),
-        ("chmod g+w .", format!("chmod g-w {dir}")),
+        ("chmod g+w keyroll.toml", format!("chmod g-w {dir}/keyroll.toml"), ""),
+        ("chmod o+w acme.toml", format!("chmod go-w {dir}/acme.toml"), ""),
+        ("chmod 0777 restart.sh", format!("chmod go-w {dir}/restart.sh"), ""),
+        ("chown 65534 restart.sh", format!("chown 0 {dir}/restart.sh"), ""),
+        ("setfacl -m u:65534:rw restart.sh", format!("setfacl -b {dir}/restart.sh"), ""),
+        ("chmod g+w .", format!("chmod g-w {dir}"), ""),
+        // The folder may be somebody's home.
+        ("chown 65534 .", format!("move what keyroll uses out of {dir}"), "chown 0 ."),
     ];
-    for (wrong, mends) in wrongs {
+    for (wrong, says, mends) in &wrongs {
         scene.sh(wrong);
-        scene.run(&["plan", "ring"]).refused(1, "K0860", &[&mends]);
-        scene.run(&["apply", &plan, "--confirm", "ring"]).refused(1, "K0860", &[&mends]);
-        scene.sh(&mends);
+        scene.run(&["plan", "ring"]).refused(1, "K0860", &[says]);
+        scene.run(&["apply", &plan, "--confirm", "ring"]).refused(1, "K0860", &[says]);
+        scene.sh(if mends.is_empty() { says } else { mends });
     }
     assert_eq!((scene.issuer.asked(Ask::List), scene.issuer.asked(Ask::Mint)), (before, 0));
     // The script's mode was changed after the worker was started. That cannot be distinguished from an edit, and is
@@ -191,6 +195,70 @@ fn writable() {
     scene.sh("chmod go-w restart.sh");
     scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
+}
+
+/// Whatever the program, and wherever in the command the file is named.
+fn reached() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root distrusts the group (the files that a command reaches)");
+        return;
+    }
+    let lines = [
+        r#"["./w/run.sh"]"#,
+        r#"["env", "-i", "sh", "./w/run.sh"]"#,
+        r#"["nice", "./w/run.sh"]"#,
+        r#"["timeout", "9", "python3.11", "w/run.sh"]"#,
+        r#"["make", "-C", "./w"]"#,
+        r#"["make", "--file=w/run.sh"]"#,
+        r#"["sh", "-c", "set -e; . ./w/run.sh"]"#,
+        r#"["sh", "-c", "exec env A=1 ./w/run.sh"]"#,
+    ];
+    for line in lines {
+        let restart = "[\"./restart.sh\", \"api\", \"api/api.env\"]";
+        let scene = Scene::made(|config, _| *config = config.replace(restart, line));
+        scene.sh("mkdir w; cp restart.sh w/run.sh");
+        let dir = scene.dir().display().to_string();
+        let what = if line.contains("-C") { "w" } else { "w/run.sh" };
+        scene.sh(&format!("chmod g-w w/run.sh; chmod g+w {what}"));
+        scene.run(&["plan", "ring"]).refused(1, "K0860", &[&format!("chmod g-w {dir}/{what}")]);
+    }
+    // A copy of the secret is not run: another user may own it.
+    let scene = Scene::new();
+    scene.sh("chown 65534 api/api.env");
+    scene.run(&["plan", "ring"]).exits(0);
+}
+
+/// A consumer whose commands nobody else may change is adopted; any other would only hold the rotation up.
+fn adopted_in_trust() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root distrusts other users' folders (an adoption)");
+        return;
+    }
+    let scene = Scene::new();
+    // Its own copy: the new value was never in it.
+    scene.sh("mkdir w own; cp restart.sh w/; cp -p api/api.env own/two.env");
+    let pid = scene.start_by_hand("two", &scene.path("own/two.env"), "").to_string();
+    scene.sh("cp run/two.ready run/two.pid");
+    let id = scene.until("quiesce");
+    let config = || std::fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let before = config();
+    let adopt = |scene: &Scene| {
+        let words =
+            ["consumer", "adopt", &pid, "--name", "two", "--restart", "./w/restart.sh two own/two.env"];
+        let copy = ["--pid-file", "run/two.pid", "--env-file", "own/two.env", "--variable", "KEY"];
+        scene.run(&[&words[..], &copy].concat())
+    };
+    scene.sh("chown 65534 w");
+    adopt(&scene).refused(1, "K0860", &["move what keyroll uses out of"]);
+    assert_eq!(config(), before);
+    scene.sh("chown 0 w");
+    adopt(&scene).exits(0);
+    // It was not moved yet: what another user can change of it does not hold up the way back of the others.
+    scene.sh("chown 65534 w");
+    scene.run(&["resume", &id, "--confirm", "ring"]).refused(1, "K0860", &["move what keyroll uses out of"]);
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
+    scene.sh("chown 0 w");
+    scene.end(pid.parse().unwrap());
 }
 
 /// The plan stores the configuration's text, so it is refused before the text is written anywhere.

@@ -66,6 +66,9 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
     // In a container the worker has the value from its environment.
     let given = words.get("from").map(|variable| std::env::var(variable).unwrap());
     let key = given.unwrap_or_else(|| read_key(path, words));
+    // So many MiB of memory.
+    let large = words.get("fat").map(|mib| vec![1_u8; mib.parse::<usize>().unwrap() << 20]);
+    std::hint::black_box(&large);
     let mut stream = None;
     let pid_file = words.get("pid_file").map(PathBuf::from);
     let mut known = false;

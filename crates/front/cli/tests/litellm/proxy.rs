@@ -149,11 +149,13 @@ impl Proxy {
              set -a; . ./kept/proxy.env; set +a\ncd proxy\n\
              export HOME={dir}/proxy LITELLM_LOCAL_MODEL_COST_MAP=True\n\
              setsid sh -c 'echo $$ >../run/proxy.pid; exec 9>&-; exec {program} --config config.yaml --host 127.0.0.1 \
-             --port {port} --num_workers 2 --timeout_worker_healthcheck 20 --telemetry False' </dev/null >>../log/proxy.out 2>&1 &\n\
+             --port {port} --num_workers 2 --timeout_worker_healthcheck 45 --telemetry False' </dev/null >>../log/proxy.out 2>&1 &\n\
              while [ ! -s ../run/proxy.pid ]; do sleep 0.05; done\n\
-             python3 - <<'END'\nimport time, urllib.request\nuntil = time.time() + 300\nwhile time.time() < until:\n    \
-             try:\n        urllib.request.urlopen('http://127.0.0.1:{port}/health/liveliness', timeout=5)\n        break\n    \
-             except OSError:\n        time.sleep(0.2)\nEND\n",
+             python3 - <<'END' || {{ tail -n 60 ../log/proxy.out; exit 1; }}\nimport os, sys, time, urllib.request\n\
+             until = time.time() + 300\nwhile time.time() < until:\n    \
+             os.kill(int(open('../run/proxy.pid').read()), 0)\n    \
+             try:\n        urllib.request.urlopen('http://127.0.0.1:{port}/health/liveliness', timeout=5)\n        sys.exit()\n    \
+             except OSError:\n        time.sleep(0.2)\nsys.exit('the proxy does not answer')\nEND\n",
             dir = scene.dir().display(),
             program = program.program().display(),
             port = self.port,

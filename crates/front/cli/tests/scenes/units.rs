@@ -11,12 +11,12 @@ use crate::scenes::truth::{Line, Runs, Truth, Version};
 use Version::{New, Old};
 
 const CACHED: &str =
-    "[Service]\nExecStart=/bin/sleep 100000\nExecReload=/bin/true\nEnvironmentFile=@/api.env\n";
+    "[Service]\nExecStart=/bin/sleep 100000\nExecReload=/bin/true\nEnvironmentFile=@/api.env\nType=exec\n";
 
 /// The old file, and an optional one that would win.
-const FALLS: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/default.env\nEnvironmentFile=-@/run/primary.env\n";
+const FALLS: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/default.env\nEnvironmentFile=-@/run/primary.env\nType=exec\n";
 
-const LOADED: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=LOADED_API_KEY={old}\n";
+const LOADED: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=LOADED_API_KEY={old}\nType=exec\n";
 
 pub struct Host {
     /// Dropped before the folder.

@@ -13,8 +13,8 @@ use super::server::MariaDb;
 const STALE_MS: u64 = 200;
 
 /// How often the session list is read again while a login is in progress, and the pause before each reading,
-/// milliseconds.
-const AGAIN: (u32, u64) = (20, 50);
+/// milliseconds. Together a second more than the server itself waits for a login (`connect_timeout`, 10 s by default).
+const AGAIN: (u32, u64) = (220, 50);
 
 /// A session is busy unless it is certainly idle: a running statement or an open transaction makes it busy.
 const SESSIONS: &str = "

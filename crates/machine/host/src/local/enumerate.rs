@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_observe::{
-    FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
-    process, processes, search_files, search_holders, shown, unit_folders,
+    FileLimits, Hidden, HoldersReport, Listing, NotSeen, NotVisible, Place, ProcessId, Sockets, process,
+    processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
@@ -19,13 +19,11 @@ use keyroll_rotation::{
 use super::concurrent_scanners::searches;
 use super::find::{NEW, OLD, at_rest, place_digest};
 use super::managers::keeps;
+use super::unsearched::{UNSEARCHED_MAX, unsearched};
 use super::{ConsumerSetup, Local, incarnation, not_seen, process_of};
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
-
-/// How long the search of all processes may take, milliseconds.
-const HOLDERS_MS_MAX: u64 = 60_000;
 
 /// The most files and folders that one look reports as not searched.
 const NOT_VISIBLE_MAX: usize = 50;
@@ -127,13 +125,9 @@ impl Local {
         let listing = listing()?;
         let needles = self.needles(values)?;
         let running = self.running(&listing)?;
-        let report = search_holders(
-            &listing,
-            &*needles,
-            &[],
-            Some(MemoryLimits::default()),
-            Duration::from_millis(HOLDERS_MS_MAX),
-        );
+        let limits = self.setup.search;
+        let first = self.searched_first(&running);
+        let report = search_holders(&listing, &*needles, &first, Some(limits.of_one()), limits.time_max);
         let blind = report.not_seen.iter().map(|missed| missed.process).collect();
         let listed = listing.seen.iter().map(|process| process.id).collect();
         let sights = Sights { report, blind, listed };
@@ -145,7 +139,9 @@ impl Local {
         let sockets = sockets(&listing, &self.setup.servers);
         // Without the sockets no session leads to its process, and an environment that was not read may mean one more
         // holder. Such a look proves nothing, and is repeated.
-        let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
+        let unsearched = unsearched(&sights.report);
+        let few = unsearched.len() <= UNSEARCHED_MAX;
+        let complete = few && !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
         let helpers = self.helpers(&listing, values, stays);
         let mut found_by = self.holders(&running, &sights, &helpers, (&sockets, sessions), &mut seen);
@@ -171,11 +167,19 @@ impl Local {
                 files,
                 sessions: joined,
                 strangers,
+                unsearched,
             },
             names,
             not_visible,
             downtimes: self.take_downtimes(),
         })
+    }
+
+    /// The instances, and the processes that held a value at an earlier look: the time must suffice for them.
+    fn searched_first(&self, running: &[Running]) -> BTreeSet<ProcessId> {
+        let memo = self.memo();
+        let held = memo.found_by.keys().filter_map(|who| process_of(*who));
+        running.iter().map(|one| one.process).chain(held).collect()
     }
 
     fn instances(&self, running: &[Running], sights: &Sights) -> Vec<ObservedInstance> {
@@ -227,11 +231,12 @@ impl Local {
         }
         let shown = sessions.old.iter().chain(&sessions.new).flatten().filter_map(|session| session.client);
         let serves = shown.into_iter().any(|client| sockets.serves(&process, &self.setup.issuer_at, client));
+        let who = incarnation(&process);
         let mut memo = self.memo();
         if serves {
-            memo.servers.insert(process);
+            memo.servers.insert(who);
         }
-        memo.servers.contains(&process)
+        memo.servers.contains(&who)
     }
 
     /// Undeclared processes that hold a value. A shell that merely exports it is not one.
@@ -428,7 +433,6 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Whether the search ended before it had tried every environment. An environment that the system refuses is final.
-/// Memory that was not searched is reported as not visible, because no limit fits every machine.
 fn cut_short(report: &HoldersReport) -> bool {
     let late = |missed: &NotSeen| {
         missed.place == Place::Environment

@@ -6,16 +6,19 @@ use keyroll_rotation::{HostId, Incarnation, InstanceIdentity};
 /// The only host of an embedded keyroll.
 pub const LOCAL: HostId = HostId(0);
 
-/// A process as an incarnation on this host.
+/// A process, with the program that runs in it now, as an incarnation on this host.
 pub fn incarnation(process: &ProcessId) -> Incarnation {
     let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
-    Incarnation { host: LOCAL, life: InstanceIdentity::Process { boot, pid, start_ticks } }
+    let program = keyroll_observe::program(process).number();
+    Incarnation { host: LOCAL, life: InstanceIdentity::Process { boot, pid, start_ticks, program } }
 }
 
 /// The process behind an incarnation; `None` for one at rest.
 pub fn process_of(who: Incarnation) -> Option<ProcessId> {
     match who.life {
-        InstanceIdentity::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
+        InstanceIdentity::Process { boot, pid, start_ticks, program: _ } => {
+            Some(ProcessId { boot, pid, start_ticks })
+        }
         InstanceIdentity::AtRest(_) => None,
     }
 }

@@ -50,7 +50,9 @@ pub(super) struct Memo {
     /// The last observation of the error rate.
     pub(super) gate: Gate,
     /// Processes that were seen to be the issuer's own server, until they end.
-    pub(super) servers: HashSet<ProcessId>,
+    pub(super) servers: HashSet<Incarnation>,
+    /// The last incarnation of each instance that was asked for evidence.
+    pub(super) lives: HashMap<ProcessId, Incarnation>,
 }
 
 /// A log, and the lines that were seen in it since the watch began.
@@ -62,11 +64,22 @@ pub(super) struct LogWatch {
     pub(super) refused: u64,
     /// Lines were lost for good at some look.
     pub(super) lost: bool,
+    /// How many lines showed an accepted credential when an incarnation was last looked at.
+    pub(super) seen: HashMap<Incarnation, u64>,
+    /// How many of these are of the programs that the incarnation's process ran before.
+    pub(super) earlier: HashMap<Incarnation, u64>,
 }
 
 impl LogWatch {
     pub(super) fn shared(tail: LogFollower) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { tail, accepted: 0, refused: 0, lost: false }))
+        Arc::new(Mutex::new(Self {
+            tail,
+            accepted: 0,
+            refused: 0,
+            lost: false,
+            seen: HashMap::new(),
+            earlier: HashMap::new(),
+        }))
     }
 
     /// Reads to the log's end, or as much as one look may read. Returns whether every line since the watch began was

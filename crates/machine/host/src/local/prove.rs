@@ -14,7 +14,7 @@ use super::find::{NEW, OLD, at_rest};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::session_calls::{connections, open_sessions};
-use super::{CheckSetup, Local, SlotSetup, incarnation};
+use super::{CheckSetup, Local, SlotSetup};
 use crate::read;
 
 impl Local {
@@ -89,7 +89,7 @@ impl Local {
         values: Values<'_>,
         source: &dyn SessionSource,
     ) -> Result<Proof, Failure> {
-        let who = incarnation(&one.process);
+        let who = block_in_place(|| self.life_of(one));
         let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
         let before = source.now().await?;
         let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
@@ -105,7 +105,8 @@ impl Local {
         let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
         let loaded = || {
             let restarted = setup.run.starts_new_process();
-            block_in_place(|| Ok(loaded(&one.process, which, &*self.needles(values)?, restarted)))
+            let limits = self.setup.search.of_one();
+            block_in_place(|| Ok(loaded(&one.process, which, &*self.needles(values)?, restarted, limits)))
         };
         match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
@@ -120,7 +121,7 @@ impl Local {
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             let mut now = known.and(base);
             // The process's own report: a line in its log that shows an accepted credential since the change.
-            if at == 0 && block_in_place(|| self.log_lines(one.consumer, one.slot)).0 > 0 {
+            if at == 0 && block_in_place(|| self.reported(one, who)) {
                 now = now.and(Kinds::REPORTED);
             }
             if at == 0 && self.called(one, which) {
@@ -189,7 +190,13 @@ impl Local {
 
 /// Whether its environment or its memory holds the version. Memory never proves that the other version is gone. A
 /// process that was `restarted` with the other version in its environment may use that one, whatever else it has read.
-fn loaded(process: &ProcessId, which: Which, needles: &Needles, restarted: bool) -> Loaded {
+fn loaded(
+    process: &ProcessId,
+    which: Which,
+    needles: &Needles,
+    restarted: bool,
+    limits: MemoryLimits,
+) -> Loaded {
     let (id, other) = match which {
         Which::Old => (OLD, NEW),
         Which::New => (NEW, OLD),
@@ -201,7 +208,7 @@ fn loaded(process: &ProcessId, which: Which, needles: &Needles, restarted: bool)
     if started_with.contains(&id) {
         return Loaded::Yes;
     }
-    let memory = memory_holds(process, needles, MemoryLimits::default());
+    let memory = memory_holds(process, needles, limits);
     match (memory.count(id), memory.count(other)) {
         (1.., _) => Loaded::Yes,
         (0, 1..) if restarted => Loaded::Other(Vec::new()),

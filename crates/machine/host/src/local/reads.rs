@@ -19,13 +19,14 @@ impl Local {
         }
     }
 
-    /// Whether this very process opened every file of its consumer since the version was written into it.
+    /// Whether the program that runs in this process opened every file of its consumer since the version was written into
+    /// it.
     pub(super) fn read_all(&self, id: ConsumerId, process: &ProcessId, which: Which) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
-        let memo = self.memo();
+        let (memo, program) = (self.memo(), keyroll_observe::program(process));
         let read = |file: &FileId| {
             let watched = memo.reads.get(file).filter(|(of, _)| *of == which);
-            watched.is_some_and(|(_, watch)| watch.saw(process).unwrap_or(false))
+            watched.is_some_and(|(_, watch)| watch.saw(process, program).unwrap_or(false))
         };
         !consumer.files.is_empty() && consumer.files.iter().all(read)
     }

@@ -6,8 +6,8 @@ use keyroll_port::{Failure, SessionSource, Sessions};
 use keyroll_rotation::Which;
 use tokio::task::block_in_place;
 
+use super::Local;
 use super::enumerate::{Running, listing, sockets};
-use super::{Local, incarnation};
 
 impl Local {
     pub(super) async fn calls_now(
@@ -23,7 +23,7 @@ impl Local {
 
     /// Remembers the sessions of a process, to distinguish those from before a change from later ones.
     pub(super) fn note_sessions(&self, one: &Running, sessions: &Sessions, sockets: &Sockets) {
-        let who = incarnation(&one.process);
+        let who = self.life_of(one);
         let mut memo = self.memo();
         for which in [Which::Old, Which::New] {
             let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, &one.process));
@@ -35,7 +35,7 @@ impl Local {
     /// Whether the issuer accepted a call of this process with a version since its value was last changed. A session
     /// that was open before proves that only by a count that rose.
     pub(super) fn called(&self, one: &Running, which: Which) -> bool {
-        let of = (one.consumer, incarnation(&one.process), which);
+        let of = (one.consumer, self.life_of(one), which);
         let memo = self.memo();
         let before = memo.before.get(&of);
         let fresh = |(handle, calls): (&String, &Option<u64>)| match before.and_then(|all| all.get(handle)) {

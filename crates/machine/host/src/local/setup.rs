@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, RateQuery, SharedWorkload, Turn};
-use keyroll_observe::LogSource;
+use keyroll_observe::{LogSource, MemoryLimits};
 use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
 use keyroll_secret::Fields;
@@ -22,6 +22,8 @@ pub struct Setup {
     pub consumers: Vec<ConsumerSetup>,
     /// More places to search by value.
     pub roots: Vec<PathBuf>,
+    /// How much memory is searched.
+    pub search: SearchLimits,
     /// keyroll's own folders: they hold sealed values and are not searched.
     pub own_folders: Vec<PathBuf>,
     /// The time limit of one instance: no command of it runs longer.
@@ -39,6 +41,30 @@ pub struct Setup {
     /// keeps the values that clients present; that alone does not make it a holder. Its sessions show whether the
     /// listening process is the issuer or a pooler before it.
     pub issuer_at: Vec<SocketAddr>,
+}
+
+/// The limits of one search of all processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SearchLimits {
+    /// How much memory of one process is searched, bytes.
+    pub memory_bytes_max: u64,
+    /// How long the search may take; one process takes half of it at most.
+    pub time_max: Duration,
+}
+
+/// Those of one process, and twice its time.
+impl Default for SearchLimits {
+    fn default() -> Self {
+        let MemoryLimits { bytes_max, wait, .. } = MemoryLimits::default();
+        Self { memory_bytes_max: bytes_max, time_max: wait * 2 }
+    }
+}
+
+impl SearchLimits {
+    pub(super) fn of_one(self) -> MemoryLimits {
+        let (bytes_max, wait) = (self.memory_bytes_max, self.time_max / 2);
+        MemoryLimits { bytes_max, wait, ..MemoryLimits::default() }
+    }
 }
 
 /// One file that holds copies.

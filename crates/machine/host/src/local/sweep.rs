@@ -1,8 +1,8 @@
 //! The last search for the old value.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use keyroll_observe::{FileLimits, MemoryLimits, Place, search_files, search_holders, shown};
+use keyroll_observe::{FileLimits, Place, search_files, search_holders, shown};
 use keyroll_port::{Failure, Residue, Swept, Values};
 use keyroll_rotation::{Holds, Which};
 
@@ -10,9 +10,6 @@ use super::concurrent_scanners::searches;
 use super::enumerate::{hidden, listing};
 use super::find::OLD;
 use super::{Local, not_seen};
-
-/// How long the last search of processes may take, milliseconds.
-const SWEEP_MS_MAX: u64 = 60_000;
 
 impl Local {
     pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<Swept, Failure> {
@@ -40,9 +37,9 @@ impl Local {
                 residues.push(Residue { place, reason: "was written back to the dead value".into() });
             }
         }
-        let wait = Duration::from_millis(SWEEP_MS_MAX);
-        let listing = listing()?;
-        let report = search_holders(&listing, &*needles, &[], Some(MemoryLimits::default()), wait);
+        let (limits, listing) = (self.setup.search, listing()?);
+        let none_first = BTreeSet::new();
+        let report = search_holders(&listing, &*needles, &none_first, Some(limits.of_one()), limits.time_max);
         for holder in report.holders.iter().filter(|holder| !searches(holder)) {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
                 (Some(ids), _) if ids.contains(&OLD) => {

@@ -34,7 +34,7 @@ pub(crate) fn check(context: &Context<'_>, all: &mut [Kept]) {
             Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(why))
         };
         let of_main = contradicted(context, &one.sources, &start, began);
-        let on_the_way = changed(context, one, main, &start, began);
+        let on_the_way = changed(context, one, main, &start);
         let mut all: Vec<Source> = of_main.into_iter().map(|(why, other)| set(main, other, why)).collect();
         all.extend(on_the_way.into_iter().map(|(process, other)| set(process, other, WHY)));
         one.sources.splice(0..0, all);
@@ -43,18 +43,17 @@ pub(crate) fn check(context: &Context<'_>, all: &mut [Kept]) {
 
 /// The variables that a child of the program has with another value than the program itself: something between them
 /// sets the variable (a script with several values, a login). Children that are older than the program do not count:
-/// they may be from an earlier start.
+/// they may be from an earlier start. The times of their starts by the wall clock would differ by the reading of the clocks.
 fn changed(
     context: &Context<'_>,
     one: &Kept,
     main: ProcessId,
     start: &Variables,
-    began: u64,
 ) -> Vec<(ProcessId, Variables)> {
     let mut known: BTreeSet<String> = BTreeSet::new();
     let mut all = Vec::new();
     for process in context.tree(main).into_iter().skip(1).filter(|id| one.processes.contains(id)) {
-        let younger = image(&process).is_ok_and(|image| image.started_unix_ms >= began);
+        let younger = process.start_ticks >= main.start_ticks;
         let Some(own) = context.start(&process).filter(|_| younger) else { continue };
         let names = |name: &String| one.sources.iter().any(|source| source.entries.contains_key(name));
         let other = |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| given != value);

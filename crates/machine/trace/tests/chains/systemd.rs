@@ -75,8 +75,10 @@ impl Host {
 
     /// The version that the unit's main process was started with.
     fn has(&self, unit: &str, name: &str) -> String {
+        // It may still be executing its program: its environment is empty then.
         let line = format!(
-            "tr '\\0' '\\n' </proc/$(systemctl show --property MainPID --value {unit})/environ | sed -n 's/^{name}=//p'"
+            "environ=/proc/$(systemctl show --property MainPID --value {unit})/environ; \
+             until grep -q . $environ; do sleep 0.1; done; tr '\\0' '\\n' <$environ | sed -n 's/^{name}=//p'"
         );
         self.scene.version(self.sh(&line).trim().as_bytes())
     }
@@ -121,7 +123,7 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
     assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
 }
 
-const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
+const UNIT: &str = "[Service]\nType=exec\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
     Environment=GONE_API_KEY={third} EMPTY_API_KEY={third}\n\
     EnvironmentFile=-@/gone/gone.env\nEnvironmentFile=@/emptied.env\nEnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
 
@@ -191,20 +193,20 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
 }
 
-/// Every other setting that affects the environment of a service.
-const ODD: &str = "[Service]\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KEY={third} sleep 100000\n\
+/// Every other setting that affects the environment of a service. `Type=exec`: `systemctl` returns only when the service
+/// has its credentials and its environment, and not already when it was forked.
+const ODD: &str = "[Service]\nType=exec\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KEY={third} sleep 100000\n\
     Environment=WRAP_API_KEY={first} GONE_API_KEY={first} TAKEN_API_KEY={first} LEFT_API_KEY={first} SAME_API_KEY={second}\n\
     EnvironmentFile=@/conf.d/*.env\nUnsetEnvironment=TAKEN_API_KEY LEFT_API_KEY={third} SAME_API_KEY={second}\n\
     LoadCredential=stored_key\nLoadCredential=both_key:@/both\nSetCredential=both_key:{third}\n\
     LoadCredential=lost_key:@/lost\nSetCredential=lost_key:{fourth}\nSetCredential=inline_key:{first}\n";
 
-const EMPTY: &str =
-    "[Service]\nEnvironment=LOST_API_KEY={first}\nExecStart=env -i ONLY_API_KEY={second} sleep 100000\n";
+const EMPTY: &str = "[Service]\nType=exec\nEnvironment=LOST_API_KEY={first}\nExecStart=env -i ONLY_API_KEY={second} sleep 100000\n";
 
-const SHELL: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+const SHELL: &str = "[Service]\nType=exec\nEnvironment=SHELL_API_KEY={first}\n\
     ExecStart=/bin/sh -c 'export SHELL_API_KEY={third}; exec sleep 100000'\n";
 
-const CHILD: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+const CHILD: &str = "[Service]\nType=exec\nEnvironment=SHELL_API_KEY={first}\n\
     ExecStart=/bin/sh -c 'SHELL_API_KEY={third} @/child.sh & wait'\n";
 
 const MISSING: &str =
@@ -220,7 +222,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
     host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
     host.scene.write("both", "{second}");
-    host.scene.write("child.sh", "#!/bin/sh\ntouch @/child.ready\nexec sleep 100000\n");
+    host.scene.write("child.sh", "#!/bin/sh\necho $$ >@/child.pid\nexec sleep 100000\n");
     host.sh("chmod 755 @/child.sh");
     // Of two drop-ins with one name, the one in the system's own folder does not count.
     host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
@@ -229,10 +231,11 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.scene.write("stored", "{second}\n");
     host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
              systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing; systemctl start shell child; \
-             until [ -f @/child.ready ]; do sleep 0.1; done");
-    // systemd continues before the programs between it and the last one have executed the next.
-    host.sh("for unit in odd empty shell; do pid=$(systemctl show -p MainPID --value $unit); \
-             until [ \"$(cat /proc/$pid/comm)\" = sleep ]; do sleep 0.1; done; done");
+             until [ -s @/child.pid ]; do sleep 0.1; done");
+    // systemd continues before the programs between it and the last one have executed the next. While a process does
+    // that, the kernel shows an empty environment.
+    host.sh("for pid in $(systemctl show -p MainPID --value odd empty shell) $(cat @/child.pid); do \
+             until [ \"$(cat /proc/$pid/comm)\" = sleep ] && grep -q . /proc/$pid/environ; do sleep 0.1; done; done");
     let all = host.look();
     let of = |unit: &str, name: &str| {
         let found = all.iter().find(|one| one.service == format!("{unit}.service") && one.name == name);
@@ -312,11 +315,14 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
 fn a_users_own_unit_is_told_of_by_that_users_manager() {
     let Some(host) = Host::raise("chains of a user's systemd") else { return };
     let scene = &host.scene;
-    scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
+    scene.write(
+        "bot.service",
+        "[Service]\nType=exec\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n",
+    );
     // Files that its user may not read are not read by its manager either.
     scene.write(
         "other.service",
-        "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\nEnvironmentFile=-@/root.env\n",
+        "[Service]\nType=exec\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\nEnvironmentFile=-@/root.env\n",
     );
     scene.write("bot.env", "FILE_API_KEY={first}\n");
     scene.write("root.env", "FILE_API_KEY={third}\n");

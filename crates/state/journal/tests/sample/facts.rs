@@ -4,9 +4,9 @@ use keyroll_port::Opening;
 use keyroll_rotation::{
     Adoptee, Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId,
     Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, Labelled,
-    LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan,
-    Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode, SessionSeen, Stamp,
-    Visibility, Waived, Which,
+    LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome, Overlap, PATHS_MAX,
+    Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode, SearchLimit,
+    SessionSeen, Stamp, Unsearched, Visibility, Waived, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -56,10 +56,8 @@ fn kinds() -> impl Strategy<Value = Kinds> {
 
 fn lives() -> impl Strategy<Value = Incarnation> {
     let life = prop_oneof![
-        any::<(u64, u32, u64)>().prop_map(|(boot, pid, start_ticks)| InstanceIdentity::Process {
-            boot,
-            pid,
-            start_ticks
+        any::<(u64, u32, u64, u64)>().prop_map(|(boot, pid, start_ticks, program)| {
+            InstanceIdentity::Process { program, boot, pid, start_ticks }
         }),
         any::<u16>().prop_map(|consumer| InstanceIdentity::AtRest(ConsumerId(consumer))),
     ];
@@ -134,20 +132,18 @@ fn enumerations() -> impl Strategy<Value = Enumeration> {
     let file = (any::<u16>().prop_map(FileId), holds);
     let session = (option::of(lives()), any::<bool>()).prop_map(|(who, busy)| SessionSeen { who, busy });
     let sessions = option::of(vec(session, 0..3));
+    let limit = select(vec![SearchLimit::Size, SearchLimit::Time]);
+    let unsearched = (lives(), limit).prop_map(|(who, limit)| Unsearched { who, limit });
     (
         (any::<bool>(), any::<u64>()),
         vec(instances(), 0..4),
         vec(file, 0..4),
         sessions,
         vec(any::<u64>(), 0..3),
+        vec(unsearched, 0..3),
     )
-        .prop_map(|((complete, took_ms), instances, files, sessions, strangers)| Enumeration {
-            complete,
-            took_ms,
-            instances,
-            files,
-            sessions,
-            strangers,
+        .prop_map(|((complete, took_ms), instances, files, sessions, strangers, unsearched)| {
+            Enumeration { complete, took_ms, instances, files, sessions, strangers, unsearched }
         })
 }
 
@@ -277,8 +273,9 @@ fn looks() -> impl Strategy<Value = Fact> {
         (any::<u16>(), vec(proofs(), 0..3), any::<bool>()).prop_map(|(consumer, proofs, trouble)| {
             Fact::Proved { consumer: ConsumerId(consumer), proofs, trouble }
         }),
-        option::of(any::<u64>()).prop_map(Fact::LastUsed),
-        any::<u32>().prop_map(|count| Fact::Refusals { count }),
+        (option::of(any::<u64>()), any::<u64>())
+            .prop_map(|(used, took_ms)| Fact::LastUsed(LastUse { used, took_ms })),
+        (any::<u32>(), any::<u64>()).prop_map(|(count, took_ms)| Fact::Refusals { count, took_ms }),
         any::<u32>().prop_map(|residues| Fact::Swept { residues }),
     ]
 }

@@ -31,7 +31,7 @@ pub(super) fn check_configuration(report: &mut Report, config: &Config, config_f
         let help = format!("keyroll plan {first} checks this");
         report.add(Finding::Note, &names.join(", "), detail.to_owned(), Some(help));
     }
-    for root in &config.search_roots {
+    for root in &config.search.roots {
         match root.exists() {
             true => report.good("search root", root.display().to_string()),
             false => report.bad(

@@ -1,6 +1,7 @@
 use crate::quantity::quantity;
 use keyroll_engine::{Command, ObserverReply};
-use keyroll_rotation::{Fact, InstanceIdentity, OldKey, Overlap, State};
+use keyroll_host::process_of;
+use keyroll_rotation::{Fact, InstanceIdentity, OldKey, Overlap, State, unsearched};
 
 use super::Watch;
 use crate::operator::{Confirmation, Event};
@@ -29,6 +30,7 @@ impl Watch<'_> {
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
         let waivers = blockers::waived(&self.called, &self.waivers, state);
+        let unsearched = not_searched(state);
         let shared = !state.plan().aim.makes_new();
         let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
         let ends = match by_person(state) {
@@ -40,7 +42,7 @@ impl Watch<'_> {
                 "IRREVERSIBLE: keyroll revokes the {key} key of {name} at its issuer, and it cannot be restored"
             ),
         };
-        self.operator.event(Event::Consent { ends, shared, instances, waivers, off_s });
+        self.operator.event(Event::Consent { ends, shared, instances, waivers, unsearched, off_s });
         count
     }
 
@@ -97,6 +99,17 @@ impl Watch<'_> {
         self.asking = Some((digest, asked));
         ObserverReply::Awaited
     }
+}
+
+/// The undeclared processes that the consent is about because their memory was not searched.
+fn not_searched(state: &State) -> Vec<String> {
+    let counted = state.look().map(|look| unsearched(state, look)).unwrap_or_default();
+    let each = counted.into_iter().filter_map(|(who, limit)| {
+        let pid = process_of(who)?.pid;
+        let shown = blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended"));
+        Some(format!("{shown}: {}", blockers::not_searched(limit)))
+    });
+    each.collect()
 }
 
 /// True if the old key works until the operator revokes it.

@@ -1,8 +1,42 @@
+use keyroll_rotation as own;
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Enumeration, Incarnation, Proof};
-use super::form::{Form, forms};
+use super::form::{Form, forms, is_zero};
 use super::op::Op;
 use super::plan::Consumer;
 use super::words::{Emergency, ListedState, ProbeResult, Which};
+use crate::wire::WireError;
+
+/// The last use alone, or with the time that its answer took.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum LastUse {
+    /// In answers of protocol 4 and before.
+    Used(Option<u64>),
+    Measured(MeasuredUse),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MeasuredUse {
+    used: Option<u64>,
+    took_ms: u64,
+}
+
+impl Form<own::LastUse> for LastUse {
+    fn of(own: &own::LastUse) -> Self {
+        let own::LastUse { used, took_ms } = *own;
+        if took_ms == 0 { Self::Used(used) } else { Self::Measured(MeasuredUse { used, took_ms }) }
+    }
+
+    fn own(self) -> Result<own::LastUse, WireError> {
+        Ok(match self {
+            Self::Used(used) => own::LastUse { used, took_ms: 0 },
+            Self::Measured(MeasuredUse { used, took_ms }) => own::LastUse { used, took_ms },
+        })
+    }
+}
 
 forms! {
     struct Stamp {
@@ -66,8 +100,13 @@ forms! {
         Listed { complete: bool, labelled: Vec<Labelled>, old: ListedState },
         Enumerated(seen: Enumeration),
         Proved { consumer: u16, proofs: Vec<Proof>, trouble: bool },
-        LastUsed(used: Option<u64>),
-        Refusals { count: u32 },
+        LastUsed(seen: LastUse),
+        Refusals {
+            count: u32,
+            /// Absent in answers of protocol 4 and before.
+            #[serde(default, skip_serializing_if = "is_zero")]
+            took_ms: u64,
+        },
         Swept { residues: u32 },
         Consented(digest: u64),
         Decided(digest: u64),

@@ -1,13 +1,20 @@
 use keyroll_rotation::{self as own, FileId, PATHS_MAX};
 use serde::{Deserialize, Serialize};
 
-use super::form::{Form, forms};
-use super::words::{FoundBy, Holds, Visibility, Which};
+use super::form::{Form, forms, is_zero};
+use super::words::{FoundBy, Holds, SearchLimit, Visibility, Which};
 use crate::wire::WireError;
 
 forms! {
     enum InstanceIdentity {
-        Process { boot: u64, pid: u32, start_ticks: u64 },
+        Process {
+            boot: u64,
+            pid: u32,
+            start_ticks: u64,
+            /// Absent where it is not visible, and in entries of protocol 4 and before.
+            #[serde(default, skip_serializing_if = "is_zero")]
+            program: u64,
+        },
         AtRest(consumer: u16),
     }
 
@@ -30,6 +37,11 @@ forms! {
         busy: bool,
     }
 
+    struct Unsearched {
+        who: Incarnation,
+        limit: SearchLimit,
+    }
+
     struct Enumeration {
         complete: bool,
         /// Absent in looks of protocol 3 and before.
@@ -39,6 +51,9 @@ forms! {
         files: Vec<FileSeen>,
         sessions: Option<Vec<SessionSeen>>,
         strangers: Vec<u64>,
+        /// Absent where everything was searched, and in looks of protocol 4 and before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unsearched: Vec<Unsearched>,
     }
 
     struct Proof {
@@ -49,10 +64,6 @@ forms! {
         paths: [u8; PATHS_MAX],
         other_session: Visibility,
     }
-}
-
-fn is_zero(ms: &u64) -> bool {
-    *ms == 0
 }
 
 #[derive(Serialize, Deserialize)]

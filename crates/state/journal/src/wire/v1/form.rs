@@ -40,12 +40,12 @@ macro_rules! forms {
         forms! { $($rest)* }
     };
     (enum $name:ident { $(
-        $word:ident $(($one:ident: $single:ty))? $({ $($field:ident: $form:ty),+ })? $([$($part:ident: $piece:ty),+])?
+        $word:ident $(($one:ident: $single:ty))? $({ $($(#[$meta:meta])* $field:ident: $form:ty),+ $(,)? })? $([$($part:ident: $piece:ty),+])?
     ),+ $(,)? } $($rest:tt)*) => {
         #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case", deny_unknown_fields)]
         pub(super) enum $name {
-            $($word $(($single))? $({ $($field: $form),+ })? $({ $($part: $piece),+ })?),+
+            $($word $(($single))? $({ $($(#[$meta])* $field: $form),+ })? $({ $($part: $piece),+ })?),+
         }
 
         impl Form<keyroll_rotation::$name> for $name {
@@ -76,6 +76,11 @@ macro_rules! forms {
     };
 }
 pub(super) use forms;
+
+/// Whether a number that earlier versions did not write is absent.
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 /// What is written as it is.
 macro_rules! plain {

@@ -7,6 +7,7 @@ forms! {
     enum ListedState { On, Off, Gone, NotVisible }
     enum Emergency { RollFirst, RevokeNow }
     enum Visibility { Yes, No, NotVisible }
+    enum SearchLimit { Size, Time }
     enum FoundBy { Configured, Environment, Memory, Session }
     enum Holds { Old, New, Other, Unreadable }
     enum Which { Old, New }

@@ -1,0 +1,24 @@
+//! Which consumers and files the new version never reached: the way back asks nothing of them.
+
+use crate::state::State;
+use crate::{Consumer, FileId, Which};
+
+/// Whether the new version can never have reached a consumer: it loaded it in no slot, and none of its files ever held it.
+/// Journals of protocol 3 and before asked for its proofs.
+pub fn is_unmoved(state: &State, at: usize) -> bool {
+    let Some((unit, consumer)) = state.units.get(at).zip(state.plan().consumers.get(at)) else {
+        return false;
+    };
+    let begun = unit.toward == Which::New && unit.stage.is_moving();
+    state.bounds_looks()
+        && unit.moved == 0
+        && !begun
+        && consumer.is_pushed()
+        && consumer.files.iter().all(|file| never_had_new(state, *file))
+}
+
+/// Whether the new version can never have been in a file. What a consumer fetches or follows by itself is not known.
+pub(crate) fn never_had_new(state: &State, file: FileId) -> bool {
+    let mut readers = state.plan().consumers.iter().filter(|consumer| consumer.files.contains(&file));
+    state.bounds_looks() && !state.files.had_new(file) && readers.all(Consumer::is_pushed)
+}

@@ -1,0 +1,96 @@
+//! What an unfinished rotation waits for, and until when.
+
+use crate::state::{Debt, Hold, IntentStatus, State, UnitStep};
+use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, wants};
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// The operator removes the cause of this hold, and continues.
+    Hold(Hold),
+    /// The operator takes this step.
+    Person(Person),
+    /// The operator asks for this debt to be paid.
+    Debt(Debt),
+    /// It becomes known whether the operation of this entry was carried out.
+    Outcome(Seq),
+    /// The operation of this entry ends.
+    Operation(Seq),
+    /// This operation begins: at once, or after a pause if it failed before.
+    Begin(Op),
+    /// This consumer takes the version, and proves it.
+    Unit(ConsumerId, UnitStep),
+    /// The phase has its time, or gets the answers that it needs.
+    Phase(Phase),
+    /// The phase gets this answer.
+    Answer(Query),
+}
+
+/// Until when it is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until the operator acts.
+    Person,
+    /// At most until then, by the monotonic time of this driver, milliseconds. Then the phase ends, or the rotation fails,
+    /// pauses or is stuck, and says why.
+    Ms(u64),
+    /// The driver gives each operation its own limit, and tries a failed one only a few times.
+    Driver,
+}
+
+/// What is waited for, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// What is waited for.
+    pub what: Awaited,
+    /// Until when.
+    pub until: Until,
+}
+
+/// What an unfinished rotation waits for; `None` once it has ended without a debt. Of several things, the one that the
+/// others wait for.
+pub fn waiting(state: &State) -> Option<Waiting> {
+    if state.ended() {
+        return state.debt().map(|debt| Waiting { what: Awaited::Debt(debt), until: Until::Person });
+    }
+    if let Some(hold) = state.hold() {
+        return Some(Waiting { what: Awaited::Hold(hold), until: Until::Person });
+    }
+    if let Some(seq) = course::in_question(state) {
+        return Some(Waiting {
+            what: Awaited::Outcome(seq),
+            until: Until::Ms(deadlines::doubt_until_ms(state, seq)),
+        });
+    }
+    if let Some(running) = state.intents().iter().find(|open| open.status == IntentStatus::Running) {
+        return Some(Waiting { what: Awaited::Operation(running.seq), until: Until::Driver });
+    }
+    let wanted = wants::wants(state);
+    for want in &wanted {
+        match want {
+            Want::Person(person) => {
+                return Some(Waiting { what: Awaited::Person(person.clone()), until: Until::Person });
+            }
+            Want::Do(op) => return Some(Waiting { what: Awaited::Begin(op.clone()), until: Until::Driver }),
+            Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {}
+        }
+    }
+    Some(unit(state).unwrap_or_else(|| Waiting {
+        what: match (state.phase(), wanted.into_iter().next()) {
+            (Phase::Decide, Some(Want::Ask(query))) => Awaited::Answer(query),
+            (phase, _) => Awaited::Phase(phase),
+        },
+        until: Until::Ms(deadlines::until_ms(state)),
+    }))
+}
+
+/// The consumer that is being moved and whose time ends first.
+fn unit(state: &State) -> Option<Waiting> {
+    if !matches!(state.phase(), Phase::Roll | Phase::RollingBack) {
+        return None;
+    }
+    let moving = (0..).zip(state.units()).filter(|(_, unit)| unit.stage.is_moving());
+    let (at, unit) = moving.min_by_key(|(_, unit)| unit.since.ms)?;
+    let until = state.until_ms(unit.since, state.plan().policy.unit_ms_max);
+    Some(Waiting { what: Awaited::Unit(ConsumerId(at), unit.stage), until: Until::Ms(until) })
+}

@@ -1,0 +1,176 @@
+//! What a person or a list says of the old key is believed only as long as the issuer does not show otherwise.
+
+use keyroll_rotation::{
+    Debt, Emergency, EndpointId, Fact, Hold, ListedState, OldKey, Op, Outcome, Phase, ProbeResult, Query,
+    Reason, Want, Which, wants,
+};
+
+use crate::walk::{self, Walk};
+
+const DEATH_MS: u64 = 5_000;
+
+/// A rotation before the point of no return whose operator says that the old key was revoked by hand.
+fn said_to_be_revoked() -> Walk {
+    let mut plan = walk::plan();
+    plan.capabilities.death_ms_max = DEATH_MS;
+    plan.policy.probes_dead = 3;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Disable);
+    while walk.first_op() != Some(Op::Disable) {
+        walk.go_on();
+    }
+    let intent = walk.begin(&Op::Disable);
+    walk.end(intent, Outcome::Failed { retry: false });
+    walk.say(probed(ProbeResult::Alive));
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Failed(Phase::Disable))));
+    walk.say(Fact::HandRevoked);
+    assert_eq!(walk.state.old_key(), OldKey::Ended);
+    walk
+}
+
+fn probed(answer: ProbeResult) -> Fact {
+    let control = Some(ProbeResult::Alive);
+    Fact::Probed { endpoint: EndpointId(0), version: Which::Old, answer, control }
+}
+
+#[test]
+fn a_key_that_is_accepted_after_it_was_said_to_be_revoked_can_be_rolled_back() {
+    let mut walk = said_to_be_revoked();
+    // A revoked key may be accepted for as long as its end takes.
+    walk.say(probed(ProbeResult::Alive));
+    assert_eq!(walk.state.old_key(), OldKey::Ended);
+    walk.wait(DEATH_MS + walk.state.plan().capabilities.request_ms_max);
+    walk.say(probed(ProbeResult::Dead));
+    walk.say(probed(ProbeResult::Unknown));
+    assert_eq!(walk.state.old_key(), OldKey::Ended);
+    walk.say(probed(ProbeResult::Alive));
+    assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::On, Phase::Quiesce));
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+#[test]
+fn a_list_that_is_never_complete_ends_with_a_debt_that_can_be_paid() {
+    let mut walk = Walk::to(Phase::Sweep);
+    let incomplete = Fact::Listed { complete: false, labelled: Vec::new(), old: ListedState::NotVisible };
+    let pass = |walk: &mut Walk| {
+        for want in wants(&walk.state) {
+            match want {
+                Want::Ask(Query::List) => walk.say(incomplete.clone()),
+                Want::Ask(query) => walk.say(walk.see(&query)),
+                Want::Do(_) | Want::Decide(_) | Want::Wait(_) | Want::Person(_) => {}
+            }
+        }
+    };
+    pass(&mut walk);
+    pass(&mut walk);
+    assert_eq!(walk.state.phase(), Phase::Sweep);
+    walk.wait(walk.state.plan().policy.phase_ms_max);
+    assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, Some(Debt::NotListed)));
+    assert!(!walk.said.iter().any(|event| event.fact == Fact::Intended(Op::Retire(Which::Old))));
+    walk.say(Fact::Resumed);
+    walk.until(|state| state.phase() == Phase::Done);
+    assert_eq!(walk.state.debt(), None);
+}
+
+/// Everything that is wanted is answered once; a list shows the old key in this state.
+fn answered(walk: &mut Walk, old: ListedState) {
+    for want in wants(&walk.state) {
+        if !wants(&walk.state).contains(&want) {
+            continue;
+        }
+        match want {
+            Want::Ask(Query::List) => {
+                walk.say(Fact::Listed { complete: true, labelled: Vec::new(), old });
+            }
+            Want::Ask(query) => walk.say(walk.see(&query)),
+            Want::Do(op) => {
+                let intent = walk.begin(&op);
+                walk.end(intent, Outcome::Done(None));
+            }
+            Want::Decide(_) | Want::Wait(_) | Want::Person(_) => {}
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_only_disabled_is_not_ended_by_a_statement() {
+    let mut plan = walk::plan();
+    plan.capabilities.death_ms_max = DEATH_MS;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Revoke);
+    walk.say(Fact::HandRevoked);
+    // The issuer refuses it, and goes on listing it as disabled.
+    for _ in 0..20 {
+        if walk.state.old_key() != OldKey::Ended {
+            break;
+        }
+        answered(&mut walk, ListedState::Off);
+        walk.wait(1_000);
+    }
+    assert_eq!(walk.state.phase(), Phase::Revoke);
+    let dropped = Fact::Intended(Op::Retire(Which::Old));
+    assert!(!walk.said.iter().any(|event| event.fact == dropped));
+    while !walk.said.iter().any(|event| event.fact == Fact::Intended(Op::Revoke)) {
+        answered(&mut walk, ListedState::Off);
+    }
+    answered(&mut walk, ListedState::Gone);
+    walk.wait(DEATH_MS);
+    walk.until(|state| state.phase() == Phase::Done);
+    assert_eq!(walk.state.debt(), None);
+}
+
+#[test]
+fn a_key_that_is_enabled_while_the_operator_is_asked_pauses_the_rotation() {
+    let mut walk = Walk::to(Phase::Decide);
+    assert!(matches!(walk.state.old_key(), OldKey::Off(_)));
+    walk.wait(walk.state.plan().policy.soak_ms);
+    walk.say(Fact::Listed { complete: true, labelled: Vec::new(), old: ListedState::On });
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
+    // The key is enabled once more: a Disable of ours may still be under way.
+    assert!(wants(&walk.state).contains(&Want::Do(Op::Enable)));
+}
+
+#[test]
+fn the_late_outcome_of_a_disable_does_not_make_an_ended_key_a_disabled_one() {
+    let now = Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false };
+    let disabling = || {
+        let mut walk = Walk::to(Phase::Disable);
+        while walk.first_op() != Some(Op::Disable) {
+            walk.go_on();
+        }
+        let disable = walk.begin(&Op::Disable);
+        walk.say(now.clone());
+        (walk, disable)
+    };
+    let (mut walk, disable) = disabling();
+    let revoke = walk.begin(&Op::Revoke);
+    walk.end(revoke, Outcome::Done(None));
+    walk.end(disable, Outcome::Done(None));
+    assert_eq!(walk.state.old_key(), OldKey::Ended);
+    walk.until(|state| state.phase() == Phase::Done);
+    assert_eq!(walk.state.debt(), None);
+
+    // The operator says that they revoked the key, and it is only disabled.
+    let (mut walk, disable) = disabling();
+    walk.say(Fact::HandRevoked);
+    walk.end(disable, Outcome::Done(None));
+    walk.until(|state| state.phase() == Phase::Sweep);
+    walk.wait(walk.state.plan().capabilities.request_ms_max);
+    walk.say(Fact::Listed { complete: true, labelled: Vec::new(), old: ListedState::Off });
+    assert_eq!(walk.state.phase(), Phase::Revoke);
+}
+
+#[test]
+fn refusals_at_the_beginning_of_the_propagation_time_alone_prove_no_death() {
+    let mut plan = walk::plan();
+    plan.capabilities.death_ms_max = DEATH_MS;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::ConfirmDead);
+    walk.say(probed(ProbeResult::Dead));
+    walk.wait(DEATH_MS);
+    walk.say(probed(ProbeResult::Unknown));
+    assert_eq!(walk.state.phase(), Phase::ConfirmDead);
+    walk.say(probed(ProbeResult::Dead));
+    assert_eq!(walk.state.phase(), Phase::Sweep);
+}

@@ -1,0 +1,355 @@
+//! The invariants that are judged by what the simulation itself saw, never by what a core says that it saw.
+
+use keyroll_port::Probe;
+use keyroll_rotation::{
+    Emergency, Event, Fact, LastUsed, Op, Outcome, Phase, Query, Reconciled, Seq, State, Which,
+};
+
+use crate::audit::{Answers, Consent, Row, Shown};
+use crate::calls::{Call, CallResult, DriverRequest, Scope};
+use crate::issuer::{OLD, Value};
+use crate::ports::DECOY;
+use crate::quirks::Quirk;
+use crate::scene::{Family, REQUEST_MS_MAX};
+use crate::schedule::Run;
+use crate::sequence::is_revoke_now;
+
+impl Run {
+    /// A look got this answer from the world.
+    pub(crate) fn note_answer(&mut self, at: usize, scope: &Scope, call: &Call, answer: &CallResult) {
+        let DriverRequest::Look(query) = &scope.asked else { return };
+        match (call, answer) {
+            (Call::Probe { endpoint, value }, CallResult::Probe(probe)) => {
+                self.note_probe(at, scope, query, (*endpoint, *value), probe);
+            }
+            (Call::List, CallResult::Listing(listing)) => {
+                if listing.complete && *query == Query::List {
+                    self.audit.listed.retain(|it| it.0 != scope.epoch);
+                    self.audit.listed.push((scope.epoch, self.world.now));
+                }
+                let old = self.world.old_id();
+                let there = listing.entries.iter().any(|entry| entry.id.as_str() == old.as_str());
+                if *query == Query::LastUsed && there {
+                    self.audit.read_use = Some(scope.epoch);
+                }
+            }
+            (Call::Enumerate { .. }, CallResult::Looked(seen)) if *query == Query::Enumerate => {
+                if let Some(slot) = self.slots.get_mut(scope.slot) {
+                    slot.looking = seen.complete.then(|| Shown::of(seen));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_probe(
+        &mut self,
+        at: usize,
+        scope: &Scope,
+        query: &Query,
+        (endpoint, value): (usize, Value),
+        probe: &Probe,
+    ) {
+        let now = self.world.now;
+        let accepted = match probe {
+            Probe::Alive => true,
+            Probe::Denied => self.world.plan.denied_is_alive,
+            Probe::Dead | Probe::Unknown(_) => false,
+        };
+        let about_old = matches!(query, Query::Probe(_, Which::Old));
+        let Some(row) = self.audit.row(endpoint, value, scope.epoch) else { return };
+        if accepted {
+            row.accepted.add(now);
+            row.refused = Row::default();
+        } else {
+            row.accepted = Row::default();
+        }
+        let refused = *probe == Probe::Dead;
+        if refused && !(about_old && value == OLD) {
+            row.refused.add(now);
+        }
+        // A refusal counts once the control beside it is accepted.
+        if about_old && value == OLD {
+            let asked = self.scopes.get_mut(at);
+            asked.into_iter().for_each(|it| it.refused_at = refused.then_some(now));
+        } else if about_old
+            && accepted
+            && let Some(refused_at) = self.scopes.get(at).and_then(|it| it.refused_at)
+            && let Some(row) = self.audit.row(endpoint, OLD, scope.epoch)
+        {
+            row.refused.add(refused_at);
+        }
+    }
+
+    /// The rotation is in this phase now, on evidence of the driver with this epoch.
+    pub(crate) fn note_phase(&mut self, at: usize, phase: Phase, epoch: u64) {
+        let Some(slot) = self.slots.get(at).filter(|slot| slot.epoch == self.ledger.epoch) else { return };
+        let state = keyroll_engine::Drive::snapshot(&slot.driver);
+        let (from, _) = self.audit.phase.unwrap_or((Phase::Preflight, 0));
+        if phase == from && self.audit.phase.is_some() {
+            return;
+        }
+        // A phase begins at the time of its entry, which a journal that cannot be written may hold back.
+        let begun = self.ledger.entries.last().map_or(0, |event| event.at.ms);
+        let since = self.world.now.min(self.world.boot_at + begun);
+        self.audit.phase = Some((phase, since));
+        if phase == Phase::ConfirmDead {
+            self.audit.confirming_since = since;
+        }
+        let what = match (from, phase) {
+            (Phase::Preflight, Phase::Mint | Phase::Decide | Phase::Quiesce) => self.unchecked(&state),
+            (Phase::Probe, Phase::Roll) => self.unaccepted(&state, epoch),
+            (Phase::Quiesce, Phase::Disable | Phase::Decide) => self.use_unread(&state, epoch),
+            // A new driver begins the soak anew.
+            (Phase::Soak, Phase::Decide) => {
+                let began = self.slots.iter().rev().find(|slot| slot.epoch == epoch);
+                self.unsoaked(&state, began.map_or(0, |slot| slot.started_at))
+            }
+            _ => None,
+        };
+        if let Some(what) = what {
+            self.violate("I4", what);
+        }
+    }
+
+    /// Preflight was passed: at every endpoint a wrong value was refused, and the current one was as planned.
+    fn unchecked(&self, state: &State) -> Option<String> {
+        if state.emergency().is_some() {
+            return None;
+        }
+        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+            // What an earlier driver asked counts too: the answers are in the journal.
+            let asked = |value| {
+                let all = self.audit.answers.iter();
+                all.filter(move |it| (it.endpoint, it.value) == (endpoint, value))
+            };
+            let refuses = asked(DECOY).any(|it| it.refused.since(0).0 > 0);
+            let planned = asked(OLD).any(|it| {
+                let expected = if self.world.plan.recovery { &it.refused } else { &it.accepted };
+                expected.since(0).0 > 0
+            });
+            let what = format!("Preflight was passed, and endpoint {endpoint} did not answer as it must");
+            (!refuses || !planned).then_some(what)
+        })
+    }
+
+    /// Roll begins: every endpoint accepted the new value as often in a row as the policy says.
+    fn unaccepted(&self, state: &State, epoch: u64) -> Option<String> {
+        let new = self.world.value_of(Which::New, state).filter(|_| !self.world.store_is_older())?;
+        let need = usize::from(self.world.plan.policy.probes_alive);
+        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+            let seen = self.audit.of(endpoint, new, epoch).map_or(0, |it| it.accepted.since(0).0);
+            (seen < need)
+                .then(|| format!("Roll begins, and endpoint {endpoint} accepted the value {seen} times"))
+        })
+    }
+
+    /// The old value is dropped: every endpoint refused it so often in a row, to one driver, for the issuer's own time.
+    fn undead(&self) -> Option<String> {
+        let need = usize::from(self.world.plan.policy.probes_dead);
+        let lasts = self.world.plan.capabilities.death_ms_max;
+        let from = self.audit.confirming_since.saturating_sub(2 * REQUEST_MS_MAX);
+        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+            let asked = self.audit.answers.iter().filter(|it| (it.endpoint, it.value) == (endpoint, OLD));
+            let dead = |it: &Answers| {
+                let (count, first) = it.refused.since(from);
+                count >= need && self.world.now.saturating_sub(first) >= lasts
+            };
+            let what =
+                format!("the old value is dropped, and endpoint {endpoint} did not refuse it long enough");
+            (!asked.into_iter().any(dead)).then_some(what)
+        })
+    }
+
+    /// Where the last use of the old key is visible, Quiesce ends only after it was read from the key's own entry.
+    fn use_unread(&self, state: &State, epoch: u64) -> Option<String> {
+        let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
+        let judged = shown && state.emergency().is_none() && self.world.issuer.stands(OLD);
+        let unread = judged && self.audit.read_use != Some(epoch);
+        unread.then(|| "Quiesce ended although no list showed when the old key was used".to_owned())
+    }
+
+    /// The operator is asked for a consent, and sees what the last complete look showed.
+    pub(crate) fn note_question(&mut self, at: usize, digest: u64) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let shown = self.with_waivers(slot.shown.clone().unwrap_or_default());
+        self.audit.asked.retain(|(asked, _)| *asked != digest);
+        self.audit.asked.push((digest, shown));
+    }
+
+    fn with_waivers(&self, mut shown: Shown) -> Shown {
+        for event in &self.ledger.entries {
+            if let Fact::Waived(what) = &event.fact
+                && !shown.waived.contains(what)
+            {
+                shown.waived.push(*what);
+            }
+        }
+        shown
+    }
+
+    /// An entry about a consent, or about the keys at the issuer, is durable.
+    pub(crate) fn note_entry(&mut self, at: usize, event: &Event) {
+        match &event.fact {
+            Fact::Consented(digest) => {
+                let asked = self.audit.asked.iter().find(|(asked, _)| asked == digest);
+                let Some(shown) = asked.map(|(_, shown)| shown.clone()) else {
+                    return self.violate("I4", "a consent that no operator was asked for".into());
+                };
+                self.audit.consent = Some(Consent { shown, at: self.world.now });
+            }
+            Fact::Adopted { .. } => self.audit.consent = None,
+            // The operator says that the cause is removed: the next list shows whether it is.
+            Fact::Retried => self.audit.unexplained = false,
+            Fact::Listed { labelled, .. } => {
+                self.audit.unexplained = labelled.iter().any(|found| !self.gave(found.intent));
+            }
+            Fact::Decided(_) => {
+                self.check_question("decided", None);
+                if let Some(what) = self.undecidable(at) {
+                    self.violate("I4", what);
+                }
+            }
+            Fact::Reconciled { intent, found: Reconciled::Executed(_) | Reconciled::Absent }
+                if self.world.store_is_older()
+                    && *intent <= self.audit.older_from
+                    && self.drops_old(*intent) =>
+            {
+                self.violate("I9", format!("the outcome of entry {intent} is taken from an older store"));
+            }
+            Fact::Intended(op) => {
+                self.check_question(&format!("{op:?} is intended"), Some(op));
+                self.check_labels(at, op);
+                // An issuer that is slower than it declares refuses and accepts the key in turn.
+                if *op == Op::Retire(Which::Old)
+                    && !self.world.scene.quirks.has(Quirk::SlowIssuer)
+                    && let Some(what) = self.undead()
+                {
+                    self.violate("I5", what);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this entry drops the old value: only the store knows its outcome.
+    fn drops_old(&self, seq: Seq) -> bool {
+        self.entry(seq).is_some_and(|event| event.fact == Fact::Intended(Op::Retire(Which::Old)))
+    }
+
+    /// Whether this entry gave a label to a credential: it is the intent of a mint.
+    fn gave(&self, seq: Seq) -> bool {
+        let made = |event: &Event| matches!(event.fact, Fact::Intended(Op::Mint) | Fact::HandMinted(_));
+        self.entry(seq).is_some_and(made)
+    }
+
+    /// An entry of the journal by its number, also one that a restored journal lost.
+    fn entry(&self, seq: Seq) -> Option<&Event> {
+        let at = usize::try_from(seq.checked_sub(1)?).ok()?;
+        self.ledger.ever().get(at)
+    }
+
+    /// Nothing is begun while the outcome of an earlier operation is unknown. A revoke that an operator asked for at once
+    /// waits only for the outcome of an earlier one.
+    fn check_question(&mut self, what: &str, begun: Option<&Op>) {
+        let mut open: Vec<(Seq, &Op, bool)> = Vec::new();
+        let last = self.ledger.entries.len().saturating_sub(1);
+        for (seq, event) in (1..).zip(self.ledger.entries.iter().take(last)) {
+            match &event.fact {
+                Fact::Intended(op) => open.push((seq, op, false)),
+                Fact::Ended { intent, outcome: Outcome::Unknown } => {
+                    open.iter_mut().filter(|it| it.0 == *intent).for_each(|it| it.2 = true);
+                }
+                Fact::Ended { intent, .. } => open.retain(|it| it.0 != *intent),
+                Fact::Reconciled { found: Reconciled::Unclear, .. } => {}
+                Fact::Reconciled { intent, .. } => open.retain(|it| it.0 != *intent),
+                Fact::DriverStarted => open.iter_mut().for_each(|it| it.2 = true),
+                // The operator knows what became of an operation of which nothing else is known.
+                Fact::Retried => open.retain(|it| !it.2),
+                _ => {}
+            }
+        }
+        if begun == Some(&Op::Revoke) && self.ledger.entries.iter().any(is_revoke_now) {
+            open.retain(|it| *it.1 == Op::Revoke);
+        }
+        if let Some((_, op, _)) = open.into_iter().find(|it| it.2) {
+            let what = format!("{what} while the outcome of {op:?} is unknown");
+            self.violate("order", what);
+        }
+    }
+
+    fn check_labels(&mut self, at: usize, op: &Op) {
+        let now = self.slots.get(at).map(|slot| slot.driver.state().emergency());
+        let now = now.flatten() == Some(Emergency::RevokeNow);
+        if self.audit.unexplained && !now && matches!(op, Op::Disable | Op::Revoke) {
+            self.violate("I4", format!("{op:?} is intended beside a key under a label of nobody"));
+        }
+    }
+
+    /// Why the point of no return may not be passed now, if it may not.
+    fn undecidable(&self, at: usize) -> Option<String> {
+        let slot = self.slots.get(at)?;
+        let (plan, state) = (&self.world.plan, slot.driver.state());
+        if !self.has_standing_consent() {
+            let Some(consent) = &self.audit.consent else {
+                return Some("decided without a consent".to_owned());
+            };
+            let looked = self.look_of(slot.epoch);
+            if looked.is_none_or(|look| look.at <= consent.at) {
+                return Some("decided without a whole look since the consent".to_owned());
+            }
+            let shown = self.with_waivers(slot.shown.clone().unwrap_or_default());
+            if shown != consent.shown {
+                return Some(format!("consented to {:?}, decided on {shown:?}", consent.shown));
+            }
+        }
+        if self.audit.unexplained {
+            return Some("decided beside a key under a label of nobody".to_owned());
+        }
+        let since = self.audit.phase.map_or(0, |(_, since)| since);
+        let listed = self.audit.listed.iter().any(|it| it.0 == slot.epoch && it.1 + REQUEST_MS_MAX >= since);
+        let waited = self.world.now.saturating_sub(since) >= plan.policy.phase_ms_max;
+        if plan.capabilities.list && !listed && !waited {
+            return Some("decided without a complete list of keys".to_owned());
+        }
+        self.unsoaked(state, 0)
+    }
+
+    /// The old key has been off for the time of the soak, since `started_at` at the latest.
+    fn unsoaked(&self, state: &State, started_at: u64) -> Option<String> {
+        let plan = &self.world.plan;
+        let soaks = plan.capabilities.disable
+            && state.emergency().is_none()
+            && self.world.scene.family != Family::Part;
+        let old = self.world.issuer.creds.first().filter(|cred| soaks && cred.ended.is_none())?;
+        match old.off {
+            // The key was off longer by our own doing than by theirs.
+            Some(_) if self.audit.disabled_by_others => None,
+            Some(off) => {
+                let ms = self.world.now.saturating_sub(off.max(started_at));
+                (ms < plan.policy.soak_ms).then(|| format!("decided after a soak of {ms} ms"))
+            }
+            // What another party did is seen by the next list.
+            None if self.audit.enabled_by_others || self.audit.ignored => None,
+            None => Some("decided although the old key was not disabled".to_owned()),
+        }
+    }
+
+    /// A consumer is moved back only to a key that every endpoint accepted since the rollback began.
+    pub(crate) fn check_accepted(&mut self, op: &Op, state: &State, epoch: u64) {
+        let back = state.phase() == Phase::RollingBack
+            && matches!(op, Op::Deliver(_, Which::Old) | Op::Apply(_, _, Which::Old) | Op::Demote);
+        if !back {
+            return;
+        }
+        let need = usize::from(self.world.plan.policy.probes_alive);
+        // Answers that were under way when the rollback began count.
+        let from = self.world.rolling_since.saturating_sub(2 * REQUEST_MS_MAX);
+        let doubted = (0..self.world.plan.endpoints.len()).find(|endpoint| {
+            self.audit.of(*endpoint, OLD, epoch).is_none_or(|it| it.accepted.since(from).0 < need)
+        });
+        if let Some(endpoint) = doubted {
+            self.violate("I5", format!("{op:?} although endpoint {endpoint} did not accept the old key"));
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Two keyrolls, each with its own state folder and its own key, at one account of an issuer.
+
+use crate::hostile::scene::Scene;
+
+/// Names keys of the other keyroll in keyroll.toml.
+fn name(scene: &Scene, keys: &[(&str, &str)]) {
+    let keys: Vec<String> =
+        keys.iter().map(|(id, label)| format!("{{ id = \"{id}\", label = \"{label}\" }}")).collect();
+    scene.sh("sed -i '/^other_keys/d' keyroll.toml");
+    scene.sh(&format!("sed -i '/^admin/a other_keys = [{}]' keyroll.toml", keys.join(", ")));
+}
+
+#[test]
+fn a_key_of_another_keyroll_is_left_alone_once_it_is_named() {
+    const FIRST: &str = "keyroll/01b7/4";
+    const SECOND: &str = "keyroll/01b8/4";
+    let scene = Scene::new();
+    let (first, _) = scene.issuer.mint(FIRST);
+    let asks = ["other_keys", &first, FIRST];
+    scene.run(&["plan", "ring"]).refused(6, "K0845", &asks);
+    // Neither the id nor the label alone is enough.
+    for wrong in [(first.as_str(), SECOND), ("another", FIRST)] {
+        name(&scene, &[wrong]);
+        scene.run(&["plan", "ring"]).refused(6, "K0845", &asks);
+    }
+    name(&scene, &[(&first, FIRST)]);
+    let id = scene.until("quiesce");
+    // The other keyroll begins a rotation.
+    let (second, _) = scene.issuer.mint(SECOND);
+    let stuck = scene.run(&["resume", &id, "--confirm", "ring"]);
+    stuck.exits(6).says(&["other_keys", &second, SECOND, "another keyroll made it"]);
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled), "nothing is ended");
+    name(&scene, &[(&first, FIRST), (&second, SECOND)]);
+    // Nobody is there to consent.
+    scene.run(&["retry", &id]).exits(6).says(&["needs your consent"]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    let keys = scene.issuer.keys();
+    let of_others = |label| keys.iter().filter(|key| key.label == label && !key.disabled).count();
+    assert_eq!((keys.len(), of_others(FIRST), of_others(SECOND)), (3, 1, 1), "{keys:?}");
+    assert!(keys.iter().all(|key| key.id != scene.old), "{keys:?}");
+}
