@@ -1,25 +1,27 @@
 //! Test units that run in parallel: another one begins whenever the processors have been idle, because many units
-//! mostly wait.
+//! mostly wait. Each runs in a [`World`] of its own.
 //!
-//! Only few run in parallel: keyroll searches every process that it sees, so each unit makes the others slower (the
-//! tests of PostgreSQL take 161 s of processor time alone and 455 s in parallel with four others). Units that compute
-//! and start no keyroll, such as the simulation, run in the background: one at a time, with the processor time that no
-//! other unit uses.
+//! Units that compute and start no keyroll, such as the simulation, run in the background: one at a time, with the
+//! processor time that no other unit uses.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
 use crate::run::root;
+use crate::world::{self, World};
 
 /// How many units always run in parallel.
-const AT_ONCE_MIN: usize = 2;
+const AT_ONCE_MIN: usize = 4;
 
 /// How many units may run in parallel while processors are idle.
-const AT_ONCE_MAX: usize = 3;
+const AT_ONCE_MAX: usize = 8;
 
 /// The idle share of all processors, in percent, above which another unit begins.
 const IDLE_PERCENT_MIN: u64 = 30;
@@ -27,11 +29,15 @@ const IDLE_PERCENT_MIN: u64 = 30;
 /// How long the idle share is measured, milliseconds; also the pause after a unit was begun because of it.
 const MEASURE_MS: u64 = 2000;
 
-/// How long one unit may take before it is ended, seconds. The longest unit takes a quarter of this.
-const UNIT_S_MAX: u64 = 20 * 60;
+/// How long a unit of a change's test may take before it is ended, seconds. One in the background may get no processor time
+/// for long.
+pub(crate) const SECONDS_MAX: u64 = 10 * 60;
 
-/// The same for a unit in the background, which may get no processor time for long.
-const BACKGROUND_S_MAX: u64 = 60 * 60;
+/// How long a unit should take, seconds: a longer one is cut, or left to a part of the night.
+const UNIT_S_AIM: f64 = 60.0;
+
+/// How many of the slowest units are printed at the end.
+const SLOWEST: usize = 10;
 
 /// The time between two checks whether a unit has ended, milliseconds.
 const LOOK_MS: u64 = 50;
@@ -43,7 +49,7 @@ const TICKS_PER_S: f64 = 100.0;
 const EXCERPT_LINES_MAX: usize = 60;
 
 /// The folder for each unit's output, in a file with its name.
-const LOGS: &str = "target/rings";
+pub(crate) const LOGS: &str = "target/rings";
 
 /// One test program, or one module of it.
 #[derive(Clone)]
@@ -57,18 +63,38 @@ pub(crate) struct Unit {
     pub(crate) variables: Vec<(String, PathBuf)>,
     /// Whether it gets only the processor time that no other unit uses.
     pub(crate) background: bool,
+    /// How many tests it must have run, if it is a test program.
+    pub(crate) tests: Option<TestCount>,
+    /// How long it may take before it is ended, seconds.
+    pub(crate) seconds_max: u64,
+}
+
+/// How many tests a unit runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TestCount {
+    /// All of the program, however many these are.
+    All,
+    /// Those that its words name.
+    Named(u64),
 }
 
 impl Unit {
     /// A program that computes, in the background.
     pub(crate) fn background(name: &str, program: &str, words: &[&str]) -> Self {
+        Self { background: true, ..Self::plain(name, Path::new(program), words) }
+    }
+
+    /// A program that is no test program.
+    pub(crate) fn plain(name: &str, program: &Path, words: &[&str]) -> Self {
         Self {
             name: name.to_owned(),
-            program: program.into(),
+            program: program.to_owned(),
             words: words.iter().map(|&word| word.to_owned()).collect(),
             folder: root(),
             variables: Vec::new(),
-            background: true,
+            background: false,
+            tests: None,
+            seconds_max: SECONDS_MAX,
         }
     }
 }
@@ -82,22 +108,26 @@ pub(crate) struct Ended {
     pub(crate) excerpt: String,
     /// How many tests passed and failed, according to its own output.
     pub(crate) counts: (u64, u64),
+    /// By the clock.
+    seconds: f64,
 }
 
 struct Running {
     unit: Unit,
     child: Child,
+    /// Its folder goes away with it.
+    _world: World,
     log: PathBuf,
     began: Instant,
     /// The processor time of the unit and of the processes that it started and awaited, in ticks.
     ticks: u64,
 }
 
-/// Runs all units, in this order; prints a line for each.
-pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
+/// Runs all units, in this order; prints a line for each. `own` is the program of these chores.
+pub(crate) fn run(own: &Path, units: Vec<Unit>) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    println!("{} units, {AT_ONCE_MIN} to {AT_ONCE_MAX} beside each other; their output: {LOGS}", units.len());
+    println!("{} units, {AT_ONCE_MIN} to {AT_ONCE_MAX} in parallel; their output: {LOGS}", units.len());
     let (mut background, mut left): (VecDeque<Unit>, VecDeque<Unit>) =
         units.into_iter().partition(|unit| unit.background);
     let (mut running, mut ended): (Vec<Running>, Vec<Ended>) = (Vec::new(), Vec::new());
@@ -109,7 +139,7 @@ pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
         let next = if behind == 0 { background.pop_front() } else { None };
         let next = next.or_else(|| if before < AT_ONCE_MIN || idle_now { left.pop_front() } else { None });
         if let Some(unit) = next {
-            match start(&unit, &logs) {
+            match start(own, &unit, &logs) {
                 Ok(one) => running.push(one),
                 Err(why) => {
                     println!("FAILED: {} could not start: {why}", unit.name);
@@ -118,6 +148,7 @@ pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
                         failed: Some(why),
                         excerpt: String::new(),
                         counts: (0, 0),
+                        seconds: 0.0,
                     });
                 }
             }
@@ -136,39 +167,58 @@ pub(crate) fn run(units: Vec<Unit>) -> Result<Vec<Ended>, String> {
             }
         }
     }
+    print_slowest(&ended);
     Ok(ended)
 }
 
-fn start(unit: &Unit, logs: &Path) -> Result<Running, String> {
+fn print_slowest(ended: &[Ended]) {
+    let mut slowest: Vec<&Ended> = ended.iter().collect();
+    slowest.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
+    println!("the slowest units:");
+    for one in slowest.into_iter().take(SLOWEST) {
+        let mark = if one.seconds > UNIT_S_AIM { "  above 60 s" } else { "" };
+        println!("{:>7.1} s  {}{mark}", one.seconds, one.name);
+    }
+}
+
+fn start(own: &Path, unit: &Unit, logs: &Path) -> Result<Running, String> {
     let log = logs.join(format!("{}.log", unit.name.replace('/', "-")));
     let reason = |error: std::io::Error| error.to_string();
     let out = File::create(&log).map_err(reason)?;
-    let mut command = if unit.background { Command::new("nice") } else { Command::new(&unit.program) };
-    if unit.background {
-        command.args(["-n", "19"]).arg(&unit.program);
+    let world = World::new().map_err(reason)?;
+    let mut command = world.command(own, unit.background, &unit.program, &unit.words);
+    command.current_dir(&unit.folder);
+    if world::is_own() {
+        // A group of its own, so that it can be ended; elsewhere the world makes one.
+        command.process_group(0);
     }
-    command.args(&unit.words).current_dir(&unit.folder).stdin(Stdio::null());
     command.envs(unit.variables.iter().map(|(name, value)| (name, value)));
     let child = command.stderr(out.try_clone().map_err(reason)?).stdout(out).spawn().map_err(reason)?;
-    Ok(Running { unit: unit.clone(), child, log, began: Instant::now(), ticks: 0 })
+    Ok(Running { unit: unit.clone(), child, _world: world, log, began: Instant::now(), ticks: 0 })
 }
 
 impl Running {
     /// `None` while it runs; afterwards why it failed, if it did.
     fn look(&mut self) -> Option<Option<String>> {
-        if let Some(ticks) = ticks(self.child.id()) {
-            self.ticks = ticks;
-        }
-        let seconds = if self.unit.background { BACKGROUND_S_MAX } else { UNIT_S_MAX };
-        match self.child.try_wait() {
-            Ok(Some(status)) if status.success() => Some(None),
-            Ok(Some(status)) => Some(Some(status.to_string())),
-            Ok(None) if self.began.elapsed() < Duration::from_secs(seconds) => None,
+        let seconds = self.unit.seconds_max;
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)?;
+        // Not awaited yet: until then, its processor time can be read.
+        let ended =
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
+        let late = match ended {
+            Ok(None) if self.began.elapsed() < Duration::from_secs(seconds) => return None,
             Ok(None) => {
-                let ended = self.child.kill().and_then(|()| self.child.wait());
-                let how = ended.map_or_else(|error| error.to_string(), |_| "it was ended".to_owned());
-                Some(Some(format!("not done after {seconds} s: {how}")))
+                // One that has ended since then needs nothing.
+                let _ = kill_process_group(pid, Signal::KILL);
+                Some(format!("not done after {seconds} s; it was ended"))
             }
+            Ok(Some(_)) => None,
+            Err(error) => return Some(Some(error.to_string())),
+        };
+        self.ticks = ticks(self.child.id()).unwrap_or(0);
+        match self.child.wait() {
+            Ok(status) if status.success() => Some(late),
+            Ok(status) => Some(Some(late.unwrap_or_else(|| status.to_string()))),
             Err(error) => Some(Some(error.to_string())),
         }
     }
@@ -177,18 +227,26 @@ impl Running {
     fn report(self, failed: Option<String>) -> Ended {
         let name = self.unit.name;
         let output = fs::read_to_string(&self.log).unwrap_or_default();
-        let counts = test_counts(&output);
+        let (passed, broken, ignored) = test_counts(&output).unwrap_or_default();
+        let counts = (passed, broken);
+        let ran = match self.unit.tests {
+            None => true,
+            Some(TestCount::All) => test_counts(&output).is_some(),
+            Some(TestCount::Named(wanted)) => passed + broken + ignored == wanted,
+        };
+        // A program that ends by itself in a test would leave out the rest.
+        let failed = failed.or_else(|| (!ran).then(|| "it did not say that all its tests ran".to_owned()));
         let (wall, processor) = (self.began.elapsed().as_secs_f64(), self.ticks as f64 / TICKS_PER_S);
         let mark = failed.as_deref().map(|why| format!("  FAILED: {why}")).unwrap_or_default();
         println!(
-            "{name:<36} {:>5} tests {wall:>7.1} s {processor:>7.1} processor s{mark}",
+            "{name:<72} {:>4} tests {wall:>7.1} s {processor:>7.1} processor s{mark}",
             counts.0 + counts.1
         );
         if self.unit.background && failed.is_none() {
             println!("    {}", output.lines().last().unwrap_or_default());
         }
         let excerpt = if failed.is_some() { excerpt(&output) } else { String::new() };
-        Ended { name, failed, excerpt, counts }
+        Ended { name, failed, excerpt, counts, seconds: wall }
     }
 }
 
@@ -263,18 +321,16 @@ fn processors(stat: &str) -> Option<(u64, u64)> {
     Some((fields.get(1)? + fields.get(3)? + fields.get(4)?, fields.iter().sum()))
 }
 
-/// How many tests of a program passed and failed, by its last line `test result: ok. 3 passed; 0 failed; …`. Such a line
-/// before it is from the output of a test.
-fn test_counts(log: &str) -> (u64, u64) {
-    let Some(line) = log.lines().rev().find_map(|line| line.strip_prefix("test result: ")) else {
-        return (0, 0);
-    };
+/// How many tests of a program passed, failed and were ignored, by its last line `test result: ok. 3 passed; 0 failed; …`,
+/// if it has one. Such a line before it is from the output of a test.
+fn test_counts(log: &str) -> Option<(u64, u64, u64)> {
+    let line = log.lines().rev().find_map(|line| line.strip_prefix("test result: "))?;
     let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
     let before = |what: &str| {
         let at = words.iter().position(|word| *word == what)?;
         words.get(at.checked_sub(1)?)?.parse::<u64>().ok()
     };
-    (before("passed").unwrap_or(0), before("failed").unwrap_or(0))
+    Some((before("passed")?, before("failed")?, before("ignored").unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -285,8 +341,8 @@ mod tests {
     fn only_the_result_of_the_program_itself_counts() {
         let log = "running 5 tests\ntest result: ok. 12 passed; 1 failed; 0 ignored\n\
                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
-        assert_eq!(test_counts(log), (3, 2));
-        assert_eq!(test_counts("nothing was run"), (0, 0));
+        assert_eq!(test_counts(log), Some((3, 2, 0)));
+        assert_eq!(test_counts("nothing was run"), None);
     }
 
     #[test]
@@ -308,17 +364,16 @@ mod tests {
     #[test]
     fn a_unit_that_fails_is_failed_and_what_it_computed_is_counted() {
         let unit = |name: &str, script: &str| Unit {
-            name: name.into(),
-            program: "sh".into(),
-            words: vec!["-c".into(), script.into()],
-            folder: root(),
-            variables: Vec::new(),
             background: name.ends_with("fails"),
+            tests: Some(TestCount::Named(4)),
+            ..Unit::plain(name, Path::new("sh"), &["-c", script])
         };
         let fails = unit("xtask/fails", "echo 'test result: FAILED. 1 passed; 2 failed;'; exit 3");
         let passes = unit("xtask/passes", "echo 'test result: ok. 4 passed; 0 failed;'");
-        let mut ended = run(vec![fails, passes]).unwrap();
+        let stops = unit("xtask/stops", "echo 'test result: ok. 3 passed; 0 failed;'");
+        let mut ended = run(&root().join("target/debug/xtask"), vec![fails, passes, stops]).unwrap();
         ended.sort_by(|one, other| one.name.cmp(&other.name));
+        assert!(ended[2].failed.is_some(), "it ran three of four tests");
         assert_eq!(ended[0].counts, (1, 2));
         assert!(ended[0].failed.as_deref().is_some_and(|why| why.contains('3')));
         assert!(ended[0].excerpt.contains("1 passed; 2 failed") && ended[1].excerpt.is_empty());

@@ -6,19 +6,24 @@ mod figures;
 mod kill;
 mod lanes;
 mod mutants;
+mod night;
 mod parts;
 mod rings;
 mod run;
 mod sim;
 mod targets;
 mod tidy;
+mod touched;
 mod wording;
+mod world;
 
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask test [--full]      install the real parts that are missing, run every ring, print minutes per ring;
-                               --full also those of a night (hours)
+cargo xtask test               install the real parts that are missing, run what a change must pass, print the minutes
+cargo xtask test --full [PART…]  parts of a night, or all of them (hours)
+cargo xtask test --list        name the parts of a night
+cargo xtask test --touched [COMMIT]  name the parts that the changes since COMMIT (where the branch left main) touch
 cargo xtask parts              install the real parts that are missing (as root, on Debian)
 cargo xtask tests [WORD…]      only the tests, or the modules whose name (crate/module) has one of the words
 cargo xtask kill [N]           the kill ring alone, for a night: N kills in all (1000), with the released program
@@ -33,8 +38,18 @@ cargo xtask codegen [--check]  write what is generated under docs/reference, or 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rest = words.get(1..).unwrap_or_default();
+    if words.first().is_some_and(|word| word == world::CHORE) {
+        return match world::enter(rest) {
+            Ok(code) => ExitCode::from(code),
+            Err(why) => {
+                eprintln!("xtask {}: {why}", world::CHORE);
+                ExitCode::FAILURE
+            }
+        };
+    }
     let done = match words.first().map(String::as_str) {
-        Some("test") => rings::test(rest.iter().any(|word| word == "--full")),
+        Some("test") => test(rest),
+        Some(rings::DEMO) => rings::demo(rest.first().map_or("target/debug/keyroll", String::as_str)),
         Some("parts") => parts::install(),
         Some("tests") => targets::some(rest),
         Some("kill") => kill::kill(rest),
@@ -55,5 +70,20 @@ fn main() -> ExitCode {
             eprintln!("xtask: {why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What a change must pass, or a night.
+fn test(words: &[String]) -> Result<(), String> {
+    match (words.first().map(String::as_str), words.get(1..).unwrap_or_default()) {
+        (None, _) => rings::test(),
+        (Some("--full"), parts) => night::night(parts),
+        (Some("--list"), []) => {
+            night::list();
+            Ok(())
+        }
+        (Some("--touched"), []) => touched::print(None),
+        (Some("--touched"), [base]) => touched::print(Some(base)),
+        (Some(word), _) => Err(format!("`test {word}` is none of its forms\n{HELP}")),
     }
 }

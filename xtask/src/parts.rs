@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::apt;
-use crate::run::{have, home_bin, in_ci, run};
+use crate::run::{have, home_bin, in_ci, output, root, run};
+use crate::world;
 
 /// One part: how it is recognised, and the Debian packages that contain it.
 struct Part {
@@ -33,7 +34,7 @@ fn all() -> Vec<Part> {
             &["rabbitmq-server"],
         ),
         part("strace", || have("strace"), &["strace"]),
-        part("setpriv", || have("setpriv"), &["util-linux"]),
+        part("setpriv and unshare", || have("setpriv") && have("unshare"), &["util-linux"]),
         part("setfattr", || have("setfattr"), &["attr"]),
         part("setfacl", || have("setfacl"), &["acl"]),
         part("python3", || have("python3"), &["python3"]),
@@ -89,7 +90,7 @@ pub(crate) fn install() -> Result<(), String> {
     let missing: Vec<Part> = all().into_iter().filter(|part| !(part.there)()).collect();
     if missing.is_empty() {
         println!("parts: all there");
-        return Ok(());
+        return namespaces();
     }
     let names: Vec<&str> = missing.iter().map(|part| part.name).collect();
     println!("parts missing: {}", names.join(", "));
@@ -112,7 +113,7 @@ pub(crate) fn install() -> Result<(), String> {
     }
     let still: Vec<&str> = missing.iter().filter(|part| !(part.there)()).map(|part| part.name).collect();
     if still.is_empty() {
-        Ok(())
+        namespaces()
     } else if in_ci() {
         Err(format!("these parts could not be installed: {}", still.join(", ")))
     } else {
@@ -121,7 +122,37 @@ pub(crate) fn install() -> Result<(), String> {
     }
 }
 
-/// Checks the graph of packages: licences, bans, sources. The list of advisories is not on a registry and is not
+/// Says where units do not get namespaces of their own: each keyroll then searches the processes of all units.
+fn namespaces() -> Result<(), String> {
+    match (world::is_own(), in_ci()) {
+        (true, _) => Ok(()),
+        (false, true) => Err("no namespaces for units: this must be root with CAP_SYS_ADMIN".to_owned()),
+        (false, false) => {
+            println!("LEFT OUT: a namespace for each unit (that takes root with CAP_SYS_ADMIN)");
+            Ok(())
+        }
+    }
+}
+
+/// The versions of the two files (git's object names, a line each) for which the check was passed.
+const CHECKED: &str = "xtask/licences-checked";
+
+/// Checks that `deny` passed for this `Cargo.lock` and `deny.toml`; the checker takes minutes to compile.
+pub(crate) fn licences_checked() -> Result<(), String> {
+    let checked = std::fs::read_to_string(root().join(CHECKED)).unwrap_or_default();
+    if checked == versions()? {
+        return Ok(());
+    }
+    Err("Cargo.lock or deny.toml changed; check the licences: cargo xtask test --full licences (it writes \
+         xtask/licences-checked)"
+        .to_owned())
+}
+
+fn versions() -> Result<String, String> {
+    output("git", &["hash-object", "Cargo.lock", "deny.toml"])
+}
+
+/// Checks the graph of packages: licences, bans, sources; then records for which versions that was. The list of advisories is not on a registry and is not
 /// checked here.
 pub(crate) fn deny() -> Result<(), String> {
     let installed = home_bin("cargo-deny");
@@ -129,6 +160,7 @@ pub(crate) fn deny() -> Result<(), String> {
         run("cargo", &["install", "cargo-deny", "--locked", "--quiet"])?;
     }
     let program = if have("cargo-deny") { "cargo-deny".to_owned() } else { installed.display().to_string() };
+    let versions = versions()?;
     // Packages of other platforms are in the graph too; this is the only reason to fetch them.
     run("cargo", &["fetch", "--quiet", "--locked"])?;
     println!("LEFT OUT: advisories (their database is in a git repository, not on a package registry)");
@@ -144,5 +176,6 @@ pub(crate) fn deny() -> Result<(), String> {
             "licenses",
             "sources",
         ],
-    )
+    )?;
+    std::fs::write(root().join(CHECKED), versions).map_err(|error| format!("{CHECKED}: {error}"))
 }

@@ -1,39 +1,44 @@
 //! Every test: the programs are built once, and each module of a program runs as a process of its own.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::lanes::{self, Unit};
+use crate::lanes::{self, TestCount, Unit};
+use crate::night;
 use crate::run::{output, root, run};
 
-/// The modules that take minutes, the longest first: a long module that begins last would run on alone.
-const LONGEST: [&str; 22] = [
-    "cli/litellm",
-    "cli/postgres",
-    "cli/servers",
-    "cli/kill",
-    "cli/hostile",
-    "cli/bad_days",
+/// The units that take longest, by the beginnings of their names: a long unit that begins last would run on alone.
+const LONGEST: [&str; 25] = [
+    "cli/openclaw",
+    "journal/faulty_vfs",
+    "cli/postgres::",
+    "cli/servers::",
     "cli/matrix",
     "cli/issuers",
-    "cli/split",
-    "cli/openclaw",
-    "cli/aimed",
-    "journal/faulty_vfs",
-    "cli/gate",
-    "cli/managers",
-    "trace/chains",
-    "cli/scenes",
-    "cli/init",
-    "cli/canary",
-    "cli/seen",
     "cli/systemd",
-    "store/hostile",
-    "journal/hostile",
+    "cli/units",
+    "cli/split::",
+    "logins/",
+    "cli/newcomer",
+    "cli/terminal",
+    "demo/",
+    "cli/canary",
+    "observe/logs",
+    "cli/hostile::",
+    "cli/bad_days::",
+    "cli/night::",
+    "cli/managers::",
+    "manager/",
+    "trace/chains::",
+    "cli/scenes::",
+    "cli/docker::",
+    "scanner/",
+    "history/",
 ];
 
 /// The examples that tests start as programs.
@@ -42,32 +47,128 @@ const EXAMPLES: [&str; 3] = ["part", "replace", "pgload"];
 /// The program of a room's integration tests.
 const SUITE: &str = "suite";
 
-/// Runs the units whose name (`crate/module`) has one of these words, or all.
+/// Modules in which each test is a unit of its own: together they would take longer than a unit may.
+const SPLIT: [&str; 17] = [
+    "cli/aimed",
+    "cli/bad_days",
+    "cli/docker",
+    "cli/gate",
+    "cli/hostile",
+    "cli/init",
+    "cli/kill",
+    "cli/managers",
+    "cli/night",
+    "cli/openclaw",
+    "cli/overlaps",
+    "cli/postgres",
+    "cli/scenes",
+    "cli/servers",
+    "cli/split",
+    "manager/docker",
+    "trace/chains",
+];
+
+/// How long a unit of a part may take before it is ended, seconds: a part takes an hour at most.
+const UNIT_SECONDS_MAX: u64 = 55 * 60;
+
+/// Which tests are run.
+pub(crate) enum Which<'a> {
+    /// Those that a change must pass.
+    Change,
+    /// All tests of the units whose name (`crate/module`) has one of these words; without words, all tests.
+    Named(&'a [String]),
+    /// All tests of the units whose name begins so.
+    Begins(&'a [&'a str]),
+}
+
+impl Which<'_> {
+    fn has_test(&self, name: &str) -> bool {
+        !matches!(self, Self::Change) || !night::is_left_out(name)
+    }
+
+    /// Each word and each beginning must be of a unit: else nothing would run, and pass.
+    fn refuse_unknown(&self, units: &[Unit]) -> Result<(), String> {
+        let unknown = |of: &dyn Fn(&str) -> bool| !units.iter().any(|unit| of(&unit.name));
+        let found: Option<&str> = match self {
+            Self::Change => None,
+            Self::Named(words) => {
+                words.iter().map(String::as_str).find(|word| unknown(&|name| name.contains(word)))
+            }
+            Self::Begins(all) => all.iter().copied().find(|one| unknown(&|name| name.starts_with(one))),
+        };
+        found.map_or(Ok(()), |word| Err(format!("no unit is called `{word}`")))
+    }
+
+    /// How long a unit may take, seconds.
+    fn seconds_max(&self) -> u64 {
+        match self {
+            Self::Change => lanes::SECONDS_MAX,
+            Self::Named(_) | Self::Begins(_) => UNIT_SECONDS_MAX,
+        }
+    }
+
+    fn has_unit(&self, name: &str) -> bool {
+        match self {
+            Self::Change => true,
+            Self::Named(words) => words.is_empty() || words.iter().any(|word| name.contains(word)),
+            Self::Begins(beginnings) => beginnings.iter().any(|beginning| name.starts_with(beginning)),
+        }
+    }
+}
+
+/// Runs the units whose name (`crate/module`) has one of these words, or all, with all their tests.
 pub(crate) fn some(words: &[String]) -> Result<(), String> {
+    counted(&Which::Named(words), None)
+}
+
+/// Runs these tests, with a variable, and prints how many passed.
+pub(crate) fn counted(which: &Which<'_>, variable: Option<(&str, &str)>) -> Result<(), String> {
     let counted = Cell::new((0, 0));
-    let ended = test(words, Vec::new(), &counted);
+    let ended = test(which, variable, Vec::new(), &counted);
     println!("{} passed, {} failed", counted.get().0, counted.get().1);
     ended
 }
 
-/// Builds every test program, runs the units whose name has one of these words (or all), and counts how many tests
-/// passed and failed. Additional units run in the background. The error says what failed tests printed.
+/// Builds every test program, runs these tests, and counts how many passed and failed. More units run beside them. The error says what failed tests printed.
 pub(crate) fn test(
-    words: &[String],
-    background: Vec<Unit>,
+    which: &Which<'_>,
+    variable: Option<(&str, &str)>,
+    more: Vec<Unit>,
     counted: &Cell<(u64, u64)>,
 ) -> Result<(), String> {
     check_layout()?;
+    let begun = Instant::now();
     let programs = build()?;
-    println!("{} test programs", programs.len());
+    println!(
+        "{} test programs, built in {:.1} minutes",
+        programs.len(),
+        begun.elapsed().as_secs_f64() / 60.0
+    );
     let mut units = Vec::new();
+    let mut left_out = BTreeSet::new();
     for program in programs {
-        units.extend(split(program)?);
+        units.extend(split(program, which, &mut left_out)?);
     }
-    units.retain(|unit| words.is_empty() || words.iter().any(|word| unit.name.contains(word)));
-    units.sort_by_key(|unit| LONGEST.iter().position(|name| *name == unit.name).unwrap_or(LONGEST.len()));
-    units.extend(background);
-    let ended = lanes::run(units)?;
+    if let (Which::Change, Some(unknown)) = (which, night::beginnings().find(|one| !left_out.contains(one))) {
+        return Err(format!("no test begins with `{unknown}`, which xtask/src/night.rs leaves to a part"));
+    }
+    which.refuse_unknown(&units)?;
+    units.retain(|unit| which.has_unit(&unit.name));
+    for unit in &mut units {
+        unit.seconds_max = which.seconds_max();
+        if let Which::Named(_) = which {
+            // A developer may select cases of a test.
+            unit.variables.extend(own_variables());
+        }
+        unit.variables.extend(variable.map(|(name, value)| (name.to_owned(), PathBuf::from(value))));
+    }
+    let longest = |unit: &Unit| LONGEST.iter().position(|name| unit.name.starts_with(name));
+    units.sort_by_key(|unit| longest(unit).unwrap_or(LONGEST.len()));
+    units.splice(0..0, more);
+    let own = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    // Outputs of an earlier run are not read as those of this one. What cannot be removed is overwritten.
+    drop(fs::remove_dir_all(root().join(lanes::LOGS)));
+    let ended = lanes::run(&own, units)?;
     let (mut passed, mut failed) = (0, 0);
     let (mut names, mut excerpts) = (Vec::new(), String::new());
     for unit in ended {
@@ -81,6 +182,12 @@ pub(crate) fn test(
     }
     counted.set((passed, failed));
     if names.is_empty() { Ok(()) } else { Err(format!("{}{excerpts}", names.join("; "))) }
+}
+
+/// The variables of this process that select or extend tests.
+fn own_variables() -> impl Iterator<Item = (String, PathBuf)> {
+    let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into())));
+    all.filter(|(name, _)| name.starts_with("KEYROLL_"))
 }
 
 /// Refuses a test file that is no module of a program: its tests would never run.
@@ -156,20 +263,40 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
     });
     let mut variables: Vec<(String, PathBuf)> = bins.collect();
     variables.push(("CARGO_MANIFEST_DIR".into(), folder.clone()));
-    Some(Unit { name, program, words: vec!["--show-output".into()], folder, variables, background: false })
+    let words = vec!["--show-output".into()];
+    let plain = Unit::plain(&name, &program, &[]);
+    Some(Unit { words, folder, variables, tests: Some(TestCount::All), ..plain })
 }
 
-/// The modules of a suite, each with the names of its tests; any other program is not split.
-fn split(program: Unit) -> Result<Vec<Unit>, String> {
+/// The modules of a suite, each with the names of its tests; any other program is not split. Adds the beginnings for
+/// which a test was left out.
+fn split(
+    program: Unit,
+    which: &Which<'_>,
+    left_out: &mut BTreeSet<&'static str>,
+) -> Result<Vec<Unit>, String> {
     let Some(room) = program.name.strip_suffix(&format!("/{SUITE}")) else { return Ok(vec![program]) };
     let listed = output(&program.program.display().to_string(), &["--list", "--format", "terse"])?;
-    let modules = modules(&listed).into_iter().map(|(module, tests)| {
-        let mut words = program.words.clone();
-        words.push("--exact".into());
-        words.extend(tests.into_iter().map(str::to_owned));
-        Unit { name: format!("{room}/{module}"), words, ..program.clone() }
-    });
-    Ok(modules.collect())
+    let mut units = Vec::new();
+    for (module, mut tests) in modules(&listed) {
+        tests.retain(|test| {
+            let name = format!("{room}/{test}");
+            left_out.extend(night::beginnings().filter(|beginning| name.starts_with(beginning)));
+            which.has_test(&name)
+        });
+        let name = format!("{room}/{module}");
+        let each = SPLIT.contains(&name.as_str());
+        let groups: Vec<&[&str]> = if each { tests.chunks(1).collect() } else { vec![&tests[..]] };
+        for group in groups.into_iter().filter(|group| !group.is_empty()) {
+            let mut words = program.words.clone();
+            words.push("--exact".into());
+            words.extend(group.iter().map(|test| (*test).to_owned()));
+            let name = if each { format!("{room}/{}", group.concat()) } else { name.clone() };
+            let tests = Some(TestCount::Named(group.len() as u64));
+            units.push(Unit { name, words, tests, ..program.clone() });
+        }
+    }
+    Ok(units)
 }
 
 /// The tests of each top-level module, by the lines `module::…::name: test` of a program's list.

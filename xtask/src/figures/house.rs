@@ -82,7 +82,7 @@ pub(super) fn builds(all: &mut Vec<Figure>) -> Result<(), String> {
     all.push(Figure {
         what: "all rings of the tests, in the last complete run",
         value: rings::last_minutes().unwrap_or_else(|| "not measured".to_owned()),
-        limit: "≤ 30 minutes cold on 2 cores",
+        limit: "≤ 20 minutes cold on 2 cores",
         command: "cargo xtask test",
     });
     Ok(())

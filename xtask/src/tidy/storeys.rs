@@ -29,6 +29,29 @@ struct Room {
     imports: BTreeSet<String>,
 }
 
+/// Which rooms import which, for other chores.
+pub(crate) struct Graph(Vec<Room>);
+
+impl Graph {
+    /// Reads it from Cargo.
+    pub(crate) fn read() -> Result<Self, String> {
+        rooms().map(Self)
+    }
+
+    /// The room that a file of the tree is in.
+    pub(crate) fn room_of(&self, file: &str) -> Option<String> {
+        let mut folders = file.strip_prefix("crates/")?.split('/');
+        let room = folders.find(|folder| self.0.iter().any(|room| room.name == *folder));
+        room.map(str::to_owned)
+    }
+
+    /// Whether one room is another, or imports it, also through other rooms.
+    pub(crate) fn reaches(&self, from: &str, to: &str) -> bool {
+        let Some(room) = self.0.iter().find(|room| room.name == from) else { return false };
+        from == to || room.imports.iter().any(|import| self.reaches(import, to))
+    }
+}
+
 /// Names each import that leads upwards, and reports a table that is out of date.
 pub(super) fn check(wrong: &mut Vec<String>) -> Result<(), String> {
     let rooms = rooms()?;

@@ -133,16 +133,17 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     all.collect()
 }
 
-/// Every single fault at every action that it fits.
-pub fn singles(size: Size, draws: u64) -> Tally {
-    let calm = scenes(size, draws);
-    over_cores(&calm, |plan, tally| {
+/// Single faults at the actions that they fit: every n-th one, in each scene from another one on.
+pub fn singles(size: Size, draws: u64, every: usize) -> Tally {
+    let calm: Vec<_> = scenes(size, draws).into_iter().enumerate().collect();
+    over_cores(&calm, |(number, plan), tally| {
         tally.take(plan, false);
         let baseline = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
-        for (at, (_, class)) in baseline.classes.iter().enumerate() {
-            for fault in Fault::ALL.iter().filter(|fault| fault.fits(*class)) {
-                tally.take(&with(plan, at, *fault), false);
-            }
+        let faults = baseline.classes.iter().enumerate().flat_map(|(at, (_, class))| {
+            Fault::ALL.iter().filter(|fault| fault.fits(*class)).map(move |fault| (at, *fault))
+        });
+        for (at, fault) in faults.skip(number % every).step_by(every) {
+            tally.take(&with(plan, at, fault), false);
         }
     })
 }
@@ -175,12 +176,13 @@ pub(crate) fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
     found
 }
 
-/// Pairs of faults over the classes of the reduced world, per kind of overlap.
-pub fn pairs(size: Size, draws: u64) -> Tally {
+/// Pairs of faults over the classes of the world, per kind of overlap: every n-th first fault with all second ones.
+pub fn pairs(size: Size, draws: u64, every: usize) -> Tally {
     let mut jobs = Vec::new();
     for plan in scenes(size, draws) {
         jobs.extend(classes(&plan, 0).into_iter().map(|(at, fault)| (with(&plan, at, fault), at)));
     }
+    let jobs: Vec<_> = jobs.into_iter().step_by(every).collect();
     over_cores(&jobs, |(first, at), tally| {
         for (at, fault) in classes(first, at + 1) {
             tally.take(&with(first, at, fault), false);

@@ -29,7 +29,8 @@ fn openclaw_moves_under_load() {
             claw.there_and_back(key);
         }
     }
-    if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
+    // With all sources only: this takes a minute.
+    if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref" && claw.keys.len() > 1) {
         after_a_cool_down(&claw, key);
     }
     if ["lit", "env"].iter().all(|name| claw.keys.iter().any(|key| key.provider == *name)) {

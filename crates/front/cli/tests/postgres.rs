@@ -170,12 +170,21 @@ const MOMENTS: [&str; 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_driver_loses_nothing() {
+async fn a_driver_killed_during_a_restart_loses_nothing() {
+    killed_at(&MOMENTS[1..2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_killed_at_any_moment_loses_nothing() {
+    killed_at(&MOMENTS).await;
+}
+
+async fn killed_at(moments: &[&str]) {
     let _alone = ALONE.lock().await;
     let Some(scene) = Scene::raise("a killed driver loses nothing").await else { return };
     let callers = scene.callers();
     let (mut old, mut new) = ("orders", "orders_a");
-    for moment in MOMENTS {
+    for moment in moments {
         fs::copy(scene.dir().join("billing/billing.env"), scene.kept("before")).unwrap();
         let (id, _) = scene.plan().await;
         let driver = scene.start(&["apply", &id, "--confirm", "orders-db"]);

@@ -45,7 +45,7 @@ const SERVERS: &[[&str; 3]] = &[
     [
         "Redis users",
         "rotations alternate between two users; keyroll chooses the password",
-        "`redis_users_are_replaced_under_load`, `a_redis_rotation_goes_back_half_way`, `a_killed_redis_rotation_loses_nothing`",
+        "`redis_users_are_replaced_under_load`, `a_redis_rotation_goes_back_half_way`, `a_redis_rotation_killed_at_any_moment_loses_nothing`",
     ],
     [
         "MariaDB accounts",

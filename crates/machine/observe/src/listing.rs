@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Mode, OFlags};
 use zeroize::Zeroizing;
 
+use crate::outside::{Extent, extent};
 use crate::proc::{ProcFolder, numbers_in};
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Program, boot};
@@ -153,7 +154,7 @@ pub struct Listing {
     /// What runs.
     pub seen: Vec<Process>,
     /// What certainly or possibly runs and was not visible. Processes outside keyroll's own PID namespace are not
-    /// counted: the kernel does not even show that they exist.
+    /// counted: the kernel does not even show that they exist; see [`crate::extent`].
     pub hidden: Vec<Hidden>,
 }
 
@@ -173,7 +174,7 @@ pub fn processes(wait: Duration) -> Result<Listing, NotVisible> {
         let reason = "/proc is mounted with hidepid: other users' processes are not listed".to_owned();
         listing.hidden.push(Hidden { pid: None, reason });
     }
-    if within_namespace() {
+    if extent() == Extent::Part {
         let reason = "only this container or PID namespace is visible: processes outside it are not listed";
         listing.hidden.push(Hidden { pid: None, reason: reason.to_owned() });
     }
@@ -280,13 +281,6 @@ fn control_group(text: &[u8]) -> Option<String> {
         text.lines().find_map(part).filter(|path| path != "/")
     };
     path_of(":").or_else(|| path_of("name=systemd:"))
-}
-
-/// Whether this is not the machine's first PID namespace: processes outside it are not shown. Source: the number that
-/// the kernel gives the first namespace (`PROC_PID_INIT_INO` of include/linux/proc_ns.h).
-fn within_namespace() -> bool {
-    const FIRST: &str = "pid:[4026531836]";
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != FIRST)
 }
 
 /// Whether this process may inspect every other one (`CAP_SYS_PTRACE`, bit 19): nothing is hidden from it.

@@ -7,6 +7,7 @@ use keyroll_leak::{RuleError, Rules};
 use keyroll_manager::Docker;
 use keyroll_observe::{
     FileLimits, FilesReport, Listing, Look, NotVisible, ProcessId, look_at_files, processes, shown,
+    stated_outside,
 };
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
@@ -122,6 +123,7 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
+    unseen.extend(stated_outside().map(|(what, reason)| Unseen { what: what.to_owned(), reason, uid: None }));
     let homes = homes(&options.roots);
     let around = (&managers.docker, homes.as_slice());
     let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);

@@ -100,13 +100,21 @@ impl Worker {
         Ok(())
     }
 
+    /// Waits until a front sends requests here: it asks again after it has heard that this is ready.
+    pub async fn used_by_front(&self) {
+        while self.shared.told.load(Ordering::SeqCst) < 2 {
+            sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+        }
+    }
+
     /// Says that it is not ready, goes on answering until the front has heard it, for the drain time and until its last
     /// request is answered, then closes its pool.
     pub async fn drain(mut self) {
         self.shared.ready.store(false, Ordering::SeqCst);
         let end = Instant::now() + Duration::from_millis(DRAIN_MS_MAX);
         let told = self.shared.told.load(Ordering::SeqCst);
-        while told > 0 && self.shared.told.load(Ordering::SeqCst) == told && Instant::now() < end {
+        // A front that asks again has processed the answer before; one that was only told may stand still for seconds.
+        while told > 0 && self.shared.told.load(Ordering::SeqCst) < told + 2 && Instant::now() < end {
             sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
         }
         sleep(Duration::from_millis(self.drain_ms)).await;

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use keyroll_sim::{FaultPlan, Mutant, Size, Tally, pairs, seeds, shrink, singles, triples};
 
 const USAGE: &str =
-    "usage: sim [--exhaustive N] [--seeds N [--from N]] [--mutants] [--full-pairs] [--triples]";
+    "usage: sim [--exhaustive N [--every N]] [--seeds N [--from N]] [--mutants] [--full-pairs] [--triples]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,43 +19,24 @@ fn main() -> ExitCode {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)?.parse::<u64>().ok()
     };
-    let known = ["--plan", "--exhaustive", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
-    if args.is_empty() || args.iter().any(|arg| arg.starts_with('-') && !known.contains(&arg.as_str())) {
+    let known =
+        ["--plan", "--exhaustive", "--every", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
+    let every =
+        if has("--every") { number("--every").and_then(|it| usize::try_from(it).ok()) } else { Some(1) };
+    let every = every.filter(|every| *every > 0);
+    let unknown = args.iter().any(|arg| arg.starts_with('-') && !known.contains(&arg.as_str()));
+    let (false, false, Some(every)) = (args.is_empty(), unknown, every) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
-    }
+    };
     if let Some(seed) = number("--plan") {
         println!("{}", serde_json::to_string_pretty(&FaultPlan::of(seed)).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
-    let mut all = Tally::default();
-    let mut part = |name: &str, tally: Tally| {
-        println!(
-            "{name}: {} schedules, {} steps, {} violations",
-            tally.schedules, tally.steps, tally.violations
-        );
-        all.add(tally);
-    };
     let depth = number("--exhaustive").unwrap_or(0);
-    if depth >= 1 {
-        part("all single faults, full world", singles(Size::Full, 12));
-    }
-    if depth >= 2 {
-        part("pairs over classes, reduced world", pairs(Size::Reduced, 1));
-    }
-    if has("--full-pairs") {
-        part("pairs over classes, full world", pairs(Size::Full, 1));
-    }
-    if has("--triples") || depth >= 3 {
-        part("triples over classes, reduced world", triples(1, 17));
-    }
-    if let Some(count) = number("--seeds") {
-        let from = number("--from").unwrap_or(0);
-        // Other seeds each day.
-        let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
-        part("seeds, every 16th twice", seeds(from, from + count, day));
-    }
+    let all =
+        schedules(depth, every, number("--seeds").map(|count| (number("--from").unwrap_or(0), count)), &has);
     let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let seconds = begun.elapsed().as_secs_f64();
@@ -79,6 +60,41 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Runs the schedules that were asked for; prints a line for each kind.
+fn schedules(
+    depth: u64,
+    every: usize,
+    seeds_wanted: Option<(u64, u64)>,
+    has: &dyn Fn(&str) -> bool,
+) -> Tally {
+    let mut all = Tally::default();
+    let mut part = |name: &str, tally: Tally| {
+        println!(
+            "{name}: {} schedules, {} steps, {} violations",
+            tally.schedules, tally.steps, tally.violations
+        );
+        all.add(tally);
+    };
+    if depth >= 1 {
+        part("single faults, full world", singles(Size::Full, 12, every));
+    }
+    if depth >= 2 {
+        part("pairs over classes, reduced world", pairs(Size::Reduced, 1, every));
+    }
+    if has("--full-pairs") {
+        part("pairs over classes, full world", pairs(Size::Full, 1, 1));
+    }
+    if has("--triples") || depth >= 3 {
+        part("triples over classes, reduced world", triples(1, 17));
+    }
+    if let Some((from, count)) = seeds_wanted {
+        // Other seeds each day.
+        let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+        part("seeds, every 16th twice", seeds(from, from + count, day));
+    }
+    all
 }
 
 /// Hunts every mutant: how many there are, how many were found, and whether the document about them is up to date.

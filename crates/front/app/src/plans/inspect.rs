@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
 use keyroll_host::{Local, read, resolve};
+use keyroll_observe::stated_outside;
 use keyroll_port::{
     Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, Probe, RefusalLog,
     SessionSource, Sessions, Store, Survey, Surveying, Surveyor as _, Values,
@@ -153,7 +154,8 @@ pub async fn look(
     let PendingChanges { live, not_visible } = live;
     let (granted, live) = granted(subject, live)?;
     let endpoints = issuer.endpoints();
-    let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints)].concat();
+    let outside = stated_outside().map(|(what, why)| format!("{what}: {why}")).into_iter().collect();
+    let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints), outside].concat();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,

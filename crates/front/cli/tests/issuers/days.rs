@@ -78,7 +78,7 @@ fn under_load(name: &str) {
         scene.issuer.replaces(Duration::ZERO);
     }
     let waits = scene.run(&apply);
-    load.none_failed();
+    load.none_failed(&waits);
     waits.exits(6).says(&["waiting for you to make the new key"]);
     let (id, value) = scene.issuer.mint("made at the console");
     let ran = scene.fed(&["resume", &plan, "--value-stdin", "--confirm", "ring"], &value);
@@ -131,7 +131,7 @@ fn killed(name: &str) {
 
 fn back(name: &str) {
     let scene = Scene::of(name, "0s");
-    let load = scene.load();
+    let mut load = scene.load();
     let old = scene.holds().unwrap();
     let plan = scene.plan();
     if scene.spec.one_value() {
@@ -152,8 +152,10 @@ fn back(name: &str) {
         fs::remove_file(scene.path("run/new.key")).unwrap();
     }
     ran.exits(4).paused();
+    load.none_failed(&ran);
     assert_ne!(scene.holds().unwrap(), old, "everybody has moved");
     let mut ran = scene.run(&["abort", &plan]);
+    load.none_failed(&ran);
     if let Some(new) = new.filter(|_| !scene.spec.revokes()) {
         ran.exits(6).says(&["K0715", "keyroll retry"]);
         scene.issuer.end(&new);

@@ -69,9 +69,16 @@ async fn worker(words: &BTreeMap<&str, &str>) {
             tokio::time::sleep(LIFELINE_PAUSE).await;
         }
     };
+    // The restart waits for this: like a deployment that takes the next instance only when the proxy uses this one.
+    let used = async {
+        worker.used_by_front().await;
+        std::fs::write(words["used"], "").unwrap();
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         () = orphaned => {}
+        () = used => {}
     }
     worker.drain().await;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends one instance in good order and starts it again. One at a time: a run of it that a dead driver left behind is
+# Ends one instance in good order, starts it again, and waits until the proxy uses it. One at a time: a run of it that a dead driver left behind is
 # waited for. A file `run/hold-N` makes it wait until that is gone.
 set -eu
 cd @DIR@
@@ -19,7 +19,10 @@ case $1 in
 1) port=@PORT_1@ ;;
 *) port=@PORT_2@ ;;
 esac
-KEYROLL_TEST_PART="worker env=app/api.env port=$port pool=2 warm_ms=0 drain_ms=1500 log=log/$name.log name=$name lifeline=@LIFELINE@ calls=@CALLS@" \
+rm -f "run/$name.used"
+KEYROLL_TEST_PART="worker used=run/$name.used env=app/api.env port=$port pool=2 warm_ms=0 drain_ms=1500 log=log/$name.log name=$name lifeline=@LIFELINE@ calls=@CALLS@" \
     setsid @PROGRAM@ issuers::part --exact --nocapture </dev/null >>"log/$name.out" 2>&1 9>&- &
 # It becomes the worker.
 echo $! >"run/$name.pid"
+pid=$!
+while [ ! -e "run/$name.used" ] && alive "$pid"; do sleep 0.02; done

@@ -80,11 +80,11 @@ impl Scene {
     }
 
     fn begin(&mut self) {
+        let front = RUNTIME.block_on(Front::start(self.front_port, &self.ports)).unwrap();
         for instance in ["1", "2"] {
             let status = Command::new(self.path("restart.sh")).arg(instance).status().unwrap();
             assert!(status.success(), "api {instance} starts");
         }
-        let front = RUNTIME.block_on(Front::start(self.front_port, &self.ports)).unwrap();
         wait("both instances are ready", || self.ports.iter().all(|port| front.uses(*port)));
         self.front = Some(front);
     }
@@ -261,14 +261,25 @@ impl Load<'_> {
     fn since(&mut self) -> (u64, u64) {
         let tally = RUNTIME.block_on(self.callers.take().unwrap().stop());
         self.sent += tally.sent;
+        if tally.failed > 0 {
+            println!(
+                "    {} of {} failed, at most {:?} without an answer: {:?}",
+                tally.failed, tally.sent, tally.away, tally.answers
+            );
+        }
         (tally.sent, tally.failed)
     }
 
-    /// Checks that none has failed so far; the callers continue.
+    /// Checks that none has failed so far, up to the end of this command; the callers continue.
     #[track_caller]
-    pub fn none_failed(&mut self) {
+    pub fn none_failed(&mut self, ran: &Ran) {
         let (sent, failed) = self.since();
-        assert!(sent > 0 && failed == 0, "{failed} of {sent} failed: {:?}", self.scene.refused());
+        assert!(
+            sent > 0 && failed == 0,
+            "{failed} of {sent} failed: {:?}\n{}",
+            self.scene.refused(),
+            ran.text
+        );
         self.go_on();
     }
 

@@ -48,7 +48,6 @@ pub const KEYS: &[Key] = &[
         provider: "lit",
         reads: "{ file = \"./claw/openclaw.json\", format = \"json\", at = \"/models/providers/lit/apiKey\" }",
         api_key: "\"@VALUE@\"",
-        daily: true,
         ..NONE
     },
     Key {
@@ -66,7 +65,6 @@ pub const KEYS: &[Key] = &[
         api_key: "\"${ENV_KEY}\"",
         file: Some(("claw/.env", "ENV_KEY=")),
         away: true,
-        daily: true,
         ..NONE
     },
     Key {

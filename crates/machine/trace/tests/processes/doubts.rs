@@ -302,9 +302,8 @@ fn from_within_a_pid_namespace_it_is_said_that_there_is_an_outside() {
     let seen = scene.survey();
     let outside =
         |seen: &SurveyedScene| seen.survey.unseen.iter().any(|one| one.reason.contains("namespace"));
-    let first =
-        std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
-    assert_eq!(outside(&seen), !first);
+    assert_eq!(outside(&seen), keyroll_observe::extent() == keyroll_observe::Extent::Part);
+    // A statement about the namespace of this test is none about one within it.
     elsewhere("processes::doubts::look_from_within", running.child.id(), &scene, |program| {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc"]).arg(program);

@@ -1,12 +1,31 @@
 //! What the kernel lets this process see and hide.
 
+use keyroll_observe::{Extent, STATE_WHOLE_MACHINE, WHOLE_MACHINE, extent};
+
 use super::report::Report;
+
+/// The row about what a list of processes leaves out.
+const OUTSIDE: &str = "processes outside";
 
 pub(super) fn check_process(report: &mut Report) {
     match is_dumpable() {
         true => report.bad("this process", "its memory can be dumped".to_owned(), "use a kernel with prctl"),
         false => report
             .good("this process", "writes no core dump, and other users cannot read its memory".to_owned()),
+    }
+    match extent() {
+        Extent::Machine => {}
+        Extent::StatedWhole => {
+            report.note(OUTSIDE, format!("not visible; {WHOLE_MACHINE} states that none uses the secrets of this container"));
+        }
+        Extent::Part => report.note(
+            OUTSIDE,
+            format!(
+                "not visible: this is a container or PID namespace. Run keyroll on the host or, if nothing outside uses \
+                 these secrets, state this as root, after each start of the container (a statement with another content, \
+                 or that others may write, does not count): {STATE_WHOLE_MACHINE}"
+            ),
+        ),
     }
     // From Yama's scope 1 on, the memory of processes that are not children of this one is not visible.
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
