@@ -74,7 +74,8 @@ impl World {
             all.extend(["nice", "-n", "19"].map(OsString::from));
         }
         if is_own() {
-            // `--kill-child`: the world ends with the runner.
+            // `setpriv` ends `unshare` with the runner, and `--kill-child` the world with `unshare`.
+            all.extend(["setpriv", "--pdeathsig", "KILL"].map(OsString::from));
             all.extend(
                 ["unshare", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "--"]
                     .map(OsString::from),

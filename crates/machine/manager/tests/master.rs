@@ -173,9 +173,16 @@ fn a_job_of_cron_that_runs_is_seen_and_one_that_does_not_is_at_rest() {
     assert!(Command::new("mkfifo").arg(folder.path().join("fifo")).status().expect("mkfifo").success());
     // As cron starts it: a shell with the command as one argument.
     let mut job = Command::new("/bin/sh").args(["-c", &command]).spawn().expect("a job");
-    let found = instances(&run(table.clone())).expect("told");
-    let main: Vec<u32> = found.iter().filter(|one| one.main).map(|one| one.process.pid).collect();
-    assert_eq!(main, [job.id()]);
+    let main = || {
+        let found = instances(&run(table.clone())).expect("told");
+        found.iter().filter(|one| one.main).map(|one| one.process.pid).collect::<Vec<u32>>()
+    };
+    // A process that was just started shows no arguments until the kernel has put them into its new memory.
+    let end = Instant::now() + Duration::from_secs(60);
+    while main().is_empty() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(main(), [job.id()]);
     fs::write(folder.path().join("fifo"), "").expect("the job goes on");
     job.wait().expect("it ends");
     assert!(instances(&run(table.clone())).expect("told").is_empty());

@@ -7,6 +7,8 @@ use tokio::time::timeout;
 
 /// The longest request or answer that this understands, bytes.
 const MESSAGE_BYTES_MAX: usize = 16_384;
+/// What a caller is told whose connection was closed before any answer.
+const CLOSED: &str = "closed without an answer";
 /// How long one exchange may take, milliseconds.
 const EXCHANGE_MS_MAX: u64 = 10_000;
 
@@ -57,6 +59,9 @@ async fn exchange(port: u16, path: &str) -> io::Result<HttpResponse> {
     let mut seen = Vec::new();
     let mut limited = (&mut stream).take(MESSAGE_BYTES_MAX as u64);
     limited.read_to_end(&mut seen).await?;
+    if seen.is_empty() {
+        return Err(io::Error::other(CLOSED));
+    }
     let text = String::from_utf8_lossy(&seen);
     let bad = || io::Error::other("no whole answer");
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
