@@ -1,4 +1,5 @@
-//! Real parts for tests: databases, hosts, managers, their start and stop; and what a command of the program said.
+//! Real parts for tests: databases, hosts, managers, their start and stop; programs that a test writes; and what a
+//! command of the program said.
 //!
 //! Invariants, by what is absent: nothing here listens anywhere but on loopback, no process outlives the test's,
 //! and no part is ended but by the process id that was started here.
@@ -19,6 +20,7 @@ mod pgbouncer;
 mod port;
 mod postgres;
 mod postgres_tls;
+mod program_file;
 mod prometheus;
 mod rabbitmq;
 mod redis;
@@ -37,6 +39,7 @@ pub use openclaw::OpenClaw;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
+pub use program_file::{copy_program, write_program};
 pub use prometheus::Prometheus;
 pub use rabbitmq::{ManagementApi, RabbitMq};
 pub use redis::Redis;

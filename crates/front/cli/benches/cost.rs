@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use keyroll_testkit::TempDir;
 use keyroll_testkit::issuer::Issuer;
+use keyroll_testkit::{TempDir, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -250,7 +250,11 @@ fn config(port: u16) -> String {
 }
 
 fn put(path: &Path, text: &str, mode: u32) {
-    fs::write(path, text).unwrap();
+    if mode & 0o111 == 0 {
+        fs::write(path, text).unwrap();
+    } else {
+        write_program(path, text);
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 

@@ -7,13 +7,12 @@ pub(crate) mod told;
 pub(crate) mod verified;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_testkit::{Engine, github_token};
+use keyroll_testkit::{Engine, github_token, write_program};
 use serde_json::Value;
 
 use crate::kept::{BINARY, err, kept, out, run, value};
@@ -339,8 +338,7 @@ fn a_hook_sees_what_commit_a_takes_in() {
     git(path, &["add", "a"]);
     git(path, &["commit", "--quiet", "--message", "one"]);
     let hook = path.join(".git/hooks/pre-commit");
-    fs::write(&hook, format!("#!/bin/sh\nexec {BINARY} --state s leaks --staged\n")).unwrap();
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&hook, format!("#!/bin/sh\nexec {BINARY} --state s leaks --staged\n"));
     for arguments in [&["commit", "--all", "-m", "x"][..], &["commit", "-m", "x", "a"]] {
         fs::write(path.join("a"), &token).unwrap();
         let committed = Command::new("git")

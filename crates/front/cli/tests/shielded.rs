@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_testkit::github_token;
+use keyroll_testkit::{copy_program, github_token};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -81,7 +81,7 @@ fn a_state_folder_that_is_not_visible_is_no_missing_store() {
     let value = value();
     let folder = kept(&value);
     let binary = folder.path().join("keyroll");
-    fs::copy(BINARY, &binary).unwrap();
+    copy_program(Path::new(BINARY), &binary);
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let refused = |state: &str, user: Option<u32>| {
         let commands: [&[&str]; 6] = [

@@ -2,7 +2,6 @@
 //! database.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use keyroll_observe::process;
 use keyroll_port::{AllowedChanges, Host, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+use keyroll_testkit::write_program;
 
 use crate::step;
 
@@ -134,8 +134,7 @@ impl Claw {
         fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();
         fs::write(self.path("claw/tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
         let script = format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", self.path("told").display());
-        fs::write(self.path("openclaw"), script).unwrap();
-        fs::set_permissions(self.path("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.path("openclaw"), script);
     }
 
     /// The present content of the file.

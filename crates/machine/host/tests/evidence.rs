@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +15,7 @@ use keyroll_observe::LogSource;
 use keyroll_port::{AllowedChanges, Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Reconciled, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+use keyroll_testkit::write_program;
 use tempfile::TempDir;
 
 use crate::step;
@@ -157,8 +157,7 @@ async fn a_session_of_before_the_change_back_proves_nothing() {
 
 fn script(place: &Place, name: &str, text: &str) -> CommandLine {
     let path = place.path(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, format!("#!/bin/sh\n{text}\n"));
     CommandLine::program(path.display().to_string(), ["{copy}"])
 }
 
@@ -424,8 +423,7 @@ async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
     let place = Place::new();
     let systemctl = place.path("systemctl");
     let dead = "#!/bin/sh\necho LoadState=loaded\necho ActiveState=activating\necho SubState=auto-restart\necho MainPID=0\n";
-    fs::write(&systemctl, dead).unwrap();
-    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&systemctl, dead);
     let unit = Unit { systemctl, booted: place.folder.path().to_owned(), ..Unit::new("app") };
     let check = CheckSetup::Exec {
         command: script(&place, "check.sh", "grep -q val-new \"$1\""),

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use keyroll_testkit::copy_program;
 use rustix::process::{Pid, Signal, kill_process};
 
 const OLD: &[u8] = b"KEY=old\n";
@@ -418,7 +419,7 @@ fn a_user_without_rights_is_refused_before_anything_is_changed() {
     for (what, folder_mode, owner, mode, line) in cases {
         let (folder, path) = folder();
         let own = folder.path().join("replace");
-        fs::copy(example(), &own).unwrap();
+        copy_program(&example(), &own);
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         std::os::unix::fs::chown(&path, Some(owner), Some(owner)).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(folder_mode)).unwrap();

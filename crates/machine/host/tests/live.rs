@@ -1,8 +1,7 @@
 //! Pending changes that a restart would activate, with real processes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use keyroll_manager::{CommandLine, Find, Process, Verb};
 use keyroll_port::{AllowedChanges, Applied, Host as _, PendingChanges, Surveyor as _};
 use keyroll_rotation::{ConsumerId, Difference, FileId};
 use keyroll_secret::FingerprintKey;
+use keyroll_testkit::{copy_program, write_program};
 
 /// How long anything that must come may take.
 const TIME_MAX: Duration = Duration::from_secs(100);
@@ -36,7 +36,10 @@ impl Place {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn restart_command(&self, text: &str) {
+        write_program(&self.path("restart.sh"), text);
     }
 
     /// A process with the env file as its environment, known by its pid file.
@@ -102,10 +105,10 @@ impl Place {
 
 fn place() -> Place {
     let place = Place(tempfile::tempdir().unwrap());
-    place.write("restart.sh", "#!/bin/sh\ntouch restarted\n");
+    place.restart_command("#!/bin/sh\ntouch restarted\n");
     place.write("app.env", "KEY=k\nLOG=info\nHERE=$HOME/x\n");
     place.write("work.sh", "while :; do sleep 1; done\n");
-    fs::copy(fs::canonicalize("/bin/sh").unwrap(), place.path("own-program")).unwrap();
+    copy_program(Path::new("/bin/sh"), &place.path("own-program"));
     place
 }
 
@@ -141,7 +144,7 @@ fn what_was_edited_since_the_start_is_named_and_nothing_else() {
     let first = edited(&host, "app/script:work.sh", || place.write("work.sh", "while :; do sleep 2; done\n"));
     let second = edited(&host, "app/script:work.sh", || place.write("work.sh", "exit 0\n"));
     assert_ne!(first.digest, second.digest, "another edit is the same");
-    edited(&host, "app/restart:restart.sh", || place.write("restart.sh", "#!/bin/sh\ntouch restarted\n#\n"));
+    edited(&host, "app/restart:restart.sh", || place.restart_command("#!/bin/sh\ntouch restarted\n#\n"));
     place.write("app.env", "KEY=other\nLOG=debug\nNEW=1\n");
     let all: Vec<String> = names(&host).iter().map(|one| one.name.to_string()).collect();
     assert_eq!(all, ["app/script:work.sh", "app/restart:restart.sh", "app/app.env:LOG", "app/app.env:NEW"]);

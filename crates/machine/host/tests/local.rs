@@ -1,7 +1,6 @@
 //! This machine as a host: real files, real processes.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use keyroll_rotation::{
     ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, SearchLimit, Visibility, Which,
 };
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+use keyroll_testkit::write_program;
 
 use crate::{step, survey};
 
@@ -295,14 +295,8 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
 fn timer(place: &Place, pid: u32) -> Unit {
     let text = format!("LoadState=loaded\nActiveState=active\nMainPID={pid}\nUnit=job.service\n");
     let shown = place.write("shown", &text);
-    let systemctl = place.write("systemctl", &format!("#!/bin/sh\ncat '{}'\n", shown.display()));
-    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
-    // A process that another test forks at this moment may hold the script open for writing until its exec.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while Command::new(&systemctl).stdout(Stdio::null()).status().is_err() {
-        assert!(Instant::now() < deadline, "the script cannot be executed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let systemctl = place.path("systemctl");
+    write_program(&systemctl, format!("#!/bin/sh\ncat '{}'\n", shown.display()));
     Unit { systemctl, booted: place.path(""), ..Unit::new("job.timer") }
 }
 

@@ -1,14 +1,13 @@
 //! Adapters that others write: which answers keyroll believes, and the rules that their authors can check.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{Adapter, CommandLine, adapter_schema, apply, check_adapter, instances};
 use keyroll_port::{Class, Failure};
-use keyroll_testkit::{TempDir, tag};
+use keyroll_testkit::{TempDir, tag, write_program};
 
 /// How long anything may take before a test fails, seconds.
 const PATIENCE_S: u64 = 30;
@@ -26,10 +25,14 @@ struct Scene(TempDir);
 impl Scene {
     fn with(script: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let path = folder.path().join("adapter");
-        fs::write(&path, script).expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
-        Self(folder)
+        let scene = Self(folder);
+        scene.becomes(script);
+        scene
+    }
+
+    /// Gives the adapter this text.
+    fn becomes(&self, script: &str) {
+        write_program(&self.0.path().join("adapter"), script);
     }
 
     fn good() -> Self {
@@ -107,7 +110,7 @@ fn each_broken_rule_is_named() {
         let scene = Scene::with(&GOOD.replace("sleep 600", "sleep 601"));
         let status = Command::new(scene.path("adapter")).arg("start").stdin(Stdio::null()).status();
         assert!(status.expect("the adapter").success());
-        fs::write(scene.path("adapter"), &script).expect("written");
+        scene.becomes(&script);
         let deadline = Instant::now() + Duration::from_secs(6);
         let rules = check_adapter(&scene.adapter(), (rule == 7).then_some(deadline));
         assert!(rules[rule].broken.is_some(), "rule {rule} is kept: {rules:#?}");
@@ -151,15 +154,10 @@ fn the_words_of_an_adapter_are_not_shown_as_they_are() {
 #[test]
 fn what_was_asked_of_it_and_lost_is_unknown() {
     let good = Scene::good();
-    fs::write(good.path("adapter"), GOOD.replace("start()\n        say({'applied': True})", "sys.exit(1)"))
-        .expect("written");
+    good.becomes(&GOOD.replace("start()\n        say({'applied': True})", "sys.exit(1)"));
     let failure = good.apply().expect_err("no answer");
     assert_eq!((failure.code.as_str(), failure.class), ("K0433", Class::Unknown));
-    fs::write(
-        good.path("adapter"),
-        GOOD.replace("start()\n        say({'applied': True})", "refuse('not now')"),
-    )
-    .expect("written");
+    good.becomes(&GOOD.replace("start()\n        say({'applied': True})", "refuse('not now')"));
     let failure = good.apply().expect_err("an error");
     assert_eq!(
         (failure.code.as_str(), failure.class),

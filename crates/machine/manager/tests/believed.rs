@@ -1,7 +1,6 @@
 //! The answers of managers' tools alone are not believed: tools that lie, or that talk about another machine.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +9,7 @@ use keyroll_manager::{
     CommandLine, Compose, Container, ContainerVerb, Docker, Supervisor, Workload, apply, instances,
 };
 use keyroll_port::{Class, Failure};
-use keyroll_testkit::TempDir;
+use keyroll_testkit::{TempDir, write_program};
 
 struct Tool {
     folder: TempDir,
@@ -22,8 +21,7 @@ impl Tool {
         let folder = TempDir::new().expect("a folder");
         let text = format!("#!/bin/sh\necho \"$@\" >> \"$(dirname \"$0\")/asked\"\n{script}\n");
         let tool = Self { folder };
-        fs::write(tool.path("tool"), text).expect("written");
-        fs::set_permissions(tool.path("tool"), fs::Permissions::from_mode(0o755)).expect("its mode");
+        write_program(&tool.path("tool"), text);
         fs::write(tool.path("socket"), "").expect("written");
         tool
     }
@@ -113,7 +111,7 @@ fn a_service_has_as_many_containers_after_up_as_before_it() {
     let script = fs::read_to_string(tool.path("tool")).expect("read")
         + "here=$(dirname \"$0\"); case \"$*\" in *\" ps \"*) echo x;; *\" up \"*) touch \"$here/up\";; \
            *inspect*) if [ -e \"$here/up\" ]; then cat \"$here/after\"; else cat \"$here/before\"; fi;; esac\n";
-    fs::write(tool.path("tool"), script).expect("written");
+    write_program(&tool.path("tool"), script);
     let settle = Duration::from_millis(10);
     let compose = Compose { docker: tool.docker(), settle, ..Compose::new(tool.folder.path(), "web") };
     applied(&compose).expect("recreated");

@@ -1,7 +1,6 @@
 //! A real container engine and a real docker compose: the verbs that apply a value, and those that only seem to.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use keyroll_manager::{
 use keyroll_observe::{ProcessId, Variable, environment_has};
 use keyroll_port::{Class, Failure, FailureKind};
 use keyroll_secret::SecretBytes;
-use keyroll_testkit::{Engine, TempDir, alphanumeric};
+use keyroll_testkit::{Engine, TempDir, alphanumeric, write_program};
 
 const IMAGE: &str = "keyroll-test:1";
 
@@ -457,14 +456,7 @@ fn a_plain_container_takes_a_mounted_file_by_a_restart_and_an_environment_by_its
 /// A `docker` that prints this and fails, with a plain file as its socket.
 fn saying(folder: &Path, text: &str) -> Docker {
     let program = folder.join("docker");
-    fs::write(&program, format!("#!/bin/sh\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n")).expect("a script");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let end = Instant::now() + TIME_MAX;
-    // A process that another test forks at this moment may hold the script open for writing until its exec.
-    while std::process::Command::new(&program).stderr(std::process::Stdio::null()).status().is_err() {
-        assert!(Instant::now() < end, "the script cannot be executed");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    write_program(&program, format!("#!/bin/sh\ncat >&2 <<'END'\n{text}\nEND\nexit 1\n"));
     let socket = folder.join("docker.sock");
     fs::write(&socket, "").expect("a file");
     Docker { program, host: format!("unix://{}", socket.display()) }

@@ -16,6 +16,7 @@ use keyroll_agents::AgentSlot;
 use keyroll_manager::{Check, CheckAnswer, OpenClaw, Turn, Workload, apply, check, instances};
 use keyroll_observe::process;
 use keyroll_port::{Class, Failure};
+use keyroll_testkit::{copy_program, write_program};
 use tempfile::TempDir;
 
 /// A state folder whose gateway is this test: it reports that it is ready, and its program prints `answer`.
@@ -54,8 +55,7 @@ impl Scene {
         fs::write(state.join("tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
         let program = folder.path().join("openclaw");
         let script = format!("#!/bin/sh\necho \"$*\" >>{}/told\necho '{answer}'\n", folder.path().display());
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&program, script);
         let reads = vec![(key, AgentSlot::Whole)];
         let openclaw = OpenClaw { state, provider: "p".to_owned(), program, start: None, reads };
         Self { folder, openclaw }
@@ -201,7 +201,7 @@ fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
     listener.set_nonblocking(true).unwrap();
     set(port);
     let program = scene.folder.path().join("openclaw-sleep");
-    fs::copy("/bin/sleep", &program).unwrap();
+    copy_program(Path::new("/bin/sleep"), &program);
     let mut other = std::process::Command::new(program).arg("600").spawn().unwrap();
     let lock = |pid: u32| {
         let ticks = process(pid).unwrap().id.start_ticks;

@@ -4,7 +4,6 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use keyroll_codes::Code;
 use keyroll_manager::{Runit, apply, instances};
 use keyroll_port::{Class, Failure};
-use keyroll_testkit::{TempDir, tag};
+use keyroll_testkit::{TempDir, tag, write_program};
 
 /// How long anything may take before a test fails, seconds.
 const PATIENCE_S: u64 = 60;
@@ -57,8 +56,7 @@ impl Scene {
     }
 
     fn script(&self, name: &str, text: &str) {
-        fs::write(self.service().join(name), text).expect("written");
-        fs::set_permissions(self.service().join(name), fs::Permissions::from_mode(0o755)).expect("a mode");
+        write_program(&self.service().join(name), text);
     }
 
     fn write(&self, value: &str) {

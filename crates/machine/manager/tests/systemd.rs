@@ -2,12 +2,12 @@
 //! org.freedesktop.systemd1(5), as systemd 252 prints them; other tests use the real service manager on container
 //! hosts.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{Applied, Unit, apply, instances};
 use keyroll_port::{Class, Failure};
+use keyroll_testkit::write_program;
 
 struct Fake {
     folder: tempfile::TempDir,
@@ -19,16 +19,7 @@ impl Fake {
         let folder = tempfile::tempdir().expect("a folder");
         let script = "#!/bin/sh\ncd \"$(dirname \"$0\")\"\necho \"$*\" >> calls\ncase \"$*\" in\n*show*) cat state; \
                       if [ -e later ]; then mv later state; fi;;\n*restart*) [ -e fail ] && exit 1; [ -e hang ] && sleep 600; cp next state;;\nesac\n";
-        let path = folder.path().join("systemctl");
-        std::fs::write(&path, script).expect("a script");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        // A process that another test forks at this moment may hold the script open for writing until its exec.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::process::Command::new(&path).arg("ready").status().is_err() {
-            assert!(Instant::now() < deadline, "the script cannot be executed");
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        std::fs::remove_file(folder.path().join("calls")).expect("it ran");
+        write_program(&folder.path().join("systemctl"), script);
         let fake = Self { folder };
         fake.put("state", state);
         fake.put("next", next);

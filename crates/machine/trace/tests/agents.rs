@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use keyroll_observe::process;
 use keyroll_secret::{FingerprintKey, SecretBytes};
-use keyroll_testkit::{TempDir, alphanumeric};
+use keyroll_testkit::{TempDir, alphanumeric, copy_program};
 use keyroll_trace::{Chain, LinkRole, ManagedBy, Managers, Options, Service, Survey, survey_with};
 use rusqlite::Connection;
 
@@ -240,8 +240,7 @@ fn a_lock_names_a_gateway_of_its_own_user_alone() {
         );
         all.put("eve/.openclaw/.env", &format!("EVE_API_KEY={key}\n"));
         let path = all.path(program);
-        fs::copy("/bin/sleep", &path).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        copy_program(Path::new("/bin/sleep"), &path);
         let mut command = Command::new(&path);
         command.arg("100000").current_dir("/").env_clear().env("PATH", "/bin").uid(user).gid(user);
         let running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use crate::parts::{NAME, Running, Scene, SurveyedScene, generated, id_of, root, until};
 use keyroll_needle::Encoding;
 use keyroll_observe::After;
+use keyroll_testkit::copy_program;
 use keyroll_trace::{Doubt, Evidence, Memory, MemoryStage, Opened, Place, StartUnseen, Verdict};
 
 /// Programs that hold their environment and do nothing with it.
@@ -401,17 +402,11 @@ fn elsewhere(test: &str, pid: u32, scene: &Scene, command: impl Fn(&Path) -> Com
     std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     std::fs::set_permissions(scene.folder.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let program = copy.path().join("look");
-    std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
-    let mut looked = None;
-    // A process that another test forks at this moment may hold the copy open for writing until its exec.
-    until("the copy can be executed", || {
-        let mut command = command(&program);
-        command.args(["--exact", test, "--nocapture", "--ignored"]).current_dir("/");
-        command.env("LOOK_AT", pid.to_string()).env("LOOK_IN", scene.folder.path());
-        looked = command.output().ok().filter(|out| !String::from_utf8_lossy(&out.stderr).contains("busy"));
-        looked.is_some()
-    });
-    let looked = looked.expect("it ran");
+    copy_program(&std::env::current_exe().expect("this program"), &program);
+    let mut command = command(&program);
+    command.args(["--exact", test, "--nocapture", "--ignored"]).current_dir("/");
+    command.env("LOOK_AT", pid.to_string()).env("LOOK_IN", scene.folder.path());
+    let looked = command.output().expect("it ran");
     let out = String::from_utf8_lossy(&looked.stdout);
     assert!(out.contains("1 passed"), "{out}{}", String::from_utf8_lossy(&looked.stderr));
 }

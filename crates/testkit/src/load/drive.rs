@@ -9,8 +9,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::http;
 
-/// How many requests may be under way at once.
-const UNDER_WAY_MAX: u32 = 512;
+/// How many requests may be under way at once. On a machine that is too busy for the rate, callers wait for answers
+/// instead of adding to a queue: a long queue is answered when its callers have given up, and nothing else is.
+const UNDER_WAY_MAX: u32 = 32;
 
 /// What callers counted. A request fails if its caller did not get the expected answer; nothing is tried again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Tally {
     }
 }
 
-/// Callers that send requests at a steady rate until they are stopped.
+/// Callers that send requests at a steady rate, as far as they are answered, until they are stopped.
 pub struct Callers {
     stop: Arc<AtomicBool>,
     calling: JoinHandle<Tally>,
@@ -75,8 +76,8 @@ async fn call(port: u16, rate: u32, stop: Arc<AtomicBool>) -> Tally {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX as usize));
     let mut ticks = interval(Duration::from_secs(1) / rate.max(1));
-    // After a pause of the machine the missed requests are sent, so that the rate holds on the whole.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    // What was missed while the machine was too busy would only keep it so.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.load(Ordering::SeqCst) {
         ticks.tick().await;
         let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { break };

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use keyroll_testkit::TempDir;
 use keyroll_testkit::command::end_own;
+use keyroll_testkit::{TempDir, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
@@ -299,9 +299,14 @@ check = { exec = ["./check.sh", "SIDE", "{copy}"] }
 }
 
 pub fn put(path: &Path, pieces: &[&str], mode: u32) {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
-    for piece in pieces {
-        file.write_all(piece.as_bytes()).unwrap();
+    if mode & 0o111 == 0 {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
+        for piece in pieces {
+            file.write_all(piece.as_bytes()).unwrap();
+        }
+    } else {
+        assert!(!path.exists(), "{}", path.display());
+        write_program(path, pieces.concat());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -2,8 +2,10 @@
 //! rotate the real ones.
 
 use std::fs;
+use std::path::Path;
 
 use keyroll_database::rusqlite::Connection;
+use keyroll_testkit::copy_program;
 
 use crate::hostile::ran::wait;
 use crate::init::merged::Scene;
@@ -35,7 +37,7 @@ fn settings(provider: &str, key: &str) -> String {
 
 /// A program that says by its lock that it is the gateway.
 fn gateway(scene: &Scene) {
-    fs::copy("/bin/sleep", scene.path("openclaw-gateway")).unwrap();
+    copy_program(Path::new("/bin/sleep"), &scene.path("openclaw-gateway"));
     let state = format!("export OPENCLAW_STATE_DIR={}; ", scene.path(".openclaw").display());
     let pid = scene.run("one", &state, "exec ../openclaw-gateway 100000", "openclaw-gateway");
     let id = keyroll_observe::process(pid).unwrap().id;

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use keyroll_testkit::command::end_own;
 use keyroll_testkit::issuer::{Ask, Described, Issuer, Moment};
 use keyroll_testkit::load::{Callers, Front};
-use keyroll_testkit::{TempDir, free_port};
+use keyroll_testkit::{TempDir, free_port, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -314,10 +314,14 @@ impl Drop for Scene {
 }
 
 pub fn put(path: &Path, pieces: &[&str], mode: u32) {
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).unwrap();
-    for piece in pieces {
-        file.write_all(piece.as_bytes()).unwrap();
+    if mode & 0o111 == 0 {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path).unwrap();
+        for piece in pieces {
+            file.write_all(piece.as_bytes()).unwrap();
+        }
+    } else {
+        write_program(path, pieces.concat());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
 use keyroll_testkit::issuer::{self, Issuer};
-use keyroll_testkit::{Postgres, TempDir, alphanumeric, scram_verifier};
+use keyroll_testkit::{Postgres, TempDir, alphanumeric, copy_program, scram_verifier, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -415,7 +415,7 @@ pub fn program() -> (TempDir, PathBuf) {
     let program = std::env::var_os("KEYROLL_PROGRAM").map_or_else(built, PathBuf::from);
     let folder = TempDir::new().unwrap();
     let copy = folder.path().join("keyroll");
-    fs::copy(program, &copy).unwrap();
+    copy_program(&program, &copy);
     (folder, copy)
 }
 
@@ -429,9 +429,14 @@ pub fn wait(what: &str, mut until: impl FnMut() -> bool) {
 }
 
 fn put(path: &Path, pieces: &[&str], mode: u32) {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
-    for piece in pieces {
-        file.write_all(piece.as_bytes()).unwrap();
+    if mode & 0o111 == 0 {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
+        for piece in pieces {
+            file.write_all(piece.as_bytes()).unwrap();
+        }
+    } else {
+        assert!(!path.exists(), "{}", path.display());
+        write_program(path, pieces.concat());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use keyroll_testkit::github_token;
+use keyroll_testkit::{github_token, write_program};
 use serde_json::Value;
 
 use crate::kept::{BINARY, err, kept, out, run, value};
@@ -186,9 +186,7 @@ fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
 fn of_what_could_not_be_opened_the_way_out_is_that_of_its_kind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let docker = path.join("docker");
-    fs::write(&docker, "#!/bin/sh\nexit 1\n").unwrap();
-    fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write_program(&path.join("docker"), "#!/bin/sh\nexit 1\n");
     for (arguments, way) in [
         (&["--git"][..], "help: run it in a git repository"),
         (&["--staged"], "help: run it in a git repository"),
@@ -238,8 +236,7 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let stand_in = "#!/bin/sh\necho \"$@\" >> said\ncase $2 in --git) exit 3;; esac\n";
-    fs::write(path.join("keyroll"), stand_in).unwrap();
-    fs::set_permissions(path.join("keyroll"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write_program(&path.join("keyroll"), stand_in);
     fs::write(path.join("b.toml"), "").unwrap();
     let ran = |prints: &str, baseline: &str, history: &str| {
         let _ = fs::remove_file(path.join("said"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use keyroll_testkit::load::Callers;
-use keyroll_testkit::{Deadline, until};
+use keyroll_testkit::{Deadline, until, write_program};
 
 use super::scene::{Scene, Way};
 use super::{ALONE, PHASE_S_MAX, exercised, no_failure, role};
@@ -91,12 +91,12 @@ async fn go_back(scene: &Scene) {
     let (env, restart) = (scene.dir().join("app/api.env"), scene.dir().join("app/restart.sh"));
     fs::copy(&env, scene.kept("second")).unwrap();
     let works = fs::read(&restart).unwrap();
-    fs::write(&restart, "#!/bin/sh\nexit 1\n").unwrap();
+    write_program(&restart, "#!/bin/sh\nexit 1\n");
     let ran = scene.run(&["abort", &id]).await;
     assert!(ran.code != Some(5) && ran.text().contains("stuck"), "{}", ran.text());
     assert_eq!(users(scene), ["stats", "orders", "orders_a", "someone"]);
     assert_eq!(scene.answer(&scene.kept("second")), "accepted");
-    fs::write(&restart, works).unwrap();
+    write_program(&restart, works);
     let ran = scene.run(&["retry", &id]).await;
     assert_eq!(ran.code, Some(5), "{}", ran.text());
     let status = Command::new("cmp").args([list(scene), before]).status().unwrap();

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyroll_testkit::command::{Ran, Started, end_own};
 use keyroll_testkit::load::{Callers, Front, Tally};
-use keyroll_testkit::{Deadline, PgBouncer, Postgres, TempDir, alphanumeric, free_port, until};
+use keyroll_testkit::{
+    Deadline, PgBouncer, Postgres, TempDir, alphanumeric, free_port, until, write_program,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::postgres::part::PART;
@@ -292,7 +294,11 @@ fn pid_of(file: &Path) -> Option<u32> {
 
 fn put(path: &Path, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::write(path, text).unwrap();
+    if mode & 0o111 == 0 {
+        fs::write(path, text).unwrap();
+    } else {
+        write_program(path, text);
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 

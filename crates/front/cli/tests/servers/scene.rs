@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyroll_testkit::command::{Ran, Started, end_own};
 use keyroll_testkit::load::{Callers, Front, Tally};
-use keyroll_testkit::{Deadline, TempDir, free_port, until};
+use keyroll_testkit::{Deadline, TempDir, free_port, until, write_program};
 
 use crate::servers::part::PART;
 use crate::servers::server::{Kind, Server};
@@ -192,7 +192,11 @@ fn pid_of(file: &Path) -> Option<u32> {
 
 fn put(path: &Path, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::write(path, text).unwrap();
+    if mode & 0o111 == 0 {
+        fs::write(path, text).unwrap();
+    } else {
+        write_program(path, text);
+    }
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 

@@ -40,6 +40,8 @@ fn same_program(pid: u32) -> io::Result<bool> {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use keyroll_testkit::{copy_program, write_program};
+
     use super::same_program;
 
     const WAIT: &str = "KEYROLL_TEST_WAIT";
@@ -56,7 +58,7 @@ mod tests {
     fn a_copy_of_the_program_is_the_same_one_and_another_of_its_name_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy");
-        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        copy_program(&std::env::current_exe().unwrap(), &copy);
         let start = |program: &std::path::Path| {
             let mut command = Command::new(program);
             command
@@ -64,13 +66,7 @@ mod tests {
                 .env(WAIT, "yes")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null());
-            // A process that another test forks at this moment may hold the copy open for writing until its exec.
-            loop {
-                match command.spawn() {
-                    Ok(child) => return child,
-                    Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ExecutableFileBusy, "{error}"),
-                }
-            }
+            command.spawn().unwrap()
         };
         let same = |program: &std::path::Path| {
             let mut child = start(program);
@@ -84,8 +80,7 @@ mod tests {
         let mut bytes = std::fs::read(&copy).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         let other = folder.path().join("other");
-        std::fs::write(&other, bytes).unwrap();
-        std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        write_program(&other, bytes);
         assert!(!same(&other));
         assert!(same_program(u32::MAX).is_err());
     }

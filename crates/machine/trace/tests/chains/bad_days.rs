@@ -1,7 +1,6 @@
 //! Managers that hang, are missing, or have the name of none.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -23,8 +22,7 @@ fn manager(scene: &Scene, title: &str) -> Running {
 #[test]
 fn a_manager_that_never_answers_takes_its_time_and_no_more_and_its_programs_are_nobody_elses() {
     let mut scene = Scene::new();
-    scene.write("docker", "#!/bin/sh\nexec sleep 1000\n");
-    fs::set_permissions(scene.path("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    scene.program("docker", "#!/bin/sh\nexec sleep 1000\n");
     let _docker = UnixListener::bind(scene.path("d.sock")).unwrap();
     scene.managers.docker =
         Docker { program: scene.path("docker"), host: format!("unix://{}", scene.path("d.sock").display()) };

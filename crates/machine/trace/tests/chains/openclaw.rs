@@ -2,10 +2,12 @@
 //! its place. crates/front/cli/tests/openclaw.rs asks the program itself.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use keyroll_database::rusqlite::Connection;
 use keyroll_observe::process;
+use keyroll_testkit::copy_program;
 
 use crate::chains::scene::{NamedChain, Running, Scene, until};
 
@@ -43,7 +45,7 @@ fn database(scene: &Scene, profiles: &str, store: &str) {
 fn gateway(scene: &Scene, change: impl FnOnce(&mut Command)) -> Running {
     let program = scene.path("openclaw-gateway");
     if !program.exists() {
-        fs::copy("/bin/sleep", &program).unwrap();
+        copy_program(Path::new("/bin/sleep"), &program);
     }
     let mut command = Command::new(program);
     command.arg("1000").current_dir(scene.path("work"));

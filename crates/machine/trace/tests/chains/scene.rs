@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keyroll_secret::{FingerprintKey, SecretBytes};
-use keyroll_testkit::{TempDir, alphanumeric};
+use keyroll_testkit::{TempDir, alphanumeric, write_program};
 use keyroll_trace::{LinkRole, Managers, Options, Survey, survey_with};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,11 @@ impl Scene {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, self.filled(text)).unwrap();
+    }
+
+    /// The same for a program, which can be executed at once.
+    pub(crate) fn program(&self, name: &str, text: &str) {
+        write_program(&self.path(name), self.filled(text));
     }
 
     pub(crate) fn filled(&self, text: &str) -> String {

@@ -94,8 +94,7 @@ const JOBS: &str = "TABLE_API_KEY = \"{second}\"\nLINE_API_KEY={second}\n\
 fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
     let Some(host) = Host::raise("chains of cron") else { return };
     host.scene.write("jobs", JOBS);
-    host.scene.write("job.sh", "#!/bin/sh\nenv >@/ran.new; mv @/ran.new @/ran\n");
-    host.sh("chmod 755 @/job.sh");
+    host.scene.program("job.sh", "#!/bin/sh\nenv >@/ran.new; mv @/ran.new @/ran\n");
     host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
     host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
     let all = host.look();
@@ -222,8 +221,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
     host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
     host.scene.write("both", "{second}");
-    host.scene.write("child.sh", "#!/bin/sh\necho $$ >@/child.pid\nexec sleep 100000\n");
-    host.sh("chmod 755 @/child.sh");
+    host.scene.program("child.sh", "#!/bin/sh\necho $$ >@/child.pid\nexec sleep 100000\n");
     // Of two drop-ins with one name, the one in the system's own folder does not count.
     host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
     host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
