@@ -40,10 +40,13 @@ fn exercised(ran: &Ran) -> BTreeSet<String> {
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
 }
 
+/// So many calls show that callers called all the time, however busy the machine was.
+const CALLS_MIN: u64 = 100;
+
 fn no_failure(tally: &Tally) {
     println!("callers: {} sent, {} failed, {:.0} a second", tally.sent, tally.failed, rate(tally));
     assert_eq!(tally.failed, 0, "{:?}", tally.answers);
-    assert!(rate(tally) >= 90.0, "{:.1} requests a second", rate(tally));
+    assert!(tally.sent >= CALLS_MIN, "only {} calls", tally.sent);
 }
 
 /// The old login is dead by the server's own word and its list; the new one is used.
