@@ -2,6 +2,7 @@
 
 mod cause;
 mod graph;
+mod grounds;
 mod not_visible;
 mod resolve_target;
 mod shown;

@@ -98,6 +98,7 @@ fn filled(files: &[PathBuf]) -> Survey {
             what: "EnvironmentFile=".to_owned(),
             value: Some(id(number * 3 + at)),
             role,
+            basis: keyroll_trace::Basis::Seen,
             read_later: false,
             applies: Some("systemctl restart it".to_owned()),
             seems: None,

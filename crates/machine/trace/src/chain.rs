@@ -1,3 +1,5 @@
+use keyroll_observe::ProcessId;
+
 use crate::{Place, ValueId};
 
 /// The role of one copy in a chain.
@@ -15,6 +17,20 @@ pub enum LinkRole {
     NotVisible(&'static str),
 }
 
+/// What shows that a source is one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// Its reader: a manager, a script, the text of the program.
+    #[default]
+    Seen,
+    /// The other names of the file agree with the environment of the process.
+    Names,
+    /// Only where the file is, and that the process was started before its last change, with another value.
+    Likely,
+    /// This shell may have exported the value since it began. Its memory shows whether it has the value.
+    Exported(ProcessId),
+}
+
 /// One source that a program may take a value from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -26,6 +42,8 @@ pub struct Link {
     pub value: Option<ValueId>,
     /// Whether it wins.
     pub role: LinkRole,
+    /// What shows that.
+    pub basis: Basis,
     /// The program reads it after its start: its start environment does not show it.
     pub read_later: bool,
     /// What applies a change of it.
@@ -44,9 +62,32 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Keeps the exports of shells that were seen (`Some(true)`), and drops those that are no source (`Some(false)`).
+    pub(crate) fn confirm_exports(&mut self, seen: &dyn Fn(&str, ProcessId, ValueId) -> Option<bool>) {
+        let name = self.name.clone();
+        let of = |link: &Link| match (link.basis, link.value) {
+            (Basis::Exported(shell), Some(value)) => seen(&name, shell, value),
+            (Basis::Exported(_) | Basis::Seen | Basis::Names | Basis::Likely, _) => None,
+        };
+        self.links.retain(|link| of(link) != Some(false));
+        let mut decided = false;
+        for link in &mut self.links {
+            if of(link) == Some(true) {
+                link.basis = Basis::Seen;
+                link.role = if decided { LinkRole::Shadowed } else { LinkRole::Wins };
+            }
+            decided |= matches!(link.role, LinkRole::Wins | LinkRole::NotVisible(_));
+        }
+    }
+
     /// The link that a new start would take.
     pub fn winner(&self) -> Option<&Link> {
         self.links.iter().find(|link| link.role == LinkRole::Wins)
+    }
+
+    /// The link that a new start would take, or a file that it would probably take.
+    pub fn likely(&self) -> Option<&Link> {
+        self.winner().or_else(|| self.links.iter().find(|link| link.basis == Basis::Likely))
     }
 
     /// The value that a new start would use; `None` = unknown, because a link that may win is not visible.

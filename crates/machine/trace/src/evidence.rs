@@ -138,6 +138,11 @@ impl Survey {
         found
     }
 
+    /// Whether an instance was started after a file was last changed.
+    pub fn started_after(&self, process: &ProcessId, path: &Path) -> After {
+        self.instances.get(process).map_or(After::Unknown, |instance| started_after(instance, path))
+    }
+
     /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
     fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
         let above = move |one: &&Instance| {
@@ -164,7 +169,7 @@ fn variable(place: &Place) -> Option<&str> {
 
 /// Compares the start with the file's times. Anyone can set the time of the content (`cp -p`), but the time of the last
 /// change of any kind only to the present. Between the two the order is unknown.
-fn started_after(instance: &Instance, path: &Path) -> After {
+pub(crate) fn started_after(instance: &Instance, path: &Path) -> After {
     let Ok(data) = std::fs::symlink_metadata(path) else { return After::Unknown };
     let ms = |seconds: i64, nanoseconds: i64| {
         let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);

@@ -36,6 +36,7 @@ pub fn rows<'s>(survey: &'s Survey, found: &'s SurveyedSecret) -> Vec<Row<'s>> {
             all.extend(chains.iter().filter_map(|chain| {
                 let held = survey.held_by_chain(process, &versions, chain)?;
                 let verdict = verdict(chain.next(), &held);
+                let verdict = survey.graded(process, Some(chain), &held, verdict);
                 Some(Row { user, process: *process, chain: Some(chain), held, verdict })
             }));
         }

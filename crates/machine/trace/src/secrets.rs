@@ -229,8 +229,15 @@ impl<'u> Uses<'u> {
 fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
     let mut started: BTreeMap<&ProcessId, BTreeMap<&str, Vec<ValueId>>> = BTreeMap::new();
     for sighting in &survey.sightings {
-        if let Place::Environment { process, variable } = &sighting.place {
-            started.entry(process).or_default().entry(variable).or_default().push(sighting.value);
+        match (&sighting.place, sighting.name.as_deref()) {
+            (Place::Environment { process, variable }, _) => {
+                started.entry(process).or_default().entry(variable).or_default().push(sighting.value);
+            }
+            // Found there behind this name: a value of which no copy is left.
+            (Place::Memory { process }, Some(name)) => {
+                started.entry(process).or_default().entry(name).or_default().push(sighting.value);
+            }
+            _ => {}
         }
     }
     for service in &survey.services {
@@ -437,6 +444,7 @@ mod tests {
             what: "EnvironmentFile=/srv/a/api.env".to_owned(),
             value: Some(now),
             role: LinkRole::Wins,
+            basis: crate::Basis::Seen,
             read_later: false,
             applies: None,
             seems: None,

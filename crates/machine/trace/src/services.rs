@@ -9,12 +9,14 @@ mod cron;
 mod dotenv;
 mod dotenv_calls;
 mod env_file;
+mod launcher;
 mod manager_replies;
 mod mounted;
 mod openclaw;
 mod pm2;
 mod registered;
 mod sessions;
+mod shell_text;
 mod source;
 mod supervisord;
 mod systemd;
@@ -29,6 +31,9 @@ use keyroll_observe::{Listing, ProcessId, Start, own_tree};
 
 use crate::{Service, Sighting, Unseen, Values};
 use context::Context;
+pub(crate) use context::variables_of;
+pub(crate) use dotenv::here;
+pub(crate) use launcher::assignments;
 use manager_replies::ManagerReplies;
 
 /// The services that run on a machine.

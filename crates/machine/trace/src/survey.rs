@@ -138,6 +138,7 @@ pub fn survey_with(
     survey.by_name(&roots, options.wait, rules);
     survey.derive();
     survey.by_value(&roots, options.wait);
+    survey.find_origins(running.starts());
     survey.held_by(running, options.wait);
     survey.sightings.sort();
     survey.unseen.sort();

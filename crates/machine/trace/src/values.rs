@@ -50,6 +50,11 @@ impl Value {
         (plain == self.bytes).then_some(part.len())
     }
 
+    /// Its length, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether it may occur by chance, as `postgres` or `administrator` do. Then finding it in memory, or inside a
     /// longer text, is no evidence.
     pub fn common(&self) -> bool {

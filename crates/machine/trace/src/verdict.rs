@@ -39,6 +39,9 @@ pub enum Verdict {
     Current,
     /// Another value.
     Stale,
+    /// Probably another value: it is older than the last change of its file, and was not seen to have the new one. Why that
+    /// is no proof.
+    LikelyStale(Doubt),
     /// It holds the next value and another.
     Mixed,
     /// It is unknown, and why.

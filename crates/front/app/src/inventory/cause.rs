@@ -13,6 +13,7 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Current => "current",
         Verdict::Stale => "stale",
+        Verdict::LikelyStale(_) => "likely stale",
         Verdict::Mixed => "mixed",
         Verdict::Unknown(_) => "unknown",
     }
@@ -27,6 +28,7 @@ pub fn cause(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> String 
             let old = held(seen, found, row, |id| Some(id) != next);
             format!("uses a STALE value: {old}, {}{}", now(seen, found, row, next), way(row.chain))
         }
+        Verdict::LikelyStale(why) => likely(seen, found, row, why),
         Verdict::Mixed => {
             let both = held(seen, found, row, |_| true);
             let decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
@@ -57,6 +59,23 @@ pub fn doubt(why: Doubt) -> &'static str {
         Doubt::StartHidden => "its start environment is not readable for this user",
         Doubt::NothingSeen => "none of the values was found in it; it may hold one in another encoding",
     }
+}
+
+/// For an instance that is older than its file's last change, where something keeps that from being a proof.
+fn likely(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: Doubt) -> String {
+    let Some(link) = row.chain.and_then(Chain::likely) else { return doubt(why).to_owned() };
+    let label = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
+    let changed = link.place.as_ref().map(changed).unwrap_or_default();
+    let against = match (why, link.role) {
+        (Doubt::NoChain, LinkRole::NotVisible(why)) => why,
+        _ => doubt(why),
+    };
+    let held = held(seen, found, row, |id| Some(id) != link.value);
+    let way = way_of(link);
+    format!(
+        "LIKELY uses a STALE value: {held}, {} now holds {label}{changed}; not proven: {against}{way}",
+        source(link)
+    )
 }
 
 /// For an instance that may or may not use the value that a new start would take.
@@ -226,6 +245,7 @@ mod tests {
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
                 role: std::mem::replace(&mut role, LinkRole::Shadowed),
+                basis: keyroll_trace::Basis::Seen,
                 read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),
@@ -295,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_memory_nobody_is_called_stale() {
+    fn without_its_memory_and_its_file_nobody_is_called_stale() {
         for (memory, why) in [
             (Memory::NotSearched, "its memory was not searched"),
             (Memory::Closed, "its memory is not readable for this user"),

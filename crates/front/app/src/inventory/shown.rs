@@ -6,6 +6,7 @@ use keyroll_trace::{
     chains_of, rows,
 };
 
+use super::grounds::grounds;
 use super::{Inventory, cause, doubt, verdict_word};
 use crate::operator::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
@@ -111,12 +112,28 @@ impl Inventory {
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
             verdict: verdict_word(row.verdict),
             cause: cause(self, found, row),
+            unread_edit: self.has_unread_edit(row),
             doubt: match row.verdict {
-                Verdict::Unknown(why) => Some(doubt(why)),
+                Verdict::Unknown(why) | Verdict::LikelyStale(why) => Some(doubt(why)),
                 Verdict::Current | Verdict::Stale | Verdict::Mixed => None,
             },
+            grounds: grounds(self, found, row),
             evidence: Vec::new(),
         }
+    }
+
+    /// Whether somebody edited a copy that looks like a source of the process, and the process will not see it.
+    fn has_unread_edit(&self, row: &Row<'_>) -> bool {
+        let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
+        let next = row.chain.and_then(Chain::next);
+        links.iter().any(|link| {
+            let file = link.place.as_ref().and_then(keyroll_trace::Place::file);
+            // A manager that has not read its own configuration again has not done so for a restart either.
+            let unloaded = link.role == LinkRole::NotRead && row.user.managed_by.is_service();
+            let idle = matches!(link.role, LinkRole::NotRead | LinkRole::Shadowed);
+            let later = |path| unloaded || self.survey.started_after(&row.process, path) == After::No;
+            idle && link.value.is_some() && link.value != next && file.is_some_and(later)
+        })
     }
 
     /// Every process that uses a secret, each with all observations of it.

@@ -176,6 +176,10 @@ impl Inventory {
             values,
             took_s: began.elapsed().as_secs_f64(),
         }));
+        // Values of which no copy was left may have been found in memory.
+        redact::remember_found(self.survey.values.redactor());
+        self.digits = self.survey.values.digits();
+        self.names = Names::of(&self.survey);
         self.found = secrets(&self.survey, &self.managed);
         true
     }

@@ -139,12 +139,17 @@ pub struct InstanceShown {
     pub memory: MemoryShown,
     /// The value that a restart would load.
     pub next: Option<String>,
-    /// `current`, `stale`, `mixed`, `unknown`.
+    /// `current`, `stale`, `likely stale`, `mixed`, `unknown`.
     pub verdict: &'static str,
     pub cause: String,
+    /// A copy of it was changed since the process started, and a new start would not read that change.
+    pub unread_edit: bool,
     /// Why the version is unknown, briefly.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub doubt: Option<&'static str>,
+    /// What the verdict rests on, one sentence each; for *likely stale*, what speaks for it and what keeps it from being a
+    /// proof.
+    pub grounds: Vec<String>,
     /// The observations, one per line, if requested.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,

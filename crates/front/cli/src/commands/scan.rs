@@ -125,9 +125,13 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
     }
     let sums = summed(&all);
     let unknown = of_unknown(&all);
-    let behind: Vec<InstanceShown> =
-        all.into_iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
-    let first = behind.iter().find(|one| one.verdict == "stale").or(behind.first());
+    // Whoever edited a copy to no effect believes that the process uses it by now.
+    let urgent = |one: &InstanceShown| {
+        matches!(one.verdict, "stale" | "likely stale" | "mixed")
+            || one.verdict == "current" && one.unread_edit
+    };
+    let behind: Vec<InstanceShown> = all.into_iter().filter(urgent).collect();
+    let first = behind.iter().find(|one| one.verdict.ends_with("stale")).or(behind.first());
     let first = first.map(|one| one.secret.clone());
     if !behind.is_empty() {
         context.ui.data("");
@@ -149,7 +153,7 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
 fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
     let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
     for one in all {
-        if let Some(why) = one.doubt {
+        if let Some(why) = one.doubt.filter(|_| one.verdict == "unknown") {
             *alike.entry((&one.secret, why)).or_default().entry(&one.program).or_default() += 1;
         }
     }

@@ -3,7 +3,7 @@ use keyroll_app::operator::{Event, InstanceShown};
 use crate::context::Context;
 
 /// The verdicts, the most urgent first.
-const WORST_FIRST: [&str; 4] = ["stale", "mixed", "unknown", "current"];
+const WORST_FIRST: [&str; 5] = ["stale", "likely stale", "mixed", "unknown", "current"];
 
 /// Shows in one line why each instance uses its version, the worst first; equal lines once.
 pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mut Context) {
@@ -35,7 +35,13 @@ pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mu
 /// `12 current, 1 STALE, 3 unknown`: how many of each verdict there are.
 pub(crate) fn summed(all: &[InstanceShown]) -> String {
     let count = |verdict: &str| all.iter().filter(|one| one.verdict == verdict).count();
-    let words = [("stale", "STALE"), ("mixed", "MIXED"), ("current", "current"), ("unknown", "unknown")];
+    let words = [
+        ("stale", "STALE"),
+        ("likely stale", "LIKELY STALE"),
+        ("mixed", "MIXED"),
+        ("current", "current"),
+        ("unknown", "unknown"),
+    ];
     let words = words.map(|(verdict, word)| (count(verdict), word));
     let said = words.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     said.collect::<Vec<_>>().join(", ")

@@ -76,15 +76,7 @@ impl<'a> Context<'a> {
     /// The environment that a process was started with; none if it is not visible, was overwritten, or the process has
     /// ended.
     pub(crate) fn start(&self, process: &ProcessId) -> Option<Variables> {
-        let start = self.starts.get(process).filter(|start| !start.overwritten())?;
-        let mut all = Variables::new();
-        for (name, entry) in start.entries() {
-            let Some(name) = name else { continue };
-            let value = entry.get(name.len() + 1..).unwrap_or_default();
-            // Of several entries with one name the first counts, as for getenv(3).
-            all.entry(name).or_insert_with(|| SecretBytes::new(value.to_vec()));
-        }
-        Some(all)
+        variables_of(self.starts.get(process)?)
     }
 
     /// Whether a variable is a secret by its form or its name.
@@ -126,6 +118,21 @@ impl<'a> Context<'a> {
     pub(crate) fn not_seen(&mut self, what: impl Into<String>, reason: impl Into<String>) {
         self.unseen.push(Unseen { what: what.into(), reason: reason.into(), uid: None });
     }
+}
+
+/// The variables of a start; none if the process wrote over them.
+pub(crate) fn variables_of(start: &Start) -> Option<Variables> {
+    if start.overwritten() {
+        return None;
+    }
+    let mut all = Variables::new();
+    for (name, entry) in start.entries() {
+        let Some(name) = name else { continue };
+        let value = entry.get(name.len() + 1..).unwrap_or_default();
+        // Of several entries with one name the first counts, as for getenv(3).
+        all.entry(name).or_insert_with(|| SecretBytes::new(value.to_vec()));
+    }
+    Some(all)
 }
 
 /// Reads files of a home with its owner's rights, within the time limit.

@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Cron, CronJob, CronTable};
 use keyroll_observe::{ProcessId, is_shell, shown};
@@ -8,6 +8,7 @@ use keyroll_secret::SecretBytes;
 
 use super::context::Context;
 use super::env_file;
+use super::shell_text::{Around, Step, steps};
 use super::source::{Assignment, Kept, Read, Source};
 
 /// The PAM files that say where a job's environment comes from besides its table. Source: pam.d(5), pam_env(8).
@@ -57,6 +58,12 @@ const SETS: &[&str] = &[
     "tcsh",
 ];
 
+/// Of these, those that read a file whose name stands behind them, or decide what is exported.
+const READS: [&str; 5] = [".", "source", "set", "export", "env"];
+
+/// In place of a folder that is not known.
+const NOWHERE: &str = "/dev/null/unknown";
+
 /// Shells that read no file before a given command, except the file that a variable names.
 const PLAIN_SHELLS: [&str; 4] = ["sh", "dash", "ash", "bash"];
 
@@ -68,6 +75,9 @@ const NAMES_A_FILE: &str = "BASH_ENV";
 const BESIDE: &[u8] = b"\"'\\$`;&|()<>{}";
 
 const SETS_ITSELF: &str = "its line sets variables by itself";
+const MISSING: &str = "it is not there, and its line reads it";
+const NOT_EXPORTED: &str = "its line does not export what it reads";
+const CONDITION: &str = "its line reads it under a condition";
 const SHELL_READS: &str = "its shell reads a file of its own before the line";
 
 /// The most jobs of one table.
@@ -118,15 +128,47 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     };
     let of_pam = PAM.iter().any(by_pam).then(|| env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
     let known: Vec<&Source> = [&line, &own].into_iter().chain(&of_pam).collect();
-    let why = if !simple { Some(SETS_ITSELF) } else { shell_reads(&own, &known).then_some(SHELL_READS) };
+    let files = if simple { Some(Vec::new()) } else { files_read(job) };
+    let why = match files {
+        None => Some(SETS_ITSELF),
+        Some(_) => shell_reads(&own, &known).then_some(SHELL_READS),
+    };
     if let Some(why) = why {
         // The rest of the line may set it again.
         line = line.closed(why).read(Read::Perhaps(why));
     }
-    let mut all = vec![line, own];
+    let read = |(path, why): (PathBuf, Option<&'static str>)| {
+        let source = env_file::optional(format!("{} as line {} reads it", shown(&path), job.line), &path);
+        // Some shells end then, others go on.
+        let source =
+            if source.missing { Source { missing: false, ..source.closed(MISSING) } } else { source };
+        source.applied_by(next).read(why.map_or(Read::Start, Read::Perhaps))
+    };
+    let mut all = vec![line];
+    all.extend(files.into_iter().flatten().rev().map(read));
+    all.push(own);
     all.extend(of_pam);
     all.retain(|source| !source.says_nothing());
     all
+}
+
+/// The files that a line reads by itself (`cd /srv/app && set -a && . ./.env && …`), each with why its program may not get
+/// what they say; `None` = it may set variables in another way too. The folder of a job is its user's home.
+fn files_read(job: &CronJob) -> Option<Vec<(PathBuf, Option<&'static str>)>> {
+    let text = String::from_utf8_lossy(job.command.expose());
+    let mut words = text.split(|letter: char| letter.is_whitespace() || "\"'`;&|(){}".contains(letter));
+    if words.any(|word| SETS.contains(&word.rsplit('/').next().unwrap_or(word)) && !READS.contains(&word)) {
+        return None;
+    }
+    let around = Around { folder: Path::new(NOWHERE), script: None, home: None };
+    let read = steps(&text, &around).into_iter().map(|step| match step {
+        Step::Reads { path, perhaps, exported, .. } if !path.starts_with(NOWHERE) => {
+            let why = if perhaps { Some(CONDITION) } else { (!exported).then_some(NOT_EXPORTED) };
+            Some((path, why))
+        }
+        Step::Reads { .. } | Step::Sets { .. } | Step::Hidden { .. } => None,
+    });
+    read.collect()
 }
 
 /// Whether a job's shell, or a shell that it starts, reads a file because of these variables.

@@ -2,20 +2,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{InProcess, NotVisible, Process, ProcessId, Rights, image, shown};
+use keyroll_observe::{Process, ProcessId, Rights, image, shown};
 
 use super::context::Context;
-use super::source::{Kept, Origin, Read, Source, word};
+use super::launcher::Launcher;
+use super::source::{Kept, Origin, Read, Source};
 use super::{dotenv, env_file};
-use crate::{ManagedBy, is_left_behind};
+use crate::{Basis, ManagedBy, is_left_behind};
 
 /// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
 /// pam_env(8).
 const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
 const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
-
-/// Words that make a part of a script conditional.
-const CONDITIONS: [&str; 8] = ["if", "elif", "case", "&&", "||", "[", "[[", "test"];
 
 /// The most files of one folder that are compared with what a program was started with.
 const FILES_MAX: usize = 64;
@@ -24,6 +22,7 @@ const FILES_MAX: usize = 64;
 const GONE: &str = "the process that started it no longer runs";
 const SAME: &str = "it holds the same value, and nothing was seen to read it";
 const OTHER: &str = "whether its start reads this file is not visible";
+const UNCONFIRMED: &str = "whether the shell has exported it is known once its memory is searched";
 
 /// Processes that no manager runs: each one that was started by a shell or by an unknown parent, with its workers.
 pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
@@ -100,108 +99,44 @@ fn given(process: &Process, own: &Variables) -> Source {
         .holding(copied)
 }
 
-/// The sources of a shell's child: it has the shell's exports, which were read when the shell began or set in it since.
+/// The sources of a shell's child: what the shell's text says, or the shell's exports, which it was started with or has
+/// set since.
 fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&Variables>) -> Vec<Source> {
     let again = "a new shell, and a start from it";
     let pid = shell.id.pid;
     let name =
         |source: Source| source.applied_by(again).not_by("an edit of the file that the shell has read");
-    if let Some(script) = script(shell) {
-        let mut all: Vec<Source> = sourced(shell, &script);
-        // A variable that the script itself sets cannot be distinguished from one that it was given.
-        all.push(name(given(root, own).read(if all.is_empty() { Read::Start } else { Read::Not })));
-        return all;
-    }
-    let Some(exports) = exports else { return vec![name(given(root, own))] };
-    let mut since = given(root, own);
-    since.what = format!("what shell {pid} has exported since it began");
-    since.entries.retain(|name, entry| entry.value.as_ref().ok() != exports.get(name));
-    let copied = exports.iter().filter(|(name, _)| own.contains_key(*name));
+    let copied = exports.into_iter().flatten().filter(|(name, _)| own.contains_key(*name));
     let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
-    vec![name(since), name(began.holding(copied))]
+    let began = name(began.holding(copied));
+    if let Some(launcher) = Launcher::of(shell) {
+        let (mut all, hidden) = launcher.sources(Some(own));
+        all.push(began);
+        // What the text does not show.
+        let read = hidden.map_or(Read::Not, Read::Perhaps);
+        all.push(name(given(root, own).read(read)));
+        return all;
+    }
+    let mut since = given(root, own).read(Read::Perhaps(UNCONFIRMED));
+    since.basis = Basis::Exported(shell.id);
+    since.what = format!("what shell {pid} has exported since it began");
+    let before = |name: &String| exports.and_then(|exports| exports.get(name));
+    since.entries.retain(|name, entry| entry.value.as_ref().ok() != before(name));
+    vec![name(since), began]
 }
 
-/// The sources of a shell: what it was started with, and what its script reads.
+/// The sources of a shell: what it was started with, and what its text reads.
 fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
-    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    let mut all = Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default();
     all.push(given(shell, own));
     all
 }
 
-/// The sources of a shell's child whose start is not visible or was overwritten: the files that the shell's script
-/// reads.
+/// The sources of a shell's child whose start is not visible or was overwritten: the files that the shell's text reads.
 fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
-    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    let mut all = Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default();
     all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
-    all
-}
-
-/// The script that a shell runs; none for an interactive shell.
-fn script(shell: &Process) -> Option<InProcess> {
-    image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
-}
-
-/// The files from which a script reads variables: `. ./api.env`. The last one wins. They are read with the shell's
-/// rights.
-fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
-    let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
-    let rights = Rights::of_process(&shell.id);
-    match rights.and_then(|rights| rights.reading(|| read_by(script, &folder))) {
-        Ok(all) => all,
-        Err(NotVisible::Vanished) => Vec::new(),
-        Err(_) => {
-            let what = format!("what {} reads", shown(&script.path));
-            vec![Source::of_file(what, &script.here).closed(dotenv::NO_RIGHTS)]
-        }
-    }
-}
-
-fn read_by(script: &InProcess, folder: &Path) -> Vec<Source> {
-    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
-    let text = String::from_utf8_lossy(text.expose()).into_owned();
-    let words: Vec<&str> =
-        text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '"')).collect();
-    let named = words.windows(2).filter(|two| matches!(two, [".", _] | ["source", _]));
-    let paths = named
-        .filter_map(|two| two.get(1))
-        .filter(|word| is_path(word))
-        .map(|word| folder.join(word.trim_start_matches("./")));
-    let restart = format!("{} once more", word(shown(&script.path)));
-    let source = |path: PathBuf| {
-        let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
-        env_file::optional(what, &path).applied_by(&restart)
-    };
-    let mut all: Vec<Source> = paths.map(source).filter(|source| !source.says_nothing()).collect();
-    all.reverse();
-    if words.iter().any(|word| CONDITIONS.contains(word)) { chosen(all) } else { all }
-}
-
-/// Whether the word after `.` is a literal path: the shell would expand any other word.
-fn is_path(word: &str) -> bool {
-    word.contains('/') && !word.contains(['$', '`', '*', '(', '\'', '"'])
-}
-
-/// The files that a script reads under a condition. Which of them it reads is not visible here: if they give one name
-/// different values, nothing wins.
-fn chosen(all: Vec<Source>) -> Vec<Source> {
-    let differs = |name: &String| {
-        let mut given =
-            all.iter().filter_map(|source| source.entries.get(name)).map(|entry| entry.value.as_ref().ok());
-        given.next().is_some_and(|first| given.any(|other| other != first))
-    };
-    let names: BTreeSet<String> =
-        all.iter().flat_map(|source| source.entries.keys()).filter(|name| differs(name)).cloned().collect();
-    let apart = |mut source: Source| {
-        let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut source.entries).into_iter().partition(|(name, _)| names.contains(name));
-        let perhaps = source.part(mine).read(Read::Perhaps("its script reads it under a condition"));
-        [Source { missing: false, ..perhaps }, Source { entries: rest, ..source }]
-    };
-    let mut all: Vec<Source> =
-        all.into_iter().flat_map(apart).filter(|source| !source.says_nothing()).collect();
-    // The missing file may be the one that the script reads.
-    all.sort_by_key(|source| !source.missing);
     all
 }
 

@@ -6,7 +6,7 @@ use keyroll_manager::{ServiceDeclaration, SurveyedAgent, Variables};
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use crate::{ManagedBy, Place, Record};
+use crate::{Basis, ManagedBy, Place, Record};
 
 /// A source's entry for one name.
 pub(crate) struct Assignment {
@@ -72,6 +72,8 @@ pub(crate) struct Source {
     /// It may have any name in it, but is not readable; why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
+    /// What shows that it is a source.
+    pub(crate) basis: Basis,
     /// Each start reads it again.
     pub(crate) each_start: bool,
     /// Every start after this time used its present content, milliseconds since 1970.
@@ -91,6 +93,7 @@ impl Source {
             missing: false,
             closed: None,
             read: Read::Start,
+            basis: Basis::Seen,
             each_start: false,
             since_unix_ms: None,
             read_later: false,

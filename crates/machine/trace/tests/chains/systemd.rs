@@ -88,12 +88,16 @@ impl Host {
 /// after.
 const JOBS: &str = "TABLE_API_KEY = \"{second}\"\nLINE_API_KEY={second}\n\
     @reboot root LINE_API_KEY={first} @/job.sh\nTABLE_API_KEY={third}\n\
-    @daily root . @/job.env; @/job.sh\n";
+    @daily root set -a; . @/job.env; @/job.sh\n\
+    @daily root set -a; . @/gone.env; @/job.sh\n\
+    @daily root . @/job.env; @/job.sh\n\
+    @daily root set -a; . @/job.env; sudo -E @/job.sh\n";
 
 #[test]
 fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
     let Some(host) = Host::raise("chains of cron") else { return };
     host.scene.write("jobs", JOBS);
+    host.scene.write("job.env", "TABLE_API_KEY={fourth}\n");
     host.scene.program("job.sh", "#!/bin/sh\nenv >@/ran.new; mv @/ran.new @/ran\n");
     host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
     host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
@@ -116,10 +120,18 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
         assert_eq!(has(name), of(name).next, "{name}: {ran}");
     }
     assert_eq!(of("LINE_API_KEY").links[0], "wins first line 3 of /etc/cron.d/jobs");
-    // A line that itself reads a file: nothing is predicted.
-    let reads = |one: &&NamedChain| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
-    let own = all.iter().find(reads).unwrap();
-    assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
+    // A line that itself reads a file takes it from there. If the file is not there, if its variables are not exported, or
+    // if something else sets them, nothing is predicted.
+    for (line, next, first) in [
+        (5, "fourth", "wins fourth @/job.env as line 5 reads it"),
+        (6, "-", "not visible - @/gone.env as line 6 reads it"),
+        (7, "-", "not visible fourth @/job.env as line 7 reads it"),
+        (8, "-", "not visible - line 8 of /etc/cron.d/jobs"),
+    ] {
+        let service = format!("/etc/cron.d/jobs line {line}");
+        let own = all.iter().find(|one| one.service == service && one.name == "TABLE_API_KEY").unwrap();
+        assert_eq!((own.next.as_str(), own.links[0].as_str()), (next, first), "{own:#?}");
+    }
 }
 
 const UNIT: &str = "[Service]\nType=exec\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\

@@ -33,6 +33,7 @@ fn chain(scene: &Scene, seen: &SurveyedScene, read_later: bool) -> Chain {
         what: "a file".to_owned(),
         value: Some(seen.new),
         role: LinkRole::Wins,
+        basis: keyroll_trace::Basis::Seen,
         read_later,
         applies: None,
         seems: None,

@@ -1,0 +1,47 @@
+//! Whether an instance is probably stale where the proof is incomplete.
+
+use keyroll_observe::{After, ProcessId};
+
+use crate::evidence::started_after;
+use crate::{Basis, Chain, Doubt, Held, Memory, Place, Survey, Verdict};
+
+impl Survey {
+    /// A verdict, with *likely stale* in place of *unknown* if the instance was started before the file that it takes its
+    /// value from was changed, and the new value was seen nowhere in it. Proofs alone count for a rotation.
+    pub(crate) fn graded(
+        &self,
+        process: &ProcessId,
+        chain: Option<&Chain>,
+        held: &Held,
+        verdict: Verdict,
+    ) -> Verdict {
+        let Verdict::Unknown(doubt) = verdict else { return verdict };
+        let judged = chain.is_some_and(|chain| self.is_behind(process, chain, held, doubt));
+        if judged { Verdict::LikelyStale(doubt) } else { verdict }
+    }
+
+    fn is_behind(&self, process: &ProcessId, chain: &Chain, held: &Held, doubt: Doubt) -> bool {
+        let Some(link) = chain.likely() else { return false };
+        let (Some(new), Some(path)) = (link.value, link.place.as_ref().and_then(Place::file)) else {
+            return false;
+        };
+        let Some(instance) = self.instances.get(process) else { return false };
+        // Of a file that is gone nobody knows when it was changed.
+        let gone = std::fs::symlink_metadata(path).is_err();
+        if gone || doubt == Doubt::ReadSince || started_after(instance, path) == After::Yes {
+            return false;
+        }
+        let memory = match &held.memory {
+            Memory::Whole(found) | Memory::InPart(found) => Some(found),
+            Memory::NotSearched | Memory::Closed | Memory::Common => None,
+        };
+        let start = held.start.iter().flatten().chain(&held.beside);
+        let mut seen = start.chain(memory.into_iter().flatten()).chain(&held.read).peekable();
+        if seen.peek().is_none() {
+            // The program was seen to read the file, and its whole memory has not what the file holds now.
+            let whole = matches!(held.memory, Memory::Whole(_));
+            return whole && link.basis == Basis::Seen && link.read_later;
+        }
+        seen.all(|value| *value != new)
+    }
+}

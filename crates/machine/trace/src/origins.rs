@@ -1,0 +1,368 @@
+//! The file that a process's environment came from, where nothing says who set it: a shell read the file and became the
+//! program, or has ended. The environment and the file show it together: their other names agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Variables, home_of};
+use keyroll_observe::{After, ProcessId, Start, script};
+use keyroll_secret::SecretBytes;
+
+use crate::evidence::started_after;
+use crate::services::{assignments, here, variables_of};
+use crate::{Basis, Chain, Instance, Link, LinkRole, ManagedBy, Place, Survey, ValueId, is_left_behind};
+
+/// Names that most environments have with the same values: they show nothing about a file.
+const EVERYWHERE: [&str; 12] =
+    ["PATH", "HOME", "LANG", "TZ", "USER", "SHELL", "TERM", "PWD", "LOGNAME", "HOSTNAME", "OLDPWD", "SHLVL"];
+
+/// The shortest value that two unrelated files do not share by chance, bytes: `production` and `8080` do not count.
+const DISTINCT_BYTES_MIN: usize = 12;
+
+/// How many folders above the working folder a program's file may be in.
+const ABOVE_MAX: usize = 3;
+
+/// The most files that one process is compared with.
+const FILES_MAX: usize = 256;
+
+/// Words in the names of files that nobody reads as they are.
+const TEMPLATES: [&str; 6] = ["example", "sample", "template", "dist", "defaults", "tmpl"];
+
+/// The file that is read where nobody names another.
+const DEFAULT: &str = ".env";
+
+const ALONE: &str =
+    "the process was started before it was changed, with another value; nothing else shows that it was read";
+const TORN: &str =
+    "the environment of the process agrees with it in all other names, and also with another file";
+
+/// A file of variables beside the environment of one process.
+struct Fit<'f> {
+    path: &'f Path,
+    /// How many of its other names have the same value in the environment.
+    same: usize,
+    /// One of these values is no coincidence.
+    distinct: bool,
+    /// How many names have another value there.
+    differ: usize,
+    /// How many of its names the environment lacks.
+    missing: usize,
+    /// The file is where the process would look for one, or its command line names it.
+    near: bool,
+    /// Whether the process was started after the last change of the file.
+    after: After,
+    /// It holds the same value under the name.
+    equal: bool,
+}
+
+impl Fit<'_> {
+    /// Whether the environment came from this file, by its other names. A name that differs, or that is missing, must
+    /// have been changed since the start.
+    fn explains(&self) -> bool {
+        let changed = self.after != After::Yes;
+        let whole = self.differ == 0 && self.missing == 0;
+        let own = self.same > 0 && (whole || changed && self.missing <= self.same);
+        own && (self.near || self.distinct && self.differ <= 1)
+    }
+
+    fn is_default(&self) -> bool {
+        self.path.file_name() == Some(DEFAULT.as_ref())
+    }
+}
+
+/// What the files show of one name.
+enum Origin<'f> {
+    /// The environment came from this file.
+    Of(&'f Path),
+    /// It may have come from this file.
+    Likely(&'f Path),
+    /// It came from one of several files that differ now.
+    Torn(Vec<&'f Path>),
+    Unknown,
+}
+
+/// What a survey knows of its files.
+struct Files {
+    /// The files in which each name has a value.
+    of_name: BTreeMap<String, BTreeSet<PathBuf>>,
+    /// The value of each name, of the last line that gives it one.
+    values: BTreeMap<(PathBuf, String), (ValueId, u64)>,
+    assignments: BTreeMap<PathBuf, Variables>,
+}
+
+impl Survey {
+    /// Adds the file that each process without a manager took its environment from to its chains.
+    pub(crate) fn find_origins(&mut self, starts: &BTreeMap<ProcessId, Start>) {
+        let mut files = Files::of(self);
+        for at in 0..self.services.len() {
+            let Some(service) = self.services.get(at).filter(|one| one.agent.is_none()) else { continue };
+            let (Some(main), false) = (service.processes.first().copied(), service.managed_by.is_service())
+            else {
+                continue;
+            };
+            let Some(own) = starts.get(&main).and_then(variables_of) else { continue };
+            let found = self.origins_of(&main, &own, &mut files);
+            let Some(service) = self.services.get_mut(at) else { continue };
+            for (name, roles) in found {
+                let chain = match service.chains.iter_mut().find(|chain| chain.name == name) {
+                    Some(chain) => chain,
+                    None => {
+                        service.chains.push(Chain { name: name.clone(), links: Vec::new() });
+                        match service.chains.last_mut() {
+                            Some(chain) => chain,
+                            None => continue,
+                        }
+                    }
+                };
+                // A source that was seen to be read needs no inference.
+                if chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. }))) {
+                    continue;
+                }
+                for (path, role) in roles.into_iter().rev() {
+                    let Some((value, line)) = files.values.get(&(path.clone(), name.clone())).copied() else {
+                        continue;
+                    };
+                    put(chain, link(path, line, value, role, main.pid), &main);
+                }
+            }
+            if service.managed_by == ManagedBy::Unmanaged {
+                service.chains.sort_by(|one, other| one.name.cmp(&other.name));
+            }
+        }
+    }
+
+    /// For each name of an environment the files that may have set it, and how sure that is.
+    fn origins_of(
+        &self,
+        main: &ProcessId,
+        own: &Variables,
+        files: &mut Files,
+    ) -> Vec<(String, Vec<(PathBuf, LinkRole)>)> {
+        let Some(instance) = self.instances_at_start(main) else { return Vec::new() };
+        let near = Near::of(self, main);
+        let mut all = Vec::new();
+        for (name, value) in own {
+            let Some(paths) = files.of_name.get(name) else { continue };
+            let paths: Vec<PathBuf> = paths.iter().take(FILES_MAX).cloned().collect();
+            files.read(&paths);
+            let fits: Vec<Fit<'_>> =
+                paths.iter().filter_map(|path| files.fit(path, name, value, own, &instance, &near)).collect();
+            let roles = match origin(&fits) {
+                Origin::Of(path) => vec![(path.to_owned(), LinkRole::Wins)],
+                Origin::Likely(path) => vec![(path.to_owned(), LinkRole::NotVisible(ALONE))],
+                Origin::Torn(paths) => {
+                    paths.into_iter().map(|path| (path.to_owned(), LinkRole::NotVisible(TORN))).collect()
+                }
+                Origin::Unknown => continue,
+            };
+            all.push((name.clone(), roles));
+        }
+        all
+    }
+
+    /// The process as it is compared with files: its values are not known yet.
+    fn instances_at_start(&self, main: &ProcessId) -> Option<Instance> {
+        let started_unix_ms = keyroll_observe::started_unix_ms(main).ok();
+        Some(Instance { started_unix_ms, ..Instance::new(*main) })
+    }
+}
+
+/// The decision about one name. A wrong file would make a wrong *current* or *stale*, so two files that explain the
+/// environment and differ are both named, unless one is the default.
+fn origin<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
+    let (equal, other): (Vec<&Fit<'_>>, Vec<&Fit<'_>>) =
+        fits.iter().filter(|fit| fit.explains()).partition(|fit| fit.equal);
+    let best = |all: &[&Fit<'f>]| {
+        let best = all.iter().max_by_key(|fit| (fit.near, fit.is_default(), fit.same));
+        best.map_or(Origin::Unknown, |fit| Origin::Of(fit.path))
+    };
+    let default = |all: &[&Fit<'f>]| all.iter().find(|fit| fit.near && fit.is_default()).map(|fit| fit.path);
+    if equal.is_empty() && other.is_empty() {
+        return alone(fits);
+    }
+    if other.is_empty() {
+        return best(&equal);
+    }
+    if equal.is_empty() && other.iter().filter(|fit| fit.near).count() <= 1 {
+        return best(&other);
+    }
+    // A copy that was made after the start is no reason to doubt the default, which was changed.
+    let before = equal.iter().any(|fit| fit.after != After::No);
+    let changed = default(&other).filter(|_| !before);
+    // Of the files where the process would look, only this one explains it.
+    let only = equal.iter().find(|fit| fit.near && other.iter().all(|other| !other.near)).map(|fit| fit.path);
+    match default(&equal).or(changed).or(only) {
+        Some(path) => Origin::Of(path),
+        None => Origin::Torn(equal.iter().chain(&other).map(|fit| fit.path).collect()),
+    }
+}
+
+/// A file with the name and nothing else to compare: likely, if no other copy holds the value of the process.
+fn alone<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
+    if fits.iter().any(|fit| fit.equal) {
+        return Origin::Unknown;
+    }
+    let may = |fit: &&Fit<'_>| fit.near && fit.after != After::Yes && (fit.missing == 0 || fit.same > 0);
+    let all: Vec<&Fit<'_>> = fits.iter().filter(may).collect();
+    match all.as_slice() {
+        [only] => Origin::Likely(only.path),
+        several => several
+            .iter()
+            .find(|fit| fit.is_default())
+            .map_or(Origin::Unknown, |fit| Origin::Likely(fit.path)),
+    }
+}
+
+impl Files {
+    fn of(survey: &Survey) -> Self {
+        let mut files =
+            Self { of_name: BTreeMap::new(), values: BTreeMap::new(), assignments: BTreeMap::new() };
+        for one in &survey.sightings {
+            let (Place::File { path, line }, Some(name)) = (&one.place, &one.name) else { continue };
+            if is_left_behind(path) || is_template(path) || !is_variable(name) {
+                continue;
+            }
+            files.of_name.entry(name.clone()).or_default().insert(path.clone());
+            let known = files.values.entry((path.clone(), name.clone())).or_insert((one.value, *line));
+            if *line >= known.1 {
+                *known = (one.value, *line);
+            }
+        }
+        files
+    }
+
+    fn read(&mut self, paths: &[PathBuf]) {
+        for path in paths {
+            if !self.assignments.contains_key(path) {
+                self.assignments.insert(path.clone(), assignments(path));
+            }
+        }
+    }
+
+    fn fit<'f>(
+        &self,
+        path: &'f Path,
+        name: &str,
+        value: &SecretBytes,
+        own: &Variables,
+        instance: &Instance,
+        near: &Near,
+    ) -> Option<Fit<'f>> {
+        let assigned = self.assignments.get(path)?;
+        let equal = assigned.get(name)? == value;
+        let mut fit = Fit {
+            path,
+            same: 0,
+            distinct: false,
+            differ: usize::from(!equal),
+            missing: 0,
+            near: near.has(path),
+            after: started_after(instance, path),
+            equal,
+        };
+        let others = assigned.iter().filter(|(other, _)| *other != name && !is_everywhere(other));
+        for (other, value) in others {
+            match own.get(other) {
+                Some(given) if given == value => {
+                    fit.same += 1;
+                    fit.distinct |= value.len() >= DISTINCT_BYTES_MIN;
+                }
+                Some(_) => fit.differ += 1,
+                None => fit.missing += 1,
+            }
+        }
+        Some(fit)
+    }
+}
+
+/// Where a process would look for a file of variables.
+struct Near {
+    folders: BTreeSet<PathBuf>,
+    named: Vec<PathBuf>,
+}
+
+impl Near {
+    fn of(survey: &Survey, main: &ProcessId) -> Self {
+        let (mut folders, mut named) = (BTreeSet::new(), Vec::new());
+        let process = survey.listing.seen.iter().find(|one| one.id == *main);
+        let folder = here(main);
+        if let Some(folder) = &folder {
+            folders.extend(
+                folder.ancestors().take(ABOVE_MAX).filter(|one| one.parent().is_some()).map(Path::to_owned),
+            );
+        }
+        folders.extend(process.and_then(|one| home_of(one.uid?)));
+        if let (Some(process), Some(folder)) = (process, &folder) {
+            let script = script(process).map(|script| folder.join(script));
+            folders.extend(script.and_then(|script| Some(script.parent()?.to_owned())));
+            process.args.any(|word| {
+                let word = word.split(|byte| *byte == b'=').next_back().unwrap_or_default();
+                if let Ok(text) = std::str::from_utf8(word)
+                    && text.contains("env")
+                {
+                    named.push(folder.join(text.strip_prefix("./").unwrap_or(text)));
+                }
+                false
+            });
+        }
+        Self { folders, named }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|folder| self.folders.contains(folder))
+            || self.named.iter().any(|one| one == path)
+    }
+}
+
+fn is_everywhere(name: &str) -> bool {
+    EVERYWHERE.contains(&name)
+}
+
+/// Whether a file shows others what to fill in: `.env.example`.
+fn is_template(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    name.split(['.', '-', '_']).any(|part| TEMPLATES.contains(&part))
+}
+
+/// Whether a name may be a variable's.
+fn is_variable(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn link(path: PathBuf, line: u64, value: ValueId, role: LinkRole, pid: u32) -> Link {
+    let file = keyroll_observe::shown(&path);
+    let basis = match role {
+        LinkRole::Wins => Basis::Names,
+        LinkRole::NotVisible(ALONE) => Basis::Likely,
+        LinkRole::NotVisible(_) | LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => Basis::Seen,
+    };
+    Link {
+        applies: Some(format!("kill {pid}, then start it again from a shell that reads {file} anew")),
+        basis,
+        what: file,
+        place: Some(Place::File { path, line }),
+        value: Some(value),
+        role,
+        read_later: false,
+        seems: None,
+    }
+}
+
+/// Puts a link before all others of a chain; another link to the same file goes away, and nothing else wins.
+fn put(chain: &mut Chain, link: Link, main: &ProcessId) {
+    let file = |one: &Link| one.place.as_ref().and_then(Place::file).map(Path::to_owned);
+    let path = file(&link);
+    chain.links.retain(|one| file(one) != path || file(one).is_none());
+    if link.role == LinkRole::Wins {
+        // What the process was started with came from the file.
+        let own = |one: &Link| {
+            one.place.as_ref().and_then(Place::process) == Some(main) && one.basis == Basis::Seen
+        };
+        chain.links.retain(|one| !own(one));
+        for other in chain.links.iter_mut().filter(|other| other.role == LinkRole::Wins) {
+            other.role = LinkRole::Shadowed;
+        }
+    }
+    chain.links.insert(0, link);
+}

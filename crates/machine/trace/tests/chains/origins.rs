@@ -1,0 +1,325 @@
+//! Who still has the old value: programs that a shell started from a file, and that file was changed since.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_testkit::ManagerTools;
+use keyroll_trace::{Basis, Doubt, MemoryStage, Sighting, Survey, Verdict, rows, secrets};
+
+use crate::chains::scene::{Running, Scene, until};
+
+const KEY: &str = "ACME_API_KEY";
+
+/// A program that keeps its environment, and nothing else, for as long as the test runs.
+const PROGRAM: &str = "exec sleep 100000";
+
+/// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
+const APART_MS: u64 = 60;
+
+/// A file of three names, of which one is the key.
+fn file(version: &str) -> String {
+    format!("PORT=8080\n{KEY}={{{version}}}\nDATABASE=orders-of-the-shop\n")
+}
+
+/// Starts a shell with this text in a folder of the scene, and waits until it became `sleep`.
+fn start(scene: &Scene, folder: &str, text: &str) -> Running {
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", text]).current_dir(scene.path(folder)).env_remove(KEY);
+    let running = Running::start(&mut command);
+    until("it runs", || is_sleep(running.pid()).then_some(()));
+    apart();
+    running
+}
+
+fn is_sleep(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+}
+
+/// What happens next is surely later than what happened before, by the clock of files and by that of processes.
+fn apart() {
+    let since = Instant::now();
+    until("time passes", || (since.elapsed() > Duration::from_millis(APART_MS)).then_some(()));
+}
+
+/// A survey of the scene, with the memory of these processes.
+fn searched(scene: &Scene, pids: &[u32]) -> Survey {
+    let mut survey = scene.survey();
+    let which = survey.instances.keys().filter(|id| pids.contains(&id.pid)).copied().collect();
+    let ahead = survey.memory_ahead(&which);
+    survey.search_memory(&ahead, MemoryStage::default(), &mut |_, _| {});
+    survey
+}
+
+/// The verdicts about the key in one process.
+fn verdicts_in(survey: &Survey, pid: u32) -> Vec<Verdict> {
+    let found = secrets(survey, &[]);
+    let rows = found.iter().flat_map(|found| rows(survey, found));
+    let rows = rows.filter(|row| row.process.pid == pid && row.chain.is_none_or(|chain| chain.name == KEY));
+    rows.map(|row| row.verdict).collect()
+}
+
+/// The names of the secrets whose values stand in a process under the name of the key.
+fn secrets_of(survey: &Survey, pid: u32) -> Vec<String> {
+    let of = |one: &Sighting| {
+        one.name.as_deref() == Some(KEY) && one.place.process().is_some_and(|process| process.pid == pid)
+    };
+    let found = secrets(survey, &[]).into_iter().filter(|found| found.sightings.iter().any(of));
+    found.map(|found| found.name).collect()
+}
+
+fn verdicts(scene: &Scene, process: &Running) -> Vec<Verdict> {
+    verdicts_in(&searched(scene, &[process.pid()]), process.pid())
+}
+
+#[test]
+fn a_program_that_was_started_from_a_file_is_stale_once_the_file_is_changed_and_current_before() {
+    for text in [
+        "set -a; . ./.env; set +a; exec sleep 100000",
+        "set -a && source .env && exec sleep 100000",
+        "exec env $(grep -v '^#' .env | xargs) sleep 100000",
+        "export $(xargs <.env); exec sleep 100000",
+        "while IFS== read -r name value; do export \"$name=$value\"; done <.env; exec sleep 100000",
+    ] {
+        let scene = Scene::new();
+        scene.write("app/.env", &file("first"));
+        apart();
+        let process = start(&scene, "app", text);
+        assert_eq!(verdicts(&scene, &process), [Verdict::Current], "{text}");
+        // Written anew with the same content: only its time is another one.
+        scene.write("app/.env", &file("first"));
+        assert_eq!(verdicts(&scene, &process), [Verdict::Current], "{text}");
+        scene.write("app/.env", &file("second"));
+        assert_eq!(verdicts(&scene, &process), [Verdict::Stale], "{text}");
+        // A name more, and another value of a second name: still the same file.
+        scene.write("app/.env", &format!("{}LOG_LEVEL=info\n", file("second").replace("8080", "9090")));
+        assert_eq!(verdicts(&scene, &process), [Verdict::Stale], "{text}");
+        // One that was started since is current, beside the first.
+        apart();
+        let second = start(&scene, "app", text);
+        let survey = searched(&scene, &[process.pid(), second.pid()]);
+        assert_eq!(verdicts_in(&survey, process.pid()), [Verdict::Stale], "{text}");
+        assert_eq!(verdicts_in(&survey, second.pid()), [Verdict::Current], "{text}");
+        assert_eq!(secrets_of(&survey, process.pid()), secrets_of(&survey, second.pid()), "{text}");
+    }
+}
+
+#[test]
+fn without_its_memory_or_with_an_older_file_renamed_into_place_it_is_only_likely() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    scene.write("new", &file("second"));
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    fs::rename(scene.path("new"), scene.path("app/.env")).unwrap();
+    let survey = scene.survey();
+    let unsearched = Verdict::LikelyStale(Doubt::MemoryNotSearched);
+    assert_eq!(verdicts_in(&survey, process.pid()), [unsearched]);
+    assert_eq!(verdicts(&scene, &process), [Verdict::Stale], "its memory lacks the new value");
+}
+
+#[test]
+fn a_value_of_its_own_is_not_the_former_value_of_the_file() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    apart();
+    // Nothing else of the file is in its environment.
+    let process = start(&scene, "app", &scene.filled(&format!("{KEY}={{third}} {PROGRAM}")));
+    scene.write("app/.env", &file("second"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Unknown(Doubt::NoChain)]);
+    drop(process);
+    // Everything else is, and the file was not changed since: the key was set on top of it.
+    let text = format!("set -a; . ./.env; {KEY}={{third}}; {PROGRAM}");
+    apart();
+    let process = start(&scene, "app", &scene.filled(&text));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Unknown(Doubt::NoChain)]);
+}
+
+#[test]
+fn of_two_files_the_one_that_agrees_counts_and_a_decoy_makes_nobody_stale() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    scene.write("app/.env.production", &file("first"));
+    scene.write("app/.env.bak", &file("third"));
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    scene.write("app/.env.production", &file("second"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Current], "the file that nobody reads was changed");
+    // Two that agree alike, neither of which is the default: nobody can tell which one it was.
+    fs::remove_file(scene.path("app/.env")).unwrap();
+    scene.write("app/.env.staging", &file("first"));
+    apart();
+    let torn = start(&scene, "app", &format!("set -a; . ./.env.staging; {PROGRAM}"));
+    scene.write("app/.env.production", &file("fourth"));
+    assert_eq!(verdicts(&scene, &torn), [Verdict::Unknown(Doubt::NoChain)]);
+    // A copy that was made after the start cannot be where it was started from.
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    fs::copy(scene.path("app/.env"), scene.path("app/yesterday.env")).unwrap();
+    scene.write("app/.env", &file("second"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Stale]);
+    // The file of another program with names of the same kind says nothing.
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    scene.write("other/.env", &file("third").replace("orders", "letters"));
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    scene.write("other/.env", &file("second").replace("orders", "letters"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Current]);
+}
+
+#[test]
+fn a_file_with_the_name_alone_makes_it_likely_unless_another_copy_has_its_value() {
+    let line = |version: &str| format!("{KEY}={{{version}}}\n");
+    let scene = Scene::new();
+    scene.write("app/.env", &line("first"));
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    scene.write("app/.env", &line("second"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::LikelyStale(Doubt::NoChain)]);
+    scene.write("elsewhere/real.env", &line("first"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Unknown(Doubt::NoChain)], "it may be from there");
+    fs::rename(scene.path("elsewhere/real.env"), scene.path("app/.env.bak")).unwrap();
+    assert_eq!(verdicts(&scene, &process), [Verdict::LikelyStale(Doubt::NoChain)], "a leftover is no source");
+}
+
+#[test]
+fn nobody_of_fifty_is_called_stale_while_all_are_current() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    apart();
+    let all: Vec<Running> =
+        (0..50).map(|_| start_soon(&scene, &format!("set -a; . ./.env; {PROGRAM}"))).collect();
+    all.iter().for_each(|one| until("it runs", || is_sleep(one.pid()).then_some(())));
+    scene.write("app/.env", &file("first"));
+    scene.write("app/.env.old", &file("second"));
+    scene.write("app/.env.example", &file("third"));
+    let pids: Vec<u32> = all.iter().map(Running::pid).collect();
+    let survey = searched(&scene, &pids);
+    for pid in pids {
+        assert_eq!(verdicts_in(&survey, pid), [Verdict::Current], "{pid}");
+    }
+}
+
+fn start_soon(scene: &Scene, text: &str) -> Running {
+    let mut command = Command::new("bash");
+    Running::start(command.args(["--norc", "-c", text]).current_dir(scene.path("app")).env_remove(KEY))
+}
+
+/// An interactive shell, which is typed to; its children end with it.
+struct Typed(Child);
+
+impl Typed {
+    fn begin(folder: &Path) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["--norc", "-s"]).current_dir(folder).env_remove(KEY);
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Types a line; returns its new child, which is `sleep`.
+    fn starts(&mut self, line: &str) -> u32 {
+        let before = self.children();
+        writeln!(self.0.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let child = until("a child", || {
+            self.children().into_iter().find(|one| !before.contains(one) && is_sleep(*one))
+        });
+        apart();
+        child
+    }
+
+    fn children(&self) -> Vec<u32> {
+        let path = format!("/proc/{0}/task/{0}/children", self.0.id());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_ascii_whitespace().filter_map(|one| one.parse().ok()).collect()
+    }
+}
+
+impl Drop for Typed {
+    fn drop(&mut self) {
+        for child in self.children() {
+            drop(Command::new("kill").arg(child.to_string()).status());
+        }
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_shell_is_a_source_only_if_its_memory_has_the_value() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    apart();
+    let mut shell = Typed::begin(&scene.path("app"));
+    // The shell itself never has it.
+    let once = shell.starts("env $(cat .env | xargs) sleep 100000 &");
+    let survey = searched(&scene, &[once, shell.0.id()]);
+    assert_eq!(verdicts_in(&survey, once), [Verdict::Current], "the file has it");
+    scene.write("app/.env", &file("second"));
+    let survey = searched(&scene, &[once, shell.0.id()]);
+    assert_eq!(verdicts_in(&survey, once), [Verdict::Stale]);
+    let links = links(&survey, once);
+    assert!(links.iter().all(|link| !link.contains("shell")), "{links:?}");
+    // What it was told to export has another value than the file, and no file says so.
+    let mut shell = Typed::begin(&scene.path(""));
+    let own = shell.starts(&scene.filled(&format!("export {KEY}={{fourth}}; sleep 100000 &")));
+    let before = verdicts_in(&scene.survey(), own);
+    assert_eq!(before, [Verdict::Unknown(Doubt::NoChain)], "its memory was not searched yet");
+    let survey = searched(&scene, &[own, shell.0.id()]);
+    assert_eq!(verdicts_in(&survey, own), [Verdict::Current]);
+    // Two children with different values do not both take theirs from it.
+    let other = shell.starts(&scene.filled(&format!("{KEY}={{third}} sleep 100000 &")));
+    let survey = searched(&scene, &[own, other, shell.0.id()]);
+    for pid in [own, other] {
+        assert_ne!(verdicts_in(&survey, pid), [Verdict::Stale]);
+        assert!(links_of(&survey, pid).iter().all(|basis| *basis != Basis::Names), "{pid}");
+    }
+    assert_ne!(verdicts_in(&survey, other), [Verdict::Current], "it was given to this one alone");
+}
+
+fn chains_in(survey: &Survey, pid: u32) -> Vec<&keyroll_trace::Chain> {
+    let own = survey.services.iter().filter(|one| one.processes.iter().any(|id| id.pid == pid));
+    own.flat_map(|one| &one.chains).filter(|chain| chain.name == KEY).collect()
+}
+
+fn links(survey: &Survey, pid: u32) -> Vec<String> {
+    let links = chains_in(survey, pid).into_iter().flat_map(|chain| &chain.links);
+    links.map(|link| format!("{:?} {}", link.role, link.what)).collect()
+}
+
+fn links_of(survey: &Survey, pid: u32) -> Vec<Basis> {
+    chains_in(survey, pid).into_iter().flat_map(|chain| &chain.links).map(|link| link.basis).collect()
+}
+
+/// Reads its file with the real library, and keeps the value as this expression makes it.
+const READER: &str = "import base64, dotenv, os, time\ndotenv.load_dotenv()\nkey = %\nfor name in list(os.environ):\n    if name.startswith('ACME'):\n        del os.environ[name]\nopen('ready', 'w').close()\ntime.sleep(100000)\n";
+
+#[test]
+fn a_value_of_which_no_copy_is_left_is_found_where_its_reader_has_it() {
+    let Some(tools) = ManagerTools::or_skip("values without a copy", env!("CARGO_TARGET_TMPDIR")) else {
+        return;
+    };
+    for (kept, wanted) in [
+        ("os.environ.pop('ACME_API_KEY')", Verdict::Stale),
+        ("'ACME_API_KEY=' + os.environ['ACME_API_KEY']", Verdict::Stale),
+    ] {
+        let scene = Scene::new();
+        scene.write("app/.env", &file("first"));
+        scene.write("app/reader.py", &READER.replace('%', kept));
+        apart();
+        let mut command = Command::new(tools.program("python3"));
+        command.arg("reader.py").current_dir(scene.path("app")).env_remove(KEY);
+        let process = Running::start(&mut command);
+        until("it has read its file", || scene.path("app/ready").exists().then_some(()));
+        assert_eq!(verdicts(&scene, &process), [Verdict::Current], "{kept}");
+        apart();
+        scene.write("app/.env", &file("second"));
+        let found = verdicts(&scene, &process);
+        assert_eq!(found, [wanted], "{kept}");
+        let survey = searched(&scene, &[process.pid()]);
+        assert_eq!(secrets_of(&survey, process.pid()).len(), 1, "both values are one secret");
+    }
+}
