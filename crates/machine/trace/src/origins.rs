@@ -114,8 +114,11 @@ impl Survey {
                         }
                     }
                 };
-                // A source that was seen to be read needs no inference.
-                if chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. }))) {
+                // A file that was seen to be read needs no inference, and only a sure one is a reason to doubt another
+                // source that was seen.
+                let seen = chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. })));
+                let sure = roles.iter().any(|(_, role)| *role == LinkRole::Wins);
+                if seen || !sure && chain.next().is_some() {
                     continue;
                 }
                 for (path, role) in roles.into_iter().rev() {

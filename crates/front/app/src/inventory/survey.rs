@@ -190,8 +190,8 @@ impl Inventory {
     /// cannot be recognised.
     pub fn nobody(&self) -> String {
         format!(
-            "no process was seen with one of its present values{}; a process with an older value, of which \
-             no copy is left, cannot be recognised",
+            "no process was seen with one of its values{}; a process that keeps a value in a form of its \
+             own cannot be recognised",
             self.not_searched()
         )
     }

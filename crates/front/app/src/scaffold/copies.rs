@@ -6,8 +6,8 @@ use keyroll_manager::SurveyedAgent;
 use keyroll_needle::Encoding;
 use keyroll_observe::working_folder;
 use keyroll_trace::{
-    Chain, Link, LinkRole, ManagedBy, Place, Service, Sighting, SurveyedSecret, User, ValueId, chains_of,
-    is_left_behind,
+    Basis, Chain, Link, LinkRole, ManagedBy, Place, Service, Sighting, SurveyedSecret, User, ValueId,
+    chains_of, is_left_behind,
 };
 
 use super::consumer_draft::Context;
@@ -79,6 +79,12 @@ impl<'a> Copies<'a> {
         if let Some(place) = wins.and_then(|wins| wins.place.as_ref())
             && self.take(place, &chain.name)
         {
+            if wins.is_some_and(|wins| wins.basis == Basis::Names) {
+                self.notes.push(format!(
+                    "{place}: its other names agree with the environment of the process; its start was not seen to \
+                     read that file"
+                ));
+            }
             let doubt = chain.next().is_none().then_some(hidden).flatten();
             self.notes.extend(
                 doubt.map(|(link, why)| {

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
-use keyroll_trace::{Doubt, LinkRole, MemoryStage, Verdict, rows, secrets};
+use keyroll_trace::{Doubt, MemoryStage, Verdict, rows, secrets};
 
 use crate::chains::scene::{NamedChain, Running, Scene, until};
 
@@ -296,15 +296,6 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
         "{chain:#?}"
     );
     end(sleep, shell);
-}
-
-/// Why the next start environment of a process is not visible.
-fn why(scene: &Scene, pid: u32) -> &'static str {
-    let survey = scene.survey();
-    let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();
-    let role = service.chain(KEY).unwrap().links[0].role;
-    let LinkRole::NotVisible(why) = role else { panic!("{role:?}") };
-    why
 }
 
 /// Ends a worker, then the shell that waits for it.

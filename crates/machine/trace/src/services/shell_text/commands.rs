@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use super::expansion::{Mode, clean};
+use super::expansion::clean;
 use super::printed::printed;
+use super::state::{ALL_EXPORTED, FOLDER, Frame, How, Kind, Last, Mode, OFF, Reader, Step, Why};
 use super::tokens::{assignment, name_length, substitution};
-use super::{ALL_EXPORTED, FOLDER, Frame, How, Kind, Last, OFF, Reader, Step, Why};
 
 /// Commands of the shell that set it up, and do not fail unless the start fails.
 const PLAIN: [&str; 27] = [
@@ -144,11 +144,11 @@ impl Reader<'_> {
             "source_up" | "source_up_if_exists" => self.hidden(None, ABOVE),
             "read" | "mapfile" | "readarray" | "getopts" => {
                 let names = operands.iter().filter(|word| name_length(word) == word.len());
-                names.for_each(|name| self.unknown(name, INPUT));
+                names.for_each(|name| self.unknown(name, false, INPUT));
             }
             "printf" => {
                 if let ["-v", name, ..] = operands {
-                    self.unknown(name, ADDED);
+                    self.unknown(name, false, ADDED);
                 }
             }
             "let" => operands.iter().for_each(|word| self.arithmetic(word)),
@@ -197,7 +197,12 @@ impl Reader<'_> {
                 Err(_) => self.hidden(None, OPERANDS),
                 Ok(text) => match text.split_once('=') {
                     Some((name, value)) => self.set(name, value, exported),
-                    None if withdrawn => self.unset(&text),
+                    None if withdrawn => {
+                        let value =
+                            self.text_of(&text).map(|value| SecretBytes::new(value.as_bytes().to_vec()));
+                        self.unset(&text);
+                        self.change(&text, value, Some(false));
+                    }
                     None if exported => self.export(&text),
                     None => {}
                 },
@@ -209,15 +214,20 @@ impl Reader<'_> {
     fn export(&mut self, name: &str) {
         let value =
             self.variable(name).and_then(|variable| variable.value.as_ref()).map(SecretBytes::duplicate);
-        self.change(name, value, true);
+        self.change(name, value, Some(true));
         let doubt = self.perhaps(None);
+        let mut told = false;
         for step in self.steps.iter_mut().flatten() {
             if let Step::Sets { name: own, exported, perhaps, .. } = step
                 && *own == name
-                && !*exported
             {
-                (*exported, *perhaps) = (true, *perhaps || doubt);
+                told = true;
+                (*exported, *perhaps) = (true, *perhaps || !*exported && doubt);
             }
+        }
+        // `export -n` took it away.
+        if !told && let Some(value) = self.text_of(name) {
+            self.set(name, &value, true);
         }
     }
 
@@ -239,7 +249,7 @@ impl Reader<'_> {
                 if sure { *slot = None } else { self.doubt_step(at) }
             }
         }
-        self.change(name, None, false);
+        self.change(name, None, Some(false));
         // A file that was read before may set it, or the shell was started with it.
         if files || !found {
             self.hidden(Some(name.to_owned()), UNSET);
@@ -272,7 +282,7 @@ impl Reader<'_> {
 
     fn all_export(&mut self, on: bool) {
         let value = if on { "on" } else { OFF };
-        self.change(ALL_EXPORTED, Some(SecretBytes::from(value.to_owned())), false);
+        self.change(ALL_EXPORTED, Some(SecretBytes::from(value.to_owned())), Some(false));
     }
 
     pub(super) fn enter(&mut self, operands: &[&str], back: bool) {
@@ -286,14 +296,14 @@ impl Reader<'_> {
         };
         let path = path.ok().map(|path| if physical { path } else { clean(&path) });
         let path = path.and_then(|path| path.into_os_string().into_string().ok());
-        self.change(FOLDER, path.map(SecretBytes::from), true);
+        self.change(FOLDER, path.map(SecretBytes::from), Some(true));
     }
 
     /// `((A++))`, `let A=B+1`: each variable that it names may be another afterwards.
     fn arithmetic(&mut self, text: &str) {
         for name in text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_') {
             if self.variable(name).is_some() {
-                self.unknown(name, ADDED);
+                self.unknown(name, false, ADDED);
             }
         }
     }
@@ -305,7 +315,7 @@ impl Reader<'_> {
         if (rest.starts_with(":=") || rest.starts_with('='))
             && self.text_of(name).is_none_or(|text| text.is_empty())
         {
-            self.unknown(name, "it is set only where it was not set before");
+            self.unknown(name, false, "it is set only where it was not set before");
         }
     }
 

@@ -2,8 +2,8 @@ use std::path::{Component, Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::state::{ALL_EXPORTED, FOLDER, Mode, Reader, Why};
 use super::tokens::{Tokens, element, name_length};
-use super::{ALL_EXPORTED, FOLDER, Reader, Why};
 
 /// The longest text of one word after its expansion, bytes. `A=$A$A` doubles with each line.
 const WORD_BYTES_MAX: usize = 16 << 10;
@@ -24,17 +24,6 @@ pub(super) const COMPUTED: Why = "a command computes it";
 const VARIABLE: Why = "it contains a variable whose value is not visible in the text";
 const NO_FOLDER: Why = "its working folder is not visible in the text";
 const EMPTY: Why = "it is empty";
-
-/// How a word is expanded.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// A word of a command: values are split, and patterns replaced by names.
-    Word,
-    /// The value of an assignment.
-    Value,
-    /// Between double quotes.
-    Quoted,
-}
 
 /// A text that overwrites its memory, also where it grows.
 struct Growing(Zeroizing<String>);

@@ -1,98 +1,9 @@
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyroll_secret::SecretBytes;
 
+use super::state::{ALL_EXPORTED, Frame, Kind, OFF, Reader, Variable};
 use super::tokens::hash;
-use super::{ALL_EXPORTED, OFF, Reader};
-
-/// A variable, or a part of the shell's own state.
-pub(super) struct Variable {
-    /// `None` = the text does not show it.
-    pub(super) value: Option<SecretBytes>,
-    pub(super) exported: bool,
-    /// Whether nothing else in the text sets it, so that it is the same in each run of a loop or function.
-    pub(super) steady: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The whole text.
-    Text,
-    /// Commands that `&&` and `||` join.
-    List,
-    /// The part of a list that runs only if what is before it went well, or failed.
-    Rest,
-    /// `{ …; }`
-    Group,
-    /// `( … )`, and everything else whose changes end with it.
-    Subshell,
-    /// Another shell: `bash -c '…'`. It has only what is exported.
-    Shell,
-    If,
-    /// `while`, `until`, `for`, `select`.
-    Loop,
-    Case,
-}
-
-/// A part of the text, with what it changes.
-pub(super) struct Frame {
-    pub(super) kind: Kind,
-    pub(super) changes: BTreeMap<String, Variable>,
-    /// The number of the first step in it.
-    pub(super) first: usize,
-    /// The number of commands before it.
-    pub(super) commands: usize,
-    /// The file that must be there for this part to run; no other condition.
-    pub(super) tested: Option<PathBuf>,
-    pub(super) function: bool,
-    /// It runs if the command before it failed: what that command would have changed is not told.
-    pub(super) otherwise: bool,
-    /// Whether it is behind a pipe.
-    pub(super) piped: bool,
-    /// `case`: a pattern follows.
-    pub(super) pattern: bool,
-    /// What follows in it is not reached.
-    pub(super) ended: bool,
-    /// What follows in it is reached only if a command before it did not run.
-    pub(super) forked: bool,
-}
-
-impl Frame {
-    pub(super) fn of(kind: Kind, first: usize) -> Self {
-        Self {
-            kind,
-            changes: BTreeMap::new(),
-            first,
-            commands: usize::MAX,
-            tested: None,
-            function: false,
-            otherwise: false,
-            piped: false,
-            pattern: false,
-            ended: false,
-            forked: false,
-        }
-    }
-
-    pub(super) fn conditional(&self) -> bool {
-        self.function || matches!(self.kind, Kind::Rest | Kind::If | Kind::Loop | Kind::Case)
-    }
-
-    /// Whether it is a process of its own.
-    pub(super) fn process(&self) -> bool {
-        matches!(self.kind, Kind::Text | Kind::Subshell | Kind::Shell)
-    }
-
-    /// Another branch begins: what the branch before it changed is not told.
-    pub(super) fn doubt(&mut self) {
-        self.tested = None;
-        self.commands = usize::MAX;
-        for variable in self.changes.values_mut() {
-            variable.value = None;
-        }
-    }
-}
 
 impl Reader<'_> {
     /// A list ends; `&` runs it beside the shell.
@@ -148,6 +59,9 @@ impl Reader<'_> {
             if doubt && before != variable.value.as_ref() {
                 variable.value = None;
             }
+            if doubt && self.exported(&name) != variable.exported {
+                variable.exported = None;
+            }
             if let Some(top) = self.top() {
                 top.changes.insert(name, variable);
             }
@@ -159,7 +73,8 @@ impl Reader<'_> {
         let (mut again, mut exported_only, mut failed) = (false, false, false);
         for frame in self.frames.iter().rev() {
             if let Some(found) = frame.changes.get(name) {
-                let seen = (found.steady || !again) && (found.exported || !exported_only) && !failed;
+                let seen =
+                    (found.steady || !again) && (found.exported == Some(true) || !exported_only) && !failed;
                 return Some(found).filter(|_| seen);
             }
             failed = frame.otherwise;
@@ -169,7 +84,21 @@ impl Reader<'_> {
         None
     }
 
-    pub(super) fn change(&mut self, name: &str, value: Option<SecretBytes>, exported: bool) {
+    /// Whether programs get a variable that the shell sets here; `None` = that depends. A variable that the shell was
+    /// started with is not known here.
+    pub(super) fn exported(&self, name: &str) -> Option<bool> {
+        let mut again = false;
+        for frame in self.frames.iter().rev() {
+            if let Some(found) = frame.changes.get(name) {
+                return found.exported.filter(|exported| *exported || !again);
+            }
+            again |= frame.kind == Kind::Loop || frame.function;
+        }
+        let elsewhere = again && self.mentions.get(&hash(name)).is_some_and(|times| *times > 1);
+        if elsewhere { None } else { Some(false) }
+    }
+
+    pub(super) fn change(&mut self, name: &str, value: Option<SecretBytes>, exported: Option<bool>) {
         self.change_steady(name, value, exported, 1);
     }
 
@@ -178,7 +107,7 @@ impl Reader<'_> {
         &mut self,
         name: &str,
         value: Option<SecretBytes>,
-        exported: bool,
+        exported: Option<bool>,
         times: usize,
     ) {
         let found = self.mentions.get(&hash(name)).copied().unwrap_or_default();
@@ -215,10 +144,11 @@ impl Reader<'_> {
 
     /// The rest of this process may not be reached.
     pub(super) fn leave(&mut self) {
-        let since = self.frames.iter().rposition(Frame::process).unwrap_or_default();
-        let function = self.frames.iter().any(|frame| frame.function);
-        if let Some(process) = self.frames.get_mut(since) {
-            process.forked |= !function;
+        let process = self.frames.iter().rposition(Frame::process).unwrap_or_default();
+        if self.frames.iter().any(|frame| frame.function) {
+            self.function_ends = true;
+        } else if let Some(process) = self.frames.get_mut(process) {
+            process.forked = true;
         }
     }
 }

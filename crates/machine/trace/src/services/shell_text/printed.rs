@@ -1,5 +1,5 @@
-use super::Why;
 use super::expansion::COMPUTED;
+use super::state::Why;
 use super::tokens::{Tokens, substitution};
 
 /// A file whose lines a substitution prints.

@@ -1,9 +1,8 @@
 use std::path::PathBuf;
 
 use super::commands::{ELSEWHERE, OPERANDS};
-use super::expansion::Mode;
+use super::state::{Frame, How, Kind, Mode, Reader, Why};
 use super::tokens::{assignment, substitution};
-use super::{Frame, How, Kind, Reader, Why};
 
 /// How deep shells may be within shells: `bash -c "bash -c …"`.
 const SHELLS_MAX: usize = 3;
@@ -87,7 +86,7 @@ impl Reader<'_> {
         for word in own {
             self.assign(word, true, Mode::Value);
             if let Some((name, _)) = assignment(word) {
-                self.change(name, None, true);
+                self.change(name, None, Some(true));
             }
         }
         let mut replaces = false;
@@ -116,8 +115,11 @@ impl Reader<'_> {
             self.reads(path, from, false);
         }
         self.pop(true);
-        if replaces && name.is_some() {
+        let Some(name) = name else { return };
+        if replaces {
             self.end(true);
+        } else if self.function_ends && self.functions.contains(&name) {
+            self.leave();
         }
     }
 
@@ -154,7 +156,7 @@ impl Reader<'_> {
                 }
                 word if self.assign(word, true, Mode::Word) => {
                     if let Some((name, _)) = assignment(word) {
-                        self.change(name, None, true);
+                        self.change(name, None, Some(true));
                     }
                 }
                 word if substitution(word).is_some() => self.words(word),

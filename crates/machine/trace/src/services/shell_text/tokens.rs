@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::state::FOLDER;
+
 /// How deep quotes and brackets may be nested within a word.
 const NESTED_MAX: usize = 16;
 
@@ -83,7 +85,7 @@ impl<'t> Tokens<'t> {
         for token in self.all.iter().filter(|token| !token.operator) {
             let name = match assignment(token.text.trim_start_matches(['"', '\''])) {
                 Some((name, _)) => name,
-                None if MOVES.contains(&token.text) => super::FOLDER,
+                None if MOVES.contains(&token.text) => FOLDER,
                 None if name_length(token.text) == token.text.len() => token.text,
                 None => continue,
             };
