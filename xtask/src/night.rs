@@ -129,7 +129,7 @@ pub(crate) const PARTS: [Part; 14] = [
         name: "openclaw",
         what: "OpenClaw with every source of its keys",
         units: &["cli/openclaw"],
-        only: &["cli/openclaw::a_copy_that_loses_"],
+        only: &["cli/openclaw::"],
         variable: Some(("KEYROLL_AGENTS", "full")),
         rotates: true,
         rooms: &["agents", "manager"],

@@ -153,8 +153,7 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
         "runs  = { restart = [\"./FILL-IN-restart-sleep.sh\"], pid_file = \"./one/run/app.pid\" }\n"
             .to_owned(),
         format!("reads = {{ env_file = \"./one/app.env\", variable = \"{variable}\" }}\n"),
-        "one/app.env:2: its other names agree with the environment of the process; its start was not seen to"
-            .to_owned(),
+        "one/app.env:2: its other names agree with the environment of the process".to_owned(),
         "app.env.bak:1: leftover".to_owned(),
     ] {
         assert!(first.contains(&part), "{part} is not in\n{first}");

@@ -283,12 +283,12 @@ impl Claw {
         let over = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            let mut answered = Vec::new();
+            let (mut answered, began) = (Vec::new(), Instant::now());
             while !shared.load(Ordering::Relaxed) {
                 let said = asked(port, &token, provider);
                 answered.push(said.is_ok());
                 if let Err(why) = said {
-                    println!("{provider}: {why}");
+                    println!("{provider}, {:?} after the first turn: {why}", began.elapsed());
                 }
                 std::thread::sleep(Duration::from_millis(500));
             }
@@ -378,7 +378,7 @@ fn asked(port: u16, token: &str, provider: &str) -> Result<(), String> {
     );
     let said = request(port, &text).ok_or("nobody answers")?;
     let first = said.lines().next().unwrap_or_default().to_owned();
-    if first.contains(" 200 ") { Ok(()) } else { Err(first) }
+    if first.contains(" 200 ") { Ok(()) } else { Err(said) }
 }
 
 fn request(port: u16, text: &str) -> Option<String> {
