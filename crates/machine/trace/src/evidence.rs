@@ -170,23 +170,32 @@ fn variable(place: &Place) -> Option<&str> {
 /// Compares the start with the file's times. Anyone can set the time of the content (`cp -p`), but the time of the last
 /// change of any kind only to the present. Between the two the order is unknown.
 pub(crate) fn started_after(instance: &Instance, path: &Path) -> After {
-    let Ok(data) = std::fs::symlink_metadata(path) else { return After::Unknown };
+    let Some((started, written, changed)) = times(instance, path) else { return After::Unknown };
+    if started > written.max(changed).saturating_add(CLOCK_MS) {
+        After::Yes
+    } else if started.saturating_add(CLOCK_MS) < written.min(changed) {
+        After::No
+    } else {
+        After::Unknown
+    }
+}
+
+/// Whether a file was surely changed in some way, or got its name, after the start. `false` also where a time is not
+/// visible.
+pub(crate) fn changed_since(instance: &Instance, path: &Path) -> bool {
+    let later = |(started, written, changed): (u64, u64, u64)| {
+        started.saturating_add(CLOCK_MS) < written.max(changed)
+    };
+    times(instance, path).is_some_and(later)
+}
+
+/// The start, the time of the file's content, and that of its last change of any kind, milliseconds since 1970.
+fn times(instance: &Instance, path: &Path) -> Option<(u64, u64, u64)> {
+    let data = std::fs::symlink_metadata(path).ok()?;
     let ms = |seconds: i64, nanoseconds: i64| {
         let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
         Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
     };
-    let written = ms(data.mtime(), data.mtime_nsec());
-    let changed = ms(data.ctime(), data.ctime_nsec());
-    match (instance.started_unix_ms, written, changed) {
-        (Some(started), Some(written), Some(changed)) => {
-            if started > written.max(changed).saturating_add(CLOCK_MS) {
-                After::Yes
-            } else if started.saturating_add(CLOCK_MS) < written.min(changed) {
-                After::No
-            } else {
-                After::Unknown
-            }
-        }
-        (Some(_) | None, Some(_) | None, Some(_) | None) => After::Unknown,
-    }
+    let written = ms(data.mtime(), data.mtime_nsec())?;
+    Some((instance.started_unix_ms?, written, ms(data.ctime(), data.ctime_nsec())?))
 }

@@ -1,8 +1,8 @@
 //! Whether an instance is probably stale where the proof is incomplete.
 
-use keyroll_observe::{After, ProcessId};
+use keyroll_observe::ProcessId;
 
-use crate::evidence::started_after;
+use crate::evidence::changed_since;
 use crate::{Basis, Chain, Doubt, Held, Memory, Place, Survey, Verdict};
 
 impl Survey {
@@ -26,9 +26,7 @@ impl Survey {
             return false;
         };
         let Some(instance) = self.instances.get(process) else { return false };
-        // Of a file that is gone nobody knows when it was changed.
-        let gone = std::fs::symlink_metadata(path).is_err();
-        if gone || doubt == Doubt::ReadSince || started_after(instance, path) == After::Yes {
+        if doubt == Doubt::ReadSince || !changed_since(instance, path) {
             return false;
         }
         let memory = match &held.memory {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use keyroll_leak::{Rule, Rules, no_secret};
 use keyroll_needle::{Encoding, VALUE_BYTES_MIN};
-use keyroll_observe::{After, MemoryLimits, ProcessId, Search, memory_holds};
+use keyroll_observe::{MemoryLimits, ProcessId, Search, memory_holds};
 use keyroll_secret::SecretBytes;
 use memchr::memmem::Finder;
 
-use crate::evidence::started_after;
+use crate::evidence::changed_since;
 use crate::{Basis, Chain, Instance, Link, LinkRole, Memory, Place, Sighting, Survey, ValueId};
 
 /// The longest value that is taken from behind a name, bytes.
@@ -87,8 +87,12 @@ impl Survey {
         let now = link.value?;
         let value = self.values.get(now).filter(|value| !value.common())?;
         let path = link.place.as_ref()?.file()?;
-        let older = started_after(instance, path) != After::Yes;
-        older.then(|| Wanted { name: chain.name.clone(), now, rule: value.rule, bytes: value.bytes() })
+        changed_since(instance, path).then(|| Wanted {
+            name: chain.name.clone(),
+            now,
+            rule: value.rule,
+            bytes: value.bytes(),
+        })
     }
 
     fn remember(&mut self, process: ProcessId, wanted: &Wanted, found: Found, rules: &'static Rules) {

@@ -8,7 +8,7 @@ use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{After, ProcessId, Start, script};
 use keyroll_secret::SecretBytes;
 
-use crate::evidence::started_after;
+use crate::evidence::{changed_since, started_after};
 use crate::services::{assignments, here, variables_of};
 use crate::{Basis, Chain, Instance, Link, LinkRole, ManagedBy, Place, Survey, ValueId, is_left_behind};
 
@@ -33,6 +33,8 @@ const DEFAULT: &str = ".env";
 
 const ALONE: &str =
     "the process was started before it was changed, with another value; nothing else shows that it was read";
+const ELSEWHERE: &str =
+    "its other names agree with the environment of the process, but it is in a folder of its own";
 const TORN: &str =
     "the environment of the process agrees with it in all other names, and also with another file";
 
@@ -49,8 +51,9 @@ struct Fit<'f> {
     missing: usize,
     /// The file is where the process would look for one, or its command line names it.
     near: bool,
-    /// Whether the process was started after the last change of the file.
-    after: After,
+    /// It was surely changed since the start; and whether its content surely was.
+    changed: bool,
+    rewritten: bool,
     /// It holds the same value under the name.
     equal: bool,
 }
@@ -59,9 +62,8 @@ impl Fit<'_> {
     /// Whether the environment came from this file, by its other names. A name that differs, or that is missing, must
     /// have been changed since the start.
     fn explains(&self) -> bool {
-        let changed = self.after != After::Yes;
         let whole = self.differ == 0 && self.missing == 0;
-        let own = self.same > 0 && (whole || changed && self.missing <= self.same);
+        let own = self.same > 0 && (whole || self.changed && self.missing <= self.same);
         own && (self.near || self.distinct && self.differ <= 1)
     }
 
@@ -74,8 +76,8 @@ impl Fit<'_> {
 enum Origin<'f> {
     /// The environment came from this file.
     Of(&'f Path),
-    /// It may have come from this file.
-    Likely(&'f Path),
+    /// It may have come from this file; what keeps that from being sure.
+    Likely(&'f Path, &'static str),
     /// It came from one of several files that differ now.
     Torn(Vec<&'f Path>),
     Unknown,
@@ -152,7 +154,7 @@ impl Survey {
                 paths.iter().filter_map(|path| files.fit(path, name, value, own, &instance, &near)).collect();
             let roles = match origin(&fits) {
                 Origin::Of(path) => vec![(path.to_owned(), LinkRole::Wins)],
-                Origin::Likely(path) => vec![(path.to_owned(), LinkRole::NotVisible(ALONE))],
+                Origin::Likely(path, why) => vec![(path.to_owned(), LinkRole::NotVisible(why))],
                 Origin::Torn(paths) => {
                     paths.into_iter().map(|path| (path.to_owned(), LinkRole::NotVisible(TORN))).collect()
                 }
@@ -173,11 +175,17 @@ impl Survey {
 /// The decision about one name. A wrong file would make a wrong *current* or *stale*, so two files that explain the
 /// environment and differ are both named, unless one is the default.
 fn origin<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
+    // Where the process would look, there is a file with the name: files elsewhere are of others.
+    let is_near = fits.iter().any(|fit| fit.near);
+    let own = fits.iter().filter(|fit| fit.near || !is_near);
     let (equal, other): (Vec<&Fit<'_>>, Vec<&Fit<'_>>) =
-        fits.iter().filter(|fit| fit.explains()).partition(|fit| fit.equal);
+        own.filter(|fit| fit.explains()).partition(|fit| fit.equal);
     let best = |all: &[&Fit<'f>]| {
         let best = all.iter().max_by_key(|fit| (fit.near, fit.is_default(), fit.same));
-        best.map_or(Origin::Unknown, |fit| Origin::Of(fit.path))
+        best.map_or(Origin::Unknown, |fit| match fit.near || fit.equal {
+            true => Origin::Of(fit.path),
+            false => Origin::Likely(fit.path, ELSEWHERE),
+        })
     };
     let default = |all: &[&Fit<'f>]| all.iter().find(|fit| fit.near && fit.is_default()).map(|fit| fit.path);
     if equal.is_empty() && other.is_empty() {
@@ -186,15 +194,13 @@ fn origin<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
     if other.is_empty() {
         return best(&equal);
     }
-    if equal.is_empty() && other.iter().filter(|fit| fit.near).count() <= 1 {
+    if equal.is_empty() && other.len() == 1 {
         return best(&other);
     }
     // A copy that was made after the start is no reason to doubt the default, which was changed.
-    let before = equal.iter().any(|fit| fit.after != After::No);
+    let before = equal.iter().any(|fit| !fit.rewritten);
     let changed = default(&other).filter(|_| !before);
-    // Of the files where the process would look, only this one explains it.
-    let only = equal.iter().find(|fit| fit.near && other.iter().all(|other| !other.near)).map(|fit| fit.path);
-    match default(&equal).or(changed).or(only) {
+    match default(&equal).or(changed) {
         Some(path) => Origin::Of(path),
         None => Origin::Torn(equal.iter().chain(&other).map(|fit| fit.path).collect()),
     }
@@ -205,14 +211,14 @@ fn alone<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
     if fits.iter().any(|fit| fit.equal) {
         return Origin::Unknown;
     }
-    let may = |fit: &&Fit<'_>| fit.near && fit.after != After::Yes && (fit.missing == 0 || fit.same > 0);
+    let may = |fit: &&Fit<'_>| fit.near && fit.changed && (fit.missing == 0 || fit.same > 0);
     let all: Vec<&Fit<'_>> = fits.iter().filter(may).collect();
     match all.as_slice() {
-        [only] => Origin::Likely(only.path),
+        [only] => Origin::Likely(only.path, ALONE),
         several => several
             .iter()
             .find(|fit| fit.is_default())
-            .map_or(Origin::Unknown, |fit| Origin::Likely(fit.path)),
+            .map_or(Origin::Unknown, |fit| Origin::Likely(fit.path, ALONE)),
     }
 }
 
@@ -260,7 +266,8 @@ impl Files {
             differ: usize::from(!equal),
             missing: 0,
             near: near.has(path),
-            after: started_after(instance, path),
+            changed: changed_since(instance, path),
+            rewritten: started_after(instance, path) == After::No,
             equal,
         };
         let others = assigned.iter().filter(|(other, _)| *other != name && !is_everywhere(other));
@@ -337,7 +344,7 @@ fn link(path: PathBuf, line: u64, value: ValueId, role: LinkRole, pid: u32) -> L
     let file = keyroll_observe::shown(&path);
     let basis = match role {
         LinkRole::Wins => Basis::Names,
-        LinkRole::NotVisible(ALONE) => Basis::Likely,
+        LinkRole::NotVisible(ALONE | ELSEWHERE) => Basis::Likely,
         LinkRole::NotVisible(_) | LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => Basis::Seen,
     };
     Link {

@@ -19,9 +19,9 @@ const PROGRAM: &str = "exec sleep 100000";
 /// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
 const APART_MS: u64 = 60;
 
-/// A file of three names, of which one is the key.
+/// A file of three names, of which one is the key and one has a value that no other scene has.
 fn file(version: &str) -> String {
-    format!("PORT=8080\n{KEY}={{{version}}}\nDATABASE=orders-of-the-shop\n")
+    format!("PORT=8080\n{KEY}={{{version}}}\nDATABASE=@/orders\n")
 }
 
 /// Starts a shell with this text in a folder of the scene, and waits until it became `sleep`.
@@ -162,6 +162,18 @@ fn of_two_files_the_one_that_agrees_counts_and_a_decoy_makes_nobody_stale() {
     fs::copy(scene.path("app/.env"), scene.path("app/yesterday.env")).unwrap();
     scene.write("app/.env", &file("second"));
     assert_eq!(verdicts(&scene, &process), [Verdict::Stale]);
+    // A second copy of the program beside it: its file differs in the key alone, and was changed.
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    scene.write("twin/.env", &file("third"));
+    apart();
+    let text = format!("set -a; . ./.env; {KEY}={{fourth}}; {PROGRAM}");
+    let own = start(&scene, "app", &scene.filled(&text));
+    scene.write("twin/.env", &file("second"));
+    assert_eq!(verdicts(&scene, &own), [Verdict::Unknown(Doubt::NoChain)]);
+    // Where no file of its own has the name, it is likely.
+    fs::remove_file(scene.path("app/.env")).unwrap();
+    assert_eq!(verdicts(&scene, &own), [Verdict::LikelyStale(Doubt::NoChain)]);
     // The file of another program with names of the same kind says nothing.
     let scene = Scene::new();
     scene.write("app/.env", &file("first"));
