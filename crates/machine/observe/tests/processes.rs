@@ -291,6 +291,9 @@ fn a_process_whose_first_thread_ended_is_still_searched() {
 fn the_listing_tells_parents_children_and_programs() {
     let mut running = Running::start(Command::new("sh").args(["-c", "sleep 60 & echo $!; wait"]));
     let child = id_of(running.line().parse().expect("a number"));
+    // The shell prints the number before its child executes the program.
+    let line = format!("/proc/{}/cmdline", child.pid);
+    until("it is executed", || std::fs::read(&line).is_ok_and(|line| line == b"sleep\x0060\0"));
     let listing = processes(Duration::from_secs(20)).expect("a listing");
     let sleep = listing.seen.iter().find(|one| one.id == child).expect("the child");
     assert!(
