@@ -36,6 +36,7 @@ cargo xtask figures            measure the headline figures and write docs/refer
 cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date";
 
 fn main() -> ExitCode {
+    world::set_umask();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rest = words.get(1..).unwrap_or_default();
     if words.first().is_some_and(|word| word == world::CHORE) {

@@ -32,7 +32,8 @@ const STATEMENT: &str = "/run/keyroll/whole-machine";
 const HOME: &str = "home";
 const TEMPORARY: &str = "tmp";
 
-/// Files that a unit's tests create are readable by others, as on most machines.
+/// Files that a unit's tests create are readable by others, as on most machines; so are the programs that are built, which
+/// tests start as other users.
 const UMASK: u32 = 0o022;
 
 /// Beginnings of the names of variables that a unit does not inherit: each changes what a program prints, where it
@@ -146,7 +147,7 @@ pub(crate) fn enter(words: &[String]) -> Result<u8, String> {
     close_inherited().map_err(reason)?;
     // Without the terminal of whoever started the runner.
     setsid().map_err(|error| format!("setsid: {error}"))?;
-    umask(Mode::from_raw_mode(UMASK));
+    set_umask();
     SigSet::empty().thread_set_mask().map_err(|error| format!("unblock signals: {error}"))?;
     // A signal that is ignored stays ignored in a new program; one with a handler becomes the default.
     let heard = Arc::new(AtomicBool::new(false));
@@ -168,6 +169,11 @@ pub(crate) fn enter(words: &[String]) -> Result<u8, String> {
     }
     let status = { child }.wait().map_err(reason)?;
     Ok(code(status))
+}
+
+/// Sets the mode that new files get, whoever started the runner.
+pub(crate) fn set_umask() {
+    umask(Mode::from_raw_mode(UMASK));
 }
 
 /// Closes what whoever started the runner left open. Only the three standard descriptors are left.
