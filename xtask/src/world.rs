@@ -147,7 +147,6 @@ pub(crate) fn enter(words: &[String]) -> Result<u8, String> {
     close_inherited().map_err(reason)?;
     // Without the terminal of whoever started the runner.
     setsid().map_err(|error| format!("setsid: {error}"))?;
-    set_umask();
     SigSet::empty().thread_set_mask().map_err(|error| format!("unblock signals: {error}"))?;
     // A signal that is ignored stays ignored in a new program; one with a handler becomes the default.
     let heard = Arc::new(AtomicBool::new(false));

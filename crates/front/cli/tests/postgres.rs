@@ -51,7 +51,7 @@ fn exercised(ran: &Ran) -> BTreeSet<String> {
 /// So many calls show that callers called all the time, however busy the machine was.
 const CALLS_MIN: u64 = 100;
 
-fn no_failure(tally: &Tally) {
+pub(crate) fn no_failure(tally: &Tally) {
     println!("callers: {} sent, {} failed, {:.0} a second", tally.sent, tally.failed, rate(tally));
     assert_eq!(tally.failed, 0, "{:?}", tally.answers);
     assert!(tally.sent >= CALLS_MIN, "only {} calls", tally.sent);

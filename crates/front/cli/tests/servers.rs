@@ -9,11 +9,11 @@ use std::fs;
 use std::process::Command;
 
 use keyroll_testkit::command::Ran;
-use keyroll_testkit::load::Tally;
 use keyroll_testkit::{Deadline, until};
 use tokio::sync::Mutex;
 
-use scene::{Scene, rate};
+use crate::postgres::no_failure;
+use scene::Scene;
 use server::{Kind, Login};
 
 /// The files that hold the value.
@@ -38,15 +38,6 @@ fn pids(scene: &Scene) -> BTreeSet<String> {
 fn exercised(ran: &Ran) -> BTreeSet<String> {
     let shown = ran.of("evidence").into_iter().filter(|event| event["grade"] == "exercised");
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
-}
-
-/// So many calls show that callers called all the time, however busy the machine was.
-const CALLS_MIN: u64 = 100;
-
-fn no_failure(tally: &Tally) {
-    println!("callers: {} sent, {} failed, {:.0} a second", tally.sent, tally.failed, rate(tally));
-    assert_eq!(tally.failed, 0, "{:?}", tally.answers);
-    assert!(tally.sent >= CALLS_MIN, "only {} calls", tally.sent);
 }
 
 /// The old login is dead by the server's own word and its list; the new one is used.

@@ -99,31 +99,27 @@ impl Survey {
 
     /// Settles which shells have exported what their children were started with: by the memory of the shell.
     fn confirm_exports(&mut self) {
-        let common = |value: ValueId| self.values.get(value).is_none_or(crate::Value::common);
-        let has = |shell: &ProcessId, value: ValueId| match self.instances.get(shell).map(|one| &one.memory) {
+        let Self { values, instances, services, .. } = self;
+        let common = |value: ValueId| values.get(value).is_none_or(crate::Value::common);
+        let has = |shell: &ProcessId, value: ValueId| match instances.get(shell).map(|one| &one.memory) {
             Some(Memory::Whole(found)) if !common(value) => Some(found.contains(&value)),
             Some(Memory::InPart(found)) => found.contains(&value).then_some(true),
             Some(Memory::Whole(_) | Memory::NotSearched | Memory::Closed | Memory::Common) | None => None,
         };
-        let mut exported: BTreeMap<(ProcessId, &str), BTreeSet<ValueId>> = BTreeMap::new();
-        let chains = || self.services.iter().flat_map(|one| &one.chains);
-        for chain in chains() {
+        let mut exported: BTreeMap<(ProcessId, String), BTreeSet<ValueId>> = BTreeMap::new();
+        for chain in services.iter().flat_map(|one| &one.chains) {
             for link in &chain.links {
                 if let (Basis::Exported(shell), Some(value)) = (link.basis, link.value) {
-                    exported.entry((shell, chain.name.as_str())).or_default().insert(value);
+                    exported.entry((shell, chain.name.clone())).or_default().insert(value);
                 }
             }
         }
-        let mut seen: BTreeMap<(ProcessId, String, ValueId), Option<bool>> = BTreeMap::new();
-        for ((shell, name), values) in &exported {
-            for value in values {
-                let alone = has(shell, *value).filter(|has| !has || values.len() == 1);
-                seen.insert((*shell, (*name).to_owned(), *value), alone);
-            }
-        }
-        for chain in self.services.iter_mut().flat_map(|one| &mut one.chains) {
+        let one = |shell: ProcessId, name: &str| {
+            exported.get(&(shell, name.to_owned())).is_some_and(|values| values.len() == 1)
+        };
+        for chain in services.iter_mut().flat_map(|one| &mut one.chains) {
             chain.confirm_exports(&|name, shell, value| {
-                seen.get(&(shell, name.to_owned(), value)).copied().flatten()
+                has(&shell, value).filter(|has| !has || one(shell, name))
             });
         }
     }

@@ -10,7 +10,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::evidence::{changed_since, started_after};
 use crate::services::{assignments, here, variables_of};
-use crate::{Basis, Chain, Instance, Link, LinkRole, ManagedBy, Place, Survey, ValueId, is_left_behind};
+use crate::{Basis, Chain, Instance, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
 const EVERYWHERE: [&str; 12] =
@@ -106,15 +106,11 @@ impl Survey {
             let found = self.origins_of(&main, &own, &mut files);
             let Some(service) = self.services.get_mut(at) else { continue };
             for (name, roles) in found {
-                let chain = match service.chains.iter_mut().find(|chain| chain.name == name) {
-                    Some(chain) => chain,
-                    None => {
-                        service.chains.push(Chain { name: name.clone(), links: Vec::new() });
-                        match service.chains.last_mut() {
-                            Some(chain) => chain,
-                            None => continue,
-                        }
-                    }
+                if service.chain(&name).is_none() {
+                    service.chains.push(Chain { name: name.clone(), links: Vec::new() });
+                }
+                let Some(chain) = service.chains.iter_mut().find(|chain| chain.name == name) else {
+                    continue;
                 };
                 // A file that was seen to be read needs no inference, and only a sure one is a reason to doubt another
                 // source that was seen.
@@ -130,9 +126,7 @@ impl Survey {
                     put(chain, link(path, line, value, role, main.pid), &main);
                 }
             }
-            if service.managed_by == ManagedBy::Unmanaged {
-                service.chains.sort_by(|one, other| one.name.cmp(&other.name));
-            }
+            service.chains.sort_by(|one, other| one.name.cmp(&other.name));
         }
     }
 

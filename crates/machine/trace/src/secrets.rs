@@ -229,15 +229,19 @@ impl<'u> Uses<'u> {
 fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
     let mut started: BTreeMap<&ProcessId, BTreeMap<&str, Vec<ValueId>>> = BTreeMap::new();
     for sighting in &survey.sightings {
-        match (&sighting.place, sighting.name.as_deref()) {
-            (Place::Environment { process, variable }, _) => {
-                started.entry(process).or_default().entry(variable).or_default().push(sighting.value);
-            }
+        let (process, name) = match &sighting.place {
+            Place::Environment { process, variable } => (process, Some(variable.as_str())),
             // Found there behind this name: a value of which no copy is left.
-            (Place::Memory { process }, Some(name)) => {
-                started.entry(process).or_default().entry(name).or_default().push(sighting.value);
-            }
-            _ => {}
+            Place::Memory { process } => (process, sighting.name.as_deref()),
+            Place::File { .. }
+            | Place::Row { .. }
+            | Place::Remains { .. }
+            | Place::Credential { .. }
+            | Place::Arguments { .. }
+            | Place::Record { .. } => continue,
+        };
+        if let Some(name) = name {
+            started.entry(process).or_default().entry(name).or_default().push(sighting.value);
         }
     }
     for service in &survey.services {

@@ -203,7 +203,7 @@ fn way_of(link: &Link) -> String {
 }
 
 /// A link by its place; by its description if it has no place, or the place is in a process.
-fn source(link: &Link) -> String {
+pub(super) fn source(link: &Link) -> String {
     let place = link.place.as_ref().filter(|place| place.process().is_none());
     place.map_or_else(|| link.what.clone(), ToString::to_string)
 }

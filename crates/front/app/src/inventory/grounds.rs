@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use keyroll_observe::After;
 use keyroll_trace::{Basis, Chain, LinkRole, Memory, Row, SurveyedSecret, ValueId, Verdict};
 
+use super::cause::source;
 use super::{Inventory, doubt};
 
 /// What a verdict rests on, one sentence each: what the process holds, where a new start would take the value from, and
@@ -30,7 +31,7 @@ pub(super) fn grounds(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -
     if !row.held.read.is_empty() {
         all.push(format!("it has files open that hold {}", labels(&row.held.read)));
     }
-    all.extend(source(seen, found, row));
+    all.extend(next_start(seen, found, row));
     if let Verdict::Unknown(why) | Verdict::LikelyStale(why) = row.verdict {
         all.push(format!("no proof: {}", doubt(why)));
     }
@@ -38,12 +39,10 @@ pub(super) fn grounds(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -
 }
 
 /// Where a new start takes the value from, what shows that, and whether the process is older.
-fn source(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<String> {
+fn next_start(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<String> {
     let Some(link) = row.chain.and_then(Chain::likely) else {
         return vec!["where a new start takes the value from is not visible".to_owned()];
     };
-    let what = link.place.as_ref().filter(|place| place.process().is_none());
-    let what = what.map_or_else(|| link.what.clone(), ToString::to_string);
     let has = link.value.map(|id| format!(" has {} now", seen.label(found, id))).unwrap_or_default();
     let basis = match (link.basis, link.role) {
         (Basis::Seen, _) => "its reader was seen",
@@ -51,7 +50,7 @@ fn source(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<String
         (Basis::Likely, LinkRole::NotVisible(why)) => why,
         (Basis::Likely | Basis::Exported(_), _) => "nothing shows yet whether it was read",
     };
-    let mut all = vec![format!("{what}{has}: {basis}")];
+    let mut all = vec![format!("{}{has}: {basis}", source(link))];
     let Some(path) = link.place.as_ref().and_then(keyroll_trace::Place::file) else { return all };
     all.extend(match seen.survey.started_after(&row.process, path) {
         After::Yes => Some("the process was started after the file's last change".to_owned()),

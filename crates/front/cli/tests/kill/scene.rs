@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,11 +10,12 @@ use std::time::{Duration, Instant};
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
 use keyroll_testkit::issuer::{self, Issuer};
-use keyroll_testkit::{Postgres, TempDir, alphanumeric, copy_program, scram_verifier, write_program};
+use keyroll_testkit::{Postgres, TempDir, alphanumeric, copy_program, scram_verifier};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::hostile::scene::put;
 use crate::kill::part::PART;
 
 /// How long a worker may take to start or to use the new value.
@@ -426,19 +426,6 @@ pub fn wait(what: &str, mut until: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn put(path: &Path, pieces: &[&str], mode: u32) {
-    if mode & 0o111 == 0 {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
-        for piece in pieces {
-            file.write_all(piece.as_bytes()).unwrap();
-        }
-    } else {
-        assert!(!path.exists(), "{}", path.display());
-        write_program(path, pieces.concat());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Every regular file below a folder, with its name.

@@ -292,7 +292,7 @@ fn pid_of(file: &Path) -> Option<u32> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-fn put(path: &Path, text: &str, mode: u32) {
+pub(crate) fn put(path: &Path, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     if mode & 0o111 == 0 {
         fs::write(path, text).unwrap();

@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyroll_testkit::command::{Ran, Started, end_own};
-use keyroll_testkit::load::{Callers, Front, Tally};
-use keyroll_testkit::{Deadline, TempDir, free_port, until, write_program};
+use keyroll_testkit::load::{Callers, Front};
+use keyroll_testkit::{Deadline, TempDir, free_port, until};
 
+use crate::postgres::scene::put;
 use crate::servers::part::PART;
 use crate::servers::server::{Kind, Server};
 
@@ -188,19 +189,4 @@ impl Drop for Scene {
 
 fn pid_of(file: &Path) -> Option<u32> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-fn put(path: &Path, text: &str, mode: u32) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if mode & 0o111 == 0 {
-        fs::write(path, text).unwrap();
-    } else {
-        write_program(path, text);
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// Requests a second.
-pub(crate) fn rate(tally: &Tally) -> f64 {
-    tally.sent as f64 / tally.elapsed.as_secs_f64()
 }
