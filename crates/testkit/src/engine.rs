@@ -12,6 +12,9 @@ use tempfile::TempDir;
 const START_MS_MAX: u64 = 60_000;
 const LOOK_PAUSE_MS: u64 = 50;
 
+/// What the kernel calls a container's first process until it executes the container's program.
+const ENGINES_OWN: &str = "runc";
+
 /// The engine's keeper: it stops the engine, and with it the host, when our end of its standard input closes,
 /// however we ended; what the engine leaves mounted is taken down.
 const KEEPER: &str = r#"exec 3<&0; left=$1; shift; "$@" </dev/null 3<&- & engine=$!; read -r _ <&3; kill -TERM $engine 2>/dev/null; wait $engine; umount "$left""#;
@@ -121,6 +124,34 @@ impl Engine {
         let mut command = Command::new("docker");
         command.env("DOCKER_HOST", self.host()).args(words).stdin(Stdio::null());
         command
+    }
+
+    /// The first process of a container, once it executes the container's own program: the engine says that a
+    /// container runs while its own code, with an environment of its own, still stands in that process.
+    ///
+    /// # Errors
+    /// The container does not run, or stays with the engine's code.
+    pub fn first_process(&self, container: &str) -> Result<u32, HostError> {
+        let step = "look at a container's first process";
+        let asked = self.docker(&["inspect", "--format", "{{.State.Pid}}", container]).output();
+        let asked = asked.map_err(failed(step))?;
+        let text = String::from_utf8_lossy(&asked.stdout);
+        let pid: u32 = text.trim().parse().unwrap_or_default();
+        if pid == 0 {
+            let why = String::from_utf8_lossy(&asked.stderr);
+            return Err(HostError::Start { step, why: format!("{container} does not run: {}", why.trim()) });
+        }
+        let end = Instant::now() + Duration::from_millis(START_MS_MAX);
+        loop {
+            let name = fs::read_to_string(format!("/proc/{pid}/comm")).map_err(failed(step))?;
+            if !name.starts_with(ENGINES_OWN) {
+                return Ok(pid);
+            }
+            if Instant::now() > end {
+                return Err(HostError::Start { step, why: format!("{container} is still {}", name.trim()) });
+            }
+            sleep(Duration::from_millis(LOOK_PAUSE_MS));
+        }
     }
 
     /// The engine's process id.

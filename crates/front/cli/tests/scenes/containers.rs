@@ -70,7 +70,7 @@ impl<'s> Containers<'s> {
     }
 
     fn pid(&self, container: &str) -> u32 {
-        self.docker(&["inspect", "--format", "{{.State.Pid}}", container]).parse().unwrap()
+        self.engine.first_process(container).unwrap()
     }
 
     fn raise_project(&self) {

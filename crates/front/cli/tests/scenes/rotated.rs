@@ -98,16 +98,11 @@ fn image() {
          {docker} run --detach --name baked --network none --volume /usr:/usr:ro keyroll-baked:1 /bin/sleep 100000 >run/container\n\
          rm run/image run/container"
     ));
-    let pid = engine.docker(&["inspect", "--format", "{{.State.Pid}}", "baked"]).output().unwrap();
-    let pid = String::from_utf8_lossy(&pid.stdout).trim().parse::<u64>().ok();
+    let pid = engine.first_process("baked").unwrap();
     let ran = scene.apply();
     ran.exits(6).paused();
     let blocked = ran.of("blocked");
-    assert!(
-        blocked.iter().any(|one| one["holder"]["pid"].as_u64() == pid),
-        "{pid:?} is not named: {}",
-        ran.text
-    );
+    assert!(blocked.iter().any(|one| one["holder"]["pid"] == pid), "{pid} is not named: {}", ran.text);
     both_live(&scene, &ran);
     scene.run(&["abort"]).exits(5).ended("rolled_back");
     scene.as_before();

@@ -77,7 +77,7 @@ impl Place {
     }
 
     fn pid(&self, container: &str) -> u32 {
-        self.docker(&["inspect", "--format", "{{.State.Pid}}", container]).parse().unwrap()
+        self.engine.first_process(container).unwrap()
     }
 
     fn chain(&self, name: &str) -> NamedChain {
