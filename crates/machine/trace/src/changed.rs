@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_needle::Needles;
 use keyroll_observe::{process, read_small, started_unix_ms};
 
+use crate::file_times::unix_ms;
 use crate::{LinkRole, Place, Survey, ValueId};
 
 /// The largest file that is read once more, bytes.
@@ -39,10 +40,7 @@ impl Survey {
 
 /// The values that are in a file that was changed since; `None` = it was not changed.
 fn since(path: &Path, began: u64, needles: &Needles) -> Option<BTreeSet<ValueId>> {
-    let changed = std::fs::metadata(path).ok().and_then(|data| {
-        let whole = u64::try_from(data.ctime()).ok()?.saturating_mul(1_000);
-        Some(whole.saturating_add(u64::try_from(data.ctime_nsec()).ok()? / 1_000_000))
-    });
+    let changed = std::fs::metadata(path).ok().and_then(|data| unix_ms(data.ctime(), data.ctime_nsec()));
     if changed.is_some_and(|changed| changed.saturating_add(TICK_MS) < began) {
         return None;
     }

@@ -1,14 +1,10 @@
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_observe::{After, ProcessId, is_shell};
 
+use crate::file_times::FileTimes;
 use crate::{Chain, Held, Instance, Place, Survey, Value, ValueId};
-
-/// How far apart two clock readings must be to count as before and after, milliseconds: a start time has a precision of
-/// 10 ms, and a file's time of one tick of the kernel.
-const CLOCK_MS: u64 = 20;
 
 /// How many parents are followed.
 const PARENTS_MAX: usize = 64;
@@ -167,35 +163,15 @@ fn variable(place: &Place) -> Option<&str> {
     }
 }
 
-/// Compares the start with the file's times. Anyone can set the time of the content (`cp -p`), but the time of the last
-/// change of any kind only to the present. Between the two the order is unknown.
-pub(crate) fn started_after(instance: &Instance, path: &Path) -> After {
-    let Some((started, written, changed)) = times(instance, path) else { return After::Unknown };
-    if started > written.max(changed).saturating_add(CLOCK_MS) {
-        After::Yes
-    } else if started.saturating_add(CLOCK_MS) < written.min(changed) {
-        After::No
-    } else {
-        After::Unknown
-    }
+/// Compares the start with the file's times; unknown where one of them is not visible.
+fn started_after(instance: &Instance, path: &Path) -> After {
+    let times = instance.started_unix_ms.zip(FileTimes::of_name(path));
+    times.map_or(After::Unknown, |(started, times)| times.started_after(started))
 }
 
 /// Whether a file was surely changed in some way, or got its name, after the start. `false` also where a time is not
 /// visible.
 pub(crate) fn changed_since(instance: &Instance, path: &Path) -> bool {
-    let later = |(started, written, changed): (u64, u64, u64)| {
-        started.saturating_add(CLOCK_MS) < written.max(changed)
-    };
-    times(instance, path).is_some_and(later)
-}
-
-/// The start, the time of the file's content, and that of its last change of any kind, milliseconds since 1970.
-fn times(instance: &Instance, path: &Path) -> Option<(u64, u64, u64)> {
-    let data = std::fs::symlink_metadata(path).ok()?;
-    let ms = |seconds: i64, nanoseconds: i64| {
-        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
-        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
-    };
-    let written = ms(data.mtime(), data.mtime_nsec())?;
-    Some((instance.started_unix_ms?, written, ms(data.ctime(), data.ctime_nsec())?))
+    let times = instance.started_unix_ms.zip(FileTimes::of_name(path));
+    times.is_some_and(|(started, times)| times.changed_since(started))
 }

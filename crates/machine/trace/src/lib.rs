@@ -12,6 +12,7 @@ mod copies;
 mod database;
 mod entries;
 mod evidence;
+mod file_times;
 mod files;
 mod git;
 mod instance;

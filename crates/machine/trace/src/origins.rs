@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{After, ProcessId, Start, script};
+use keyroll_observe::{After, ProcessId, Start, script, started_unix_ms};
 use keyroll_secret::SecretBytes;
 
-use crate::evidence::{changed_since, started_after};
-use crate::services::{assignments, here, variables_of};
-use crate::{Basis, Chain, Instance, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
+use crate::file_times::FileTimes;
+use crate::services::{assignments, here, is_variable, variables_of};
+use crate::{Basis, Chain, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
 const EVERYWHERE: [&str; 12] =
@@ -89,7 +89,13 @@ struct Files {
     of_name: BTreeMap<String, BTreeSet<PathBuf>>,
     /// The value of each name, of the last line that gives it one.
     values: BTreeMap<(PathBuf, String), (ValueId, u64)>,
-    assignments: BTreeMap<PathBuf, Variables>,
+    read: BTreeMap<PathBuf, ReadFile>,
+}
+
+/// A file that was compared with an environment.
+struct ReadFile {
+    assignments: Variables,
+    times: Option<FileTimes>,
 }
 
 impl Survey {
@@ -137,7 +143,7 @@ impl Survey {
         own: &Variables,
         files: &mut Files,
     ) -> Vec<(String, Vec<(PathBuf, LinkRole)>)> {
-        let Some(instance) = self.instances_at_start(main) else { return Vec::new() };
+        let started = started_unix_ms(main).ok();
         let near = Near::of(self, main);
         let mut all = Vec::new();
         for (name, value) in own {
@@ -145,7 +151,7 @@ impl Survey {
             let paths: Vec<PathBuf> = paths.iter().take(FILES_MAX).cloned().collect();
             files.read(&paths);
             let fits: Vec<Fit<'_>> =
-                paths.iter().filter_map(|path| files.fit(path, name, value, own, &instance, &near)).collect();
+                paths.iter().filter_map(|path| files.fit(path, name, value, own, started, &near)).collect();
             let roles = match origin(&fits) {
                 Origin::Of(path) => vec![(path.to_owned(), LinkRole::Wins)],
                 Origin::Likely(path, why) => vec![(path.to_owned(), LinkRole::NotVisible(why))],
@@ -157,12 +163,6 @@ impl Survey {
             all.push((name.clone(), roles));
         }
         all
-    }
-
-    /// The process as it is compared with files: its values are not known yet.
-    fn instances_at_start(&self, main: &ProcessId) -> Option<Instance> {
-        let started_unix_ms = keyroll_observe::started_unix_ms(main).ok();
-        Some(Instance { started_unix_ms, ..Instance::new(*main) })
     }
 }
 
@@ -218,8 +218,7 @@ fn alone<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
 
 impl Files {
     fn of(survey: &Survey) -> Self {
-        let mut files =
-            Self { of_name: BTreeMap::new(), values: BTreeMap::new(), assignments: BTreeMap::new() };
+        let mut files = Self { of_name: BTreeMap::new(), values: BTreeMap::new(), read: BTreeMap::new() };
         for one in &survey.sightings {
             let (Place::File { path, line }, Some(name)) = (&one.place, &one.name) else { continue };
             if is_left_behind(path) || is_template(path) || !is_variable(name) {
@@ -236,8 +235,9 @@ impl Files {
 
     fn read(&mut self, paths: &[PathBuf]) {
         for path in paths {
-            if !self.assignments.contains_key(path) {
-                self.assignments.insert(path.clone(), assignments(path));
+            if !self.read.contains_key(path) {
+                let read = ReadFile { assignments: assignments(path), times: FileTimes::of_name(path) };
+                self.read.insert(path.clone(), read);
             }
         }
     }
@@ -248,10 +248,11 @@ impl Files {
         name: &str,
         value: &SecretBytes,
         own: &Variables,
-        instance: &Instance,
+        started: Option<u64>,
         near: &Near,
     ) -> Option<Fit<'f>> {
-        let assigned = self.assignments.get(path)?;
+        let ReadFile { assignments: assigned, times } = self.read.get(path)?;
+        let times = started.zip(*times);
         let equal = assigned.get(name)? == value;
         let mut fit = Fit {
             path,
@@ -260,8 +261,8 @@ impl Files {
             differ: usize::from(!equal),
             missing: 0,
             near: near.has(path),
-            changed: changed_since(instance, path),
-            rewritten: started_after(instance, path) == After::No,
+            changed: times.is_some_and(|(started, times)| times.changed_since(started)),
+            rewritten: times.is_some_and(|(started, times)| times.started_after(started) == After::No),
             equal,
         };
         let others = assigned.iter().filter(|(other, _)| *other != name && !is_everywhere(other));
@@ -326,12 +327,6 @@ fn is_everywhere(name: &str) -> bool {
 fn is_template(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     name.split(['.', '-', '_']).any(|part| TEMPLATES.contains(&part))
-}
-
-/// Whether a name may be a variable's.
-fn is_variable(name: &str) -> bool {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn link(path: PathBuf, line: u64, value: ValueId, role: LinkRole, pid: u32) -> Link {

@@ -35,6 +35,7 @@ pub(crate) use context::variables_of;
 pub(crate) use dotenv::here;
 pub(crate) use launcher::assignments;
 use manager_replies::ManagerReplies;
+pub(crate) use shell_text::is_variable;
 
 /// The services that run on a machine.
 pub(crate) struct Running {

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_manager::Variables;
@@ -8,6 +7,7 @@ use keyroll_secret::SecretBytes;
 
 use super::context::Context;
 use super::source::{Kept, Origin, Read, Source};
+use crate::file_times::FileTimes;
 use crate::{ManagedBy, Record};
 
 /// A file counts as older than a process if it was changed at least this long before the start, milliseconds: the
@@ -133,12 +133,7 @@ fn written_before(origin: &Origin, began: u64) -> bool {
 
 /// When a file was written or got its name.
 fn changed_ms(path: &Path) -> Option<u64> {
-    let meta = std::fs::metadata(path).ok()?;
-    let ms = |seconds: i64, nanoseconds: i64| {
-        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
-        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
-    };
-    Some(ms(meta.mtime(), meta.mtime_nsec())?.max(ms(meta.ctime(), meta.ctime_nsec())?))
+    Some(FileTimes::of(&std::fs::metadata(path).ok()?)?.last())
 }
 
 #[cfg(test)]

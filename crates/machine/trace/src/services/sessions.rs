@@ -126,16 +126,21 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
     vec![name(since), began]
 }
 
+/// The files that a shell's text reads, and the variables that it sets.
+fn of_text(shell: &Process) -> Vec<Source> {
+    Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default()
+}
+
 /// The sources of a shell: what it was started with, and what its text reads.
 fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
-    let mut all = Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default();
+    let mut all = of_text(shell);
     all.push(given(shell, own));
     all
 }
 
 /// The sources of a shell's child whose start is not visible or was overwritten: the files that the shell's text reads.
 fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
-    let mut all = Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default();
+    let mut all = of_text(shell);
     all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
     all
 }

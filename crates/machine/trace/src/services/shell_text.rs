@@ -17,6 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 
 pub(crate) use state::{Around, Step};
 use state::{Frame, Kind, Last, Reader, Why};
+pub(crate) use tokens::is_variable;
 
 /// The largest text that is read, bytes.
 const TEXT_BYTES_MAX: usize = 256 << 10;

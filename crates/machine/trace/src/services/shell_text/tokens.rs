@@ -269,6 +269,11 @@ pub(super) fn name_length(text: &str) -> usize {
     if text.starts_with(|first: char| first.is_ascii_digit()) { 0 } else { letters }
 }
 
+/// Whether a name may be a variable's.
+pub(crate) fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name_length(name) == name.len()
+}
+
 /// Splits `NAME=value`; the value of `NAME+=value` is not told.
 pub(super) fn assignment(word: &str) -> Option<(&str, Option<&str>)> {
     let (name, rest) = word.split_at_checked(name_length(word)).filter(|(name, _)| !name.is_empty())?;
