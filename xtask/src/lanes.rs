@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::run::root;
-use crate::world::{self, World};
+use crate::world::World;
 
 /// How many units always run in parallel.
 const AT_ONCE_MIN: usize = 4;
@@ -49,7 +48,7 @@ const TICKS_PER_S: f64 = 100.0;
 const EXCERPT_LINES_MAX: usize = 60;
 
 /// The folder for each unit's output, in a file with its name.
-pub(crate) const LOGS: &str = "target/rings";
+const LOGS: &str = "target/rings";
 
 /// One test program, or one module of it.
 #[derive(Clone)]
@@ -123,6 +122,11 @@ struct Running {
     ticks: u64,
 }
 
+/// Removes the outputs of earlier runs: they are not read as those of this one. What cannot be removed is overwritten.
+pub(crate) fn forget_logs() {
+    drop(fs::remove_dir_all(root().join(LOGS)));
+}
+
 /// Runs all units, in this order; prints a line for each. `own` is the program of these chores.
 pub(crate) fn run(own: &Path, units: Vec<Unit>) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
@@ -188,10 +192,6 @@ fn start(own: &Path, unit: &Unit, logs: &Path) -> Result<Running, String> {
     let world = World::new().map_err(reason)?;
     let mut command = world.command(own, unit.background, &unit.program, &unit.words);
     command.current_dir(&unit.folder);
-    if world::is_own() {
-        // A group of its own, so that it can be ended; elsewhere the world makes one.
-        command.process_group(0);
-    }
     command.envs(unit.variables.iter().map(|(name, value)| (name, value)));
     let child = command.stderr(out.try_clone().map_err(reason)?).stdout(out).spawn().map_err(reason)?;
     Ok(Running { unit: unit.clone(), child, _world: world, log, began: Instant::now(), ticks: 0 })
@@ -201,7 +201,7 @@ impl Running {
     /// `None` while it runs; afterwards why it failed, if it did.
     fn look(&mut self) -> Option<Option<String>> {
         let seconds = self.unit.seconds_max;
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)?;
+        let pid = Pid::from_child(&self.child);
         // Not awaited yet: until then, its processor time can be read.
         let ended =
             waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
@@ -227,11 +227,12 @@ impl Running {
     fn report(self, failed: Option<String>) -> Ended {
         let name = self.unit.name;
         let output = fs::read_to_string(&self.log).unwrap_or_default();
-        let (passed, broken, ignored) = test_counts(&output).unwrap_or_default();
+        let told = test_counts(&output);
+        let (passed, broken, ignored) = told.unwrap_or_default();
         let counts = (passed, broken);
         let ran = match self.unit.tests {
             None => true,
-            Some(TestCount::All) => test_counts(&output).is_some(),
+            Some(TestCount::All) => told.is_some(),
             Some(TestCount::Named(wanted)) => passed + broken + ignored == wanted,
         };
         // A program that ends by itself in a test would leave out the rest.

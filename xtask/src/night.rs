@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::run::{output, root, run};
 use crate::targets::{self, Which};
-use crate::{parts, rings, sim};
+use crate::{lanes, parts, rings, sim};
 
 /// The last run of each part.
 const PAGE: &str = "docs/reference/night.md";
@@ -209,12 +209,7 @@ pub(crate) const PARTS: [Part; 14] = [
     },
 ];
 
-/// Whether the test of a change leaves this test (`crate/module::…`) to a part.
-pub(crate) fn is_left_out(test: &str) -> bool {
-    beginnings().any(|beginning| test.starts_with(beginning))
-}
-
-/// The beginnings of the names of all tests that are left to parts.
+/// The beginnings of the names (`crate/module::…`) of all tests that the test of a change leaves to parts.
 pub(crate) fn beginnings() -> impl Iterator<Item = &'static str> {
     PARTS.iter().flat_map(|part| part.only).copied()
 }
@@ -231,13 +226,13 @@ pub(crate) fn list() {
 /// # Errors
 /// A name is of no part (then nothing is run), or a part failed.
 pub(crate) fn night(names: &[String]) -> Result<(), String> {
-    let unknown: Vec<&String> =
-        names.iter().filter(|name| PARTS.iter().all(|part| part.name != **name)).collect();
-    if let Some(name) = unknown.first() {
+    let is_unknown = |name: &&String| PARTS.iter().all(|part| part.name != **name);
+    if let Some(name) = names.iter().find(is_unknown) {
         return Err(format!("there is no part `{name}`; cargo xtask test --list names them"));
     }
     let wanted = PARTS.iter().filter(|part| names.is_empty() || names.iter().any(|name| name == part.name));
     let (mut lines, mut failed) = (Vec::new(), Vec::new());
+    lanes::forget_logs();
     for part in wanted {
         println!("── {}: {}", part.name, part.what);
         let begun = Instant::now();

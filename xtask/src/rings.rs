@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::lanes::Unit;
+use crate::lanes::{self, Unit};
 use crate::run::{in_ci, output, root, run};
 use crate::targets::{self, Which};
 use crate::{parts, sim, tidy};
@@ -60,6 +60,7 @@ pub(crate) fn test() -> Result<(), String> {
         // It includes the tests that compare docs/reference with the types.
         ring(TESTS, move || targets::test(&Which::Change, None, beside(), &tests)),
     ];
+    lanes::forget_logs();
     let mut times: Vec<(&str, Duration)> = Vec::new();
     let (mut failed, mut reasons) = (Vec::new(), Vec::new());
     for (name, body) in rings {

@@ -82,8 +82,12 @@ pub(crate) enum Which<'a> {
 }
 
 impl Which<'_> {
-    fn has_test(&self, name: &str) -> bool {
-        !matches!(self, Self::Change) || !night::is_left_out(name)
+    /// The beginnings for which this test is left to a part of a night.
+    fn left_out_by(&self, test: &str) -> Vec<&'static str> {
+        match self {
+            Self::Change => night::beginnings().filter(|beginning| test.starts_with(beginning)).collect(),
+            Self::Named(_) | Self::Begins(_) => Vec::new(),
+        }
     }
 
     /// Each word and each beginning must be of a unit: else nothing would run, and pass.
@@ -118,6 +122,7 @@ impl Which<'_> {
 
 /// Runs the units whose name (`crate/module`) has one of these words, or all, with all their tests.
 pub(crate) fn some(words: &[String]) -> Result<(), String> {
+    lanes::forget_logs();
     counted(&Which::Named(words), None)
 }
 
@@ -166,8 +171,6 @@ pub(crate) fn test(
     units.sort_by_key(|unit| longest(unit).unwrap_or(LONGEST.len()));
     units.splice(0..0, more);
     let own = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    // Outputs of an earlier run are not read as those of this one. What cannot be removed is overwritten.
-    drop(fs::remove_dir_all(root().join(lanes::LOGS)));
     let ended = lanes::run(&own, units)?;
     let (mut passed, mut failed) = (0, 0);
     let (mut names, mut excerpts) = (Vec::new(), String::new());
@@ -280,9 +283,9 @@ fn split(
     let mut units = Vec::new();
     for (module, mut tests) in modules(&listed) {
         tests.retain(|test| {
-            let name = format!("{room}/{test}");
-            left_out.extend(night::beginnings().filter(|beginning| name.starts_with(beginning)));
-            which.has_test(&name)
+            let by = which.left_out_by(&format!("{room}/{test}"));
+            left_out.extend(&by);
+            by.is_empty()
         });
         let name = format!("{room}/{module}");
         let each = SPLIT.contains(&name.as_str());

@@ -9,7 +9,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -87,6 +87,10 @@ impl World {
         let mut all = all.into_iter();
         let mut command = Command::new(all.next().unwrap_or_default());
         command.args(all).stdin(Stdio::null());
+        if is_own() {
+            // A group of its own, so that it can be ended; elsewhere the world makes one.
+            command.process_group(0);
+        }
         self.set_variables(&mut command);
         command
     }
@@ -105,20 +109,18 @@ impl World {
         }
         // Where tests install servers and managers once, and what their installers need of the home of the developer.
         let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-        let kept = |name: &str, otherwise: &str| {
-            let path = env::var_os(name).map_or_else(|| home.join(otherwise), PathBuf::from);
-            path.exists().then_some(path)
+        let place = |name: &str, otherwise: &str| {
+            env::var_os(name).map_or_else(|| home.join(otherwise), PathBuf::from)
         };
-        if let Some(cache) = env::var_os("XDG_CACHE_HOME").or_else(|| Some(home.join(".cache").into())) {
-            command.env("XDG_CACHE_HOME", cache);
-        }
+        command.env("XDG_CACHE_HOME", place("XDG_CACHE_HOME", ".cache"));
         for (name, otherwise) in [
             ("CARGO_HOME", ".cargo"),
             ("RUSTUP_HOME", ".rustup"),
             ("NPM_CONFIG_USERCONFIG", ".npmrc"),
             ("PIP_CONFIG_FILE", ".config/pip/pip.conf"),
         ] {
-            if let Some(path) = kept(name, otherwise) {
+            let path = place(name, otherwise);
+            if path.exists() {
                 command.env(name, path);
             }
         }
@@ -161,13 +163,7 @@ pub(crate) fn enter(words: &[String]) -> Result<u8, String> {
         fs::create_dir(folder.join(name)).map_err(reason)?;
     }
     let child = Command::new(program).args(words).spawn().map_err(reason)?;
-    let wanted =
-        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("a process id is out of range")?;
-    if getpid().is_init() {
-        return await_all(wanted);
-    }
-    let status = { child }.wait().map_err(reason)?;
-    Ok(code(status))
+    await_all(Pid::from_child(&child))
 }
 
 /// Sets the mode that new files get, whoever started the runner.

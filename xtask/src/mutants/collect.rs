@@ -18,9 +18,9 @@ const TEXT_TRAITS: [&str; 3] = ["Debug", "Display", "Error"];
 pub(super) fn collect(
     file: &str,
     source: &str,
+    parsed: &syn::File,
     facts: &Facts,
-) -> Result<(Vec<Mutation>, Vec<Range<usize>>), String> {
-    let parsed = syn::parse_file(source).map_err(|error| format!("{file}: {error}"))?;
+) -> (Vec<Mutation>, Vec<Range<usize>>) {
     let mut collector = Collector {
         file,
         source,
@@ -31,8 +31,8 @@ pub(super) fn collect(
         found: Vec::new(),
         erased: Vec::new(),
     };
-    collector.visit_file(&parsed);
-    Ok((collector.found, collector.erased))
+    collector.visit_file(parsed);
+    (collector.found, collector.erased)
 }
 
 /// The file that is read, and what was found in it.
@@ -193,10 +193,5 @@ impl<'ast> Visit<'ast> for Collector<'_> {
 }
 
 fn is_for_tests(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let path = attribute.path();
-        path.is_ident("test")
-            || (path.is_ident("cfg")
-                && attribute.parse_args::<syn::Path>().is_ok_and(|only| only.is_ident("test")))
-    })
+    attributes.iter().any(|one| one.path().is_ident("test") || crate::tidy::is_for_tests(one))
 }

@@ -59,14 +59,13 @@ pub(super) fn generate() -> Result<Generated, String> {
 pub(super) fn generate_from(files: Vec<(String, String)>) -> Result<Generated, String> {
     let of = |(name, text)| Source { name, text, erased: Vec::new() };
     let mut sources: Vec<Source> = files.into_iter().map(of).collect();
+    let parse = |one: &Source| syn::parse_file(&one.text).map_err(|error| format!("{}: {error}", one.name));
+    let parsed: Vec<syn::File> = sources.iter().map(parse).collect::<Result<_, _>>()?;
     let mut facts = Facts::default();
-    for source in &sources {
-        let parsed = syn::parse_file(&source.text).map_err(|error| format!("{}: {error}", source.name))?;
-        facts.read(&parsed);
-    }
+    parsed.iter().for_each(|file| facts.read(file));
     let mut mutations = Vec::new();
-    for source in &mut sources {
-        let (found, erased) = collect(&source.name, &source.text, &facts)?;
+    for (source, file) in sources.iter_mut().zip(&parsed) {
+        let (found, erased) = collect(&source.name, &source.text, file, &facts);
         source.erased = erased;
         mutations.extend(found);
     }

@@ -299,11 +299,7 @@ impl State {
             }
             _ => false,
         };
-        let stale = belief.look.is_none_or(|look| {
-            let changed =
-                (0..2).any(|at| look.instances[at].is_some_and(|(_, process)| process != Process::Present));
-            !look.young || !belief.gate(guards) || (changed && !belief.gate(guards))
-        });
+        let stale = belief.look.is_none_or(|look| !look.young || !belief.gate(guards));
         looking && stale
     }
 
@@ -443,13 +439,9 @@ pub(crate) fn taken_over(belief: &mut Belief, guards: Guards) {
         *status = Status::Unknown { waited: false };
         belief.perhaps_off |= *op == Op::Disable;
     }
-    if guards.has(Guard::WindowsBeginAnew) {
-        if let Old::Off { soaked } = &mut belief.old {
-            *soaked = false;
-        }
-    } else if let Old::Off { soaked } = &mut belief.old {
-        // The times of two clocks are compared: any time may seem to have passed.
-        *soaked = true;
+    if let Old::Off { soaked } = &mut belief.old {
+        // Else the times of two clocks are compared: any time may seem to have passed.
+        *soaked = !guards.has(Guard::WindowsBeginAnew);
     }
     (belief.alive, belief.alive_again, belief.accepted) = (false, false, false);
     (belief.death, belief.heard, belief.straight) = (Death::Unseen, false, false);

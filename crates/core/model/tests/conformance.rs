@@ -217,7 +217,7 @@ impl Core {
     /// The core sees what happened in the model. Whether it accepts that.
     fn follow(&mut self, action: Action, before: &State, after: &State) -> bool {
         for at in 0..2 {
-            if after.restarts(before, action, at) {
+            if before.restarts(action, at) {
                 self.pids[at] += 1;
             }
         }
@@ -288,11 +288,8 @@ impl Core {
                 let Some(intent) = self.intent(&core_op(op)) else { return true };
                 let closed = after.belief.open(op).is_none();
                 let made = (op == Op::Mint).then(|| CredId::new("new"));
-                let found = if closed && exists(before, op) {
-                    Reconciled::Executed(made)
-                } else {
-                    Reconciled::Absent
-                };
+                let found =
+                    if closed && before.shows(op) { Reconciled::Executed(made) } else { Reconciled::Absent };
                 // A mint is taken for absent only after several lists.
                 for _ in 0..3 {
                     if self.intent(&core_op(op)).is_some() {
@@ -339,22 +336,13 @@ impl Core {
     }
 }
 
-/// What Reconcile sees: whether an operation had its effect.
-fn exists(model: &State, op: Op) -> bool {
-    match op {
-        Op::Mint => matches!(model.world.new, Key::On | Key::Unborn),
-        Op::Disable => model.world.old == Key::Off,
-        Op::Move(..) | Op::Enable | Op::Revoke | Op::DeleteNew | Op::Retire => false,
-    }
-}
-
 impl State {
-    /// Whether this action replaced the process of an instance.
-    fn restarts(&self, before: &Self, action: Action, at: usize) -> bool {
+    /// Whether this action replaces the process of an instance.
+    fn restarts(&self, action: Action, at: usize) -> bool {
         match action {
             Action::Restart(one, _) => usize::from(one) == at,
             Action::Arrive(slot, _) => {
-                let op = before.world.net[usize::from(slot)].map(|(op, _)| op);
+                let op = self.world.net[usize::from(slot)].map(|(op, _)| op);
                 matches!(op, Some(Op::Move(one, _)) if usize::from(one) == at)
             }
             _ => false,
@@ -445,7 +433,7 @@ fn the_core_wants_nothing_that_the_model_forbids() {
             if actions.is_empty() {
                 actions.push(Action::Wait);
             }
-            if actions.is_empty() || model.belief.ended() {
+            if model.belief.ended() {
                 break;
             }
             let action = actions[draw.below(actions.len())];

@@ -1,11 +1,10 @@
 //! What each action changes.
 
 use crate::action::{Action, again, look_at, taken_over};
-use crate::effects::Answer;
 use crate::guard::{Guard, Guards};
 use crate::state::{
     Broken, Death, Driver, Emergency, Hand, Hold, Key, Left, Old, Once, Op, Phase, Process, Stage, State,
-    Status, Unit, Version, When,
+    Status, Version, When,
 };
 
 impl State {
@@ -27,7 +26,7 @@ impl State {
                 next.breaks(Broken::I9);
             }
             Action::Send(at) => next.send(usize::from(at)),
-            Action::Drop(at) => next.drop_op(usize::from(at), guards),
+            Action::Drop(at) => next.drop_op(usize::from(at)),
             Action::Arrive(slot, answer) => next.arrive(usize::from(slot), answer, guards),
             Action::Vanish(slot) => next.vanish(usize::from(slot), guards),
             Action::TimeOut(slot) => {
@@ -108,7 +107,7 @@ impl State {
         self.drivers[at].hand = Hand::Idle;
     }
 
-    fn drop_op(&mut self, at: usize, _guards: Guards) {
+    fn drop_op(&mut self, at: usize) {
         let hand = self.drivers[at].hand;
         self.drivers[at].hand = Hand::Idle;
         let present = self.driver() == Some(at);
@@ -344,17 +343,20 @@ impl State {
         }
     }
 
+    /// What Reconcile sees: whether an operation had its effect. Everything else is harmless when it is carried out twice:
+    /// keyroll waits until it has ended, and repeats it.
+    pub(crate) fn shows(&self, op: Op) -> bool {
+        match op {
+            Op::Mint => matches!(self.world.new, Key::On | Key::Unborn),
+            Op::Disable => self.world.old == Key::Off,
+            Op::Move(..) | Op::Enable | Op::Revoke | Op::DeleteNew | Op::Retire => false,
+        }
+    }
+
     fn reconcile(&mut self, guards: Guards) {
         let Some(op) = self.belief.unknown() else { return };
-        let world = &self.world;
-        // Everything else is harmless when it is carried out twice: keyroll waits until it has ended, and repeats it.
-        let exists = match op {
-            Op::Mint => matches!(world.new, Key::On | Key::Unborn),
-            Op::Disable => world.old == Key::Off,
-            Op::Move(..) | Op::Enable | Op::Revoke | Op::DeleteNew | Op::Retire => false,
-        };
         let waited = self.belief.open(op) == Some(Status::Unknown { waited: true });
-        if exists {
+        if self.shows(op) {
             self.done(op, guards);
         } else if waited || !guards.has(Guard::AbsenceAfterSettling) {
             self.belief.close(op);
@@ -456,6 +458,5 @@ impl State {
         belief.hold = None;
         let ours = belief.decided && !guards.has(Guard::StatementIsNoProof);
         belief.old = Old::Ended { ours };
-        let _ = (Unit { ..belief.units[0] }, Answer::Heard);
     }
 }

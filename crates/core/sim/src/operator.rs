@@ -103,7 +103,7 @@ impl Run {
     }
 
     fn held(&mut self, at: usize, hold: Hold) {
-        let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+        let reason = hold.reason();
         let by_others = self.audit.disabled_unknown();
         if reason == Reason::Consent && self.old_is_off() && !by_others {
             return self.violate("I5", "no operator is there, and the old key stays disabled".into());

@@ -306,7 +306,6 @@ impl World {
         }
     }
 
-    /// Sets what a file holds, and lets the processes that re-read it load the value.
     /// Whether the new value may have reached a consumer: it was in one of its files, or the consumer fetches by itself.
     pub(crate) fn is_reached(&self, id: ConsumerId) -> bool {
         let consumer = self.plan.consumers.get(id.index());
@@ -315,6 +314,7 @@ impl World {
         })
     }
 
+    /// Sets what a file holds, and lets the processes that re-read it load the value.
     pub(crate) fn write(&mut self, file: FileId, value: Value, by_us: bool) {
         if let Some(holds) = self.files.get_mut(file.index()) {
             *holds = value;

@@ -10,7 +10,7 @@ use keyroll_testkit::load::{Callers, Front};
 use keyroll_testkit::{Deadline, Postgres, SystemdHost, TempDir, free_port, until};
 use serde_json::Value;
 
-use crate::postgres::part;
+use crate::postgres::{no_failure, part};
 
 const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 /// Requests a second through the front.
@@ -168,9 +168,6 @@ async fn units_are_moved_under_load() {
     assert!(["28000", "28P01"].contains(&answer.as_str()), "{answer}");
     assert_eq!(scene.answer(&scene.dir().join("app/api.env")).await, "accepted");
     let tally = callers.stop().await;
-    let rate = tally.sent as f64 / tally.elapsed.as_secs_f64();
-    println!("callers: {} sent, {} failed, {rate:.0} a second", tally.sent, tally.failed);
-    assert_eq!(tally.failed, 0, "{:?}", tally.answers);
-    assert!(tally.sent >= 100, "only {} calls, however busy the machine was", tally.sent);
+    no_failure(&tally);
     assert_eq!(tally.answers.keys().collect::<Vec<_>>(), ["orders orders", "orders_a orders"]);
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
-use crate::period::{format_period, read_period};
+use crate::period::{format_period, read_period_within};
 
 /// The default time that one instance has to show its new value.
 const UNIT_DEFAULT: Duration = Duration::from_secs(180);
@@ -55,8 +55,5 @@ impl Deadlines {
 }
 
 fn within(key: &str, text: Option<&At<String>>, otherwise: Duration) -> Result<Duration, Mistake> {
-    let read = read_period(key, text, otherwise)?;
-    let Some(text) = text.filter(|_| !(DEADLINE_MIN..=DEADLINE_MAX).contains(&read)) else { return Ok(read) };
-    let (least, most) = (format_period(DEADLINE_MIN), format_period(DEADLINE_MAX));
-    Err(Mistake::new(Kind::BadPeriod, format!("`{key}` must be {least} to {most}")).at(&text.span))
+    read_period_within(key, text, otherwise, DEADLINE_MIN..=DEADLINE_MAX)
 }

@@ -1,3 +1,4 @@
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::Kind;
@@ -12,11 +13,16 @@ const UNITS_MS: [(&str, u64); 6] =
 
 /// Reads `500ms`, `10s`, `30m`, `12h`, `90d` or `2w`; `None` for anything else, or above [`PERIOD_DAYS_MAX`].
 pub(crate) fn parse_period(text: &str) -> Option<Duration> {
+    let ms = read_unit(text, &UNITS_MS)?;
+    (ms <= PERIOD_DAYS_MAX * 86_400_000).then(|| Duration::from_millis(ms))
+}
+
+/// Reads a whole number and one of these units; `None` for anything else.
+pub(crate) fn read_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
-    let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit)?;
-    let ms = number.parse::<u64>().ok()?.checked_mul(*unit_ms)?;
-    (ms <= PERIOD_DAYS_MAX * 86_400_000).then(|| Duration::from_millis(ms))
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*size)
 }
 
 /// Writes a duration in the largest unit that divides it exactly, in the form of [`parse_period`].
@@ -38,6 +44,19 @@ pub(crate) fn read_period(
             .at(&text.span)
             .help("write a whole number and a unit: 500ms, 10s, 30m, 12h, 90d, 2w")
     })
+}
+
+/// The same for a duration that has limits.
+pub(crate) fn read_period_within(
+    key: &str,
+    text: Option<&At<String>>,
+    default: Duration,
+    limits: RangeInclusive<Duration>,
+) -> Result<Duration, Mistake> {
+    let read = read_period(key, text, default)?;
+    let Some(text) = text.filter(|_| !limits.contains(&read)) else { return Ok(read) };
+    let (least, most) = (format_period(*limits.start()), format_period(*limits.end()));
+    Err(Mistake::new(Kind::BadPeriod, format!("`{key}` must be {least} to {most}")).at(&text.span))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
 use crate::path::resolve;
-use crate::period::{format_period, read_period};
+use crate::period::{read_period_within, read_unit};
 use crate::shape::SearchShape;
 
 /// How much memory of one process is searched by default: 4 GiB.
@@ -43,12 +43,8 @@ impl Default for Search {
 impl Search {
     pub(crate) fn build(shape: &SearchShape, folder: &Path) -> Result<Self, Mistake> {
         let roots = shape.roots.iter().map(|root| resolve(folder, "search.roots", root));
-        let time_max = read_period("search.deadline", shape.deadline.as_ref(), TIME_DEFAULT)?;
-        if let Some(text) = shape.deadline.as_ref().filter(|_| !(TIME_MIN..=TIME_MAX).contains(&time_max)) {
-            let (least, most) = (format_period(TIME_MIN), format_period(TIME_MAX));
-            let why = format!("`search.deadline` must be {least} to {most}");
-            return Err(Mistake::new(Kind::BadPeriod, why).at(&text.span));
-        }
+        let deadline = shape.deadline.as_ref();
+        let time_max = read_period_within("search.deadline", deadline, TIME_DEFAULT, TIME_MIN..=TIME_MAX)?;
         Ok(Self {
             roots: roots.collect::<Result<_, _>>()?,
             memory_bytes_max: memory(shape.max_memory.as_ref())?,
@@ -69,10 +65,7 @@ fn memory(text: Option<&At<String>>) -> Result<u64, Mistake> {
 
 /// Reads `512MiB`, `16GiB` or `1TiB`.
 fn size(text: &str) -> Option<u64> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let (_, bytes) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    number.parse::<u64>().ok()?.checked_mul(*bytes)
+    read_unit(text, &UNITS)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub(crate) mod sources;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -139,21 +140,27 @@ impl Docker {
 
     /// The state of these containers, by id or name, in their order.
     pub(crate) fn inspect(&self, which: &[&str], deadline: Instant) -> Result<Vec<State>, Failure> {
-        if which.is_empty() {
-            return Ok(Vec::new());
-        }
-        let words = ["container", "inspect", "--format", STATE, "--"];
-        states(&self.ask(&[&words, which].concat(), None, deadline)?.0)
+        self.inspect_unless(which, &[], deadline)
     }
 
     /// The same for containers that were just listed: one that was removed since is omitted.
     pub(crate) fn inspect_listed(&self, which: &[&str], deadline: Instant) -> Result<Vec<State>, Failure> {
+        self.inspect_unless(which, &GONE, deadline)
+    }
+
+    /// The same; a complaint with one of these words is no failure.
+    fn inspect_unless(
+        &self,
+        which: &[&str],
+        spared: &[&str],
+        deadline: Instant,
+    ) -> Result<Vec<State>, Failure> {
         if which.is_empty() {
             return Ok(Vec::new());
         }
         let words = ["container", "inspect", "--format", STATE, "--"];
         let answered = self.answered(&[&words, which].concat(), None, deadline)?;
-        if !answered.succeeded && !answered.says(&GONE) {
+        if !answered.status.success() && !answered.says(spared) {
             return Err(answered.failure(self, &words));
         }
         states(&answered.output)
@@ -195,7 +202,7 @@ impl Docker {
         deadline: Instant,
     ) -> Result<(SecretBytes, SecretBytes), Failure> {
         let answered = self.answered(words, input, deadline)?;
-        if !answered.succeeded {
+        if !answered.status.success() {
             return Err(answered.failure(self, words));
         }
         Ok((answered.output, answered.complaint))
@@ -217,8 +224,7 @@ impl Docker {
         })?;
         let nothing = || SecretBytes::new(Vec::new());
         let answered = Answered {
-            succeeded: ended.status.success(),
-            status: ended.status.to_string(),
+            status: ended.status,
             output: ended.output.unwrap_or_else(nothing),
             complaint: ended.complaint.unwrap_or_else(nothing),
         };
@@ -350,8 +356,7 @@ fn states(answer: &SecretBytes) -> Result<Vec<State>, Failure> {
 
 /// The answer to a query. It may hold another service's value, and is never shown.
 struct Answered {
-    succeeded: bool,
-    status: String,
+    status: ExitStatus,
     output: SecretBytes,
     complaint: SecretBytes,
 }
@@ -368,7 +373,7 @@ impl Answered {
             let what = format!("ask `docker {}`", asked(words));
             Failure::new(Class::Permanent, Code::ContainerUnusable, what)
                 .kind(FailureKind::ServiceUnusable)
-                .because(self.status.clone())
+                .because(self.status.to_string())
                 .help("run that command by hand as keyroll's user to see why")
         })
     }

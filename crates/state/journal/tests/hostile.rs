@@ -32,7 +32,7 @@ fn child() {
         let epoch = journal.take_over(&id(1)).await.unwrap();
         for _ in 0..APPENDS_MAX {
             seq += 1;
-            let told = event(epoch, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 }));
+            let told = event(epoch, used(seq));
             // Both at once: a kill may come between them, and a witness may never be ahead of the journal.
             let one = id(1);
             let (appended, _) = tokio::join!(journal.append(&one, seq, &told, 0), journal.witness());
@@ -58,6 +58,10 @@ fn looker() {
     // The test harness has written on the first line.
     println!();
     println!("+ {}", runtime.block_on(journal.load(&id(1))).unwrap().events.len());
+}
+
+fn used(seq: u64) -> Fact {
+    Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })
 }
 
 fn word(error: &JournalError) -> &'static str {
@@ -103,7 +107,7 @@ async fn nothing_is_lost(place: &Place, acknowledged: u64) -> u64 {
     let found = recorded.events.len() as u64;
     assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} answered, {found} found");
     for (seq, event) in (1..).zip(&recorded.events) {
-        assert_eq!(event.fact, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 }));
+        assert_eq!(event.fact, used(seq));
     }
     found
 }
@@ -163,10 +167,7 @@ async fn a_process_that_looks_takes_nothing_from_a_driver() {
     let journal = place.open();
     let epoch = journal.take_over(&id(1)).await.unwrap();
     for seq in 1..=3 {
-        journal
-            .append(&id(1), seq, &event(epoch, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
-            .await
-            .unwrap();
+        journal.append(&id(1), seq, &event(epoch, used(seq)), 0).await.unwrap();
         assert!(is_locked(&place.database()), "a driver holds its database as long as it runs");
         assert_eq!(said(start_as("hostile::looker", &place, &["env"])).0, seq);
     }
@@ -291,10 +292,7 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
     {
         let journal = place.open();
         for seq in 1..=40 {
-            journal
-                .append(&id(1), seq, &event(1, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
-                .await
-                .unwrap();
+            journal.append(&id(1), seq, &event(1, used(seq)), 0).await.unwrap();
         }
         journal.witness().await.unwrap();
     }
@@ -329,10 +327,7 @@ async fn a_damaged_log_never_shows_more_than_was_written() {
     let place = with_one_rotation().await;
     let journal = place.open();
     for seq in 1..=20 {
-        journal
-            .append(&id(1), seq, &event(1, Fact::LastUsed(LastUse { used: Some(seq), took_ms: 0 })), 0)
-            .await
-            .unwrap();
+        journal.append(&id(1), seq, &event(1, used(seq)), 0).await.unwrap();
     }
     let expected = journal.load(&id(1)).await.unwrap().events;
     let (database, log) = (fs::read(place.database()).unwrap(), place.state().join("journal.db-wal"));

@@ -19,7 +19,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     for credential in state.abandoned().iter().filter(|_| course::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
     }
-    if state.plan().capabilities.list && (!listed(state) || undead(state)) {
+    if unlisted(state) {
         out.push(Want::Ask(Query::List));
     }
     if owes_sessions(state) {
@@ -106,11 +106,9 @@ fn owed(next: &mut State) -> bool {
     true
 }
 
-/// No complete list came, or none after one that still had the old key, for as long as a phase may last: the rotation
-/// ends with a debt, and does not ask for ever. Journals of protocol 3 and before asked on.
-fn never_listed(state: &State) -> bool {
-    let waits = state.plan().capabilities.list && (!listed(state) || undead(state));
-    waits && quiet(state) && deadlines::given_up(state)
+/// No complete list came, or none after one that still had the old key.
+fn unlisted(state: &State) -> bool {
+    state.plan().capabilities.list && (!listed(state) || undead(state))
 }
 
 /// Nothing is being carried out, and no abandoned version must still be deleted.
@@ -145,21 +143,23 @@ pub(super) fn settle(next: &mut State) -> bool {
     if owed(next) {
         return true;
     }
-    if never_listed(next) {
+    let (unlisted, over) = (unlisted(next), quiet(next) && deadlines::given_up(next));
+    if over && unlisted {
+        // It took as long as a phase may last: the rotation ends with a debt, and does not ask for ever. Journals of
+        // protocol 3 and before asked on.
         if next.debt().is_none() {
             next.ending.owe(Debt::NotListed);
         }
         next.enter(Phase::Done);
         return true;
     }
-    if next.residues().is_none() && quiet(next) && deadlines::given_up(next) {
+    if over && next.residues().is_none() {
         next.stand(Hold::Paused(Reason::Overdue(Phase::Sweep)));
         return true;
     }
-    let listed = !next.plan().capabilities.list || (listed(next) && !undead(next));
     // With a debt the old version stays sealed: a process may still need it.
     let kept = next.new.is_retired() || next.debt().is_some();
-    if quiet(next) && listed && next.residues().is_some() && kept {
+    if quiet(next) && !unlisted && next.residues().is_some() && kept {
         next.enter(Phase::Done);
         return true;
     }

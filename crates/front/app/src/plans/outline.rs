@@ -162,7 +162,7 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
 /// The shortest wait, in seconds: the idle window before Disable, if the issuer shows the last use, and the soak.
 pub(crate) fn least_s(found: &Inspection) -> u64 {
     let (can, policy) = (&found.plan.capabilities, &found.plan.policy);
-    if matches!(can.overlap, Overlap::None | Overlap::Grace { .. }) {
+    if can.exchanges() {
         return 0;
     }
     let idle = if matches!(can.last_used, LastUsed::PerKey { .. }) { policy.idle_ms } else { 0 };

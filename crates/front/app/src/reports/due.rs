@@ -4,7 +4,6 @@ use keyroll_config::{Config, Decide, Secret};
 use keyroll_host::SystemClock;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Clock as _, Journal as _, Label, RotationId, Store};
-use keyroll_rotation::Hold;
 use tokio::runtime::Runtime;
 
 use crate::operator::DueShown;
@@ -72,9 +71,6 @@ fn open_now(
     let recorded = runtime.block_on(journal.load(&id)).map_err(rotations_unread)?;
     let state = state_of(&recorded)?;
     let called = Called::of(&recorded);
-    let why = state.hold().map(|hold| {
-        let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
-        reason_text(&called, &state, reason)
-    });
+    let why = state.hold().map(|hold| reason_text(&called, &state, hold.reason()));
     Ok(Some((id, why)))
 }

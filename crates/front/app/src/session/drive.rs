@@ -199,8 +199,7 @@ fn show_stopped(operator: &mut dyn Operator, recorded: &Recorded, state: &State,
 }
 
 fn show_hold(operator: &mut dyn Operator, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
-    let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
-    let text = reason_text(&Called::of(recorded), state, reason);
+    let text = reason_text(&Called::of(recorded), state, hold.reason());
     operator.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
 }
 

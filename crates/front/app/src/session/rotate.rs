@@ -7,7 +7,7 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, OtherKey, Search, Secret};
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
-use keyroll_journal::{StateLock, Work};
+use keyroll_journal::{LockError, StateLock, Work, try_lock};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
 use keyroll_rotation::{Fact, Phase, Plan, State, is_unmoved};
 use keyroll_secret::Credential;
@@ -34,7 +34,7 @@ use crate::plans::{Subject, pending_changes};
 use crate::problem::Problem;
 use crate::records::downtimes::Downtimes;
 use crate::records::old_key;
-use crate::records::open_rotation_guard::{held_by, refuse_begun, refuse_other, refuse_shared};
+use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved_plan::Saved;
 use crate::records::store_freshness::agree;
@@ -43,7 +43,7 @@ use crate::wiring::compose::{Composition, compose};
 use crate::wiring::family;
 use crate::wiring::family::store_of;
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, ports, runtime, who};
+use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, not_locked, ports, runtime};
 use crate::wiring::trusted::trusted_of;
 
 /// Applies a plan; refuses a stale one.
@@ -254,12 +254,11 @@ pub fn retry(
 ) -> Result<Exit, Problem> {
     let places = installation.places()?;
     let id = resolved(&places, id)?;
-    let its = |work: &Option<Work>| work.as_ref().is_some_and(|work| work.rotation == id);
-    if let Some((pid, work)) = held_by(&places).filter(|(_, work)| its(work)) {
-        return Err(Problem::new(Code::OtherDriver, "retry the rotation")
-            .because(who(pid, work.as_ref()))
-            .help(format!("keyroll status -w {id} follows it; keyroll pause {id} pauses it"))
-            .exits(Exit::Held));
+    if let Err(error) = try_lock(&places.state)
+        && let LockError::Held { work: Some(work), .. } = &error
+        && work.rotation == id
+    {
+        return Err(not_locked("retry the rotation", &error));
     }
     let stands = |state: &State| if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() };
     resume(Some(&id.0), asked, stands, installation, operator)

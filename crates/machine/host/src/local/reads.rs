@@ -23,7 +23,8 @@ impl Local {
     /// it.
     pub(super) fn read_all(&self, id: ConsumerId, process: &ProcessId, which: Which) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
-        let (memo, program) = (self.memo(), keyroll_observe::program(process));
+        let program = keyroll_observe::program(process);
+        let memo = self.memo();
         let read = |file: &FileId| {
             let watched = memo.reads.get(file).filter(|(of, _)| *of == which);
             watched.is_some_and(|(_, watch)| watch.saw(process, program).unwrap_or(false))

@@ -39,8 +39,7 @@ pub(crate) async fn world_of(
 }
 
 /// A folder that a crash left while `step` was under way: it opens, everything that was acknowledged is there, and a
-/// new driver continues.
-/// continues. Returns the world that it has made.
+/// new driver continues. Returns the world that it has made.
 pub(crate) fn opens(script: &Script, folder: &Path, before: &World, step: Step) -> Result<World, String> {
     let process = script.start(folder).map_err(|trouble| format!("does not open: {trouble:?}"))?;
     wait(async {

@@ -7,8 +7,8 @@ use std::mem::size_of;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Arc, Once};
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
@@ -30,27 +30,24 @@ struct Watched {
     path: PathBuf,
 }
 
-/// Makes the VFS the default of this process.
+/// Makes the VFS the default of this process; called once.
 pub(crate) fn install() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // SAFETY: SQLite's own VFS lives as long as the process; its copy differs only in the functions below, which
-        // are called with the copy, and is never freed.
-        let result = unsafe {
-            let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
-            assert!(!unix.is_null(), "SQLite has no VFS for Unix");
-            UNIX.store(unix, Ordering::Release);
-            let faulty = Box::leak(Box::new(*unix));
-            faulty.szOsFile += c_int::try_from(size_of::<File>()).unwrap();
-            faulty.pNext = ptr::null_mut();
-            faulty.zName = c"faulty".as_ptr();
-            faulty.xOpen = Some(open);
-            faulty.xDelete = Some(delete);
-            faulty.xSleep = Some(sleep);
-            ffi::sqlite3_vfs_register(faulty, 1)
-        };
-        assert_eq!(result, ffi::SQLITE_OK, "the VFS was not registered");
-    });
+    // SAFETY: SQLite's own VFS lives as long as the process; its copy differs only in the functions below, which are called
+    // with the copy, and is never freed.
+    let result = unsafe {
+        let unix = ffi::sqlite3_vfs_find(c"unix".as_ptr());
+        assert!(!unix.is_null(), "SQLite has no VFS for Unix");
+        UNIX.store(unix, Ordering::Release);
+        let faulty = Box::leak(Box::new(*unix));
+        faulty.szOsFile += c_int::try_from(size_of::<File>()).unwrap();
+        faulty.pNext = ptr::null_mut();
+        faulty.zName = c"faulty".as_ptr();
+        faulty.xOpen = Some(open);
+        faulty.xDelete = Some(delete);
+        faulty.xSleep = Some(sleep);
+        ffi::sqlite3_vfs_register(faulty, 1)
+    };
+    assert_eq!(result, ffi::SQLITE_OK, "the VFS was not registered");
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {

@@ -1,7 +1,7 @@
 use crate::quantity::quantity;
 use keyroll_engine::{Command, ObserverReply};
 use keyroll_host::process_of;
-use keyroll_rotation::{Fact, InstanceIdentity, OldKey, Overlap, State, unsearched};
+use keyroll_rotation::{Fact, InstanceIdentity, OldKey, State, unsearched};
 
 use super::Watch;
 use crate::operator::{Confirmation, Event};
@@ -114,6 +114,5 @@ fn not_searched(state: &State) -> Vec<String> {
 
 /// True if the old key works until the operator revokes it.
 fn by_person(state: &State) -> bool {
-    let ends_itself = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
-    !state.plan().bound && !ends_itself
+    !state.plan().bound && !state.plan().capabilities.exchanges()
 }
