@@ -9,7 +9,7 @@ mod shown;
 mod survey;
 mod why;
 
-pub use cause::{cause, doubt, verdict_word};
+pub use cause::{Cause, doubt, verdict_word};
 pub use graph::graph;
 pub use not_visible::tell_missed;
 pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};

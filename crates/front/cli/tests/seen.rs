@@ -146,6 +146,48 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().filter_map(Value::as_str).collect()
 }
 
+/// A label can be quoted in a ticket, and found again by the next command.
+#[test]
+fn a_label_is_the_same_from_one_command_to_the_next_and_another_for_others() {
+    let scene = Scene::new();
+    let labels = |events: &[Value]| -> Vec<String> {
+        let found = of(events, "found");
+        let token = found.iter().find(|one| one["secret"] == *scene.word).unwrap();
+        let label = |value: &Value| value["label"].as_str().unwrap().to_owned();
+        token["values"].as_array().unwrap().iter().map(label).collect()
+    };
+    let first = labels(&scene.events(&["scan", "shop", "--memory", "0"]));
+    assert_eq!(first.len(), 2);
+    assert_eq!(labels(&scene.events(&["scan", "shop", "--memory", "0"])), first);
+    assert_eq!(labels(&scene.events(&["trace", &scene.word, "--in", "shop"])), first);
+    // Named by its label.
+    let digits = first[0].rsplit('·').next().unwrap().to_owned();
+    let named = scene.events(&["trace", &digits, "--in", "shop", "--memory", "0"]);
+    assert_eq!(labels(&named), first);
+    // The same values with the key of another user: nobody can compare labels with guesses of his own.
+    if rustix::process::geteuid().is_root() {
+        let of_user = |_| {
+            let user = Command::new("setpriv");
+            let words =
+                ["--reuid=65534", "--clear-groups", BINARY, "scan", "shop", "--memory", "0", "--json"];
+            let output = scene.under(user, &words).output().unwrap();
+            let lines = String::from_utf8(output.stdout).unwrap();
+            labels(&lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
+        };
+        let mut oldest = Command::new("setpriv");
+        oldest.args(["--reuid=65534", "--clear-groups", "sleep", "100000"]).stdin(Stdio::null());
+        let mut oldest = oldest.spawn().unwrap();
+        while !fs::read_to_string(format!("/proc/{}/comm", oldest.id())).unwrap().starts_with("sleep") {
+            std::thread::yield_now();
+        }
+        let [own, again] = [0, 1].map(of_user);
+        drop(oldest.kill());
+        drop(oldest.wait());
+        assert_eq!(own, again);
+        assert!(own.iter().all(|label| !first.contains(label)), "{own:?} {first:?}");
+    }
+}
+
 #[test]
 fn every_copy_and_every_process_is_shown_and_no_value() {
     let scene = Scene::new();
@@ -282,9 +324,13 @@ fn every_name_that_is_shown_may_be_asked_about() {
     }
     let text = shown(&scene.look(&[&["trace", &scene.variable()], &quick[..]].concat()));
     assert!(text.contains(&format!("{}: ghp_", scene.word)), "{text}");
-    // Without a store, the digits of a label are valid in one run only; another run must not take them for something
-    // else.
-    let output = scene.command(&[&["trace", &name(label)], &quick[..]].concat()).output().unwrap();
+    // The label, whole and by its digits; other digits are no label.
+    let label = name(label);
+    for word in [label.as_str(), label.rsplit('·').next().unwrap()] {
+        let text = shown(&scene.look(&[&["trace", word], &quick[..]].concat()));
+        assert!(text.contains(&format!("{}: ghp_", scene.word)), "{word}: {text}");
+    }
+    let output = scene.command(&[&["trace", "ghp_…·0123ab45"], &quick[..]].concat()).output().unwrap();
     assert!(shown(&output).contains("K0805"), "{}", shown(&output));
 }
 

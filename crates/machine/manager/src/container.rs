@@ -16,6 +16,7 @@ use crate::facts::{OF_PROCESS, daily, nightly};
 use crate::find::list;
 use crate::reread::READS_ITSELF;
 use crate::restart::restart;
+use crate::shell_word::shell_word;
 use crate::{
     Applied, Attempt, CommandLine, Comparison, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
     ServiceDeclaration, ServiceIdentity, Workload,
@@ -60,7 +61,7 @@ impl Container {
         let runs = [("container", DraftValue::text(name)), ("restart", restart)];
         ServiceDeclaration {
             identity: Some(ServiceIdentity::named("docker", name)),
-            restart: Some(format!("docker restart {name}")),
+            restart: Some(format!("docker restart {}", shell_word(name))),
             ..ServiceDeclaration::new(Docker::NAME, name, runs)
         }
     }

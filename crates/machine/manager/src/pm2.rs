@@ -18,6 +18,7 @@ use crate::environment::found;
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
+use crate::shell_word::shell_word;
 use crate::user::User;
 use crate::{Applied, CommandLine, DraftValue, Find, InstanceProcess, ServiceDeclaration, ServiceIdentity};
 use list::{Listed, listed, with_apps};
@@ -74,7 +75,7 @@ impl Pm2 {
         let runs = [("pm2", file), ("app", DraftValue::text(app)), ("home", DraftValue::path(home))];
         ServiceDeclaration {
             identity: Some(ServiceIdentity::perhaps_placed("pm2", app, ecosystem.and_then(Path::parent))),
-            restart: Some(format!("pm2 restart {app}")),
+            restart: Some(format!("pm2 restart {}", shell_word(app))),
             manifest: ecosystem.map(Path::to_owned),
             manager_folder: Some(home.to_owned()),
             ..ServiceDeclaration::new(Self::NAME, app, runs)

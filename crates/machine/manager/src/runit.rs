@@ -17,6 +17,7 @@ use crate::facts::{OF_PROCESS, daily};
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
+use crate::shell_word::shell_word;
 use crate::{
     Applied, Attempt, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
     ServiceDeclaration, ServiceIdentity, Workload,
@@ -333,7 +334,7 @@ fn survey(listing: &Listing) -> Vec<Surveyed> {
         let is_main = |one: &&Process| one.ppid == runsv.id.pid && Some(one.id.pid) == pid;
         let identity = identity(&folder);
         let (name, runs) = (identity.name.clone(), [("runit", DraftValue::path(&folder))]);
-        let restart = format!("sv restart {}", folder.display());
+        let restart = format!("sv restart {}", shell_word(folder.display().to_string()));
         Some(Surveyed {
             declaration: ServiceDeclaration {
                 identity: Some(identity),
@@ -341,7 +342,7 @@ fn survey(listing: &Listing) -> Vec<Surveyed> {
                 ..ServiceDeclaration::new("runit", name, runs)
             },
             main: listing.seen.iter().find(is_main).map(|one| one.id),
-            not_applied_by: format!("sv hup {}", folder.display()),
+            not_applied_by: format!("sv hup {}", shell_word(folder.display().to_string())),
             folder: Some(folder),
         })
     };

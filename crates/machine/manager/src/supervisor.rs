@@ -17,6 +17,7 @@ use crate::facts::{OF_PROCESS, daily, nightly};
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
+use crate::shell_word::shell_word;
 use crate::{
     Applied, Attempt, ChangedFile, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
     ServiceDeclaration, ServiceIdentity, Workload,
@@ -98,10 +99,16 @@ impl Supervisor {
         let of_file = config.map(|config| ("config", DraftValue::path(config)));
         let runs = [("supervisor", DraftValue::text(program))].into_iter().chain(of_file);
         let without = "the configuration of its supervisord was not found: fill in `config` if it is not /etc/supervisor/supervisord.conf";
+        let of_config = config.map(|config| format!(" -c {}", shell_word(config.display().to_string())));
+        let restart = format!(
+            "supervisorctl{} restart {}",
+            of_config.unwrap_or_default(),
+            shell_word(format!("{program}:*"))
+        );
         ServiceDeclaration {
             identity: Some(ServiceIdentity::perhaps_placed("supervisord", program, config)),
             notes: if config.is_some() { Vec::new() } else { vec![without] },
-            restart: Some(format!("supervisorctl restart {program}:*")),
+            restart: Some(restart),
             manifest: config.map(Path::to_owned),
             ..ServiceDeclaration::new("supervisord", program, runs)
         }

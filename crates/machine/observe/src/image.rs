@@ -114,6 +114,30 @@ pub fn is_shell(program: &Path) -> bool {
     named(program, &SHELLS)
 }
 
+/// Whether a process runs a shell. One program may be many (busybox): then the name that it was started under decides.
+pub fn runs_shell(process: &Process) -> bool {
+    let Some(exe) = process.exe.as_deref().filter(|exe| is_shell(exe)) else { return false };
+    if !is_many(exe) {
+        return true;
+    }
+    match process.args.program() {
+        Some(name) if is_many(name) => {
+            let mut first = None;
+            process.args.any(|word| {
+                first = Some(is_shell(Path::new(OsStr::from_bytes(word))));
+                true
+            });
+            first.unwrap_or(false)
+        }
+        Some(name) => is_shell(name),
+        None => true,
+    }
+}
+
+fn is_many(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name == "busybox")
+}
+
 fn named(program: &Path, all: &[&str]) -> bool {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_prefix('-').unwrap_or(&name);
@@ -130,9 +154,18 @@ fn inside(root: &Path, path: &Path) -> PathBuf {
 /// The file that an interpreter runs, from its command line: the first argument that is not an option, unless the
 /// command line itself contains the program text.
 pub fn script(process: &Process) -> Option<PathBuf> {
-    let mut found = None;
+    let (mut found, mut next) = (None, false);
+    // For these it is followed by a module, which is loaded before the script.
+    let loads = |argument: &[u8]| {
+        let exe = process.exe.as_deref();
+        argument == b"-r" && exe.is_some_and(|exe| named(exe, &["node", "ruby"]))
+    };
     process.args.any(|argument| {
-        if NO_FILE.contains(&argument) {
+        if std::mem::take(&mut next) {
+            return false;
+        }
+        next = loads(argument);
+        if NO_FILE.contains(&argument) && !next {
             return true;
         }
         if argument.is_empty() || argument.starts_with(b"-") {
@@ -140,6 +173,29 @@ pub fn script(process: &Process) -> Option<PathBuf> {
         }
         found = Some(PathBuf::from(OsStr::from_bytes(argument)));
         true
+    });
+    found
+}
+
+/// What a person calls a process: the script or module that an interpreter runs, otherwise its program.
+pub fn called(process: &Process) -> String {
+    let of = |path: PathBuf| path.file_name().map(|name| crate::shown(Path::new(name)));
+    let exe = process.exe.clone().filter(|_| !process.args.overwritten());
+    let runs = exe.as_deref().is_some_and(is_interpreter);
+    let runs = if runs { script(process).and_then(of).or_else(|| module(process)) } else { None };
+    let name = runs.or_else(|| exe.and_then(of)).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| process.name.clone())
+}
+
+/// The module that Python runs as a program: `uvicorn` of `python3 -m uvicorn app:main`.
+fn module(process: &Process) -> Option<String> {
+    let (mut next, mut found) = (false, None);
+    process.args.any(|word| {
+        if next {
+            found = std::str::from_utf8(word).ok().map(|name| name.escape_debug().to_string());
+        }
+        next = word == b"-m";
+        found.is_some() || !word.starts_with(b"-")
     });
     found
 }

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
+mod boot_key;
 mod credentials;
 mod detach;
 mod environment;
@@ -47,6 +48,7 @@ mod units;
 mod walk;
 mod worker;
 
+pub use boot_key::boot_key;
 pub use detach::detach;
 pub use environment::{
     Start, Variable, credential_has, environment_has, environment_holds, environment_names, starts,
@@ -54,10 +56,12 @@ pub use environment::{
 };
 pub use exec::{exec_came_after, forked_without_exec, program};
 pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
-pub use folder::{has_other_files, working_folder};
+pub use folder::{Output, has_other_files, output_of, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
 pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after};
-pub use image::{Image, InProcess, image, is_interpreter, is_shell, script, started_unix_ms};
+pub use image::{
+    Image, InProcess, called, image, is_interpreter, is_shell, runs_shell, script, started_unix_ms,
+};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;

@@ -77,6 +77,13 @@ impl Arguments {
         self.each().next().filter(|_| self.overwritten())
     }
 
+    /// The words, the program's name included, in a copy that is overwritten on drop: to build a command from them that
+    /// starts the program again. `None` = one of them is no text.
+    pub fn words(&self) -> Option<Vec<Zeroizing<String>>> {
+        let text = |one: &[u8]| Some(Zeroizing::new(std::str::from_utf8(one).ok()?.to_owned()));
+        self.each().map(text).collect()
+    }
+
     /// How many arguments there are behind the program's name.
     pub fn count(&self) -> usize {
         self.each().count().saturating_sub(1)

@@ -85,9 +85,12 @@ impl Chain {
         self.links.iter().find(|link| link.role == LinkRole::Wins)
     }
 
-    /// The link that a new start would take, or a file that it would probably take.
+    /// The link that a new start would take, or a file before it that it would probably take: one whose place speaks for
+    /// it, or one that the program may read by itself.
     pub fn likely(&self) -> Option<&Link> {
-        self.winner().or_else(|| self.links.iter().find(|link| link.basis == Basis::Likely))
+        let sure = |link: &&Link| link.role == LinkRole::Wins || link.basis == Basis::Likely;
+        let may = |link: &&Link| link.read_later && matches!(link.role, LinkRole::NotVisible(_));
+        self.links.iter().find(sure).or_else(|| self.links.iter().find(may))
     }
 
     /// The value that a new start would use; `None` = unknown, because a link that may win is not visible.

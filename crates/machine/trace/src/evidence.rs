@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{After, ProcessId, is_shell};
+use keyroll_observe::{After, ProcessId, runs_shell};
 
 use crate::file_times::FileTimes;
-use crate::{Chain, Held, Instance, Place, Survey, Value, ValueId};
+use crate::{Basis, Chain, Held, Instance, Link, Place, Survey, Value, ValueId};
 
 /// How many parents are followed.
 const PARENTS_MAX: usize = 64;
@@ -70,7 +70,7 @@ impl Survey {
         let wins = chain.winner();
         // A shell can set its variables again while it runs.
         let of = self.listing.seen.iter().find(|one| one.id == *process);
-        let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);
+        let shell = of.is_some_and(runs_shell);
         let read_later = shell || wins.is_some_and(|link| link.read_later);
         let variables: BTreeSet<&str> =
             chain.links.iter().filter_map(|link| variable(link.place.as_ref()?)).collect();
@@ -139,6 +139,14 @@ impl Survey {
         self.instances.get(process).map_or(After::Unknown, |instance| started_after(instance, path))
     }
 
+    /// Whether an instance got its environment after the file of a link was last changed: at its start, or when its
+    /// service was made.
+    pub fn given_after(&self, process: &ProcessId, path: &Path, link: &Link) -> After {
+        let Some(instance) = self.instances.get(process) else { return After::Unknown };
+        let times = given_unix_ms(instance, link).zip(FileTimes::of_name(path));
+        times.map_or(After::Unknown, |(given, times)| times.started_after(given))
+    }
+
     /// The parents of an instance that hold a value, nearest first, up to the first that was not seen to.
     fn givers(&self, of: &Instance, value: ValueId) -> impl Iterator<Item = &Instance> {
         let above = move |one: &&Instance| {
@@ -150,7 +158,8 @@ impl Survey {
     }
 }
 
-fn variable(place: &Place) -> Option<&str> {
+/// The variable, if a place is in an environment.
+pub(crate) fn variable(place: &Place) -> Option<&str> {
     match place {
         Place::Environment { variable, .. } => Some(variable),
         Place::File { .. }
@@ -169,9 +178,16 @@ fn started_after(instance: &Instance, path: &Path) -> After {
     times.map_or(After::Unknown, |(started, times)| times.started_after(started))
 }
 
-/// Whether a file was surely changed in some way, or got its name, after the start. `false` also where a time is not
-/// visible.
-pub(crate) fn changed_since(instance: &Instance, path: &Path) -> bool {
-    let times = instance.started_unix_ms.zip(FileTimes::of_name(path));
-    times.is_some_and(|(started, times)| times.changed_since(started))
+/// Whether a file was surely changed in some way, or got its name, after the instance got its environment. `false` also
+/// where a time is not visible.
+pub(crate) fn changed_since(instance: &Instance, path: &Path, link: &Link) -> bool {
+    let times = given_unix_ms(instance, link).zip(FileTimes::of_name(path));
+    times.is_some_and(|(given, times)| times.changed_since(given))
+}
+
+/// When an instance got what a link gave it. A container keeps what its creation took from a file; what was seen to be
+/// read is read at the start.
+fn given_unix_ms(instance: &Instance, link: &Link) -> Option<u64> {
+    let kept = instance.made_unix_ms.filter(|_| link.basis == Basis::Likely);
+    kept.or(instance.started_unix_ms)
 }

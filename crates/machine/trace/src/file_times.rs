@@ -1,4 +1,4 @@
-use std::fs::{Metadata, symlink_metadata};
+use std::fs::{Metadata, metadata, symlink_metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -8,35 +8,49 @@ use keyroll_observe::After;
 /// 10 ms, and a file's time of one tick of the kernel.
 const CLOCK_MS: u64 = 20;
 
-/// When a file was changed, milliseconds since 1970. Anyone can set the time of the content (`cp -p`), but the time of the
-/// last change of any kind only to the present.
+/// When the content under a name was changed, milliseconds since 1970. Anyone can set the time of the content (`cp -p`),
+/// but the time of the last change of any kind only to the present.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FileTimes {
-    written: u64,
-    changed: u64,
+    /// Before this, another content stood there.
+    first: u64,
+    /// Since then, nothing was changed.
+    last: u64,
 }
 
 impl FileTimes {
-    pub(crate) fn of(data: &Metadata) -> Option<Self> {
+    fn of(data: &Metadata) -> Option<Self> {
         let written = unix_ms(data.mtime(), data.mtime_nsec())?;
-        Some(Self { written, changed: unix_ms(data.ctime(), data.ctime_nsec())? })
+        let changed = unix_ms(data.ctime(), data.ctime_nsec())?;
+        Some(Self { first: written.min(changed), last: written.max(changed) })
     }
 
-    /// Of a name: for a link the times of the link.
+    /// Of a name. A link may have been changed, and also the file that it leads to.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
-        Self::of(&symlink_metadata(path).ok()?)
+        let own = symlink_metadata(path).ok()?;
+        let times = Self::of(&own)?;
+        if !own.is_symlink() {
+            return Some(times);
+        }
+        let file = Self::of(&metadata(path).ok()?)?;
+        Some(times.or_later(file))
+    }
+
+    /// The later of two changes.
+    pub(crate) fn or_later(self, other: Self) -> Self {
+        Self { first: self.first.max(other.first), last: self.last.max(other.last) }
     }
 
     /// The last time that the content was written or the file got its name.
     pub(crate) fn last(self) -> u64 {
-        self.written.max(self.changed)
+        self.last
     }
 
     /// Compares a start with these times. Between the two the order is unknown.
     pub(crate) fn started_after(self, started_unix_ms: u64) -> After {
-        if started_unix_ms > self.last().saturating_add(CLOCK_MS) {
+        if started_unix_ms > self.last.saturating_add(CLOCK_MS) {
             After::Yes
-        } else if started_unix_ms.saturating_add(CLOCK_MS) < self.written.min(self.changed) {
+        } else if started_unix_ms.saturating_add(CLOCK_MS) < self.first {
             After::No
         } else {
             After::Unknown
@@ -45,7 +59,7 @@ impl FileTimes {
 
     /// Whether the file was surely changed in some way, or got its name, after the start.
     pub(crate) fn changed_since(self, started_unix_ms: u64) -> bool {
-        started_unix_ms.saturating_add(CLOCK_MS) < self.last()
+        started_unix_ms.saturating_add(CLOCK_MS) < self.last
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Instance {
     pub parent: Option<ProcessId>,
     /// When it was started, milliseconds since 1970 by today's clock; at most 10 ms too early.
     pub started_unix_ms: Option<u64>,
+    /// No earlier than this its service was made, if each restart uses the environment of that time: milliseconds since 1970.
+    pub made_unix_ms: Option<u64>,
     /// Forked, and no exec since: it has its parent's environment and what its parent had loaded.
     pub forked: bool,
     /// An interactive shell, which passes its exports on.
@@ -82,6 +84,7 @@ impl Instance {
             process,
             parent: None,
             started_unix_ms: None,
+            made_unix_ms: None,
             forked: false,
             shell: false,
             unit: None,

@@ -53,7 +53,7 @@ pub use place::{Place, Record, Sighting, Unseen};
 pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};
 pub use secrets::{Managed, SurveyedSecret, Version, secrets};
-pub use service::Service;
+pub use service::{Made, Service};
 pub use slots::is_left_behind;
 pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use users::User;

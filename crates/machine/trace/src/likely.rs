@@ -3,7 +3,7 @@
 use keyroll_observe::ProcessId;
 
 use crate::evidence::changed_since;
-use crate::{Basis, Chain, Doubt, Held, Memory, Place, Survey, Verdict};
+use crate::{Basis, Chain, Doubt, Held, LinkRole, Memory, Place, Survey, ValueId, Verdict, is_left_behind};
 
 impl Survey {
     /// A verdict, with *likely stale* in place of *unknown* if the instance was started before the file that it takes its
@@ -26,7 +26,7 @@ impl Survey {
             return false;
         };
         let Some(instance) = self.instances.get(process) else { return false };
-        if doubt == Doubt::ReadSince || !changed_since(instance, path) {
+        if doubt == Doubt::ReadSince || !changed_since(instance, path, link) {
             return false;
         }
         let memory = match &held.memory {
@@ -35,11 +35,24 @@ impl Survey {
         };
         let start = held.start.iter().flatten().chain(&held.beside);
         let mut seen = start.chain(memory.into_iter().flatten()).chain(&held.read).peekable();
+        if link.role != LinkRole::Wins && link.basis == Basis::Seen {
+            // It may read the file by itself: then the value that it has must be from nowhere else.
+            let other = seen.find(|value| **value == new || self.is_copied(**value));
+            return other.is_none() && memory.is_some_and(|found| !found.is_empty());
+        }
         if seen.peek().is_none() {
             // The program was seen to read the file, and its whole memory has not what the file holds now.
             let whole = matches!(held.memory, Memory::Whole(_));
             return whole && link.basis == Basis::Seen && link.read_later;
         }
         seen.all(|value| *value != new)
+    }
+
+    /// Whether a file that is read as it is, or a manager, has a value.
+    fn is_copied(&self, value: ValueId) -> bool {
+        self.sightings.iter().any(|one| {
+            let left = one.place.file().is_some_and(is_left_behind);
+            one.value == value && one.place.process().is_none() && !left
+        })
     }
 }

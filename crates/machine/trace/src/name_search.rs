@@ -11,7 +11,7 @@ use keyroll_observe::{MemoryLimits, ProcessId, Search, memory_holds};
 use keyroll_secret::SecretBytes;
 use memchr::memmem::Finder;
 
-use crate::evidence::changed_since;
+use crate::evidence::{changed_since, variable};
 use crate::{Basis, Chain, Instance, Link, LinkRole, Memory, Place, Sighting, Survey, ValueId};
 
 /// The longest value that is taken from behind a name, bytes.
@@ -72,9 +72,13 @@ impl Survey {
 
     /// What to search for, if this instance may take a value from a file and has none that is known.
     fn wanted(&self, instance: &Instance, chain: &Chain) -> Option<Wanted> {
+        // A program that was started without the variable reads the file by itself, whoever seems to read it before.
+        let here = self.sightings.iter().filter(|one| one.place.process() == Some(&instance.process));
+        let started_with = here.filter_map(|one| variable(&one.place)).any(|name| name == chain.name);
         let reads = |link: &&Link| {
             let may = matches!(link.role, LinkRole::Wins | LinkRole::NotVisible(_));
-            may && link.value.is_some() && (link.read_later || link.basis == Basis::Likely)
+            let later = link.read_later || link.basis == Basis::Likely || !started_with;
+            may && link.value.is_some() && later
         };
         let link = chain.links.iter().find(reads)?;
         let (Memory::Whole(memory) | Memory::InPart(memory)) = &instance.memory else { return None };
@@ -87,7 +91,7 @@ impl Survey {
         let now = link.value?;
         let value = self.values.get(now).filter(|value| !value.common())?;
         let path = link.place.as_ref()?.file()?;
-        changed_since(instance, path).then(|| Wanted {
+        changed_since(instance, path, link).then(|| Wanted {
             name: chain.name.clone(),
             now,
             rule: value.rule,

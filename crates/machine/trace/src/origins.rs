@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{After, ProcessId, Start, script, started_unix_ms};
+use keyroll_observe::{After, Process, ProcessId, Start, script, started_unix_ms};
 use keyroll_secret::SecretBytes;
 
 use crate::file_times::FileTimes;
-use crate::services::{assignments, here, is_variable, variables_of};
-use crate::{Basis, Chain, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
+use crate::services::{
+    assignments, here, is_interactive, is_variable, start_again, variables_of, whole_file,
+};
+use crate::{Basis, Chain, Link, LinkRole, Made, Place, Service, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
 const EVERYWHERE: [&str; 12] =
@@ -35,6 +37,8 @@ const ALONE: &str =
     "the process was started before it was changed, with another value; nothing else shows that it was read";
 const ELSEWHERE: &str =
     "its other names agree with the environment of the process, but it is in a folder of its own";
+const MADE: &str =
+    "its other names agree with the environment that its manager keeps, but nothing was seen to read it";
 const TORN: &str =
     "the environment of the process agrees with it in all other names, and also with another file";
 
@@ -57,6 +61,9 @@ struct Fit<'f> {
     /// It holds the same value under the name.
     equal: bool,
 }
+
+/// The most processes of one service that are compared with files.
+const PROCESSES_MAX: usize = 32;
 
 impl Fit<'_> {
     /// Whether the environment came from this file, by its other names. A name that differs, or that is missing, must
@@ -98,18 +105,49 @@ struct ReadFile {
     times: Option<FileTimes>,
 }
 
+impl ReadFile {
+    fn of(path: &Path) -> Self {
+        if !path.is_dir() {
+            return Self { assignments: assignments(path), times: FileTimes::of_name(path) };
+        }
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten().take(FILES_MAX);
+        let named = |path: PathBuf| {
+            let name = path.file_name()?.to_str().filter(|name| is_variable(name))?.to_owned();
+            Some((name, whole_file(&path)?, FileTimes::of_name(&path)))
+        };
+        let all: Vec<_> = entries.filter_map(|entry| named(entry.path())).collect();
+        let times = all.iter().filter_map(|(_, _, times)| *times).reduce(FileTimes::or_later);
+        Self { assignments: all.into_iter().map(|(name, value, _)| (name, value)).collect(), times }
+    }
+}
+
+/// The folder of a file that is the value of the variable it is named after, as `envdir` and `chpst -e` read them.
+fn of_folder<'p>(path: &'p Path, name: &str) -> Option<&'p Path> {
+    path.parent().filter(|_| path.file_name() == Some(name.as_ref()))
+}
+
 impl Survey {
     /// Adds the file that each process without a manager took its environment from to its chains.
     pub(crate) fn find_origins(&mut self, starts: &BTreeMap<ProcessId, Start>) {
         let mut files = Files::of(self);
         for at in 0..self.services.len() {
             let Some(service) = self.services.get(at).filter(|one| one.agent.is_none()) else { continue };
-            let (Some(main), false) = (service.processes.first().copied(), service.managed_by.is_service())
-            else {
-                continue;
-            };
-            let Some(own) = starts.get(&main).and_then(variables_of) else { continue };
-            let found = self.origins_of(&main, &own, &mut files);
+            let Some(main) = service.processes.first().copied() else { continue };
+            let Some(kind) = Kind::of(service, &main) else { continue };
+            let mut found: BTreeMap<String, Vec<(PathBuf, LinkRole, Commands)>> = BTreeMap::new();
+            for process in service.processes.iter().take(PROCESSES_MAX) {
+                let Some(own) = starts.get(process).and_then(variables_of) else { continue };
+                let given = Given::of(self, &kind, process);
+                for (name, roles) in self.origins_of(&given, &own, &mut files) {
+                    // What the program has passed on and was not started with it has read itself.
+                    let of_main = *process == main;
+                    let with = |(path, role): (PathBuf, LinkRole)| {
+                        let commands = kind.commands(self, service, &main, &own, (&path, of_main));
+                        (path, role, commands)
+                    };
+                    found.entry(name).or_insert_with(|| roles.into_iter().map(with).collect());
+                }
+            }
             let Some(service) = self.services.get_mut(at) else { continue };
             for (name, roles) in found {
                 if service.chain(&name).is_none() {
@@ -121,15 +159,18 @@ impl Survey {
                 // A file that was seen to be read needs no inference, and only a sure one is a reason to doubt another
                 // source that was seen.
                 let seen = chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. })));
-                let sure = roles.iter().any(|(_, role)| *role == LinkRole::Wins);
-                if seen || !sure && chain.next().is_some() {
+                let sure = roles.iter().any(|(_, role, _)| *role == LinkRole::Wins);
+                // What a manager keeps is the source of restarts alone: whoever changed the file that the service was made
+                // with waits for the file.
+                let kept = !kind.is_made() && !sure && chain.next().is_some();
+                if seen || kept {
                     continue;
                 }
-                for (path, role) in roles.into_iter().rev() {
-                    let Some((value, line)) = files.values.get(&(path.clone(), name.clone())).copied() else {
+                for (path, role, commands) in roles.into_iter().rev() {
+                    let Some(at) = files.values.get(&(path.clone(), name.clone())).copied() else {
                         continue;
                     };
-                    put(chain, link(path, line, value, role, main.pid), &main);
+                    put(chain, link(&name, path, at, role, commands), &main);
                 }
             }
             service.chains.sort_by(|one, other| one.name.cmp(&other.name));
@@ -139,30 +180,70 @@ impl Survey {
     /// For each name of an environment the files that may have set it, and how sure that is.
     fn origins_of(
         &self,
-        main: &ProcessId,
+        given: &Given,
         own: &Variables,
         files: &mut Files,
     ) -> Vec<(String, Vec<(PathBuf, LinkRole)>)> {
-        let started = started_unix_ms(main).ok();
-        let near = Near::of(self, main);
         let mut all = Vec::new();
         for (name, value) in own {
             let Some(paths) = files.of_name.get(name) else { continue };
             let paths: Vec<PathBuf> = paths.iter().take(FILES_MAX).cloned().collect();
             files.read(&paths);
-            let fits: Vec<Fit<'_>> =
-                paths.iter().filter_map(|path| files.fit(path, name, value, own, started, &near)).collect();
+            let fits: Vec<Fit<'_>> = paths
+                .iter()
+                .filter_map(|path| files.fit(path, name, value, own, (given.unix_ms, &given.near)))
+                .collect();
             let roles = match origin(&fits) {
+                // The file of a service that was made is at most likely: nothing was seen to read it.
+                Origin::Of(path) if given.made && !is_equal(&fits, path) => {
+                    vec![(path.to_owned(), LinkRole::NotVisible(MADE))]
+                }
+                Origin::Of(_) | Origin::Torn(_) if given.made => continue,
                 Origin::Of(path) => vec![(path.to_owned(), LinkRole::Wins)],
                 Origin::Likely(path, why) => vec![(path.to_owned(), LinkRole::NotVisible(why))],
                 Origin::Torn(paths) => {
                     paths.into_iter().map(|path| (path.to_owned(), LinkRole::NotVisible(TORN))).collect()
                 }
-                Origin::Unknown => continue,
+                Origin::Unknown => match self.exported_from(&paths, name, value, own, (given, files)) {
+                    Some(path) => vec![(path, LinkRole::NotRead)],
+                    None => continue,
+                },
             };
             all.push((name.clone(), roles));
         }
         all
+    }
+}
+
+impl Survey {
+    /// The interactive shell that started a process.
+    fn shell_of(&self, process: &ProcessId) -> Option<ProcessId> {
+        let parent = self.parent_of(process)?;
+        is_interactive(parent).then_some(parent.id)
+    }
+
+    fn parent_of(&self, process: &ProcessId) -> Option<&Process> {
+        let of = self.listing.seen.iter().find(|one| one.id == *process)?;
+        self.listing.seen.iter().find(|one| one.id.pid == of.ppid)
+    }
+
+    /// The file that a shell has read before it was changed: the process was started since, with what the shell exports.
+    fn exported_from(
+        &self,
+        paths: &[PathBuf],
+        name: &str,
+        value: &SecretBytes,
+        own: &Variables,
+        (given, files): (&Given, &Files),
+    ) -> Option<PathBuf> {
+        let shell = given.shell_unix_ms?;
+        let near = &given.near;
+        let fits: Vec<Fit<'_>> =
+            paths.iter().filter_map(|path| files.fit(path, name, value, own, (Some(shell), near))).collect();
+        match origin(&fits) {
+            Origin::Of(path) if !is_equal(&fits, path) => Some(path.to_owned()),
+            Origin::Of(_) | Origin::Likely(..) | Origin::Torn(_) | Origin::Unknown => None,
+        }
     }
 }
 
@@ -224,8 +305,9 @@ impl Files {
             if is_left_behind(path) || is_template(path) || !is_variable(name) {
                 continue;
             }
+            let path = of_folder(path, name).unwrap_or(path).to_owned();
             files.of_name.entry(name.clone()).or_default().insert(path.clone());
-            let known = files.values.entry((path.clone(), name.clone())).or_insert((one.value, *line));
+            let known = files.values.entry((path, name.clone())).or_insert((one.value, *line));
             if *line >= known.1 {
                 *known = (one.value, *line);
             }
@@ -236,8 +318,7 @@ impl Files {
     fn read(&mut self, paths: &[PathBuf]) {
         for path in paths {
             if !self.read.contains_key(path) {
-                let read = ReadFile { assignments: assignments(path), times: FileTimes::of_name(path) };
-                self.read.insert(path.clone(), read);
+                self.read.insert(path.clone(), ReadFile::of(path));
             }
         }
     }
@@ -248,11 +329,10 @@ impl Files {
         name: &str,
         value: &SecretBytes,
         own: &Variables,
-        started: Option<u64>,
-        near: &Near,
+        (given_unix_ms, near): (Option<u64>, &Near),
     ) -> Option<Fit<'f>> {
         let ReadFile { assignments: assigned, times } = self.read.get(path)?;
-        let times = started.zip(*times);
+        let times = given_unix_ms.zip(*times);
         let equal = assigned.get(name)? == value;
         let mut fit = Fit {
             path,
@@ -280,7 +360,112 @@ impl Files {
     }
 }
 
+/// What is known of the environment of a service.
+enum Kind {
+    /// Nobody says where it comes from.
+    Unmanaged,
+    /// Its manager starts something that sets it: this restarts it.
+    Set(Option<String>),
+    /// Its manager keeps what it was made with.
+    Made(Made),
+}
+
+impl Kind {
+    /// `None` = its manager shows where the environment comes from.
+    fn of(service: &Service, main: &ProcessId) -> Option<Self> {
+        if let Some(made) = &service.made {
+            return Some(Self::Made(made.clone()));
+        }
+        if !service.managed_by.is_service() {
+            return Some(Self::Unmanaged);
+        }
+        let is_own = |link: &Link| link.place.as_ref().and_then(Place::process) == Some(main);
+        let unseen = service.chains.iter().filter_map(|chain| chain.links.first());
+        let restart = service.declaration.as_ref().and_then(|one| one.restart.clone());
+        let mut own = unseen.filter(|link| is_own(link) && matches!(link.role, LinkRole::NotVisible(_)));
+        own.next().map(|_| Self::Set(restart))
+    }
+
+    fn is_made(&self) -> bool {
+        matches!(self, Self::Made(_))
+    }
+
+    /// The commands that apply a change of a file. `of_main` = its variables are in the environment of the first process.
+    fn commands(
+        &self,
+        survey: &Survey,
+        service: &Service,
+        main: &ProcessId,
+        own: &Variables,
+        (file, of_main): (&Path, bool),
+    ) -> Commands {
+        match self {
+            Self::Unmanaged => Commands::of_process(survey, main, own, (file, of_main)),
+            Self::Set(Some(restart)) => Commands { applies: restart.clone(), seems: None },
+            Self::Set(None) => Commands { applies: format!("a restart of {}", service.name), seems: None },
+            Self::Made(made) => {
+                let (applies, seems) = ((made.again)(&service.name, file), made.restart.clone());
+                Commands { applies, seems: Some(seems) }
+            }
+        }
+    }
+}
+
+/// How a process got its environment.
+struct Given {
+    /// When, milliseconds since 1970.
+    unix_ms: Option<u64>,
+    near: Near,
+    /// Its manager keeps the environment with which it was made.
+    made: bool,
+    /// When the interactive shell began that started it: its exports may be older than the process.
+    shell_unix_ms: Option<u64>,
+}
+
+impl Given {
+    fn of(survey: &Survey, kind: &Kind, process: &ProcessId) -> Self {
+        match kind {
+            Kind::Made(made) => {
+                let near = Near { folders: made.folder.clone().into_iter().collect(), named: Vec::new() };
+                Self { unix_ms: Some(made.unix_ms), near, made: true, shell_unix_ms: None }
+            }
+            Kind::Unmanaged | Kind::Set(_) => {
+                let unix_ms = started_unix_ms(process).ok();
+                let shell = survey.shell_of(process).and_then(|shell| started_unix_ms(&shell).ok());
+                Self { unix_ms, near: Near::of(survey, process), made: false, shell_unix_ms: shell }
+            }
+        }
+    }
+}
+
+/// The commands that apply a change of a file, and those that only seem to.
+struct Commands {
+    applies: String,
+    seems: Option<String>,
+}
+
+impl Commands {
+    fn of_process(
+        survey: &Survey,
+        main: &ProcessId,
+        own: &Variables,
+        (file, of_main): (&Path, bool),
+    ) -> Self {
+        let all = &survey.listing.seen;
+        let again = all.iter().find(|one| one.id == *main).and_then(|process| {
+            let parent = all.iter().find(|one| one.id.pid == process.ppid);
+            start_again(process, own, parent, Some(file).filter(|_| of_main))
+        });
+        let text = || {
+            let file = keyroll_observe::shown(file);
+            format!("kill {}, then start it again from a shell that reads {file} anew", main.pid)
+        };
+        Self { applies: again.unwrap_or_else(text), seems: None }
+    }
+}
+
 /// Where a process would look for a file of variables.
+#[derive(Default)]
 struct Near {
     folders: BTreeSet<PathBuf>,
     named: Vec<PathBuf>,
@@ -319,6 +504,10 @@ impl Near {
     }
 }
 
+fn is_equal(fits: &[Fit<'_>], path: &Path) -> bool {
+    fits.iter().any(|fit| fit.path == path && fit.equal)
+}
+
 fn is_everywhere(name: &str) -> bool {
     EVERYWHERE.contains(&name)
 }
@@ -329,22 +518,28 @@ fn is_template(path: &Path) -> bool {
     name.split(['.', '-', '_']).any(|part| TEMPLATES.contains(&part))
 }
 
-fn link(path: PathBuf, line: u64, value: ValueId, role: LinkRole, pid: u32) -> Link {
-    let file = keyroll_observe::shown(&path);
+fn link(
+    name: &str,
+    path: PathBuf,
+    (value, line): (ValueId, u64),
+    role: LinkRole,
+    commands: Commands,
+) -> Link {
     let basis = match role {
-        LinkRole::Wins => Basis::Names,
-        LinkRole::NotVisible(ALONE | ELSEWHERE) => Basis::Likely,
-        LinkRole::NotVisible(_) | LinkRole::Shadowed | LinkRole::NotRead | LinkRole::NotThere => Basis::Seen,
+        LinkRole::Wins | LinkRole::NotRead => Basis::Names,
+        LinkRole::NotVisible(ALONE | ELSEWHERE | MADE) => Basis::Likely,
+        LinkRole::NotVisible(_) | LinkRole::Shadowed | LinkRole::NotThere => Basis::Seen,
     };
+    let path = if path.is_dir() { path.join(name) } else { path };
     Link {
-        applies: Some(format!("kill {pid}, then start it again from a shell that reads {file} anew")),
+        applies: Some(commands.applies),
         basis,
-        what: file,
+        what: keyroll_observe::shown(&path),
         place: Some(Place::File { path, line }),
         value: Some(value),
         role,
         read_later: false,
-        seems: None,
+        seems: commands.seems,
     }
 }
 
@@ -363,5 +558,9 @@ fn put(chain: &mut Chain, link: Link, main: &ProcessId) {
             other.role = LinkRole::Shadowed;
         }
     }
-    chain.links.insert(0, link);
+    if link.role == LinkRole::NotRead {
+        chain.links.push(link);
+    } else {
+        chain.links.insert(0, link);
+    }
 }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_needle::Encoding;
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, is_shell};
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
@@ -325,12 +325,22 @@ fn join_projects(survey: &Survey, joins: &mut Joins) {
     }
 }
 
+/// The name of a user without the number of its process.
+fn program_of(user: &User) -> &str {
+    let numbered =
+        user.name.rsplit_once(' ').filter(|(_, pid)| pid.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered.filter(|_| !user.managed_by.is_service()).map_or(user.name.as_str(), |(name, _)| name)
+}
+
 /// The location of a secret: its project, its users, or the folder of its first copy.
 fn whereabouts(found: &SurveyedSecret, projects: &mut slots::Projects) -> String {
     let files = || found.sightings.iter().filter_map(|one| one.place.file());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let project = files().find_map(|path| projects.of(path)).and_then(|folder| name(&folder));
-    let user = || found.users.first().map(|user| user.name.clone());
+    // A shell only passes it on, and a number is another one at the next start.
+    let passes_on = |user: &&User| is_shell(Path::new(program_of(user)));
+    let user = || found.users.iter().find(|user| !passes_on(user)).or(found.users.first());
+    let user = || user().map(|user| program_of(user).to_owned());
     let folder = || files().find_map(Path::parent).and_then(name);
     project.or_else(user).or_else(folder).unwrap_or_default()
 }

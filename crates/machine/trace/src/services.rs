@@ -18,6 +18,7 @@ mod registered;
 mod sessions;
 mod shell_text;
 mod source;
+mod start_again;
 mod supervisord;
 mod systemd;
 mod unqueried_services;
@@ -33,9 +34,12 @@ use crate::{Service, Sighting, Unseen, Values};
 use context::Context;
 pub(crate) use context::variables_of;
 pub(crate) use dotenv::here;
+pub(crate) use env_file::whole_file;
 pub(crate) use launcher::assignments;
 use manager_replies::ManagerReplies;
+pub(crate) use sessions::is_interactive;
 pub(crate) use shell_text::is_variable;
+pub(crate) use start_again::start_again;
 
 /// The services that run on a machine.
 pub(crate) struct Running {

@@ -140,6 +140,8 @@ pub fn survey_with(
     survey.by_value(&roots, options.wait);
     survey.find_origins(running.starts());
     survey.held_by(running, options.wait);
+    survey.date_environments();
+    survey.hide_command_lines();
     survey.sightings.sort();
     survey.unseen.sort();
     survey.unseen.dedup();
@@ -226,6 +228,32 @@ impl Survey {
             let beside = folders.iter().filter(|(_, folder)| within(folder)).map(|(process, _)| *process);
             let all: BTreeSet<ProcessId> = opened.chain(beside).collect();
             store.used_by = all.into_iter().collect();
+        }
+    }
+
+    /// Notes when the processes of a service got their environment, if a restart does not change it.
+    fn date_environments(&mut self) {
+        for service in &self.services {
+            let Some(made) = &service.made else { continue };
+            for process in &service.processes {
+                if let Some(instance) = self.instances.get_mut(process) {
+                    instance.made_unix_ms = Some(made.unix_ms);
+                }
+            }
+        }
+    }
+
+    /// A command that starts a program again is not shown if it has a value: the operator has it from `ps`.
+    fn hide_command_lines(&mut self) {
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for applies in links.filter_map(|link| link.applies.as_mut()) {
+            if let Some((ends, _)) = applies.split_once(" && ")
+                && ends.starts_with("kill ")
+                && self.values.stand_in(applies.as_bytes())
+            {
+                *applies = format!("{ends}, then start it again as before (its command line has a value)");
+            }
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod bad_days;
 pub(crate) mod containers;
 pub(crate) mod openclaw;
 pub(crate) mod origins;
+pub(crate) mod pasted;
 pub(crate) mod pm2;
 pub(crate) mod programs;
 pub(crate) mod scene;

@@ -19,27 +19,64 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Which value an instance uses and why, in one line.
-pub fn cause(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> String {
-    let next = row.chain.and_then(Chain::next);
-    match row.verdict {
-        Verdict::Current => current(seen, found, row, next),
-        Verdict::Stale => {
-            let old = held(seen, found, row, |id| Some(id) != next);
-            format!("uses a STALE value: {old}, {}{}", now(seen, found, row, next), way(row.chain))
+/// Which value an instance uses and why.
+pub struct Cause<'s> {
+    /// In one sentence.
+    pub text: String,
+    /// The copy whose commands move the instance.
+    moved_by: Option<&'s Link>,
+}
+
+impl<'s> Cause<'s> {
+    /// The cause of the verdict of a row.
+    pub fn of(seen: &Inventory, found: &SurveyedSecret, row: &Row<'s>) -> Self {
+        let next = row.chain.and_then(Chain::next);
+        let winner = row.chain.and_then(Chain::winner);
+        match row.verdict {
+            Verdict::Current => current(seen, found, row, next),
+            Verdict::Stale => {
+                let old = held(seen, found, row, |id| Some(id) != next);
+                Self::moved(format!("uses a STALE value: {old}, {}", now(seen, found, row, next)), winner)
+            }
+            Verdict::LikelyStale(why) => likely(seen, found, row, why),
+            Verdict::Mixed => {
+                let both = held(seen, found, row, |_| true);
+                let decoy = row.chain.and_then(|chain| decoy(chain, next));
+                let decoy = decoy.map(|link| unread(seen, found, link)).unwrap_or_default();
+                let now = now(seen, found, row, next);
+                Self::moved(format!("holds several values: {both}; {now}{decoy}"), winner)
+            }
+            Verdict::Unknown(Doubt::NoChain) => Self::alone(unchained(seen, found, row)),
+            Verdict::Unknown(why @ (Doubt::StartHidden | Doubt::NothingSeen)) => {
+                Self::alone(format!("version unknown: {}", doubt(why)))
+            }
+            Verdict::Unknown(why) => Self::alone(in_doubt(seen, found, row, doubt(why))),
         }
-        Verdict::LikelyStale(why) => likely(seen, found, row, why),
-        Verdict::Mixed => {
-            let both = held(seen, found, row, |_| true);
-            let decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
-            let now = now(seen, found, row, next);
-            format!("holds several values: {both}; {now}{decoy}{}", way(row.chain))
-        }
-        Verdict::Unknown(Doubt::NoChain) => unchained(seen, found, row),
-        Verdict::Unknown(why @ (Doubt::StartHidden | Doubt::NothingSeen)) => {
-            format!("version unknown: {}", doubt(why))
-        }
-        Verdict::Unknown(why) => in_doubt(seen, found, row, doubt(why)),
+    }
+
+    fn alone(text: String) -> Self {
+        Self { text, moved_by: None }
+    }
+
+    fn moved(text: String, moved_by: Option<&'s Link>) -> Self {
+        Self { text, moved_by }
+    }
+
+    /// The command that moves the instance to the value of the copy.
+    pub fn applies(&self) -> Option<&'s str> {
+        self.moved_by?.applies.as_deref()
+    }
+
+    /// A command that only seems to.
+    pub fn seems(&self) -> Option<&'s str> {
+        self.moved_by?.seems.as_deref()
+    }
+
+    /// The sentence with its commands, in one line.
+    pub fn whole(&self) -> String {
+        let applies = self.applies().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
+        let seems = self.seems().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
+        format!("{}{applies}{seems}", self.text)
     }
 }
 
@@ -62,8 +99,8 @@ pub fn doubt(why: Doubt) -> &'static str {
 }
 
 /// For an instance that is older than its file's last change, where something keeps that from being a proof.
-fn likely(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: Doubt) -> String {
-    let Some(link) = row.chain.and_then(Chain::likely) else { return doubt(why).to_owned() };
+fn likely<'s>(seen: &Inventory, found: &SurveyedSecret, row: &Row<'s>, why: Doubt) -> Cause<'s> {
+    let Some(link) = row.chain.and_then(Chain::likely) else { return Cause::alone(doubt(why).to_owned()) };
     let label = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
     let changed = link.place.as_ref().map(changed).unwrap_or_default();
     let against = match (why, link.role) {
@@ -71,11 +108,11 @@ fn likely(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: Doubt) -
         _ => doubt(why),
     };
     let held = held(seen, found, row, |id| Some(id) != link.value);
-    let way = way_of(link);
-    format!(
-        "LIKELY uses a STALE value: {held}, {} now holds {label}{changed}; not proven: {against}{way}",
+    let text = format!(
+        "LIKELY uses a STALE value: {held}, {} now holds {label}{changed}; not proven: {against}",
         source(link)
-    )
+    );
+    Cause::moved(text, Some(link))
 }
 
 /// For an instance that may or may not use the value that a new start would take.
@@ -87,35 +124,34 @@ fn in_doubt(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, why: &str) 
 
 /// For an instance that uses the value that a new start would take. Also names a copy with another value that has no
 /// effect, because the operator may have edited that one.
-fn current(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>, next: Option<ValueId>) -> String {
+fn current<'s>(seen: &Inventory, found: &SurveyedSecret, row: &Row<'s>, next: Option<ValueId>) -> Cause<'s> {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let from = row.chain.and_then(Chain::winner).map(source).unwrap_or_default();
     let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
     let missing = links.iter().find(|link| link.role == LinkRole::NotThere);
     let missing = missing.map(|link| format!("; {} does not exist", link.what)).unwrap_or_default();
-    let mut decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
-    if decoy.is_empty() {
-        decoy = next.map(|next| elsewhere(seen, found, next)).unwrap_or_default();
-    }
-    format!("uses {label}, which a new start would take from {from}{missing}{decoy}")
+    let link = row.chain.and_then(|chain| decoy(chain, next));
+    let beside = match link {
+        Some(link) => unread(seen, found, link),
+        None => next.map(|next| elsewhere(seen, found, next)).unwrap_or_default(),
+    };
+    let text = format!("uses {label}, which a new start would take from {from}{missing}{beside}");
+    Cause::moved(text, link.filter(|link| link.role == LinkRole::NotRead))
 }
 
-/// A copy of the chain that holds another value and has no effect; and, if an action would make the service read that
-/// copy, the action.
-fn decoy(seen: &Inventory, found: &SurveyedSecret, chain: &Chain, next: Option<ValueId>) -> String {
-    let differs = |link: &&Link| {
+/// A copy of the chain that holds another value and has no effect.
+fn decoy(chain: &Chain, next: Option<ValueId>) -> Option<&Link> {
+    chain.links.iter().find(|link| {
         matches!(link.role, LinkRole::Shadowed | LinkRole::NotRead)
             && link.value.is_some_and(|value| Some(value) != next)
-    };
-    let Some(link) = chain.links.iter().find(differs) else { return String::new() };
+    })
+}
+
+/// What keeps such a copy from having an effect.
+fn unread(seen: &Inventory, found: &SurveyedSecret, link: &Link) -> String {
     let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-    let (why, way) = match link.role {
-        LinkRole::NotRead => ("is not read", way_of(link)),
-        LinkRole::Wins | LinkRole::Shadowed | LinkRole::NotThere | LinkRole::NotVisible(_) => {
-            ("does not win", String::new())
-        }
-    };
-    format!("; {} holds {other} and {why}{way}", source(link))
+    let why = if link.role == LinkRole::NotRead { "is not read" } else { "does not win" };
+    format!("; {} holds {other} and {why}", source(link))
 }
 
 /// A copy with another value of the same secret, which is in no chain of this service.
@@ -189,17 +225,6 @@ fn changed(place: &Place) -> String {
     let data = place.file().and_then(|file| file.metadata().ok());
     let at = data.and_then(|data| u64::try_from(data.mtime()).ok());
     at.map(|at| format!(" (file changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
-}
-
-/// The action that moves the instance to the new value, and one that only seems to.
-fn way(chain: Option<&Chain>) -> String {
-    chain.and_then(Chain::winner).map(way_of).unwrap_or_default()
-}
-
-fn way_of(link: &Link) -> String {
-    let applies = link.applies.as_ref().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
-    let seems = link.seems.as_ref().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
-    format!("{applies}{seems}")
 }
 
 /// A link by its place; by its description if it has no place, or the place is in a process.
@@ -285,7 +310,10 @@ mod tests {
         let names = Names::of(&survey);
         let seen = Inventory { survey, found, digits: 6, names, managed: Vec::new() };
         let all = seen.found.iter().flat_map(|found| {
-            rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
+            rows(&seen.survey, found)
+                .into_iter()
+                .map(|row| Cause::of(&seen, found, &row).whole())
+                .collect::<Vec<_>>()
         });
         all.collect()
     }

@@ -52,9 +52,14 @@ fn next_start(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<St
     };
     let mut all = vec![format!("{}{has}: {basis}", source(link))];
     let Some(path) = link.place.as_ref().and_then(keyroll_trace::Place::file) else { return all };
-    all.extend(match seen.survey.started_after(&row.process, path) {
-        After::Yes => Some("the process was started after the file's last change".to_owned()),
-        After::No => Some("the process was started before the file's last change".to_owned()),
+    let made = row.user.service.and_then(|at| seen.survey.services.get(at)?.made.as_ref());
+    let was = match link.basis {
+        Basis::Likely => made.map_or("the process was started", |made| made.event),
+        Basis::Seen | Basis::Names | Basis::Exported(_) => "the process was started",
+    };
+    all.extend(match seen.survey.given_after(&row.process, path, link) {
+        After::Yes => Some(format!("{was} after the file's last change")),
+        After::No => Some(format!("{was} before the file's last change")),
         After::Unknown => None,
     });
     all

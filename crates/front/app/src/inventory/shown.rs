@@ -1,13 +1,13 @@
 use std::collections::BTreeSet;
 
-use keyroll_observe::{After, ProcessId};
+use keyroll_observe::{After, ProcessId, called};
 use keyroll_trace::{
-    Chain, Evidence, LinkRole, Memory, Risk, Risks, Row, Store, SurveyedSecret, User, ValueId, Verdict,
-    chains_of, rows,
+    Basis, Chain, Evidence, LinkRole, Memory, Risk, Risks, Row, Store, SurveyedSecret, User, ValueId,
+    Verdict, chains_of, rows,
 };
 
 use super::grounds::grounds;
-use super::{Inventory, cause, doubt, verdict_word};
+use super::{Cause, Inventory, doubt, verdict_word};
 use crate::operator::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
     ValueShown,
@@ -82,7 +82,14 @@ impl Inventory {
         let (name, pid) = numbered.map_or((user.name.as_str(), None), |(name, pid)| (name, Some(pid)));
         let other = process.filter(|process| pid.is_some_and(|pid| pid != process.pid));
         let other = other.and_then(|process| self.survey.listing.seen.iter().find(|one| one.id == *process));
-        other.map_or(name, |one| one.name.as_str()).to_owned()
+        other.map_or_else(|| name.to_owned(), called)
+    }
+
+    /// The processes that use, or probably use, a value that their source no longer has.
+    pub fn behind(&self, found: &SurveyedSecret) -> BTreeSet<u32> {
+        let all = rows(&self.survey, found);
+        let behind = all.iter().filter(|row| matches!(row.verdict, Verdict::Stale | Verdict::LikelyStale(_)));
+        behind.map(|row| row.process.pid).collect()
     }
 
     /// Every process that uses a secret.
@@ -99,6 +106,7 @@ impl Inventory {
             Memory::Whole(all) => ("whole", self.labels(found, all)),
             Memory::InPart(all) => ("in part", self.labels(found, all)),
         };
+        let cause = Cause::of(self, found, row);
         InstanceShown {
             secret: found.name.clone(),
             used_by: row.user.name.clone(),
@@ -111,7 +119,11 @@ impl Inventory {
             memory: MemoryShown { searched, values },
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
             verdict: verdict_word(row.verdict),
-            cause: cause(self, found, row),
+            cause: cause.whole(),
+            applies: cause.applies().map(str::to_owned),
+            seems: cause.seems().map(str::to_owned),
+            sentence: cause.text,
+            started_ticks: row.process.start_ticks,
             unread_edit: self.has_unread_edit(row),
             doubt: match row.verdict {
                 Verdict::Unknown(why) | Verdict::LikelyStale(why) => Some(doubt(why)),
@@ -131,7 +143,10 @@ impl Inventory {
             // A manager that has not read its own configuration again has not done so for a restart either.
             let unloaded = link.role == LinkRole::NotRead && row.user.managed_by.is_service();
             let idle = matches!(link.role, LinkRole::NotRead | LinkRole::Shadowed);
-            let later = |path| unloaded || self.survey.started_after(&row.process, path) == After::No;
+            // It was started after the edit, from a shell that had read the file before.
+            let exported = link.role == LinkRole::NotRead && link.basis == Basis::Names;
+            let later =
+                |path| unloaded || exported || self.survey.started_after(&row.process, path) == After::No;
             idle && link.value.is_some() && link.value != next && file.is_some_and(later)
         })
     }

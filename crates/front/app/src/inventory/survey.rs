@@ -80,7 +80,7 @@ pub fn look(
     };
     let Known { key, managed, values } = match known {
         Some(known) => known,
-        None => Known { key: run_key()?, managed: Vec::new(), values: Vec::new() },
+        None => Known { key: label_key()?, managed: Vec::new(), values: Vec::new() },
     };
     operator.progress("reading processes, environments and files …");
     let looked = survey_with(&options, &Managers::default(), key, values);
@@ -242,6 +242,15 @@ fn known(installation: &Installation) -> Result<Option<Known>, Problem> {
         managed.push(Managed { name: secret.name, versions });
     }
     Ok(Some(Known { key, managed, values }))
+}
+
+/// The key of the labels where no store has one: the same for every command until the next boot, so that a label can be
+/// quoted. If no process of this user can be read, it is random and for this run only.
+fn label_key() -> Result<FingerprintKey, Problem> {
+    let Ok(secret) = keyroll_observe::boot_key() else { return run_key() };
+    // Derived once more, so that the same secret can serve other purposes.
+    let labels = FingerprintKey::new(&secret).fingerprint(&SecretBytes::from("labels".to_owned()));
+    Ok(FingerprintKey::new(labels.as_bytes()))
 }
 
 /// A key for fingerprints that are compared within one run only; it is not stored.

@@ -141,7 +141,20 @@ pub struct InstanceShown {
     pub next: Option<String>,
     /// `current`, `stale`, `likely stale`, `mixed`, `unknown`.
     pub verdict: &'static str,
+    /// Why it uses this version, and the commands, in one line.
     pub cause: String,
+    /// The same without the commands.
+    #[serde(skip)]
+    pub sentence: String,
+    /// The command that moves the process to the version of the copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub applies: Option<String>,
+    /// A command that only seems to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seems: Option<String>,
+    /// When it was started, clock ticks since the boot.
+    #[serde(skip)]
+    pub started_ticks: u64,
     /// A copy of it was changed since the process started, and a new start would not read that change.
     pub unread_edit: bool,
     /// Why the version is unknown, briefly.

@@ -23,10 +23,10 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     let mut risks = Risks::default();
     let first: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-    show(&first, args.all, context);
+    show(&seen, &first, args.all, context);
     if seen.memory(&args.look.limits(), &mut context.ui) {
         let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-        in_memory(&first, &news, context);
+        in_memory(&seen, &first, &news, args.all, context);
     }
     let next = instances(&seen, args.all, context);
     seen.stores().into_iter().for_each(|store| context.ui.event(Event::Store(store)));
@@ -51,7 +51,7 @@ fn word(folder: &Path) -> String {
     quoted(&keyroll_observe::shown(folder))
 }
 
-fn show(all: &[FoundShown], every: bool, context: &mut Context) {
+fn show(seen: &Inventory, all: &[FoundShown], every: bool, context: &mut Context) {
     if context.ui.look.json {
         all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
         return;
@@ -65,9 +65,9 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
     for one in all.iter().take(rows) {
         table.row([
             one.secret.clone(),
-            some(one.values.iter().map(|value| value.text()).collect()),
+            some(one.values.iter().map(|value| value.text()).collect(), every),
             one.copies.len().to_string(),
-            some(named(&one.used_by)),
+            some(named(&worst_first(seen, one)), every),
             one.risk.clone(),
         ]);
     }
@@ -79,7 +79,13 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
 }
 
 /// Shows what the memory search adds to the first table: further processes that hold a value.
-fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
+fn in_memory(
+    seen: &Inventory,
+    before: &[FoundShown],
+    after: &[FoundShown],
+    every: bool,
+    context: &mut Context,
+) {
     let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
     let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
     for one in after.iter().filter(|one| known(one) != Some(*one)) {
@@ -91,11 +97,24 @@ fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context)
             let was = known(one).and_then(|other| other.used_by.iter().find(|was| was.name == user.name));
             was.is_none_or(|was| was.processes.len() < user.processes.len())
         };
-        let users: Vec<UserShown> = one.used_by.iter().filter(is_new).cloned().collect();
+        let users: Vec<UserShown> = worst_first(seen, one).iter().filter(is_new).cloned().collect();
         if !users.is_empty() {
-            context.ui.lines(&format!("{} is also in the memory of {}", one.secret, some(named(&users))));
+            let users = some(named(&users), every);
+            context.ui.lines(&format!("{} is also in the memory of {users}", one.secret));
         }
     }
+}
+
+/// The users of a secret; where not all are named, those with an old value come first.
+fn worst_first(seen: &Inventory, shown: &FoundShown) -> Vec<UserShown> {
+    let mut users = shown.used_by.clone();
+    if users.len() > NAMES_SHOWN_MAX
+        && let Some(found) = seen.found.iter().find(|found| found.name == shown.secret)
+    {
+        let behind = seen.behind(found);
+        users.sort_by_key(|user| !user.processes.iter().any(|pid| behind.contains(pid)));
+    }
+    users
 }
 
 /// `api`, `mailer ×4`.
@@ -124,7 +143,7 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
         return None;
     }
     let sums = summed(&all);
-    let unknown = of_unknown(&all);
+    let unknown = of_unknown(&all, every);
     // Whoever edited a copy to no effect believes that the process uses it by now.
     let urgent = |one: &InstanceShown| {
         matches!(one.verdict, "stale" | "likely stale" | "mixed")
@@ -150,7 +169,7 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
 }
 
 /// One line for each secret and reason: `openai, version in use unknown for api ×4: its memory was not searched`.
-fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
+fn of_unknown(all: &[InstanceShown], every: bool) -> Vec<String> {
     let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
     for one in all {
         if let Some(why) = one.doubt.filter(|_| one.verdict == "unknown") {
@@ -159,7 +178,7 @@ fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
     }
     let line = |((secret, why), programs): ((&str, &str), BTreeMap<&str, usize>)| {
         let programs = programs.into_iter().map(|(name, count)| times(name, count)).collect();
-        format!("{secret}, version in use unknown for {}: {why}", some(programs))
+        format!("{secret}, version in use unknown for {}: {why}", some(programs, every))
     };
     alike.into_iter().map(line).collect()
 }
@@ -168,9 +187,10 @@ fn times(name: &str, count: usize) -> String {
     if count == 1 { name.to_owned() } else { format!("{name} ×{count}") }
 }
 
-fn some(all: Vec<String>) -> String {
-    let more = all.len().saturating_sub(NAMES_SHOWN_MAX);
-    let shown = all.into_iter().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+fn some(all: Vec<String>, every: bool) -> String {
+    let most = if every { usize::MAX } else { NAMES_SHOWN_MAX };
+    let more = all.len().saturating_sub(most);
+    let shown = all.into_iter().take(most).collect::<Vec<_>>().join(", ");
     match (shown.is_empty(), more) {
         (true, _) => "-".to_owned(),
         (false, 0) => shown,

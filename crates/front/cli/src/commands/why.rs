@@ -43,7 +43,10 @@ fn show(all: Vec<ChainShown>, context: &mut Context) {
         }
         context.ui.table(&table);
         let mut told: Vec<&LinkShown> = Vec::new();
-        for link in &chain.links {
+        // Nothing applies a change of a copy that does not win, and it is not visible what does so of one that may not be
+        // read.
+        let read = |link: &&LinkShown| !matches!(link.standing, "shadowed" | "not visible");
+        for link in chain.links.iter().filter(read) {
             let same = |other: &&LinkShown| (&other.applies, &other.seems) == (&link.applies, &link.seems);
             if !told.iter().any(same) {
                 told.push(link);
@@ -52,10 +55,12 @@ fn show(all: Vec<ChainShown>, context: &mut Context) {
         let several = told.len() > 1;
         for link in told {
             let of = if several { format!(" of {}", place(link)) } else { String::new() };
-            let line = |begin: &str, text: &String| format!("{begin}{of}: {text}");
-            let all = [("to apply a change", &link.applies), ("has no effect", &link.seems)];
-            for (begin, text) in all {
-                text.iter().for_each(|text| context.ui.lines(&line(begin, text)));
+            if let Some(command) = &link.applies {
+                context.ui.lines(&format!("to apply a change{of}:"));
+                context.ui.data(&format!("  {command}"));
+            }
+            if let Some(command) = &link.seems {
+                context.ui.data(&format!("has no effect{of}: {command}"));
             }
         }
     }

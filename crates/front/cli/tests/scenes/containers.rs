@@ -138,8 +138,8 @@ impl<'s> Containers<'s> {
         let says = [
             "uses a STALE value",
             "@/web.env:1 now holds",
-            "docker compose up --detach --no-deps web",
-            "(not: docker compose restart web)",
+            "to move it: docker compose -p scene-shop -f @/compose.yaml up --detach --no-deps web",
+            "(not: docker compose -p scene-shop -f @/compose.yaml restart web",
         ];
         Truth {
             cause: "5 a process manager that caches (compose)",

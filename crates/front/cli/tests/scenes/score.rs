@@ -188,7 +188,7 @@ fn asked(
             if one.verdict() == Some("current") { &["--memory", "0"] } else { &["--wait", "300"] };
         let ran = look(&[&["why", &pid], &below[..], memory].concat());
         let here = format!("(pid {pid})");
-        let named = ran.text.lines().any(|line| line.contains(&here) && truth.line.is_in(line));
+        let named = whole(&ran.text).lines().any(|line| line.contains(&here) && truth.line.is_in(line));
         (!(named && ran.code == Some(0)))
             .then(|| format!("why does not name it: {:#?} in {}", truth.line.says, ran.text))
     };
@@ -214,6 +214,11 @@ fn asked(
             scores[0].wrong.push(format!("trace does not show process {}: {}", one.pid, ran.text));
         }
     }
+}
+
+/// An output with each command, which has a line of its own, behind the sentence that it belongs to.
+fn whole(text: &str) -> String {
+    text.replace("; to move it:\n  ", "; to move it: ").replace("\n  not: ", " (not: ")
 }
 
 fn rows(said: &Said, pid: u32) -> impl Iterator<Item = &Value> {

@@ -30,7 +30,7 @@ const RESOLVERS: usize = 2;
 
 /// The queried properties of a container besides its state, separated by tabs, which JSON does not contain.
 const MADE_WITH: &str = "\t{{json .Config.Env}}\t{{json .Config.Image}}\t\
-                         {{json (index .Config.Labels \"com.docker.compose.service\")}}";
+                         {{json (index .Config.Labels \"com.docker.compose.service\")}}\t{{json .Created}}";
 
 /// A project may include parts from a remote repository: keyroll lets compose fetch nothing.
 /// Source: docs.docker.com/compose, "Environment variables": `COMPOSE_EXPERIMENTAL_GIT_REMOTE`.
@@ -46,6 +46,8 @@ pub struct ContainerSources {
     pub runs: bool,
     /// Its first process; 0 = none.
     pub pid: u32,
+    /// When it was created, milliseconds since 1970; `None` = the engine does not tell.
+    pub created_unix_ms: Option<u64>,
     /// The variables that it was created with, including its image's.
     pub variables: Variables,
     /// The variables of its image.
@@ -285,6 +287,7 @@ struct Made {
     variables: Variables,
     image: String,
     service: Option<String>,
+    created_unix_ms: Option<u64>,
 }
 
 impl Made {
@@ -294,7 +297,10 @@ impl Made {
         let variables = pairs(serde_json::from_slice(parts.next()?).ok()?);
         let image = serde_json::from_slice(parts.next()?).ok()?;
         let service = serde_json::from_slice(parts.next()?).ok()?;
-        Some(Self { state, variables, image, service })
+        let created: String = serde_json::from_slice(parts.next()?).ok()?;
+        let created = created.parse::<jiff::Timestamp>().ok();
+        let created_unix_ms = created.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        Some(Self { state, variables, image, service, created_unix_ms })
     }
 
     fn sources(
@@ -336,6 +342,7 @@ impl Made {
             pid: self.state.pid,
             mounts: mounts.map(|mount| (mount.source.clone(), mount.destination.clone())).collect(),
             image,
+            created_unix_ms: self.created_unix_ms,
             variables: self.variables,
             of_image,
             compose,

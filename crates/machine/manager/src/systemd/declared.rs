@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Unit;
+use crate::shell_word::shell_word;
 use crate::{DraftValue, ServiceDeclaration, ServiceIdentity};
 
 impl Unit {
@@ -28,7 +29,7 @@ impl Unit {
         ServiceDeclaration {
             identity: Some(ServiceIdentity::unit(name, user)),
             is_job,
-            restart: Some(format!("systemctl{of_user} restart {name}")),
+            restart: Some(format!("systemctl{of_user} restart {}", shell_word(name))),
             ..ServiceDeclaration::new(manager, stem, runs)
         }
     }

@@ -28,9 +28,9 @@ pub(crate) fn service(
     }
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
-    let Kept { managed_by, name, declaration, agent, processes, project, .. } = kept;
+    let Kept { managed_by, name, declaration, agent, made, processes, project, .. } = kept;
     let name = harmless(&name);
-    Service { managed_by, name, declaration, agent, processes, project, chains }
+    Service { managed_by, name, declaration, agent, made, processes, project, chains }
 }
 
 /// Values in an image: everyone who has the image has the value, with or without a container.

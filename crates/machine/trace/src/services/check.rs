@@ -133,7 +133,7 @@ fn written_before(origin: &Origin, began: u64) -> bool {
 
 /// When a file was written or got its name.
 fn changed_ms(path: &Path) -> Option<u64> {
-    Some(FileTimes::of(&std::fs::metadata(path).ok()?)?.last())
+    Some(FileTimes::of_name(path)?.last())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use keyroll_secret::SecretBytes;
 use super::container_sources::{image, made_with, processes, record};
 use super::context::Context;
 use super::mounted::{Inside, mounted};
-use super::source::{Assignment, Kept, Origin, Read, Source};
+use super::source::{Assignment, Kept, Origin, Read, Source, word};
 use super::{env_file, sessions};
 
 /// The most entries of an `env_file:` that are read.
@@ -34,8 +34,9 @@ const NOBODY: &str = "compose takes it from its caller's environment";
 pub(super) fn composed(context: &mut Context<'_>, containers: Vec<ContainerSources>) -> Option<Kept> {
     let first = containers.first()?;
     let of = first.compose.as_ref()?;
-    let up = format!("docker compose up --detach --no-deps {}", of.service);
-    let restart = format!("docker compose restart {}", of.service);
+    let compose = command(of);
+    let up = format!("{compose} up --detach --no-deps {}", word(&of.service));
+    let restart = format!("{compose} restart {}", word(&of.service));
     let mut sources = match &of.next {
         Ok(next) => project(context, of, next, first),
         Err(why) => {
@@ -63,9 +64,26 @@ pub(super) fn composed(context: &mut Context<'_>, containers: Vec<ContainerSourc
     Some(Kept { main, project: Some(of.folder.clone()), sources, ..Kept::of(declaration, name, processes) })
 }
 
+/// `docker compose` for this project, from any folder. What compose finds by itself is left out.
+fn command(of: &ComposeSources) -> String {
+    // Source: docs.docker.com/compose, "Specify a project name".
+    let plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    let folder = of.folder.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let by_folder: String = folder.chars().filter(plain).collect();
+    let named = by_folder.trim_start_matches(['-', '_']) != of.project;
+    let mut words = vec!["docker compose".to_owned()];
+    words.extend(named.then(|| format!("-p {}", word(&of.project))));
+    let inside = of.files.first().and_then(|file| file.parent()) == Some(of.folder.as_path());
+    words.extend((!inside).then(|| format!("--project-directory {}", word(shown(&of.folder)))));
+    words.extend(of.files.iter().map(|file| format!("-f {}", word(shown(file)))));
+    let fills = of.fills.iter().filter(|file| **file != of.folder.join(".env"));
+    words.extend(fills.map(|file| format!("--env-file {}", word(shown(file)))));
+    words.join(" ")
+}
+
 /// The mounted files: those of the next container, and those of the running one that differ.
 fn files(context: &Context<'_>, of: &ComposeSources, now: &ContainerSources, up: &str) -> Vec<Source> {
-    let force = format!("docker compose up --detach --no-deps --force-recreate {}", of.service);
+    let force = format!("{} up --detach --no-deps --force-recreate {}", command(of), word(&of.service));
     let running = mounted(context, &Inside::of(now, &now.variables, &now.mounts));
     let Ok(next) = &of.next else {
         return running.into_iter().map(|source| source.applied_by(&force).not_by(up)).collect();

@@ -2,14 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use keyroll_manager::{Container, ContainerSources, Docker};
+use keyroll_observe::shown;
 use keyroll_port::{Failure, FailureKind};
 
 use super::compose;
 use super::container_sources::{image, made_with, processes, record};
 use super::context::Context;
 use super::mounted::{Inside, mounted};
-use super::source::Kept;
-use crate::Unseen;
+use super::source::{Kept, word};
+use crate::{Made, Unseen};
 
 /// The program that supervises each container of podman. Source: conmon(8).
 const OF_PODMAN: &str = "conmon";
@@ -56,16 +57,28 @@ fn of_podman(context: &mut Context<'_>) {
     }
 }
 
+fn run_again(name: &str, file: &Path) -> String {
+    let file = word(shown(file));
+    format!("docker rm -f {name}, then the docker run that made {name}, with --env-file {file}")
+}
+
 /// A container that was created by hand: it keeps the settings of its creation.
 fn plain(context: &Context<'_>, one: ContainerSources) -> Kept {
-    let restart = format!("docker restart {}", one.name);
-    let again = "docker rm, and docker run with the new value";
+    let restart = format!("docker restart {}", word(&one.name));
+    let again = format!("docker rm -f {0}, then the docker run that made {0}, with the new value", one.name);
     let (own, of_image) = made_with(&one);
     let mut sources =
-        vec![record(&one, own).applied_by(again).not_by(&restart), image(&one, of_image, again)];
+        vec![record(&one, own).applied_by(&again).not_by(&restart), image(&one, of_image, &again)];
     let inside = Inside::of(&one, &one.variables, &one.mounts);
     sources.extend(mounted(context, &inside).into_iter().map(|source| source.applied_by(&restart)));
     let processes = processes(context, &one);
+    let made = one.created_unix_ms.map(|unix_ms| Made {
+        unix_ms,
+        event: "its container was made",
+        folder: None,
+        again: run_again,
+        restart,
+    });
     let main = processes.first().copied();
-    Kept { main, sources, ..Kept::of(Container::declaration(&one.name), one.name, processes) }
+    Kept { main, made, sources, ..Kept::of(Container::declaration(&one.name), one.name, processes) }
 }

@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Cron, CronJob, CronTable};
-use keyroll_observe::{ProcessId, is_shell, shown};
+use keyroll_observe::{Process, ProcessId, is_shell, shown};
 use keyroll_secret::SecretBytes;
 
 use super::context::Context;
@@ -82,6 +82,15 @@ const SHELL_READS: &str = "its shell reads a file of its own before the line";
 
 /// The most jobs of one table.
 const JOBS_MAX: usize = 1_000;
+
+/// Programs that run the lines of tables.
+const DAEMONS: [&str; 4] = ["cron", "crond", "anacron", "fcron"];
+
+/// Whether a process runs the lines of tables, or is about to execute the shell of one.
+pub(super) fn is_daemon(process: &Process) -> bool {
+    let name = process.exe.as_deref().and_then(Path::file_name);
+    name.is_some_and(|name| DAEMONS.iter().any(|daemon| name == *daemon))
+}
 
 /// Each line of a table is a service that rarely runs.
 pub(crate) fn kept(context: &mut Context<'_>) -> Vec<Kept> {

@@ -1,11 +1,16 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{NotVisible, ProcessId, Rights, has_other_files, image, shown, working_folder};
+use keyroll_observe::{
+    NotVisible, Process, ProcessId, Rights, has_other_files, image, passes_on, runs_shell, shown,
+    working_folder,
+};
 
 use super::context::Context;
 use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::source::{Kept, Origin, Read, Source};
+use super::start_again::start_again;
 use crate::ManagedBy;
 
 /// The file that libraries read by default.
@@ -17,6 +22,9 @@ const PYTHON: [&str; 2] = ["venv", ".venv"];
 
 /// The most files of a program that are searched for a call.
 const TEXTS_MAX: usize = 64;
+
+/// The most programs that a service started, and modules that one names.
+const PROGRAMS_MAX: usize = 8;
 
 /// The most parent folders that are searched.
 const ABOVE_MAX: usize = 32;
@@ -36,26 +44,58 @@ pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its pro
 pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
     // A process whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.managed_by == ManagedBy::Unmanaged) else { return };
+    let Some(main) = context.process(main.pid).filter(|main| !passes_on(main)) else { return };
     let restart = kept.declaration.as_ref().and_then(|one| one.restart.clone());
-    let restart = restart.unwrap_or_else(|| "a restart of the program".to_owned());
-    for (source, overrides) in sources(context, &main) {
-        let source = source.applied_by(&restart);
+    for (source, overrides) in sources(context, main, &kept.processes) {
+        let source = match &restart {
+            Some(restart) => source.applied_by(restart),
+            None => source,
+        };
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
     }
 }
 
-/// The files that a library reads for a process, in the order of its calls, each with whether it overrides everything
-/// before it. They are read with the rights of the process, as the library reads them.
-pub(crate) fn sources(context: &Context<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
+/// The files that a library reads for a service, in the order of its calls, each with whether it overrides everything
+/// before it: for its first process, and for programs that this one started (`npm start`).
+pub(crate) fn sources(context: &Context<'_>, main: &Process, processes: &[ProcessId]) -> Vec<(Source, bool)> {
+    let again =
+        start_again(main, &context.start(&main.id).unwrap_or_default(), context.process(main.ppid), None);
+    let again = again.unwrap_or_else(|| "a restart of the program".to_owned());
+    let mut all = of_process(context, &main.id, &again);
+    let started = processes.iter().filter(|id| **id != main.id).filter_map(|id| context.process(id.pid));
+    for one in started.filter(|one| !one.forked && !runs_shell(one)).take(PROGRAMS_MAX) {
+        for (source, overrides) in of_process(context, &one.id, &again) {
+            let known = all.iter().position(|(known, _)| match &source.origin {
+                Origin::File(path) => is_file(known, path),
+                Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
+            });
+            match known.and_then(|at| all.get_mut(at)) {
+                // It was seen to be read by one of them.
+                Some(known) if known.0.read != Read::Start => *known = (source, overrides),
+                Some(_) => {}
+                None => all.push((source, overrides)),
+            }
+        }
+    }
+    all
+}
+
+/// The files of one process. They are read with its rights, as the library reads them.
+fn of_process(context: &Context<'_>, process: &ProcessId, again: &str) -> Vec<(Source, bool)> {
     let Some(folder) = here(process) else { return Vec::new() };
     // Looked up before the rights are taken: the process's user may not be allowed to look it up.
     let elsewhere = has_other_files(process).unwrap_or(true);
     let script = image(process).ok().and_then(|image| image.script);
     let script = script.map(|script| if elsewhere { script.here } else { script.path });
-    let named = by_arguments(context, process);
+    let (named, modules) = (by_arguments(context, process), modules(context, process));
     let rights = Rights::of_process(process);
-    match rights.and_then(|rights| rights.reading(|| read_all(files(named, script, &folder)))) {
+    let read = || {
+        let modules = modules.iter().filter_map(|name| of_module(&folder, name));
+        let scripts: Vec<PathBuf> = script.into_iter().chain(modules).collect();
+        read_all(files(named, &scripts, &folder), again)
+    };
+    match rights.and_then(|rights| rights.reading(read)) {
         Ok(all) => all,
         Err(NotVisible::Vanished) => Vec::new(),
         Err(_) => {
@@ -66,10 +106,10 @@ pub(crate) fn sources(context: &Context<'_>, process: &ProcessId) -> Vec<(Source
     }
 }
 
-fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, bool)> {
+fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>, again: &str) -> Vec<(Source, bool)> {
     let mut all: Vec<(Source, bool)> = Vec::new();
     for (path, call) in files {
-        let source = env_file::source(shown(&path), &path).applied_by("a restart of the program");
+        let source = env_file::source(shown(&path), &path).applied_by(again);
         let source = Source { read_later: true, ..source };
         if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
             continue;
@@ -87,7 +127,7 @@ fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, b
 /// The files, each with the call that reads it; or why they are unknown.
 fn files(
     named: Vec<String>,
-    script: Option<PathBuf>,
+    scripts: &[PathBuf],
     folder: &Path,
 ) -> Vec<(PathBuf, Result<Call, &'static str>)> {
     let mut all = Vec::new();
@@ -95,7 +135,7 @@ fn files(
         let call = Call { which: Which::Named(name.clone()), overrides: false };
         all.push((inside(folder, &name), Ok(call)));
     }
-    let texts = script.iter().flat_map(|script| texts(script, folder));
+    let texts = scripts.iter().flat_map(|script| texts(script, folder));
     for (text, call) in texts {
         let beside = text.parent().unwrap_or(folder);
         let path = match &call.which {
@@ -114,14 +154,47 @@ fn files(
     all
 }
 
-/// `--env-file=PATH`, as node, uvicorn and others take it.
-fn by_arguments(context: &Context<'_>, process: &ProcessId) -> Vec<String> {
+/// The Python modules that a command line names: `app:app` of a server, `shop.main` behind `-m`, `shop` behind `-A`.
+fn modules(context: &Context<'_>, process: &ProcessId) -> Vec<String> {
     let (mut all, mut next) = (Vec::new(), false);
+    let Some(process) = context.process(process.pid) else { return all };
+    let is_name = |name: &str| {
+        let part = |part: &str| part.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        !name.is_empty() && name.split('.').all(|one| !one.is_empty() && part(one))
+    };
+    process.args.any(|word| {
+        let text = std::str::from_utf8(word).unwrap_or_default();
+        let (name, object) = text.split_once(':').unwrap_or((text, ""));
+        if (std::mem::take(&mut next) || is_name(object)) && is_name(name) && all.len() < PROGRAMS_MAX {
+            all.push(name.to_owned());
+        }
+        next = matches!(word, b"-m" | b"-A");
+        false
+    });
+    all
+}
+
+/// The file of a module.
+fn of_module(folder: &Path, name: &str) -> Option<PathBuf> {
+    let path = folder.join(name.replace('.', "/"));
+    let files = [path.with_extension("py"), path.join("__main__.py"), path.join("__init__.py")];
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// `--env-file=PATH`, as node, uvicorn and others take it, and `-r dotenv/config` of node.
+fn by_arguments(context: &Context<'_>, process: &ProcessId) -> Vec<String> {
+    let (mut all, mut next, mut loads) = (Vec::new(), false, false);
     let Some(process) = context.process(process.pid) else { return all };
     process.args.any(|word| {
         let text = || String::from_utf8_lossy(word).into_owned();
         if std::mem::take(&mut next) {
             all.push(text());
+        }
+        // Source: github.com/motdotla/dotenv, "Preload".
+        let preloads = std::mem::take(&mut loads) && word == b"dotenv/config";
+        loads = matches!(word, b"-r" | b"--require" | b"--import");
+        if preloads || matches!(word, b"--require=dotenv/config" | b"--import=dotenv/config") {
+            all.push(NAME.to_owned());
         }
         next = matches!(word, b"--env-file" | b"--env-file-if-exists");
         let named = [&b"--env-file="[..], b"--env-file-if-exists="];
@@ -151,7 +224,29 @@ fn texts(script: &Path, folder: &Path) -> Vec<(PathBuf, Call)> {
     };
     let mut others: Vec<PathBuf> = entries.filter(alike).take(TEXTS_MAX).collect();
     others.sort();
-    others.iter().flat_map(|path| of(path)).collect()
+    loaded(script, others).iter().flat_map(|path| of(path)).collect()
+}
+
+/// Of the texts beside a script those that it loads, by their names in it or in one that it loads.
+fn loaded(script: &Path, others: Vec<PathBuf>) -> Vec<PathBuf> {
+    let text =
+        |path: &Path| env_file::read(path).map(|text| String::from_utf8_lossy(text.expose()).into_owned());
+    let (mut all, mut left) = (Vec::new(), others);
+    let mut texts: Vec<String> = text(script).into_iter().collect();
+    while let Some(known) = texts.pop() {
+        let words: BTreeSet<&str> =
+            known.split(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '_' | '-')).collect();
+        let named = |path: &PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            stem == "__init__" || words.contains(stem)
+        };
+        let (found, rest): (Vec<PathBuf>, Vec<PathBuf>) = left.into_iter().partition(named);
+        texts.extend(found.iter().filter_map(|path| text(path).ok()));
+        all.extend(found);
+        left = rest;
+    }
+    all.sort();
+    all
 }
 
 /// A path of a process as a path of this machine; `folder` is its working folder.

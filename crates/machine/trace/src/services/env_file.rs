@@ -55,6 +55,11 @@ pub(crate) fn read_in(folder: &Path, rest: &Path) -> std::io::Result<SecretBytes
     read_below(folder, rest, BYTES_MAX)
 }
 
+/// The value that a file is.
+pub(crate) fn whole_file(path: &Path) -> Option<SecretBytes> {
+    read(path).ok().map(|file| whole(&file))
+}
+
 /// The content of a file that is one value, without the line end after it.
 pub(crate) fn whole(file: &SecretBytes) -> SecretBytes {
     let bytes = file.expose();

@@ -10,6 +10,7 @@ use keyroll_secret::SecretBytes;
 
 use super::shell_text::{Around, Step, steps};
 use super::source::{Assignment, Origin, Read, Source, word};
+use super::start_again::{run_again, run_text_again, start_again};
 use super::{dotenv, env_file};
 use crate::Place;
 
@@ -19,6 +20,9 @@ const CONDITION: &str = "its script reads it under a condition";
 /// A shell that runs a text.
 pub(crate) struct Launcher<'p> {
     shell: &'p Process,
+    /// Everything that it started.
+    started: Vec<u32>,
+    program: Option<(&'p Process, &'p Variables)>,
     /// The script; `None` = the text is in the command line.
     script: Option<InProcess>,
     /// The text of the command line.
@@ -30,9 +34,23 @@ impl<'p> Launcher<'p> {
     pub(crate) fn of(shell: &'p Process) -> Option<Self> {
         let script = image(&shell.id).ok().and_then(|image| image.script);
         if let Some(script) = script.filter(|script| script.here.is_file()) {
-            return Some(Self { shell, script: Some(script), text: SecretBytes::new(Vec::new()) });
+            return Some(Self { script: Some(script), ..Self::without_text(shell) });
         }
-        Some(Self { shell, script: None, text: command_text(shell)? })
+        Some(Self { text: command_text(shell)?, ..Self::without_text(shell) })
+    }
+
+    fn without_text(shell: &'p Process) -> Self {
+        Self { shell, started: Vec::new(), program: None, script: None, text: SecretBytes::new(Vec::new()) }
+    }
+
+    /// With everything that the shell has started.
+    pub(crate) fn with_started(self, started: Vec<u32>) -> Self {
+        Self { started, ..self }
+    }
+
+    /// The launcher of this program, which was started with `own`.
+    pub(crate) fn starting(self, program: &'p Process, own: &'p Variables) -> Self {
+        Self { program: Some((program, own)), ..self }
     }
 
     /// The files that it reads and the variables that it sets, the last one first; and why there may be more. They are
@@ -69,11 +87,14 @@ impl<'p> Launcher<'p> {
         let (mut all, mut hidden, mut perhaps) = (Vec::new(), None, false);
         // A program gets what the shell does not export only if the shell was given it: its own start shows that.
         let gets = |name: &String| own.is_none_or(|own| own.contains_key(name));
-        for step in steps(&String::from_utf8_lossy(text.expose()), &around) {
+        let steps = steps(&String::from_utf8_lossy(text.expose()), &around);
+        let only = matches!(steps.as_slice(), [Step::Reads { .. }]);
+        for step in steps {
             match step {
                 Step::Reads { path, perhaps: may, exported, .. } => {
                     let what = format!("{} as {} reads it", shown(&path), self.called());
-                    let mut source = env_file::optional(what, &path).applied_by(self.again());
+                    let again = self.again(Some(path.as_path()).filter(|_| only));
+                    let mut source = env_file::optional(what, &path).applied_by(again);
                     source.entries.retain(|name, _| exported || gets(name));
                     perhaps |= may && !source.says_nothing();
                     all.push(source);
@@ -84,7 +105,7 @@ impl<'p> Launcher<'p> {
                     }
                     perhaps |= may;
                     let source = Source::new(format!("what {} sets", self.called()), self.origin());
-                    all.push(source.with(name, Assignment::at(line, value)).applied_by(self.again()));
+                    all.push(source.with(name, Assignment::at(line, value)).applied_by(self.again(None)));
                 }
                 Step::Hidden { name: Some(name), line, why } => {
                     let source = Source::new(format!("what {} sets", self.called()), self.origin());
@@ -112,10 +133,22 @@ impl<'p> Launcher<'p> {
         }
     }
 
-    fn again(&self) -> String {
+    /// What starts the program again. `file` = the text only reads this file and starts the program.
+    fn again(&self, file: Option<&Path>) -> String {
+        let pid = self.shell.id.pid;
         match &self.script {
-            Some(script) => format!("{} once more", word(shown(&script.path))),
-            None => "the same command once more".to_owned(),
+            Some(script) => run_again(self.shell, &script.path, &self.started).unwrap_or_else(|| {
+                format!("kill {pid} and what it started, then {} once more", word(shown(&script.path)))
+            }),
+            None => {
+                let program = self.program.filter(|_| file.is_some());
+                let again =
+                    program.and_then(|(program, own)| start_again(program, own, Some(self.shell), file));
+                let text = || run_text_again(self.shell, self.text.expose(), &self.started);
+                again.or_else(text).unwrap_or_else(|| {
+                    format!("kill {pid} and what it started, then the same command once more")
+                })
+            }
         }
     }
 }
@@ -163,9 +196,34 @@ fn chosen(all: Vec<Source>) -> Vec<Source> {
 /// literal value.
 pub(crate) fn assignments(path: &Path) -> Variables {
     let Ok(text) = env_file::read(path) else { return Variables::new() };
-    if let Ok(all) = Format::Dotenv.variables(text.expose()) {
-        return all.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
+    let Ok(read) = Format::Dotenv.variables(text.expose()) else { return as_shell_text(&text, path) };
+    let (mut all, mut doubtful) = (Variables::new(), Vec::new());
+    for (name, value) in read {
+        match value {
+            Ok(value) => drop(all.insert(name, value)),
+            Err(_) => doubtful.push(name),
+        }
     }
+    if !doubtful.is_empty() {
+        let shell = as_shell_text(&text, path).into_iter();
+        all.extend(shell.filter(|(name, _)| doubtful.contains(name)));
+    }
+    all
+}
+
+/// Whether a shell that sources a file gives each name the value that a library reads there.
+pub(crate) fn is_same_for_shells(path: &Path) -> bool {
+    let Ok(text) = env_file::read(path) else { return false };
+    let shell = as_shell_text(&text, path);
+    let same = |(name, value): &(String, Result<SecretBytes, _>)| match value {
+        Ok(value) => shell.get(name) == Some(value),
+        // Readers differ, and a shell may compute it.
+        Err(_) => false,
+    };
+    Format::Dotenv.variables(text.expose()).map_or(true, |all| all.iter().all(same))
+}
+
+fn as_shell_text(text: &SecretBytes, path: &Path) -> Variables {
     let folder = path.parent().unwrap_or(path);
     let around = Around { folder, script: Some(path), home: None };
     let mut all = Variables::new();

@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2, Pm2App, Pm2Daemon, pm2_dump};
-use keyroll_observe::{Rights, shown};
+use keyroll_observe::{Rights, shown, started_unix_ms};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -11,7 +11,7 @@ use super::context::Context;
 use super::env_file;
 use super::source::{Assignment, Kept, Origin, Read, Source, word};
 use crate::place::harmless;
-use crate::{ManagedBy, Record};
+use crate::{Made, ManagedBy, Record};
 
 /// The usual names of an ecosystem file.
 const ECOSYSTEMS: [&str; 7] = [
@@ -140,9 +140,20 @@ fn app(
     let mains: Vec<_> = mains.collect();
     let processes = mains.iter().flat_map(|main| context.tree(*main)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
-    let right = format!("pm2 restart {} --only {} --update-env", word(shown(ecosystem)), word(&name));
     let wrong = format!("pm2 restart {}", word(&name));
+    let right = match &file {
+        Some(file) => format!("pm2 restart {} --only {} --update-env", word(shown(file)), word(&name)),
+        None => format!("{wrong} --update-env from a shell that exports the new value"),
+    };
+    // pm2 forgets when it got an environment: its `created_at` is that of the last restart.
+    let began = started_unix_ms(&daemon.process).ok();
+    let made = began.filter(|_| file.is_none()).map(|unix_ms| Made {
+        unix_ms,
+        event: "pm2's daemon was started",
+        folder: Some(folder.clone()),
+        again: made_again,
+        restart: wrong.clone(),
+    });
     let mut sources: Vec<Source> = Vec::new();
     for app in apps {
         let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
@@ -178,7 +189,12 @@ fn app(
     }
     let declaration = Pm2::declaration(&harmless(&name), file.as_deref(), &daemon.home);
     let (main, project) = (mains.first().copied(), Some(folder));
-    Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
+    Kept { main, made, project, sources, ..Kept::of(declaration, name, processes) }
+}
+
+/// In a shell of its own, so that the operator's shell exports nothing.
+fn made_again(name: &str, file: &Path) -> String {
+    format!("(set -a && . {} && set +a && pm2 restart {} --update-env)", word(shown(file)), word(name))
 }
 
 /// The variables that an ecosystem file contains as literals. The file is a program and is not run: a value that it

@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{Process, ProcessId, Rights, image, shown};
+use keyroll_observe::{Process, ProcessId, Rights, called, shown};
 
 use super::context::Context;
-use super::launcher::Launcher;
-use super::source::{Kept, Origin, Read, Source};
-use super::{dotenv, env_file};
+use super::launcher::{Launcher, assignments};
+use super::source::{Assignment, Kept, Origin, Read, Source};
+use super::{cron, dotenv, env_file};
 use crate::{Basis, ManagedBy, is_left_behind};
 
 /// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
@@ -35,7 +35,9 @@ pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Ve
         .collect();
     let begins = |one: &Process| {
         let parent = left.get(&one.ppid);
-        one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
+        one.ppid <= 1
+            || is_shell(one)
+            || parent.is_none_or(|parent| is_shell(parent) || cron::is_daemon(parent) && !one.forked)
     };
     let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
     // The profiles of one user are the same for every process that the user started.
@@ -57,10 +59,10 @@ pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Ve
         let hidden = start.is_none();
         let own = &start.unwrap_or_default();
         let sources = match shell {
-            Some(shell) if hidden => of_hidden(root, shell),
-            Some(shell) => of_shell(root, own, shell, context.start(&shell.id).as_ref()),
-            None if is_shell(root) => of_itself(root, own),
-            None => of_nobody(context, root, own),
+            Some(shell) if hidden => of_hidden(context, root, shell),
+            Some(shell) => of_shell(context, root, own, shell),
+            None if is_shell(root) => of_itself(context, root, own),
+            None => of_nobody(context, root, &processes, own),
         };
         let in_session = shell.is_some() || is_shell(root);
         let managed_by = if in_session { ManagedBy::Session } else { ManagedBy::Unmanaged };
@@ -80,16 +82,12 @@ pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Ve
 }
 
 pub(super) fn is_shell(process: &Process) -> bool {
-    process.exe.as_deref().is_some_and(keyroll_observe::is_shell)
+    keyroll_observe::runs_shell(process)
 }
 
-/// The name of its script, or of its program.
-fn called(process: &Process) -> String {
-    let image = image(&process.id).ok();
-    let path = image.map(|image| image.script.map_or(image.program.path, |script| script.path));
-    let path = path.or_else(|| process.exe.clone()).unwrap_or_default();
-    let name = path.file_name().map(|name| keyroll_observe::shown(Path::new(name)));
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| process.name.clone())
+/// Whether a process is a shell that runs what it is told, and no text.
+pub(crate) fn is_interactive(process: &Process) -> bool {
+    is_shell(process) && Launcher::of(process).is_none()
 }
 
 /// The environment that a process was started with, as a source.
@@ -101,7 +99,9 @@ fn given(process: &Process, own: &Variables) -> Source {
 
 /// The sources of a shell's child: what the shell's text says, or the shell's exports, which it was started with or has
 /// set since.
-fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&Variables>) -> Vec<Source> {
+fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Process) -> Vec<Source> {
+    let exports = context.start(&shell.id);
+    let exports = exports.as_ref();
     let again = "a new shell, and a start from it";
     let pid = shell.id.pid;
     let name =
@@ -111,6 +111,7 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
     let began = name(began.holding(copied));
     if let Some(launcher) = Launcher::of(shell) {
+        let launcher = launcher.with_started(context.started_by(shell)).starting(root, own);
         let (mut all, hidden) = launcher.sources(Some(own));
         all.push(began);
         // What the text does not show.
@@ -127,20 +128,21 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
 }
 
 /// The files that a shell's text reads, and the variables that it sets.
-fn of_text(shell: &Process) -> Vec<Source> {
-    Launcher::of(shell).map(|launcher| launcher.sources(None).0).unwrap_or_default()
+fn of_text(context: &Context<'_>, shell: &Process) -> Vec<Source> {
+    let launcher = Launcher::of(shell).map(|one| one.with_started(context.started_by(shell)));
+    launcher.map(|launcher| launcher.sources(None).0).unwrap_or_default()
 }
 
 /// The sources of a shell: what it was started with, and what its text reads.
-fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
-    let mut all = of_text(shell);
+fn of_itself(context: &Context<'_>, shell: &Process, own: &Variables) -> Vec<Source> {
+    let mut all = of_text(context, shell);
     all.push(given(shell, own));
     all
 }
 
 /// The sources of a shell's child whose start is not visible or was overwritten: the files that the shell's text reads.
-fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
-    let mut all = of_text(shell);
+fn of_hidden(context: &Context<'_>, root: &Process, shell: &Process) -> Vec<Source> {
+    let mut all = of_text(context, shell);
     all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
     all
 }
@@ -148,9 +150,9 @@ fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
 /// The sources of a process whose starter has ended or is not a shell: nothing shows where the next start takes a
 /// variable from. A file in its folder with exactly the values that it was started with may be the source, or a copy
 /// that nobody reads.
-fn of_nobody(context: &Context<'_>, root: &Process, own: &Variables) -> Vec<Source> {
+fn of_nobody(context: &Context<'_>, root: &Process, processes: &[ProcessId], own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
-    let read = dotenv::sources(context, &root.id);
+    let read = dotenv::sources(context, root, processes);
     let holds = own.iter().any(|(name, value)| context.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
     let beside = |folder: PathBuf| {
@@ -217,7 +219,7 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
 /// The files that a shell reads when it starts; a running shell has its own copy of the variables.
 fn profiles(context: &mut Context<'_>, home: Option<PathBuf>) -> Vec<Source> {
     let source = |path: PathBuf| {
-        let source = env_file::source(shown(&path), &path).read(Read::Not);
+        let source = of_profile(&path).read(Read::Not);
         source.applied_by("a new login, and a start from it").not_by("the edit alone")
     };
     let own = |home: PathBuf| {
@@ -227,6 +229,21 @@ fn profiles(context: &mut Context<'_>, home: Option<PathBuf>) -> Vec<Source> {
     let mut all = home.map(own).unwrap_or_default();
     all.extend(PROFILES_OF_ALL.iter().map(PathBuf::from).map(source));
     all
+}
+
+/// A profile may be a text of a shell: then each name has the last literal value that it gets there.
+fn of_profile(path: &Path) -> Source {
+    let mut source = env_file::source(shown(path), path);
+    let mut read = Variables::new();
+    if source.entries.values().any(|entry| entry.value.is_err()) {
+        read = assignments(path);
+    }
+    for (name, entry) in source.entries.iter_mut().filter(|(_, entry)| entry.value.is_err()) {
+        if let Some(value) = read.remove(name) {
+            *entry = Assignment::at(entry.line, value);
+        }
+    }
+    source
 }
 
 #[cfg(test)]
@@ -255,7 +272,7 @@ mod tests {
         let Some(home) = home_with_links("A_API_KEY=there\n", ["own.env", "roots.env"]) else { return };
         let (program, value) = (UserProcess::start(home.path()), SecretBytes::from(alphanumeric(40)));
         let own = Variables::from([("A_API_KEY".to_owned(), value)]);
-        let read = alone(|context| of_nobody(context, &program.process(), &own));
+        let read = alone(|context| of_nobody(context, &program.process(), &[program.process().id], &own));
         assert_eq!(["own.env", "roots.env"].map(|name| holds(&read, name)), [true, false]);
     }
 }

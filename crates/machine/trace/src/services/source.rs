@@ -2,11 +2,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use keyroll_manager::shell_word as word;
 use keyroll_manager::{ServiceDeclaration, SurveyedAgent, Variables};
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use crate::{Basis, ManagedBy, Place, Record};
+use crate::{Basis, Made, ManagedBy, Place, Record};
 
 /// A source's entry for one name.
 pub(crate) struct Assignment {
@@ -187,6 +188,8 @@ pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) declaration: Option<ServiceDeclaration>,
     pub(crate) agent: Option<Arc<dyn SurveyedAgent>>,
+    /// If each of its restarts uses the environment that it was made with.
+    pub(crate) made: Option<Made>,
     pub(crate) processes: Vec<ProcessId>,
     /// The process of its program, from which the others descend.
     pub(crate) main: Option<ProcessId>,
@@ -205,33 +208,5 @@ impl Kept {
     pub(crate) fn of(declaration: ServiceDeclaration, name: String, processes: Vec<ProcessId>) -> Self {
         let untold = Self::untold(ManagedBy::Manager(declaration.manager), name, processes);
         Self { declaration: Some(declaration), ..untold }
-    }
-}
-
-/// A name as one shell word, with quotes where a shell needs them.
-pub(crate) fn word(text: impl AsRef<str>) -> String {
-    let text = text.as_ref();
-    let plain = |letter: char| letter.is_alphanumeric() || "-_.,@:/+=%".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_shell_would_take_apart_stands_in_quotes() {
-        for (text, wanted) in [
-            ("/srv/a-b.js", "/srv/a-b.js"),
-            ("a b", "'a b'"),
-            ("a'b", "'a'\\''b'"),
-            ("$(x)", "'$(x)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(word(text), wanted);
-        }
     }
 }

@@ -103,8 +103,9 @@ fn sources(
     let config_path =
         daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
-    let right = format!("{ctl} reread, then {ctl} update {}", word(program));
-    let wrong = format!("{ctl} restart {}:*", word(program));
+    // It reads the configuration again by itself. Source: supervisor 4, supervisorctl.py, `do_update`.
+    let right = format!("{ctl} update {}", word(program));
+    let wrong = format!("{ctl} restart {}", word(format!("{program}:*")));
     let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
     for one in config.of_all.iter().chain(of_program) {

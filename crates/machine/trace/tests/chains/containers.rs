@@ -5,7 +5,7 @@ use std::process::Command;
 use keyroll_manager::Docker;
 use keyroll_secret::SecretBytes;
 use keyroll_testkit::Engine;
-use keyroll_trace::Record;
+use keyroll_trace::{Doubt, Record, SurveyedSecret, Verdict, rows, secrets};
 
 use crate::chains::scene::{NamedChain, Running, Scene, until};
 
@@ -284,4 +284,62 @@ fn a_container_made_by_hand_keeps_what_it_was_made_with() {
     place.docker(&["stop", "--time", "0", "plain"]);
     let stopped = of("FILE_API_KEY");
     assert_eq!((stopped.next.as_str(), stopped.pids.len()), ("first", 0));
+}
+
+/// A file that a container was made with: its values agree but for one, which was changed since.
+#[test]
+fn a_container_made_from_a_file_is_likely_stale_once_that_is_changed_and_a_restart_does_not_help() {
+    let Some(place) = Place::raise("files of containers") else { return };
+    let file = |version: &str| format!("PORT=8080\nSHOP_API_KEY={{{version}}}\nSHOP_TOKEN={{fourth}}\n");
+    place.scene.write("shop/run.env", &file("first"));
+    let run = |name: &str| {
+        let usr = ["--volume", "/usr:/usr:ro", "--network", "none", "--stop-signal", "SIGKILL"];
+        let words = [&["run", "--detach", "--name", name, "--env-file", "shop/run.env"][..], &usr].concat();
+        place.docker(&[&words[..], &["keyroll-bare:1", "/bin/sleep", "100000"]].concat());
+    };
+    let verdicts = |name: &str| {
+        // Its program runs before the survey begins.
+        let pid = place.pid(name);
+        let survey = place.scene.survey();
+        let found = secrets(&survey, &[]);
+        let of = |found: &&SurveyedSecret| {
+            found.sightings.iter().any(|one| one.name.as_deref() == Some("SHOP_API_KEY"))
+        };
+        let found: Vec<&SurveyedSecret> = found.iter().filter(of).collect();
+        assert_eq!(found.len(), 1, "the file and the container have one secret: {found:?}");
+        let rows = rows(&survey, found[0]);
+        rows.into_iter().filter(|row| row.process.pid == pid).map(|row| row.verdict).collect::<Vec<_>>()
+    };
+    run("shop");
+    assert_eq!(verdicts("shop"), [Verdict::Current]);
+    place.scene.write("shop/run.env", &file("first"));
+    assert_eq!(verdicts("shop"), [Verdict::Current], "its time alone is another one");
+    place.scene.write("shop/run.env", &file("second"));
+    place.docker(&["restart", "shop"]);
+    assert_eq!(place.scene.started_with(place.pid("shop"), "SHOP_API_KEY"), "first");
+    assert_eq!(verdicts("shop"), [Verdict::LikelyStale(Doubt::NoChain)]);
+    let link = || {
+        let survey = place.scene.survey();
+        let service = survey.services.iter().find(|one| one.name == "shop").unwrap();
+        service.chain("SHOP_API_KEY").unwrap().likely().unwrap().clone()
+    };
+    let (link, path) = (link(), place.scene.path("shop/run.env"));
+    assert!(link.applies.unwrap().ends_with(&format!("with --env-file {}", path.display())));
+    assert_eq!(link.seems.as_deref(), Some("docker restart shop"));
+    // One that was made from it since is current.
+    run("shop2");
+    assert_eq!(verdicts("shop2"), [Verdict::Current]);
+    assert_eq!(verdicts("shop"), [Verdict::LikelyStale(Doubt::NoChain)]);
+    // The same name in a file with other values says nothing about the container.
+    place.scene.write("shop/run.env", &file("second").replace("{fourth}", "{third}"));
+    assert_eq!(verdicts_alone(&place, "shop"), [Verdict::Current]);
+}
+
+fn verdicts_alone(place: &Place, name: &str) -> Vec<Verdict> {
+    let pid = place.pid(name);
+    let survey = place.scene.survey();
+    let found = secrets(&survey, &[]);
+    let rows = found.iter().flat_map(|found| rows(&survey, found));
+    let of = |row: &keyroll_trace::Row<'_>| row.chain.is_some_and(|chain| chain.name == "SHOP_API_KEY");
+    rows.filter(|row| row.process.pid == pid && of(row)).map(|row| row.verdict).collect()
 }

@@ -200,6 +200,99 @@ fn a_file_with_the_name_alone_makes_it_likely_unless_another_copy_has_its_value(
 }
 
 #[test]
+fn a_link_counts_with_the_file_behind_it() {
+    let scene = Scene::new();
+    scene.write("shared/.env", &file("first"));
+    fs::create_dir_all(scene.path("app")).unwrap();
+    std::os::unix::fs::symlink("../shared/.env", scene.path("app/.env")).unwrap();
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Current]);
+    scene.write("shared/.env", &file("second"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Stale], "the file behind the link was changed");
+    // Another file behind the link, which is older than the process.
+    scene.write("next/.env", &file("third"));
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    fs::remove_file(scene.path("app/.env")).unwrap();
+    std::os::unix::fs::symlink("../next/.env", scene.path("app/.env")).unwrap();
+    assert_eq!(verdicts(&scene, &process), [Verdict::Stale], "the link was changed");
+    apart();
+    let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
+    assert_eq!(verdicts(&scene, &process), [Verdict::Current]);
+}
+
+/// A folder with a file for each variable, as `envdir` and `chpst -e` read it.
+#[test]
+fn a_folder_of_values_is_a_source_as_a_file_of_variables_is() {
+    let scene = Scene::new();
+    let write = |version: &str| scene.write(&format!("app/env/{KEY}"), &format!("{{{version}}}\n"));
+    write("first");
+    scene.write("app/env/DATABASE", "@/orders\n");
+    apart();
+    let text = format!("for one in env/*; do export \"${{one#env/}}=$(cat $one)\"; done; {PROGRAM}");
+    let process = start(&scene, "app", &text);
+    write("first");
+    assert_eq!(verdicts(&scene, &process), [Verdict::Current]);
+    write("second");
+    let survey = searched(&scene, &[process.pid()]);
+    assert_eq!(verdicts_in(&survey, process.pid()), [Verdict::Stale]);
+    let chains = chains_in(&survey, process.pid());
+    let place = chains[0].links[0].place.clone().unwrap();
+    assert_eq!(place.file(), Some(scene.path(&format!("app/env/{KEY}")).as_path()));
+}
+
+/// The program itself has none of the variables: what it starts has them from the file.
+#[test]
+fn a_program_that_reads_a_file_for_what_it_starts_is_judged_by_that() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    scene.write(
+        "app/start.py",
+        "import os\nown = dict(os.environ)\nfor line in open('.env'):\n    name, value = line.strip().split('=', 1)\n    \
+         own[name] = value\nos.spawnvpe(os.P_WAIT, 'sleep', ['sleep', '100000'], own)\n",
+    );
+    apart();
+    let mut command = Command::new("python3");
+    let mut parent = Running::start(command.arg("start.py").current_dir(scene.path("app")).env_remove(KEY));
+    let children = || fs::read_to_string(format!("/proc/{0}/task/{0}/children", parent.pid())).unwrap();
+    let child = until("it has a child", || children().trim().parse().ok().filter(|pid| is_sleep(*pid)));
+    apart();
+    assert_eq!(verdicts_in(&searched(&scene, &[child]), child), [Verdict::Current]);
+    scene.write("app/.env", &file("second"));
+    let survey = searched(&scene, &[child]);
+    assert_eq!(verdicts_in(&survey, child), [Verdict::Stale]);
+    let applies = chains_in(&survey, child)[0].likely().unwrap().applies.clone().unwrap();
+    let (end, again) = (format!("kill {} && ", parent.pid()), "start.py");
+    assert!(applies.starts_with(&end) && applies.contains(again), "the parent reads it: {applies}");
+    drop(Command::new("kill").arg(child.to_string()).status());
+    drop(parent.0.wait());
+}
+
+#[test]
+fn what_a_shell_read_before_the_file_was_changed_is_current_beside_an_edit_that_is_not_read() {
+    let scene = Scene::new();
+    scene.write("app/.env", &file("first"));
+    apart();
+    let mut shell = Typed::begin(&scene.path("app"));
+    let before = shell.starts("set -a; . ./.env; set +a; sleep 100000 &");
+    scene.write("app/.env", &file("second"));
+    apart();
+    let after = shell.starts("sleep 100000 &");
+    let survey = searched(&scene, &[before, after, shell.0.id()]);
+    assert_eq!(verdicts_in(&survey, before), [Verdict::Stale]);
+    assert_eq!(verdicts_in(&survey, after), [Verdict::Current]);
+    let links = links(&survey, after);
+    let unread = format!("NotRead {}", scene.path("app/.env").display());
+    assert!(links.first().unwrap().starts_with("Wins what shell") && links.contains(&unread), "{links:?}");
+    // A file that was not changed since the shell began has another value for another reason.
+    let mut shell = Typed::begin(&scene.path("app"));
+    let own =
+        shell.starts(&scene.filled(&format!("set -a; . ./.env; set +a; {KEY}={{third}}; sleep 100000 &")));
+    let links = self::links(&searched(&scene, &[own, shell.0.id()]), own);
+    assert!(!links.contains(&unread), "{links:?}");
+}
+
+#[test]
 fn nobody_of_fifty_is_called_stale_while_all_are_current() {
     let scene = Scene::new();
     scene.write("app/.env", &file("first"));

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use keyroll_testkit::ManagerTools;
+use keyroll_trace::{Doubt, Verdict, rows, secrets};
 
 use crate::chains::scene::{NamedChain, Scene, until};
 
@@ -90,4 +91,44 @@ fn pm2_starts_what_its_daemon_keeps_and_takes_the_file_only_when_told() {
     pm2.ran(&["resurrect"]);
     assert_eq!(pm2.scene.started_with(pm2.pid(), KEY), "first");
     assert_eq!(pm2.chain().next, "first");
+}
+
+#[test]
+fn an_app_that_a_shell_started_from_a_file_is_likely_stale_until_the_file_is_given_to_it_again() {
+    let Some(tools) = ManagerTools::or_skip("pm2 and files", env!("CARGO_TARGET_TMPDIR")) else { return };
+    let pm2 = Pm2 { scene: Scene::new(), tools };
+    fs::create_dir(pm2.scene.path("home")).unwrap();
+    let file = |version: &str| format!("PORT=8080\n{KEY}={{{version}}}\nDATABASE=@/orders\n");
+    pm2.scene.write("app/.env", &file("first"));
+    let shell = |text: &str| {
+        let mut command = Command::new("bash");
+        command.args(["--norc", "-c", text]).current_dir(pm2.scene.path("app")).env("PATH", pm2.tools.path());
+        command.env("PM2_HOME", pm2.scene.path("home")).env("HOME", pm2.scene.dir()).env_remove(KEY);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    shell("set -a; . ./.env; set +a; pm2 start /bin/sleep --name bot --interpreter none -- 1000");
+    let verdicts = || {
+        let pid = until("its program runs", || {
+            let pid = pm2.pid();
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n").then_some(pid)
+        });
+        let survey = pm2.scene.survey();
+        let found = secrets(&survey, &[]);
+        let rows: Vec<_> = found.iter().flat_map(|found| rows(&survey, found)).collect();
+        let own = rows.iter().filter(|row| row.process.pid == pid);
+        let links = own.clone().filter_map(|row| row.chain?.likely()?.applies.clone()).collect::<Vec<_>>();
+        (own.map(|row| row.verdict).collect::<Vec<_>>(), links)
+    };
+    assert_eq!(verdicts().0, [Verdict::Current]);
+    pm2.scene.write("app/.env", &file("first"));
+    assert_eq!(verdicts().0, [Verdict::Current], "its time alone is another one");
+    pm2.scene.write("app/.env", &file("second"));
+    pm2.ran(&["restart", "bot"]);
+    assert_eq!(pm2.scene.started_with(pm2.pid(), KEY), "first");
+    let (stale, commands) = verdicts();
+    assert_eq!(stale, [Verdict::LikelyStale(Doubt::NoChain)]);
+    shell(&commands[0]);
+    assert_eq!(pm2.scene.started_with(pm2.pid(), KEY), "second", "{commands:?}");
+    assert_eq!(verdicts().0, [Verdict::Current]);
 }

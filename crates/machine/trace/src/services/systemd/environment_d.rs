@@ -50,7 +50,7 @@ pub(super) fn sources(
     let mut all =
         vec![own.applied_by(format!("{} set-environment, then {}", verbs.systemctl, verbs.restart))];
     for mut source in files.into_iter().rev() {
-        let again = format!("{} daemon-reload, then {}", verbs.systemctl, verbs.restart);
+        let again = format!("{} daemon-reload && {}", verbs.systemctl, verbs.restart);
         source = source.applied_by(again).not_by(&verbs.restart);
         let edited = source.set_aside(|name, _| !agreed.contains(name));
         source.since_unix_ms = read_unix_ms;

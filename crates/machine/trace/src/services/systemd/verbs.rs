@@ -17,8 +17,8 @@ pub(super) struct Verbs {
 impl Verbs {
     pub(super) fn of(unit: &UnitSources, user: Option<&str>) -> Self {
         let systemctl = if user.is_some() { "systemctl --user" } else { "systemctl" };
-        let restart = format!("{systemctl} restart {}", unit.unit);
-        let again = format!("{systemctl} daemon-reload, then {restart}");
+        let restart = format!("{systemctl} restart {}", word(&unit.unit));
+        let again = format!("{systemctl} daemon-reload && {restart}");
         let transient = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "transient");
         let read_again = match &unit.made_of {
             Some(path) => {
@@ -29,7 +29,7 @@ impl Verbs {
         };
         Self {
             systemctl: systemctl.to_owned(),
-            reload: format!("{systemctl} reload {}", unit.unit),
+            reload: format!("{systemctl} reload {}", word(&unit.unit)),
             read_again,
             restart,
         }
