@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::hostile::ran::wait;
 use crate::managers::service::Service;
 
 /// A program whose every worker calls the issuer, as the other scenes' workers do.
@@ -40,7 +41,18 @@ fn start(preload: &str) -> Option<Service> {
          WORDS='@WORDS@' gunicorn --daemon --workers 2 --pid run/gunicorn --bind unix:run/socket{preload} app:app"
     );
     let stop = "kill $(cat run/gunicorn); while [ -e run/gunicorn ]; do sleep 0.05; done";
-    Service::start("workers of gunicorn", runs, reads, &begin, stop)
+    let service = Service::start("workers of gunicorn", runs, reads, &begin, stop)?;
+    // The master forks its workers up to 0.1 s apart (`spawn_workers` in gunicorn/arbiter.py), and the first call comes
+    // earlier: a plan made then counts fewer workers than apply finds.
+    wait("both workers run", || workers(&service).len() == 2);
+    Some(service)
+}
+
+/// The process ids of the workers that run now. While gunicorn replaces its PID file there may be none.
+fn workers(service: &Service) -> Vec<String> {
+    let master = fs::read_to_string(service.scene.path("run/gunicorn")).unwrap_or_default();
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.trim()));
+    children.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
@@ -48,14 +60,9 @@ fn workers_of_gunicorn_are_moved_and_come_back() {
     let Some(service) = start("") else { return };
     service.comes_back();
     let master = fs::read_to_string(service.scene.path("run/gunicorn")).unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", master.trim());
-    let before = fs::read_to_string(&children).unwrap();
-    let old: Vec<&str> = before.split_whitespace().collect();
+    let old = workers(&service);
     assert_eq!(old.len(), 2);
-    service.is_moved_through_a_kill(|| {
-        let now = fs::read_to_string(&children).unwrap();
-        now.split_whitespace().any(|pid| !old.contains(&pid))
-    });
+    service.is_moved_through_a_kill(|| workers(&service).iter().any(|pid| !old.contains(pid)));
     assert_eq!(fs::read_to_string(service.scene.path("run/gunicorn")).unwrap(), master);
 }
 
@@ -67,6 +74,7 @@ fn workers_of_a_preloading_gunicorn_are_not_believed() {
     let plan = service.plan();
     let ran = service.run(&["apply", &plan, "--confirm", "ring"]);
     assert_ne!(ran.code, Some(0), "{}", ran.text);
+    assert!(ran.entered("rolling_back"), "it was refused before the workers were told: {}", ran.text);
     let keys = service.scene.issuer.keys();
     let old = keys.iter().find(|key| key.id == service.scene.old);
     assert!(old.is_some_and(|key| !key.disabled), "the old key was ended: {}", ran.text);

@@ -121,7 +121,9 @@ macro_rules! gunicorn {
             "END\nWORDS='@WORDS@' gunicorn --daemon --workers 2 --pid run/master --bind 127.0.0.1:@PORT1@ ",
             "--log-file run/gunicorn.log ",
             $words,
-            "app:wsgi\nwhile [ ! -e run/master ]; do sleep 0.05; done"
+            "app:wsgi\nwhile [ ! -e run/master ]; do sleep 0.05; done\npid=$(cat run/master)\n",
+            // One worker answers before the other is forked, and a plan counts both.
+            "while [ $(wc -w </proc/$pid/task/$pid/children) != 2 ]; do sleep 0.05; done"
         )
     };
 }
