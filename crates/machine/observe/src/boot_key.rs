@@ -18,16 +18,21 @@ const AUXV_BYTES_MAX: usize = 4096;
 /// How many processes there may be.
 const PROCESSES_MAX: usize = 65_536;
 
-/// A secret that is the same for each command of this user until the oldest of the user's processes ends: for root until
-/// the next boot, in a container until the container ends. Nobody who may not read that process's memory can guess it.
-/// Nothing is written for it: it is derived from the bytes that the kernel drew when that process executed its program.
+/// A secret that is the same for each command of this user until the oldest of the user's readable processes ends or
+/// executes another program: for root until the next boot, in a container until the container ends. Nobody who may not
+/// read that process's memory can guess it. Nothing is written for it: it is derived from the bytes that the kernel drew
+/// when that process executed its program. If keyroll's own process is the only readable one, it is another one in each
+/// run.
 ///
 /// # Errors
 /// No process of this user is readable; of the errors that of the oldest.
 pub fn boot_key() -> Result<Zeroizing<[u8; 32]>, NotVisible> {
     let own = rustix::process::geteuid();
     if own.is_root()
-        && let Ok(key) = ProcFolder::open(1).and_then(|folder| key_of(&folder))
+        && let Ok(first) = ProcFolder::open(1)
+        // Another user's process could write into its own memory.
+        && first.behind(".").is_ok_and(|meta| meta.st_uid == own.as_raw())
+        && let Ok(key) = key_of(&first)
     {
         return Ok(key);
     }

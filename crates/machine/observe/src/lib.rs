@@ -44,6 +44,7 @@ mod search_files;
 mod small_file;
 mod socket_diag;
 mod sockets;
+mod streams;
 mod units;
 mod walk;
 mod worker;
@@ -56,7 +57,7 @@ pub use environment::{
 };
 pub use exec::{exec_came_after, forked_without_exec, program};
 pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
-pub use folder::{Output, has_other_files, output_of, working_folder};
+pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
 pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after};
 pub use image::{
@@ -83,6 +84,7 @@ pub use search::Search;
 pub use search_files::search_files;
 pub use small_file::{read_below, read_small};
 pub use sockets::{SocketOwners, Sockets, in_own_network};
+pub use streams::{Streams, plain_ids, streams_of};
 pub use units::unit_folders;
 pub use walk::look_at_files;
 pub use worker::within;

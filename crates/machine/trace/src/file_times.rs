@@ -16,13 +16,15 @@ pub(crate) struct FileTimes {
     first: u64,
     /// Since then, nothing was changed.
     last: u64,
+    /// When the content was written, as the file says.
+    written: u64,
 }
 
 impl FileTimes {
     fn of(data: &Metadata) -> Option<Self> {
         let written = unix_ms(data.mtime(), data.mtime_nsec())?;
         let changed = unix_ms(data.ctime(), data.ctime_nsec())?;
-        Some(Self { first: written.min(changed), last: written.max(changed) })
+        Some(Self { first: written.min(changed), last: written.max(changed), written })
     }
 
     /// Of a name. A link may have been changed, and also the file that it leads to.
@@ -37,8 +39,17 @@ impl FileTimes {
     }
 
     /// The later of two changes.
-    pub(crate) fn or_later(self, other: Self) -> Self {
-        Self { first: self.first.max(other.first), last: self.last.max(other.last) }
+    fn or_later(self, other: Self) -> Self {
+        Self {
+            first: self.first.max(other.first),
+            last: self.last.max(other.last),
+            written: self.written.max(other.written),
+        }
+    }
+
+    /// Whether the content was surely written after the start; a new name, or new rights, are no new content.
+    pub(crate) fn written_since(self, started_unix_ms: u64) -> bool {
+        started_unix_ms.saturating_add(CLOCK_MS) < self.written
     }
 
     /// The last time that the content was written or the file got its name.

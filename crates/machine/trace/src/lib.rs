@@ -15,6 +15,7 @@ mod evidence;
 mod file_times;
 mod files;
 mod git;
+mod given;
 mod instance;
 mod joins;
 mod kinds;

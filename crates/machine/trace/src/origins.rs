@@ -4,15 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{After, Process, ProcessId, Start, script, started_unix_ms};
+use keyroll_manager::Variables;
+use keyroll_observe::{After, Process, ProcessId, Start};
 use keyroll_secret::SecretBytes;
 
 use crate::file_times::FileTimes;
-use crate::services::{
-    assignments, here, is_interactive, is_variable, start_again, variables_of, whole_file,
-};
-use crate::{Basis, Chain, Link, LinkRole, Made, Place, Service, Survey, ValueId, is_left_behind};
+use crate::given::{Commands, Given, Kind, Near};
+use crate::services::{assignments, is_interactive, is_variable, variables_of, whole_file};
+use crate::{Basis, Chain, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
 const EVERYWHERE: [&str; 12] =
@@ -20,9 +19,6 @@ const EVERYWHERE: [&str; 12] =
 
 /// The shortest value that two unrelated files do not share by chance, bytes: `production` and `8080` do not count.
 const DISTINCT_BYTES_MIN: usize = 12;
-
-/// How many folders above the working folder a program's file may be in.
-const ABOVE_MAX: usize = 3;
 
 /// The most files that one process is compared with.
 const FILES_MAX: usize = 256;
@@ -37,6 +33,7 @@ const ALONE: &str =
     "the process was started before it was changed, with another value; nothing else shows that it was read";
 const ELSEWHERE: &str =
     "its other names agree with the environment of the process, but it is in a folder of its own";
+const RENAMED: &str = "its content is older than the process by its own time: it may have got only its name or its rights since";
 const MADE: &str =
     "its other names agree with the environment that its manager keeps, but nothing was seen to read it";
 const TORN: &str =
@@ -55,8 +52,9 @@ struct Fit<'f> {
     missing: usize,
     /// The file is where the process would look for one, or its command line names it.
     near: bool,
-    /// It was surely changed since the start; and whether its content surely was.
+    /// It was surely changed since the start; whether its content was, by its own time; and whether it is no older.
     changed: bool,
+    written: bool,
     rewritten: bool,
     /// It holds the same value under the name.
     equal: bool,
@@ -103,12 +101,15 @@ struct Files {
 struct ReadFile {
     assignments: Variables,
     times: Option<FileTimes>,
+    /// Of a folder, the times of the file of each name.
+    of_name: BTreeMap<String, FileTimes>,
 }
 
 impl ReadFile {
     fn of(path: &Path) -> Self {
         if !path.is_dir() {
-            return Self { assignments: assignments(path), times: FileTimes::of_name(path) };
+            let (assignments, times) = (assignments(path), FileTimes::of_name(path));
+            return Self { assignments, times, of_name: BTreeMap::new() };
         }
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten().take(FILES_MAX);
         let named = |path: PathBuf| {
@@ -116,8 +117,9 @@ impl ReadFile {
             Some((name, whole_file(&path)?, FileTimes::of_name(&path)))
         };
         let all: Vec<_> = entries.filter_map(|entry| named(entry.path())).collect();
-        let times = all.iter().filter_map(|(_, _, times)| *times).reduce(FileTimes::or_later);
-        Self { assignments: all.into_iter().map(|(name, value, _)| (name, value)).collect(), times }
+        let of_name = all.iter().filter_map(|(name, _, times)| Some((name.clone(), (*times)?))).collect();
+        let assignments = all.into_iter().map(|(name, value, _)| (name, value)).collect();
+        Self { assignments, times: None, of_name }
     }
 }
 
@@ -142,7 +144,15 @@ impl Survey {
                     // What the program has passed on and was not started with it has read itself.
                     let of_main = *process == main;
                     let with = |(path, role): (PathBuf, LinkRole)| {
-                        let commands = kind.commands(self, service, &main, &own, (&path, of_main));
+                        let commands = match role {
+                            LinkRole::NotRead => Commands::of_shell(self, process, &path),
+                            LinkRole::Wins
+                            | LinkRole::Shadowed
+                            | LinkRole::NotThere
+                            | LinkRole::NotVisible(_) => {
+                                kind.commands(self, starts, service, &main, (&path, of_main))
+                            }
+                        };
                         (path, role, commands)
                     };
                     found.entry(name).or_insert_with(|| roles.into_iter().map(with).collect());
@@ -217,7 +227,7 @@ impl Survey {
 
 impl Survey {
     /// The interactive shell that started a process.
-    fn shell_of(&self, process: &ProcessId) -> Option<ProcessId> {
+    pub(crate) fn shell_of(&self, process: &ProcessId) -> Option<ProcessId> {
         let parent = self.parent_of(process)?;
         is_interactive(parent).then_some(parent.id)
     }
@@ -257,12 +267,9 @@ fn origin<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
         own.filter(|fit| fit.explains()).partition(|fit| fit.equal);
     let best = |all: &[&Fit<'f>]| {
         let best = all.iter().max_by_key(|fit| (fit.near, fit.is_default(), fit.same));
-        best.map_or(Origin::Unknown, |fit| match fit.near || fit.equal {
-            true => Origin::Of(fit.path),
-            false => Origin::Likely(fit.path, ELSEWHERE),
-        })
+        best.map_or(Origin::Unknown, |fit| sure(fit))
     };
-    let default = |all: &[&Fit<'f>]| all.iter().find(|fit| fit.near && fit.is_default()).map(|fit| fit.path);
+    let default = |all: &[&Fit<'f>]| all.iter().find(|fit| fit.near && fit.is_default()).map(|fit| sure(fit));
     if equal.is_empty() && other.is_empty() {
         return alone(fits);
     }
@@ -276,8 +283,17 @@ fn origin<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
     let before = equal.iter().any(|fit| !fit.rewritten);
     let changed = default(&other).filter(|_| !before);
     match default(&equal).or(changed) {
-        Some(path) => Origin::Of(path),
+        Some(origin) => origin,
         None => Origin::Torn(equal.iter().chain(&other).map(|fit| fit.path).collect()),
+    }
+}
+
+/// How sure a file is that explains the environment.
+fn sure<'f>(fit: &Fit<'f>) -> Origin<'f> {
+    match (fit.equal, fit.near, fit.written) {
+        (true, _, _) | (false, true, true) => Origin::Of(fit.path),
+        (false, true, false) => Origin::Likely(fit.path, RENAMED),
+        (false, false, _) => Origin::Likely(fit.path, ELSEWHERE),
     }
 }
 
@@ -331,8 +347,8 @@ impl Files {
         own: &Variables,
         (given_unix_ms, near): (Option<u64>, &Near),
     ) -> Option<Fit<'f>> {
-        let ReadFile { assignments: assigned, times } = self.read.get(path)?;
-        let times = given_unix_ms.zip(*times);
+        let ReadFile { assignments: assigned, times, of_name } = self.read.get(path)?;
+        let times = given_unix_ms.zip(of_name.get(name).copied().or(*times));
         let equal = assigned.get(name)? == value;
         let mut fit = Fit {
             path,
@@ -342,6 +358,7 @@ impl Files {
             missing: 0,
             near: near.has(path),
             changed: times.is_some_and(|(started, times)| times.changed_since(started)),
+            written: times.is_some_and(|(given, times)| times.written_since(given)),
             rewritten: times.is_some_and(|(started, times)| times.started_after(started) == After::No),
             equal,
         };
@@ -357,150 +374,6 @@ impl Files {
             }
         }
         Some(fit)
-    }
-}
-
-/// What is known of the environment of a service.
-enum Kind {
-    /// Nobody says where it comes from.
-    Unmanaged,
-    /// Its manager starts something that sets it: this restarts it.
-    Set(Option<String>),
-    /// Its manager keeps what it was made with.
-    Made(Made),
-}
-
-impl Kind {
-    /// `None` = its manager shows where the environment comes from.
-    fn of(service: &Service, main: &ProcessId) -> Option<Self> {
-        if let Some(made) = &service.made {
-            return Some(Self::Made(made.clone()));
-        }
-        if !service.managed_by.is_service() {
-            return Some(Self::Unmanaged);
-        }
-        let is_own = |link: &Link| link.place.as_ref().and_then(Place::process) == Some(main);
-        let unseen = service.chains.iter().filter_map(|chain| chain.links.first());
-        let restart = service.declaration.as_ref().and_then(|one| one.restart.clone());
-        let mut own = unseen.filter(|link| is_own(link) && matches!(link.role, LinkRole::NotVisible(_)));
-        own.next().map(|_| Self::Set(restart))
-    }
-
-    fn is_made(&self) -> bool {
-        matches!(self, Self::Made(_))
-    }
-
-    /// The commands that apply a change of a file. `of_main` = its variables are in the environment of the first process.
-    fn commands(
-        &self,
-        survey: &Survey,
-        service: &Service,
-        main: &ProcessId,
-        own: &Variables,
-        (file, of_main): (&Path, bool),
-    ) -> Commands {
-        match self {
-            Self::Unmanaged => Commands::of_process(survey, main, own, (file, of_main)),
-            Self::Set(Some(restart)) => Commands { applies: restart.clone(), seems: None },
-            Self::Set(None) => Commands { applies: format!("a restart of {}", service.name), seems: None },
-            Self::Made(made) => {
-                let (applies, seems) = ((made.again)(&service.name, file), made.restart.clone());
-                Commands { applies, seems: Some(seems) }
-            }
-        }
-    }
-}
-
-/// How a process got its environment.
-struct Given {
-    /// When, milliseconds since 1970.
-    unix_ms: Option<u64>,
-    near: Near,
-    /// Its manager keeps the environment with which it was made.
-    made: bool,
-    /// When the interactive shell began that started it: its exports may be older than the process.
-    shell_unix_ms: Option<u64>,
-}
-
-impl Given {
-    fn of(survey: &Survey, kind: &Kind, process: &ProcessId) -> Self {
-        match kind {
-            Kind::Made(made) => {
-                let near = Near { folders: made.folder.clone().into_iter().collect(), named: Vec::new() };
-                Self { unix_ms: Some(made.unix_ms), near, made: true, shell_unix_ms: None }
-            }
-            Kind::Unmanaged | Kind::Set(_) => {
-                let unix_ms = started_unix_ms(process).ok();
-                let shell = survey.shell_of(process).and_then(|shell| started_unix_ms(&shell).ok());
-                Self { unix_ms, near: Near::of(survey, process), made: false, shell_unix_ms: shell }
-            }
-        }
-    }
-}
-
-/// The commands that apply a change of a file, and those that only seem to.
-struct Commands {
-    applies: String,
-    seems: Option<String>,
-}
-
-impl Commands {
-    fn of_process(
-        survey: &Survey,
-        main: &ProcessId,
-        own: &Variables,
-        (file, of_main): (&Path, bool),
-    ) -> Self {
-        let all = &survey.listing.seen;
-        let again = all.iter().find(|one| one.id == *main).and_then(|process| {
-            let parent = all.iter().find(|one| one.id.pid == process.ppid);
-            start_again(process, own, parent, Some(file).filter(|_| of_main))
-        });
-        let text = || {
-            let file = keyroll_observe::shown(file);
-            format!("kill {}, then start it again from a shell that reads {file} anew", main.pid)
-        };
-        Self { applies: again.unwrap_or_else(text), seems: None }
-    }
-}
-
-/// Where a process would look for a file of variables.
-#[derive(Default)]
-struct Near {
-    folders: BTreeSet<PathBuf>,
-    named: Vec<PathBuf>,
-}
-
-impl Near {
-    fn of(survey: &Survey, main: &ProcessId) -> Self {
-        let (mut folders, mut named) = (BTreeSet::new(), Vec::new());
-        let process = survey.listing.seen.iter().find(|one| one.id == *main);
-        let folder = here(main);
-        if let Some(folder) = &folder {
-            folders.extend(
-                folder.ancestors().take(ABOVE_MAX).filter(|one| one.parent().is_some()).map(Path::to_owned),
-            );
-        }
-        folders.extend(process.and_then(|one| home_of(one.uid?)));
-        if let (Some(process), Some(folder)) = (process, &folder) {
-            let script = script(process).map(|script| folder.join(script));
-            folders.extend(script.and_then(|script| Some(script.parent()?.to_owned())));
-            process.args.any(|word| {
-                let word = word.split(|byte| *byte == b'=').next_back().unwrap_or_default();
-                if let Ok(text) = std::str::from_utf8(word)
-                    && text.contains("env")
-                {
-                    named.push(folder.join(text.strip_prefix("./").unwrap_or(text)));
-                }
-                false
-            });
-        }
-        Self { folders, named }
-    }
-
-    fn has(&self, path: &Path) -> bool {
-        path.parent().is_some_and(|folder| self.folders.contains(folder))
-            || self.named.iter().any(|one| one == path)
     }
 }
 
@@ -527,12 +400,12 @@ fn link(
 ) -> Link {
     let basis = match role {
         LinkRole::Wins | LinkRole::NotRead => Basis::Names,
-        LinkRole::NotVisible(ALONE | ELSEWHERE | MADE) => Basis::Likely,
+        LinkRole::NotVisible(ALONE | ELSEWHERE | RENAMED | MADE) => Basis::Likely,
         LinkRole::NotVisible(_) | LinkRole::Shadowed | LinkRole::NotThere => Basis::Seen,
     };
     let path = if path.is_dir() { path.join(name) } else { path };
     Link {
-        applies: Some(commands.applies),
+        applies: commands.applies,
         basis,
         what: keyroll_observe::shown(&path),
         place: Some(Place::File { path, line }),

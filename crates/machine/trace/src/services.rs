@@ -1,4 +1,6 @@
 mod agents;
+mod allowed_words;
+mod assignments;
 mod build;
 mod check;
 mod compose;
@@ -16,6 +18,7 @@ mod openclaw;
 mod pm2;
 mod registered;
 mod sessions;
+mod shell_command;
 mod shell_text;
 mod source;
 mod start_again;
@@ -31,15 +34,15 @@ use keyroll_manager::Docker;
 use keyroll_observe::{Listing, ProcessId, Start, own_tree};
 
 use crate::{Service, Sighting, Unseen, Values};
+pub(crate) use assignments::assignments;
 use context::Context;
 pub(crate) use context::variables_of;
 pub(crate) use dotenv::here;
 pub(crate) use env_file::whole_file;
-pub(crate) use launcher::assignments;
 use manager_replies::ManagerReplies;
-pub(crate) use sessions::is_interactive;
+pub(crate) use shell_command::is_interactive;
 pub(crate) use shell_text::is_variable;
-pub(crate) use start_again::start_again;
+pub(crate) use start_again::{Reads, start_again};
 
 /// The services that run on a machine.
 pub(crate) struct Running {

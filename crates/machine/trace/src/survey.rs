@@ -245,14 +245,27 @@ impl Survey {
 
     /// A command that starts a program again is not shown if it has a value: the operator has it from `ps`.
     fn hide_command_lines(&mut self) {
+        let needles = self.values.needles();
+        let has_value = |text: &str| {
+            // As it was before it was quoted.
+            let text = text.replace("'\\''", "'");
+            let mut hit = false;
+            if let Some(needles) = &needles {
+                needles.find(text.as_bytes(), &mut |_| hit = true);
+            }
+            hit || self.values.stand_in(text.as_bytes())
+        };
         let links =
             self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
         for applies in links.filter_map(|link| link.applies.as_mut()) {
             if let Some((ends, _)) = applies.split_once(" && ")
                 && ends.starts_with("kill ")
-                && self.values.stand_in(applies.as_bytes())
+                && has_value(applies)
             {
-                *applies = format!("{ends}, then start it again as before (its command line has a value)");
+                let pid = ends.strip_prefix("kill ").unwrap_or_default();
+                *applies = format!(
+                    "end process {pid}, then start it again as before (its command line has a value)"
+                );
             }
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod origins;
 pub(crate) mod pasted;
 pub(crate) mod pm2;
 pub(crate) mod programs;
+pub(crate) mod runit;
 pub(crate) mod scene;
 pub(crate) mod supervisord;
 pub(crate) mod systemd;

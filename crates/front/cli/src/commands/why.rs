@@ -11,7 +11,12 @@ use crate::ui::{Table, causes};
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
     refuse_missing(&args.what)?;
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
-    resolve_target(&seen, &args.what)?;
+    // A wrong name is reported before the memory is searched; that of a program may be one that only memory shows.
+    if let Err(problem) = resolve_target(&seen, &args.what)
+        && !seen.runs(&args.what)
+    {
+        return Err(problem);
+    }
     seen.memory(&args.look.limits(), &mut context.ui);
     let target = resolve_target(&seen, &args.what)?;
     let (of_several, json) = (!matches!(target, Meant::Secrets(_)), context.ui.look.json);

@@ -58,8 +58,8 @@ fn cached(stage: &Stage) -> Truth {
         "uses a STALE value",
         "environment at start holds",
         "@/api.env:2 now holds",
-        "to move it: kill ",
-        "@/start.sh)",
+        "to move it: end process ",
+        "and everything that it started, then run @/start.sh again",
     ];
     let copies = [("api.env:2", New)];
     let cause = "1 cached environment after an edit";

@@ -59,13 +59,16 @@ fn of_podman(context: &mut Context<'_>) {
 
 fn run_again(name: &str, file: &Path) -> String {
     let file = word(shown(file));
-    format!("docker rm -f {name}, then the docker run that made {name}, with --env-file {file}")
+    format!("remove container {name}, then repeat the docker run that made it, with --env-file {file}")
 }
 
 /// A container that was created by hand: it keeps the settings of its creation.
 fn plain(context: &Context<'_>, one: ContainerSources) -> Kept {
     let restart = format!("docker restart {}", word(&one.name));
-    let again = format!("docker rm -f {0}, then the docker run that made {0}, with the new value", one.name);
+    let again = format!(
+        "remove container {0}, then repeat the docker run that made it, with the new value",
+        one.name
+    );
     let (own, of_image) = made_with(&one);
     let mut sources =
         vec![record(&one, own).applied_by(&again).not_by(&restart), image(&one, of_image, &again)];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyroll_leak::Rules;
 use keyroll_manager::{Variables, user_homes, user_names};
-use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Rights, Start, own_tree, shown};
+use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Rights, Start, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -56,13 +56,6 @@ impl<'a> Context<'a> {
     /// The process with this number.
     pub(crate) fn process(&self, pid: u32) -> Option<&'a Process> {
         self.of_pid.get(&pid).copied()
-    }
-
-    /// What a shell has started, without keyroll's own processes.
-    pub(crate) fn started_by(&self, shell: &Process) -> Vec<u32> {
-        let own = own_tree(self.listing);
-        let children = self.children(shell.id.pid).iter().map(|one| one.id.pid);
-        children.filter(|pid| !own.contains(pid)).collect()
     }
 
     /// Its children.

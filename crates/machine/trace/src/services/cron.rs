@@ -88,7 +88,7 @@ const DAEMONS: [&str; 4] = ["cron", "crond", "anacron", "fcron"];
 
 /// Whether a process runs the lines of tables, or is about to execute the shell of one.
 pub(super) fn is_daemon(process: &Process) -> bool {
-    let name = process.exe.as_deref().and_then(Path::file_name);
+    let name = process.exe.as_deref().filter(|_| process.uid == Some(0)).and_then(Path::file_name);
     name.is_some_and(|name| DAEMONS.iter().any(|daemon| name == *daemon))
 }
 

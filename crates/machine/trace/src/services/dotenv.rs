@@ -2,15 +2,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_observe::{
-    NotVisible, Process, ProcessId, Rights, has_other_files, image, passes_on, runs_shell, shown,
-    working_folder,
+    NotVisible, Process, ProcessId, Rights, environment_names, has_other_files, image, process, runs_shell,
+    shown, working_folder,
 };
 
 use super::context::Context;
 use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
+use super::shell_command::is_interactive;
 use super::source::{Kept, Origin, Read, Source};
-use super::start_again::start_again;
+use super::start_again::{Reads, start_again};
 use crate::ManagedBy;
 
 /// The file that libraries read by default.
@@ -44,7 +45,7 @@ pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its pro
 pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
     // A process whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.managed_by == ManagedBy::Unmanaged) else { return };
-    let Some(main) = context.process(main.pid).filter(|main| !passes_on(main)) else { return };
+    let Some(main) = context.process(main.pid).filter(|main| !is_interactive(main)) else { return };
     let restart = kept.declaration.as_ref().and_then(|one| one.restart.clone());
     for (source, overrides) in sources(context, main, &kept.processes) {
         let source = match &restart {
@@ -59,9 +60,7 @@ pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
 /// The files that a library reads for a service, in the order of its calls, each with whether it overrides everything
 /// before it: for its first process, and for programs that this one started (`npm start`).
 pub(crate) fn sources(context: &Context<'_>, main: &Process, processes: &[ProcessId]) -> Vec<(Source, bool)> {
-    let again =
-        start_again(main, &context.start(&main.id).unwrap_or_default(), context.process(main.ppid), None);
-    let again = again.unwrap_or_else(|| "a restart of the program".to_owned());
+    let again = start_again(context.listing, &|id| context.start(id), main, Reads::Itself);
     let mut all = of_process(context, &main.id, &again);
     let started = processes.iter().filter(|id| **id != main.id).filter_map(|id| context.process(id.pid));
     for one in started.filter(|one| !one.forked && !runs_shell(one)).take(PROGRAMS_MAX) {
@@ -76,6 +75,18 @@ pub(crate) fn sources(context: &Context<'_>, main: &Process, processes: &[Proces
                 Some(_) => {}
                 None => all.push((source, overrides)),
             }
+        }
+    }
+    let own = context.start(&main.id).unwrap_or_default();
+    let here = process(std::process::id()).and_then(|own| environment_names(&own.id)).unwrap_or_default();
+    for (source, overrides) in &mut all {
+        // What the operator exports would win over the file.
+        let wins = |name: &&String| here.contains(*name) && !own.contains_key(*name) && !*overrides;
+        if let Some(name) = source.entries.keys().find(wins) {
+            let pid = main.id.pid;
+            source.applies = Some(format!(
+                "end process {pid}, then start it again from a shell that does not export {name}"
+            ));
         }
     }
     all
@@ -234,8 +245,18 @@ fn loaded(script: &Path, others: Vec<PathBuf>) -> Vec<PathBuf> {
     let (mut all, mut left) = (Vec::new(), others);
     let mut texts: Vec<String> = text(script).into_iter().collect();
     while let Some(known) = texts.pop() {
-        let words: BTreeSet<&str> =
-            known.split(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '_' | '-')).collect();
+        let loads = |line: &&str| {
+            let line = line.trim_start();
+            let says =
+                ["import", "require", "from ", "include", "load"].iter().any(|word| line.contains(word));
+            says && !line.starts_with('#') && !line.starts_with("//") && !line.starts_with('*')
+        };
+        let lines = known.lines().filter(loads);
+        let words: BTreeSet<&str> = lines
+            .flat_map(|line| {
+                line.split(|letter: char| !letter.is_alphanumeric() && !matches!(letter, '_' | '-'))
+            })
+            .collect();
         let named = |path: &PathBuf| {
             let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             stem == "__init__" || words.contains(stem)

@@ -3,13 +3,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2, Pm2App, Pm2Daemon, pm2_dump};
-use keyroll_observe::{Rights, shown, started_unix_ms};
+use keyroll_observe::{Rights, plain_ids, shown, started_unix_ms};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
+use rustix::process::geteuid;
 
+use super::assignments::is_same_for_shells;
 use super::context::Context;
 use super::env_file;
 use super::source::{Assignment, Kept, Origin, Read, Source, word};
+use super::start_again::belongs_to;
 use crate::place::harmless;
 use crate::{Made, ManagedBy, Record};
 
@@ -143,15 +146,17 @@ fn app(
     let wrong = format!("pm2 restart {}", word(&name));
     let right = match &file {
         Some(file) => format!("pm2 restart {} --only {} --update-env", word(shown(file)), word(&name)),
-        None => format!("{wrong} --update-env from a shell that exports the new value"),
+        None => format!("from a shell that exports the new value: {wrong} --update-env"),
     };
     // pm2 forgets when it got an environment: its `created_at` is that of the last restart.
     let began = started_unix_ms(&daemon.process).ok();
+    // With another user's daemon, pm2 would start one of its own.
+    let is_own = plain_ids(&daemon.process).is_some_and(|(uid, _)| uid == geteuid().as_raw());
     let made = began.filter(|_| file.is_none()).map(|unix_ms| Made {
         unix_ms,
         event: "pm2's daemon was started",
         folder: Some(folder.clone()),
-        again: made_again,
+        again: if is_own { made_again } else { made_again_by_user },
         restart: wrong.clone(),
     });
     let mut sources: Vec<Source> = Vec::new();
@@ -194,7 +199,16 @@ fn app(
 
 /// In a shell of its own, so that the operator's shell exports nothing.
 fn made_again(name: &str, file: &Path) -> String {
+    let uid = geteuid().as_raw();
+    if !is_same_for_shells(file) || !belongs_to(uid, file) {
+        return made_again_by_user(name, file);
+    }
     format!("(set -a && . {} && set +a && pm2 restart {} --update-env)", word(shown(file)), word(name))
+}
+
+fn made_again_by_user(name: &str, file: &Path) -> String {
+    let (name, file) = (word(name), shown(file));
+    format!("as the user of pm2, from a shell that exports what {file} has: pm2 restart {name} --update-env")
 }
 
 /// The variables that an ecosystem file contains as literals. The file is a program and is not run: a value that it

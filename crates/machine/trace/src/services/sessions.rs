@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{Process, ProcessId, Rights, called, shown};
 
+use super::assignments::assignments;
 use super::context::Context;
-use super::launcher::{Launcher, assignments};
+use super::launcher::Launcher;
 use super::source::{Assignment, Kept, Origin, Read, Source};
 use super::{cron, dotenv, env_file};
 use crate::{Basis, ManagedBy, is_left_behind};
@@ -85,11 +86,6 @@ pub(super) fn is_shell(process: &Process) -> bool {
     keyroll_observe::runs_shell(process)
 }
 
-/// Whether a process is a shell that runs what it is told, and no text.
-pub(crate) fn is_interactive(process: &Process) -> bool {
-    is_shell(process) && Launcher::of(process).is_none()
-}
-
 /// The environment that a process was started with, as a source.
 fn given(process: &Process, own: &Variables) -> Source {
     let copied = own.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect();
@@ -110,8 +106,7 @@ fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Proc
     let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
     let began = name(began.holding(copied));
-    if let Some(launcher) = Launcher::of(shell) {
-        let launcher = launcher.with_started(context.started_by(shell)).starting(root, own);
+    if let Some(launcher) = Launcher::of(context, shell) {
         let (mut all, hidden) = launcher.sources(Some(own));
         all.push(began);
         // What the text does not show.
@@ -129,8 +124,7 @@ fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Proc
 
 /// The files that a shell's text reads, and the variables that it sets.
 fn of_text(context: &Context<'_>, shell: &Process) -> Vec<Source> {
-    let launcher = Launcher::of(shell).map(|one| one.with_started(context.started_by(shell)));
-    launcher.map(|launcher| launcher.sources(None).0).unwrap_or_default()
+    Launcher::of(context, shell).map(|launcher| launcher.sources(None).0).unwrap_or_default()
 }
 
 /// The sources of a shell: what it was started with, and what its text reads.

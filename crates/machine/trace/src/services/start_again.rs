@@ -1,153 +1,235 @@
-//! The command that ends a process and starts its program again, to be pasted into a shell.
+//! What ends a process and starts its program again with the new value: a command to be pasted into a shell, or where
+//! that could do something else, a sentence.
 
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_leak::Rules;
 use keyroll_manager::{Variables, home_of, user_names};
-use keyroll_observe::{Output, Process, has_other_files, output_of, passes_on, shown, working_folder};
-use keyroll_secret::SecretBytes;
+use keyroll_observe::{
+    Listing, Process, ProcessId, Streams, descendants, environment_names, has_other_files, own_tree, parents,
+    passes_on, plain_ids, process, runs_shell, shown, streams_of, working_folder,
+};
 use rustix::process::geteuid;
 
-use super::build::within;
+use super::allowed_words::{allowed_words, shown_word};
+use super::assignments::{assignments, is_same_for_shells};
 use super::cron::is_daemon;
-use super::launcher::{Launcher, is_same_for_shells};
-use super::sessions::is_shell;
+use super::shell_command::{ShellCommand, is_interactive};
 use super::source::word;
 
 /// The longest command that is shown, bytes: nobody reads a longer one before pasting it.
 const COMMAND_BYTES_MAX: usize = 1_000;
 
+/// The most processes that one command ends.
+const ENDS_MAX: usize = 16;
+
+/// The most shells around a program.
+const SHELLS_MAX: usize = 8;
+
+/// How long the next start waits for the end of the one before, seconds.
+const END_WAIT_S: u32 = 30;
+
 /// The folders in which every shell finds programs.
 const USUAL: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// Files that a shell reads by itself, with the shell and the options with which it does. Source: bash(1), zsh(1).
-const PROFILES: [(&str, &str); 7] = [
-    (".bashrc", "bash -ic"),
-    (".bash_profile", "bash -lc"),
-    (".profile", "bash -lc"),
-    ("profile", "bash -lc"),
-    (".zshenv", "zsh -c"),
-    (".zprofile", "zsh -lc"),
-    (".zshrc", "zsh -ic"),
+/// Variables of a session, by the beginnings of their names: the operator's shell has its own.
+const OF_SESSIONS: [&str; 47] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_",
+    "TZ",
+    "USER",
+    "SHELL",
+    "TERM",
+    "PWD",
+    "LOGNAME",
+    "HOSTNAME",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "XDG_",
+    "SSH_",
+    "TMUX",
+    "STY",
+    "WINDOW",
+    "DBUS_",
+    "GPG_",
+    "LESS",
+    "LS_",
+    "DISPLAY",
+    "WAYLAND_",
+    "COLOR",
+    "NO_COLOR",
+    "VTE_",
+    "PYENV_",
+    "NVM_",
+    "MAIL",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "HIST",
+    "PS1",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "SYSTEMD_",
+    "MANAGERPID",
+    "TMPDIR",
+    "NOTIFY_SOCKET",
+    "MEMORY_PRESSURE_",
+    "SUDO_",
+    "BASH_",
+    "DEBIAN_FRONTEND",
+    "CONDA_",
 ];
 
-/// Ends a process and starts its program again, with the variables of a file where its program does not read that by
-/// itself. `parent` may be a shell whose text would start the program again with the old value: it is ended first.
-/// `None` = a part of it is not visible, may be a secret, or cannot be said in one line.
-pub(crate) fn start_again(
-    process: &Process,
-    own: &Variables,
-    parent: Option<&Process>,
-    file: Option<&Path>,
-) -> Option<String> {
-    if parent.is_some_and(is_daemon) {
-        return Some(format!("kill {} # the next run of its line reads the file again", process.id.pid));
+/// What reads the new value at the next start.
+#[derive(Clone, Copy)]
+pub(crate) enum Reads<'r> {
+    /// The program, or the script, by itself.
+    Itself,
+    /// Nobody: a shell has to read this file before.
+    Sourced(&'r Path),
+}
+
+/// The variables that a process was started with, if they are visible.
+pub(crate) type StartOf<'s> = &'s dyn Fn(&ProcessId) -> Option<Variables>;
+
+/// What starts the program of a process again. A script that started it comes first: it may start it again with the old
+/// value.
+pub(crate) fn start_again(listing: &Listing, start: StartOf<'_>, of: &Process, reads: Reads<'_>) -> String {
+    let (mut of, mut reads) = (of, reads);
+    for _ in 0..SHELLS_MAX {
+        let Some(parent) = parent_of(listing, of) else { break };
+        if is_daemon(parent) {
+            let pid = of.id.pid;
+            return format!(
+                "end process {pid} and what it started; the next run of its line reads the file again"
+            );
+        }
+        if parent.id.pid <= 1 || !runs_shell(parent) || is_interactive(parent) {
+            break;
+        }
+        (of, reads) = (parent, Reads::Itself);
     }
-    // Somebody works in it.
-    if passes_on(process) {
+    command(listing, start, of, reads).unwrap_or_else(|| in_words(of, reads))
+}
+
+fn parent_of<'l>(listing: &'l Listing, of: &Process) -> Option<&'l Process> {
+    listing.seen.iter().find(|one| one.id.pid == of.ppid)
+}
+
+/// The same as a sentence. It begins with no command, because it may be pasted all the same.
+fn in_words(of: &Process, reads: Reads<'_>) -> String {
+    let pid = of.id.pid;
+    match (reads, ShellCommand::of(of)) {
+        (_, Some(ShellCommand::Script(script))) => {
+            let script = word(shown(&script.path));
+            format!("end process {pid} and everything that it started, then run {script} again")
+        }
+        (_, Some(ShellCommand::Text(_))) => {
+            format!("end process {pid} and everything that it started, then run its command again")
+        }
+        (Reads::Sourced(file), None) => {
+            format!("end process {pid}, then start it again from a shell that reads {} anew", shown(file))
+        }
+        (Reads::Itself, None) => format!("end process {pid}, then start it again as before"),
+    }
+}
+
+fn command(listing: &Listing, start: StartOf<'_>, of: &Process, reads: Reads<'_>) -> Option<String> {
+    let ends = ends(listing, of)?;
+    let (uid, _) = plain_ids(&of.id)?;
+    let folder = working_folder(&of.id).ok().filter(|folder| folder.is_dir())?;
+    if has_other_files(&of.id).unwrap_or(true) {
         return None;
     }
-    let folder = folder_of(process)?;
-    let words = words_of(process, own)?;
-    let shell = parent.filter(|parent| is_text(parent)).map(|parent| parent.id.pid);
-    let ends: Vec<u32> = shell.into_iter().chain([process.id.pid]).collect();
-    let profile = file.and_then(Path::file_name).and_then(|name| PROFILES.iter().find(|(of, _)| name == *of));
-    let (reads, program) = match (file, profile) {
-        (None, _) => (String::new(), words),
-        (Some(_), Some((_, shell))) => (String::new(), format!("{shell} {}", word(format!("exec {words}")))),
-        (Some(file), None) if is_same_for_shells(file) => (sourcing(file, &folder)?, words),
-        (Some(_), None) => return None,
-    };
-    command(&Start { ends: &ends, of: process, folder: &folder, reads: &reads, program: &program })
-}
-
-/// Ends a shell that runs a script, with everything that it started, and runs the script again.
-pub(crate) fn run_again(shell: &Process, script: &Path, started: &[u32]) -> Option<String> {
-    let folder = folder_of(shell)?;
-    let mut words = shell.args.words().filter(|_| !shell.args.overwritten())?.into_iter().skip(1);
-    if shell.id.pid <= 1 {
-        return None;
-    }
-    // The options of the shell, and the script as it was named before the shell changed its folder.
-    let named = |word: &str| !word.starts_with('-') && script.ends_with(word.trim_start_matches("./"));
-    words.find(|word| named(word))?;
-    let arguments: Vec<String> = words.map(|one| plain(&one)).collect::<Option<_>>()?;
-    // Without a `./` in it.
-    let script: PathBuf = script.components().collect();
-    let program = plain(script.to_str()?)?;
-    let executable = rustix::fs::access(&script, rustix::fs::Access::EXEC_OK).is_ok();
-    let interpreter = if executable { None } else { Some(plain(shell.exe.as_deref()?.to_str()?)?) };
-    let program: Vec<String> = interpreter.into_iter().chain([program]).chain(arguments).collect();
-    let ends = all_of(shell, started);
-    command(&Start { ends: &ends, of: shell, folder: &folder, reads: "", program: &program.join(" ") })
-}
-
-/// The same for the text of a command line that does not change its folder: nothing shows where it began.
-pub(crate) fn run_text_again(shell: &Process, text: &[u8], started: &[u32]) -> Option<String> {
-    let moves = |word: &[u8]| matches!(word, b"cd" | b"pushd" | b"popd");
-    if shell.id.pid <= 1 || text.split(|byte| !byte.is_ascii_alphanumeric()).any(moves) {
-        return None;
-    }
-    let (folder, words) = (folder_of(shell)?, words_of(shell, &Variables::new())?);
-    let ends = all_of(shell, started);
-    command(&Start { ends: &ends, of: shell, folder: &folder, reads: "", program: &words })
-}
-
-/// A shell and what it started: the same for each of them.
-fn all_of(shell: &Process, started: &[u32]) -> Vec<u32> {
-    [shell.id.pid].into_iter().chain(started.iter().copied()).collect()
-}
-
-/// A shell that runs a text, and is not the first process of this machine or container.
-fn is_text(shell: &Process) -> bool {
-    shell.id.pid > 1 && is_shell(shell) && Launcher::of(shell).is_some()
-}
-
-/// Everything that the command is made of.
-struct Start<'s> {
-    /// The processes to end. All have to be gone before the next start.
-    ends: &'s [u32],
-    /// The process whose user and output the next one gets.
-    of: &'s Process,
-    folder: &'s Path,
-    reads: &'s str,
-    program: &'s str,
-}
-
-/// In a shell of its own, so that the operator's shell exports nothing that another start would inherit.
-fn command(start: &Start<'_>) -> Option<String> {
-    let Start { ends, of, folder, reads, program } = start;
-    let ends: Vec<String> = ends.iter().map(u32::to_string).collect();
-    let gone = match ends.as_slice() {
-        [only] => format!("tail --pid={only} -f /dev/null"),
-        all => format!("for p in {}; do tail --pid=$p -f /dev/null; done", all.join(" ")),
-    };
-    let folder = plain(folder.to_str()?)?;
-    let output = match output_of(&of.id) {
-        Output::File(path) if path == Path::new("/dev/null") => Some("/dev/null".to_owned()),
-        Output::File(path) => Some(plain(path.to_str()?)?),
-        Output::Terminal | Output::Elsewhere => None,
-    };
-    let stays = if output.is_some() { "nohup " } else { "" };
-    let inner = format!("cd {folder} && {reads}exec {stays}{program}");
-    let inner = match of.uid {
-        Some(uid) if uid == geteuid().as_raw() => format!("({inner})"),
-        uid => {
-            let uid = uid?;
-            let (user, home) = (user_names().remove(&uid)?, home_of(uid)?);
-            let (user, home) = (plain(&user)?, plain(home.to_str()?)?);
-            format!("runuser -u {user} -- env HOME={home} sh -c {}", word(inner))
+    let own = start(&of.id)?;
+    let (before, names) = match reads {
+        Reads::Itself => (String::new(), BTreeSet::new()),
+        Reads::Sourced(file) => {
+            let good = is_same_for_shells(file) && belongs_to(uid, file);
+            (sourcing(file, &folder).filter(|_| good)?, assignments(file).into_keys().collect())
         }
     };
-    let output = output.map(|path| format!(" </dev/null >>{path} 2>&1 &")).unwrap_or_default();
-    let text = format!("kill {} && {gone}; {inner}{output}", ends.join(" "));
+    if loses_variables(&own, &names) {
+        return None;
+    }
+    let program = program_of(of, &own, &folder)?;
+    // What others can change is not started for root again.
+    if uid == 0 && !(belongs_to(0, &folder) && of.exe.as_deref().is_some_and(|exe| belongs_to(0, exe))) {
+        return None;
+    }
+    let (stays, to) = match streams_of(&of.id)? {
+        Streams::Terminal => ("", String::new()),
+        Streams::File(path) if path != Path::new("/dev/null") && uid == 0 && !belongs_to(0, &path) => {
+            return None;
+        }
+        // The file is opened by the program's user: the operator may be root.
+        Streams::File(path) => ("nohup ", format!(" </dev/null >>{} 2>&1 &", shown_word(path.to_str()?)?)),
+    };
+    let inner = format!("cd {} && {before}exec {stays}{program}{to}", shown_word(folder.to_str()?)?);
+    let run = if uid == geteuid().as_raw() {
+        // In a shell of its own, so that the operator's shell exports nothing.
+        format!("({inner})")
+    } else {
+        let (user, home) = (user_names().remove(&uid)?, home_of(uid)?);
+        let (user, home) = (shown_word(&user)?, shown_word(home.to_str()?)?);
+        format!("runuser -u {user} -- env HOME={home} sh -c {}", word(inner))
+    };
+    let text = format!("{} && {run}", ended(&ends)?);
     (text.len() <= COMMAND_BYTES_MAX).then_some(text)
 }
 
-/// The working folder, where it is the same for the operator's shell.
-fn folder_of(process: &Process) -> Option<PathBuf> {
-    let same = !has_other_files(&process.id).unwrap_or(true);
-    working_folder(&process.id).ok().filter(|folder| same && folder.is_dir())
+/// Ends processes, of which the first one has to be there, and waits until all of them have ended: a second start beside
+/// one that still runs would keep the old value in use.
+fn ended(ends: &[u32]) -> Option<String> {
+    let (first, others) = ends.split_first()?;
+    let texts =
+        |all: &[u32], form: &dyn Fn(&u32) -> String| all.iter().map(form).collect::<Vec<_>>().join(" ");
+    let status = texts(ends, &|pid| format!("/proc/{pid}/status"));
+    let wait =
+        format!("timeout {END_WAIT_S} sh -c 'while grep -qs \"^State:.[^ZX]\" {status}; do sleep 0.1; done'");
+    Some(match others {
+        [] => format!("kill {first} && {wait}"),
+        others => {
+            let others = texts(others, &u32::to_string);
+            format!("kill {first} && {{ kill {others} 2>/dev/null; {wait}; }}")
+        }
+    })
+}
+
+/// A process and everything that it started. `None` = something else would start it again, or a part of it is another
+/// user's, a shell in which somebody works, or keyroll.
+fn ends(listing: &Listing, of: &Process) -> Option<Vec<u32>> {
+    let below = descendants(listing, of.id);
+    let (own, all) = (own_tree(listing), || std::iter::once(of).chain(below.iter().copied()));
+    let around = process(std::process::id()).ok()?;
+    let above: BTreeSet<u32> = parents(listing, &around).iter().map(|one| one.id.pid).collect();
+    let started = |parent: &Process| {
+        let systemd = parent.exe.as_deref().and_then(Path::file_name).is_some_and(|name| name == "systemd");
+        parent.id.pid <= 1 || systemd || is_interactive(parent)
+    };
+    let good = |one: &Process| {
+        one.id.pid > 1
+            && one.uid == of.uid
+            && !passes_on(one)
+            && !is_interactive(one)
+            && !own.contains(&one.id.pid)
+            && !above.contains(&one.id.pid)
+    };
+    let alone = parent_of(listing, of).is_none_or(started) && all().all(good);
+    let ends: Vec<u32> = all().map(|one| one.id.pid).collect();
+    (alone && ends.len() <= ENDS_MAX).then_some(ends)
+}
+
+/// Whether the next start would lack a variable: one that neither the file nor the operator's shell has.
+fn loses_variables(own: &Variables, file: &BTreeSet<String>) -> bool {
+    let here = process(std::process::id()).and_then(|own| environment_names(&own.id)).unwrap_or_default();
+    let session = |name: &str| OF_SESSIONS.iter().any(|begin| name.starts_with(begin));
+    own.keys().any(|name| !file.contains(name) && !session(name) && !here.contains(name))
 }
 
 /// `set -a && . ./.env && set +a && `
@@ -156,42 +238,68 @@ fn sourcing(file: &Path, folder: &Path) -> Option<String> {
         Ok(below) if folder != Path::new("/") => format!("./{}", below.to_str()?),
         Ok(_) | Err(_) => file.to_str()?.to_owned(),
     };
-    Some(format!("set -a && . {} && set +a && ", plain(&path)?))
+    Some(format!("set -a && . {} && set +a && ", shown_word(&path)?))
 }
 
-/// The command line, word by word as a shell takes it.
-fn words_of(process: &Process, own: &Variables) -> Option<String> {
-    if process.args.overwritten() {
-        return None;
-    }
-    let all = process.args.words()?;
-    let (name, rest) = all.split_first()?;
-    if name.is_empty() || name.starts_with('-') {
-        return None;
-    }
-    let name = found(name, process.exe.as_deref(), own).unwrap_or_else(|| name.to_string());
-    let mut words = vec![plain(&name)?];
-    for one in rest {
-        words.push(plain(one)?);
-    }
-    Some(words.join(" "))
+/// Whether only root and this user can change what stands under a name: the file, where a link leads, and the folders
+/// above both.
+pub(super) fn belongs_to(uid: u32, path: &Path) -> bool {
+    let good = |meta: &Metadata| {
+        let others = meta.mode() & 0o022 != 0;
+        // In a folder like /tmp nobody can replace the file of another user.
+        let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+        [0, uid].contains(&meta.uid()) && (!others || sticky || meta.is_symlink())
+    };
+    let each =
+        |path: &Path| path.ancestors().all(|part| part.symlink_metadata().is_ok_and(|meta| good(&meta)));
+    path.canonicalize().is_ok_and(|real| each(path) && each(&real))
 }
 
-/// The path of a program that only the process finds by its name: that of a virtual environment.
-fn found(name: &str, exe: Option<&Path>, own: &Variables) -> Option<String> {
+/// The program with its words, as a shell takes them.
+fn program_of(of: &Process, own: &Variables, folder: &Path) -> Option<String> {
+    if of.args.overwritten() || of.exe_deleted {
+        return None;
+    }
+    let words = of.args.words()?;
+    let (name, rest) = words.split_first()?;
+    let exe = of.exe.as_deref()?;
+    let mut program = match ShellCommand::of(of) {
+        Some(ShellCommand::Text(_)) => return None,
+        Some(ShellCommand::Script(script)) => return script_of(&script.path, exe, rest, folder),
+        None => vec![named(name, exe, own, folder)?],
+    };
+    program.extend(allowed_words(rest, folder)?);
+    Some(program.join(" "))
+}
+
+/// A script with its words. It is named whole: its shell may have changed its folder.
+fn script_of(script: &Path, exe: &Path, words: &[impl AsRef<str>], folder: &Path) -> Option<String> {
+    let named = |word: &str| !word.starts_with('-') && script.ends_with(word.trim_start_matches("./"));
+    let at = words.iter().position(|word| named(word.as_ref()))?;
+    let (options, rest) = words.split_at_checked(at).map(|(options, rest)| (options, rest.get(1..)))?;
+    if !options.is_empty() {
+        return None;
+    }
+    // Without a `./` in it.
+    let script: PathBuf = script.components().collect();
+    let executable = rustix::fs::access(&script, rustix::fs::Access::EXEC_OK).is_ok();
+    let mut all = Vec::new();
+    if !executable {
+        all.push(shown_word(exe.to_str()?)?);
+    }
+    all.push(shown_word(script.to_str()?)?);
+    all.extend(allowed_words(rest?, folder)?);
+    Some(all.join(" "))
+}
+
+/// The name of a program as a shell finds the same program by it.
+fn named(name: &str, exe: &Path, own: &Variables, folder: &Path) -> Option<String> {
+    let leads = |path: PathBuf| path.canonicalize().is_ok_and(|path| path == exe);
     if name.contains('/') {
-        return None;
+        return leads(folder.join(name)).then(|| shown_word(name))?;
     }
     let path = own.get("PATH").and_then(|path| std::str::from_utf8(path.expose()).ok())?;
-    let leads_to = |folder: &&str| Path::new(folder).join(name).canonicalize().ok().as_deref() == exe;
-    let folder = path.split(':').find(leads_to)?;
-    let usual = USUAL.contains(&folder) || !folder.starts_with('/');
-    (!usual).then(|| shown(&Path::new(folder).join(name)))
-}
-
-/// A word as a shell takes it. `None` = it may be a secret, or moves a cursor.
-fn plain(text: &str) -> Option<String> {
-    let rules = Rules::shipped().ok()?;
-    let secret = || within("", SecretBytes::from(text.to_owned()).expose(), rules).is_some();
-    (!text.contains(char::is_control) && !secret()).then(|| word(text))
+    let found = path.split(':').find(|one| one.starts_with('/') && leads(Path::new(one).join(name)))?;
+    // A virtual environment is found by its own programs alone.
+    if USUAL.contains(&found) { shown_word(name) } else { shown_word(Path::new(found).join(name).to_str()?) }
 }

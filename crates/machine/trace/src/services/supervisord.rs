@@ -134,9 +134,8 @@ fn sources(
         }
     }
     let mut all = vec![loaded];
-    for (section, list) in
-        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), config.of_all.as_slice())]
-    {
+    let own_section = format!("[program:{program}]");
+    for (section, list) in [(own_section.as_str(), of_program), ("[supervisord]", config.of_all.as_slice())] {
         let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
         for one in list {
             let new = |read| {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use keyroll_trace::{Survey, Verdict, rows, secrets};
@@ -52,26 +51,44 @@ struct Ends<'s>(&'s Scene);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        for pid in programs(&self.0.dir()) {
-            drop(Command::new("kill").arg(pid.to_string()).status());
-        }
+        let dir = self.0.dir();
+        let inside = || -> Vec<String> {
+            let pids = fs::read_dir("/proc").unwrap().flatten();
+            let pids = pids.filter_map(|entry| entry.file_name().into_string().ok());
+            let here = |pid: &String| {
+                fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&dir))
+            };
+            pids.filter(|pid| pid.parse::<u32>().is_ok() && here(pid)).collect()
+        };
+        // A script may start another one meanwhile.
+        until("everything has ended", || {
+            let all = inside();
+            drop(Command::new("kill").arg("-9").args(&all).stderr(Stdio::null()).status());
+            all.is_empty().then_some(())
+        });
     }
 }
 
-/// A scene with a program in a folder, which was started by a shell with this text before its file was changed.
+/// A scene with a program in a folder, which was started by a shell with this text before its file was changed. Nobody
+/// waits for its end but the first process.
 fn started(scene: &Scene, folder: &str, text: &[&str], user: Option<u32>) -> u32 {
     scene.write(&format!("{folder}/run.py"), "import time\ntime.sleep(100000)\n");
     scene.write(&format!("{folder}/.env"), &file("first"));
     apart();
-    let log = File::create(scene.path(folder).join("log")).unwrap();
-    let mut command = Command::new("bash");
-    command.args(text).current_dir(scene.path(folder)).env_remove(KEY).stdin(Stdio::null()).stdout(log);
+    let log = || File::options().append(true).create(true).open(scene.path(folder).join("log")).unwrap();
     if let Some(user) = user {
-        command.uid(user);
+        for name in ["log", ".env", "run.py"] {
+            drop(log());
+            chown(scene.path(folder).join(name), Some(user), Some(user)).unwrap();
+        }
     }
-    let mut child = command.spawn().unwrap();
-    // Whoever waits for its end must see it.
-    thread::spawn(move || child.wait());
+    let mut command = Command::new("setsid");
+    command.args(["--fork", "bash"]).args(text).current_dir(scene.path(folder)).env_remove(KEY);
+    command.stdin(Stdio::null()).stdout(log()).stderr(log());
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    assert!(command.status().unwrap().success());
     let pid = until("it runs", || programs(&scene.path(folder)).into_iter().next());
     apart();
     scene.write(&format!("{folder}/.env"), &file("second"));
@@ -91,23 +108,49 @@ fn verdicts(survey: &Survey, pid: u32) -> Vec<Verdict> {
     rows.map(|row| row.verdict).collect()
 }
 
-/// Pastes the command somewhere else, and checks that what runs then has the new value and nothing has the old one.
+/// What runs in this folder, with the environment of the first version.
+fn old(scene: &Scene) -> Vec<String> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let old = pids.filter(|pid| scene.started_with(*pid, KEY) == "first");
+    old.map(|pid| format!("{pid} {}", words(pid))).collect()
+}
+
+/// Pastes the command somewhere else, twice, and checks that what runs then has the new value and nothing has the old
+/// one.
 fn paste(scene: &Scene, folder: &str, pid: u32) {
     let (command, before) = (command(&scene.survey(), pid), words(pid));
     let told = [scene.value("first"), scene.value("second")].iter().any(|value| command.contains(*value));
     assert!(!told, "it shows a value");
-    let status = Command::new("sh").args(["-c", &command]).current_dir("/").env_remove(KEY).status().unwrap();
-    assert!(status.success(), "{command}");
+    assert!(command.starts_with("kill "), "{command}");
+    let log = scene.path(folder).join("log");
+    fs::write(&log, "before\n").unwrap();
+    let run = || {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &command]).current_dir("/").env_remove(KEY).stderr(Stdio::null()).status().unwrap()
+    };
+    assert!(run().success(), "{command}");
     let new = until(&format!("it runs again: {command}"), || {
         let all = programs(&scene.path(folder));
         all.iter().find(|one| **one != pid).copied().filter(|_| !all.contains(&pid))
     });
+    // There is nothing to end any more, so nothing is started.
+    assert!(!run().success(), "{command}");
     assert_eq!(words(new), before, "{command}");
     assert_eq!(scene.started_with(new, KEY), "second", "{command}");
     assert_eq!(fs::read_link(format!("/proc/{new}/cwd")).unwrap(), scene.path(folder), "{command}");
-    assert_eq!(fs::read_link(format!("/proc/{new}/fd/1")).unwrap(), scene.path(folder).join("log"));
+    assert_eq!(fs::read_link(format!("/proc/{new}/fd/1")).unwrap(), log);
+    assert!(fs::read_to_string(&log).unwrap().starts_with("before\n"), "the log is continued");
     assert_eq!(verdicts(&scene.survey(), new), [Verdict::Current], "{command}");
     assert_eq!(programs(&scene.path(folder)), BTreeSet::from([new]), "{command}");
+    assert_eq!(old(scene), Vec::<String>::new(), "{command}");
+}
+
+/// The sentence in place of a command.
+fn sentence(scene: &Scene, pid: u32) -> String {
+    let text = command(&scene.survey(), pid);
+    assert!(text.starts_with("end process "), "{text}");
+    text
 }
 
 #[test]
@@ -115,8 +158,11 @@ fn it_moves_a_program_that_its_shell_became_whatever_the_words_of_its_command_li
     for (folder, text) in [
         ("app", "set -a; . ./.env; set +a; exec python3 run.py"),
         ("app", "exec env $(xargs <.env) python3 run.py"),
-        ("an app's $HOME", "set -a; . ./.env; exec python3 ./run.py \"it's\" '$HOME' 'a  b' '' '*' '#'"),
-        ("app", "set -a; . ./.env; exec python3 -X dev \"$PWD/run.py\" --port=80"),
+        (
+            "an app's $HOME",
+            "set -a; . ./.env; touch \"it's\" '$HOME' 'a  b' '*'; exec python3 ./run.py \"it's\" '$HOME' 'a  b' '*'",
+        ),
+        ("app", "set -a; . ./.env; exec python3 \"$PWD/run.py\" --port=80 -w 4 127.0.0.1:8080"),
     ] {
         let scene = Scene::new();
         let _ends = Ends(&scene);
@@ -139,20 +185,7 @@ fn it_ends_a_script_that_would_start_the_program_again_with_the_old_value() {
         fs::set_permissions(scene.path("app/run.sh"), Permissions::from_mode(mode)).unwrap();
         let pid = started(&scene, "app", &["./run.sh"], None);
         paste(&scene, "app", pid);
-        // The script that was started again, too.
-        let parent =
-            fs::read_to_string(format!("/proc/{}/stat", programs(&scene.path("app")).first().unwrap()));
-        let parent = parent.unwrap().split(' ').nth(3).unwrap().to_owned();
-        drop(Command::new("kill").arg(parent).status());
     }
-}
-
-#[test]
-fn it_moves_a_program_whose_shell_waits_for_it() {
-    let scene = Scene::new();
-    let _ends = Ends(&scene);
-    let pid = started(&scene, "app", &["--norc", "-c", "set -a; . ./.env; python3 run.py; :"], None);
-    paste(&scene, "app", pid);
 }
 
 #[test]
@@ -164,31 +197,66 @@ fn it_starts_the_program_of_another_user_as_that_user() {
     let scene = Scene::new();
     let _ends = Ends(&scene);
     fs::set_permissions(scene.dir(), Permissions::from_mode(0o755)).unwrap();
-    let text = "set -a; . ./.env; exec python3 run.py 'a b'";
-    let pid = started(&scene, "app", &["--norc", "-c", text], Some(NOBODY));
+    let pid =
+        started(&scene, "app", &["--norc", "-c", "set -a; . ./.env; exec python3 run.py"], Some(NOBODY));
     paste(&scene, "app", pid);
     let new = *programs(&scene.path("app")).first().unwrap();
     let status = fs::read_to_string(format!("/proc/{new}/status")).unwrap();
-    assert!(status.contains(&format!("Uid:\t{NOBODY}\t{NOBODY}\t")), "{status}");
+    for ids in ["Uid", "Gid"] {
+        assert!(status.contains(&format!("{ids}:\t{NOBODY}\t{NOBODY}\t")), "{status}");
+    }
 }
 
+/// Where a command could show a value, run something else, or leave something with the old value, there is none.
 #[test]
-fn it_is_not_shown_where_it_would_show_a_value_or_read_another_one() {
+fn where_a_command_could_do_something_else_there_is_a_sentence() {
+    let with = |text: &str| {
+        let scene = Scene::new();
+        let pid = started(&scene, "app", &["--norc", "-c", &scene.filled(text)], None);
+        (scene, pid)
+    };
+    let anew = |scene: &Scene, pid: u32| {
+        let from = scene.path("app/.env");
+        format!("end process {pid}, then start it again from a shell that reads {} anew", from.display())
+    };
+    for text in [
+        // A value, known or not.
+        "set -a; . ./.env; exec python3 run.py --old {first}",
+        "set -a; . ./.env; exec python3 run.py -pGx7kQ9mZ",
+        "set -a; . ./.env; exec python3 run.py --pin 482913",
+        // Another name than its program's.
+        "set -a; . ./.env; exec -a other /usr/bin/python3 run.py",
+        // A variable that the file does not have.
+        "set -a; . ./.env; REGION=eu exec python3 run.py",
+        // Its output goes to a pipe, or to two places.
+        "set -a; . ./.env; exec python3 run.py | cat",
+        "set -a; . ./.env; exec python3 run.py 2>/dev/null",
+    ] {
+        let (scene, pid) = with(text);
+        let _ends = Ends(&scene);
+        let shown = sentence(&scene, pid);
+        assert!(!shown.contains("Gx7k") && !shown.contains("482913"), "{shown}");
+        if !text.contains('|') {
+            assert_eq!(shown, anew(&scene, pid), "{text}");
+        }
+    }
+    // Others can write the file, or a shell takes it in another way than a library, or carries out a line of it.
+    let plain = "set -a; . ./.env; exec python3 run.py";
+    for (mode, more) in [(0o666, ""), (0o600, "TITLE=the shop\n"), (0o600, "true >/dev/null\n")] {
+        let (scene, pid) = with(plain);
+        let _ends = Ends(&scene);
+        scene.write("app/.env", &format!("{}{more}", file("second")));
+        fs::set_permissions(scene.path("app/.env"), Permissions::from_mode(mode)).unwrap();
+        assert_eq!(sentence(&scene, pid), anew(&scene, pid), "{mode:o} {more}");
+    }
+    // The text of a shell that waits for it, and a script inside another one.
+    let (scene, pid) = with("set -a; . ./.env; python3 run.py; :");
+    let _ends = Ends(&scene);
+    assert!(sentence(&scene, pid).ends_with("and everything that it started, then run its command again"));
     let scene = Scene::new();
     let _ends = Ends(&scene);
-    let text = scene.filled("set -a; . ./.env; exec python3 run.py --old {first}");
-    let pid = started(&scene, "app", &["--norc", "-c", &text], None);
-    let shown = command(&scene.survey(), pid);
-    assert_eq!(shown, format!("kill {pid}, then start it again as before (its command line has a value)"));
-    // A shell takes this line in another way than a library.
-    let scene = Scene::new();
-    let _ends = Ends(&scene);
-    let pid = started(&scene, "app", &["--norc", "-c", "set -a; . ./.env; exec python3 run.py"], None);
-    scene.write("app/.env", &format!("{}TITLE=the shop\n", file("second")));
-    let shown = command(&scene.survey(), pid);
-    let from = scene.path("app/.env");
-    assert_eq!(
-        shown,
-        format!("kill {pid}, then start it again from a shell that reads {} anew", from.display())
-    );
+    scene.write("app/inner.sh", "set -a\n. ./.env\npython3 run.py\n");
+    let pid = started(&scene, "app", &["--norc", "-c", "while :; do bash ./inner.sh; done"], None);
+    let shown = sentence(&scene, pid);
+    assert!(!shown.contains(&format!("process {pid} ")), "the outer one would start it again: {shown}");
 }

@@ -123,10 +123,11 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
 /// The verdicts about a process and about its next start, for each name by which it takes the value.
 fn verdicts(scene: &Scene, process: &Running) -> Vec<Verdict> {
     let mut survey = scene.survey();
-    let found = secrets(&survey, &[]);
     let holders = survey.instances.keys().filter(|id| id.pid == process.pid()).copied().collect();
     let ahead = survey.memory_ahead(&holders);
     survey.search_memory(&ahead, MemoryStage::default(), &mut |_, _| {});
+    // With the values that only memory still has.
+    let found = secrets(&survey, &[]);
     let rows = found.iter().flat_map(|found| rows(&survey, found));
     rows.filter(|row| row.process.pid == process.pid()).map(|row| row.verdict).collect()
 }
@@ -198,6 +199,52 @@ fn a_library_looks_for_its_file_from_where_its_caller_stands() {
     worker("load_dotenv()");
     let process = start("elsewhere");
     assert_eq!((place.taken().as_str(), place.chain(process.pid()).next.as_str()), ("third", "third"));
+}
+
+/// A server names a module, which imports another one that calls the library.
+#[test]
+fn what_a_module_imports_is_read_and_what_is_only_beside_it_is_not() {
+    let Some(place) = Place::raise("modules that call a library") else { return };
+    place.scene.write(".env", &format!("{KEY}={{second}}\n"));
+    place.scene.write("shop/config.py", "import dotenv\ndotenv.load_dotenv('.env')\n");
+    place.scene.write(
+        "shop/main.py",
+        "import os, time\nfrom shop import config\nopen('ready', 'w').close()\ntime.sleep(1000)\n",
+    );
+    place.scene.write("shop/alone.py", "import time\nopen('ready', 'w').close()\ntime.sleep(1000)\n");
+    let ready = place.scene.path("ready");
+    for (module, link) in [("shop.main", "wins second @/.env"), ("shop.alone", "not visible second @/.env")] {
+        let worker = Running::start(place.command(&place.python()).args(["-m", module]));
+        until("the module runs", || ready.exists().then_some(()));
+        std::fs::remove_file(&ready).unwrap();
+        assert_eq!(place.chain(worker.pid()).links, [link], "{module}");
+    }
+}
+
+/// A value that only the file may have had, in a program of which nothing shows that it reads the file.
+#[test]
+fn a_program_that_may_read_a_file_is_likely_stale_unless_its_value_is_in_another_copy() {
+    let Some(place) = Place::raise("programs that may read a file") else { return };
+    place.scene.write(".env", &format!("{KEY}={{first}}\n"));
+    let reads = "import time\nname = '.e' + 'nv'\nkey = open(name).read().strip()\nopen('ready', 'w').close()\ntime.sleep(1000)\n";
+    place.scene.write("odd.py", reads);
+    let apart = || {
+        let since = Instant::now();
+        until("time passes", || (since.elapsed() > Duration::from_millis(60)).then_some(()));
+    };
+    apart();
+    let program = Running::start(place.command(&place.python()).arg("odd.py"));
+    until("it has read its file", || place.scene.path("ready").exists().then_some(()));
+    apart();
+    place.scene.write(".env", &format!("{KEY}={{second}}\n"));
+    let of_key = || {
+        let all = verdicts(&place.scene, &program);
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0]
+    };
+    assert_eq!(of_key(), Verdict::LikelyStale(Doubt::NoChain));
+    place.scene.write("elsewhere/app.toml", &format!("{KEY} = \"{{first}}\"\n"));
+    assert_eq!(of_key(), Verdict::Unknown(Doubt::NoChain), "it may be from there");
 }
 
 #[test]

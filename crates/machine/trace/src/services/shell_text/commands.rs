@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -7,6 +7,9 @@ use super::expansion::clean;
 use super::printed::printed;
 use super::state::{ALL_EXPORTED, FOLDER, Frame, How, Kind, Last, Mode, OFF, Reader, Step, Why};
 use super::tokens::{assignment, name_length, substitution};
+
+/// How many components `/proc/PID/root` has.
+const ROOT_PARTS: usize = 4;
 
 /// Commands of the shell that set it up, and do not fail unless the start fails.
 const PLAIN: [&str; 27] = [
@@ -168,7 +171,7 @@ impl Reader<'_> {
             path = path.map(|path| path.join(in_folder));
         }
         // Such a file is a pipe that the shell itself fills.
-        let device = path.as_ref().is_ok_and(|path| path.starts_with("/dev") || path.starts_with("/proc"));
+        let device = path.as_ref().is_ok_and(|path| path.starts_with("/dev") || is_of_proc(path));
         self.reads(if device { Err(INPUT) } else { path }, How::Sourced, false);
     }
 
@@ -356,4 +359,10 @@ fn expands_braces(word: &str) -> bool {
 /// Whether `dotenv` is the program that starts another one, and not the function of direnv.
 fn runs_program(operands: &[&str]) -> bool {
     operands.len() > 1 || operands.first().is_some_and(|word| word.starts_with('-') || *word == "run")
+}
+
+/// Whether a path is one of the kernel's own; the files of a container are below /proc too.
+fn is_of_proc(path: &Path) -> bool {
+    path.starts_with("/proc")
+        && path.components().nth(ROOT_PARTS - 1).is_none_or(|part| part.as_os_str() != "root")
 }
