@@ -28,7 +28,7 @@ pub(crate) struct ScanArgs {
     /// Default: the places where programs and managers keep settings, and all home folders.
     #[arg(value_name = "PATH")]
     pub(crate) roots: Vec<PathBuf>,
-    /// Also list secrets that no process was seen to use
+    /// Also list secrets that no process was seen to use, and name every process
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
