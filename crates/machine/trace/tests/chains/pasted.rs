@@ -14,6 +14,9 @@ use crate::chains::scene::{Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
+/// Without what puts a script of its own in the place of Python, which becomes Python only later.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
 const APART_MS: u64 = 60;
 
@@ -84,7 +87,7 @@ fn started(scene: &Scene, folder: &str, text: &[&str], user: Option<u32>) -> u32
     }
     let mut command = Command::new("setsid");
     command.args(["--fork", "bash"]).args(text).current_dir(scene.path(folder)).env_remove(KEY);
-    command.stdin(Stdio::null()).stdout(log()).stderr(log());
+    command.env("PATH", PATH).stdin(Stdio::null()).stdout(log()).stderr(log());
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
@@ -127,7 +130,13 @@ fn paste(scene: &Scene, folder: &str, pid: u32) {
     fs::write(&log, "before\n").unwrap();
     let run = || {
         let mut sh = Command::new("sh");
-        sh.args(["-c", &command]).current_dir("/").env_remove(KEY).stderr(Stdio::null()).status().unwrap()
+        sh.args(["-c", &command])
+            .current_dir("/")
+            .env("PATH", PATH)
+            .env_remove(KEY)
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
     };
     assert!(run().success(), "{command}");
     let new = until(&format!("it runs again: {command}"), || {
