@@ -94,6 +94,7 @@ impl Given {
 }
 
 /// The commands that apply a change of a file, and those that only seem to.
+#[derive(Clone)]
 pub(crate) struct Commands {
     /// `None` = nothing that concerns this process alone.
     pub(crate) applies: Option<String>,

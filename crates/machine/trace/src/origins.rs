@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::Variables;
-use keyroll_observe::{After, Process, ProcessId, Start};
+use keyroll_observe::{After, ProcessId, Start};
 use keyroll_secret::SecretBytes;
 
 use crate::file_times::FileTimes;
 use crate::given::{Commands, Given, Kind, Near};
-use crate::services::{assignments, is_interactive, is_variable, variables_of, whole_file};
+use crate::services::{assignments, is_interactive, is_variable, parent_of, variables_of, whole_file};
 use crate::{Basis, Chain, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
@@ -137,25 +137,31 @@ impl Survey {
             let Some(main) = service.processes.first().copied() else { continue };
             let Some(kind) = Kind::of(service, &main) else { continue };
             let mut found: BTreeMap<String, Vec<(PathBuf, LinkRole, Commands)>> = BTreeMap::new();
+            // One command for each file, however many names it has.
+            let mut known: BTreeMap<(PathBuf, ProcessId, bool), Commands> = BTreeMap::new();
+            let mut decided: BTreeSet<String> = BTreeSet::new();
             for process in service.processes.iter().take(PROCESSES_MAX) {
                 let Some(own) = starts.get(process).and_then(variables_of) else { continue };
                 let given = Given::of(self, &kind, process);
+                // What the program has passed on and was not started with it has read itself.
+                let of_main = *process == main;
                 for (name, roles) in self.origins_of(&given, &own, &mut files) {
-                    // What the program has passed on and was not started with it has read itself.
-                    let of_main = *process == main;
-                    let with = |(path, role): (PathBuf, LinkRole)| {
-                        let commands = match role {
-                            LinkRole::NotRead => Commands::of_shell(self, process, &path),
-                            LinkRole::Wins
-                            | LinkRole::Shadowed
-                            | LinkRole::NotThere
-                            | LinkRole::NotVisible(_) => {
-                                kind.commands(self, starts, service, &main, (&path, of_main))
-                            }
-                        };
-                        (path, role, commands)
-                    };
-                    found.entry(name).or_insert_with(|| roles.into_iter().map(with).collect());
+                    if !decided.insert(name.clone()) || is_known(service.chain(&name), &roles, &kind) {
+                        continue;
+                    }
+                    let mut links = Vec::new();
+                    for (path, role) in roles {
+                        let of_shell = role == LinkRole::NotRead;
+                        let commands =
+                            known.entry((path.clone(), *process, of_shell)).or_insert_with(
+                                || match of_shell {
+                                    true => Commands::of_shell(self, process, &path),
+                                    false => kind.commands(self, starts, service, &main, (&path, of_main)),
+                                },
+                            );
+                        links.push((path, role, commands.clone()));
+                    }
+                    found.insert(name, links);
                 }
             }
             let Some(service) = self.services.get_mut(at) else { continue };
@@ -166,16 +172,6 @@ impl Survey {
                 let Some(chain) = service.chains.iter_mut().find(|chain| chain.name == name) else {
                     continue;
                 };
-                // A file that was seen to be read needs no inference, and only a sure one is a reason to doubt another
-                // source that was seen.
-                let seen = chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. })));
-                let sure = roles.iter().any(|(_, role, _)| *role == LinkRole::Wins);
-                // What a manager keeps is the source of restarts alone: whoever changed the file that the service was made
-                // with waits for the file.
-                let kept = !kind.is_made() && !sure && chain.next().is_some();
-                if seen || kept {
-                    continue;
-                }
                 for (path, role, commands) in roles.into_iter().rev() {
                     let Some(at) = files.values.get(&(path.clone(), name.clone())).copied() else {
                         continue;
@@ -228,13 +224,9 @@ impl Survey {
 impl Survey {
     /// The interactive shell that started a process.
     pub(crate) fn shell_of(&self, process: &ProcessId) -> Option<ProcessId> {
-        let parent = self.parent_of(process)?;
-        is_interactive(parent).then_some(parent.id)
-    }
-
-    fn parent_of(&self, process: &ProcessId) -> Option<&Process> {
         let of = self.listing.seen.iter().find(|one| one.id == *process)?;
-        self.listing.seen.iter().find(|one| one.id.pid == of.ppid)
+        let parent = parent_of(&self.listing, of)?;
+        is_interactive(parent).then_some(parent.id)
     }
 
     /// The file that a shell has read before it was changed: the process was started since, with what the shell exports.
@@ -255,6 +247,17 @@ impl Survey {
             Origin::Of(_) | Origin::Likely(..) | Origin::Torn(_) | Origin::Unknown => None,
         }
     }
+}
+
+/// Whether a chain needs no inference: a file was seen to be read, or only a sure file would be a reason to doubt another
+/// source that was seen.
+fn is_known(chain: Option<&Chain>, roles: &[(PathBuf, LinkRole)], kind: &Kind) -> bool {
+    let Some(chain) = chain else { return false };
+    let seen = chain.winner().is_some_and(|link| matches!(link.place, Some(Place::File { .. })));
+    let sure = roles.iter().any(|(_, role)| *role == LinkRole::Wins);
+    // What a manager keeps is the source of restarts alone: whoever changed the file that the service was made with
+    // waits for the file.
+    seen || !kind.is_made() && !sure && chain.next().is_some()
 }
 
 /// The decision about one name. A wrong file would make a wrong *current* or *stale*, so two files that explain the

@@ -42,7 +42,7 @@ pub(crate) use env_file::whole_file;
 use manager_replies::ManagerReplies;
 pub(crate) use shell_command::is_interactive;
 pub(crate) use shell_text::is_variable;
-pub(crate) use start_again::{Reads, start_again};
+pub(crate) use start_again::{Reads, parent_of, start_again};
 
 /// The services that run on a machine.
 pub(crate) struct Running {

@@ -139,7 +139,7 @@ impl<'s> Containers<'s> {
             "uses a STALE value",
             "@/web.env:1 now holds",
             "to move it: docker compose -p scene-shop -f @/compose.yaml up --detach --no-deps web",
-            "(not: docker compose -p scene-shop -f @/compose.yaml restart web",
+            "(not: docker compose -p scene-shop -f @/compose.yaml restart web)",
         ];
         Truth {
             cause: "5 a process manager that caches (compose)",

@@ -103,7 +103,7 @@ impl<'s> Managers<'s> {
         let scene = &self.pm2;
         let pid = self.pm2(&["pid", "bot"]).parse().unwrap();
         let says =
-            ["uses ", "ecosystem.config.js:2 holds", "is not read", "--update-env", "(not: pm2 restart bot"];
+            ["uses ", "ecosystem.config.js:2 holds", "is not read", "--update-env", "(not: pm2 restart bot)"];
         let mut copies = vec![
             (scene.at("ecosystem.config.js:2"), New),
             (format!("DUMP_API_KEY kept by pm2 in {}", scene.at("home")), Old),

@@ -218,7 +218,16 @@ fn asked(
 
 /// An output with each command, which has a line of its own, behind the sentence that it belongs to.
 fn whole(text: &str) -> String {
-    text.replace("; to move it:\n  ", "; to move it: ").replace("\n  not: ", " (not: ")
+    let mut all = String::new();
+    for line in text.lines() {
+        let (before, not) = (all.ends_with("; to move it:"), line.strip_prefix("  not: "));
+        match (line.strip_prefix("  ").filter(|_| before), not) {
+            (Some(command), _) => all.extend([" ", command]),
+            (None, Some(wrong)) => all.extend([" (not: ", wrong, ")"]),
+            (None, None) => all.extend(["\n", line]),
+        }
+    }
+    all
 }
 
 fn rows(said: &Said, pid: u32) -> impl Iterator<Item = &Value> {

@@ -90,7 +90,7 @@ impl Host {
             "STALE",
             "@/api.env:1 now holds",
             "systemctl restart cached.service",
-            "(not: systemctl reload cached.service",
+            "(not: systemctl reload cached.service)",
         ];
         let runs = Runs::new(self.pid("cached"), &[Old], New);
         let copies = vec![(scene.at("api.env:1"), New)];

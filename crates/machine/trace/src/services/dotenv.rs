@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_observe::{
-    NotVisible, Process, ProcessId, Rights, environment_names, has_other_files, image, process, runs_shell,
-    shown, working_folder,
+    NotVisible, Process, ProcessId, Rights, has_other_files, image, runs_shell, shown, working_folder,
 };
 
 use super::context::Context;
@@ -11,7 +10,7 @@ use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::shell_command::is_interactive;
 use super::source::{Kept, Origin, Read, Source};
-use super::start_again::{Reads, start_again};
+use super::start_again::{Reads, own_names, start_again};
 use crate::ManagedBy;
 
 /// The file that libraries read by default.
@@ -47,11 +46,12 @@ pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
     let (Some(main), false) = (kept.main, kept.managed_by == ManagedBy::Unmanaged) else { return };
     let Some(main) = context.process(main.pid).filter(|main| !is_interactive(main)) else { return };
     let restart = kept.declaration.as_ref().and_then(|one| one.restart.clone());
-    for (source, overrides) in sources(context, main, &kept.processes) {
-        let source = match &restart {
-            Some(restart) => source.applied_by(restart),
-            None => source,
-        };
+    let mut read = sources(context, main, &kept.processes);
+    match restart {
+        Some(restart) => read.iter_mut().for_each(|(source, _)| source.applies = Some(restart.clone())),
+        None => add_commands(context, main, &mut read),
+    }
+    for (source, overrides) in read {
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
     }
@@ -60,11 +60,10 @@ pub(crate) fn add(context: &Context<'_>, kept: &mut Kept) {
 /// The files that a library reads for a service, in the order of its calls, each with whether it overrides everything
 /// before it: for its first process, and for programs that this one started (`npm start`).
 pub(crate) fn sources(context: &Context<'_>, main: &Process, processes: &[ProcessId]) -> Vec<(Source, bool)> {
-    let again = start_again(context.listing, &|id| context.start(id), main, Reads::Itself);
-    let mut all = of_process(context, &main.id, &again);
+    let mut all = of_process(context, &main.id);
     let started = processes.iter().filter(|id| **id != main.id).filter_map(|id| context.process(id.pid));
     for one in started.filter(|one| !one.forked && !runs_shell(one)).take(PROGRAMS_MAX) {
-        for (source, overrides) in of_process(context, &one.id, &again) {
+        for (source, overrides) in of_process(context, &one.id) {
             let known = all.iter().position(|(known, _)| match &source.origin {
                 Origin::File(path) => is_file(known, path),
                 Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
@@ -77,23 +76,29 @@ pub(crate) fn sources(context: &Context<'_>, main: &Process, processes: &[Proces
             }
         }
     }
-    let own = context.start(&main.id).unwrap_or_default();
-    let here = process(std::process::id()).and_then(|own| environment_names(&own.id)).unwrap_or_default();
-    for (source, overrides) in &mut all {
-        // What the operator exports would win over the file.
-        let wins = |name: &&String| here.contains(*name) && !own.contains_key(*name) && !*overrides;
-        if let Some(name) = source.entries.keys().find(wins) {
-            let pid = main.id.pid;
-            source.applies = Some(format!(
-                "end process {pid}, then start it again from a shell that does not export {name}"
-            ));
-        }
-    }
     all
 }
 
+/// Adds what starts a program without a manager again to the files that it reads.
+pub(crate) fn add_commands(context: &Context<'_>, main: &Process, read: &mut [(Source, bool)]) {
+    if read.is_empty() {
+        return;
+    }
+    let again = start_again(context.listing, &|id| context.start(id), main, Reads::Itself);
+    let (own, here) = (context.start(&main.id).unwrap_or_default(), own_names());
+    for (source, overrides) in read.iter_mut() {
+        // What the operator exports would win over the file.
+        let wins = |name: &&String| here.contains(*name) && !own.contains_key(*name) && !*overrides;
+        let exported = source.entries.keys().find(wins).map(|name| {
+            let pid = main.id.pid;
+            format!("end process {pid}, then start it again from a shell that does not export {name}")
+        });
+        source.applies = exported.or_else(|| source.read_later.then(|| again.clone()));
+    }
+}
+
 /// The files of one process. They are read with its rights, as the library reads them.
-fn of_process(context: &Context<'_>, process: &ProcessId, again: &str) -> Vec<(Source, bool)> {
+fn of_process(context: &Context<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
     let Some(folder) = here(process) else { return Vec::new() };
     // Looked up before the rights are taken: the process's user may not be allowed to look it up.
     let elsewhere = has_other_files(process).unwrap_or(true);
@@ -104,7 +109,7 @@ fn of_process(context: &Context<'_>, process: &ProcessId, again: &str) -> Vec<(S
     let read = || {
         let modules = modules.iter().filter_map(|name| of_module(&folder, name));
         let scripts: Vec<PathBuf> = script.into_iter().chain(modules).collect();
-        read_all(files(named, &scripts, &folder), again)
+        read_all(files(named, &scripts, &folder))
     };
     match rights.and_then(|rights| rights.reading(read)) {
         Ok(all) => all,
@@ -117,11 +122,10 @@ fn of_process(context: &Context<'_>, process: &ProcessId, again: &str) -> Vec<(S
     }
 }
 
-fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>, again: &str) -> Vec<(Source, bool)> {
+fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, bool)> {
     let mut all: Vec<(Source, bool)> = Vec::new();
     for (path, call) in files {
-        let source = env_file::source(shown(&path), &path).applied_by(again);
-        let source = Source { read_later: true, ..source };
+        let source = Source { read_later: true, ..env_file::source(shown(&path), &path) };
         if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
             continue;
         }

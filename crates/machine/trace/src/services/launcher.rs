@@ -15,14 +15,13 @@ use super::start_again::{Reads, start_again};
 use super::{dotenv, env_file};
 use crate::Place;
 
+const AGAIN: &str = "the shell once more";
 const HIDDEN: &str = "its shell sets variables in a way that its text does not show";
 const CONDITION: &str = "its script reads it under a condition";
 
 /// A shell that runs a text.
 pub(crate) struct Launcher<'p> {
     shell: &'p Process,
-    /// What starts everything again.
-    again: String,
     /// The script; `None` = the text is in the command line.
     script: Option<InProcess>,
     /// The text of the command line.
@@ -31,18 +30,33 @@ pub(crate) struct Launcher<'p> {
 
 impl<'p> Launcher<'p> {
     /// None for an interactive shell.
-    pub(crate) fn of(context: &Context<'_>, shell: &'p Process) -> Option<Self> {
+    pub(crate) fn of(shell: &'p Process) -> Option<Self> {
         let (script, text) = match ShellCommand::of(shell)? {
             ShellCommand::Script(script) => (Some(script), SecretBytes::new(Vec::new())),
             ShellCommand::Text(text) => (None, text),
         };
-        let again = start_again(context.listing, &|id| context.start(id), shell, Reads::Itself);
-        Some(Self { shell, again, script, text })
+        Some(Self { shell, script, text })
     }
 
     /// The files that it reads and the variables that it sets, the last one first; and why there may be more. They are
     /// read with the shell's rights. `own` is what its program was started with, if that is visible.
-    pub(crate) fn sources(&self, own: Option<&Variables>) -> (Vec<Source>, Option<&'static str>) {
+    pub(crate) fn sources(
+        &self,
+        context: &Context<'_>,
+        own: Option<&Variables>,
+    ) -> (Vec<Source>, Option<&'static str>) {
+        let (mut all, hidden) = self.as_shell(own);
+        let moved = |source: &&mut Source| source.applies.is_some();
+        if all.iter().any(|source| source.applies.is_some()) {
+            // The command of the shell's user is made with keyroll's own rights.
+            let again = start_again(context.listing, &|id| context.start(id), self.shell, Reads::Itself);
+            all.iter_mut().filter(moved).for_each(|source| source.applies = Some(again.clone()));
+        }
+        (all, hidden)
+    }
+
+    /// The same, read with the shell's rights. `AGAIN` stands for what starts everything again.
+    fn as_shell(&self, own: Option<&Variables>) -> (Vec<Source>, Option<&'static str>) {
         let Some(folder) = dotenv::here(&self.shell.id) else { return (Vec::new(), Some(HIDDEN)) };
         let rights = Rights::of_process(&self.shell.id);
         match rights.and_then(|rights| rights.reading(|| self.read(&folder, own))) {
@@ -79,7 +93,7 @@ impl<'p> Launcher<'p> {
             match step {
                 Step::Reads { path, perhaps: may, exported, .. } => {
                     let what = format!("{} as {} reads it", shown(&path), self.called());
-                    let mut source = env_file::optional(what, &path).applied_by(&self.again);
+                    let mut source = env_file::optional(what, &path).applied_by(AGAIN);
                     source.entries.retain(|name, _| exported || gets(name));
                     perhaps |= may && !source.says_nothing();
                     all.push(source);
@@ -90,7 +104,7 @@ impl<'p> Launcher<'p> {
                     }
                     perhaps |= may;
                     let source = Source::new(format!("what {} sets", self.called()), self.origin());
-                    all.push(source.with(name, Assignment::at(line, value)).applied_by(&self.again));
+                    all.push(source.with(name, Assignment::at(line, value)).applied_by(AGAIN));
                 }
                 Step::Hidden { name: Some(name), line, why } => {
                     let source = Source::new(format!("what {} sets", self.called()), self.origin());

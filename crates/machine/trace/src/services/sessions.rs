@@ -106,8 +106,8 @@ fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Proc
     let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
     let began = name(began.holding(copied));
-    if let Some(launcher) = Launcher::of(context, shell) {
-        let (mut all, hidden) = launcher.sources(Some(own));
+    if let Some(launcher) = Launcher::of(shell) {
+        let (mut all, hidden) = launcher.sources(context, Some(own));
         all.push(began);
         // What the text does not show.
         let read = hidden.map_or(Read::Not, Read::Perhaps);
@@ -124,7 +124,7 @@ fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Proc
 
 /// The files that a shell's text reads, and the variables that it sets.
 fn of_text(context: &Context<'_>, shell: &Process) -> Vec<Source> {
-    Launcher::of(context, shell).map(|launcher| launcher.sources(None).0).unwrap_or_default()
+    Launcher::of(shell).map(|launcher| launcher.sources(context, None).0).unwrap_or_default()
 }
 
 /// The sources of a shell: what it was started with, and what its text reads.
@@ -146,7 +146,8 @@ fn of_hidden(context: &Context<'_>, root: &Process, shell: &Process) -> Vec<Sour
 /// that nobody reads.
 fn of_nobody(context: &Context<'_>, root: &Process, processes: &[ProcessId], own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
-    let read = dotenv::sources(context, root, processes);
+    let mut read = dotenv::sources(context, root, processes);
+    dotenv::add_commands(context, root, &mut read);
     let holds = own.iter().any(|(name, value)| context.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
     let beside = |folder: PathBuf| {

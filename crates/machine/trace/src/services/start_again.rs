@@ -117,7 +117,8 @@ pub(crate) fn start_again(listing: &Listing, start: StartOf<'_>, of: &Process, r
     command(listing, start, of, reads).unwrap_or_else(|| in_words(of, reads))
 }
 
-fn parent_of<'l>(listing: &'l Listing, of: &Process) -> Option<&'l Process> {
+/// The process that started another one, if it still runs.
+pub(crate) fn parent_of<'l>(listing: &'l Listing, of: &Process) -> Option<&'l Process> {
     listing.seen.iter().find(|one| one.id.pid == of.ppid)
 }
 
@@ -227,9 +228,14 @@ fn ends(listing: &Listing, of: &Process) -> Option<Vec<u32>> {
 
 /// Whether the next start would lack a variable: one that neither the file nor the operator's shell has.
 fn loses_variables(own: &Variables, file: &BTreeSet<String>) -> bool {
-    let here = process(std::process::id()).and_then(|own| environment_names(&own.id)).unwrap_or_default();
+    let here = own_names();
     let session = |name: &str| OF_SESSIONS.iter().any(|begin| name.starts_with(begin));
     own.keys().any(|name| !file.contains(name) && !session(name) && !here.contains(name))
+}
+
+/// The names of the variables that the operator's shell gave to keyroll.
+pub(super) fn own_names() -> BTreeSet<String> {
+    process(std::process::id()).and_then(|own| environment_names(&own.id)).unwrap_or_default()
 }
 
 /// `set -a && . ./.env && set +a && `

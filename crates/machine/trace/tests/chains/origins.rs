@@ -5,20 +5,16 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
 use keyroll_trace::{Basis, Doubt, MemoryStage, Sighting, Survey, Verdict, rows, secrets};
 
-use crate::chains::scene::{Running, Scene, until};
+use crate::chains::scene::{Running, Scene, apart, until};
 
 const KEY: &str = "ACME_API_KEY";
 
 /// A program that keeps its environment, and nothing else, for as long as the test runs.
 const PROGRAM: &str = "exec sleep 100000";
-
-/// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
-const APART_MS: u64 = 60;
 
 /// A file of three names, of which one is the key and one has a value that no other scene has.
 fn file(version: &str) -> String {
@@ -37,12 +33,6 @@ fn start(scene: &Scene, folder: &str, text: &str) -> Running {
 
 fn is_sleep(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
-}
-
-/// What happens next is surely later than what happened before, by the clock of files and by that of processes.
-fn apart() {
-    let since = Instant::now();
-    until("time passes", || (since.elapsed() > Duration::from_millis(APART_MS)).then_some(()));
 }
 
 /// A survey of the scene, with the memory of these processes.

@@ -6,30 +6,21 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use keyroll_trace::{Survey, Verdict, rows, secrets};
 
-use crate::chains::scene::{Scene, until};
+use crate::chains::scene::{Scene, apart, until};
 
 const KEY: &str = "ACME_API_KEY";
 
 /// Without what puts a script of its own in the place of Python, which becomes Python only later.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
-const APART_MS: u64 = 60;
-
 /// A user id that no machine uses has no name; this one has.
 const NOBODY: u32 = 65_534;
 
 fn file(version: &str) -> String {
     format!("PORT=8080\n{KEY}={{{version}}}\nDATABASE=@/orders\n")
-}
-
-fn apart() {
-    let since = Instant::now();
-    until("time passes", || (since.elapsed() > Duration::from_millis(APART_MS)).then_some(()));
 }
 
 fn words(pid: u32) -> String {

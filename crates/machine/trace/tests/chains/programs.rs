@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keyroll_testkit::ManagerTools;
 use keyroll_trace::{Doubt, MemoryStage, Verdict, rows, secrets};
 
-use crate::chains::scene::{NamedChain, Running, Scene, until};
+use crate::chains::scene::{NamedChain, Running, Scene, apart, until};
 
 const KEY: &str = "ACME_API_KEY";
 
@@ -228,10 +228,6 @@ fn a_program_that_may_read_a_file_is_likely_stale_unless_its_value_is_in_another
     place.scene.write(".env", &format!("{KEY}={{first}}\n"));
     let reads = "import time\nname = '.e' + 'nv'\nkey = open(name).read().strip()\nopen('ready', 'w').close()\ntime.sleep(1000)\n";
     place.scene.write("odd.py", reads);
-    let apart = || {
-        let since = Instant::now();
-        until("time passes", || (since.elapsed() > Duration::from_millis(60)).then_some(()));
-    };
     apart();
     let program = Running::start(place.command(&place.python()).arg("odd.py"));
     until("it has read its file", || place.scene.path("ready").exists().then_some(()));

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use keyroll_trace::{MemoryStage, Survey, Verdict, rows, secrets};
 
-use crate::chains::scene::{Scene, until};
+use crate::chains::scene::{Scene, apart, until};
 
 const KEY: &str = "ACME_API_KEY";
 
@@ -23,11 +22,6 @@ impl Drop for Supervised<'_> {
 
 fn is_sleep(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
-}
-
-fn apart() {
-    let since = Instant::now();
-    until("time passes", || (since.elapsed() > Duration::from_millis(60)).then_some(()));
 }
 
 fn pid(scene: &Scene) -> u32 {

@@ -164,6 +164,15 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
     all
 }
 
+/// How far apart a start and a change must be to be told apart, milliseconds: more than twice what keyroll asks for.
+const APART_MS: u64 = 60;
+
+/// What happens next is surely later than what happened before, by the clock of files and by that of processes.
+pub(crate) fn apart() {
+    let since = Instant::now();
+    until("time passes", || (since.elapsed() > Duration::from_millis(APART_MS)).then_some(()));
+}
+
 /// Looks until something is there.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + TIME_MAX;
