@@ -142,6 +142,10 @@ registry! {
         LeaksInputInvalid "K0935" "A baseline, rules or fingerprint file cannot be used" ["K0936" "K0938"];
         FingerprintsNotExported "K0937" "The fingerprints cannot be exported" [];
     }
+    "The server" {
+        ServerNotStarted "K0951" "The server could not start" [];
+        AdminTokenUnusable "K0950" "An admin token cannot be used or made" [];
+    }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];
     }

@@ -1,8 +1,9 @@
 //! The configuration, folders and state that one command works on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use keyroll_codes::Code;
 use keyroll_config::Config;
 
 use crate::env;
@@ -48,6 +49,28 @@ impl Installation {
     /// It cannot be read, or is refused.
     pub fn config(&self) -> Result<Config, Problem> {
         once(&self.config, || Ok(Config::load(&self.config_path())?)).cloned()
+    }
+
+    /// How the commands of this installation are called in another folder: the folder to be in, and the options that
+    /// name what is not at its default place.
+    pub fn called(&self) -> Result<(PathBuf, Vec<String>), Problem> {
+        let path = self.config_path();
+        let absolute = std::path::absolute(&path).map_err(|error| {
+            Problem::new(Code::FolderUnsuitable, format!("resolve {}", path.display())).because_of(&error)
+        })?;
+        let folder = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let mut words = Vec::new();
+        if absolute.file_name() != Some("keyroll.toml".as_ref()) {
+            words.extend(["--config".to_owned(), absolute.display().to_string()]);
+        }
+        let places = self.places()?;
+        if self.locations.state.is_some() || env::STATE.get().is_some() {
+            words.extend(["--state".to_owned(), places.state.display().to_string()]);
+        }
+        if self.locations.keys.is_some() || env::KEYS.get().is_some() {
+            words.extend(["--keys".to_owned(), places.keys.display().to_string()]);
+        }
+        Ok((folder, words))
     }
 
     /// True if neither an option nor the environment says where the state is.

@@ -50,8 +50,8 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 2] = ["plans", "work"];
-const FILES: [&str; 6] =
-    ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "downtimes.jsonl"];
+const FILES: [&str; 7] =
+    ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "downtimes.jsonl", "serving.json"];
 
 /// The mode of both folders.
 const FOLDER_MODE: u32 = 0o700;
@@ -173,6 +173,16 @@ impl Places {
     /// The file of the sealed values.
     pub fn sealed(&self) -> PathBuf {
         self.state.join("secrets.db")
+    }
+
+    /// The file that a server locks: there is one server per state folder.
+    pub fn server_lock(&self) -> PathBuf {
+        self.state.join("lock.server")
+    }
+
+    /// The secrets whose drivers a server has.
+    pub fn serving(&self) -> PathBuf {
+        self.state.join("serving.json")
     }
 
     /// The key's file; made on first use, mode 0600.

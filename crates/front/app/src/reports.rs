@@ -2,8 +2,10 @@
 
 pub mod doctor;
 pub mod due;
+pub mod emergency;
 pub mod history;
 pub mod issuers;
+pub mod runbook;
 pub mod secrets;
 pub mod status;
 pub mod verify;

@@ -4,6 +4,7 @@ mod acquire_lock;
 pub mod adopt;
 pub mod append_offline;
 mod drive;
+pub mod emergency;
 mod finish;
 pub mod manual_mint;
 mod manual_revoke;

@@ -1,5 +1,6 @@
 mod alerted;
 mod consumer;
+mod emergency;
 mod fingerprints;
 mod init;
 mod issuers;
@@ -7,6 +8,7 @@ mod leaks;
 mod look;
 mod revoke;
 mod secret;
+mod server;
 mod shielded;
 mod split;
 mod steps;
@@ -16,6 +18,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs, WaiversArgs};
+pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
 pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
@@ -23,6 +26,7 @@ pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use secret::{SecretAddArgs, SecretCommand, SecretImportArgs};
+pub(crate) use server::{ServeArgs, TokenCommand};
 pub(crate) use shielded::{RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
@@ -171,6 +175,22 @@ pub(crate) enum Command {
     /// Revoke an old version that is still alive
     #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
+    /// Replace a leaked key at once, with a key that you bring or one that the issuer makes
+    ///
+    /// One command for plan, apply and resume: after one canary every consumer is moved and proven. The same as POST /rotate-secret of the server.
+    #[command(after_help = examples::EMERGENCY)]
+    Emergency(EmergencyArgs),
+    /// Print the procedure for a leaked key of a secret, for paper
+    #[command(after_help = examples::RUNBOOK)]
+    Runbook(RunbookArgs),
+    /// Run the server: an endpoint that rotates a leaked key without a redeploy
+    ///
+    /// It listens on loopback, as [server] in keyroll.toml says. SIGTERM pauses every rotation after the step in hand; the next start goes on with it.
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArgs),
+    /// Make, list and revoke the admin tokens of the server
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show which secrets are due for rotation, or rotate them unattended
     #[command(after_help = examples::DUE)]
     Due(DueArgs),

@@ -8,6 +8,7 @@ mod consumer;
 mod demo;
 mod doctor;
 mod due;
+mod emergency;
 mod explain;
 mod fingerprints;
 mod graph;
@@ -23,11 +24,14 @@ mod resume;
 mod retry;
 mod revoke;
 mod run;
+mod runbook;
 mod scan;
 mod schema;
 mod secret;
+mod serve;
 mod split;
 mod status;
+mod token;
 mod trace;
 mod verify;
 mod waive;
@@ -70,6 +74,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Consumer(command) => consumer::run(&command, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),
+        Command::Emergency(args) => emergency::run(&args, context),
+        Command::Runbook(args) => runbook::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
+        Command::Token(command) => token::run(&command, context),
         Command::Due(args) => due::run(&args, context),
         Command::History(args) => history::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),

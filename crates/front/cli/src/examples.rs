@@ -111,6 +111,24 @@ Exit codes: 0 as expected, 1 failed, 3 a version is alive or dead unexpectedly";
 pub(crate) const REVOKE: &str = "\
 Example: keyroll revoke openrouter --version previous
 Exit codes: 0 dead, 1 refused, nothing changed, 6 an operator must decide";
+pub(crate) const EMERGENCY: &str = "\
+Example: keyroll emergency anthropic --value-file ./new.key
+Exit codes: 0 done, 1 nothing changed, 2 usage, 6 an operator must decide (also:
+every consumer has moved, and the old key waits for your consent), 7 another
+rotation is in the way, 130 paused by a signal";
+pub(crate) const RUNBOOK: &str = "\
+Example: keyroll runbook anthropic
+Exit codes: 0 done, 1 failed";
+pub(crate) const SERVE: &str = "\
+Example: keyroll serve --unit | sudo tee /etc/systemd/system/keyroll.service
+Exit codes: 0 ended by SIGTERM or Ctrl-C, 1 not started, 7 another server runs";
+pub(crate) const TOKEN_NEW: &str = "\
+Example: keyroll token new ada --out ada.token
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const TOKEN_LIST: &str = "Example: keyroll token list\nExit codes: 0 done, 1 failed";
+pub(crate) const TOKEN_REVOKE: &str = "\
+Example: keyroll token revoke ada
+Exit codes: 0 done, 1 refused, nothing changed";
 pub(crate) const SCHEMA: &str = "Example: keyroll schema > keyroll.schema.json\nExit codes: 0 done";
 pub(crate) const HISTORY: &str = "Example: keyroll history openrouter\nExit codes: 0 done, 1 failed";
 pub(crate) const COMPLETION: &str = "\

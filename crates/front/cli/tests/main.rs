@@ -16,6 +16,7 @@ mod canary;
 mod dead_leaks;
 mod docker;
 mod due;
+mod emergency;
 mod fuzzed;
 mod gate;
 mod hostile;

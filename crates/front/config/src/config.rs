@@ -11,6 +11,7 @@ use crate::mistake::Mistake;
 use crate::parse::parse_shape;
 use crate::search::Search;
 use crate::secret::Secret;
+use crate::server::Server;
 use crate::shape::HostShape;
 use crate::suggest::nearest;
 use crate::{ConfigError, Defaults, Kind, Name};
@@ -29,6 +30,8 @@ pub struct Config {
     pub search: Search,
     /// The secrets by name.
     pub secrets: BTreeMap<Name, Secret>,
+    /// The server that `keyroll serve` runs.
+    pub server: Option<Server>,
 }
 
 impl Config {
@@ -83,7 +86,8 @@ impl Config {
             secrets.insert(name, secret);
         }
         refuse_shared_places(&secrets, &spans)?;
-        Ok(Self { folder: folder.to_path_buf(), defaults, search, secrets })
+        let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
+        Ok(Self { folder: folder.to_path_buf(), defaults, search, secrets, server })
     }
 
     /// One secret by name.

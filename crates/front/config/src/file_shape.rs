@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::at::At;
 use crate::secret_shape::SecretShape;
-use crate::shape::{DefaultsShape, HostShape, SearchShape};
+use crate::shape::{DefaultsShape, HostShape, SearchShape, ServerShape};
 
 /// The file keyroll.toml. It never contains the value of a credential, only references to files that do.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,6 +24,8 @@ pub(crate) struct FileShape {
     /// need not be declared.
     #[serde(default)]
     pub(crate) hosts: BTreeMap<At<String>, HostShape>,
+    /// The server that `keyroll serve` runs. Default: none.
+    pub(crate) server: Option<At<ServerShape>>,
     /// The secrets, by name: `[secrets.openai]`. A name has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter
     /// or digit.
     #[serde(default)]

@@ -11,6 +11,8 @@ const TABLES: &[(&str, &str)] = &[
     ("DefaultsShape", "[defaults]"),
     ("SearchShape", "[search]"),
     ("HostShape", "[hosts.NAME]"),
+    ("ServerShape", "[server]"),
+    ("EmergencyShape", "[server.emergency]"),
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("RevokeShape", "[secrets.NAME.revoke]"),

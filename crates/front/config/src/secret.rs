@@ -90,6 +90,8 @@ pub struct Secret {
     pub rotate_every: Option<Duration>,
     /// Whether it may be rotated without an operator.
     pub unattended: bool,
+    /// Whether an emergency revokes the old value without asking.
+    pub emergency_revoke: bool,
     /// Whether revoked values stay sealed, to be searched for.
     pub keep_retired: bool,
     /// Hosts moved at the same time.
@@ -161,6 +163,7 @@ impl Secret {
                 defaults.deadlines,
             )?,
             unattended: shape.unattended,
+            emergency_revoke: shape.emergency_revoke,
             keep_retired: shape.keep_retired,
             name,
             issuer,

@@ -72,6 +72,10 @@ pub(crate) struct SecretKeys {
     /// false.
     #[serde(default)]
     pub(crate) unattended: bool,
+    /// Whether an emergency (`POST /rotate-secret`, `keyroll emergency`) revokes the old value without asking, as soon as no
+    /// process needs it. Default false: it moves every consumer, and names the command that revokes the old value.
+    #[serde(default)]
+    pub(crate) emergency_revoke: bool,
     /// Whether the store keeps revoked values, sealed, so that `leaks`, `redact`, `run` and `fingerprints` still find them.
     /// No consumer ever gets a revoked value. Default false: revoked values are deleted. After a change from true to false,
     /// the next rotation deletes those that the store kept.
@@ -158,6 +162,29 @@ pub(crate) struct RevokeShape {
     /// How the operator consents to revoking the old value: `ask` (default), each time, or `standing`, by this
     /// configuration; `standing` needs `unattended = true`.
     pub(crate) decide: Option<At<String>>,
+}
+
+/// The server that `keyroll serve` runs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerShape {
+    /// The address and port to listen on, on loopback: `127.0.0.1:9090` or `[::1]:9090`.
+    pub(crate) listen: At<String>,
+    /// The emergency endpoint: `POST /rotate-secret` and `GET /secret-status`.
+    pub(crate) emergency: At<EmergencyShape>,
+}
+
+/// The emergency endpoint.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmergencyShape {
+    /// A reference to the file of the admin tokens: `file:./admin-token`. `keyroll token new` adds a token to it, and at most
+    /// two are valid. A line that is a token itself, of 32 to 256 characters, is accepted too.
+    pub(crate) admin_token: At<String>,
+    /// Other names of secrets, as callers send them: `{ ANTHROPIC_API_KEY = "anthropic" }`. Without an alias a caller names
+    /// the secret, or a variable that only one secret is read from.
+    #[serde(default)]
+    pub(crate) aliases: BTreeMap<At<String>, At<String>>,
 }
 
 /// One service or job that uses the secret.

@@ -201,8 +201,8 @@ impl Shared {
 
     fn note(&self, line: &str) {
         if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            // A log that cannot be written must not fail a request.
-            let _ = writeln!(log, "{line}");
+            // A log that cannot be written must not fail a request. One write: two workers may share the log.
+            let _ = log.write_all(format!("{line}\n").as_bytes());
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Event {
     },
     /// A rotation was opened or resumed.
     Rotation { id: String, secret: String },
+    /// A key that somebody brought is sealed for the rotation.
+    Sealed { id: String },
     /// A phase was entered.
     Phase { phase: Phase },
     /// A step on a host, for one instance or for the consumer as a whole.

@@ -13,7 +13,7 @@ use keyroll_port::{
     Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, Probe, RefusalLog,
     SessionSource, Sessions, Store, Survey, Surveying, Surveyor as _, Values,
 };
-use keyroll_rotation::{Capabilities, ConsumerId, Plan, PlanDefect, Policy, Refusals};
+use keyroll_rotation::{Capabilities, ConsumerId, MintedBy, Plan, PlanDefect, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::granted::Granted;
@@ -90,7 +90,10 @@ async fn at_issuer(
     };
     let bound = bound && issuer.revokes();
     notes.extend(standing_notes(standing, bound));
-    let able = able(subject.secret, issuer, &credential, &mut notes).await;
+    let mut able = able(subject.secret, issuer, &credential, &mut notes).await;
+    if subject.brought {
+        able.0.minted_by = MintedBy::Human;
+    }
     notes.extend(pid_files_missing(subject.secret));
     notes.extend(dumps_in_sight(subject.secret));
     let settings = issuer.settings(&credential).await?;

@@ -30,6 +30,18 @@ use crate::wiring::issuer::described;
 use crate::wiring::open::{fingerprint_key, journal, runtime, store};
 use crate::wiring::provable::provable;
 
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A rotation that an operator reads before it is applied.
+    Rotation,
+    /// An emergency that begins at once. `brought`: somebody brings the new key.
+    Emergency {
+        /// Somebody brings the new key, also where the issuer's API could make one.
+        brought: bool,
+    },
+}
+
 /// Inspects everything and saves a rotation plan; returns its id.
 pub fn plan(
     secret: &Secret,
@@ -37,6 +49,31 @@ pub fn plan(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
+    plan_for(Purpose::Rotation, (secret, config), installation, operator)
+}
+
+/// Refuses a secret without a declared consumer.
+fn refuse_unused(secret: &Secret, config_file: &Path) -> Result<(), Problem> {
+    if !secret.consumers.is_empty() {
+        return Ok(());
+    }
+    let (path, name) = (config_file.display(), &secret.name);
+    Err(Problem::new(Code::NotPlannable, format!("plan a rotation of {name}"))
+        .because("it has no declared consumer: nothing could prove that the new value works")
+        .help(format!(
+            "declare its consumers as [[secrets.{name}.consumers]] in {path}; if it leaked and nothing uses it, \
+             revoke it at its issuer (keyroll issuers show {name} says where), then keyroll verify {name}"
+        )))
+}
+
+/// As [`plan`]. In an emergency an undeclared copy does not hold up the consumers: it is named.
+pub fn plan_for(
+    purpose: Purpose,
+    (secret, config): (&Secret, &Config),
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<String, Problem> {
+    refuse_unused(secret, &installation.config_path())?;
     let places = installation.places()?;
     let config_file = absolute(&installation.config_path())?;
     let config_text = config_file::read(&config_file)?;
@@ -53,12 +90,20 @@ pub fn plan(
         &places,
         &described,
     );
-    let subject = Subject { family: family.as_ref(), ..first };
+    let brought = purpose == Purpose::Emergency { brought: true };
+    let subject = Subject { family: family.as_ref(), brought, ..first };
     let found = look_at(&subject)?;
     note_apart(&found, operator);
     show_findings(&found, operator);
-    if !found.saved.seen.unexplained.is_empty() {
-        return Err(unexplained(&found));
+    match purpose {
+        Purpose::Rotation if !found.saved.seen.unexplained.is_empty() => return Err(unexplained(&found)),
+        Purpose::Rotation => {}
+        // It is applied at once: nobody reads its steps.
+        Purpose::Emergency { .. } => {
+            note_unexplained(&found, operator);
+            found.saved.write(&places)?;
+            return Ok(found.saved.id.clone());
+        }
     }
     save(&found.saved, &places, (&found, secret), steps(&found, secret), operator)
 }
@@ -115,6 +160,13 @@ fn note_apart(found: &Inspection, operator: &mut dyn Operator) {
     operator.note(
         "this plan can be applied only with --emergency; otherwise finish the open rotation first".to_owned(),
     );
+}
+
+/// Names the undeclared copies, which keep the old value.
+fn note_unexplained(found: &Inspection, operator: &mut dyn Operator) {
+    for place in &found.saved.seen.unexplained {
+        operator.note(format!("not declared, so this emergency does not change it: {place}"));
+    }
 }
 
 /// Refuses a plan while a rotation of the secret is open, because its files would look like mistakes. Returns the

@@ -31,6 +31,8 @@ pub struct Subject<'a> {
     pub rehearse: bool,
     /// The plan's part in replacing a key that several consumers share.
     pub family: Option<&'a Family>,
+    /// Somebody brings the new key, also where the issuer's API could make one.
+    pub brought: bool,
 }
 
 /// A secret in its configuration.
@@ -60,6 +62,7 @@ impl<'a> Subject<'a> {
             described,
             rehearse: true,
             family: None,
+            brought: false,
         }
     }
 
@@ -78,6 +81,7 @@ impl<'a> Subject<'a> {
             unix_ms: saved.made_unix_ms,
             rehearse: false,
             family: saved.family.as_ref(),
+            brought: saved.brought,
             ..Self::new(configured, places, described)
         }
     }
@@ -101,6 +105,7 @@ impl<'a> Subject<'a> {
             accepted: Vec::new(),
             shares: Vec::new(),
             family: self.family.cloned(),
+            brought: self.brought,
         }
     }
 }

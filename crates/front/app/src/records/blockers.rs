@@ -100,13 +100,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             let found_by = format!("it holds the {goes} key and is not a declared consumer");
             Holder { found_by, ..unexplained(called, who, state) }
         }
-        Blocker::Stranger(_) => Holder {
-            kind: "undeclared copy",
-            found_by: format!("a file that is not a declared copy holds the {goes} key"),
-            how_to_move: copy_moved(state),
-            or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
-            ..nameless("a file")
-        },
+        Blocker::Stranger(digest) => stranger(called, state, digest, goes),
         Blocker::File(file, holds) => Holder {
             kind: "copy",
             found_by: match holds {
@@ -196,11 +190,24 @@ pub fn setting(limit: SearchLimit) -> &'static str {
     }
 }
 
+/// An undeclared copy, by its path if the plan saw it.
+fn stranger(called: &Called, state: &State, digest: u64, goes: &str) -> Holder {
+    let path = called.undeclared(digest);
+    let word = path.map_or_else(|| "PATH".to_owned(), keyroll_manager::shell_word);
+    Holder {
+        kind: "undeclared copy",
+        found_by: format!("a file that is not a declared copy holds the {goes} key"),
+        how_to_move: copy_moved(state, &word),
+        or_else: Some(format!("keyroll consumer waive {word} --reason WHY")),
+        ..nameless(path.unwrap_or("a file"))
+    }
+}
+
 /// What to do with an undeclared copy.
-fn copy_moved(state: &State) -> String {
+fn copy_moved(state: &State, path: &str) -> String {
     match (state.phase(), state.plan().aim.makes_new()) {
         (Phase::RollingBack, _) => COPY_BACK.to_owned(),
-        (_, true) => adopt_copy("PATH"),
+        (_, true) => adopt_copy(path),
         (_, false) => SPLIT_AGAIN.to_owned(),
     }
 }

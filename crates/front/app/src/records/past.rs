@@ -21,6 +21,9 @@ pub struct Past {
     pub mint_to_dead_s: Option<f64>,
     /// The times of an emergency.
     pub emergency: Option<EmergencyShown>,
+    /// When the last consumer settled on the new version, milliseconds since the Unix epoch; none before that, and after
+    /// a rollback began.
+    pub moved_unix_ms: Option<u64>,
 }
 
 impl Past {
@@ -57,6 +60,7 @@ impl Past {
             // A rollback gives moved consumers the old value again, so nothing was finished.
             mint_to_last_moved_s: seconds(minted, moved).filter(|_| !goes_back(&state)),
             mint_to_dead_s: seconds(minted, dead),
+            moved_unix_ms: moved.filter(|_| !goes_back(&state)),
             state: Some(state),
         }
     }

@@ -1,8 +1,10 @@
 //! The names of a rotation's consumers, paths and files, by the plan in its journal.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use keyroll_config::Config;
+use keyroll_host::place_digest;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
 
@@ -29,6 +31,8 @@ pub struct Called {
     apart: Vec<Apart>,
     gate: bool,
     attributes: bool,
+    /// The undeclared copies that the plan saw, by digest. Only an emergency goes on with any.
+    undeclared: BTreeMap<u64, String>,
 }
 
 impl Called {
@@ -39,6 +43,11 @@ impl Called {
         called.attributes = recorded.opening.plan.capabilities.attributes;
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
+        for path in &saved.seen.unexplained {
+            let at = Path::new(path);
+            let digest = place_digest(&at.canonicalize().unwrap_or_else(|_| at.to_owned()));
+            called.undeclared.insert(digest, path.clone());
+        }
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
         let Ok(config) = config else { return called };
         let Ok(secret) = config.secret(&saved.secret) else { return called };
@@ -64,6 +73,11 @@ impl Called {
             }
         }
         called
+    }
+
+    /// The path of an undeclared copy, if the plan saw it.
+    pub fn undeclared(&self, digest: u64) -> Option<&str> {
+        self.undeclared.get(&digest).map(String::as_str)
     }
 
     /// Adds this rotation's id to the commands in a text, because other rotations may be open; a command with an id

@@ -86,9 +86,10 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
             let adopt = adopt_process(pid, called.attributes());
             Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
-        Reason::Stranger(_) => {
-            let adopt = adopt_copy("PATH");
-            Some(format!("{adopt}, or keyroll consumer waive PATH --reason WHY; then "))
+        Reason::Stranger(digest) => {
+            let path = called.undeclared(digest).map_or_else(|| "PATH".to_owned(), quoted);
+            let adopt = adopt_copy(&path);
+            Some(format!("{adopt}, or keyroll consumer waive {path} --reason WHY; then "))
         }
         Reason::Unsearched(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
             let setting = setting(limit(state, who));

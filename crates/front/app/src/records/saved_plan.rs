@@ -58,6 +58,9 @@ pub struct Saved {
     /// The plan's part in replacing a key that several consumers share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
+    /// Somebody brings the new key, also where the issuer's API could make one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brought: bool,
 }
 
 /// A consumer of a split and its new secret.

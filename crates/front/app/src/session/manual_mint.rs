@@ -4,24 +4,27 @@
 //! confirms its id in the same account, and when it is sealed under the number of the journal entry that records this.
 //! A value that is not confirmed in time stays sealed, and the next `resume` tries again.
 
+mod judge;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
 use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
-use keyroll_port::{Failure, FailureKind, Issuer, Journal as _, Probe, Recorded, RotationId, Staging, Store};
+use keyroll_port::{Failure, FailureKind, Journal as _, Recorded, RotationId, Staging, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::runtime::Runtime;
 
+pub use judge::pause;
+pub(crate) use judge::{Judge, ValueRejection};
+
 use super::append_offline::{now, take_over, write};
 use super::manual_steps::Steps;
 use crate::exit::Exit;
-use crate::interrupt;
-use crate::operator::{Confirmation, Event, Operator};
+use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
@@ -33,9 +36,6 @@ const GIVEN: u64 = 1 << 62;
 
 /// The most values that the operator may enter in one rotation.
 const GIVEN_MAX: u64 = 64;
-
-/// The pause between two calls to the issuer, milliseconds.
-const ASK_AGAIN_MS: u64 = 1_000;
 
 /// The source of the value, if it is not a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,18 +53,22 @@ pub fn awaited(state: &State) -> bool {
     asked || (human && state.phase() == Phase::Mint && state.new_version().is_none())
 }
 
+/// True from the beginning of a rotation until it has a key that a person makes or brings.
+pub(crate) fn takes_key(state: &State) -> bool {
+    let human = state.plan().capabilities.minted_by == MintedBy::Human;
+    human && state.new_version().is_none() && !state.ended()
+}
+
 /// What is needed to take in a value.
 struct ManualMint<'a> {
     id: &'a RotationId,
     secret: &'a Secret,
-    spec: &'a Spec,
     store: Arc<dyn Store>,
     staging: Arc<dyn Staging>,
-    issuer: Arc<dyn Issuer>,
     runtime: &'a Runtime,
     journal: Arc<SqliteJournal>,
     recorded: Recorded,
-    old: Credential,
+    judge: Judge<'a>,
 }
 
 /// Reads the key that the rotation waits for, from the command or a prompt; none if a key was entered before or nobody
@@ -109,6 +113,99 @@ pub fn tell_of_given(
     Ok(())
 }
 
+/// Seals a value for a rotation that was just opened. The rotation takes it in when it waits for a key.
+pub fn keep(
+    id: &RotationId,
+    credential: &Credential,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+) -> Result<(), Problem> {
+    let Some(spec) = &described.spec else { return Ok(()) };
+    let manual = ManualMint::open(id, secret, described, spec, places)?;
+    manual.runtime.block_on(manual.seal(credential)).map(drop)
+}
+
+/// The last value that was sealed for the rotation and that no entry names yet, with its number.
+pub(crate) async fn pending(
+    staging: &dyn Staging,
+    name: &str,
+    recorded: &Recorded,
+    state: &State,
+) -> Result<Option<(u64, Credential)>, Failure> {
+    let id = &recorded.id;
+    let mut named = Vec::new();
+    for seq in told(recorded, state) {
+        named.extend(staging.kept(name, id, seq).await?.map(|it| it.fields.encode()));
+    }
+    for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
+        let Some(kept) = staging.kept(name, id, slot).await? else { continue };
+        // A value from before a recorded one is abandoned.
+        return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
+    }
+    Ok(None)
+}
+
+/// The numbers of the entries that recorded a key made by the operator.
+fn told(recorded: &Recorded, state: &State) -> Vec<u64> {
+    let count = u64::try_from(recorded.events.len()).unwrap_or(u64::MAX);
+    let first = state.seq().saturating_sub(count).saturating_add(1);
+    let entries = (first..).zip(&recorded.events);
+    entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
+}
+
+/// Reads a value from its source, or from a hidden prompt; fields that are not secret stay those of the old value.
+pub(crate) fn read_value(
+    secret: &Secret,
+    old: &Credential,
+    given: Option<&Given>,
+    operator: &mut dyn Operator,
+) -> Result<Credential, Problem> {
+    let secrets: Vec<&Name> =
+        secret.fields.iter().filter(|(_, field)| field.secret).map(|(name, _)| name).collect();
+    let mut fields = Fields::new();
+    for (name, field) in old.fields.iter().filter(|(_, field)| !field.secret) {
+        fields.insert(name, field.value.duplicate(), false);
+    }
+    let typed = given.is_none() || (given == Some(&Given::Stdin) && operator.may_ask());
+    if !typed && secrets.len() != 1 {
+        return Err(Problem::new(Code::MintByHand, "accept the key that was made by hand")
+            .because("it has several secret fields, which must be typed at a terminal")
+            .exits(Exit::NeedsPerson));
+    }
+    for name in secrets {
+        let what = format!("{name} of the new key of {}", secret.name);
+        let value = match given {
+            Some(Given::File(path)) => operator.value_of_file(&what, path)?,
+            Some(Given::Stdin) | None => operator.hidden(&what)?,
+        };
+        fields.insert(name.as_str(), value, true);
+    }
+    Ok(Credential { id: None, fields })
+}
+
+/// Whether all secret fields are the same.
+pub(crate) fn same_value(credential: &Credential, other: &Credential) -> bool {
+    let mut all = credential.fields.secrets();
+    all.all(|(name, value)| other.fields.get(name).is_some_and(|field| field.value == *value))
+}
+
+/// The stored version that has this value: `ring v1`.
+pub(crate) async fn stored_as(store: &dyn Store, credential: &Credential) -> Result<Option<String>, Failure> {
+    for name in store.secrets().await? {
+        for version in store.versions(&name).await? {
+            let other = store.read(&name, version.number).await?;
+            if other.as_ref().is_some_and(|other| same_value(credential, other)) {
+                return Ok(Some(format!("{name} v{}", version.number)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn already_exists(which: &str) -> String {
+    format!("it is the value of {which}, which already exists")
+}
+
 fn not_awaited(id: &RotationId) -> Problem {
     Problem::new(Code::MintByHand, "accept a key that was made by hand")
         .because("this rotation is not waiting for a key")
@@ -135,7 +232,10 @@ pub fn take(
     let before = runtime.block_on(manual.pending(&open.state))?;
     let (slot, credential) = match (typed, before) {
         (None, Some(before)) => {
-            operator.note("the key that was entered before is sealed, and keyroll checks it again");
+            operator.note(match open.state.emergency() {
+                Some(_) => "the new key is sealed; asking the issuer about it",
+                None => "the key that was entered before is sealed, and keyroll checks it again",
+            });
             before
         }
         (None, None) => return Ok(false),
@@ -148,9 +248,11 @@ pub fn take(
     };
     let plan = open.state.plan().clone();
     let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
-    let seen = runtime.block_on(manual.see(&credential, plan.denied_is_alive, limit, operator));
+    let seen = runtime.block_on(manual.judge.see(&credential, plan.denied_is_alive, limit, operator));
     let found = match seen {
         Ok(found) => found,
+        // The issuer accepted it before the emergency began: one answer drops no key that somebody relies on.
+        Err(ValueRejection::Wrong(why)) if open.state.emergency().is_some() => return Err(manual.unseen(why)),
         Err(ValueRejection::Wrong(why)) => {
             let given = given_id(slot);
             runtime.block_on(manual.staging.discard(manual.name(), &id, Some(&given), None))?;
@@ -187,16 +289,6 @@ fn given_id(slot: u64) -> CredentialId {
     CredentialId::new(format!("given/{}", slot.saturating_sub(GIVEN)))
 }
 
-/// Why a value did not become the new version.
-enum ValueRejection {
-    /// It is not the needed key.
-    Wrong(String),
-    /// It is not the needed key, unless the answer changes soon: a key that was just made may look like this.
-    NotYet(String),
-    /// The answers were inconclusive.
-    NotVisible(String),
-}
-
 impl<'a> ManualMint<'a> {
     fn open(
         id: &'a RotationId,
@@ -210,25 +302,19 @@ impl<'a> ManualMint<'a> {
         let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
         let old = old.ok_or_else(|| reading().because("the old value is no longer sealed"))?;
         let issuer = described.issuer(secret, None)?;
-        Ok(Self { id, secret, spec, staging: store.clone(), store, issuer, runtime, journal, recorded, old })
+        let unbound = format!("by-hand/{id}/{}", recorded.events.len());
+        let judge = Judge { spec, issuer, old, unbound };
+        Ok(Self { id, secret, staging: store.clone(), store, runtime, journal, recorded, judge })
     }
 
     fn name(&self) -> &str {
         self.secret.name.as_str()
     }
 
-    /// The numbers of the entries that recorded a key made by the operator.
-    fn told(&self, state: &State) -> Vec<u64> {
-        let count = u64::try_from(self.recorded.events.len()).unwrap_or(u64::MAX);
-        let first = state.seq().saturating_sub(count).saturating_add(1);
-        let entries = (first..).zip(&self.recorded.events);
-        entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
-    }
-
     /// True if the operator should be asked for a key: none was entered, or it was not accepted.
     fn wants_another(&self, state: &State, operator: &mut dyn Operator) -> Result<bool, Problem> {
         let Some((_, before)) = self.runtime.block_on(self.pending(state))? else { return Ok(true) };
-        let seen = self.runtime.block_on(self.accepted(&before, state.plan().denied_is_alive));
+        let seen = self.runtime.block_on(self.judge.accepted(&before, state.plan().denied_is_alive));
         let Err(ValueRejection::Wrong(why) | ValueRejection::NotYet(why) | ValueRejection::NotVisible(why)) =
             seen
         else {
@@ -249,44 +335,19 @@ impl<'a> ManualMint<'a> {
 
     /// The last sealed value that no entry names yet.
     async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
-        let mut named = Vec::new();
-        for seq in self.told(state) {
-            named.extend(self.staging.kept(self.name(), self.id, seq).await?.map(|it| it.fields.encode()));
-        }
-        for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
-            let Some(kept) = self.staging.kept(self.name(), self.id, slot).await? else { continue };
-            // A value from before a recorded one is abandoned.
-            return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
-        }
-        Ok(None)
+        pending(self.staging.as_ref(), self.name(), &self.recorded, state).await
     }
 
-    /// Reads the value from its source or a hidden prompt; fields that are not secret stay the same.
+    /// Reads the value from its source or a hidden prompt.
     fn read(&self, given: Option<&Given>, operator: &mut dyn Operator) -> Result<Credential, Problem> {
-        let secrets: Vec<&Name> =
-            self.secret.fields.iter().filter(|(_, field)| field.secret).map(|(name, _)| name).collect();
-        let mut fields = Fields::new();
-        for (name, field) in self.old.fields.iter().filter(|(_, field)| !field.secret) {
-            fields.insert(name, field.value.duplicate(), false);
-        }
-        let typed = given.is_none() || (given == Some(&Given::Stdin) && operator.may_ask());
-        if !typed && secrets.len() != 1 {
-            return Err(refused(
-                self.id,
-                ["it has several secret fields, which must be typed at a terminal".to_owned()],
-            )
-            .help(format!("at a terminal: keyroll resume {} --value-stdin", self.id)));
-        }
-        for name in secrets {
-            let what = format!("{name} of the new key of {}", self.secret.name);
-            let value = match given {
-                Some(Given::File(path)) => operator.value_of_file(&what, path)?,
-                Some(Given::Stdin) => operator.hidden(&what)?,
-                None => operator.hidden(&what).map_err(|problem| self.not_read(problem))?,
-            };
-            fields.insert(name.as_str(), value, true);
-        }
-        Ok(Credential { id: None, fields })
+        let read = read_value(self.secret, &self.judge.old, given, operator);
+        read.map_err(|problem| match (given, problem.code) {
+            (_, Code::MintByHand) => {
+                problem.help(format!("at a terminal: keyroll resume {} --value-stdin", self.id))
+            }
+            (None, _) => self.not_read(problem),
+            (Some(_), _) => problem,
+        })
     }
 
     /// Tells an operator who is asked again that nothing is lost.
@@ -302,31 +363,21 @@ impl<'a> ManualMint<'a> {
 
     /// Refuses a value that is wrong by its form alone.
     async fn refuse_slips(&self, credential: &Credential, state: &State) -> Result<(), Problem> {
-        let faults = self.spec.faults(&credential.fields);
+        let faults = self.judge.spec.faults(&credential.fields);
         if !faults.is_empty() {
             return Err(slipped(self.id, faults));
         }
-        let same = |other: &Credential| {
-            let mut all = credential.fields.secrets();
-            all.all(|(name, value)| other.fields.get(name).is_some_and(|field| field.value == *value))
-        };
-        for seq in self.told(state) {
+        let same = |other: &Credential| same_value(credential, other);
+        for seq in told(&self.recorded, state) {
             if self.staging.kept(self.name(), self.id, seq).await?.as_ref().is_some_and(same) {
                 let why = "it is a value that this rotation abandoned".to_owned();
                 return Err(refused(self.id, [why]));
             }
         }
-        for name in self.store.secrets().await? {
-            for version in self.store.versions(&name).await? {
-                let other = self.store.read(&name, version.number).await?;
-                if other.as_ref().is_some_and(same) {
-                    let which =
-                        format!("it is the value of {name} v{}, which already exists", version.number);
-                    return Err(refused(self.id, [which]));
-                }
-            }
+        match stored_as(self.store.as_ref(), credential).await? {
+            Some(which) => Err(refused(self.id, [already_exists(&which)])),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Seals the value under the first free number.
@@ -346,121 +397,6 @@ impl<'a> ManualMint<'a> {
         Err(refused(self.id, [why]).help(format!("keyroll abort {}", self.id)))
     }
 
-    /// Waits until every endpoint accepts the value, and reads its account. A new key may not be known everywhere yet.
-    async fn see(
-        &self,
-        credential: &Credential,
-        denied_is_alive: bool,
-        limit_ms: u64,
-        operator: &mut dyn Operator,
-    ) -> Result<CredId, ValueRejection> {
-        let end = Instant::now() + Duration::from_millis(limit_ms);
-        let mut shown = false;
-        loop {
-            let seen = match self.accepted(credential, denied_is_alive).await {
-                Ok(()) => self.whose(credential).await,
-                Err(seen) => Err(seen),
-            };
-            let why = match seen {
-                Ok((id, compared)) => {
-                    if !compared {
-                        let what = "the account of the new key".to_owned();
-                        let why =
-                            "the issuer does not report it, or the old key is dead and cannot ask".to_owned();
-                        operator.event(Event::NotVisible { what, why });
-                    }
-                    return Ok(id);
-                }
-                Err(seen @ ValueRejection::Wrong(_)) => return Err(seen),
-                Err(seen) if Instant::now() >= end => return Err(seen),
-                Err(_) if interrupt::is_asked() => {
-                    let why = "keyroll was asked to stop (Ctrl-C or a signal) before it saw that";
-                    return Err(ValueRejection::NotVisible(why.to_owned()));
-                }
-                Err(ValueRejection::NotYet(why) | ValueRejection::NotVisible(why)) => why,
-            };
-            if !shown {
-                let seconds = limit_ms / 1_000;
-                operator
-                    .note(format!("{why}; a new key may need some time here, asking again for {seconds} s"));
-                shown = true;
-            }
-            pause().await;
-        }
-    }
-
-    async fn accepted(&self, credential: &Credential, denied_is_alive: bool) -> Result<(), ValueRejection> {
-        for endpoint in self.issuer.endpoints() {
-            match self.issuer.probe(&endpoint, credential).await {
-                Probe::Alive => {}
-                Probe::Denied if denied_is_alive => {}
-                Probe::Denied => {
-                    return Err(ValueRejection::Wrong(format!(
-                        "{endpoint} accepts it, but with fewer permissions than the old key"
-                    )));
-                }
-                Probe::Dead => {
-                    return Err(ValueRejection::NotYet(format!(
-                        "{endpoint} refuses it: the key is not alive"
-                    )));
-                }
-                Probe::Unknown(why) => {
-                    return Err(ValueRejection::NotVisible(format!(
-                        "not visible whether {endpoint} accepts it: {why}"
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The id of the value, and whether its account was seen to be the old key's.
-    async fn whose(&self, credential: &Credential) -> Result<(CredId, bool), ValueRejection> {
-        let unseen = |failure: Failure| {
-            let cause = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
-            ValueRejection::NotVisible(format!("its account is not visible: {failure}{cause}"))
-        };
-        let told = self.issuer.identify(credential).await.map_err(unseen)?;
-        // The accounts are compared only if the old key still works.
-        let mut compared = false;
-        if let Some(principal) = &told.principal
-            && let Ok(before) = self.issuer.identify(&self.old).await
-            && let Some(other) = &before.principal
-        {
-            if other != principal {
-                return Err(ValueRejection::Wrong(
-                    "it belongs to another account than the old key".to_owned(),
-                ));
-            }
-            compared = true;
-        }
-        if !self.spec.binds() {
-            let unbound = format!("by-hand/{}/{}", self.id, self.recorded.events.len());
-            return Ok((CredId::new(&unbound), compared));
-        }
-        let Some(id) = told.id else {
-            let why = "no key in the issuer's list matches this value: it may belong to another account";
-            return Err(ValueRejection::NotYet(why.to_owned()));
-        };
-        if self.old.id.as_ref() == Some(&id) {
-            return Err(ValueRejection::Wrong(format!("the issuer says that it is {id}, the old key")));
-        }
-        if self.issuer.capabilities().list {
-            let list = self.issuer.list(credential).await.map_err(unseen)?;
-            if !list.entries.iter().any(|entry| entry.id == id) {
-                return Err(match list.complete {
-                    true => ValueRejection::NotYet(format!(
-                        "{id} is not in the issuer's list: it belongs to another account"
-                    )),
-                    false => ValueRejection::NotVisible(format!(
-                        "not visible whether {id} is in the issuer's list"
-                    )),
-                });
-            }
-        }
-        Ok((CredId::new(id.as_str()), compared || self.issuer.capabilities().list))
-    }
-
     /// Seals the value under the number of the entry that names it, and appends that entry.
     async fn tell(&self, open: &mut Opened, credential: Credential, found: CredId) -> Result<(), Problem> {
         let fact = Fact::HandMinted(found.clone());
@@ -476,9 +412,4 @@ impl<'a> ManualMint<'a> {
         write(&self.journal, open, epoch, fact).await?;
         Ok(())
     }
-}
-
-/// Waits between two calls; returns early on a request to stop.
-pub async fn pause() {
-    let _ = tokio::time::timeout(Duration::from_millis(ASK_AGAIN_MS), interrupt::asked()).await;
 }

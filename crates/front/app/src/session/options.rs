@@ -1,6 +1,7 @@
 //! The options of `apply` and `resume`.
 
 use keyroll_rotation::{Emergency, Fact, Phase};
+use keyroll_secret::Credential;
 
 use super::manual_mint::Given;
 use super::manual_steps::Steps;
@@ -28,6 +29,10 @@ pub struct ApplyOptions {
     pub prompts: bool,
     /// The rotation rolls back, so the operator is not asked for a new key.
     pub back: bool,
+    /// A key that somebody brought is sealed for it, so it does not wait for one.
+    pub sealed: bool,
+    /// A new rotation begins with this key, which somebody brought.
+    pub brought: Option<Credential>,
 }
 
 /// The options of one drive.

@@ -1,16 +1,19 @@
-//! Asks the operator for a manual key as soon as the rotation needs it.
+//! Takes in a key as soon as the rotation needs it: one that is sealed already, or one that the operator is asked for.
 
-use super::manual_mint::awaited;
+use keyroll_port::Journal as _;
+use keyroll_rotation::Emergency;
+
+use super::manual_mint::{awaited, pending};
 use super::options::ApplyOptions;
 use super::rotate::{resume, resumed};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::problem::Problem;
-use crate::records::recorded::opened;
-use crate::wiring::open::{journal, runtime};
+use crate::records::recorded::{Opened, opened, rotations_unread};
+use crate::wiring::open::{journal, runtime, store};
 
-/// Continues a rotation that waits for a manual key, if the operator can be asked.
+/// Continues a rotation that waits for a key, if one is sealed for it or the operator can be asked.
 pub fn go_on(
     id: Option<&str>,
     exit: Exit,
@@ -18,17 +21,24 @@ pub fn go_on(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
-    if exit != Exit::NeedsPerson || !operator.may_ask() {
+    if exit != Exit::NeedsPerson {
         return Ok(exit);
     }
-    let state = {
-        let places = installation.places()?;
-        let journal = journal(&places)?;
-        runtime(&places)?.block_on(opened(&journal, id))?.state
-    };
+    let places = installation.places()?;
+    let (runtime, journal) = (runtime(&places)?, journal(&places)?);
+    let Opened { id: found, state, saved } = runtime.block_on(opened(&journal, id))?;
     if !awaited(&state) || state.hold().is_some() {
         return Ok(exit);
     }
+    let store = store(&places)?;
+    let recorded = runtime.block_on(journal.load(&found)).map_err(rotations_unread)?;
+    let sealed = runtime.block_on(pending(store.as_ref(), &saved.secret, &recorded, &state))?.is_some();
+    if !operator.may_ask() && !sealed {
+        return Ok(exit);
+    }
     let (confirm, until) = (asked.confirm.clone(), asked.until);
-    resume(id, &ApplyOptions { confirm, until, ..ApplyOptions::default() }, resumed, installation, operator)
+    // What drives meanwhile is asked to pause by an emergency, as before.
+    let emergency = asked.emergency.filter(|how| *how == Emergency::RollFirst && sealed);
+    let asked = ApplyOptions { confirm, until, emergency, sealed, ..ApplyOptions::default() };
+    resume(id, &asked, resumed, installation, operator)
 }

@@ -65,17 +65,17 @@ pub fn apply(
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, &format!("apply {id}"), operator)?;
     reject_new_hosts(saved, secret, &described, None)?;
+    // An emergency pauses other drivers, so what refuses it is looked at before that.
+    if asked.emergency.is_some() {
+        refuse_open(&places, saved, asked)?;
+    }
     let (lock, places) = match asked.emergency {
         Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), true, operator)?,
         None => lock(&places)?,
     };
     let runtime = runtime(&places)?;
     works_on(&lock, id, &saved.secret);
-    if places.journal().exists() {
-        let journal = journal(&places)?;
-        runtime.block_on(refuse_other(&journal, saved, asked.emergency.is_some()))?;
-        runtime.block_on(refuse_shared(&journal, saved))?;
-    }
+    refuse_open(&places, saved, asked)?;
     let found = look_at(&Subject::again(saved, &config, secret, &places, &described))?;
     refuse_stale(saved, &found)?;
     let mut accepted =
@@ -91,6 +91,10 @@ pub fn apply(
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     operator.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
+    if let Some(brought) = &asked.brought {
+        manual_mint::keep(&id, brought, (secret, &described), &places)?;
+        operator.event(Event::Sealed { id: id.to_string() });
+    }
     let waivers = Waivers::load(&places)?;
     let mut first: Vec<Fact> =
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
@@ -101,6 +105,16 @@ pub fn apply(
     let exit = runtime.block_on(ready.drive(asked, &places, operator));
     drop(lock);
     exit
+}
+
+/// Refuses a plan while another rotation holds its secret.
+fn refuse_open(places: &Places, saved: &Saved, asked: &ApplyOptions) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    runtime.block_on(refuse_other(&journal, saved, asked.emergency.is_some()))?;
+    runtime.block_on(refuse_shared(&journal, saved))
 }
 
 /// A rotation and what it is driven with.
@@ -124,7 +138,7 @@ impl Ready<'_> {
         operator: &mut dyn Operator,
     ) -> Result<Exit, Problem> {
         let Self { ports, id, saved, secret, first, waivers, steps } = self;
-        let prompted = asked.prompts && operator.may_ask();
+        let prompted = asked.sealed || (asked.prompts && operator.may_ask());
         let options = DriveOptions {
             confirmed: asked.confirm.is_some(),
             until: asked.until,
@@ -319,6 +333,9 @@ fn had_before(
         manual_mint::tell_of_given(&opened, (secret, &described), &places, operator)?;
     }
     let typed = match !asked.back && (asked.emergency.is_none() || asked.given.is_some()) {
+        _ if asked.brought.is_some() => {
+            asked.brought.as_ref().map(|brought| Credential { id: None, fields: brought.fields.duplicate() })
+        }
         true => manual_mint::read(&opened, asked.given.as_ref(), (secret, &described), &places, operator)?,
         false => None,
     };
@@ -351,7 +368,8 @@ fn drive_on(
     trusted_commands(&opened, asked, secret)?;
     let Prepared { described, typed } = had;
     let issuer = (secret, &described);
-    if !asked.back && (asked.emergency.is_none() || typed.is_some()) {
+    // An emergency does not wait for the issuer's answer about a key, unless that is what it goes on with.
+    if !asked.back && (asked.emergency.is_none() || typed.is_some() || asked.sealed) {
         manual_mint::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, operator)?;
     }
     if asked.revoked_by_hand {

@@ -38,7 +38,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
 }
 
 /// Shows the full time from which the emergency counts, because a typed time of day may mean another day.
-fn told(at: jiff::Timestamp, context: &mut Context) -> Result<(), Problem> {
+pub(super) fn told(at: jiff::Timestamp, context: &mut Context) -> Result<(), Problem> {
     let now = wall_clock::now().timestamp();
     let shown =
         |at: jiff::Timestamp| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string();

@@ -28,6 +28,8 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         revoked_by_hand: args.revoked_by_hand,
         prompts: true,
         back: false,
+        brought: None,
+        sealed: false,
     };
     let by_hand = args.revoked_by_hand;
     let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;

@@ -48,6 +48,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
         }
         Event::Decided { by, instances, waivers } => (Mark::Good, decided(by, *instances, *waivers)),
+        Event::Sealed { .. } => (Mark::Plain, "the new key is sealed".to_owned()),
         Event::Undo { what, with } => (Mark::Plain, format!("{what}\n  to undo: {with}")),
         Event::Check(check) => {
             let CheckShown { name, finding, detail, help } = check;

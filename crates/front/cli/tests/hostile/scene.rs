@@ -229,6 +229,12 @@ impl Scene {
         self.issuer.whose(&line[4..])
     }
 
+    /// The value that a file's line holds.
+    pub fn held(&self, file: &str) -> Zeroizing<String> {
+        let content = Zeroizing::new(fs::read_to_string(self.path(file)).unwrap());
+        Zeroizing::new(content.lines().find_map(|line| line.strip_prefix("KEY=")).unwrap().to_owned())
+    }
+
     /// Everything that must be true once a rotation has ended: one key, made by keyroll, in the file and in use.
     #[track_caller]
     pub fn rotated(&self) {

@@ -1,0 +1,193 @@
+//! The procedure for a leaked key, from the configuration: for paper, and for somebody who has only curl.
+
+use std::fmt::Write as _;
+
+use keyroll_config::{Check, Config, Consumer, Secret};
+
+use crate::installation::Installation;
+use crate::problem::Problem;
+use crate::records::reasons::quoted;
+use crate::session::manual_steps::Steps;
+use crate::wiring::issuer::{Described, described};
+
+/// The minutes of each step: assess, make a new key, store, reload, verify, revoke; and afterwards.
+const MINUTES: [u32; 7] = [2, 1, 2, 1, 2, 2, 15];
+
+/// The procedure for this secret.
+///
+/// # Errors
+/// The configuration cannot be read, or has no such secret.
+pub fn runbook(name: &str, installation: &Installation) -> Result<String, Problem> {
+    let config = installation.config()?;
+    let secret = crate::configured::secret(&config, name)?;
+    let described = described(secret)?;
+    let (folder, words) = installation.called()?;
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let alias = match words.is_empty() {
+        true => String::new(),
+        false => format!("; alias keyroll={}", quoted(&format!("keyroll {}", words.join(" ")))),
+    };
+    let begin = format!("cd {}{alias}", quoted(&folder.display().to_string()));
+    Ok(text(secret, &config, &described, &begin))
+}
+
+fn text(secret: &Secret, config: &Config, described: &Described, begin: &str) -> String {
+    let name = &secret.name;
+    let mut page = format!("LEAKED KEY: {name}\n\n");
+    let owner = secret.owner.as_deref().unwrap_or("nobody is configured: set `owner` in keyroll.toml");
+    let _ = writeln!(page, "owner         {owner}");
+    let _ = writeln!(
+        page,
+        "trigger       the key stands in a repository, log, chat or ticket; an alert of a scanner or the issuer; a bill that is too high; a lost machine"
+    );
+    let restarts: Vec<String> = secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect();
+    let _ = writeln!(page, "restart path  keyroll, and nothing beside it: {}", restarts.join(", "));
+    let _ = writeln!(page, "begin with    {begin}");
+    let total: u32 = MINUTES.iter().take(6).sum();
+    let _ = writeln!(page, "time          {total} minutes to a dead key, then 15 for what follows\n");
+    for (at, (title, lines)) in (1..).zip(steps(secret, config, described)) {
+        let minutes = MINUTES.get(at - 1).copied().unwrap_or_default();
+        let _ = writeln!(page, "{at}. {title} ({minutes} min)");
+        for line in lines {
+            let _ = writeln!(page, "{}", if line.is_empty() { String::new() } else { format!("   {line}") });
+        }
+        page.push('\n');
+    }
+    page
+}
+
+type Step = (&'static str, Vec<String>);
+
+fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
+    let name = &secret.name;
+    let new = made(described);
+    let ends = match secret.emergency_revoke {
+        true => {
+            "the configuration consents: step 3 revokes the old key by itself (emergency_revoke)".to_owned()
+        }
+        false => format!("keyroll resume ROTATION --confirm={name}      ROTATION stands in the answer"),
+    };
+    vec![
+        ("ASSESS", vec![
+            "[ ] write down the time of the alert, and who works on it".to_owned(),
+            format!("[ ] keyroll why {name}        which copy wins, and which process uses which key"),
+            format!("[ ] keyroll verify {name}     is the leaked key alive?"),
+            "[ ] what stops if it is revoked now:".to_owned(),
+        ].into_iter().chain(secret.consumers.iter().map(consumer)).collect()),
+        ("NEW KEY", new),
+        ("STORE IT, AND MOVE EVERY CONSUMER", sent(secret, config, described)),
+        ("RELOAD", vec![
+            "[ ] nothing to do by hand: one consumer first, then all others; each is proven before it counts".to_owned(),
+            "[ ] \"rolling\", or no answer: send the same request again, it does not begin twice; or keyroll status -w".to_owned(),
+            "[ ] \"waiting\": `why` says for what, `next` is the command; then send the same request again".to_owned(),
+            "[ ] \"refused\": `error` says why, and nothing was begun; 429 and 503: try again after the seconds of Retry-After".to_owned(),
+        ]),
+        ("VERIFY", verified(secret)),
+        ("REVOKE, AND SEE IT DEAD", vec![format!("[ ] {ends}")].into_iter().chain(ended(described)).chain(vec![
+            format!("[ ] keyroll verify {name}     the old version is dead, the current one alive"),
+            "[ ] the issuer's console: the old key is gone from its list".to_owned(),
+        ]).collect()),
+        ("AFTERWARDS", vec![
+            format!("[ ] keyroll leaks . --known     where else the old value stands"),
+            format!("[ ] keyroll history {name}      the clock of each step, for the report"),
+            "[ ] the issuer's usage page: calls that were not yours, from the exposure to the revocation".to_owned(),
+            "[ ] how it leaked, and what keeps it from leaking so again".to_owned(),
+        ]),
+    ]
+}
+
+fn made(described: &Described) -> Vec<String> {
+    match &described.spec {
+        None => vec!["[ ] nothing to do: keyroll chooses the password itself".to_owned()],
+        Some(spec) if spec.by_hand().is_none() => vec![
+            "[ ] nothing to do: keyroll makes the key by the issuer's API (leave `new_value` out)".to_owned(),
+            "[ ] or make one at the issuer's console, and send it".to_owned(),
+        ],
+        Some(spec) => {
+            let steps = Steps::of(Some(spec)).mint;
+            let lines = steps.lines().map(|line| line.trim_end().to_owned());
+            lines
+                .enumerate()
+                .map(|(at, line)| if at == 0 { format!("[ ] {line}") } else { format!("  {line}") })
+                .chain(["[ ] keep it in a file: umask 077; cat > new.key, paste it, press Enter and Ctrl-D"
+                    .to_owned()])
+                .collect()
+        }
+    }
+}
+
+/// Where the API does not end keys, a person does it.
+fn ended(described: &Described) -> Vec<String> {
+    let Some(spec) = described.spec.as_ref().filter(|spec| !spec.revokes()) else { return Vec::new() };
+    let steps = Steps::of(Some(spec)).revoke;
+    let mut lines: Vec<String> = steps.lines().map(|line| format!("    {}", line.trim_end())).collect();
+    if let Some(first) = lines.first_mut() {
+        *first = format!("[ ] {}", first.trim_start());
+    }
+    lines.push(
+        "[ ] keyroll resume --revoked-by-hand     keyroll then sees that the issuer refuses it".to_owned(),
+    );
+    lines
+}
+
+fn sent(secret: &Secret, config: &Config, described: &Described) -> Vec<String> {
+    let name = &secret.name;
+    let brings = described.spec.as_ref().is_some_and(|spec| spec.by_hand().is_some());
+    let mut lines = Vec::new();
+    match &config.server {
+        Some(server) => {
+            let url = format!("http://{}", server.listen);
+            lines.push(
+                "[ ] with curl, on this machine; admin.token is the file of your admin token:".to_owned(),
+            );
+            lines.push(
+                "      umask 077; (printf 'X-Admin-Token: '; cat admin.token) > admin.header".to_owned(),
+            );
+            let body = match brings {
+                true => format!(
+                    "printf '{{\"secret_name\": \"{name}\", \"new_value\": \"%s\"}}' \"$(cat new.key)\" |"
+                ),
+                false => format!("echo '{{\"secret_name\": \"{name}\"}}' |"),
+            };
+            lines.push(format!("      {body}"));
+            lines.push(format!("        curl {url}/rotate-secret -H @admin.header --data-binary @-"));
+            lines.push(format!("      curl {url}/secret-status -H @admin.header"));
+            lines.push("[ ] or at a terminal:".to_owned());
+        }
+        None => lines.push("[ ] at a terminal:".to_owned()),
+    }
+    let value = if brings { " --value-file new.key" } else { "" };
+    lines.push(format!("      keyroll emergency {name}{value}"));
+    lines.push("    the issuer is asked first: a key that it refuses reaches no consumer".to_owned());
+    if brings {
+        lines.push(
+            "[ ] after \"rotated\" or \"rolling\": rm new.key, which the next search would find as a copy"
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+fn consumer(consumer: &Consumer) -> String {
+    let places: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
+    format!("      {} reads {}", consumer.name, places.join(" and "))
+}
+
+fn verified(secret: &Secret) -> Vec<String> {
+    let name = &secret.name;
+    let mut lines = vec![
+        "[ ] the answer says \"status\":\"rotated\", and `moved` equals `of`".to_owned(),
+        "[ ] `still_on_old` is empty; each entry is a process or a file that nobody declared".to_owned(),
+        format!("[ ] keyroll why {name}        no process is called stale"),
+    ];
+    for consumer in &secret.consumers {
+        let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
+        let copy = consumer.reads.first().map(|copy| copy.place.path());
+        for argv in checks.filter_map(Check::command) {
+            let words = argv.fill("INSTANCE", None, copy);
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            lines.push(format!("[ ] a real call of {}: {}", consumer.name, words.join(" ")));
+        }
+    }
+    lines
+}

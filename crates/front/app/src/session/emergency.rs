@@ -1,0 +1,348 @@
+//! Replaces a compromised key at once: with a key that somebody brings, or with one that the issuer makes.
+//!
+//! A brought key is shown to the issuer before anything is begun, and sealed as soon as the rotation is open. A rotation
+//! that is open already becomes the emergency.
+
+use std::time::Duration;
+
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+use keyroll_host::SystemClock;
+use keyroll_port::{Clock as _, Failure, Journal as _, Recorded, Staging, Store};
+use keyroll_rotation::{Emergency, Fact, MintedBy, Phase, State};
+use keyroll_secret::{Credential, Fields, SecretBytes};
+
+use super::manual_mint::{
+    Given, Judge, ValueRejection, already_exists, keep, pending, read_value, same_value, stored_as, takes_key,
+};
+use super::options::ApplyOptions;
+use super::prompt_for_key::go_on;
+use super::rotate::{apply, resume, resumed};
+use crate::exit::Exit;
+use crate::installation::Installation;
+use crate::operator::{Event, Operator};
+use crate::places::Places;
+use crate::plans::inspect::current;
+use crate::plans::make::{Purpose, plan_for};
+use crate::problem::Problem;
+use crate::records::open_rotation_guard::open_own;
+use crate::records::recorded::{Opened, opened, rotations_unread, state_of};
+use crate::records::saved_plan::Saved;
+use crate::records::versions::kept as versions_of;
+use crate::wiring::issuer::{Described, described};
+use crate::wiring::open::{journal, runtime, store};
+
+/// How long a key that the issuer refuses is shown to it again, milliseconds: a key that was just made may not be known
+/// everywhere yet.
+const BIRTH_MS_MAX: u64 = 15_000;
+
+/// What is asked for.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Where the new key is; none = the issuer makes one.
+    pub given: Option<Given>,
+    /// The consent to revoke the old key, beyond that of the configuration: the secret's name.
+    pub confirm: Option<String>,
+    /// The time of the alert, milliseconds since the Unix epoch; none = now.
+    pub alerted_unix_ms: Option<u64>,
+    /// Go on with this open rotation, and begin no other.
+    pub rotation: Option<String>,
+}
+
+/// Moves every consumer of the secret to a new key: after one canary all at once. Returns when the rotation has ended, or
+/// waits for an operator.
+///
+/// # Errors
+/// `K0112`: the issuer refuses the key, or it is known already; nothing was begun. Else as a plan, and as its rotation.
+pub fn replace(
+    name: &str,
+    wanted: Wanted,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    operator.pause_on_stop();
+    let (config, places) = (installation.config()?, installation.places()?);
+    let secret = crate::configured::secret(&config, name)?;
+    let described = described(secret)?;
+    crate::configured::consent(wanted.confirm.as_deref(), name)?;
+    let confirm = wanted.confirm.or_else(|| secret.emergency_revoke.then(|| name.to_owned()));
+    let store = store(&places)?;
+    let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
+    let brought = match &wanted.given {
+        Some(_) if described.spec.is_none() => return Err(chooses(name)),
+        Some(given) => Some(read_value(secret, &old, Some(given), operator)?),
+        None => None,
+    };
+    let asked = ApplyOptions {
+        confirm,
+        emergency: Some(Emergency::RollFirst),
+        prompts: brought.is_none(),
+        alerted_unix_ms: wanted.alerted_unix_ms,
+        ..ApplyOptions::default()
+    };
+    let open = open_rotation(name, &places)?;
+    if let Some(only) = &wanted.rotation
+        && open.as_ref().is_none_or(|open| open.id.0 != *only)
+    {
+        return Err(Problem::new(Code::NotPossibleNow, format!("go on with rotation {only} of {name}"))
+            .because("it is not open any more: nothing was begun")
+            .help(format!("keyroll history {name}"))
+            .exits(Exit::Held));
+    }
+    if let Some(open) = open {
+        let brought = brought.map(|brought| (brought, old));
+        return escalate(&open, brought, (secret, &described), asked, installation, operator);
+    }
+    if let Some(brought) = &brought {
+        accepted(brought, old, (secret, &described), &places, operator)?;
+    }
+    let purpose = Purpose::Emergency { brought: brought.is_some() };
+    let id = plan_for(purpose, (secret, &config), installation, operator)?;
+    let asked = ApplyOptions { sealed: brought.is_some(), brought, ..asked };
+    let exit = match apply(&Saved::meant(&places, &id)?, &asked, installation, operator) {
+        Ok(exit) => exit,
+        // Somebody opened a rotation of the secret while this one was planned: that one becomes the emergency.
+        Err(problem) => match open_rotation(name, &places)? {
+            Some(open) if open.id.0 != id => {
+                let ApplyOptions { brought, confirm, prompts, alerted_unix_ms, .. } = asked;
+                let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
+                let brought = brought.map(|brought| (brought, old));
+                let emergency = Some(Emergency::RollFirst);
+                let asked =
+                    ApplyOptions { confirm, prompts, emergency, alerted_unix_ms, ..ApplyOptions::default() };
+                return escalate(&open, brought, (secret, &described), asked, installation, operator);
+            }
+            Some(_) | None => return Err(problem),
+        },
+    };
+    go_on(Some(&id), exit, &asked, installation, operator)
+}
+
+fn open_rotation(name: &str, places: &Places) -> Result<Option<Opened>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let open = runtime.block_on(open_own(&journal, name)).map_err(rotations_unread)?;
+    open.map(|id| runtime.block_on(opened(&journal, Some(&id.0)))).transpose()
+}
+
+/// An open rotation becomes the emergency. Another key than the one that it moves to is refused.
+fn escalate(
+    open: &Opened,
+    brought: Option<(Credential, Credential)>,
+    (secret, described): (&Secret, &Described),
+    asked: ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
+    let (id, places) = (open.id.to_string(), installation.places()?);
+    let name = &open.saved.secret;
+    if let Some((brought, old)) = brought
+        && !is_new(open, &brought, &places)?
+    {
+        if !takes_key(&open.state) {
+            return Err(moved_on(name, &id));
+        }
+        accepted(&brought, old, (secret, described), &places, operator)?;
+        // The issuer may have taken long, and an operator may have brought another key meanwhile.
+        let journal = journal(&places)?;
+        let now = runtime(&places)?.block_on(opened(&journal, Some(&open.id.0)))?;
+        if !takes_key(&now.state) {
+            return Err(moved_on(name, &id));
+        }
+        operator.event(Event::Rotation { id: id.clone(), secret: name.clone() });
+        keep(&open.id, &brought, (secret, described), &places)?;
+    }
+    operator.event(Event::Rotation { id: id.clone(), secret: name.clone() });
+    operator.event(Event::Sealed { id: id.clone() });
+    let urgent = open.state.emergency().is_some();
+    let first = |state: &State| match urgent {
+        true => resumed(state),
+        false => vec![Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false }],
+    };
+    let sealed = takes_key(&open.state) && is_sealed(open, &places)?;
+    let asked = ApplyOptions { sealed, ..asked };
+    let exit = resume(Some(&id), &asked, first, installation, operator)?;
+    go_on(Some(&id), exit, &asked, installation, operator)
+}
+
+fn moved_on(name: &str, id: &str) -> Problem {
+    Problem::new(Code::NotPossibleNow, format!("replace the key of {name} by this one"))
+        .because(format!("its rotation {id} is open, and moves to another key"))
+        .help(format!(
+            "keyroll status {id} says what it waits for; to speed it up, leave the key out: keyroll emergency {name}"
+        ))
+        .exits(Exit::Held)
+}
+
+fn is_sealed(open: &Opened, places: &Places) -> Result<bool, Problem> {
+    let (store, runtime) = (store(places)?, runtime(places)?);
+    let recorded = runtime.block_on(journal(places)?.load(&open.id)).map_err(rotations_unread)?;
+    let sealed = pending(store.as_ref(), &open.saved.secret, &recorded, &open.state);
+    Ok(runtime.block_on(sealed)?.is_some())
+}
+
+/// Whether the open rotation moves to this key.
+fn is_new(open: &Opened, brought: &Credential, places: &Places) -> Result<bool, Problem> {
+    let store = store(places)?;
+    let name = open.saved.secret.as_str();
+    let runtime = runtime(places)?;
+    let recorded = runtime.block_on(journal(places)?.load(&open.id)).map_err(rotations_unread)?;
+    let moves_to = moves_to(store.as_ref(), store.as_ref(), (name, &recorded), &open.state, brought);
+    Ok(runtime.block_on(moves_to)?)
+}
+
+/// Whether the new version of a rotation has this value.
+async fn moves_to(
+    store: &dyn Store,
+    staging: &dyn Staging,
+    (name, recorded): (&str, &Recorded),
+    state: &State,
+    brought: &Credential,
+) -> Result<bool, Failure> {
+    let Some(new) = state.new_version() else {
+        let sealed = pending(staging, name, recorded, state).await?;
+        return Ok(sealed.is_some_and(|(_, sealed)| same_value(brought, &sealed)));
+    };
+    let its = |kept: Option<Credential>| kept.is_some_and(|kept| same_value(brought, &kept));
+    if its(staging.kept(name, &recorded.id, new.mint).await?) {
+        return Ok(true);
+    }
+    for version in versions_of(store, name).await? {
+        let is_new = version.credential.as_ref().is_some_and(|id| id.as_str() == new.credential.as_str());
+        if is_new && its(store.read(name, version.number).await?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is known of a value that somebody brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// It is new.
+    No,
+    /// This rotation moves its secret to it, or has done so.
+    Rotation(String),
+    /// It is stored, and no recent rotation brought it: `ring v1`.
+    Version(String),
+}
+
+/// Whether the value of the secret's only secret field is known. `within`: how long a rotation that has ended is the
+/// answer to the request that began it.
+///
+/// # Errors
+/// The journal or the store cannot be read; or the secret has several secret fields.
+pub fn known(
+    secret: &Secret,
+    value: SecretBytes,
+    within: Duration,
+    places: &Places,
+) -> Result<Known, Problem> {
+    let name = secret.name.as_str();
+    let mut fields = Fields::new();
+    let mut secrets = secret.fields.iter().filter(|(_, field)| field.secret).map(|(field, _)| field);
+    match (secrets.next(), secrets.next()) {
+        (Some(field), None) => fields.insert(field.as_str(), value, true),
+        (_, _) => return Err(several_fields(name)),
+    }
+    let brought = Credential { id: None, fields };
+    let (runtime, store) = (runtime(places)?, &store(places)?.0);
+    if let Some(id) = newest(secret, &brought, within, places)? {
+        return Ok(Known::Rotation(id));
+    }
+    let stored = runtime.block_on(stored_as(store, &brought))?;
+    Ok(stored.map_or(Known::No, Known::Version))
+}
+
+/// The rotation that moves the secret to this value; or else the last one that moved it, if somebody brought this value
+/// for it, not long ago. Any other value that is stored may be the leaked one.
+fn newest(
+    secret: &Secret,
+    brought: &Credential,
+    within: Duration,
+    places: &Places,
+) -> Result<Option<String>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let name = secret.name.as_str();
+    let (runtime, store, journal) = (runtime(places)?, &store(places)?.0, journal(places)?);
+    for one in runtime.block_on(journal.list()).map_err(rotations_unread)? {
+        if one.secret != name {
+            continue;
+        }
+        let recorded = runtime.block_on(journal.load(&one.id)).map_err(rotations_unread)?;
+        let state = state_of(&recorded)?;
+        // One that was rolled back, or that made no key, left the one before it in use.
+        if state.phase() == Phase::RolledBack || !state.plan().aim.makes_new() {
+            continue;
+        }
+        let age_ms = SystemClock::new().unix_ms().saturating_sub(one.unix_ms);
+        let human = state.plan().capabilities.minted_by == MintedBy::Human;
+        if state.ended() && (!human || u128::from(age_ms) >= within.as_millis()) {
+            return Ok(None);
+        }
+        let its = moves_to(store, store, (name, &recorded), &state, brought);
+        return Ok(runtime.block_on(its)?.then(|| one.id.to_string()));
+    }
+    Ok(None)
+}
+
+fn several_fields(name: &str) -> Problem {
+    Problem::new(Code::MintByHand, format!("take in a new key of {name}"))
+        .because("it has several secret fields, and one value was given")
+        .help(format!(
+            "at a terminal: keyroll plan {name}, then keyroll apply PLAN_ID --emergency roll-first"
+        ))
+}
+
+/// The issuer chooses nothing here: keyroll makes the password.
+fn chooses(name: &str) -> Problem {
+    Problem::new(Code::MintByHand, format!("take in a new key of {name}"))
+        .because("keyroll chooses the password of this server's logins itself")
+        .help(format!("leave the value out: keyroll emergency {name}"))
+        .exits(Exit::Usage)
+}
+
+/// Refuses a key that is known already, has the wrong form, or that the issuer does not accept. Nothing is begun.
+fn accepted(
+    brought: &Credential,
+    old: Credential,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
+    let name = &secret.name;
+    let refused = |whys: Vec<String>| {
+        let problem = Problem::new(Code::MintByHand, format!("accept the new key of {name}"));
+        let problem = whys.into_iter().fold(problem, Problem::because);
+        problem.because("nothing was begun: no consumer got it, and the old key is in use")
+    };
+    let Some(spec) = &described.spec else { return Ok(()) };
+    let faults = spec.faults(&brought.fields);
+    if !faults.is_empty() {
+        let help = "send the complete key again, and nothing else";
+        return Err(refused(faults).help(help));
+    }
+    let runtime = runtime(places)?;
+    if let Some(which) = runtime.block_on(stored_as(store(places)?.as_ref(), brought))? {
+        return Err(refused(vec![already_exists(&which)]).exits(Exit::Held));
+    }
+    let issuer = described.issuer(secret, None)?;
+    let limit = BIRTH_MS_MAX.min(issuer.capabilities().birth_ms_max);
+    let judge = Judge { spec, issuer, old, unbound: String::new() };
+    match runtime.block_on(judge.see(brought, false, limit, operator)) {
+        Ok(_) => Ok(()),
+        Err(ValueRejection::Wrong(why) | ValueRejection::NotYet(why)) => {
+            Err(refused(vec![why]).help("make a key at the issuer's console, and send that one"))
+        }
+        Err(ValueRejection::NotVisible(why)) => {
+            Err(Problem::new(Code::RequestFailed, format!("see the new key of {name} accepted"))
+                .because(why)
+                .because("nothing was begun: no consumer got it, and the old key is in use")
+                .help("send the same key again"))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::examples;
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Print a systemd unit that runs this server, and end
+    #[arg(long)]
+    pub(crate) unit: bool,
+}
+
+/// `token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; at most two are valid at a time
+    ///
+    /// The token is written to a new file that only you can read. keyroll keeps no more than its digest.
+    #[command(after_help = examples::TOKEN_NEW)]
+    New(TokenNewArgs),
+    /// List the valid tokens by name; never prints a token
+    #[command(after_help = examples::TOKEN_LIST)]
+    List,
+    /// Revoke a token; it is refused from the next request on
+    #[command(after_help = examples::TOKEN_REVOKE)]
+    Revoke(TokenRevokeArgs),
+}
+
+/// `token new`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenNewArgs {
+    /// The name of the token, such as that of its owner
+    pub(crate) name: String,
+    /// Write the token to this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// `token revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenRevokeArgs {
+    /// The name of the token
+    pub(crate) name: String,
+}

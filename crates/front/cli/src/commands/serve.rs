@@ -1,0 +1,38 @@
+use std::sync::Arc;
+
+use keyroll_app::exit::Exit;
+use keyroll_app::places::Locations;
+use keyroll_app::problem::Problem;
+use keyroll_codes::Code;
+use keyroll_server::{Setup, serve, unit};
+
+use crate::args::ServeArgs;
+use crate::context::Context;
+use crate::ui;
+
+/// Runs the server until a signal ends it, or prints its unit file.
+pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let failed = |error: &std::io::Error| {
+        Problem::new(Code::ServerNotStarted, "find the program of keyroll").because_of(error)
+    };
+    let program = std::env::current_exe().map_err(|error| failed(&error))?;
+    if args.unit {
+        let places = context.installation.places()?;
+        let config =
+            std::path::absolute(context.installation.config_path()).map_err(|error| failed(&error))?;
+        let source = context.globals.sealing_key.as_deref();
+        let text = unit(&program, [&config, &places.state, &places.keys], source)?;
+        context.ui.file(text.as_bytes());
+        return Ok(Exit::Done);
+    }
+    let globals = &context.globals;
+    let locations = Locations {
+        config: globals.config.clone(),
+        state: globals.state.clone(),
+        keys: globals.keys.clone(),
+        sealing_key: globals.sealing_key.clone(),
+        ask: None,
+    };
+    let look = ui::Look { json: false, live: false, ..context.ui.look };
+    serve(Setup { locations, program, log: Arc::new(move |line: &str| ui::aside(look, line)) })
+}

@@ -1,0 +1,56 @@
+use std::path::PathBuf;
+
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+use keyroll_codes::Code;
+use keyroll_server::Tokens;
+
+use crate::args::TokenCommand;
+use crate::context::Context;
+use crate::ui::Table;
+
+/// Makes, lists and revokes the admin tokens of the server. A running server needs no restart.
+pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit, Problem> {
+    let file = file(context)?;
+    match command {
+        TokenCommand::New(args) => {
+            Tokens::add(&file, &args.name, &args.out)?;
+            let (name, out) = (&args.name, args.out.display());
+            context.ui.note(format!(
+                "{out} has the token of {name}, for the header X-Admin-Token; keyroll cannot show it again"
+            ));
+        }
+        TokenCommand::List => {
+            let rows = Tokens::read(&file)?.list();
+            if rows.is_empty() {
+                context.ui.note("no token is valid: keyroll token new NAME --out FILE");
+                return Ok(Exit::Done);
+            }
+            let mut table = Table::new(["TOKEN", "MADE"]);
+            for row in rows {
+                table.row([row.name, row.made.unwrap_or_else(|| "written by hand".to_owned())]);
+            }
+            context.ui.data(&table.lines().join("\n"));
+        }
+        TokenCommand::Revoke(args) => {
+            Tokens::revoke(&file, &args.name)?;
+            context.ui.note(format!("the token of {} is refused from now on", args.name));
+            if Tokens::read(&file)?.list().is_empty() {
+                context.ui.note(
+                    "no token is valid now, so nobody can call the server: keyroll token new NAME --out FILE",
+                );
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn file(context: &Context) -> Result<PathBuf, Problem> {
+    let config = context.installation.config()?;
+    let server = config.server.ok_or_else(|| {
+        Problem::new(Code::AdminTokenUnusable, "find the file of the admin tokens")
+            .because(format!("{} has no [server]", context.installation.config_path().display()))
+            .help("add: [server], listen = \"127.0.0.1:9090\"; and [server.emergency], admin_token = \"file:./admin-token\"")
+    })?;
+    Ok(server.admin_token)
+}

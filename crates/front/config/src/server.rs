@@ -1,0 +1,163 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::at::At;
+use crate::copy::Place;
+use crate::mistake::Mistake;
+use crate::secret::Secret;
+use crate::shape::ServerShape;
+use crate::suggest::nearest;
+use crate::{Kind, Name, Reference};
+
+/// The longest alias, in bytes.
+const ALIAS_BYTES_MAX: usize = 256;
+
+/// The server that `keyroll serve` runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it listens, on loopback.
+    pub listen: SocketAddr,
+    /// The file of the admin tokens, absolute.
+    pub admin_token: PathBuf,
+    /// Other names of secrets.
+    pub aliases: BTreeMap<String, Name>,
+}
+
+impl Server {
+    pub(crate) fn build(
+        shape: &ServerShape,
+        folder: &Path,
+        secrets: &BTreeMap<Name, Secret>,
+    ) -> Result<Self, Mistake> {
+        let emergency = &shape.emergency.value;
+        let Reference::File(admin_token) =
+            Reference::read(folder, "server.emergency.admin_token", &emergency.admin_token)?;
+        let aliases = emergency.aliases.iter().map(|(alias, name)| read_alias(alias, name, secrets));
+        Ok(Self { listen: listen(&shape.listen)?, admin_token, aliases: aliases.collect::<Result<_, _>>()? })
+    }
+
+    /// The secret that a caller names: by an alias, by its name, or by a variable that only one secret is read from.
+    ///
+    /// # Errors
+    /// A sentence: no secret has this name, or several have the variable.
+    pub fn meant<'a>(
+        &'a self,
+        name: &str,
+        secrets: &'a BTreeMap<Name, Secret>,
+    ) -> Result<&'a Name, &'static str> {
+        if let Some(named) = self.aliases.get(name) {
+            return Ok(named);
+        }
+        if let Some((known, _)) = secrets.get_key_value(name) {
+            return Ok(known);
+        }
+        let reads = |secret: &&Secret| {
+            let mut places = secret.consumers.iter().flat_map(|consumer| &consumer.reads);
+            places.any(|copy| matches!(&copy.place, Place::EnvFile { variable, .. } if variable == name))
+        };
+        let mut all = secrets.values().filter(reads);
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(&only.name),
+            (Some(_), Some(_)) => {
+                Err("several secrets are read from a variable of this name: send the secret's name, \
+                                       or set an alias under [server.emergency]")
+            }
+            (None, _) => Err("no secret, alias or variable has this name"),
+        }
+    }
+}
+
+fn listen(text: &At<String>) -> Result<SocketAddr, Mistake> {
+    let address: Option<SocketAddr> = text.value.parse().ok();
+    let address = address.filter(|address| address.ip().is_loopback());
+    address.ok_or_else(|| {
+        Mistake::new(Kind::WrongForm, "`server.listen` is not an address and port on loopback")
+            .at(&text.span)
+            .help(
+                "write `listen = \"127.0.0.1:9090\"`; from another machine: ssh -L 9090:127.0.0.1:9090 HOST",
+            )
+    })
+}
+
+fn read_alias(
+    alias: &At<String>,
+    name: &At<String>,
+    secrets: &BTreeMap<Name, Secret>,
+) -> Result<(String, Name), Mistake> {
+    let wrong = |why: &str, at: &At<String>| Mistake::new(Kind::BadName, why).at(&at.span);
+    if alias.value.is_empty()
+        || alias.value.len() > ALIAS_BYTES_MAX
+        || alias.value.chars().any(char::is_control)
+    {
+        return Err(wrong("an alias has 1 to 256 characters, none of them a control character", alias));
+    }
+    if secrets.get(alias.value.as_str()).is_some_and(|own| own.name.as_str() != name.value) {
+        return Err(wrong("the alias is the name of another secret", alias));
+    }
+    let Some((name, _)) = secrets.get_key_value(name.value.as_str()) else {
+        let near = nearest(&name.value, secrets.keys().map(Name::as_str));
+        let fault = wrong("the alias stands for a secret that is not configured", name);
+        return Err(match near {
+            Some(near) => fault.help(format!("did you mean `{near}`?")),
+            None => fault,
+        });
+    };
+    Ok((alias.value.clone(), name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    fn config(server: &str) -> Result<Config, String> {
+        let text = format!(
+            "version = 1\n{server}\n[secrets.one]\nissuer = \"openrouter\"\nadmin = \"file:./a\"\n\
+             [[secrets.one.consumers]]\nname = \"api\"\nruns = {{ at_rest = true }}\n\
+             reads = [{{ env_file = \"a.env\", variable = \"ONE_KEY\" }}, {{ env_file = \"b.env\", variable = \"KEY\" }}]\n\
+             [secrets.two]\nissuer = \"openrouter\"\nadmin = \"file:./a\"\n\
+             [[secrets.two.consumers]]\nname = \"api\"\nruns = {{ at_rest = true }}\n\
+             reads = [{{ env_file = \"c.env\", variable = \"KEY\" }}]\n"
+        );
+        Config::parse(&text, "/x/keyroll.toml").map_err(|error| error.to_string())
+    }
+
+    const EMERGENCY: &str = "[server.emergency]\nadmin_token = \"file:./admin-token\"\n";
+
+    #[test]
+    fn a_caller_names_a_secret_by_alias_name_or_variable() {
+        let config = config(&format!(
+            "[server]\nlisten = \"127.0.0.1:9090\"\n{EMERGENCY}aliases = {{ SECOND = \"two\" }}"
+        ))
+        .unwrap();
+        let server = config.server.as_ref().unwrap();
+        assert_eq!(server.admin_token, std::path::Path::new("/x/admin-token"));
+        let meant = |name| server.meant(name, &config.secrets).map(super::Name::as_str);
+        assert_eq!([meant("SECOND"), meant("one"), meant("ONE_KEY")], [Ok("two"), Ok("one"), Ok("one")]);
+        assert!(meant("KEY").unwrap_err().starts_with("several secrets"));
+        for unknown in ["", "three", "../one", "ONE", "one "] {
+            assert!(meant(unknown).unwrap_err().starts_with("no secret"), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_server_listens_on_loopback_and_knows_its_aliases() {
+        for (server, why) in [
+            ("[server]\nlisten = \"0.0.0.0:9090\"".to_owned(), "on loopback"),
+            ("[server]\nlisten = \"localhost\"".to_owned(), "on loopback"),
+            ("[server]\nlisten = \"192.0.2.1:80\"".to_owned(), "on loopback"),
+        ] {
+            let said = config(&format!("{server}\n{EMERGENCY}")).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        for (aliases, why) in [
+            ("{ A = \"three\" }", "not configured"),
+            ("{ one = \"two\" }", "another secret"),
+            ("{ \"\" = \"two\" }", "1 to 256"),
+        ] {
+            let said = config(&format!("[server]\nlisten = \"[::1]:9\"\n{EMERGENCY}aliases = {aliases}"));
+            let said = said.unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}

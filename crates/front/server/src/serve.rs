@@ -1,0 +1,263 @@
+//! Starts the server, goes on with what an earlier one left, and ends it by a signal.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use keyroll_app::exit::Exit;
+use keyroll_app::installation::Installation;
+use keyroll_app::places::{Locations, Places};
+use keyroll_app::problem::Problem;
+use keyroll_app::reports::emergency::{Open, open_rotation};
+use keyroll_app::wiring::open;
+use keyroll_codes::Code;
+use keyroll_config::Config;
+use rustix::fs::{FlockOperation, flock};
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
+
+use crate::answer::Refusal;
+use crate::drives::{Drives, Errand};
+use crate::guesses::Limit;
+use crate::log::Log;
+use crate::server::Server;
+use crate::tokens::Tokens;
+use crate::{guard, listen, rotate, show};
+
+/// How many requests without a valid token are answered within a minute; the others are told to wait.
+const GUESSES_MAX: usize = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+/// How often it is looked whether a rotation is still driven by another process.
+const LOOK: Duration = Duration::from_secs(2);
+/// The most calls of the journal and the store at once.
+const BLOCKING_MAX: usize = 16;
+
+/// What the server is started with.
+pub struct Setup {
+    /// The installation, as the command line names it.
+    pub locations: Locations,
+    /// The program that drives: keyroll itself.
+    pub program: PathBuf,
+    /// Where its lines go.
+    pub log: Log,
+}
+
+fn starting() -> Problem {
+    Problem::new(Code::ServerNotStarted, "start the server")
+}
+
+/// Serves until a signal asks it to stop.
+///
+/// # Errors
+/// `K0951`: no server is configured, another one runs, or the address is taken. `K0950`: there is no usable admin token.
+/// Else a state folder that cannot be used.
+pub fn serve(setup: Setup) -> Result<Exit, Problem> {
+    let Setup { locations, program, log } = setup;
+    // Nobody can be asked later.
+    let locations = Locations { ask: None, ..locations };
+    let installation = Installation::new(locations.clone());
+    let config = installation.config()?;
+    let places = installation.places()?;
+    let table = config.server.as_ref().ok_or_else(|| {
+        starting().because(format!("{} has no [server]", installation.config_path().display())).help(
+            "add: [server], listen = \"127.0.0.1:9090\"; and [server.emergency], admin_token = \"file:./admin-token\"",
+        )
+    })?;
+    let tokens = Tokens::read(&table.admin_token)?;
+    if tokens.list().is_empty() {
+        return Err(Problem::new(Code::AdminTokenUnusable, "start the server")
+            .because(format!("{} has no admin token", table.admin_token.display()))
+            .help("keyroll token new NAME --out FILE"));
+    }
+    let _alone = alone(&places)?;
+    // A journal or a key that cannot be used is met now, and not in an emergency.
+    drop(open::journal(&places)?);
+    drop(open::store(&places)?);
+    let words = words(&locations, &installation, &places)?;
+    let drives = Drives::new(program, words, places.serving(), log.clone());
+    let drives = Arc::new(drives.map_err(|error| starting().because_of(&error))?);
+    let server = Arc::new(Server {
+        locations,
+        tokens: table.admin_token.clone(),
+        log,
+        drives,
+        deciding: Mutex::new(()),
+        guesses: Limit::new(GUESSES_MAX, MINUTE),
+        begun: std::sync::Mutex::default(),
+    });
+    drop(installation);
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).max_blocking_threads(BLOCKING_MAX).enable_all().build();
+    let runtime = runtime.map_err(|error| starting().because_of(&error))?;
+    runtime.block_on(run(server, &config))?;
+    Ok(Exit::Done)
+}
+
+async fn run(server: Arc<Server>, config: &Config) -> Result<(), Problem> {
+    let address = config.server.as_ref().map(|table| table.listen).ok_or_else(starting)?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        starting()
+            .because(format!("could not listen on {address}"))
+            .because_of(&error)
+            .help("end what listens there (ss -ltnp shows it), or choose another port under [server]")
+    })?;
+    let bound = listener.local_addr().unwrap_or(address);
+    let mut signals = [signal(SignalKind::terminate()), signal(SignalKind::interrupt())]
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| starting().because_of(&error))?;
+    go_on(&server);
+    let (stop, stopped) = watch::channel(false);
+    let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
+    server.log(&format!("listening on http://{bound}: POST /rotate-secret, GET /secret-status"));
+    let _ = sd_notify::notify(false, &[NotifyState::Ready]);
+    let watchdog = tokio::spawn(watchdog());
+    let (terminate, interrupt) = signals.split_at_mut(1);
+    tokio::select! {
+        _ = async { match terminate.first_mut() { Some(it) => it.recv().await, None => std::future::pending().await } } => {}
+        _ = async { match interrupt.first_mut() { Some(it) => it.recv().await, None => std::future::pending().await } } => {}
+    }
+    let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
+    server.log("stopping: every rotation pauses after the step in hand; the next start goes on with it");
+    server.drives.stop().await;
+    let _ = stop.send(true);
+    let _ = listening.await;
+    watchdog.abort();
+    Ok(())
+}
+
+fn router(server: &Arc<Server>) -> Router {
+    let unknown = || async {
+        Refusal::new("no such page: POST /rotate-secret, GET /secret-status, GET /health")
+            .answered(StatusCode::NOT_FOUND)
+    };
+    let other = || async {
+        Refusal::new("POST /rotate-secret, GET /secret-status").answered(StatusCode::METHOD_NOT_ALLOWED)
+    };
+    Router::new()
+        .route("/rotate-secret", post(rotate::rotate))
+        .route("/secret-status", get(show::status))
+        .method_not_allowed_fallback(other)
+        .fallback(unknown)
+        .layer(middleware::from_fn_with_state(server.clone(), guard::admin))
+        .route("/health", get(|| async { "ok\n" }))
+        .layer(middleware::from_fn(guard::local))
+        .with_state(server.clone())
+}
+
+/// Goes on with the rotations whose drivers an earlier server had.
+fn go_on(server: &Arc<Server>) {
+    for (secret, rotation) in server.drives.left() {
+        tokio::spawn(go_on_with(server.clone(), secret, rotation));
+    }
+}
+
+/// Waits while another process drives the rotation: an operator, or a driver that outlived its server. Another rotation
+/// of the secret is an operator's; one whose id was not known yet counts if it is an emergency.
+async fn go_on_with(server: Arc<Server>, secret: String, rotation: Option<String>) {
+    let mut said = String::new();
+    loop {
+        {
+            let _one = server.deciding.lock().await;
+            if server.drives.of(&secret).is_some() {
+                return;
+            }
+            let name = secret.clone();
+            let open = server.blocking(move |installation| {
+                let revokes =
+                    installation.config()?.secret(&name).is_ok_and(|secret| secret.emergency_revoke);
+                Ok((open_rotation(&name, &installation.places()?)?, revokes))
+            });
+            let its = |open: &Open| rotation.as_ref().map_or(open.emergency, |id| *id == open.id);
+            match open.await {
+                Ok((Some(open), _)) if its(&open) && open.driven => {}
+                Ok((Some(open), revokes)) if its(&open) && open.goes_on(revokes) => {
+                    server.log(&format!("{secret}: going on with rotation {}", open.id));
+                    if let Err(error) = server.drives.begin(&secret, Errand::Resume(open.id)) {
+                        server.log(&format!("{secret}: could not write down what goes on: {error}"));
+                    }
+                    return;
+                }
+                Ok(_) => return server.drives.forget(&secret),
+                Err(problem) => {
+                    let why = format!("could not {}: {}", problem.attempted, problem.causes.join(": "));
+                    if said != why {
+                        server.log(&format!("{secret}: {why}"));
+                        said = why;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Tells systemd that the runtime still works, as often as it asks for.
+async fn watchdog() {
+    let mut usec = 0;
+    if !sd_notify::watchdog_enabled(false, &mut usec) {
+        return;
+    }
+    let mut tick = tokio::time::interval(Duration::from_micros(usec.max(2) / 2));
+    loop {
+        tick.tick().await;
+        let _ = sd_notify::notify(false, &[NotifyState::Watchdog]);
+    }
+}
+
+/// The words with which a driver finds the same installation.
+fn words(
+    locations: &Locations,
+    installation: &Installation,
+    places: &Places,
+) -> Result<Vec<OsString>, Problem> {
+    let config =
+        std::path::absolute(installation.config_path()).map_err(|error| starting().because_of(&error))?;
+    let mut words: Vec<OsString> = vec!["--config".into(), config.into()];
+    words.extend(["--state".into(), places.state.clone().into_os_string()]);
+    words.extend(["--keys".into(), places.keys.clone().into_os_string()]);
+    if let Some(source) = &locations.sealing_key {
+        if source.starts_with("fd:") {
+            return Err(starting()
+                .because("the processes that drive cannot read the sealing key from a descriptor of the server")
+                .help("wrap it with file:PATH or credential:NAME: keyroll secret rewrap --to credential:keyroll"));
+        }
+        words.extend(["--sealing-key".into(), source.into()]);
+    }
+    Ok(words)
+}
+
+/// One server per state folder.
+fn alone(places: &Places) -> Result<File, Problem> {
+    places.ensure()?;
+    let path = places.server_lock();
+    let failed = |error: &dyn std::error::Error| {
+        starting().because(format!("could not lock {}", path.display())).because_of(error)
+    };
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(&path);
+    let file = file.map_err(|error| failed(&error))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(starting()
+            .because(format!("another server runs on the state folder {}", places.state.display()))
+            .help("use that one, or end it first")
+            .exits(Exit::Held)),
+        Err(error) => Err(failed(&error)),
+    }
+}

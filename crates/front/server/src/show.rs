@@ -1,0 +1,66 @@
+//! `GET /secret-status`: the secrets, what is open, and the rotations whose consumers have all moved.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use keyroll_app::installation::Installation;
+use keyroll_app::problem::Problem;
+use keyroll_app::reports::emergency::{Logged, open_rotation, rotation_log, standing};
+use serde::Serialize;
+
+use crate::answer::{Refusal, Rotation, json};
+use crate::server::Server;
+
+/// The rotations that are listed.
+const LOG_MAX: usize = 10;
+
+#[derive(Serialize)]
+struct Shown {
+    secrets: Vec<String>,
+    open: Vec<Rotation>,
+    rotation_log: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    secret: String,
+    rotated_at: u64,
+    old_hash: Option<String>,
+    new_hash: Option<String>,
+    rotation: String,
+}
+
+pub(crate) async fn status(State(server): State<Arc<Server>>) -> Response {
+    let drives = server.drives.clone();
+    match server.blocking(move |installation| shown(installation, |secret| drives.of(secret).is_some())).await
+    {
+        Ok(shown) => json(StatusCode::OK, &shown),
+        Err(problem) => {
+            let refusal = Refusal {
+                code: Some(problem.code.to_string()),
+                help: problem.help.clone(),
+                ..Refusal::new(format!("could not {}: {}", problem.attempted, problem.causes.join(": ")))
+            };
+            refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
+        }
+    }
+}
+
+fn shown(installation: &Installation, driven: impl Fn(&str) -> bool) -> Result<Shown, Problem> {
+    let (config, places) = (installation.config()?, installation.places()?);
+    let secrets: Vec<String> = config.secrets.keys().map(ToString::to_string).collect();
+    let mut open = Vec::new();
+    for secret in &secrets {
+        if let Some(one) = open_rotation(secret, &places)? {
+            let revokes = config.secret(secret).is_ok_and(|secret| secret.emergency_revoke);
+            open.push(Rotation::of(secret, standing(&one.id, &places)?, driven(secret), revokes));
+        }
+    }
+    let log = rotation_log(LOG_MAX, &places)?.into_iter().map(|logged| {
+        let Logged { secret, rotation, rotated_at, old_hash, new_hash } = logged;
+        Entry { secret, rotated_at, old_hash, new_hash, rotation }
+    });
+    Ok(Shown { secrets, open, rotation_log: log.collect() })
+}

@@ -1,0 +1,383 @@
+//! The file of the admin tokens: at most two are valid, so that a token can be replaced while it is in use.
+//!
+//! A line has the name of a token, when it was made, and the SHA-256 of the token; a token has 256 random bits, so the
+//! digest tells nothing. A line that is a token itself, as an operator may write it, is accepted too.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use keyroll_app::atomic_file;
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+use keyroll_app::wall_clock;
+use keyroll_codes::Code;
+use zeroize::Zeroizing;
+
+/// The most valid tokens.
+const VALID_MAX: usize = 2;
+/// The largest file, bytes.
+const FILE_BYTES_MAX: u64 = 4_096;
+/// What every token begins with.
+const PREFIX: &str = "keyroll_admin_";
+/// The random bytes of a token.
+const RANDOM_BYTES: usize = 32;
+/// The characters of a token that an operator may write.
+const WRITTEN: std::ops::RangeInclusive<usize> = 32..=256;
+/// The longest name of a token.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The valid tokens, as the file has them.
+pub struct Tokens {
+    path: PathBuf,
+    all: Vec<Token>,
+}
+
+struct Token {
+    name: String,
+    /// RFC 3339; none = an operator wrote it.
+    made: Option<String>,
+    digest: [u8; SHA256_OUTPUT_LEN],
+    /// The line of the file; a token that an operator wrote stays as it is.
+    line: Zeroizing<String>,
+}
+
+/// A token as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenShown {
+    /// Its name.
+    pub name: String,
+    /// When it was made, RFC 3339; none = an operator wrote it into the file.
+    pub made: Option<String>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+fn problem(attempted: &str, path: &Path) -> Problem {
+    Problem::new(Code::AdminTokenUnusable, format!("{attempted} {}", path.display()))
+}
+
+impl Tokens {
+    /// Reads the file. A missing one has no token.
+    ///
+    /// # Errors
+    /// `K0950`: others can read or change it, it cannot be read, or a line is not a token.
+    pub fn read(path: &Path) -> Result<Self, Problem> {
+        let failed = || problem("read the admin tokens in", path);
+        let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { path: path.to_owned(), all: Vec::new() });
+            }
+            Err(error) => return Err(failed().because_of(&error)),
+        };
+        let text = read_checked(&file, path)?;
+        let mut all = Vec::new();
+        for (at, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let token = read_line(line, at).ok_or_else(|| {
+                failed().because(format!("line {at} is neither a token nor a line of keyroll token new")).help(
+                    "a token has 32 to 256 characters without white space; or: keyroll token new NAME --out FILE",
+                )
+            })?;
+            all.push(token);
+        }
+        if all.len() > VALID_MAX {
+            return Err(failed()
+                .because(format!("it has {} tokens, and at most {VALID_MAX} may be valid", all.len()))
+                .help("remove the lines of the others, or: keyroll token revoke NAME"));
+        }
+        Ok(Self { path: path.to_owned(), all })
+    }
+
+    /// The name of the token, if it is valid. Takes the same time for every wrong token.
+    pub fn check(&self, given: &[u8]) -> Option<&str> {
+        let digest = digest(&SHA256, given);
+        let mut found = None;
+        for token in &self.all {
+            if verify_slices_are_equal(digest.as_ref(), &token.digest).is_ok() {
+                found = Some(token.name.as_str());
+            }
+        }
+        found
+    }
+
+    /// The valid tokens; none of them is shown.
+    pub fn list(&self) -> Vec<TokenShown> {
+        self.all
+            .iter()
+            .map(|token| TokenShown { name: token.name.clone(), made: token.made.clone() })
+            .collect()
+    }
+
+    /// Makes a token, and writes it into a new file that only this user can read.
+    ///
+    /// # Errors
+    /// `K0950`: two tokens are valid already, the name is taken, or a file cannot be written; no token was added.
+    pub fn add(path: &Path, name: &str, out: &Path) -> Result<(), Problem> {
+        let _one = one_at_a_time(path)?;
+        let mut tokens = Self::read(path)?;
+        tokens.add_to(name, out)
+    }
+
+    fn add_to(&mut self, name: &str, out: &Path) -> Result<(), Problem> {
+        let failed = || problem("add an admin token to", &self.path);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+            return Err(failed()
+                .because("the name of a token has 1 to 64 characters of A-Z a-z 0-9 . _ - @")
+                .exits(Exit::Usage));
+        }
+        if self.all.iter().any(|token| token.name == name) {
+            return Err(failed()
+                .because(format!("a token named {name} is valid"))
+                .help(format!("choose another name, or: keyroll token revoke {name}")));
+        }
+        if self.all.len() >= VALID_MAX {
+            let names: Vec<&str> = self.all.iter().map(|token| token.name.as_str()).collect();
+            return Err(failed().because(format!("{} are valid, and two may be", names.join(" and "))).help(
+                format!("revoke one first: keyroll token revoke {}", names.first().unwrap_or(&"NAME")),
+            ));
+        }
+        let token = made().map_err(|()| failed().because("the system has no random numbers"))?;
+        let at = wall_clock::now().timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let digest = digest(&SHA256, token.as_bytes());
+        let line = format!("{name} {at} sha256:{}", hex(digest.as_ref()));
+        // A token that nobody has is better than one that is valid and lost.
+        give(out, &token)?;
+        self.all.push(read_line(&line, 0).ok_or_else(failed)?);
+        self.write().inspect_err(|_| drop(std::fs::remove_file(out)))
+    }
+
+    /// Makes a token invalid.
+    ///
+    /// # Errors
+    /// `K0950`: no token has this name, or the file cannot be written.
+    pub fn revoke(path: &Path, name: &str) -> Result<(), Problem> {
+        let _one = one_at_a_time(path)?;
+        let mut tokens = Self::read(path)?;
+        tokens.remove(name)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), Problem> {
+        let before = self.all.len();
+        self.all.retain(|token| token.name != name);
+        if self.all.len() == before {
+            let names: Vec<&str> = self.all.iter().map(|token| token.name.as_str()).collect();
+            let which = if names.is_empty() {
+                "none is valid".to_owned()
+            } else {
+                format!("valid: {}", names.join(", "))
+            };
+            return Err(problem("revoke an admin token in", &self.path)
+                .because(format!("no token is named {name}; {which}"))
+                .help("keyroll token list"));
+        }
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), Problem> {
+        let lines = self.all.iter().map(|token| format!("{}\n", *token.line));
+        let text = Zeroizing::new(lines.collect::<String>());
+        atomic_file::replace_private(&self.path, text.as_bytes())
+            .map_err(|error| problem("write the admin tokens to", &self.path).because_of(&error))
+    }
+}
+
+/// Two commands that change the file at once would each undo what the other did. The lock is on a file beside it, which
+/// stays: the file itself is replaced.
+fn one_at_a_time(path: &Path) -> Result<File, Problem> {
+    let failed = |error: &dyn std::error::Error| problem("lock the admin tokens in", path).because_of(error);
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(beside);
+    let file = file.map_err(|error| failed(&error))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|error| failed(&error))?;
+    Ok(file)
+}
+
+/// The text of the file, if only its owner has access and this user or root is its owner.
+fn read_checked(file: &File, path: &Path) -> Result<Zeroizing<String>, Problem> {
+    let failed = || problem("read the admin tokens in", path);
+    let meta = file.metadata().map_err(|error| failed().because_of(&error))?;
+    if !meta.is_file() {
+        return Err(failed().because("it is not a file"));
+    }
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(failed()
+            .because(format!("other users can access it (mode {mode:04o})"))
+            .help(format!("chmod 600 {}", path.display())));
+    }
+    if ![0, rustix::process::geteuid().as_raw()].contains(&meta.uid()) {
+        return Err(failed().because(format!("it belongs to user {}", meta.uid())));
+    }
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    let read = read.map_err(|error| failed().because_of(&error))?;
+    if u64::try_from(read).is_ok_and(|bytes| bytes > FILE_BYTES_MAX) {
+        return Err(failed().because(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+fn read_line(line: &str, at: usize) -> Option<Token> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (name, made, digest) = match words.as_slice() {
+        [name, made, digested] => {
+            ((*name).to_owned(), Some((*made).to_owned()), unhex(digested.strip_prefix("sha256:")?)?)
+        }
+        [token] if WRITTEN.contains(&token.len()) => {
+            let digest = digest(&SHA256, token.as_bytes());
+            (format!("line-{at}"), None, digest.as_ref().try_into().ok()?)
+        }
+        _ => return None,
+    };
+    Some(Token { name, made, digest, line: Zeroizing::new(line.to_owned()) })
+}
+
+/// A new token.
+fn made() -> Result<Zeroizing<String>, ()> {
+    let mut bytes = Zeroizing::new([0_u8; RANDOM_BYTES]);
+    rand::fill(bytes.as_mut_slice()).map_err(|_| ())?;
+    let mut token = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM_BYTES * 2));
+    token.push_str(PREFIX);
+    BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut token);
+    Ok(token)
+}
+
+/// Writes the token into a new file that only this user can read.
+fn give(out: &Path, token: &str) -> Result<(), Problem> {
+    let failed = |error: &io::Error| {
+        let problem = problem("write the new admin token to", out).because_of(error);
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return problem.help("name a new file with --out");
+        }
+        problem
+    };
+    let text = Zeroizing::new(format!("{token}\n"));
+    atomic_file::create(out, text.as_bytes(), 0o600).map_err(|error| failed(&error))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+    let mut bytes = [0; SHA256_OUTPUT_LEN];
+    if text.len() != bytes.len() * 2 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn token(file: &Path) -> String {
+        fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn two_tokens_may_be_valid_so_that_one_can_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let file = at("admin-token");
+        let read = || Tokens::read(&file).unwrap();
+        assert_eq!(read().list(), Vec::new());
+        Tokens::add(&file, "ada", &at("ada")).unwrap();
+        Tokens::add(&file, "bob", &at("bob")).unwrap();
+        let (ada, bob) = (token(&at("ada")), token(&at("bob")));
+        assert!(ada.starts_with(PREFIX) && ada.len() == PREFIX.len() + 43 && ada != bob, "{}", ada.len());
+        assert_eq!(read().check(ada.as_bytes()), Some("ada"));
+        assert_eq!(read().check(bob.as_bytes()), Some("bob"));
+        assert_eq!(read().check(&ada.as_bytes()[1..]), None);
+        assert_eq!(read().check(b""), None);
+        let refused = Tokens::add(&file, "eve", &at("eve")).unwrap_err();
+        assert_eq!(refused.help.as_deref(), Some("revoke one first: keyroll token revoke ada"));
+        assert!(!at("eve").exists());
+        Tokens::revoke(&file, "ada").unwrap();
+        assert_eq!(read().check(ada.as_bytes()), None);
+        assert_eq!(read().check(bob.as_bytes()), Some("bob"));
+        // A token is never in the file itself, and never written over another file.
+        assert!(!fs::read_to_string(at("admin-token")).unwrap().contains(&bob));
+        assert!(Tokens::add(&file, "eve", &at("bob")).is_err());
+        assert_eq!(read().list().len(), 1);
+        assert!(Tokens::revoke(&file, "eve").is_err());
+        for file in ["admin-token", "bob"] {
+            assert_eq!(fs::metadata(at(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn two_commands_at_once_undo_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: String| folder.path().join(name);
+        let file = at("admin-token".to_owned());
+        for round in 0..20 {
+            Tokens::add(&file, "old", &at(format!("old-{round}"))).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| Tokens::revoke(&file, "old").unwrap());
+                scope.spawn(|| Tokens::add(&file, "new", &at(format!("new-{round}"))).unwrap());
+            });
+            let names: Vec<String> =
+                Tokens::read(&file).unwrap().list().into_iter().map(|one| one.name).collect();
+            assert_eq!(names, ["new"], "in round {round}");
+            Tokens::revoke(&file, "new").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_token_that_an_operator_wrote_is_valid_and_its_file_is_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin-token");
+        let written = "0123456789abcdef0123456789abcdef";
+        let put = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put(&format!("# mine\n\n{written}\n"), 0o600);
+        let tokens = Tokens::read(&path).unwrap();
+        assert_eq!(tokens.check(written.as_bytes()), Some("line-3"));
+        assert_eq!(tokens.list(), [TokenShown { name: "line-3".to_owned(), made: None }]);
+        let why = |text: &str, mode| {
+            put(text, mode);
+            Tokens::read(&path).unwrap_err().causes.join(" ")
+        };
+        assert!(why(written, 0o640).contains("other users can access it (mode 0640)"));
+        assert!(why("short", 0o600).contains("line 1"));
+        assert!(why("a b sha256:00", 0o600).contains("line 1"));
+        assert!(why(&format!("{written}1\n{written}2\n{written}3\n"), 0o600).contains("3 tokens"));
+        assert!(why(&"x".repeat(5_000), 0o600).contains("more than 4096 bytes"));
+    }
+}
