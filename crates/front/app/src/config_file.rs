@@ -1,6 +1,6 @@
 //! Reads, creates and replaces a configuration file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use keyroll_codes::Code;
@@ -50,4 +50,11 @@ pub fn replace(path: &Path, old: &str, new: &str) -> Result<(), Problem> {
 fn holds(path: &Path, text: &str) -> io::Result<bool> {
     let meta = path.metadata()?;
     Ok(meta.is_file() && meta.len() == text.len() as u64 && fs::read(path)? == text.as_bytes())
+}
+
+/// The absolute path of a configuration file.
+pub fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    std::path::absolute(path).map_err(|error| {
+        Problem::new(Code::NameNotFound, format!("resolve {}", path.display())).because_of(&error)
+    })
 }

@@ -1,11 +1,12 @@
 //! The configuration, folders and state that one command works on.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use keyroll_codes::Code;
 use keyroll_config::Config;
 
+use crate::config_file::absolute;
 use crate::env;
 use crate::handles::once;
 use crate::places::{Locations, Places};
@@ -51,13 +52,21 @@ impl Installation {
         once(&self.config, || Ok(Config::load(&self.config_path())?)).cloned()
     }
 
+    /// The options that name this installation wherever a command runs.
+    ///
+    /// # Errors
+    /// As [`Self::places`].
+    pub fn words(&self) -> Result<Vec<OsString>, Problem> {
+        // A link is not resolved, because its target changes with each deployment.
+        let (config, places) = (absolute(&self.config_path())?, self.places()?);
+        let named = [("--config", config), ("--state", places.state), ("--keys", places.keys)];
+        Ok(named.into_iter().flat_map(|(option, path)| [option.into(), path.into_os_string()]).collect())
+    }
+
     /// How the commands of this installation are called in another folder: the folder to be in, and the options that
     /// name what is not at its default place.
     pub fn called(&self) -> Result<(PathBuf, Vec<String>), Problem> {
-        let path = self.config_path();
-        let absolute = std::path::absolute(&path).map_err(|error| {
-            Problem::new(Code::FolderUnsuitable, format!("resolve {}", path.display())).because_of(&error)
-        })?;
+        let absolute = absolute(&self.config_path())?;
         let folder = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
         let mut words = Vec::new();
         if absolute.file_name() != Some("keyroll.toml".as_ref()) {

@@ -34,6 +34,7 @@ pub mod secrets;
 pub mod session;
 pub mod shell_words;
 pub mod stored_values;
+pub mod unit_file;
 /// The time of day.
 pub mod wall_clock;
 pub mod wiring;

@@ -56,6 +56,11 @@ impl Problem {
         self
     }
 
+    /// What was attempted and why it failed, on one line.
+    pub fn sentence(&self) -> String {
+        format!("could not {}: {}", self.attempted, self.causes.join(": "))
+    }
+
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         self.exit

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keyroll_app::operator::{Outcome, StatusShown};
+use keyroll_app::problem::Problem;
 use keyroll_app::redact;
 use keyroll_app::reports::emergency::Standing;
 use serde::Serialize;
@@ -50,7 +51,7 @@ impl Rotation {
     /// configuration consents to revoking the old key in an emergency, and then it is not done before that.
     pub(crate) fn of(name: &str, standing: Standing, driven: bool, revokes: bool) -> Self {
         let Standing { row, new_hash, still } = standing;
-        let status = status(&row, driven, revokes && row.emergency.is_some());
+        let status = status(&row, driven, revokes);
         Self {
             status,
             secret_name: name.to_owned(),
@@ -112,7 +113,9 @@ fn old_key(row: &StatusShown) -> &'static str {
     }
 }
 
-fn status(row: &StatusShown, driven: bool, revokes: bool) -> Status {
+/// How far a rotation is; `driven` and `revokes` as in [`Rotation::of`].
+pub(crate) fn status(row: &StatusShown, driven: bool, revokes: bool) -> Status {
+    let revokes = revokes && row.emergency.is_some();
     let all = !row.units.is_empty() && row.moved == row.units.len();
     match row.outcome {
         Some(Outcome::RolledBack) => Status::RolledBack,
@@ -140,6 +143,12 @@ impl Refusal {
         Self { status: "refused", error: error.into(), code: None, help: None, rotation: None }
     }
 
+    /// What keyroll itself could not do.
+    pub(crate) fn of(problem: &Problem) -> Self {
+        let (code, help) = (Some(problem.code.to_string()), problem.help.clone());
+        Self { code, help, ..Self::new(problem.sentence()) }
+    }
+
     pub(crate) fn answered(self, code: StatusCode) -> Response {
         json(code, &self)
     }
@@ -152,7 +161,8 @@ impl Refusal {
     }
 }
 
-/// Every answer passes the redactor, which knows all stored values.
+/// Every answer passes the redactor, which knows the forms of credentials. What a driver told has passed its own, which
+/// knows the values.
 pub(crate) fn json<T: Serialize>(code: StatusCode, body: &T) -> Response {
     let text = serde_json::to_string(body).unwrap_or_default();
     let text = redact::pass(&text).into_owned() + "\n";

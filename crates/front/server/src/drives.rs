@@ -22,6 +22,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Notify, watch};
 
 use crate::log::Log;
+use crate::stop::stopped;
 
 /// The longest line of a driver's output that is read, bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -72,6 +73,18 @@ pub(crate) struct Told {
     pub(crate) causes: Vec<String>,
     pub(crate) help: Option<String>,
     pub(crate) exit: u8,
+}
+
+impl Told {
+    /// What was attempted and why it failed, on one line.
+    pub(crate) fn sentence(&self) -> String {
+        format!("could not {}: {}", self.attempted, self.causes.join(": "))
+    }
+
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: Code) -> bool {
+        self.code == code.as_str()
+    }
 }
 
 #[derive(Deserialize)]
@@ -272,7 +285,7 @@ impl Drives {
                 *since() = Instant::now();
                 (!self.is_stopping()).then_some(turn)
             }
-            () = told(&mut stop) => None,
+            () = stopped(&mut stop) => None,
         }
     }
 
@@ -295,7 +308,7 @@ impl Drives {
         };
         let yielded = self.attend(secret, &mut child, given, tell).await;
         let code = child.wait().await.ok().and_then(|status| status.code());
-        let busy = tell.borrow().problem.as_ref().is_some_and(|told| told.code == Code::OtherDriver.as_str());
+        let busy = tell.borrow().problem.as_ref().is_some_and(|told| told.is(Code::OtherDriver));
         match code {
             // Also one that was asking the issuer, and ended with what it knew.
             Some(_) if yielded && !tell.borrow().over => Ended::Yielded,
@@ -351,7 +364,7 @@ impl Drives {
         let mut stop = self.stop.subscribe();
         let yielded = tokio::select! {
             _ = &mut work => return false,
-            () = told(&mut stop) => false,
+            () = stopped(&mut stop) => false,
             () = self.yields.notified() => true,
         };
         if yielded {
@@ -389,12 +402,6 @@ enum Ended {
     Busy,
     /// A signal ended it.
     Died,
-}
-
-/// Returns once the server stops.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the server.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A list that cannot be read is empty: it names work that is open in the journal, and a person sees it there.

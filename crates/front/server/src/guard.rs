@@ -86,11 +86,7 @@ fn unknown(server: &Server) -> Response {
 /// The file of the tokens cannot be used: nobody is let in, and the operator reads why in the log.
 fn unreadable(server: &Server, problem: &Problem) -> Response {
     if server.guesses.count(Instant::now()).is_ok() {
-        server.log(&format!(
-            "refused every request: could not {}: {}",
-            problem.attempted,
-            problem.causes.join(": ")
-        ));
+        server.log(&format!("refused every request: {}", problem.sentence()));
     }
     Refusal::new("the server cannot read its admin tokens; its log says why")
         .later(StatusCode::SERVICE_UNAVAILABLE, 60)

@@ -10,15 +10,17 @@ mod drives;
 mod guard;
 mod guesses;
 mod listen;
+mod lock_file;
 mod log;
 mod request;
 mod rotate;
 mod serve;
 mod server;
 mod show;
+mod stop;
 mod tokens;
 mod unit;
 
-pub use serve::{Setup, serve};
+pub use serve::{Setup, serve, table};
 pub use tokens::{TokenShown, Tokens};
 pub use unit::unit;

@@ -18,6 +18,8 @@ use tokio::sync::{Notify, watch};
 use tokio_io_timeout::TimeoutStream;
 use tower_service::Service as _;
 
+use crate::stop::stopped;
+
 /// The most connections that have shown no valid token.
 const STRANGERS_MAX: usize = 256;
 /// The most connections at once; one more is closed at once.
@@ -88,7 +90,7 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, mut stop: watc
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = told(&mut stop) => break,
+            () = stopped(&mut stop) => break,
         };
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(FAILED).await;
@@ -130,15 +132,9 @@ async fn serve(stream: TcpStream, router: Router, own: &Arc<Connection>, mut sto
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
-        () = told(&mut stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
     }
-}
-
-/// Returns once the server stops.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    // The sender lives as long as the server.
-    let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -10,14 +10,15 @@ use axum::response::Response;
 use http_body_util::{BodyExt as _, Limited};
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
-use keyroll_app::reports::emergency::{Open, open_rotation, recent_emergency, standing};
+use keyroll_app::reports::emergency::{Open, open_rotation, recent_emergency, row, standing};
 use keyroll_app::session::emergency::{Known, known};
 use keyroll_codes::Code;
+use keyroll_config::{Config, Secret};
 use keyroll_secret::SecretBytes;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use crate::answer::{Refusal, Rotation, Status};
+use crate::answer::{Refusal, Rotation, Status, status};
 use crate::drives::{Drive, Errand, Seen, Told};
 use crate::guard::Caller;
 use crate::request::{self, Asked, BODY_BYTES_MAX};
@@ -72,11 +73,23 @@ pub(crate) async fn rotate(
 /// Whether the rotation moves to another key than the one of the request: an operator may have brought one meanwhile.
 async fn took_another(server: &Arc<Server>, drive: &Drive, asked: Asked) -> bool {
     let rotation = drive.seen.borrow().rotation.clone();
-    if asked.value.is_none() {
-        return false;
+    let Asked { name, value: Some(value) } = asked else { return false };
+    let its = server.blocking(move |installation| {
+        let config = installation.config()?;
+        let Ok(secret) = meant(&config, &name)? else { return Ok(None) };
+        // It may have ended long after it began.
+        known(secret, value, Duration::MAX, &installation.places()?).map(Some)
+    });
+    matches!(its.await, Ok(Some(known)) if rotation.is_none_or(|id| known != Known::Rotation(id)))
+}
+
+/// The secret that the caller named, or why there is none.
+fn meant<'c>(config: &'c Config, name: &str) -> Result<Result<&'c Secret, &'static str>, Problem> {
+    let Some(server) = &config.server else { return Ok(Err("keyroll.toml has no [server] any more")) };
+    match server.meant(name, &config.secrets) {
+        Ok(meant) => keyroll_app::configured::secret(config, meant.as_str()).map(Ok),
+        Err(why) => Ok(Err(why)),
     }
-    let looked = server.blocking(move |installation| look(installation, asked)).await;
-    matches!(looked, Ok(Ok(look)) if rotation.is_none_or(|id| look.known != Known::Rotation(id)))
 }
 
 async fn read(request: Request) -> Result<Asked, Response> {
@@ -139,26 +152,23 @@ struct Look {
 fn look(installation: &Installation, asked: Asked) -> Result<Result<Look, &'static str>, Problem> {
     let Asked { name, value } = asked;
     let config = installation.config()?;
-    let meant = match &config.server {
-        Some(server) => server.meant(&name, &config.secrets),
-        None => Err("keyroll.toml has no [server] any more"),
-    };
-    let secret = match meant {
-        Ok(meant) => keyroll_app::configured::secret(&config, meant.as_str())?,
+    let secret = match meant(&config, &name)? {
+        Ok(secret) => secret,
         Err(why) => return Ok(Err(why)),
     };
     let places = installation.places()?;
-    let known = match &value {
-        Some(value) => known(secret, value.duplicate(), SAME, &places)?,
-        None => Known::No,
-    };
     let name = secret.name.as_str();
+    // Only a request without a value can mean the last emergency.
+    let (known, recent) = match &value {
+        Some(value) => (known(secret, value.duplicate(), SAME, &places)?, None),
+        None => (Known::No, recent_emergency(name, SAME, &places)?),
+    };
     Ok(Ok(Look {
         secret: name.to_owned(),
         revokes: secret.emergency_revoke,
         known,
         open: open_rotation(name, &places)?,
-        recent: recent_emergency(name, SAME, &places)?,
+        recent,
         value,
     }))
 }
@@ -252,15 +262,8 @@ fn moves_to_another(secret: &str, rotation: Option<String>) -> Refusal {
 
 /// Nothing could be read, so nothing was begun.
 fn not_begun(problem: &Problem) -> Response {
-    let refusal = Refusal {
-        code: Some(problem.code.to_string()),
-        help: problem.help.clone(),
-        ..Refusal::new(format!(
-            "could not {}: {}; nothing was begun",
-            problem.attempted,
-            problem.causes.join(": ")
-        ))
-    };
+    let error = format!("{}; nothing was begun", problem.sentence());
+    let refusal = Refusal { error, ..Refusal::of(problem) };
     if problem.code == Code::MintByHand {
         return refusal.answered(StatusCode::UNPROCESSABLE_ENTITY);
     }
@@ -284,11 +287,11 @@ async fn follow(server: &Arc<Server>, drive: &Drive, name: Name<'_>, wait: Durat
             (Some(id), _) if now.ended || begun.elapsed() >= wait => {
                 return told(server, id, name, &now).await;
             }
-            (Some(id), _) => match look_at(server, id, name, true).await {
-                Some(rotation) if rotation.status == Status::Rotated => return rotation.answered(),
-                // The journal is busy or gone: the caller's time decides.
-                Some(_) | None => {}
-            },
+            // If the journal is busy or gone, the caller's time decides.
+            (Some(id), _) if look_at(server, id, name.1, true).await == Some(Status::Rotated) => {
+                return told(server, id, name, &now).await;
+            }
+            (Some(_), _) => {}
         }
         let _ = timeout(LOOK, seen.changed()).await;
         if seen.has_changed().is_err() {
@@ -300,24 +303,17 @@ async fn follow(server: &Arc<Server>, drive: &Drive, name: Name<'_>, wait: Durat
 /// A rotation that another process drives, or that has ended.
 async fn shown(server: &Arc<Server>, id: &str, name: Name<'_>, wait: Duration) -> Response {
     let begun = Instant::now();
-    while begun.elapsed() < wait {
-        match look_at(server, id, name, false).await {
-            Some(rotation) if rotation.status == Status::Rolling => sleep(LOOK).await,
-            Some(_) | None => break,
-        }
+    while begun.elapsed() < wait && look_at(server, id, name.1, false).await == Some(Status::Rolling) {
+        sleep(LOOK).await;
     }
     told(server, id, name, &Seen::ended()).await
 }
 
-async fn look_at(
-    server: &Arc<Server>,
-    id: &str,
-    (name, revokes): Name<'_>,
-    driven: bool,
-) -> Option<Rotation> {
+/// How far it is; the answer says more, and takes longer to make.
+async fn look_at(server: &Arc<Server>, id: &str, revokes: bool, driven: bool) -> Option<Status> {
     let its = id.to_owned();
-    let standing = server.blocking(move |installation| standing(&its, &installation.places()?)).await;
-    standing.ok().map(|standing| Rotation::of(name, standing, driven, revokes))
+    let row = server.blocking(move |installation| row(&its, &installation.places()?)).await;
+    row.ok().map(|row| status(&row, driven, revokes))
 }
 
 /// The key is in memory alone so far.
@@ -338,7 +334,7 @@ async fn told(server: &Arc<Server>, id: &str, (name, revokes): Name<'_>, seen: &
         Ok(standing) => {
             let mut rotation = Rotation::of(name, standing, !seen.ended, revokes);
             if let (Some(told), Status::Waiting | Status::RolledBack) = (&seen.problem, rotation.status) {
-                rotation.why = Some(format!("could not {}: {}", told.attempted, told.causes.join(": ")));
+                rotation.why = Some(told.sentence());
                 rotation.next = told.help.clone().or(rotation.next);
             }
             rotation.answered()
@@ -367,12 +363,12 @@ fn refused(told: &Told, rotation: Option<String>) -> Response {
         code: Some(told.code.clone()),
         help: if open { Some(again) } else { told.help.clone() },
         rotation,
-        ..Refusal::new(format!("could not {}: {}", told.attempted, told.causes.join(": ")))
+        ..Refusal::new(told.sentence())
     };
     if open {
         return refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5);
     }
-    let is = |code: Code| told.code == code.as_str();
+    let is = |code| told.is(code);
     // Another process has the state folder, and does not let go: the next request may find it free.
     if is(Code::OtherDriver) {
         return refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5);

@@ -1,8 +1,9 @@
 //! Starts the server, goes on with what an earlier one left, and ends it by a signal.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use keyroll_app::reports::emergency::{Open, open_rotation};
 use keyroll_app::wiring::open;
 use keyroll_codes::Code;
 use keyroll_config::Config;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -28,6 +29,7 @@ use tokio::sync::{Mutex, watch};
 use crate::answer::Refusal;
 use crate::drives::{Drives, Errand};
 use crate::guesses::Limit;
+use crate::lock_file::lock;
 use crate::log::Log;
 use crate::server::Server;
 use crate::tokens::Tokens;
@@ -55,6 +57,22 @@ fn starting() -> Problem {
     Problem::new(Code::ServerNotStarted, "start the server")
 }
 
+/// The table of the server.
+///
+/// # Errors
+/// As `problem`, if the configuration has none.
+pub fn table<'c>(
+    config: &'c Config,
+    installation: &Installation,
+    problem: impl Fn() -> Problem,
+) -> Result<&'c keyroll_config::Server, Problem> {
+    config.server.as_ref().ok_or_else(|| {
+        problem().because(format!("{} has no [server]", installation.config_path().display())).help(
+            "add: [server], listen = \"127.0.0.1:9090\"; and [server.emergency], admin_token = \"file:./admin-token\"",
+        )
+    })
+}
+
 /// Serves until a signal asks it to stop.
 ///
 /// # Errors
@@ -67,11 +85,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     let installation = Installation::new(locations.clone());
     let config = installation.config()?;
     let places = installation.places()?;
-    let table = config.server.as_ref().ok_or_else(|| {
-        starting().because(format!("{} has no [server]", installation.config_path().display())).help(
-            "add: [server], listen = \"127.0.0.1:9090\"; and [server.emergency], admin_token = \"file:./admin-token\"",
-        )
-    })?;
+    let table = table(&config, &installation, starting)?;
     let tokens = Tokens::read(&table.admin_token)?;
     if tokens.list().is_empty() {
         return Err(Problem::new(Code::AdminTokenUnusable, "start the server")
@@ -82,7 +96,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     // A journal or a key that cannot be used is met now, and not in an emergency.
     drop(open::journal(&places)?);
     drop(open::store(&places)?);
-    let words = words(&locations, &installation, &places)?;
+    let words = words(&locations, &installation)?;
     let drives = Drives::new(program, words, places.serving(), log.clone());
     let drives = Arc::new(drives.map_err(|error| starting().because_of(&error))?);
     let server = Arc::new(Server {
@@ -98,12 +112,11 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     let runtime =
         Builder::new_multi_thread().worker_threads(2).max_blocking_threads(BLOCKING_MAX).enable_all().build();
     let runtime = runtime.map_err(|error| starting().because_of(&error))?;
-    runtime.block_on(run(server, &config))?;
+    runtime.block_on(run(server, table.listen))?;
     Ok(Exit::Done)
 }
 
-async fn run(server: Arc<Server>, config: &Config) -> Result<(), Problem> {
-    let address = config.server.as_ref().map(|table| table.listen).ok_or_else(starting)?;
+async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         starting()
             .because(format!("could not listen on {address}"))
@@ -111,20 +124,17 @@ async fn run(server: Arc<Server>, config: &Config) -> Result<(), Problem> {
             .help("end what listens there (ss -ltnp shows it), or choose another port under [server]")
     })?;
     let bound = listener.local_addr().unwrap_or(address);
-    let mut signals = [signal(SignalKind::terminate()), signal(SignalKind::interrupt())]
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| starting().because_of(&error))?;
+    let heard = |kind| signal(kind).map_err(|error| starting().because_of(&error));
+    let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     go_on(&server);
     let (stop, stopped) = watch::channel(false);
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
     server.log(&format!("listening on http://{bound}: POST /rotate-secret, GET /secret-status"));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog());
-    let (terminate, interrupt) = signals.split_at_mut(1);
     tokio::select! {
-        _ = async { match terminate.first_mut() { Some(it) => it.recv().await, None => std::future::pending().await } } => {}
-        _ = async { match interrupt.first_mut() { Some(it) => it.recv().await, None => std::future::pending().await } } => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     server.log("stopping: every rotation pauses after the step in hand; the next start goes on with it");
@@ -189,7 +199,7 @@ async fn go_on_with(server: Arc<Server>, secret: String, rotation: Option<String
                 }
                 Ok(_) => return server.drives.forget(&secret),
                 Err(problem) => {
-                    let why = format!("could not {}: {}", problem.attempted, problem.causes.join(": "));
+                    let why = problem.sentence();
                     if said != why {
                         server.log(&format!("{secret}: {why}"));
                         said = why;
@@ -215,16 +225,8 @@ async fn watchdog() {
 }
 
 /// The words with which a driver finds the same installation.
-fn words(
-    locations: &Locations,
-    installation: &Installation,
-    places: &Places,
-) -> Result<Vec<OsString>, Problem> {
-    let config =
-        std::path::absolute(installation.config_path()).map_err(|error| starting().because_of(&error))?;
-    let mut words: Vec<OsString> = vec!["--config".into(), config.into()];
-    words.extend(["--state".into(), places.state.clone().into_os_string()]);
-    words.extend(["--keys".into(), places.keys.clone().into_os_string()]);
+fn words(locations: &Locations, installation: &Installation) -> Result<Vec<OsString>, Problem> {
+    let mut words = installation.words()?;
     if let Some(source) = &locations.sealing_key {
         if source.starts_with("fd:") {
             return Err(starting()
@@ -240,24 +242,14 @@ fn words(
 fn alone(places: &Places) -> Result<File, Problem> {
     places.ensure()?;
     let path = places.server_lock();
-    let failed = |error: &dyn std::error::Error| {
-        starting().because(format!("could not lock {}", path.display())).because_of(error)
-    };
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&path);
-    let file = file.map_err(|error| failed(&error))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(starting()
+    match lock(&path, FlockOperation::NonBlockingLockExclusive) {
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(starting()
             .because(format!("another server runs on the state folder {}", places.state.display()))
             .help("use that one, or end it first")
             .exits(Exit::Held)),
-        Err(error) => Err(failed(&error)),
+        Err(error) => {
+            Err(starting().because(format!("could not lock {}", path.display())).because_of(&error))
+        }
     }
 }

@@ -37,14 +37,7 @@ pub(crate) async fn status(State(server): State<Arc<Server>>) -> Response {
     match server.blocking(move |installation| shown(installation, |secret| drives.of(secret).is_some())).await
     {
         Ok(shown) => json(StatusCode::OK, &shown),
-        Err(problem) => {
-            let refusal = Refusal {
-                code: Some(problem.code.to_string()),
-                help: problem.help.clone(),
-                ..Refusal::new(format!("could not {}: {}", problem.attempted, problem.causes.join(": ")))
-            };
-            refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
-        }
+        Err(problem) => Refusal::of(&problem).later(StatusCode::SERVICE_UNAVAILABLE, 5),
     }
 }
 

@@ -19,7 +19,10 @@ use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
+use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
+
+use crate::lock_file::lock;
 
 /// The most valid tokens.
 const VALID_MAX: usize = 2;
@@ -202,20 +205,10 @@ impl Tokens {
 /// Two commands that change the file at once would each undo what the other did. The lock is on a file beside it, which
 /// stays: the file itself is replaced.
 fn one_at_a_time(path: &Path) -> Result<File, Problem> {
-    let failed = |error: &dyn std::error::Error| problem("lock the admin tokens in", path).because_of(error);
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(beside);
-    let file = file.map_err(|error| failed(&error))?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|error| failed(&error))?;
-    Ok(file)
+    lock(Path::new(&beside), FlockOperation::LockExclusive)
+        .map_err(|error| problem("lock the admin tokens in", path).because_of(&error))
 }
 
 /// The text of the file, if only its owner has access and this user or root is its owner.

@@ -1,6 +1,6 @@
 //! `plan`: inspects everything and saves a rotation plan.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
@@ -75,7 +75,7 @@ pub fn plan_for(
 ) -> Result<String, Problem> {
     refuse_unused(secret, &installation.config_path())?;
     let places = installation.places()?;
-    let config_file = absolute(&installation.config_path())?;
+    let config_file = config_file::absolute(&installation.config_path())?;
     let config_text = config_file::read(&config_file)?;
     let apart = refuse_open(&places, secret.name.as_str())?;
     let (config_text, family) = without(config_text, &config_file, secret.name.as_str(), apart)?;
@@ -216,11 +216,4 @@ pub fn unexplained(found: &Inspection) -> Problem {
         .because(format!("undeclared copies of the value: {places}"))
         .help(format!("{}, or keyroll consumer waive {first} --reason WHY{each}", adopt_copy(&first)))
         .exits(Exit::NeedsPerson)
-}
-
-/// The absolute path of a configuration file.
-pub fn absolute(path: &Path) -> Result<PathBuf, Problem> {
-    std::path::absolute(path).map_err(|error| {
-        Problem::new(Code::NameNotFound, format!("resolve {}", path.display())).because_of(&error)
-    })
 }

@@ -8,7 +8,7 @@ use keyroll_config::{Config, Consumer, Name, Secret, join_consumers};
 use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
-use super::make::{absolute, look_at, refuse_open, save};
+use super::make::{look_at, refuse_open, save};
 use super::move_consumer::{moved, splitting};
 use super::outline::show_findings;
 use super::subject::ConfiguredSecret;
@@ -33,7 +33,7 @@ pub fn plan(
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
     let places = installation.places()?;
-    let config_file = absolute(&installation.config_path())?;
+    let config_file = config_file::absolute(&installation.config_path())?;
     let config_text = config_file::read(&config_file)?;
     let shares = shares(secret, into)?;
     shares.iter().try_for_each(|share| refuse_taken(&places, secret.name.as_str(), share))?;

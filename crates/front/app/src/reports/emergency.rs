@@ -15,10 +15,11 @@ use zeroize::Zeroizing;
 use crate::operator::{Holder, StatusShown};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::open_rotation_guard::{held_by, open_own};
+use crate::records::index::Index;
+use crate::records::open_rotation_guard::held_by;
 use crate::records::past::Past;
 use crate::records::reasons;
-use crate::records::recorded::{opened, rotations_unread, state_of};
+use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::saved_plan::Saved;
 use crate::records::versions::kept;
 use crate::reports::status::StatusReader;
@@ -96,19 +97,15 @@ pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Prob
         return Ok(None);
     }
     let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let Some(id) = runtime.block_on(open_own(&journal, secret)).map_err(rotations_unread)? else {
-        return Ok(None);
-    };
-    let opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
-    let state = &opened.state;
+    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    let Some(own) = index.own(secret) else { return Ok(None) };
+    let (id, recorded, state) = (own.id(), &own.recorded, &state_of(&own.recorded)?);
     // A key that was brought and sealed is taken in by the next driver.
-    let sealed = takes_key(state) && {
-        let recorded = runtime.block_on(journal.load(&id)).map_err(rotations_unread)?;
-        runtime.block_on(pending(&store(places)?.0, secret, &recorded, state))?.is_some()
-    };
+    let sealed =
+        takes_key(state) && runtime.block_on(pending(&store(places)?.0, secret, recorded, state))?.is_some();
     let waits = reasons::awaited(state, &id.0, secret).is_some();
     let consent = waits && wants_consent(state);
-    let driver = held_by(places).filter(|(_, work)| work.as_ref().is_none_or(|work| work.rotation == id));
+    let driver = held_by(places).filter(|(_, work)| work.as_ref().is_none_or(|work| work.rotation == *id));
     let driven = driver.is_some() && state.hold().is_none();
     Ok(Some(Open {
         emergency: state.emergency().is_some(),
@@ -116,7 +113,7 @@ pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Prob
         driven,
         consent,
         by_hand: waits && !consent && !sealed,
-        id: id.0,
+        id: id.to_string(),
     }))
 }
 
@@ -139,14 +136,22 @@ pub fn recent_emergency(secret: &str, within: Duration, places: &Places) -> Resu
     Ok((counts && young).then(|| newest.id.to_string()))
 }
 
+/// How far the rotation with this id is.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn row(id: &str, places: &Places) -> Result<StatusShown, Problem> {
+    let none = || rotations_unread(keyroll_port::JournalError::Damaged(format!("{id} is not in it")));
+    let reader = StatusReader::open(places, Some(id))?.ok_or_else(none)?;
+    reader.read()?.into_iter().next().ok_or_else(none)
+}
+
 /// The rotation with this id as it stands.
 ///
 /// # Errors
 /// The journal or the store cannot be read.
 pub fn standing(id: &str, places: &Places) -> Result<Standing, Problem> {
-    let none = || rotations_unread(keyroll_port::JournalError::Damaged(format!("{id} is not in it")));
-    let reader = StatusReader::open(places, Some(id))?.ok_or_else(none)?;
-    let row = reader.read()?.into_iter().next().ok_or_else(none)?;
+    let row = row(id, places)?;
     let (journal, runtime) = (journal_for_a_look(places)?.0, runtime(places)?);
     let recorded = runtime.block_on(journal.load(&keyroll_port::RotationId(id.to_owned())));
     let recorded = recorded.map_err(rotations_unread)?;

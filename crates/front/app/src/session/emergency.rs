@@ -98,18 +98,14 @@ pub fn replace(
     }
     let purpose = Purpose::Emergency { brought: brought.is_some() };
     let id = plan_for(purpose, (secret, &config), installation, operator)?;
-    let asked = ApplyOptions { sealed: brought.is_some(), brought, ..asked };
+    let mut asked = ApplyOptions { sealed: brought.is_some(), brought, ..asked };
     let exit = match apply(&Saved::meant(&places, &id)?, &asked, installation, operator) {
         Ok(exit) => exit,
         // Somebody opened a rotation of the secret while this one was planned: that one becomes the emergency.
         Err(problem) => match open_rotation(name, &places)? {
             Some(open) if open.id.0 != id => {
-                let ApplyOptions { brought, confirm, prompts, alerted_unix_ms, .. } = asked;
                 let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
-                let brought = brought.map(|brought| (brought, old));
-                let emergency = Some(Emergency::RollFirst);
-                let asked =
-                    ApplyOptions { confirm, prompts, emergency, alerted_unix_ms, ..ApplyOptions::default() };
+                let brought = asked.brought.take().map(|brought| (brought, old));
                 return escalate(&open, brought, (secret, &described), asked, installation, operator);
             }
             Some(_) | None => return Err(problem),
@@ -138,6 +134,8 @@ fn escalate(
 ) -> Result<Exit, Problem> {
     let (id, places) = (open.id.to_string(), installation.places()?);
     let name = &open.saved.secret;
+    let with_key = brought.is_some();
+    let mut fresh = None;
     if let Some((brought, old)) = brought
         && !is_new(open, &brought, &places)?
     {
@@ -151,11 +149,15 @@ fn escalate(
         if !takes_key(&now.state) {
             return Err(moved_on(name, &id));
         }
-        operator.event(Event::Rotation { id: id.clone(), secret: name.clone() });
-        keep(&open.id, &brought, (secret, described), &places)?;
+        fresh = Some(brought);
     }
     operator.event(Event::Rotation { id: id.clone(), secret: name.clone() });
-    operator.event(Event::Sealed { id: id.clone() });
+    if let Some(fresh) = fresh {
+        keep(&open.id, &fresh, (secret, described), &places)?;
+    }
+    if with_key {
+        operator.event(Event::Sealed { id: id.clone() });
+    }
     let urgent = open.state.emergency().is_some();
     let first = |state: &State| match urgent {
         true => resumed(state),

@@ -46,6 +46,13 @@ pub enum Given {
     File(PathBuf),
 }
 
+impl Given {
+    /// The source that two options name.
+    pub fn named(stdin: bool, file: Option<&PathBuf>) -> Option<Self> {
+        file.cloned().map(Self::File).or_else(|| stdin.then_some(Self::Stdin))
+    }
+}
+
 /// True while a rotation waits for a key that the operator makes, also while it is paused.
 pub fn awaited(state: &State) -> bool {
     let asked = wants(state).contains(&Want::Person(Person::MintByHand));

@@ -333,9 +333,6 @@ fn had_before(
         manual_mint::tell_of_given(&opened, (secret, &described), &places, operator)?;
     }
     let typed = match !asked.back && (asked.emergency.is_none() || asked.given.is_some()) {
-        _ if asked.brought.is_some() => {
-            asked.brought.as_ref().map(|brought| Credential { id: None, fields: brought.fields.duplicate() })
-        }
         true => manual_mint::read(&opened, asked.given.as_ref(), (secret, &described), &places, operator)?,
         false => None,
     };

@@ -296,7 +296,7 @@ pub fn end(
     }
     let file = match split {
         Some(split) => split.config_file.clone(),
-        None => crate::plans::make::absolute(&installation.config_path())?,
+        None => crate::config_file::absolute(&installation.config_path())?,
     };
     let saved =
         plans::end(secret, (members, split.map(|split| split.id.as_str())), &file, installation, operator)?;

@@ -1,15 +1,15 @@
-use std::path::Path;
 use std::time::Duration;
 
 use keyroll_app::configured::secret;
 use keyroll_app::exit::Exit;
+use keyroll_app::installation::Installation;
 use keyroll_app::interrupt;
 use keyroll_app::operator::{DueShown, Event, duration};
-use keyroll_app::places::Places;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::open_rotation_guard::held_by;
 use keyroll_app::reports::due::due;
 use keyroll_app::session::rotate_due::rotate_due;
+use keyroll_app::unit_file;
 use keyroll_app::wiring::open;
 use keyroll_codes::Code;
 
@@ -26,8 +26,7 @@ const TIMER: &str = include_str!("due/keyroll-due.timer");
 pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.installation.config()?;
     if args.timer {
-        let (config, places) = (context.installation.config_path(), context.installation.places()?);
-        let text = timer(&config, &places)?;
+        let text = timer(&context.installation)?;
         context.ui.file(text.as_bytes());
         return Ok(Exit::Done);
     }
@@ -106,24 +105,8 @@ fn duration_in_days(time: Duration) -> String {
 }
 
 /// A systemd service and timer that rotate due secrets once a day.
-fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
+fn timer(installation: &Installation) -> Result<String, Problem> {
     let making = || Problem::new(Code::DueNotRotated, "write the timer");
-    let program = std::env::current_exe().map_err(|error| making().because_of(&error))?;
-    // A link is not resolved, because its target changes with each deployment.
-    let config = std::path::absolute(config).map_err(|error| making().because_of(&error))?;
-    let paths = [program.as_path(), &config, &places.state, &places.keys];
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
-    if let Some(path) = paths.iter().find(|path| !path.to_string_lossy().chars().all(plain)) {
-        return Err(making()
-            .because(format!("systemd would interpret {} differently", path.display()))
-            .help("use paths of letters, digits and /._-+@"));
-    }
-    let started = format!(
-        "{} --config {} --state {} --keys {}",
-        program.display(),
-        config.display(),
-        places.state.display(),
-        places.keys.display(),
-    );
+    let started = unit_file::command(installation, making)?;
     Ok([SERVICE, TIMER].join("\n").replace("@KEYROLL@", &started))
 }

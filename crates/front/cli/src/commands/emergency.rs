@@ -13,10 +13,7 @@ pub(super) fn run(args: &EmergencyArgs, context: &mut Context) -> Result<Exit, P
         told(at, context)?;
     }
     let wanted = Wanted {
-        given: match &args.value_file {
-            Some(path) => Some(Given::File(path.clone())),
-            None => args.value_stdin.then_some(Given::Stdin),
-        },
+        given: Given::named(args.value_stdin, args.value_file.as_ref()),
         confirm: args.confirm.clone(),
         rotation: args.rotation.clone(),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),

@@ -21,10 +21,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         emergency,
         alerted_unix_ms: None,
         accept: args.accept.clone(),
-        given: match &args.value_file {
-            Some(path) => Some(Given::File(path.clone())),
-            None => args.value_stdin.then_some(Given::Stdin),
-        },
+        given: Given::named(args.value_stdin, args.value_file.as_ref()),
         revoked_by_hand: args.revoked_by_hand,
         prompts: true,
         back: false,

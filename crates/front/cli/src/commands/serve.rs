@@ -12,19 +12,13 @@ use crate::ui;
 
 /// Runs the server until a signal ends it, or prints its unit file.
 pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let failed = |error: &std::io::Error| {
-        Problem::new(Code::ServerNotStarted, "find the program of keyroll").because_of(error)
-    };
-    let program = std::env::current_exe().map_err(|error| failed(&error))?;
     if args.unit {
-        let places = context.installation.places()?;
-        let config =
-            std::path::absolute(context.installation.config_path()).map_err(|error| failed(&error))?;
-        let source = context.globals.sealing_key.as_deref();
-        let text = unit(&program, [&config, &places.state, &places.keys], source)?;
-        context.ui.file(text.as_bytes());
+        context.ui.file(unit(&context.installation)?.as_bytes());
         return Ok(Exit::Done);
     }
+    let program = std::env::current_exe().map_err(|error| {
+        Problem::new(Code::ServerNotStarted, "find the program of keyroll").because_of(&error)
+    })?;
     let globals = &context.globals;
     let locations = Locations {
         config: globals.config.clone(),

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
-use keyroll_server::Tokens;
+use keyroll_server::{Tokens, table};
 
 use crate::args::TokenCommand;
 use crate::context::Context;
@@ -47,10 +47,6 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
 
 fn file(context: &Context) -> Result<PathBuf, Problem> {
     let config = context.installation.config()?;
-    let server = config.server.ok_or_else(|| {
-        Problem::new(Code::AdminTokenUnusable, "find the file of the admin tokens")
-            .because(format!("{} has no [server]", context.installation.config_path().display()))
-            .help("add: [server], listen = \"127.0.0.1:9090\"; and [server.emergency], admin_token = \"file:./admin-token\"")
-    })?;
-    Ok(server.admin_token)
+    let problem = || Problem::new(Code::AdminTokenUnusable, "find the file of the admin tokens");
+    table(&config, &context.installation, problem).map(|server| server.admin_token.clone())
 }
