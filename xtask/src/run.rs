@@ -14,6 +14,9 @@ pub(crate) fn run(program: &str, words: &[&str]) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", words.join(" "))) }
 }
 
+/// How many of its last lines are shown of a command that failed.
+const LINES_MAX: usize = 5;
+
 /// Runs a command in the workspace and returns its standard output.
 pub(crate) fn output(program: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(words).current_dir(root()).output();
@@ -22,7 +25,11 @@ pub(crate) fn output(program: &str, words: &[&str]) -> Result<String, String> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
         let told = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{program} {} ended with {}: {}", words.join(" "), output.status, told.trim()))
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let mut last: Vec<&str> = printed.lines().rev().take(LINES_MAX).collect();
+        last.reverse();
+        let words = words.join(" ");
+        Err(format!("{program} {words} ended with {}: {}\n{}", output.status, told.trim(), last.join("\n")))
     }
 }
 

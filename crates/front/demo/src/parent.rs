@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -33,12 +34,17 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     };
     let cache = cache(&env_file).map_err(|error| failed("cache the env file", error))?;
     let seen = stamp(&env_file).map_err(|error| failed("look at the env file", error))?;
+    let cast = crate::restart::forgotten()?;
+    // The child starts seconds after its port was found free, so the port is kept from others until then.
+    let address = cast.address(folder.ports()?);
+    let kept = TcpListener::bind(address).map_err(|error| failed(&format!("keep {address}"), error))?;
     let pid_file = PidFile::write(folder, "parent")?;
     tokio::select! {
         () = replaced(&env_file, seen) => {}
         () = stop_requested(folder) => return Ok(()),
     }
     let (out, err) = worker_log(folder, "forgotten").map_err(|error| failed("open the log", error))?;
+    drop(kept);
     let mut child = Command::new(folder.join("forgotten/mailer"))
         .args(["demo-part", "worker", "--inherit", "--name", "forgotten", "--dir"])
         .arg(folder.path())
@@ -48,7 +54,6 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
         .process_group(0)
         .spawn()
         .map_err(|error| failed("start the program", error))?;
-    let cast = crate::restart::forgotten()?;
     wait_until_ready(folder, &cast, None, &mut child).await?;
     drop(pid_file);
     Ok(())

@@ -324,11 +324,17 @@ impl Demo {
                 Books::default()
             }
         };
+        let shown = seen.blocked.is_some() || seen.outcome != Outcome::Done;
+        if !shown {
+            let why = self.scene.said("parent");
+            self.screen
+                .step(&format!("the forgotten worker did not hold up the old key's end; its parent: {why}"));
+        }
         let summary = Summary::new(seen, sent, &books, &self.old);
         let table = summary.table(seen, sent, &books, &self.old);
         self.screen.close(&table, &summary);
         match summary.outcome {
-            Outcome::Done if summary.failed == 0 && books.agree() => 0,
+            Outcome::Done if summary.failed == 0 && books.agree() && shown => 0,
             Outcome::Done => 1,
             Outcome::Paused => 4,
             Outcome::RolledBack => 5,

@@ -158,7 +158,7 @@ impl Scene {
     }
 
     /// The output of a part before it failed, for the message: the folder will be removed by then.
-    fn said(&self, name: &str) -> String {
+    pub(crate) fn said(&self, name: &str) -> String {
         let log = fs::read_to_string(self.folder.join(format!("log/{name}.log"))).unwrap_or_default();
         log.lines().last().map_or_else(|| "it said nothing".to_owned(), |line| format!("it said: {line}"))
     }
