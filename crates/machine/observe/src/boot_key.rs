@@ -79,12 +79,18 @@ fn key_of(folder: &ProcFolder) -> Result<Zeroizing<[u8; 32]>, NotVisible> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
     fn a_process_has_the_same_key_each_time_and_another_run_has_another() {
         let of = |pid| key_of(&ProcFolder::open(pid).unwrap()).unwrap();
-        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        // Until the kernel has set up a new program, it tells no address; a program that answers runs.
+        let mut other = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        other.stdin.as_mut().unwrap().write_all(b"?").unwrap();
+        other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let (own, child) = (of(std::process::id()), of(other.id()));
         let again = [of(std::process::id()), of(other.id())];
         other.kill().unwrap();
