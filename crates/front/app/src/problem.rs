@@ -58,13 +58,18 @@ impl Problem {
 
     /// What was attempted and why it failed, on one line.
     pub fn sentence(&self) -> String {
-        format!("could not {}: {}", self.attempted, self.causes.join(": "))
+        sentence(&self.attempted, &self.causes)
     }
 
     /// How the process ends.
     pub fn exit(&self) -> Exit {
         self.exit
     }
+}
+
+/// What was attempted and why it failed, on one line.
+pub fn sentence(attempted: &str, causes: &[String]) -> String {
+    format!("could not {attempted}: {}", causes.join(": "))
 }
 
 impl From<ConfigError> for Problem {

@@ -8,6 +8,9 @@ use keyroll_app::redact;
 use keyroll_app::reports::emergency::Standing;
 use serde::Serialize;
 
+/// When a request that keyroll cannot answer now is worth another try, seconds.
+const SOON_S: u64 = 5;
+
 /// How far a rotation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +154,11 @@ impl Refusal {
 
     pub(crate) fn answered(self, code: StatusCode) -> Response {
         json(code, &self)
+    }
+
+    /// What keeps keyroll from it may be over in seconds.
+    pub(crate) fn soon(self) -> Response {
+        self.later(StatusCode::SERVICE_UNAVAILABLE, SOON_S)
     }
 
     /// With the time after which the same request may succeed.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use keyroll_app::atomic_file;
+use keyroll_app::{atomic_file, problem};
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
@@ -78,7 +78,7 @@ pub(crate) struct Told {
 impl Told {
     /// What was attempted and why it failed, on one line.
     pub(crate) fn sentence(&self) -> String {
-        format!("could not {}: {}", self.attempted, self.causes.join(": "))
+        problem::sentence(&self.attempted, &self.causes)
     }
 
     /// Whether it has this code.
@@ -197,7 +197,7 @@ impl Drives {
             Errand::Resume(id) => (None, Some(id)),
         };
         let tag = value.as_ref().map(|value| hmac::sign(&self.key, value.expose()));
-        self.note(|list| list.insert(secret.to_owned(), rotation.clone()) != Some(rotation.clone()))?;
+        self.go_on_later(secret, rotation.clone())?;
         let (tell, seen) = watch::channel(Seen { rotation, sealed: value.is_none(), ..Seen::default() });
         let drive = Arc::new(Drive { seen, value: tag });
         self.lock().insert(secret.to_owned(), drive.clone());
@@ -352,9 +352,7 @@ impl Drives {
             if let Some(stdout) = stdout {
                 read_lines(stdout, tell, |id| {
                     // A list without the id still names the secret.
-                    let _ = self.note(|list| {
-                        list.insert(secret.to_owned(), Some(id.to_owned())) != Some(Some(id.to_owned()))
-                    });
+                    let _ = self.go_on_later(secret, Some(id.to_owned()));
                 })
                 .await;
             }
@@ -375,6 +373,11 @@ impl Drives {
         let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
         let _ = work.await;
         yielded
+    }
+
+    /// The next server goes on with the secret, and with this rotation of it where it is known.
+    fn go_on_later(&self, secret: &str, rotation: Option<String>) -> Result<(), io::Error> {
+        self.note(|list| list.insert(secret.to_owned(), rotation.clone()) != Some(rotation))
     }
 
     /// Changes the list of the secrets that the next server goes on with.

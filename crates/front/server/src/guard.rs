@@ -26,8 +26,8 @@ pub(crate) struct Caller(pub(crate) String);
 /// or `Origin`.
 pub(crate) async fn local(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let host =
-        request.uri().authority().map(|it| it.as_str()).or_else(|| text(headers, header::HOST.as_str()));
+    let named = || only(headers, header::HOST.as_str()).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|it| it.as_str()).or_else(named);
     if !host.is_some_and(is_local) {
         let refusal = Refusal::new("the request's Host is not this machine: use http://127.0.0.1:PORT");
         return refusal.answered(StatusCode::FORBIDDEN);
@@ -45,11 +45,7 @@ pub(crate) async fn local(request: Request, next: Next) -> Response {
 
 /// Refuses a request without a valid token.
 pub(crate) async fn admin(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
-    let given = request.headers().get_all(TOKEN).iter().collect::<Vec<_>>();
-    let given = match given.as_slice() {
-        [one] => one.as_bytes().to_vec(),
-        _ => Vec::new(),
-    };
+    let given = only(request.headers(), TOKEN).map_or(Vec::new(), |token| token.as_bytes().to_vec());
     match server.caller(&given) {
         Ok(Some(name)) => {
             if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
@@ -92,10 +88,11 @@ fn unreadable(server: &Server, problem: &Problem) -> Response {
         .later(StatusCode::SERVICE_UNAVAILABLE, 60)
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+/// The header, if there is exactly one of this name.
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h HeaderValue> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
-        (Some(only), None) => only.to_str().ok(),
+        (Some(only), None) => Some(only),
         (_, _) => None,
     }
 }

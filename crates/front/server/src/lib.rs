@@ -1,9 +1,9 @@
 //! The server of keyroll: `POST /rotate-secret` and `GET /secret-status`, on loopback.
 //!
 //! Invariants, by what is absent: the process that listens drives nothing and holds no lock of the state folder. Each
-//! rotation is driven by a process of its own, the command `keyroll emergency` or `keyroll resume`, so that a signal, a
-//! crash or an operator at a terminal meets one rotation and never the server. A value goes from the request's body to
-//! that process's stdin, and nowhere else; every answer is made from the journal.
+//! rotation is driven by a process of its own, the command `keyroll emergency`, so that a signal, a crash or an
+//! operator at a terminal meets one rotation and never the server. A value goes from the request's body to that process's
+//! stdin, and nowhere else; every answer is made from the journal.
 
 mod answer;
 mod drives;

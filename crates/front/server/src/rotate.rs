@@ -216,7 +216,7 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
         Err(error) => {
             server.log(&format!("{secret}: could not write down what is begun: {error}"));
             let why = format!("what is begun could not be written down ({error}): nothing was begun");
-            Err(Refusal::new(why).later(StatusCode::SERVICE_UNAVAILABLE, 5))
+            Err(Refusal::new(why).soon())
         }
     }
 }
@@ -267,7 +267,7 @@ fn not_begun(problem: &Problem) -> Response {
     if problem.code == Code::MintByHand {
         return refusal.answered(StatusCode::UNPROCESSABLE_ENTITY);
     }
-    refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
+    refusal.soon()
 }
 
 /// The secret as the caller named it, and whether the configuration consents to revoking its old key.
@@ -323,7 +323,7 @@ fn checking() -> Response {
     let help =
         Some("send the same request again: it does not begin twice; do not make another key".to_owned());
     let refusal = Refusal { status: "checking", help, ..Refusal::new(why) };
-    refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
+    refusal.soon()
 }
 
 /// The rotation as it stands. A driver that ended with a problem says why it waits.
@@ -349,7 +349,7 @@ async fn told(server: &Arc<Server>, id: &str, (name, revokes): Name<'_>, seen: &
                     problem.causes.join(": ")
                 ))
             };
-            refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
+            refusal.soon()
         }
     }
 }
@@ -366,12 +366,12 @@ fn refused(told: &Told, rotation: Option<String>) -> Response {
         ..Refusal::new(told.sentence())
     };
     if open {
-        return refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5);
+        return refusal.soon();
     }
     let is = |code| told.is(code);
     // Another process has the state folder, and does not let go: the next request may find it free.
     if is(Code::OtherDriver) {
-        return refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5);
+        return refusal.soon();
     }
     if told.exit == HELD {
         return refusal.answered(StatusCode::CONFLICT);
@@ -381,7 +381,7 @@ fn refused(told: &Told, rotation: Option<String>) -> Response {
     }
     if [Code::RequestFailed, Code::IssuerUnreachable, Code::StateUnusable, Code::Stopped].into_iter().any(is)
     {
-        return refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5);
+        return refusal.soon();
     }
     // The machine or its configuration does not allow it now; the sentence says what to change.
     refusal.answered(StatusCode::CONFLICT)
@@ -399,5 +399,5 @@ fn unexplained(rotation: Option<String>) -> Response {
         ),
     };
     let refusal = Refusal { help: Some(help.to_owned()), rotation, ..Refusal::new(why) };
-    refusal.later(StatusCode::SERVICE_UNAVAILABLE, 5)
+    refusal.soon()
 }

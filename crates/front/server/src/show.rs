@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
-use keyroll_app::reports::emergency::{Logged, open_rotation, rotation_log, standing};
+use keyroll_app::reports::emergency::{Logged, open_rotations, rotation_log, standing};
 use serde::Serialize;
 
 use crate::answer::{Refusal, Rotation, json};
@@ -37,7 +37,7 @@ pub(crate) async fn status(State(server): State<Arc<Server>>) -> Response {
     match server.blocking(move |installation| shown(installation, |secret| drives.of(secret).is_some())).await
     {
         Ok(shown) => json(StatusCode::OK, &shown),
-        Err(problem) => Refusal::of(&problem).later(StatusCode::SERVICE_UNAVAILABLE, 5),
+        Err(problem) => Refusal::of(&problem).soon(),
     }
 }
 
@@ -45,11 +45,9 @@ fn shown(installation: &Installation, driven: impl Fn(&str) -> bool) -> Result<S
     let (config, places) = (installation.config()?, installation.places()?);
     let secrets: Vec<String> = config.secrets.keys().map(ToString::to_string).collect();
     let mut open = Vec::new();
-    for secret in &secrets {
-        if let Some(one) = open_rotation(secret, &places)? {
-            let revokes = config.secret(secret).is_ok_and(|secret| secret.emergency_revoke);
-            open.push(Rotation::of(secret, standing(&one.id, &places)?, driven(secret), revokes));
-        }
+    for (secret, one) in open_rotations(&secrets, &places)? {
+        let revokes = config.secret(secret).is_ok_and(|secret| secret.emergency_revoke);
+        open.push(Rotation::of(secret, standing(&one.id, &places)?, driven(secret), revokes));
     }
     let log = rotation_log(LOG_MAX, &places)?.into_iter().map(|logged| {
         let Logged { secret, rotation, rotated_at, old_hash, new_hash } = logged;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::operator::{Holder, StatusShown};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::index::Index;
+use crate::records::index::{Index, OpenRotation};
 use crate::records::open_rotation_guard::held_by;
 use crate::records::past::Past;
 use crate::records::reasons;
@@ -93,13 +93,29 @@ impl Open {
 /// # Errors
 /// The journal cannot be read.
 pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Problem> {
+    Ok(open_rotations(&[secret], places)?.pop().map(|(_, open)| open))
+}
+
+/// The open rotation of each secret that has one.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn open_rotations<'s, S: AsRef<str>>(
+    secrets: &'s [S],
+    places: &Places,
+) -> Result<Vec<(&'s str, Open)>, Problem> {
     if !places.journal().exists() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
-    let Some(own) = index.own(secret) else { return Ok(None) };
+    let own = secrets.iter().map(AsRef::as_ref).filter_map(|secret| Some((secret, index.own(secret)?)));
+    own.map(|(secret, own)| Ok((secret, open(secret, own, places)?))).collect()
+}
+
+fn open(secret: &str, own: &OpenRotation, places: &Places) -> Result<Open, Problem> {
     let (id, recorded, state) = (own.id(), &own.recorded, &state_of(&own.recorded)?);
+    let runtime = runtime(places)?;
     // A key that was brought and sealed is taken in by the next driver.
     let sealed =
         takes_key(state) && runtime.block_on(pending(&store(places)?.0, secret, recorded, state))?.is_some();
@@ -107,14 +123,14 @@ pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Prob
     let consent = waits && wants_consent(state);
     let driver = held_by(places).filter(|(_, work)| work.as_ref().is_none_or(|work| work.rotation == *id));
     let driven = driver.is_some() && state.hold().is_none();
-    Ok(Some(Open {
+    Ok(Open {
         emergency: state.emergency().is_some(),
         takes_key: takes_key(state) && (!sealed || awaited(state) && !driven),
         driven,
         consent,
         by_hand: waits && !consent && !sealed,
         id: id.to_string(),
-    }))
+    })
 }
 
 /// The newest rotation of the secret, if it is an emergency that began within this time and was not rolled back.
@@ -155,12 +171,13 @@ pub fn standing(id: &str, places: &Places) -> Result<Standing, Problem> {
     let (journal, runtime) = (journal_for_a_look(places)?.0, runtime(places)?);
     let recorded = runtime.block_on(journal.load(&keyroll_port::RotationId(id.to_owned())));
     let recorded = recorded.map_err(rotations_unread)?;
-    let versions = runtime.block_on(kept(store(places)?.as_ref(), &row.secret))?;
+    let store = store(places)?;
+    let versions = runtime.block_on(kept(store.as_ref(), &row.secret))?;
     let past = Past::of(&recorded);
     let old = runtime.block_on(async {
         use keyroll_port::Store as _;
         // Past the redactor, which would keep the value for as long as the process lives.
-        store(places)?.0.read(&row.secret, recorded.opening.from_version).await.map_err(Problem::from)
+        store.0.read(&row.secret, recorded.opening.from_version).await.map_err(Problem::from)
     })?;
     let planned = Saved::of(&recorded).map(|saved| saved.seen.unexplained).unwrap_or_default();
     let copies = planned.into_iter().filter(|place| old.as_ref().is_none_or(|old| may_hold(place, old)));

@@ -13,7 +13,8 @@ use keyroll_rotation::{Emergency, Fact, MintedBy, Phase, State};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use super::manual_mint::{
-    Given, Judge, ValueRejection, already_exists, keep, pending, read_value, same_value, stored_as, takes_key,
+    Given, Judge, ValueRejection, already_exists, is_sealed, keep, pending, read_value, same_value,
+    stored_as, takes_key,
 };
 use super::options::ApplyOptions;
 use super::prompt_for_key::go_on;
@@ -178,37 +179,29 @@ fn moved_on(name: &str, id: &str) -> Problem {
         .exits(Exit::Held)
 }
 
-fn is_sealed(open: &Opened, places: &Places) -> Result<bool, Problem> {
-    let (store, runtime) = (store(places)?, runtime(places)?);
-    let recorded = runtime.block_on(journal(places)?.load(&open.id)).map_err(rotations_unread)?;
-    let sealed = pending(store.as_ref(), &open.saved.secret, &recorded, &open.state);
-    Ok(runtime.block_on(sealed)?.is_some())
-}
-
 /// Whether the open rotation moves to this key.
 fn is_new(open: &Opened, brought: &Credential, places: &Places) -> Result<bool, Problem> {
     let store = store(places)?;
     let name = open.saved.secret.as_str();
     let runtime = runtime(places)?;
     let recorded = runtime.block_on(journal(places)?.load(&open.id)).map_err(rotations_unread)?;
-    let moves_to = moves_to(store.as_ref(), store.as_ref(), (name, &recorded), &open.state, brought);
+    let moves_to = moves_to(store.as_ref(), (name, &recorded), &open.state, brought);
     Ok(runtime.block_on(moves_to)?)
 }
 
 /// Whether the new version of a rotation has this value.
-async fn moves_to(
-    store: &dyn Store,
-    staging: &dyn Staging,
+async fn moves_to<S: Store + Staging>(
+    store: &S,
     (name, recorded): (&str, &Recorded),
     state: &State,
     brought: &Credential,
 ) -> Result<bool, Failure> {
     let Some(new) = state.new_version() else {
-        let sealed = pending(staging, name, recorded, state).await?;
+        let sealed = pending(store, name, recorded, state).await?;
         return Ok(sealed.is_some_and(|(_, sealed)| same_value(brought, &sealed)));
     };
     let its = |kept: Option<Credential>| kept.is_some_and(|kept| same_value(brought, &kept));
-    if its(staging.kept(name, &recorded.id, new.mint).await?) {
+    if its(store.kept(name, &recorded.id, new.mint).await?) {
         return Ok(true);
     }
     for version in versions_of(store, name).await? {
@@ -286,7 +279,7 @@ fn newest(
         if state.ended() && (!human || u128::from(age_ms) >= within.as_millis()) {
             return Ok(None);
         }
-        let its = moves_to(store, store, (name, &recorded), &state, brought);
+        let its = moves_to(store, (name, &recorded), &state, brought);
         return Ok(runtime.block_on(its)?.then(|| one.id.to_string()));
     }
     Ok(None)

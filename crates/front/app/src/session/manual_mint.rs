@@ -27,7 +27,7 @@ use crate::exit::Exit;
 use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::recorded::Opened;
+use crate::records::recorded::{Opened, rotations_unread};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{journal, runtime, store};
 
@@ -150,6 +150,14 @@ pub(crate) async fn pending(
         return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
     }
     Ok(None)
+}
+
+/// Whether such a value is sealed for the rotation, so that its next driver takes it in.
+pub(crate) fn is_sealed(open: &Opened, places: &Places) -> Result<bool, Problem> {
+    let (store, runtime) = (store(places)?, runtime(places)?);
+    let recorded = runtime.block_on(journal(places)?.load(&open.id)).map_err(rotations_unread)?;
+    let sealed = pending(store.as_ref(), &open.saved.secret, &recorded, &open.state);
+    Ok(runtime.block_on(sealed)?.is_some())
 }
 
 /// The numbers of the entries that recorded a key made by the operator.

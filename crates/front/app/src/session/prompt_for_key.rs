@@ -1,17 +1,16 @@
 //! Takes in a key as soon as the rotation needs it: one that is sealed already, or one that the operator is asked for.
 
-use keyroll_port::Journal as _;
 use keyroll_rotation::Emergency;
 
-use super::manual_mint::{awaited, pending};
+use super::manual_mint::{awaited, is_sealed};
 use super::options::ApplyOptions;
 use super::rotate::{resume, resumed};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::problem::Problem;
-use crate::records::recorded::{Opened, opened, rotations_unread};
-use crate::wiring::open::{journal, runtime, store};
+use crate::records::recorded::opened;
+use crate::wiring::open::{journal, runtime};
 
 /// Continues a rotation that waits for a key, if one is sealed for it or the operator can be asked.
 pub fn go_on(
@@ -25,14 +24,11 @@ pub fn go_on(
         return Ok(exit);
     }
     let places = installation.places()?;
-    let (runtime, journal) = (runtime(&places)?, journal(&places)?);
-    let Opened { id: found, state, saved } = runtime.block_on(opened(&journal, id))?;
-    if !awaited(&state) || state.hold().is_some() {
+    let open = runtime(&places)?.block_on(opened(&*journal(&places)?, id))?;
+    if !awaited(&open.state) || open.state.hold().is_some() {
         return Ok(exit);
     }
-    let store = store(&places)?;
-    let recorded = runtime.block_on(journal.load(&found)).map_err(rotations_unread)?;
-    let sealed = runtime.block_on(pending(store.as_ref(), &saved.secret, &recorded, &state))?.is_some();
+    let sealed = is_sealed(&open, &places)?;
     if !operator.may_ask() && !sealed {
         return Ok(exit);
     }
