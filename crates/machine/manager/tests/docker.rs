@@ -300,7 +300,8 @@ fn what_the_engine_still_makes_for_a_killed_one_does_not_fail_the_next() {
     }
 }
 
-/// Dies, or is unhealthy, only when its file says so.
+/// Dies, or is unhealthy, only when its file says so. One failed check is not enough: a check that runs while the container
+/// dies fails, and with `retries: 1` the engine would call it unhealthy just before it says that it died.
 const FRAIL: &str = r#"
 services:
   web:
@@ -314,7 +315,7 @@ services:
     healthcheck:
       test: ["CMD", "/bin/sh", "-c", "test ! -e /tmp/sick"]
       interval: 300ms
-      retries: 1
+      retries: 3
 "#;
 
 #[test]
