@@ -49,7 +49,7 @@ pub struct Places {
 }
 
 /// The names that keyroll gives in the state folder.
-const FOLDERS: [&str; 2] = ["plans", "work"];
+const FOLDERS: [&str; 3] = ["plans", "work", "incidents"];
 const FILES: [&str; 7] =
     ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "downtimes.jsonl", "serving.json"];
 
@@ -183,6 +183,11 @@ impl Places {
     /// The secrets whose drivers a server has.
     pub fn serving(&self) -> PathBuf {
         self.state.join("serving.json")
+    }
+
+    /// The folder of the incidents.
+    pub fn incidents(&self) -> PathBuf {
+        self.state.join("incidents")
     }
 
     /// The key's file; made on first use, mode 0600.

@@ -2,6 +2,7 @@ mod alerted;
 mod consumer;
 mod emergency;
 mod fingerprints;
+mod incident;
 mod init;
 mod issuers;
 mod leaks;
@@ -20,6 +21,10 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs, WaiversArgs};
 pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
+pub(crate) use incident::{
+    IncidentAssessArgs, IncidentCommand, IncidentContainArgs, IncidentOpenArgs, IncidentReportArgs,
+    ReportFormat,
+};
 pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
 pub(crate) use leaks::{LeaksArgs, LeaksFormat};
@@ -180,6 +185,9 @@ pub(crate) enum Command {
     /// One command for plan, apply and resume: after one canary every consumer is moved and proven. The same as POST /rotate-secret of the server.
     #[command(after_help = examples::EMERGENCY)]
     Emergency(EmergencyArgs),
+    /// Work on a leaked key: open, assess, contain, report
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     /// Print the procedure for a leaked key of a secret, for paper
     #[command(after_help = examples::RUNBOOK)]
     Runbook(RunbookArgs),

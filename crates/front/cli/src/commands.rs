@@ -13,6 +13,7 @@ mod explain;
 mod fingerprints;
 mod graph;
 mod history;
+mod incident;
 mod init;
 mod issuers;
 mod leaks;
@@ -75,6 +76,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),
         Command::Emergency(args) => emergency::run(&args, context),
+        Command::Incident(command) => incident::run(&command, context),
         Command::Runbook(args) => runbook::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Token(command) => token::run(&command, context),

@@ -116,6 +116,29 @@ Example: keyroll emergency anthropic --value-file ./new.key
 Exit codes: 0 done, 1 nothing changed, 2 usage, 6 an operator must decide (also:
 every consumer has moved, and the old key waits for your consent), 7 another
 rotation is in the way, 130 paused by a signal";
+pub(crate) const INCIDENT_OPEN: &str = "\
+Example: trufflehog git file://. --json | keyroll incident open --from trufflehog
+Exit codes: 0 opened, or nothing leaked, 1 failed, 2 usage; with --act as emergency";
+pub(crate) const INCIDENT_LIST: &str = "\
+Example: keyroll incident list
+Exit codes: 0 none is open, 1 failed, 3 some are open";
+pub(crate) const INCIDENT_ASSESS: &str = "\
+Example: keyroll incident assess
+Exit codes: 0 done, 1 failed, 2 usage";
+pub(crate) const INCIDENT_CONTAIN: &str = "\
+Example: keyroll incident contain 3f9c21d04a --roll-first
+Exit codes: 0 the leaked key is dead, 1 refused, nothing changed, 2 usage, 4 paused,
+5 rolled back, 6 an operator must decide, 7 another rotation is in the way, 130
+interrupted";
+pub(crate) const INCIDENT_REPORT: &str = "\
+Example: keyroll incident report 3f9c21d04a > incident.md
+Exit codes: 0 done, 1 failed, 2 usage";
+pub(crate) const INCIDENT_CLOSE: &str = "\
+Example: keyroll incident close 3f9c21d04a --because \"a test key\"
+Exit codes: 0 done, 1 failed, 2 usage";
+pub(crate) const INCIDENT_REOPEN: &str = "\
+Example: keyroll incident reopen 3f9c21d04a
+Exit codes: 0 done, 1 failed, 2 usage";
 pub(crate) const RUNBOOK: &str = "\
 Example: keyroll runbook anthropic
 Exit codes: 0 done, 1 failed";

@@ -3,7 +3,7 @@
 
 mod attacked;
 mod killed;
-mod served;
+pub mod served;
 mod unit;
 
 use std::fs;

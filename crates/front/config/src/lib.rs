@@ -64,7 +64,7 @@ pub use runs::{Instance, Runs};
 pub use schema::{SCHEMA_FILE_NAME, schema};
 pub use search::Search;
 pub use secret::{Decide, EvidenceKind, OtherKey, Revoke, Secret};
-pub use server::Server;
+pub use server::{Alerts, Server};
 pub use signal::Signal;
 pub use split::{ConsumerSplit, join_consumers, split_consumer};
 pub use suggest::nearest;

@@ -92,6 +92,8 @@ pub struct Secret {
     pub unattended: bool,
     /// Whether an emergency revokes the old value without asking.
     pub emergency_revoke: bool,
+    /// How many emergencies alerts may begin by themselves within 24 hours.
+    pub emergencies_per_day: u32,
     /// Whether revoked values stay sealed, to be searched for.
     pub keep_retired: bool,
     /// Hosts moved at the same time.
@@ -164,6 +166,7 @@ impl Secret {
             )?,
             unattended: shape.unattended,
             emergency_revoke: shape.emergency_revoke,
+            emergencies_per_day: shape.emergencies_per_day.as_ref().map_or(1, |most| most.value),
             keep_retired: shape.keep_retired,
             name,
             issuer,

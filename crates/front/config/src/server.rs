@@ -6,7 +6,7 @@ use crate::at::At;
 use crate::copy::Place;
 use crate::mistake::Mistake;
 use crate::secret::Secret;
-use crate::shape::ServerShape;
+use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
 use crate::{Kind, Name, Reference};
 
@@ -22,6 +22,46 @@ pub struct Server {
     pub admin_token: PathBuf,
     /// Other names of secrets.
     pub aliases: BTreeMap<String, Name>,
+    /// The sources of alerts.
+    pub alerts: Alerts,
+}
+
+/// The sources of alerts, each with the file of its secret, absolute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// The secret of GitHub's webhook.
+    pub github: Option<PathBuf>,
+    /// The public keys of GitHub's messages to partners.
+    pub github_keys: Option<PathBuf>,
+    /// The signature token of GitGuardian's webhook.
+    pub gitguardian: Option<PathBuf>,
+    /// The token of GitLab.
+    pub gitlab: Option<PathBuf>,
+    /// The types of tokens that GitLab sends.
+    pub gitlab_types: Vec<String>,
+    /// The secret of Standard Webhooks.
+    pub generic: Option<PathBuf>,
+    /// The tokens of scanners.
+    pub tokens: Option<PathBuf>,
+}
+
+impl Alerts {
+    fn build(shape: &AlertsShape, folder: &Path) -> Result<Self, Mistake> {
+        let file = |key: &str, text: &Option<At<String>>| {
+            let read = |text| Reference::read(folder, &format!("server.alerts.{key}"), text);
+            let file = text.as_ref().map(read).transpose()?;
+            Ok(file.map(|Reference::File(path)| path))
+        };
+        Ok(Self {
+            github: file("github", &shape.github)?,
+            github_keys: file("github_keys", &shape.github_keys)?,
+            gitguardian: file("gitguardian", &shape.gitguardian)?,
+            gitlab: file("gitlab", &shape.gitlab)?,
+            gitlab_types: shape.gitlab_types.iter().map(|text| text.value.clone()).collect(),
+            generic: file("generic", &shape.generic)?,
+            tokens: file("tokens", &shape.tokens)?,
+        })
+    }
 }
 
 impl Server {
@@ -34,7 +74,9 @@ impl Server {
         let Reference::File(admin_token) =
             Reference::read(folder, "server.emergency.admin_token", &emergency.admin_token)?;
         let aliases = emergency.aliases.iter().map(|(alias, name)| read_alias(alias, name, secrets));
-        Ok(Self { listen: listen(&shape.listen)?, admin_token, aliases: aliases.collect::<Result<_, _>>()? })
+        let alerts = Alerts::build(&shape.alerts, folder)?;
+        let aliases = aliases.collect::<Result<_, _>>()?;
+        Ok(Self { listen: listen(&shape.listen)?, admin_token, aliases, alerts })
     }
 
     /// The secret that a caller names: by an alias, by its name, or by a variable that only one secret is read from.

@@ -76,6 +76,10 @@ pub(crate) struct SecretKeys {
     /// process needs it. Default false: it moves every consumer, and names the command that revokes the old value.
     #[serde(default)]
     pub(crate) emergency_revoke: bool,
+    /// How many emergencies of the secret alerts may begin by themselves within 24 hours (`POST /alerts/…`,
+    /// `keyroll leaks --alert`). An alert does so only if its value is exactly the stored one. Default 1; 0 = every alert
+    /// waits for a person.
+    pub(crate) emergencies_per_day: Option<At<u32>>,
     /// Whether the store keeps revoked values, sealed, so that `leaks`, `redact`, `run` and `fingerprints` still find them.
     /// No consumer ever gets a revoked value. Default false: revoked values are deleted. After a change from true to false,
     /// the next rotation deletes those that the store kept.
@@ -172,6 +176,32 @@ pub(crate) struct ServerShape {
     pub(crate) listen: At<String>,
     /// The emergency endpoint: `POST /rotate-secret` and `GET /secret-status`.
     pub(crate) emergency: At<EmergencyShape>,
+    /// The sources of alerts: `POST /alerts/…`. A source that is not named here is refused.
+    #[serde(default)]
+    pub(crate) alerts: AlertsShape,
+}
+
+/// The sources of alerts, each with a reference to the file of its secret, mode 0600: `file:./github.secret`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AlertsShape {
+    /// The secret of GitHub's webhook, which signs `POST /alerts/github`.
+    pub(crate) github: Option<At<String>>,
+    /// The public keys with which GitHub signs its messages to partners, as JSON:
+    /// `https://api.github.com/meta/public_keys/secret_scanning`.
+    pub(crate) github_keys: Option<At<String>>,
+    /// The signature token of GitGuardian's custom webhook, which signs `POST /alerts/gitguardian`.
+    pub(crate) gitguardian: Option<At<String>>,
+    /// The token with which GitLab calls the Token Revocation API under `/alerts/gitlab/`.
+    pub(crate) gitlab: Option<At<String>>,
+    /// The types of tokens that GitLab sends, as its own names: `gitleaks_rule_id_anthropic_api_key`. Default: none.
+    #[serde(default)]
+    pub(crate) gitlab_types: Vec<At<String>>,
+    /// The secret of `POST /alerts/generic`, signed as Standard Webhooks says; it begins with `whsec_`.
+    pub(crate) generic: Option<At<String>>,
+    /// The file of the tokens of scanners: `keyroll token new NAME --alerts` adds one. A token of this file can send alerts
+    /// to `/alerts/{trufflehog,kingfisher,gitleaks,sarif,generic}`, and nothing else.
+    pub(crate) tokens: Option<At<String>>,
 }
 
 /// The emergency endpoint.

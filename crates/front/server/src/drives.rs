@@ -110,6 +110,8 @@ pub(crate) struct Drive {
     pub(crate) seen: watch::Receiver<Seen>,
     /// The value that it was begun with.
     value: Option<hmac::Tag>,
+    /// The incident that it contains.
+    incident: Option<String>,
 }
 
 impl Drive {
@@ -125,6 +127,8 @@ pub(crate) enum Errand {
     Begin(Option<SecretBytes>),
     /// To go on with an open rotation, as an emergency.
     Resume(String),
+    /// To contain this incident of the secret.
+    Contain(String),
 }
 
 /// The processes that drive, by secret.
@@ -192,14 +196,15 @@ impl Drives {
 
     /// Starts a driver as soon as it is its turn.
     pub(crate) fn begin(self: &Arc<Self>, secret: &str, errand: Errand) -> Result<Arc<Drive>, io::Error> {
-        let (value, rotation) = match errand {
-            Errand::Begin(value) => (value, None),
-            Errand::Resume(id) => (None, Some(id)),
+        let (value, rotation, incident) = match errand {
+            Errand::Begin(value) => (value, None, None),
+            Errand::Resume(id) => (None, Some(id), None),
+            Errand::Contain(id) => (None, None, Some(id)),
         };
         let tag = value.as_ref().map(|value| hmac::sign(&self.key, value.expose()));
         self.go_on_later(secret, rotation.clone())?;
         let (tell, seen) = watch::channel(Seen { rotation, sealed: value.is_none(), ..Seen::default() });
-        let drive = Arc::new(Drive { seen, value: tag });
+        let drive = Arc::new(Drive { seen, value: tag, incident });
         self.lock().insert(secret.to_owned(), drive.clone());
         tokio::spawn(self.clone().follow(secret.to_owned(), value, tell, drive.clone()));
         Ok(drive)
@@ -233,7 +238,7 @@ impl Drives {
         let mut patience = PATIENCE;
         while let Some(turn) = self.turn(patience).await {
             tell.send_modify(|seen| (seen.problem, seen.result) = (None, None));
-            let ended = self.drive(&secret, value.as_ref(), &tell).await;
+            let ended = self.drive(&secret, value.as_ref(), own.incident.as_deref(), &tell).await;
             drop(turn);
             match ended {
                 // The one that asked is next. Two that take long pause each other ever later, so that both arrive.
@@ -290,14 +295,23 @@ impl Drives {
     }
 
     /// Runs one driver to its end.
-    async fn drive(&self, secret: &str, value: Option<&SecretBytes>, tell: &watch::Sender<Seen>) -> Ended {
+    async fn drive(
+        &self,
+        secret: &str,
+        value: Option<&SecretBytes>,
+        incident: Option<&str>,
+        tell: &watch::Sender<Seen>,
+    ) -> Ended {
         let seen = tell.borrow().clone();
         let given = value.filter(|_| !seen.sealed);
         let mut words = vec!["emergency".to_owned(), secret.to_owned()];
-        match (&seen.rotation, given) {
-            (_, Some(_)) => words.push("--value-stdin".to_owned()),
-            (Some(id), None) => words.push(format!("--rotation={id}")),
-            (None, None) => {}
+        match (&seen.rotation, given, incident) {
+            (_, Some(_), _) => words.push("--value-stdin".to_owned()),
+            (Some(id), None, _) => words.push(format!("--rotation={id}")),
+            (None, None, Some(id)) => {
+                words = ["incident", "contain", id, "--roll-first"].map(str::to_owned).to_vec();
+            }
+            (None, None, None) => {}
         }
         let mut child = match self.start(&words) {
             Ok(child) => child,
@@ -319,15 +333,15 @@ impl Drives {
     }
 
     fn start(&self, words: &[String]) -> Result<Child, io::Error> {
-        Command::new(&self.program)
-            .args(&self.words)
-            .args(["--json", "--no-input"])
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // A signal of the terminal reaches the server alone, which asks its driver to pause.
-            .process_group(0)
-            .spawn()
+        self.command().args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    }
+
+    /// A command of keyroll on the same installation, which tells its events.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        // A signal of the terminal reaches the server alone, which asks its driver to pause.
+        command.args(&self.words).args(["--json", "--no-input"]).process_group(0);
+        command
     }
 
     /// Feeds a driver and reads what it says, until it closes its output. Returns whether another emergency asked it to

@@ -61,7 +61,7 @@ pub(crate) async fn admin(State(server): State<Arc<Server>>, mut request: Reques
 }
 
 /// Who is not let in does not keep the connection.
-fn closing(mut response: Response) -> Response {
+pub(crate) fn closing(mut response: Response) -> Response {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -89,7 +89,7 @@ fn unreadable(server: &Server, problem: &Problem) -> Response {
 }
 
 /// The header, if there is exactly one of this name.
-fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h HeaderValue> {
+pub(crate) fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h HeaderValue> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
         (Some(only), None) => Some(only),

@@ -5,18 +5,19 @@
 //! operator at a terminal meets one rotation and never the server. A value goes from the request's body to that process's
 //! stdin, and nowhere else; every answer is made from the journal.
 
+mod alerts;
 mod answer;
 mod drives;
 mod guard;
 mod guesses;
 mod listen;
-mod lock_file;
 mod log;
 mod request;
 mod rotate;
 mod serve;
 mod server;
 mod show;
+mod signature;
 mod stop;
 mod tokens;
 mod unit;

@@ -1,11 +1,17 @@
-//! The body of `POST /rotate-secret`, read strictly: nothing is guessed from a request that changes a key.
+//! The body of a request, bounded; that of `POST /rotate-secret` is read strictly: nothing is guessed from a request that
+//! changes a key.
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use http_body_util::{BodyExt as _, Limited};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::answer::Refusal;
 
 /// The largest body, bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1_024;
@@ -13,6 +19,46 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1_024;
 const WAIT: Duration = Duration::from_secs(25);
 /// The longest wait that a caller may ask for.
 const WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// How long a body may take.
+const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The body of a request, of at most so many bytes; it is erased.
+pub(crate) async fn body(request: Request, most: usize) -> Result<Zeroizing<Vec<u8>>, Response> {
+    let too_large = || {
+        let refusal = Refusal::new(format!("the body has more than {most} bytes"));
+        refusal.answered(StatusCode::PAYLOAD_TOO_LARGE)
+    };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > most)) {
+        return Err(too_large());
+    }
+    let mut body = Limited::new(request.into_body(), most);
+    // It never grows, so that no copy of a part of it is left behind.
+    let whole = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(most);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(whole.min(most)));
+    let end = tokio::time::Instant::now() + BODY_TIME_MAX;
+    loop {
+        match tokio::time::timeout_at(end, body.frame()).await {
+            Ok(None) => return Ok(bytes),
+            Ok(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    bytes.extend_from_slice(data);
+                }
+            }
+            Ok(Some(Err(error))) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
+            Ok(Some(Err(_))) => {
+                return Err(Refusal::new("the body ended early").answered(StatusCode::BAD_REQUEST));
+            }
+            Err(_) => {
+                let refusal =
+                    Refusal::new(format!("the body took longer than {} s", BODY_TIME_MAX.as_secs()));
+                return Err(refusal.answered(StatusCode::REQUEST_TIMEOUT));
+            }
+        }
+    }
+}
 
 /// What is asked for.
 pub(crate) struct Asked {

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Limited};
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Open, open_rotation, recent_emergency, row, standing};
@@ -16,7 +15,6 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_secret::SecretBytes;
 use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
 use crate::answer::{Refusal, Rotation, Status, status};
 use crate::drives::{Drive, Errand, Seen, Told};
@@ -24,8 +22,6 @@ use crate::guard::Caller;
 use crate::request::{self, Asked, BODY_BYTES_MAX};
 use crate::server::Server;
 
-/// How long a body may take.
-const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How often a rotation is looked at while a request waits for it.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a request waits beyond its own limit until the key is sealed: before that, nothing is answered as begun.
@@ -93,37 +89,7 @@ fn meant<'c>(config: &'c Config, name: &str) -> Result<Result<&'c Secret, &'stat
 }
 
 async fn read(request: Request) -> Result<Asked, Response> {
-    let too_large = || {
-        let refusal = Refusal::new(format!("the body has more than {BODY_BYTES_MAX} bytes"));
-        refusal.answered(StatusCode::PAYLOAD_TOO_LARGE)
-    };
-    let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
-    if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > BODY_BYTES_MAX)) {
-        return Err(too_large());
-    }
-    let mut body = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
-    let end = tokio::time::Instant::now() + BODY_TIME_MAX;
-    loop {
-        match tokio::time::timeout_at(end, body.frame()).await {
-            Ok(None) => break,
-            Ok(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    bytes.extend_from_slice(data);
-                }
-            }
-            Ok(Some(Err(error))) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-            Ok(Some(Err(_))) => {
-                return Err(Refusal::new("the body ended early").answered(StatusCode::BAD_REQUEST));
-            }
-            Err(_) => {
-                let refusal =
-                    Refusal::new(format!("the body took longer than {} s", BODY_TIME_MAX.as_secs()));
-                return Err(refusal.answered(StatusCode::REQUEST_TIMEOUT));
-            }
-        }
-    }
+    let mut bytes = request::body(request, BODY_BYTES_MAX).await?;
     request::read(std::mem::take(&mut *bytes)).map_err(|why| {
         Refusal::new(format!("the body is not understood: {why}")).answered(StatusCode::BAD_REQUEST)
     })
@@ -208,6 +174,7 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
     let what = match &errand {
         Errand::Begin(Some(_)) => "asked for an emergency with a new key",
         Errand::Begin(None) => "asked for an emergency",
+        Errand::Contain(_) => "asked for an incident to be contained",
         Errand::Resume(_) => "asked for the open rotation, which goes on as an emergency",
     };
     server.log(&format!("{secret}: {what}, by the token {}", caller.0));

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware};
 use keyroll_app::exit::Exit;
 use keyroll_app::installation::Installation;
+use keyroll_app::lock_file::lock;
 use keyroll_app::places::{Locations, Places};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Open, open_rotation};
@@ -29,11 +30,11 @@ use tokio::sync::{Mutex, watch};
 use crate::answer::Refusal;
 use crate::drives::{Drives, Errand};
 use crate::guesses::Limit;
-use crate::lock_file::lock;
+
 use crate::log::Log;
 use crate::server::Server;
 use crate::tokens::Tokens;
-use crate::{guard, listen, rotate, show};
+use crate::{alerts, guard, listen, rotate, show};
 
 /// How many requests without a valid token are answered within a minute; the others are told to wait.
 const GUESSES_MAX: usize = 20;
@@ -105,6 +106,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         log,
         drives,
         deciding: Mutex::new(()),
+        reading: Mutex::new(()),
         guesses: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
     });
@@ -159,6 +161,9 @@ fn router(server: &Arc<Server>) -> Router {
         .method_not_allowed_fallback(other)
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(server.clone(), guard::admin))
+        .route("/alerts/{source}", post(alerts::take))
+        .route("/alerts/gitlab/revoke_tokens", post(alerts::revoke_tokens))
+        .route("/alerts/gitlab/revocable_token_types", get(alerts::token_types))
         .route("/health", get(|| async { "ok\n" }))
         .layer(middleware::from_fn(guard::local))
         .with_state(server.clone())

@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) drives: Arc<Drives>,
     /// Held by the request that decides.
     pub(crate) deciding: tokio::sync::Mutex<()>,
+    /// Held while an alert is read: one at a time.
+    pub(crate) reading: tokio::sync::Mutex<()>,
     pub(crate) guesses: Limit,
     pub(crate) begun: Mutex<BTreeMap<String, Limit>>,
 }

@@ -16,13 +16,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use keyroll_app::atomic_file;
 use keyroll_app::exit::Exit;
+use keyroll_app::lock_file::lock;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
-
-use crate::lock_file::lock;
 
 /// The most valid tokens.
 const VALID_MAX: usize = 2;

@@ -35,6 +35,20 @@ impl Spec {
         (!host.name.ends_with(NO_HOST)).then(|| host.endpoint())
     }
 
+    /// Whether a value has the form of this issuer's keys, which begin with a text of their own.
+    pub fn is_form_of(&self, value: &SecretBytes) -> bool {
+        let form = self.document().sole_field().and_then(|name| self.document().fields.get(name));
+        form.is_some_and(|form| !form.prefix.is_empty()) && self.unaskable(value).is_none()
+    }
+
+    /// The credential with this value, if its issuer says by `op.identify` which of its keys that is.
+    pub fn self_identified(&self, value: &SecretBytes) -> Option<Credential> {
+        self.document().op.identify.as_ref()?;
+        let mut fields = Fields::new();
+        fields.insert(self.document().sole_field()?, value.duplicate(), true);
+        Some(Credential { id: None, fields })
+    }
+
     /// Why the issuer must not be asked about a value, as a clause that shows no part of the value.
     pub fn unaskable(&self, value: &SecretBytes) -> Option<String> {
         let Some(name) = self.document().sole_field() else {

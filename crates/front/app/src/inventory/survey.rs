@@ -59,8 +59,22 @@ pub(crate) fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
     named.iter().enumerate().map(whole).collect()
 }
 
+/// The name under which a value is shown that is looked for besides those of the store.
+pub(crate) const SOUGHT: &str = "the leaked key";
+
 /// The first stage: listings, environments, files.
 pub fn look(
+    roots: &[PathBuf],
+    limits: &LookLimits,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Inventory, Problem> {
+    look_for(None, roots, limits, installation, operator)
+}
+
+/// The same, and a value that keyroll does not manage is shown as a secret named [`SOUGHT`].
+pub(crate) fn look_for(
+    sought: Option<&SecretBytes>,
     roots: &[PathBuf],
     limits: &LookLimits,
     installation: &Installation,
@@ -78,10 +92,15 @@ pub fn look(
             None
         }
     };
-    let Known { key, managed, values } = match known {
+    let Known { key, mut managed, mut values } = match known {
         Some(known) => known,
         None => Known { key: label_key()?, managed: Vec::new(), values: Vec::new() },
     };
+    if let Some(sought) = sought {
+        let version = Version { number: 1, state: "leaked", fingerprints: vec![key.fingerprint(sought)] };
+        managed.push(Managed { name: SOUGHT.to_owned(), versions: vec![version] });
+        values.push(sought.duplicate());
+    }
     operator.progress("reading processes, environments and files …");
     let looked = survey_with(&options, &Managers::default(), key, values);
     let mut survey = looked.map_err(|error| {

@@ -1,11 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
-use keyroll_scanner::{Baseline, Detector, Report, Scan};
+use keyroll_scanner::{Baseline, Detector, Identity, Report, Scan};
+use keyroll_secret::SecretBytes;
 
 use super::baseline::BaselineFile;
 use super::detector::Sought;
@@ -32,6 +33,8 @@ pub struct Leaks {
     pub sum: LeaksShown,
     /// The secrets that the store of this machine keeps.
     pub kept: BTreeSet<String>,
+    /// The found values whose issuers are known, if they were to be kept.
+    pub captured: BTreeMap<Identity, SecretBytes>,
     /// What was accepted, in words; none if nothing was.
     pub accepted: Option<String>,
     /// Why the scan did not read everything that it had to.
@@ -69,12 +72,20 @@ pub fn scan(
     let askers = request.verify.map(Askers::of).transpose()?;
     let Sought { mut detector, identities, kept, unused } =
         Sought::of(request, &file, installation, operator)?;
-    if let Some(askers) = &askers {
-        detector = detector.capturing(askers.rules());
+    let rules = match (&askers, request.captures) {
+        (Some(askers), _) => Some(askers.rules()),
+        (None, true) => Some(Askers::of(&[])?.rules()),
+        (None, false) => None,
+    };
+    if let Some(rules) = rules {
+        detector = detector.capturing(rules);
     }
     let (mut report, late) = read(request, &detector, file.baseline(), operator)?;
+    let held = detector.take_captured();
+    let keep = |(identity, value): (&Identity, &SecretBytes)| (identity.clone(), value.duplicate());
+    let captured = if request.captures { held.iter().map(keep).collect() } else { BTreeMap::new() };
     if let Some(askers) = &askers {
-        ask(askers, detector.take_captured(), &mut report, operator)?;
+        ask(askers, held, &mut report, operator)?;
     }
     let late = late.or_else(|| not_read(request, &report));
     let accepted = match &request.accept {
@@ -87,7 +98,7 @@ pub fn scan(
     sum.whole = late.is_none();
     sum.rules_not_used = unused.len();
     report.skipped.splice(0..0, unused);
-    Ok(Leaks { report, sum, kept, accepted, late })
+    Ok(Leaks { report, sum, kept, captured, accepted, late })
 }
 
 /// Reads the source, and returns a failure beside the findings from before it.

@@ -54,7 +54,7 @@ impl Source {
 
     /// # Errors
     /// Nothing of the source could be scanned: its name, and why.
-    pub(super) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
+    pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
         let refused = |error: OpenError| {
             let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
             format!("{error}{source}")

@@ -129,6 +129,12 @@ pub enum Event {
     Leak(Box<crate::leaks::LeakShown>),
     /// The counts of a scan for leaks.
     Leaks(crate::leaks::LeaksShown),
+    /// One incident.
+    Incident(crate::incidents::IncidentShown),
+    /// What is known of a leaked key.
+    Assessment(Box<crate::incidents::AssessmentShown>),
+    /// The report of an incident.
+    Report(Box<crate::incidents::Report>),
     /// The contents of a fingerprint file.
     Prints(super::PrintsShown),
     /// An encrypted store that was found on this machine.

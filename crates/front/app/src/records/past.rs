@@ -21,9 +21,13 @@ pub struct Past {
     pub mint_to_dead_s: Option<f64>,
     /// The times of an emergency.
     pub emergency: Option<EmergencyShown>,
+    /// The time from which its emergency counts, milliseconds since the Unix epoch.
+    pub alerted_unix_ms: Option<u64>,
     /// When the last consumer settled on the new version, milliseconds since the Unix epoch; none before that, and after
     /// a rollback began.
     pub moved_unix_ms: Option<u64>,
+    /// When the old key was seen dead, milliseconds since the Unix epoch.
+    pub dead_unix_ms: Option<u64>,
 }
 
 impl Past {
@@ -56,11 +60,13 @@ impl Past {
         let moved = moved.filter(|_| moved_units(&state) == state.units().len());
         Self {
             emergency: clock.shown(recorded, moved, dead),
+            alerted_unix_ms: clock.alerted(recorded),
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
             // A rollback gives moved consumers the old value again, so nothing was finished.
             mint_to_last_moved_s: seconds(minted, moved).filter(|_| !goes_back(&state)),
             mint_to_dead_s: seconds(minted, dead),
             moved_unix_ms: moved.filter(|_| !goes_back(&state)),
+            dead_unix_ms: dead,
             state: Some(state),
         }
     }
@@ -91,9 +97,14 @@ impl Clock {
         }
     }
 
-    fn shown(&self, recorded: &Recorded, moved: Option<u64>, dead: Option<u64>) -> Option<EmergencyShown> {
+    /// The time that its operator told, or that of the beginning.
+    fn alerted(&self, recorded: &Recorded) -> Option<u64> {
         let declared = self.declared?;
-        let alerted = Saved::of(recorded).ok().and_then(|saved| saved.alerted_unix_ms).unwrap_or(declared);
+        Some(Saved::of(recorded).ok().and_then(|saved| saved.alerted_unix_ms).unwrap_or(declared))
+    }
+
+    fn shown(&self, recorded: &Recorded, moved: Option<u64>, dead: Option<u64>) -> Option<EmergencyShown> {
+        let alerted = self.alerted(recorded)?;
         let since = |at: Option<u64>| seconds(Some(alerted), at);
         Some(EmergencyShown {
             alerted: old_key::clock(alerted),

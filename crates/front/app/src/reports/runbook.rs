@@ -11,7 +11,7 @@ use crate::session::manual_steps::Steps;
 use crate::wiring::issuer::{Described, described};
 
 /// The minutes of each step: assess, make a new key, store, reload, verify, revoke; and afterwards.
-const MINUTES: [u32; 7] = [2, 1, 2, 1, 2, 2, 15];
+pub(crate) const MINUTES: [u32; 7] = [2, 1, 2, 1, 2, 2, 15];
 
 /// The procedure for this secret.
 ///
@@ -71,7 +71,7 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
         ("ASSESS", vec![
             "[ ] write down the time of the alert, and who works on it".to_owned(),
             format!("[ ] keyroll why {name}        which copy wins, and which process uses which key"),
-            format!("[ ] keyroll verify {name}     is the leaked key alive?"),
+            format!("[ ] keyroll incident open {name}; keyroll incident assess      alive? used by whom? exposed since when?"),
             "[ ] what stops if it is revoked now:".to_owned(),
         ].into_iter().chain(secret.consumers.iter().map(consumer)).collect()),
         ("NEW KEY", new),
@@ -89,7 +89,7 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
         ]).collect()),
         ("AFTERWARDS", vec![
             format!("[ ] keyroll leaks . --known     where else the old value stands"),
-            format!("[ ] keyroll history {name}      the clock of each step, for the report"),
+            "[ ] keyroll incident report > incident.md      the clock of each step, residues, tasks".to_owned(),
             "[ ] the issuer's usage page: calls that were not yours, from the exposure to the revocation".to_owned(),
             "[ ] how it leaked, and what keeps it from leaking so again".to_owned(),
         ]),

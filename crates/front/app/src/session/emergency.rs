@@ -38,7 +38,7 @@ use crate::wiring::open::{journal, runtime, store};
 const BIRTH_MS_MAX: u64 = 15_000;
 
 /// What is asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Wanted {
     /// Where the new key is; none = the issuer makes one.
     pub given: Option<Given>,
@@ -48,6 +48,17 @@ pub struct Wanted {
     pub alerted_unix_ms: Option<u64>,
     /// Go on with this open rotation, and begin no other.
     pub rotation: Option<String>,
+    /// What comes first: moving everybody, or the end of the old key.
+    pub mode: Emergency,
+    /// The key that an open rotation moves to leaked: it is given up, and another one is made.
+    pub new_leaked: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        let (given, confirm, alerted_unix_ms, rotation) = (None, None, None, None);
+        Self { given, confirm, alerted_unix_ms, rotation, mode: Emergency::RollFirst, new_leaked: false }
+    }
 }
 
 /// Moves every consumer of the secret to a new key: after one canary all at once. Returns when the rotation has ended, or
@@ -66,7 +77,9 @@ pub fn replace(
     let secret = crate::configured::secret(&config, name)?;
     let described = described(secret)?;
     crate::configured::consent(wanted.confirm.as_deref(), name)?;
-    let confirm = wanted.confirm.or_else(|| secret.emergency_revoke.then(|| name.to_owned()));
+    // The configuration consents to the end of a key that nobody needs any more, and not to an outage.
+    let consents = secret.emergency_revoke && wanted.mode == Emergency::RollFirst;
+    let confirm = wanted.confirm.or_else(|| consents.then(|| name.to_owned()));
     let store = store(&places)?;
     let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
     let brought = match &wanted.given {
@@ -76,7 +89,7 @@ pub fn replace(
     };
     let asked = ApplyOptions {
         confirm,
-        emergency: Some(Emergency::RollFirst),
+        emergency: Some(wanted.mode),
         prompts: brought.is_none(),
         alerted_unix_ms: wanted.alerted_unix_ms,
         ..ApplyOptions::default()
@@ -92,6 +105,7 @@ pub fn replace(
     }
     if let Some(open) = open {
         let brought = brought.map(|brought| (brought, old));
+        let asked = Asked { asked, new_leaked: wanted.new_leaked };
         return escalate(&open, brought, (secret, &described), asked, installation, operator);
     }
     if let Some(brought) = &brought {
@@ -107,6 +121,7 @@ pub fn replace(
             Some(open) if open.id.0 != id => {
                 let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
                 let brought = asked.brought.take().map(|brought| (brought, old));
+                let asked = Asked { asked, new_leaked: false };
                 return escalate(&open, brought, (secret, &described), asked, installation, operator);
             }
             Some(_) | None => return Err(problem),
@@ -124,12 +139,19 @@ fn open_rotation(name: &str, places: &Places) -> Result<Option<Opened>, Problem>
     open.map(|id| runtime.block_on(opened(&journal, Some(&id.0)))).transpose()
 }
 
+/// How an open rotation goes on.
+struct Asked {
+    asked: ApplyOptions,
+    /// The key that it moves to leaked.
+    new_leaked: bool,
+}
+
 /// An open rotation becomes the emergency. Another key than the one that it moves to is refused.
 fn escalate(
     open: &Opened,
     brought: Option<(Credential, Credential)>,
     (secret, described): (&Secret, &Described),
-    asked: ApplyOptions,
+    Asked { asked, new_leaked }: Asked,
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
@@ -160,9 +182,11 @@ fn escalate(
         operator.event(Event::Sealed { id: id.clone() });
     }
     let urgent = open.state.emergency().is_some();
-    let first = |state: &State| match urgent {
+    let mode = asked.emergency.unwrap_or(Emergency::RollFirst);
+    let goes_on = urgent && mode == Emergency::RollFirst && !new_leaked;
+    let first = |state: &State| match goes_on {
         true => resumed(state),
-        false => vec![Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false }],
+        false => vec![Fact::Escalated { mode, pending_compromised: new_leaked }],
     };
     let sealed = takes_key(&open.state) && is_sealed(open, &places)?;
     let asked = ApplyOptions { sealed, ..asked };

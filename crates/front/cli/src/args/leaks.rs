@@ -77,6 +77,12 @@ pub(crate) struct LeaksArgs {
     /// It replaces a shipped spec for the same rules.
     #[arg(long, value_name = "FILE", requires = "verify")]
     pub(crate) issuer: Vec<PathBuf>,
+    /// Open an incident for each open finding; a stored key that works is replaced at once
+    ///
+    /// An emergency begins by itself only for a value that is exactly a stored one, within its emergencies_per_day. The copies
+    /// that configured consumers read are no leaks.
+    #[arg(long, conflicts_with_all = ["accept", "staged", "pid"])]
+    pub(crate) alert: bool,
     /// Also scan files that .gitignore, .ignore and .keyrollignore exclude
     #[arg(long)]
     pub(crate) no_ignore: bool,

@@ -22,7 +22,7 @@ pub(crate) enum TokenCommand {
     New(TokenNewArgs),
     /// List the valid tokens by name; never prints a token
     #[command(after_help = examples::TOKEN_LIST)]
-    List,
+    List(TokenListArgs),
     /// Revoke a token; it is refused from the next request on
     #[command(after_help = examples::TOKEN_REVOKE)]
     Revoke(TokenRevokeArgs),
@@ -36,6 +36,17 @@ pub(crate) struct TokenNewArgs {
     /// Write the token to this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// A token of a scanner, which can send alerts and nothing else
+    #[arg(long)]
+    pub(crate) alerts: bool,
+}
+
+/// `token list`.
+#[derive(Debug, Args)]
+pub(crate) struct TokenListArgs {
+    /// The tokens of scanners, which can send alerts and nothing else
+    #[arg(long)]
+    pub(crate) alerts: bool,
 }
 
 /// `token revoke`.
@@ -43,4 +54,7 @@ pub(crate) struct TokenNewArgs {
 pub(crate) struct TokenRevokeArgs {
     /// The name of the token
     pub(crate) name: String,
+    /// A token of a scanner, which can send alerts and nothing else
+    #[arg(long)]
+    pub(crate) alerts: bool,
 }

@@ -1,9 +1,11 @@
 use keyroll_app::exit::Exit;
+use keyroll_app::incidents::{Begun, Opening, of_leaks, open};
 use keyroll_app::leaks::{Acceptance, LeakShown, Leaks, LeaksRequest, scan};
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_scanner::Report;
 
+use super::incident;
 use crate::args::{LeaksArgs, LeaksFormat};
 use crate::context::Context;
 use crate::leaks::{annotations, document, lines, next, sarif, source, table};
@@ -23,6 +25,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         forms: args.forms,
         rules: args.rules.as_deref(),
         verify: args.verify.then_some(args.issuer.as_slice()),
+        captures: args.alert,
         baseline: args.baseline.as_deref(),
         accept: args.accept.as_deref().map(acceptance),
     };
@@ -35,7 +38,31 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         }
         None => show(args, &leaks, context),
     }
+    if args.alert {
+        return alert(leaks, context);
+    }
     leaks.end()
+}
+
+/// Opens an incident for each open finding, and begins the emergencies that may begin by themselves.
+fn alert(mut leaks: Leaks, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.installation.config()?;
+    let alerts = of_leaks(&mut leaks, &config);
+    let found = leaks.end();
+    if alerts.is_empty() {
+        context.ui.note("no incident was opened: nothing was found beside the copies that consumers read");
+        return found;
+    }
+    let (secret, alerted_unix_ms) = (None, None);
+    let opening = Opening { source: "leaks", alerts, secret, alerted_unix_ms, acts: true };
+    let rows = open(opening, &context.installation, &mut context.ui)?;
+    incident::show(rows.clone(), context);
+    match (incident::acted(&rows, context), found) {
+        (Begun::Nothing, found) => found,
+        // The emergency failed, or waits: that is what somebody must know.
+        (Begun::Ended(exit), Ok(_)) => Ok(exit),
+        (Begun::Ended(_), Err(problem)) => Err(problem),
+    }
 }
 
 fn show(args: &LeaksArgs, leaks: &Leaks, context: &mut Context) {

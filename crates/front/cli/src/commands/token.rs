@@ -11,16 +11,22 @@ use crate::ui::Table;
 
 /// Makes, lists and revokes the admin tokens of the server. A running server needs no restart.
 pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit, Problem> {
-    let file = file(context)?;
+    let alerts = match command {
+        TokenCommand::New(args) => args.alerts,
+        TokenCommand::List(args) => args.alerts,
+        TokenCommand::Revoke(args) => args.alerts,
+    };
+    let file = file(alerts, context)?;
     match command {
         TokenCommand::New(args) => {
             Tokens::add(&file, &args.name, &args.out)?;
             let (name, out) = (&args.name, args.out.display());
+            let header = if alerts { "Authorization: Bearer" } else { "X-Admin-Token" };
             context.ui.note(format!(
-                "{out} has the token of {name}, for the header X-Admin-Token; keyroll cannot show it again"
+                "{out} has the token of {name}, for the header {header}; keyroll cannot show it again"
             ));
         }
-        TokenCommand::List => {
+        TokenCommand::List(_) => {
             let rows = Tokens::read(&file)?.list();
             if rows.is_empty() {
                 context.ui.note("no token is valid: keyroll token new NAME --out FILE");
@@ -45,8 +51,16 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-fn file(context: &Context) -> Result<PathBuf, Problem> {
+fn file(alerts: bool, context: &Context) -> Result<PathBuf, Problem> {
     let config = context.installation.config()?;
-    let problem = || Problem::new(Code::AdminTokenUnusable, "find the file of the admin tokens");
-    table(&config, &context.installation, problem).map(|server| server.admin_token.clone())
+    let problem = || Problem::new(Code::AdminTokenUnusable, "find the file of the tokens");
+    let server = table(&config, &context.installation, problem)?;
+    if !alerts {
+        return Ok(server.admin_token.clone());
+    }
+    server.alerts.tokens.clone().ok_or_else(|| {
+        problem()
+            .because("keyroll.toml names no file of tokens for alerts")
+            .help("add: [server.alerts], tokens = \"file:./alert-tokens\"")
+    })
 }

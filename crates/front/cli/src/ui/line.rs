@@ -62,6 +62,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
             return None;
         }
+        Event::Incident(_) | Event::Assessment(_) | Event::Report(_) => return None,
         Event::Draft { .. } | Event::Leak(_) | Event::Code(_) | Event::Waiver(_) => return None,
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
         Event::Leaks(sum) => (Mark::Plain, sum.text()),

@@ -260,3 +260,9 @@ impl Drop for Served {
         }
     }
 }
+
+/// Whether a process runs; one that has ended and was not waited for does not.
+pub fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+}

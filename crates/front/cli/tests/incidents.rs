@@ -1,0 +1,141 @@
+//! An alert becomes a dead key: by real curl, from each source, and at a terminal; and what only looks like an alert
+//! changes nothing.
+
+mod by_hand;
+mod forged;
+mod sent;
+mod sources;
+
+use std::fs;
+
+use keyroll_testkit::command::wait;
+use keyroll_testkit::issuer::Ask;
+use rustix::process::Signal;
+use serde_json::json;
+
+use sent::{Sent, incidents, only};
+
+/// The whole way: the stored value in an alert, nobody at a terminal, and the key is dead; no call of a consumer failed.
+#[test]
+fn an_alert_with_the_stored_value_becomes_a_dead_key() {
+    let sent = Sent::start(3, "emergency_revoke = true");
+    let scene = &sent.served.scene;
+    let old = scene.held("api/api.env");
+    let alert =
+        json!({"type": "acme key", "value": old.as_str(), "url": "https://git.example/leak", "id": "1"});
+    let answer = sent.generic(&alert);
+    assert_eq!(answer.code, 202, "{answer:?}");
+    let entry = &answer.body["incidents"][0];
+    assert_eq!((&entry["state"], &entry["new"]), (&json!("acts"), &json!(true)), "{answer:?}");
+    assert!(!answer.body.to_string().contains("ring"), "no names for the sender: {answer:?}");
+    let id = entry["incident"].as_str().unwrap().to_owned();
+    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    let row = only(scene);
+    for (key, value) in [("id", json!(id)), ("state", json!("contained")), ("version", json!(1))] {
+        assert_eq!(row[key], value, "{row}");
+    }
+    assert!(row["dead"].as_str().is_some_and(|at| at.ends_with('Z')), "{row}");
+    assert_eq!(row["places"], json!(["https://git.example/leak"]));
+    for name in sent.served.consumers() {
+        assert_ne!(scene.holds(&format!("{name}/api.env")).as_deref(), Some(scene.old.as_str()), "{name}");
+    }
+    assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "calls that failed");
+    // The same alert again, and another one of the same key, change nothing.
+    for again in ["1", "2"] {
+        let alert = json!({"type": "acme key", "value": old.as_str(), "id": again});
+        let answer = sent.generic(&alert);
+        assert_eq!((answer.code, &answer.body["incidents"][0]["incident"]), (202, &json!(id)), "{answer:?}");
+        assert_ne!(answer.body["incidents"][0]["state"], "acts");
+    }
+    assert_eq!(scene.issuer.asked(Ask::Mint), 1);
+    let report = scene.run(&["incident", "report", &id]);
+    let report = report.exits(0).of("report")[0];
+    let clock = report["clock"].as_array().unwrap();
+    assert_eq!(clock.len(), 5);
+    assert!(
+        clock.iter().all(|step| step["after_s"].is_number() && step["runbook_min"].is_number()),
+        "{report}"
+    );
+    assert_eq!(report["exposure"]["dead"], row["dead"]);
+    sent.served.nothing_leaked(&[&old]);
+}
+
+/// A flood of alerts moves a secret once: the next stored value that leaks within the day waits for a person.
+#[test]
+fn alerts_begin_no_more_emergencies_than_the_secret_allows() {
+    let sent = Sent::start(1, "emergency_revoke = true");
+    let scene = &sent.served.scene;
+    for (number, state) in [(1, "acts"), (2, "open"), (3, "open")] {
+        let value = scene.held("api/api.env");
+        let answer = sent.generic(&json!({"type": "acme key", "value": value.as_str(), "id": number}));
+        assert_eq!(answer.body["incidents"][0]["state"], state, "{number}: {answer:?}");
+        wait("the driver has ended", || sent.served.drivers().is_empty());
+    }
+    assert_eq!((scene.issuer.asked(Ask::Mint), scene.issuer.deletions().len()), (1, 1));
+    let row = &incidents(scene, &[])[0];
+    assert!(row["why"].as_str().unwrap().contains("emergencies_per_day"), "{row}");
+    // A person goes on with the command that it names.
+    let assess = row["next"].as_str().unwrap().to_owned();
+    assert_eq!(assess, format!("keyroll incident assess {}", row["id"].as_str().unwrap()));
+    let id = row["id"].as_str().unwrap();
+    scene.run(&["incident", "contain", id, "--roll-first"]).exits(0).ended("done");
+    assert_eq!(scene.issuer.deletions().len(), 2);
+    assert!(incidents(scene, &[]).is_empty(), "{:?}", incidents(scene, &[]));
+}
+
+/// The server is killed as soon as it has answered: the next one goes on.
+#[test]
+fn a_server_that_is_killed_after_the_answer_goes_on() {
+    let mut sent = Sent::start(2, "emergency_revoke = true");
+    let old = sent.served.scene.held("api/api.env");
+    let answer = sent.generic(&json!({"type": "acme key", "value": old.as_str()}));
+    assert_eq!(answer.body["incidents"][0]["state"], "acts", "{answer:?}");
+    wait("the rotation is open", || {
+        sent.served.scene.run(&["status"]).of("status").iter().any(|row| row["ended"] == json!(false))
+    });
+    let drivers = sent.served.drivers();
+    sent.served.end(Signal::KILL);
+    drivers.iter().for_each(|pid| sent.served.kill(*pid));
+    wait("the driver has ended", || drivers.iter().all(|pid| !crate::emergency::served::runs(*pid)));
+    sent.served.serve();
+    let scene = &sent.served.scene;
+    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!(only(scene)["state"], "contained");
+    assert_eq!(scene.issuer.asked(Ask::Mint), 1);
+    assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "calls that failed");
+}
+
+/// A key that only a person can make: the alert waits for it, and the endpoint takes it.
+#[test]
+fn a_key_that_a_person_must_make_is_waited_for() {
+    let sent = Sent::by_hand(1, "emergency_revoke = true");
+    let scene = &sent.served.scene;
+    let old = scene.held("api/api.env");
+    let answer = sent.generic(&json!({"type": "acme key", "value": old.as_str()}));
+    assert_eq!(answer.body["incidents"][0]["state"], "open", "{answer:?}");
+    let row = only(scene);
+    assert!(row["why"].as_str().unwrap().contains("a person must bring one"), "{row}");
+    assert!(scene.issuer.deletions().is_empty());
+    let (_, value) = scene.issuer.mint("made at the console");
+    let answer = sent.served.rotate("ring", &value, &["-H", "Prefer: wait=90"]);
+    assert_eq!((answer.code, answer.text("old_key")), (200, "dead"), "{answer:?}");
+    assert_eq!(only(scene)["state"], "contained");
+}
+
+/// The configuration does not consent: everybody is moved, and the incident says what is left.
+#[test]
+fn without_consent_the_old_key_waits_and_the_incident_says_so() {
+    let sent = Sent::start(1, "");
+    let scene = &sent.served.scene;
+    let old = scene.held("api/api.env");
+    sent.generic(&json!({"type": "acme key", "value": old.as_str()}));
+    wait("it waits for consent", || only(scene)["state"] == "waiting" && sent.served.drivers().is_empty());
+    let row = only(scene);
+    let rotation = row["rotation"].as_str().unwrap();
+    assert_eq!(row["next"], format!("keyroll resume {rotation} --confirm=ring"), "{row}");
+    assert!(scene.issuer.deletions().is_empty());
+    scene.run(&["resume", rotation, "--confirm=ring"]).exits(0).ended("done");
+    assert_eq!(only(scene)["state"], "contained");
+}

@@ -1,0 +1,254 @@
+//! Incidents at a terminal: assess, contain in each way, report, close; also a key that keyroll does not manage.
+
+use std::fs;
+
+use keyroll_testkit::command::wait;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::sent::{incidents, only};
+use crate::hostile::scene::{Scene, put};
+
+fn git(scene: &Scene, folder: &str, text: &str) {
+    scene.sh(&format!(
+        "cd {folder} && export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b.example GIT_COMMITTER_NAME=a \
+         GIT_COMMITTER_EMAIL=a@b.example GIT_CONFIG_NOSYSTEM=1 HOME=/nonexistent && {text}"
+    ));
+}
+
+/// Opens an incident of the current version.
+#[track_caller]
+fn opened(scene: &Scene) -> String {
+    let ran = scene.run(&["incident", "open", "ring"]);
+    ran.exits(0).of("incident")[0]["id"].as_str().unwrap().to_owned()
+}
+
+/// Everything that a person must know before the choice: alive, who uses it, copies, the first exposure, what stops.
+#[test]
+fn an_assessment_says_who_uses_it_where_it_is_and_since_when_it_is_exposed() {
+    let scene = Scene::new();
+    let value = scene.held("api/api.env");
+    // A commit that was taken back, in a repository around a copy.
+    fs::create_dir_all(scene.path("repo")).unwrap();
+    put(&scene.path("repo/deploy.sh"), &["KEY=", &value, "\n"], 0o644);
+    git(
+        &scene,
+        "repo",
+        "git init -q && git add . && git commit -qm one --date=2026-10-01T00:00:00Z && \
+                         echo KEY= > deploy.sh && git commit -qam two",
+    );
+    let by_hand = scene.start_by_hand("stray", &scene.path("api/api.env"), "idle=yes");
+    let id = opened(&scene);
+    let ran = scene.run(&["incident", "assess", &id, "--in", "api", "--in", "repo"]);
+    let found = ran.exits(0).of("assessment")[0];
+    assert_eq!(found["alive"].as_str().unwrap().split(" at ").next(), Some("alive"), "{found}");
+    let has = |key: &str, part: &str| {
+        let all = found[key].as_array().unwrap();
+        assert!(all.iter().any(|one| one.as_str().unwrap().contains(part)), "{key} {part}: {found:#}");
+    };
+    has("users", &format!("(pid {by_hand})"));
+    has("copies", "api/api.env");
+    has("exposed", "deploy.sh");
+    has("exposed", "not in the checked-out commit");
+    has("stops", "api, a configured consumer");
+    has("stops", &format!("(pid {by_hand})"));
+    assert!(found["first_exposed"].as_str().unwrap().starts_with("2026-10-01"), "{found:#}");
+    assert!(found["next"].as_array().unwrap().len() == 2, "{found:#}");
+    assert!(!ran.text().contains(value.as_str()));
+    assert_eq!(only(&scene)["next"], format!("keyroll incident contain {id} --roll-first"));
+    let report = scene.run(&["incident", "report", &id]);
+    let report = report.exits(0).of("report")[0];
+    assert!(report["exposure"]["first"].as_str().unwrap().starts_with("2026-10-01"), "{report:#}");
+    assert_eq!(report["exposure"]["dead"], json!(null));
+    let open = report["tasks"][0].as_str().unwrap();
+    assert!(open.contains("not seen dead") && open.contains("contain"), "{report:#}");
+    scene.end(by_hand);
+    assert!(scene.issuer.deletions().is_empty(), "an assessment changes nothing");
+}
+
+/// Everybody first, then the end of the key; and the report's clock has every step.
+#[test]
+fn roll_first_ends_the_key_after_everybody_moved() {
+    let scene = Scene::new();
+    let id = opened(&scene);
+    // Nobody consented: everybody moves, and the command for the rest is named.
+    scene.run(&["incident", "contain", &id, "--roll-first"]).exits(6);
+    let row = only(&scene);
+    assert_eq!((&row["state"], scene.issuer.deletions().len()), (&json!("waiting"), 0), "{row}");
+    assert_ne!(scene.holds("api/api.env").unwrap(), scene.old);
+    scene.run(&["incident", "contain", &id, "--roll-first", "--confirm=ring"]).exits(0).ended("done");
+    assert_eq!(scene.issuer.deletions(), std::slice::from_ref(&scene.old));
+    assert_eq!(only(&scene)["state"], "contained");
+    scene.rotated();
+    // Nothing is left: the same command says so, and does not move anybody again.
+    scene
+        .run(&["incident", "contain", &id, "--roll-first", "--confirm=ring"])
+        .exits(0)
+        .says(&["nothing is left"]);
+    assert_eq!(scene.issuer.made(), 2);
+    let report = scene.run(&["incident", "report", &id]);
+    let report = report.of("report")[0];
+    let after: Vec<f64> =
+        report["clock"].as_array().unwrap().iter().map(|step| step["after_s"].as_f64().unwrap()).collect();
+    assert!(after.is_sorted(), "{report:#}");
+    assert!(fs::read_to_string(scene.path("log/refused")).unwrap().is_empty(), "calls that failed");
+}
+
+/// The key is dead before anybody has another one; only with the name of the secret, and never by the configuration's
+/// consent to another thing.
+#[test]
+fn revoke_now_needs_its_own_consent() {
+    let scene = Scene::made(|config, _| {
+        *config = config.replace("[secrets.ring]\n", "[secrets.ring]\nemergency_revoke = true\n");
+    });
+    let id = opened(&scene);
+    let before = scene.snapshot();
+    scene.run(&["incident", "contain", &id, "--revoke-now"]).refused(
+        6,
+        "K0952",
+        &["nobody consented", &format!("contain {id} --revoke-now --confirm=ring")],
+    );
+    scene.run(&["incident", "contain", &id, "--revoke-now", "--confirm=other"]).exits(2);
+    assert_eq!(scene.snapshot(), before);
+    scene.run(&["incident", "contain", &id, "--revoke-now", "--confirm=ring"]).exits(0).ended("done");
+    assert_eq!(scene.issuer.deletions(), std::slice::from_ref(&scene.old));
+    assert_eq!(only(&scene)["state"], "contained");
+    scene.rotated();
+}
+
+/// The new key of an open rotation leaked: it is given up, and another one is made.
+#[test]
+fn a_leaked_key_that_an_open_rotation_moves_to_is_given_up() {
+    let scene = Scene::new();
+    scene.issuer.keep_values();
+    scene.until("roll");
+    let made: Vec<String> =
+        scene.issuer.keys().into_iter().map(|key| key.id).filter(|id| *id != scene.old).collect();
+    let values = scene.run(&["secret", "show", "ring"]);
+    values.exits(0);
+    let ran = scene.run(&["incident", "open", "ring"]);
+    ran.exits(0);
+    let pending = made[0].clone();
+    let value = leaked(&scene, &pending);
+    let ran = scene.fed(&["incident", "open", "--value-stdin", "--act"], &value);
+    let row = ran.of("incident")[0];
+    assert_eq!((&row["version"], &row["label"]), (&json!(2), &json!("pending")), "{}", ran.text());
+    assert!(row["why"].as_str().unwrap().contains("moves consumers to"), "{row}");
+    let id = row["id"].as_str().unwrap();
+    let ran = scene.run(&["incident", "contain", id, "--roll-first", "--confirm=ring"]);
+    ran.exits(0).ended("done");
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 1 && keys[0].id != pending && keys[0].id != scene.old, "{keys:?}");
+    scene.rotated();
+}
+
+/// The value of a key, as the issuer knows it.
+fn leaked(scene: &Scene, id: &str) -> Zeroizing<String> {
+    let all = scene.issuer.values();
+    let its = all.iter().find(|value| scene.issuer.whose(value).as_deref() == Some(id)).unwrap();
+    Zeroizing::new(String::from_utf8(its.clone()).unwrap())
+}
+
+/// A key of the same issuer that keyroll does not manage: it is found where it is used, and its end is seen.
+#[test]
+fn a_key_that_keyroll_does_not_manage_is_ended_by_its_issuer() {
+    let scene = Scene::new();
+    let (foreign, value) = scene.issuer.mint("somebody's own");
+    let ran = scene.fed(&["incident", "open", "--value-stdin", "--place", "a chat"], &value);
+    let row = ran.exits(0).of("incident")[0].clone();
+    assert_eq!((&row["issuer"], &row["places"]), (&json!("ring"), &json!(["a chat"])), "{row}");
+    let id = row["id"].as_str().unwrap();
+    fs::create_dir_all(scene.path("elsewhere")).unwrap();
+    put(&scene.path("elsewhere/app.env"), &["API_KEY=", &value, "\n"], 0o600);
+    let ran = scene.run(&["incident", "assess", id, "--in", "elsewhere"]);
+    let found = ran.exits(0).of("assessment")[0];
+    assert!(found["alive"].as_str().unwrap().starts_with("alive"), "{found:#}");
+    assert!(found["copies"].to_string().contains("elsewhere/app.env"), "{found:#}");
+    scene.run(&["incident", "contain", id, "--roll-first"]).refused(
+        1,
+        "K0952",
+        &["no consumers", "--revoke-now"],
+    );
+    scene.run(&["incident", "contain", id, "--revoke-now"]).refused(6, "K0952", &["nobody consented"]);
+    // The name of the secret is the consent to end the secret's own key, and no other's.
+    scene.run(&["incident", "contain", id, "--revoke-now", "--confirm=ring"]).exits(2);
+    assert!(scene.issuer.deletions().is_empty());
+    let ran = scene.run(&["incident", "contain", id, "--revoke-now", &format!("--confirm={id}")]);
+    ran.exits(0).says(&["it is dead"]);
+    assert_eq!(scene.issuer.deletions(), [foreign]);
+    assert_eq!(only(&scene)["state"], "contained");
+    // The managed key is untouched.
+    scene.as_before();
+    let report = scene.run(&["incident", "report", id]);
+    let report = report.exits(0).of("report")[0];
+    assert!(report["exposure"]["dead"].is_string(), "{report:#}");
+    assert!(!ran.text().contains(value.as_str()));
+}
+
+/// Where keyroll cannot revoke it, a person does, and keyroll believes only the issuer.
+#[test]
+fn a_key_that_a_person_revokes_counts_when_the_issuer_refuses_it() {
+    let scene = Scene::made(|_, spec| *spec = keyroll_testkit::issuer::without(spec, "op.identify"));
+    let (foreign, value) = scene.issuer.mint("somebody's own");
+    let ran = scene.fed(&["incident", "open", "--value-stdin"], &value);
+    let id = ran.exits(0).of("incident")[0]["id"].as_str().unwrap().to_owned();
+    scene.run(&["incident", "contain", &id, "--revoke-now", &format!("--confirm={id}")]).refused(
+        6,
+        "K0952",
+        &["which of its keys", &format!("contain {id} --revoked-by-hand")],
+    );
+    assert!(scene.issuer.deletions().is_empty());
+    scene.run(&["incident", "contain", &id, "--revoked-by-hand"]).exits(6).says(&["alive"]);
+    assert_eq!(only(&scene)["state"], "open");
+    scene.issuer.end(&foreign);
+    scene.run(&["incident", "contain", &id, "--revoked-by-hand"]).exits(0).says(&["it is dead"]);
+    assert_eq!(only(&scene)["state"], "contained");
+}
+
+/// A closed incident is over, its value is deleted, and it can be opened again.
+#[test]
+fn a_closed_incident_stays_closed_until_it_is_opened_again() {
+    let scene = Scene::new();
+    let (_, value) = scene.issuer.mint("somebody's own");
+    let id = scene.fed(&["incident", "open", "--value-stdin"], &value).of("incident")[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    scene
+        .run(&["incident", "close", &id, "--because", "a test key"])
+        .exits(0)
+        .says(&[&format!("incident reopen {id}")]);
+    assert!(incidents(&scene, &[]).is_empty());
+    let file = fs::read_to_string(scene.state().join(format!("incidents/{id}.json"))).unwrap();
+    assert!(file.contains("\"sealed\": null"), "{file}");
+    scene.run(&["incident", "contain", &id, "--revoke-now"]).refused(1, "K0952", &["closed", "reopen"]);
+    scene.run(&["incident", "reopen", &id]).exits(0);
+    assert_eq!(only(&scene)["state"], "open");
+    scene.run(&["incident", "contain", &id, "--revoke-now"]).refused(1, "K0952", &["not stored any more"]);
+}
+
+/// A scan of a history finds the stored key and replaces it; the copies that consumers read are no leaks.
+#[test]
+fn leaks_with_alert_replaces_a_key_that_a_history_holds() {
+    let scene = Scene::made(|config, _| {
+        *config = config.replace("[secrets.ring]\n", "[secrets.ring]\nemergency_revoke = true\n");
+    });
+    let value = scene.held("api/api.env");
+    // The copy itself, as long as it is in no commit.
+    scene.run(&["leaks", "api", "--alert"]).says(&["no incident was opened"]);
+    assert!(incidents(&scene, &["--all"]).is_empty());
+    fs::create_dir_all(scene.path("repo")).unwrap();
+    put(&scene.path("repo/deploy.sh"), &["KEY=", &value, "\n"], 0o644);
+    git(&scene, "repo", "git init -q && git add . && git commit -qm one");
+    let ran = scene.run(&["leaks", "--git", "repo", "--alert"]);
+    ran.exits(0).ended("done");
+    let row = only(&scene);
+    assert_eq!((&row["state"], &row["sources"]), (&json!("contained"), &json!(["leaks"])), "{row}");
+    assert!(row["places"][0].as_str().unwrap().contains("deploy.sh"), "{row}");
+    assert_eq!(scene.issuer.deletions(), std::slice::from_ref(&scene.old));
+    wait("the worker calls with the new key", || scene.issuer.last_of("api") == scene.holds("api/api.env"));
+    // The same scan finds a dead leak now: nothing to do, whether or not the store keeps its value.
+    let ran = scene.run(&["leaks", "--git", "repo", "--alert", "--known"]);
+    assert!(ran.of("rotation").is_empty(), "{}", ran.text());
+    assert_eq!(scene.issuer.made(), 2);
+}

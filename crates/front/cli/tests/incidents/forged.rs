@@ -1,0 +1,93 @@
+//! Alerts that are forged, replayed, too large or too many: no effect, and the others are served.
+
+use serde_json::json;
+
+use super::sent::{Sent, hex, incidents, now_s};
+
+/// Nothing of it opens an incident or reaches the issuer, and the log says that it was refused.
+#[test]
+fn a_forged_or_replayed_alert_has_no_effect() {
+    let sent = Sent::start(1, "emergency_revoke = true");
+    let scene = &sent.served.scene;
+    let value = scene.held("api/api.env");
+    let body = json!({"type": "acme", "value": value.as_str()}).to_string();
+    let body = body.as_bytes();
+    let token = std::fs::read_to_string(scene.path("ci.token")).unwrap();
+    sent.served.put("ci.admin", &format!("X-Admin-Token: {token}\n"));
+    let before = scene.snapshot();
+    let now = now_s();
+    let code = |source: &str, headers: &[&str]| {
+        let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+        sent.post(source, &headers, body).code
+    };
+    let signed = hex(b"github's secret", b"another body");
+    let stranger = format!("X-Hub-Signature-256: {signed}");
+    assert_eq!(code("github", &[]), 401, "no signature");
+    assert_eq!(code("github", &[&stranger]), 401, "the signature of another body");
+    assert_eq!(code("gitguardian", &["Gitguardian-Signature: sha256=00", &format!("Timestamp: {now}")]), 401);
+    assert_eq!(
+        code(
+            "generic",
+            &["webhook-id: 1", &format!("webhook-timestamp: {now}"), "webhook-signature: v1,AAAA"]
+        ),
+        401
+    );
+    assert_eq!(code("trufflehog", &["Authorization: Bearer wrong"]), 401);
+    assert_eq!(code("trufflehog", &["@ada.header"]), 401, "an admin token is not a scanner's");
+    assert_eq!(code("gitlab/revoke_tokens", &["Authorization: wrong"]), 401);
+    assert_eq!(code("nobody", &["@ci.header"]), 404);
+    assert_eq!(code("gitlab", &["@gitlab.header"]), 404, "GitLab has addresses of its own");
+    assert_eq!(sent.served.curl("/alerts/gitlab/revocable_token_types", &[], b"").code, 401);
+    // Signed an hour ago, and replayed now.
+    let stale = sent.signed_at(now - 3_600, body, "msg_old");
+    assert_eq!(stale.code, 401, "{stale:?}");
+    assert!(stale.text("error").contains("from now"), "{stale:?}");
+    // A scanner's token opens nothing else.
+    assert_eq!(sent.served.curl("/secret-status", &["-H", "@ci.admin"], b"").code, 401);
+    assert_eq!(sent.post("github", &[stranger.clone(), "Host: evil.example".to_owned()], body).code, 403);
+    assert!(incidents(scene, &["--all"]).is_empty(), "{:?}", incidents(scene, &["--all"]));
+    assert_eq!(scene.snapshot(), before);
+    let log = sent.served.log();
+    for source in ["github", "gitguardian", "generic", "trufflehog", "gitlab"] {
+        assert!(log.contains(&format!("refused an alert of {source}")), "{source}: {log}");
+    }
+    // Wrong ones are told to wait, and a right one is served.
+    let codes: Vec<u16> = (0..30).map(|_| code("github", &[&stranger])).collect();
+    assert!(codes.contains(&429), "{codes:?}");
+    assert_eq!(sent.generic(&json!({"type": "acme", "value": "no-such-value-at-all"})).code, 202);
+    sent.served.nothing_leaked(&[&value]);
+}
+
+/// Bodies that are no alerts, or too large: a clear answer, and nothing was opened.
+#[test]
+fn what_cannot_be_read_is_answered_and_opens_nothing() {
+    let sent = Sent::start(1, "");
+    let deep = "[".repeat(50_000);
+    for body in ["", "{", "{\"type\":1}", "[[]]", deep.as_str(), "\u{0}"] {
+        let answer = sent.signed_at(now_s(), body.as_bytes(), "msg_1");
+        let empty = body.is_empty();
+        assert_eq!(answer.code, if empty { 202 } else { 400 }, "{answer:?}");
+    }
+    let large = vec![b' '; 300 << 10];
+    assert_eq!(sent.signed_at(now_s(), &large, "msg_2").code, 413);
+    assert_eq!(sent.with_token("sarif", &vec![b' '; 5 << 20]).code, 413);
+    let many: Vec<_> =
+        (0..6_000).map(|at| json!({"type": "acme", "value": format!("value-number-{at:06}")})).collect();
+    let answer = sent.with_token("generic", json!(many).to_string().as_bytes());
+    assert_eq!(answer.code, 400, "{answer:?}");
+    assert!(answer.text("error").contains("5000"), "{answer:?}");
+    assert!(incidents(&sent.served.scene, &["--all"]).is_empty());
+    // A flood of unknown values is bounded, and does not keep out a stored one.
+    let answer = sent.with_token("generic", json!(many[..2_000]).to_string().as_bytes());
+    assert_eq!(
+        (answer.code, answer.body["incidents"].as_array().unwrap().len()),
+        (202, 500),
+        "{}",
+        answer.head
+    );
+    let value = sent.served.scene.held("api/api.env");
+    let answer = sent.generic(
+        &json!([{"type": "x", "value": "yet-another-value"}, {"type": "acme", "value": value.as_str()}]),
+    );
+    assert_eq!(answer.body["incidents"][0]["state"], "acts", "{answer:?}");
+}
