@@ -10,7 +10,7 @@ use super::foreign::{Foreign, Said};
 use super::standing::Standing;
 use crate::exit::Exit;
 use crate::installation::Installation;
-use crate::operator::{Confirmation, Operator};
+use crate::operator::{Confirmation, Operator, Phase, StatusShown};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
@@ -108,7 +108,14 @@ fn of_stored(
     }
     let label = standing.version.as_ref().map(|version| version.label);
     let ending = standing.ending.as_ref().filter(|ending| !ending.row.ended);
+    if let Some(id) = &standing.taken_back {
+        operator.note(format!("rotation {id} was rolled back, and its issuer accepted the end of {name} v{number}"));
+        return Ok(Exit::Done);
+    }
     let new_leaked = standing.moves_to.is_some() && ending.is_none();
+    if let Some(row) = standing.moves_to.as_ref().filter(|_| new_leaked) {
+        goes_forward(incident, row)?;
+    }
     if let Some(ending) = standing.ending.as_ref().filter(|ending| ending.row.owes) {
         let next = ending.row.next.clone().unwrap_or_default();
         return Err(problem(incident)
@@ -142,6 +149,26 @@ fn of_stored(
         new_leaked,
     };
     replace(name, wanted, installation, operator)
+}
+
+/// A leaked key that an open rotation moves to is given up and replaced as long as no consumer has it.
+fn goes_forward(incident: &Incident, row: &StatusShown) -> Result<(), Problem> {
+    let before = [Phase::Preflight, Phase::Mint, Phase::Stage, Phase::Probe];
+    let (id, incident_id) = (&row.id, &incident.id);
+    if row.phase.is_some_and(|phase| before.contains(&phase)) {
+        return Ok(());
+    }
+    let refused = problem(incident)
+        .because(format!("the open rotation {id} has begun to move consumers to the leaked key: nothing was done"));
+    Err(match row.decided {
+        false => refused.help(format!(
+            "keyroll abort {id} gives every consumer the old key again, and revokes the leaked one"
+        )),
+        true => refused.help(format!(
+            "keyroll resume {id} ends it; then: keyroll incident contain {incident_id} --roll-first"
+        )),
+    }
+    .exits(Exit::Held))
 }
 
 /// Asks for the consent to an outage.

@@ -252,8 +252,8 @@ fn may_begin(stored: &Stored, standing: &Standing, book: &Book<'_>) -> Result<Re
     if stored.by_chance {
         return Ok(Err("its value is so short that it may stand there by chance".to_owned()));
     }
-    if let Some(id) = &standing.moves_to {
-        return Ok(Err(format!("the open rotation {id} moves consumers to it")));
+    if let Some(row) = &standing.moves_to {
+        return Ok(Err(format!("the open rotation {} moves consumers to it", row.id)));
     }
     let open = open_rotation(&stored.secret, places)?;
     if open.as_ref().is_some_and(|open| open.emergency) {

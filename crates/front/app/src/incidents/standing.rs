@@ -31,7 +31,9 @@ pub(super) struct Standing {
     /// The rotation away from it.
     pub ending: Option<Ending>,
     /// The open rotation that moves the consumers to it.
-    pub moves_to: Option<String>,
+    pub moves_to: Option<StatusShown>,
+    /// The rotation that made it, and was rolled back: its issuer accepted the end of it.
+    pub taken_back: Option<String>,
     /// The secret is in the configuration.
     pub configured: bool,
 }
@@ -47,7 +49,7 @@ impl Standing {
         let versions = runtime.block_on(kept(store(places)?.as_ref(), secret))?;
         let version = versions.into_iter().find(|version| version.number == number);
         let configured = config.is_some_and(|config| config.secret(secret).is_ok());
-        let mut standing = Self { version, ending: None, moves_to: None, configured };
+        let mut standing = Self { version, configured, ..Self::default() };
         if !places.journal().exists() {
             return Ok(standing);
         }
@@ -57,10 +59,15 @@ impl Standing {
             if one.secret != secret {
                 continue;
             }
-            if one.open && made_by.as_ref().is_some_and(|made| made.rotation == one.id) {
-                standing.moves_to = Some(one.id.to_string());
-            }
             let recorded = runtime.block_on(journal.load(&one.id)).map_err(rotations_unread)?;
+            if made_by.as_ref().is_some_and(|made| made.rotation == one.id) {
+                let row = row(&one.id.0, places)?;
+                match row.outcome {
+                    None => standing.moves_to = Some(row),
+                    Some(Outcome::RolledBack) => standing.taken_back = Some(row.id),
+                    Some(_) => {}
+                }
+            }
             if recorded.opening.from_version != number {
                 continue;
             }
@@ -201,8 +208,11 @@ fn told(shown: &mut IncidentShown, standing: &Standing) {
         shown.why = Some("its secret is in keyroll.toml no more: keyroll cannot rotate it".to_owned());
     }
     let Some(Ending { row, .. }) = &standing.ending else {
-        if let Some(id) = &standing.moves_to {
-            shown.why = Some(format!("the open rotation {id} moves consumers to this leaked key"));
+        if let Some(row) = &standing.moves_to {
+            shown.why = Some(format!("the open rotation {} moves consumers to this leaked key", row.id));
+        } else if let Some(id) = &standing.taken_back {
+            shown.state = "contained";
+            shown.why = Some(format!("rotation {id} was rolled back, and its issuer accepted the end of this key"));
         } else if version.is_some_and(|version| version.label == Label::Retired) {
             shown.why = Some("its value was dropped; not visible whether its issuer refuses it".to_owned());
         }

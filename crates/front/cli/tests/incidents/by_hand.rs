@@ -121,7 +121,7 @@ fn revoke_now_needs_its_own_consent() {
 fn a_leaked_key_that_an_open_rotation_moves_to_is_given_up() {
     let scene = Scene::new();
     scene.issuer.keep_values();
-    scene.until("roll");
+    scene.until("probe");
     let made: Vec<String> =
         scene.issuer.keys().into_iter().map(|key| key.id).filter(|id| *id != scene.old).collect();
     let values = scene.run(&["secret", "show", "ring"]);
@@ -140,6 +140,49 @@ fn a_leaked_key_that_an_open_rotation_moves_to_is_given_up() {
     let keys = scene.issuer.keys();
     assert!(keys.len() == 1 && keys[0].id != pending && keys[0].id != scene.old, "{keys:?}");
     scene.rotated();
+}
+
+/// The same after consumers have moved to it: it is the current version, and the alert begins nothing by itself.
+#[test]
+fn a_leaked_current_key_of_an_open_rotation_waits_for_a_person() {
+    let scene = Scene::new();
+    scene.until("disable");
+    let made = scene.holds("api/api.env").unwrap();
+    assert_ne!(made, scene.old);
+    let value = scene.held("api/api.env");
+    let ran = scene.fed(&["incident", "open", "--value-stdin", "--act"], &value);
+    let row = ran.exits(0).of("incident")[0].clone();
+    assert_eq!((&row["label"], &row["state"]), (&json!("current"), &json!("open")), "{row}");
+    assert!(row["why"].as_str().unwrap().contains("moves consumers to"), "{row}");
+    assert!(ran.of("rotation").is_empty() && scene.issuer.made() == 2, "{}", ran.text());
+    let id = row["id"].as_str().unwrap();
+    // No consumer may get a third key while it holds the leaked one: the rotation goes back, and the leaked key ends.
+    let ran = scene.run(&["incident", "contain", id, "--roll-first", "--confirm=ring"]);
+    ran.refused(7, "K0952", &["has begun to move consumers", "keyroll abort"]);
+    scene.run(&["abort"]).exits(5).ended("rolled_back");
+    scene.as_before();
+    let row = only(&scene);
+    assert_eq!((&row["state"], &row["dead"]), (&json!("contained"), &json!(null)), "{row}");
+    assert!(row["why"].as_str().unwrap().contains("accepted the end"), "{row}");
+    scene.run(&["incident", "contain", id, "--roll-first"]).exits(0).says(&["accepted the end"]);
+}
+
+/// After a person closed an incident, the same alert is known, and another one of the same key is an incident again.
+#[test]
+fn a_closed_incident_swallows_no_other_alert() {
+    let scene = Scene::new();
+    let value = scene.held("api/api.env");
+    let told = |place: &str| {
+        let ran = scene.fed(&["incident", "open", "--value-stdin", "--place", place], &value);
+        ran.exits(0).of("incident")[0].clone()
+    };
+    let first = told("a chat");
+    scene.run(&["incident", "close", first["id"].as_str().unwrap(), "--because", "a test"]).exits(0);
+    let again = told("a chat");
+    assert_eq!((&again["id"], &again["state"], &again["known"]), (&first["id"], &json!("closed"), &json!(true)));
+    let other = told("a public page");
+    assert_ne!(other["id"], first["id"]);
+    assert_eq!((&other["state"], incidents(&scene, &[]).len()), (&json!("open"), 1), "{other}");
 }
 
 /// The value of a key, as the issuer knows it.
