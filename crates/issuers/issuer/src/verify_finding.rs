@@ -87,3 +87,26 @@ fn told(failure: &Failure) -> VerifyReply {
     let answered = failure.kind == FailureKind::AnswerUnclear;
     if answered { VerifyReply::Answered(Probe::Unknown(why)) } else { VerifyReply::Silent(why) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another key could be revoked where the issuer does not say itself which key a value is.
+    #[test]
+    fn only_an_issuer_that_says_whose_a_value_is_identifies_it() {
+        let value = SecretBytes::from("glpat-".to_owned() + "Qd7fK2pLr9XvT4mZb8Wn");
+        for name in Spec::names() {
+            let spec = Spec::shipped(name).unwrap();
+            let says = spec.document().op.identify.is_some() && spec.document().sole_field().is_some();
+            assert_eq!(spec.self_identified(&value).is_some(), says, "{name}");
+            assert_eq!(spec.is_form_of(&value), name == "gitlab", "{name}");
+        }
+        assert!(Spec::shipped("gitlab").unwrap().self_identified(&value).is_some());
+        assert!(
+            Spec::names()
+                .into_iter()
+                .any(|name| Spec::shipped(name).unwrap().self_identified(&value).is_none())
+        );
+    }
+}

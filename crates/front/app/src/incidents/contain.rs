@@ -109,7 +109,9 @@ fn of_stored(
     let label = standing.version.as_ref().map(|version| version.label);
     let ending = standing.ending.as_ref().filter(|ending| !ending.row.ended);
     if let Some(id) = &standing.taken_back {
-        operator.note(format!("rotation {id} was rolled back, and its issuer accepted the end of {name} v{number}"));
+        operator.note(format!(
+            "rotation {id} was rolled back, and its issuer accepted the end of {name} v{number}"
+        ));
         return Ok(Exit::Done);
     }
     let new_leaked = standing.moves_to.is_some() && ending.is_none();
@@ -158,8 +160,9 @@ fn goes_forward(incident: &Incident, row: &StatusShown) -> Result<(), Problem> {
     if row.phase.is_some_and(|phase| before.contains(&phase)) {
         return Ok(());
     }
-    let refused = problem(incident)
-        .because(format!("the open rotation {id} has begun to move consumers to the leaked key: nothing was done"));
+    let refused = problem(incident).because(format!(
+        "the open rotation {id} has begun to move consumers to the leaked key: nothing was done"
+    ));
     Err(match row.decided {
         false => refused.help(format!(
             "keyroll abort {id} gives every consumer the old key again, and revokes the leaked one"

@@ -212,7 +212,8 @@ fn told(shown: &mut IncidentShown, standing: &Standing) {
             shown.why = Some(format!("the open rotation {} moves consumers to this leaked key", row.id));
         } else if let Some(id) = &standing.taken_back {
             shown.state = "contained";
-            shown.why = Some(format!("rotation {id} was rolled back, and its issuer accepted the end of this key"));
+            shown.why =
+                Some(format!("rotation {id} was rolled back, and its issuer accepted the end of this key"));
         } else if version.is_some_and(|version| version.label == Label::Retired) {
             shown.why = Some("its value was dropped; not visible whether its issuer refuses it".to_owned());
         }

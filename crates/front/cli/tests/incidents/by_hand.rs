@@ -179,7 +179,10 @@ fn a_closed_incident_swallows_no_other_alert() {
     let first = told("a chat");
     scene.run(&["incident", "close", first["id"].as_str().unwrap(), "--because", "a test"]).exits(0);
     let again = told("a chat");
-    assert_eq!((&again["id"], &again["state"], &again["known"]), (&first["id"], &json!("closed"), &json!(true)));
+    assert_eq!(
+        (&again["id"], &again["state"], &again["known"]),
+        (&first["id"], &json!("closed"), &json!(true))
+    );
     let other = told("a public page");
     assert_ne!(other["id"], first["id"]);
     assert_eq!((&other["state"], incidents(&scene, &[]).len()), (&json!("open"), 1), "{other}");

@@ -14,6 +14,10 @@ fn a_forged_or_replayed_alert_has_no_effect() {
     let body = body.as_bytes();
     let token = std::fs::read_to_string(scene.path("ci.token")).unwrap();
     sent.served.put("ci.admin", &format!("X-Admin-Token: {token}\n"));
+    let key = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd\n\
+               AjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==\n-----END PUBLIC KEY-----\n";
+    let keys = json!({"public_keys": [{"key_identifier": "abc", "key": key, "is_current": true}]});
+    sent.served.put("github-keys.json", &keys.to_string());
     let before = scene.snapshot();
     let now = now_s();
     let code = |source: &str, headers: &[&str]| {
@@ -24,6 +28,10 @@ fn a_forged_or_replayed_alert_has_no_effect() {
     let stranger = format!("X-Hub-Signature-256: {signed}");
     assert_eq!(code("github", &[]), 401, "no signature");
     assert_eq!(code("github", &[&stranger]), 401, "the signature of another body");
+    // The documented signature, which is of another body.
+    let partner = "Github-Public-Key-Signature: MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAd\
+                   jxji410VQV4xg==";
+    assert_eq!(code("github", &["Github-Public-Key-Identifier: abc", partner]), 401);
     assert_eq!(code("gitguardian", &["Gitguardian-Signature: sha256=00", &format!("Timestamp: {now}")]), 401);
     assert_eq!(
         code(

@@ -109,6 +109,33 @@ fn a_value_that_keyroll_does_not_manage_is_one_incident_in_every_form() {
     assert!(!row.to_string().contains(value.as_str()));
 }
 
+/// A source may repeat the value in an address or a name: neither the output nor a file has it.
+#[test]
+fn a_value_in_the_other_texts_of_an_alert_is_not_shown() {
+    let scene = Scene::new();
+    let (_, value) = scene.issuer.mint("somebody's own");
+    let long = format!("https://log.example/{}?token={}", "x".repeat(270), value.as_str());
+    let document = json!([
+        {"type": format!("key {}", value.as_str()), "value": value.as_str(), "id": value.as_str(),
+         "url": format!("https://log.example/?token={}", value.as_str()), "since": value.as_str()},
+        // Where it is cut off, a part of the value would be left.
+        {"type": "key", "value": value.as_str(), "url": long},
+        {"type": "a\u{1b}[31mred\u{202e}", "text": "nothing"},
+    ]);
+    let ran = fed(&scene, "generic", &document.to_string());
+    let rows = ran.exits(0).of("incident");
+    assert_eq!(rows.len(), 2, "{}", ran.text());
+    let listed = scene.run(&["incident", "list", "--all"]);
+    let part = &value[..20];
+    for text in [ran.text(), listed.text()] {
+        assert!(!text.contains(part) && !text.contains("\\u001b") && !text.contains('\u{202e}'), "{text}");
+    }
+    for path in crate::hostile::scene::files(&scene.state()) {
+        let content = std::fs::read(&path).unwrap();
+        assert!(!content.windows(part.len()).any(|window| window == part.as_bytes()), "{}", path.display());
+    }
+}
+
 /// What has no value, or tells of nothing, or is no alert.
 #[test]
 fn an_alert_without_a_value_waits_for_a_person_and_what_is_no_alert_opens_nothing() {
