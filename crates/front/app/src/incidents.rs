@@ -12,6 +12,7 @@ mod exposure;
 mod file;
 mod foreign;
 mod found;
+mod github;
 mod matches;
 mod open;
 mod report;

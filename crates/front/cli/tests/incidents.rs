@@ -74,6 +74,7 @@ fn alerts_begin_no_more_emergencies_than_the_secret_allows() {
     }
     assert_eq!((scene.issuer.asked(Ask::Mint), scene.issuer.deletions().len()), (1, 1));
     let row = &incidents(scene, &[])[0];
+    assert_eq!(sent.served.status()["incidents"][0]["id"], row["id"], "also for who has only curl");
     assert!(row["why"].as_str().unwrap().contains("emergencies_per_day"), "{row}");
     // A person goes on with the command that it names.
     let assess = row["next"].as_str().unwrap().to_owned();

@@ -8,10 +8,13 @@ use crate::mistake::Mistake;
 use crate::secret::Secret;
 use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
+use crate::url::read_url;
 use crate::{Kind, Name, Reference};
 
 /// The longest alias, in bytes.
 const ALIAS_BYTES_MAX: usize = 256;
+/// The address of GitHub's own API.
+const GITHUB: &str = "https://api.github.com";
 
 /// The server that `keyroll serve` runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub struct Alerts {
     pub github: Option<PathBuf>,
     /// The public keys of GitHub's messages to partners.
     pub github_keys: Option<PathBuf>,
+    /// The token that reads GitHub's alerts.
+    pub github_token: Option<PathBuf>,
+    /// The address of GitHub's API.
+    pub github_api: String,
     /// The signature token of GitGuardian's webhook.
     pub gitguardian: Option<PathBuf>,
     /// The token of GitLab.
@@ -55,6 +62,16 @@ impl Alerts {
         Ok(Self {
             github: file("github", &shape.github)?,
             github_keys: file("github_keys", &shape.github_keys)?,
+            github_token: file("github_token", &shape.github_token)?,
+            github_api: {
+                let address = read_url("server.alerts.github_api", shape.github_api.as_ref(), &[])?;
+                shape
+                    .github_api
+                    .as_ref()
+                    .filter(|_| address.is_some())
+                    .map_or(GITHUB, |text| &text.value)
+                    .to_owned()
+            },
             gitguardian: file("gitguardian", &shape.gitguardian)?,
             gitlab: file("gitlab", &shape.gitlab)?,
             gitlab_types: shape.gitlab_types.iter().map(|text| text.value.clone()).collect(),

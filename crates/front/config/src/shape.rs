@@ -190,6 +190,11 @@ pub(crate) struct AlertsShape {
     /// The public keys with which GitHub signs its messages to partners, as JSON:
     /// `https://api.github.com/meta/public_keys/secret_scanning`.
     pub(crate) github_keys: Option<At<String>>,
+    /// A token of GitHub that may read alerts of secret scanning. GitHub's webhook does not send the leaked value; with this
+    /// token keyroll reads it, so that a stored key is recognised. Without it such an alert waits for a person.
+    pub(crate) github_token: Option<At<String>>,
+    /// The address of GitHub's API. Default `https://api.github.com`; of a server of your own `https://HOST/api/v3`.
+    pub(crate) github_api: Option<At<String>>,
     /// The signature token of GitGuardian's custom webhook, which signs `POST /alerts/gitguardian`.
     pub(crate) gitguardian: Option<At<String>>,
     /// The token with which GitLab calls the Token Revocation API under `/alerts/gitlab/`.

@@ -1,10 +1,11 @@
-//! `GET /secret-status`: the secrets, what is open, and the rotations whose consumers have all moved.
+//! `GET /secret-status`: the secrets, what is open, the incidents, and the rotations whose consumers have all moved.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use keyroll_app::incidents::{IncidentShown, list};
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Logged, open_rotations, rotation_log, standing};
@@ -20,6 +21,7 @@ const LOG_MAX: usize = 10;
 struct Shown {
     secrets: Vec<String>,
     open: Vec<Rotation>,
+    incidents: Vec<IncidentShown>,
     rotation_log: Vec<Entry>,
 }
 
@@ -53,5 +55,6 @@ fn shown(installation: &Installation, driven: impl Fn(&str) -> bool) -> Result<S
         let Logged { secret, rotation, rotated_at, old_hash, new_hash } = logged;
         Entry { secret, rotated_at, old_hash, new_hash, rotation }
     });
-    Ok(Shown { secrets, open, rotation_log: log.collect() })
+    let incidents = list(false, installation)?;
+    Ok(Shown { secrets, open, incidents, rotation_log: log.collect() })
 }

@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod document;
 mod facts;
+mod github_alerts;
 mod http;
 mod identify;
 mod list;
@@ -35,6 +36,7 @@ mod template;
 mod verify_finding;
 
 pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown, mechanism};
+pub use github_alerts::GithubAlerts;
 pub use parse::SpecError;
 pub use registry::{ByHand, Spec};
 pub use runner::Runner;

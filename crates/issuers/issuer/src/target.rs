@@ -34,6 +34,11 @@ impl Host {
         if port == 0 { Err(FORM) } else { Ok(Self { name: name.to_owned(), port }) }
     }
 
+    /// A host of an address without encryption.
+    pub(crate) fn plain(text: &str) -> Option<Self> {
+        Self::parse(text, 80).ok()
+    }
+
     /// `name:port`, as endpoints are named.
     pub(crate) fn endpoint(&self) -> String {
         if self.name.contains(':') {

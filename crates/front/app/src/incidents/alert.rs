@@ -14,6 +14,10 @@ pub struct Alert {
     pub known: Option<(String, u32)>,
     /// Text in which the value may be.
     pub text: Option<SecretBytes>,
+    /// Where GitHub has its value: the repository, and the number of the alert.
+    pub github: Option<(String, u64)>,
+    /// Why the value is missing.
+    pub missing: Option<String>,
     /// When the place came to hold it, as the source says.
     pub since: Option<String>,
 }
@@ -21,6 +25,16 @@ pub struct Alert {
 impl Alert {
     /// An alert of which only the kind is known so far.
     pub fn new(kind: impl Into<String>) -> Self {
-        Self { id: None, kind: kind.into(), place: None, value: None, known: None, text: None, since: None }
+        Self {
+            id: None,
+            kind: kind.into(),
+            place: None,
+            value: None,
+            known: None,
+            text: None,
+            github: None,
+            missing: None,
+            since: None,
+        }
     }
 }

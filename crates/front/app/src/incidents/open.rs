@@ -13,6 +13,7 @@ use keyroll_secret::SecretBytes;
 
 use super::alert::Alert;
 use super::file::{Closed, Files, INCIDENTS_MAX, Incident, OPEN_MAX, Seen, Subject, seal};
+use super::github;
 use super::matches::{Matcher, Meant, Stored};
 use super::shown::IncidentShown;
 use super::standing::{Standing, shown};
@@ -59,11 +60,14 @@ struct Found {
 /// # Errors
 /// The store or an incident cannot be read or written, or too many incidents are open; those before it were opened.
 pub fn open(
-    opening: Opening<'_>,
+    mut opening: Opening<'_>,
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Vec<IncidentShown>, Problem> {
     let (config, places) = (installation.config()?, installation.places()?);
+    if let Some(server) = &config.server {
+        github::complete(&mut opening.alerts, &server.alerts, &places, operator)?;
+    }
     let now = SystemClock::new().unix_ms();
     let at = opening.alerted_unix_ms.map_or(now, |at| at.min(now));
     let mut found = match opening.secret {
@@ -160,7 +164,8 @@ fn of_alerts(
             Meant::Unseen => {
                 let named = seen.id.clone().or_else(|| seen.place.clone()).unwrap_or_default();
                 let identity = format!("{source} {what} {named}");
-                let incident = Incident::new(identity, Subject::Unseen { what }, at);
+                let mut incident = Incident::new(identity, Subject::Unseen { what }, at);
+                incident.not_acted = alert.missing.as_deref().map(told);
                 Found { incident, value: None, alert: seen, stored: None }
             }
         }

@@ -180,10 +180,12 @@ fn github(value: &Value) -> Option<Vec<Alert>> {
         text(value, &format!("{details}/commit_sha")),
     );
     let place = inside.map_or_else(|| page.to_owned(), |inside| format!("{page}: {inside}"));
+    let number = alert.get("number").and_then(Value::as_u64);
     Some(vec![Alert {
         id: Some(page.to_owned()),
         place: Some(place),
         value: secret(alert, "/secret"),
+        github: text(value, "/repository/full_name").map(str::to_owned).zip(number),
         since: owned(text(alert, "/created_at")),
         ..Alert::new(kind)
     }])

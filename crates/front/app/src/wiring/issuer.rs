@@ -103,7 +103,7 @@ pub fn spec_text(path: &Path) -> Result<String, Problem> {
 }
 
 /// The admin credential, from a file that others may not read.
-fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
+pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
     let resolved = resolve(path)?;
     if resolved.mode & 0o077 != 0 {
         return Err(Problem::new(

@@ -1,6 +1,9 @@
 //! Each source in its own form. The forms are those that the programs wrote or the vendors document;
 //! `docs/guides/incidents.md` names them.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -8,7 +11,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::sent::{Sent, hex, incidents, now_s, only};
-use crate::hostile::scene::Scene;
+use crate::hostile::scene::{Scene, put};
+use zeroize::Zeroizing;
 
 /// What each source sends about this value.
 fn documents(value: &str) -> Vec<(&'static str, String)> {
@@ -55,7 +59,7 @@ fn documents(value: &str) -> Vec<(&'static str, String)> {
 }
 
 fn fed(scene: &Scene, source: &str, document: &str) -> crate::hostile::ran::Ran {
-    scene.fed(&["incident", "open", "--from", source], &zeroize::Zeroizing::new(document.to_owned()))
+    scene.fed(&["incident", "open", "--from", source], &Zeroizing::new(document.to_owned()))
 }
 
 /// Every form of every source names the same stored version; none acts at a terminal without --act.
@@ -107,6 +111,75 @@ fn a_value_that_keyroll_does_not_manage_is_one_incident_in_every_form() {
     let row = only(&scene);
     assert!(row["what"].as_str().unwrap().contains("does not manage"), "{row}");
     assert!(!row.to_string().contains(value.as_str()));
+}
+
+/// GitHub's API, as its documentation has it: the value of one alert, for a token that may read it.
+/// <https://docs.github.com/en/rest/secret-scanning/secret-scanning#get-a-secret-scanning-alert>
+fn github_api(value: &str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = json!({"number": 1, "secret_type": "acme", "secret": value, "state": "open"}).to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let (status, body) = match head.starts_with("get /repos/a/b/secret-scanning/alerts/1 http/1.1") {
+                _ if !head.contains("authorization: bearer github_pat_made_up") => (401, "{}"),
+                true => (200, body.as_str()),
+                false => (404, "{}"),
+            };
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+/// GitHub's webhook has no value: with a token keyroll reads it, and the stored key acts.
+#[test]
+fn the_value_of_githubs_alert_is_read_from_its_api() {
+    let scene = Scene::new();
+    let value = scene.held("api/api.env");
+    let port = github_api(&value);
+    let table = format!(
+        "\n[server]\nlisten = \"127.0.0.1:0\"\n[server.emergency]\nadmin_token = \"file:./admin-token\"\n[server.alerts]\n\
+         github_token = \"file:./github.token\"\ngithub_api = \"http://127.0.0.1:{port}\"\n"
+    );
+    let config = std::fs::read_to_string(scene.path("keyroll.toml")).unwrap() + &table;
+    std::fs::write(scene.path("keyroll.toml"), config).unwrap();
+    let alert = |number: u64| {
+        json!({"action": "created", "alert": {"number": number, "secret_type": "acme",
+            "html_url": format!("https://github.example/a/b/security/{number}")}, "repository": {"full_name": "a/b"}})
+    };
+    // Without the token's file, with a wrong token, and of another alert: each waits for a person, and says why.
+    for (token, number, why) in [
+        (None, 3, "github.token"),
+        (Some("wrong"), 4, "refuses the token"),
+        (Some("github_pat_made_up"), 5, "no such alert"),
+    ] {
+        if let Some(token) = token {
+            let _ = std::fs::remove_file(scene.path("github.token"));
+            put(&scene.path("github.token"), &[token, "\n"], 0o600);
+        }
+        let ran = fed(&scene, "github", &alert(number).to_string());
+        let row = ran.exits(0).of("incident")[0].clone();
+        assert_eq!((&row["state"], &row["secret"]), (&json!("open"), &Value::Null), "{row}");
+        assert!(row["why"].as_str().unwrap_or_default().contains(why), "{row}");
+    }
+    let document = Zeroizing::new(alert(1).to_string());
+    let ran = scene.fed(&["incident", "open", "--from", "github", "--act"], &document);
+    assert_eq!(ran.of("incident")[0]["secret"], "ring", "{}", ran.text());
+    assert!(!ran.of("rotation").is_empty(), "{}", ran.text());
+    assert!(!ran.text().contains(value.as_str()) && !ran.text().contains("github_pat_made_up"));
+    assert_ne!(scene.holds("api/api.env").unwrap(), scene.old);
 }
 
 /// A source may repeat the value in an address or a name: neither the output nor a file has it.
