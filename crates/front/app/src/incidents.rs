@@ -19,14 +19,15 @@ mod report;
 mod shown;
 mod sources;
 mod standing;
+mod told;
 
 pub use act::{Begun, begin};
 pub use alert::Alert;
 pub use assess::{AssessRequest, assess};
 pub use contain::{ContainRequest, contain};
 pub use found::of_leaks;
-pub use open::{Opening, close, open, reopen};
+pub use open::{OPERATOR, Opened, Opening, close, open, reopen, unbegun};
 pub use report::report;
 pub use shown::{AssessmentShown, IncidentShown, Report, StepShown};
 pub use sources::{DOCUMENT_BYTES_MAX, Source};
-pub use standing::list;
+pub use standing::{list, unreadable};

@@ -1,7 +1,7 @@
 //! The configuration, folders and state that one command works on.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use keyroll_config::Config;
@@ -41,7 +41,7 @@ impl Installation {
     /// The path of the configuration file.
     pub fn config_path(&self) -> PathBuf {
         let chosen = self.locations.config.clone().or_else(|| env::CONFIG.get().map(PathBuf::from));
-        chosen.unwrap_or_else(|| PathBuf::from("keyroll.toml"))
+        without_parents(chosen.unwrap_or_else(|| PathBuf::from("keyroll.toml")))
     }
 
     /// The configuration, checked whole, as it was when it was first asked for.
@@ -99,5 +99,17 @@ impl Installation {
             places.check_visible().map(|()| places)
         })
         .cloned()
+    }
+}
+
+/// The same path without `..`: what is found through it and what is named by it must be called the same.
+fn without_parents(path: PathBuf) -> PathBuf {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return path;
+    }
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        (_, _) => path,
     }
 }

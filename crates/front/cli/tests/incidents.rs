@@ -7,13 +7,15 @@ mod sent;
 mod sources;
 
 use std::fs;
+use std::io::Write as _;
 
 use keyroll_testkit::command::wait;
 use keyroll_testkit::issuer::Ask;
 use rustix::process::Signal;
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use sent::{Sent, incidents, only};
+use sent::{Sent, incidents, now_s, only};
 
 /// The whole way: the stored value in an alert, nobody at a terminal, and the key is dead; no call of a consumer failed.
 #[test]
@@ -106,6 +108,57 @@ fn a_server_that_is_killed_after_the_answer_goes_on() {
     assert_eq!(only(scene)["state"], "contained");
     assert_eq!(scene.issuer.asked(Ask::Mint), 1);
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "calls that failed");
+}
+
+/// The alert was answered and counted, and the server ended before anything began: the next one begins it, once.
+#[test]
+fn an_emergency_that_was_answered_and_not_begun_begins_at_the_next_start() {
+    let mut sent = Sent::start(1, "emergency_revoke = true");
+    sent.served.end(Signal::KILL);
+    let old = sent.served.scene.held("api/api.env");
+    // As the server's own process for an alert does it.
+    let alert = Zeroizing::new(json!({"type": "acme key", "value": old.as_str(), "id": "1"}).to_string());
+    let words = ["incident", "open", "--from", "generic", "--reserve"];
+    let ran = sent.served.scene.fed(&words, &alert);
+    assert_eq!(ran.exits(0).of("incident")[0]["acts"], true, "{}", ran.text());
+    assert!(sent.served.scene.run(&["status"]).of("status").is_empty());
+    sent.served.serve();
+    let scene = &sent.served.scene;
+    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
+}
+
+/// The sender goes away while its alert is read, or the emergency fails at once: the same alert again begins it.
+#[test]
+fn a_counted_emergency_that_did_not_begin_is_begun_by_the_same_alert() {
+    let sent = Sent::start(1, "emergency_revoke = true");
+    let scene = &sent.served.scene;
+    let old = scene.held("api/api.env");
+    let restart = scene.path("restart.sh");
+    fs::rename(&restart, scene.path("restart.away")).unwrap();
+    let alert = json!({"type": "acme key", "value": old.as_str(), "id": "1"});
+    assert_eq!(sent.generic(&alert).body["incidents"][0]["state"], "acts");
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    let row = only(scene);
+    assert_eq!(row["state"], "open", "{row}");
+    assert!(row["why"].as_str().unwrap().contains("restart.sh"), "the person reads why: {row}");
+    fs::rename(scene.path("restart.away"), &restart).unwrap();
+    // The sender goes away as soon as a process reads its alert.
+    let body = alert.to_string();
+    let mut words = vec!["-X".to_owned(), "POST".to_owned(), "--data-binary".to_owned(), "@-".to_owned()];
+    for header in sent.signed(now_s(), body.as_bytes(), "msg_2") {
+        words.extend(["-H".to_owned(), header]);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut curl = sent.served.begin("/alerts/generic", &words);
+    curl.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    wait("a process reads the alert", || !sent.served.drivers().is_empty());
+    curl.kill().unwrap();
+    curl.wait().unwrap();
+    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
 }
 
 /// A key that only a person can make: the alert waits for it, and the endpoint takes it.

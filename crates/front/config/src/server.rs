@@ -92,6 +92,10 @@ impl Server {
             Reference::read(folder, "server.emergency.admin_token", &emergency.admin_token)?;
         let aliases = emergency.aliases.iter().map(|(alias, name)| read_alias(alias, name, secrets));
         let alerts = Alerts::build(&shape.alerts, folder)?;
+        if let (Some(text), true) = (&shape.alerts.tokens, alerts.tokens.as_ref() == Some(&admin_token)) {
+            let why = "`server.alerts.tokens` is the file of the admin tokens: a scanner could replace keys";
+            return Err(Mistake::new(Kind::WrongForm, why).at(&text.span).help("name another file"));
+        }
         let aliases = aliases.collect::<Result<_, _>>()?;
         Ok(Self { listen: listen(&shape.listen)?, admin_token, aliases, alerts })
     }

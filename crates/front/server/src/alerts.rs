@@ -4,7 +4,7 @@
 //! with the store, and says which incidents there are. This process checks only who sent it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use keyroll_app::incidents::Source;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
+use keyroll_codes::Code;
 use keyroll_config::Alerts;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -173,7 +174,10 @@ async fn received(
     if let Some(connection) = connection {
         connection.is_known();
     }
-    opened(server, source, &headers, &body).await
+    // A sender that does not wait for the answer must not end what is half done.
+    let (server, delivery) = (server.clone(), delivery(source, &headers));
+    let work = async move { opened(&server, source, delivery, by_token, &body).await };
+    tokio::spawn(work).await.unwrap_or_else(|_| Err(Refusal::new("the alert could not be read").soon()))
 }
 
 /// A generic alert may be signed, or come with a token.
@@ -199,7 +203,9 @@ impl NotBelieved {
                 not_there(&format!("{name} is not set up: name `{key}` under [server.alerts]"))
             }
             Self::Unreadable(problem) => {
-                server.log(&format!("refused every alert of {name}: {}", problem.sentence()));
+                if server.guesses.count(Instant::now()).is_ok() {
+                    server.log(&format!("refused every alert of {name}: {}", problem.sentence()));
+                }
                 Refusal::new("the server cannot read its secret for this source; its log says why").soon()
             }
             // Who is not believed is answered so often, and then told to wait.
@@ -255,7 +261,11 @@ fn believed(source: Source, alerts: &Alerts, headers: &HeaderMap, signed: &[u8])
             signature::gitguardian(headers, signed, &read(&alerts.gitguardian, "gitguardian")?, now_s)
         }
         Source::Generic if is_signed(source, headers) => {
-            signature::standard(headers, signed, &read(&alerts.generic, "generic")?, now_s)
+            let secret = read(&alerts.generic, "generic")?;
+            let path = alerts.generic.as_deref().unwrap_or(FilePath::new(""));
+            let key = signature::webhook_key(&secret, path);
+            let key = key.map_err(|problem| NotBelieved::Unreadable(Box::new(problem)))?;
+            signature::standard(headers, signed, &key, now_s)
         }
         Source::Gitlab => signature::gitlab(headers, &read(&alerts.gitlab, "gitlab")?),
         Source::Trufflehog | Source::Kingfisher | Source::Gitleaks | Source::Sarif | Source::Generic => {
@@ -284,12 +294,13 @@ fn believed(source: Source, alerts: &Alerts, headers: &HeaderMap, signed: &[u8])
 async fn opened(
     server: &Arc<Server>,
     source: Source,
-    headers: &HeaderMap,
+    delivery: Option<String>,
+    by_token: bool,
     body: &[u8],
 ) -> Result<Vec<Opened>, Response> {
-    let _one = server.reading.lock().await;
+    // The long report of a scanner does not hold up a signed message, whose sender waits ten seconds.
+    let _one = if by_token { &server.reports } else { &server.messages }.lock().await;
     let mut words = vec!["incident", "open", "--from", source.name(), "--reserve"];
-    let delivery = delivery(headers);
     if let Some(delivery) = &delivery {
         words.extend(["--delivery", delivery]);
     }
@@ -308,18 +319,11 @@ async fn opened(
             return Err(Refusal::new("reading the alert took too long: send it again").soon());
         }
     };
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), None);
     for line in lines {
         match line {
             Line::Incident(one) => all.push(one),
-            Line::Error(told) => {
-                server.log(&format!("an alert of {} was refused: {}", source.name(), told.sentence()));
-                let refusal = Refusal { code: Some(told.code.clone()), ..Refusal::new(told.sentence()) };
-                return Err(match told.is(keyroll_codes::Code::AlertUnreadable) {
-                    true => refusal.answered(StatusCode::BAD_REQUEST),
-                    false => refusal.soon(),
-                });
-            }
+            Line::Error(told) => failed = Some(told),
             Line::Other => {}
         }
     }
@@ -327,20 +331,31 @@ async fn opened(
     if new > LOGGED_MAX {
         server.log(&format!("{} tells of {new} leaks: keyroll incident list", source.name()));
     }
+    for one in all.iter().filter(|one| one.known && one.state == "closed") {
+        server.log(&format!("{} tells again of the incident {}, which is closed", source.name(), one.id));
+    }
     for one in &all {
         if !one.known && (new <= LOGGED_MAX || one.secret.is_some()) {
-            let what = one.secret.as_deref().unwrap_or("a key that keyroll does not manage");
+            let what = one.secret.as_deref().unwrap_or("no stored key");
             server.log(&format!("{what}: {} tells of a leak: incident {}", source.name(), one.id));
         }
         if let (true, Some(secret)) = (one.acts, &one.secret) {
             acts(server, secret, &one.id).await;
         }
     }
-    Ok(all)
+    let Some(told) = failed else { return Ok(all) };
+    server.log(&format!("an alert of {} was refused: {}", source.name(), told.sentence()));
+    let refusal =
+        Refusal { code: Some(told.code.clone()), help: told.help.clone(), ..Refusal::new(told.sentence()) };
+    Err(match told.is(Code::AlertUnreadable) {
+        true => refusal.answered(StatusCode::BAD_REQUEST),
+        // Also where some incidents were opened: the same alert again opens the others.
+        false => refusal.soon(),
+    })
 }
 
 /// Begins the emergency of an incident, unless one of its secret is under way.
-async fn acts(server: &Arc<Server>, secret: &str, incident: &str) {
+pub(crate) async fn acts(server: &Arc<Server>, secret: &str, incident: &str) {
     let _one = server.deciding.lock().await;
     if server.drives.of(secret).is_some() {
         server.log(&format!("{secret}: an emergency is under way already"));
@@ -353,9 +368,10 @@ async fn acts(server: &Arc<Server>, secret: &str, incident: &str) {
 }
 
 /// The name of the delivery, which a sender repeats when it sends the same again.
-fn delivery(headers: &HeaderMap) -> Option<String> {
-    let names = ["x-github-delivery", "webhook-id"];
-    let given = names.iter().find_map(|name| only(headers, name))?.to_str().ok()?;
+fn delivery(source: Source, headers: &HeaderMap) -> Option<String> {
+    // GitHub does not sign its name of a delivery; its alerts have names of their own.
+    let signed = is_signed(source, headers).then(|| only(headers, "webhook-id"));
+    let given = signed.flatten()?.to_str().ok()?;
     let plain = given.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let fits = (1..=DELIVERY_BYTES_MAX).contains(&given.len()) && !given.starts_with('-');
     (plain && fits).then(|| given.to_owned())

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use keyroll_app::exit::Exit;
+use keyroll_app::incidents::unbegun;
 use keyroll_app::installation::Installation;
 use keyroll_app::lock_file::lock;
 use keyroll_app::places::{Locations, Places};
@@ -106,7 +107,8 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         log,
         drives,
         deciding: Mutex::new(()),
-        reading: Mutex::new(()),
+        messages: Mutex::new(()),
+        reports: Mutex::new(()),
         guesses: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
     });
@@ -131,7 +133,9 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     go_on(&server);
     let (stop, stopped) = watch::channel(false);
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
-    server.log(&format!("listening on http://{bound}: POST /rotate-secret, GET /secret-status"));
+    server.log(&format!(
+        "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status"
+    ));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog());
     tokio::select! {
@@ -169,8 +173,20 @@ fn router(server: &Arc<Server>) -> Router {
         .with_state(server.clone())
 }
 
-/// Goes on with the rotations whose drivers an earlier server had.
+/// Goes on with the rotations whose drivers an earlier server had, and begins the emergencies of alerts that it had
+/// answered and did not come to begin.
 fn go_on(server: &Arc<Server>) {
+    let its = server.clone();
+    tokio::spawn(async move {
+        match its.blocking(unbegun).await {
+            Ok(all) => {
+                for (incident, secret) in all {
+                    alerts::acts(&its, &secret, &incident).await;
+                }
+            }
+            Err(problem) => its.log(&format!("the incidents: {}", problem.sentence())),
+        }
+    });
     for (secret, rotation) in server.drives.left() {
         tokio::spawn(go_on_with(server.clone(), secret, rotation));
     }

@@ -28,8 +28,10 @@ pub(crate) struct Server {
     pub(crate) drives: Arc<Drives>,
     /// Held by the request that decides.
     pub(crate) deciding: tokio::sync::Mutex<()>,
-    /// Held while an alert is read: one at a time.
-    pub(crate) reading: tokio::sync::Mutex<()>,
+    /// Held while a signed alert is read.
+    pub(crate) messages: tokio::sync::Mutex<()>,
+    /// Held while the report of a scanner is read.
+    pub(crate) reports: tokio::sync::Mutex<()>,
     pub(crate) guesses: Limit,
     pub(crate) begun: Mutex<BTreeMap<String, Limit>>,
 }

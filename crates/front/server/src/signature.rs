@@ -25,6 +25,9 @@ pub(crate) const SKEW_S_MAX: u64 = 300;
 /// The largest file of a secret, or of public keys, bytes.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
+/// The shortest secret, bytes.
+const SECRET_BYTES_MIN: usize = 12;
+
 /// Why a message is not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -52,10 +55,23 @@ pub(crate) fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let text = bounded(&file).map_err(|error| failed().because_of(&error))?;
     let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
     let text = Zeroizing::new(text.get(..end).unwrap_or_default().to_vec());
-    if text.is_empty() {
-        return Err(failed().because("it is empty"));
+    if text.len() < SECRET_BYTES_MIN {
+        return Err(failed()
+            .because(format!("it has fewer than {SECRET_BYTES_MIN} characters, which can be guessed"))
+            .help(format!("openssl rand -hex 24 > {}", path.display())));
     }
     Ok(text)
+}
+
+/// The key of a secret of Standard Webhooks, which begins with `whsec_`.
+pub(crate) fn webhook_key(secret: &[u8], path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let encoded = secret.strip_prefix(b"whsec_").unwrap_or(secret);
+    let key = BASE64_STANDARD.decode(encoded).map(Zeroizing::new).ok();
+    key.filter(|key| key.len() >= SECRET_BYTES_MIN).ok_or_else(|| {
+        Problem::new(Code::AdminTokenUnusable, format!("read the secret in {}", path.display()))
+            .because(format!("it is not whsec_ and the base64 of at least {SECRET_BYTES_MIN} bytes"))
+            .help(format!("printf 'whsec_%s' \"$(openssl rand -base64 24)\" > {}", path.display()))
+    })
 }
 
 fn bounded(file: &File) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -92,13 +108,11 @@ pub(crate) fn gitguardian(headers: &HeaderMap, body: &[u8], token: &[u8], now_s:
 
 /// Standard Webhooks: `id.time.body`, signed with a secret that begins with `whsec_`.
 /// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
-pub(crate) fn standard(headers: &HeaderMap, body: &[u8], secret: &[u8], now_s: u64) -> Result<(), Refused> {
+pub(crate) fn standard(headers: &HeaderMap, body: &[u8], key: &[u8], now_s: u64) -> Result<(), Refused> {
     let (id, at) = (text(headers, "webhook-id")?, text(headers, "webhook-timestamp")?);
     let given = text(headers, "webhook-signature")?;
     let seconds: u64 = at.parse().map_err(|_| Refused::Wrong)?;
-    let encoded = secret.strip_prefix(b"whsec_").unwrap_or(secret);
-    let key = Zeroizing::new(BASE64_STANDARD.decode(encoded).map_err(|_| Refused::Wrong)?);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let signed = [id.as_bytes(), b".", at.as_bytes(), b".", body].concat();
     let fits = |one: &str| {
         let tag = one.strip_prefix("v1,").and_then(|tag| BASE64_STANDARD.decode(tag).ok());
@@ -243,6 +257,10 @@ mod tests {
     #[test]
     fn a_standard_webhook_is_fresh_and_signed() {
         let secret = b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let secret = &webhook_key(secret, Path::new("a")).unwrap();
+        for bad in [&b"whsec_"[..], b"whsec_AAAA", b"whsec_no base64 at all"] {
+            assert!(webhook_key(bad, Path::new("a")).is_err());
+        }
         let body: &[u8] = br#"{"test": 2432232314}"#;
         let sent = |signed: &str| {
             headers(&[

@@ -119,6 +119,12 @@ impl Detector {
         self
     }
 
+    /// The same for the values of all rules.
+    pub fn capturing_all(mut self) -> Self {
+        self.held = Some(CapturedValues::all());
+        self
+    }
+
     /// The captured values, the first thousand; each once.
     pub fn take_captured(&self) -> BTreeMap<Identity, SecretBytes> {
         self.held.as_ref().map(CapturedValues::take).unwrap_or_default()

@@ -8,11 +8,12 @@ use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Store as _};
 use keyroll_secret::SecretBytes;
 
+use super::contain::seen_alive;
 use super::exposure::exposure;
 use super::file::{Assessed, Files, Incident, Subject, leaked};
-use super::foreign::Foreign;
+use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
-use super::standing::{Standing, shown};
+use super::standing::{Standing, chosen, shown};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, SOUGHT, look_for};
 use crate::operator::{CheckShown, Operator};
@@ -49,7 +50,7 @@ pub fn assess(
     let began = Instant::now();
     let (config, places) = (installation.config()?, installation.places()?);
     let files = Files::of(&places);
-    let incident = files.find(request.id)?;
+    let incident = chosen(request.id, installation)?;
     let mut found = Assessed::default();
     let configured = incident.secret().and_then(|name| config.secret(name).ok());
     let values = values(&incident, &places)?;
@@ -129,8 +130,14 @@ fn alive(incident: &Incident, installation: &Installation, places: &Places) -> R
             let Some(value) = leaked(incident, places)? else {
                 return Ok("not visible: the value is not stored any more".to_owned());
             };
-            return Ok(match Foreign::of(issuer.as_deref(), installation)? {
-                Some(foreign) => foreign.ask(value, false)?.text(),
+            return Ok(match Foreign::of(issuer.as_ref(), installation)? {
+                Some(foreign) => {
+                    let said = foreign.ask(value, incident.seen_alive)?;
+                    if matches!(said, Said::Alive(_)) {
+                        Files::of(places).change(&incident.id, seen_alive)?;
+                    }
+                    said.text()
+                }
                 None => "not visible: no issuer is known that could be asked".to_owned(),
             });
         }

@@ -5,9 +5,9 @@ use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Label};
 use keyroll_rotation::Emergency;
 
-use super::file::{Files, Incident, Subject, leaked};
+use super::file::{Files, Incident, Subject, Whose, leaked};
 use super::foreign::{Foreign, Said};
-use super::standing::Standing;
+use super::standing::{Standing, chosen};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Confirmation, Operator, Phase, StatusShown};
@@ -71,7 +71,7 @@ pub fn contain(
 ) -> Result<Exit, Problem> {
     let places = installation.places()?;
     let files = Files::of(&places);
-    let incident = files.find(request.id)?;
+    let incident = chosen(request.id, installation)?;
     if incident.closed.is_some() {
         return Err(problem(&incident)
             .because("it is closed: nothing was done")
@@ -80,7 +80,7 @@ pub fn contain(
     let work = Work { incident, files: &files, places: &places, installation };
     match &work.incident.subject {
         Subject::Stored { secret, number } => of_stored(&work, secret, *number, request, operator),
-        Subject::Foreign { issuer, .. } => of_foreign(&work, issuer.as_deref(), request, operator),
+        Subject::Foreign { issuer, .. } => of_foreign(&work, issuer.as_ref(), request, operator),
         Subject::Unseen { .. } => Err(problem(&work.incident)
             .because("its alert has no value, so keyroll does not know which key leaked: nothing was done")
             .help(
@@ -108,18 +108,22 @@ fn of_stored(
     }
     let label = standing.version.as_ref().map(|version| version.label);
     let ending = standing.ending.as_ref().filter(|ending| !ending.row.ended);
+    if request.revoked_by_hand {
+        return Err(problem(incident)
+            .because("keyroll manages this key: moving its consumers comes first; nothing was done")
+            .help(format!("keyroll incident contain {} --roll-first", incident.id)));
+    }
     if let Some(id) = &standing.taken_back {
-        operator.note(format!(
-            "rotation {id} was rolled back, and its issuer accepted the end of {name} v{number}"
-        ));
+        operator
+            .note(format!("rotation {id} took {name} v{number} back, and its issuer accepted the end of it"));
         return Ok(Exit::Done);
     }
     let new_leaked = standing.moves_to.is_some() && ending.is_none();
     if let Some(row) = standing.moves_to.as_ref().filter(|_| new_leaked) {
-        goes_forward(incident, row)?;
+        goes_forward(incident, row, request.mode)?;
     }
     if let Some(ending) = standing.ending.as_ref().filter(|ending| ending.row.owes) {
-        let next = ending.row.next.clone().unwrap_or_default();
+        let next = ending.row.next.clone().unwrap_or_else(|| "keyroll status".to_owned());
         return Err(problem(incident)
             .because("its consumers were moved, and the end of the leaked key was not seen: nothing was done")
             .help(next)
@@ -130,9 +134,7 @@ fn of_stored(
             .because(format!(
                 "{name} v{number} is not the current version, and no rotation ends it: nothing was done"
             ))
-            .help(format!(
-                "keyroll verify {name} says whether it is alive; keyroll revoke {name} --version previous ends it"
-            )));
+            .help(format!("keyroll verify {name} says which versions are alive")));
     }
     if request.mode == Emergency::RevokeNow {
         outage(incident, name, request.confirm.as_deref(), operator)?;
@@ -150,26 +152,40 @@ fn of_stored(
         mode: request.mode,
         new_leaked,
     };
-    replace(name, wanted, installation, operator)
+    let ended = replace(name, wanted, installation, operator);
+    let why = ended.as_ref().err().map(Problem::sentence);
+    work.files.change(&incident.id, |incident| incident.why = why)?;
+    ended
 }
 
 /// A leaked key that an open rotation moves to is given up and replaced as long as no consumer has it.
-fn goes_forward(incident: &Incident, row: &StatusShown) -> Result<(), Problem> {
+fn goes_forward(incident: &Incident, row: &StatusShown, mode: Emergency) -> Result<(), Problem> {
     let before = [Phase::Preflight, Phase::Mint, Phase::Stage, Phase::Probe];
     let (id, incident_id) = (&row.id, &incident.id);
     if row.phase.is_some_and(|phase| before.contains(&phase)) {
-        return Ok(());
+        return match mode {
+            Emergency::RollFirst => Ok(()),
+            // The key that would be revoked first is the old one, which is not the leaked one.
+            Emergency::RevokeNow => Err(problem(incident)
+                .because("no consumer has the leaked key yet, so nothing must stop: nothing was done")
+                .help(format!(
+                    "keyroll incident contain {incident_id} --roll-first gives it up, and makes another"
+                ))),
+        };
     }
+    let goes_on = format!(
+        "keyroll resume {id} --confirm={} ends it; then: keyroll incident contain {incident_id} --roll-first",
+        row.secret
+    );
     let refused = problem(incident).because(format!(
         "the open rotation {id} has begun to move consumers to the leaked key: nothing was done"
     ));
-    Err(match row.decided {
+    // An emergency never goes back to its old key, which leaked too.
+    Err(match row.decided || row.emergency.is_some() {
         false => refused.help(format!(
             "keyroll abort {id} gives every consumer the old key again, and revokes the leaked one"
         )),
-        true => refused.help(format!(
-            "keyroll resume {id} ends it; then: keyroll incident contain {incident_id} --roll-first"
-        )),
+        true => refused.help(goes_on),
     }
     .exits(Exit::Held))
 }
@@ -194,9 +210,15 @@ fn outage(
     }
 }
 
+/// The issuer accepts the key: it is not dead, or not any more.
+pub(super) fn seen_alive(incident: &mut Incident) {
+    incident.seen_alive = true;
+    incident.dead_unix_ms = None;
+}
+
 fn of_foreign(
     work: &Work<'_>,
-    issuer: Option<&str>,
+    issuer: Option<&Whose>,
     request: ContainRequest<'_>,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
@@ -220,10 +242,13 @@ fn of_foreign(
             .because("its value is not stored any more: nothing was done")
             .help("open an incident with the value: keyroll incident open --value-stdin"));
     };
-    let before = foreign.ask(value.duplicate(), false)?;
+    let before = foreign.ask(value.duplicate(), incident.seen_alive)?;
     operator.note(format!("the leaked key: {}", before.text()));
-    let was_alive = matches!(before, Said::Alive(_));
+    let was_alive = incident.seen_alive || matches!(before, Said::Alive(_));
     work.begin()?;
+    if matches!(before, Said::Alive(_)) {
+        files.change(id, seen_alive)?;
+    }
     if !matches!(before, Said::Dead(_)) && !request.revoked_by_hand {
         outage(incident, id, request.confirm.as_deref(), operator)?;
         if let Err(why) = foreign.revoke(&value)? {
@@ -234,7 +259,11 @@ fn of_foreign(
         }
         operator.note("its issuer accepted the revocation");
     }
-    match foreign.see_dead(&value, was_alive, operator)? {
+    let seen = match before {
+        Said::Dead(at) => Said::Dead(at),
+        Said::Alive(_) | Said::NotVisible(_) => foreign.see_dead(&value, was_alive, operator)?,
+    };
+    match seen {
         Said::Dead(at) => {
             let now = SystemClock::new().unix_ms();
             files.change(id, |incident| incident.dead_unix_ms = Some(now))?;

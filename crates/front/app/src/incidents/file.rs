@@ -15,7 +15,6 @@ use uuid::Uuid;
 use crate::lock_file::lock;
 use crate::places::{Places, make_folder};
 use crate::problem::Problem;
-use crate::records::rotation_ids::chosen_id;
 use crate::records::state_file::{load, replace};
 use crate::wiring::sealing::sealing_key;
 
@@ -23,7 +22,8 @@ use crate::wiring::sealing::sealing_key;
 const VERSION: u32 = 1;
 /// The most incidents of a state folder; the oldest that is over makes room.
 pub(super) const INCIDENTS_MAX: usize = 10_000;
-/// The most incidents that wait for a person: a flood of alerts must not fill the disk.
+/// The most open incidents of one source, without those of stored keys: a flood of one source must not fill the disk, nor
+/// keep out another source.
 pub(super) const OPEN_MAX: usize = 500;
 /// The alerts of one incident that are listed; more are counted.
 const ALERTS_MAX: usize = 50;
@@ -44,10 +44,13 @@ pub(super) struct Incident {
     pub more_alerts: u64,
     /// When it began an emergency by itself.
     pub acted_unix_ms: Option<u64>,
-    /// Why it did not begin one, although it has a stored value.
-    pub not_acted: Option<String>,
+    /// Why it did not begin one, or why that failed; or why the value is missing.
+    pub why: Option<String>,
     /// When somebody began to contain it, or it did so itself.
     pub contain_unix_ms: Option<u64>,
+    /// Its issuer was seen to accept the value: of a key that keyroll does not manage.
+    #[serde(default)]
+    pub seen_alive: bool,
     /// What was found about it.
     pub assessed: Option<Assessed>,
     /// When the issuer was seen to refuse the value: of a key that keyroll does not manage.
@@ -62,9 +65,29 @@ pub(super) enum Subject {
     /// A version of a stored secret.
     Stored { secret: String, number: u32 },
     /// A value that keyroll does not manage. `sealed`: the value, until the incident is closed.
-    Foreign { what: String, issuer: Option<String>, sealed: Option<String> },
+    Foreign { what: String, issuer: Option<Whose>, sealed: Option<String> },
     /// The alert has no value.
     Unseen { what: String },
+}
+
+/// The issuer of a key that keyroll does not manage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Whose {
+    /// That of this configured secret: the value has the form of its keys.
+    Secret(String),
+    /// A shipped one: a rule for its keys found the value.
+    Shipped(String),
+}
+
+impl Whose {
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Secret(name) => format!("the issuer of {name}"),
+            Self::Shipped(name) => name.clone(),
+        }
+    }
 }
 
 /// One alert.
@@ -112,8 +135,9 @@ impl Incident {
             alerts: Vec::new(),
             more_alerts: 0,
             acted_unix_ms: None,
-            not_acted: None,
+            why: None,
             contain_unix_ms: None,
+            seen_alive: false,
             assessed: None,
             dead_unix_ms: None,
             closed: None,
@@ -139,6 +163,12 @@ impl Incident {
     /// Nobody needs to act any more, as far as this file says.
     pub(super) fn is_over(&self) -> bool {
         self.closed.is_some() || self.dead_unix_ms.is_some()
+    }
+
+    /// Counts for the limit of its source.
+    pub(super) fn is_open_of(&self, source: &str) -> bool {
+        let first = self.alerts.first().is_some_and(|seen| seen.source == source);
+        first && self.secret().is_none() && !self.is_over()
     }
 
     /// The secret of which it leaked a version.
@@ -169,15 +199,21 @@ impl Files {
         })
     }
 
-    /// Every incident, the newest first.
+    /// Every incident, the newest first. One that cannot be read does not hide the others.
     pub(super) fn all(&self) -> Result<Vec<Incident>, Problem> {
         let mut all = Vec::new();
         for path in self.paths()? {
             // One that another process removed meanwhile is skipped.
-            all.extend(load::<Option<Incident>>(&path)?);
+            all.extend(load::<Option<Incident>>(&path).ok().flatten());
         }
         all.sort_by_key(|one| (std::cmp::Reverse(one.opened_unix_ms), one.id.clone()));
         Ok(all)
+    }
+
+    /// The files that cannot be read, each with the reason.
+    pub(super) fn unreadable(&self) -> Result<Vec<Problem>, Problem> {
+        let read = |path: &PathBuf| load::<Option<Incident>>(path).err();
+        Ok(self.paths()?.iter().filter_map(read).collect())
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, Problem> {
@@ -199,34 +235,16 @@ impl Files {
         Ok(paths)
     }
 
-    /// The incident whose id begins with `id`; without one, the only one that waits for a person.
-    pub(super) fn find(&self, id: Option<&str>) -> Result<Incident, Problem> {
-        let all = self.all()?;
-        let problem = || Problem::new(Code::NameNotFound, "find the incident");
-        let id = match id {
-            Some(id) => {
-                let problem = problem().help("keyroll incident list --all");
-                let ids = all.iter().map(|one| one.id.as_str());
-                chosen_id(id, ids, problem)?
-            }
-            None => {
-                let mut open = all.iter().filter(|one| !one.is_over());
-                match (open.next(), open.next()) {
-                    (Some(only), None) => only.id.clone(),
-                    (None, _) => {
-                        return Err(problem()
-                            .because("no incident is open")
-                            .help("keyroll incident list --all shows the others"));
-                    }
-                    (Some(_), Some(_)) => {
-                        return Err(problem()
-                            .because("several are open")
-                            .help("name one by its id: keyroll incident list"));
-                    }
-                }
-            }
-        };
-        all.into_iter().find(|one| one.id == id).ok_or_else(|| problem().because("no incident has this id"))
+    /// The incident whose id begins with `id`.
+    pub(super) fn find(&self, id: &str) -> Result<Incident, Problem> {
+        let problem =
+            Problem::new(Code::NameNotFound, "find the incident").help("keyroll incident list --all");
+        let mut found = self.all()?.into_iter().filter(|one| !id.is_empty() && one.id.starts_with(id));
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(problem.because("no incident has this id in this state folder")),
+            (Some(_), Some(_)) => Err(problem.because("several ids begin with these characters")),
+        }
     }
 
     /// Changes an incident as it is in its file now.

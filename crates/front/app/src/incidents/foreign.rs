@@ -1,17 +1,20 @@
 //! The issuer of a leaked key that keyroll does not manage.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyroll_config::Secret;
 use keyroll_issuer::{Runner, Spec, VerifyReply};
 use keyroll_port::{Issuer, Label, Probe, Store as _};
-use keyroll_secret::{CredentialId, SecretBytes};
+use keyroll_secret::{Credential, CredentialId, SecretBytes};
 use tokio::runtime::Runtime;
 
+use super::file::Whose;
 use crate::installation::Installation;
 use crate::interrupt;
 use crate::operator::Operator;
 use crate::problem::Problem;
+use crate::records::versions::kept;
 use crate::session::manual_mint::pause;
 use crate::session::manual_steps::Steps;
 use crate::wiring::issuer::described;
@@ -20,11 +23,16 @@ use crate::wiring::open::{runtime, store};
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 
+/// After so many answers in a row that say nothing the issuer is not asked again.
+const BLIND_MAX: u32 = 3;
+
 /// An issuer that can be asked about a leaked key, and may be able to revoke it.
 pub(super) struct Foreign<'a> {
     spec: Spec,
     /// A configured secret of the same issuer: its admin credential revokes the leaked key too.
-    admin: Option<std::sync::Arc<dyn Issuer>>,
+    admin: Option<(String, Arc<dyn Issuer>)>,
+    /// The value has a form that only this issuer's keys have. Else a refusal alone does not mean that the key is dead.
+    certain: bool,
     installation: &'a Installation,
 }
 
@@ -47,20 +55,28 @@ impl Said {
 }
 
 impl<'a> Foreign<'a> {
-    /// The issuer of this name: that of a configured secret, or a shipped one.
-    pub(super) fn of(name: Option<&str>, installation: &'a Installation) -> Result<Option<Self>, Problem> {
-        let Some(name) = name else { return Ok(None) };
+    /// The issuer: that of a configured secret, or a shipped one.
+    pub(super) fn of(whose: Option<&Whose>, installation: &'a Installation) -> Result<Option<Self>, Problem> {
+        let Some(whose) = whose else { return Ok(None) };
         let config = installation.config()?;
-        let own = |secret: &&Secret| secret.name.as_str() == name || secret.issuer.to_string() == name;
-        let configured = config.secrets.values().find(own);
-        let mut spec = Spec::shipped(name).ok();
-        let mut admin = None;
-        if let Some(secret) = configured {
+        let its = |secret: &&Secret| match whose {
+            Whose::Secret(name) => secret.name.as_str() == name,
+            Whose::Shipped(name) => secret.issuer.to_string() == *name,
+        };
+        let secret = config.secrets.values().find(its);
+        let (mut spec, mut admin) = (None, None);
+        if let Some(secret) = secret {
             let described = described(secret)?;
-            admin = described.issuer(secret, None).ok().filter(|issuer| issuer.revokes());
-            spec = described.spec.or(spec);
+            let issuer = described.issuer(secret, None).ok().filter(|issuer| issuer.revokes());
+            admin = issuer.map(|issuer| (secret.name.to_string(), issuer));
+            spec = described.spec;
         }
-        Ok(spec.map(|spec| Self { spec, admin, installation }))
+        let shipped = match whose {
+            Whose::Shipped(name) => Spec::shipped(name).ok(),
+            Whose::Secret(_) => None,
+        };
+        let certain = shipped.is_some();
+        Ok(shipped.or(spec).map(|spec| Self { spec, admin, certain, installation }))
     }
 
     fn runtime<T>(&self, work: impl FnOnce(&Runtime) -> T) -> Result<T, Problem> {
@@ -85,8 +101,12 @@ impl<'a> Foreign<'a> {
         })?;
         Ok(match told {
             Ok(VerifyReply::Answered(Probe::Alive | Probe::Denied)) => Said::Alive(at),
-            Ok(VerifyReply::Answered(Probe::Dead)) => match self.spec.elsewhere().filter(|_| !was_alive) {
-                None => Said::Dead(at),
+            Ok(VerifyReply::Answered(Probe::Dead)) => match self.spec.elsewhere() {
+                _ if was_alive => Said::Dead(at),
+                None if self.certain => Said::Dead(at),
+                None => Said::NotVisible(format!(
+                    "{at} refuses it, and was never seen to accept it: it may be a key of another issuer"
+                )),
                 Some(who) => Said::NotVisible(format!("{at} refuses it; another host may accept it: {who}")),
             },
             Ok(
@@ -109,7 +129,7 @@ impl<'a> Foreign<'a> {
     /// # Errors
     /// The issuer did not do it.
     pub(super) fn revoke(&self, value: &SecretBytes) -> Result<Result<(), String>, Problem> {
-        let Some(issuer) = &self.admin else {
+        let Some((secret, issuer)) = &self.admin else {
             return Ok(Err("no configured secret has an admin credential of its issuer".to_owned()));
         };
         // A list that shows a few characters of each key could name another one.
@@ -120,11 +140,34 @@ impl<'a> Foreign<'a> {
         let Some(id) = identity.id else {
             return Ok(Err("its issuer did not say which of its keys this is".to_owned()));
         };
+        // An id may count within one account alone, and the admin credential is of the account of the configured secret.
+        let own = self.current(secret)?;
+        let own = own.map(|own| {
+            self.runtime(|runtime| runtime.block_on(issuer.identify(&own)))?.map_err(Problem::from)
+        });
+        let own = own.transpose()?.and_then(|own| own.principal);
+        if own.is_none() || own != identity.principal {
+            return Ok(Err(format!("its issuer does not say that it is of the same account as {secret}")));
+        }
         if let Some(whose) = self.stored_as(&id)? {
             return Ok(Err(format!("its issuer names it as the key of {whose}, which has another value")));
         }
         self.runtime(|runtime| runtime.block_on(issuer.revoke(&id)))??;
         Ok(Ok(()))
+    }
+
+    /// The current value of a configured secret.
+    fn current(&self, secret: &str) -> Result<Option<Credential>, Problem> {
+        let places = self.installation.places()?;
+        let store = store(&places)?;
+        runtime(&places)?.block_on(async {
+            let versions = kept(store.as_ref(), secret).await?;
+            let current = versions.into_iter().find(|version| version.label == Label::Current);
+            match current {
+                Some(version) => Ok(store.read(secret, version.number).await?),
+                None => Ok(None),
+            }
+        })
     }
 
     /// The stored version that has this id at the issuer.
@@ -153,10 +196,13 @@ impl<'a> Foreign<'a> {
         let able = self.spec.capabilities();
         let limit = Duration::from_millis(able.death_ms_max.saturating_add(able.request_ms_max));
         let end = Instant::now() + limit;
-        let mut shown = false;
+        let (mut shown, mut blind) = (false, 0);
         loop {
             let said = self.ask(value.duplicate(), was_alive)?;
-            if matches!(said, Said::Dead(_)) || Instant::now() >= end || interrupt::is_asked() {
+            let over = Instant::now() >= end || interrupt::is_asked();
+            // Who does not answer several times will not be waited for: the same command asks again.
+            blind = if matches!(said, Said::NotVisible(_)) { blind + 1 } else { 0 };
+            if matches!(said, Said::Dead(_)) || over || blind >= BLIND_MAX {
                 return Ok(said);
             }
             if !shown {

@@ -1,6 +1,6 @@
 //! What a leaked value is: a version of a stored secret, a credential of an issuer that keyroll knows, or neither.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use keyroll_codes::Code;
@@ -13,6 +13,7 @@ use keyroll_scanner::{Detector, KnownValues, Scan};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use super::alert::Alert;
+use super::file::Whose;
 use crate::installation::Installation;
 use crate::inventory::run_key;
 use crate::problem::Problem;
@@ -38,7 +39,7 @@ pub(super) enum Meant {
     Stored(Stored),
     /// A value that keyroll does not manage; the issuer by its name, if it is known.
     Foreign {
-        issuer: Option<String>,
+        issuer: Option<Whose>,
         value: SecretBytes,
     },
     /// No value was sent.
@@ -102,28 +103,39 @@ impl Matcher {
         Ok(Self { prints, key, identity, needles, specs: own.collect(), detector, issuers })
     }
 
-    /// What an alert is about. Takes its value.
-    pub(super) fn of(&self, alert: &mut Alert) -> Meant {
-        let value = alert.value.take();
-        if let Some((secret, number)) = &alert.known
-            && let Some(stored) = self.version(secret, *number)
-        {
-            return Meant::Stored(stored);
-        }
-        let stored = value.as_ref().and_then(|value| self.exactly(value));
-        if let Some(stored) = stored.or_else(|| alert.text.as_ref().and_then(|text| self.inside(text))) {
-            return Meant::Stored(stored);
+    /// What an alert is about: each stored version in it, and its value, if no version has it.
+    pub(super) fn of(&self, alert: &Alert) -> Vec<Meant> {
+        let value = alert.value.as_ref().map(SecretBytes::duplicate);
+        let known = alert.known.as_ref().and_then(|(secret, number)| self.version(secret, *number));
+        let exact = value.as_ref().and_then(|value| self.exactly(value));
+        let is_stored = exact.is_some() || known.is_some();
+        let mut stored: Vec<Stored> = known.into_iter().chain(exact).collect();
+        for one in alert.text.iter().flat_map(|text| self.inside(text)) {
+            if !stored.iter().any(|other| (&other.secret, other.number) == (&one.secret, one.number)) {
+                stored.push(one);
+            }
         }
         let text = value.as_ref().or(alert.text.as_ref());
-        let named = text.and_then(|text| self.by_rule(text));
-        match (value, named) {
+        let named = text.filter(|_| !is_stored).and_then(|text| self.by_rule(text));
+        let foreign = match (value.filter(|_| !is_stored), named) {
             (Some(value), named) => {
-                let issuer = named.map(|(issuer, _)| issuer).or_else(|| self.by_form(&alert.kind, &value));
-                Meant::Foreign { issuer, value }
+                let shipped = named.map(|(issuer, _)| Whose::Shipped(issuer));
+                let issuer = shipped.or_else(|| self.by_form(&alert.kind, &value));
+                // Beside a stored value, one that no issuer is known for is the other part of a pair: the id of the key.
+                let part = issuer.is_none() && !stored.is_empty();
+                (!part).then_some(Meant::Foreign { issuer, value })
             }
-            (None, Some((issuer, value))) => Meant::Foreign { issuer: Some(issuer), value },
-            (None, None) => Meant::Unseen,
+            // A value that a rule finds in a text may be the stored one.
+            (None, Some((issuer, value))) if self.exactly(&value).is_none() => {
+                Some(Meant::Foreign { issuer: Some(Whose::Shipped(issuer)), value })
+            }
+            (None, _) => None,
+        };
+        let mut all: Vec<Meant> = stored.into_iter().map(Meant::Stored).chain(foreign).collect();
+        if all.is_empty() {
+            all.push(Meant::Unseen);
         }
+        all
     }
 
     /// The version that has exactly this value.
@@ -139,28 +151,31 @@ impl Matcher {
         Some(Stored { by_chance: !long, ..stored.clone() })
     }
 
-    /// The version whose value stands in a text. The newest, if several do.
-    fn inside(&self, text: &SecretBytes) -> Option<Stored> {
-        let (needles, known) = self.needles.as_ref()?;
-        let mut found: Option<&Stored> = None;
+    /// The versions whose values stand in a text.
+    fn inside(&self, text: &SecretBytes) -> Vec<Stored> {
+        let Some((needles, known)) = self.needles.as_ref() else { return Vec::new() };
+        let mut found = BTreeSet::new();
         needles.find(text.expose(), &mut |hit| {
-            let one = usize::try_from(hit.id.0).ok().and_then(|at| known.get(at));
-            found = found.into_iter().chain(one).max_by_key(|one| one.number);
+            found.extend(usize::try_from(hit.id.0));
         });
-        found.cloned()
+        found.into_iter().filter_map(|at| known.get(at).cloned()).collect()
     }
 
     /// The issuer whose credentials have the form of this value: of a secret with a spec of its own, or the shipped one
     /// that the source names.
-    fn by_form(&self, kind: &str, value: &SecretBytes) -> Option<String> {
+    fn by_form(&self, kind: &str, value: &SecretBytes) -> Option<Whose> {
         let own = self.specs.iter().find(|(_, spec)| spec.is_form_of(value));
         if let Some((secret, _)) = own {
-            return Some(secret.clone());
+            return Some(Whose::Secret(secret.clone()));
         }
         let kind = kind.to_ascii_lowercase();
         let named = |name: &&&str| name.split('-').next().is_some_and(|begin| kind.contains(begin));
         let fits = |name: &&str| Spec::shipped(name).is_ok_and(|spec| spec.unaskable(value).is_none());
-        Spec::names().iter().filter(named).find(|name| fits(name)).map(|name| (*name).to_owned())
+        Spec::names()
+            .iter()
+            .filter(named)
+            .find(|name| fits(name))
+            .map(|name| Whose::Shipped((*name).to_owned()))
     }
 
     /// The shipped issuer whose rule finds a value in this text, and the value.

@@ -1,11 +1,8 @@
 //! Opens incidents from alerts, and closes them.
 
-use std::time::Duration;
-
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_host::SystemClock;
-use keyroll_needle::{NeedleId, Needles};
 use keyroll_port::{Clock as _, Label};
 use keyroll_rotation::MintedBy;
 use keyroll_scanner::Identity;
@@ -17,25 +14,25 @@ use super::github;
 use super::matches::{Matcher, Meant, Stored};
 use super::shown::IncidentShown;
 use super::standing::{Standing, shown};
+use super::told::Told;
 use crate::installation::Installation;
-use crate::operator::{Event, Operator, plain};
+use crate::operator::{Operator, Phase};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
 use crate::records::versions::kept;
-use crate::redact;
-use crate::reports::emergency::open_rotation;
+use crate::reports::emergency::{open_rotation, row};
 use crate::wiring::issuer::described;
 use crate::wiring::open::{runtime, store};
 
 /// The time within which emergencies that began by themselves count.
-const BUDGET_MS: u64 = 24 * 3_600 * 1_000;
-/// The longest text of an alert that is kept, characters.
-const SHOWN_CHARS_MAX: usize = 300;
+pub(super) const BUDGET_MS: u64 = 24 * 3_600 * 1_000;
+/// Who tells of it, where no source does.
+pub const OPERATOR: &str = "operator";
 
 /// What incidents are opened from.
 pub struct Opening<'a> {
-    /// Who tells of it: the name of a source, or `operator`.
+    /// Who tells of it: the name of a source, or [`OPERATOR`].
     pub source: &'a str,
     /// What it tells.
     pub alerts: Vec<Alert>,
@@ -45,6 +42,14 @@ pub struct Opening<'a> {
     pub alerted_unix_ms: Option<u64>,
     /// An emergency may begin by itself, within the budget of the secret.
     pub acts: bool,
+}
+
+/// What became of alerts.
+pub struct Opened {
+    /// The incidents, one for each leaked key.
+    pub incidents: Vec<IncidentShown>,
+    /// Why some alerts opened none: the same document must be sent again.
+    pub left_out: Option<Problem>,
 }
 
 /// What an alert leads to.
@@ -58,21 +63,22 @@ struct Found {
 /// Opens an incident for each leaked key, or adds the alert to the one that is open.
 ///
 /// # Errors
-/// The store or an incident cannot be read or written, or too many incidents are open; those before it were opened.
+/// The store or the incidents cannot be read; nothing was opened.
 pub fn open(
     mut opening: Opening<'_>,
     installation: &Installation,
     operator: &mut dyn Operator,
-) -> Result<Vec<IncidentShown>, Problem> {
+) -> Result<Opened, Problem> {
     let (config, places) = (installation.config()?, installation.places()?);
     if let Some(server) = &config.server {
         github::complete(&mut opening.alerts, &server.alerts, &places, operator)?;
     }
     let now = SystemClock::new().unix_ms();
     let at = opening.alerted_unix_ms.map_or(now, |at| at.min(now));
+    let source = opening.source;
     let mut found = match opening.secret {
-        Some(name) => vec![of_secret(name, at, &config, &places)?],
-        None => of_alerts(opening.alerts, opening.source, at, &config, installation)?,
+        Some(name) => vec![of_secret(name, source, at, &config, &places)?],
+        None => of_alerts(opening.alerts, source, at, &config, installation)?,
     };
     // A flood of unknown keys must not keep out a stored one.
     found.sort_by_key(|one| match one.incident.subject {
@@ -85,27 +91,42 @@ pub fn open(
     places.ensure()?;
     let _lock = files.lock()?;
     let mut book = Book { all: files.all()?, files, config: &config, places: &places, now };
-    let mut opened: Vec<IncidentShown> = Vec::new();
-    let mut left_out = 0_usize;
-    for mut one in found {
-        one.alert.source = opening.source.to_owned();
-        let Some(taken) = take(one, opening.acts, &mut book)? else {
-            left_out += 1;
-            continue;
+    let mut opened = Opened { incidents: Vec::new(), left_out: None };
+    let mut full = 0_usize;
+    for one in found {
+        let taken = match take(one, opening.acts, &mut book) {
+            Ok(Some(taken)) => taken,
+            Ok(None) => {
+                full += 1;
+                continue;
+            }
+            Err(problem) => {
+                opened.left_out = Some(problem);
+                break;
+            }
         };
-        match opened.iter_mut().find(|other| other.id == taken.id) {
-            Some(other) => *other = IncidentShown { acts: other.acts || taken.acts, ..taken },
-            None => opened.push(taken),
+        match opened.incidents.iter_mut().find(|other| other.id == taken.id) {
+            Some(other) => {
+                *other = IncidentShown {
+                    acts: other.acts || taken.acts,
+                    known: other.known && taken.known,
+                    ..taken
+                };
+            }
+            None => opened.incidents.push(taken),
         }
     }
-    if left_out > 0 {
-        let why = format!("{OPEN_MAX} incidents are open already: contain or close some, and send it again");
-        operator.event(Event::NotVisible { what: format!("{left_out} further alerts"), why });
+    if full > 0 && opened.left_out.is_none() {
+        opened.left_out = Some(
+            Problem::new(Code::StateUnusable, "open an incident for each alert")
+                .because(format!("{full} were left out: {OPEN_MAX} incidents of {source} are open already"))
+                .help("contain or close some (keyroll incident list), and send it again"),
+        );
     }
     Ok(opened)
 }
 
-fn of_secret(name: &str, at: u64, config: &Config, places: &Places) -> Result<Found, Problem> {
+fn of_secret(name: &str, source: &str, at: u64, config: &Config, places: &Places) -> Result<Found, Problem> {
     let secret = crate::configured::secret(config, name)?;
     let versions = runtime(places)?.block_on(kept(store(places)?.as_ref(), secret.name.as_str()))?;
     let current = versions.iter().find(|version| version.label == Label::Current).ok_or_else(|| {
@@ -113,10 +134,15 @@ fn of_secret(name: &str, at: u64, config: &Config, places: &Places) -> Result<Fo
             .because(format!("{name} has no current value"))
             .help(format!("keyroll secret show {name}"))
     })?;
-    let stored =
-        Stored { secret: name.to_owned(), number: current.number, label: current.label, by_chance: false };
-    let alert = Seen { source: String::new(), id: None, unix_ms: at, place: None, since: None };
+    let (number, label) = (current.number, current.label);
+    let stored = Stored { secret: name.to_owned(), number, label, by_chance: false };
+    let alert = Seen { source: source.to_owned(), id: unique(source), unix_ms: at, place: None, since: None };
     Ok(Found { incident: of_stored(&stored, at), value: None, alert, stored: Some(stored) })
+}
+
+/// A person who tells of a leak again tells of another one.
+fn unique(source: &str) -> Option<String> {
+    (source == OPERATOR).then(|| uuid::Uuid::new_v4().simple().to_string())
 }
 
 fn of_stored(stored: &Stored, at: u64) -> Incident {
@@ -132,52 +158,44 @@ fn of_alerts(
     config: &Config,
     installation: &Installation,
 ) -> Result<Vec<Found>, Problem> {
-    let mut builder = Needles::builder();
-    let values = alerts.iter().filter_map(|alert| alert.value.as_ref());
-    for (value, number) in values.zip(0..) {
-        builder = builder.add(NeedleId(number), value).name(NeedleId(number), "value");
-    }
-    // A value that is too long to be looked for is too long for a line that is shown.
-    let hides = builder.build().ok();
     let matcher = Matcher::new(config, installation)?;
-    let one = |mut alert: Alert| {
-        let meant = matcher.of(&mut alert);
-        let told = |text: &str| told(text, hides.as_ref());
+    let mut all = Vec::new();
+    for alert in alerts {
+        let told = Told::of(alert.value.as_ref());
         let seen = Seen {
             source: source.to_owned(),
-            id: alert.id.as_deref().map(told),
+            id: alert.id.as_deref().map(|id| told.line(id)).or_else(|| unique(source)),
             unix_ms: at,
-            place: alert.place.as_deref().map(told),
-            since: alert.since.as_deref().map(told),
+            place: alert.place.as_deref().map(|place| told.address(place)),
+            since: alert.since.as_deref().map(|since| told.line(since)),
         };
-        let what = told(&alert.kind);
-        match meant {
-            Meant::Stored(stored) => {
-                Found { incident: of_stored(&stored, at), value: None, alert: seen, stored: Some(stored) }
-            }
-            Meant::Foreign { issuer, value } => {
-                let identity = Identity::of(&matcher.identity.fingerprint(&value)).to_string();
-                let subject = Subject::Foreign { what, issuer, sealed: None };
-                let incident = Incident::new(identity, subject, at);
-                Found { incident, value: Some(value), alert: seen, stored: None }
-            }
-            Meant::Unseen => {
-                let named = seen.id.clone().or_else(|| seen.place.clone()).unwrap_or_default();
-                let identity = format!("{source} {what} {named}");
-                let mut incident = Incident::new(identity, Subject::Unseen { what }, at);
-                incident.not_acted = alert.missing.as_deref().map(told);
-                Found { incident, value: None, alert: seen, stored: None }
-            }
+        let what = told.line(&alert.kind);
+        for meant in matcher.of(&alert) {
+            let (alert_seen, what) = (seen.clone(), what.clone());
+            all.push(match meant {
+                Meant::Stored(stored) => Found {
+                    incident: of_stored(&stored, at),
+                    value: None,
+                    alert: alert_seen,
+                    stored: Some(stored),
+                },
+                Meant::Foreign { issuer, value } => {
+                    let identity = Identity::of(&matcher.identity.fingerprint(&value)).to_string();
+                    let subject = Subject::Foreign { what, issuer, sealed: None };
+                    let incident = Incident::new(identity, subject, at);
+                    Found { incident, value: Some(value), alert: alert_seen, stored: None }
+                }
+                Meant::Unseen => {
+                    let named = seen.id.clone().or_else(|| seen.place.clone()).unwrap_or_default();
+                    let identity = format!("{source} {what} {named}");
+                    let mut incident = Incident::new(identity, Subject::Unseen { what }, at);
+                    incident.why = alert.missing.as_deref().map(|why| told.line(why));
+                    Found { incident, value: None, alert: alert_seen, stored: None }
+                }
+            });
         }
-    };
-    Ok(alerts.into_iter().map(one).collect())
-}
-
-/// A text of an alert that may be shown: short, on one line, without a value.
-fn told(text: &str, hides: Option<&Needles>) -> String {
-    let clean = hides.map(|needles| needles.redact_text(text).into_owned());
-    let clean = redact::pass(clean.as_deref().unwrap_or(text)).into_owned();
-    plain(&clean.chars().take(SHOWN_CHARS_MAX).collect::<String>())
+    }
+    Ok(all)
 }
 
 /// The incidents, while they are locked.
@@ -189,7 +207,7 @@ struct Book<'a> {
     now: u64,
 }
 
-/// Adds one alert to the incidents; none if too many are open.
+/// Adds one alert to the incidents; none if too many of its source are open.
 fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<IncidentShown>, Problem> {
     let (config, places, now) = (book.config, book.places, book.now);
     let Found { incident, value, alert, stored } = found;
@@ -201,7 +219,9 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
     let mut incident = match same {
         Some(at) => book.all.remove(at),
         // Stored versions are few, and each of them matters.
-        None if stored.is_none() && book.all.iter().filter(|one| !one.is_over()).count() >= OPEN_MAX => {
+        None if stored.is_none()
+            && book.all.iter().filter(|one| one.is_open_of(&alert.source)).count() >= OPEN_MAX =>
+        {
             return Ok(None);
         }
         None => incident,
@@ -218,19 +238,22 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
     let mut begins = false;
     if let Some(stored) = &stored
         && incident.closed.is_none()
-        && incident.acted_unix_ms.is_none()
     {
         let standing = Standing::of(&stored.secret, stored.number, Some(config), places)?;
         if let Some(dead) = standing.dead_unix_ms() {
-            let because = format!("it was dead already: seen at {}", clock(dead));
-            incident.closed = Some(Closed { unix_ms: now, because, was_dead: true });
+            // One that was open is over by its rotation, which its row tells.
+            if same.is_none() {
+                let because = format!("it was dead already: seen at {}", clock(dead));
+                incident.closed = Some(Closed { unix_ms: now, because, was_dead: true });
+            }
         } else if acts {
-            match may_begin(stored, &standing, book)? {
+            match may_begin(&incident, stored, &standing, book)? {
                 Ok(()) => {
-                    (incident.acted_unix_ms, incident.contain_unix_ms) = (Some(now), Some(now));
-                    (incident.not_acted, begins) = (None, true);
+                    incident.acted_unix_ms.get_or_insert(now);
+                    incident.contain_unix_ms.get_or_insert(now);
+                    (incident.why, begins) = (None, true);
                 }
-                Err(why) => incident.not_acted = Some(why),
+                Err(why) => incident.why = incident.why.or(Some(why)),
             }
         }
     }
@@ -249,7 +272,12 @@ fn forget_oldest(all: &mut Vec<Incident>, files: &Files) -> Result<(), Problem> 
 }
 
 /// Whether an emergency may begin by itself; or why not.
-fn may_begin(stored: &Stored, standing: &Standing, book: &Book<'_>) -> Result<Result<(), String>, Problem> {
+fn may_begin(
+    incident: &Incident,
+    stored: &Stored,
+    standing: &Standing,
+    book: &Book<'_>,
+) -> Result<Result<(), String>, Problem> {
     let Book { all, config, places, now, .. } = book;
     let Ok(secret) = config.secret(&stored.secret) else {
         return Ok(Err("its secret is not configured".to_owned()));
@@ -260,16 +288,28 @@ fn may_begin(stored: &Stored, standing: &Standing, book: &Book<'_>) -> Result<Re
     if let Some(row) = &standing.moves_to {
         return Ok(Err(format!("the open rotation {} moves consumers to it", row.id)));
     }
-    let open = open_rotation(&stored.secret, places)?;
-    if open.as_ref().is_some_and(|open| open.emergency) {
-        return Ok(Err("an emergency of it is open already".to_owned()));
+    if incident.acted_unix_ms.is_some_and(|acted| standing.last_unix_ms.is_some_and(|last| last >= acted)) {
+        return Ok(Err("an emergency began by itself before; what became of it is for a person".to_owned()));
+    }
+    if let Some(open) = open_rotation(&stored.secret, places)? {
+        if open.emergency {
+            return Ok(Err("an emergency of it is open already".to_owned()));
+        }
+        let row = row(&open.id, places)?;
+        // Somebody decided that, or must decide something.
+        if row.phase == Some(Phase::RollingBack) || row.why.is_some() || row.person {
+            return Ok(Err(format!("its rotation {} is open, and waits for a person or goes back", open.id)));
+        }
+    } else if by_hand(secret)? {
+        return Ok(Err("its issuer has no API that makes a key: a person must bring one".to_owned()));
     }
     let ends = standing.ending.as_ref().is_some_and(|ending| !ending.row.ended);
     if stored.label != Label::Current && !ends {
         return Ok(Err("no consumer should use this version, and no rotation ends it".to_owned()));
     }
-    if open.is_none() && by_hand(secret)? {
-        return Ok(Err("its issuer has no API that makes a key: a person must bring one".to_owned()));
+    // One that was counted, and never came to a rotation, is begun again.
+    if incident.acted_unix_ms.is_some_and(|acted| now.abs_diff(acted) < BUDGET_MS) {
+        return Ok(Ok(()));
     }
     let counts = |one: &&Incident| {
         one.secret() == Some(stored.secret.as_str())
@@ -277,7 +317,7 @@ fn may_begin(stored: &Stored, standing: &Standing, book: &Book<'_>) -> Result<Re
     };
     let (begun, most) = (all.iter().filter(counts).count(), secret.emergencies_per_day);
     if begun >= usize::try_from(most).unwrap_or(usize::MAX) {
-        let hours = Duration::from_millis(BUDGET_MS).as_secs() / 3_600;
+        let hours = BUDGET_MS / 3_600_000;
         return Ok(Err(format!(
             "{begun} of {most} emergencies that alerts may begin within {hours} h began already \
              (emergencies_per_day)"
@@ -291,18 +331,52 @@ fn by_hand(secret: &Secret) -> Result<bool, Problem> {
     Ok(spec.is_some_and(|spec| spec.capabilities().minted_by == MintedBy::Human))
 }
 
+/// The incidents whose emergency was to begin by itself, and did not come to a rotation: their ids, each with its secret.
+///
+/// # Errors
+/// The incidents, the journal or the store cannot be read.
+pub fn unbegun(installation: &Installation) -> Result<Vec<(String, String)>, Problem> {
+    let (config, places) = (installation.config()?, installation.places()?);
+    let now = SystemClock::new().unix_ms();
+    let mut all = Vec::new();
+    for incident in Files::of(&places).all()? {
+        let acted = incident.acted_unix_ms.filter(|acted| now.abs_diff(*acted) < BUDGET_MS);
+        let (Some(acted), None, Subject::Stored { secret, number }) =
+            (acted, &incident.closed, &incident.subject)
+        else {
+            continue;
+        };
+        let standing = Standing::of(secret, *number, Some(&config), &places)?;
+        let tried = standing.last_unix_ms.is_some_and(|last| last >= acted);
+        // One that failed said why, and a person reads it.
+        if !tried && standing.dead_unix_ms().is_none() && incident.why.is_none() && standing.configured {
+            all.push((incident.id.clone(), secret.clone()));
+        }
+    }
+    Ok(all)
+}
+
 /// Closes an incident: nobody works on it any more. A leaked value that keyroll does not manage is dropped.
 ///
 /// # Errors
 /// No incident has this id, or its file cannot be written.
 pub fn close(id: &str, because: &str, installation: &Installation) -> Result<IncidentShown, Problem> {
-    let because = told(because, None);
-    set(id, installation, |incident, now| {
+    let because = Told::of(None).line(because);
+    let places = installation.places()?;
+    let config = installation.config().ok();
+    let (files, now) = (Files::of(&places), SystemClock::new().unix_ms());
+    let before = files.find(id)?;
+    let before = shown(&before, config.as_ref(), &places)?;
+    let incident = files.change(&before.id, |incident| {
         incident.closed = Some(Closed { unix_ms: now, because, was_dead: false });
         if let Subject::Foreign { sealed, .. } = &mut incident.subject {
             *sealed = None;
         }
-    })
+    })?;
+    // What its rotation waits for stays to be done.
+    let left = matches!(before.state, "moving" | "waiting");
+    let shown = shown(&incident, config.as_ref(), &places)?;
+    Ok(IncidentShown { next: before.next.filter(|_| left), ..shown })
 }
 
 /// Opens a closed incident again.
@@ -310,18 +384,9 @@ pub fn close(id: &str, because: &str, installation: &Installation) -> Result<Inc
 /// # Errors
 /// No incident has this id, or its file cannot be written.
 pub fn reopen(id: &str, installation: &Installation) -> Result<IncidentShown, Problem> {
-    set(id, installation, |incident, _| incident.closed = None)
-}
-
-fn set(
-    id: &str,
-    installation: &Installation,
-    change: impl FnOnce(&mut Incident, u64),
-) -> Result<IncidentShown, Problem> {
     let places = installation.places()?;
     let files = Files::of(&places);
-    let incident = files.find(Some(id))?;
-    let now = SystemClock::new().unix_ms();
-    let incident = files.change(&incident.id, |incident| change(incident, now))?;
+    let id = files.find(id)?.id;
+    let incident = files.change(&id, |incident| incident.closed = None)?;
     shown(&incident, installation.config().ok().as_ref(), &places)
 }

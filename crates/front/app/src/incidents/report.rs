@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::file::{Files, Incident, Subject};
+use super::file::{Incident, Subject};
 use super::shown::{Exposed, Found, IncidentShown, Report, StepShown};
-use super::standing::{Standing, shown};
+use super::standing::{Standing, chosen, shown};
 use crate::installation::Installation;
 use crate::operator::{EmergencyShown, spent};
 use crate::problem::Problem;
@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, Problem> {
     let places = installation.places()?;
     let config = installation.config().ok();
-    let incident = Files::of(&places).find(id)?;
+    let incident = chosen(id, installation)?;
     let standing = match &incident.subject {
         Subject::Stored { secret, number } => Standing::of(secret, *number, config.as_ref(), &places)?,
         Subject::Foreign { .. } | Subject::Unseen { .. } => Standing::default(),

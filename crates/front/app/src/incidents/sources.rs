@@ -182,7 +182,8 @@ fn github(value: &Value) -> Option<Vec<Alert>> {
     let place = inside.map_or_else(|| page.to_owned(), |inside| format!("{page}: {inside}"));
     let number = alert.get("number").and_then(Value::as_u64);
     Some(vec![Alert {
-        id: Some(page.to_owned()),
+        // That it was made public is news of its own.
+        id: Some(format!("{page} {}", text(value, "/action").unwrap_or_default())),
         place: Some(place),
         value: secret(alert, "/secret"),
         github: text(value, "/repository/full_name").map(str::to_owned).zip(number),
@@ -217,6 +218,8 @@ fn gitguardian(value: &Value) -> Option<Vec<Alert>> {
         (Some(incident), Some(occurrence)) => Some(format!("{incident}/{occurrence}")),
         (incident, _) => incident,
     };
+    let action = text(value, "/action").unwrap_or_default();
+    let id = id.map(|id| format!("{id} {action}"));
     Some(vec![Alert { id, place, since: owned(text(incident, "/date")), ..Alert::new(kind) }])
 }
 
@@ -246,7 +249,8 @@ fn trufflehog(value: &Value) -> Option<Vec<Alert>> {
 fn kingfisher(value: &Value) -> Option<Vec<Alert>> {
     let Some(kind) = text(value, "/rule/name").or_else(|| text(value, "/rule/id")) else {
         // The counts of a scan.
-        return (value.get("metadata").is_some() || value.get("summary").is_some()).then(Vec::new);
+        let counts = ["metadata", "summary", "audit", "successful_validations"];
+        return counts.iter().any(|key| value.get(*key).is_some()).then(Vec::new);
     };
     let commit = text(value, "/finding/git_metadata/commit/id");
     Some(vec![Alert {

@@ -1,10 +1,11 @@
 //! How far an incident is: what the journal says of its secret's rotation, and the file of the incident.
 
+use keyroll_codes::Code;
 use keyroll_config::Config;
 use keyroll_port::{Journal as _, Label, Recorded, VersionInfo};
 use keyroll_rotation::{Aim, Phase, State};
 
-use super::file::{Files, Incident, Subject};
+use super::file::{Files, Incident, Subject, Whose};
 use super::shown::IncidentShown;
 use crate::installation::Installation;
 use crate::operator::{Outcome, StatusShown};
@@ -12,7 +13,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
 use crate::records::past::Past;
-use crate::records::recorded::rotations_unread;
+use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::versions::{kept, label};
 use crate::reports::emergency::row;
 use crate::wiring::open::{journal_for_a_look, runtime, store};
@@ -32,8 +33,10 @@ pub(super) struct Standing {
     pub ending: Option<Ending>,
     /// The open rotation that moves the consumers to it.
     pub moves_to: Option<StatusShown>,
-    /// The rotation that made it, and was rolled back: its issuer accepted the end of it.
+    /// The rotation that made it, and was rolled back or gave it up: its issuer accepted the end of it.
     pub taken_back: Option<String>,
+    /// When the last rotation away from it began, however it ended, milliseconds since the Unix epoch.
+    pub last_unix_ms: Option<u64>,
     /// The secret is in the configuration.
     pub configured: bool,
 }
@@ -61,16 +64,12 @@ impl Standing {
             }
             let recorded = runtime.block_on(journal.load(&one.id)).map_err(rotations_unread)?;
             if made_by.as_ref().is_some_and(|made| made.rotation == one.id) {
-                let row = row(&one.id.0, places)?;
-                match row.outcome {
-                    None => standing.moves_to = Some(row),
-                    Some(Outcome::RolledBack) => standing.taken_back = Some(row.id),
-                    Some(_) => {}
-                }
+                standing.made_by(&recorded, row(&one.id.0, places)?)?;
             }
             if recorded.opening.from_version != number {
                 continue;
             }
+            standing.last_unix_ms = standing.last_unix_ms.max(Some(one.unix_ms));
             let past = Past::of(&recorded);
             // One that was rolled back, or that gave one consumer a key of its own, left the version in use.
             let left = |state: &State| state.phase() == Phase::RolledBack || state.plan().aim == Aim::Part;
@@ -82,6 +81,24 @@ impl Standing {
             break;
         }
         Ok(standing)
+    }
+
+    /// The rotation that made the version: it moves consumers to it, or has given it up.
+    fn made_by(&mut self, recorded: &Recorded, row: StatusShown) -> Result<(), Problem> {
+        let state = state_of(recorded)?;
+        let its = self.version.as_ref().and_then(|version| version.credential.as_ref());
+        let new = state.new_version().map(|new| new.credential.as_str());
+        let is_new = its.is_some_and(|its| new == Some(its.as_str()));
+        let gone = its.is_some_and(|its| !state.abandoned().iter().any(|one| one.as_str() == its.as_str()));
+        match row.outcome {
+            None if is_new || row.phase == Some(crate::operator::Phase::RollingBack) => {
+                self.moves_to = Some(row)
+            }
+            Some(Outcome::RolledBack) => self.taken_back = Some(row.id),
+            None | Some(Outcome::Done) if !is_new && gone => self.taken_back = Some(row.id),
+            None | Some(_) => {}
+        }
+        Ok(())
     }
 
     /// When the issuer was seen to refuse the version, milliseconds since the Unix epoch.
@@ -108,6 +125,40 @@ pub fn list(all: bool, installation: &Installation) -> Result<Vec<IncidentShown>
     Ok(shown)
 }
 
+/// The incident whose id begins with `id`; without one, the only one that is not over.
+pub(super) fn chosen(id: Option<&str>, installation: &Installation) -> Result<Incident, Problem> {
+    let files = Files::of(&installation.places()?);
+    let id = match id {
+        Some(id) => id.to_owned(),
+        None => {
+            let problem = || Problem::new(Code::NameNotFound, "find the incident");
+            let mut open = list(false, installation)?.into_iter();
+            match (open.next(), open.next()) {
+                (Some(only), None) => only.id,
+                (None, _) => {
+                    return Err(problem()
+                        .because("no incident is open")
+                        .help("keyroll incident list --all shows the others"));
+                }
+                (Some(_), Some(_)) => {
+                    return Err(problem()
+                        .because("several are open")
+                        .help("name one by its id: keyroll incident list"));
+                }
+            }
+        }
+    };
+    files.find(&id)
+}
+
+/// The incidents that cannot be read, each with the reason.
+///
+/// # Errors
+/// Their folder cannot be read.
+pub fn unreadable(installation: &Installation) -> Result<Vec<Problem>, Problem> {
+    Files::of(&installation.places()?).unreadable()
+}
+
 /// One incident as it stands.
 pub(super) fn shown(
     incident: &Incident,
@@ -115,7 +166,7 @@ pub(super) fn shown(
     places: &Places,
 ) -> Result<IncidentShown, Problem> {
     let id = &incident.id;
-    let mut shown = blank(incident, config);
+    let mut shown = blank(incident);
     let standing = match &incident.subject {
         Subject::Stored { secret, number } => Some(Standing::of(secret, *number, config, places)?),
         Subject::Foreign { .. } | Subject::Unseen { .. } => None,
@@ -123,7 +174,7 @@ pub(super) fn shown(
     if let Some(standing) = &standing {
         told(&mut shown, standing);
     }
-    shown.why = shown.why.or_else(|| incident.not_acted.clone());
+    shown.why = shown.why.or_else(|| incident.why.clone());
     if let Some(dead) = incident.dead_unix_ms {
         (shown.state, shown.dead) = ("contained", Some(clock(dead)));
     }
@@ -155,7 +206,7 @@ fn way(incident: &Incident) -> String {
     }
 }
 
-fn blank(incident: &Incident, config: Option<&Config>) -> IncidentShown {
+fn blank(incident: &Incident) -> IncidentShown {
     let alerts = u64::try_from(incident.alerts.len()).unwrap_or(u64::MAX);
     let mut sources: Vec<String> = incident.alerts.iter().map(|seen| seen.source.clone()).collect();
     sources.sort();
@@ -163,13 +214,9 @@ fn blank(incident: &Incident, config: Option<&Config>) -> IncidentShown {
     let (what, issuer) = match &incident.subject {
         Subject::Stored { secret, number } => (format!("{secret} v{number}"), None),
         Subject::Foreign { what, issuer, .. } => {
-            let own = |name: &String| config.is_some_and(|config| config.secret(name).is_ok());
-            let whose = match issuer {
-                Some(secret) if own(secret) => format!(" of the issuer of {secret}"),
-                Some(issuer) => format!(" of {issuer}"),
-                None => String::new(),
-            };
-            (format!("{what}: a key{whose} that keyroll does not manage"), issuer.clone())
+            let issuer = issuer.as_ref().map(Whose::text);
+            let whose = issuer.as_ref().map(|issuer| format!(" of {issuer}")).unwrap_or_default();
+            (format!("{what}: a key{whose} that keyroll does not manage"), issuer)
         }
         Subject::Unseen { what } => (format!("{what}: the alert has no value"), None),
     };
@@ -213,7 +260,7 @@ fn told(shown: &mut IncidentShown, standing: &Standing) {
         } else if let Some(id) = &standing.taken_back {
             shown.state = "contained";
             shown.why =
-                Some(format!("rotation {id} was rolled back, and its issuer accepted the end of this key"));
+                Some(format!("rotation {id} took it back, and its issuer accepted the end of this key"));
         } else if version.is_some_and(|version| version.label == Label::Retired) {
             shown.why = Some("its value was dropped; not visible whether its issuer refuses it".to_owned());
         }

@@ -19,7 +19,7 @@ pub struct LeaksRequest<'a> {
     pub rules: Option<&'a Path>,
     /// Ask the issuers whether the findings still work; these spec files replace shipped ones.
     pub verify: Option<&'a [PathBuf]>,
-    /// Keep the values whose issuers are known, so that incidents can be opened for them.
+    /// Keep the found values, so that incidents can be opened for them.
     pub captures: bool,
     /// The file of accepted findings; none = that of the repository.
     pub baseline: Option<&'a Path>,

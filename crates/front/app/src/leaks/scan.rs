@@ -33,7 +33,7 @@ pub struct Leaks {
     pub sum: LeaksShown,
     /// The secrets that the store of this machine keeps.
     pub kept: BTreeSet<String>,
-    /// The found values whose issuers are known, if they were to be kept.
+    /// The found values, if they were to be kept.
     pub captured: BTreeMap<Identity, SecretBytes>,
     /// What was accepted, in words; none if nothing was.
     pub accepted: Option<String>,
@@ -72,13 +72,10 @@ pub fn scan(
     let askers = request.verify.map(Askers::of).transpose()?;
     let Sought { mut detector, identities, kept, unused } =
         Sought::of(request, &file, installation, operator)?;
-    let rules = match (&askers, request.captures) {
-        (Some(askers), _) => Some(askers.rules()),
-        (None, true) => Some(Askers::of(&[])?.rules()),
-        (None, false) => None,
-    };
-    if let Some(rules) = rules {
-        detector = detector.capturing(rules);
+    if request.captures {
+        detector = detector.capturing_all();
+    } else if let Some(askers) = &askers {
+        detector = detector.capturing(askers.rules());
     }
     let (mut report, late) = read(request, &detector, file.baseline(), operator)?;
     let held = detector.take_captured();

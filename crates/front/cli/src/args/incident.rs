@@ -160,8 +160,9 @@ pub(crate) enum ReportFormat {
 /// `incident close`.
 #[derive(Debug, Args)]
 pub(crate) struct IncidentCloseArgs {
-    /// The incident's id, or its first characters
-    pub(crate) id: String,
+    /// The ids of the incidents, or their first characters
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<String>,
     /// Why: a false alarm, done by hand
     #[arg(long, value_name = "REASON")]
     pub(crate) because: String,

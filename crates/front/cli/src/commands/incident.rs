@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use keyroll_app::exit::Exit;
 use keyroll_app::incidents::{
-    Alert, AssessRequest, AssessmentShown, Begun, ContainRequest, DOCUMENT_BYTES_MAX, IncidentShown, Opening,
-    assess, begin, close, contain, list, open, reopen, report,
+    Alert, AssessRequest, AssessmentShown, Begun, ContainRequest, DOCUMENT_BYTES_MAX, IncidentShown,
+    OPERATOR, Opened, Opening, assess, begin, close, contain, list, open, reopen, report, unreadable,
 };
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
@@ -22,11 +22,20 @@ use crate::args::{
 use crate::context::Context;
 use crate::ui::Table;
 
+/// The shortest value that can be looked for, bytes.
+const VALUE_BYTES_MIN: usize = 8;
+
 /// Works on incidents: leaked keys that somebody reported.
 pub(super) fn run(command: &IncidentCommand, context: &mut Context) -> Result<Exit, Problem> {
     match command {
         IncidentCommand::Open(args) => opened(args, context),
         IncidentCommand::List(args) => {
+            for problem in unreadable(&context.installation)? {
+                let why = problem.causes.join(": ");
+                context
+                    .ui
+                    .event(Event::NotVisible { what: format!("an incident ({})", problem.attempted), why });
+            }
             let rows = list(args.all, &context.installation)?;
             let open = rows.iter().any(|row| !matches!(row.state, "contained" | "closed"));
             show(rows, context);
@@ -36,10 +45,15 @@ pub(super) fn run(command: &IncidentCommand, context: &mut Context) -> Result<Ex
         IncidentCommand::Contain(args) => contained(args, context),
         IncidentCommand::Report(args) => reported(args, context),
         IncidentCommand::Close(args) => {
-            let row = close(&args.id, &args.because, &context.installation)?;
-            let back = format!("keyroll incident reopen {}", row.id);
-            let what = format!("the incident {} is closed: {}", row.id, row.what);
-            context.ui.event(Event::Undo { what, with: back });
+            for id in &args.ids {
+                let row = close(id, &args.because, &context.installation)?;
+                let back = format!("keyroll incident reopen {}", row.id);
+                let what = format!("the incident {} is closed: {}", row.id, row.what);
+                context.ui.event(Event::Undo { what, with: back });
+                if let (Some(rotation), Some(next)) = (&row.rotation, &row.next) {
+                    context.ui.note(format!("its rotation {rotation} is open all the same: {next}"));
+                }
+            }
             Ok(Exit::Done)
         }
         IncidentCommand::Reopen(args) => {
@@ -66,6 +80,14 @@ fn opened(args: &IncidentOpenArgs, context: &mut Context) -> Result<Exit, Proble
                 Given::Stdin => context.ui.hidden("the leaked value")?,
                 Given::File(path) => context.ui.value_of_file("the leaked value", &path)?,
             };
+            if value.len() < VALUE_BYTES_MIN {
+                return Err(Problem::new(Code::AlertUnreadable, "open an incident for the value")
+                    .because(format!(
+                        "it has {} bytes: shorter than {VALUE_BYTES_MIN} it is found everywhere",
+                        value.len()
+                    ))
+                    .help("name the secret instead: keyroll incident open NAME"));
+            }
             let place = args.place.clone();
             vec![Alert { value: Some(value), place, ..Alert::new("a leaked value") }]
         }
@@ -81,21 +103,20 @@ fn opened(args: &IncidentOpenArgs, context: &mut Context) -> Result<Exit, Proble
         return Ok(Exit::Done);
     }
     let opening = Opening {
-        source: args.from.map_or("operator", |source| source.name()),
+        source: args.from.map_or(OPERATOR, |source| source.name()),
         alerts,
         secret: args.secret.as_deref(),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         acts: args.act || args.reserve,
     };
-    let rows = open(opening, &context.installation, &mut context.ui)?;
+    let Opened { incidents: rows, left_out } = open(opening, &context.installation, &mut context.ui)?;
     show(rows.clone(), context);
-    if args.reserve {
-        return Ok(Exit::Done);
+    let begun = if args.reserve { Begun::Nothing } else { acted(&rows, context) };
+    match (left_out, begun) {
+        (Some(problem), _) => Err(problem),
+        (None, Begun::Nothing) => Ok(Exit::Done),
+        (None, Begun::Ended(exit)) => Ok(exit),
     }
-    Ok(match acted(&rows, context) {
-        Begun::Nothing => Exit::Done,
-        Begun::Ended(exit) => exit,
-    })
 }
 
 /// Begins the emergencies that alerts may begin by themselves.
@@ -115,8 +136,8 @@ pub(super) fn acted(rows: &[IncidentShown], context: &mut Context) -> Begun {
 }
 
 fn unread(file: Option<&PathBuf>) -> Problem {
-    let from = file.map_or_else(|| "stdin".to_owned(), |path| path.display().to_string());
-    Problem::new(Code::AlertUnreadable, format!("read the alerts from {from}"))
+    let from = file.map(|path| format!(" from {}", path.display())).unwrap_or_default();
+    Problem::new(Code::AlertUnreadable, format!("read the alerts{from}"))
         .help("each source has its own form: docs/guides/incidents.md")
 }
 

@@ -1,5 +1,5 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::incidents::{Begun, Opening, of_leaks, open};
+use keyroll_app::incidents::{Begun, Opened, Opening, of_leaks, open};
 use keyroll_app::leaks::{Acceptance, LeakShown, Leaks, LeaksRequest, scan};
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
@@ -45,9 +45,9 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
 }
 
 /// Opens an incident for each open finding, and begins the emergencies that may begin by themselves.
-fn alert(mut leaks: Leaks, context: &mut Context) -> Result<Exit, Problem> {
+fn alert(leaks: Leaks, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.installation.config()?;
-    let alerts = of_leaks(&mut leaks, &config);
+    let alerts = of_leaks(&leaks, &config);
     let found = leaks.end();
     if alerts.is_empty() {
         context.ui.note("no incident was opened: nothing was found beside the copies that consumers read");
@@ -55,9 +55,9 @@ fn alert(mut leaks: Leaks, context: &mut Context) -> Result<Exit, Problem> {
     }
     let (secret, alerted_unix_ms) = (None, None);
     let opening = Opening { source: "leaks", alerts, secret, alerted_unix_ms, acts: true };
-    let rows = open(opening, &context.installation, &mut context.ui)?;
+    let Opened { incidents: rows, left_out } = open(opening, &context.installation, &mut context.ui)?;
     incident::show(rows.clone(), context);
-    match (incident::acted(&rows, context), found) {
+    match (incident::acted(&rows, context), left_out.map_or(found, Err)) {
         (Begun::Nothing, found) => found,
         // The emergency failed, or waits: that is what somebody must know.
         (Begun::Ended(exit), Ok(_)) => Ok(exit),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use keyroll_testkit::command::wait;
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -173,8 +174,8 @@ fn a_closed_incident_swallows_no_other_alert() {
     let scene = Scene::new();
     let value = scene.held("api/api.env");
     let told = |place: &str| {
-        let ran = scene.fed(&["incident", "open", "--value-stdin", "--place", place], &value);
-        ran.exits(0).of("incident")[0].clone()
+        let alert = Zeroizing::new(json!({"value": value.as_str(), "url": place}).to_string());
+        scene.fed(&["incident", "open", "--from", "generic"], &alert).exits(0).of("incident")[0].clone()
     };
     let first = told("a chat");
     scene.run(&["incident", "close", first["id"].as_str().unwrap(), "--because", "a test"]).exits(0);
@@ -186,6 +187,20 @@ fn a_closed_incident_swallows_no_other_alert() {
     let other = told("a public page");
     assert_ne!(other["id"], first["id"]);
     assert_eq!((&other["state"], incidents(&scene, &[]).len()), (&json!("open"), 1), "{other}");
+    // A person who says it again means it.
+    scene.run(&["incident", "close", other["id"].as_str().unwrap(), "--because", "a test"]).exits(0);
+    let ran = scene.run(&["incident", "open", "ring"]);
+    assert_eq!(ran.exits(0).of("incident")[0]["state"], "open", "{}", ran.text());
+    // GitHub made it public after somebody had closed it.
+    let github = |action: &str| {
+        let alert = json!({"action": action, "alert": {"number": 1, "secret_type": "acme", "html_url": "https://github.example/1"}});
+        let ran = scene.fed(&["incident", "open", "--from", "github"], &Zeroizing::new(alert.to_string()));
+        ran.exits(0).of("incident")[0].clone()
+    };
+    let created = github("created");
+    scene.run(&["incident", "close", created["id"].as_str().unwrap(), "--because", "private"]).exits(0);
+    assert_eq!(github("created")["state"], "closed");
+    assert_eq!(github("publicly_leaked")["state"], "open");
 }
 
 /// The value of a key, as the issuer knows it.
@@ -202,7 +217,7 @@ fn a_key_that_keyroll_does_not_manage_is_ended_by_its_issuer() {
     let (foreign, value) = scene.issuer.mint("somebody's own");
     let ran = scene.fed(&["incident", "open", "--value-stdin", "--place", "a chat"], &value);
     let row = ran.exits(0).of("incident")[0].clone();
-    assert_eq!((&row["issuer"], &row["places"]), (&json!("ring"), &json!(["a chat"])), "{row}");
+    assert_eq!((&row["issuer"], &row["places"]), (&json!("the issuer of ring"), &json!(["a chat"])), "{row}");
     let id = row["id"].as_str().unwrap();
     fs::create_dir_all(scene.path("elsewhere")).unwrap();
     put(&scene.path("elsewhere/app.env"), &["API_KEY=", &value, "\n"], 0o600);
@@ -249,6 +264,137 @@ fn a_key_that_a_person_revokes_counts_when_the_issuer_refuses_it() {
     scene.issuer.end(&foreign);
     scene.run(&["incident", "contain", &id, "--revoked-by-hand"]).exits(0).says(&["it is dead"]);
     assert_eq!(only(&scene)["state"], "contained");
+}
+
+/// Neither the consent to end one key nor the hand that ended it counts for another.
+#[test]
+fn a_leaked_key_that_no_consumer_has_yet_is_no_reason_to_end_the_old_one() {
+    let scene = Scene::new();
+    scene.issuer.keep_values();
+    scene.until("probe");
+    let pending = scene.issuer.keys().into_iter().find(|key| key.id != scene.old).unwrap().id;
+    let value = leaked(&scene, &pending);
+    let ran = scene.fed(&["incident", "open", "--value-stdin"], &value);
+    let id = ran.of("incident")[0]["id"].as_str().unwrap().to_owned();
+    scene.run(&["incident", "contain", &id, "--revoke-now", "--confirm=ring"]).refused(
+        1,
+        "K0952",
+        &["nothing must stop", &format!("contain {id} --roll-first")],
+    );
+    scene.run(&["incident", "contain", &id, "--revoked-by-hand"]).refused(
+        1,
+        "K0952",
+        &["keyroll manages this key"],
+    );
+    assert!(scene.issuer.deletions().is_empty() && scene.issuer.made() == 2);
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
+}
+
+/// The new key of an emergency leaked too, and consumers have it: the emergency is ended first, then this key.
+#[test]
+fn a_leaked_key_of_an_open_emergency_is_contained_after_it() {
+    let scene = Scene::new();
+    let first = opened(&scene);
+    scene.run(&["incident", "contain", &first, "--roll-first"]).exits(6);
+    let second = opened(&scene);
+    assert_ne!(first, second);
+    let ran = scene.run(&["incident", "contain", &second, "--roll-first", "--confirm=ring"]);
+    ran.refused(7, "K0952", &["has begun to move consumers", "keyroll resume"]);
+    let help = ran.of("error")[0]["help"].as_str().unwrap().to_owned();
+    let rotation = help.split(' ').nth(2).unwrap();
+    scene.run(&["resume", rotation, "--confirm=ring"]).exits(0).ended("done");
+    scene.run(&["incident", "contain", &second, "--roll-first", "--confirm=ring"]).exits(0).ended("done");
+    let all = incidents(&scene, &["--all"]);
+    assert!(all.len() == 2 && all.iter().all(|row| row["state"] == "contained"), "{all:#?}");
+    scene.rotated();
+}
+
+/// An operator paused the rotation: an alert does not go on with it.
+#[test]
+fn an_alert_does_not_override_an_operator() {
+    let scene = Scene::new();
+    let old = scene.held("api/api.env");
+    scene.until("disable");
+    let told = |place: &str| {
+        let alert = Zeroizing::new(json!({"value": old.as_str(), "url": place}).to_string());
+        scene.fed(&["incident", "open", "--from", "generic", "--act"], &alert)
+    };
+    let ran = told("a page");
+    assert!(ran.exits(0).of("rotation").is_empty(), "{}", ran.text());
+    assert_eq!(only(&scene)["state"], "waiting", "{}", only(&scene));
+    scene.run(&["abort"]).exits(5).ended("rolled_back");
+    scene.as_before();
+    // The leaked key is in use again, and no operator holds it back any more.
+    let ran = told("another page");
+    ran.exits(6);
+    assert_ne!(scene.holds("api/api.env").unwrap(), scene.old, "{}", ran.text());
+}
+
+/// The same id in another account is another key.
+#[test]
+fn a_key_of_another_account_is_not_ended_by_its_id() {
+    let scene = Scene::new();
+    let (_, value) = scene.issuer.mint("somebody's own");
+    let ran = scene.fed(&["incident", "open", "--value-stdin"], &value);
+    let id = ran.of("incident")[0]["id"].as_str().unwrap().to_owned();
+    // Its worker would be asked about in place of the keys.
+    scene.sh("kill $(cat run/api.pid)");
+    scene.issuer.forget();
+    wait("the worker has ended", || scene.issuer.last_of("api").is_none());
+    // The question whether it is alive, and the one whose it is; the last is about the secret's own key.
+    scene.issuer.mood(Ask::Me, ResponseFault::Another, 2);
+    scene.run(&["incident", "contain", &id, "--revoke-now", &format!("--confirm={id}")]).refused(
+        6,
+        "K0952",
+        &["same account", "--revoked-by-hand"],
+    );
+    assert!(scene.issuer.deletions().is_empty());
+    assert_eq!(only(&scene)["state"], "open");
+}
+
+/// A refusal by an issuer that never accepted the key says nothing; a key that is accepted again is not contained.
+#[test]
+fn a_refusal_counts_only_where_the_key_was_accepted_before() {
+    let scene = Scene::new();
+    let (never, value) = scene.issuer.mint("ended before it was reported");
+    scene.issuer.end(&never);
+    let id = |value: &Zeroizing<String>| {
+        let ran = scene.fed(&["incident", "open", "--value-stdin"], value);
+        ran.exits(0).of("incident")[0]["id"].as_str().unwrap().to_owned()
+    };
+    let id_never = id(&value);
+    scene
+        .run(&["incident", "contain", &id_never, "--revoked-by-hand"])
+        .exits(6)
+        .says(&["never seen to accept"]);
+    scene.run(&["incident", "close", &id_never, "--because", "old"]).exits(0);
+    let (other, value) = scene.issuer.mint("somebody's own");
+    let id_other = id(&value);
+    scene.run(&["incident", "assess", &id_other, "--in", "api"]).exits(0);
+    scene.issuer.end(&other);
+    scene.run(&["incident", "contain", &id_other, "--revoked-by-hand"]).exits(0);
+    assert!(incidents(&scene, &[]).is_empty());
+    scene.issuer.restore(&other);
+    scene.run(&["incident", "assess", &id_other, "--in", "api"]).exits(0);
+    assert_eq!(incidents(&scene, &[])[0]["state"], "open");
+}
+
+/// One document, several keys: each is an incident, each counts as news once, and only its own copies are no leaks.
+#[test]
+fn each_key_of_a_document_is_an_incident() {
+    let scene = Scene::new();
+    let value = scene.held("api/api.env");
+    let (_, foreign) = scene.issuer.mint("somebody's own");
+    let text = format!("first {} then {}", value.as_str(), foreign.as_str());
+    let document = json!([
+        {"type": "a page", "value": foreign.as_str(), "text": text, "url": "a page"},
+        {"type": "a page", "value": foreign.as_str(), "url": "a page"},
+    ]);
+    let ran = scene.fed(&["incident", "open", "--from", "generic"], &Zeroizing::new(document.to_string()));
+    let rows = ran.exits(0).of("incident");
+    assert_eq!(rows.len(), 2, "{}", ran.text());
+    assert!(rows.iter().all(|row| row.get("known").is_none()), "{}", ran.text());
+    assert!(rows.iter().any(|row| row["secret"] == "ring"), "{}", ran.text());
 }
 
 /// A closed incident is over, its value is deleted, and it can be opened again.

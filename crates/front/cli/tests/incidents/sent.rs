@@ -58,15 +58,19 @@ impl Sent {
     }
 
     pub fn signed_at(&self, at: u64, body: &[u8], id: &str) -> Answer {
+        self.post("generic", &self.signed(at, body, id), body)
+    }
+
+    /// The headers of a signed alert.
+    pub fn signed(&self, at: u64, body: &[u8], id: &str) -> Vec<String> {
         let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.generic);
         let tag = BASE64_STANDARD.encode(hmac::sign(&key, &signed));
-        let headers = [
+        vec![
             format!("webhook-id: {id}"),
             format!("webhook-timestamp: {at}"),
             format!("webhook-signature: v1,{tag}"),
-        ];
-        self.post("generic", &headers, body)
+        ]
     }
 
     /// An alert with these headers, by real curl.
@@ -101,7 +105,9 @@ pub fn hex(key: &[u8], message: &[u8]) -> String {
 
 /// The incidents that `incident list` shows.
 pub fn incidents(scene: &Scene, words: &[&str]) -> Vec<Value> {
-    scene.run(&[&["incident", "list"], words].concat()).of("incident").into_iter().cloned().collect()
+    let ran = scene.run(&[&["incident", "list"], words].concat());
+    assert!(ran.of("error").is_empty() && ran.of("not_visible").is_empty(), "{}", ran.text());
+    ran.of("incident").into_iter().cloned().collect()
 }
 
 /// The only incident, over or not.

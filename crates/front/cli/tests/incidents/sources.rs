@@ -106,7 +106,11 @@ fn a_value_that_keyroll_does_not_manage_is_one_incident_in_every_form() {
         }
         let ran = fed(&scene, source, &document);
         let row = ran.exits(0).of("incident")[0];
-        assert_eq!((&row["issuer"], &row["state"]), (&json!("ring"), &json!("open")), "{source}: {row}");
+        assert_eq!(
+            (&row["issuer"], &row["state"]),
+            (&json!("the issuer of ring"), &json!("open")),
+            "{source}: {row}"
+        );
     }
     let row = only(&scene);
     assert!(row["what"].as_str().unwrap().contains("does not manage"), "{row}");

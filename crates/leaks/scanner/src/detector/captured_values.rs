@@ -10,19 +10,23 @@ const VALUES_HELD_MAX: usize = 1_000;
 
 /// The values of findings whose issuers will be asked; wiped on drop.
 pub(crate) struct CapturedValues {
-    /// The rules whose values are kept.
-    rules: BTreeSet<String>,
+    /// The rules whose values are kept; none = all.
+    rules: Option<BTreeSet<String>>,
     values: Mutex<BTreeMap<Identity, SecretBytes>>,
 }
 
 impl CapturedValues {
     pub(crate) fn of(rules: BTreeSet<String>) -> Self {
-        Self { rules, values: Mutex::default() }
+        Self { rules: Some(rules), values: Mutex::default() }
+    }
+
+    pub(crate) fn all() -> Self {
+        Self { rules: None, values: Mutex::default() }
     }
 
     /// Keeps a value once, if its rule is one of those.
     pub(crate) fn hold(&self, rule: &str, identity: &Identity, value: &[u8]) {
-        if !self.rules.contains(rule) {
+        if self.rules.as_ref().is_some_and(|rules| !rules.contains(rule)) {
             return;
         }
         let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);

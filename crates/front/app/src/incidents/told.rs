@@ -1,0 +1,86 @@
+//! Texts of alerts, as they are kept and shown: short, on one line, without the leaked value.
+
+use keyroll_secret::SecretBytes;
+
+use crate::operator::plain;
+use crate::redact;
+
+/// The longest text that is kept, characters.
+const CHARS_MAX: usize = 300;
+/// The shortest part of a value that is looked for, bytes.
+const PART_BYTES_MIN: usize = 6;
+
+/// The value of an alert, of which no half may stand in a text.
+pub(super) struct Told<'v>(Option<&'v [u8]>);
+
+impl<'v> Told<'v> {
+    pub(super) fn of(value: Option<&'v SecretBytes>) -> Self {
+        Self(value.map(SecretBytes::expose))
+    }
+
+    /// A text. One that has a half of the value, also in other letters or in an address, is not kept at all: what is left
+    /// of it would say the rest.
+    pub(super) fn line(&self, text: &str) -> String {
+        if self.has_value(text) {
+            return "(not shown: it holds the value)".to_owned();
+        }
+        let clean = redact::pass(text);
+        plain(&clean.chars().take(CHARS_MAX).collect::<String>())
+    }
+
+    /// The same of a place: of an address what may hold a credential is left out, the user and the query.
+    pub(super) fn address(&self, text: &str) -> String {
+        self.line(&bare(text))
+    }
+
+    fn has_value(&self, text: &str) -> bool {
+        let Some(value) = self.0 else { return false };
+        let text = text.as_bytes().to_ascii_lowercase();
+        let value = value.to_ascii_lowercase();
+        let half = (value.len() / 2).max(PART_BYTES_MIN).min(value.len());
+        let (first, last) = (value.get(..half), value.get(value.len() - half..));
+        [first, last].into_iter().flatten().any(|part| text.windows(half).any(|window| window == part))
+    }
+}
+
+fn bare(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find([' ', '?', '#']).unwrap_or(rest.len());
+    let (address, after) = rest.split_at(end);
+    let authority = address.find('/').unwrap_or(address.len());
+    let (authority, path) = address.split_at(authority);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // What follows an address, such as a path in a repository, is no part of it.
+    let after = after.find(' ').map_or("", |at| after.get(at..).unwrap_or_default());
+    format!("{scheme}://{host}{path}{after}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_half_of_a_value_is_kept() {
+        let value = SecretBytes::from("Tok3n-of-4-test-Zx81".to_owned());
+        let told = Told::of(Some(&value));
+        for text in
+            ["Tok3n-of-4-test-Zx81", "x tok3n-OF-4-TEST-zx81 y", "Tok3n-of-4-tes", "4-test-Zx81 is the end"]
+        {
+            assert_eq!(told.line(text), "(not shown: it holds the value)", "{text}");
+        }
+        assert_eq!(told.line("a\nb\u{202e}c"), "a b\u{fffd}c");
+        assert_eq!(Told::of(None).line(&"x".repeat(400)).len(), CHARS_MAX);
+    }
+
+    #[test]
+    fn an_address_loses_its_user_and_its_query() {
+        for (text, kept) in [
+            ("https://a:b@wiki.example/page?token=x#y", "https://wiki.example/page"),
+            ("https://git.example/a/b/security/1: a.env:3", "https://git.example/a/b/security/1: a.env:3"),
+            ("https://git.example/?k=v in commit 1", "https://git.example/ in commit 1"),
+            ("deploy.sh:3 in commit 4", "deploy.sh:3 in commit 4"),
+        ] {
+            assert_eq!(bare(text), kept);
+        }
+    }
+}
