@@ -11,6 +11,7 @@ mod why;
 
 pub use cause::{Cause, doubt, verdict_word};
 pub use graph::graph;
+pub(crate) use not_visible::missed;
 pub use not_visible::tell_missed;
 pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
 pub use survey::{Inventory, LookLimits, look};

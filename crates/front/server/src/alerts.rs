@@ -177,7 +177,10 @@ async fn received(
     // A sender that does not wait for the answer must not end what is half done.
     let (server, delivery) = (server.clone(), delivery(source, &headers));
     let work = async move { opened(&server, source, delivery, by_token, &body).await };
-    tokio::spawn(work).await.unwrap_or_else(|_| Err(Refusal::new("the alert could not be read").soon()))
+    match tokio::spawn(work).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Refusal::new("the alert could not be read").soon()),
+    }
 }
 
 /// A generic alert may be signed, or come with a token.
@@ -282,9 +285,11 @@ fn believed(source: Source, alerts: &Alerts, headers: &HeaderMap, signed: &[u8])
         NotBelieved::Stranger(match refused {
             Refused::Missing(name) => format!("the alert has no header {name}"),
             Refused::Wrong => "the signature or the token is wrong".to_owned(),
-            Refused::Stale(far) => {
-                let most = signature::SKEW_S_MAX;
-                format!("the alert is {far} s from now, and at most {most} s are accepted")
+            Refused::Old(far) => {
+                format!("the alert is {far} s old, and at most {} s are accepted", signature::SKEW_S_MAX)
+            }
+            Refused::Future(far) => {
+                format!("the alert is from {far} s after now: one of the two clocks is wrong")
             }
         })
     })

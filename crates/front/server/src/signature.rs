@@ -35,8 +35,10 @@ pub(crate) enum Refused {
     Missing(&'static str),
     /// Its signature is wrong.
     Wrong,
-    /// It is signed, and too old, or from the future: seconds.
-    Stale(u64),
+    /// It is signed, and too old: seconds.
+    Old(u64),
+    /// It is signed, and from the future: seconds.
+    Future(u64),
 }
 
 /// The secret in a file that only its owner can read, without the line end.
@@ -192,7 +194,8 @@ fn hex_header(headers: &HeaderMap, name: &'static str) -> Result<Vec<u8>, Refuse
 
 fn fresh(at_s: u64, now_s: u64) -> Result<(), Refused> {
     match at_s.abs_diff(now_s) {
-        far if far > SKEW_S_MAX => Err(Refused::Stale(far)),
+        far if far > SKEW_S_MAX && at_s > now_s => Err(Refused::Future(far)),
+        far if far > SKEW_S_MAX => Err(Refused::Old(far)),
         _ => Ok(()),
     }
 }
@@ -225,7 +228,7 @@ mod tests {
         let signed = "sha256=172fe3d694b734aa53dc892fd3b8d62163fc240064de570ba006900bb54a0fc2";
         let guardian = headers(&[("gitguardian-signature", signed), ("timestamp", "0")]);
         assert_eq!(gitguardian(&guardian, b"bar", b"foo", 100), Ok(()));
-        assert_eq!(gitguardian(&guardian, b"bar", b"foo", 301), Err(Refused::Stale(301)));
+        assert_eq!(gitguardian(&guardian, b"bar", b"foo", 301), Err(Refused::Old(301)));
         assert_eq!(gitguardian(&guardian, b"baz", b"foo", 0), Err(Refused::Wrong));
         // The time and the token are one text: this is the same key, split elsewhere.
         let moved = headers(&[("gitguardian-signature", signed), ("timestamp", "0f")]);
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(standard(&sent(signed), body, secret, 1_614_265_330), Ok(()));
         let several = format!("v1,AAAA v1a,x {signed}");
         assert_eq!(standard(&sent(&several), body, secret, 1_614_265_330), Ok(()));
-        assert_eq!(standard(&sent(signed), body, secret, 1_614_266_330), Err(Refused::Stale(1_000)));
+        assert_eq!(standard(&sent(signed), body, secret, 1_614_266_330), Err(Refused::Old(1_000)));
         assert_eq!(standard(&sent(signed), b"{}", secret, 1_614_265_330), Err(Refused::Wrong));
         assert_eq!(standard(&sent("v1,AAAA"), body, secret, 1_614_265_330), Err(Refused::Wrong));
     }

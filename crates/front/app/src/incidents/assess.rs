@@ -15,7 +15,7 @@ use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
 use super::standing::{Standing, chosen, shown};
 use crate::installation::Installation;
-use crate::inventory::{Inventory, LookLimits, SOUGHT, look_for};
+use crate::inventory::{Inventory, LookLimits, SOUGHT, look_for, missed};
 use crate::operator::{CheckShown, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -74,6 +74,8 @@ pub fn assess(
             if !searched {
                 found.not_visible.push("the memory of processes, which was not searched".to_owned());
             }
+            let missed = missed(&seen.survey).into_iter();
+            found.not_visible.extend(missed.map(|(what, why)| format!("{what} ({why})")));
             around.extend(holders(&incident, &seen, &mut found));
         }
     }
@@ -88,6 +90,7 @@ pub fn assess(
     let told = incident.alerts.iter();
     let told: Vec<String> = told.filter_map(|seen| seen.place.as_ref()).cloned().collect();
     found.exposed.splice(0..0, told);
+    found.first_exposed = found.first_exposed.into_iter().chain(told_first(&incident)).min();
     found.stops = stops(configured, &found);
     found.unix_ms = SystemClock::new().unix_ms();
     let kept = found.clone();
@@ -105,6 +108,15 @@ pub fn assess(
         not_visible: found.not_visible,
         took_s: began.elapsed().as_secs_f64(),
         next,
+    })
+}
+
+/// The places of alerts whose time their source names, each with it.
+pub(super) fn told_first(incident: &Incident) -> impl Iterator<Item = String> {
+    incident.alerts.iter().filter_map(|seen| {
+        let since = seen.since.as_ref()?;
+        let place = seen.place.as_deref().unwrap_or("a place that the source does not name");
+        Some(format!("{since}: {place} (as {} says)", seen.source))
     })
 }
 
@@ -185,7 +197,7 @@ fn holders(incident: &Incident, seen: &Inventory, found: &mut Assessed) -> Vec<P
                 files.extend(place.file().map(Path::to_path_buf));
             }
         }
-        for one in seen.instances(secret) {
+        for one in seen.instances(secret).into_iter().filter(|one| !is_own(one.pid)) {
             let has = |all: &[String]| all.iter().any(|label| labels.contains(label));
             let starts = one.start.as_deref().is_some_and(has);
             let how = match (starts, has(&one.memory.values)) {
@@ -205,6 +217,12 @@ fn holders(incident: &Incident, seen: &Inventory, found: &mut Assessed) -> Vec<P
         }
     }
     files
+}
+
+/// A process of keyroll itself: an alert passed through it.
+fn is_own(pid: u32) -> bool {
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    program(&pid.to_string()).is_some_and(|exe| program("self") == Some(exe))
 }
 
 /// The files that the configuration names.

@@ -44,7 +44,7 @@ pub struct Opening<'a> {
     pub acts: bool,
 }
 
-/// What became of alerts.
+/// What alerts led to.
 pub struct Opened {
     /// The incidents, one for each leaked key.
     pub incidents: Vec<IncidentShown>,
@@ -289,7 +289,7 @@ fn may_begin(
         return Ok(Err(format!("the open rotation {} moves consumers to it", row.id)));
     }
     if incident.acted_unix_ms.is_some_and(|acted| standing.last_unix_ms.is_some_and(|last| last >= acted)) {
-        return Ok(Err("an emergency began by itself before; what became of it is for a person".to_owned()));
+        return Ok(Err("an emergency began by itself before: the next one is for a person".to_owned()));
     }
     if let Some(open) = open_rotation(&stored.secret, places)? {
         if open.emergency {
@@ -298,7 +298,10 @@ fn may_begin(
         let row = row(&open.id, places)?;
         // Somebody decided that, or must decide something.
         if row.phase == Some(Phase::RollingBack) || row.why.is_some() || row.person {
-            return Ok(Err(format!("its rotation {} is open, and waits for a person or goes back", open.id)));
+            return Ok(Err(format!(
+                "its rotation {} is open, and waits for a person or rolls back",
+                open.id
+            )));
         }
     } else if by_hand(secret)? {
         return Ok(Err("its issuer has no API that makes a key: a person must bring one".to_owned()));

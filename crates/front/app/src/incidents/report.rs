@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::assess::told_first;
 use super::file::{Incident, Subject};
 use super::shown::{Exposed, Found, IncidentShown, Report, StepShown};
 use super::standing::{Standing, chosen, shown};
@@ -16,6 +17,8 @@ use keyroll_host::SystemClock;
 use keyroll_port::Clock as _;
 
 const VERSION: u32 = 1;
+/// The steps for the consumers of a key.
+const OF_CONSUMERS: [&str; 3] = ["new key", "store it in every copy", "reload, and verify every consumer"];
 
 /// The report of an incident as it stands.
 ///
@@ -35,9 +38,17 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
     let shown = shown(&incident, config.as_ref(), &places)?;
     let planned = standing.ending.as_ref().and_then(|ending| Saved::of(&ending.recorded).ok());
     let found = incident.assessed.clone();
+    let configured =
+        incident.secret().zip(config.as_ref()).and_then(|(name, config)| config.secret(name).ok());
     let mut residues: Vec<String> = planned.map(|saved| saved.seen.unexplained).unwrap_or_default();
     residues.extend(incident.alerts.iter().filter_map(|seen| seen.place.clone()));
     residues.extend(found.iter().flat_map(|found| found.exposed.clone()));
+    // A copy that a consumer reads holds the new value by now.
+    let reads =
+        configured.into_iter().flat_map(|secret| &secret.consumers).flat_map(|consumer| &consumer.reads);
+    let reads: Vec<String> = reads.map(|copy| format!("{}:", copy.place.path().display())).collect();
+    let copies = found.iter().flat_map(|found| &found.copies);
+    residues.extend(copies.filter(|copy| !reads.iter().any(|read| copy.starts_with(read))).cloned());
     residues.sort();
     residues.dedup();
     Ok(Report {
@@ -67,15 +78,15 @@ fn seconds(from: u64, to: u64) -> f64 {
     std::time::Duration::from_millis(to.saturating_sub(from)).as_secs_f64()
 }
 
+/// To the millisecond: what is added up has no other digits.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
+}
+
 /// The oldest place that a source or an assessment names with a time.
 fn first(incident: &Incident) -> Option<String> {
     let found = incident.assessed.as_ref().and_then(|found| found.first_exposed.clone());
-    let told = incident.alerts.iter().filter_map(|seen| {
-        let since = seen.since.as_ref()?;
-        let place = seen.place.as_deref().unwrap_or("a place that the source does not name");
-        Some(format!("{since}: {place} (as {} says)", seen.source))
-    });
-    found.into_iter().chain(told).min()
+    found.into_iter().chain(told_first(incident)).min()
 }
 
 /// When each step was done, beside the runbook's minutes.
@@ -100,11 +111,13 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
     ];
     let mut before = 0.0;
     let row = |(step, after_s, runbook_min): (&'static str, Option<f64>, u32)| {
-        let took_s = after_s.map(|after| (after - before).max(0.0));
+        let took_s = after_s.map(|after| rounded((after - before).max(0.0)));
         before = after_s.unwrap_or(before);
-        StepShown { step, after_s, took_s, runbook_min }
+        StepShown { step, after_s: after_s.map(rounded), took_s, runbook_min }
     };
-    rows.into_iter().map(row).collect()
+    // A key without consumers is revoked, and nothing else.
+    let moves = incident.secret().is_some();
+    rows.into_iter().filter(|(step, _, _)| moves || !OF_CONSUMERS.contains(step)).map(row).collect()
 }
 
 fn not_visible(incident: &Incident) -> Vec<String> {
@@ -141,11 +154,6 @@ fn tasks(incident: &Incident, shown: &IncidentShown, residues: &[String]) -> Vec
     if let Subject::Foreign { .. } = &incident.subject {
         tasks.push("let keyroll manage the key that replaces it: keyroll init".to_owned());
     }
-    if shown.secret.is_some() {
-        tasks.push(
-            "declare every process that was not declared: keyroll init adds it to keyroll.toml".to_owned(),
-        );
-    }
     tasks
 }
 
@@ -166,7 +174,8 @@ impl Report {
             let _ = writeln!(page, "- rotation: {rotation}");
         }
         if let Some(why) = &one.why {
-            let _ = writeln!(page, "- why: {why}");
+            let title = if one.state == "closed" { "closed because" } else { "why" };
+            let _ = writeln!(page, "- {title}: {why}");
         }
         page.push_str("\n## Clock\n\n| step | took | after the alert | runbook |\n|---|---|---|---|\n");
         for StepShown { step, after_s, took_s, runbook_min } in &self.clock {

@@ -13,15 +13,20 @@ const DENIED: &str = "permission denied";
 /// Shows what could not be inspected, grouped by reason and user, and the command that would show more. Refused items
 /// come first, then those that a limit left out.
 pub fn tell_missed(survey: &Survey, operator: &mut dyn Operator) {
-    let names: BTreeMap<u32, &str> =
-        survey.listing.seen.iter().map(|one| (one.id.pid, one.name.as_str())).collect();
-    for (what, why) in sums(&survey.unseen, &names, &users()) {
+    for (what, why) in missed(survey) {
         operator.event(Event::NotVisible { what, why });
     }
     let refused = survey.unseen.iter().any(|one| is_refused(&one.reason));
     if refused && !rustix::process::geteuid().is_root() {
         operator.note("to see more: the same command with sudo");
     }
+}
+
+/// What could not be inspected, and why, in the same order.
+pub(crate) fn missed(survey: &Survey) -> Vec<(String, String)> {
+    let names: BTreeMap<u32, &str> =
+        survey.listing.seen.iter().map(|one| (one.id.pid, one.name.as_str())).collect();
+    sums(&survey.unseen, &names, &users())
 }
 
 /// Whether a user with more rights would see it.

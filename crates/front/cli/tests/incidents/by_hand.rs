@@ -8,6 +8,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::sent::{incidents, only};
+use crate::hostile::ran::Ran;
 use crate::hostile::scene::{Scene, put};
 
 fn git(scene: &Scene, folder: &str, text: &str) {
@@ -377,6 +378,19 @@ fn a_refusal_counts_only_where_the_key_was_accepted_before() {
     scene.issuer.restore(&other);
     scene.run(&["incident", "assess", &id_other, "--in", "api"]).exits(0);
     assert_eq!(incidents(&scene, &[])[0]["state"], "open");
+}
+
+/// From another folder, with the path of keyroll.toml as a person types it.
+#[test]
+fn an_emergency_begins_from_any_folder() {
+    let scene = Scene::new();
+    let id = opened(&scene);
+    scene.sh("mkdir ../other");
+    let words = ["incident", "contain", &id, "--roll-first", "--config", "../scene/keyroll.toml"];
+    let mut command = scene.command(&words);
+    command.current_dir(scene.path("../other"));
+    Ran::run(&mut command).exits(6);
+    assert_ne!(scene.holds("api/api.env").unwrap(), scene.old);
 }
 
 /// One document, several keys: each is an incident, each counts as news once, and only its own copies are no leaks.
