@@ -117,7 +117,7 @@ Exit codes: 0 done, 1 nothing changed, 2 usage, 6 an operator must decide (also:
 every consumer has moved, and the old key waits for your consent), 7 another
 rotation is in the way, 130 paused by a signal";
 pub(crate) const INCIDENT_OPEN: &str = "\
-Example: trufflehog git file://. --json | keyroll incident open --from trufflehog
+Example: keyroll incident open --from trufflehog < found.jsonl
 Exit codes: 0 opened, or nothing leaked, 1 failed, 2 usage; with --act as emergency";
 pub(crate) const INCIDENT_LIST: &str = "\
 Example: keyroll incident list

@@ -40,6 +40,7 @@ pub(crate) enum IncidentCommand {
 
 /// `incident open`.
 #[derive(Debug, Args)]
+#[command(override_usage = "keyroll incident open [OPTIONS] <SECRET|--from <SOURCE>|--value-…>")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["secret", "value_stdin", "value_file", "from"]))]
 pub(crate) struct IncidentOpenArgs {
     /// The secret whose current version leaked
@@ -114,6 +115,7 @@ pub(crate) struct IncidentAssessArgs {
 
 /// `incident contain`.
 #[derive(Debug, Args)]
+#[command(override_usage = "keyroll incident contain [OPTIONS] <--roll-first|--revoke-now|…> [ID]")]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["roll_first", "revoke_now", "revoked_by_hand"]))]
 pub(crate) struct IncidentContainArgs {
     /// The incident's id, or its first characters [default: the only open one]
