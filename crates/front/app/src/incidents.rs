@@ -30,4 +30,4 @@ pub use open::{OPERATOR, Opened, Opening, close, open, reopen, unbegun};
 pub use report::report;
 pub use shown::{AssessmentShown, IncidentShown, Report, StepShown};
 pub use sources::{DOCUMENT_BYTES_MAX, Source};
-pub use standing::{list, unreadable};
+pub use standing::{find, list, unreadable};

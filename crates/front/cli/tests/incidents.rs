@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write as _;
 
 use keyroll_testkit::command::wait;
-use keyroll_testkit::issuer::Ask;
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use rustix::process::Signal;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -72,6 +72,7 @@ fn alerts_begin_no_more_emergencies_than_the_secret_allows() {
         let value = scene.held("api/api.env");
         let answer = sent.generic(&json!({"type": "acme key", "value": value.as_str(), "id": number}));
         assert_eq!(answer.body["incidents"][0]["state"], state, "{number}: {answer:?}");
+        wait("the first leaked key is dead", || scene.issuer.deletions().len() == 1);
         wait("the driver has ended", || sent.served.drivers().is_empty());
     }
     assert_eq!((scene.issuer.asked(Ask::Mint), scene.issuer.deletions().len()), (1, 1));
@@ -139,6 +140,7 @@ fn a_counted_emergency_that_did_not_begin_is_begun_by_the_same_alert() {
     fs::rename(&restart, scene.path("restart.away")).unwrap();
     let alert = json!({"type": "acme key", "value": old.as_str(), "id": "1"});
     assert_eq!(sent.generic(&alert).body["incidents"][0]["state"], "acts");
+    wait("it says why", || only(scene)["why"].is_string());
     wait("the driver has ended", || sent.served.drivers().is_empty());
     let row = only(scene);
     assert_eq!(row["state"], "open", "{row}");
@@ -156,6 +158,61 @@ fn a_counted_emergency_that_did_not_begin_is_begun_by_the_same_alert() {
     wait("a process reads the alert", || !sent.served.drivers().is_empty());
     curl.kill().unwrap();
     curl.wait().unwrap();
+    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
+}
+
+/// What an operator did since is not overruled by the next start, and neither is a limit that was lowered.
+#[test]
+fn an_emergency_that_was_not_begun_is_not_begun_against_an_operator() {
+    let mut sent = Sent::start(1, "emergencies_per_day = 1");
+    sent.served.end(Signal::KILL);
+    let scene = &sent.served.scene;
+    let old = scene.held("api/api.env");
+    let alert = Zeroizing::new(json!({"type": "acme key", "value": old.as_str(), "id": "1"}).to_string());
+    let reserved = || scene.fed(&["incident", "open", "--from", "generic", "--reserve"], &alert);
+    assert_eq!(reserved().of("incident")[0]["acts"], true);
+    let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let with = |limit: &str| {
+        let text = config.replace("emergencies_per_day = 1", &format!("emergencies_per_day = {limit}"));
+        fs::write(scene.path("keyroll.toml"), text).unwrap();
+    };
+    with("0");
+    assert_eq!(reserved().of("incident")[0].get("acts"), None, "the limit is nothing");
+    let id = only(scene)["id"].as_str().unwrap().to_owned();
+    let by_alert = ["incident", "contain", &id, "--roll-first", "--by-alert"];
+    scene.run(&by_alert).exits(6).says(&["nothing was begun", "emergencies_per_day = 0"]);
+    with("1");
+    // A rotation that an operator took back since.
+    scene.until("disable");
+    scene.run(&["abort"]).exits(5);
+    scene.run(&by_alert).exits(6).says(&["nothing was begun"]);
+    sent.served.serve();
+    // The server looks at once; an alert that comes behind it shows that it has looked.
+    assert_eq!(sent.generic(&json!({"type": "other", "value": "some-value-of-another"})).code, 202);
+    let scene = &sent.served.scene;
+    assert!(sent.served.drivers().is_empty(), "{}", sent.served.log());
+    assert!(!sent.served.log().contains("the emergency begins"), "{}", sent.served.log());
+    scene.as_before();
+    assert_eq!(scene.issuer.asked(Ask::Mint), 1, "the operator's own");
+}
+
+/// The issuer does not answer when the alert comes: the next start tries again.
+#[test]
+fn a_silent_issuer_does_not_lose_the_emergency() {
+    let mut sent = Sent::start(1, "emergency_revoke = true");
+    let old = sent.served.scene.held("api/api.env");
+    sent.served.scene.issuer.mood(Ask::List, ResponseFault::Silence, 1_000);
+    let answer = sent.generic(&json!({"type": "acme key", "value": old.as_str(), "id": "1"}));
+    assert_eq!(answer.body["incidents"][0]["state"], "acts");
+    wait("it says why", || only(&sent.served.scene)["why"].is_string());
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!(only(&sent.served.scene)["state"], "open");
+    sent.served.end(Signal::TERM);
+    sent.served.scene.issuer.calm();
+    sent.served.serve();
+    let scene = &sent.served.scene;
     wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
     wait("the driver has ended", || sent.served.drivers().is_empty());
     assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));

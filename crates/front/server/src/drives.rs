@@ -309,7 +309,7 @@ impl Drives {
             (_, Some(_), _) => words.push("--value-stdin".to_owned()),
             (Some(id), None, _) => words.push(format!("--rotation={id}")),
             (None, None, Some(id)) => {
-                words = ["incident", "contain", id, "--roll-first"].map(str::to_owned).to_vec();
+                words = ["incident", "contain", id, "--roll-first", "--by-alert"].map(str::to_owned).to_vec();
             }
             (None, None, None) => {}
         }

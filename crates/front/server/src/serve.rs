@@ -42,6 +42,8 @@ const GUESSES_MAX: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 /// How often it is looked whether a rotation is still driven by another process.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often the emergency of an alert that could not begin is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 /// The most calls of the journal and the store at once.
 const BLOCKING_MAX: usize = 16;
 
@@ -178,13 +180,17 @@ fn router(server: &Arc<Server>) -> Router {
 fn go_on(server: &Arc<Server>) {
     let its = server.clone();
     tokio::spawn(async move {
-        match its.blocking(unbegun).await {
-            Ok(all) => {
-                for (incident, secret) in all {
-                    alerts::acts(&its, &secret, &incident).await;
+        loop {
+            // An issuer that did not answer may answer now, and nobody sends the alert again.
+            match its.blocking(unbegun).await {
+                Ok(all) => {
+                    for (incident, secret) in all {
+                        alerts::acts(&its, &secret, &incident).await;
+                    }
                 }
+                Err(problem) => its.log(&format!("the incidents: {}", problem.sentence())),
             }
-            Err(problem) => its.log(&format!("the incidents: {}", problem.sentence())),
+            tokio::time::sleep(AGAIN).await;
         }
     });
     for (secret, rotation) in server.drives.left() {

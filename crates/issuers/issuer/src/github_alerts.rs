@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::target::Host;
 
 /// How long one answer may take.
-const ANSWER_MAX: Duration = Duration::from_secs(8);
+const ANSWER_MAX: Duration = Duration::from_secs(4);
 /// The largest answer, bytes.
 const BODY_BYTES_MAX: usize = 256 << 10;
 /// The version of GitHub's API that this was written for.

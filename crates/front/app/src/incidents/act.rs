@@ -25,7 +25,7 @@ pub fn begin(
 ) -> Begun {
     let mut worst = Begun::Nothing;
     for one in incidents.iter().filter(|one| one.acts) {
-        let request = ContainRequest { id: Some(&one.id), ..ContainRequest::default() };
+        let request = ContainRequest { id: Some(&one.id), by_alert: true, ..ContainRequest::default() };
         let exit = match contain(request, installation, operator) {
             Ok(exit) => exit,
             Err(problem) => failed(problem),

@@ -7,6 +7,7 @@ use keyroll_rotation::Emergency;
 
 use super::file::{Files, Incident, Subject, Whose, leaked};
 use super::foreign::{Foreign, Said};
+use super::open::may_begin_now;
 use super::standing::{Standing, chosen};
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -29,11 +30,20 @@ pub struct ContainRequest<'a> {
     pub given: Option<Given>,
     /// A person revoked the key at the issuer's console.
     pub revoked_by_hand: bool,
+    /// An alert asks for it, and no person: whether it may is looked at again.
+    pub by_alert: bool,
 }
 
 impl Default for ContainRequest<'_> {
     fn default() -> Self {
-        Self { id: None, mode: Emergency::RollFirst, confirm: None, given: None, revoked_by_hand: false }
+        Self {
+            id: None,
+            mode: Emergency::RollFirst,
+            confirm: None,
+            given: None,
+            revoked_by_hand: false,
+            by_alert: false,
+        }
     }
 }
 
@@ -76,6 +86,14 @@ pub fn contain(
         return Err(problem(&incident)
             .because("it is closed: nothing was done")
             .help(format!("keyroll incident reopen {}", incident.id)));
+    }
+    if request.by_alert {
+        if let Err(why) = may_begin_now(&incident, installation)? {
+            operator.note(format!("nothing was begun: {why}"));
+            files.change(&incident.id, |incident| incident.why = Some(why))?;
+            return Ok(Exit::NeedsPerson);
+        }
+        files.change(&incident.id, |incident| incident.attempts += 1)?;
     }
     let work = Work { incident, files: &files, places: &places, installation };
     match &work.incident.subject {

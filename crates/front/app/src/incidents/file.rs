@@ -46,6 +46,9 @@ pub(super) struct Incident {
     pub acted_unix_ms: Option<u64>,
     /// Why it did not begin one, or why that failed; or why the value is missing.
     pub why: Option<String>,
+    /// How often it was tried to begin that emergency.
+    #[serde(default)]
+    pub attempts: u32,
     /// When somebody began to contain it, or it did so itself.
     pub contain_unix_ms: Option<u64>,
     /// Its issuer was seen to accept the value: of a key that keyroll does not manage.
@@ -135,6 +138,7 @@ impl Incident {
             alerts: Vec::new(),
             more_alerts: 0,
             acted_unix_ms: None,
+            attempts: 0,
             why: None,
             contain_unix_ms: None,
             seen_alive: false,
@@ -146,9 +150,10 @@ impl Incident {
 
     /// Adds an alert. Returns false if it is known already.
     pub(super) fn see(&mut self, seen: Seen) -> bool {
+        // One that has neither an id nor a place cannot be told from another one.
         let same = |other: &Seen| match (&seen.id, &other.id) {
             (Some(id), Some(other_id)) => id == other_id && seen.source == other.source,
-            (_, _) => seen.source == other.source && seen.place == other.place,
+            (_, _) => seen.place.is_some() && seen.source == other.source && seen.place == other.place,
         };
         if self.alerts.iter().any(same) {
             return false;

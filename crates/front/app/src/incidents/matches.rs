@@ -9,20 +9,28 @@ use keyroll_issuer::Spec;
 use keyroll_leak::Rules;
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_port::Label;
-use keyroll_scanner::{Detector, KnownValues, Scan};
+use keyroll_scanner::{Detector, Finding, KnownValues, Scan};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use super::alert::Alert;
 use super::file::Whose;
 use crate::installation::Installation;
 use crate::inventory::run_key;
+use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::index::Index;
+use crate::records::recorded::rotations_unread;
+use crate::session::manual_mint::{pending, takes_key};
 use crate::stored_values::{StoredValues, stored_values};
 use crate::wall_clock;
 use crate::wiring::issuer::described;
+use crate::wiring::open::{journal_for_a_look, runtime, store};
 
 /// A stored value that is shorter may stand in a text by chance, bytes.
 const IN_TEXT_BYTES_MIN: usize = 16;
+
+/// The most values of one alert.
+const VALUES_MAX: usize = 20;
 
 /// A version of a stored secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +50,10 @@ pub(super) enum Meant {
         issuer: Option<Whose>,
         value: SecretBytes,
     },
+    /// The key that an open rotation waits to move to: a person brought it, and it is no version yet.
+    Staged {
+        rotation: String,
+    },
     /// No value was sent.
     Unseen,
 }
@@ -52,7 +64,9 @@ pub(super) struct Matcher {
     key: FingerprintKey,
     /// The key of the identities of values.
     pub identity: FingerprintKey,
-    needles: Option<(Needles, Vec<Stored>)>,
+    needles: Option<(Needles, Vec<(Stored, SecretBytes)>)>,
+    /// The values that are sealed for open rotations, each with its rotation.
+    staged: BTreeMap<Fingerprint, String>,
     /// The specs of configured secrets that are not shipped, by the name of the secret.
     specs: Vec<(String, Spec)>,
     /// Finds values by the rules of shipped issuers.
@@ -79,7 +93,7 @@ impl Matcher {
                 prints.extend(version.fingerprints.into_iter().map(|print| (print, one.clone())));
                 for value in version.values.iter().filter(|value| value.len() >= IN_TEXT_BYTES_MIN) {
                     builder = builder.add(NeedleId(u32::try_from(known.len()).unwrap_or(u32::MAX)), value);
-                    known.push(one.clone());
+                    known.push((one.clone(), value.duplicate()));
                 }
             }
         }
@@ -100,42 +114,59 @@ impl Matcher {
         let detector = Detector::new(KnownValues::default(), run_key()?)
             .with_rules(rules)
             .capturing(issuers.keys().cloned().collect());
-        Ok(Self { prints, key, identity, needles, specs: own.collect(), detector, issuers })
+        let (staged, specs) = (staged(&key, &installation.places()?)?, own.collect());
+        Ok(Self { prints, key, identity, needles, staged, specs, detector, issuers })
     }
 
-    /// What an alert is about: each stored version in it, and its value, if no version has it.
+    /// What an alert is about: each stored version in it, and each other value that it has or that has the form of a key.
     pub(super) fn of(&self, alert: &Alert) -> Vec<Meant> {
-        let value = alert.value.as_ref().map(SecretBytes::duplicate);
         let known = alert.known.as_ref().and_then(|(secret, number)| self.version(secret, *number));
-        let exact = value.as_ref().and_then(|value| self.exactly(value));
-        let is_stored = exact.is_some() || known.is_some();
+        let exact = alert.value.as_ref().and_then(|value| self.exactly(value));
         let mut stored: Vec<Stored> = known.into_iter().chain(exact).collect();
         for one in alert.text.iter().flat_map(|text| self.inside(text)) {
             if !stored.iter().any(|other| (&other.secret, other.number) == (&one.secret, one.number)) {
                 stored.push(one);
             }
         }
-        let text = value.as_ref().or(alert.text.as_ref());
-        let named = text.filter(|_| !is_stored).and_then(|text| self.by_rule(text));
-        let foreign = match (value.filter(|_| !is_stored), named) {
-            (Some(value), named) => {
-                let shipped = named.map(|(issuer, _)| Whose::Shipped(issuer));
-                let issuer = shipped.or_else(|| self.by_form(&alert.kind, &value));
-                // Beside a stored value, one that no issuer is known for is the other part of a pair: the id of the key.
-                let part = issuer.is_none() && !stored.is_empty();
-                (!part).then_some(Meant::Foreign { issuer, value })
+        let mut others: Vec<(Option<Whose>, SecretBytes)> = Vec::new();
+        if let Some(value) = &alert.value {
+            let shipped = self.by_rule(value).into_iter().next().map(|(whose, _)| whose);
+            let issuer = shipped.or_else(|| self.by_form(&alert.kind, value));
+            // Beside a stored value, one that no issuer is known for is the other part of a pair: the id of the key.
+            if issuer.is_some() || stored.is_empty() {
+                others.push((issuer, value.duplicate()));
             }
-            // A value that a rule finds in a text may be the stored one.
-            (None, Some((issuer, value))) if self.exactly(&value).is_none() => {
-                Some(Meant::Foreign { issuer: Some(Whose::Shipped(issuer)), value })
+        }
+        for (whose, value) in alert.text.iter().flat_map(|text| self.in_text(text)) {
+            if others.len() < VALUES_MAX && !others.iter().any(|(_, other)| *other == value) {
+                others.push((Some(whose), value));
             }
-            (None, _) => None,
-        };
-        let mut all: Vec<Meant> = stored.into_iter().map(Meant::Stored).chain(foreign).collect();
+        }
+        let mut all: Vec<Meant> = stored.into_iter().map(Meant::Stored).collect();
+        for (issuer, value) in others {
+            if self.exactly(&value).is_some() {
+                continue;
+            }
+            all.push(match self.staged.get(&self.key.fingerprint(&value)) {
+                Some(rotation) => Meant::Staged { rotation: rotation.clone() },
+                None => Meant::Foreign { issuer, value },
+            });
+        }
         if all.is_empty() {
             all.push(Meant::Unseen);
         }
         all
+    }
+
+    /// The values of stored versions that are named.
+    pub(super) fn values_of<'s>(&'s self, all: &'s [Meant]) -> impl Iterator<Item = &'s SecretBytes> {
+        let named = |one: &Stored| {
+            all.iter().any(|meant| {
+                matches!(meant, Meant::Stored(stored) if stored.secret == one.secret && stored.number == one.number)
+            })
+        };
+        let known = self.needles.iter().flat_map(|(_, known)| known);
+        known.filter(move |(one, _)| named(one)).map(|(_, value)| value)
     }
 
     /// The version that has exactly this value.
@@ -147,7 +178,7 @@ impl Matcher {
     fn version(&self, secret: &str, number: u32) -> Option<Stored> {
         let its = |one: &&Stored| one.secret == secret && one.number == number;
         let stored = self.prints.values().find(its)?;
-        let long = self.needles.iter().flat_map(|(_, known)| known).any(|one| its(&one));
+        let long = self.needles.iter().flat_map(|(_, known)| known).any(|(one, _)| its(&one));
         Some(Stored { by_chance: !long, ..stored.clone() })
     }
 
@@ -158,7 +189,7 @@ impl Matcher {
         needles.find(text.expose(), &mut |hit| {
             found.extend(usize::try_from(hit.id.0));
         });
-        found.into_iter().filter_map(|at| known.get(at).cloned()).collect()
+        found.into_iter().filter_map(|at| known.get(at)).map(|(one, _)| one.clone()).collect()
     }
 
     /// The issuer whose credentials have the form of this value: of a secret with a spec of its own, or the shipped one
@@ -178,15 +209,54 @@ impl Matcher {
             .map(|name| Whose::Shipped((*name).to_owned()))
     }
 
-    /// The shipped issuer whose rule finds a value in this text, and the value.
-    fn by_rule(&self, text: &SecretBytes) -> Option<(String, SecretBytes)> {
+    /// The values in a text that have the form of a key: by the rules of shipped issuers, and by the specs of configured
+    /// secrets.
+    fn in_text(&self, text: &SecretBytes) -> Vec<(Whose, SecretBytes)> {
+        let mut found = self.by_rule(text);
+        let inside = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"_-.".contains(byte);
+        for word in text.expose().split(inside).filter(|word| word.len() >= IN_TEXT_BYTES_MIN) {
+            if self.specs.is_empty() || found.len() >= VALUES_MAX {
+                break;
+            }
+            // The end of a sentence is no part of a key.
+            let end = word.iter().rposition(|byte| *byte != b'.').map_or(0, |last| last + 1);
+            let word = SecretBytes::new(word.get(..end).unwrap_or_default().to_vec());
+            let its = self.specs.iter().find(|(_, spec)| spec.is_form_of(&word));
+            found.extend(its.map(|(secret, _)| (Whose::Secret(secret.clone()), word)));
+        }
+        found
+    }
+
+    /// The values that the rules of shipped issuers find in a text.
+    fn by_rule(&self, text: &SecretBytes) -> Vec<(Whose, SecretBytes)> {
         let scan = Scan::new(&self.detector, wall_clock::now().date()).without_archives();
         scan.stream("alert", &mut io::Cursor::new(text.expose()));
         let report = scan.finish(None);
         let mut values = self.detector.take_captured();
-        report.findings.iter().find_map(|one| {
-            let issuer = self.issuers.get(one.what.rule())?;
-            Some(((*issuer).to_owned(), values.remove(&one.identity)?))
-        })
+        let one = |finding: &Finding| {
+            let issuer = self.issuers.get(finding.what.rule())?;
+            Some((Whose::Shipped((*issuer).to_owned()), values.remove(&finding.identity)?))
+        };
+        report.findings.iter().filter_map(one).take(VALUES_MAX).collect()
     }
+}
+
+/// The keys that were brought for open rotations and are no versions yet.
+fn staged(key: &FingerprintKey, places: &Places) -> Result<BTreeMap<Fingerprint, String>, Problem> {
+    if !places.journal().exists() {
+        return Ok(BTreeMap::new());
+    }
+    let (journal, runtime, store) = (journal_for_a_look(places)?.0, runtime(places)?, store(places)?);
+    runtime.block_on(async {
+        let mut all = BTreeMap::new();
+        for open in Index::read(&journal).await.map_err(rotations_unread)?.iter() {
+            let Some(state) = open.state.as_ref().filter(|state| takes_key(state)) else { continue };
+            let sealed = pending(&store.0, open.secret(), &open.recorded, state).await?;
+            if let Some((_, credential)) = sealed {
+                let prints = credential.fields.secrets().map(|(_, value)| key.fingerprint(value));
+                all.extend(prints.map(|print| (print, open.id().to_string())));
+            }
+        }
+        Ok(all)
+    })
 }

@@ -27,6 +27,8 @@ use crate::wiring::open::{runtime, store};
 
 /// The time within which emergencies that began by themselves count.
 pub(super) const BUDGET_MS: u64 = 24 * 3_600 * 1_000;
+/// How often it is tried to begin the emergency of one incident.
+const ATTEMPTS_MAX: u32 = 10;
 /// Who tells of it, where no source does.
 pub const OPERATOR: &str = "operator";
 
@@ -161,7 +163,12 @@ fn of_alerts(
     let matcher = Matcher::new(config, installation)?;
     let mut all = Vec::new();
     for alert in alerts {
-        let told = Told::of(alert.value.as_ref());
+        let meanings = matcher.of(&alert);
+        let foreign = meanings.iter().filter_map(|meant| match meant {
+            Meant::Foreign { value, .. } => Some(value),
+            Meant::Stored(_) | Meant::Staged { .. } | Meant::Unseen => None,
+        });
+        let told = Told::of(alert.value.iter().chain(foreign).chain(matcher.values_of(&meanings)));
         let seen = Seen {
             source: source.to_owned(),
             id: alert.id.as_deref().map(|id| told.line(id)).or_else(|| unique(source)),
@@ -170,7 +177,7 @@ fn of_alerts(
             since: alert.since.as_deref().map(|since| told.line(since)),
         };
         let what = told.line(&alert.kind);
-        for meant in matcher.of(&alert) {
+        for meant in meanings {
             let (alert_seen, what) = (seen.clone(), what.clone());
             all.push(match meant {
                 Meant::Stored(stored) => Found {
@@ -184,6 +191,15 @@ fn of_alerts(
                     let subject = Subject::Foreign { what, issuer, sealed: None };
                     let incident = Incident::new(identity, subject, at);
                     Found { incident, value: Some(value), alert: alert_seen, stored: None }
+                }
+                Meant::Staged { rotation } => {
+                    let identity = format!("staged {rotation}");
+                    let mut incident = Incident::new(identity, Subject::Unseen { what }, at);
+                    incident.why = Some(format!(
+                        "it is the new key that a person brought for the open rotation {rotation}: abort that one, and \
+                         bring another key"
+                    ));
+                    Found { incident, value: None, alert: alert_seen, stored: None }
                 }
                 Meant::Unseen => {
                     let named = seen.id.clone().or_else(|| seen.place.clone()).unwrap_or_default();
@@ -251,9 +267,9 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
                 Ok(()) => {
                     incident.acted_unix_ms.get_or_insert(now);
                     incident.contain_unix_ms.get_or_insert(now);
-                    (incident.why, begins) = (None, true);
+                    begins = true;
                 }
-                Err(why) => incident.why = incident.why.or(Some(why)),
+                Err(why) => incident.why = Some(why),
             }
         }
     }
@@ -282,6 +298,15 @@ fn may_begin(
     let Ok(secret) = config.secret(&stored.secret) else {
         return Ok(Err("its secret is not configured".to_owned()));
     };
+    if secret.emergencies_per_day == 0 {
+        return Ok(Err("alerts may begin no emergency of it (emergencies_per_day = 0)".to_owned()));
+    }
+    if incident.attempts >= ATTEMPTS_MAX {
+        let why = incident.why.clone().unwrap_or_default();
+        return Ok(Err(format!(
+            "{ATTEMPTS_MAX} attempts to begin its emergency failed; the last one: {why}"
+        )));
+    }
     if stored.by_chance {
         return Ok(Err("its value is so short that it may stand there by chance".to_owned()));
     }
@@ -334,29 +359,56 @@ fn by_hand(secret: &Secret) -> Result<bool, Problem> {
     Ok(spec.is_some_and(|spec| spec.capabilities().minted_by == MintedBy::Human))
 }
 
-/// The incidents whose emergency was to begin by itself, and did not come to a rotation: their ids, each with its secret.
+/// The incidents whose emergency was to begin by itself, did not come to a rotation, and may still begin: their ids, each
+/// with its secret. What is not readable is for a person.
 ///
 /// # Errors
-/// The incidents, the journal or the store cannot be read.
+/// The configuration or the incidents cannot be read.
 pub fn unbegun(installation: &Installation) -> Result<Vec<(String, String)>, Problem> {
-    let (config, places) = (installation.config()?, installation.places()?);
-    let now = SystemClock::new().unix_ms();
+    let places = installation.places()?;
+    let files = Files::of(&places);
     let mut all = Vec::new();
-    for incident in Files::of(&places).all()? {
-        let acted = incident.acted_unix_ms.filter(|acted| now.abs_diff(*acted) < BUDGET_MS);
-        let (Some(acted), None, Subject::Stored { secret, number }) =
-            (acted, &incident.closed, &incident.subject)
-        else {
-            continue;
-        };
-        let standing = Standing::of(secret, *number, Some(&config), &places)?;
-        let tried = standing.last_unix_ms.is_some_and(|last| last >= acted);
-        // One that failed said why, and a person reads it.
-        if !tried && standing.dead_unix_ms().is_none() && incident.why.is_none() && standing.configured {
+    for incident in files.all()? {
+        if let (true, Subject::Stored { secret, .. }) = (is_counted(&incident), &incident.subject)
+            && let Ok(Ok(())) = may_begin_now(&incident, installation)
+        {
             all.push((incident.id.clone(), secret.clone()));
         }
     }
     Ok(all)
+}
+
+/// It was to begin an emergency within the last day.
+fn is_counted(incident: &Incident) -> bool {
+    let now = SystemClock::new().unix_ms();
+    incident.closed.is_none() && incident.acted_unix_ms.is_some_and(|acted| now.abs_diff(acted) < BUDGET_MS)
+}
+
+/// Whether the emergency of an incident that was counted may begin now; or why not. An operator may have done something
+/// since.
+pub(super) fn may_begin_now(
+    incident: &Incident,
+    installation: &Installation,
+) -> Result<Result<(), String>, Problem> {
+    let Subject::Stored { secret, number } = &incident.subject else {
+        return Ok(Err("keyroll does not manage its key".to_owned()));
+    };
+    if !is_counted(incident) {
+        return Ok(Err("it is closed, or its alert is more than a day old".to_owned()));
+    }
+    let (config, places) = (installation.config()?, installation.places()?);
+    let standing = Standing::of(secret, *number, Some(&config), &places)?;
+    let Some(label) = standing.version.as_ref().map(|version| version.label) else {
+        return Ok(Err("its version is not stored any more".to_owned()));
+    };
+    if standing.dead_unix_ms().is_some() {
+        return Ok(Err("its key is dead".to_owned()));
+    }
+    let stored = Stored { secret: secret.clone(), number: *number, label, by_chance: false };
+    let files = Files::of(&places);
+    let now = SystemClock::new().unix_ms();
+    let book = Book { all: files.all()?, files, config: &config, places: &places, now };
+    may_begin(incident, &stored, &standing, &book)
 }
 
 /// Closes an incident: nobody works on it any more. A leaked value that keyroll does not manage is dropped.
@@ -364,7 +416,7 @@ pub fn unbegun(installation: &Installation) -> Result<Vec<(String, String)>, Pro
 /// # Errors
 /// No incident has this id, or its file cannot be written.
 pub fn close(id: &str, because: &str, installation: &Installation) -> Result<IncidentShown, Problem> {
-    let because = Told::of(None).line(because);
+    let because = Told::of([]).line(because);
     let places = installation.places()?;
     let config = installation.config().ok();
     let (files, now) = (Files::of(&places), SystemClock::new().unix_ms());

@@ -134,12 +134,16 @@ fn word(value: &Value, pointer: &str) -> Option<String> {
     }
 }
 
+/// Whether a value of so many bytes can be a credential.
+pub(super) fn is_credential(bytes: usize) -> bool {
+    (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes)
+}
+
 /// A value, unless the source left it out.
 fn secret(value: &Value, pointer: &str) -> Option<SecretBytes> {
     let text = text(value, pointer)?.trim();
-    let whole = (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&text.len())
-        && !text.contains("***")
-        && !text.to_ascii_lowercase().contains("redacted");
+    let whole =
+        is_credential(text.len()) && !text.contains("***") && !text.to_ascii_lowercase().contains("redacted");
     whole.then(|| SecretBytes::new(text.as_bytes().to_vec()))
 }
 
@@ -183,7 +187,11 @@ fn github(value: &Value) -> Option<Vec<Alert>> {
     let number = alert.get("number").and_then(Value::as_u64);
     Some(vec![Alert {
         // That it was made public is news of its own.
-        id: Some(format!("{page} {}", text(value, "/action").unwrap_or_default())),
+        id: Some(format!(
+            "{place} {} {}",
+            text(value, "/action").unwrap_or_default(),
+            text(alert, "/updated_at").unwrap_or_default()
+        )),
         place: Some(place),
         value: secret(alert, "/secret"),
         github: text(value, "/repository/full_name").map(str::to_owned).zip(number),

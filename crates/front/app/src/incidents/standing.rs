@@ -35,7 +35,7 @@ pub(super) struct Standing {
     pub moves_to: Option<StatusShown>,
     /// The rotation that made it, and was rolled back or gave it up: its issuer accepted the end of it.
     pub taken_back: Option<String>,
-    /// When the last rotation away from it began, however it ended, milliseconds since the Unix epoch.
+    /// When a rotation away from it last did something, however it ended, milliseconds since the Unix epoch.
     pub last_unix_ms: Option<u64>,
     /// The secret is in the configuration.
     pub configured: bool,
@@ -69,7 +69,8 @@ impl Standing {
             if recorded.opening.from_version != number {
                 continue;
             }
-            standing.last_unix_ms = standing.last_unix_ms.max(Some(one.unix_ms));
+            let last = recorded.unix_ms.last().copied().unwrap_or(one.unix_ms);
+            standing.last_unix_ms = standing.last_unix_ms.max(Some(last));
             let past = Past::of(&recorded);
             // One that was rolled back, or that gave one consumer a key of its own, left the version in use.
             let left = |state: &State| state.phase() == Phase::RolledBack || state.plan().aim == Aim::Part;
@@ -149,6 +150,14 @@ pub(super) fn chosen(id: Option<&str>, installation: &Installation) -> Result<In
         }
     };
     files.find(&id)
+}
+
+/// Refuses an id that no incident, or several, have.
+///
+/// # Errors
+/// It is such a one.
+pub fn find(id: &str, installation: &Installation) -> Result<(), Problem> {
+    Files::of(&installation.places()?).find(id).map(drop)
 }
 
 /// The incidents that cannot be read, each with the reason.

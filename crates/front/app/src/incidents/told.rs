@@ -1,27 +1,29 @@
 //! Texts of alerts, as they are kept and shown: short, on one line, without the leaked value.
 
 use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use crate::operator::plain;
 use crate::redact;
 
 /// The longest text that is kept, characters.
 const CHARS_MAX: usize = 300;
-/// The shortest part of a value that is looked for, bytes.
-const PART_BYTES_MIN: usize = 6;
+/// The length of the parts of a value that are looked for, bytes.
+const PART_BYTES: usize = 12;
 
-/// The value of an alert, of which no half may stand in a text.
-pub(super) struct Told<'v>(Option<&'v [u8]>);
+/// The values of an alert, in lower case: none of them, and no longer part of one, may stand in a text.
+pub(super) struct Told(Vec<Zeroizing<Vec<u8>>>);
 
-impl<'v> Told<'v> {
-    pub(super) fn of(value: Option<&'v SecretBytes>) -> Self {
-        Self(value.map(SecretBytes::expose))
+impl Told {
+    pub(super) fn of<'v>(values: impl IntoIterator<Item = &'v SecretBytes>) -> Self {
+        let lower = |value: &SecretBytes| Zeroizing::new(value.expose().to_ascii_lowercase());
+        Self(values.into_iter().map(lower).collect())
     }
 
-    /// A text. One that has a half of the value, also in other letters or in an address, is not kept at all: what is left
-    /// of it would say the rest.
+    /// A text. One that has a part of a value, also in other letters or in an address, is not kept at all: what is left of
+    /// it would say the rest.
     pub(super) fn line(&self, text: &str) -> String {
-        if self.has_value(text) {
+        if self.has_part(text) {
             return "(not shown: it holds the value)".to_owned();
         }
         let clean = redact::pass(text);
@@ -33,13 +35,12 @@ impl<'v> Told<'v> {
         self.line(&bare(text))
     }
 
-    fn has_value(&self, text: &str) -> bool {
-        let Some(value) = self.0 else { return false };
+    fn has_part(&self, text: &str) -> bool {
         let text = text.as_bytes().to_ascii_lowercase();
-        let value = value.to_ascii_lowercase();
-        let half = (value.len() / 2).max(PART_BYTES_MIN).min(value.len());
-        let (first, last) = (value.get(..half), value.get(value.len() - half..));
-        [first, last].into_iter().flatten().any(|part| text.windows(half).any(|window| window == part))
+        self.0.iter().any(|value| {
+            let part = PART_BYTES.min(value.len());
+            part > 0 && value.windows(part).any(|part| text.windows(part.len()).any(|window| window == part))
+        })
     }
 }
 
@@ -60,16 +61,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_half_of_a_value_is_kept() {
+    fn no_part_of_a_value_is_kept() {
         let value = SecretBytes::from("Tok3n-of-4-test-Zx81".to_owned());
-        let told = Told::of(Some(&value));
-        for text in
-            ["Tok3n-of-4-test-Zx81", "x tok3n-OF-4-TEST-zx81 y", "Tok3n-of-4-tes", "4-test-Zx81 is the end"]
-        {
+        let told = Told::of([&value]);
+        for text in [
+            "Tok3n-of-4-test-Zx81",
+            "x tok3n-OF-4-TEST-zx81 y",
+            "Tok3n-of-4-tes",
+            "k3n-of-4-test in the middle",
+        ] {
             assert_eq!(told.line(text), "(not shown: it holds the value)", "{text}");
         }
         assert_eq!(told.line("a\nb\u{202e}c"), "a b\u{fffd}c");
-        assert_eq!(Told::of(None).line(&"x".repeat(400)).len(), CHARS_MAX);
+        assert_eq!(Told::of([]).line(&"x".repeat(400)).len(), CHARS_MAX);
     }
 
     #[test]

@@ -129,6 +129,9 @@ pub(crate) struct IncidentContainArgs {
     /// Report that you revoked a key that keyroll does not manage; keyroll then asks its issuer until it is refused
     #[arg(long)]
     pub(crate) revoked_by_hand: bool,
+    /// An alert asks for it
+    #[arg(long, hide = true, requires = "roll_first")]
+    pub(crate) by_alert: bool,
     /// Consent to revoking the leaked key; NAME is the secret's name, or the incident's id if keyroll does not manage the key
     #[arg(long, value_name = "NAME")]
     pub(crate) confirm: Option<String>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use keyroll_app::exit::Exit;
 use keyroll_app::incidents::{
     Alert, AssessRequest, AssessmentShown, Begun, ContainRequest, DOCUMENT_BYTES_MAX, IncidentShown,
-    OPERATOR, Opened, Opening, assess, begin, close, contain, list, open, reopen, report, unreadable,
+    OPERATOR, Opened, Opening, assess, begin, close, contain, find, list, open, reopen, report, unreadable,
 };
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
@@ -45,6 +45,8 @@ pub(super) fn run(command: &IncidentCommand, context: &mut Context) -> Result<Ex
         IncidentCommand::Contain(args) => contained(args, context),
         IncidentCommand::Report(args) => reported(args, context),
         IncidentCommand::Close(args) => {
+            // A mistyped one leaves all of them open.
+            args.ids.iter().try_for_each(|id| find(id, &context.installation))?;
             for id in &args.ids {
                 let row = close(id, &args.because, &context.installation)?;
                 let back = format!("keyroll incident reopen {}", row.id);
@@ -234,6 +236,7 @@ fn contained(args: &IncidentContainArgs, context: &mut Context) -> Result<Exit, 
         confirm: args.confirm.clone(),
         given: Given::named(args.value_stdin, args.value_file.as_ref()),
         revoked_by_hand: args.revoked_by_hand,
+        by_alert: args.by_alert,
     };
     contain(request, &context.installation, &mut context.ui)
 }

@@ -393,22 +393,63 @@ fn an_emergency_begins_from_any_folder() {
     assert_ne!(scene.holds("api/api.env").unwrap(), scene.old);
 }
 
-/// One document, several keys: each is an incident, each counts as news once, and only its own copies are no leaks.
+/// One document, several keys: each is an incident, each counts as news once, and no text shows a part of them.
 #[test]
 fn each_key_of_a_document_is_an_incident() {
     let scene = Scene::new();
     let value = scene.held("api/api.env");
-    let (_, foreign) = scene.issuer.mint("somebody's own");
-    let text = format!("first {} then {}", value.as_str(), foreign.as_str());
+    let (_, one) = scene.issuer.mint("somebody's own");
+    let (_, two) = scene.issuer.mint("somebody's other");
+    let text = format!("first {} then {} and {}.", value.as_str(), one.as_str(), two.as_str());
     let document = json!([
-        {"type": "a page", "value": foreign.as_str(), "text": text, "url": "a page"},
-        {"type": "a page", "value": foreign.as_str(), "url": "a page"},
+        {"type": format!("a page with {}", one.as_str()), "text": text, "url": format!("at {}", &value[4..34])},
+        {"type": "a page", "value": one.as_str(), "url": "a page"},
     ]);
     let ran = scene.fed(&["incident", "open", "--from", "generic"], &Zeroizing::new(document.to_string()));
     let rows = ran.exits(0).of("incident");
-    assert_eq!(rows.len(), 2, "{}", ran.text());
+    assert_eq!(rows.len(), 3, "{}", ran.text());
     assert!(rows.iter().all(|row| row.get("known").is_none()), "{}", ran.text());
-    assert!(rows.iter().any(|row| row["secret"] == "ring"), "{}", ran.text());
+    assert_eq!(rows.iter().filter(|row| row["issuer"] == "the issuer of ring").count(), 2, "{}", ran.text());
+    assert_eq!(rows.iter().filter(|row| row["secret"] == "ring").count(), 1, "{}", ran.text());
+    let shown = ran.text().to_owned() + scene.run(&["incident", "list"]).text();
+    for value in [&value, &one, &two] {
+        assert!(!shown.contains(&value[10..30]), "{shown}");
+    }
+    // What has neither a name nor a place is news each time.
+    let told = || {
+        let alert = Zeroizing::new(json!({"value": value.as_str()}).to_string());
+        scene.fed(&["incident", "open", "--from", "generic"], &alert).of("incident")[0].clone()
+    };
+    scene.run(&["incident", "close", told()["id"].as_str().unwrap(), "--because", "a test"]).exits(0);
+    assert_eq!(told()["state"], "open");
+    // A mistyped id leaves the others open.
+    let open = incidents(&scene, &[]);
+    let id = open[0]["id"].as_str().unwrap();
+    scene.run(&["incident", "close", id, "nothing", "--because", "a test"]).exits(1);
+    assert_eq!(incidents(&scene, &[]).len(), open.len());
+}
+
+/// A key that a person brought for an open rotation is none that keyroll does not manage.
+#[test]
+fn a_key_that_is_sealed_for_a_rotation_is_not_ended_as_another_ones() {
+    let scene = Scene::made(|_, spec| keyroll_testkit::issuer::by_hand(spec));
+    let (new, value) = scene.issuer.mint("made at the console");
+    // It is sealed, and the issuer does not answer when it is asked about it again.
+    let plan = scene.plan();
+    scene.run(&["apply", &plan, "--confirm", "ring"]).exits(6);
+    scene.issuer.mood(Ask::Me, ResponseFault::Silence, 1_000);
+    scene.fed(&["resume", &plan, "--value-stdin"], &value);
+    scene.issuer.calm();
+    let ran = scene.fed(&["incident", "open", "--value-stdin"], &value);
+    let row = ran.exits(0).of("incident")[0].clone();
+    assert!(row["why"].as_str().unwrap_or_default().contains("brought for the open rotation"), "{row}");
+    let id = row["id"].as_str().unwrap();
+    scene.run(&["incident", "contain", id, "--revoke-now", &format!("--confirm={id}")]).refused(
+        1,
+        "K0952",
+        &[],
+    );
+    assert!(scene.issuer.deletions().is_empty() && scene.issuer.keys().iter().any(|key| key.id == new));
 }
 
 /// A closed incident is over, its value is deleted, and it can be opened again.
