@@ -31,8 +31,7 @@ fn an_alert_with_the_stored_value_becomes_a_dead_key() {
     assert_eq!((&entry["state"], &entry["new"]), (&json!("acts"), &json!(true)), "{answer:?}");
     assert!(!answer.body.to_string().contains("ring"), "no names for the sender: {answer:?}");
     let id = entry["incident"].as_str().unwrap().to_owned();
-    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
-    wait("the driver has ended", || sent.served.drivers().is_empty());
+    sent.dead();
     let row = only(scene);
     for (key, value) in [("id", json!(id)), ("state", json!("contained")), ("version", json!(1))] {
         assert_eq!(row[key], value, "{row}");
@@ -104,10 +103,7 @@ fn a_server_that_is_killed_after_the_answer_goes_on() {
     wait("the driver has ended", || drivers.iter().all(|pid| !crate::emergency::served::runs(*pid)));
     sent.served.serve();
     let scene = &sent.served.scene;
-    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
-    wait("the driver has ended", || sent.served.drivers().is_empty());
-    assert_eq!(only(scene)["state"], "contained");
-    assert_eq!(scene.issuer.asked(Ask::Mint), 1);
+    sent.contained_once();
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "calls that failed");
 }
 
@@ -124,10 +120,7 @@ fn an_emergency_that_was_answered_and_not_begun_begins_at_the_next_start() {
     assert_eq!(ran.exits(0).of("incident")[0]["acts"], true, "{}", ran.text());
     assert!(sent.served.scene.run(&["status"]).of("status").is_empty());
     sent.served.serve();
-    let scene = &sent.served.scene;
-    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
-    wait("the driver has ended", || sent.served.drivers().is_empty());
-    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
+    sent.contained_once();
 }
 
 /// The sender goes away while its alert is read, or the emergency fails at once: the same alert again begins it.
@@ -158,9 +151,7 @@ fn a_counted_emergency_that_did_not_begin_is_begun_by_the_same_alert() {
     wait("a process reads the alert", || !sent.served.drivers().is_empty());
     curl.kill().unwrap();
     curl.wait().unwrap();
-    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
-    wait("the driver has ended", || sent.served.drivers().is_empty());
-    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
+    sent.contained_once();
 }
 
 /// What an operator did since is not overruled by the next start, and neither is a limit that was lowered.
@@ -212,10 +203,7 @@ fn a_silent_issuer_does_not_lose_the_emergency() {
     sent.served.end(Signal::TERM);
     sent.served.scene.issuer.calm();
     sent.served.serve();
-    let scene = &sent.served.scene;
-    wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
-    wait("the driver has ended", || sent.served.drivers().is_empty());
-    assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
+    sent.contained_once();
 }
 
 /// A key that only a person can make: the alert waits for it, and the endpoint takes it.

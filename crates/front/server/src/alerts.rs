@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use keyroll_app::incidents::Source;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
@@ -75,7 +75,7 @@ struct Answer {
 #[derive(Serialize)]
 struct Entry {
     incident: String,
-    state: &'static str,
+    state: String,
     new: bool,
 }
 
@@ -84,37 +84,25 @@ pub(crate) async fn take(
     State(server): State<Arc<Server>>,
     Path(name): Path<String>,
     request: Request,
-) -> Response {
+) -> Result<Response, Response> {
     // GitLab has addresses of its own.
     let source = Source::named(&name).filter(|source| *source != Source::Gitlab);
-    let Some(source) = source else { return not_there("no source of alerts has this name") };
-    let alerts = match configured(&server).await {
-        Ok(alerts) => alerts,
-        Err(response) => return response,
-    };
-    received(&server, source, &alerts, request).await.map_or_else(
-        |response| response,
-        |opened| {
-            let incidents = opened.iter().map(|one| Entry {
-                incident: one.id.clone(),
-                state: if one.acts { "acts" } else { state(&one.state) },
-                new: !one.known,
-            });
-            json(StatusCode::ACCEPTED, &Answer { status: "taken", incidents: incidents.collect() })
-        },
-    )
+    let source = source.ok_or_else(|| not_there("no source of alerts has this name"))?;
+    let opened = received(&server, source, request).await?;
+    let incidents = opened.into_iter().map(|one| Entry {
+        incident: one.id,
+        state: if one.acts { "acts".to_owned() } else { one.state },
+        new: !one.known,
+    });
+    Ok(json(StatusCode::ACCEPTED, &Answer { status: "taken", incidents: incidents.collect() }))
 }
 
 /// `POST /alerts/gitlab/revoke_tokens`.
-pub(crate) async fn revoke_tokens(State(server): State<Arc<Server>>, request: Request) -> Response {
-    let alerts = match configured(&server).await {
-        Ok(alerts) => alerts,
-        Err(response) => return response,
-    };
-    match received(&server, Source::Gitlab, &alerts, request).await {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(response) => response,
-    }
+pub(crate) async fn revoke_tokens(
+    State(server): State<Arc<Server>>,
+    request: Request,
+) -> Result<StatusCode, Response> {
+    received(&server, Source::Gitlab, request).await.map(|_| StatusCode::NO_CONTENT)
 }
 
 #[derive(Serialize)]
@@ -123,22 +111,13 @@ struct Types {
 }
 
 /// `GET /alerts/gitlab/revocable_token_types`.
-pub(crate) async fn token_types(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
-    let alerts = match configured(&server).await {
-        Ok(alerts) => alerts,
-        Err(response) => return response,
-    };
-    match believed(Source::Gitlab, &alerts, &headers, &[]) {
-        Ok(()) => json(StatusCode::OK, &Types { types: alerts.gitlab_types }),
-        Err(why) => why.answered(&server, Source::Gitlab),
-    }
-}
-
-fn state(state: &str) -> &'static str {
-    ["open", "moving", "waiting", "contained", "closed"]
-        .into_iter()
-        .find(|known| *known == state)
-        .unwrap_or("open")
+pub(crate) async fn token_types(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let alerts = configured(&server).await?;
+    believed(Source::Gitlab, &alerts, &headers, &[]).map_err(|why| why.answered(&server, Source::Gitlab))?;
+    Ok(json(StatusCode::OK, &Types { types: alerts.gitlab_types }))
 }
 
 fn not_there(why: &str) -> Response {
@@ -153,12 +132,8 @@ async fn configured(server: &Arc<Server>) -> Result<Alerts, Response> {
 }
 
 /// Checks who sent an alert, and opens its incidents.
-async fn received(
-    server: &Arc<Server>,
-    source: Source,
-    alerts: &Alerts,
-    request: Request,
-) -> Result<Vec<Opened>, Response> {
+async fn received(server: &Arc<Server>, source: Source, request: Request) -> Result<Vec<Opened>, Response> {
+    let alerts = &configured(server).await?;
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let headers = request.headers().clone();
     let by_token = !matches!(source, Source::Github | Source::Gitguardian) && !is_signed(source, &headers);

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use axum::http::HeaderMap;
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::guard::only;
+use crate::tokens::unhex;
 
 /// How far the time of a message may be from this machine's, seconds.
 pub(crate) const SKEW_S_MAX: u64 = 300;
@@ -184,12 +185,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, Refus
 }
 
 /// The bytes of `sha256=<hex>`.
-fn hex_header(headers: &HeaderMap, name: &'static str) -> Result<Vec<u8>, Refused> {
-    let given = text(headers, name)?.strip_prefix("sha256=").ok_or(Refused::Wrong)?;
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let digits: Option<Vec<u8>> = given.as_bytes().iter().map(digit).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or(Refused::Wrong)?;
-    Ok(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+fn hex_header(headers: &HeaderMap, name: &'static str) -> Result<[u8; SHA256_OUTPUT_LEN], Refused> {
+    text(headers, name)?.strip_prefix("sha256=").and_then(unhex).ok_or(Refused::Wrong)
 }
 
 fn fresh(at_s: u64, now_s: u64) -> Result<(), Refused> {
@@ -225,6 +222,8 @@ mod tests {
         for bad in ["757107ea", "sha256=", "sha256=7", "sha256=zz", "sha1=757107ea"] {
             assert_eq!(github(&headers(&[("x-hub-signature-256", bad)]), body, secret), Err(Refused::Wrong));
         }
+        let signed = signed.replacen("07", "+7", 1);
+        assert_eq!(github(&headers(&[("x-hub-signature-256", &signed)]), body, secret), Err(Refused::Wrong));
         let signed = "sha256=172fe3d694b734aa53dc892fd3b8d62163fc240064de570ba006900bb54a0fc2";
         let guardian = headers(&[("gitguardian-signature", signed), ("timestamp", "0")]);
         assert_eq!(gitguardian(&guardian, b"bar", b"foo", 100), Ok(()));

@@ -277,9 +277,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+/// The bytes of a digest in hexadecimal digits, of either case.
+pub(crate) fn unhex(text: &str) -> Option<[u8; SHA256_OUTPUT_LEN]> {
     let mut bytes = [0; SHA256_OUTPUT_LEN];
-    if text.len() != bytes.len() * 2 || !text.is_ascii() {
+    if text.len() != bytes.len() * 2 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     for (at, byte) in bytes.iter_mut().enumerate() {

@@ -96,7 +96,7 @@ pub fn assess(
     let kept = found.clone();
     let incident = files.change(&incident.id, |incident| incident.assessed = Some(kept))?;
     let incident_shown = shown(&incident, Some(&config), &places)?;
-    let next = next(&incident, incident_shown.state, configured);
+    let next = next(&incident, incident_shown.is_over(), configured);
     Ok(AssessmentShown {
         incident: incident_shown,
         alive: found.alive,
@@ -239,9 +239,9 @@ fn stops(configured: Option<&Secret>, found: &Assessed) -> Vec<String> {
 }
 
 /// The commands of the ways on.
-fn next(incident: &Incident, state: &str, configured: Option<&Secret>) -> Vec<String> {
+fn next(incident: &Incident, is_over: bool, configured: Option<&Secret>) -> Vec<String> {
     let id = &incident.id;
-    if matches!(state, "contained" | "closed") {
+    if is_over {
         return vec![format!("keyroll incident report {id}")];
     }
     match (&incident.subject, configured) {

@@ -242,11 +242,10 @@ fn of_foreign(
 ) -> Result<Exit, Problem> {
     let Work { incident, files, places, installation } = work;
     let id = &incident.id;
-    let by_hand = "revoke it at its issuer's console, then: keyroll incident close ID --because REASON";
     let unknown = || {
-        problem(incident)
-            .because("keyroll does not know its issuer: nothing was done")
-            .help(by_hand.replace("ID", id))
+        problem(incident).because("keyroll does not know its issuer: nothing was done").help(format!(
+            "revoke it at its issuer's console, then: keyroll incident close {id} --because REASON"
+        ))
     };
     let foreign = Foreign::of(issuer, installation)?.ok_or_else(unknown)?;
     if request.mode == Emergency::RollFirst && !request.revoked_by_hand {

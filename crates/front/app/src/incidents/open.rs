@@ -13,7 +13,7 @@ use super::file::{Closed, Files, INCIDENTS_MAX, Incident, OPEN_MAX, Seen, Subjec
 use super::github;
 use super::matches::{Matcher, Meant, Stored};
 use super::shown::IncidentShown;
-use super::standing::{Standing, shown};
+use super::standing::{Standing, shown, shown_with};
 use super::told::Told;
 use crate::installation::Installation;
 use crate::operator::{Operator, Phase};
@@ -26,7 +26,7 @@ use crate::wiring::issuer::described;
 use crate::wiring::open::{runtime, store};
 
 /// The time within which emergencies that began by themselves count.
-pub(super) const BUDGET_MS: u64 = 24 * 3_600 * 1_000;
+const BUDGET_MS: u64 = 24 * 3_600 * 1_000;
 /// How often it is tried to begin the emergency of one incident.
 const ATTEMPTS_MAX: u32 = 10;
 /// Who tells of it, where no source does.
@@ -252,10 +252,8 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
         *sealed = Some(seal(&incident.id, value, places)?);
     }
     let mut begins = false;
-    if let Some(stored) = &stored
-        && incident.closed.is_none()
-    {
-        let standing = Standing::of(&stored.secret, stored.number, Some(config), places)?;
+    let standing = Standing::of_incident(&incident, Some(config), places)?;
+    if let (Some(stored), Some(standing), None) = (&stored, &standing, &incident.closed) {
         if let Some(dead) = standing.dead_unix_ms() {
             // One that was open is over by its rotation, which its row tells.
             if same.is_none() {
@@ -263,7 +261,7 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
                 incident.closed = Some(Closed { unix_ms: now, because, was_dead: true });
             }
         } else if acts {
-            match may_begin(&incident, stored, &standing, book)? {
+            match may_begin(&incident, stored, standing, book)? {
                 Ok(()) => {
                     incident.acted_unix_ms.get_or_insert(now);
                     incident.contain_unix_ms.get_or_insert(now);
@@ -274,7 +272,7 @@ fn take(found: Found, acts: bool, book: &mut Book<'_>) -> Result<Option<Incident
         }
     }
     book.files.save(&incident)?;
-    let shown = shown(&incident, Some(config), places)?;
+    let shown = shown_with(&incident, standing.as_ref());
     book.all.insert(0, incident);
     Ok(Some(IncidentShown { acts: begins, known: !is_new, ..shown }))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::assess::told_first;
 use super::file::{Incident, Subject};
 use super::shown::{Exposed, Found, IncidentShown, Report, StepShown};
-use super::standing::{Standing, chosen, shown};
+use super::standing::{Standing, chosen, shown_with};
 use crate::installation::Installation;
 use crate::operator::{EmergencyShown, spent};
 use crate::problem::Problem;
@@ -28,15 +28,13 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
     let places = installation.places()?;
     let config = installation.config().ok();
     let incident = chosen(id, installation)?;
-    let standing = match &incident.subject {
-        Subject::Stored { secret, number } => Standing::of(secret, *number, config.as_ref(), &places)?,
-        Subject::Foreign { .. } | Subject::Unseen { .. } => Standing::default(),
-    };
+    let standing = Standing::of_incident(&incident, config.as_ref(), &places)?;
     let now = SystemClock::new().unix_ms();
-    let dead = standing.dead_unix_ms().or(incident.dead_unix_ms);
+    let dead = standing.as_ref().and_then(Standing::dead_unix_ms).or(incident.dead_unix_ms);
     let alerted = incident.opened_unix_ms;
-    let shown = shown(&incident, config.as_ref(), &places)?;
-    let planned = standing.ending.as_ref().and_then(|ending| Saved::of(&ending.recorded).ok());
+    let shown = shown_with(&incident, standing.as_ref());
+    let ending = standing.as_ref().and_then(|standing| standing.ending.as_ref());
+    let planned = ending.and_then(|ending| Saved::of(&ending.recorded).ok());
     let found = incident.assessed.clone();
     let configured =
         incident.secret().zip(config.as_ref()).and_then(|(name, config)| config.secret(name).ok());
@@ -54,7 +52,7 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
     Ok(Report {
         version: VERSION,
         alerted: clock(alerted),
-        clock: steps(&incident, standing.ending.as_ref().map(|ending| &ending.past), dead),
+        clock: steps(&incident, ending.map(|ending| &ending.past), dead),
         open_s: seconds(alerted, dead.unwrap_or(now)),
         exposure: Exposed {
             first: first(&incident),
@@ -133,7 +131,7 @@ fn not_visible(incident: &Incident) -> Vec<String> {
 /// What is left to do.
 fn tasks(incident: &Incident, shown: &IncidentShown, residues: &[String]) -> Vec<String> {
     let mut tasks = Vec::new();
-    if !matches!(shown.state, "contained" | "closed") {
+    if !shown.is_over() {
         let next = shown.next.clone().unwrap_or_else(|| format!("keyroll incident assess {}", incident.id));
         tasks.push(format!("the leaked key is not seen dead: {next}"));
     }

@@ -48,6 +48,13 @@ pub struct IncidentShown {
     pub next: Option<String>,
 }
 
+impl IncidentShown {
+    /// Nobody needs to act any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, "contained" | "closed")
+    }
+}
+
 /// What an assessment found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AssessmentShown {

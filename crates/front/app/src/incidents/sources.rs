@@ -3,6 +3,8 @@
 //! The forms are those of the sources' own documentation or output; `docs/guides/incidents.md` names them. Fields that are
 //! not used may be anything, because sources add some.
 
+use keyroll_needle::VALUE_BYTES_MAX;
+pub use keyroll_needle::VALUE_BYTES_MIN;
 use keyroll_secret::SecretBytes;
 use serde_json::Value;
 
@@ -12,10 +14,6 @@ use super::alert::Alert;
 const ALERTS_MAX: usize = 5_000;
 /// The largest document, bytes.
 pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
-/// The shortest value that can be a credential, bytes.
-const VALUE_BYTES_MIN: usize = 8;
-/// The longest, bytes.
-const VALUE_BYTES_MAX: usize = 64 << 10;
 
 /// Who sends or writes alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,6 +42,18 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// That of the leaked version of an incident; none if it has none.
+    pub(super) fn of_incident(
+        incident: &Incident,
+        config: Option<&Config>,
+        places: &Places,
+    ) -> Result<Option<Self>, Problem> {
+        match &incident.subject {
+            Subject::Stored { secret, number } => Self::of(secret, *number, config, places).map(Some),
+            Subject::Foreign { .. } | Subject::Unseen { .. } => Ok(None),
+        }
+    }
+
     pub(super) fn of(
         secret: &str,
         number: u32,
@@ -117,9 +129,10 @@ pub fn list(all: bool, installation: &Installation) -> Result<Vec<IncidentShown>
     let places = installation.places()?;
     let config = installation.config().ok();
     let mut shown = Vec::new();
-    for incident in Files::of(&places).all()? {
-        let one = self::shown(&incident, config.as_ref(), &places)?;
-        if all || !matches!(one.state, "contained" | "closed") {
+    // Of one that is over by its own file the journal is not read.
+    for incident in Files::of(&places).all()?.iter().filter(|one| all || !one.is_over()) {
+        let one = self::shown(incident, config.as_ref(), &places)?;
+        if all || !one.is_over() {
             shown.push(one);
         }
     }
@@ -174,13 +187,15 @@ pub(super) fn shown(
     config: Option<&Config>,
     places: &Places,
 ) -> Result<IncidentShown, Problem> {
+    let standing = Standing::of_incident(incident, config, places)?;
+    Ok(shown_with(incident, standing.as_ref()))
+}
+
+/// One incident, whose standing was looked at already.
+pub(super) fn shown_with(incident: &Incident, standing: Option<&Standing>) -> IncidentShown {
     let id = &incident.id;
     let mut shown = blank(incident);
-    let standing = match &incident.subject {
-        Subject::Stored { secret, number } => Some(Standing::of(secret, *number, config, places)?),
-        Subject::Foreign { .. } | Subject::Unseen { .. } => None,
-    };
-    if let Some(standing) = &standing {
+    if let Some(standing) = standing {
         told(&mut shown, standing);
     }
     shown.why = shown.why.or_else(|| incident.why.clone());
@@ -197,7 +212,7 @@ pub(super) fn shown(
         "open" => shown.next = Some(way(incident)),
         _ => {}
     }
-    Ok(shown)
+    shown
 }
 
 /// The command that goes on with an open incident.

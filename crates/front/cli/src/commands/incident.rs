@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use keyroll_app::exit::Exit;
 use keyroll_app::incidents::{
     Alert, AssessRequest, AssessmentShown, Begun, ContainRequest, DOCUMENT_BYTES_MAX, IncidentShown,
-    OPERATOR, Opened, Opening, assess, begin, close, contain, find, list, open, reopen, report, unreadable,
+    OPERATOR, Opened, Opening, VALUE_BYTES_MIN, assess, begin, close, contain, find, list, open, reopen,
+    report, unreadable,
 };
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
@@ -22,9 +23,6 @@ use crate::args::{
 use crate::context::Context;
 use crate::ui::Table;
 
-/// The shortest value that can be looked for, bytes.
-const VALUE_BYTES_MIN: usize = 8;
-
 /// Works on incidents: leaked keys that somebody reported.
 pub(super) fn run(command: &IncidentCommand, context: &mut Context) -> Result<Exit, Problem> {
     match command {
@@ -37,7 +35,7 @@ pub(super) fn run(command: &IncidentCommand, context: &mut Context) -> Result<Ex
                     .event(Event::NotVisible { what: format!("an incident ({})", problem.attempted), why });
             }
             let rows = list(args.all, &context.installation)?;
-            let open = rows.iter().any(|row| !matches!(row.state, "contained" | "closed"));
+            let open = rows.iter().any(|row| !row.is_over());
             show(rows, context);
             Ok(if open { Exit::Findings } else { Exit::Done })
         }

@@ -5,7 +5,9 @@ use std::fs;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::Value;
+use keyroll_testkit::command::wait;
+use keyroll_testkit::issuer::Ask;
+use serde_json::{Value, json};
 
 use crate::emergency::served::{Answer, Served};
 use crate::hostile::hand::human;
@@ -49,6 +51,21 @@ impl Sent {
         served.put("ci.header", &format!("Authorization: Bearer {token}\n"));
         served.serve();
         Self { served, generic }
+    }
+
+    /// Waits until the leaked key is dead, and nobody works any more.
+    pub fn dead(&self) {
+        let scene = &self.served.scene;
+        wait("the leaked key is dead", || scene.issuer.deletions() == std::slice::from_ref(&scene.old));
+        wait("the driver has ended", || self.served.drivers().is_empty());
+    }
+
+    /// Waits as `dead`; it took one new key, and the incident says that it is over.
+    #[track_caller]
+    pub fn contained_once(&self) {
+        self.dead();
+        let scene = &self.served.scene;
+        assert_eq!((only(scene)["state"].clone(), scene.issuer.asked(Ask::Mint)), (json!("contained"), 1));
     }
 
     /// A signed alert of keyroll's own form.
