@@ -300,10 +300,10 @@ fn may_begin(
         return Ok(Err("alerts may begin no emergency of it (emergencies_per_day = 0)".to_owned()));
     }
     if incident.attempts >= ATTEMPTS_MAX {
+        let given_up = format!("{ATTEMPTS_MAX} attempts to begin its emergency failed; the last one: ");
         let why = incident.why.clone().unwrap_or_default();
-        return Ok(Err(format!(
-            "{ATTEMPTS_MAX} attempts to begin its emergency failed; the last one: {why}"
-        )));
+        // An alert after that one finds the sentence there already.
+        return Ok(Err(if why.starts_with(&given_up) { why } else { given_up + &why }));
     }
     if stored.by_chance {
         return Ok(Err("its value is so short that it may stand there by chance".to_owned()));

@@ -452,6 +452,29 @@ fn a_key_that_is_sealed_for_a_rotation_is_not_ended_as_another_ones() {
     assert!(scene.issuer.deletions().is_empty() && scene.issuer.keys().iter().any(|key| key.id == new));
 }
 
+/// An emergency that failed ten times is for a person, who reads how the last attempt ended, however many alerts follow.
+#[test]
+fn an_emergency_that_failed_too_often_says_once_why() {
+    let scene = Scene::new();
+    let value = scene.held("api/api.env");
+    let alert = |id: u32| {
+        let alert =
+            Zeroizing::new(json!({"type": "acme key", "value": value.as_str(), "id": id}).to_string());
+        scene.fed(&["incident", "open", "--from", "generic", "--reserve"], &alert).exits(0);
+    };
+    alert(1);
+    let id = only(&scene)["id"].as_str().unwrap().to_owned();
+    let path = scene.state().join(format!("incidents/{id}.json"));
+    let mut file: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    (file["attempts"], file["why"]) = (json!(10), json!("the issuer was silent"));
+    fs::write(&path, file.to_string()).unwrap();
+    let why = "10 attempts to begin its emergency failed; the last one: the issuer was silent";
+    for id in [2, 3] {
+        alert(id);
+        assert_eq!(only(&scene)["why"], why, "alert {id}");
+    }
+}
+
 /// A closed incident is over, its value is deleted, and it can be opened again.
 #[test]
 fn a_closed_incident_stays_closed_until_it_is_opened_again() {
