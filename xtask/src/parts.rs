@@ -39,6 +39,7 @@ fn all() -> Vec<Part> {
         part("setfacl", || have("setfacl"), &["acl"]),
         part("python3", || have("python3"), &["python3"]),
         part("python3 venv", venv, &["python3-venv"]),
+        part("aiosmtpd", aiosmtpd, &["python3-aiosmtpd"]),
         part("sqlite3", || have("sqlite3"), &["sqlite3"]),
         part(
             "bzip2, xz and zstd",
@@ -59,8 +60,17 @@ fn all() -> Vec<Part> {
 }
 
 fn venv() -> bool {
-    std::process::Command::new("python3")
-        .args(["-c", "import venv, ensurepip"])
+    imports("python3", "venv, ensurepip")
+}
+
+/// Debian's package is for Debian's own Python.
+fn aiosmtpd() -> bool {
+    imports("/usr/bin/python3", "aiosmtpd") || imports("python3", "aiosmtpd")
+}
+
+fn imports(python: &str, modules: &str) -> bool {
+    std::process::Command::new(python)
+        .args(["-c", &format!("import {modules}")])
         .stderr(std::process::Stdio::null())
         .status()
         .is_ok_and(|status| status.success())

@@ -15,7 +15,7 @@ const PROGRAM: &str = "/usr/bin/prometheus";
 const START_MS_MAX: u64 = 60_000;
 const LOOK_PAUSE_MS: u64 = 20;
 
-/// A throw-away Prometheus on a free loopback port, that asks one place for its numbers every second.
+/// A throw-away Prometheus on a free loopback port, that asks for its numbers every second.
 pub struct Prometheus {
     _keeper: Keeper,
     _home: TempDir,
@@ -28,8 +28,19 @@ impl Prometheus {
     ///
     /// # Panics
     /// If it is missing although `CI=true`, or if a server cannot be started.
-    #[allow(clippy::panic, reason = "a broken part is a broken test")]
     pub fn start_or_skip(left_out: &str, asked: u16) -> Option<Self> {
+        let settings = format!(
+            "scrape_configs:\n  - job_name: service\n    static_configs:\n      - targets: [\"127.0.0.1:{asked}\"]\n"
+        );
+        Self::configured_or_skip(left_out, &settings)
+    }
+
+    /// The same with the `scrape_configs` and `rule_files` of a test.
+    ///
+    /// # Panics
+    /// As `start_or_skip`.
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub fn configured_or_skip(left_out: &str, settings: &str) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
             if std::env::var("CI").is_ok_and(|ci| ci == "true") {
                 panic!("Prometheus is missing in CI");
@@ -39,19 +50,16 @@ impl Prometheus {
             );
             return None;
         }
-        match Self::start(asked) {
+        match Self::start(settings) {
             Ok(server) => Some(server),
             Err(error) => panic!("Prometheus could not be started: {error}"),
         }
     }
 
-    fn start(asked: u16) -> io::Result<Self> {
+    fn start(settings: &str) -> io::Result<Self> {
         let home = tempfile::Builder::new().prefix("keyroll-prometheus-").tempdir()?;
         let path = |name: &str| home.path().join(name);
-        let settings = format!(
-            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: service\n    static_configs:\n      \
-             - targets: [\"127.0.0.1:{asked}\"]\n"
-        );
+        let settings = format!("global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n{settings}");
         fs::write(path("prometheus.yml"), settings)?;
         let (port, log_file) = (free_port()?, path("server.log"));
         let words = [

@@ -147,6 +147,7 @@ registry! {
         AdminTokenUnusable "K0950" "An admin token cannot be used or made" [];
         IncidentNotContained "K0952" "An incident cannot be contained in this way" [];
         AlertUnreadable "K0953" "An alert cannot be read" [];
+        NoticeNotSent "K0954" "A notice was not sent" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

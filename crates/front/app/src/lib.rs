@@ -39,4 +39,5 @@ pub mod stored_values;
 pub mod unit_file;
 /// The time of day.
 pub mod wall_clock;
+pub mod window;
 pub mod wiring;

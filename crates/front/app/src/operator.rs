@@ -6,6 +6,7 @@ mod check;
 mod code;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod downtime;
+mod due;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod event;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
@@ -30,9 +31,10 @@ use crate::problem::Problem;
 pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
 pub use downtime::{DowntimeShown, MeasuredBy};
+pub use due::{DueFailed, DueShown};
 pub use event::{
-    DueShown, EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
-    Phase, Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
+    EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase,
+    Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
 pub use found::{

@@ -50,8 +50,17 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 3] = ["plans", "work", "incidents"];
-const FILES: [&str; 7] =
-    ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "downtimes.jsonl", "serving.json"];
+const FILES: [&str; 9] = [
+    "journal.db",
+    "secrets.db",
+    "lock",
+    "adopted.json",
+    "waivers.json",
+    "downtimes.jsonl",
+    "serving.json",
+    "scheduled.json",
+    "notices.json",
+];
 
 /// The mode of both folders.
 const FOLDER_MODE: u32 = 0o700;
@@ -183,6 +192,16 @@ impl Places {
     /// The secrets whose drivers a server has.
     pub fn serving(&self) -> PathBuf {
         self.state.join("serving.json")
+    }
+
+    /// The due rotations that a server could not begin.
+    pub fn scheduled(&self) -> PathBuf {
+        self.state.join("scheduled.json")
+    }
+
+    /// What was told to whom by a server's notices.
+    pub fn notices(&self) -> PathBuf {
+        self.state.join("notices.json")
     }
 
     /// The folder of the incidents.

@@ -8,5 +8,6 @@ pub mod issuers;
 pub mod runbook;
 pub mod secrets;
 pub mod status;
+pub mod upkeep;
 pub mod verify;
 pub mod waivers;

@@ -31,7 +31,7 @@ pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use secret::{SecretAddArgs, SecretCommand, SecretImportArgs};
-pub(crate) use server::{ServeArgs, TokenCommand};
+pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
 pub(crate) use shielded::{RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
@@ -196,9 +196,12 @@ pub(crate) enum Command {
     /// It listens on loopback, as [server] in keyroll.toml says. SIGTERM pauses every rotation after the step in hand; the next start goes on with it.
     #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
-    /// Make, list and revoke the admin tokens of the server
+    /// Make, list and revoke the tokens of the server
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Test the recipients of the server's notices
+    #[command(subcommand)]
+    Notice(NoticeCommand),
     /// Show which secrets are due for rotation, or rotate them unattended
     #[command(after_help = examples::DUE)]
     Due(DueArgs),
@@ -357,6 +360,9 @@ pub(crate) struct StatusArgs {
 /// `due`.
 #[derive(Debug, Args)]
 pub(crate) struct DueArgs {
+    /// A secret [default: all]
+    #[arg(value_name = "SECRET", conflicts_with = "timer")]
+    pub(crate) secret: Option<String>,
     /// Rotate every due secret with a standing consent, one after the other
     #[arg(long)]
     pub(crate) apply: bool,

@@ -18,6 +18,7 @@ mod init;
 mod issuers;
 mod leaks;
 mod man;
+mod notice;
 mod pause;
 mod plan;
 mod redact;
@@ -80,6 +81,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Runbook(args) => runbook::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Token(command) => token::run(&command, context),
+        Command::Notice(command) => notice::run(&command, context),
         Command::Due(args) => due::run(&args, context),
         Command::History(args) => history::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
@@ -111,6 +113,7 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Demo(_)
             | Command::DemoPart(_)
             | Command::Init(_)
+            | Command::Notice(_)
             | Command::Explain(_)
             | Command::Schema
             | Command::Completion(_)

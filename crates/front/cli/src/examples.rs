@@ -144,10 +144,15 @@ Example: keyroll runbook anthropic
 Exit codes: 0 done, 1 failed";
 pub(crate) const SERVE: &str = "\
 Example: keyroll serve --unit | sudo tee /etc/systemd/system/keyroll.service
+         keyroll serve --alert-rules > keyroll-rules.yml
 Exit codes: 0 ended by SIGTERM or Ctrl-C, 1 not started, 7 another server runs";
 pub(crate) const TOKEN_NEW: &str = "\
 Example: keyroll token new ada --out ada.token
+         keyroll token new prometheus --role viewer --out prometheus.token
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const NOTICE_TEST: &str = "\
+Example: keyroll notice test oncall
+Exit codes: 0 every recipient took it, 1 one of them did not, 2 usage";
 pub(crate) const TOKEN_LIST: &str = "Example: keyroll token list\nExit codes: 0 done, 1 failed";
 pub(crate) const TOKEN_REVOKE: &str = "\
 Example: keyroll token revoke ada

@@ -7,7 +7,8 @@ pub mod served;
 mod unit;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use keyroll_testkit::command::wait;
 use keyroll_testkit::issuer::{Ask, ResponseFault};
@@ -193,6 +194,28 @@ fn each_refusal_has_its_status() {
     scene.issuer.end(&id);
     assert_eq!(scene.snapshot(), before);
     served.nothing_leaked(&[&value, &dead, &old]);
+}
+
+/// A caller that sends on after its answer is not cut off: it would read of a broken pipe, and not why it was refused.
+#[test]
+fn who_still_sends_reads_the_answer() {
+    let served = Served::start(1, "");
+    let token = Zeroizing::new(fs::read_to_string(served.scene.path("ada.token")).unwrap());
+    for (token, code) in [(token.trim(), "413"), ("none", "401")] {
+        let body = vec![b'x'; 1 << 20];
+        let mut stream = TcpStream::connect(("127.0.0.1", served.port())).unwrap();
+        write!(
+            stream,
+            "POST /rotate-secret HTTP/1.1\r\nHost: localhost\r\nX-Admin-Token: {token}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .unwrap();
+        assert!(stream.peek(&mut [0]).unwrap() > 0, "it is answered before the body");
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
+    }
 }
 
 /// A process that nobody declared does not hold up the others: it stands in the answer.

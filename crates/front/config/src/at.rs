@@ -114,3 +114,49 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
         schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
+
+/// One text, or an array of them.
+#[derive(Debug)]
+pub(crate) struct Texts(pub(crate) Vec<String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrArray;
+
+        impl<'de> Visitor<'de> for TextOrArray {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or an array of texts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = seq.next_element()? {
+                    all.push(one);
+                }
+                Ok(all)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+                Ok(vec![text.to_owned()])
+            }
+        }
+
+        deserializer.deserialize_any(TextOrArray).map(Self)
+    }
+}
+
+impl JsonSchema for Texts {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Texts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        OneOrMany::<String>::json_schema(generator)
+    }
+}

@@ -9,6 +9,7 @@ use crate::copy::Place;
 use crate::file_shape::FileShape;
 use crate::mistake::Mistake;
 use crate::parse::parse_shape;
+use crate::schedule::Schedule;
 use crate::search::Search;
 use crate::secret::Secret;
 use crate::server::Server;
@@ -26,6 +27,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// The defaults, which a secret may override.
     pub defaults: Defaults,
+    /// When secrets are rotated without an operator.
+    pub schedule: Schedule,
     /// Where values are searched for, and how much.
     pub search: Search,
     /// The secrets by name.
@@ -75,6 +78,7 @@ impl Config {
                 .help("write `version = 1`"));
         }
         let defaults = Defaults::build(&shape.defaults)?;
+        let schedule = Schedule::build(&shape.schedule)?;
         let hosts = hosts(&shape.hosts)?;
         let search = Search::build(&shape.search, folder)?;
         let mut secrets = BTreeMap::new();
@@ -87,7 +91,7 @@ impl Config {
         }
         refuse_shared_places(&secrets, &spans)?;
         let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
-        Ok(Self { folder: folder.to_path_buf(), defaults, search, secrets, server })
+        Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, secrets, server })
     }
 
     /// One secret by name.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::at::At;
 use crate::secret_shape::SecretShape;
-use crate::shape::{DefaultsShape, HostShape, SearchShape, ServerShape};
+use crate::shape::{DefaultsShape, HostShape, ScheduleShape, SearchShape, ServerShape};
 
 /// The file keyroll.toml. It never contains the value of a credential, only references to files that do.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,6 +17,9 @@ pub(crate) struct FileShape {
     /// Defaults for every secret. A secret overrides them with keys of the same names.
     #[serde(default)]
     pub(crate) defaults: DefaultsShape,
+    /// When secrets are rotated without an operator, and when a notice says that one is due.
+    #[serde(default)]
+    pub(crate) schedule: ScheduleShape,
     /// Where keyroll searches for undeclared copies.
     #[serde(default)]
     pub(crate) search: SearchShape,

@@ -9,10 +9,12 @@ use crate::{login_table, schema};
 const TABLES: &[(&str, &str)] = &[
     ("", "The file"),
     ("DefaultsShape", "[defaults]"),
+    ("ScheduleShape", "[schedule]"),
     ("SearchShape", "[search]"),
     ("HostShape", "[hosts.NAME]"),
     ("ServerShape", "[server]"),
     ("EmergencyShape", "[server.emergency]"),
+    ("RecipientShape", "[server.notices.NAME]"),
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("RevokeShape", "[secrets.NAME.revoke]"),

@@ -9,6 +9,7 @@ use crate::defaults::read_parallel;
 use crate::login_table::{self, WrittenTable};
 use crate::mistake::Mistake;
 use crate::period::read_period;
+use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
@@ -88,6 +89,8 @@ pub struct Secret {
     pub owner: Option<String>,
     /// The highest age of the value.
     pub rotate_every: Option<Duration>,
+    /// When a rotation may begin without an operator, if it is not as the schedule says.
+    pub windows: Option<Vec<Window>>,
     /// Whether it may be rotated without an operator.
     pub unattended: bool,
     /// Whether an emergency revokes the old value without asking.
@@ -140,6 +143,7 @@ impl Secret {
             None => None,
             Some(_) => Some(read_period("rotate_every", shape.rotate_every.as_ref(), Duration::ZERO)?),
         };
+        let windows = read_windows("window", shape.window.as_ref())?;
         let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
         if shape.consumers.len() > CONSUMERS_MAX {
             let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
@@ -173,6 +177,7 @@ impl Secret {
             admin,
             owner,
             rotate_every,
+            windows,
             fields,
             derived,
             server,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::at::At;
 use crate::copy::Place;
 use crate::mistake::Mistake;
+use crate::notices::Recipient;
 use crate::secret::Secret;
 use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
@@ -21,12 +22,16 @@ const GITHUB: &str = "https://api.github.com";
 pub struct Server {
     /// Where it listens, on loopback.
     pub listen: SocketAddr,
+    /// Whether it begins the rotations that are due.
+    pub rotates_due: bool,
     /// The file of the admin tokens, absolute.
     pub admin_token: PathBuf,
     /// Other names of secrets.
     pub aliases: BTreeMap<String, Name>,
     /// The sources of alerts.
     pub alerts: Alerts,
+    /// Who is sent notices, in the order of names.
+    pub notices: Vec<Recipient>,
 }
 
 /// The sources of alerts, each with the file of its secret, absolute.
@@ -97,7 +102,9 @@ impl Server {
             return Err(Mistake::new(Kind::WrongForm, why).at(&text.span).help("name another file"));
         }
         let aliases = aliases.collect::<Result<_, _>>()?;
-        Ok(Self { listen: listen(&shape.listen)?, admin_token, aliases, alerts })
+        let notices = Recipient::all(&shape.notices, folder)?;
+        let listen = listen(&shape.listen)?;
+        Ok(Self { listen, rotates_due: shape.rotates_due, admin_token, aliases, alerts, notices })
     }
 
     /// The secret that a caller names: by an alias, by its name, or by a variable that only one secret is read from.

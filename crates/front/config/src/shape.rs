@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::at::{At, OneOrMany};
+use crate::at::{At, OneOrMany, Texts};
 use crate::runs_shape::RunsShape;
 
 /// Defaults for every secret. A secret overrides them with keys of the same names.
@@ -25,6 +25,22 @@ pub(crate) struct DefaultsShape {
     /// How long one phase of a rotation may last before keyroll treats it as failed: 5s to 7d, and at least
     /// `unit_deadline`. Default `10m`.
     pub(crate) phase_deadline: Option<At<String>>,
+}
+
+/// When secrets are rotated without an operator, and when a notice says that one is due. `keyroll due`, its timer and the
+/// server go by it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleShape {
+    /// When a rotation may begin without an operator, one window or an array of them: days, times and a time zone,
+    /// `Mon..Fri 09:00-16:00 Europe/Berlin`. Without days it is every day; without a zone it is this machine's. Times that end
+    /// before they begin end on the next day. `any` (default) is at any time. A rotation that has begun goes on after its
+    /// window has closed; an emergency never waits for a window.
+    pub(crate) window: Option<At<Texts>>,
+    /// How long before it is due a notice names the secret: 0s to 3660d. Default `7d`.
+    pub(crate) warn_before: Option<At<String>>,
+    /// After how long a due secret is overdue: 0s to 3660d. Default `3d`.
+    pub(crate) overdue_after: Option<At<String>>,
 }
 
 /// Where keyroll searches for undeclared copies and processes, and how much.
@@ -66,10 +82,13 @@ pub(crate) struct SecretKeys {
     /// Who is responsible for the secret: free text, at most 256 bytes.
     pub(crate) owner: Option<At<String>>,
     /// The highest age of the value: `90d`. `due` reports a secret whose value is older. keyroll rotates such a
-    /// secret without an operator only in `due --apply`, with `unattended = true` and `revoke.decide = "standing"`.
+    /// secret without an operator only in `due --apply`, or by a server with `server.rotates_due`, and with
+    /// `unattended = true` and `revoke.decide = "standing"`.
     pub(crate) rotate_every: Option<At<String>>,
-    /// Whether `due --apply` may rotate the secret without an operator; needs `revoke.decide = "standing"` too. Default
-    /// false.
+    /// When a rotation of the secret may begin without an operator, instead of `schedule.window`.
+    pub(crate) window: Option<At<Texts>>,
+    /// Whether `due --apply` and the server may rotate the secret without an operator; needs `revoke.decide = "standing"` too.
+    /// Default false.
     #[serde(default)]
     pub(crate) unattended: bool,
     /// Whether an emergency (`POST /rotate-secret`, `keyroll emergency`) revokes the old value without asking, as soon as no
@@ -174,11 +193,45 @@ pub(crate) struct RevokeShape {
 pub(crate) struct ServerShape {
     /// The address and port to listen on, on loopback: `127.0.0.1:9090` or `[::1]:9090`.
     pub(crate) listen: At<String>,
+    /// Whether the server begins the rotations that are due, as `due --apply` does. Default false.
+    #[serde(default)]
+    pub(crate) rotates_due: bool,
     /// The emergency endpoint: `POST /rotate-secret` and `GET /secret-status`.
     pub(crate) emergency: At<EmergencyShape>,
     /// The sources of alerts: `POST /alerts/…`. A source that is not named here is refused.
     #[serde(default)]
     pub(crate) alerts: AlertsShape,
+    /// Who is sent notices, by name: `[server.notices.oncall]`; at most 16. Default: nobody.
+    #[serde(default)]
+    pub(crate) notices: BTreeMap<At<String>, At<RecipientShape>>,
+}
+
+/// A recipient of notices: exactly one of `webhook`, `slack` and `smtp`. `keyroll notice test` sends a test.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipientShape {
+    /// A reference to a file with the address of a webhook, mode 0600: `file:./oncall.url`. keyroll posts JSON to it. The
+    /// address begins with `https://`; on loopback also with `http://`.
+    pub(crate) webhook: Option<At<String>>,
+    /// With `webhook`: a reference to the secret that signs each message as Standard Webhooks says; it begins with `whsec_`.
+    /// Default: not signed.
+    pub(crate) secret: Option<At<String>>,
+    /// A reference to a file with the address of an incoming webhook of Slack, mode 0600: `file:./slack.url`. Mattermost and
+    /// Rocket.Chat accept the same form.
+    pub(crate) slack: Option<At<String>>,
+    /// The server that takes mails: `smtps://HOST` (port 465), `smtp+starttls://HOST` (port 587), or, on loopback alone,
+    /// `smtp://127.0.0.1` (port 25). `:PORT` may follow. Needs `from` and `to`.
+    pub(crate) smtp: Option<At<String>>,
+    /// With `smtp`: the sender's address.
+    pub(crate) from: Option<At<String>>,
+    /// With `smtp`: 1 to 16 addresses.
+    pub(crate) to: Option<At<Vec<At<String>>>>,
+    /// With `smtp`: a reference to a file with the line `user:password`, mode 0600. Not with `smtp://`. Default: no login.
+    pub(crate) login: Option<At<String>>,
+    /// The kinds of notices that are sent: `waiting`, `failed`, `ended`, `due`, `incident`, `server`. Default: all.
+    pub(crate) on: Option<At<Vec<At<String>>>>,
+    /// How often a notice is repeated while its reason lasts: 10s to 90d, or `never`. Default `1d`.
+    pub(crate) remind_every: Option<At<String>>,
 }
 
 /// The sources of alerts, each with a reference to the file of its secret, mode 0600: `file:./github.secret`.
@@ -213,8 +266,8 @@ pub(crate) struct AlertsShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmergencyShape {
-    /// A reference to the file of the admin tokens: `file:./admin-token`. `keyroll token new` adds a token to it, and at most
-    /// two are valid. A line that is a token itself, of 32 to 256 characters, is accepted too.
+    /// A reference to the file of the tokens: `file:./admin-token`. `keyroll token new` adds a token to it, and at most two
+    /// of each role are valid. A line that is a token itself, of 32 to 256 characters, is accepted too, and is an admin's.
     pub(crate) admin_token: At<String>,
     /// Other names of secrets, as callers send them: `{ ANTHROPIC_API_KEY = "anthropic" }`. Without an alias a caller names
     /// the secret, or a variable that only one secret is read from.

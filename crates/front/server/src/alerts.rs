@@ -23,10 +23,12 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::answer::{Refusal, json};
-use crate::drives::{Errand, Told};
+use crate::counters::{Alerted, Reason, UNKNOWN};
+use crate::drives::Errand;
 use crate::guard::{closing, only};
 use crate::listen::Connection;
 use crate::request::body;
+use crate::seen::Told;
 use crate::server::Server;
 use crate::signature::{self, Refused, secret, token};
 use crate::tokens::Tokens;
@@ -87,7 +89,10 @@ pub(crate) async fn take(
 ) -> Result<Response, Response> {
     // GitLab has addresses of its own.
     let source = Source::named(&name).filter(|source| *source != Source::Gitlab);
-    let source = source.ok_or_else(|| not_there("no source of alerts has this name"))?;
+    let source = source.ok_or_else(|| {
+        server.counters.alert(UNKNOWN, Alerted::Refused);
+        not_there("no source of alerts has this name")
+    })?;
     let opened = received(&server, source, request).await?;
     let incidents = opened.into_iter().map(|one| Entry {
         incident: one.id,
@@ -131,8 +136,20 @@ async fn configured(server: &Arc<Server>) -> Result<Alerts, Response> {
     Ok(table.alerts)
 }
 
-/// Checks who sent an alert, and opens its incidents.
+/// Takes an alert, and counts what became of it.
 async fn received(server: &Arc<Server>, source: Source, request: Request) -> Result<Vec<Opened>, Response> {
+    let opened = checked(server, source, request).await;
+    let result = match &opened {
+        Ok(_) => Alerted::Taken,
+        Err(response) if response.status().is_server_error() => Alerted::Failed,
+        Err(_) => Alerted::Refused,
+    };
+    server.counters.alert(source.name(), result);
+    opened
+}
+
+/// Checks who sent an alert, and opens its incidents.
+async fn checked(server: &Arc<Server>, source: Source, request: Request) -> Result<Vec<Opened>, Response> {
     let alerts = &configured(server).await?;
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let headers = request.headers().clone();
@@ -189,11 +206,15 @@ impl NotBelieved {
             // Who is not believed is answered so often, and then told to wait.
             Self::Stranger(why) => closing(match server.guesses.count(Instant::now()) {
                 Ok(()) => {
+                    server.counters.refused(Reason::NoToken);
                     server.log(&format!("refused an alert of {name}: {why}"));
                     Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
                 }
-                Err(after) => Refusal::new("too many requests without a valid token or signature")
-                    .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1),
+                Err(after) => {
+                    server.counters.refused(Reason::TooMany);
+                    Refusal::new("too many requests without a valid token or signature")
+                        .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
+                }
             }),
         }
     }

@@ -1,31 +1,33 @@
-//! The processes that drive: each rotation has one, the command `keyroll emergency`.
+//! The processes that drive: each rotation has one, the command `keyroll emergency` or, for one that is due,
+//! `keyroll due --apply`.
 //!
 //! One of them runs at a time, because the state folder has one lock. An emergency that has waited for its turn asks the
-//! one that drives to pause, and that one goes on afterwards. A driver that an operator paused is left alone. Which
-//! secrets are meant is written down before their process starts, so that the next server goes on with them.
+//! one that drives to pause, and that one goes on afterwards; one that is due makes way at once, and asks nobody. A driver
+//! that an operator paused is left alone. Which secrets are meant is written down before their process starts, so that
+//! the next server goes on with them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use keyroll_app::{atomic_file, problem};
+use keyroll_app::atomic_file;
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
-use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 
 use crate::log::Log;
+use crate::seen::{Seen, read_lines};
 use crate::stop::stopped;
 
-/// The longest line of a driver's output that is read, bytes.
-const LINE_BYTES_MAX: u64 = 1 << 20;
 /// How long one drives undisturbed; then it is asked to pause if a new emergency waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it drives undisturbed if one waits that was paused before; each time twice as long.
@@ -35,75 +37,12 @@ const PATIENCE_MAX: Duration = Duration::from_secs(900);
 const AGAIN: Duration = Duration::from_secs(2);
 /// How often that is done: for an hour.
 const AGAIN_MAX: u32 = 1_800;
+/// How long the plan of what is due may go on once it is asked to stop.
+const PLAN_MAX: Duration = Duration::from_secs(2);
 /// How often a driver that was killed is started again.
 const DIED_MAX: u32 = 3;
 /// How often it is looked whether all drivers have ended, and how long the one that drives has done so.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// What is seen of a driver.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
-    /// The rotation that it drives.
-    pub(crate) rotation: Option<String>,
-    /// Nothing is lost any more if the server ends: the key is sealed for the rotation, or nobody brought one.
-    pub(crate) sealed: bool,
-    /// How the rotation ended, or what it waits for.
-    pub(crate) result: Option<String>,
-    /// The rotation has ended.
-    pub(crate) over: bool,
-    /// The problem that it ended with.
-    pub(crate) problem: Option<Told>,
-    /// It has ended, and is not started again.
-    pub(crate) ended: bool,
-}
-
-impl Seen {
-    /// No driver runs.
-    pub(crate) fn ended() -> Self {
-        Self { ended: true, sealed: true, ..Self::default() }
-    }
-}
-
-/// A problem, as a driver told it; its texts passed the driver's redactor.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Told {
-    pub(crate) attempted: String,
-    pub(crate) code: String,
-    #[serde(default)]
-    pub(crate) causes: Vec<String>,
-    pub(crate) help: Option<String>,
-    pub(crate) exit: u8,
-}
-
-impl Told {
-    /// What was attempted and why it failed, on one line.
-    pub(crate) fn sentence(&self) -> String {
-        problem::sentence(&self.attempted, &self.causes)
-    }
-
-    /// Whether it has this code.
-    pub(crate) fn is(&self, code: Code) -> bool {
-        self.code == code.as_str()
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line {
-    Rotation {
-        id: String,
-    },
-    Sealed {},
-    Done {
-        outcome: String,
-    },
-    Paused {
-        reason: String,
-    },
-    Error(Told),
-    #[serde(other)]
-    Other,
-}
 
 /// A secret that is being driven, or waits for its turn.
 pub(crate) struct Drive {
@@ -112,6 +51,8 @@ pub(crate) struct Drive {
     value: Option<hmac::Tag>,
     /// The incident that it contains.
     incident: Option<String>,
+    /// It was begun because the secret is due.
+    pub(crate) scheduled: bool,
 }
 
 impl Drive {
@@ -129,6 +70,18 @@ pub(crate) enum Errand {
     Resume(String),
     /// To contain this incident of the secret.
     Contain(String),
+    /// To begin what is due, or to go on with this rotation of it.
+    Due(Option<String>),
+}
+
+/// What the next server goes on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Left {
+    /// A rotation that was begun because its secret is due, once its id was known.
+    Scheduled { scheduled: Option<String> },
+    /// An emergency, with its rotation, once that was known.
+    Emergency(Option<String>),
 }
 
 /// The processes that drive, by secret.
@@ -146,6 +99,8 @@ pub(crate) struct Drives {
     turn: tokio::sync::Mutex<()>,
     /// Since when it runs.
     since: Mutex<Instant>,
+    /// It drives what is due, and makes way at once.
+    makes_way: AtomicBool,
     /// Another emergency needs the turn.
     yields: Notify,
     /// Told once, when the server stops.
@@ -165,12 +120,28 @@ impl Drives {
         let (turn, yields) = (tokio::sync::Mutex::new(()), Notify::new());
         let since = Mutex::new(Instant::now());
         let (noting, all) = (Mutex::default(), Mutex::default());
-        Ok(Self { program, words, list, noting, log, key, all, turn, since, yields, stop })
+        let makes_way = AtomicBool::new(false);
+        Ok(Self { program, words, list, noting, log, key, all, turn, since, makes_way, yields, stop })
     }
 
-    /// The driver of this secret, if one runs or waits.
+    /// The driver of this secret's emergency, if one runs or waits.
     pub(crate) fn of(&self, secret: &str) -> Option<Arc<Drive>> {
-        self.lock().get(secret).cloned()
+        self.lock().get(secret).filter(|drive| !drive.scheduled).cloned()
+    }
+
+    /// Whether a driver of the secret runs, or waits for its turn.
+    pub(crate) fn is_driven(&self, secret: &str) -> bool {
+        self.lock().contains_key(secret)
+    }
+
+    /// Whether a driver of what is due runs, or waits for its turn.
+    pub(crate) fn has_scheduled(&self) -> bool {
+        self.lock().values().any(|drive| drive.scheduled)
+    }
+
+    /// How many drivers run, or wait for their turn.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
     }
 
     /// Whether the driver was begun with this value.
@@ -182,8 +153,8 @@ impl Drives {
         }
     }
 
-    /// The secrets of which an earlier server had a driver, each with its rotation, once that was known.
-    pub(crate) fn left(&self) -> BTreeMap<String, Option<String>> {
+    /// The secrets of which an earlier server had a driver.
+    pub(crate) fn left(&self) -> BTreeMap<String, Left> {
         read_list(&self.list)
     }
 
@@ -194,17 +165,19 @@ impl Drives {
         }
     }
 
-    /// Starts a driver as soon as it is its turn.
+    /// Starts a driver as soon as it is its turn. An emergency replaces a driver of what is due.
     pub(crate) fn begin(self: &Arc<Self>, secret: &str, errand: Errand) -> Result<Arc<Drive>, io::Error> {
+        let scheduled = matches!(errand, Errand::Due(_));
         let (value, rotation, incident) = match errand {
             Errand::Begin(value) => (value, None, None),
             Errand::Resume(id) => (None, Some(id), None),
             Errand::Contain(id) => (None, None, Some(id)),
+            Errand::Due(id) => (None, id, None),
         };
         let tag = value.as_ref().map(|value| hmac::sign(&self.key, value.expose()));
-        self.go_on_later(secret, rotation.clone())?;
+        self.go_on_later(secret, rotation.clone(), scheduled)?;
         let (tell, seen) = watch::channel(Seen { rotation, sealed: value.is_none(), ..Seen::default() });
-        let drive = Arc::new(Drive { seen, value: tag, incident });
+        let drive = Arc::new(Drive { seen, value: tag, incident, scheduled });
         self.lock().insert(secret.to_owned(), drive.clone());
         tokio::spawn(self.clone().follow(secret.to_owned(), value, tell, drive.clone()));
         Ok(drive)
@@ -235,18 +208,29 @@ impl Drives {
         own: Arc<Drive>,
     ) {
         let (mut again, mut died) = (0, 0);
-        let mut patience = PATIENCE;
+        // What is due asks nobody to make way.
+        let mut patience = if own.scheduled { None } else { Some(PATIENCE) };
         while let Some(turn) = self.turn(patience).await {
+            if !self.is_own(&secret, &own) {
+                break;
+            }
             tell.send_modify(|seen| (seen.problem, seen.result) = (None, None));
-            let ended = self.drive(&secret, value.as_ref(), own.incident.as_deref(), &tell).await;
+            self.makes_way.store(own.scheduled, Ordering::Relaxed);
+            let ended = self.drive(&secret, value.as_ref(), &own, &tell).await;
+            let is_begun = || !own.scheduled || tell.borrow().rotation.is_some();
+            self.makes_way.store(false, Ordering::Relaxed);
             drop(turn);
             match ended {
                 // The one that asked is next. Two that take long pause each other ever later, so that both arrive.
                 Ended::Yielded if !self.is_stopping() => {
                     (self.log)(&format!("{secret}: paused; it goes on after the other emergency"));
-                    patience = patience.max(PATIENCE_PAUSED / 2).saturating_mul(2).min(PATIENCE_MAX);
+                    let longer = |patience: Duration| {
+                        patience.max(PATIENCE_PAUSED / 2).saturating_mul(2).min(PATIENCE_MAX)
+                    };
+                    patience = patience.map(longer);
                 }
-                Ended::Busy if again < AGAIN_MAX && !self.is_stopping() => {
+                // What is due and has not begun is found again by the schedule.
+                Ended::Busy if is_begun() && again < AGAIN_MAX && !self.is_stopping() => {
                     again += 1;
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -258,17 +242,23 @@ impl Drives {
                 Ended::Yielded | Ended::Busy | Ended::Died | Ended::Finished => break,
             }
         }
-        if !self.is_stopping() {
+        let kept_from = self.is_stopping() || !self.is_own(&secret, &own);
+        if !kept_from {
             self.forget(&secret);
         }
         self.lock().retain(|_, drive| !Arc::ptr_eq(drive, &own));
-        tell.send_modify(|seen| seen.ended = true);
+        tell.send_modify(|seen| (seen.ended, seen.kept_from) = (true, kept_from));
         let seen = tell.borrow().clone();
         (self.log)(&ended(&secret, &seen));
     }
 
-    /// Waits for the turn; none once the server stops.
-    async fn turn(&self, patience: Duration) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+    /// No emergency of the secret has replaced it.
+    fn is_own(&self, secret: &str, own: &Arc<Drive>) -> bool {
+        self.lock().get(secret).is_some_and(|drive| Arc::ptr_eq(drive, own))
+    }
+
+    /// Waits for the turn; none once the server stops. Without patience it waits as long as it takes.
+    async fn turn(&self, patience: Option<Duration>) -> Option<tokio::sync::MutexGuard<'_, ()>> {
         let mut stop = self.stop.subscribe();
         let since = || self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let patient = async {
@@ -278,7 +268,10 @@ impl Drives {
                 tokio::select! {
                     turn = &mut turn => return turn,
                     () = tokio::time::sleep(LOOK) => {
-                        if since().elapsed() >= patience {
+                        let waited = |patience| {
+                            self.makes_way.load(Ordering::Relaxed) || since().elapsed() >= patience
+                        };
+                        if patience.is_some_and(waited) {
                             self.yields.notify_waiters();
                         }
                     }
@@ -299,13 +292,15 @@ impl Drives {
         &self,
         secret: &str,
         value: Option<&SecretBytes>,
-        incident: Option<&str>,
+        own: &Drive,
         tell: &watch::Sender<Seen>,
     ) -> Ended {
         let seen = tell.borrow().clone();
         let given = value.filter(|_| !seen.sealed);
         let mut words = vec!["emergency".to_owned(), secret.to_owned()];
-        match (&seen.rotation, given, incident) {
+        match (&seen.rotation, given, own.incident.as_deref()) {
+            (Some(id), _, _) if own.scheduled => words = ["resume", id].map(str::to_owned).to_vec(),
+            (None, _, _) if own.scheduled => words = ["due", "--apply", secret].map(str::to_owned).to_vec(),
             (_, Some(_), _) => words.push("--value-stdin".to_owned()),
             (Some(id), None, _) => words.push(format!("--rotation={id}")),
             (None, None, Some(id)) => {
@@ -317,15 +312,17 @@ impl Drives {
             Ok(child) => child,
             Err(error) => {
                 (self.log)(&format!("{secret}: could not start the driver: {error}"));
+                tell.send_modify(|seen| seen.failed = true);
                 return Ended::Finished;
             }
         };
-        let yielded = self.attend(secret, &mut child, given, tell).await;
+        let yielded = self.attend(secret, &mut child, given, own.scheduled, tell).await;
         let code = child.wait().await.ok().and_then(|status| status.code());
+        tell.send_modify(|seen| seen.failed = code != Some(0));
         let busy = tell.borrow().problem.as_ref().is_some_and(|told| told.is(Code::OtherDriver));
         match code {
             // Also one that was asking the issuer, and ended with what it knew.
-            Some(_) if yielded && !tell.borrow().over => Ended::Yielded,
+            _ if yielded && !tell.borrow().over => Ended::Yielded,
             None => Ended::Died,
             Some(_) if busy => Ended::Busy,
             Some(_) => Ended::Finished,
@@ -351,6 +348,7 @@ impl Drives {
         secret: &str,
         child: &mut Child,
         value: Option<&SecretBytes>,
+        scheduled: bool,
         tell: &watch::Sender<Seen>,
     ) -> bool {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -366,7 +364,7 @@ impl Drives {
             if let Some(stdout) = stdout {
                 read_lines(stdout, tell, |id| {
                     // A list without the id still names the secret.
-                    let _ = self.go_on_later(secret, Some(id.to_owned()));
+                    let _ = self.go_on_later(secret, Some(id.to_owned()), scheduled);
                 })
                 .await;
             }
@@ -384,21 +382,41 @@ impl Drives {
         }
         // The child is not waited for yet, so the id is its own.
         let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-        let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+        let send = |signal| pid.map(|pid| rustix::process::kill_process(pid, signal));
+        let _ = send(rustix::process::Signal::TERM);
+        // A plan only reads, and no emergency waits for it: one that opens its rotation at that moment is gone on with.
+        if scheduled && tell.borrow().rotation.is_none() {
+            tokio::select! {
+                _ = &mut work => return yielded,
+                () = tokio::time::sleep(PLAN_MAX) => {}
+            }
+            if tell.borrow().rotation.is_none() {
+                let _ = send(rustix::process::Signal::KILL);
+            }
+        }
         let _ = work.await;
         yielded
     }
 
     /// The next server goes on with the secret, and with this rotation of it where it is known.
-    fn go_on_later(&self, secret: &str, rotation: Option<String>) -> Result<(), io::Error> {
-        self.note(|list| list.insert(secret.to_owned(), rotation.clone()) != Some(rotation))
+    fn go_on_later(&self, secret: &str, rotation: Option<String>, scheduled: bool) -> Result<(), io::Error> {
+        let left = match scheduled {
+            true => Left::Scheduled { scheduled: rotation },
+            false => Left::Emergency(rotation),
+        };
+        self.note(|list| match list.get(secret) {
+            // The emergency that replaces a driver of what is due goes on, and not that one.
+            Some(Left::Emergency(_)) if scheduled => false,
+            Some(known) if *known == left => false,
+            Some(_) | None => {
+                list.insert(secret.to_owned(), left);
+                true
+            }
+        })
     }
 
     /// Changes the list of the secrets that the next server goes on with.
-    fn note(
-        &self,
-        change: impl FnOnce(&mut BTreeMap<String, Option<String>>) -> bool,
-    ) -> Result<(), io::Error> {
+    fn note(&self, change: impl FnOnce(&mut BTreeMap<String, Left>) -> bool) -> Result<(), io::Error> {
         let _one = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = read_list(&self.list);
         if change(&mut list) {
@@ -422,7 +440,7 @@ enum Ended {
 }
 
 /// A list that cannot be read is empty: it names work that is open in the journal, and a person sees it there.
-fn read_list(path: &Path) -> BTreeMap<String, Option<String>> {
+fn read_list(path: &Path) -> BTreeMap<String, Left> {
     std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
@@ -437,31 +455,4 @@ fn ended(secret: &str, seen: &Seen) -> String {
         (None, None) => "its driver has ended".to_owned(),
     };
     format!("{secret}: {rotation}: {why}")
-}
-
-/// Reads the events of a driver until it closes its output.
-async fn read_lines(stdout: ChildStdout, tell: &watch::Sender<Seen>, known: impl Fn(&str)) {
-    let mut reader = BufReader::new(stdout);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        // The rest of a line that is too long, and a line of a newer keyroll, tell nothing.
-        match serde_json::from_slice(&line) {
-            Ok(Line::Rotation { id }) => {
-                known(&id);
-                tell.send_modify(|seen| seen.rotation = Some(id));
-            }
-            Ok(Line::Sealed {}) => tell.send_modify(|seen| seen.sealed = true),
-            Ok(Line::Done { outcome }) => {
-                tell.send_modify(|seen| (seen.result, seen.over) = (Some(outcome), true));
-            }
-            Ok(Line::Paused { reason }) => tell.send_modify(|seen| seen.result = Some(reason)),
-            Ok(Line::Error(told)) => tell.send_modify(|seen| seen.problem = Some(told)),
-            Ok(Line::Other) | Err(_) => {}
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The server of keyroll: `POST /rotate-secret` and `GET /secret-status`, on loopback.
+//! The server of keyroll: `POST /rotate-secret`, `GET /secret-status` and `GET /metrics`, on loopback.
 //!
 //! Invariants, by what is absent: the process that listens drives nothing and holds no lock of the state folder. Each
 //! rotation is driven by a process of its own, the command `keyroll emergency`, so that a signal, a crash or an
@@ -7,13 +7,20 @@
 
 mod alerts;
 mod answer;
+mod counters;
 mod drives;
 mod guard;
 mod guesses;
 mod listen;
 mod log;
+mod metrics;
+mod notices;
 mod request;
+mod role;
 mod rotate;
+mod schedule;
+mod seen;
+mod series;
 mod serve;
 mod server;
 mod show;
@@ -21,7 +28,11 @@ mod signature;
 mod stop;
 mod tokens;
 mod unit;
+mod upkeep;
 
+pub use metrics::ALERT_RULES;
+pub use notices::{Tested, test_notices};
+pub use role::Role;
 pub use serve::{Setup, serve, table};
 pub use tokens::{TokenShown, Tokens};
 pub use unit::unit;

@@ -4,6 +4,7 @@
 //! makes room: one that sends its request at once is served among any number of others.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_io_timeout::TimeoutStream;
@@ -32,6 +34,9 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 64;
 /// What is buffered of one connection, bytes: the longest headers.
 const BUFFER_BYTES: usize = 16 * 1_024;
+/// How long, and how much, is read of a caller who has his answer and still sends.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: u64 = 4 << 20;
 /// The pause after an accept that failed, such as for want of descriptors.
 const FAILED: Duration = Duration::from_millis(100);
 /// How long open requests may take once the server stops.
@@ -120,21 +125,32 @@ async fn serve(stream: TcpStream, router: Router, own: &Arc<Connection>, mut sto
     stream.set_write_timeout(Some(WRITE_TIME_MAX));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(own.clone());
-        router.clone().call(request)
+        Box::pin(router.clone().call(request))
     });
     let stream = Box::pin(stream);
-    let connection = hyper::server::conn::http1::Builder::new()
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIME_MAX)
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
     tokio::select! {
-        _ = connection.as_mut() => {}
+        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => {}
         () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
         }
     }
+    linger(connection.into_parts().io.into_inner()).await;
+}
+
+/// Reads on for a moment. A connection that is closed while its caller still sends is reset, and the answer, such as why the
+/// body is not read, may be lost with it.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = stream.take(LINGER_BYTES_MAX);
+    let mut sink = tokio::io::sink();
+    let _ = tokio::time::timeout(LINGER_MAX, tokio::io::copy(&mut rest, &mut sink)).await;
 }

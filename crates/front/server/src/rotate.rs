@@ -17,9 +17,10 @@ use keyroll_secret::SecretBytes;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::{Refusal, Rotation, Status, status};
-use crate::drives::{Drive, Errand, Seen, Told};
+use crate::drives::{Drive, Errand};
 use crate::guard::Caller;
 use crate::request::{self, Asked, BODY_BYTES_MAX};
+use crate::seen::{Seen, Told};
 use crate::server::Server;
 
 /// How often a rotation is looked at while a request waits for it.
@@ -176,6 +177,7 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
         Errand::Begin(None) => "asked for an emergency",
         Errand::Contain(_) => "asked for an incident to be contained",
         Errand::Resume(_) => "asked for the open rotation, which goes on as an emergency",
+        Errand::Due(_) => "asked for what is due",
     };
     server.log(&format!("{secret}: {what}, by the token {}", caller.0));
     match server.drives.begin(&secret, errand) {

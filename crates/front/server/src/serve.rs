@@ -29,13 +29,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 
 use crate::answer::Refusal;
-use crate::drives::{Drives, Errand};
+use crate::counters::Counters;
+use crate::drives::{Drives, Errand, Left};
 use crate::guesses::Limit;
 
 use crate::log::Log;
+use crate::role::Role;
 use crate::server::Server;
 use crate::tokens::Tokens;
-use crate::{alerts, guard, listen, rotate, show};
+use crate::upkeep::Kept;
+use crate::{alerts, guard, listen, metrics, notices, rotate, schedule, show};
 
 /// How many requests without a valid token are answered within a minute; the others are told to wait.
 const GUESSES_MAX: usize = 20;
@@ -91,7 +94,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     let places = installation.places()?;
     let table = table(&config, &installation, starting)?;
     let tokens = Tokens::read(&table.admin_token)?;
-    if tokens.list().is_empty() {
+    if !tokens.list().iter().any(|token| token.role.allows(Role::Admin)) {
         return Err(Problem::new(Code::AdminTokenUnusable, "start the server")
             .because(format!("{} has no admin token", table.admin_token.display()))
             .help("keyroll token new NAME --out FILE"));
@@ -112,7 +115,10 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         messages: Mutex::new(()),
         reports: Mutex::new(()),
         guesses: Limit::new(GUESSES_MAX, MINUTE),
+        denials: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
+        counters: Counters::new(),
+        kept: Kept::default(),
     });
     drop(installation);
     let runtime =
@@ -136,7 +142,7 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     let (stop, stopped) = watch::channel(false);
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
     server.log(&format!(
-        "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status"
+        "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status, GET /metrics"
     ));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog());
@@ -155,23 +161,25 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
 
 fn router(server: &Arc<Server>) -> Router {
     let unknown = || async {
-        Refusal::new("no such page: POST /rotate-secret, GET /secret-status, GET /health")
+        Refusal::new("no such page: POST /rotate-secret, GET /secret-status, GET /metrics, GET /health")
             .answered(StatusCode::NOT_FOUND)
     };
     let other = || async {
-        Refusal::new("POST /rotate-secret, GET /secret-status").answered(StatusCode::METHOD_NOT_ALLOWED)
+        Refusal::new("POST /rotate-secret, GET /secret-status, GET /metrics")
+            .answered(StatusCode::METHOD_NOT_ALLOWED)
     };
     Router::new()
         .route("/rotate-secret", post(rotate::rotate))
         .route("/secret-status", get(show::status))
+        .route("/metrics", get(metrics::scrape))
         .method_not_allowed_fallback(other)
         .fallback(unknown)
-        .layer(middleware::from_fn_with_state(server.clone(), guard::admin))
+        .layer(middleware::from_fn_with_state(server.clone(), guard::token))
         .route("/alerts/{source}", post(alerts::take))
         .route("/alerts/gitlab/revoke_tokens", post(alerts::revoke_tokens))
         .route("/alerts/gitlab/revocable_token_types", get(alerts::token_types))
         .route("/health", get(|| async { "ok\n" }))
-        .layer(middleware::from_fn(guard::local))
+        .layer(middleware::from_fn_with_state(server.clone(), guard::local))
         .with_state(server.clone())
 }
 
@@ -193,19 +201,25 @@ fn go_on(server: &Arc<Server>) {
             tokio::time::sleep(AGAIN).await;
         }
     });
-    for (secret, rotation) in server.drives.left() {
-        tokio::spawn(go_on_with(server.clone(), secret, rotation));
+    for (secret, left) in server.drives.left() {
+        tokio::spawn(go_on_with(server.clone(), secret, left));
     }
+    tokio::spawn(schedule::keep(server.clone()));
+    tokio::spawn(notices::keep(server.clone()));
 }
 
 /// Waits while another process drives the rotation: an operator, or a driver that outlived its server. Another rotation
 /// of the secret is an operator's; one whose id was not known yet counts if it is an emergency.
-async fn go_on_with(server: Arc<Server>, secret: String, rotation: Option<String>) {
+async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
     let mut said = String::new();
+    let (scheduled, rotation) = match left {
+        Left::Scheduled { scheduled } => (true, scheduled),
+        Left::Emergency(rotation) => (false, rotation),
+    };
     loop {
         {
             let _one = server.deciding.lock().await;
-            if server.drives.of(&secret).is_some() {
+            if server.drives.of(&secret).is_some() || scheduled && server.drives.is_driven(&secret) {
                 return;
             }
             let name = secret.clone();
@@ -214,12 +228,18 @@ async fn go_on_with(server: Arc<Server>, secret: String, rotation: Option<String
                     installation.config()?.secret(&name).is_ok_and(|secret| secret.emergency_revoke);
                 Ok((open_rotation(&name, &installation.places()?)?, revokes))
             });
-            let its = |open: &Open| rotation.as_ref().map_or(open.emergency, |id| *id == open.id);
+            // The schedule itself finds what was not begun.
+            let its =
+                |open: &Open| rotation.as_ref().map_or(open.emergency && !scheduled, |id| *id == open.id);
             match open.await {
                 Ok((Some(open), _)) if its(&open) && open.driven => {}
                 Ok((Some(open), revokes)) if its(&open) && open.goes_on(revokes) => {
                     server.log(&format!("{secret}: going on with rotation {}", open.id));
-                    if let Err(error) = server.drives.begin(&secret, Errand::Resume(open.id)) {
+                    let errand = match scheduled {
+                        true => Errand::Due(Some(open.id)),
+                        false => Errand::Resume(open.id),
+                    };
+                    if let Err(error) = server.drives.begin(&secret, errand) {
                         server.log(&format!("{secret}: could not write down what goes on: {error}"));
                     }
                     return;

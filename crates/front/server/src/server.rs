@@ -9,12 +9,16 @@ use keyroll_app::installation::Installation;
 use keyroll_app::places::Locations;
 use keyroll_app::problem::Problem;
 use keyroll_app::redact;
+use keyroll_app::reports::upkeep::Upkeep;
 use keyroll_codes::Code;
 
+use crate::counters::Counters;
 use crate::drives::Drives;
 use crate::guesses::Limit;
 use crate::log::Log;
+use crate::role::Role;
 use crate::tokens::Tokens;
+use crate::upkeep::Kept;
 
 /// How many drivers are started for one secret within a minute.
 const BEGUN_MAX: usize = 20;
@@ -33,7 +37,12 @@ pub(crate) struct Server {
     /// Held while the report of a scanner is read.
     pub(crate) reports: tokio::sync::Mutex<()>,
     pub(crate) guesses: Limit,
+    /// Requests of known callers without the role.
+    pub(crate) denials: Limit,
     pub(crate) begun: Mutex<BTreeMap<String, Limit>>,
+    pub(crate) counters: Counters,
+    /// What stands, as it was read last.
+    pub(crate) kept: Kept,
 }
 
 impl Server {
@@ -48,10 +57,18 @@ impl Server {
         limit.count(Instant::now())
     }
 
-    /// The name of a valid token. The file is read each time, so that a token counts, or does not, at once; it is small
+    /// The name and the role of a valid token. The file is read each time, so that a token counts, or does not, at once; it is small
     /// and local, and reading it does not wait behind those who wait for the journal.
-    pub(crate) fn caller(&self, given: &[u8]) -> Result<Option<String>, Problem> {
-        Ok(Tokens::read(&self.tokens)?.check(given).map(str::to_owned))
+    pub(crate) fn caller(&self, given: &[u8]) -> Result<Option<(String, Role)>, Problem> {
+        Ok(Tokens::read(&self.tokens)?.check(given).map(|(name, role)| (name.to_owned(), role)))
+    }
+
+    /// What stands now.
+    ///
+    /// # Errors
+    /// The configuration, the journal, the store or an incident cannot be read.
+    pub(crate) async fn upkeep(&self) -> Result<Arc<Upkeep>, Problem> {
+        self.kept.now(|look| self.blocking(look)).await
     }
 
     /// Reads the installation as it is now, on a thread that may wait.

@@ -36,8 +36,7 @@ struct Entry {
 
 pub(crate) async fn status(State(server): State<Arc<Server>>) -> Response {
     let drives = server.drives.clone();
-    match server.blocking(move |installation| shown(installation, |secret| drives.of(secret).is_some())).await
-    {
+    match server.blocking(move |installation| shown(installation, |secret| drives.is_driven(secret))).await {
         Ok(shown) => json(StatusCode::OK, &shown),
         Err(problem) => Refusal::of(&problem).soon(),
     }

@@ -42,9 +42,13 @@ pub(crate) enum Refused {
     Future(u64),
 }
 
-/// The secret in a file that only its owner can read, without the line end.
-pub(crate) fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let failed = || Problem::new(Code::AdminTokenUnusable, format!("read the secret in {}", path.display()));
+fn unread(path: &Path) -> Problem {
+    Problem::new(Code::AdminTokenUnusable, format!("read the secret in {}", path.display()))
+}
+
+/// The content of a file that only its owner can read, without white space at its end; and the user id of its owner.
+pub(crate) fn private(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Problem> {
+    let failed = || unread(path);
     let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = file.map_err(|error| failed().because_of(&error))?;
@@ -57,9 +61,14 @@ pub(crate) fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     }
     let text = bounded(&file).map_err(|error| failed().because_of(&error))?;
     let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
-    let text = Zeroizing::new(text.get(..end).unwrap_or_default().to_vec());
+    Ok((Zeroizing::new(text.get(..end).unwrap_or_default().to_vec()), meta.uid()))
+}
+
+/// The secret in a file that only its owner can read, without the line end.
+pub(crate) fn secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let (text, _) = private(path)?;
     if text.len() < SECRET_BYTES_MIN {
-        return Err(failed()
+        return Err(unread(path)
             .because(format!("it has fewer than {SECRET_BYTES_MIN} characters, which can be guessed"))
             .help(format!("openssl rand -hex 24 > {}", path.display())));
     }
@@ -71,7 +80,7 @@ pub(crate) fn webhook_key(secret: &[u8], path: &Path) -> Result<Zeroizing<Vec<u8
     let encoded = secret.strip_prefix(b"whsec_").unwrap_or(secret);
     let key = BASE64_STANDARD.decode(encoded).map(Zeroizing::new).ok();
     key.filter(|key| key.len() >= SECRET_BYTES_MIN).ok_or_else(|| {
-        Problem::new(Code::AdminTokenUnusable, format!("read the secret in {}", path.display()))
+        unread(path)
             .because(format!("it is not whsec_ and the base64 of at least {SECRET_BYTES_MIN} bytes"))
             .help(format!("printf 'whsec_%s' \"$(openssl rand -base64 24)\" > {}", path.display()))
     })

@@ -1,7 +1,8 @@
-//! The file of the admin tokens: at most two are valid, so that a token can be replaced while it is in use.
+//! The file of the tokens: at most two of each role are valid, so that a token can be replaced while it is in use.
 //!
-//! A line has the name of a token, when it was made, and the SHA-256 of the token; a token has 256 random bits, so the
-//! digest tells nothing. A line that is a token itself, as an operator may write it, is accepted too.
+//! A line has the name of a token, when it was made, the SHA-256 of the token, and its role unless that is `admin`; a token
+//! has 256 random bits, so the digest tells nothing. A line that is a token itself, as an operator may write it, is
+//! accepted too, and is an admin's.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -23,12 +24,12 @@ use keyroll_codes::Code;
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
-/// The most valid tokens.
+use crate::role::Role;
+
+/// The most valid tokens of a role.
 const VALID_MAX: usize = 2;
 /// The largest file, bytes.
 const FILE_BYTES_MAX: u64 = 4_096;
-/// What every token begins with.
-const PREFIX: &str = "keyroll_admin_";
 /// The random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 /// The characters of a token that an operator may write.
@@ -47,6 +48,7 @@ struct Token {
     /// RFC 3339; none = an operator wrote it.
     made: Option<String>,
     digest: [u8; SHA256_OUTPUT_LEN],
+    role: Role,
     /// The line of the file; a token that an operator wrote stays as it is.
     line: Zeroizing<String>,
 }
@@ -58,6 +60,8 @@ pub struct TokenShown {
     pub name: String,
     /// When it was made, RFC 3339; none = an operator wrote it into the file.
     pub made: Option<String>,
+    /// What its owner may do.
+    pub role: Role,
 }
 
 impl fmt::Debug for Tokens {
@@ -92,28 +96,29 @@ impl Tokens {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let token = read_line(line, at).ok_or_else(|| {
-                failed().because(format!("line {at} is neither a token nor a line of keyroll token new")).help(
-                    "a token has 32 to 256 characters without white space; or: keyroll token new NAME --out FILE",
-                )
-            })?;
+            let token = read_line(line, at).map_err(|(why, help)| failed().because(why).help(help))?;
             all.push(token);
         }
-        if all.len() > VALID_MAX {
-            return Err(failed()
-                .because(format!("it has {} tokens, and at most {VALID_MAX} may be valid", all.len()))
-                .help("remove the lines of the others, or: keyroll token revoke NAME"));
+        for (role, word) in Role::ALL {
+            let count = all.iter().filter(|token| token.role == role).count();
+            if count > VALID_MAX {
+                return Err(failed()
+                    .because(format!(
+                        "it has {count} tokens of the role {word}, and at most {VALID_MAX} may be valid"
+                    ))
+                    .help("remove the lines of the others, or: keyroll token revoke NAME"));
+            }
         }
         Ok(Self { path: path.to_owned(), all })
     }
 
-    /// The name of the token, if it is valid. Takes the same time for every wrong token.
-    pub fn check(&self, given: &[u8]) -> Option<&str> {
+    /// The name and the role of the token, if it is valid. Takes the same time for every wrong token.
+    pub fn check(&self, given: &[u8]) -> Option<(&str, Role)> {
         let digest = digest(&SHA256, given);
         let mut found = None;
         for token in &self.all {
             if verify_slices_are_equal(digest.as_ref(), &token.digest).is_ok() {
-                found = Some(token.name.as_str());
+                found = Some((token.name.as_str(), token.role));
             }
         }
         found
@@ -123,22 +128,27 @@ impl Tokens {
     pub fn list(&self) -> Vec<TokenShown> {
         self.all
             .iter()
-            .map(|token| TokenShown { name: token.name.clone(), made: token.made.clone() })
+            .map(|token| TokenShown { name: token.name.clone(), made: token.made.clone(), role: token.role })
             .collect()
     }
 
     /// Makes a token, and writes it into a new file that only this user can read.
     ///
     /// # Errors
-    /// `K0950`: two tokens are valid already, the name is taken, or a file cannot be written; no token was added.
-    pub fn add(path: &Path, name: &str, out: &Path) -> Result<(), Problem> {
+    /// `K0950`: two tokens of the role are valid already, the name is taken, or a file cannot be written; no token was
+    /// added.
+    pub fn add(path: &Path, name: &str, role: Role, out: &Path) -> Result<(), Problem> {
         let _one = one_at_a_time(path)?;
         let mut tokens = Self::read(path)?;
-        tokens.add_to(name, out)
+        tokens.add_to(name, role, out)
     }
 
-    fn add_to(&mut self, name: &str, out: &Path) -> Result<(), Problem> {
-        let failed = || problem("add an admin token to", &self.path);
+    fn add_to(&mut self, name: &str, role: Role, out: &Path) -> Result<(), Problem> {
+        let attempted = match role {
+            Role::Admin => "add an admin token to",
+            Role::Viewer => "add a viewer's token to",
+        };
+        let failed = || problem(attempted, &self.path);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
             return Err(failed()
@@ -150,19 +160,24 @@ impl Tokens {
                 .because(format!("a token named {name} is valid"))
                 .help(format!("choose another name, or: keyroll token revoke {name}")));
         }
-        if self.all.len() >= VALID_MAX {
-            let names: Vec<&str> = self.all.iter().map(|token| token.name.as_str()).collect();
+        let of_role = self.all.iter().filter(|token| token.role == role);
+        let names: Vec<&str> = of_role.map(|token| token.name.as_str()).collect();
+        if names.len() >= VALID_MAX {
             return Err(failed().because(format!("{} are valid, and two may be", names.join(" and "))).help(
                 format!("revoke one first: keyroll token revoke {}", names.first().unwrap_or(&"NAME")),
             ));
         }
-        let token = made().map_err(|()| failed().because("the system has no random numbers"))?;
+        let token = made(role).map_err(|()| failed().because("the system has no random numbers"))?;
         let at = wall_clock::now().timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let digest = digest(&SHA256, token.as_bytes());
-        let line = format!("{name} {at} sha256:{}", hex(digest.as_ref()));
+        let mut line = format!("{name} {at} sha256:{}", hex(digest.as_ref()));
+        // An admin's line has no role, as it had before there were roles.
+        if role != Role::Admin {
+            line = format!("{line} {}", role.word());
+        }
         // A token that nobody has is better than one that is valid and lost.
         give(out, &token)?;
-        self.all.push(read_line(&line, 0).ok_or_else(failed)?);
+        self.all.push(read_line(&line, 0).map_err(|(why, _)| failed().because(why))?);
         self.write().inspect_err(|_| drop(std::fs::remove_file(out)))
     }
 
@@ -235,27 +250,45 @@ fn read_checked(file: &File, path: &Path) -> Result<Zeroizing<String>, Problem> 
     Ok(text)
 }
 
-fn read_line(line: &str, at: usize) -> Option<Token> {
+/// The token of a line; or why it is none, and what helps. Neither repeats a part of the line, which may be a token.
+fn read_line(line: &str, at: usize) -> Result<Token, (String, &'static str)> {
+    let neither = || {
+        (
+            format!("line {at} is neither a token nor a line of keyroll token new"),
+            "a token has 32 to 256 characters without white space; or: keyroll token new NAME --out FILE",
+        )
+    };
     let words: Vec<&str> = line.split_whitespace().collect();
-    let (name, made, digest) = match words.as_slice() {
-        [name, made, digested] => {
-            ((*name).to_owned(), Some((*made).to_owned()), unhex(digested.strip_prefix("sha256:")?)?)
+    let (name, made, digest, role) = match words.as_slice() {
+        [name, made, digested, role @ ..] if role.len() <= 1 => {
+            let digest = digested.strip_prefix("sha256:").and_then(unhex).ok_or_else(neither)?;
+            let role = role.first().map_or(Some(Role::Admin), |word| Role::named(word));
+            let role = role.ok_or_else(|| {
+                let why = format!("line {at} has a role that keyroll does not know");
+                (why, "the roles are viewer and admin; or update keyroll")
+            })?;
+            ((*name).to_owned(), Some((*made).to_owned()), digest, role)
         }
         [token] if WRITTEN.contains(&token.len()) => {
             let digest = digest(&SHA256, token.as_bytes());
-            (format!("line-{at}"), None, digest.as_ref().try_into().ok()?)
+            let digest = digest.as_ref().try_into().map_err(|_| neither())?;
+            // A token that was made for less is not an admin's because somebody copied it here.
+            let role =
+                Role::ALL.into_iter().map(|(role, _)| role).find(|role| token.starts_with(role.prefix()));
+            (format!("line-{at}"), None, digest, role.unwrap_or(Role::Admin))
         }
-        _ => return None,
+        _ => return Err(neither()),
     };
-    Some(Token { name, made, digest, line: Zeroizing::new(line.to_owned()) })
+    Ok(Token { name, made, digest, role, line: Zeroizing::new(line.to_owned()) })
 }
 
 /// A new token.
-fn made() -> Result<Zeroizing<String>, ()> {
+fn made(role: Role) -> Result<Zeroizing<String>, ()> {
     let mut bytes = Zeroizing::new([0_u8; RANDOM_BYTES]);
     rand::fill(bytes.as_mut_slice()).map_err(|_| ())?;
-    let mut token = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM_BYTES * 2));
-    token.push_str(PREFIX);
+    let prefix = role.prefix();
+    let mut token = Zeroizing::new(String::with_capacity(prefix.len() + RANDOM_BYTES * 2));
+    token.push_str(prefix);
     BASE64_URL_SAFE_NO_PAD.encode_string(bytes.as_slice(), &mut token);
     Ok(token)
 }
@@ -308,27 +341,59 @@ mod tests {
         let file = at("admin-token");
         let read = || Tokens::read(&file).unwrap();
         assert_eq!(read().list(), Vec::new());
-        Tokens::add(&file, "ada", &at("ada")).unwrap();
-        Tokens::add(&file, "bob", &at("bob")).unwrap();
+        Tokens::add(&file, "ada", Role::Admin, &at("ada")).unwrap();
+        Tokens::add(&file, "bob", Role::Admin, &at("bob")).unwrap();
         let (ada, bob) = (token(&at("ada")), token(&at("bob")));
-        assert!(ada.starts_with(PREFIX) && ada.len() == PREFIX.len() + 43 && ada != bob, "{}", ada.len());
-        assert_eq!(read().check(ada.as_bytes()), Some("ada"));
-        assert_eq!(read().check(bob.as_bytes()), Some("bob"));
+        let prefix = "keyroll_admin_";
+        assert!(ada.starts_with(prefix) && ada.len() == prefix.len() + 43 && ada != bob, "{}", ada.len());
+        assert_eq!(read().check(ada.as_bytes()), Some(("ada", Role::Admin)));
+        assert_eq!(read().check(bob.as_bytes()), Some(("bob", Role::Admin)));
         assert_eq!(read().check(&ada.as_bytes()[1..]), None);
         assert_eq!(read().check(b""), None);
-        let refused = Tokens::add(&file, "eve", &at("eve")).unwrap_err();
+        let refused = Tokens::add(&file, "eve", Role::Admin, &at("eve")).unwrap_err();
         assert_eq!(refused.help.as_deref(), Some("revoke one first: keyroll token revoke ada"));
         assert!(!at("eve").exists());
         Tokens::revoke(&file, "ada").unwrap();
         assert_eq!(read().check(ada.as_bytes()), None);
-        assert_eq!(read().check(bob.as_bytes()), Some("bob"));
+        assert_eq!(read().check(bob.as_bytes()), Some(("bob", Role::Admin)));
         // A token is never in the file itself, and never written over another file.
         assert!(!fs::read_to_string(at("admin-token")).unwrap().contains(&bob));
-        assert!(Tokens::add(&file, "eve", &at("bob")).is_err());
+        assert!(Tokens::add(&file, "eve", Role::Admin, &at("bob")).is_err());
         assert_eq!(read().list().len(), 1);
         assert!(Tokens::revoke(&file, "eve").is_err());
         for file in ["admin-token", "bob"] {
             assert_eq!(fs::metadata(at(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn each_role_has_two_tokens_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let file = at("admin-token");
+        for (name, role) in
+            [("ada", Role::Admin), ("bob", Role::Admin), ("prom", Role::Viewer), ("look", Role::Viewer)]
+        {
+            Tokens::add(&file, name, role, &at(name)).unwrap();
+        }
+        let prom = token(&at("prom"));
+        assert!(prom.starts_with("keyroll_viewer_"), "{prom}");
+        let tokens = Tokens::read(&file).unwrap();
+        assert_eq!(tokens.check(prom.as_bytes()), Some(("prom", Role::Viewer)));
+        let refused = Tokens::add(&file, "third", Role::Viewer, &at("third")).unwrap_err();
+        assert_eq!(refused.help.as_deref(), Some("revoke one first: keyroll token revoke prom"));
+        let text = fs::read_to_string(&file).unwrap();
+        let ends: Vec<bool> = text.lines().map(|line| line.ends_with(" viewer")).collect();
+        assert_eq!(ends, [false, false, true, true], "an admin's line has no role");
+        // A line with the role of an admin is read too; an unknown role lets nobody in.
+        let line = text.lines().next().unwrap().to_owned();
+        fs::write(&file, format!("{line} admin\n")).unwrap();
+        assert_eq!(Tokens::read(&file).unwrap().list()[0].role, Role::Admin);
+        for role in ["canary", "viewer admin"] {
+            fs::write(&file, format!("{text}{line} {role}\n")).unwrap();
+            let refused = Tokens::read(&file).unwrap_err();
+            let why = refused.causes.join(" ");
+            assert!(why.contains("line 5") && !why.contains("canary"), "{why}");
         }
     }
 
@@ -338,10 +403,12 @@ mod tests {
         let at = |name: String| folder.path().join(name);
         let file = at("admin-token".to_owned());
         for round in 0..20 {
-            Tokens::add(&file, "old", &at(format!("old-{round}"))).unwrap();
+            Tokens::add(&file, "old", Role::Admin, &at(format!("old-{round}"))).unwrap();
             std::thread::scope(|scope| {
                 scope.spawn(|| Tokens::revoke(&file, "old").unwrap());
-                scope.spawn(|| Tokens::add(&file, "new", &at(format!("new-{round}"))).unwrap());
+                scope.spawn(|| {
+                    Tokens::add(&file, "new", Role::Admin, &at(format!("new-{round}"))).unwrap();
+                });
             });
             let names: Vec<String> =
                 Tokens::read(&file).unwrap().list().into_iter().map(|one| one.name).collect();
@@ -361,8 +428,8 @@ mod tests {
         };
         put(&format!("# mine\n\n{written}\n"), 0o600);
         let tokens = Tokens::read(&path).unwrap();
-        assert_eq!(tokens.check(written.as_bytes()), Some("line-3"));
-        assert_eq!(tokens.list(), [TokenShown { name: "line-3".to_owned(), made: None }]);
+        assert_eq!(tokens.check(written.as_bytes()), Some(("line-3", Role::Admin)));
+        assert_eq!(tokens.list(), [TokenShown { name: "line-3".to_owned(), made: None, role: Role::Admin }]);
         let why = |text: &str, mode| {
             put(text, mode);
             Tokens::read(&path).unwrap_err().causes.join(" ")

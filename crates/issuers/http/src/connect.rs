@@ -47,7 +47,12 @@ pub async fn connect(
     })
 }
 
-async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
+/// A new connection that is not encrypted yet, for a protocol that begins so and encrypts then: with `endpoint.tls` to the
+/// same addresses as [`connect`], and the caller sends nothing that matters before [`tls::handshake`].
+///
+/// # Errors
+/// [`HttpError::NotSent`].
+pub async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
     let found = tokio::net::lookup_host((endpoint.host, endpoint.port)).await;
     let found =
         found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({})", error.kind())))?;

@@ -17,7 +17,7 @@ mod request;
 /// TLS with the server's certificate and name verified.
 pub mod tls;
 
-pub use connect::{Endpoint, Stream, connect, is_loopback};
+pub use connect::{Endpoint, Stream, connect, dial, is_loopback};
 pub use error::HttpError;
 pub use exchange::{Excess, Limits, Response, exchange};
 pub use hyper::header;

@@ -31,7 +31,11 @@ pub fn client_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, HttpErro
     })
 }
 
-pub(crate) async fn system_config() -> Result<Arc<ClientConfig>, HttpError> {
+/// A configuration that trusts the machine's own root certificates, read once.
+///
+/// # Errors
+/// [`HttpError::NoRoots`].
+pub async fn system_config() -> Result<Arc<ClientConfig>, HttpError> {
     let read = || async {
         let read = tokio::task::spawn_blocking(|| client_config(None)).await;
         read.unwrap_or(Err(HttpError::NoRoots))

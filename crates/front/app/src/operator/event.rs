@@ -112,7 +112,7 @@ pub enum Event {
     /// One secret, for `secret list` and `show`.
     Secret(super::SecretShown),
     /// One secret, for `due`.
-    Due(DueShown),
+    Due(super::DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
     /// One waiver that counts, for `consumer waivers`.
@@ -302,28 +302,6 @@ pub struct StatusShown {
     pub waived: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
-}
-
-/// When a secret is due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DueShown {
-    pub secret: String,
-    /// The age of its current version; none if it has no stored value.
-    pub age_s: Option<u64>,
-    pub rotate_every_s: u64,
-    /// A standing consent is configured, so no operator is asked.
-    pub unattended: bool,
-    /// The open rotation of the secret.
-    pub open: Option<String>,
-    /// Why that rotation does not continue by itself.
-    pub stands_still: Option<String>,
-}
-
-impl DueShown {
-    /// Whether the secret is due now.
-    pub fn due(&self) -> bool {
-        self.age_s.is_some_and(|age| age >= self.rotate_every_s)
-    }
 }
 
 /// One rotation as its journal records it.

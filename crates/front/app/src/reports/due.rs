@@ -1,20 +1,159 @@
 //! Which secrets are due by their `rotate_every`.
 
+use std::collections::BTreeMap;
+
 use keyroll_config::{Config, Decide, Secret};
 use keyroll_host::SystemClock;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Clock as _, Journal as _, Label, RotationId, Store};
+use keyroll_rotation::Phase;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use crate::operator::DueShown;
+use crate::operator::{DueFailed, DueShown};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::old_key::clock;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::plan_names::Called;
-use crate::records::reasons::reason_text;
+use crate::records::reasons::{awaited, reason_text};
 use crate::records::recorded::{rotations_unread, state_of};
+use crate::records::state_file;
 use crate::records::versions::kept;
+use crate::window::{Opening, opening};
 use crate::wiring::open;
+
+/// How long after an attempt that failed the server tries again, seconds; each time twice as long.
+const AGAIN_S: u64 = 600;
+const AGAIN_S_MAX: u64 = 6 * 3_600;
+/// How long after the time of the next attempt the last one is still shown, seconds: by then the next one has ended, or
+/// nobody makes one any more.
+const SHOWN_S: u64 = 600;
+/// How long after a rotation that was rolled back the server begins no other, seconds.
+const ROLLED_BACK_S: u64 = 86_400;
+
+/// An attempt to begin a due rotation that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Attempt {
+    /// When the version was added that was due, Unix seconds: an attempt says nothing about another version.
+    since_s: u64,
+    at_s: u64,
+    again_s: u64,
+    attempts: u32,
+    why: String,
+    next: Option<String>,
+}
+
+impl Attempt {
+    fn shown(&self) -> DueFailed {
+        let time = |seconds: u64| clock(seconds.saturating_mul(1_000));
+        DueFailed {
+            why: self.why.clone(),
+            at: time(self.at_s),
+            again: time(self.again_s),
+            next: self.next.clone(),
+        }
+    }
+}
+
+/// It only says when to try again: a file that cannot be read keeps nobody from seeing what is due.
+fn attempts(places: &Places) -> BTreeMap<String, Attempt> {
+    state_file::load(&places.scheduled()).unwrap_or_default()
+}
+
+/// Forgets what was met before: a rotation of the secret was opened.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn has_begun(secret: &str, places: &Places) -> Result<(), Problem> {
+    let mut all = attempts(places);
+    match all.remove(secret) {
+        Some(_) => state_file::replace(&places.scheduled(), &all),
+        None => Ok(()),
+    }
+}
+
+/// Writes down that a due rotation could not be begun, and when it is tried again.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn could_not_begin(
+    row: &DueShown,
+    why: &str,
+    next: Option<&str>,
+    places: &Places,
+) -> Result<(), Problem> {
+    let mut all = attempts(places);
+    let now = SystemClock::new().unix_ms() / 1_000;
+    let since_s = row.since_s.unwrap_or_default();
+    let before = all.get(&row.secret).filter(|attempt| attempt.since_s == since_s);
+    let attempts = before.map_or(0, |attempt| attempt.attempts).saturating_add(1);
+    let wait = AGAIN_S.saturating_mul(1 << attempts.saturating_sub(1).min(8)).min(AGAIN_S_MAX);
+    let (why, next) = (why.to_owned(), next.map(str::to_owned));
+    let attempt = Attempt { since_s, at_s: now, again_s: now.saturating_add(wait), attempts, why, next };
+    all.insert(row.secret.clone(), attempt);
+    state_file::replace(&places.scheduled(), &all)
+}
+
+/// A due secret with a standing consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// Its row.
+    pub row: DueShown,
+    /// Why its rotation does not begin now; none if it does.
+    pub held_back: Option<String>,
+}
+
+/// The secrets whose rotation the server begins, or goes on with, now, and those that are due and held back.
+///
+/// # Errors
+/// The journal or the store cannot be opened or read.
+pub fn turns(config: &Config, places: &Places) -> Result<Vec<Turn>, Problem> {
+    let now = SystemClock::new().unix_ms() / 1_000;
+    let attempts = attempts(places);
+    let mut turns = Vec::new();
+    for row in due(config, places)?.into_iter().filter(|row| row.unattended) {
+        // What is paused waits for a person, and its rotation says so.
+        if row.stands_still.is_some() || (row.open.is_none() && !row.due()) {
+            continue;
+        }
+        let attempt = attempts.get(&row.secret).filter(|_| row.failed.is_some());
+        // A clock that was set back makes nobody wait longer than the longest pause.
+        let waits = attempt.filter(|attempt| (attempt.at_s..attempt.again_s).contains(&now));
+        let held_back = match (&row.open, &row.shut, waits) {
+            (_, _, Some(attempt)) => {
+                Some(format!("it could not begin, and is tried again at {}", attempt.shown().again))
+            }
+            (None, Some(shut), None) => Some(shut.clone()),
+            (None, None, None) | (Some(_), _, None) => None,
+        };
+        turns.push(Turn { row, held_back });
+    }
+    Ok(turns)
+}
+
+/// Why another rotation does not begin, if the newest one of the secret was rolled back within a day: what did not work is
+/// not tried again and again, each time with another key and another restart.
+fn rolled_back(
+    runtime: &Runtime,
+    journal: &SqliteJournal,
+    secret: &str,
+    now_s: u64,
+) -> Result<Option<String>, Problem> {
+    let all = runtime.block_on(journal.list()).map_err(rotations_unread)?;
+    let Some(newest) = all.into_iter().find(|one| one.secret == secret) else { return Ok(None) };
+    let recorded = runtime.block_on(journal.load(&newest.id)).map_err(rotations_unread)?;
+    let last_s = recorded.unix_ms.last().copied().unwrap_or(newest.unix_ms) / 1_000;
+    let held =
+        state_of(&recorded)?.phase() == Phase::RolledBack && now_s.saturating_sub(last_s) < ROLLED_BACK_S;
+    let again = clock(last_s.saturating_add(ROLLED_BACK_S).saturating_mul(1_000));
+    Ok(held.then(|| {
+        format!(
+            "its rotation {} was rolled back; another one begins after {again}, or now with keyroll plan {secret}",
+            newest.id
+        )
+    }))
+}
 
 /// Whether the configuration consents to rotations without an operator. The protocol accepts this only without
 /// waivers and with an issuer that lets two keys be valid at once.
@@ -31,6 +170,7 @@ pub fn due(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
     let journal = places.journal().exists().then(|| open::journal(places)).transpose()?;
     let store = places.state.join("secrets.db").exists().then(|| open::store(places)).transpose()?;
     let now = SystemClock::new().unix_ms();
+    let failed = attempts(places);
     let mut rows = Vec::new();
     for secret in config.secrets.values() {
         let Some(every) = secret.rotate_every else { continue };
@@ -41,11 +181,42 @@ pub fn due(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
             None => None,
         };
         let (open, stands_still) = open.unzip();
+        let age_s = made.map(|made| now.saturating_sub(made) / 1_000);
+        let windows = secret.windows.as_ref().unwrap_or(&config.schedule.windows);
+        let (shut, opens_s) = match opening(windows) {
+            Ok(Opening::Now) => (None, None),
+            Ok(Opening::At(at)) => {
+                (Some(format!("its window opens {}", clock(at.saturating_mul(1_000)))), Some(at))
+            }
+            // One secret with a wrong window does not keep the others from their rotation.
+            Err(problem) => (Some(problem.sentence()), None),
+        };
+        // The search for it costs, and is for those that would begin.
+        let is_due = age_s.is_some_and(|age| age >= every.as_secs());
+        let back = match &journal {
+            Some(journal) if has_standing_consent(secret) && is_due && open.is_none() => {
+                rolled_back(runtime, journal, name, now / 1_000)?
+            }
+            Some(_) | None => None,
+        };
+        let shut = back.or(shut);
+        let overdue_s = every.saturating_add(config.schedule.overdue_after).as_secs();
+        let counts = |attempt: &&Attempt| {
+            let shown = attempt.at_s..attempt.again_s.saturating_add(SHOWN_S);
+            Some(attempt.since_s) == made.map(|made| made / 1_000) && shown.contains(&(now / 1_000))
+        };
+        let attempt = failed.get(name).filter(counts);
         rows.push(DueShown {
             secret: name.to_owned(),
-            age_s: made.map(|made| now.saturating_sub(made) / 1_000),
+            age_s,
             rotate_every_s: every.as_secs(),
+            owner: secret.owner.clone(),
+            overdue: age_s.is_some_and(|age| age >= overdue_s),
             unattended: has_standing_consent(secret),
+            shut,
+            opens_s,
+            since_s: made.map(|made| made / 1_000),
+            failed: attempt.map(Attempt::shown),
             open: open.map(|id| id.0),
             stands_still: stands_still.flatten(),
         });
@@ -71,6 +242,8 @@ fn open_now(
     let recorded = runtime.block_on(journal.load(&id)).map_err(rotations_unread)?;
     let state = state_of(&recorded)?;
     let called = Called::of(&recorded);
-    let why = state.hold().map(|hold| reason_text(&called, &state, hold.reason()));
+    // A step at the issuer's console is no pause, and ends by no driver either.
+    let waits = awaited(&state, &id.0, secret).map(|(why, _)| why);
+    let why = state.hold().map(|hold| reason_text(&called, &state, hold.reason())).or(waits);
     Ok(Some((id, why)))
 }

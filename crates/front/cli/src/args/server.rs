@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::examples;
 
@@ -10,12 +10,32 @@ pub(crate) struct ServeArgs {
     /// Print a systemd unit that runs this server, and end
     #[arg(long)]
     pub(crate) unit: bool,
+    /// Print alert rules for Prometheus, and end
+    #[arg(long, conflicts_with = "unit")]
+    pub(crate) alert_rules: bool,
+}
+
+/// `notice`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NoticeCommand {
+    /// Send a test to every recipient of notices, and show what each answers
+    ///
+    /// Needs no running server, and does not go by the kinds of notices that a recipient wants.
+    #[command(after_help = examples::NOTICE_TEST)]
+    Test(NoticeTestArgs),
+}
+
+/// `notice test`.
+#[derive(Debug, Args)]
+pub(crate) struct NoticeTestArgs {
+    /// The recipient's name [default: all]
+    pub(crate) name: Option<String>,
 }
 
 /// `token`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token; at most two are valid at a time
+    /// Make a token; at most two of each role are valid at a time
     ///
     /// The token is written to a new file that only you can read. keyroll keeps no more than its digest.
     #[command(after_help = examples::TOKEN_NEW)]
@@ -36,9 +56,21 @@ pub(crate) struct TokenNewArgs {
     /// Write the token to this new file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// What the owner of the token may do
+    #[arg(long, value_enum, default_value_t = TokenRole::Admin, conflicts_with = "alerts")]
+    pub(crate) role: TokenRole,
     /// A token of a scanner, which can send alerts and nothing else
     #[arg(long)]
     pub(crate) alerts: bool,
+}
+
+/// The roles of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenRole {
+    /// Read the metrics and the status
+    Viewer,
+    /// Everything
+    Admin,
 }
 
 /// `token list`.

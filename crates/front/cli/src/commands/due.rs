@@ -31,7 +31,16 @@ pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem
         return Ok(Exit::Done);
     }
     let places = context.installation.places()?;
-    let rows = due(&config, &places)?;
+    let mut rows = due(&config, &places)?;
+    if let Some(named) = &args.secret {
+        let name = &secret(&config, named)?.name;
+        rows.retain(|row| row.secret == name.as_str());
+        if rows.is_empty() {
+            return Err(Problem::new(Code::DueNotRotated, format!("see when {name} is due"))
+                .because("it has no `rotate_every`")
+                .help(format!("add to [secrets.{name}]: rotate_every = \"90d\"")));
+        }
+    }
     if !args.apply {
         let any = rows.iter().any(|row| row.due());
         show(rows, context);
@@ -46,6 +55,11 @@ pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem
     signals::pause_from_now_on(context.ui.look);
     let mut worst = Exit::Done;
     for row in rows.into_iter().filter(|row| row.due() || row.open.is_some()) {
+        // What is open goes on, also outside its window.
+        if let (Some(shut), None, true) = (&row.shut, &row.open, row.unattended) {
+            context.ui.note(format!("{} is due, and was not begun: {shut}", row.secret));
+            continue;
+        }
         if interrupt::is_asked() {
             context.ui.note(format!(
                 "stopped before {}: nothing more was begun; the next run continues",
@@ -77,22 +91,37 @@ fn show(rows: Vec<DueShown>, context: &mut Context) {
     if rows.is_empty() {
         return context.ui.note("no secret has a `rotate_every`");
     }
-    let mut table = Table::new(["SECRET", "AGE", "ROTATE EVERY", "DUE", "BY ITSELF"]);
+    let mut table = Table::new(["SECRET", "AGE", "ROTATE EVERY", "DUE", "BY ITSELF", "OWNER"]);
+    let mut failed = Vec::new();
     for row in rows {
         let shown = |seconds: u64| duration_in_days(Duration::from_secs(seconds));
         let due = match (row.age_s, &row.open) {
+            (_, Some(id)) if row.stands_still.is_some() => {
+                format!("rotation {id} waits for a person: keyroll status {id}")
+            }
             (_, Some(id)) => format!("rotation {id} is open"),
             (None, None) => "it has no value yet".to_owned(),
             (Some(age), None) if age >= row.rotate_every_s => {
-                format!("for {}", shown(age - row.rotate_every_s))
+                let overdue = if row.overdue { "overdue: " } else { "" };
+                let shut = row.shut.as_ref().filter(|_| row.unattended);
+                let shut = shut.map(|shut| format!("; {shut}")).unwrap_or_default();
+                format!("{overdue}due for {}{shut}", shown(age - row.rotate_every_s))
             }
             (Some(age), None) => format!("in {}", shown(row.rotate_every_s - age)),
         };
         let age = row.age_s.map_or_else(|| "-".to_owned(), shown);
         let by_itself = if row.unattended { "yes" } else { "no: it asks for consent" };
-        table.row([row.secret, age, shown(row.rotate_every_s), due, by_itself.to_owned()]);
+        if let Some(failure) = row.failed {
+            failed.push(format!(
+                "{}: the server could not begin it at {}, and tries again at {}: {}",
+                row.secret, failure.at, failure.again, failure.why
+            ));
+        }
+        let owner = row.owner.unwrap_or_else(|| "-".to_owned());
+        table.row([row.secret, age, shown(row.rotate_every_s), due, by_itself.to_owned(), owner]);
     }
     context.ui.data(&table.lines().join("\n"));
+    failed.into_iter().for_each(|failure| context.ui.note(failure));
 }
 
 /// A duration in days, from two days on.

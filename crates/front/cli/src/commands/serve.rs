@@ -4,16 +4,20 @@ use keyroll_app::exit::Exit;
 use keyroll_app::places::Locations;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
-use keyroll_server::{Setup, serve, unit};
+use keyroll_server::{ALERT_RULES, Setup, serve, unit};
 
 use crate::args::ServeArgs;
 use crate::context::Context;
 use crate::ui;
 
-/// Runs the server until a signal ends it, or prints its unit file.
+/// Runs the server until a signal ends it, or prints its unit file or its alert rules.
 pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Problem> {
     if args.unit {
         context.ui.file(unit(&context.installation)?.as_bytes());
+        return Ok(Exit::Done);
+    }
+    if args.alert_rules {
+        context.ui.file(ALERT_RULES.as_bytes());
         return Ok(Exit::Done);
     }
     let program = std::env::current_exe().map_err(|error| {

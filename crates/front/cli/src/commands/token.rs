@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
-use keyroll_server::{Tokens, table};
+use keyroll_server::{Role, Tokens, table};
 
-use crate::args::TokenCommand;
+use crate::args::{TokenCommand, TokenRole};
 use crate::context::Context;
 use crate::ui::Table;
 
-/// Makes, lists and revokes the admin tokens of the server. A running server needs no restart.
+/// Makes, lists and revokes the tokens of the server. A running server needs no restart.
 pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit, Problem> {
     let alerts = match command {
         TokenCommand::New(args) => args.alerts,
@@ -19,9 +19,15 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
     let file = file(alerts, context)?;
     match command {
         TokenCommand::New(args) => {
-            Tokens::add(&file, &args.name, &args.out)?;
+            let role = match args.role {
+                TokenRole::Viewer => Role::Viewer,
+                TokenRole::Admin => Role::Admin,
+            };
+            Tokens::add(&file, &args.name, role, &args.out)?;
             let (name, out) = (&args.name, args.out.display());
-            let header = if alerts { "Authorization: Bearer" } else { "X-Admin-Token" };
+            // Prometheus and scanners send the latter; the server takes both, except for alerts.
+            let header =
+                if alerts || role != Role::Admin { "Authorization: Bearer" } else { "X-Admin-Token" };
             context.ui.note(format!(
                 "{out} has the token of {name}, for the header {header}; keyroll cannot show it again"
             ));
@@ -32,18 +38,26 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
                 context.ui.note("no token is valid: keyroll token new NAME --out FILE");
                 return Ok(Exit::Done);
             }
-            let mut table = Table::new(["TOKEN", "MADE"]);
+            let mut table = Table::new(["TOKEN", "ROLE", "MADE"]);
             for row in rows {
-                table.row([row.name, row.made.unwrap_or_else(|| "written by hand".to_owned())]);
+                let role = if alerts { "alerts" } else { row.role.word() };
+                let made = row.made.unwrap_or_else(|| "written by hand".to_owned());
+                table.row([row.name, role.to_owned(), made]);
             }
             context.ui.data(&table.lines().join("\n"));
         }
         TokenCommand::Revoke(args) => {
             Tokens::revoke(&file, &args.name)?;
             context.ui.note(format!("the token of {} is refused from now on", args.name));
-            if Tokens::read(&file)?.list().is_empty() {
+            let left = Tokens::read(&file)?.list();
+            if left.is_empty() {
                 context.ui.note(
                     "no token is valid now, so nobody can call the server: keyroll token new NAME --out FILE",
+                );
+            } else if !left.iter().any(|token| token.role.allows(Role::Admin)) {
+                context.ui.note(
+                    "no admin token is valid now, so nobody can begin an emergency by the server: keyroll token new \
+                     NAME --out FILE",
                 );
             }
         }
