@@ -1,64 +1,44 @@
 //! What must be known is told: by `keyroll serve`, to a webhook of the test, whoever caused it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-
 use keyroll_testkit::command::wait;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::emergency::served::Served;
+use crate::notices_ways::receivers::{Receiver, Taken, status};
 
-/// A server that takes notices.
-struct Hook {
-    port: u16,
-    taken: Arc<Mutex<Vec<Value>>>,
-    raw: Arc<Mutex<Vec<u8>>>,
-}
+/// A receiver of notices.
+struct Hook(Receiver);
 
 impl Hook {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let hook = Self { port, taken: Arc::default(), raw: Arc::default() };
-        let (taken, raw) = (hook.taken.clone(), hook.raw.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let (mut length, mut line) = (0, String::new());
-                while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
-                    let low = line.to_ascii_lowercase();
-                    if let Some(value) = low.strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    raw.lock().unwrap().extend_from_slice(line.as_bytes());
-                    line.clear();
-                }
-                let mut body = vec![0; length];
-                if reader.read_exact(&mut body).is_err() {
-                    continue;
-                }
-                raw.lock().unwrap().extend_from_slice(&body);
-                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
-                taken.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
-            }
-        });
-        hook
+        Self(Receiver::start(|stream| status(stream, 204)))
+    }
+
+    fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    fn data(&self) -> Vec<Value> {
+        let data = |taken: Taken| serde_json::from_slice::<Value>(&taken.body).unwrap()["data"].clone();
+        self.0.taken().into_iter().map(data).collect()
     }
 
     /// The notices, each as `kind state`.
     fn told(&self) -> Vec<String> {
-        let word = |one: &Value, key: &str| one["data"][key].as_str().unwrap().to_owned();
-        let taken = self.taken.lock().unwrap();
-        taken.iter().map(|one| format!("{} {}", word(one, "kind"), word(one, "state"))).collect()
+        let word = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+        self.data().iter().map(|one| format!("{} {}", word(one, "kind"), word(one, "state"))).collect()
     }
 
     fn last(&self, kind: &str) -> Value {
-        let taken = self.taken.lock().unwrap();
-        let own = taken.iter().rfind(|one| one["data"]["kind"] == kind);
-        own.unwrap_or_else(|| panic!("no {kind} in {taken:?}"))["data"].clone()
+        let all = self.data();
+        let own = all.iter().rfind(|one| one["kind"] == kind);
+        own.unwrap_or_else(|| panic!("no {kind} in {all:?}")).clone()
+    }
+
+    /// Everything that came.
+    fn raw(&self) -> Vec<u8> {
+        self.0.taken().into_iter().flat_map(|taken| [taken.head.into_bytes(), taken.body].concat()).collect()
     }
 }
 
@@ -66,7 +46,7 @@ fn served(hook: &Hook, secret: &str) -> Served {
     let mut served = Served::made(1, secret, |config, _| {
         config.push_str("\n[server.notices.team]\nwebhook = \"file:./hook.url\"\n");
     });
-    served.put("hook.url", &format!("http://127.0.0.1:{}/in/{}\n", hook.port, "T0KENTEXT"));
+    served.put("hook.url", &format!("http://127.0.0.1:{}/in/{}\n", hook.port(), "T0KENTEXT"));
     served.serve();
     served
 }
@@ -96,7 +76,7 @@ fn what_an_operator_does_is_told_once_and_when_it_is_over() {
     let told = hook.told();
     assert_eq!(told.iter().filter(|one| *one == "ended new").count(), 1, "{told:?}");
     // Neither a value nor the address is in what was sent, or in the state folder.
-    let raw = hook.raw.lock().unwrap().clone();
+    let raw = hook.raw();
     assert!(!raw.is_empty());
     let value = served.scene.held("api/api.env");
     assert!(!raw.windows(value.len()).any(|part| part == value.as_bytes()));
@@ -112,7 +92,7 @@ fn a_broken_configuration_and_a_disk_that_fails_are_noticed() {
     let mut served = Served::made(1, "rotate_every = \"0s\"", |config, _| {
         config.push_str("\n[server.notices.team]\nwebhook = \"file:./hook.url\"\n");
     });
-    served.put("hook.url", &format!("http://127.0.0.1:{}/\n", hook.port));
+    served.put("hook.url", &format!("http://127.0.0.1:{}/\n", hook.port()));
     // It can be neither read nor written.
     std::fs::create_dir_all(served.scene.state().join("notices.json/x")).unwrap();
     served.serve();
@@ -141,7 +121,7 @@ fn a_recipient_takes_only_its_kinds() {
     let mut served = Served::made(1, "rotate_every = \"0s\"", |config, _| {
         config.push_str("\n[server.notices.team]\nwebhook = \"file:./hook.url\"\non = [\"incident\"]\n");
     });
-    served.put("hook.url", &format!("http://127.0.0.1:{}/\n", hook.port));
+    served.put("hook.url", &format!("http://127.0.0.1:{}/\n", hook.port()));
     served.serve();
     served.scene.run(&["incident", "open", "ring"]).exits(0);
     wait("the incident is told", || !hook.told().is_empty());

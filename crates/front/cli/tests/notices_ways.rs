@@ -2,7 +2,7 @@
 //! address, login or secret is in what keyroll says.
 
 mod mails;
-mod receivers;
+pub mod receivers;
 
 use std::fs;
 use std::process::{Command, Stdio};

@@ -57,8 +57,6 @@ pub(crate) struct Counts {
     pub(crate) notices: BTreeMap<(String, &'static str), u64>,
     /// Notices that wait, by recipient.
     pub(crate) pending: BTreeMap<String, u64>,
-    /// Why the journal could not be read last.
-    unreadable: Option<String>,
 }
 
 impl Reason {
@@ -135,15 +133,6 @@ impl Counters {
         counts.pending.insert(recipient.to_owned(), u64::try_from(notices).unwrap_or(u64::MAX));
     }
 
-    /// The journal could be read, or why it could not; whether that is another reason than the last, so that the log has it
-    /// once and not at every scrape.
-    pub(crate) fn is_news(&self, unreadable: Option<String>) -> bool {
-        let mut counts = self.lock();
-        let news = unreadable.is_some() && counts.unreadable != unreadable;
-        counts.unreadable = unreadable;
-        news
-    }
-
     /// What was counted so far.
     pub(crate) fn counted(&self) -> Counts {
         self.lock().clone()
@@ -185,13 +174,5 @@ mod tests {
         assert_eq!((counts.refused["host"], counts.alerts[&("github", "taken")]), (1, 1));
         assert_eq!((counts.pending.len(), counts.notices.len()), (RECIPIENTS_MAX, RECIPIENTS_MAX * 2));
         assert_eq!(counts.notices[&("7".to_owned(), "failed")], 1);
-    }
-
-    #[test]
-    fn a_reason_is_news_once() {
-        let counters = Counters::new();
-        let told = ["locked", "locked", "gone"].map(|why| counters.is_news(Some(why.to_owned())));
-        assert_eq!(told, [true, false, true]);
-        assert!(!counters.is_news(None) && counters.is_news(Some("gone".to_owned())));
     }
 }

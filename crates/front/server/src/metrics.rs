@@ -2,7 +2,7 @@
 //! this process; nothing has to survive a crash.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -55,9 +55,9 @@ pub(crate) async fn scrape(State(server): State<Arc<Server>>, headers: HeaderMap
     let form = Form::asked(&headers);
     let upkeep = server.upkeep().await;
     let why = upkeep.as_ref().err().map(|problem| problem.sentence());
-    let news = why.as_ref().map(|why| format!("the metrics are incomplete: {why}"));
-    if server.counters.is_news(why) {
-        server.log(&news.unwrap_or_default());
+    let is_news = server.unreadable.lock().unwrap_or_else(PoisonError::into_inner).is(why.as_deref());
+    if let Some(why) = why.filter(|_| is_news) {
+        server.log(&format!("the metrics are incomplete: {why}"));
     }
     let mut metrics = of_process(&server.counters, server.drives.count(), upkeep.is_ok());
     if let Ok(upkeep) = &upkeep {

@@ -22,8 +22,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::conditions::{Condition, conditions};
-use self::deliver::{Notice, Undelivered, deliver};
+use self::deliver::deliver;
 use self::ledger::{Ledger, Step};
+use self::notice::{Notice, Undelivered};
+use crate::log::News;
 use crate::server::Server;
 
 /// How often it is looked whether something must be told.
@@ -37,22 +39,19 @@ struct Teller {
     recipients: Vec<Recipient>,
     /// Read once: a file that cannot be written makes nothing come twice while the server runs.
     ledger: Option<Ledger>,
-    /// What stood at the last look, each with the owner of its secret.
-    last: Vec<(Condition, Option<String>)>,
+    /// What stood at the last look.
+    last: Vec<Condition>,
     /// How often in a row keyroll could not see how things are, and why.
     blind: u32,
 }
 
 /// Tells what must be told, for as long as the server runs.
 pub(crate) async fn keep(server: Arc<Server>) {
-    let (mut teller, mut said) = (Teller::default(), String::new());
+    let (mut teller, mut news) = (Teller::default(), News::default());
     loop {
-        let why = teller.round(&server).await.err().unwrap_or_default();
-        if why != said {
-            if !why.is_empty() {
-                server.log(&format!("the notices: {why}"));
-            }
-            said = why;
+        let why = teller.round(&server).await.err();
+        if news.is(why.as_deref()) {
+            server.log(&format!("the notices: {}", why.unwrap_or_default()));
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -67,7 +66,7 @@ impl Teller {
         }
         let mut now = self.last.clone();
         if let Some(why) = wrong.as_ref().filter(|_| self.blind >= BLIND_MAX) {
-            now.push((Condition::blind(why), None));
+            now.push(Condition::blind(why));
         }
         let ledger = match &mut self.ledger {
             Some(ledger) => ledger,
@@ -108,6 +107,10 @@ impl Teller {
         let seen = match recipients.await {
             Ok(recipients) => {
                 self.recipients = recipients;
+                // Nobody asks what stands.
+                if self.recipients.is_empty() {
+                    return Ok(());
+                }
                 server.upkeep().await
             }
             Err(problem) => Err(problem),
@@ -115,8 +118,7 @@ impl Teller {
         match seen {
             Ok(seen) => {
                 self.blind = 0;
-                let driven = |secret: &str| server.drives.is_driven(secret);
-                self.last = owned(conditions(&seen, driven), &seen);
+                self.last = conditions(&seen, |secret| server.drives.is_driven(secret));
                 Ok(())
             }
             Err(problem) => {
@@ -152,18 +154,6 @@ fn said(server: &Server, name: &str, notice: &Notice, sent: &Result<(), Undelive
 
 fn now_s() -> u64 {
     u64::try_from(wall_clock::now().timestamp().as_second()).unwrap_or_default()
-}
-
-/// Each with the owner of its secret.
-fn owned(
-    all: Vec<Condition>,
-    seen: &keyroll_app::reports::upkeep::Upkeep,
-) -> Vec<(Condition, Option<String>)> {
-    let owner = |condition: &Condition| {
-        let secret = condition.secret.as_ref()?;
-        seen.secrets.iter().find(|one| one.secret == *secret)?.owner.clone()
-    };
-    all.into_iter().map(|condition| (condition.clone(), owner(&condition))).collect()
 }
 
 /// A recipient, and whether it took the test; why not.

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use keyroll_app::exit::Exit;
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Open, open_rotation, recent_emergency, row, standing};
@@ -29,8 +30,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const SEALED_MAX: Duration = Duration::from_secs(60);
 /// A request without a value within this time of an emergency's beginning means the same emergency.
 const SAME: Duration = Duration::from_secs(600);
-/// The exit code of a driver that another rotation is in the way of.
-const HELD: u8 = 7;
 
 pub(crate) async fn rotate(
     State(server): State<Arc<Server>>,
@@ -342,7 +341,7 @@ fn refused(told: &Told, rotation: Option<String>) -> Response {
     if is(Code::OtherDriver) {
         return refusal.soon();
     }
-    if told.exit == HELD {
+    if told.exit == Exit::Held.number() {
         return refusal.answered(StatusCode::CONFLICT);
     }
     if is(Code::MintByHand) || is(Code::ValueRefused) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyroll_app::exit::Exit;
 use keyroll_app::operator::DueShown;
 use keyroll_app::records::open_rotation_guard::driver;
 use keyroll_app::reports::due::{Turn, could_not_begin, has_begun, turns};
@@ -17,8 +18,8 @@ use crate::server::Server;
 const LOOK: Duration = Duration::from_secs(10);
 /// How long after one driver the next one of the same secret begins at the earliest.
 const AGAIN: Duration = Duration::from_secs(60);
-/// The exit codes of a driver that another process was in the way of, and of one that was asked to stop.
-const KEPT_FROM: [u8; 2] = [7, 130];
+/// How a driver ends that another process was in the way of, or that was asked to stop.
+const KEPT_FROM: [Exit; 2] = [Exit::Held, Exit::Interrupted];
 
 /// Begins what is due, for as long as the server runs and its configuration says so.
 pub(crate) async fn keep(server: Arc<Server>) {
@@ -102,7 +103,7 @@ async fn follow(server: Arc<Server>, row: DueShown, drive: Arc<Drive>) {
 fn failure(ended: &Seen) -> Option<(String, Option<String>)> {
     match (&ended.problem, &ended.result) {
         _ if ended.kept_from => None,
-        (Some(told), _) if KEPT_FROM.contains(&told.exit) => None,
+        (Some(told), _) if KEPT_FROM.map(Exit::number).contains(&told.exit) => None,
         (Some(told), _) => Some((told.sentence(), told.help.clone())),
         (None, None) if ended.failed => {
             let next = ended.rotation.as_ref().map(|id| format!("keyroll status {id}"));

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use keyroll_app::operator::{Outcome, StatusShown};
+use keyroll_app::operator::{DueShown, Outcome};
+use keyroll_app::records::old_key::unix_s;
 use keyroll_app::reports::upkeep::Upkeep;
 
 use crate::counters::Counters;
@@ -152,10 +152,11 @@ fn of_secrets(upkeep: &Upkeep) -> Vec<Metric> {
         let owner = one.owner.as_deref().unwrap_or_default();
         let unattended = if one.unattended { "true" } else { "false" };
         info.put(&[secret, ("owner", owner), ("unattended", unattended)], 1);
-        added.put_known(&[secret], one.since_s);
-        every.put_known(&[secret], one.rotate_every_s);
-        due.put_known(&[secret], one.due_s);
-        overdue.put(&[secret], u64::from(one.overdue));
+        let row = one.due.as_ref();
+        added.put_known(&[secret], row.and_then(|row| row.since_s));
+        every.put_known(&[secret], row.map(|row| row.rotate_every_s));
+        due.put_known(&[secret], row.and_then(DueShown::due_s));
+        overdue.put(&[secret], u64::from(row.is_some_and(|row| row.overdue)));
     }
     vec![info, added, every, due, overdue]
 }
@@ -193,7 +194,7 @@ fn of_rotations(upkeep: &Upkeep) -> Vec<Metric> {
         }
         let phase = row.phase.map_or("unknown", |phase| phase.word()).replace(' ', "_");
         open.put(&[secret, ("phase", phase.as_str())], 1);
-        waits.put(&[secret], u64::from(waits_for_person(row)));
+        waits.put(&[secret], u64::from(row.waits_for_person()));
         began.put_known(&[secret], unix_s(&row.began));
         consumers.put(&[secret], u64::try_from(row.units.len()).unwrap_or(u64::MAX));
         moved.put(&[secret], u64::try_from(row.moved).unwrap_or(u64::MAX));
@@ -234,16 +235,6 @@ fn of_incidents(upkeep: &Upkeep) -> Vec<Metric> {
     vec![open, opened]
 }
 
-fn waits_for_person(row: &StatusShown) -> bool {
-    row.person || row.waiting.as_ref().is_some_and(|waiting| waiting.person)
-}
-
-/// The Unix seconds of a time as it is shown, `2026-11-26 01:52:16Z`.
-fn unix_s(shown: &str) -> Option<u64> {
-    let at: Timestamp = shown.parse().ok()?;
-    u64::try_from(at.as_second()).ok()
-}
-
 fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
@@ -259,12 +250,6 @@ mod tests {
     use keyroll_app::reports::upkeep::EndedShown;
 
     use super::*;
-
-    #[test]
-    fn a_time_as_it_is_shown_is_read() {
-        assert_eq!(unix_s("1970-01-02 00:00:01Z"), Some(86_401));
-        assert_eq!([unix_s(""), unix_s("1969-12-31 23:59:59Z")], [None, None]);
-    }
 
     #[test]
     fn a_sample_comes_once_and_there_are_not_too_many() {

@@ -33,7 +33,7 @@ use crate::counters::Counters;
 use crate::drives::{Drives, Errand, Left};
 use crate::guesses::Limit;
 
-use crate::log::Log;
+use crate::log::{Log, News};
 use crate::role::Role;
 use crate::server::Server;
 use crate::tokens::Tokens;
@@ -118,6 +118,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         denials: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
         counters: Counters::new(),
+        unreadable: std::sync::Mutex::default(),
         kept: Kept::default(),
     });
     drop(installation);
@@ -211,7 +212,7 @@ fn go_on(server: &Arc<Server>) {
 /// Waits while another process drives the rotation: an operator, or a driver that outlived its server. Another rotation
 /// of the secret is an operator's; one whose id was not known yet counts if it is an emergency.
 async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
-    let mut said = String::new();
+    let mut news = News::default();
     let (scheduled, rotation) = match left {
         Left::Scheduled { scheduled } => (true, scheduled),
         Left::Emergency(rotation) => (false, rotation),
@@ -247,9 +248,8 @@ async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
                 Ok(_) => return server.drives.forget(&secret),
                 Err(problem) => {
                     let why = problem.sentence();
-                    if said != why {
+                    if news.is(Some(&why)) {
                         server.log(&format!("{secret}: {why}"));
-                        said = why;
                     }
                 }
             }

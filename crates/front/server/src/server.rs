@@ -15,7 +15,7 @@ use keyroll_codes::Code;
 use crate::counters::Counters;
 use crate::drives::Drives;
 use crate::guesses::Limit;
-use crate::log::Log;
+use crate::log::{Log, News};
 use crate::role::Role;
 use crate::tokens::Tokens;
 use crate::upkeep::Kept;
@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) denials: Limit,
     pub(crate) begun: Mutex<BTreeMap<String, Limit>>,
     pub(crate) counters: Counters,
+    /// Why the last scrape was incomplete.
+    pub(crate) unreadable: Mutex<News>,
     /// What stands, as it was read last.
     pub(crate) kept: Kept,
 }

@@ -13,7 +13,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
 use crate::records::past::Past;
-use crate::records::recorded::{rotations_unread, state_of};
+use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::versions::{kept, label};
 use crate::reports::emergency::row;
 use crate::wiring::open::{journal_for_a_look, runtime, store};
@@ -81,7 +81,7 @@ impl Standing {
             if recorded.opening.from_version != number {
                 continue;
             }
-            let last = recorded.unix_ms.last().copied().unwrap_or(one.unix_ms);
+            let last = last_unix_ms(&recorded);
             standing.last_unix_ms = standing.last_unix_ms.max(Some(last));
             let past = Past::of(&recorded);
             // One that was rolled back, or that gave one consumer a key of its own, left the version in use.

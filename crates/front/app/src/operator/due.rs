@@ -20,9 +20,6 @@ pub struct DueShown {
     /// Why a rotation may not begin now without an operator: its window is closed, or the last one was rolled back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shut: Option<String>,
-    /// When its window opens next, Unix seconds.
-    #[serde(skip)]
-    pub opens_s: Option<u64>,
     /// When its current version was added, Unix seconds.
     #[serde(skip)]
     pub since_s: Option<u64>,
@@ -43,6 +40,9 @@ pub struct DueFailed {
     pub at: String,
     /// When the server tries again, UTC.
     pub again: String,
+    /// The same in Unix seconds.
+    #[serde(skip)]
+    pub again_s: u64,
     /// The next command for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -276,6 +276,9 @@ pub struct StatusShown {
     /// What is owed is a complete list of the issuer's keys: the old key is dead.
     #[serde(skip)]
     pub unlisted: bool,
+    /// When its last entry was written, Unix seconds.
+    #[serde(skip)]
+    pub last_s: u64,
     /// The point of no return was passed.
     pub decided: bool,
     /// The order of an emergency's steps: `roll-first` or `revoke-now`. None if it is no emergency.
@@ -302,6 +305,13 @@ pub struct StatusShown {
     pub waived: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
+}
+
+impl StatusShown {
+    /// Whether it continues only when an operator acts.
+    pub fn waits_for_person(&self) -> bool {
+        self.person || self.waiting.as_ref().is_some_and(|waiting| waiting.person)
+    }
 }
 
 /// One rotation as its journal records it.

@@ -92,3 +92,26 @@ pub fn clock(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
 }
+
+/// The same for a time in Unix seconds.
+pub fn clock_s(unix_s: u64) -> String {
+    clock(unix_s.saturating_mul(1_000))
+}
+
+/// The Unix seconds of a time as [`clock`] shows it; none for another text.
+pub fn unix_s(shown: &str) -> Option<u64> {
+    let at: jiff::Timestamp = shown.parse().ok()?;
+    u64::try_from(at.as_second()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_as_it_is_shown_is_read() {
+        assert_eq!(unix_s("1970-01-02 00:00:01Z"), Some(86_401));
+        assert_eq!([unix_s(""), unix_s("1969-12-31 23:59:59Z")], [None, None]);
+        assert_eq!(unix_s(&clock_s(1_800_000_000)), Some(1_800_000_000));
+    }
+}

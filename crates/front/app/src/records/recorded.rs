@@ -26,6 +26,11 @@ pub fn state_of(recorded: &Recorded) -> Result<State, Problem> {
     })
 }
 
+/// When its last entry was written, milliseconds since the Unix epoch.
+pub fn last_unix_ms(recorded: &Recorded) -> u64 {
+    recorded.unix_ms.last().copied().unwrap_or(recorded.opening.unix_ms)
+}
+
 /// The problem of an unreadable rotation; of a newer protocol, it names the keyroll version to use.
 pub fn unread(error: &JournalError) -> Problem {
     let code = if let JournalError::Newer { .. } = error { Code::NewerKeyroll } else { Code::StateDamaged };

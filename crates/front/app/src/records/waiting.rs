@@ -10,6 +10,7 @@ use super::cause::Observations;
 use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons;
+use super::recorded::last_unix_ms;
 use crate::operator::WaitingShown;
 
 /// Derived from the journal alone, so it is the same for every reader. `forward`: the command that continues the
@@ -21,7 +22,7 @@ pub fn seen(
     forward: Option<&str>,
 ) -> Option<WaitingShown> {
     let now = waiting(state)?;
-    let last = recorded.unix_ms.last().copied().unwrap_or(recorded.opening.unix_ms);
+    let last = last_unix_ms(recorded);
     let until = left_ms(state, &now).map(|left| clock(last.saturating_add(left)));
     let mut told = Observations::default();
     recorded.events.iter().for_each(|event| told.see(event));

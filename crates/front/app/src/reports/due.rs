@@ -13,11 +13,11 @@ use tokio::runtime::Runtime;
 use crate::operator::{DueFailed, DueShown};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::old_key::clock;
+use crate::records::old_key::clock_s;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::plan_names::Called;
 use crate::records::reasons::{awaited, reason_text};
-use crate::records::recorded::{rotations_unread, state_of};
+use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::state_file;
 use crate::records::versions::kept;
 use crate::window::{Opening, opening};
@@ -46,11 +46,11 @@ struct Attempt {
 
 impl Attempt {
     fn shown(&self) -> DueFailed {
-        let time = |seconds: u64| clock(seconds.saturating_mul(1_000));
         DueFailed {
             why: self.why.clone(),
-            at: time(self.at_s),
-            again: time(self.again_s),
+            at: clock_s(self.at_s),
+            again: clock_s(self.again_s),
+            again_s: self.again_s,
             next: self.next.clone(),
         }
     }
@@ -110,23 +110,16 @@ pub struct Turn {
 /// The journal or the store cannot be opened or read.
 pub fn turns(config: &Config, places: &Places) -> Result<Vec<Turn>, Problem> {
     let now = SystemClock::new().unix_ms() / 1_000;
-    let attempts = attempts(places);
     let mut turns = Vec::new();
     for row in due(config, places)?.into_iter().filter(|row| row.unattended) {
         // What is paused waits for a person, and its rotation says so.
         if row.stands_still.is_some() || (row.open.is_none() && !row.due()) {
             continue;
         }
-        let attempt = attempts.get(&row.secret).filter(|_| row.failed.is_some());
-        // A clock that was set back makes nobody wait longer than the longest pause.
-        let waits = attempt.filter(|attempt| (attempt.at_s..attempt.again_s).contains(&now));
-        let held_back = match (&row.open, &row.shut, waits) {
-            (_, _, Some(attempt)) => {
-                Some(format!("it could not begin, and is tried again at {}", attempt.shown().again))
-            }
-            (None, Some(shut), None) => Some(shut.clone()),
-            (None, None, None) | (Some(_), _, None) => None,
-        };
+        let waits = row.failed.as_ref().filter(|failed| now < failed.again_s);
+        let waits = waits.map(|failed| format!("it could not begin, and is tried again at {}", failed.again));
+        // What is open goes on, also outside its window.
+        let held_back = waits.or_else(|| row.shut.clone().filter(|_| row.open.is_none()));
         turns.push(Turn { row, held_back });
     }
     Ok(turns)
@@ -143,10 +136,10 @@ fn rolled_back(
     let all = runtime.block_on(journal.list()).map_err(rotations_unread)?;
     let Some(newest) = all.into_iter().find(|one| one.secret == secret) else { return Ok(None) };
     let recorded = runtime.block_on(journal.load(&newest.id)).map_err(rotations_unread)?;
-    let last_s = recorded.unix_ms.last().copied().unwrap_or(newest.unix_ms) / 1_000;
+    let last_s = last_unix_ms(&recorded) / 1_000;
     let held =
         state_of(&recorded)?.phase() == Phase::RolledBack && now_s.saturating_sub(last_s) < ROLLED_BACK_S;
-    let again = clock(last_s.saturating_add(ROLLED_BACK_S).saturating_mul(1_000));
+    let again = clock_s(last_s.saturating_add(ROLLED_BACK_S));
     Ok(held.then(|| {
         format!(
             "its rotation {} was rolled back; another one begins after {again}, or now with keyroll plan {secret}",
@@ -183,30 +176,20 @@ pub fn due(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
         let (open, stands_still) = open.unzip();
         let age_s = made.map(|made| now.saturating_sub(made) / 1_000);
         let windows = secret.windows.as_ref().unwrap_or(&config.schedule.windows);
-        let (shut, opens_s) = match opening(windows) {
-            Ok(Opening::Now) => (None, None),
-            Ok(Opening::At(at)) => {
-                (Some(format!("its window opens {}", clock(at.saturating_mul(1_000)))), Some(at))
-            }
+        let shut = match opening(windows) {
+            Ok(Opening::Now) => None,
+            Ok(Opening::At(at_s)) => Some(format!("its window opens {}", clock_s(at_s))),
             // One secret with a wrong window does not keep the others from their rotation.
-            Err(problem) => (Some(problem.sentence()), None),
+            Err(problem) => Some(problem.sentence()),
         };
-        // The search for it costs, and is for those that would begin.
-        let is_due = age_s.is_some_and(|age| age >= every.as_secs());
-        let back = match &journal {
-            Some(journal) if has_standing_consent(secret) && is_due && open.is_none() => {
-                rolled_back(runtime, journal, name, now / 1_000)?
-            }
-            Some(_) | None => None,
-        };
-        let shut = back.or(shut);
+        let since_s = made.map(|made| made / 1_000);
         let overdue_s = every.saturating_add(config.schedule.overdue_after).as_secs();
+        // A clock that was set back to before an attempt makes nobody wait for it.
         let counts = |attempt: &&Attempt| {
             let shown = attempt.at_s..attempt.again_s.saturating_add(SHOWN_S);
-            Some(attempt.since_s) == made.map(|made| made / 1_000) && shown.contains(&(now / 1_000))
+            Some(attempt.since_s) == since_s && shown.contains(&(now / 1_000))
         };
-        let attempt = failed.get(name).filter(counts);
-        rows.push(DueShown {
+        let mut row = DueShown {
             secret: name.to_owned(),
             age_s,
             rotate_every_s: every.as_secs(),
@@ -214,12 +197,18 @@ pub fn due(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
             overdue: age_s.is_some_and(|age| age >= overdue_s),
             unattended: has_standing_consent(secret),
             shut,
-            opens_s,
-            since_s: made.map(|made| made / 1_000),
-            failed: attempt.map(Attempt::shown),
+            since_s,
+            failed: failed.get(name).filter(counts).map(Attempt::shown),
             open: open.map(|id| id.0),
             stands_still: stands_still.flatten(),
-        });
+        };
+        // The search for it costs, and is for those that would begin.
+        if let Some(journal) = &journal
+            && (row.unattended, row.due(), &row.open) == (true, true, &None)
+        {
+            row.shut = rolled_back(runtime, journal, name, now / 1_000)?.or(row.shut);
+        }
+        rows.push(row);
     }
     Ok(rows)
 }

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::records::open_rotation_guard::{driver, held_by};
 use crate::records::past::{moved_units, outcome};
 use crate::records::plan_names::Called;
-use crate::records::recorded::{rotations_unread, state_of};
+use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::waivers::Waivers;
 use crate::records::{blockers, cause, old_key, reasons, waiting};
@@ -61,6 +61,18 @@ impl<'p> StatusReader<'p> {
     /// # Errors
     /// The journal cannot be read; an unreadable rotation is an error only if it was named.
     pub fn read(&self) -> Result<Vec<StatusShown>, Problem> {
+        self.rows(ENDED_SHOWN_MAX)
+    }
+
+    /// The same without those that have ended.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_open(&self) -> Result<Vec<StatusShown>, Problem> {
+        self.rows(0)
+    }
+
+    fn rows(&self, ended_max: usize) -> Result<Vec<StatusShown>, Problem> {
         let all = self.runtime.block_on(self.journal.list()).map_err(rotations_unread)?;
         let held = held_by(self.places);
         let waivers = Waivers::load(self.places)?;
@@ -70,7 +82,7 @@ impl<'p> StatusReader<'p> {
             None if overview.open => true,
             None => {
                 ended += 1;
-                ended <= ENDED_SHOWN_MAX
+                ended <= ended_max
             }
         });
         let mut rows = Vec::new();
@@ -109,6 +121,7 @@ impl<'p> StatusReader<'p> {
         let state = state_of(&recorded).map_err(Unread::Rotation)?;
         let called = Called::of(&recorded);
         let mut row = row(overview, &called, &state, driver, old_key::seen(&recorded, &state));
+        row.last_s = last_unix_ms(&recorded) / 1_000;
         row.blocked_by = blockers::all(&called, &state);
         row.waived = blockers::waived(&called, waivers, &state);
         row.cause = cause::of(&recorded, &called);
@@ -142,6 +155,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         ended: !overview.open,
         owes: false,
         unlisted: false,
+        last_s: overview.unix_ms / 1_000,
         decided: false,
         emergency: None,
         moved: 0,
@@ -194,6 +208,7 @@ fn row(
         ended: state.ended(),
         owes: state.debt().is_some(),
         unlisted: state.debt() == Some(Debt::NotListed),
+        last_s: overview.unix_ms / 1_000,
         decided: state.decided(),
         emergency: state.emergency().map(|mode| match mode {
             Emergency::RollFirst => "roll-first",

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 use crate::records::cause;
 use crate::records::past::{Past, outcome};
 use crate::records::plan_names::Called;
-use crate::records::recorded::rotations_unread;
+use crate::records::recorded::{last_unix_ms, rotations_unread};
 use crate::wiring::open::{journal_for_a_look, runtime};
 
 /// The ended rotations that are listed.
@@ -35,8 +35,6 @@ pub struct Upkeep {
     pub secrets: Vec<SecretUpkeep>,
     /// The rotations that are open, and those whose old key was not seen dead; newest first.
     pub rotations: Vec<StatusShown>,
-    /// When something last happened in each open rotation, Unix seconds.
-    pub last_s: BTreeMap<String, u64>,
     /// The rotations that ended last, the last one first.
     pub ended: Vec<EndedShown>,
     /// How many rotations of each secret the journal has.
@@ -52,18 +50,8 @@ pub struct SecretUpkeep {
     pub secret: String,
     /// Who is responsible for it.
     pub owner: Option<String>,
-    /// When its current version was added, Unix seconds; none if that is not known.
-    pub since_s: Option<u64>,
-    /// The highest age of its value, seconds.
-    pub rotate_every_s: Option<u64>,
-    /// When it is due, Unix seconds.
-    pub due_s: Option<u64>,
-    /// It has been due for too long.
-    pub overdue: bool,
     /// A standing consent is configured.
     pub unattended: bool,
-    /// When its window opens next, Unix seconds; none if it is open.
-    pub opens_s: Option<u64>,
     /// Its row of `keyroll due`, if it has a `rotate_every`.
     pub due: Option<DueShown>,
 }
@@ -104,22 +92,14 @@ impl Watch {
         let (config, places) = (installation.config()?, installation.places()?);
         let mut rows: BTreeMap<String, DueShown> =
             due(&config, &places)?.into_iter().map(|row| (row.secret.clone(), row)).collect();
-        let secrets = config.secrets.values().map(|secret| {
-            let row = rows.remove(secret.name.as_str());
-            SecretUpkeep {
-                secret: secret.name.to_string(),
-                owner: secret.owner.clone(),
-                since_s: row.as_ref().and_then(|row| row.since_s),
-                rotate_every_s: row.as_ref().map(|row| row.rotate_every_s),
-                due_s: row.as_ref().and_then(DueShown::due_s),
-                overdue: row.as_ref().is_some_and(|row| row.overdue),
-                unattended: has_standing_consent(secret),
-                opens_s: row.as_ref().and_then(|row| row.opens_s),
-                due: row,
-            }
+        let secrets = config.secrets.values().map(|secret| SecretUpkeep {
+            secret: secret.name.to_string(),
+            owner: secret.owner.clone(),
+            unattended: has_standing_consent(secret),
+            due: rows.remove(secret.name.as_str()),
         });
         let secrets = secrets.collect();
-        let Rotations { rotations, ended, counts, last_s } = self.rotations(&places)?;
+        let Rotations { rotations, ended, counts } = self.rotations(&places)?;
         Ok(Upkeep {
             at_s: SystemClock::new().unix_ms() / 1_000,
             warn_before: config.schedule.warn_before,
@@ -127,7 +107,6 @@ impl Watch {
             rotations,
             ended,
             counts,
-            last_s,
             incidents: list(false, installation)?,
         })
     }
@@ -147,13 +126,7 @@ impl Watch {
             *count = count.saturating_add(1);
         }
         let mut rotations: Vec<StatusShown> =
-            reader.read()?.into_iter().filter(|row| !row.ended || row.owes).collect();
-        let mut last_s = BTreeMap::new();
-        for one in all.iter().filter(|one| one.open) {
-            let recorded = runtime.block_on(journal.load(&one.id)).map_err(rotations_unread)?;
-            let last = recorded.unix_ms.last().copied().unwrap_or(one.unix_ms);
-            last_s.insert(one.id.to_string(), last / 1_000);
-        }
+            reader.read_open()?.into_iter().filter(|row| !row.ended || row.owes).collect();
         let was_open = std::mem::take(&mut self.open);
         self.open = all.iter().filter(|one| one.open).map(|one| one.id.clone()).collect();
         let known = std::mem::take(&mut self.ended);
@@ -181,7 +154,7 @@ impl Watch {
         let settled = ended.iter().filter(|(_, seen)| seen.outcome != Outcome::Debt).cloned();
         self.ended = settled.collect();
         let ended = ended.into_iter().map(|(_, seen)| seen).collect();
-        Ok(Rotations { rotations, ended, counts, last_s })
+        Ok(Rotations { rotations, ended, counts })
     }
 }
 
@@ -190,13 +163,12 @@ struct Rotations {
     rotations: Vec<StatusShown>,
     ended: Vec<EndedShown>,
     counts: BTreeMap<String, u64>,
-    last_s: BTreeMap<String, u64>,
 }
 
 fn shown(one: &Overview, recorded: &keyroll_port::Recorded) -> Option<EndedShown> {
     let past = Past::of(recorded);
     let state = past.state.as_ref()?;
-    let last = recorded.unix_ms.last().copied().unwrap_or(one.unix_ms);
+    let last = last_unix_ms(recorded);
     Some(EndedShown {
         rotation: one.id.to_string(),
         secret: one.secret.clone(),

@@ -11,7 +11,7 @@ use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::index::{Index, OpenRotation};
-use crate::records::recorded::rotations_unread;
+use crate::records::recorded::{last_unix_ms, rotations_unread};
 use crate::wiring::open::{journal, not_locked, runtime, try_lock_places, who};
 
 /// The longest that a driver may take to pause and release the lock, milliseconds.
@@ -64,8 +64,7 @@ fn drives(places: &Places, id: &RotationId) -> Result<bool, Problem> {
     let index =
         runtime(places)?.block_on(Index::read(journal(places)?.as_ref())).map_err(rotations_unread)?;
     let goes_on = |one: &&OpenRotation| one.state.as_ref().is_some_and(|state| state.hold().is_none());
-    let last =
-        |one: &&OpenRotation| one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
+    let last = |one: &&OpenRotation| last_unix_ms(&one.recorded);
     Ok(index.iter().filter(goes_on).max_by_key(last).is_some_and(|one| one.id() == id))
 }
 

@@ -2,9 +2,11 @@
 //! for what an operator did at a terminal, and for what happened while no server ran.
 
 use keyroll_app::operator::{DueShown, Outcome, StatusShown};
-use keyroll_app::records::old_key::clock;
+use keyroll_app::records::old_key::{clock_s, unix_s};
 use keyroll_app::reports::upkeep::{EndedShown, SecretUpkeep, Upkeep};
 use keyroll_config::NoticeKind;
+
+use super::notice::{Notice, host, rfc3339};
 
 /// How long a wait stands before it is told, seconds: an operator at a terminal answers by then.
 const WAITS_S: u64 = 60;
@@ -14,34 +16,45 @@ const UNDRIVEN_S: u64 = 600;
 /// One thing that somebody must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
-    /// The same for as long as it is the same thing.
-    pub(super) id: String,
     pub(super) kind: NoticeKind,
     /// How far it is: if that changes, it is told that it changed.
     pub(super) stage: String,
     /// It happened, and does not stand: it is told once, and is never over.
     pub(super) happened: bool,
-    /// Since when, UTC.
-    pub(super) since: Option<String>,
-    pub(super) secret: Option<String>,
-    pub(super) rotation: Option<String>,
-    pub(super) incident: Option<String>,
-    pub(super) text: String,
-    pub(super) next: Option<String>,
+    /// What is sent of it; its id is the same for as long as it is the same thing.
+    pub(super) notice: Notice,
 }
 
 impl Condition {
     fn new(id: String, kind: NoticeKind, text: String) -> Self {
-        let (since, secret, rotation, incident, next) = (None, None, None, None, None);
-        let (stage, happened) = (String::new(), false);
-        Self { id, kind, stage, happened, since, secret, rotation, incident, text, next }
+        let (message, at) = (String::new(), String::new());
+        let (since, secret, owner, rotation, incident, next) = (None, None, None, None, None, None);
+        let (state, host) = ("new".to_owned(), host());
+        let word = kind.word().to_owned();
+        let notice = Notice {
+            id,
+            message,
+            kind: word,
+            state,
+            at,
+            since,
+            secret,
+            owner,
+            rotation,
+            incident,
+            text,
+            next,
+            host,
+        };
+        Self { kind, stage: String::new(), happened: false, notice }
     }
 
     /// keyroll cannot read what it would tell of.
     pub(super) fn blind(why: &str) -> Self {
-        let next = Some("keyroll doctor".to_owned());
         let text = format!("keyroll cannot see how its rotations are: {why}");
-        Self { next, ..Self::new("server/blind".to_owned(), NoticeKind::Server, text) }
+        let mut blind = Self::new("server/blind".to_owned(), NoticeKind::Server, text);
+        blind.notice.next = Some("keyroll doctor".to_owned());
+        blind
     }
 }
 
@@ -61,23 +74,30 @@ pub(super) fn conditions(seen: &Upkeep, driven: impl Fn(&str) -> bool) -> Vec<Co
         };
         let text =
             format!("a key leaked: {}{places}. The incident is {}{why}", incident.what, incident.state);
-        Condition {
-            since: Some(incident.opened.clone()),
+        let mut condition = Condition::new(format!("incident/{}", incident.id), NoticeKind::Incident, text);
+        condition.stage = incident.state.to_owned();
+        condition.notice = Notice {
+            since: Some(rfc3339(&incident.opened)),
             secret: incident.secret.clone(),
             rotation: incident.rotation.clone(),
             incident: Some(incident.id.clone()),
-            stage: incident.state.to_owned(),
             next: incident.next.clone().or_else(|| Some(format!("keyroll incident assess {}", incident.id))),
-            ..Condition::new(format!("incident/{}", incident.id), NoticeKind::Incident, text)
-        }
+            ..condition.notice
+        };
+        condition
     });
-    rotations.chain(ended).chain(due).chain(incidents).collect()
+    let mut all: Vec<Condition> = rotations.chain(ended).chain(due).chain(incidents).collect();
+    for Condition { notice, .. } in &mut all {
+        let its = |one: &&SecretUpkeep| notice.secret.as_ref() == Some(&one.secret);
+        notice.owner = seen.secrets.iter().find(its).and_then(|one| one.owner.clone());
+    }
+    all
 }
 
 fn rotation(row: &StatusShown, seen: &Upkeep) -> Option<Condition> {
     let since = row.waiting.as_ref().map_or(&row.began, |waiting| &waiting.since);
-    let age = age(since, seen.at_s);
-    let by_person = row.person || row.waiting.as_ref().is_some_and(|waiting| waiting.person);
+    // A time in the future comes from a clock that was set back.
+    let age = seen.at_s.saturating_sub(unix_s(since).unwrap_or(seen.at_s));
     let why = || {
         let waiting = row.waiting.as_ref().map(|waiting| waiting.what.clone());
         row.why.clone().or(waiting).unwrap_or_else(|| "its journal says no more".to_owned())
@@ -85,14 +105,14 @@ fn rotation(row: &StatusShown, seen: &Upkeep) -> Option<Condition> {
     let (id, kind, text) = if row.owes {
         let text = format!("the old key of {} was not seen dead: {}", row.secret, why());
         (format!("owes/{}", row.id), NoticeKind::Failed, text)
-    } else if by_person || (row.why.is_some() && row.driver.is_none()) {
+    } else if row.waits_for_person() || (row.why.is_some() && row.driver.is_none()) {
         if age < WAITS_S {
             return None;
         }
         let text = format!("the rotation of {} waits for a person: {}", row.secret, why());
         // Another wait of the same rotation is told again.
         (format!("waiting/{}", row.id), NoticeKind::Waiting, text)
-    } else if row.driver.is_none() && still_s(row, seen) >= UNDRIVEN_S {
+    } else if row.driver.is_none() && seen.at_s.saturating_sub(row.last_s) >= UNDRIVEN_S {
         let text = format!("the rotation of {} is open, and no process drives it", row.secret);
         (format!("undriven/{}", row.id), NoticeKind::Failed, text)
     } else {
@@ -104,19 +124,16 @@ fn rotation(row: &StatusShown, seen: &Upkeep) -> Option<Condition> {
         .clone()
         .filter(|next| !next.contains(['<', '(']) && !next.contains("; ") && !next.contains(", "));
     let next = one.or_else(|| Some(format!("keyroll status {}", row.id)));
-    Some(Condition {
-        since: Some(since.clone()),
+    let mut condition = Condition::new(id, kind, text);
+    condition.stage.clone_from(since);
+    condition.notice = Notice {
+        since: Some(rfc3339(since)),
         secret: Some(row.secret.clone()),
         rotation: Some(row.id.clone()),
-        stage: since.clone(),
         next,
-        ..Condition::new(id, kind, text)
-    })
-}
-
-/// How long nothing has happened in the rotation, seconds.
-fn still_s(row: &StatusShown, seen: &Upkeep) -> u64 {
-    seen.last_s.get(&row.id).map_or(0, |last| seen.at_s.saturating_sub(*last))
+        ..condition.notice
+    };
+    Some(condition)
 }
 
 fn ended(one: &EndedShown) -> Condition {
@@ -134,31 +151,31 @@ fn ended(one: &EndedShown) -> Condition {
             (NoticeKind::Ended, text)
         }
     };
-    Condition {
-        happened: true,
-        since: Some(clock(one.ended_s.saturating_mul(1_000))),
+    let mut condition = Condition::new(format!("ended/{rotation}"), kind, text);
+    condition.happened = true;
+    condition.notice = Notice {
+        since: Some(rfc3339(&clock_s(one.ended_s))),
         secret: Some(secret.clone()),
         rotation: Some(rotation.clone()),
         next: Some(format!("keyroll history {rotation}")),
-        ..Condition::new(format!("ended/{rotation}"), kind, text)
-    }
+        ..condition.notice
+    };
+    condition
 }
 
 /// What is due, and what of that needs a person.
 fn due(secret: &SecretUpkeep, seen: &Upkeep) -> Vec<Condition> {
-    let (Some(row), Some(due_s), Some(since_s)) = (&secret.due, secret.due_s, secret.since_s) else {
-        return Vec::new();
-    };
-    let name = &secret.secret;
+    let Some(row) = &secret.due else { return Vec::new() };
+    let (Some(due_s), Some(since_s)) = (row.due_s(), row.since_s) else { return Vec::new() };
+    let (name, at) = (&secret.secret, clock_s(due_s));
     // Another version is due at another time.
-    let condition = |stage: &str, kind: NoticeKind, text: String, next: String| Condition {
-        since: Some(clock(due_s.saturating_mul(1_000))),
-        secret: Some(name.clone()),
-        stage: stage.to_owned(),
-        next: Some(next),
-        ..Condition::new(format!("due/{name}/{since_s}/{}", kind.word()), kind, text)
+    let condition = |stage: &str, kind: NoticeKind, text: String, next: String| {
+        let mut condition = Condition::new(format!("due/{name}/{since_s}/{}", kind.word()), kind, text);
+        condition.stage = stage.to_owned();
+        let (since, secret, next) = (Some(rfc3339(&at)), Some(name.clone()), Some(next));
+        condition.notice = Notice { since, secret, next, ..condition.notice };
+        condition
     };
-    let at = clock(due_s.saturating_mul(1_000));
     let mut all = Vec::new();
     if let Some(failed) = row.failed.as_ref().filter(|_| row.open.is_none()) {
         let text = format!(
@@ -184,25 +201,16 @@ fn due(secret: &SecretUpkeep, seen: &Upkeep) -> Vec<Condition> {
         let text = format!("{name} is due since {at}, and needs a person: it has no standing consent");
         all.push(condition("due", NoticeKind::Due, text, plan));
     } else if due_s.saturating_sub(seen.at_s) <= seen.warn_before.as_secs() {
-        let soon = condition("soon", NoticeKind::Due, format!("{name} will be due at {at}"), plan);
+        let mut soon = condition("soon", NoticeKind::Due, format!("{name} will be due at {at}"), plan);
         // It has not begun yet.
-        all.push(Condition { since: None, ..soon });
+        soon.notice.since = None;
+        all.push(soon);
     }
     all
 }
 
 fn shut(row: &DueShown) -> String {
     row.shut.as_ref().map(|shut| format!("; {shut}")).unwrap_or_default()
-}
-
-/// How long ago a shown time was, seconds; 0 if it is in the future.
-fn age(shown: &str, now_s: u64) -> u64 {
-    let at = jiff::fmt::strtime::parse("%Y-%m-%d %H:%M:%SZ", shown)
-        .ok()
-        .and_then(|parts| parts.to_datetime().ok())
-        .and_then(|at| at.to_zoned(jiff::tz::TimeZone::UTC).ok())
-        .and_then(|at| u64::try_from(at.timestamp().as_second()).ok());
-    at.map_or(0, |at| now_s.saturating_sub(at))
 }
 
 #[cfg(test)]
@@ -217,7 +225,7 @@ mod tests {
     const NOW_S: u64 = 1_800_000_000;
 
     fn open(person: bool, driver: Option<u32>, waited_s: u64) -> StatusShown {
-        let since = clock((NOW_S - waited_s) * 1_000);
+        let since = clock_s(NOW_S - waited_s);
         StatusShown {
             id: "0198".to_owned(),
             secret: "openai".to_owned(),
@@ -226,6 +234,7 @@ mod tests {
             ended: false,
             owes: false,
             unlisted: false,
+            last_s: NOW_S,
             decided: false,
             emergency: None,
             moved: 0,
@@ -251,9 +260,9 @@ mod tests {
     }
 
     fn of_rotation(row: StatusShown, quiet_s: u64) -> Vec<(String, NoticeKind)> {
-        let last_s = [(row.id.clone(), NOW_S - quiet_s)].into();
-        let seen = Upkeep { at_s: NOW_S, rotations: vec![row], last_s, ..Upkeep::default() };
-        conditions(&seen, |_| false).into_iter().map(|one| (one.id, one.kind)).collect()
+        let row = StatusShown { last_s: NOW_S - quiet_s, ..row };
+        let seen = Upkeep { at_s: NOW_S, rotations: vec![row], ..Upkeep::default() };
+        conditions(&seen, |_| false).into_iter().map(|one| (one.notice.id, one.kind)).collect()
     }
 
     #[test]
@@ -269,6 +278,13 @@ mod tests {
             conditions(&seen, |_| false).remove(0).stage
         };
         assert_ne!(stage(60), stage(61));
+        // The same thing is the same at the next look: nothing is written for it.
+        let at = |at_s| {
+            conditions(&Upkeep { at_s, rotations: vec![open(true, None, 60)], ..Upkeep::default() }, |_| {
+                false
+            })
+        };
+        assert_eq!(at(NOW_S), at(NOW_S + 5));
         // What the server itself goes on with waits for nobody.
         let seen = Upkeep { at_s: NOW_S, rotations: vec![open(true, None, 60)], ..Upkeep::default() };
         assert_eq!(conditions(&seen, |secret| secret == "openai"), []);
@@ -292,24 +308,14 @@ mod tests {
             overdue: age_days >= 93,
             unattended: false,
             shut: None,
-            opens_s: None,
             since_s: Some(since_s),
             failed: None,
             open: None,
             stands_still: None,
         };
         change(&mut row);
-        let secret = SecretUpkeep {
-            secret: "openai".to_owned(),
-            owner: None,
-            since_s: row.since_s,
-            rotate_every_s: Some(row.rotate_every_s),
-            due_s: row.due_s(),
-            overdue: row.overdue,
-            unattended: row.unattended,
-            opens_s: row.opens_s,
-            due: Some(row),
-        };
+        let (name, unattended) = ("openai".to_owned(), row.unattended);
+        let secret = SecretUpkeep { secret: name, owner: None, unattended, due: Some(row) };
         let warn_before = Duration::from_secs(7 * DAY_S);
         let seen = Upkeep { at_s: NOW_S, warn_before, secrets: vec![secret], ..Upkeep::default() };
         let told = conditions(&seen, |_| false).into_iter();
@@ -330,7 +336,7 @@ mod tests {
         assert_eq!(of_due(93, |row| row.unattended = true), due("overdue"));
         let failed = |row: &mut DueShown| {
             let (why, at, again) = ("no admin key".to_owned(), String::new(), String::new());
-            (row.unattended, row.failed) = (true, Some(DueFailed { why, at, again, next: None }));
+            (row.unattended, row.failed) = (true, Some(DueFailed { why, at, again, again_s: 0, next: None }));
         };
         assert_eq!(of_due(91, failed), [("failed".to_owned(), NoticeKind::Failed)]);
         assert_eq!(

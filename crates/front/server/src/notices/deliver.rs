@@ -2,7 +2,7 @@
 
 use keyroll_config::{Recipient, Way};
 
-pub(crate) use super::notice::{Notice, Undelivered, host};
+use super::notice::{Notice, Undelivered};
 use super::{mail, webhook};
 
 /// Sends a notice. After an error the recipient may have got it all the same: an answer can be lost.

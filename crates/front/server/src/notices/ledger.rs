@@ -5,12 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use keyroll_app::atomic_file;
-use keyroll_app::records::old_key::clock;
-use keyroll_config::Recipient;
+use keyroll_app::records::old_key::clock_s;
+use keyroll_config::{NoticeKind, Recipient};
 use serde::{Deserialize, Serialize};
 
 use super::conditions::Condition;
-use super::deliver::{Notice, Undelivered};
+use super::notice::{Notice, Undelivered, rfc3339};
 
 /// The pause after a recipient could not be reached, seconds; each time twice as long.
 const AGAIN_S: u64 = 60;
@@ -19,7 +19,14 @@ const AGAIN_S_MAX: u64 = 3_600;
 const SINGLE_MAX: usize = 10;
 const FEW_MAX: usize = 3;
 /// The kinds, the most urgent first.
-const URGENT: [&str; 6] = ["incident", "failed", "waiting", "server", "due", "ended"];
+const URGENT: [NoticeKind; 6] = [
+    NoticeKind::Incident,
+    NoticeKind::Failed,
+    NoticeKind::Waiting,
+    NoticeKind::Server,
+    NoticeKind::Due,
+    NoticeKind::Ended,
+];
 /// The most notices to one recipient within an hour.
 const HOURLY_MAX: usize = 60;
 const HOUR_S: u64 = 3_600;
@@ -130,21 +137,15 @@ impl Ledger {
     }
 
     /// What is to be told now. `whole`: everything that stands was seen, so that what is missing is over.
-    pub(super) fn steps(
-        &mut self,
-        to: &Recipient,
-        now: &[(Condition, Option<String>)],
-        whole: bool,
-        now_s: u64,
-    ) -> Vec<Step> {
+    pub(super) fn steps(&mut self, to: &Recipient, now: &[Condition], whole: bool, now_s: u64) -> Vec<Step> {
         let is_new = !self.kept.recipients.contains_key(to.name.as_str());
         let of = self.kept.recipients.entry(to.name.to_string()).or_default();
-        let wanted = now.iter().filter(|(condition, _)| to.on.contains(&condition.kind));
+        let wanted = now.iter().filter(|condition| to.on.contains(&condition.kind));
         let mut standing = BTreeSet::new();
-        for (condition, owner) in wanted {
-            standing.insert(condition.id.as_str());
-            let notice = notice(condition, owner.clone(), now_s);
-            let told = of.told.entry(condition.id.clone()).or_insert_with(|| Told {
+        for condition in wanted {
+            let (id, notice) = (&condition.notice.id, &condition.notice);
+            standing.insert(id.as_str());
+            let told = of.told.entry(id.clone()).or_insert_with(|| Told {
                 first_s: now_s,
                 number: 0,
                 notice: notice.clone(),
@@ -156,7 +157,7 @@ impl Ledger {
                 over: false,
                 again_s: 0,
             });
-            (told.notice, told.over) = (notice, false);
+            (told.notice, told.over) = (notice.clone(), false);
             if told.stage != condition.stage {
                 (told.stage, told.changed) = (condition.stage.clone(), true);
                 told.again_s = 0;
@@ -184,7 +185,7 @@ impl Ledger {
         let place = |all: &[&str], word: &str| all.iter().position(|one| *one == word).unwrap_or(all.len());
         let rank = |step: &Step| {
             let state = place(&["new", "changed", "over"], &step.notice.state);
-            (state, place(&URGENT, &step.notice.kind))
+            (state, place(&URGENT.map(NoticeKind::word), &step.notice.kind))
         };
         steps.sort_by_key(rank);
         match steps.len() {
@@ -245,32 +246,14 @@ impl Told {
         if waits(self.again_s, now_s) {
             return None;
         }
-        let at = clock(now_s.saturating_mul(1_000));
+        let at = rfc3339(&clock_s(now_s));
         let message = Notice::message_of(id, self.first_s, self.number);
-        let mut notice = Notice { message, state: state.to_owned(), at: rfc3339(&at), ..self.notice.clone() };
+        let mut notice = Notice { message, at, state: state.to_owned(), ..self.notice.clone() };
         if self.over {
             // There is nothing to do any more.
             (notice.text, notice.next) = (format!("this is over: {}", notice.text), None);
         }
         Some(Step { notice, covers: vec![id.to_owned()] })
-    }
-}
-
-fn notice(condition: &Condition, owner: Option<String>, now_s: u64) -> Notice {
-    Notice {
-        id: condition.id.clone(),
-        message: String::new(),
-        kind: condition.kind.word().to_owned(),
-        state: "new".to_owned(),
-        at: rfc3339(&clock(now_s.saturating_mul(1_000))),
-        since: condition.since.as_deref().map(rfc3339),
-        secret: condition.secret.clone(),
-        owner,
-        rotation: condition.rotation.clone(),
-        incident: condition.incident.clone(),
-        text: condition.text.clone(),
-        next: condition.next.clone(),
-        host: super::deliver::host(),
     }
 }
 
@@ -315,11 +298,6 @@ fn many(steps: Vec<Step>) -> Step {
     Step { notice, covers }
 }
 
-/// `2026-11-26 09:00:00Z` with the T of RFC 3339.
-fn rfc3339(shown: &str) -> String {
-    shown.replacen(' ', "T", 1)
-}
-
 /// Whether it is too early. A time far ahead comes from a clock that was set back.
 fn waits(again_s: u64, now_s: u64) -> bool {
     again_s > now_s && again_s.saturating_sub(now_s) <= AGAIN_S_MAX
@@ -333,8 +311,6 @@ fn is_within(sent_s: u64, now_s: u64) -> bool {
 mod tests {
     use std::cell::RefCell;
 
-    use keyroll_config::NoticeKind;
-
     use super::*;
 
     const DAY_S: u64 = 86_400;
@@ -347,20 +323,11 @@ mod tests {
         config.server.unwrap().notices.remove(0)
     }
 
-    fn condition(id: &str, happened: bool) -> (Condition, Option<String>) {
-        let condition = Condition {
-            id: id.to_owned(),
-            kind: NoticeKind::Waiting,
-            stage: String::new(),
-            happened,
-            since: None,
-            secret: Some("openai".to_owned()),
-            rotation: None,
-            incident: None,
-            text: format!("{id} waits"),
-            next: None,
-        };
-        (condition, None)
+    fn condition(id: &str, happened: bool) -> Condition {
+        let (id, text) = (id.to_owned(), format!("{id} waits"));
+        let notice = Notice { id, text, secret: Some("openai".to_owned()), next: None, ..Notice::test(0) };
+        let notice = Notice { kind: NoticeKind::Waiting.word().to_owned(), ..notice };
+        Condition { kind: NoticeKind::Waiting, stage: String::new(), happened, notice }
     }
 
     struct Kit(tempfile::TempDir, Recipient, RefCell<BTreeSet<String>>);
@@ -375,13 +342,13 @@ mod tests {
         }
 
         /// Each time the file is read anew, as after a restart.
-        fn said(&self, now: &[(Condition, Option<String>)], now_s: u64) -> Vec<(String, String)> {
+        fn said(&self, now: &[Condition], now_s: u64) -> Vec<(String, String)> {
             self.tries(now, now_s, &Ok(()))
         }
 
         fn tries(
             &self,
-            now: &[(Condition, Option<String>)],
+            now: &[Condition],
             now_s: u64,
             answer: &Result<(), Undelivered>,
         ) -> Vec<(String, String)> {
@@ -407,11 +374,16 @@ mod tests {
     fn a_thing_is_told_once_again_after_a_day_and_when_it_is_over() {
         let (kit, stands) = (Kit::new(), [condition("a", false)]);
         assert_eq!(kit.said(&stands, NOW_S), pairs(&[("a", "new")]));
+        // A look at which nothing is sent writes nothing.
+        let file = || std::fs::read_to_string(kit.0.path().join("notices.json")).unwrap();
+        let before = file();
+        assert_eq!(kit.said(&stands, NOW_S + 1), []);
+        assert_eq!(file(), before);
         assert_eq!(kit.said(&stands, NOW_S + DAY_S - 1), []);
         assert_eq!(kit.said(&stands, NOW_S + DAY_S), pairs(&[("a", "reminder")]));
         assert_eq!(kit.said(&stands, NOW_S + DAY_S + 1), []);
         let mut further = stands.clone();
-        "overdue".clone_into(&mut further[0].0.stage);
+        "overdue".clone_into(&mut further[0].stage);
         assert_eq!(kit.said(&further, NOW_S + DAY_S + 1), pairs(&[("a", "changed")]));
         assert_eq!(kit.said(&further, NOW_S + DAY_S + 1), []);
         assert_eq!(kit.said(&[], NOW_S + DAY_S + 2), pairs(&[("a", "over")]));
@@ -484,7 +456,8 @@ mod tests {
             stands.push(condition(&format!("a{at}"), false));
         }
         stands.push(condition("incident/1", false));
-        stands[20].0.kind = NoticeKind::Incident;
+        stands[20].kind = NoticeKind::Incident;
+        "incident".clone_into(&mut stands[20].notice.kind);
         let said = kit.said(&stands, NOW_S);
         assert!(said.len() == 2 && said[0].0 == "incident/1" && said[1].0.starts_with("many/"), "{said:?}");
     }

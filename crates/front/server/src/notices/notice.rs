@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use jiff::Timestamp;
 use keyroll_app::operator::plain;
+use keyroll_app::records::old_key::clock_s;
 use keyroll_app::redact;
 use keyroll_config::NoticeKind;
 use keyroll_secret::SecretBytes;
@@ -70,14 +70,12 @@ impl Undelivered {
 impl Notice {
     /// A test, at this time in Unix seconds.
     pub(crate) fn test(now_s: u64) -> Self {
-        let at = i64::try_from(now_s).ok().and_then(|at| Timestamp::from_second(at).ok());
-        let at = at.unwrap_or(Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Self {
             id: "test".to_owned(),
             message: Self::message_of("test", now_s, 0),
             kind: NoticeKind::Server.word().to_owned(),
             state: "test".to_owned(),
-            at,
+            at: rfc3339(&clock_s(now_s)),
             since: None,
             secret: None,
             owner: None,
@@ -135,8 +133,13 @@ impl Notice {
     }
 }
 
+/// A time as it is shown, `2026-11-26 09:00:00Z`, with the T of RFC 3339.
+pub(super) fn rfc3339(shown: &str) -> String {
+    shown.replacen(' ', "T", 1)
+}
+
 /// The name of this machine.
-pub(crate) fn host() -> String {
+pub(super) fn host() -> String {
     plain(&rustix::system::uname().nodename().to_string_lossy())
 }
 
