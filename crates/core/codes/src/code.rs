@@ -62,6 +62,7 @@ registry! {
         MintByHand "K0112" "A key must be made by hand, or the one given was not accepted" ["K0870" "K0871"];
         RefusedUsesUnknown "K0116" "Refused uses of the old key cannot be counted" ["K0213" "K0360" "K0714"];
         KeyIdUncertain "K0117" "It is uncertain which key at the issuer is which" ["K0118" "K0708" "K0710"];
+        NewKeyRefused "K0718" "The issuer does not accept the new key any more" [];
         OldKeyStillAlive "K0715" "A key that you revoke by hand is still alive" ["K0703" "K0872"];
         NegativeControlAccepted "K0706" "A deliberately wrong credential was accepted" ["K0143" "K0204"];
         LabelUnknown "K0845" "A key at the issuer was made by another keyroll" [];
@@ -148,6 +149,7 @@ registry! {
         IncidentNotContained "K0952" "An incident cannot be contained in this way" [];
         AlertUnreadable "K0953" "An alert cannot be read" [];
         NoticeNotSent "K0954" "A notice was not sent" [];
+        ServerRefused "K0955" "The server did not do what was asked" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

@@ -2,9 +2,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keyroll_rotation::{
-    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want, Which,
+    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Phase, Query, Seq, Stamp, State, Want,
+    Which,
 };
 
+use crate::flight::{Asking, Flight, Leg};
 use crate::look_filter::LookFilter;
 use crate::{Action, AppendError, Core, Drive, DriverState, Input, Pace, Poll, Protocol};
 
@@ -13,33 +15,6 @@ struct Pending {
     next: Arc<State>,
     effects: Vec<Effect>,
     sent: bool,
-}
-
-/// An effect between its intent and its outcome.
-struct Flight {
-    effect: Effect,
-    leg: Leg,
-}
-
-/// A look that is under way.
-struct Asking {
-    query: Query,
-    /// When it began: it shows the state of then, however late it answers.
-    since_ms: u64,
-    /// Something that it looks at was touched meanwhile: what it saw may be of before.
-    stale: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leg {
-    /// The witness is to be brought forward first.
-    ToWitness,
-    /// It is being brought forward.
-    Witnessing,
-    /// It is to be handed to the shell.
-    ToCarry,
-    /// The shell carries it out.
-    Carrying,
 }
 
 /// Decides when to ask, in which order and how often. It never asserts a condition: what is true follows from
@@ -312,12 +287,16 @@ impl<C: Core> Driver<C> {
         let wanted = self.core.wants(&self.state);
         let mut people = Vec::new();
         let mut waiting = false;
+        // Nothing ends the old key while it is not known whether the new one is accepted.
+        let unseen = matches!(self.state.phase(), Phase::Disable | Phase::Decide | Phase::Revoke)
+            && wanted.iter().any(|want| matches!(want, Want::Ask(Query::Probe(_, Which::New))));
         for want in wanted {
             match want {
                 Want::Ask(query) => {
                     waiting = true;
                     self.ask(query, now_ms, actions, wake);
                 }
+                Want::Do(Op::Disable | Op::Revoke) | Want::Decide(_) if unseen => waiting = true,
                 Want::Do(op) => {
                     waiting = true;
                     if let Some((_, until, _)) =

@@ -93,8 +93,7 @@ impl Executor {
                 if *which == Which::New {
                     self.strike_replaced(&old, asked, state).await?;
                 }
-                let values = values(&old, new.as_ref(), state);
-                host.deliver(*file, *which, values, asked).await?;
+                self.deliver(*file, *which, values(&old, new.as_ref(), state), asked, state).await?;
             }
             Op::Fetch(consumer) => host.fetch(*consumer, asked).await?,
             Op::Promote => {
@@ -282,7 +281,7 @@ impl Executor {
 
     async fn mint(&self, old: &Old, intent: Seq, state: &State) -> Result<CredId, Failure> {
         let staging = &self.ports.staging;
-        let proposed = match state.chosen() {
+        let proposed = match state.chosen_for(intent) {
             Some(chosen) => {
                 let kept = staging.kept(self.secret(), &self.id, chosen).await?;
                 // A value that is not sealed any more is not applied: it would be lost.
@@ -367,7 +366,7 @@ impl Executor {
     }
 
     /// The intent of this rotation that made a version; `None` if another one made it, or it was imported.
-    fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
+    pub(crate) fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
         version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id).map(|made_by| made_by.intent)
     }
 }

@@ -4,11 +4,13 @@
 //! true of a rotation is decided by `keyroll_rotation::step` alone.
 
 mod core;
+mod deliver;
 mod drive;
 mod driver;
 mod exchange;
 mod execute;
 mod executor;
+mod flight;
 mod listed_ids;
 mod look_filter;
 mod observe;

@@ -121,7 +121,13 @@ impl Executor {
         }
         let new = self.new_credential(state).await?;
         let (answer, control) = match (which, &new) {
-            (Which::New, Some(new)) => (self.ask(place, new).await, None),
+            (Which::New, Some(new)) => {
+                let answer = self.ask(place, new).await;
+                if answer == ProbeResult::Dead && state.phase() > Phase::Quiesce {
+                    self.note(Note::Failed(new_refused(place)));
+                }
+                (answer, None)
+            }
             (Which::New, None) => (ProbeResult::Unknown, None),
             (Which::Old, new) => {
                 let answer = self.ask(place, &old.credential).await;
@@ -137,7 +143,7 @@ impl Executor {
     }
 
     /// The version that is current now, if it is not the old one: a debt may be paid after further rotations.
-    async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
+    pub(crate) async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
         match self.current_number().await?.filter(|number| *number != old.number) {
             Some(number) => self.ports.store.read(self.secret(), number).await,
             None => Ok(None),
@@ -345,6 +351,16 @@ fn same(one: &Credential, other: &Credential) -> bool {
 }
 
 /// A key whose label names a rotation that the journal does not have.
+fn new_refused(place: &str) -> Failure {
+    Failure::new(
+        Class::Permanent,
+        Code::NewKeyRefused,
+        "see the new key accepted before the old one is ended",
+    )
+    .because(format!("{place} refuses it"))
+    .help("see at the issuer what happened to the new key; the old one is kept")
+}
+
 fn unknown_label(entry: &Listed) -> Failure {
     let (id, label) = (&entry.id, entry.label.as_deref().unwrap_or_default());
     Failure::new(Class::Permanent, Code::LabelUnknown, "identify the keys at the issuer")

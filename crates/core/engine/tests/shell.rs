@@ -7,7 +7,7 @@ use keyroll_engine::{
     Command, DriverState, Ending, Input, Limit, Note, Observer, ObserverReply, Pace, Spawner as _, Task,
     TokioSpawner, run,
 };
-use keyroll_port::{Label, RotationId};
+use keyroll_port::{Label, Probe, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, LastUsed,
     MintedBy, OldKey, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State,
@@ -447,6 +447,68 @@ fn a_switch_off_that_came_half_way_is_carried_out_again() {
         assert!(!*locked(&scene.keys.half_off));
         assert_eq!(intended(&scene, &Op::Disable).len(), 1 + usize::from(half));
     }
+}
+
+/// Between the proofs and the end of the old key the issuer may lose the new one: then the old one is all that is left.
+#[test]
+fn the_old_key_is_not_ended_while_the_new_one_is_refused() {
+    for capabilities in [with_a_switch(), capabilities()] {
+        let scene = Scene::unconsented(capabilities, &[0]);
+        let (_, state) = drive(&scene);
+        let resumes: Vec<Command> = state.hold().map(|_| Command::Tell(Fact::Resumed)).into_iter().collect();
+        let lost = locked(&scene.keys.alive).remove("value-two").unwrap();
+        let (_, state) = drive_before(&scene, There::Consents, &resumes);
+        assert_eq!(state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+        assert!(!state.decided(), "the way back is open");
+        let kept = locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty();
+        assert!(kept && locked(&scene.keys.alive).contains_key("value-one"), "the last key was ended");
+        // It is accepted again.
+        locked(&scene.keys.alive).insert("value-two".to_owned(), lost);
+        let resumes = [Command::Tell(Fact::Resumed)];
+        let (standing, state) = drive_before(&scene, There::Consents, &resumes);
+        assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
+        assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+    }
+}
+
+/// An endpoint that does not answer keeps a key that is merely due, and not a leaked one. With *revoke now* a leaked key
+/// ends whatever the new one is.
+#[test]
+fn a_leaked_key_is_kept_only_where_the_new_one_is_refused() {
+    let escalated = |mode| Some(Command::Tell(Fact::Escalated { mode, pending_compromised: false }));
+    let silent = || Probe::Unknown(String::new());
+    for (first, instead, ended, reason) in [
+        (escalated(Emergency::RollFirst), Probe::Dead, false, Some(Reason::NewKeyRefused)),
+        (escalated(Emergency::RollFirst), silent(), true, None),
+        (escalated(Emergency::RevokeNow), Probe::Dead, true, None),
+        (None, silent(), false, Some(Reason::Overdue(Phase::Decide))),
+    ] {
+        let scene = Scene::shortly();
+        drive(&scene);
+        *locked(&scene.keys.instead) = Some(instead);
+        let first: Vec<Command> = first.into_iter().collect();
+        let (_, state) = drive_before(&scene, There::Consents, &first);
+        assert_eq!(locked(&scene.keys.ended).contains(&"id-1".to_owned()), ended, "{first:?}");
+        assert_eq!(state.hold().map(Hold::reason), reason, "{first:?}");
+    }
+}
+
+/// After the point of no return another key takes the place of one that is refused.
+#[test]
+fn a_new_key_that_is_refused_after_the_decision_is_replaced() {
+    let scene = Scene::new("id-2", "value-two");
+    *locked(&scene.book.breaks_before) = Some(Op::Revoke);
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.decided()), (DriverState::Lost, true));
+    locked(&scene.keys.alive).remove("value-two").unwrap();
+    let (_, state) = drive(&scene);
+    assert_eq!(state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+    assert!(locked(&scene.keys.ended).is_empty(), "the last key was ended");
+    let anew = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true };
+    let (standing, state) = drive_before(&scene, There::Consents, &[Command::Tell(anew)]);
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
+    let alive: Vec<String> = locked(&scene.keys.alive).keys().cloned().collect();
+    assert_eq!(alive, ["value-two-1"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit, UnitStep};
-use crate::{EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
+use crate::{Emergency, EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// The sealed value of an abandoned new version is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
@@ -12,6 +12,12 @@ pub(crate) fn dropping(state: &State) -> bool {
 pub(crate) fn old_dropped(state: &State) -> bool {
     let dropping = state.intents().iter().any(|open| open.op == Op::Retire(Which::Old));
     state.new.is_retired() || dropping
+}
+
+/// Whether the old key may be ended next, so that the new one must be accepted. *Revoke now* ends it in any case.
+pub(crate) fn must_stand(state: &State) -> bool {
+    let ending = watching(state) || (state.phase() == Phase::Revoke && state.old_key() != OldKey::Ended);
+    ending && state.new_version().is_some() && state.emergency() != Some(Emergency::RevokeNow)
 }
 
 /// The phases in which the old key may be disabled. A refused use of the old key then shows that it is still needed.
@@ -62,6 +68,19 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
     let short =
         |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
     state.plan().endpoint_ids().filter(short).collect()
+}
+
+/// The endpoints that were not asked about the new version since the look on which the end of the old one would rest: the
+/// issuer may have lost it since its proofs. *Revoke now* asks nothing.
+pub(crate) fn unseen_new(state: &State, after: Seq) -> Vec<EndpointId> {
+    let asks = state.new_version().is_some() && state.emergency() != Some(Emergency::RevokeNow);
+    let Some(look) = state.young_look(after).filter(|_| asks) else { return Vec::new() };
+    let (at, streaks) = (look.at, state.answers.accepted_new());
+    let seen = |endpoint: &EndpointId| {
+        let last = streaks.get(endpoint.index()).and_then(|streak| streak.last);
+        last.is_some_and(|last| last.since(at).is_some())
+    };
+    state.plan().endpoint_ids().filter(|endpoint| !seen(endpoint)).collect()
 }
 
 /// Every consumer was moved to the new version, or has a key of its own.

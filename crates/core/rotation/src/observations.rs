@@ -56,7 +56,14 @@ pub(crate) fn probed(
     let now = next.now();
     // An answer counts only for the version that was presented, however late it comes.
     if version == Which::New {
-        next.answers.count_new(endpoint, alive, now);
+        // An endpoint that does not answer would keep a leaked key alive.
+        let ending = course::must_stand(next);
+        let passes = answer == ProbeResult::Unknown && next.emergency().is_some() && ending;
+        next.answers.count_new(endpoint, alive || passes, now);
+        if answer == ProbeResult::Dead && ending {
+            next.decisions.drop_consent();
+            next.stand(Hold::Paused(Reason::NewKeyRefused));
+        }
         return Ok(());
     }
     if alive {
@@ -156,9 +163,9 @@ pub(crate) fn proved(
     next.proofs.take_in(consumer, proofs);
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, UnitStep::Proving(_)));
-    // The issuer refuses an ended key to every process that was not moved yet. The log then says nothing about the new
-    // key; only the proofs count.
-    let refused_anyway = next.old_key() == OldKey::Ended || next.decided();
+    // The issuer refuses an ended key to every process that was not moved yet, and so one that was given up because it is
+    // refused. The log then says nothing about the new key; only the proofs count.
+    let refused_anyway = next.old_key() == OldKey::Ended || next.decided() || next.abandoned.was_refused();
     if trouble && proving && !refused_anyway {
         unit::fail(next, consumer.index());
     }

@@ -251,6 +251,7 @@ pub(crate) fn escalated(
         return Err("the old key is being ended already");
     }
     next.decisions.escalate(mode);
+    let refused = next.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
     if next.phase() == Phase::Sweep {
         // Sessions that were ended before the key was seen dead may have been opened again.
         next.ending.reopen_sessions();
@@ -263,6 +264,9 @@ pub(crate) fn escalated(
         || next.intents().iter().any(|open| matches!(open.op, Op::Mint | Op::Choose));
     if pending_compromised && begun {
         next.abandon();
+        if refused {
+            next.abandoned.refuse();
+        }
         if next.phase() != Phase::Preflight {
             next.enter(Phase::Mint);
         }

@@ -54,6 +54,8 @@ pub enum Reason {
     Unreadable(FileId),
     /// The old key was used and refused while it was disabled.
     RefusedUse,
+    /// The issuer refuses the new key, which was accepted before: without it the old one is all that is left.
+    NewKeyRefused,
     /// No operator was there to consent to the end of the old key.
     Consent,
     /// A unit did not load the new value.

@@ -1,8 +1,8 @@
 //! How often a unit is tried, and what it waits for.
 
 use keyroll_rotation::{
-    ConsumerId, Fact, Hold, Op, Outcome, Phase, Query, Reason, Reconciled, UnitStep, Waived, Want, Which,
-    wants,
+    ConsumerId, Emergency, EndpointId, Fact, Hold, Op, Outcome, Phase, ProbeResult, Query, Reason,
+    Reconciled, UnitStep, Waived, Want, Which, wants,
 };
 
 use crate::walk::Walk;
@@ -77,4 +77,26 @@ fn what_cannot_be_seen_and_is_not_waived_fails_by_its_deadline() {
     assert_eq!(walk.state.units()[0].stage, UnitStep::Proving(0));
     walk.wait(1_000);
     assert_eq!(walk.state.units()[0].toward, Which::Old);
+}
+
+/// A version was given up, and a consumer that had it is being moved to the next one while its log shows refusals.
+fn in_trouble(refused: bool) -> bool {
+    let mut walk = Walk::to(Phase::Decide);
+    if refused {
+        let answer = ProbeResult::Dead;
+        walk.say(Fact::Probed { endpoint: EndpointId(0), version: Which::New, answer, control: None });
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+    }
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+    walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(_)));
+    walk.say(Fact::Proved { consumer: FIRST, proofs: Vec::new(), trouble: true });
+    walk.state.units()[0].stage == UnitStep::Failed
+        || walk.state.units()[0].toward == Which::Old
+        || walk.state.hold().is_some()
+}
+
+#[test]
+fn what_is_refused_with_a_key_that_was_given_up_says_nothing_about_the_next() {
+    assert!(in_trouble(false));
+    assert!(!in_trouble(true));
 }

@@ -100,6 +100,8 @@ pub(crate) struct Audit {
     pub(crate) enabled_by_others: bool,
     /// Another party disabled the old key.
     pub(crate) disabled_by_others: bool,
+    /// When another party ended the new key.
+    pub(crate) new_ended: u64,
     /// The issuer said that it carried something out, and did not.
     pub(crate) ignored: bool,
     /// What the issuer did not carry out was the end of a key.

@@ -53,6 +53,7 @@ impl Run {
             Fault::LateInstance => self.late_instance(),
             Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
             Fault::Stranger => self.copy(),
+            Fault::OldRevoked if self.audit.new_ended > 0 => {}
             Fault::OldRevoked => self.revoke_old(),
             Fault::Neighbour => self.neighbour(),
             Fault::Edit => self.edit_besides(),

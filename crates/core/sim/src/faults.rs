@@ -117,6 +117,8 @@ pub enum Fault {
     EnabledByOthers,
     /// Another party disables the old key.
     DisabledByOthers,
+    /// Another party ends the new key, which consumers were moved to.
+    NewEnded,
     /// A colleague makes a key of their own in the same account.
     Colleague,
     /// A session on the old key whose process nobody finds, for a while.
@@ -135,7 +137,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 62] = [
+    pub const ALL: [Self; 63] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -198,6 +200,7 @@ impl Fault {
         Self::WrongWord,
         Self::Exec,
         Self::Unsearched,
+        Self::NewEnded,
     ];
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
@@ -259,7 +262,8 @@ impl Fault {
             | Self::TwoVersions
             | Self::WrongWord
             | Self::Exec
-            | Self::Unsearched => true,
+            | Self::Unsearched
+            | Self::NewEnded => true,
         }
     }
 }

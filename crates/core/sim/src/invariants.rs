@@ -135,6 +135,13 @@ impl Run {
                 );
             }
         }
+        // A look may be as old as this, and so may be what was heard about the new key.
+        let long = self.audit.new_ended + newest.plan().policy.look_age_ms_max + REQUEST_MS_MAX;
+        let ends = value == OLD && !revoke_now && matches!(effect.op, Op::Disable | Op::Revoke);
+        let gone = newest.new_version().is_some_and(|new| self.world.issuer.is_gone(&new.credential));
+        if ends && gone && self.world.now > long {
+            return self.violate("I1", format!("{:?} takes the last key that is accepted", effect.op));
+        }
         // The value is gone already, or it leaked and is in a slot: there the emergency ends it.
         if effect.op == Op::Mint && (gap || emergency) {
             return;

@@ -226,6 +226,11 @@ impl Issuer {
         self.creds.iter_mut().rev().find(|cred| cred.id == *id && cred.ended.is_none())
     }
 
+    /// Whether it was made, and ended.
+    pub(crate) fn is_gone(&self, id: &CredId) -> bool {
+        self.creds.iter().rev().find(|cred| cred.id == *id).is_some_and(|cred| cred.ended.is_some())
+    }
+
     /// The content of a complete list: every credential that was not ended and has appeared.
     pub(crate) fn listed(&self, now: u64) -> impl Iterator<Item = &Cred> {
         self.creds.iter().filter(move |cred| cred.shows_from <= now && cred.ended.is_none_or(|at| at > now))

@@ -3,13 +3,13 @@
 use keyroll_engine::Command;
 use keyroll_port::Probe;
 use keyroll_rotation::{
-    ConsumerId, Difference, Fact, HostId, Incarnation, InstanceIdentity, ReloadMode, Waived,
+    ConsumerId, Difference, Fact, HostId, Incarnation, InstanceIdentity, Phase, ReloadMode, Waived,
 };
 
 use crate::connections::{Instead, LooseSession};
 use crate::faults::Fault;
 use crate::issuer::OLD;
-use crate::scene::Kind;
+use crate::scene::{Family, Kind};
 use crate::schedule::Run;
 use crate::world::World;
 
@@ -34,6 +34,7 @@ impl Run {
             Fault::EnabledByOthers | Fault::DisabledByOthers => {
                 self.switch_by_others(fault == Fault::EnabledByOthers);
             }
+            Fault::NewEnded => self.end_new(),
             Fault::Colleague => self.colleague(),
             Fault::LooseSession => {
                 let until = now + self.rng.between(300, 20_000);
@@ -65,11 +66,29 @@ impl Run {
         let (old, now) = (self.world.old_id(), self.world.now);
         let disables = self.world.plan.capabilities.disable;
         let there = self.world.issuer.living(&old).filter(|cred| disables && cred.value == OLD);
+        let there = there.filter(|_| on || self.audit.new_ended == 0);
         if there.is_some_and(|cred| cred.off.is_some() == on) {
             self.world.issuer.switch(&old, on, now);
             let audit = &mut self.audit;
             let by_others = if on { &mut audit.enabled_by_others } else { &mut audit.disabled_by_others };
             *by_others = true;
+        }
+    }
+
+    /// Somebody ends a key that they do not know, or the issuer is put back from a backup. After the point of no return
+    /// nothing of keyroll's is to blame for what follows.
+    fn end_new(&mut self) {
+        let now = self.world.now;
+        let Some(state) = self.driving().and_then(|at| self.snapshot(at)) else { return };
+        let moved = matches!(state.phase(), Phase::Quiesce | Phase::Disable | Phase::Soak);
+        // A member of a family ends no key, and a slot is not deleted.
+        let scene = &self.world.scene;
+        // Where others ended both, nobody has a key.
+        let both = !self.world.issuer.stands(OLD) || self.audit.disabled_unknown();
+        let ends = !both && scene.kind == Kind::Independent && scene.family != Family::Part;
+        if let Some(new) = state.new_version().filter(|_| moved && ends && !state.decided()) {
+            self.world.issuer.end(&new.credential, now);
+            self.audit.new_ended = now;
         }
     }
 

@@ -46,6 +46,7 @@ pub const ALL: &[Mutant] = &[
     issuer::NONE_AS_INDEPENDENT,
     issuer::LIST_BELIEVED,
     issuer::ORPHAN_BY_PLACE,
+    issuer::NEW_KEY_UNASKED,
     order::EFFECT_WITHOUT_INTENT,
     order::NO_WITNESS,
     order::FENCE_IGNORED,

@@ -136,6 +136,8 @@ impl Run {
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
             Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
+            Reason::NewKeyRefused => return self.make_another(at),
+            Reason::Unit(_) | Reason::Overdue(_) if self.new_is_gone(at) => return self.make_another(at),
             Reason::Unit(_) => self.mend_files(),
             Reason::Unaccepted(_) => self.accept(at),
             Reason::Overdue(Phase::Probe) if self.unaccepted_often() => return self.make_another(at),
@@ -218,6 +220,13 @@ impl Run {
     fn unaccepted_often(&mut self) -> bool {
         self.unaccepted_pauses += 1;
         self.unaccepted_pauses > 2
+    }
+
+    /// Another party ended the new key.
+    fn new_is_gone(&self, at: usize) -> bool {
+        let state = self.slots.get(at).map(|slot| slot.driver.state());
+        let new = state.and_then(|state| state.new_version());
+        self.audit.new_ended > 0 && new.is_some_and(|new| self.world.issuer.is_gone(&new.credential))
     }
 
     fn old_is_off(&self) -> bool {

@@ -26,6 +26,8 @@ registry! {
     STATE = "KEYROLL_STATE": "the state folder, unless --state is given";
     KEYS = "KEYROLL_KEYS": "the folder of the sealing key and the journal's witness, unless --keys is given";
     SEALING_KEY = "KEYROLL_SEALING_KEY": "the source that unwraps the sealing key, unless --sealing-key is given: a reference, never a value";
+    SERVER = "KEYROLL_SERVER": "the server that does what is asked, unless --server, --config, --state, --keys or --sealing-key is given";
+    TOKEN_FILE = "KEYROLL_TOKEN_FILE": "the file with the token for that server, unless --token-file is given";
     CREDENTIALS = "CREDENTIALS_DIRECTORY": "the folder from which `credential:NAME` is read; systemd sets it for a unit with credentials";
     MACHINE = "KEYROLL_MACHINE": "the identity of this machine instead of its machine-id; for containers, which often have no machine-id or share one";
     XDG_STATE_HOME = "XDG_STATE_HOME": "the state folder is `keyroll` in this folder, if the path is absolute (not for root)";

@@ -50,7 +50,7 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 3] = ["plans", "work", "incidents"];
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "journal.db",
     "secrets.db",
     "lock",
@@ -60,6 +60,7 @@ const FILES: [&str; 9] = [
     "serving.json",
     "scheduled.json",
     "notices.json",
+    "approvals.json",
 ];
 
 /// The mode of both folders.
@@ -202,6 +203,11 @@ impl Places {
     /// What was told to whom by a server's notices.
     pub fn notices(&self) -> PathBuf {
         self.state.join("notices.json")
+    }
+
+    /// Who approved the end of which old key by a server.
+    pub fn approvals(&self) -> PathBuf {
+        self.state.join("approvals.json")
     }
 
     /// The folder of the incidents.

@@ -5,6 +5,7 @@ pub mod due;
 pub mod emergency;
 pub mod history;
 pub mod issuers;
+pub mod operate;
 pub mod runbook;
 pub mod secrets;
 pub mod status;

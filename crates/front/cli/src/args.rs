@@ -53,7 +53,7 @@ pub(crate) struct Cli {
 }
 
 /// The flags that every command takes.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Read this configuration file [default: keyroll.toml]
@@ -75,6 +75,14 @@ pub(crate) struct Globals {
     /// key names any other source.
     #[arg(long, global = true, value_name = "SOURCE")]
     pub(crate) sealing_key: Option<String>,
+    /// Ask the server at URL, instead of working on this machine
+    ///
+    /// For commands that read, and for plan, apply, resume, retry, pause, abort, undo and emergency. The server listens on loopback; from another machine, open a tunnel first: ssh -L 9090:127.0.0.1:9090 HOST. Then URL is http://127.0.0.1:9090.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Read the token for --server from a file that only you can read
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Write JSON events to stdout, one per line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -41,6 +41,9 @@ mod why;
 
 use std::process::ExitCode;
 
+use keyroll_app::exit::Exit;
+use keyroll_app::problem::Problem;
+
 use crate::args::Command;
 use crate::context::Context;
 
@@ -89,6 +92,11 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Completion(args) => completion::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     };
+    end(ended, context)
+}
+
+/// Shows the problem that a command ended with.
+pub(crate) fn end(ended: Result<Exit, Problem>, context: &mut Context) -> ExitCode {
     let ended = ended.and_then(|exit| context.ui.lost().map_or(Ok(exit), Err));
     let exit = ended.unwrap_or_else(|problem| {
         context.ui.problem(&problem);

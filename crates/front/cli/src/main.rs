@@ -15,6 +15,7 @@ mod leaks;
 mod named_commands;
 mod reference_page;
 mod relay;
+mod remote;
 mod signals;
 mod ui;
 mod usage;
@@ -43,7 +44,10 @@ fn main() -> ExitCode {
         Err(error) => return usage::answer(&error).into(),
     };
     let mut context = Context::open(cli.globals);
-    let exit = commands::run(cli.command, &mut context);
+    let exit = match remote::run(&cli.command, &mut context) {
+        Some(ended) => commands::end(ended, &mut context),
+        None => commands::run(cli.command, &mut context),
+    };
     if context.globals.cost {
         ui::show_cost();
     }

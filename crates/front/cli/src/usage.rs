@@ -30,7 +30,8 @@ pub(crate) fn answer(error: &clap::Error) -> Exit {
     }
 }
 
-fn explain(error: &clap::Error) -> Problem {
+/// Why the parser refuses a command line, without its text.
+pub(crate) fn explain(error: &clap::Error) -> Problem {
     let problem = Problem::new(Code::UsageWrong, "understand the command line")
         .because(cause(error))
         .exits(Exit::Usage);

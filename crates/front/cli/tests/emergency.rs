@@ -151,7 +151,7 @@ fn each_refusal_has_its_status() {
         let words = [&["-X", "POST", "--data-binary", "@-", "-H", "Expect:"], words].concat();
         let answer = served.curl("/rotate-secret", &words, &body);
         assert_eq!(code(&answer), 401, "{words:?} {answer:?}");
-        assert!(answer.text("error").contains("X-Admin-Token"));
+        assert!(answer.text("detail").contains("X-Admin-Token"));
     }
     assert_eq!(code(&served.curl("/secret-status", &[], b"")), 401);
     for name in ["nobody", "../ring", "KEY ", "", "ring\\u0000"] {
@@ -179,7 +179,7 @@ fn each_refusal_has_its_status() {
     {
         let answer = served.rotate("ring", &given, &[]);
         assert_eq!((code(&answer), answer.text("code")), (422, "K0112"), "{answer:?}");
-        assert!(answer.text("error").contains("nothing was begun"), "{answer:?}");
+        assert!(answer.text("detail").contains("nothing was begun"), "{answer:?}");
     }
     // The issuer does not answer: nothing is known, so nothing is begun.
     scene.issuer.mood(Ask::Me, ResponseFault::Html, 1_000);

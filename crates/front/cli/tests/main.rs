@@ -36,6 +36,7 @@ mod notices;
 mod notices_ways;
 mod openclaw;
 mod opens;
+mod operated;
 mod overlaps;
 mod pages;
 mod postgres;

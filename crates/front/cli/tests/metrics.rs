@@ -94,9 +94,11 @@ fn a_viewer_reads_and_changes_nothing() {
     let words = ["-X", "POST", "-H", "@prom.bearer", "--data-binary", "@-"];
     let refused = served.curl("/rotate-secret", &words, br#"{"secret_name":"ring"}"#);
     assert_eq!(refused.code, 403, "{refused:?}");
-    let why = refused.text("error");
-    assert_eq!(why, "the token prom has the role viewer, and POST /rotate-secret needs the role admin");
-    assert_eq!(code("/nothing", &["-H", "@prom.bearer"]), 403, "a page that nobody named");
+    assert!(refused.head.contains("content-type: application/problem+json"), "{refused:?}");
+    assert_eq!((refused.text("type"), &refused.body["status"]), ("about:blank", &json!(403)), "{refused:?}");
+    let why = refused.text("detail");
+    assert_eq!(why, "the token prom has the role viewer, and POST /rotate-secret needs the role responder");
+    assert_eq!(code("/nothing", &["-H", "@prom.bearer"]), 404, "a page that is none");
     assert_eq!((scene.issuer.asked(Ask::Mint), served.status()["open"].clone()), (0, json!([])));
     assert_eq!(scene.snapshot(), before, "nothing was begun");
     // Wrong, missing, two at once, and another scheme.
@@ -113,7 +115,7 @@ fn a_viewer_reads_and_changes_nothing() {
         assert_eq!(code("/metrics", words), 401, "{words:?}");
     }
     let text = scrape(&served);
-    for (reason, count) in [("no_role", 2), ("no_token", 5), ("too_many", 0), ("host", 0)] {
+    for (reason, count) in [("no_role", 1), ("no_token", 5), ("too_many", 0), ("host", 0)] {
         let series = format!("keyroll_requests_refused_total{{reason=\"{reason}\"}}");
         assert_eq!(sample(&text, &series), Some(count), "{series}");
     }

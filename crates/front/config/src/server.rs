@@ -14,6 +14,8 @@ use crate::{Kind, Name, Reference};
 
 /// The longest alias, in bytes.
 const ALIAS_BYTES_MAX: usize = 256;
+/// The most approvals that may be asked for.
+const APPROVALS_MAX: u8 = 2;
 /// The address of GitHub's own API.
 const GITHUB: &str = "https://api.github.com";
 
@@ -24,6 +26,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Whether it begins the rotations that are due.
     pub rotates_due: bool,
+    /// How many different tokens must approve the end of an old key.
+    pub approvals: u8,
     /// The file of the admin tokens, absolute.
     pub admin_token: PathBuf,
     /// Other names of secrets.
@@ -104,7 +108,8 @@ impl Server {
         let aliases = aliases.collect::<Result<_, _>>()?;
         let notices = Recipient::all(&shape.notices, folder)?;
         let listen = listen(&shape.listen)?;
-        Ok(Self { listen, rotates_due: shape.rotates_due, admin_token, aliases, alerts, notices })
+        let approvals = approvals(shape.approvals.as_ref())?;
+        Ok(Self { listen, rotates_due: shape.rotates_due, approvals, admin_token, aliases, alerts, notices })
     }
 
     /// The secret that a caller names: by an alias, by its name, or by a variable that only one secret is read from.
@@ -148,6 +153,16 @@ fn listen(text: &At<String>) -> Result<SocketAddr, Mistake> {
                 "write `listen = \"127.0.0.1:9090\"`; from another machine: ssh -L 9090:127.0.0.1:9090 HOST",
             )
     })
+}
+
+fn approvals(given: Option<&At<u8>>) -> Result<u8, Mistake> {
+    match given {
+        None => Ok(1),
+        Some(given) if (1..=APPROVALS_MAX).contains(&given.value) => Ok(given.value),
+        Some(given) => Err(Mistake::new(Kind::WrongForm, "`server.approvals` is neither 1 nor 2")
+            .at(&given.span)
+            .help("write `approvals = 2` if two tokens must approve the end of an old key")),
+    }
 }
 
 fn read_alias(
@@ -207,6 +222,21 @@ mod tests {
         assert!(meant("KEY").unwrap_err().starts_with("several secrets"));
         for unknown in ["", "three", "../one", "ONE", "one "] {
             assert!(meant(unknown).unwrap_err().starts_with("no secret"), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn one_or_two_tokens_approve() {
+        let approvals = |line: &str| {
+            let server = format!("[server]\nlisten = \"127.0.0.1:9090\"\n{line}\n{EMERGENCY}");
+            config(&server).map(|config| config.server.unwrap().approvals)
+        };
+        assert_eq!(
+            [approvals(""), approvals("approvals = 1"), approvals("approvals = 2")],
+            [Ok(1), Ok(1), Ok(2)]
+        );
+        for wrong in ["approvals = 0", "approvals = 3"] {
+            assert!(approvals(wrong).unwrap_err().contains("neither 1 nor 2"), "{wrong}");
         }
     }
 

@@ -196,6 +196,9 @@ pub(crate) struct ServerShape {
     /// Whether the server begins the rotations that are due, as `due --apply` does. Default false.
     #[serde(default)]
     pub(crate) rotates_due: bool,
+    /// How many different tokens must approve the end of an old key before the server revokes it: 1 or 2. It counts for
+    /// `POST /v1/rotations/ID/approve`, and not for commands on this machine. Default 1.
+    pub(crate) approvals: Option<At<u8>>,
     /// The emergency endpoint: `POST /rotate-secret` and `GET /secret-status`.
     pub(crate) emergency: At<EmergencyShape>,
     /// The sources of alerts: `POST /alerts/…`. A source that is not named here is refused.
@@ -266,8 +269,9 @@ pub(crate) struct AlertsShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmergencyShape {
-    /// A reference to the file of the tokens: `file:./admin-token`. `keyroll token new` adds a token to it, and at most two
-    /// of each role are valid. A line that is a token itself, of 32 to 256 characters, is accepted too, and is an admin's.
+    /// A reference to the file of the tokens: `file:./admin-token`. `keyroll token new` adds a token to it. At most two of a
+    /// role are valid, of operators and approvers eight. A line that is a token itself, of 32 to 256 characters, is accepted
+    /// too, and is an admin's.
     pub(crate) admin_token: At<String>,
     /// Other names of secrets, as callers send them: `{ ANTHROPIC_API_KEY = "anthropic" }`. Without an alias a caller names
     /// the secret, or a variable that only one secret is read from.

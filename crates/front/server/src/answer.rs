@@ -6,14 +6,21 @@ use keyroll_app::operator::{Outcome, StatusShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::redact;
 use keyroll_app::reports::emergency::Standing;
+use keyroll_codes::Code;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// When a request that keyroll cannot answer now is worth another try, seconds.
 const SOON_S: u64 = 5;
+/// What a refusal is sent as: RFC 9457.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+/// The state of a refusal that says nothing beyond its status.
+const PLAIN: &str = "refused";
 
 /// How far a rotation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = EmergencyStatus)]
 pub(crate) enum Status {
     /// Every consumer was proven on the new key.
     Rotated,
@@ -25,18 +32,25 @@ pub(crate) enum Status {
     RolledBack,
 }
 
-/// One rotation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// An emergency, or another open rotation, as the emergency endpoint shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Emergency)]
 pub(crate) struct Rotation {
     pub(crate) status: Status,
+    /// The name that the request used.
     pub(crate) secret_name: String,
+    /// The beginning of a fingerprint of the new key that only this installation can compute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) new_hash: Option<String>,
+    /// The id of the rotation.
     pub(crate) rotation: String,
     /// When it began, UTC.
     pub(crate) began: String,
+    /// The consumers that were proven on the new key.
     pub(crate) moved: usize,
+    /// All consumers.
     pub(crate) of: usize,
+    /// `alive`, `disabled`, `revoked`, `dead`, `perhaps alive`, `perhaps disabled`, `unknown`.
     pub(crate) old_key: &'static str,
     /// What it waits for, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,21 +143,45 @@ pub(crate) fn status(row: &StatusShown, driven: bool, revokes: bool) -> Status {
 }
 
 /// A refusal: what was wrong, what did not happen, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: &'static str,
     pub(crate) error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rotation: Option<String>,
+}
+
+/// A refusal as it is sent: a problem as in RFC 9457.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemAnswer {
+    /// `urn:keyroll:` and the code of the error; `about:blank` if it has none.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The problem in a few words; the same for every problem of this type.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What was wrong, and what did not happen.
+    detail: String,
+    /// The code of the error: `keyroll explain CODE` says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<String>,
+    /// The rotation that it concerns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<String>,
+    /// `checking`: nothing is refused yet, so send the same request again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
 }
 
 impl Refusal {
     pub(crate) fn new(error: impl Into<String>) -> Self {
-        Self { status: "refused", error: error.into(), code: None, help: None, rotation: None }
+        Self { status: PLAIN, error: error.into(), code: None, help: None, rotation: None }
     }
 
     /// What keyroll itself could not do.
@@ -152,8 +190,23 @@ impl Refusal {
         Self { code, help, ..Self::new(problem.sentence()) }
     }
 
-    pub(crate) fn answered(self, code: StatusCode) -> Response {
-        json(code, &self)
+    pub(crate) fn answered(self, status: StatusCode) -> Response {
+        written(status, PROBLEM_JSON, &self.problem(status))
+    }
+
+    fn problem(self, status: StatusCode) -> ProblemAnswer {
+        let Self { status: state, error, code, help, rotation } = self;
+        let known = code.as_deref().and_then(Code::parse);
+        ProblemAnswer {
+            kind: known.map_or_else(|| "about:blank".to_owned(), |code| format!("urn:keyroll:{code}")),
+            title: known.map_or(status.canonical_reason().unwrap_or(PLAIN), Code::title),
+            status: status.as_u16(),
+            detail: error,
+            code,
+            help,
+            rotation,
+            state: (state != PLAIN).then_some(state),
+        }
     }
 
     /// What keeps keyroll from it may be over in seconds.
@@ -169,14 +222,45 @@ impl Refusal {
     }
 }
 
+/// An answer that is no refusal.
+pub(crate) fn json<T: Serialize>(code: StatusCode, body: &T) -> Response {
+    written(code, "application/json", body)
+}
+
 /// Every answer passes the redactor, which knows the forms of credentials. What a driver told has passed its own, which
 /// knows the values.
-pub(crate) fn json<T: Serialize>(code: StatusCode, body: &T) -> Response {
+fn written<T: Serialize>(code: StatusCode, content_type: &'static str, body: &T) -> Response {
     let text = serde_json::to_string(body).unwrap_or_default();
     let text = redact::pass(&text).into_owned() + "\n";
     let mut response = (code, text).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_problem() {
+        let text = |refusal: Refusal, status| serde_json::to_string(&refusal.problem(status)).unwrap();
+        assert_eq!(
+            text(Refusal::new("nothing was begun"), StatusCode::CONFLICT),
+            r#"{"type":"about:blank","title":"Conflict","status":409,"detail":"nothing was begun"}"#
+        );
+        let help = Some("send the same request again".to_owned());
+        let slow = Refusal { status: "checking", help, ..Refusal::new("the key is not sealed yet") };
+        assert_eq!(
+            text(slow, StatusCode::SERVICE_UNAVAILABLE),
+            r#"{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"the key is not sealed yet","help":"send the same request again","state":"checking"}"#
+        );
+        let unknown = Problem::new(Code::NameNotFound, "find the secret").because("no secret has this name");
+        let answered = Refusal::of(&unknown).answered(StatusCode::NOT_FOUND);
+        assert_eq!(answered.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        let problem = Refusal::of(&unknown).problem(StatusCode::NOT_FOUND);
+        assert_eq!((problem.kind.as_str(), problem.title), ("urn:keyroll:K0805", Code::NameNotFound.title()));
+        assert_eq!(problem.detail, "could not find the secret: no secret has this name");
+    }
 }

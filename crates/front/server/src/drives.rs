@@ -1,32 +1,44 @@
 //! The processes that drive: each rotation has one, the command `keyroll emergency` or, for one that is due,
-//! `keyroll due --apply`.
+//! `keyroll due --apply`, or, for an operator of the API, the command that he asked for.
 //!
 //! One of them runs at a time, because the state folder has one lock. An emergency that has waited for its turn asks the
-//! one that drives to pause, and that one goes on afterwards; one that is due makes way at once, and asks nobody. A driver
-//! that an operator paused is left alone. Which secrets are meant is written down before their process starts, so that
-//! the next server goes on with them.
+//! one that drives to pause, and that one goes on afterwards. One that is due, or that an operator asked for, is quiet: it
+//! makes way at once, and asks nobody. A driver that an operator paused is left alone. Which secrets are meant is written
+//! down before their process starts, so that the next server goes on with them.
 
-use std::collections::BTreeMap;
+mod consent;
+mod drive;
+mod errand;
+mod left;
+mod refusals;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use keyroll_app::atomic_file;
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
-use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
 
+use crate::api::ledger::Consents;
 use crate::log::Log;
 use crate::seen::{Seen, read_lines};
 use crate::stop::stopped;
+
+pub(crate) use drive::Drive;
+pub(crate) use errand::{Errand, Operate, Step};
+pub(crate) use left::Left;
+use left::List;
+use refusals::Refusals;
+pub(crate) use refusals::Refused;
 
 /// How long one drives undisturbed; then it is asked to pause if a new emergency waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,67 +56,29 @@ const DIED_MAX: u32 = 3;
 /// How often it is looked whether all drivers have ended, and how long the one that drives has done so.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A secret that is being driven, or waits for its turn.
-pub(crate) struct Drive {
-    pub(crate) seen: watch::Receiver<Seen>,
-    /// The value that it was begun with.
-    value: Option<hmac::Tag>,
-    /// The incident that it contains.
-    incident: Option<String>,
-    /// It was begun because the secret is due.
-    pub(crate) scheduled: bool,
-}
-
-impl Drive {
-    /// It was begun with a key that somebody brought.
-    pub(crate) fn has_value(&self) -> bool {
-        self.value.is_some()
-    }
-}
-
-/// What a driver is started for.
-pub(crate) enum Errand {
-    /// To begin an emergency, with a value that somebody brought.
-    Begin(Option<SecretBytes>),
-    /// To go on with an open rotation, as an emergency.
-    Resume(String),
-    /// To contain this incident of the secret.
-    Contain(String),
-    /// To begin what is due, or to go on with this rotation of it.
-    Due(Option<String>),
-}
-
-/// What the next server goes on with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Left {
-    /// A rotation that was begun because its secret is due, once its id was known.
-    Scheduled { scheduled: Option<String> },
-    /// An emergency, with its rotation, once that was known.
-    Emergency(Option<String>),
-}
-
 /// The processes that drive, by secret.
 pub(crate) struct Drives {
     program: PathBuf,
     /// The words of every command, which name the installation.
     words: Vec<OsString>,
-    /// The secrets that the next server goes on with.
-    list: PathBuf,
-    noting: Mutex<()>,
+    /// The secrets that the next server goes on with. It is locked before `all`, and while both change together.
+    list: List,
     log: Log,
+    pub(crate) consents: Arc<Consents>,
     key: hmac::Key,
     all: Mutex<BTreeMap<String, Arc<Drive>>>,
     /// Held by the driver that runs.
     turn: tokio::sync::Mutex<()>,
     /// Since when it runs.
     since: Mutex<Instant>,
-    /// It drives what is due, and makes way at once.
+    /// It is quiet, and makes way at once.
     makes_way: AtomicBool,
     /// Another emergency needs the turn.
     yields: Notify,
     /// Told once, when the server stops.
     stop: watch::Sender<bool>,
+    /// What operators asked for and did not get.
+    pub(crate) refusals: Refusals,
 }
 
 impl Drives {
@@ -113,20 +87,54 @@ impl Drives {
         words: Vec<OsString>,
         list: PathBuf,
         log: Log,
+        consents: Consents,
     ) -> Result<Self, io::Error> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new());
         let key = key.map_err(|_| io::Error::other("the system has no random numbers"))?;
         let (stop, _) = watch::channel(false);
         let (turn, yields) = (tokio::sync::Mutex::new(()), Notify::new());
         let since = Mutex::new(Instant::now());
-        let (noting, all) = (Mutex::default(), Mutex::default());
-        let makes_way = AtomicBool::new(false);
-        Ok(Self { program, words, list, noting, log, key, all, turn, since, makes_way, yields, stop })
+        let (list, all) = (List::new(list), Mutex::default());
+        let consents = Arc::new(consents);
+        let (makes_way, refusals) = (AtomicBool::new(false), Refusals::default());
+        Ok(Self {
+            program,
+            words,
+            list,
+            log,
+            consents,
+            key,
+            all,
+            turn,
+            since,
+            makes_way,
+            yields,
+            stop,
+            refusals,
+        })
     }
 
     /// The driver of this secret's emergency, if one runs or waits.
     pub(crate) fn of(&self, secret: &str) -> Option<Arc<Drive>> {
-        self.lock().get(secret).filter(|drive| !drive.scheduled).cloned()
+        self.any(secret).filter(|drive| !drive.is_quiet())
+    }
+
+    /// The driver of this secret, whatever it does.
+    pub(crate) fn any(&self, secret: &str) -> Option<Arc<Drive>> {
+        self.lock().get(secret).cloned()
+    }
+
+    /// The rotations whose drivers operators asked for.
+    pub(crate) fn operated(&self) -> BTreeSet<String> {
+        let all = self.lock();
+        all.values().filter_map(|drive| Some(drive.operate()?.rotation.clone())).collect()
+    }
+
+    /// The secret of this rotation, and its driver, if an operator asked for it.
+    pub(crate) fn operating(&self, rotation: &str) -> Option<(String, Arc<Drive>)> {
+        let all = self.lock();
+        let its = |drive: &Drive| drive.operate().is_some_and(|operate| operate.rotation == rotation);
+        all.iter().find(|(_, drive)| its(drive)).map(|(secret, drive)| (secret.clone(), drive.clone()))
     }
 
     /// Whether a driver of the secret runs, or waits for its turn.
@@ -134,9 +142,9 @@ impl Drives {
         self.lock().contains_key(secret)
     }
 
-    /// Whether a driver of what is due runs, or waits for its turn.
-    pub(crate) fn has_scheduled(&self) -> bool {
-        self.lock().values().any(|drive| drive.scheduled)
+    /// Whether a driver that is no emergency runs, or waits for its turn.
+    pub(crate) fn has_quiet(&self) -> bool {
+        self.lock().values().any(|drive| drive.is_quiet())
     }
 
     /// How many drivers run, or wait for their turn.
@@ -155,32 +163,62 @@ impl Drives {
 
     /// The secrets of which an earlier server had a driver.
     pub(crate) fn left(&self) -> BTreeMap<String, Left> {
-        read_list(&self.list)
+        self.list.read()
     }
 
     /// The secret is not gone on with.
     pub(crate) fn forget(&self, secret: &str) {
-        if let Err(error) = self.note(|list| list.remove(secret).is_some()) {
-            (self.log)(&format!("{secret}: could not write {}: {error}", self.list.display()));
+        self.written(secret, self.list.lock().remove(secret));
+    }
+
+    fn written(&self, secret: &str, written: Result<(), io::Error>) {
+        if let Err(error) = written {
+            (self.log)(&format!("{secret}: could not write what the next server goes on with: {error}"));
         }
     }
 
-    /// Starts a driver as soon as it is its turn. An emergency replaces a driver of what is due.
+    /// Starts a driver as soon as it is its turn. One of the secret that is there is asked to pause, and its place is taken.
     pub(crate) fn begin(self: &Arc<Self>, secret: &str, errand: Errand) -> Result<Arc<Drive>, io::Error> {
-        let scheduled = matches!(errand, Errand::Due(_));
-        let (value, rotation, incident) = match errand {
-            Errand::Begin(value) => (value, None, None),
-            Errand::Resume(id) => (None, Some(id), None),
-            Errand::Contain(id) => (None, None, Some(id)),
-            Errand::Due(id) => (None, id, None),
-        };
+        let (work, value, rotation) = errand.parts();
         let tag = value.as_ref().map(|value| hmac::sign(&self.key, value.expose()));
-        self.go_on_later(secret, rotation.clone(), scheduled)?;
+        let asked = work.operate().map(|operate| operate.rotation.clone());
+        let (is_back, quiet) = (work.is_back(), work.is_quiet());
+        let noted = asked.clone().or(rotation.clone());
         let (tell, seen) = watch::channel(Seen { rotation, sealed: value.is_none(), ..Seen::default() });
-        let drive = Arc::new(Drive { seen, value: tag, incident, scheduled });
-        self.lock().insert(secret.to_owned(), drive.clone());
+        let (withdrawn, _) = watch::channel(false);
+        let drive = Arc::new(Drive { seen, value: tag, work, withdrawn });
+        let replaced = {
+            // One step: a driver that says its rotation, or ends, in between would write what does not hold any more.
+            let list = self.list.lock();
+            match is_back {
+                true => list.remove_quiet(secret)?,
+                false => list.add(secret, noted, quiet)?,
+            }
+            if let Some(asked) = &asked {
+                self.refusals.forget(asked);
+            }
+            self.lock().insert(secret.to_owned(), drive.clone())
+        };
+        if let Some(replaced) = replaced {
+            replaced.withdrawn.send_replace(true);
+        }
         tokio::spawn(self.clone().follow(secret.to_owned(), value, tell, drive.clone()));
         Ok(drive)
+    }
+
+    /// Asks the driver of the secret to pause, also one that waits for its turn; nobody goes on with it. Returns it: it
+    /// ends once the step in hand is done.
+    pub(crate) fn withdraw(&self, secret: &str) -> Option<Arc<Drive>> {
+        let drive = {
+            let list = self.list.lock();
+            let drive = self.lock().remove(secret);
+            self.written(secret, list.remove(secret));
+            drive
+        };
+        if let Some(drive) = &drive {
+            drive.withdrawn.send_replace(true);
+        }
+        drive
     }
 
     /// Asks every driver to pause, and waits until all have.
@@ -189,6 +227,8 @@ impl Drives {
         while !self.lock().is_empty() {
             tokio::time::sleep(LOOK).await;
         }
+        // One that was withdrawn is not among them, and has the turn until it has paused.
+        drop(self.turn.lock().await);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Drive>>> {
@@ -208,18 +248,26 @@ impl Drives {
         own: Arc<Drive>,
     ) {
         let (mut again, mut died) = (0, 0);
-        // What is due asks nobody to make way.
-        let mut patience = if own.scheduled { None } else { Some(PATIENCE) };
-        while let Some(turn) = self.turn(patience).await {
+        let mut patience = if own.is_quiet() { None } else { Some(PATIENCE) };
+        while let Some(turn) = self.turn(patience, &own).await {
+            let unapproved = self.unapproved(&own).await;
             if !self.is_own(&secret, &own) {
                 break;
             }
-            tell.send_modify(|seen| (seen.problem, seen.result) = (None, None));
-            self.makes_way.store(own.scheduled, Ordering::Relaxed);
+            if unapproved.is_some() {
+                tell.send_modify(|seen| (seen.problem, seen.result, seen.failed) = (unapproved, None, true));
+                break;
+            }
+            tell.send_modify(|seen| (seen.problem, seen.result, seen.runs) = (None, None, true));
+            self.makes_way.store(own.is_quiet(), Ordering::Relaxed);
             let ended = self.drive(&secret, value.as_ref(), &own, &tell).await;
-            let is_begun = || !own.scheduled || tell.borrow().rotation.is_some();
+            let is_begun = || !own.is_quiet() || tell.borrow().rotation.is_some();
             self.makes_way.store(false, Ordering::Relaxed);
+            tell.send_modify(|seen| seen.runs = false);
             drop(turn);
+            if !self.is_own(&secret, &own) {
+                break;
+            }
             match ended {
                 // The one that asked is next. Two that take long pause each other ever later, so that both arrive.
                 Ended::Yielded if !self.is_stopping() => {
@@ -229,7 +277,7 @@ impl Drives {
                     };
                     patience = patience.map(longer);
                 }
-                // What is due and has not begun is found again by the schedule.
+                // What is due and has not begun is found again by the schedule, and an operator reads who is in the way.
                 Ended::Busy if is_begun() && again < AGAIN_MAX && !self.is_stopping() => {
                     again += 1;
                     tokio::time::sleep(AGAIN).await;
@@ -242,24 +290,45 @@ impl Drives {
                 Ended::Yielded | Ended::Busy | Ended::Died | Ended::Finished => break,
             }
         }
-        let kept_from = self.is_stopping() || !self.is_own(&secret, &own);
-        if !kept_from {
-            self.forget(&secret);
+        // Before another caller may approve: one that did not begin has used nothing.
+        let has_begun = tell.borrow().rotation.is_some();
+        if has_begun && !self.is_kept_from(&secret, &own) {
+            self.spend(&secret, &own).await;
         }
-        self.lock().retain(|_, drive| !Arc::ptr_eq(drive, &own));
+        let kept_from = self.leave(&secret, &own, &tell.borrow());
         tell.send_modify(|seen| (seen.ended, seen.kept_from) = (true, kept_from));
         let seen = tell.borrow().clone();
-        (self.log)(&ended(&secret, &seen));
+        (self.log)(&seen.sentence(&secret));
     }
 
-    /// No emergency of the secret has replaced it.
+    /// The driver has ended, and is not started again. Returns whether it was kept from its work.
+    fn leave(&self, secret: &str, own: &Arc<Drive>, seen: &Seen) -> bool {
+        let list = self.list.lock();
+        let kept_from = self.is_kept_from(secret, own);
+        if !kept_from {
+            self.written(secret, list.remove(secret));
+            if let Some(operate) = own.operate() {
+                self.refusals.add(secret, &operate.rotation, seen);
+            }
+        }
+        self.lock().retain(|_, drive| !Arc::ptr_eq(drive, own));
+        kept_from
+    }
+
+    /// The server stops, or it is not the secret's driver any more.
+    fn is_kept_from(&self, secret: &str, own: &Arc<Drive>) -> bool {
+        self.is_stopping() || !self.is_own(secret, own)
+    }
+
+    /// No other one of the secret has replaced it, and it was not withdrawn.
     fn is_own(&self, secret: &str, own: &Arc<Drive>) -> bool {
         self.lock().get(secret).is_some_and(|drive| Arc::ptr_eq(drive, own))
     }
 
-    /// Waits for the turn; none once the server stops. Without patience it waits as long as it takes.
-    async fn turn(&self, patience: Option<Duration>) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let mut stop = self.stop.subscribe();
+    /// Waits for the turn; none once the server stops, or the driver is withdrawn. Without patience it waits as long as it
+    /// takes.
+    async fn turn(&self, patience: Option<Duration>, own: &Drive) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let (mut stop, mut withdrawn) = (self.stop.subscribe(), own.withdrawn.subscribe());
         let since = || self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let patient = async {
             let turn = self.turn.lock();
@@ -284,6 +353,7 @@ impl Drives {
                 (!self.is_stopping()).then_some(turn)
             }
             () = stopped(&mut stop) => None,
+            () = stopped(&mut withdrawn) => None,
         }
     }
 
@@ -292,22 +362,12 @@ impl Drives {
         &self,
         secret: &str,
         value: Option<&SecretBytes>,
-        own: &Drive,
+        own: &Arc<Drive>,
         tell: &watch::Sender<Seen>,
     ) -> Ended {
         let seen = tell.borrow().clone();
         let given = value.filter(|_| !seen.sealed);
-        let mut words = vec!["emergency".to_owned(), secret.to_owned()];
-        match (&seen.rotation, given, own.incident.as_deref()) {
-            (Some(id), _, _) if own.scheduled => words = ["resume", id].map(str::to_owned).to_vec(),
-            (None, _, _) if own.scheduled => words = ["due", "--apply", secret].map(str::to_owned).to_vec(),
-            (_, Some(_), _) => words.push("--value-stdin".to_owned()),
-            (Some(id), None, _) => words.push(format!("--rotation={id}")),
-            (None, None, Some(id)) => {
-                words = ["incident", "contain", id, "--roll-first", "--by-alert"].map(str::to_owned).to_vec();
-            }
-            (None, None, None) => {}
-        }
+        let words = own.work.words(secret, seen.rotation.as_deref(), given.is_some());
         let mut child = match self.start(&words) {
             Ok(child) => child,
             Err(error) => {
@@ -316,7 +376,7 @@ impl Drives {
                 return Ended::Finished;
             }
         };
-        let yielded = self.attend(secret, &mut child, given, own.scheduled, tell).await;
+        let yielded = self.attend(secret, &mut child, given, own, tell).await;
         let code = child.wait().await.ok().and_then(|status| status.code());
         tell.send_modify(|seen| seen.failed = code != Some(0));
         let busy = tell.borrow().problem.as_ref().is_some_and(|told| told.is(Code::OtherDriver));
@@ -341,14 +401,20 @@ impl Drives {
         command
     }
 
-    /// Feeds a driver and reads what it says, until it closes its output. Returns whether another emergency asked it to
-    /// pause.
+    /// A command of keyroll on the same installation, which reads; it writes text or events.
+    pub(crate) fn reader(&self, json: bool) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.words).arg("--no-input").args(json.then_some("--json")).process_group(0);
+        command
+    }
+
+    /// Feeds a driver and reads what it says, until it closes its output. Returns whether an emergency asked it to pause.
     async fn attend(
         &self,
         secret: &str,
         child: &mut Child,
         value: Option<&SecretBytes>,
-        scheduled: bool,
+        own: &Arc<Drive>,
         tell: &watch::Sender<Seen>,
     ) -> bool {
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -363,18 +429,22 @@ impl Drives {
         let read = async {
             if let Some(stdout) = stdout {
                 read_lines(stdout, tell, |id| {
-                    // A list without the id still names the secret.
-                    let _ = self.go_on_later(secret, Some(id.to_owned()), scheduled);
+                    let list = self.list.lock();
+                    if self.is_own(secret, own) {
+                        // A list without the id still names the secret.
+                        let _ = list.add(secret, Some(id.to_owned()), own.is_quiet());
+                    }
                 })
                 .await;
             }
         };
         let work = async { tokio::join!(feed, read) };
         tokio::pin!(work);
-        let mut stop = self.stop.subscribe();
+        let (mut stop, mut withdrawn) = (self.stop.subscribe(), own.withdrawn.subscribe());
         let yielded = tokio::select! {
             _ = &mut work => return false,
             () = stopped(&mut stop) => false,
+            () = stopped(&mut withdrawn) => false,
             () = self.yields.notified() => true,
         };
         if yielded {
@@ -384,8 +454,9 @@ impl Drives {
         let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         let send = |signal| pid.map(|pid| rustix::process::kill_process(pid, signal));
         let _ = send(rustix::process::Signal::TERM);
-        // A plan only reads, and no emergency waits for it: one that opens its rotation at that moment is gone on with.
-        if scheduled && tell.borrow().rotation.is_none() {
+        // Before its rotation is open it only reads, and no emergency waits for that: one that opens its rotation at that
+        // moment is gone on with.
+        if own.is_quiet() && tell.borrow().rotation.is_none() {
             tokio::select! {
                 _ = &mut work => return yielded,
                 () = tokio::time::sleep(PLAN_MAX) => {}
@@ -397,62 +468,16 @@ impl Drives {
         let _ = work.await;
         yielded
     }
-
-    /// The next server goes on with the secret, and with this rotation of it where it is known.
-    fn go_on_later(&self, secret: &str, rotation: Option<String>, scheduled: bool) -> Result<(), io::Error> {
-        let left = match scheduled {
-            true => Left::Scheduled { scheduled: rotation },
-            false => Left::Emergency(rotation),
-        };
-        self.note(|list| match list.get(secret) {
-            // The emergency that replaces a driver of what is due goes on, and not that one.
-            Some(Left::Emergency(_)) if scheduled => false,
-            Some(known) if *known == left => false,
-            Some(_) | None => {
-                list.insert(secret.to_owned(), left);
-                true
-            }
-        })
-    }
-
-    /// Changes the list of the secrets that the next server goes on with.
-    fn note(&self, change: impl FnOnce(&mut BTreeMap<String, Left>) -> bool) -> Result<(), io::Error> {
-        let _one = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list = read_list(&self.list);
-        if change(&mut list) {
-            let text = serde_json::to_vec(&list).map_err(io::Error::other)?;
-            atomic_file::replace_private(&self.list, &text)?;
-        }
-        Ok(())
-    }
 }
 
 /// How a driver ended.
 enum Ended {
     /// By itself, or because an operator has the rotation now.
     Finished,
-    /// It paused for another emergency of this server.
+    /// It paused for an emergency of this server.
     Yielded,
     /// Another process has the state folder.
     Busy,
     /// A signal ended it.
     Died,
-}
-
-/// A list that cannot be read is empty: it names work that is open in the journal, and a person sees it there.
-fn read_list(path: &Path) -> BTreeMap<String, Left> {
-    std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
-}
-
-fn ended(secret: &str, seen: &Seen) -> String {
-    let rotation =
-        seen.rotation.as_deref().map_or("nothing was begun".to_owned(), |id| format!("rotation {id}"));
-    let why = match (&seen.problem, &seen.result) {
-        (Some(told), _) => {
-            format!("could not {} ({}): {}", told.attempted, told.code, told.causes.join(": "))
-        }
-        (None, Some(result)) => result.clone(),
-        (None, None) => "its driver has ended".to_owned(),
-    };
-    format!("{secret}: {rotation}: {why}")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use keyroll_app::problem::Problem;
@@ -17,13 +17,34 @@ use crate::counters::Reason;
 use crate::listen::Connection;
 use crate::role::Role;
 use crate::server::Server;
+use crate::tokens::Caller;
 
 /// The header of the token; the other one is `Authorization`.
 const TOKEN: &str = "x-admin-token";
 
-/// Who sent a request: the name of the token.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) String);
+/// Every page behind a token: its method, its path as the router has it, and the role that it needs. A page that is not
+/// here is refused, so that a new one is not open by mistake.
+const PAGES: &[(&str, &str, Role)] = &[
+    ("GET", "/metrics", Role::Viewer),
+    ("GET", "/secret-status", Role::Viewer),
+    ("POST", "/rotate-secret", Role::Responder),
+    ("GET", "/v1/rotations", Role::Viewer),
+    ("POST", "/v1/rotations", Role::Operator),
+    ("GET", "/v1/rotations/{id}", Role::Viewer),
+    ("POST", "/v1/rotations/{id}/resume", Role::Operator),
+    ("POST", "/v1/rotations/{id}/retry", Role::Operator),
+    ("POST", "/v1/rotations/{id}/pause", Role::Operator),
+    ("POST", "/v1/rotations/{id}/abort", Role::Operator),
+    ("POST", "/v1/rotations/{id}/approve", Role::Approver),
+    ("POST", "/v1/plans", Role::Operator),
+    ("GET", "/v1/history", Role::Viewer),
+    ("GET", "/v1/due", Role::Viewer),
+    ("GET", "/v1/secrets", Role::Viewer),
+    ("GET", "/v1/incidents", Role::Viewer),
+    ("GET", "/v1/openapi.json", Role::Viewer),
+    // The command itself says which role it needs.
+    ("POST", "/v1/commands", Role::Viewer),
+];
 
 /// Refuses a page of another site, which a browser on this machine may have loaded: its requests have a foreign `Host`
 /// or `Origin`.
@@ -52,36 +73,85 @@ pub(crate) async fn local(State(server): State<Arc<Server>>, request: Request, n
 pub(crate) async fn token(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     let given = given(request.headers());
     match server.caller(&given) {
-        Ok(Some((name, role))) => {
-            // Who may only read makes room for an emergency, like anybody else.
+        Ok(Some(caller)) => {
+            // Who cannot begin an emergency makes room for one, like anybody else.
             if let Some(connection) =
-                request.extensions().get::<Arc<Connection>>().filter(|_| role == Role::Admin)
+                request.extensions().get::<Arc<Connection>>().filter(|_| caller.role.allows(Role::Responder))
             {
                 connection.is_known();
             }
-            let (needed, page) = needed(request.uri().path());
-            if !role.allows(needed) {
-                return without_role(&server, &name, role, needed, page);
+            match page(request.method(), request.uri().path()) {
+                Page::Known { needed, .. } if caller.role.allows(needed) => {
+                    request.headers_mut().remove(TOKEN);
+                    request.headers_mut().remove(header::AUTHORIZATION);
+                    request.extensions_mut().insert(caller);
+                    next.run(request).await
+                }
+                Page::Known { needed, name } => without_role(&server, &caller, needed, &name),
+                Page::OtherMethods(methods) => with_methods(&methods),
+                Page::Unknown => no_page().await,
             }
-            request.headers_mut().remove(TOKEN);
-            request.headers_mut().remove(header::AUTHORIZATION);
-            request.extensions_mut().insert(Caller(name));
-            next.run(request).await
         }
         Ok(None) => closing(unknown(&server)),
         Err(problem) => closing(unreadable(&server, &problem)),
     }
 }
 
-/// The role that a page needs, and the page in words. A page that is not named here needs the most, so that a new one is
-/// not open by mistake.
-fn needed(path: &str) -> (Role, &'static str) {
-    match path {
-        "/metrics" => (Role::Viewer, "GET /metrics"),
-        "/secret-status" => (Role::Viewer, "GET /secret-status"),
-        "/rotate-secret" => (Role::Admin, "POST /rotate-secret"),
-        _ => (Role::Admin, "this page"),
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Page {
+    /// A page that needs this role, with its name.
+    Known {
+        needed: Role,
+        name: String,
+    },
+    /// A page that is asked for by these methods only.
+    OtherMethods(Vec<&'static str>),
+    Unknown,
+}
+
+fn page(method: &Method, path: &str) -> Page {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let of_path = || PAGES.iter().filter(move |(_, known, _)| is_path(path, known));
+    if let Some((known, name, needed)) = of_path().find(|(known, _, _)| *known == method) {
+        return Page::Known { needed: *needed, name: format!("{known} {name}") };
     }
+    let methods: Vec<&str> = of_path().map(|(method, _, _)| *method).collect();
+    if methods.is_empty() { Page::Unknown } else { Page::OtherMethods(methods) }
+}
+
+/// Whether this is the path of the page, where `{id}` is any one part.
+fn is_path(path: &str, page: &str) -> bool {
+    let (given, known): (Vec<&str>, Vec<&str>) = (path.split('/').collect(), page.split('/').collect());
+    let same = |(given, known): (&&str, &&str)| match known.starts_with('{') {
+        true => !given.is_empty(),
+        false => given == known,
+    };
+    given.len() == known.len() && given.iter().zip(&known).all(same)
+}
+
+/// Nothing is at this path.
+pub(crate) async fn no_page() -> Response {
+    let why = "no such page: POST /rotate-secret, GET /secret-status, GET /metrics, GET /health; GET \
+               /v1/openapi.json names those under /v1";
+    Refusal::new(why).answered(StatusCode::NOT_FOUND)
+}
+
+/// The page has other methods.
+pub(crate) async fn no_method() -> Response {
+    with_methods(&[])
+}
+
+fn with_methods(methods: &[&str]) -> Response {
+    let has = if methods.is_empty() { String::new() } else { format!(", only {}", methods.join(" and ")) };
+    let why = format!("this page has no such method{has}; GET /v1/openapi.json lists them");
+    let mut response = Refusal::new(why).answered(StatusCode::METHOD_NOT_ALLOWED);
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(", "))
+        && !methods.is_empty()
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    response
 }
 
 /// The token of the request: in one header, and in one of the two that may have it. Nothing is a token that nobody has.
@@ -99,9 +169,9 @@ fn given(headers: &HeaderMap) -> Zeroizing<Vec<u8>> {
 }
 
 /// The caller is known, so this is no guess.
-fn without_role(server: &Server, name: &str, role: Role, needed: Role, page: &str) -> Response {
+fn without_role(server: &Server, caller: &Caller, needed: Role, page: &str) -> Response {
     server.counters.refused(Reason::NoRole);
-    let (has, needs) = (role.word(), needed.word());
+    let (name, has, needs) = (&caller.name, caller.role.word(), needed.word());
     if server.denials.count(Instant::now()).is_ok() {
         server.log(&format!(
             "refused a request: the token {name} has the role {has}, and {page} needs {needs}"
@@ -197,16 +267,72 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_named_needs_an_admin() {
-        for (path, role) in [
-            ("/metrics", Role::Viewer),
-            ("/secret-status", Role::Viewer),
-            ("/rotate-secret", Role::Admin),
-            ("/metrics/", Role::Admin),
-            ("/new", Role::Admin),
+    fn each_page_needs_a_role_and_another_page_is_none() {
+        for (method, path, role) in [
+            (Method::GET, "/metrics", Role::Viewer),
+            (Method::GET, "/secret-status", Role::Viewer),
+            (Method::POST, "/rotate-secret", Role::Responder),
+            (Method::GET, "/v1/rotations", Role::Viewer),
+            (Method::HEAD, "/v1/rotations/01a2", Role::Viewer),
+            (Method::POST, "/v1/rotations", Role::Operator),
+            (Method::POST, "/v1/rotations/01a2/resume", Role::Operator),
+            (Method::POST, "/v1/rotations/01a2/retry", Role::Operator),
+            (Method::POST, "/v1/rotations/01a2/pause", Role::Operator),
+            (Method::POST, "/v1/rotations/01a2/abort", Role::Operator),
+            (Method::POST, "/v1/rotations/01a2/approve", Role::Approver),
+            (Method::POST, "/v1/plans", Role::Operator),
+            (Method::POST, "/v1/commands", Role::Viewer),
         ] {
-            assert_eq!(needed(path).0, role, "{path}");
+            assert!(
+                matches!(page(&method, path), Page::Known { needed, .. } if needed == role),
+                "{method} {path}"
+            );
         }
+        for (method, path, has) in [
+            (Method::GET, "/v1/rotations/01a2/approve", &["POST"][..]),
+            (Method::POST, "/v1/rotations/01a2", &["GET"][..]),
+            (Method::DELETE, "/v1/history", &["GET"][..]),
+            (Method::PUT, "/v1/rotations", &["GET", "POST"][..]),
+            (Method::HEAD, "/v1/plans", &["POST"][..]),
+        ] {
+            assert_eq!(page(&method, path), Page::OtherMethods(has.to_vec()), "{method} {path}");
+        }
+        for path in [
+            "/new",
+            "/metrics/",
+            "/v1",
+            "/v1/rotations/",
+            "/v1/rotations/01a2/",
+            "/v1/rotations//resume",
+            "/v1/rotations/01a2/%72esume",
+            "/V1/plans",
+            "//v1/plans",
+            "/v1/x/../plans",
+        ] {
+            for method in [Method::GET, Method::POST] {
+                assert_eq!(page(&method, path), Page::Unknown, "{method} {path}");
+            }
+        }
+        let refused = with_methods(&["GET", "POST"]);
+        assert_eq!(refused.headers()[header::ALLOW], "GET, POST");
+    }
+
+    /// The pages that the router has behind the guard are those of the table, so that no page is without a role.
+    #[test]
+    fn the_table_has_every_page_of_the_router() {
+        let code: String = include_str!("serve.rs").split_whitespace().collect();
+        let (guarded, _) = code.split_once("guard::token").unwrap();
+        let mut registered = Vec::new();
+        for route in guarded.split(".route(\"").skip(1) {
+            let (path, handlers) = route.split_once('"').unwrap();
+            let methods = [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE")];
+            let its = methods.into_iter().filter(|(call, _)| handlers.contains(call));
+            registered.extend(its.map(|(_, method)| (method, path)));
+        }
+        let mut known: Vec<(&str, &str)> = PAGES.iter().map(|(method, path, _)| (*method, *path)).collect();
+        registered.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, registered);
     }
 
     #[test]

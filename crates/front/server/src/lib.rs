@@ -1,4 +1,4 @@
-//! The server of keyroll: `POST /rotate-secret`, `GET /secret-status` and `GET /metrics`, on loopback.
+//! The server of keyroll: `POST /rotate-secret`, alerts, metrics, and the pages under `/v1`, on loopback.
 //!
 //! Invariants, by what is absent: the process that listens drives nothing and holds no lock of the state folder. Each
 //! rotation is driven by a process of its own, the command `keyroll emergency`, so that a signal, a crash or an
@@ -7,6 +7,7 @@
 
 mod alerts;
 mod answer;
+mod api;
 mod counters;
 mod drives;
 mod guard;
@@ -30,6 +31,7 @@ mod tokens;
 mod unit;
 mod upkeep;
 
+pub use api::openapi::openapi_json;
 pub use metrics::ALERT_RULES;
 pub use notices::{Tested, test_notices};
 pub use role::Role;

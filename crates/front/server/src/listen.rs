@@ -1,7 +1,7 @@
 //! Accepts connections: a bounded number of them, each with bounded headers and a bounded time for reading and writing.
 //!
-//! Anybody on this machine can open connections. Where they are too many, the oldest one that has shown no valid token
-//! makes room: one that sends its request at once is served among any number of others.
+//! Anybody on this machine can open connections. Where they are too many, the oldest one that has shown no token of one who
+//! may begin an emergency makes room: one that sends its request at once is served among any number of others.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,7 +22,7 @@ use tower_service::Service as _;
 
 use crate::stop::stopped;
 
-/// The most connections that have shown no valid token.
+/// The most connections that have shown no token of one who may begin an emergency.
 const STRANGERS_MAX: usize = 256;
 /// The most connections at once; one more is closed at once.
 const CONNECTIONS_MAX: usize = 512;
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A valid token came on it.
+    /// A token came on it whose owner may begin an emergency.
     pub(crate) fn is_known(&self) {
         self.known.store(true, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ impl Connection {
 struct Connections(Mutex<VecDeque<Arc<Connection>>>);
 
 impl Connections {
-    /// Another one; none if there are too many with valid tokens.
+    /// Another one; none if there are too many with such tokens.
     fn add(&self) -> Option<Arc<Connection>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stranger = |one: &Arc<Connection>| !one.known.load(Ordering::Relaxed);

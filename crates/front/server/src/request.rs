@@ -73,10 +73,16 @@ impl Asked {
     }
 }
 
-#[derive(Deserialize)]
+/// What `POST /rotate-secret` reads.
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Body {
+#[schema(as = RotateSecret)]
+pub(crate) struct Body {
+    /// The name of the secret, an alias, or a variable that only one secret is read from.
+    #[schema(min_length = 1)]
     secret_name: String,
+    /// The new key. Without it the issuer makes it, or keyroll chooses it.
+    #[schema(value_type = Option<String>, write_only, min_length = 1)]
     new_value: Option<Value>,
 }
 

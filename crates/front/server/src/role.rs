@@ -5,13 +5,25 @@
 pub enum Role {
     /// Reads the metrics and the status; changes nothing.
     Viewer,
+    /// Reads; makes plans, and begins, resumes, pauses and aborts rotations.
+    Operator,
+    /// Reads, and approves the end of an old key.
+    Approver,
+    /// Reads, and begins emergencies.
+    Responder,
     /// Everything.
     Admin,
 }
 
 impl Role {
     /// Every role, with its word in the file of the tokens and in options.
-    pub const ALL: [(Self, &'static str); 2] = [(Self::Viewer, "viewer"), (Self::Admin, "admin")];
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Viewer, "viewer"),
+        (Self::Operator, "operator"),
+        (Self::Approver, "approver"),
+        (Self::Responder, "responder"),
+        (Self::Admin, "admin"),
+    ];
 
     /// The role of this word.
     pub fn named(word: &str) -> Option<Self> {
@@ -22,6 +34,9 @@ impl Role {
     pub fn word(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Responder => "responder",
             Self::Admin => "admin",
         }
     }
@@ -30,7 +45,17 @@ impl Role {
     pub fn allows(self, needed: Self) -> bool {
         match self {
             Self::Admin => true,
-            Self::Viewer => needed == Self::Viewer,
+            Self::Viewer | Self::Operator | Self::Approver | Self::Responder => {
+                needed == Self::Viewer || needed == self
+            }
+        }
+    }
+
+    /// The most valid tokens of this role: two, so that one can be replaced while it is in use, or those of a team.
+    pub(crate) fn valid_max(self) -> usize {
+        match self {
+            Self::Viewer | Self::Responder | Self::Admin => 2,
+            Self::Operator | Self::Approver => 8,
         }
     }
 
@@ -38,6 +63,9 @@ impl Role {
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Viewer => "keyroll_viewer_",
+            Self::Operator => "keyroll_operator_",
+            Self::Approver => "keyroll_approver_",
+            Self::Responder => "keyroll_responder_",
             Self::Admin => "keyroll_admin_",
         }
     }
@@ -48,12 +76,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_viewer_may_only_look() {
+    fn each_role_may_look_and_do_its_own_and_an_admin_everything() {
         for (role, word) in Role::ALL {
             assert_eq!((role.word(), Role::named(word)), (word, Some(role)));
-            assert!(role.allows(Role::Viewer) && role.allows(role) && Role::Admin.allows(role), "{word}");
+            assert_eq!(role.prefix(), format!("keyroll_{word}_"));
+            for (needed, other) in Role::ALL {
+                let may = role == Role::Admin || needed == Role::Viewer || needed == role;
+                assert_eq!(role.allows(needed), may, "{word} does what needs {other}");
+            }
         }
-        assert!(!Role::Viewer.allows(Role::Admin));
         assert_eq!(Role::named("Admin"), None);
     }
 }

@@ -17,12 +17,12 @@ use keyroll_config::{Config, Secret};
 use keyroll_secret::SecretBytes;
 use tokio::time::{sleep, timeout};
 
-use crate::answer::{Refusal, Rotation, Status, status};
+use crate::answer::{ProblemAnswer, Refusal, Rotation, Status, status};
 use crate::drives::{Drive, Errand};
-use crate::guard::Caller;
 use crate::request::{self, Asked, BODY_BYTES_MAX};
 use crate::seen::{Seen, Told};
 use crate::server::Server;
+use crate::tokens::Caller;
 
 /// How often a rotation is looked at while a request waits for it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -31,6 +31,29 @@ const SEALED_MAX: Duration = Duration::from_secs(60);
 /// A request without a value within this time of an emergency's beginning means the same emergency.
 const SAME: Duration = Duration::from_secs(600);
 
+/// Begins an emergency.
+///
+/// The same request again means the same rotation: it never begins twice.
+#[utoipa::path(
+    post,
+    path = "/rotate-secret",
+    tag = "emergency",
+    request_body = request::Body,
+    params(("Prefer" = Option<String>, Header, description = "`wait=N`: answer within N s (default 25, at most 600)")),
+    responses(
+        (status = 200, description = "Every consumer was proven on the new key", body = Rotation),
+        (status = 202, description = "It goes on, or waits for a person", body = Rotation),
+        (status = 400, description = "The body is not understood"),
+        (status = 404, description = "No secret has this name"),
+        (status = 409, description = "It was rolled back, or could not begin", content(
+            (Rotation = "application/json"),
+            (ProblemAnswer = "application/problem+json"),
+        )),
+        (status = 408, description = "The body took too long"),
+        (status = 413, description = "The body is too large"),
+        (status = 422, description = "The issuer refuses the key, or it cannot be one of this issuer"),
+    ),
+)]
 pub(crate) async fn rotate(
     State(server): State<Arc<Server>>,
     Extension(caller): Extension<Caller>,
@@ -177,8 +200,9 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
         Errand::Contain(_) => "asked for an incident to be contained",
         Errand::Resume(_) => "asked for the open rotation, which goes on as an emergency",
         Errand::Due(_) => "asked for what is due",
+        Errand::Operate(_) => "asked for a step of a rotation",
     };
-    server.log(&format!("{secret}: {what}, by the token {}", caller.0));
+    server.log(&format!("{secret}: {what}, by the token {}", caller.name));
     match server.drives.begin(&secret, errand) {
         Ok(drive) => Ok(Decision::Follow { drive, name, revokes }),
         Err(error) => {

@@ -61,7 +61,7 @@ async fn look(
         }
         let lately = begun.get(&row.secret).is_some_and(|at| at.elapsed() < AGAIN);
         // One at a time: an emergency waits for the driver that runs, and not for a queue.
-        if lately || server.drives.is_driven(&row.secret) || server.drives.has_scheduled() {
+        if lately || server.drives.is_driven(&row.secret) || server.drives.has_quiet() {
             continue;
         }
         server.log(&match &row.open {

@@ -13,6 +13,8 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// What is seen of a driver.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
+    /// It has the turn.
+    pub(crate) runs: bool,
     /// The rotation that it drives.
     pub(crate) rotation: Option<String>,
     /// Nothing is lost any more if the server ends: the key is sealed for the rotation, or nobody brought one.
@@ -27,7 +29,7 @@ pub(crate) struct Seen {
     pub(crate) ended: bool,
     /// It ended in another way than by itself and without a fault.
     pub(crate) failed: bool,
-    /// The server stops, or an emergency of the secret took its place.
+    /// The server stops, an emergency of the secret took its place, or an operator asked for something else.
     pub(crate) kept_from: bool,
 }
 
@@ -35,6 +37,20 @@ impl Seen {
     /// No driver runs.
     pub(crate) fn ended() -> Self {
         Self { ended: true, sealed: true, ..Self::default() }
+    }
+
+    /// How the driver of this secret ended, for the log.
+    pub(crate) fn sentence(&self, secret: &str) -> String {
+        let rotation =
+            self.rotation.as_deref().map_or("nothing was begun".to_owned(), |id| format!("rotation {id}"));
+        let why = match (&self.problem, &self.result) {
+            (Some(told), _) => {
+                format!("could not {} ({}): {}", told.attempted, told.code, told.causes.join(": "))
+            }
+            (None, Some(result)) => result.clone(),
+            (None, None) => "its driver has ended".to_owned(),
+        };
+        format!("{secret}: {rotation}: {why}")
     }
 }
 

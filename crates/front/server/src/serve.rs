@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use keyroll_app::env;
 use keyroll_app::exit::Exit;
 use keyroll_app::incidents::unbegun;
 use keyroll_app::installation::Installation;
@@ -18,6 +18,7 @@ use keyroll_app::lock_file::lock;
 use keyroll_app::places::{Locations, Places};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Open, open_rotation};
+use keyroll_app::reports::operate::named;
 use keyroll_app::wiring::open;
 use keyroll_codes::Code;
 use keyroll_config::Config;
@@ -26,11 +27,13 @@ use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::answer::Refusal;
+use crate::api::commands::READERS_MAX;
+use crate::api::ledger::Consents;
+use crate::api::{approvals, commands, openapi, plans, reads, rotations};
 use crate::counters::Counters;
-use crate::drives::{Drives, Errand, Left};
+use crate::drives::{Drives, Errand, Left, Operate, Step};
 use crate::guesses::Limit;
 
 use crate::log::{Log, News};
@@ -58,6 +61,9 @@ pub struct Setup {
     pub program: PathBuf,
     /// Where its lines go.
     pub log: Log,
+    /// The role that a command needs which the server runs for a caller, by its words behind `keyroll`. The error says why
+    /// the server does not run it.
+    pub readable: fn(&[String]) -> Result<Role, String>,
 }
 
 fn starting() -> Problem {
@@ -86,7 +92,7 @@ pub fn table<'c>(
 /// `K0951`: no server is configured, another one runs, or the address is taken. `K0950`: there is no usable admin token.
 /// Else a state folder that cannot be used.
 pub fn serve(setup: Setup) -> Result<Exit, Problem> {
-    let Setup { locations, program, log } = setup;
+    let Setup { locations, program, log, readable } = setup;
     // Nobody can be asked later.
     let locations = Locations { ask: None, ..locations };
     let installation = Installation::new(locations.clone());
@@ -104,7 +110,8 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     drop(open::journal(&places)?);
     drop(open::store(&places)?);
     let words = words(&locations, &installation)?;
-    let drives = Drives::new(program, words, places.serving(), log.clone());
+    let consents = Consents { locations: locations.clone(), tokens: table.admin_token.clone() };
+    let drives = Drives::new(program, words, places.serving(), log.clone(), consents);
     let drives = Arc::new(drives.map_err(|error| starting().because_of(&error))?);
     let server = Arc::new(Server {
         locations,
@@ -114,12 +121,16 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         deciding: Mutex::new(()),
         messages: Mutex::new(()),
         reports: Mutex::new(()),
+        planning: Arc::default(),
         guesses: Limit::new(GUESSES_MAX, MINUTE),
         denials: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
+        asked: std::sync::Mutex::default(),
         counters: Counters::new(),
         unreadable: std::sync::Mutex::default(),
         kept: Kept::default(),
+        readable,
+        readers: Arc::new(Semaphore::new(READERS_MAX)),
     });
     drop(installation);
     let runtime =
@@ -143,7 +154,7 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     let (stop, stopped) = watch::channel(false);
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
     server.log(&format!(
-        "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status, GET /metrics"
+        "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status, GET /metrics, /v1/…"
     ));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog());
@@ -161,20 +172,26 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
 }
 
 fn router(server: &Arc<Server>) -> Router {
-    let unknown = || async {
-        Refusal::new("no such page: POST /rotate-secret, GET /secret-status, GET /metrics, GET /health")
-            .answered(StatusCode::NOT_FOUND)
-    };
-    let other = || async {
-        Refusal::new("POST /rotate-secret, GET /secret-status, GET /metrics")
-            .answered(StatusCode::METHOD_NOT_ALLOWED)
-    };
     Router::new()
         .route("/rotate-secret", post(rotate::rotate))
         .route("/secret-status", get(show::status))
         .route("/metrics", get(metrics::scrape))
-        .method_not_allowed_fallback(other)
-        .fallback(unknown)
+        .route("/v1/rotations", get(rotations::list).post(rotations::begin))
+        .route("/v1/rotations/{id}", get(rotations::one))
+        .route("/v1/rotations/{id}/resume", post(rotations::resume))
+        .route("/v1/rotations/{id}/retry", post(rotations::retry))
+        .route("/v1/rotations/{id}/pause", post(rotations::pause))
+        .route("/v1/rotations/{id}/abort", post(rotations::abort))
+        .route("/v1/rotations/{id}/approve", post(approvals::approve))
+        .route("/v1/plans", post(plans::plan))
+        .route("/v1/history", get(reads::history))
+        .route("/v1/due", get(reads::due))
+        .route("/v1/secrets", get(reads::secrets))
+        .route("/v1/incidents", get(reads::incidents))
+        .route("/v1/commands", post(commands::run))
+        .route("/v1/openapi.json", get(openapi::openapi))
+        .method_not_allowed_fallback(guard::no_method)
+        .fallback(guard::no_page)
         .layer(middleware::from_fn_with_state(server.clone(), guard::token))
         .route("/alerts/{source}", post(alerts::take))
         .route("/alerts/gitlab/revoke_tokens", post(alerts::revoke_tokens))
@@ -209,6 +226,36 @@ fn go_on(server: &Arc<Server>) {
     tokio::spawn(notices::keep(server.clone()));
 }
 
+/// What an earlier server left of a secret, as it stands now.
+struct Now {
+    open: Option<Open>,
+    /// The configuration consents to the end of the old key.
+    revokes: bool,
+    /// The approvals for the end of the old key are given.
+    approved: bool,
+    /// The rotation is not in the journal.
+    unbegun: bool,
+}
+
+/// Looks how the rotation stands that an earlier server had a driver for.
+async fn stands(server: &Server, secret: &str, rotation: Option<String>) -> Result<Now, Problem> {
+    let (secret, consents) = (secret.to_owned(), server.drives.consents.clone());
+    let look = move |installation: &Installation| {
+        let revokes = installation.config()?.secret(&secret).is_ok_and(|secret| secret.emergency_revoke);
+        let places = installation.places()?;
+        let open = open_rotation(&secret, &places)?;
+        let its = open.as_ref().map(|open| &open.id).filter(|id| rotation.as_ref() == Some(*id));
+        let approved = its.map_or(Ok(false), |id| consents.given(id))?;
+        let unbegun = match rotation.as_deref().filter(|_| its.is_none()).map(|id| named(id, &places)) {
+            Some(Err(problem)) if problem.code == Code::NameNotFound => true,
+            Some(Err(problem)) => return Err(problem),
+            Some(Ok(_)) | None => false,
+        };
+        Ok(Now { open, revokes, approved, unbegun })
+    };
+    server.blocking(look).await
+}
+
 /// Waits while another process drives the rotation: an operator, or a driver that outlived its server. Another rotation
 /// of the secret is an operator's; one whose id was not known yet counts if it is an emergency.
 async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
@@ -223,29 +270,34 @@ async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
             if server.drives.of(&secret).is_some() || scheduled && server.drives.is_driven(&secret) {
                 return;
             }
-            let name = secret.clone();
-            let open = server.blocking(move |installation| {
-                let revokes =
-                    installation.config()?.secret(&name).is_ok_and(|secret| secret.emergency_revoke);
-                Ok((open_rotation(&name, &installation.places()?)?, revokes))
-            });
             // The schedule itself finds what was not begun.
             let its =
                 |open: &Open| rotation.as_ref().map_or(open.emergency && !scheduled, |id| *id == open.id);
-            match open.await {
-                Ok((Some(open), _)) if its(&open) && open.driven => {}
-                Ok((Some(open), revokes)) if its(&open) && open.goes_on(revokes) => {
+            match stands(&server, &secret, rotation.clone()).await {
+                Ok(Now { open: Some(open), .. }) if its(&open) && open.driven => {}
+                Ok(Now { open: Some(open), revokes, approved, .. })
+                    if its(&open) && open.goes_on(revokes || scheduled && approved) =>
+                {
                     server.log(&format!("{secret}: going on with rotation {}", open.id));
-                    let errand = match scheduled {
-                        true => Errand::Due(Some(open.id)),
-                        false => Errand::Resume(open.id),
+                    let errand = match (scheduled, approved) {
+                        (true, true) => Errand::Operate(Operate { rotation: open.id, step: Step::Consent }),
+                        (true, false) => Errand::Due(Some(open.id)),
+                        (false, _) => Errand::Resume(open.id),
                     };
                     if let Err(error) = server.drives.begin(&secret, errand) {
                         server.log(&format!("{secret}: could not write down what goes on: {error}"));
                     }
                     return;
                 }
-                Ok(_) => return server.drives.forget(&secret),
+                Ok(now) => {
+                    if let Some(id) = rotation.as_deref().filter(|_| now.unbegun) {
+                        server.log(&format!(
+                            "{secret}: the plan {id} was not applied: the server ended before"
+                        ));
+                        server.drives.refusals.lost(&secret, id);
+                    }
+                    return server.drives.forget(&secret);
+                }
                 Err(problem) => {
                     let why = problem.sentence();
                     if news.is(Some(&why)) {
@@ -274,12 +326,18 @@ async fn watchdog() {
 /// The words with which a driver finds the same installation.
 fn words(locations: &Locations, installation: &Installation) -> Result<Vec<OsString>, Problem> {
     let mut words = installation.words()?;
-    if let Some(source) = &locations.sealing_key {
+    let from_environment = || env::SEALING_KEY.get().map(|source| source.to_string_lossy().into_owned());
+    if let Some(source) = locations.sealing_key.clone().or_else(from_environment) {
         if source.starts_with("fd:") {
             return Err(starting()
                 .because("the processes that drive cannot read the sealing key from a descriptor of the server")
                 .help("wrap it with file:PATH or credential:NAME: keyroll secret rewrap --to credential:keyroll"));
         }
+        // A command that reads for a caller runs in another folder.
+        let source = match source.strip_prefix("file:").map(std::path::absolute) {
+            Some(Ok(path)) => format!("file:{}", path.display()),
+            Some(Err(_)) | None => source,
+        };
         words.extend(["--sealing-key".into(), source.into()]);
     }
     Ok(words)

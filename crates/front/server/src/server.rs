@@ -17,10 +17,11 @@ use crate::drives::Drives;
 use crate::guesses::Limit;
 use crate::log::{Log, News};
 use crate::role::Role;
+use crate::tokens::Caller;
 use crate::tokens::Tokens;
 use crate::upkeep::Kept;
 
-/// How many drivers are started for one secret within a minute.
+/// How many drivers are started for one secret within a minute, by emergencies and by operators each.
 const BEGUN_MAX: usize = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -36,15 +37,24 @@ pub(crate) struct Server {
     pub(crate) messages: tokio::sync::Mutex<()>,
     /// Held while the report of a scanner is read.
     pub(crate) reports: tokio::sync::Mutex<()>,
+    /// Held while a plan is made, until its process has ended.
+    pub(crate) planning: Arc<tokio::sync::Mutex<()>>,
     pub(crate) guesses: Limit,
     /// Requests of known callers without the role.
     pub(crate) denials: Limit,
+    /// The drivers of emergencies, by secret.
     pub(crate) begun: Mutex<BTreeMap<String, Limit>>,
+    /// The drivers that operators asked for, by secret: they use up nothing that an emergency needs.
+    pub(crate) asked: Mutex<BTreeMap<String, Limit>>,
     pub(crate) counters: Counters,
     /// Why the last scrape was incomplete.
     pub(crate) unreadable: Mutex<News>,
     /// What stands, as it was read last.
     pub(crate) kept: Kept,
+    /// The role that a command which only reads needs; or why the server does not run it.
+    pub(crate) readable: fn(&[String]) -> Result<Role, String>,
+    /// Taken by each command that runs for a caller, until its process has ended.
+    pub(crate) readers: Arc<tokio::sync::Semaphore>,
 }
 
 impl Server {
@@ -54,15 +64,19 @@ impl Server {
 
     /// Counts a driver that is started for this secret; or the time after which another one may be.
     pub(crate) fn begun(&self, secret: &str) -> Result<(), Duration> {
-        let mut all = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = all.entry(secret.to_owned()).or_insert_with(|| Limit::new(BEGUN_MAX, MINUTE));
-        limit.count(Instant::now())
+        counted(&self.begun, secret)
     }
 
-    /// The name and the role of a valid token. The file is read each time, so that a token counts, or does not, at once; it is small
-    /// and local, and reading it does not wait behind those who wait for the journal.
-    pub(crate) fn caller(&self, given: &[u8]) -> Result<Option<(String, Role)>, Problem> {
-        Ok(Tokens::read(&self.tokens)?.check(given).map(|(name, role)| (name.to_owned(), role)))
+    /// The same of a driver that an operator asks for.
+    pub(crate) fn asked(&self, secret: &str) -> Result<(), Duration> {
+        counted(&self.asked, secret)
+    }
+
+    /// Whose a valid token is. The file is read each time, so that a token counts, or does not, at once; it is small and
+    /// local, and reading it does not wait behind those who wait for the journal.
+    pub(crate) fn caller(&self, given: &[u8]) -> Result<Option<Caller>, Problem> {
+        let tokens = Tokens::read(&self.tokens)?;
+        Ok(tokens.check(given).map(|(name, role, id)| Caller { name: name.to_owned(), role, id }))
     }
 
     /// What stands now.
@@ -84,4 +98,10 @@ impl Server {
             Err(Problem::new(Code::Stopped, "read the installation").because_of(&error))
         })
     }
+}
+
+fn counted(all: &Mutex<BTreeMap<String, Limit>>, secret: &str) -> Result<(), Duration> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = all.entry(secret.to_owned()).or_insert_with(|| Limit::new(BEGUN_MAX, MINUTE));
+    limit.count(Instant::now())
 }

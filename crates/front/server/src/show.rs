@@ -10,6 +10,7 @@ use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::emergency::{Logged, open_rotations, rotation_log, standing};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::answer::{Refusal, Rotation, json};
 use crate::server::Server;
@@ -17,23 +18,41 @@ use crate::server::Server;
 /// The rotations that are listed.
 const LOG_MAX: usize = 10;
 
-#[derive(Serialize)]
+/// The secrets, what is open, and what has moved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SecretStatus)]
 struct Shown {
+    /// The configured secrets.
     secrets: Vec<String>,
+    /// The open rotations.
     open: Vec<Rotation>,
+    /// The incidents that are not over.
     incidents: Vec<IncidentShown>,
+    /// The last rotations whose consumers have all moved, the newest first.
     rotation_log: Vec<Entry>,
 }
 
-#[derive(Serialize)]
+/// A rotation whose consumers have all moved.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RotationLogged)]
 struct Entry {
     secret: String,
+    /// When the last consumer was proven on the new key, Unix seconds.
     rotated_at: u64,
+    /// The beginning of a fingerprint of the old key that only this installation can compute.
     old_hash: Option<String>,
+    /// The same of the new key.
     new_hash: Option<String>,
     rotation: String,
 }
 
+/// The secrets, the open rotations, the incidents, and the last rotations whose consumers have all moved.
+#[utoipa::path(
+    get,
+    path = "/secret-status",
+    tag = "emergency",
+    responses((status = 200, description = "How everything stands", body = Shown)),
+)]
 pub(crate) async fn status(State(server): State<Arc<Server>>) -> Response {
     let drives = server.drives.clone();
     match server.blocking(move |installation| shown(installation, |secret| drives.is_driven(secret))).await {

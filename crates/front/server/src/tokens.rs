@@ -1,4 +1,5 @@
-//! The file of the tokens: at most two of each role are valid, so that a token can be replaced while it is in use.
+//! The file of the tokens: at most two of a role are valid, so that a token can be replaced while it is in use, or as many
+//! as a team has.
 //!
 //! A line has the name of a token, when it was made, the SHA-256 of the token, and its role unless that is `admin`; a token
 //! has 256 random bits, so the digest tells nothing. A line that is a token itself, as an operator may write it, is
@@ -26,16 +27,16 @@ use zeroize::Zeroizing;
 
 use crate::role::Role;
 
-/// The most valid tokens of a role.
-const VALID_MAX: usize = 2;
 /// The largest file, bytes.
-const FILE_BYTES_MAX: u64 = 4_096;
+const FILE_BYTES_MAX: u64 = 8_192;
 /// The random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 /// The characters of a token that an operator may write.
 const WRITTEN: std::ops::RangeInclusive<usize> = 32..=256;
 /// The longest name of a token.
 const NAME_BYTES_MAX: usize = 64;
+/// The hexadecimal digits of a digest that identify a token.
+const ID_DIGITS: usize = 16;
 
 /// The valid tokens, as the file has them.
 pub struct Tokens {
@@ -53,11 +54,24 @@ struct Token {
     line: Zeroizing<String>,
 }
 
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The name of the token.
+    pub(crate) name: String,
+    /// What its owner may do.
+    pub(crate) role: Role,
+    /// The beginning of the token's digest: another token of the same name has another one.
+    pub(crate) id: String,
+}
+
 /// A token as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenShown {
     /// Its name.
     pub name: String,
+    /// What identifies it: the beginning of its digest. A name may be that of another token later.
+    pub id: String,
     /// When it was made, RFC 3339; none = an operator wrote it into the file.
     pub made: Option<String>,
     /// What its owner may do.
@@ -67,6 +81,12 @@ pub struct TokenShown {
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tokens")
+    }
+}
+
+impl Token {
+    fn id(&self) -> String {
+        hex(&self.digest).chars().take(ID_DIGITS).collect()
     }
 }
 
@@ -101,10 +121,11 @@ impl Tokens {
         }
         for (role, word) in Role::ALL {
             let count = all.iter().filter(|token| token.role == role).count();
-            if count > VALID_MAX {
+            let most = role.valid_max();
+            if count > most {
                 return Err(failed()
                     .because(format!(
-                        "it has {count} tokens of the role {word}, and at most {VALID_MAX} may be valid"
+                        "it has {count} tokens of the role {word}, and at most {most} may be valid"
                     ))
                     .help("remove the lines of the others, or: keyroll token revoke NAME"));
             }
@@ -112,30 +133,35 @@ impl Tokens {
         Ok(Self { path: path.to_owned(), all })
     }
 
-    /// The name and the role of the token, if it is valid. Takes the same time for every wrong token.
-    pub fn check(&self, given: &[u8]) -> Option<(&str, Role)> {
+    /// The name, the role and the id of the token, if it is valid. Takes the same time for every wrong token.
+    pub fn check(&self, given: &[u8]) -> Option<(&str, Role, String)> {
         let digest = digest(&SHA256, given);
         let mut found = None;
         for token in &self.all {
             if verify_slices_are_equal(digest.as_ref(), &token.digest).is_ok() {
-                found = Some((token.name.as_str(), token.role));
+                found = Some(token);
             }
         }
-        found
+        found.map(|token| (token.name.as_str(), token.role, token.id()))
     }
 
     /// The valid tokens; none of them is shown.
     pub fn list(&self) -> Vec<TokenShown> {
         self.all
             .iter()
-            .map(|token| TokenShown { name: token.name.clone(), made: token.made.clone(), role: token.role })
+            .map(|token| TokenShown {
+                name: token.name.clone(),
+                id: token.id(),
+                made: token.made.clone(),
+                role: token.role,
+            })
             .collect()
     }
 
     /// Makes a token, and writes it into a new file that only this user can read.
     ///
     /// # Errors
-    /// `K0950`: two tokens of the role are valid already, the name is taken, or a file cannot be written; no token was
+    /// `K0950`: as many tokens of the role are valid already as may be, the name is taken, or a file cannot be written; no token was
     /// added.
     pub fn add(path: &Path, name: &str, role: Role, out: &Path) -> Result<(), Problem> {
         let _one = one_at_a_time(path)?;
@@ -147,6 +173,9 @@ impl Tokens {
         let attempted = match role {
             Role::Admin => "add an admin token to",
             Role::Viewer => "add a viewer's token to",
+            Role::Operator => "add an operator's token to",
+            Role::Approver => "add an approver's token to",
+            Role::Responder => "add a responder's token to",
         };
         let failed = || problem(attempted, &self.path);
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
@@ -162,10 +191,15 @@ impl Tokens {
         }
         let of_role = self.all.iter().filter(|token| token.role == role);
         let names: Vec<&str> = of_role.map(|token| token.name.as_str()).collect();
-        if names.len() >= VALID_MAX {
-            return Err(failed().because(format!("{} are valid, and two may be", names.join(" and "))).help(
-                format!("revoke one first: keyroll token revoke {}", names.first().unwrap_or(&"NAME")),
-            ));
+        if names.len() >= role.valid_max() {
+            let why = match names.as_slice() {
+                [one, other] => format!("{one} and {other} are valid, and two may be"),
+                all => format!("{} are valid, and no more than {} may be", all.join(", "), role.valid_max()),
+            };
+            return Err(failed().because(why).help(format!(
+                "revoke one first: keyroll token revoke {}",
+                names.first().unwrap_or(&"NAME")
+            )));
         }
         let token = made(role).map_err(|()| failed().because("the system has no random numbers"))?;
         let at = wall_clock::now().timestamp().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -265,7 +299,7 @@ fn read_line(line: &str, at: usize) -> Result<Token, (String, &'static str)> {
             let role = role.first().map_or(Some(Role::Admin), |word| Role::named(word));
             let role = role.ok_or_else(|| {
                 let why = format!("line {at} has a role that keyroll does not know");
-                (why, "the roles are viewer and admin; or update keyroll")
+                (why, "the roles are viewer, operator, approver, responder and admin; or update keyroll")
             })?;
             ((*name).to_owned(), Some((*made).to_owned()), digest, role)
         }
@@ -296,7 +330,7 @@ fn made(role: Role) -> Result<Zeroizing<String>, ()> {
 /// Writes the token into a new file that only this user can read.
 fn give(out: &Path, token: &str) -> Result<(), Problem> {
     let failed = |error: &io::Error| {
-        let problem = problem("write the new admin token to", out).because_of(error);
+        let problem = problem("write the new token to", out).because_of(error);
         if error.kind() == io::ErrorKind::AlreadyExists {
             return problem.help("name a new file with --out");
         }
@@ -340,14 +374,16 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let file = at("admin-token");
         let read = || Tokens::read(&file).unwrap();
+        let whose =
+            |token: &[u8]| read().check(token).map(|(name, role, id)| (name.to_owned(), role, id.len()));
         assert_eq!(read().list(), Vec::new());
         Tokens::add(&file, "ada", Role::Admin, &at("ada")).unwrap();
         Tokens::add(&file, "bob", Role::Admin, &at("bob")).unwrap();
         let (ada, bob) = (token(&at("ada")), token(&at("bob")));
         let prefix = "keyroll_admin_";
         assert!(ada.starts_with(prefix) && ada.len() == prefix.len() + 43 && ada != bob, "{}", ada.len());
-        assert_eq!(read().check(ada.as_bytes()), Some(("ada", Role::Admin)));
-        assert_eq!(read().check(bob.as_bytes()), Some(("bob", Role::Admin)));
+        assert_eq!(whose(ada.as_bytes()), Some(("ada".to_owned(), Role::Admin, ID_DIGITS)));
+        assert_eq!(whose(bob.as_bytes()), Some(("bob".to_owned(), Role::Admin, ID_DIGITS)));
         assert_eq!(read().check(&ada.as_bytes()[1..]), None);
         assert_eq!(read().check(b""), None);
         let refused = Tokens::add(&file, "eve", Role::Admin, &at("eve")).unwrap_err();
@@ -355,7 +391,7 @@ mod tests {
         assert!(!at("eve").exists());
         Tokens::revoke(&file, "ada").unwrap();
         assert_eq!(read().check(ada.as_bytes()), None);
-        assert_eq!(read().check(bob.as_bytes()), Some(("bob", Role::Admin)));
+        assert_eq!(whose(bob.as_bytes()), Some(("bob".to_owned(), Role::Admin, ID_DIGITS)));
         // A token is never in the file itself, and never written over another file.
         assert!(!fs::read_to_string(at("admin-token")).unwrap().contains(&bob));
         assert!(Tokens::add(&file, "eve", Role::Admin, &at("bob")).is_err());
@@ -379,7 +415,7 @@ mod tests {
         let prom = token(&at("prom"));
         assert!(prom.starts_with("keyroll_viewer_"), "{prom}");
         let tokens = Tokens::read(&file).unwrap();
-        assert_eq!(tokens.check(prom.as_bytes()), Some(("prom", Role::Viewer)));
+        assert!(matches!(tokens.check(prom.as_bytes()), Some(("prom", Role::Viewer, _))));
         let refused = Tokens::add(&file, "third", Role::Viewer, &at("third")).unwrap_err();
         assert_eq!(refused.help.as_deref(), Some("revoke one first: keyroll token revoke prom"));
         let text = fs::read_to_string(&file).unwrap();
@@ -395,6 +431,25 @@ mod tests {
             let why = refused.causes.join(" ");
             assert!(why.contains("line 5") && !why.contains("canary"), "{why}");
         }
+    }
+
+    #[test]
+    fn a_team_has_eight_tokens_and_a_full_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let file = at("admin-token");
+        for (role, word) in Role::ALL {
+            for number in 0..role.valid_max() {
+                // The longest name there may be.
+                let name = format!("{word}-{number}-{}", "n".repeat(NAME_BYTES_MAX));
+                let name = &name[..NAME_BYTES_MAX];
+                Tokens::add(&file, name, role, &at(name)).unwrap();
+            }
+            assert!(Tokens::add(&file, "more", role, &at("more")).is_err(), "{word}");
+        }
+        assert_eq!(Tokens::read(&file).unwrap().list().len(), 22);
+        let refused = Tokens::add(&file, "more", Role::Approver, &at("more")).unwrap_err();
+        assert!(refused.causes.join(" ").contains("no more than 8 may be"), "{refused:?}");
     }
 
     #[test]
@@ -428,8 +483,14 @@ mod tests {
         };
         put(&format!("# mine\n\n{written}\n"), 0o600);
         let tokens = Tokens::read(&path).unwrap();
-        assert_eq!(tokens.check(written.as_bytes()), Some(("line-3", Role::Admin)));
-        assert_eq!(tokens.list(), [TokenShown { name: "line-3".to_owned(), made: None, role: Role::Admin }]);
+        let (name, role, id) = tokens.check(written.as_bytes()).unwrap();
+        assert_eq!((name, role), ("line-3", Role::Admin));
+        let shown = TokenShown { name: name.to_owned(), id: id.clone(), made: None, role };
+        assert_eq!(tokens.list(), [shown]);
+        // On another line it has another name, and is the same token.
+        put(&format!("{written}\n"), 0o600);
+        let moved = Tokens::read(&path).unwrap();
+        assert_eq!(moved.check(written.as_bytes()), Some(("line-1", Role::Admin, id)));
         let why = |text: &str, mode| {
             put(text, mode);
             Tokens::read(&path).unwrap_err().causes.join(" ")
@@ -438,6 +499,6 @@ mod tests {
         assert!(why("short", 0o600).contains("line 1"));
         assert!(why("a b sha256:00", 0o600).contains("line 1"));
         assert!(why(&format!("{written}1\n{written}2\n{written}3\n"), 0o600).contains("3 tokens"));
-        assert!(why(&"x".repeat(5_000), 0o600).contains("more than 4096 bytes"));
+        assert!(why(&"x".repeat(9_000), 0o600).contains("more than 8192 bytes"));
     }
 }

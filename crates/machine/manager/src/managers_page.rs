@@ -24,8 +24,8 @@ const CARRIED_OUT: &str = "\n## Rotations in the tests\n\n\
     rotations: one that completes; one that is rolled back at the last step that allows it; and one in which keyroll is \
     killed while it applies the value, and the next keyroll process completes the rotation. During the rotations the test \
     sends requests to the service without a pause (a job runs every few seconds).\n\n\
-    *0 failed*: no request of the three rotations failed; only a worker of uvicorn may, when it ends, close one connection \
-    whose request it has not read. *announced and measured*: only one instance runs, so there is downtime; the plan announces \
+    *0 failed*: no request of the three rotations failed; only a worker of uvicorn may, when it ends, close connections \
+    whose requests it has not read. *announced and measured*: only one instance runs, so there is downtime; the plan announces \
     it, keyroll measures it, and `history --json` has both. *each*: `cargo xtask test` completes one rotation. `--full`: \
     `cargo xtask test --full` carries out all three rotations of all services.\n\n\
     | `runs` | source of the value | service | under load | rolled back | keyroll killed | tested by |\n\

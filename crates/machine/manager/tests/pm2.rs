@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_manager::{Pm2, apply, instances};
 use keyroll_port::{Class, Failure};
+use keyroll_testkit::command::wait;
 use keyroll_testkit::{ManagerTools, TempDir, tag};
 
 /// How long anything may take before a test fails, seconds.
@@ -186,7 +187,13 @@ fn a_bad_day_of_pm2_is_named_and_no_daemon_is_started() {
     let Some(scene) = Scene::start() else { return };
     let failure = instances(&scene.app("nobody")).expect_err("no such app");
     assert_eq!((failure.code.as_str(), failure.class), ("K0407", Class::Permanent));
+    let daemon = fs::read_to_string(scene.home().join("pm2.pid")).expect("a daemon");
     scene.pm2(&["kill"], &[]);
+    // The command ends before the daemon has: one that is ending still answers.
+    wait("the daemon has ended", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.trim())).unwrap_or_default();
+        stat.rsplit(") ").next().is_none_or(|state| state.is_empty() || state.starts_with('Z'))
+    });
     let failure = scene.apply().expect_err("no daemon");
     assert_eq!((failure.code.as_str(), failure.class), ("K0407", Class::Retryable));
     assert!(!scene.home().join("pm2.pid").exists(), "a daemon was started");

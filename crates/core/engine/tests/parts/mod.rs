@@ -69,6 +69,8 @@ pub(crate) struct Keys {
     pub(crate) unknown_looks: Mutex<Option<usize>>,
     /// Every key is refused while the new one is to be deleted.
     pub(crate) refuses_meanwhile: AtomicBool,
+    /// What is answered about the new key, if not what is so.
+    pub(crate) instead: Mutex<Option<Probe>>,
     deleting: Arc<AtomicBool>,
     born_ms: AtomicU64,
     time: Time,
@@ -151,6 +153,10 @@ impl Issuer for Keys {
         let known = locked(&self.alive).get(&value_of(credential)).cloned();
         if known.is_some_and(|id| off.contains(&id)) {
             self.presented_off.fetch_add(1, Ordering::SeqCst);
+        }
+        let instead = locked(&self.instead).clone();
+        if let Some(instead) = instead.filter(|_| value_of(credential) == self.next.1) {
+            return instead;
         }
         if self.refuses_meanwhile.load(Ordering::SeqCst) && self.deleting.load(Ordering::SeqCst) {
             return Probe::Dead;
@@ -372,6 +378,8 @@ pub(crate) struct Book {
     pub(crate) breaks_after: Mutex<Option<Op>>,
     /// Breaks off behind this many entries, once. Which they are depends on the time that everything takes.
     pub(crate) breaks_behind: Mutex<Option<Seq>>,
+    /// Breaks off before this intent, once.
+    pub(crate) breaks_before: Mutex<Option<Op>>,
     /// Has no space behind this many entries.
     pub(crate) full_behind: Mutex<Option<Seq>>,
     skipped_ms: Arc<AtomicU64>,
@@ -410,6 +418,11 @@ impl Journal for Book {
             (Fact::Intended(Op::DeleteNew), _) => self.deleting.store(true, Ordering::SeqCst),
             (_, Some(Op::DeleteNew)) => self.deleting.store(false, Ordering::SeqCst),
             _ => {}
+        }
+        let mut before = locked(&self.breaks_before);
+        if before.clone().is_some_and(|op| event.fact == Fact::Intended(op)) {
+            *before = None;
+            return Err(JournalError::Fenced { newest: 0 });
         }
         let mut breaks = locked(&self.breaks_at);
         if op.is_some() && *breaks == op {
@@ -545,6 +558,15 @@ impl Scene {
         scene
     }
 
+    /// The same with phases that last a moment.
+    pub(crate) fn shortly() -> Self {
+        let mut scene = Self::unconsented(capabilities(), &[]);
+        if let Some(book) = Arc::get_mut(&mut scene.book) {
+            book.opening.plan.policy.phase_ms_max = 1_500;
+        }
+        scene
+    }
+
     /// At an issuer that can do this; the logs show these refusals, look after look.
     pub(crate) fn with(capabilities: Capabilities, refusals: &[u32], id: &str, value: &str) -> Self {
         Self::of(plan(capabilities), refusals, id, value)
@@ -574,6 +596,7 @@ impl Scene {
             console: AtomicBool::default(),
             unknown_looks: Mutex::default(),
             refuses_meanwhile: AtomicBool::default(),
+            instead: Mutex::default(),
             deleting: deleting.clone(),
             born_ms: AtomicU64::new(0),
             time: Time(started, skipped_ms.clone()),
@@ -597,6 +620,7 @@ impl Scene {
             breaks_at: Mutex::default(),
             breaks_after: Mutex::default(),
             breaks_behind: Mutex::default(),
+            breaks_before: Mutex::default(),
             full_behind: Mutex::default(),
             skipped_ms,
             deleting,

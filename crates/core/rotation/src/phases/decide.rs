@@ -24,6 +24,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // An operator may take days: only what follows from the answer rests on a young look.
     let young = state.young_look(state.position.entered()).is_some();
     let decide = if young { Want::Decide(digest) } else { Want::Ask(Query::Enumerate) };
+    // A driver begins nothing that ends the old key before this is answered.
+    for endpoint in course::unseen_new(state, state.position.entered()) {
+        out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
+    }
     if standing(state) {
         let counted = unsearched(state, look);
         if counted.is_empty() {
@@ -145,7 +149,12 @@ fn unheeded(state: &State) -> bool {
     }
     let mut wanted = Vec::new();
     wants(state, &mut wanted);
-    wanted.iter().all(|want| matches!(want, Want::Ask(Query::Enumerate | Query::Refusals)))
+    let unseen = wanted.iter().any(|want| matches!(want, Want::Ask(Query::Probe(_, Which::New))));
+    wanted.iter().all(|want| match want {
+        Want::Ask(Query::Enumerate | Query::Refusals | Query::Probe(_, Which::New)) => true,
+        Want::Decide(_) => unseen,
+        Want::Ask(_) | Want::Do(_) | Want::Wait(_) | Want::Person(_) => false,
+    })
 }
 
 fn first_undeclared(state: &State, look: &Look) -> Option<crate::Reason> {

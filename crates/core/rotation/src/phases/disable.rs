@@ -14,7 +14,13 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let open =
         state.young_look(state.position.entered()).map(|look| blockers(state, look, Which::New).is_empty());
     match open {
-        Some(true) => unit::offer(state, Op::Disable, out),
+        Some(true) => {
+            // A driver begins nothing that ends the old key before this is answered.
+            for endpoint in course::unseen_new(state, state.position.entered()) {
+                out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
+            }
+            unit::offer(state, Op::Disable, out);
+        }
         Some(false) => {}
         None => out.push(Want::Ask(Query::Enumerate)),
     }
@@ -41,7 +47,16 @@ pub(super) fn settle(next: &mut State) -> bool {
     let after = next.position.entered();
     let look = if next.bounds_looks() { next.young_look(after) } else { next.fresh_look(after) };
     let blind = look.is_none() && deadlines::late(next);
-    if (blocked || blind) && !next.running(&Op::Disable) {
+    let running = next.running(&Op::Disable);
+    if !blocked
+        && !running
+        && deadlines::given_up(next)
+        && !course::unseen_new(next, next.position.entered()).is_empty()
+    {
+        next.stand(Hold::Paused(Reason::Overdue(Phase::Disable)));
+        return true;
+    }
+    if (blocked || blind) && !running {
         next.enter(Phase::Quiesce);
         return true;
     }

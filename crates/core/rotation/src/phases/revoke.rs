@@ -13,6 +13,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
+    // A driver begins nothing that ends the old key before this is answered.
+    for endpoint in course::unseen_new(state, looked_after(state)) {
+        out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
+    }
     if state.plan().bound {
         unit::offer(state, Op::Revoke, out);
     } else {
@@ -37,15 +41,24 @@ fn needs_look(state: &State) -> bool {
     if state.emergency() == Some(Emergency::RevokeNow) {
         return false;
     }
-    let straight = state.decisions.decided_at() == Some(state.position.since())
-        && state.ending.revoke_failed() < state.position.entered();
-    if straight && !state.bounds_looks() {
+    if is_straight(state) && !state.bounds_looks() {
         return false;
     }
-    let after = if straight { 0 } else { state.position.entered().max(state.ending.revoke_failed()) };
+    let after = looked_after(state);
     let look = if state.plan().bound { state.young_look(after) } else { state.fresh_look(after) };
     // Evidence may have been lost since that look.
     look.is_none_or(|look| state.bounds_looks() && !blockers(state, look, Which::New).is_empty())
+}
+
+/// This driver has just passed the point of no return.
+fn is_straight(state: &State) -> bool {
+    state.decisions.decided_at() == Some(state.position.since())
+        && state.ending.revoke_failed() < state.position.entered()
+}
+
+/// The entry after which a look counts.
+fn looked_after(state: &State) -> crate::Seq {
+    if is_straight(state) { 0 } else { state.position.entered().max(state.ending.revoke_failed()) }
 }
 
 /// After the key has ended: end its sessions and delete abandoned versions.
@@ -104,7 +117,8 @@ pub(super) fn settle(next: &mut State) -> bool {
             next.enter(Phase::Quiesce);
             return true;
         }
-        let blind = deadlines::given_up(next) && needs_look(next) && !next.running(&Op::Revoke);
+        let unseen = needs_look(next) || !course::unseen_new(next, looked_after(next)).is_empty();
+        let blind = deadlines::given_up(next) && unseen && !next.running(&Op::Revoke);
         if blind {
             next.stand(Hold::Paused(Reason::Overdue(Phase::Revoke)));
         }

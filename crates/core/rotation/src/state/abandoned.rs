@@ -9,6 +9,8 @@ pub(crate) struct Abandoned {
     at: Seq,
     /// The choice that was abandoned with the version. Its mint may still turn out to have been carried out.
     choice: Option<Seq>,
+    /// A version was abandoned because the issuer refuses it.
+    refused: bool,
 }
 
 impl Abandoned {
@@ -33,6 +35,15 @@ impl Abandoned {
     pub(super) fn abandon(&mut self, seq: Seq, credential: Option<CredId>, choice: Option<Seq>) {
         (self.at, self.choice) = (seq, choice);
         self.credentials.extend(credential);
+    }
+
+    /// The last version was abandoned because the issuer refuses it: whoever was moved to it is refused.
+    pub(crate) fn refuse(&mut self) {
+        self.refused = true;
+    }
+
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused
     }
 
     /// A credential that is not a version, or not any more, must be deleted.

@@ -129,6 +129,19 @@ pub(super) const LIST_BELIEVED: Mutant = Mutant {
     ..Mutant::NONE
 };
 
+fn new_key_unasked(state: &State, event: &mut Event) {
+    let ending = matches!(state.phase(), Phase::Disable | Phase::Soak | Phase::Decide | Phase::Revoke);
+    if let Fact::Probed { version: Which::New, answer, .. } = &mut event.fact
+        && ending
+    {
+        *answer = ProbeResult::Alive;
+    }
+}
+
+/// Nobody asks whether the new key is still accepted before the old one is ended.
+pub(super) const NEW_KEY_UNASKED: Mutant =
+    Mutant { name: "new key unasked", sentence: "P-144", event: new_key_unasked, ..Mutant::NONE };
+
 fn orphan_by_place(_: &State, event: &mut Event) {
     if let Fact::Reconciled { found: Reconciled::ValueLost(credential), .. } = &mut event.fact {
         *credential = CredId::new("key-0");

@@ -1,9 +1,10 @@
 #![allow(missing_docs, reason = "a field is named as its key in the JSON")]
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// An incident as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IncidentShown {
     pub id: String,
     /// UTC.

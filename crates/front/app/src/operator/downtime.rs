@@ -1,7 +1,8 @@
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The downtime of a consumer with a single instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DowntimeShown {
     pub consumer: String,
     /// The shortest and longest announced downtime, seconds; after the longest, its move has failed.
@@ -13,7 +14,7 @@ pub struct DowntimeShown {
 }
 
 /// What proved that the consumer was back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MeasuredBy {
     /// Its `ready` address answered.

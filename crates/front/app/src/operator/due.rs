@@ -1,9 +1,10 @@
 #![allow(missing_docs, reason = "a field is named as its key in the JSON")]
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// When a secret is due.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DueShown {
     pub secret: String,
     /// The age of its current version; none if it has no stored value.
@@ -33,7 +34,7 @@ pub struct DueShown {
 }
 
 /// An attempt to begin a due rotation that failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DueFailed {
     pub why: String,
     /// UTC.

@@ -3,6 +3,7 @@
 //! Version 1 only grows: a reader ignores types and keys that it does not know; nothing changes its meaning.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::operator::{DowntimeShown, WaitingShown};
 
@@ -161,7 +162,7 @@ pub enum Event {
 macro_rules! phases {
     ($($phase:ident $word:literal),+) => {
         /// The phases of a rotation, by the words of the protocol.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Phase {
             $($phase,)+
@@ -225,7 +226,7 @@ pub enum Grade {
 }
 
 /// A blocker: an undeclared process or copy that holds the old value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Holder {
     pub pid: Option<u32>,
     pub name: String,
@@ -249,7 +250,7 @@ pub struct Holder {
 }
 
 /// Whether the old key is enabled, as far as the journal tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OldKeyShown {
     /// `on`, `off`, `ended`, `perhaps on`, `perhaps off`, `unknown`.
     pub state: &'static str,
@@ -258,14 +259,14 @@ pub struct OldKeyShown {
 }
 
 /// One consumer of a rotation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UnitShown {
     pub name: String,
     pub stage: String,
 }
 
 /// The present state of one rotation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StatusShown {
     pub id: String,
     pub secret: String,
@@ -315,7 +316,7 @@ impl StatusShown {
 }
 
 /// One rotation as its journal records it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PastShown {
     pub id: String,
     pub secret: String,
@@ -351,7 +352,7 @@ pub struct WaiverShown {
 }
 
 /// How a rotation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Done,
@@ -399,7 +400,7 @@ pub struct Summary {
 }
 
 /// The times of an emergency: when the alert came, and how long after it each step was done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct EmergencyShown {
     /// When the alert came: the time given to the command, otherwise the start of the command.
     pub alerted: String,

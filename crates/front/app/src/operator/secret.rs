@@ -1,7 +1,8 @@
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// One configured secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SecretShown {
     pub name: String,
     pub issuer: String,
@@ -24,7 +25,7 @@ pub struct FieldShown {
 }
 
 /// A version of a secret; its value is shown by no more than a keyed fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Version {
     pub version: u64,
     pub label: String,

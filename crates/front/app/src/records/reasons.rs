@@ -10,6 +10,9 @@ use super::plan_names::Called;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
 
+const NEW_KEY_REFUSED: &str =
+    "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
+
 /// What the rotation waits for from the operator, if nothing else blocks it, and the next command. Derived from the
 /// state alone, so it is the same after a restart.
 pub fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, String)> {
@@ -50,8 +53,15 @@ fn behind_the_pause(state: &State, id: &str) -> Option<(String, String)> {
 }
 
 /// The command that continues the rotation, with the necessary options.
-pub fn command(state: &State, hold: Hold, id: &str) -> String {
+pub fn command(state: &State, hold: Hold, id: &str, secret: &str) -> String {
     match hold {
+        Hold::Paused(Reason::NewKeyRefused) => {
+            let again = format!("keyroll resume {id} once the issuer accepts the new key again");
+            match state.emergency().is_some() {
+                true => format!("keyroll emergency {secret}, which takes another key; or {again}"),
+                false => format!("keyroll abort {id}, which rolls back; or {again}"),
+            }
+        }
         Hold::Paused(Reason::Unaccepted(_)) => {
             let accept = |one: &keyroll_rotation::Difference| format!(" --accept {}", quoted(&one.name));
             let accepted: String = state.refused().iter().map(accept).collect();
@@ -103,6 +113,7 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         | Reason::Foreign(_)
         | Reason::Unreadable(_)
         | Reason::RefusedUse
+        | Reason::NewKeyRefused
         | Reason::Consent
         | Reason::Unit(_)
         | Reason::Unaccepted(_)
@@ -172,6 +183,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::RefusedUse => {
             "the old key was used while it was disabled: keyroll enabled it again".to_owned()
         }
+        Reason::NewKeyRefused => NEW_KEY_REFUSED.to_owned(),
         Reason::Consent => CONSENT.to_owned(),
         Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
             format!("{} does not use its own key, or did not prove it", called.consumer(consumer))

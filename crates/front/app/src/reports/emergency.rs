@@ -47,7 +47,8 @@ pub struct Logged {
     pub new_hash: Option<String>,
 }
 
-fn wants_consent(state: &State) -> bool {
+/// Whether it waits for the consent to revoke the old key.
+pub(crate) fn wants_consent(state: &State) -> bool {
     let consent = |want: &Want| matches!(want, Want::Person(Person::Consent(_)));
     state.hold() == Some(Hold::Paused(Reason::Consent)) || wants(state).iter().any(consent)
 }

@@ -80,7 +80,7 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
             "[ ] nothing to do by hand: one consumer first, then all others; each is proven before it counts".to_owned(),
             "[ ] \"rolling\", or no answer: send the same request again, it does not begin twice; or keyroll status -w".to_owned(),
             "[ ] \"waiting\": `why` says for what, `next` is the command; then send the same request again".to_owned(),
-            "[ ] \"refused\": `error` says why, and nothing was begun; 429 and 503: try again after the seconds of Retry-After".to_owned(),
+            "[ ] an answer with `detail`: it says why, and nothing was begun; 429 and 503: try again after the seconds of Retry-After".to_owned(),
         ]),
         ("VERIFY", verified(secret)),
         ("REVOKE, AND SEE IT DEAD", vec![format!("[ ] {ends}")].into_iter().chain(ended(described)).chain(vec![

@@ -187,7 +187,8 @@ fn row(
         Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
             let before =
                 if let Hold::Paused(_) = hold { reasons::way_out(called, state, reason) } else { None };
-            let next = before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0);
+            let next =
+                before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0, &overview.secret);
             Some((reasons::reason_text(called, state, reason), next))
         }
         None => None,

@@ -200,7 +200,10 @@ fn show_stopped(operator: &mut dyn Operator, recorded: &Recorded, state: &State,
 
 fn show_hold(operator: &mut dyn Operator, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
     let text = reason_text(&Called::of(recorded), state, hold.reason());
-    operator.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
+    operator.event(Event::Paused {
+        reason: text,
+        resume_with: command(state, hold, &id.0, &recorded.opening.secret),
+    });
 }
 
 #[cfg(test)]

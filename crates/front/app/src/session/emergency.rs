@@ -9,7 +9,7 @@ use keyroll_codes::Code;
 use keyroll_config::Secret;
 use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Failure, Journal as _, Recorded, Staging, Store};
-use keyroll_rotation::{Emergency, Fact, MintedBy, Phase, State};
+use keyroll_rotation::{Emergency, Fact, Hold, MintedBy, Phase, Reason, State};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use super::manual_mint::{
@@ -105,7 +105,10 @@ pub fn replace(
     }
     if let Some(open) = open {
         let brought = brought.map(|brought| (brought, old));
-        let asked = Asked { asked, new_leaked: wanted.new_leaked };
+        // An operator asks for another key in place of one that the issuer refuses; a driver of a server only goes on.
+        let refused = open.state.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
+        let anew = refused && brought.is_none() && wanted.rotation.is_none();
+        let asked = Asked { asked, new_leaked: wanted.new_leaked || anew };
         return escalate(&open, brought, (secret, &described), asked, installation, operator);
     }
     if let Some(brought) = &brought {
@@ -163,14 +166,14 @@ fn escalate(
         && !is_new(open, &brought, &places)?
     {
         if !takes_key(&open.state) {
-            return Err(moved_on(name, &id));
+            return Err(moved_on(open));
         }
         accepted(&brought, old, (secret, described), &places, operator)?;
         // The issuer may have taken long, and an operator may have brought another key meanwhile.
         let journal = journal(&places)?;
         let now = runtime(&places)?.block_on(opened(&journal, Some(&open.id.0)))?;
         if !takes_key(&now.state) {
-            return Err(moved_on(name, &id));
+            return Err(moved_on(&now));
         }
         fresh = Some(brought);
     }
@@ -194,12 +197,20 @@ fn escalate(
     go_on(Some(&id), exit, &asked, installation, operator)
 }
 
-fn moved_on(name: &str, id: &str) -> Problem {
+fn moved_on(open: &Opened) -> Problem {
+    let (id, name) = (&open.id, &open.saved.secret);
+    let refused = open.state.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
+    let help = match refused {
+        true => format!(
+            "the issuer refuses that key: keyroll emergency {name} gives it up, and then takes this one"
+        ),
+        false => format!(
+            "keyroll status {id} says what it waits for; to speed it up, leave the key out: keyroll emergency {name}"
+        ),
+    };
     Problem::new(Code::NotPossibleNow, format!("replace the key of {name} by this one"))
         .because(format!("its rotation {id} is open, and moves to another key"))
-        .help(format!(
-            "keyroll status {id} says what it waits for; to speed it up, leave the key out: keyroll emergency {name}"
-        ))
+        .help(help)
         .exits(Exit::Held)
 }
 

@@ -2,19 +2,54 @@
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
-use keyroll_port::{JournalError, RotationId};
+use keyroll_port::{JournalError, Label, RotationId, VersionInfo};
+use keyroll_rotation::Debt;
 
 use super::options::ApplyOptions;
 use crate::exit::Exit;
 use crate::operator::{Confirmation, Operator};
+use crate::places::Places;
 use crate::plans::Inspection;
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::held;
+use crate::records::recorded::Opened;
 use crate::records::saved_plan::{Family, Saved};
+use crate::records::versions::kept;
 use crate::wiring::issuer::Described;
+use crate::wiring::open::{runtime, store};
 
 pub(crate) fn check_consent(asked: &ApplyOptions, name: &str) -> Result<(), Problem> {
     crate::configured::consent(asked.confirm.as_deref(), name)
+}
+
+/// Refuses to go on with a debt after another rotation of the secret. This one proves that consumers use its own new key,
+/// which they left: its gate would never open, and an open rotation is in the way of every other.
+pub(crate) fn refuse_overtaken(
+    opened: &Opened,
+    asked: &ApplyOptions,
+    places: &Places,
+) -> Result<(), Problem> {
+    let alive = matches!(opened.state.debt(), Some(Debt::NotRevoked | Debt::NotDead));
+    if !alive || asked.revoked_by_hand {
+        return Ok(());
+    }
+    let (id, secret, from) = (&opened.id, &opened.saved.secret, opened.saved.from_version);
+    let store = store(places)?;
+    let versions = runtime(places)?.block_on(kept(store.as_ref(), secret))?;
+    let others = |it: &&VersionInfo| it.made_by.as_ref().is_some_and(|by| by.rotation != *id);
+    let current = versions.iter().find(|it| it.label == Label::Current && it.number > from);
+    let Some(current) = current.filter(others) else { return Ok(()) };
+    let old = versions.iter().find(|it| it.number == from).and_then(|it| it.credential.as_ref());
+    let key = old.map_or_else(|| format!("the key of v{from}"), |key| format!("the key {key}"));
+    Err(Problem::new(Code::NothingToRevoke, format!("revoke the old key that rotation {id} left alive"))
+        .because(format!(
+            "{secret} was rotated again since: its consumers use v{}, and this rotation proves only that they use its own \
+             new key",
+            current.number
+        ))
+        .help(format!(
+            "see that nothing uses it (keyroll scan), revoke {key} at the issuer's console, then: keyroll verify {secret}"
+        )))
 }
 
 /// `revoke-now` revokes the old key first and asks nobody later, so the consent is needed at the start.

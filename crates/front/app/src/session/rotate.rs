@@ -21,7 +21,8 @@ use super::manual_revoke::see_dead;
 use super::manual_steps::{Steps, way_back};
 use super::options::{ApplyOptions, DriveOptions};
 use super::preconditions::{
-    check_consent, consent_to_outage, not_opened, refuse_emergency, refuse_outage, refuse_stale,
+    check_consent, consent_to_outage, not_opened, refuse_emergency, refuse_outage, refuse_overtaken,
+    refuse_stale,
 };
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -321,6 +322,7 @@ fn had_before(
     };
     check_consent(asked, &opened.saved.secret)?;
     refuse_emergency(asked, &opened.saved)?;
+    refuse_overtaken(&opened, asked, &places)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
     trusted_commands(&opened, asked, secret)?;

@@ -13,6 +13,9 @@ pub(crate) struct ServeArgs {
     /// Print alert rules for Prometheus, and end
     #[arg(long, conflicts_with = "unit")]
     pub(crate) alert_rules: bool,
+    /// Print the description of the API (OpenAPI 3.1, JSON), and end
+    #[arg(long, conflicts_with_all = ["unit", "alert_rules"])]
+    pub(crate) openapi: bool,
 }
 
 /// `notice`.
@@ -35,9 +38,9 @@ pub(crate) struct NoticeTestArgs {
 /// `token`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token; at most two of each role are valid at a time
+    /// Make a token; at most two of a role are valid at a time
     ///
-    /// The token is written to a new file that only you can read. keyroll keeps no more than its digest.
+    /// Of the roles operator and approver eight may be valid. The token is written to a new file that only you can read. keyroll keeps no more than its digest.
     #[command(after_help = examples::TOKEN_NEW)]
     New(TokenNewArgs),
     /// List the valid tokens by name; never prints a token
@@ -69,6 +72,12 @@ pub(crate) struct TokenNewArgs {
 pub(crate) enum TokenRole {
     /// Read the metrics and the status
     Viewer,
+    /// Read, make plans, and begin, resume, pause and abort rotations
+    Operator,
+    /// Read, and approve the end of an old key
+    Approver,
+    /// Read, and begin emergencies
+    Responder,
     /// Everything
     Admin,
 }

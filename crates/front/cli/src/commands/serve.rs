@@ -4,13 +4,13 @@ use keyroll_app::exit::Exit;
 use keyroll_app::places::Locations;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
-use keyroll_server::{ALERT_RULES, Setup, serve, unit};
+use keyroll_server::{ALERT_RULES, Setup, openapi_json, serve, unit};
 
 use crate::args::ServeArgs;
 use crate::context::Context;
-use crate::ui;
+use crate::{remote, ui};
 
-/// Runs the server until a signal ends it, or prints its unit file or its alert rules.
+/// Runs the server until a signal ends it, or prints its unit file, its alert rules or its description.
 pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Problem> {
     if args.unit {
         context.ui.file(unit(&context.installation)?.as_bytes());
@@ -18,6 +18,10 @@ pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Probl
     }
     if args.alert_rules {
         context.ui.file(ALERT_RULES.as_bytes());
+        return Ok(Exit::Done);
+    }
+    if args.openapi {
+        context.ui.file((openapi_json() + "\n").as_bytes());
         return Ok(Exit::Done);
     }
     let program = std::env::current_exe().map_err(|error| {
@@ -32,5 +36,6 @@ pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Probl
         ask: None,
     };
     let look = ui::Look { json: false, live: false, ..context.ui.look };
-    serve(Setup { locations, program, log: Arc::new(move |line: &str| ui::aside(look, line)) })
+    let log = Arc::new(move |line: &str| ui::aside(look, line));
+    serve(Setup { locations, program, log, readable: remote::readable })
 }

@@ -21,6 +21,9 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
         TokenCommand::New(args) => {
             let role = match args.role {
                 TokenRole::Viewer => Role::Viewer,
+                TokenRole::Operator => Role::Operator,
+                TokenRole::Approver => Role::Approver,
+                TokenRole::Responder => Role::Responder,
                 TokenRole::Admin => Role::Admin,
             };
             Tokens::add(&file, &args.name, role, &args.out)?;
@@ -54,10 +57,14 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
                 context.ui.note(
                     "no token is valid now, so nobody can call the server: keyroll token new NAME --out FILE",
                 );
-            } else if !left.iter().any(|token| token.role.allows(Role::Admin)) {
+            } else if !left.iter().any(|token| token.role.allows(Role::Responder)) {
                 context.ui.note(
                     "no admin token is valid now, so nobody can begin an emergency by the server: keyroll token new \
                      NAME --out FILE",
+                );
+            } else if !left.iter().any(|token| token.role.allows(Role::Admin)) {
+                context.ui.note(
+                    "no admin token is valid now, so the server does not start again: keyroll token new NAME --out FILE",
                 );
             }
         }

@@ -101,14 +101,14 @@ fn a_state_folder_that_cannot_be_written_begins_nothing() {
     fs::write(&state, "").unwrap();
     let answer = served.rotate("ring", &value, &[]);
     assert_eq!(answer.code, 503, "{answer:?}");
-    assert!(answer.text("error").contains("nothing was begun"), "{answer:?}");
+    assert!(answer.text("detail").contains("nothing was begun"), "{answer:?}");
     fs::remove_file(&state).unwrap();
     fs::rename(&away, &state).unwrap();
     // What is begun cannot be written down.
     fs::create_dir(state.join("serving.json")).unwrap();
     let answer = served.rotate("ring", &value, &[]);
     assert_eq!(answer.code, 503, "{answer:?}");
-    assert!(answer.text("error").contains("nothing was begun"), "{answer:?}");
+    assert!(answer.text("detail").contains("nothing was begun"), "{answer:?}");
     fs::remove_dir(state.join("serving.json")).unwrap();
     assert_eq!(served.scene.issuer.asked(Ask::Me), asked, "the issuer hears nothing");
     wait("it works again", || served.rotate("ring", &value, &[]).code == 200);

@@ -24,6 +24,8 @@ pub const CASES: &[Case] = &[
         at_revoke(&[ResponseFault::Silence, ResponseFault::Lost])
     }),
     ("a revocation that is forbidden, then not", forbidden_revocation),
+    ("a new key that somebody ends after it was proven", new_key_ended),
+    ("a debt that is paid after another rotation", debt_after_another_rotation),
     ("a check that cannot fail", cannot_fail),
     ("a current key that is dead", dead_current),
 ];
@@ -151,4 +153,54 @@ fn dead_current() {
     scene.issuer.end(&scene.old.clone());
     scene.apply().exits(0).ended("done");
     scene.rotated();
+}
+
+/// Every consumer was proven on the new key, and then somebody deletes it: the old one is all that is left.
+fn new_key_ended() {
+    let refused = || {
+        let scene = Scene::new();
+        let id = scene.until("quiesce");
+        let new = scene.holds("api/api.env").unwrap();
+        scene.issuer.end(&new);
+        let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+        ran.exits(6).says(&["K0718", "the issuer refuses the new key", &format!("keyroll abort {id}")]);
+        assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+        let keys = scene.issuer.keys();
+        assert!(keys.iter().any(|key| key.id == scene.old && !key.disabled), "{keys:?}");
+        (scene, id, new)
+    };
+    // It was a mistake.
+    let (scene, id, new) = refused();
+    scene.issuer.restore(&new);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+    // It is gone: the way back.
+    let (scene, id, _) = refused();
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
+    scene.as_before();
+    // It is gone, and the old one leaked: another one takes its place.
+    let (scene, _, new) = refused();
+    scene.run(&["emergency", "ring", "--confirm", "ring"]).exits(0).ended("done");
+    assert_ne!(scene.holds("api/api.env").as_ref(), Some(&new));
+    scene.rotated();
+}
+
+/// After another rotation of the secret a debt is not paid by keyroll: it would prove the use of a key that everybody left.
+/// The rotation stays as it is, and is in the way of none.
+fn debt_after_another_rotation() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Delete, ResponseFault::Forbidden, 999);
+    let id = scene.plan();
+    scene.run(&["apply", &id, "--confirm", "ring"]).exits(6).ended("debt");
+    scene.issuer.calm();
+    let second = scene.plan();
+    scene.run(&["apply", &second, "--confirm", "ring"]).exits(0).ended("done");
+    let before = scene.issuer.deletions();
+    for words in [&["revoke", "ring", "--version", "previous", "--confirm", "ring"][..], &["resume", &id]] {
+        let ran = scene.run(words);
+        ran.exits(1).says(&["K0817", "was rotated again since", &scene.old]);
+    }
+    assert_eq!(scene.issuer.deletions(), before);
+    let third = scene.plan();
+    scene.run(&["apply", &third, "--confirm", "ring"]).exits(0).ended("done");
 }

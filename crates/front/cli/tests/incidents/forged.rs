@@ -51,7 +51,7 @@ fn a_forged_or_replayed_alert_has_no_effect() {
     let stale = sent.signed_at(now - 3_600, body, "msg_old");
     assert_eq!(stale.code, 401, "{stale:?}");
     assert!(
-        stale.text("error").contains("3600 s old") || stale.text("error").contains("3601 s old"),
+        stale.text("detail").contains("3600 s old") || stale.text("detail").contains("3601 s old"),
         "{stale:?}"
     );
     assert_eq!(sent.signed_at(now + 3_600, body, "msg_new").code, 401);
@@ -88,12 +88,12 @@ fn what_cannot_be_read_is_answered_and_opens_nothing() {
         (0..6_000).map(|at| json!({"type": "acme", "value": format!("value-number-{at:06}")})).collect();
     let answer = sent.with_token("generic", json!(many).to_string().as_bytes());
     assert_eq!(answer.code, 400, "{answer:?}");
-    assert!(answer.text("error").contains("5000"), "{answer:?}");
+    assert!(answer.text("detail").contains("5000"), "{answer:?}");
     assert!(incidents(&sent.served.scene, &["--all"]).is_empty());
     // A flood of unknown values is bounded, and does not keep out a stored one.
     let answer = sent.with_token("generic", json!(many[..2_000]).to_string().as_bytes());
     assert_eq!(answer.code, 503, "what is left out must be sent again: {answer:?}");
-    assert!(answer.text("error").contains("1500 were left out"), "{answer:?}");
+    assert!(answer.text("detail").contains("1500 were left out"), "{answer:?}");
     assert_eq!(incidents(&sent.served.scene, &[]).len(), 500);
     // Another source is not kept out.
     let other = sent.with_token("gitleaks", br#"[{"RuleID":"x","Secret":"a-value-of-another-source"}]"#);

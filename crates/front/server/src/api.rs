@@ -1,0 +1,15 @@
+//! The pages under `/v1`: what the commands of the terminal do, for callers with a token.
+//!
+//! The same holds as for the emergency endpoint: nothing is driven here, and no page takes or shows a value.
+
+pub(crate) mod approvals;
+mod body;
+mod child;
+pub(crate) mod commands;
+pub(crate) mod ledger;
+pub(crate) mod openapi;
+pub(crate) mod plans;
+pub(crate) mod reads;
+pub(crate) mod rotations;
+mod shown;
+mod start;
