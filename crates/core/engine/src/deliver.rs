@@ -1,7 +1,7 @@
 //! Writes a version into a file.
 
 use keyroll_codes::Code;
-use keyroll_port::{Asked, Failure, Label, Values};
+use keyroll_port::{Asked, Failure, Label, Values, VersionInfo};
 use keyroll_rotation::{FileId, State, Which};
 
 use crate::executor::Executor;
@@ -19,15 +19,16 @@ impl Executor {
     ) -> Result<(), Failure> {
         let host = &self.ports.host;
         let refused = match host.deliver(file, which, values, asked).await {
-            Err(failure) if failure.code == Code::CopyDiffers && state.has_abandoned() => failure,
+            Err(failure)
+                if failure.code == Code::CopyDiffers && which == Which::New && state.has_abandoned() =>
+            {
+                failure
+            }
             done => return done,
         };
-        let stays = state.new_version().map(|new| new.mint);
-        for version in self.ports.store.versions(self.secret()).await? {
-            let given_up = self.made_here(&version).is_some_and(|intent| Some(intent) != stays);
-            if !given_up || version.label == Label::Retired || which == Which::Old {
-                continue;
-            }
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let held = |it: &&VersionInfo| it.label != Label::Retired && self.is_given_up(it, state);
+        for version in versions.iter().filter(held) {
             let Some(there) = self.ports.store.read(self.secret(), version.number).await? else { continue };
             let values = Values { old: &there.fields, ..values };
             match host.deliver(file, which, values, asked).await {

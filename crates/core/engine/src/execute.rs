@@ -348,7 +348,7 @@ impl Executor {
     async fn discard(&self, credential: Option<&CredentialId>, state: &State) -> Result<(), Failure> {
         let (store, stays) = (&self.ports.store, state.new_version().map(|new| new.mint));
         for version in store.versions(self.secret()).await? {
-            let given_up = self.made_here(&version).is_some_and(|intent| Some(intent) != stays);
+            let given_up = self.is_given_up(&version, state);
             let it = credential.is_none_or(|id| version.credential.as_ref() == Some(id));
             if given_up && it && !matches!(version.label, Label::Current | Label::Retired) {
                 store.retire(self.secret(), version.number).await?;
@@ -365,8 +365,14 @@ impl Executor {
         Ok(ours.map(|version| version.number))
     }
 
+    /// Whether this rotation made a version and another one took its place.
+    pub(crate) fn is_given_up(&self, version: &VersionInfo, state: &State) -> bool {
+        let stays = state.new_version().map(|new| new.mint);
+        self.made_here(version).is_some_and(|intent| Some(intent) != stays)
+    }
+
     /// The intent of this rotation that made a version; `None` if another one made it, or it was imported.
-    pub(crate) fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
+    fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
         version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id).map(|made_by| made_by.intent)
     }
 }

@@ -103,6 +103,21 @@ fn an_operator_rotates_and_an_approver_consents() {
     team.nothing_leaked();
 }
 
+/// The operator pauses the rotation while its consumer is being restarted.
+#[track_caller]
+fn paused(team: &Team, id: &str) {
+    let answer = thread::scope(|scope| {
+        let pause = scope.spawn(|| team.act("otto", id, "pause"));
+        thread::sleep(UNDER_WAY);
+        team.go();
+        pause.join().unwrap()
+    });
+    begun(&answer, id);
+    team.until(id, "it is paused", |row| {
+        row["state"] == "waiting" && row["why"].as_str().is_some_and(|why| why.contains("asked to pause"))
+    });
+}
+
 /// With `approvals = 2` one token does not revoke, however often it is sent, and a waiver that nobody of them saw makes
 /// them begin anew. Before that, a pause is kept until somebody resumes.
 #[test]
@@ -110,16 +125,7 @@ fn two_persons_consent_and_a_pause_is_kept() {
     let two = |config: &mut String| *config = config.replace("[server]\n", "[server]\napprovals = 2\n");
     let mut team = Team::start(1, two);
     let id = team.held();
-    let paused = thread::scope(|scope| {
-        let pause = scope.spawn(|| team.act("otto", &id, "pause"));
-        thread::sleep(UNDER_WAY);
-        team.go();
-        pause.join().unwrap()
-    });
-    begun(&paused, &id);
-    team.until(&id, "it is paused", |row| {
-        row["state"] == "waiting" && row["why"].as_str().is_some_and(|why| why.contains("asked to pause"))
-    });
+    paused(&team, &id);
     team.is_quiet();
     thread::sleep(LOOKS_AGAIN);
     assert_eq!(team.rotation(&id)["state"], "waiting", "nobody resumed it");

@@ -169,7 +169,7 @@ fn given(headers: &HeaderMap) -> Zeroizing<Vec<u8>> {
 }
 
 /// The caller is known, so this is no guess.
-fn without_role(server: &Server, caller: &Caller, needed: Role, page: &str) -> Response {
+pub(crate) fn without_role(server: &Server, caller: &Caller, needed: Role, page: &str) -> Response {
     server.counters.refused(Reason::NoRole);
     let (name, has, needs) = (&caller.name, caller.role.word(), needed.word());
     if server.denials.count(Instant::now()).is_ok() {

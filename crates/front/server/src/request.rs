@@ -111,22 +111,27 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
+/// Why a body is not understood, without a part of it. `wrong`: what a field of another type is; `form` shows how the body
+/// is written.
+pub(crate) fn why(error: &serde_json::Error, wrong: &str, form: &str) -> String {
+    let why = match error.classify() {
+        serde_json::error::Category::Data => {
+            format!("a field is unknown, missing, given twice, or {wrong}")
+        }
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof => "it is not valid JSON".to_owned(),
+    };
+    format!("{why} (line {}, column {}); send {form}", error.line(), error.column())
+}
+
 /// Reads the body. The sentence never repeats anything of it: any of its texts may be the value.
 pub(crate) fn read(mut body: Vec<u8>) -> Result<Asked, String> {
     let read = serde_json::from_slice::<Body>(&body);
     body.zeroize();
     let Body { secret_name, new_value } = read.map_err(|error| {
-        let why = match error.classify() {
-            serde_json::error::Category::Data => "a field is unknown, missing, given twice, or not a string",
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => "it is not valid JSON",
-        };
-        format!(
-            "{why} (line {}, column {}); send {{\"secret_name\": \"NAME\", \"new_value\": \"THE NEW KEY\"}}",
-            error.line(),
-            error.column()
-        )
+        let form = "{\"secret_name\": \"NAME\", \"new_value\": \"THE NEW KEY\"}";
+        why(&error, "not a string", form)
     })?;
     if secret_name.is_empty() {
         return Err("`secret_name` is empty".to_owned());

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::team::{Team, Turn, begun, refused};
-use super::{UNDER_WAY, list};
+use super::{UNDER_WAY, list, paused};
 use crate::emergency::served::Answer;
 
 /// With `approvals = 2`.
@@ -271,16 +271,7 @@ fn a_token_that_moved_to_another_line_approves_once() {
     scene.sh("(printf '# by hand\\n'; cat amy.token bea.token) >> admin-token");
     let id = team.held();
     refused(&team.act("otto", &id, "retry"), &[409]);
-    let paused = thread::scope(|scope| {
-        let pause = scope.spawn(|| team.act("otto", &id, "pause"));
-        thread::sleep(UNDER_WAY);
-        team.go();
-        pause.join().unwrap()
-    });
-    begun(&paused, &id);
-    team.until(&id, "it is paused", |row| {
-        row["state"] == "waiting" && row["why"].as_str().is_some_and(|why| why.contains("asked to pause"))
-    });
+    paused(&team, &id);
     begun(&team.act("otto", &id, "retry"), &id);
     team.waits_for_consent(&id);
     let given = |answer: &Answer| answer.body["approvals"]["given"].as_array().map(Vec::len);

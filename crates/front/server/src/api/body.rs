@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::answer::Refusal;
-use crate::request::{BODY_BYTES_MAX, body};
+use crate::request::{BODY_BYTES_MAX, body, why};
 
 /// The most names in a list.
 const NAMES_MAX: usize = 64;
@@ -64,17 +64,7 @@ fn refused(why: String) -> Response {
 }
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let why = match error.classify() {
-            serde_json::error::Category::Data => {
-                "a field is unknown, missing, given twice, or of another type"
-            }
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => "it is not valid JSON",
-        };
-        format!("{why} (line {}, column {}); send {form}", error.line(), error.column())
-    })
+    serde_json::from_slice(bytes).map_err(|error| why(&error, "of another type", form))
 }
 
 #[cfg(test)]

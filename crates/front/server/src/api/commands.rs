@@ -7,7 +7,7 @@
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -19,8 +19,7 @@ use utoipa::ToSchema;
 use super::body;
 use super::child::{Output, TEXT_BYTES_MAX, output};
 use crate::answer::{Refusal, json};
-use crate::counters::Reason;
-use crate::role::Role;
+use crate::guard::without_role;
 use crate::server::Server;
 use crate::tokens::Caller;
 
@@ -96,7 +95,7 @@ pub(crate) async fn run(
         Refusal { help, ..Refusal::new(why) }.answered(StatusCode::UNPROCESSABLE_ENTITY)
     })?;
     if !caller.role.allows(needed) {
-        return Err(without_role(&server, &caller, needed));
+        return Err(without_role(&server, &caller, needed, "this command"));
     }
     let Ok(place) = server.readers.clone().try_acquire_owned() else {
         let why = format!("{READERS_MAX} commands run already: this one was not begun");
@@ -127,20 +126,6 @@ fn check(words: &[String]) -> Result<(), String> {
         return Err("a word of the command has a control character".to_owned());
     }
     Ok(())
-}
-
-/// The caller is known, so this is no guess.
-fn without_role(server: &Server, caller: &Caller, needed: Role) -> Response {
-    server.counters.refused(Reason::NoRole);
-    let (name, has, needs) = (&caller.name, caller.role.word(), needed.word());
-    let why = format!("the token {name} has the role {has}, and this command needs the role {needs}");
-    if server.denials.count(Instant::now()).is_ok() {
-        server.log(&format!("refused a command: {why}"));
-    }
-    let help = Some(format!(
-        "make a token with the role {needs} on the machine of keyroll: keyroll token new --help"
-    ));
-    Refusal { help, ..Refusal::new(why) }.answered(StatusCode::FORBIDDEN)
 }
 
 fn written(ended: Output) -> io::Result<CommandOutput> {
