@@ -3,7 +3,8 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use keyroll_journal::SqliteJournal;
 use keyroll_secret::SealingKey;
@@ -16,9 +17,11 @@ use crate::redact::Remembering;
 #[derive(Default)]
 pub(crate) struct Handles {
     // Dropped first, so that nothing runs when the others close.
-    pub(crate) runtime: OnceLock<Runtime>,
+    pub(crate) runtime: OnceLock<Arc<Runtime>>,
     pub(crate) key: OnceLock<SealingKey>,
     pub(crate) journal: OnceLock<Arc<SqliteJournal>>,
+    /// When the journal was opened here, and how long that took.
+    pub(crate) journal_opened: OnceLock<(Instant, Duration)>,
     pub(crate) store: OnceLock<Arc<Remembering<SealedStore>>>,
     /// The files that were opened, each with its identity at that time.
     files: Mutex<Vec<(PathBuf, FileId)>>,
@@ -38,16 +41,112 @@ impl Handles {
         let before = file_id(&path);
         let opened = open()?;
         if let Some(id) = before.or_else(|| file_id(&path)) {
-            self.files.lock().unwrap_or_else(PoisonError::into_inner).push((path, id));
+            self.files().push((path, id));
         }
         Ok(opened)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether one of the opened files was replaced or removed since, for example because the state folder was restored
     /// from a backup. Anything written to the opened file would then be lost.
     pub(crate) fn are_replaced(&self) -> bool {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.iter().any(|(path, id)| file_id(path) != Some(*id))
+        self.files().iter().any(|(path, id)| file_id(path) != Some(*id))
+    }
+}
+
+/// The journal of a process that looks at the installation again and again. Opening a journal reads all of it, which takes
+/// longer the more it has; a process that reads it each second must not do that each time. The sealing key and the store
+/// are not kept.
+#[derive(Debug, Default)]
+pub struct KeptJournal(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    handles: Handles,
+    /// When the journal was opened, and how long that took.
+    opened: Instant,
+    took: Duration,
+    /// The file as it was then: a backup may be copied over it, and an open journal would not show that.
+    file: PathBuf,
+    stamp: Option<Stamp>,
+}
+
+/// Length, and the times of the last change of its content and of anything about it.
+type Stamp = (u64, (i64, i64), (i64, i64));
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.len(), (meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())))
+}
+
+/// How long a journal is kept, at least. It is closed from time to time so that all of it is in the one file that a backup
+/// takes, and so that what became of its file is noticed.
+const KEPT_MIN: Duration = Duration::from_secs(10);
+/// And at least so many times as long as its opening took.
+const KEPT_TIMES: u32 = 50;
+
+impl KeptJournal {
+    /// Handles with the kept journal, or with nothing opened yet.
+    pub(crate) fn handles(&self) -> Arc<Handles> {
+        let is_old = |one: &Kept| {
+            one.handles.are_replaced()
+                || one.stamp != stamp(&one.file)
+                || one.opened.elapsed() > KEPT_MIN.max(one.took.saturating_mul(KEPT_TIMES))
+        };
+        let old = self.kept().take_if(|one| is_old(one));
+        // Closing waits for its threads, and nobody else waits for that.
+        drop(old);
+        let kept = self.kept();
+        let Some(one) = kept.as_ref() else { return Arc::default() };
+        let Handles { runtime, journal, .. } = &one.handles;
+        Arc::new(Handles {
+            runtime: runtime.clone(),
+            journal: journal.clone(),
+            files: Mutex::new(one.handles.files().clone()),
+            ..Handles::default()
+        })
+    }
+
+    /// Keeps what was opened, unless something is kept already.
+    pub(crate) fn keep(&self, handles: &Handles) {
+        let mut kept = self.kept();
+        let Some((opened, took)) = handles.journal_opened.get().copied().filter(|_| kept.is_none()) else {
+            return;
+        };
+        let Some((path, id)) = handles.files().iter().find(|(path, _)| path.ends_with("journal.db")).cloned()
+        else {
+            return;
+        };
+        let only = Handles {
+            runtime: handles.runtime.clone(),
+            journal: handles.journal.clone(),
+            files: Mutex::new(vec![(path.clone(), id)]),
+            ..Handles::default()
+        };
+        let (file, stamp) = (path.clone(), stamp(&path));
+        *kept = Some(Kept { handles: only, opened, took, file, stamp });
+    }
+
+    /// Closes it: a failed write stops a journal for good.
+    pub fn forget(&self) {
+        let old = self.kept().take();
+        drop(old);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // It may be dropped by a task, which must not wait for a runtime to end. Nothing runs on it between two looks.
+        if let Some(runtime) = self.handles.runtime.take().and_then(Arc::into_inner) {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -64,4 +163,45 @@ pub(crate) fn once<T, E>(cell: &OnceLock<T>, open: impl FnOnce() -> Result<T, E>
     }
     let opened = open()?;
     Ok(cell.get_or_init(|| opened))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test makes its own folder")]
+mod tests {
+    use super::*;
+    use crate::installation::Installation;
+    use crate::places::Locations;
+    use crate::wiring::open;
+
+    #[test]
+    fn a_kept_journal_is_opened_once_and_anew_when_its_file_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, keys) = (folder.path().join("state"), folder.path().join("keys"));
+        let kept = KeptJournal::default();
+        let look = || {
+            let (state, keys) = (Some(state.clone()), Some(keys.clone()));
+            let locations = Locations { state, keys, ..Locations::default() };
+            Installation::with_kept(locations, &kept, |installation| open::journal(&installation.places()?))
+                .unwrap()
+        };
+        let first = look();
+        assert!(Arc::ptr_eq(&first, &look()));
+        // As a restore from a backup does.
+        let (file, other) = (state.join("journal.db"), state.join("other.db"));
+        drop(first);
+        kept.forget();
+        let second = look();
+        std::fs::copy(&file, &other).unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        let third = look();
+        assert!(!Arc::ptr_eq(&second, &third), "the file was replaced");
+        std::fs::write(&other, std::fs::read(&file).unwrap()).unwrap();
+        std::fs::copy(&other, &file).unwrap();
+        let over = look();
+        assert!(!Arc::ptr_eq(&third, &over), "another file was copied over it");
+        drop((second, third));
+        let third = over;
+        kept.forget();
+        assert!(!Arc::ptr_eq(&third, &look()), "after a failed write");
+    }
 }

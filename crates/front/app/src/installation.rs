@@ -8,7 +8,7 @@ use keyroll_config::Config;
 
 use crate::config_file::absolute;
 use crate::env;
-use crate::handles::once;
+use crate::handles::{KeptJournal, once};
 use crate::places::{Locations, Places};
 use crate::problem::Problem;
 
@@ -26,6 +26,31 @@ impl Installation {
     /// The installation at these locations; nothing is read or made.
     pub fn new(locations: Locations) -> Self {
         Self { locations, places: OnceLock::new(), config: OnceLock::new() }
+    }
+
+    /// The installation at these locations, with the journal that is kept. What `work` opens of the journal is kept.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn with_kept<T>(
+        locations: Locations,
+        journal: &KeptJournal,
+        work: impl FnOnce(&Self) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let places = OnceLock::new();
+        let found = Places::find(&locations).and_then(|found| {
+            let found = Places { handles: journal.handles(), ..found };
+            found.check_visible().map(|()| found)
+        });
+        if let Ok(found) = found {
+            let _ = places.set(found);
+        }
+        let installation = Self { locations, places, config: OnceLock::new() };
+        let done = work(&installation);
+        if let Some(places) = installation.places.get() {
+            journal.keep(&places.handles);
+        }
+        done
     }
 
     /// The same installation with nothing opened yet: a failed write stops a journal or a store for good, and must not

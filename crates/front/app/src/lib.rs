@@ -14,7 +14,7 @@ pub mod env;
 pub mod exit;
 pub mod export_fingerprints;
 pub mod fingerprint_file;
-mod handles;
+pub mod handles;
 pub mod incidents;
 pub mod installation;
 pub mod interrupt;

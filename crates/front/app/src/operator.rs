@@ -1,5 +1,6 @@
 //! The operator, who sees events and answers questions through a front.
 
+mod act;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod check;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
@@ -28,6 +29,7 @@ use keyroll_secret::SecretBytes;
 use crate::exit::Exit;
 use crate::problem::Problem;
 
+pub use act::ActShown;
 pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
 pub use downtime::{DowntimeShown, MeasuredBy};

@@ -31,6 +31,17 @@ pub struct Locations {
     pub sealing_key: Option<String>,
     /// Asks the operator for the passphrase of the sealing key; none = nobody may be asked.
     pub ask: Option<AskHidden>,
+    /// On whose behalf this process works; none = on that of its own user.
+    pub asker: Option<Asker>,
+}
+
+/// Who asks for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// As the journal records them: `token ada`, `user root`.
+    pub by: String,
+    /// What tells them from another one of the same name.
+    pub id: Option<String>,
 }
 
 /// The folders of an installation. There are two, so that no backup has to hold both the sealed values and their key.
@@ -44,6 +55,8 @@ pub struct Places {
     pub sealing: Option<Source>,
     /// Asks the operator for its passphrase; none = nobody may be asked.
     pub ask: Option<AskHidden>,
+    /// On whose behalf this process works; none = on that of its own user.
+    pub asker: Option<Asker>,
     /// The parts of the installation that this command has opened; clones share them.
     pub(crate) handles: Arc<Handles>,
 }
@@ -97,7 +110,8 @@ impl Places {
             (None, Some(text)) => Some(Source::parse(&text.to_string_lossy())?),
             (None, None) => None,
         };
-        Ok(Self { state, keys, sealing, ask: locations.ask, handles: Arc::default() })
+        let asker = locations.asker.clone();
+        Ok(Self { state, keys, sealing, ask: locations.ask, asker, handles: Arc::default() })
     }
 
     /// Refuses a state folder into which this user cannot look: what is there would count as absent, and its values would
@@ -116,6 +130,12 @@ impl Places {
     /// The same folders with nothing opened yet. The operator is asked for a passphrase only if `ask`.
     pub(crate) fn opened_anew(self, ask: bool) -> Self {
         Self { ask: self.ask.filter(|_| ask), handles: Arc::default(), ..self }
+    }
+
+    /// The same folders, where nobody is asked for a passphrase. What is open is shared.
+    #[must_use]
+    pub fn unasked(self) -> Self {
+        Self { ask: None, ..self }
     }
 
     /// Makes the missing folders, and refuses folders that others can access.
@@ -218,6 +238,11 @@ impl Places {
     /// The key's file; made on first use, mode 0600.
     pub fn sealing_key(&self) -> PathBuf {
         self.keys.join("sealing.key")
+    }
+
+    /// Whether there is a journal, or was one: without its file, it was lost.
+    pub fn has_journal(&self) -> bool {
+        self.journal().exists() || self.witness().exists()
     }
 
     /// The file of the epoch witness.

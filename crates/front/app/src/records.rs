@@ -1,5 +1,6 @@
 //! Reads recorded rotations, plans and versions, and describes them. Nothing here drives a rotation.
 
+pub mod acts;
 pub mod blockers;
 pub mod cause;
 pub mod downtimes;

@@ -1,5 +1,7 @@
 //! What an installation reports, as plain data that every front renders.
 
+pub mod audit;
+pub mod changes;
 pub mod doctor;
 pub mod due;
 pub mod emergency;

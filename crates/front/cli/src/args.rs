@@ -100,6 +100,12 @@ pub(crate) struct Globals {
     /// Write what the command cost this process, as one line of JSON on stderr
     #[arg(long, global = true, hide = true)]
     pub(crate) cost: bool,
+    /// On whose behalf a server runs this command, which it has recorded
+    #[arg(long, global = true, hide = true)]
+    pub(crate) asked_by: Option<String>,
+    /// What tells them from another one of the same name
+    #[arg(long, global = true, hide = true, requires = "asked_by")]
+    pub(crate) asked_id: Option<String>,
 }
 
 /// The commands; each is one file under `commands`.
@@ -216,6 +222,11 @@ pub(crate) enum Command {
     /// Show past rotations: how each ended and how long it took
     #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
+    /// Show who asked for what, from the journal
+    ///
+    /// Each command and each request that changes something is recorded before it is done.
+    #[command(after_help = examples::AUDIT)]
+    Audit(AuditArgs),
     /// Explain an error code: what happened, why, and what to do
     #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
@@ -386,6 +397,17 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "SECRET|ID")]
     pub(crate) about: Option<String>,
     /// Show all rotations, not only the newest 20
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// A secret, or the id of a rotation, plan or incident [default: everything]
+    #[arg(value_name = "SECRET|ID")]
+    pub(crate) about: Option<String>,
+    /// Show everything, not only the newest 50
     #[arg(long)]
     pub(crate) all: bool,
 }

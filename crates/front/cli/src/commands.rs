@@ -2,6 +2,7 @@
 
 mod abort;
 mod apply;
+mod audit;
 mod check_adapter;
 mod completion;
 mod consumer;
@@ -46,10 +47,17 @@ use keyroll_app::problem::Problem;
 
 use crate::args::Command;
 use crate::context::Context;
+use crate::recorded::{self, When};
 
 /// Runs one command, and shows the problem that it ended with.
 pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
     narrow(&command, context);
+    let asked = recorded::asked(&command).filter(|_| context.globals.asked_by.is_none());
+    let asked = match asked.map(|asked| (asked.before(context), asked)) {
+        Some((Err(problem), _)) => return end(Err(problem), context),
+        Some((Ok(When::After), asked)) => Some(asked),
+        Some((Ok(When::Done), _)) | None => None,
+    };
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
@@ -87,11 +95,17 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Notice(command) => notice::run(&command, context),
         Command::Due(args) => due::run(&args, context),
         Command::History(args) => history::run(&args, context),
+        Command::Audit(args) => audit::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Schema => schema::run(context),
         Command::Completion(args) => completion::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     };
+    if let (Ok(_), Some(asked)) = (&ended, asked)
+        && let Err(problem) = asked.record(&context.installation)
+    {
+        context.ui.note(format!("it is done, and not recorded: {}", problem.sentence()));
+    }
     end(ended, context)
 }
 

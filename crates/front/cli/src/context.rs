@@ -1,5 +1,5 @@
 use keyroll_app::installation::Installation;
-use keyroll_app::places::Locations;
+use keyroll_app::places::{Asker, Locations};
 
 use crate::args::Globals;
 use crate::ui::{Look, Ui, typed_hidden};
@@ -17,9 +17,10 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn open(globals: Globals) -> Self {
         let look = Look::choose(globals.json, globals.plain, globals.no_input);
-        let Globals { config, state, keys, sealing_key, no_input, .. } = globals.clone();
+        let Globals { config, state, keys, sealing_key, no_input, asked_by, asked_id, .. } = globals.clone();
         let ask = (!no_input).then_some(typed_hidden as _);
-        let installation = Installation::new(Locations { config, state, keys, sealing_key, ask });
+        let asker = asked_by.map(|by| Asker { by, id: asked_id });
+        let installation = Installation::new(Locations { config, state, keys, sealing_key, ask, asker });
         Self { ui: Ui::new(look), globals, installation }
     }
 }

@@ -159,6 +159,7 @@ Example: keyroll token revoke ada
 Exit codes: 0 done, 1 refused, nothing changed";
 pub(crate) const SCHEMA: &str = "Example: keyroll schema > keyroll.schema.json\nExit codes: 0 done";
 pub(crate) const HISTORY: &str = "Example: keyroll history openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const AUDIT: &str = "Example: keyroll audit openrouter\nExit codes: 0 done, 1 failed";
 pub(crate) const COMPLETION: &str = "\
 Example: keyroll completion bash > /etc/bash_completion.d/keyroll
 Exit codes: 0 done, 2 usage";

@@ -13,6 +13,7 @@ mod harden;
 mod leaks;
 #[cfg(test)]
 mod named_commands;
+mod recorded;
 mod reference_page;
 mod relay;
 mod remote;

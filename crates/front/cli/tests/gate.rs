@@ -5,8 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use keyroll_testkit::{Prometheus, alphanumeric};
+use serde_json::{Value, json};
 
-use crate::hostile::ran::wait;
+use crate::hostile::ran::{Ran, wait};
 use crate::hostile::scene::{Scene, put};
 
 /// A server that answers as prometheus.io/docs/prometheus/latest/querying/api says, with the given samples, to clients
@@ -191,4 +192,159 @@ fn a_real_prometheus_holds_a_rotation_up_and_lets_it_go_on() {
     numbers.become_known("0.001", server.port());
     scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
+}
+
+/// The query of the gate that asks SigNoz.
+const ERRORS: &str = "sum(rate({\"http.server.errors\"}[5m]))";
+
+/// The rate that SigNoz has of `ERRORS`, and for how long it has had no points of it.
+#[derive(Clone, Copy)]
+struct Series {
+    rate: f64,
+    silent_s: u64,
+}
+
+/// A server that answers `POST /api/v5/query_range` as SigNoz does, to clients with its key: a query in PromQL gives a
+/// point at each step of the range, until its series ended.
+///
+/// Sources: signoz.io/docs/metrics-management/query-range-api; in SigNoz/signoz
+/// pkg/types/querybuildertypes/querybuildertypesv5/req.go (an unknown field is refused) and resp.go (the answer; an empty
+/// list is `null`), pkg/querier/promql_query.go (the points), pkg/http/render (`status`, and the status of an error).
+struct SigNoz {
+    port: u16,
+    key: String,
+    series: Arc<Mutex<Series>>,
+    answered: Arc<Mutex<u32>>,
+}
+
+impl SigNoz {
+    fn start(rate: f64, silent_s: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let series = Arc::new(Mutex::new(Series { rate, silent_s }));
+        let signoz = Self { port, key: alphanumeric(44), series, answered: Arc::default() };
+        let (key, series, answered) = (signoz.key.clone(), signoz.series.clone(), signoz.answered.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let lines = stream.by_ref().lines().map_while(Result::ok);
+                let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                let (status, answer) = answer(&head, &body, &key, *series.lock().unwrap());
+                *answered.lock().unwrap() += u32::from(status == "200 OK");
+                let (answer, length) = (answer.to_string(), answer.to_string().len());
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json");
+                let _ = write!(stream.get_mut(), "{head}\r\ncontent-length: {length}\r\n\r\n{answer}");
+            }
+        });
+        signoz
+    }
+
+    fn set(&self, rate: f64, silent_s: u64) {
+        *self.series.lock().unwrap() = Series { rate, silent_s };
+    }
+
+    /// A scene whose gate asks it with this key.
+    fn scene(&self, key: &str) -> Scene {
+        let scene = Scene::made(|config, _| {
+            let at = config.find("[[secrets.ring.consumers]]").unwrap();
+            let gate = format!(
+                "[secrets.ring.gate]\napi = \"signoz\"\nurl = \"http://127.0.0.1:{}\"\nquery = '{ERRORS}'\nmax = 0.01\n\
+                 bearer = \"file:./signoz.key\"\n\n",
+                self.port
+            );
+            config.insert_str(at, &gate);
+        });
+        put(&scene.path("signoz.key"), &[key, "\n"], 0o600);
+        scene
+    }
+
+    /// None of these commands said its key.
+    #[track_caller]
+    fn is_not_shown(&self, all: &[&Ran]) {
+        assert!(all.iter().all(|ran| !ran.text.contains(&self.key)), "the key of SigNoz was said");
+    }
+}
+
+/// The value of a header; names of headers have no case.
+fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
+    let mut pairs = head.iter().filter_map(|line| line.split_once(": "));
+    pairs.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The status and the body of SigNoz's answer.
+fn answer(head: &[String], body: &[u8], key: &str, series: Series) -> (&'static str, Value) {
+    let error = |code: &str| json!({"status": "error", "error": {"code": code, "message": "refused"}});
+    if !head.first().is_some_and(|line| line.starts_with("POST /api/v5/query_range HTTP/")) {
+        return ("404 Not Found", error("not_found"));
+    }
+    if header(head, "signoz-api-key") != Some(key) || header(head, "authorization").is_some() {
+        return ("401 Unauthorized", error("unauthenticated"));
+    }
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    let (start, end) = (asked["start"].as_u64().unwrap_or(0), asked["end"].as_u64().unwrap_or(0));
+    let promql = json!({"type": "promql", "spec": {"name": "A", "query": ERRORS, "step": 30}});
+    let known = json!({
+        "schemaVersion": "v1", "start": start, "end": end, "requestType": "time_series", "noCache": true,
+        "compositeQuery": {"queries": [promql]},
+    });
+    if asked != known || start >= end || header(head, "content-type") != Some("application/json") {
+        return ("400 Bad Request", error("invalid_input"));
+    }
+    let until = end - series.silent_s * 1_000;
+    let point = |at: u64| json!({"timestamp": at, "value": series.rate});
+    let values: Vec<Value> = (start..=until).step_by(30_000).map(point).collect();
+    let all = if values.is_empty() { Value::Null } else { json!([{"values": values}]) };
+    let results =
+        json!([{"queryName": "A", "aggregations": [{"index": 0, "alias": "", "meta": {}, "series": all}]}]);
+    let meta = json!({"rowsScanned": 0, "bytesScanned": 0, "durationMs": 1});
+    let data = json!({"type": "time_series", "data": {"results": results}, "meta": meta});
+    ("200 OK", json!({"status": "success", "data": data}))
+}
+
+#[test]
+fn signoz_holds_a_rotation_up_and_lets_it_go_on() {
+    let signoz = SigNoz::start(0.001, 0);
+    let scene = signoz.scene(&signoz.key);
+    let id = scene.plan();
+    let low = scene.run(&["apply", &id, "--confirm", "ring", "--until", "soak"]);
+    low.exits(4).paused();
+    assert!(*signoz.answered.lock().unwrap() > 0, "SigNoz answered nothing");
+    signoz.set(0.25, 0);
+    let high = scene.run(&["resume", &id, "--confirm", "ring"]);
+    high.exits(6).says(&["K0368", "the error rate is 0.25, and 0.01 is the most that it may be"]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    // Points come late, and one of a minute ago still counts.
+    signoz.set(0.001, 60);
+    let again = scene.run(&["resume", &id, "--confirm", "ring"]);
+    again.exits(0).ended("done");
+    scene.rotated();
+    let (status, history) = (scene.run(&["status", &id]), scene.run(&["history"]));
+    signoz.is_not_shown(&[&low, &high, &again, &status, &history]);
+}
+
+#[test]
+fn a_rate_that_nobody_can_tell_since_its_points_are_old_is_not_a_low_one() {
+    let signoz = SigNoz::start(0.001, 180);
+    let scene = signoz.scene(&signoz.key);
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368", "the newest point of a series is 180 s old"]);
+    scene.as_before();
+    signoz.is_not_shown(&[&ran]);
+}
+
+#[test]
+fn a_rate_that_nobody_can_tell_without_the_key_of_signoz_is_not_a_low_one() {
+    let signoz = SigNoz::start(0.001, 0);
+    let other = alphanumeric(44);
+    let scene = signoz.scene(&other);
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368", "HTTP status 401"]);
+    scene.as_before();
+    assert!(!ran.text.contains(&other), "the key was said");
 }

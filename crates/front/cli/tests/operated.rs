@@ -1,8 +1,10 @@
 //! Operators and approvers work by the server: real curl, each with a token of its own role. Nobody revokes a key alone
 //! who may not, and nothing is begun by a request that was refused.
 
+mod audit;
 mod bodies;
 mod disturbed;
+mod events;
 mod openapi;
 mod remote;
 mod roles;

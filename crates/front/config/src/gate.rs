@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use keyroll_manager::RateApi;
+
 use crate::at::At;
 use crate::mistake::Mistake;
 use crate::shape::GateShape;
@@ -14,9 +16,11 @@ const QUERY_BYTES_MAX: usize = 1_024;
 pub struct Gate {
     /// The server, on loopback.
     pub url: String,
-    /// The query.
+    /// How the server is asked.
+    pub api: RateApi,
+    /// The query, in PromQL.
     pub query: String,
-    /// The bearer token for the server.
+    /// The bearer token for the server; for SigNoz, its API key.
     pub bearer: Option<Reference>,
     /// The bits of the highest accepted rate, a finite number of at least 0.
     max: u64,
@@ -35,6 +39,7 @@ impl Gate {
         if !gate.url.value.starts_with("http://") {
             return wrong(&gate.url.span, "`gate.url` is asked over http:// on loopback only");
         }
+        let api = read_api(gate.api.as_ref())?;
         if gate.query.value.trim().is_empty() || gate.query.value.len() > QUERY_BYTES_MAX {
             return wrong(&gate.query.span, "`gate.query` is empty, or longer than 1024 bytes");
         }
@@ -46,6 +51,16 @@ impl Gate {
             gate.bearer.as_ref().map(|text| Reference::read(folder, "gate.bearer", text)).transpose()?;
         // Maps -0.0 to 0.0.
         let max = if max == 0.0 { 0.0_f64 } else { max };
-        Ok(Self { url: gate.url.value.clone(), query: gate.query.value.clone(), bearer, max: max.to_bits() })
+        let (url, query) = (gate.url.value.clone(), gate.query.value.clone());
+        Ok(Self { url, api, query, bearer, max: max.to_bits() })
+    }
+}
+
+fn read_api(text: Option<&At<String>>) -> Result<RateApi, Mistake> {
+    let Some(text) = text else { return Ok(RateApi::Prometheus) };
+    match text.value.as_str() {
+        "prometheus" => Ok(RateApi::Prometheus),
+        "signoz" => Ok(RateApi::SigNoz),
+        _ => Err(Mistake::one_of("gate.api", text, &["prometheus", "signoz"])),
     }
 }

@@ -150,13 +150,21 @@ pub(crate) struct OtherKeyShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GateShape {
-    /// A server on loopback with the query API of Prometheus: `http://127.0.0.1:9090`.
+    /// The API of the server: `prometheus` (default), or `signoz`, whose metrics are those of OpenTelemetry.
+    pub(crate) api: Option<At<String>>,
+    /// A server on loopback: Prometheus, or another one with its query API, `http://127.0.0.1:9090`; with `api = "signoz"`
+    /// SigNoz, `http://127.0.0.1:8080`.
     pub(crate) url: At<String>,
-    /// An instant query in PromQL, at most 1024 bytes. If it returns several series, the highest value counts.
+    /// A query in PromQL, at most 1024 bytes. If it returns several series, the highest value counts. In PromQL, a metric of
+    /// OpenTelemetry with dots in its name is quoted, within braces: `{"http.server.request.count"}`. Prometheus evaluates
+    /// the query once, for this moment. SigNoz evaluates it for the last 5 minutes, and the newest value of each series
+    /// counts; a series whose newest value is older than 2 minutes makes the rate unknown, so aggregate instances that come
+    /// and go with `sum` or `max`.
     pub(crate) query: At<String>,
     /// The highest value of the query at which the rotation continues, 0 or more: `0.01`.
     pub(crate) max: At<f64>,
-    /// A reference to a bearer token for the server: `file:./token`. Default: no token.
+    /// A reference to a bearer token for the server: `file:./token`. With `api = "signoz"` it is the API key, which keyroll
+    /// sends in the header `SIGNOZ-API-KEY`. Default: no token.
     pub(crate) bearer: Option<At<String>>,
 }
 

@@ -7,8 +7,8 @@ use keyroll_config::{
     Source, StoreRef, WriteMode,
 };
 use keyroll_manager::{
-    AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, Start, Unit, Verb,
-    Workload,
+    AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, RateApi, Start, Unit,
+    Verb, Workload,
 };
 const FULL: &str = r#"#:schema ./keyroll.schema.json
 version = 1
@@ -339,4 +339,23 @@ fn a_proxy_is_rolled_and_asked_at_an_address_of_this_machine() {
     let Some(Check::LiteLlm(check)) = &consumer.check else { panic!("{consumer:?}") };
     assert_eq!((check.address, check.model.as_deref()), (at, Some("l1")));
     assert!(check.config.ends_with("config.yaml") && check.key.is_some());
+}
+
+#[test]
+fn an_error_rate_is_asked_of_prometheus_or_of_signoz() {
+    let gate = |more: &str| {
+        let text = format!(
+            "version = 1\n[secrets.a]\nissuer = \"openrouter\"\n[secrets.a.gate]\nurl = \"http://127.0.0.1:9090\"\n\
+             query = 'sum(rate({{\"http.server.errors\"}}[5m]))'\nmax = 0.01\n{more}"
+        );
+        config(&text).secrets["a"].gate.clone().unwrap()
+    };
+    let prometheus = gate("");
+    assert_eq!((prometheus.api, prometheus.max()), (RateApi::Prometheus, 0.01));
+    assert_eq!((prometheus.url.as_str(), &prometheus.bearer), ("http://127.0.0.1:9090", &None));
+    assert_eq!(prometheus.query, "sum(rate({\"http.server.errors\"}[5m]))");
+    assert_eq!(gate("api = \"prometheus\"\n"), prometheus);
+    let signoz = gate("api = \"signoz\"\nbearer = \"file:./signoz.key\"\n");
+    assert_eq!(signoz.api, RateApi::SigNoz);
+    assert_eq!(signoz.bearer, Some(Reference::File("/srv/app/signoz.key".into())));
 }

@@ -375,3 +375,29 @@ fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
     let value = format!("{{ {url}, config = \"./c\", key = \"not-a-reference\" }}");
     expect(&checked(&value), "K0004", 8, "must be a reference");
 }
+
+#[test]
+fn an_error_rate_is_asked_of_this_machine_by_a_known_api() {
+    let gate = |url: &str, query: &str, max: &str, more: &str| {
+        with_secret(&format!(
+            "[secrets.acme.gate]\nurl = \"{url}\"\nquery = \"{query}\"\nmax = {max}\n{more}"
+        ))
+    };
+    let more = |line: &str| gate("http://127.0.0.1:9090", "errors", "0.5", line);
+    assert!(Config::parse(&more(""), "keyroll.toml").is_ok());
+    expect(
+        &more(&format!("api = \"{VALUE}\"")),
+        "K0004",
+        8,
+        "`gate.api` must be one of `prometheus`, `signoz`",
+    );
+    expect(&more("api = \"signos\""), "K0004", 8, "did you mean `signoz`?");
+    expect(&more("api = \"\""), "K0004", 8, "`prometheus`, `signoz`");
+    expect(&more("api = true"), "K0004", 8, "string");
+    expect(&more(&format!("bearer = \"{VALUE}\"")), "K0004", 8, "never a value");
+    expect(&gate("https://127.0.0.1:9090", "errors", "0.5", ""), "K0004", 5, "over http:// on loopback only");
+    expect(&gate("http://10.0.0.7:9090", "errors", "0.5", ""), "K0004", 5, "on loopback");
+    expect(&gate("http://127.0.0.1:9090", " ", "0.5", ""), "K0004", 6, "`gate.query`");
+    expect(&gate("http://127.0.0.1:9090", "errors", "-0.5", ""), "K0004", 7, "`gate.max`");
+    expect(&gate("http://127.0.0.1:9090", "errors", "nan", ""), "K0004", 7, "`gate.max`");
+}

@@ -13,7 +13,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use keyroll_app::incidents::Source;
+use keyroll_app::places::Asker;
 use keyroll_app::problem::Problem;
+use keyroll_app::records::acts::Act;
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
 use keyroll_config::Alerts;
@@ -25,7 +27,7 @@ use zeroize::Zeroizing;
 use crate::answer::{Refusal, json};
 use crate::counters::{Alerted, Reason, UNKNOWN};
 use crate::drives::Errand;
-use crate::guard::{closing, only};
+use crate::guard::{closing, only, stranger};
 use crate::listen::Connection;
 use crate::request::body;
 use crate::seen::Told;
@@ -191,7 +193,7 @@ enum NotBelieved {
 }
 
 impl NotBelieved {
-    fn answered(self, server: &Server, source: Source) -> Response {
+    fn answered(self, server: &Arc<Server>, source: Source) -> Response {
         let name = source.name();
         match self {
             Self::NotSetUp(key) => {
@@ -208,10 +210,12 @@ impl NotBelieved {
                 Ok(()) => {
                     server.counters.refused(Reason::NoToken);
                     server.log(&format!("refused an alert of {name}: {why}"));
+                    server.record_refused(stranger(), "alert", format!("{name}: {why}"));
                     Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
                 }
                 Err(after) => {
                     server.counters.refused(Reason::TooMany);
+                    server.record_refused(stranger(), "alert", format!("{name}: {why}"));
                     Refusal::new("too many requests without a valid token or signature")
                         .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
                 }
@@ -329,6 +333,14 @@ async fn opened(
         }
     }
     let new = all.iter().filter(|one| !one.known).count();
+    if let Some(first) = all.iter().find(|one| !one.known) {
+        // Nobody sends the alert again: its incidents are open, whether or not that can be recorded.
+        let about = (first.secret.as_deref(), first.id.as_str());
+        let more = (new > 1).then(|| format!("and {} other incidents", new - 1));
+        if let Err(problem) = recorded(server, Some(source), "incident open", about, more).await {
+            server.log(&format!("an alert of {} is not recorded: {}", source.name(), problem.sentence()));
+        }
+    }
     if new > LOGGED_MAX {
         server.log(&format!("{} tells of {new} leaks: keyroll incident list", source.name()));
     }
@@ -341,7 +353,7 @@ async fn opened(
             server.log(&format!("{what}: {} tells of a leak: incident {}", source.name(), one.id));
         }
         if let (true, Some(secret)) = (one.acts, &one.secret) {
-            acts(server, secret, &one.id).await;
+            acts(server, Some(source), secret, &one.id).await;
         }
     }
     let Some(told) = failed else { return Ok(all) };
@@ -355,15 +367,45 @@ async fn opened(
     })
 }
 
+/// Who asks, if it is an alert of this source.
+fn asker(source: Option<Source>) -> Asker {
+    let by = source.map_or_else(|| "alert".to_owned(), |source| format!("alert {}", source.name()));
+    Asker { by, id: None }
+}
+
+/// Records what an alert asks for.
+async fn recorded(
+    server: &Server,
+    source: Option<Source>,
+    what: &str,
+    (secret, incident): (Option<&str>, &str),
+    detail: Option<String>,
+) -> Result<(), Problem> {
+    let act = Act {
+        by: asker(source).by,
+        what: what.to_owned(),
+        secret: secret.map(str::to_owned),
+        about: Some(incident.to_owned()),
+        detail,
+        ..Act::default()
+    };
+    server.record(act).await
+}
+
 /// Begins the emergency of an incident, unless one of its secret is under way.
-pub(crate) async fn acts(server: &Arc<Server>, secret: &str, incident: &str) {
+pub(crate) async fn acts(server: &Arc<Server>, source: Option<Source>, secret: &str, incident: &str) {
     let _one = server.deciding.lock().await;
     if server.drives.of(secret).is_some() {
         server.log(&format!("{secret}: an emergency is under way already"));
         return;
     }
     server.log(&format!("{secret}: its stored value leaked, so the emergency begins (incident {incident})"));
-    if let Err(error) = server.drives.begin(secret, Errand::Contain(incident.to_owned())) {
+    // It is tried again: its incident has no emergency yet.
+    if let Err(problem) = recorded(server, source, "emergency", (Some(secret), incident), None).await {
+        server.log(&format!("{secret}: nothing was begun: {}", problem.sentence()));
+        return;
+    }
+    if let Err(error) = server.drives.begin(secret, Errand::Contain(incident.to_owned()), asker(source)) {
         server.log(&format!("{secret}: could not write down what is begun: {error}"));
     }
 }

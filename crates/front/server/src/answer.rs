@@ -194,7 +194,8 @@ impl Refusal {
         written(status, PROBLEM_JSON, &self.problem(status))
     }
 
-    fn problem(self, status: StatusCode) -> ProblemAnswer {
+    /// The problem itself, for what is no answer.
+    pub(crate) fn problem(self, status: StatusCode) -> ProblemAnswer {
         let Self { status: state, error, code, help, rotation } = self;
         let known = code.as_deref().and_then(Code::parse);
         ProblemAnswer {

@@ -6,6 +6,7 @@ pub(crate) mod approvals;
 mod body;
 mod child;
 pub(crate) mod commands;
+pub(crate) mod events;
 pub(crate) mod ledger;
 pub(crate) mod openapi;
 pub(crate) mod plans;

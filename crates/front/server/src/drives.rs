@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
+use keyroll_app::places::Asker;
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
 use tokio::io::AsyncWriteExt as _;
@@ -178,7 +179,12 @@ impl Drives {
     }
 
     /// Starts a driver as soon as it is its turn. One of the secret that is there is asked to pause, and its place is taken.
-    pub(crate) fn begin(self: &Arc<Self>, secret: &str, errand: Errand) -> Result<Arc<Drive>, io::Error> {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        secret: &str,
+        errand: Errand,
+        asker: Asker,
+    ) -> Result<Arc<Drive>, io::Error> {
         let (work, value, rotation) = errand.parts();
         let tag = value.as_ref().map(|value| hmac::sign(&self.key, value.expose()));
         let asked = work.operate().map(|operate| operate.rotation.clone());
@@ -186,7 +192,7 @@ impl Drives {
         let noted = asked.clone().or(rotation.clone());
         let (tell, seen) = watch::channel(Seen { rotation, sealed: value.is_none(), ..Seen::default() });
         let (withdrawn, _) = watch::channel(false);
-        let drive = Arc::new(Drive { seen, value: tag, work, withdrawn });
+        let drive = Arc::new(Drive { seen, value: tag, work, asker, withdrawn });
         let replaced = {
             // One step: a driver that says its rotation, or ends, in between would write what does not hold any more.
             let list = self.list.lock();
@@ -368,7 +374,7 @@ impl Drives {
         let seen = tell.borrow().clone();
         let given = value.filter(|_| !seen.sealed);
         let words = own.work.words(secret, seen.rotation.as_deref(), given.is_some());
-        let mut child = match self.start(&words) {
+        let mut child = match self.start(&words, &own.asker) {
             Ok(child) => child,
             Err(error) => {
                 (self.log)(&format!("{secret}: could not start the driver: {error}"));
@@ -389,15 +395,21 @@ impl Drives {
         }
     }
 
-    fn start(&self, words: &[String]) -> Result<Child, io::Error> {
-        self.command().args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    fn start(&self, words: &[String], asker: &Asker) -> Result<Child, io::Error> {
+        self.command_for(asker).args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
     }
 
     /// A command of keyroll on the same installation, which tells its events.
     pub(crate) fn command(&self) -> Command {
+        self.command_for(&itself())
+    }
+
+    /// The same on somebody's behalf.
+    fn command_for(&self, asker: &Asker) -> Command {
         let mut command = Command::new(&self.program);
         // A signal of the terminal reaches the server alone, which asks its driver to pause.
-        command.args(&self.words).args(["--json", "--no-input"]).process_group(0);
+        command.args(&self.words).args(["--json", "--no-input", "--asked-by", &asker.by]).process_group(0);
+        command.args(asker.id.iter().flat_map(|id| ["--asked-id", id]));
         command
     }
 
@@ -468,6 +480,11 @@ impl Drives {
         let _ = work.await;
         yielded
     }
+}
+
+/// The server, where it goes on with what an earlier one was asked for.
+pub(crate) fn itself() -> Asker {
+    Asker { by: "server".to_owned(), id: None }
 }
 
 /// How a driver ended.

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use keyroll_app::places::Asker;
 use keyroll_app::problem::Problem;
 use zeroize::Zeroizing;
 
@@ -38,9 +39,11 @@ const PAGES: &[(&str, &str, Role)] = &[
     ("POST", "/v1/rotations/{id}/approve", Role::Approver),
     ("POST", "/v1/plans", Role::Operator),
     ("GET", "/v1/history", Role::Viewer),
+    ("GET", "/v1/audit", Role::Viewer),
     ("GET", "/v1/due", Role::Viewer),
     ("GET", "/v1/secrets", Role::Viewer),
     ("GET", "/v1/incidents", Role::Viewer),
+    ("GET", "/v1/events", Role::Viewer),
     ("GET", "/v1/openapi.json", Role::Viewer),
     // The command itself says which role it needs.
     ("POST", "/v1/commands", Role::Viewer),
@@ -92,7 +95,13 @@ pub(crate) async fn token(State(server): State<Arc<Server>>, mut request: Reques
                 Page::Unknown => no_page().await,
             }
         }
-        Ok(None) => closing(unknown(&server)),
+        Ok(None) => {
+            let asked = match page(request.method(), request.uri().path()) {
+                Page::Known { name, .. } => name,
+                Page::OtherMethods(_) | Page::Unknown => "another page".to_owned(),
+            };
+            closing(unknown(&server, &asked))
+        }
         Err(problem) => closing(unreadable(&server, &problem)),
     }
 }
@@ -169,8 +178,10 @@ fn given(headers: &HeaderMap) -> Zeroizing<Vec<u8>> {
 }
 
 /// The caller is known, so this is no guess.
-pub(crate) fn without_role(server: &Server, caller: &Caller, needed: Role, page: &str) -> Response {
+pub(crate) fn without_role(server: &Arc<Server>, caller: &Caller, needed: Role, page: &str) -> Response {
     server.counters.refused(Reason::NoRole);
+    let why = format!("the role {} does not allow it", caller.role.word());
+    server.record_refused(caller.asker(), page, why);
     let (name, has, needs) = (&caller.name, caller.role.word(), needed.word());
     if server.denials.count(Instant::now()).is_ok() {
         server.log(&format!(
@@ -190,17 +201,25 @@ pub(crate) fn closing(mut response: Response) -> Response {
     response
 }
 
-fn unknown(server: &Server) -> Response {
+/// Who sends no valid token.
+pub(crate) fn stranger() -> Asker {
+    Asker { by: "unknown".to_owned(), id: None }
+}
+
+/// `asked`: the page, in words of the server's own.
+fn unknown(server: &Arc<Server>, asked: &str) -> Response {
     match server.guesses.count(Instant::now()) {
         Ok(()) => {
             server.counters.refused(Reason::NoToken);
             server.log("refused a request: no valid token");
+            server.record_refused(stranger(), asked, "no valid token".to_owned());
             let why = "the request has no valid token: send one, and only one, as X-Admin-Token: TOKEN or as \
                        Authorization: Bearer TOKEN";
             Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
         }
         Err(after) => {
             server.counters.refused(Reason::TooMany);
+            server.record_refused(stranger(), asked, "no valid token".to_owned());
             Refusal::new("too many requests without a valid token; one with a valid token is answered")
                 .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
         }
@@ -282,6 +301,7 @@ mod tests {
             (Method::POST, "/v1/rotations/01a2/approve", Role::Approver),
             (Method::POST, "/v1/plans", Role::Operator),
             (Method::POST, "/v1/commands", Role::Viewer),
+            (Method::GET, "/v1/events", Role::Viewer),
         ] {
             assert!(
                 matches!(page(&method, path), Page::Known { needed, .. } if needed == role),
@@ -294,6 +314,7 @@ mod tests {
             (Method::DELETE, "/v1/history", &["GET"][..]),
             (Method::PUT, "/v1/rotations", &["GET", "POST"][..]),
             (Method::HEAD, "/v1/plans", &["POST"][..]),
+            (Method::POST, "/v1/events", &["GET"][..]),
         ] {
             assert_eq!(page(&method, path), Page::OtherMethods(has.to_vec()), "{method} {path}");
         }

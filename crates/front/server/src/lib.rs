@@ -27,6 +27,7 @@ mod server;
 mod show;
 mod signature;
 mod stop;
+mod streams;
 mod tokens;
 mod unit;
 mod upkeep;

@@ -10,6 +10,7 @@ use axum::response::Response;
 use keyroll_app::exit::Exit;
 use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
+use keyroll_app::records::acts::Act;
 use keyroll_app::reports::emergency::{Open, open_rotation, recent_emergency, row, standing};
 use keyroll_app::session::emergency::{Known, known};
 use keyroll_codes::Code;
@@ -203,7 +204,14 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
         Errand::Operate(_) => "asked for a step of a rotation",
     };
     server.log(&format!("{secret}: {what}, by the token {}", caller.name));
-    match server.drives.begin(&secret, errand) {
+    let brings = matches!(errand, Errand::Begin(Some(_))).then(|| "with a new key".to_owned());
+    let about = match &errand {
+        Errand::Resume(id) | Errand::Contain(id) => Some(id.as_str()),
+        Errand::Begin(_) | Errand::Due(_) | Errand::Operate(_) => None,
+    };
+    let act = Act { detail: brings, ..caller.asks("emergency", &secret, about) };
+    server.record(act).await.map_err(|problem| not_begun(&problem))?;
+    match server.drives.begin(&secret, errand, caller.asker()) {
         Ok(drive) => Ok(Decision::Follow { drive, name, revokes }),
         Err(error) => {
             server.log(&format!("{secret}: could not write down what is begun: {error}"));

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use keyroll_app::exit::Exit;
 use keyroll_app::operator::DueShown;
+use keyroll_app::places::Asker;
+use keyroll_app::records::acts::Act;
 use keyroll_app::records::open_rotation_guard::driver;
 use keyroll_app::reports::due::{Turn, could_not_begin, has_begun, turns};
 
@@ -14,6 +16,8 @@ use crate::drives::{Drive, Errand};
 use crate::seen::Seen;
 use crate::server::Server;
 
+/// As whom it asks.
+const SCHEDULE: &str = "schedule";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long after one driver the next one of the same secret begins at the earliest.
@@ -69,9 +73,17 @@ async fn look(
             None => format!("{}: it is due, and its rotation begins", row.secret),
         });
         begun.insert(row.secret.clone(), Instant::now());
+        let act = Act {
+            by: SCHEDULE.to_owned(),
+            what: "due --apply".to_owned(),
+            secret: Some(row.secret.clone()),
+            about: row.open.clone(),
+            ..Act::default()
+        };
+        server.record(act).await.map_err(|problem| format!("{}: {}", row.secret, problem.sentence()))?;
         let drive = server
             .drives
-            .begin(&row.secret, Errand::Due(None))
+            .begin(&row.secret, Errand::Due(None), Asker { by: SCHEDULE.to_owned(), id: None })
             .map_err(|error| format!("{}: could not write down what is begun: {error}", row.secret))?;
         tokio::spawn(follow(server.clone(), row, drive));
     }

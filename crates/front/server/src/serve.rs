@@ -31,9 +31,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::api::commands::READERS_MAX;
 use crate::api::ledger::Consents;
-use crate::api::{approvals, commands, openapi, plans, reads, rotations};
+use crate::api::{approvals, commands, events, openapi, plans, reads, rotations};
 use crate::counters::Counters;
-use crate::drives::{Drives, Errand, Left, Operate, Step};
+use crate::drives::{Drives, Errand, Left, Operate, Step, itself};
 use crate::guesses::Limit;
 
 use crate::log::{Log, News};
@@ -115,6 +115,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     let drives = Arc::new(drives.map_err(|error| starting().because_of(&error))?);
     let server = Arc::new(Server {
         locations,
+        journal: Arc::default(),
         tokens: table.admin_token.clone(),
         log,
         drives,
@@ -123,6 +124,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         reports: Mutex::new(()),
         planning: Arc::default(),
         guesses: Limit::new(GUESSES_MAX, MINUTE),
+        unrecorded: std::sync::Mutex::default(),
         denials: Limit::new(GUESSES_MAX, MINUTE),
         begun: std::sync::Mutex::default(),
         asked: std::sync::Mutex::default(),
@@ -131,6 +133,7 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         kept: Kept::default(),
         readable,
         readers: Arc::new(Semaphore::new(READERS_MAX)),
+        streams: Arc::default(),
     });
     drop(installation);
     let runtime =
@@ -166,6 +169,7 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     server.log("stopping: every rotation pauses after the step in hand; the next start goes on with it");
     server.drives.stop().await;
     let _ = stop.send(true);
+    server.streams.end();
     let _ = listening.await;
     watchdog.abort();
     Ok(())
@@ -185,9 +189,11 @@ fn router(server: &Arc<Server>) -> Router {
         .route("/v1/rotations/{id}/approve", post(approvals::approve))
         .route("/v1/plans", post(plans::plan))
         .route("/v1/history", get(reads::history))
+        .route("/v1/audit", get(reads::audit))
         .route("/v1/due", get(reads::due))
         .route("/v1/secrets", get(reads::secrets))
         .route("/v1/incidents", get(reads::incidents))
+        .route("/v1/events", get(events::events))
         .route("/v1/commands", post(commands::run))
         .route("/v1/openapi.json", get(openapi::openapi))
         .method_not_allowed_fallback(guard::no_method)
@@ -211,7 +217,7 @@ fn go_on(server: &Arc<Server>) {
             match its.blocking(unbegun).await {
                 Ok(all) => {
                     for (incident, secret) in all {
-                        alerts::acts(&its, &secret, &incident).await;
+                        alerts::acts(&its, None, &secret, &incident).await;
                     }
                 }
                 Err(problem) => its.log(&format!("the incidents: {}", problem.sentence())),
@@ -224,6 +230,7 @@ fn go_on(server: &Arc<Server>) {
     }
     tokio::spawn(schedule::keep(server.clone()));
     tokio::spawn(notices::keep(server.clone()));
+    tokio::spawn(events::keep(server.clone()));
 }
 
 /// What an earlier server left of a secret, as it stands now.
@@ -284,7 +291,7 @@ async fn go_on_with(server: Arc<Server>, secret: String, left: Left) {
                         (true, false) => Errand::Due(Some(open.id)),
                         (false, _) => Errand::Resume(open.id),
                     };
-                    if let Err(error) = server.drives.begin(&secret, errand) {
+                    if let Err(error) = server.drives.begin(&secret, errand, itself()) {
                         server.log(&format!("{secret}: could not write down what goes on: {error}"));
                     }
                     return;

@@ -19,7 +19,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use keyroll_app::atomic_file;
 use keyroll_app::exit::Exit;
 use keyroll_app::lock_file::lock;
+use keyroll_app::places::Asker;
 use keyroll_app::problem::Problem;
+use keyroll_app::records::acts::Act;
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
 use rustix::fs::FlockOperation;
@@ -63,6 +65,26 @@ pub(crate) struct Caller {
     pub(crate) role: Role,
     /// The beginning of the token's digest: another token of the same name has another one.
     pub(crate) id: String,
+}
+
+impl Caller {
+    /// As the journal records it.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { by: format!("token {}", self.name), id: Some(self.id.clone()) }
+    }
+
+    /// What it asks for, as the journal records it.
+    pub(crate) fn asks(&self, what: &str, secret: &str, about: Option<&str>) -> Act {
+        let Asker { by, id } = self.asker();
+        Act {
+            by,
+            id,
+            what: what.to_owned(),
+            secret: Some(secret.to_owned()),
+            about: about.map(str::to_owned),
+            ..Act::default()
+        }
+    }
 }
 
 /// A token as it is listed.
@@ -169,6 +191,12 @@ impl Tokens {
         tokens.add_to(name, role, out)
     }
 
+    /// Whether a token may have this name.
+    fn is_name(name: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+        (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
+    }
+
     fn add_to(&mut self, name: &str, role: Role, out: &Path) -> Result<(), Problem> {
         let attempted = match role {
             Role::Admin => "add an admin token to",
@@ -178,8 +206,7 @@ impl Tokens {
             Role::Responder => "add a responder's token to",
         };
         let failed = || problem(attempted, &self.path);
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+        if !Self::is_name(name) {
             return Err(failed()
                 .because("the name of a token has 1 to 64 characters of A-Z a-z 0-9 . _ - @")
                 .exits(Exit::Usage));

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use keyroll_http::blocking::Connection;
 use keyroll_http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use keyroll_http::{Method, Request, Response, bearer};
+use keyroll_http::{Method, Request, Response, bearer, secret_header};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -64,7 +64,8 @@ impl Url {
 
     /// The same with a bearer token. The token is sent only to this machine: on the network it could be read.
     pub(crate) fn get_as(&self, token: Option<&SecretBytes>, deadline: Instant) -> Result<Response, String> {
-        self.send(Request::get(self.host.clone(), self.path.clone()), token, deadline)
+        let request = Request::get(self.host.clone(), self.path.clone());
+        self.send(request, token.map(|token| (AUTHORIZATION, bearer(token))), deadline)
     }
 
     /// One POST of JSON with a bearer token and one more header.
@@ -75,24 +76,42 @@ impl Url {
         json: Vec<u8>,
         deadline: Instant,
     ) -> Result<Response, String> {
-        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json")), header];
-        let get = Request::get(self.host.clone(), self.path.clone());
-        let request = Request { method: Method::POST, headers, body: Zeroizing::new(json), ..get };
-        self.send(request, Some(token), deadline)
+        let mut request = self.post(json);
+        request.headers.push(header);
+        self.send(request, Some((AUTHORIZATION, bearer(token))), deadline)
     }
 
+    /// One POST of JSON with a key in a header of its own. As a token, the key is sent only to this machine.
+    pub(crate) fn post_with_key(
+        &self,
+        name: HeaderName,
+        key: Option<&SecretBytes>,
+        json: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Response, String> {
+        let value = |key: &SecretBytes| secret_header(Zeroizing::new(key.expose().to_vec()));
+        self.send(self.post(json), key.map(|key| (name, value(key))), deadline)
+    }
+
+    fn post(&self, json: Vec<u8>) -> Request {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let get = Request::get(self.host.clone(), self.path.clone());
+        Request { method: Method::POST, headers, body: Zeroizing::new(json), ..get }
+    }
+
+    /// Sends a request. `secret` is the header with the token; its value is `None` where no header can carry the token.
     fn send(
         &self,
         mut request: Request,
-        token: Option<&SecretBytes>,
+        secret: Option<(HeaderName, Option<HeaderValue>)>,
         deadline: Instant,
     ) -> Result<Response, String> {
-        if let Some(token) = token {
+        if let Some((name, token)) = secret {
             if !self.address.ip().is_loopback() {
                 return Err("a token is sent to loopback only".to_owned());
             }
-            let token = bearer(token).ok_or("the token has characters that an HTTP header cannot contain")?;
-            request.headers.push((AUTHORIZATION, token));
+            let token = token.ok_or("the token has characters that an HTTP header cannot contain")?;
+            request.headers.push((name, token));
         }
         let connection = Connection::open(self.address, deadline);
         connection.and_then(|it| it.send(request, ANSWER_BYTES_MAX)).map_err(|error| error.to_string())

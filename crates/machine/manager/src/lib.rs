@@ -83,7 +83,7 @@ pub use pm2::Pm2;
 pub use pm2::sources::{Pm2App, Pm2Daemon, pm2_dump};
 pub use prefork_master::{PreforkMaster, Roll};
 pub use process::{Process, Verb};
-pub use rate::RateQuery;
+pub use rate::{RateApi, RateQuery};
 pub use registry::{COMMON_KEYS, MANAGERS, keys, manager_facts};
 pub use reread::Reread;
 pub use restart::{CommandFailure, fetch};

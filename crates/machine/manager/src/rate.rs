@@ -1,46 +1,76 @@
-//! A number from a server that answers Prometheus's queries. Source: prometheus.io/docs/prometheus/latest/querying/api,
-//! "Instant queries" and "Expression query result formats".
+//! A number from a server that answers queries in PromQL. Source for Prometheus:
+//! prometheus.io/docs/prometheus/latest/querying/api, "Instant queries" and "Expression query result formats"; for SigNoz
+//! see `rate/signoz.rs`.
+
+mod largest;
+mod signoz;
 
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use keyroll_http::percent_encode;
+use keyroll_http::header::HeaderName;
+use keyroll_http::{Response, percent_encode};
 use keyroll_secret::SecretBytes;
 use serde_json::Value;
 
 use crate::http::Url;
+use largest::largest;
 
 /// The longest bearer token, bytes.
 const TOKEN_BYTES_MAX: u64 = 16 * 1024;
+
+/// How a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateApi {
+    /// By Prometheus's instant query.
+    Prometheus,
+    /// By SigNoz's query of a range.
+    SigNoz,
+}
 
 /// A query that gives how many of a service's requests fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateQuery {
     /// The server: `http://127.0.0.1:9090`.
     pub url: String,
-    /// The query.
+    /// How the server is asked.
+    pub api: RateApi,
+    /// The query, in PromQL.
     pub query: String,
-    /// The file with the bearer token.
+    /// The file with the bearer token; for SigNoz, with its API key.
     pub bearer: Option<PathBuf>,
 }
 
 impl RateQuery {
-    /// Runs the query once. `Err` says why the rate is unknown: no answer, an error, no data, a value that is not a
-    /// number. Of several series the largest counts.
+    /// Runs the query once. `Err` says why the rate is unknown: no answer, an error, no data, old data, a value that is
+    /// not a number. Of several series the largest counts.
     pub fn ask(&self, deadline: Instant) -> Result<f64, String> {
-        let base = self.url.trim_end_matches('/');
-        let mut url = format!("{base}/api/v1/query?query=");
-        percent_encode(&mut url, self.query.as_bytes());
-        let url = Url::parse(&url)?;
         let token = self.token()?;
-        let answer = url.get_as(token.as_ref(), deadline)?;
-        if !(200..300).contains(&answer.status) {
-            return Err(format!("HTTP status {}", answer.status));
+        match self.api {
+            RateApi::Prometheus => self.ask_prometheus(token.as_ref(), deadline),
+            RateApi::SigNoz => self.ask_signoz(token.as_ref(), deadline),
         }
-        let answer: Value =
-            serde_json::from_slice(&answer.body).map_err(|_| "the answer is not JSON".to_owned())?;
-        number(&answer)
+    }
+
+    fn ask_prometheus(&self, token: Option<&SecretBytes>, deadline: Instant) -> Result<f64, String> {
+        let mut target = "/api/v1/query?query=".to_owned();
+        percent_encode(&mut target, self.query.as_bytes());
+        let answer = self.at(&target)?.get_as(token, deadline)?;
+        number(&json_of(&answer)?)
+    }
+
+    fn ask_signoz(&self, key: Option<&SecretBytes>, deadline: Instant) -> Result<f64, String> {
+        let now = now_unix_ms();
+        let body = signoz::request(&self.query, now).to_string().into_bytes();
+        let name = HeaderName::from_static(signoz::KEY_HEADER);
+        let answer = self.at(signoz::PATH)?.post_with_key(name, key, body, deadline)?;
+        signoz::number(&json_of(&answer)?, now)
+    }
+
+    /// An address of the server.
+    fn at(&self, target: &str) -> Result<Url, &'static str> {
+        Url::parse(&format!("{}{target}", self.url.trim_end_matches('/')))
     }
 
     fn token(&self) -> Result<Option<SecretBytes>, String> {
@@ -62,6 +92,19 @@ impl RateQuery {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "SigNoz is asked for a range of the time of day")]
+fn now_unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
+}
+
+fn json_of(answer: &Response) -> Result<Value, String> {
+    if !(200..300).contains(&answer.status) {
+        return Err(format!("HTTP status {}", answer.status));
+    }
+    serde_json::from_slice(&answer.body).map_err(|_| "the answer is not JSON".to_owned())
+}
+
 fn number(answer: &Value) -> Result<f64, String> {
     if answer.get("status").and_then(Value::as_str) != Some("success") {
         return Err("the server could not answer the query".to_owned());
@@ -76,22 +119,20 @@ fn number(answer: &Value) -> Result<f64, String> {
         }
         _ => return Err("the query gives no single number at this moment".to_owned()),
     };
-    let mut most = None;
-    for sample in samples {
+    largest(samples.into_iter().map(|sample| {
         let text = sample.get(1).and_then(Value::as_str).unwrap_or_default();
-        let value: f64 = text.parse().map_err(|_| "a value is not a number".to_owned())?;
-        if value.is_nan() {
-            return Err(
-                "there is no data to divide by (NaN): add `or vector(0)` where that is no failure".to_owned()
-            );
-        }
-        most = Some(most.map_or(value, |most: f64| most.max(value)));
-    }
-    most.ok_or_else(|| "no series has data: add `or vector(0)` where that is no failure".to_owned())
+        text.parse::<f64>().map_err(|_| "a value is not a number".to_owned())
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -109,6 +150,71 @@ mod tests {
         assert_eq!(vector(&["+Inf"]), Ok(f64::INFINITY));
         assert!(vector(&[]).is_err() && vector(&["0", "NaN"]).is_err() && vector(&["x"]).is_err());
         assert!(of(r#"{"resultType":"matrix","result":[]}"#).is_err());
-        assert!(number(&serde_json::json!({"status": "error", "error": "x"})).is_err());
+        assert!(number(&json!({"status": "error", "error": "x"})).is_err());
+    }
+
+    /// The first line of a request, its headers with their names in small letters, and its body.
+    fn received(stream: &mut BufReader<TcpStream>) -> (String, Vec<(String, String)>, Value) {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            match line.trim_end() {
+                "" => break,
+                text => lines.push(text.to_owned()),
+            }
+        }
+        let pair = |line: &String| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.to_owned()));
+        let headers: Vec<_> = lines.iter().filter_map(pair).collect();
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
+        stream.read_exact(&mut body).unwrap();
+        (lines[0].clone(), headers, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// A server that answers one request as SigNoz does, if it has this key and this query; returns its address.
+    fn signoz(key: &str, query: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let key = key.to_owned();
+        std::thread::spawn(move || {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let (line, headers, body) = received(&mut stream);
+            let has = |name: &str, value: &str| headers.contains(&(name.to_owned(), value.to_owned()));
+            let asked = line.starts_with("POST /api/v5/query_range HTTP/")
+                && has("content-type", "application/json")
+                && body["compositeQuery"]["queries"][0]["spec"]["query"] == query;
+            let bearer = headers.iter().any(|(name, _)| name == "authorization");
+            let status = match (asked, has("signoz-api-key", &key) && !bearer) {
+                (true, true) => "200 OK",
+                (true, false) => "401 Unauthorized",
+                (false, _) => "400 Bad Request",
+            };
+            let series = json!([{"values": [{"timestamp": body["end"], "value": 0.25}]}]);
+            let results = json!([{"queryName": "A", "aggregations": [{"series": series}]}]);
+            let answer = json!({"status": "success", "data": {"data": {"results": results}}}).to_string();
+            let length = answer.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            stream.get_mut().write_all((head + &answer).as_bytes()).unwrap();
+        });
+        url
+    }
+
+    #[test]
+    fn signoz_is_asked_with_its_key_in_its_own_header() {
+        const QUERY: &str = "sum(rate({\"http.server.errors\"}[5m]))";
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("signoz.key");
+        let key = keyroll_testkit::alphanumeric(32);
+        std::fs::write(&file, format!("{key}\n")).unwrap();
+        let ask = |bearer: Option<&PathBuf>, query: &str| {
+            let url = signoz(&key, QUERY);
+            let asked =
+                RateQuery { url, api: RateApi::SigNoz, query: query.to_owned(), bearer: bearer.cloned() };
+            asked.ask(Instant::now() + Duration::from_secs(20))
+        };
+        assert_eq!(ask(Some(&file), QUERY), Ok(0.25));
+        assert_eq!(ask(None, QUERY), Err("HTTP status 401".to_owned()));
+        assert_eq!(ask(Some(&file), "up"), Err("HTTP status 400".to_owned()));
     }
 }

@@ -4,6 +4,7 @@
 //! its commit returned, no write of an older driver is accepted, and no journal that is older than its witness is
 //! opened for writing. Values of secrets are never here.
 
+mod acts;
 mod chain;
 mod error;
 mod lock;
@@ -11,6 +12,7 @@ mod machine;
 mod migrations;
 mod read;
 mod reader;
+mod remembered;
 mod sqlite;
 mod tail;
 mod verify;
@@ -19,6 +21,7 @@ mod witness;
 mod write;
 mod writer;
 
+pub use acts::{Act, Noted, NotedWhat, RecordedAct};
 pub use error::{LockHolder, OpenError};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;

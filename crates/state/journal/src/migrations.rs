@@ -1,5 +1,5 @@
 /// Each migration leads from its place in the list to the next; none is changed once released.
-pub(crate) const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
+pub(crate) const MIGRATIONS: [&str; 3] = [FIRST, SECOND, THIRD];
 
 const FIRST: &str = "
 CREATE TABLE counter (
@@ -60,4 +60,11 @@ CREATE TABLE machine (
     name TEXT PRIMARY KEY CHECK (name IN ('id', 'hardware')),
     digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT, WITHOUT ROWID;
+";
+
+const THIRD: &str = "
+-- Who asked for what is recorded as the entries of the row `acts`, which the first of them makes: the chain covers its
+-- name from then on. An earlier keyroll would take it for a rotation.
+CREATE TRIGGER acts_are_no_rotation BEFORE INSERT ON rotations WHEN NEW.id = 'acts' AND NEW.open = 1
+    BEGIN SELECT raise(ABORT, 'acts are no rotation'); END;
 ";

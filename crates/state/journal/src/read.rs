@@ -7,6 +7,9 @@ use keyroll_port::{JournalError, Overview, Recorded, RotationId};
 use crate::chain::{self, Link};
 use crate::wire::{WireError, v1};
 
+/// The row of `rotations` whose entries are the acts; it is no rotation, and no list of rotations has it.
+pub(crate) const ACTS: &str = "acts";
+
 /// The newest entry, and the highest epoch that was ever given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -45,8 +48,7 @@ pub(crate) fn head(connection: &Connection) -> rusqlite::Result<Head> {
 /// The link of one entry; for number 0, the link before the first entry.
 pub(crate) fn link_of(connection: &Connection, entry: u64) -> rusqlite::Result<Option<Link>> {
     if entry == 0 {
-        let journal: Vec<u8> = connection.query_row("SELECT journal FROM counter", [], |row| row.get(0))?;
-        return Ok(Some(chain::genesis(&journal)));
+        return genesis(connection).map(Some);
     }
     connection
         .query_row("SELECT chain FROM entries WHERE entry = ?1", [entry.cast_signed()], |row| row.get(0))
@@ -63,8 +65,13 @@ pub(crate) fn load(connection: &mut Connection, id: &RotationId) -> Result<Recor
     let Some((number, secret)) = row else {
         return Err(JournalError::Unavailable(format!("there is no rotation {id}").into()));
     };
+    let first = genesis(&transaction).map_err(unavailable)?;
     let mut statement = transaction
-        .prepare_cached("SELECT seq, bytes, unix_ms FROM entries WHERE rotation = ?1 ORDER BY seq")
+        .prepare_cached(
+            "SELECT its.seq, its.bytes, its.unix_ms, its.chain, before.chain FROM entries AS its
+             LEFT JOIN entries AS before ON before.entry = its.entry - 1
+             WHERE its.rotation = ?1 ORDER BY its.seq",
+        )
         .map_err(unavailable)?;
     let mut rows = statement.query([number]).map_err(unavailable)?;
     let mut opening = None;
@@ -92,6 +99,9 @@ pub(crate) fn load(connection: &mut Connection, id: &RotationId) -> Result<Recor
             events.push(v1::decode_event(&bytes).map_err(|error| damaged(explain(&error)))?);
             unix_ms.push(at);
         }
+        if !is_linked(row, id, seq, &bytes, &first).map_err(unavailable)? {
+            return Err(damaged("it is not what the chain has there".to_owned()));
+        }
     }
     match opening {
         Some(opening) if opening.secret == secret => {
@@ -100,6 +110,26 @@ pub(crate) fn load(connection: &mut Connection, id: &RotationId) -> Result<Recor
         Some(_) => Err(JournalError::Damaged(format!("rotation {id} is listed under another secret"))),
         None => Err(JournalError::Damaged(format!("rotation {id} has no opening"))),
     }
+}
+
+/// The link before the first entry.
+pub(crate) fn genesis(connection: &Connection) -> rusqlite::Result<Link> {
+    let journal: Vec<u8> = connection.query_row("SELECT journal FROM counter", [], |row| row.get(0))?;
+    Ok(chain::genesis(&journal))
+}
+
+/// Whether an entry is the one that the chain has at its place: a damaged index shows another one. The row has its link,
+/// and the one before it, in its columns 3 and 4.
+pub(crate) fn is_linked(
+    row: &Row<'_>,
+    id: &RotationId,
+    seq: u64,
+    bytes: &[u8],
+    first: &Link,
+) -> rusqlite::Result<bool> {
+    let own: Link = row.get(3)?;
+    let before = row.get::<_, Option<Link>>(4)?;
+    Ok(own == chain::link(before.as_ref().unwrap_or(first), &id.0, seq, bytes))
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<(u64, Vec<u8>, u64)> {
@@ -125,8 +155,8 @@ pub(crate) fn list(connection: &Connection) -> Result<Vec<Overview>, JournalErro
         })
     };
     connection
-        .prepare_cached("SELECT id, secret, open, unix_ms FROM rotations ORDER BY number DESC")
-        .and_then(|mut all| all.query_map([], overview)?.collect())
+        .prepare_cached("SELECT id, secret, open, unix_ms FROM rotations WHERE id <> ?1 ORDER BY number DESC")
+        .and_then(|mut all| all.query_map([ACTS], overview)?.collect())
         .map_err(unavailable)
 }
 

@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::migrations::MIGRATIONS;
 use crate::read::Head;
 use crate::reader::{self, QUEUE_QUESTIONS_MAX, Question};
+use crate::remembered::Remembered;
 use crate::wire::{WireError, v1};
 use crate::witness::Witness;
 use crate::write::{Append, Write};
 use crate::writer::{QUEUE_REQUESTS_MAX, Request, Writer, WriterQueue};
-use crate::{LockError, Machine, OpenError, StateLock, machine, read, verify};
+use crate::{Act, LockError, Machine, Noted, OpenError, RecordedAct, StateLock, acts, machine, read, verify};
 
 /// The database inside the state folder.
 const DATABASE_FILE: &str = "journal.db";
@@ -31,6 +32,7 @@ pub struct SqliteJournal {
     queue: Option<Arc<WriterQueue>>,
     requests: Option<mpsc::Sender<Request>>,
     questions: Option<mpsc::Sender<Question>>,
+    remembered: Arc<Remembered>,
     writer: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -63,6 +65,7 @@ impl SqliteJournal {
             queue: None,
             requests: None,
             questions: Some(questions),
+            remembered: Arc::default(),
             writer: None,
             reader: Some(reader),
         })
@@ -97,9 +100,43 @@ impl SqliteJournal {
             queue: Some(queue),
             requests: Some(requests),
             questions: Some(questions),
+            remembered: Arc::default(),
             writer: Some(writer),
             reader: Some(reader),
         })
+    }
+
+    /// Records an act, durably when the call returns; the number of its entry. The witness is not advanced.
+    ///
+    /// # Errors
+    /// As [`Journal::append`], except that no driver is fenced.
+    pub async fn record(&self, act: &Act, unix_ms: u64) -> Result<u64, JournalError> {
+        let bytes = acts::encode(act, unix_ms).map_err(unwritten)?;
+        self.write(Write::Act { bytes, unix_ms }).await
+    }
+
+    /// At most so many acts before this entry, the newest first; without an entry, the newest of all.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn acts(&self, before: Option<u64>, most: usize) -> Result<Vec<RecordedAct>, JournalError> {
+        self.ask(move |connection| acts::before(connection, before, most)).await
+    }
+
+    /// At most so many entries after this one, in their order: what happened since somebody looked.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn noted_after(&self, entry: u64, most: usize) -> Result<Vec<Noted>, JournalError> {
+        self.ask(move |connection| acts::after(connection, entry, most)).await
+    }
+
+    /// The number of the newest entry; 0 = there is none.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn newest_entry(&self) -> Result<u64, JournalError> {
+        self.ask(|connection| acts::newest(connection)).await
     }
 
     async fn request(
@@ -197,8 +234,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn load(&self, id: &RotationId) -> Result<Recorded, JournalError> {
-        let id = id.clone();
-        self.ask(move |connection| read::load(connection, &id)).await
+        let (id, remembered) = (id.clone(), self.remembered.clone());
+        self.ask(move |connection| remembered.load(connection, &id)).await
     }
 
     async fn list(&self) -> Result<Vec<Overview>, JournalError> {

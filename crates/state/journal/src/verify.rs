@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyroll_database::rusqlite::{self, Connection};
@@ -22,12 +23,11 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
     if ahead {
         return Err(damaged("a rotation has an epoch that was never given".to_owned()));
     }
-    let mut before = read::link_of(connection, 0)
-        .map_err(wrap)?
-        .ok_or_else(|| damaged("it has no identity".to_owned()))?;
+    let mut before = read::genesis(connection).map_err(wrap)?;
+    let mut last_seqs: BTreeMap<i64, i64> = BTreeMap::new();
     let mut statement = connection
         .prepare(
-            "SELECT entry, id, seq, bytes, chain FROM entries
+            "SELECT entry, id, seq, bytes, chain, rotation FROM entries
              LEFT JOIN rotations ON rotations.number = entries.rotation ORDER BY entry",
         )
         .map_err(wrap)?;
@@ -46,10 +46,21 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
         if link != chain::link(&before, &id, seq, bytes) {
             return Err(damaged(format!("the chain breaks at entry {entry}")));
         }
+        let last = last_seqs.entry(row.get(5).map_err(wrap)?).or_default();
+        *last = (*last).max(seq.cast_signed());
         before = link;
         expected = expected.saturating_add(1);
     }
-    Ok(())
+    drop(rows);
+    // Read by the index, as a rotation is: one that lacks its last entries would be taken for an earlier state of it.
+    let mut statement =
+        connection.prepare("SELECT rotation, max(seq) FROM entries GROUP BY rotation").map_err(wrap)?;
+    let indexed = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(wrap)?;
+    let indexed: BTreeMap<i64, i64> = indexed.collect::<Result<_, _>>().map_err(wrap)?;
+    match indexed == last_seqs {
+        true => Ok(()),
+        false => Err(damaged("its index has other entries than its table".to_owned())),
+    }
 }
 
 /// Compares the journal with the witness, which must have been read *before* the journal: a driver that writes both

@@ -4,7 +4,7 @@ use keyroll_database::rusqlite::{self, Connection, OptionalExtension, params};
 use keyroll_port::{JournalError, RotationId};
 
 use crate::chain;
-use crate::read::{Head, unavailable};
+use crate::read::{ACTS, Head, unavailable};
 
 /// The largest entry, bytes: an enumeration of some ten thousand instances. A larger one is refused before it is
 /// written.
@@ -21,6 +21,8 @@ pub(crate) enum Write {
     TakeOver { id: RotationId },
     /// Adds an entry.
     Append(Append),
+    /// Adds an act. No driver is fenced by it, and it is fenced by none.
+    Act { bytes: Vec<u8>, unix_ms: u64 },
     /// Frees the secret.
     Close { id: RotationId },
     /// Keeps a name.
@@ -38,7 +40,7 @@ pub(crate) struct Append {
 
 impl Write {
     /// Carries the write out. `head` is the newest entry of this transaction; only a write that succeeds moves it.
-    /// Returns the new epoch for [`Write::TakeOver`], otherwise 0.
+    /// Returns the new epoch for [`Write::TakeOver`], the entry for [`Write::Act`], otherwise 0.
     pub(crate) fn carry_out(&self, connection: &Connection, head: &mut Head) -> Result<u64, JournalError> {
         match self {
             Self::Open { id, secret, bytes, epoch, unix_ms } => {
@@ -55,6 +57,16 @@ impl Write {
                     return Err(JournalError::Conflict { last });
                 }
                 Entry { id, number, seq: *seq, bytes, unix_ms: *unix_ms }.insert(connection, head)
+            }
+            Self::Act { bytes, unix_ms } => {
+                let id = RotationId(ACTS.to_owned());
+                let row = "INSERT INTO rotations (id, secret, open, epoch, unix_ms) VALUES (?1, '', 0, 0, ?2)
+                           ON CONFLICT (id) DO NOTHING";
+                run(connection, row, params![id.0, unix_ms.cast_signed()])?;
+                let (number, _) = number(connection, &id)?;
+                let seq = newest_seq(connection, number)?.unwrap_or_default().saturating_add(1);
+                Entry { id: &id, number, seq, bytes, unix_ms: *unix_ms }.insert(connection, head)?;
+                Ok(head.entry)
             }
             Self::Close { id } => {
                 let (number, _) = number(connection, id)?;
@@ -93,12 +105,16 @@ fn number(connection: &Connection, id: &RotationId) -> Result<(i64, u64), Journa
 }
 
 fn last_seq(connection: &Connection, number: i64) -> Result<u64, JournalError> {
+    newest_seq(connection, number)?
+        .ok_or_else(|| JournalError::Damaged("a rotation has no opening".to_owned()))
+}
+
+fn newest_seq(connection: &Connection, number: i64) -> Result<Option<u64>, JournalError> {
     connection
         .prepare_cached("SELECT max(seq) FROM entries WHERE rotation = ?1")
         .and_then(|mut last| last.query_row([number], |row| row.get::<_, Option<i64>>(0)))
-        .map_err(unavailable)?
-        .map(i64::cast_unsigned)
-        .ok_or_else(|| JournalError::Damaged("a rotation has no opening".to_owned()))
+        .map(|last| last.map(i64::cast_unsigned))
+        .map_err(unavailable)
 }
 
 fn open(

@@ -25,7 +25,7 @@ const BATCH_REQUESTS_MAX: usize = 256;
 /// After so many writes the log is moved into the database, so that the log stays below some ten megabytes.
 const CHECKPOINT_WRITES: usize = 1_000;
 
-/// The answer to a request: the new epoch of a take-over, otherwise 0.
+/// The answer to a request: the new epoch of a take-over, the entry of an act, otherwise 0.
 pub(crate) type AppendReply = oneshot::Sender<Result<u64, JournalError>>;
 
 /// A request to the writer.

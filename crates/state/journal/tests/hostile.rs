@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use keyroll_journal::{LockError, SqliteJournal, try_lock};
+use keyroll_journal::{Act, LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::{Fact, LastUse};
 
@@ -277,28 +277,41 @@ async fn entries_cannot_be_changed_or_removed() {
     assert_eq!(error.code().as_str(), "K0603");
 }
 
+fn act(number: u64) -> Act {
+    Act { by: "token ada".to_owned(), what: format!("act {number}"), ..Act::default() }
+}
+
 /// After any damage a journal must show the truth or be refused.
 async fn truth_or_refusal(place: &Place, expected: &[keyroll_rotation::Event], prefix: bool) -> bool {
     let Ok(journal) = place.try_open() else { return false };
     let Ok(recorded) = journal.load(&id(1)).await else { return false };
     let whole = recorded.events == expected;
-    assert!(whole || (prefix && expected.starts_with(&recorded.events)), "something was made up");
+    let (read, all) = (recorded.events.len(), expected.len());
+    assert!(
+        whole || (prefix && expected.starts_with(&recorded.events)),
+        "something was made up: {read} of {all}"
+    );
     whole
 }
 
 #[tokio::test]
 async fn flipped_bytes_are_refused_or_do_not_matter() {
-    let place = with_one_rotation().await;
+    let place = Place::new();
+    // The acts have the first row of the rotations.
+    place.open().record(&act(0), 0).await.unwrap();
+    place.open().open(&id(1), &opening("a")).await.unwrap();
     {
         let journal = place.open();
         for seq in 1..=40 {
             journal.append(&id(1), seq, &event(1, used(seq)), 0).await.unwrap();
+            journal.record(&act(seq), seq).await.unwrap();
         }
         journal.witness().await.unwrap();
     }
     let expected = place.open().load(&id(1)).await.unwrap().events;
     let good = fs::read(place.database()).unwrap();
     let witness = fs::read(place.witness()).unwrap();
+    let acts = place.open().acts(None, 99).await.unwrap();
     let mut refused = 0;
     let step = good.len() / 300;
     for at in (0..good.len()).step_by(step) {
@@ -306,6 +319,11 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
         bad[at] ^= 1 << (at % 8);
         fs::write(place.database(), bad).unwrap();
         refused += u32::from(!truth_or_refusal(&place, &expected, false).await);
+        if let Ok(journal) = place.try_open()
+            && let Ok(read) = journal.acts(None, 99).await
+        {
+            assert!(read == acts, "byte {at}: acts were made up");
+        }
         fs::write(place.witness(), &witness).unwrap();
         for left in ["journal.db-wal", "journal.db-shm"] {
             fs::remove_file(place.state().join(left)).ok();

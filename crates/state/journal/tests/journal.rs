@@ -3,7 +3,8 @@
 use std::fs;
 
 use keyroll_journal::{
-    LockError, Machine, OpenError, SqliteJournal, Work, move_here, reset_witness, try_lock,
+    Act, LockError, Machine, Noted, NotedWhat, OpenError, SqliteJournal, Work, move_here, reset_witness,
+    try_lock,
 };
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::{Fact, LastUse};
@@ -341,4 +342,74 @@ async fn a_journal_of_an_older_schema_is_brought_forward_and_goes_on() {
     journal.witness().await.unwrap();
     drop(journal);
     assert_eq!(place.open().load(&id(1)).await.unwrap().events.len(), 4);
+    assert_eq!(place.open().record(&asked("apply"), 1).await.unwrap(), 6);
+}
+
+fn asked(what: &str) -> Act {
+    let about = Some(id(1).0);
+    Act { by: "token ada".to_owned(), what: what.to_owned(), about, ..Act::default() }
+}
+
+#[tokio::test]
+async fn an_act_is_an_entry_among_those_of_the_rotations() {
+    let place = Place::new();
+    let (driver, server) = (place.open(), place.open());
+    driver.open(&id(1), &opening("a")).await.unwrap();
+    assert_eq!(driver.take_over(&id(1)).await.unwrap(), 1);
+    for seq in 1..=4_u64 {
+        driver.append(&id(1), seq, &event(1, Fact::DriverStarted), 1_000 + seq).await.unwrap();
+        // Each is between two entries of a driver that appends without looking.
+        assert_eq!(server.record(&asked(&format!("act {seq}")), seq).await.unwrap(), seq * 2 + 1);
+    }
+    assert_eq!(driver.list().await.unwrap().len(), 1, "acts are no rotation");
+    assert_eq!(driver.load(&id(1)).await.unwrap().events.len(), 4);
+    assert_eq!(server.newest_entry().await.unwrap(), 9);
+    let acts = driver.acts(None, 2).await.unwrap();
+    let told: Vec<(u64, u64, &str)> =
+        acts.iter().map(|one| (one.entry, one.unix_ms, one.act.what.as_str())).collect();
+    assert_eq!(told, [(9, 4, "act 4"), (7, 3, "act 3")]);
+    assert_eq!(driver.acts(Some(7), 9).await.unwrap().len(), 2);
+    let noted = driver.noted_after(6, 2).await.unwrap();
+    assert_eq!(
+        noted,
+        [
+            Noted { entry: 7, unix_ms: 3, what: NotedWhat::Act(Box::new(asked("act 3"))) },
+            Noted { entry: 8, unix_ms: 1_004, what: NotedWhat::Rotation(id(1)) },
+        ]
+    );
+    driver.witness().await.unwrap();
+    drop((driver, server));
+    assert_eq!(place.open().acts(None, 99).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn an_act_that_was_changed_or_taken_out_is_damage() {
+    for change in [
+        "UPDATE entries SET bytes = CAST(replace(bytes, 'ada', 'eve') AS BLOB)",
+        "DELETE FROM entries WHERE seq = 2",
+        "DELETE FROM entries WHERE seq = 3",
+    ] {
+        let place = Place::new();
+        let journal = place.open();
+        for at in 1..=3 {
+            journal.record(&asked("apply"), at).await.unwrap();
+        }
+        journal.witness().await.unwrap();
+        drop(journal);
+        let changed = rusqlite::Connection::open(place.database()).unwrap();
+        changed.execute_batch("DROP TRIGGER entries_stay; DROP TRIGGER entries_keep;").unwrap();
+        assert!(changed.execute(change, []).unwrap() > 0);
+        drop(changed);
+        let opened = SqliteJournal::open(&place.state(), &place.witness());
+        assert!(matches!(opened, Err(OpenError::Damaged { .. } | OpenError::Restored { .. })), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn an_act_that_is_not_written_is_an_error() {
+    let place = Place::new();
+    place.open().record(&asked("apply"), 1).await.unwrap();
+    let looking = SqliteJournal::open_for_a_look(&place.state()).unwrap();
+    assert!(matches!(looking.record(&asked("apply"), 2).await, Err(JournalError::Unavailable(_))));
+    assert_eq!(looking.acts(None, 9).await.unwrap().len(), 1);
 }

@@ -165,6 +165,13 @@ pub(super) fn chosen(id: Option<&str>, installation: &Installation) -> Result<In
     files.find(&id)
 }
 
+/// The whole id of an incident and its secret, as [`chosen`] finds it; none if it finds none.
+pub fn subject(id: Option<&str>, installation: &Installation) -> Option<(String, Option<String>)> {
+    let incident = chosen(id, installation).ok()?;
+    let shown = shown(&incident, installation.config().ok().as_ref(), &installation.places().ok()?).ok()?;
+    Some((incident.id, shown.secret))
+}
+
 /// Refuses an id that no incident, or several, have.
 ///
 /// # Errors

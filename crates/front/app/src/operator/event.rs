@@ -116,6 +116,8 @@ pub enum Event {
     Due(super::DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
+    /// Something that somebody asked for, for `audit`.
+    Act(super::ActShown),
     /// One waiver that counts, for `consumer waivers`.
     Waiver(WaiverShown),
     /// One issuer, for `issuers`.
@@ -339,6 +341,9 @@ pub struct PastShown {
     /// The waivers, with their reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waived: Vec<String>,
+    /// Who asked for what, if one rotation is asked about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<super::ActShown>,
 }
 
 /// One waiver: something that may keep the old value.

@@ -123,6 +123,7 @@ mod tests {
             keys: folder.path().join("k"),
             sealing: None,
             ask: None,
+            asker: None,
             handles: Default::default(),
         };
         let config = Config::parse(CONFIG, "/srv/keyroll.toml").unwrap();

@@ -1,5 +1,7 @@
 //! What the emergency endpoint says of a rotation: how far it is, by which key, and what is still on the old one.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -234,15 +236,18 @@ pub fn rotation_log(most: usize, places: &Places) -> Result<Vec<Logged>, Problem
         return Err(doubt);
     }
     let all = runtime.block_on(journal.list()).map_err(rotations_unread)?;
-    let mut log = Vec::new();
+    let (mut log, mut stored) = (Vec::new(), BTreeMap::new());
     for one in all {
         if log.len() >= most {
             break;
         }
         let recorded = runtime.block_on(journal.load(&one.id)).map_err(rotations_unread)?;
         let past = Past::of(&recorded);
-        let versions = runtime.block_on(kept(store(places)?.as_ref(), &one.secret))?;
-        log.extend(logged(&one, &past, recorded.opening.from_version, &versions));
+        let versions: &Vec<VersionInfo> = match stored.entry(one.secret.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(runtime.block_on(kept(store(places)?.as_ref(), &one.secret))?),
+        };
+        log.extend(logged(&one, &past, recorded.opening.from_version, versions));
     }
     Ok(log)
 }

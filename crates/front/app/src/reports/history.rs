@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use crate::configured::secret;
 use crate::installation::Installation;
-use crate::operator::PastShown;
+use crate::operator::{ActShown, PastShown};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::downtimes::{Downtimes, Measured};
@@ -17,6 +17,7 @@ use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::saved_plan::Saved;
 use crate::records::waivers::Waivers;
 use crate::records::{blockers, cause, old_key};
+use crate::reports::audit::{AuditRequest, audit};
 use crate::wiring::open;
 
 /// Rotations that are shown unless all are asked for.
@@ -51,7 +52,7 @@ pub fn history(
     installation: &Installation,
 ) -> Result<Option<History>, Problem> {
     let places = installation.places()?;
-    if !places.journal().exists() {
+    if !places.has_journal() {
         return Ok(None);
     }
     let runtime = open::runtime(&places)?;
@@ -65,8 +66,18 @@ pub fn history(
     all.truncate(all.len() - older);
     let (measured, waivers) = (Measured::all(&places), Waivers::load(&places)?);
     let reader = Reader { runtime, journal: &journal, places: &places, measured, waivers };
-    let rows = all.iter().map(|overview| reader.row(overview)).collect::<Result<_, _>>()?;
+    let mut rows = all.iter().map(|overview| reader.row(overview)).collect::<Result<Vec<_>, _>>()?;
+    if let (true, Some(row)) = (one, rows.first_mut()) {
+        row.asked = asked_for(&row.id, installation)?;
+    }
     Ok(Some(History { rows, one, older, doubt }))
+}
+
+/// Who asked for what of this rotation, the oldest first.
+fn asked_for(id: &str, installation: &Installation) -> Result<Vec<ActShown>, Problem> {
+    let request = AuditRequest { about: Some(id), all: true };
+    let acts = audit(&request, installation)?.map(|audit| audit.rows).unwrap_or_default();
+    Ok(acts.into_iter().rev().collect())
 }
 
 /// Keeps the rotations of the named secret, which may be in no configuration any more, or the rotation with this id.
@@ -123,6 +134,7 @@ impl Reader<'_> {
             old_key: old_key.unwrap_or_else(|| "unknown: its journal is unreadable".to_owned()),
             cause: cause::of(&recorded, &called),
             waived: waived.unwrap_or_default(),
+            asked: Vec::new(),
             emergency: past.emergency,
         })
     }

@@ -1,5 +1,6 @@
 //! The present state of rotations: the open ones, and the last that ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keyroll_journal::{SqliteJournal, Work};
@@ -39,7 +40,7 @@ impl<'p> StatusReader<'p> {
     /// # Errors
     /// The journal cannot be read, or `id` fits no rotation or several.
     pub fn open(places: &'p Places, id: Option<&str>) -> Result<Option<Self>, Problem> {
-        if !places.journal().exists() {
+        if !places.has_journal() {
             let why = no_rotation_yet(places);
             let refused = || no_rotation().because(why).help("keyroll plan SECRET makes a plan");
             return id.map_or(Ok(None), |_| Err(refused()));
@@ -72,21 +73,32 @@ impl<'p> StatusReader<'p> {
         self.rows(0)
     }
 
+    /// These rotations, whether or not they have ended; the newest first.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_these(&self, ids: &BTreeSet<String>) -> Result<Vec<StatusShown>, Problem> {
+        self.wanted(|overview| ids.contains(&overview.id.0))
+    }
+
     fn rows(&self, ended_max: usize) -> Result<Vec<StatusShown>, Problem> {
-        let all = self.runtime.block_on(self.journal.list()).map_err(rotations_unread)?;
-        let held = held_by(self.places);
-        let waivers = Waivers::load(self.places)?;
         let mut ended = 0;
-        let wanted = all.into_iter().filter(|overview| match &self.id {
+        self.wanted(|overview| match &self.id {
             Some(id) => overview.id.0 == *id,
             None if overview.open => true,
             None => {
                 ended += 1;
                 ended <= ended_max
             }
-        });
+        })
+    }
+
+    fn wanted(&self, mut is_wanted: impl FnMut(&Overview) -> bool) -> Result<Vec<StatusShown>, Problem> {
+        let all = self.runtime.block_on(self.journal.list()).map_err(rotations_unread)?;
+        let held = held_by(self.places);
+        let waivers = Waivers::load(self.places)?;
         let mut rows = Vec::new();
-        for overview in wanted {
+        for overview in all.into_iter().filter(|overview| is_wanted(overview)) {
             // A driver of another rotation does not drive this one.
             let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
             let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());

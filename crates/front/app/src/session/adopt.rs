@@ -13,6 +13,7 @@ use self::record::{Adoption, refuse_open};
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
+use crate::records::acts::{self, Act};
 use crate::records::resolve_target::meant;
 use crate::wiring::trusted::trusted_consumer;
 use crate::wiring::{issuer, programs, provable};
@@ -53,6 +54,8 @@ pub fn adopt(
     refuse_useless(&absolute, configured::secret(config, new.secret.as_str())?, &new)?;
     let (holder, new) = (request.holder, &new);
     let adoption = Adoption { new, holder, config, config_file: &absolute, config_text: &edited };
+    let (its, detail) = (Some(new.secret.to_string()), Some(format!("the consumer {}", new.name)));
+    acts::record(&Act { secret: its, detail, ..acts::asked("consumer adopt", &places) }, &places)?;
     let mut write = || {
         if written_before {
             let secret = &new.secret;

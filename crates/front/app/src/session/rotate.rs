@@ -33,6 +33,7 @@ use crate::plans::egress::reject_new_hosts;
 use crate::plans::make::look_at;
 use crate::plans::{Subject, pending_changes};
 use crate::problem::Problem;
+use crate::records::acts::{self, Act};
 use crate::records::downtimes::Downtimes;
 use crate::records::old_key;
 use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
@@ -90,6 +91,9 @@ pub fn apply(
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
+    // Which rotation came of what was asked for: an emergency, for one, is asked for without its id.
+    let (secret_name, about) = (Some(saved.secret.clone()), Some(id.0.clone()));
+    acts::record(&Act { secret: secret_name, about, ..acts::asked("begin", &places) }, &places)?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     operator.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     if let Some(brought) = &asked.brought {

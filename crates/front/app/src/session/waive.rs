@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::acts::{self, Act};
 use crate::records::blockers;
 use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, rotations_unread};
@@ -68,6 +69,7 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     Waivers::load(&places)?;
     // The rotation and the list are written under one lock.
     let (_lock, places) = lock_to_tell(&places, "keyroll pause, then waive again")?;
+    recorded("consumer waive", secret.name.as_str(), &shown, &places)?;
     let told = told(&places, secret, holder, waived)?;
     let (rotation, waived) = told.map_or((None, waived), |(id, waived)| (Some(id.0), waived));
     if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
@@ -93,6 +95,16 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
         )),
     })?;
     Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, rotation })
+}
+
+/// Records who waives what.
+fn recorded(what: &str, secret: &str, holder: &str, places: &Places) -> Result<(), Problem> {
+    let open = match places.journal().exists() {
+        true => runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?,
+        false => None,
+    };
+    let (secret, detail) = (Some(secret.to_owned()), Some(holder.to_owned()));
+    acts::record(&Act { secret, detail, about: open.map(|id| id.0), ..acts::asked(what, places) }, places)
 }
 
 /// Withdraws a waiver of a copy that no rotation has taken over; returns the secret and the copy.
@@ -124,6 +136,7 @@ pub fn withdraw(
     }
     // A copy that was deleted is named as it was.
     let path = real(holder).unwrap_or_else(|| holder.to_owned());
+    recorded("consumer waive --withdraw", name, &format!("the copy {path}"), &places)?;
     let withdrawn = Waivers::load(&places)?
         .withdraw(&places, name, current(&places, secret)?, |waiver| waiver.place == path)?;
     match withdrawn {

@@ -134,9 +134,10 @@ fn search_roots(secret: &Secret) -> impl Iterator<Item = PathBuf> {
     secret.consumers.iter().flat_map(|consumer| consumer.runs.workload().search_roots())
 }
 
-fn gate(gate: &keyroll_config::Gate) -> GateSetup {
+/// The error rate that is asked for.
+pub(crate) fn gate(gate: &keyroll_config::Gate) -> GateSetup {
     let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
-    let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
+    let rate = RateQuery { url: gate.url.clone(), api: gate.api, query: gate.query.clone(), bearer };
     GateSetup { rate, max: gate.max() }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use keyroll_codes::Code;
 use keyroll_config::OtherKey;
@@ -30,7 +31,7 @@ const THREADS: usize = 6;
 /// # Errors
 /// Its threads cannot be started.
 pub fn runtime(places: &Places) -> Result<&Runtime, Problem> {
-    once(&places.handles.runtime, new_runtime)
+    once(&places.handles.runtime, || new_runtime().map(Arc::new)).map(AsRef::as_ref)
 }
 
 /// A separate runtime, for work whose threads are abandoned before the command ends.
@@ -94,9 +95,11 @@ pub fn journal(places: &Places) -> Result<Arc<SqliteJournal>, Problem> {
 
 fn open_on(places: &Places, key: &FingerprintKey) -> Result<Arc<SqliteJournal>, Problem> {
     let machine = machine_id::here(key)?;
+    let since = Instant::now();
     let opened = places
         .handles
         .opening(places.journal(), || SqliteJournal::open_on(&places.state, &places.witness(), &machine));
+    let _ = places.handles.journal_opened.set((since, since.elapsed()));
     opened.map(Arc::new).map_err(|error| match (&error, places.state.join("secrets.db").exists()) {
         // With the key of another installation, this machine would look like another machine.
         (OpenError::OtherMachine { .. }, true) => store(places).err().unwrap_or_else(|| not_opened(&error)),

@@ -87,6 +87,9 @@ fn card(row: &PastShown) -> Vec<String> {
     for waived in &row.waived {
         line("waived", waived.clone());
     }
+    for asked in &row.asked {
+        line("asked", format!("{} {}", asked.asked_at, asked.text()));
+    }
     line("mint to moved", shown(row.mint_to_last_moved_s));
     line("mint to dead", shown(row.mint_to_dead_s));
     for downtime in &row.downtimes {

@@ -34,6 +34,7 @@ pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Probl
         keys: globals.keys.clone(),
         sealing_key: globals.sealing_key.clone(),
         ask: None,
+        asker: None,
     };
     let look = ui::Look { json: false, live: false, ..context.ui.look };
     let log = Arc::new(move |line: &str| ui::aside(look, line));

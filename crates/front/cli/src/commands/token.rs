@@ -7,6 +7,7 @@ use keyroll_server::{Role, Tokens, table};
 
 use crate::args::{TokenCommand, TokenRole};
 use crate::context::Context;
+use crate::recorded;
 use crate::ui::Table;
 
 /// Makes, lists and revokes the tokens of the server. A running server needs no restart.
@@ -27,6 +28,7 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
                 TokenRole::Admin => Role::Admin,
             };
             Tokens::add(&file, &args.name, role, &args.out)?;
+            recorded::token("token new", &args.name, Some(role.word()), context);
             let (name, out) = (&args.name, args.out.display());
             // Prometheus and scanners send the latter; the server takes both, except for alerts.
             let header =
@@ -41,15 +43,19 @@ pub(super) fn run(command: &TokenCommand, context: &mut Context) -> Result<Exit,
                 context.ui.note("no token is valid: keyroll token new NAME --out FILE");
                 return Ok(Exit::Done);
             }
-            let mut table = Table::new(["TOKEN", "ROLE", "MADE"]);
+            let mut table = Table::new(["TOKEN", "ID", "ROLE", "MADE"]);
             for row in rows {
                 let role = if alerts { "alerts" } else { row.role.word() };
                 let made = row.made.unwrap_or_else(|| "written by hand".to_owned());
-                table.row([row.name, role.to_owned(), made]);
+                table.row([row.name, row.id, role.to_owned(), made]);
             }
             context.ui.data(&table.lines().join("\n"));
         }
         TokenCommand::Revoke(args) => {
+            // Any other word may be a token itself, in the wrong place.
+            if Tokens::read(&file)?.list().iter().any(|token| token.name == args.name) {
+                recorded::token("token revoke", &args.name, None, context);
+            }
             Tokens::revoke(&file, &args.name)?;
             context.ui.note(format!("the token of {} is refused from now on", args.name));
             let left = Tokens::read(&file)?.list();

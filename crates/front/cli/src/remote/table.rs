@@ -55,7 +55,9 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         Command::Abort(args) | Command::Undo(args) => Place::Asked(Operation::Abort(args)),
         Command::Emergency(args) => Place::Asked(Operation::Emergency(args)),
         Command::Due(args) => read_if(!args.apply && !args.timer, Role::Viewer),
-        Command::Status(_) | Command::History(_) | Command::Runbook(_) => Place::Read(Role::Viewer),
+        Command::Status(_) | Command::History(_) | Command::Audit(_) | Command::Runbook(_) => {
+            Place::Read(Role::Viewer)
+        }
         // These search the machine, or ask an issuer.
         Command::Verify(_) => Place::Read(Role::Operator),
         Command::Doctor(args) => read_if(!args.accept_journal && !args.moved_here, Role::Operator),

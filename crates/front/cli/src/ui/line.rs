@@ -59,10 +59,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (Mark::Wait, consent((ends, *shared), instances, &allowed(waivers, unsearched), *off_s))
         }
         // Tables and drawings, which the commands show.
-        Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
-            return None;
-        }
-        Event::Incident(_) | Event::Assessment(_) | Event::Report(_) => return None,
+        Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Act(_) => return None,
+        Event::Issuer(_) | Event::Incident(_) | Event::Assessment(_) | Event::Report(_) => return None,
         Event::Draft { .. } | Event::Leak(_) | Event::Code(_) | Event::Waiver(_) => return None,
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
         Event::Leaks(sum) => (Mark::Plain, sum.text()),

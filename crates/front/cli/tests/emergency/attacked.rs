@@ -66,6 +66,9 @@ fn callers_who_guess_and_stall_hold_up_nobody() {
     // Nothing, or that it is too large: the connection may be closed while it is still being written.
     assert!(ask(&mut stream, huge.as_bytes()).is_none_or(|code| code == 431), "huge headers");
     assert_eq!(served.curl("/secret-status", &["-H", "@ada.header"], b"").code, 200);
+    let audit = served.scene.run(&["audit", "--all"]);
+    let refused = audit.exits(0).of("act").into_iter().filter(|act| act["by"] == "unknown").count();
+    assert!((1..=6).contains(&refused), "{refused} of the refused requests are in the journal");
     let grown = served.resident_kib().saturating_sub(before);
     println!("the server grew by {grown} KiB");
     assert!(grown < GROWTH_KIB_MAX, "the server grew by {grown} KiB");

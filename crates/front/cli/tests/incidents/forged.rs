@@ -1,9 +1,17 @@
 //! Alerts that are forged, replayed, too large or too many: no effect, and the others are served.
 
 use keyroll_testkit::command::wait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::sent::{Sent, hex, incidents, now_s};
+use crate::hostile::scene::Scene;
+
+/// What is recorded of this sender.
+fn acts(scene: &Scene, by: &str) -> Vec<Value> {
+    let audit = scene.run(&["audit", "--all"]);
+    let all = audit.exits(0).of("act").into_iter().filter(|act| act["by"] == by);
+    all.cloned().collect()
+}
 
 /// Nothing of it opens an incident or reaches the issuer, and the log says that it was refused.
 #[test]
@@ -68,6 +76,12 @@ fn a_forged_or_replayed_alert_has_no_effect() {
     let codes: Vec<u16> = (0..30).map(|_| code("github", &[&stranger])).collect();
     assert!(codes.contains(&429), "{codes:?}");
     assert_eq!(sent.generic(&json!({"type": "acme", "value": "no-such-value-at-all"})).code, 202);
+    // Who forges alerts cannot fill the journal, and the one that was taken stands there.
+    wait("the alert is recorded", || acts(scene, "alert generic").len() == 1);
+    let refused: Vec<Value> =
+        acts(scene, "unknown").into_iter().filter(|act| act["what"] == "alert").collect();
+    assert!((1..=6).contains(&refused.len()), "{refused:?}");
+    assert!(refused.iter().all(|act| act["refused"].is_string() && act["secret"].is_null()), "{refused:?}");
     sent.served.nothing_leaked(&[&value]);
 }
 

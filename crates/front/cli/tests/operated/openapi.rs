@@ -29,7 +29,10 @@ pub fn describes(team: &Team, pages: &BTreeSet<(String, String)>, id: &str) {
             for code in ["401", "403"] {
                 assert!(operation["responses"][code].is_object(), "{method} {path} has no {code}");
             }
-            answers(team, &doc, (method, path), operation, &normal.join("/").replace("{id}", id));
+            // A stream has no end: it is asked for in a way that it refuses.
+            let stream = if path == "/v1/events" { "?after=none" } else { "" };
+            let real = normal.join("/").replace("{id}", id) + stream;
+            answers(team, &doc, (method, path), operation, &real);
         }
     }
     // The description need not name itself, nor a page that is no JSON.

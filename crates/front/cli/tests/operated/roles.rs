@@ -33,6 +33,8 @@ fn rows(id: &str, plan: &str) -> Vec<Row> {
         one.as_str(),
         "/v1/history",
         "/v1/history?about=ring&all=true",
+        "/v1/audit",
+        "/v1/audit?about=ring&all=true",
         "/v1/due",
         "/v1/secrets",
         "/v1/incidents",
@@ -56,6 +58,8 @@ fn rows(id: &str, plan: &str) -> Vec<Row> {
         roles,
     };
     let mut all: Vec<Row> = reads.into_iter().map(read).collect();
+    // A stream has no end: who may read it is told that this is no number.
+    all.push(Row { answers: 400, ..read("/v1/events?after=none") });
     all.push(post("/v1/plans", &json!({"secret": "side"}), ("/v1/plans", "{"), 400, OPERATE));
     all.push(post("/v1/rotations", &json!({ "plan": plan }), ("/v1/rotations", "{"), 400, OPERATE));
     for what in ["resume", "retry", "pause", "abort"] {

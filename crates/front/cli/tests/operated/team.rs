@@ -86,6 +86,11 @@ impl Team {
         answer
     }
 
+    /// What came in another way, for the search at the end.
+    pub fn heard(&self, text: String) {
+        self.said.lock().unwrap().push(text);
+    }
+
     /// A plan by the operator; its id.
     #[track_caller]
     pub fn plan(&self, secret: &str) -> String {

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use keyroll_app::places::Places;
 use keyroll_app::problem::Problem;
+use keyroll_app::records::acts;
 use keyroll_app::reports::operate::{self, Named};
 use keyroll_config::Config;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use utoipa::ToSchema;
 use super::body;
 use super::ledger::{ApprovalsShown, Now, approvers, change, needed, now_s};
 use super::shown::{RotationShown, unread};
-use super::start::{Beside, Id, beside, find, follow, start};
+use super::start::{Beside, Found, Id, beside, find, follow, start};
 use crate::answer::{Refusal, json};
 use crate::drives::{Drive, Operate, Step};
 use crate::request;
@@ -47,11 +48,11 @@ enum Refused {
     NotAwaited(Box<Named>),
 }
 
-/// An approval by the token of this id.
+/// An approval by this token.
 struct Asked {
     id: String,
     secret: String,
-    token: String,
+    caller: Caller,
     /// The file of the tokens.
     tokens: PathBuf,
 }
@@ -66,9 +67,10 @@ fn record(asked: &Asked, config: &Config, places: &Places) -> Result<Result<Reco
         return Ok(Err(Refused::NotAwaited(Box::new(named))));
     }
     let now = Now { waived: &named.waived, valid: &approvers(&asked.tokens)?, at_s: now_s() };
+    acts::record(&asked.caller.asks("approve", &asked.secret, Some(&named.row.id)), places)?;
     let (void, given) = change(places, |ledger| {
         let entry = ledger.entry(named.row.id.clone()).or_default();
-        (entry.add(&asked.token, &now), entry.counts(&now))
+        (entry.add(&asked.caller.id, &now), entry.counts(&now))
     })?;
     let approvals = ApprovalsShown { given, of: needed(config) };
     Ok(Ok(Recorded { named, approvals, void }))
@@ -104,10 +106,10 @@ pub(crate) async fn approve(
 ) -> Result<Response, Response> {
     let wait = request::wait(request.headers());
     let Approval { secret } = body::read(request, "{\"secret\": \"NAME\"}").await?;
-    let id = find(&server, &id).await?.id;
+    let Found { id, secret: its_secret, .. } = find(&server, &id).await?;
     let (its, of) = (server.clone(), id.clone());
     // One who hangs up must not end what is half done.
-    let deciding = tokio::spawn(async move { decide(&its, &caller, &of, &secret).await });
+    let deciding = tokio::spawn(async move { decide(&its, &caller, &of, (&secret, &its_secret)).await });
     let decided = deciding.await.map_err(|_| Refusal::new("the approval could not be taken").soon())?;
     match decided? {
         Decision::Goes(drive) => Ok(follow(&server, &drive, &id, wait).await),
@@ -122,7 +124,12 @@ enum Decision {
 }
 
 /// One request at a time decides. The approval is written down before anything is begun by it.
-async fn decide(server: &Arc<Server>, caller: &Caller, id: &str, secret: &str) -> Result<Decision, Response> {
+async fn decide(
+    server: &Arc<Server>,
+    caller: &Caller,
+    id: &str,
+    (secret, its_secret): (&str, &str),
+) -> Result<Decision, Response> {
     let deciding = server.deciding.lock().await;
     let operate = Operate { rotation: id.to_owned(), step: Step::Consent };
     if let Some(drive) = server.drives.any(secret) {
@@ -133,17 +140,24 @@ async fn decide(server: &Arc<Server>, caller: &Caller, id: &str, secret: &str) -
             Beside::InTheWay(refusal) => return Err(refusal.answered(StatusCode::CONFLICT)),
         }
     }
+    if let Err(after) = server.asked(its_secret) {
+        let why = "too many requests for this secret within a minute: nothing was approved by this one";
+        return Err(Refusal::new(why).later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1));
+    }
     let asked = Asked {
         id: id.to_owned(),
         secret: secret.to_owned(),
-        token: caller.id.clone(),
+        caller: caller.clone(),
         tokens: server.tokens.clone(),
     };
     let recorded =
         server.blocking(move |installation| record(&asked, &installation.config()?, &installation.places()?));
     let recorded = match recorded.await {
         Ok(Ok(recorded)) => recorded,
-        Ok(Err(refused)) => return Err(refused.answered(id)),
+        Ok(Err(refused)) => {
+            server.record_refused(caller.asker(), "approve", format!("rotation {id} does not wait for it"));
+            return Err(refused.answered(id));
+        }
         Err(problem) => return Err(unread(&problem)),
     };
     // Why earlier ones did not count is told once.
@@ -159,7 +173,8 @@ async fn decide(server: &Arc<Server>, caller: &Caller, id: &str, secret: &str) -
     }
     let what =
         format!("the end of the old key is approved by {}: rotation {id} goes on", given.join(" and "));
-    start(server, &deciding, caller, secret, operate, &what).map(Decision::Goes).map_err(|answer| *answer)
+    let started = start(server, &deciding, caller, secret, operate, &what).await;
+    started.map(Decision::Goes).map_err(|answer| *answer)
 }
 
 impl Refused {

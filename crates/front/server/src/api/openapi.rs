@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use keyroll_app::operator::ActShown;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Components, Content, Ref, RefOr, Response as Described};
@@ -35,15 +36,17 @@ const ALWAYS: [(&str, &str); 4] = [
         crate::api::plans::plan,
         crate::api::approvals::approve,
         crate::api::reads::history,
+        crate::api::reads::audit,
         crate::api::reads::due,
         crate::api::reads::secrets,
         crate::api::reads::incidents,
+        crate::api::events::events,
         crate::api::commands::run,
         crate::rotate::rotate,
         crate::show::status,
         openapi,
     ),
-    components(schemas(ProblemAnswer)),
+    components(schemas(ProblemAnswer, ActShown)),
     security(("bearer" = []), ("header" = [])),
     tags(
         (name = "rotations", description = "Shows rotations, begins them, and goes on with them"),

@@ -6,9 +6,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use keyroll_app::incidents::{self, IncidentShown};
-use keyroll_app::operator::{DueShown, PastShown, SecretShown};
+use keyroll_app::operator::{ActShown, DueShown, PastShown, SecretShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports;
+use keyroll_app::reports::audit::AuditRequest;
 use keyroll_app::reports::history::HistoryRequest;
 use keyroll_codes::Code;
 use serde::Serialize;
@@ -23,6 +24,17 @@ pub(crate) struct History {
     rotations: Vec<PastShown>,
     /// Older rotations that were left out.
     older: usize,
+    /// Why nothing may be done by this journal, such as one that was restored from a backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubt: Option<String>,
+}
+
+/// What was asked for, the newest first.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Acts {
+    acts: Vec<ActShown>,
+    /// There are older ones.
+    older: bool,
     /// Why nothing may be done by this journal, such as one that was restored from a backup.
     #[serde(skip_serializing_if = "Option::is_none")]
     doubt: Option<String>,
@@ -76,6 +88,37 @@ pub(crate) async fn history(State(server): State<Arc<Server>>, RawQuery(query): 
             doubt: history.doubt.map(|problem| problem.sentence()),
         },
         None => History { rotations: Vec::new(), older: 0, doubt: None },
+    }))
+}
+
+/// Who asked for what, as the journal recorded it before it was done.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    params(
+        ("about" = Option<String>, Query, description = "the name of a secret, or the id of a rotation, plan or incident", min_length = 1),
+        ("all" = Option<bool>, Query, description = "all of them instead of the newest 50"),
+    ),
+    responses(
+        (status = 200, description = "The acts, the newest first", body = Acts),
+        (status = 400, description = "A parameter is not known, or has no such value"),
+    ),
+)]
+pub(crate) async fn audit(State(server): State<Arc<Server>>, RawQuery(query): RawQuery) -> Response {
+    let Asked { about, all } = match asked(query.as_deref(), &["about", "all"]) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal.answered(StatusCode::BAD_REQUEST),
+    };
+    let read = server.blocking(move |installation| {
+        reports::audit::audit(&AuditRequest { about: about.as_deref(), all }, installation)
+    });
+    answered(read.await.map(|audit| match audit {
+        Some(audit) => Acts {
+            acts: audit.rows,
+            older: audit.older,
+            doubt: audit.doubt.map(|problem| problem.sentence()),
+        },
+        None => Acts { acts: Vec::new(), older: false, doubt: None },
     }))
 }
 

@@ -286,7 +286,7 @@ async fn stepped(
     let operate = Operate { rotation: id.clone(), step };
     let drive = {
         let deciding = server.deciding.lock().await;
-        start(server, &deciding, caller, &secret, operate, &what).map_err(|answer| *answer)?
+        start(server, &deciding, caller, &secret, operate, &what).await.map_err(|answer| *answer)?
     };
     Ok(follow(server, &drive, &id, wait).await)
 }
@@ -343,6 +343,12 @@ fn conflict(refusal: Refusal) -> Response {
 async fn paused(server: Arc<Server>, caller: Caller, found: Found) -> Result<(), Response> {
     let Found { id, secret, named } = found;
     let open = named.is_some_and(|named| !named.row.ended);
+    // A pause is safe, and must be possible without a journal that can be written.
+    if server.asked(&secret).is_ok()
+        && let Err(problem) = server.record(caller.asks("pause", &secret, Some(&id))).await
+    {
+        server.log(&format!("{secret}: the pause is not recorded: {}", problem.sentence()));
+    }
     let asked =
         || server.log(&format!("{secret}: asked to pause rotation {id}, by the token {}", caller.name));
     let drive = {

@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use keyroll_app::records::acts::Act;
 use keyroll_app::records::rotation_ids::no_rotation;
 use keyroll_app::reports::operate::{self, Named};
 use keyroll_codes::Code;
@@ -79,7 +80,7 @@ impl Found {
 
 /// Starts it, unless it is being done already. `what` is said in the log. One request at a time decides: the caller holds
 /// `server.deciding`.
-pub(super) fn start(
+pub(super) async fn start(
     server: &Arc<Server>,
     _deciding: &MutexGuard<'_, ()>,
     caller: &Caller,
@@ -100,7 +101,10 @@ pub(super) fn start(
         return Err(Box::new(later));
     }
     server.log(&format!("{secret}: {what}, by the token {}", caller.name));
-    server.drives.begin(secret, Errand::Operate(operate)).map_err(|error| {
+    let act = caller.asks(operate.step.word(), secret, Some(&operate.rotation));
+    let act = Act { detail: operate.step.consents().map(str::to_owned), ..act };
+    server.record(act).await.map_err(|problem| Box::new(Refusal::of(&problem).soon()))?;
+    server.drives.begin(secret, Errand::Operate(operate), caller.asker()).map_err(|error| {
         server.log(&format!("{secret}: could not write down what is begun: {error}"));
         let why = format!("what is begun could not be written down ({error}): nothing was begun");
         Box::new(Refusal::new(why).soon())

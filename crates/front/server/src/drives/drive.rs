@@ -1,6 +1,7 @@
 //! A secret that is being driven.
 
 use aws_lc_rs::hmac;
+use keyroll_app::places::Asker;
 use tokio::sync::watch;
 
 use super::errand::{Operate, Work};
@@ -12,6 +13,8 @@ pub(crate) struct Drive {
     /// The value that it was begun with.
     pub(super) value: Option<hmac::Tag>,
     pub(super) work: Work,
+    /// Who asked for it.
+    pub(super) asker: Asker,
     /// Told once, when another one takes its place, or an operator wants a pause.
     pub(super) withdrawn: watch::Sender<bool>,
 }

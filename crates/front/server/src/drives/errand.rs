@@ -53,6 +53,27 @@ pub(crate) enum Step {
     Abort,
 }
 
+impl Step {
+    /// What the command of a terminal is called.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "apply",
+            Self::Resume(_) | Self::Consent => "resume",
+            Self::Retry => "retry",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// What is consented to with it.
+    pub(crate) fn consents(&self) -> Option<&'static str> {
+        match self {
+            Self::Apply(accept) | Self::Resume(accept) if !accept.is_empty() => Some("--accept"),
+            Self::Consent => Some("--confirm"),
+            Self::Apply(_) | Self::Resume(_) | Self::Retry | Self::Abort => None,
+        }
+    }
+}
+
 /// What a driver does, as often as it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {

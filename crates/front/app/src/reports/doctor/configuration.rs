@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret};
 use keyroll_port::Issuer;
@@ -11,7 +12,7 @@ use crate::operator::Finding;
 use crate::places::Places;
 use crate::plans::inspect::refuse_unseen_reads;
 use crate::problem::Problem;
-use crate::wiring::compose::{Composition, compose};
+use crate::wiring::compose::{Composition, compose, gate};
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::gather_values::gather;
 use crate::wiring::issuer::{Described, described};
@@ -43,6 +44,9 @@ pub(super) fn check_configuration(report: &mut Report, config: &Config, config_f
     }
 }
 
+/// How long a server of error rates is waited for.
+const GATE_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Checks one secret; returns true unless a finding is bad.
 fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Places) -> bool {
     let before = report.bad_count();
@@ -57,6 +61,7 @@ fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Plac
     for problem in [trusted(file, secret), refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
         report.problem(secret.name.as_str(), &problem);
     }
+    check_gate(report, secret);
     if secret.consumers.is_empty() {
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
@@ -69,6 +74,27 @@ fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Plac
     }
     check_copies(report, secret);
     before == report.bad_count()
+}
+
+/// Asks for the error rate once: a rotation asks only when a consumer has moved.
+fn check_gate(report: &mut Report, secret: &Secret) {
+    let Some(asked) = secret.gate.as_ref().map(gate) else { return };
+    let name = format!("{}: gate", secret.name);
+    match asked.rate.ask(Instant::now() + GATE_TIME_MAX) {
+        Ok(rate) if rate <= asked.max => {
+            report.good(&name, format!("the error rate is {rate}, at most {} is accepted", asked.max));
+        }
+        Ok(rate) => report.bad(
+            &name,
+            format!("the error rate is {rate}, and a rotation does not go on above {}", asked.max),
+            "look at the service, or correct `gate.max`",
+        ),
+        Err(why) => report.bad(
+            &name,
+            format!("the error rate is unknown, and a rotation does not go on without it: {why}"),
+            "keyroll explain K0368",
+        ),
+    }
 }
 
 /// Checks the issuer's spec, its admin credential and the secret's fields; returns the issuer if nothing is wrong.
