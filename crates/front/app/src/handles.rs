@@ -111,23 +111,19 @@ impl KeptJournal {
     }
 
     /// Keeps what was opened, unless something is kept already.
-    pub(crate) fn keep(&self, handles: &Handles) {
+    pub(crate) fn keep(&self, file: PathBuf, handles: &Handles) {
         let mut kept = self.kept();
         let Some((opened, took)) = handles.journal_opened.get().copied().filter(|_| kept.is_none()) else {
             return;
         };
-        let Some((path, id)) = handles.files().iter().find(|(path, _)| path.ends_with("journal.db")).cloned()
-        else {
-            return;
-        };
+        let its = handles.files().iter().filter(|(path, _)| *path == file).cloned().collect();
         let only = Handles {
             runtime: handles.runtime.clone(),
             journal: handles.journal.clone(),
-            files: Mutex::new(vec![(path.clone(), id)]),
+            files: Mutex::new(its),
             ..Handles::default()
         };
-        let (file, stamp) = (path.clone(), stamp(&path));
-        *kept = Some(Kept { handles: only, opened, took, file, stamp });
+        *kept = Some(Kept { handles: only, opened, took, stamp: stamp(&file), file });
     }
 
     /// Closes it: a failed write stops a journal for good.

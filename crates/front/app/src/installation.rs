@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use keyroll_config::Config;
 
 use crate::config_file::absolute;
 use crate::env;
-use crate::handles::{KeptJournal, once};
+use crate::handles::{Handles, KeptJournal, once};
 use crate::places::{Locations, Places};
 use crate::problem::Problem;
 
@@ -18,6 +18,8 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub struct Installation {
     locations: Locations,
+    /// What is open of it, unless it was opened anew.
+    handles: Arc<Handles>,
     places: OnceLock<Places>,
     config: OnceLock<Config>,
 }
@@ -25,7 +27,7 @@ pub struct Installation {
 impl Installation {
     /// The installation at these locations; nothing is read or made.
     pub fn new(locations: Locations) -> Self {
-        Self { locations, places: OnceLock::new(), config: OnceLock::new() }
+        Self { locations, handles: Arc::default(), places: OnceLock::new(), config: OnceLock::new() }
     }
 
     /// The installation at these locations, with the journal that is kept. What `work` opens of the journal is kept.
@@ -37,18 +39,10 @@ impl Installation {
         journal: &KeptJournal,
         work: impl FnOnce(&Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let places = OnceLock::new();
-        let found = Places::find(&locations).and_then(|found| {
-            let found = Places { handles: journal.handles(), ..found };
-            found.check_visible().map(|()| found)
-        });
-        if let Ok(found) = found {
-            let _ = places.set(found);
-        }
-        let installation = Self { locations, places, config: OnceLock::new() };
+        let installation = Self { handles: journal.handles(), ..Self::new(locations) };
         let done = work(&installation);
-        if let Some(places) = installation.places.get() {
-            journal.keep(&places.handles);
+        if let Ok(places) = installation.places() {
+            journal.keep(places.journal(), &places.handles);
         }
         done
     }
@@ -60,7 +54,7 @@ impl Installation {
     /// As [`Self::places`].
     pub(crate) fn opened_anew(&self) -> Result<Self, Problem> {
         let places = OnceLock::from(self.places()?.opened_anew(true));
-        Ok(Self { locations: self.locations.clone(), places, config: OnceLock::new() })
+        Ok(Self { places, ..Self::new(self.locations.clone()) })
     }
 
     /// The path of the configuration file.
@@ -120,7 +114,7 @@ impl Installation {
     /// No folder can be derived, they are not apart, or this user cannot look into the state folder.
     pub fn places(&self) -> Result<Places, Problem> {
         once(&self.places, || {
-            let places = Places::find(&self.locations)?;
+            let places = Places { handles: self.handles.clone(), ..Places::find(&self.locations)? };
             places.check_visible().map(|()| places)
         })
         .cloned()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_codes::Code;
+use keyroll_journal::Act;
 use keyroll_secret::SecretBytes;
 
 use crate::env;
@@ -42,6 +43,14 @@ pub struct Asker {
     pub by: String,
     /// What tells them from another one of the same name.
     pub id: Option<String>,
+}
+
+impl Asker {
+    /// What is asked for, without what it is about.
+    pub fn asks(self, what: &str) -> Act {
+        let Self { by, id } = self;
+        Act { by, id, what: what.to_owned(), ..Act::default() }
+    }
 }
 
 /// The folders of an installation. There are two, so that no backup has to hold both the sealed values and their key.

@@ -47,16 +47,14 @@ use keyroll_app::problem::Problem;
 
 use crate::args::Command;
 use crate::context::Context;
-use crate::recorded::{self, When};
+use crate::recorded;
 
 /// Runs one command, and shows the problem that it ended with.
 pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
     narrow(&command, context);
-    let asked = recorded::asked(&command).filter(|_| context.globals.asked_by.is_none());
-    let asked = match asked.map(|asked| (asked.before(context), asked)) {
-        Some((Err(problem), _)) => return end(Err(problem), context),
-        Some((Ok(When::After), asked)) => Some(asked),
-        Some((Ok(When::Done), _)) | None => None,
+    let asked = match recorded::before(&command, context) {
+        Ok(asked) => asked,
+        Err(problem) => return end(Err(problem), context),
     };
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
@@ -101,10 +99,8 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Completion(args) => completion::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     };
-    if let (Ok(_), Some(asked)) = (&ended, asked)
-        && let Err(problem) = asked.record(&context.installation)
-    {
-        context.ui.note(format!("it is done, and not recorded: {}", problem.sentence()));
+    if let (Ok(_), Some(asked)) = (&ended, &asked) {
+        recorded::after(asked, context);
     }
     end(ended, context)
 }

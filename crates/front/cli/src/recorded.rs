@@ -40,13 +40,6 @@ enum How {
     Afterwards,
 }
 
-/// When it is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    Done,
-    After,
-}
-
 /// What the id of a command is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Of {
@@ -59,8 +52,36 @@ enum Of {
     Incident,
 }
 
+/// Records what a command asks for, as this user's, unless a server did so; returns what is recorded once it is done.
+///
+/// # Errors
+/// It cannot be recorded, so it must not be done.
+pub(crate) fn before(command: &Command, context: &mut Context) -> Result<Option<Asked>, Problem> {
+    let Some(asked) = asked(command).filter(|_| context.globals.asked_by.is_none()) else { return Ok(None) };
+    let recorded = match asked.how {
+        How::Afterwards => return Ok(Some(asked)),
+        How::First | How::IfPossible => asked.record(&context.installation),
+    };
+    match (recorded, asked.how) {
+        (Err(problem), How::IfPossible) => unrecorded(&problem, context),
+        (recorded, _) => recorded?,
+    }
+    Ok(None)
+}
+
+/// Records what is done and was not recorded before.
+pub(crate) fn after(asked: &Asked, context: &mut Context) {
+    if let Err(problem) = asked.record(&context.installation) {
+        context.ui.note(format!("it is done, and not recorded: {}", problem.sentence()));
+    }
+}
+
+fn unrecorded(problem: &Problem, context: &mut Context) {
+    context.ui.note(format!("it is not recorded who asks for this: {}", problem.sentence()));
+}
+
 /// What is recorded of this command; none = it changes nothing, or records itself.
-pub(crate) fn asked(command: &Command) -> Option<Asked> {
+fn asked(command: &Command) -> Option<Asked> {
     let plain = |what| Asked { what, ..Asked::default() };
     let of = |what, secret: &String| Asked { secret: Some(secret.clone()), ..plain(what) };
     let about = |what, id: &Option<String>| Asked {
@@ -181,29 +202,7 @@ fn consents(
 }
 
 impl Asked {
-    /// Records it as this user's; or says that this is done afterwards.
-    ///
-    /// # Errors
-    /// It cannot be recorded, so it must not be done.
-    pub(crate) fn before(&self, context: &mut Context) -> Result<When, Problem> {
-        let installation = &context.installation;
-        if self.how == How::Afterwards {
-            return Ok(When::After);
-        }
-        match (self.record(installation), self.how) {
-            (Err(problem), How::IfPossible) => {
-                context.ui.note(format!("it is not recorded who asks for this: {}", problem.sentence()));
-                Ok(When::Done)
-            }
-            (done, _) => done.map(|()| When::Done),
-        }
-    }
-
-    /// Records what is done and was not recorded before.
-    ///
-    /// # Errors
-    /// It cannot be recorded; it is done all the same.
-    pub(crate) fn record(&self, installation: &Installation) -> Result<(), Problem> {
+    fn record(&self, installation: &Installation) -> Result<(), Problem> {
         let Self { what, secret, about, with, how, of } = self;
         let places = installation.places()?;
         // Nobody is asked for a passphrase by what is done without it too.
@@ -244,7 +243,7 @@ pub(crate) fn token(what: &str, name: &str, role: Option<&str>, context: &mut Co
         acts::record(&Act { about, detail, ..acts::asked(what, &places) }, &places)
     });
     if let Err(problem) = recorded {
-        context.ui.note(format!("it is not recorded who asks for this: {}", problem.sentence()));
+        unrecorded(&problem, context);
     }
 }
 

@@ -206,20 +206,21 @@ impl NotBelieved {
                 Refusal::new("the server cannot read its secret for this source; its log says why").soon()
             }
             // Who is not believed is answered so often, and then told to wait.
-            Self::Stranger(why) => closing(match server.guesses.count(Instant::now()) {
-                Ok(()) => {
-                    server.counters.refused(Reason::NoToken);
-                    server.log(&format!("refused an alert of {name}: {why}"));
-                    server.record_refused(stranger(), "alert", format!("{name}: {why}"));
-                    Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
-                }
-                Err(after) => {
-                    server.counters.refused(Reason::TooMany);
-                    server.record_refused(stranger(), "alert", format!("{name}: {why}"));
-                    Refusal::new("too many requests without a valid token or signature")
-                        .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
-                }
-            }),
+            Self::Stranger(why) => {
+                server.record_refused(stranger(), "alert", format!("{name}: {why}"));
+                closing(match server.guesses.count(Instant::now()) {
+                    Ok(()) => {
+                        server.counters.refused(Reason::NoToken);
+                        server.log(&format!("refused an alert of {name}: {why}"));
+                        Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
+                    }
+                    Err(after) => {
+                        server.counters.refused(Reason::TooMany);
+                        Refusal::new("too many requests without a valid token or signature")
+                            .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
+                    }
+                })
+            }
         }
     }
 }
@@ -382,12 +383,10 @@ async fn recorded(
     detail: Option<String>,
 ) -> Result<(), Problem> {
     let act = Act {
-        by: asker(source).by,
-        what: what.to_owned(),
         secret: secret.map(str::to_owned),
         about: Some(incident.to_owned()),
         detail,
-        ..Act::default()
+        ..asker(source).asks(what)
     };
     server.record(act).await
 }

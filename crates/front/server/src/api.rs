@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod ledger;
 pub(crate) mod openapi;
 pub(crate) mod plans;
+mod query;
 pub(crate) mod reads;
 pub(crate) mod rotations;
 mod shown;

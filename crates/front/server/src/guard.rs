@@ -208,18 +208,17 @@ pub(crate) fn stranger() -> Asker {
 
 /// `asked`: the page, in words of the server's own.
 fn unknown(server: &Arc<Server>, asked: &str) -> Response {
+    server.record_refused(stranger(), asked, "no valid token".to_owned());
     match server.guesses.count(Instant::now()) {
         Ok(()) => {
             server.counters.refused(Reason::NoToken);
             server.log("refused a request: no valid token");
-            server.record_refused(stranger(), asked, "no valid token".to_owned());
             let why = "the request has no valid token: send one, and only one, as X-Admin-Token: TOKEN or as \
                        Authorization: Bearer TOKEN";
             Refusal::new(why).answered(StatusCode::UNAUTHORIZED)
         }
         Err(after) => {
             server.counters.refused(Reason::TooMany);
-            server.record_refused(stranger(), asked, "no valid token".to_owned());
             Refusal::new("too many requests without a valid token; one with a valid token is answered")
                 .later(StatusCode::TOO_MANY_REQUESTS, after.as_secs() + 1)
         }

@@ -16,8 +16,6 @@ use crate::drives::{Drive, Errand};
 use crate::seen::Seen;
 use crate::server::Server;
 
-/// As whom it asks.
-const SCHEDULE: &str = "schedule";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long after one driver the next one of the same secret begins at the earliest.
@@ -73,17 +71,13 @@ async fn look(
             None => format!("{}: it is due, and its rotation begins", row.secret),
         });
         begun.insert(row.secret.clone(), Instant::now());
-        let act = Act {
-            by: SCHEDULE.to_owned(),
-            what: "due --apply".to_owned(),
-            secret: Some(row.secret.clone()),
-            about: row.open.clone(),
-            ..Act::default()
-        };
+        let asker = Asker { by: "schedule".to_owned(), id: None };
+        let (secret, about) = (Some(row.secret.clone()), row.open.clone());
+        let act = Act { secret, about, ..asker.clone().asks("due --apply") };
         server.record(act).await.map_err(|problem| format!("{}: {}", row.secret, problem.sentence()))?;
         let drive = server
             .drives
-            .begin(&row.secret, Errand::Due(None), Asker { by: SCHEDULE.to_owned(), id: None })
+            .begin(&row.secret, Errand::Due(None), asker)
             .map_err(|error| format!("{}: could not write down what is begun: {error}", row.secret))?;
         tokio::spawn(follow(server.clone(), row, drive));
     }

@@ -111,9 +111,8 @@ impl Server {
             }
             std::mem::take(&mut its.1)
         };
-        let Asker { by, id } = asker;
         let detail = (earlier > 0).then(|| format!("and {earlier} before it that were not recorded"));
-        let act = Act { by, id, what: what.to_owned(), detail, refused: Some(why), ..Act::default() };
+        let act = Act { detail, refused: Some(why), ..asker.asks(what) };
         let server = self.clone();
         tokio::spawn(async move {
             if let Err(problem) = server.record(act).await {

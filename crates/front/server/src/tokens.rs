@@ -75,15 +75,8 @@ impl Caller {
 
     /// What it asks for, as the journal records it.
     pub(crate) fn asks(&self, what: &str, secret: &str, about: Option<&str>) -> Act {
-        let Asker { by, id } = self.asker();
-        Act {
-            by,
-            id,
-            what: what.to_owned(),
-            secret: Some(secret.to_owned()),
-            about: about.map(str::to_owned),
-            ..Act::default()
-        }
+        let (secret, about) = (Some(secret.to_owned()), about.map(str::to_owned));
+        Act { secret, about, ..self.asker().asks(what) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who asked for what: entries of the same chain as those of the rotations, so that nothing of either can be taken out
 //! or changed without the other.
 
-use keyroll_database::rusqlite::{Connection, OptionalExtension as _, Row};
+use keyroll_database::rusqlite::{self, Connection, Row};
 use keyroll_port::{JournalError, RotationId};
 use serde::{Deserialize, Serialize};
 
@@ -45,24 +45,18 @@ pub struct RecordedAct {
     pub act: Act,
 }
 
-/// An entry of the journal: that of a rotation, or an act.
+/// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Noted {
-    /// Its number in the journal.
-    pub entry: u64,
-    /// Wall clock, for display only: milliseconds since the Unix epoch.
-    pub unix_ms: u64,
-    /// What it is.
-    pub what: NotedWhat,
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotedWhat {
-    /// An entry of this rotation.
-    Rotation(RotationId),
+pub enum Noted {
+    /// An entry of a rotation.
+    Rotation {
+        /// Its number in the journal.
+        entry: u64,
+        /// The rotation.
+        id: RotationId,
+    },
     /// An act.
-    Act(Box<Act>),
+    Act(RecordedAct),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,7 +129,7 @@ pub(crate) fn before(
 ) -> Result<Vec<RecordedAct>, JournalError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT its.entry, its.unix_ms, its.bytes, its.chain, before.chain, its.seq FROM entries AS its
+            "SELECT its.entry, its.seq, its.bytes, its.chain, before.chain FROM entries AS its
              LEFT JOIN entries AS before ON before.entry = its.entry - 1
              WHERE its.rotation = (SELECT number FROM rotations WHERE id = ?1) AND its.entry < ?2
              ORDER BY its.seq DESC LIMIT ?3",
@@ -147,14 +141,12 @@ pub(crate) fn before(
     let mut rows = statement.query((ACTS, below, most)).map_err(unavailable)?;
     let mut acts = Vec::new();
     while let Some(row) = rows.next().map_err(unavailable)? {
-        let (entry, _) = place(row).map_err(unavailable)?;
+        let [entry, seq] = numbers(row).map_err(unavailable)?;
         let bytes: Vec<u8> = row.get(2).map_err(unavailable)?;
-        let seq = row.get::<_, i64>(5).map_err(unavailable)?.cast_unsigned();
         if !is_linked(row, &id, seq, &bytes, &first).map_err(unavailable)? {
             return Err(JournalError::Damaged(format!("entry {entry} is not what the chain has there")));
         }
-        let (act, unix_ms) = read(entry, &bytes)?;
-        acts.push(RecordedAct { entry, unix_ms, act });
+        acts.push(read(entry, &bytes)?);
     }
     Ok(acts)
 }
@@ -163,7 +155,7 @@ pub(crate) fn before(
 pub(crate) fn after(connection: &Connection, entry: u64, most: usize) -> Result<Vec<Noted>, JournalError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT entry, entries.unix_ms, id, CASE id WHEN ?1 THEN bytes END FROM entries
+            "SELECT entry, id, CASE id WHEN ?1 THEN bytes END FROM entries
              JOIN rotations ON rotations.number = entries.rotation WHERE entry > ?2 ORDER BY entry LIMIT ?3",
         )
         .map_err(unavailable)?;
@@ -172,31 +164,23 @@ pub(crate) fn after(connection: &Connection, entry: u64, most: usize) -> Result<
     let mut rows = statement.query((ACTS, above, most)).map_err(unavailable)?;
     let mut all = Vec::new();
     while let Some(row) = rows.next().map_err(unavailable)? {
-        let (entry, unix_ms) = place(row).map_err(unavailable)?;
-        let what = match row.get::<_, Option<Vec<u8>>>(3).map_err(unavailable)? {
-            Some(bytes) => NotedWhat::Act(Box::new(read(entry, &bytes)?.0)),
-            None => NotedWhat::Rotation(RotationId(row.get(2).map_err(unavailable)?)),
-        };
-        all.push(Noted { entry, unix_ms, what });
+        let entry = row.get::<_, i64>(0).map_err(unavailable)?.cast_unsigned();
+        all.push(match row.get::<_, Option<Vec<u8>>>(2).map_err(unavailable)? {
+            Some(bytes) => Noted::Act(read(entry, &bytes)?),
+            None => Noted::Rotation { entry, id: RotationId(row.get(1).map_err(unavailable)?) },
+        });
     }
     Ok(all)
 }
 
-/// The number of the newest entry; 0 = there is none.
-pub(crate) fn newest(connection: &Connection) -> Result<u64, JournalError> {
-    connection
-        .prepare_cached("SELECT entry FROM entries ORDER BY entry DESC LIMIT 1")
-        .and_then(|mut last| last.query_row([], |row| row.get::<_, i64>(0)).optional())
-        .map(|entry| entry.unwrap_or_default().cast_unsigned())
-        .map_err(unavailable)
+/// The first two columns.
+fn numbers(row: &Row<'_>) -> rusqlite::Result<[u64; 2]> {
+    Ok([row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()])
 }
 
-fn place(row: &Row<'_>) -> keyroll_database::rusqlite::Result<(u64, u64)> {
-    Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
-}
-
-fn read(entry: u64, bytes: &[u8]) -> Result<(Act, u64), JournalError> {
-    decode(bytes).map_err(|error| JournalError::Damaged(format!("the act of entry {entry}: {error}")))
+fn read(entry: u64, bytes: &[u8]) -> Result<RecordedAct, JournalError> {
+    let damaged = |error| JournalError::Damaged(format!("the act of entry {entry}: {error}"));
+    decode(bytes).map(|(act, unix_ms)| RecordedAct { entry, unix_ms, act }).map_err(damaged)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod witness;
 mod write;
 mod writer;
 
-pub use acts::{Act, Noted, NotedWhat, RecordedAct};
+pub use acts::{Act, Noted, RecordedAct};
 pub use error::{LockHolder, OpenError};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;

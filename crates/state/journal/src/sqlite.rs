@@ -136,7 +136,7 @@ impl SqliteJournal {
     /// # Errors
     /// The journal cannot be read.
     pub async fn newest_entry(&self) -> Result<u64, JournalError> {
-        self.ask(|connection| acts::newest(connection)).await
+        self.ask(|connection| read::head(connection).map(|head| head.entry).map_err(read::unavailable)).await
     }
 
     async fn request(

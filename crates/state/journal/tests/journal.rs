@@ -3,7 +3,7 @@
 use std::fs;
 
 use keyroll_journal::{
-    Act, LockError, Machine, Noted, NotedWhat, OpenError, SqliteJournal, Work, move_here, reset_witness,
+    Act, LockError, Machine, Noted, OpenError, RecordedAct, SqliteJournal, Work, move_here, reset_witness,
     try_lock,
 };
 use keyroll_port::{Journal, JournalError};
@@ -373,8 +373,8 @@ async fn an_act_is_an_entry_among_those_of_the_rotations() {
     assert_eq!(
         noted,
         [
-            Noted { entry: 7, unix_ms: 3, what: NotedWhat::Act(Box::new(asked("act 3"))) },
-            Noted { entry: 8, unix_ms: 1_004, what: NotedWhat::Rotation(id(1)) },
+            Noted::Act(RecordedAct { entry: 7, unix_ms: 3, act: asked("act 3") }),
+            Noted::Rotation { entry: 8, id: id(1) },
         ]
     );
     driver.witness().await.unwrap();

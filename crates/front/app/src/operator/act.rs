@@ -33,9 +33,14 @@ pub struct ActShown {
 impl ActShown {
     /// What was asked for and who asked, in words: `resume --confirm, by token ada (3f9a)`.
     pub fn text(&self) -> String {
-        let id = self.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
         let detail = self.detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();
         let refused = self.refused.as_ref().map(|why| format!("; refused: {why}")).unwrap_or_default();
-        format!("{}{detail}, by {}{id}{refused}", self.what, self.by)
+        format!("{}{detail}, by {}{refused}", self.what, self.who())
+    }
+
+    /// Who asked, with what tells them from another one: `token ada (3f9a)`.
+    pub fn who(&self) -> String {
+        let id = self.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+        format!("{}{id}", self.by)
     }
 }

@@ -71,8 +71,7 @@ pub fn is_configured(name: &str, installation: &Installation) -> bool {
 
 /// What is asked for on behalf of whom this process works, without what it is about.
 pub fn asked(what: &str, places: &Places) -> Act {
-    let Asker { by, id } = places.asker.clone().unwrap_or_else(operator);
-    Act { by, id, what: what.to_owned(), ..Act::default() }
+    places.asker.clone().unwrap_or_else(operator).asks(what)
 }
 
 /// The rotation or plan whose id begins with `given`, or the only open rotation, and its secret; none if it is not one.

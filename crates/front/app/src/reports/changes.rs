@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_journal::{Noted, NotedWhat, RecordedAct};
-use keyroll_port::RotationId;
+use keyroll_journal::Noted;
 
 use crate::installation::Installation;
 use crate::operator::{ActShown, StatusShown};
@@ -53,13 +52,16 @@ pub fn changes(after: u64, most: usize, installation: &Installation) -> Result<C
     let journal = journal_for_a_look(&places)?.0;
     let noted = runtime(&places)?.block_on(journal.noted_after(after, most)).map_err(rotations_unread)?;
     let mut moved = BTreeSet::new();
-    for Noted { entry, unix_ms, what } in noted {
-        found.upto = entry;
-        match what {
-            NotedWhat::Rotation(RotationId(id)) => {
-                moved.insert(id);
+    for one in noted {
+        match one {
+            Noted::Rotation { entry, id } => {
+                found.upto = entry;
+                moved.insert(id.0);
             }
-            NotedWhat::Act(act) => found.acts.push(acts::shown(RecordedAct { entry, unix_ms, act: *act })),
+            Noted::Act(act) => {
+                found.upto = act.entry;
+                found.acts.push(acts::shown(act));
+            }
         }
     }
     // Read after the entries, so that each rotation stands at least where its last entry left it.

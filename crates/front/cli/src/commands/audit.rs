@@ -31,14 +31,7 @@ fn show(rows: &[ActShown], context: &mut Context) {
     let mut table = Table::new(["WHEN", "WHO", "WHAT", "SECRET", "ABOUT"]);
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     for row in rows {
-        let id = row.id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
-        table.row([
-            row.asked_at.clone(),
-            format!("{}{id}", row.by),
-            row.what.clone(),
-            or(&row.secret),
-            or(&row.about),
-        ]);
+        table.row([row.asked_at.clone(), row.who(), row.what.clone(), or(&row.secret), or(&row.about)]);
     }
     let mut lines = table.lines().into_iter();
     let mut text: Vec<String> = lines.next().into_iter().collect();

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, interval_at, sleep};
 
 use self::look::{Page, look, page, text};
+use super::query::parameters;
 use crate::answer::Refusal;
 use crate::log::News;
 use crate::role::Role;
@@ -89,26 +90,14 @@ pub(crate) async fn events(
 fn asked(headers: &HeaderMap, query: Option<&str>) -> Result<Option<u64>, &'static str> {
     let mut all = headers.get_all(LAST_ID).iter();
     let (header, more) = (all.next(), all.next());
-    let after = after(query.unwrap_or_default())?;
+    // Whoever mistypes the parameter must not take the newest events for all.
+    let after = parameters(query.unwrap_or_default(), &["after"])?.pop().map(|(_, given)| given);
     match (header, more, after) {
         (None, _, None) => Ok(None),
         (Some(given), None, None) => number(given.to_str().unwrap_or_default()).map(Some),
         (None, _, Some(given)) => number(given).map(Some),
         (Some(_), Some(_), _) | (Some(_), None, Some(_)) => Err("the id of an event is given twice"),
     }
-}
-
-/// Read strictly: who mistypes the parameter must not take the newest events for all.
-fn after(query: &str) -> Result<Option<&str>, &'static str> {
-    let mut after = None;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=').unwrap_or((pair, "")) {
-            ("after", _) if after.is_some() => return Err("a parameter is given twice"),
-            ("after", given) => after = Some(given),
-            (_, _) => return Err("it has a parameter that this page does not know"),
-        }
-    }
-    Ok(after)
 }
 
 fn number(given: &str) -> Result<u64, &'static str> {

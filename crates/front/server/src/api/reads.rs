@@ -15,6 +15,7 @@ use keyroll_codes::Code;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::query::parameters;
 use crate::answer::{Refusal, json};
 use crate::server::Server;
 
@@ -206,20 +207,10 @@ fn asked(query: Option<&str>, known: &[&str]) -> Result<Asked, Refusal> {
     })
 }
 
-/// Reads the query strictly, as a body is read: who mistypes `all` must not take the newest 20 for all. Nothing is
-/// decoded, because no name and no id has a character that is encoded in a query.
+/// Reads the query strictly: who mistypes `all` must not take the newest 20 for all.
 fn read(query: &str, known: &[&str]) -> Result<Asked, &'static str> {
     let mut asked = Asked::default();
-    let mut seen = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, given) = pair.split_once('=').unwrap_or((pair, ""));
-        if !known.contains(&name) {
-            return Err("it has a parameter that this page does not know");
-        }
-        if seen.contains(&name) {
-            return Err("a parameter is given twice");
-        }
-        seen.push(name);
+    for (name, given) in parameters(query, known)? {
         match (name, given) {
             ("all", "true") => asked.all = true,
             ("all", "false") => {}
