@@ -57,8 +57,8 @@ impl Handles {
     }
 }
 
-/// The journal of a process that looks at the installation again and again. Opening a journal reads all of it, which takes
-/// longer the more it has; a process that reads it each second must not do that each time. The sealing key and the store
+/// The journal of a process that looks at the installation again and again. Opening a journal may read all of it, which
+/// takes longer the more it has; a process that reads it each second must not do that each time. The sealing key and the store
 /// are not kept.
 #[derive(Debug, Default)]
 pub struct KeptJournal(Mutex<Option<Kept>>);

@@ -23,7 +23,8 @@ mod tests {
         }
         page.push_str(
             "\n## Files\n\nThe state folder (mode 0700) holds `journal.db` and the sealed values; the keys folder \
-             (mode 0700) holds `sealing.key` (mode 0600, made on first use) and `witness`. For root they are \
+             (mode 0700) holds `sealing.key` (mode 0600, made on first use), `witness`, and \
+             `witness.checked` once the journal is long. For root they are \
              `/var/lib/keyroll` and `/etc/keyroll`; for anyone else `$XDG_STATE_HOME/keyroll` \
              (`~/.local/state/keyroll`) and `$XDG_CONFIG_HOME/keyroll` (`~/.config/keyroll`). `--state DIR` puts the \
              state into DIR and the keys into `DIR.keys`, unless `--keys` names another folder. Back up the two \

@@ -1,4 +1,4 @@
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 /// One link: the SHA-256 of everything up to and including an entry.
 pub(crate) type Link = [u8; 32];
@@ -16,10 +16,9 @@ pub(crate) fn link(before: &Link, rotation: &str, seq: u64, bytes: &[u8]) -> Lin
 }
 
 fn finish(parts: &[&[u8]]) -> Link {
-    let mut context = Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    let digest = digest(&SHA256, &parts.concat());
     let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
+    out.copy_from_slice(digest.as_ref());
     out
 }
 

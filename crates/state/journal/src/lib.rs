@@ -6,6 +6,7 @@
 
 mod acts;
 mod chain;
+mod checked;
 mod error;
 mod lock;
 mod machine;
@@ -25,6 +26,6 @@ pub use acts::{Act, Noted, RecordedAct};
 pub use error::{LockHolder, OpenError};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;
-pub use sqlite::{Accepted, SqliteJournal, move_here, reset_witness};
+pub use sqlite::{Accepted, SqliteJournal, check_whole, move_here, reset_witness};
 pub use wire::WireError;
 pub use wire::v1::{decode_event, decode_opening, encode_event, encode_opening};

@@ -8,6 +8,7 @@ use keyroll_port::{Journal, JournalError, Opening, Overview, Recorded, RotationI
 use keyroll_rotation::{Event, Seq};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::checked::{self, Mark};
 use crate::migrations::MIGRATIONS;
 use crate::read::Head;
 use crate::reader::{self, QUEUE_QUESTIONS_MAX, Question};
@@ -39,8 +40,8 @@ pub struct SqliteJournal {
 
 impl SqliteJournal {
     /// Opens the journal in `dir/journal.db`, or makes it, after reading all of it: SQLite's check, every link of its
-    /// chain, and the entry that the witness saw. If the journal is ahead of the witness (a crash), the witness is
-    /// advanced.
+    /// chain, and the entry that the witness saw. A long journal whose file nobody changed since is read once a day. If
+    /// the journal is ahead of the witness (a crash), the witness is advanced.
     ///
     /// Errors: a network file system; damage; a journal that is older than its witness or has none (nothing may be
     /// revoked then); a newer schema. Blocking: milliseconds, growing with the journal.
@@ -75,27 +76,25 @@ impl SqliteJournal {
         let (path, witness) = prepare(dir, witness)?;
         // The witness is read first: a driver that writes both meanwhile only makes the journal longer.
         let seen = witness.read()?;
-        let mut connection = durable(&path)?;
+        let mark = Mark::beside(&witness, &path);
+        let mut connection = connected(&path)?;
+        let mut checked = mark.check(&connection)?;
         // Checked before the witness is advanced: a journal of another machine changes nothing here.
         if let Some(machine) = machine {
             machine::belongs(&mut connection, &path, machine)?;
         }
         verify::against(&connection, &path, &witness, seen)?;
         let reads = keyroll_database::open(&path).map_err(|error| OpenError::of(&path, error))?;
-        Self::start(connection, reads, path, witness)
+        mark.keep(&connection, &mut checked);
+        Self::start(reads, &path, Writer::new(connection, path.clone(), witness, (mark, checked)))
     }
 
-    fn start(
-        connection: Connection,
-        reads: Connection,
-        path: PathBuf,
-        witness: Witness,
-    ) -> Result<Self, OpenError> {
-        let (questions, reader) = reading(reads, &path)?;
+    fn start(reads: Connection, path: &Path, writer: Writer) -> Result<Self, OpenError> {
+        let (questions, reader) = reading(reads, path)?;
         let (requests, asked) = mpsc::channel(QUEUE_REQUESTS_MAX);
-        let queue = Arc::new(WriterQueue::new(Writer::new(connection, path.clone(), witness)));
+        let queue = Arc::new(WriterQueue::new(writer));
         let served = queue.clone();
-        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(unstarted(&path))?;
+        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(unstarted(path))?;
         Ok(Self {
             queue: Some(queue),
             requests: Some(requests),
@@ -178,6 +177,9 @@ impl Drop for SqliteJournal {
         join(self.reader.take());
         self.requests = None;
         join(self.writer.take());
+        if let Some(queue) = self.queue.take() {
+            queue.close();
+        }
     }
 }
 
@@ -318,9 +320,26 @@ fn durable(path: &Path) -> Result<Connection, OpenError> {
 
 /// A connection to a journal with the schema of this version, after a complete check.
 fn verified(path: &Path) -> Result<Connection, OpenError> {
+    let connection = connected(path)?;
+    verify::whole(&connection, path)?;
+    Ok(connection)
+}
+
+/// A connection to a journal with the schema of this version.
+fn connected(path: &Path) -> Result<Connection, OpenError> {
     let wrap = |error| OpenError::of(path, error);
     let mut connection = keyroll_database::open(path).map_err(wrap)?;
     keyroll_database::migrate(&mut connection, &MIGRATIONS).map_err(wrap)?;
-    verify::whole(&connection, path)?;
     Ok(connection)
+}
+
+/// Reads all of an existing journal, whatever was checked before. Damage is then found by every opening too.
+///
+/// Errors: damage; the system's refusal.
+pub fn check_whole(dir: &Path, witness: &Path) -> Result<(), OpenError> {
+    let checked = verified(&dir.join(DATABASE_FILE));
+    if matches!(checked, Err(OpenError::Damaged { .. })) {
+        checked::forget(witness);
+    }
+    checked.map(drop)
 }

@@ -1,5 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use keyroll_database::rusqlite::{self, Connection};
 
@@ -8,10 +10,56 @@ use crate::read::{self, Head};
 use crate::witness::{Witness, disagreement};
 use crate::{OpenError, witness};
 
+/// From so many entries on, SQLite's own check runs beside the check of the links; below it, a second connection would
+/// take longer than it saves.
+const ENTRIES_BESIDE_MIN: u64 = 20_000;
+
+/// The last number of the entries of each rotation, by the number of its row.
+type LastSeqs = HashMap<i64, i64>;
+
 /// Reads everything once: SQLite's own check, then every link of the chain. Takes longer the longer the journal is.
+///
+/// What is written meanwhile is not judged: all parts read the same entries.
 pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
-    let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
+    let head = match read::head(connection) {
+        Ok(head) => head,
+        Err(error) => {
+            // SQLite's own check says what is damaged, which a single query does not.
+            keyroll_database::check(connection).map_err(|error| OpenError::of(path, error))?;
+            return Err(wrap(error));
+        }
+    };
+    let (indexed, linked) = if head.entry < ENTRIES_BESIDE_MIN {
+        (structure(connection, path, &head), links(connection, path, &head))
+    } else {
+        let beside = keyroll_database::open(path).map_err(|error| OpenError::of(path, error))?;
+        thread::scope(|scope| {
+            let named = thread::Builder::new().name("journal-check".to_owned());
+            let other = named.spawn_scoped(scope, move || links(&beside, path, &head));
+            let indexed = structure(connection, path, &head);
+            let linked = match other {
+                Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                // No more threads for this user: one after the other.
+                Err(_) => links(connection, path, &head),
+            };
+            (indexed, linked)
+        })
+    };
+    match indexed? == linked? {
+        true => Ok(()),
+        false => Err(damaged(path, "its index has other entries than its table".to_owned())),
+    }
+}
+
+fn damaged(path: &Path, what: String) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), what }
+}
+
+/// SQLite's own check, and the last entries by the index, as a rotation is read: one that lacks its last entries would
+/// be taken for an earlier state of it.
+fn structure(connection: &Connection, path: &Path, head: &Head) -> Result<LastSeqs, OpenError> {
+    let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
     keyroll_database::check(connection).map_err(|error| OpenError::of(path, error))?;
     let ahead: bool = connection
         .query_row(
@@ -21,46 +69,58 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
         )
         .map_err(wrap)?;
     if ahead {
-        return Err(damaged("a rotation has an epoch that was never given".to_owned()));
+        return Err(damaged(path, "a rotation has an epoch that was never given".to_owned()));
     }
-    let mut before = read::genesis(connection).map_err(wrap)?;
-    let mut last_seqs: BTreeMap<i64, i64> = BTreeMap::new();
     let mut statement = connection
         .prepare(
-            "SELECT entry, id, seq, bytes, chain, rotation FROM entries
-             LEFT JOIN rotations ON rotations.number = entries.rotation ORDER BY entry",
+            "SELECT rotation, max(seq) FROM entries INDEXED BY sqlite_autoindex_entries_1
+             WHERE entry <= ?1 GROUP BY rotation",
         )
         .map_err(wrap)?;
-    let mut rows = statement.query([]).map_err(wrap)?;
-    let mut expected = 1_i64;
+    let indexed = statement
+        .query_map([head.entry.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(wrap)?;
+    indexed.collect::<Result<_, _>>().map_err(wrap)
+}
+
+/// Every link of the chain, and the last entries by the table.
+fn links(connection: &Connection, path: &Path, head: &Head) -> Result<LastSeqs, OpenError> {
+    let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
+    let ids = ids(connection).map_err(wrap)?;
+    let mut before = read::genesis(connection).map_err(wrap)?;
+    let mut last_seqs = LastSeqs::new();
+    let mut statement = connection
+        .prepare("SELECT entry, rotation, seq, bytes, chain FROM entries WHERE entry <= ?1 ORDER BY entry")
+        .map_err(wrap)?;
+    let mut rows = statement.query([head.entry.cast_signed()]).map_err(wrap)?;
+    let mut expected = 1;
     while let Some(row) = rows.next().map_err(wrap)? {
         let entry: i64 = row.get(0).map_err(wrap)?;
         if entry != expected {
-            return Err(damaged(format!("entry {expected} is missing")));
+            return Err(damaged(path, format!("entry {expected} is missing")));
         }
-        let id: Option<String> = row.get(1).map_err(wrap)?;
-        let id = id.ok_or_else(|| damaged(format!("entry {entry} has no rotation")))?;
-        let seq = row.get::<_, i64>(2).map_err(wrap)?.cast_unsigned();
+        let rotation: i64 = row.get(1).map_err(wrap)?;
+        let no_rotation = || damaged(path, format!("entry {entry} has no rotation"));
+        let id = ids.get(&rotation).ok_or_else(no_rotation)?;
+        let seq: i64 = row.get(2).map_err(wrap)?;
         let bytes = row.get_ref(3).and_then(|bytes| Ok(bytes.as_blob()?)).map_err(wrap)?;
         let link: Link = row.get(4).map_err(wrap)?;
-        if link != chain::link(&before, &id, seq, bytes) {
-            return Err(damaged(format!("the chain breaks at entry {entry}")));
+        if link != chain::link(&before, id, seq.cast_unsigned(), bytes) {
+            return Err(damaged(path, format!("the chain breaks at entry {entry}")));
         }
-        let last = last_seqs.entry(row.get(5).map_err(wrap)?).or_default();
-        *last = (*last).max(seq.cast_signed());
+        let last = last_seqs.entry(rotation).or_default();
+        *last = (*last).max(seq);
         before = link;
-        expected = expected.saturating_add(1);
+        expected = entry.saturating_add(1);
     }
-    drop(rows);
-    // Read by the index, as a rotation is: one that lacks its last entries would be taken for an earlier state of it.
-    let mut statement =
-        connection.prepare("SELECT rotation, max(seq) FROM entries GROUP BY rotation").map_err(wrap)?;
-    let indexed = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(wrap)?;
-    let indexed: BTreeMap<i64, i64> = indexed.collect::<Result<_, _>>().map_err(wrap)?;
-    match indexed == last_seqs {
-        true => Ok(()),
-        false => Err(damaged("its index has other entries than its table".to_owned())),
-    }
+    Ok(last_seqs)
+}
+
+/// The id of each rotation in the table, by the number of its row. An index has the ids too, and may have other ones.
+fn ids(connection: &Connection) -> rusqlite::Result<HashMap<i64, String>> {
+    let mut statement = connection.prepare("SELECT number, id FROM rotations NOT INDEXED")?;
+    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    all.collect()
 }
 
 /// Compares the journal with the witness, which must have been read *before* the journal: a driver that writes both

@@ -10,6 +10,7 @@ use keyroll_database::{is_damage, is_io, is_passing};
 use keyroll_port::JournalError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::checked::{Checked, Mark};
 use crate::read::{self, Head, unavailable};
 use crate::tail::Tail;
 use crate::verify;
@@ -74,6 +75,16 @@ impl WriterQueue {
         self.writer.try_lock().ok()?.alone(write)
     }
 
+    /// Called when the thread has ended: what was written here need not be checked again.
+    pub(crate) fn close(&self) {
+        if let Ok(mut writer) = self.writer.lock()
+            && writer.stopped.is_none()
+        {
+            let Writer { connection, checked: (mark, checked), .. } = &mut *writer;
+            mark.keep(connection, checked);
+        }
+    }
+
     /// Serves until every sender is dropped. A writer that panicked is not used again: its lock is poisoned.
     pub(crate) fn serve(&self, mut requests: mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH_REQUESTS_MAX);
@@ -126,12 +137,19 @@ pub(crate) struct Writer {
     since_checkpoint: usize,
     /// The end of the log after the last single append.
     tail: Option<Tail>,
+    /// Up to where the journal was checked, and where that is remembered.
+    checked: (Mark, Checked),
 }
 
 impl Writer {
     /// A writer on its own connection.
-    pub(crate) fn new(connection: Connection, path: PathBuf, witness: Witness) -> Self {
-        Self { connection, path, witness, stopped: None, since_checkpoint: 0, tail: None }
+    pub(crate) fn new(
+        connection: Connection,
+        path: PathBuf,
+        witness: Witness,
+        checked: (Mark, Checked),
+    ) -> Self {
+        Self { connection, path, witness, stopped: None, since_checkpoint: 0, tail: None, checked }
     }
 
     /// One append as one statement, which commits by itself. `None`: nothing was written.

@@ -340,6 +340,26 @@ async fn flipped_bytes_are_refused_or_do_not_matter() {
     }
 }
 
+/// The id of a rotation is in its row and in an index; a damaged row is not hidden by a good index.
+#[tokio::test]
+async fn a_rotation_is_never_shown_under_another_id() {
+    let place = with_one_rotation().await;
+    let good = fs::read(place.database()).unwrap();
+    let own = id(1).0.into_bytes();
+    let places: Vec<usize> = (0..good.len() - own.len()).filter(|&at| good[at..].starts_with(&own)).collect();
+    let mut refused = 0;
+    for at in &places {
+        let mut bad = good.clone();
+        bad[at + own.len() - 1] ^= 1;
+        fs::write(place.database(), bad).unwrap();
+        match place.try_open() {
+            Ok(journal) => assert_eq!(journal.list().await.unwrap()[0].id, id(1), "byte {at}"),
+            Err(error) => refused += u32::from(error.code().as_str() == "K0603"),
+        }
+    }
+    assert!(places.len() > 1 && refused > 0, "{} places, {refused} refused", places.len());
+}
+
 #[tokio::test]
 async fn a_damaged_log_never_shows_more_than_was_written() {
     let place = with_one_rotation().await;

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_codes::Code;
+use keyroll_journal::check_whole;
 use keyroll_store::{SealedStore, names_unvouched};
 
 use super::report::{Report, check_private_file};
@@ -138,7 +139,8 @@ pub(super) fn check_journal(report: &mut Report, places: &Places, key: bool) {
                 .to_owned();
         return report.note("journal's chain", detail);
     }
-    match open::journal(places) {
+    let whole = check_whole(&places.state, &places.witness()).map_err(|error| open::not_opened(&error));
+    match whole.and_then(|()| open::journal(places)) {
         Ok(_) => report.good("journal's chain", "whole, and as new as its witness".to_owned()),
         Err(problem) => report.problem("journal's chain", &problem),
     }
