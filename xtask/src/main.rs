@@ -10,6 +10,7 @@ mod night;
 mod parts;
 mod rings;
 mod run;
+mod sdk;
 mod sim;
 mod targets;
 mod tidy;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::run::{output, root, run};
 use crate::targets::{self, Which};
-use crate::{lanes, parts, rings, sim};
+use crate::{lanes, parts, rings, sdk, sim};
 
 /// The last run of each part.
 const PAGE: &str = "docs/reference/night.md";
@@ -70,7 +70,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 14] = [
+pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -198,6 +198,13 @@ pub(crate) const PARTS: [Part; 14] = [
         }),
         rooms: &["demo"],
         files: &["Cargo.toml"],
+        ..NONE
+    },
+    Part {
+        name: "python",
+        what: "the Python package as it is published, with each Python of this machine, and its types",
+        chore: Some(sdk::python_built),
+        files: &["rules/", "sdk/python/"],
         ..NONE
     },
     Part {

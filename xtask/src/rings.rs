@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::lanes::{self, Unit};
 use crate::run::{in_ci, output, root, run};
 use crate::targets::{self, Which};
-use crate::{parts, sim, tidy};
+use crate::{parts, sdk, sim, tidy};
 
 /// The time of all rings together on two cores, cold, above which there is a warning.
 const BUDGET_MINUTES: f64 = 20.0;
@@ -57,6 +57,7 @@ pub(crate) fn test() -> Result<(), String> {
         }),
         ring("dependencies", tidy::dependencies),
         ring("licences and sources", parts::licences_checked),
+        ring("Python package", sdk::python),
         // It includes the tests that compare docs/reference with the types.
         ring(TESTS, move || targets::test(&Which::Change, None, beside(), &tests)),
     ];

@@ -1,7 +1,7 @@
 //! The tests of `keyroll-leak`: one program, one module per subject.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
-#![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod gitleaks;
 mod gitleaks_files;
@@ -9,4 +9,5 @@ mod gitleaks_filters;
 mod gitleaks_keywords;
 mod long_lines;
 mod places;
+mod python;
 mod values;

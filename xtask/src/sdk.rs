@@ -1,0 +1,97 @@
+//! The packages for programs that take a new key without a restart.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::run::{in_ci, root};
+
+/// The Python package.
+const PYTHON: &str = "sdk/python";
+
+/// The Pythons that it is for.
+const PYTHONS: [&str; 5] = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13"];
+
+/// What a test run is started with: everything under `tests`, and what is left open is an error.
+const UNITTEST: [&str; 9] =
+    ["-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", "."];
+
+/// The tests of the Python package, from the checkout: nothing is installed.
+pub(crate) fn python() -> Result<(), String> {
+    if !in_ci() && !works("python3") {
+        println!("left out: python3 is not installed");
+        return Ok(());
+    }
+    ran(Command::new("python3").args(UNITTEST))
+}
+
+/// The Python package as it is published: its types, and the tests with the wheel and the sdist in a clean environment of
+/// each Python of this machine.
+pub(crate) fn python_built() -> Result<(), String> {
+    let folder = root().join("target/sdk-python");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let tools = folder.join("tools");
+    environment("python3", &tools)?;
+    let python = tools.join("bin/python");
+    ran(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "build==1.3.0",
+        "hatchling==1.27.0",
+        "mypy==1.18.2",
+    ]))?;
+    ran(Command::new(&python).args(["-m", "mypy", "--cache-dir"]).arg(folder.join("mypy")))?;
+    let dist = folder.join("dist");
+    ran(Command::new(&python).args(["-m", "build", "--no-isolation", "--outdir"]).arg(&dist))?;
+    let mut tried = 0;
+    for name in PYTHONS.into_iter().filter(|name| works(name)) {
+        for kind in ["whl", "tar.gz"] {
+            let its = folder.join(format!("{name}-{kind}"));
+            environment(name, &its)?;
+            let package = built(&dist, kind)?;
+            let python = its.join("bin/python");
+            ran(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--no-deps"]).arg(package))?;
+            ran(Command::new(&python).args(UNITTEST).env("KEYROLL_TEST_INSTALLED", "1"))?;
+            tried += 1;
+        }
+    }
+    match tried {
+        0 => Err(format!("none of {} is on the search path", PYTHONS.join(", "))),
+        _ => Ok(()),
+    }
+}
+
+fn works(python: &str) -> bool {
+    let mut asked = Command::new(python);
+    asked.args(["-c", "import venv"]).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
+}
+
+fn environment(python: &str, folder: &Path) -> Result<(), String> {
+    ran(Command::new(python).args(["-m", "venv"]).arg(folder))
+}
+
+/// The file of this kind that was built.
+fn built(dist: &Path, kind: &str) -> Result<std::path::PathBuf, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", dist.display());
+    let mut all = fs::read_dir(dist).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path());
+    all.find(|path| path.to_string_lossy().ends_with(kind)).ok_or_else(|| format!("no {kind} was built"))
+}
+
+/// Runs a command in the package's folder, without what the caller has set for Python.
+fn ran(command: &mut Command) -> Result<(), String> {
+    for variable in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"] {
+        command.env_remove(variable);
+    }
+    // CI's checkout stays as it is.
+    command.current_dir(root().join(PYTHON)).env("PYTHONDONTWRITEBYTECODE", "1");
+    let status = command.status().map_err(|error| format!("could not start {command:?}: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?} ended with {status}")),
+    }
+}
