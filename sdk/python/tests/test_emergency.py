@@ -17,7 +17,7 @@ from typing import Any, Callable
 from unittest import mock
 
 from keyroll import EmergencyRotationController, RefusedValue, RotatableSecret, SecretUnavailable
-from keyroll import _check, _emergency
+from keyroll import _check, _emergency, _worker
 from tests.endpoint import NAME, TOKEN, ask, rotate, served
 from tests.queue_full import full_of_callbacks
 from tests.support import Records, a_value, in_threads, run_program, until
@@ -26,6 +26,26 @@ from tests.support import Records, a_value, in_threads, run_program, until
 def setUpModule() -> None:
     # Else each refusal that a test provokes is printed.
     logging.getLogger("keyroll").addHandler(logging.NullHandler())
+
+
+def asgi_call(
+    app: Any, path: str, root: str = "", host: str = "localhost", method: str = "POST", *parts: bytes
+) -> tuple[int, Any]:
+    """The status and the JSON of an answer through ASGI, in a loop of its own."""
+    sent: list[Any] = []
+    messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", host.encode()), (b"X-Admin-Token", TOKEN.encode())]
+    scope = {"type": "http", "method": method, "path": path, "root_path": root, "headers": headers}
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
 
 
 class Values(unittest.TestCase):
@@ -265,13 +285,16 @@ class Accept(unittest.TestCase):
         def leaves(name: str, value: str) -> bool:
             raise SystemExit(value)
 
+        async def leaves_too(name: str, value: str) -> bool:
+            raise SystemExit(value)
+
         accepting: list[Callable[..., Any]] = [
             yes, lambda name, value: name == NAME, lambda name, value: yes(name, value),
         ]
         for accept in accepting:
             self.assertEqual(self.outcome(accept)[::2], (200, True))
         refusing: list[Callable[..., Any]] = [
-            no, throws, throws_too, leaves, lambda name, value: False, lambda name, value: None,
+            no, throws, throws_too, leaves, leaves_too, lambda name, value: False, lambda name, value: None,
             lambda name, value: (False, "why"), lambda name, value: no(name, value), lambda name: True,
         ]
         for accept in refusing:
@@ -339,25 +362,104 @@ class Accept(unittest.TestCase):
             self.assertEqual(sorted(in_threads(2, lambda: rotate(ctl, value)[0])), [200, 409])
 
 
+    def test_a_slow_check_does_not_put_a_replaced_value_back(self) -> None:
+        begun, go, first, second = threading.Event(), threading.Event(), a_value(), a_value()
+        self.addCleanup(go.set)
+
+        def accept(name: str, value: str) -> bool:
+            if not begun.is_set():
+                begun.set()
+                go.wait(60)
+            return True
+
+        for pushes, why in (([first, second], "was replaced by a push before"), ([first], "is the value in use")):
+            begun.clear()
+            go.clear()
+            answers: list[tuple[int, Any, dict[str, str]]] = []
+            with served(accept=accept) as ctl:
+                ctl.set_secret(NAME, a_value())
+                asker = threading.Thread(target=lambda: answers.append(rotate(ctl, first)), daemon=True)
+                asker.start()
+                self.assertTrue(begun.wait(30))
+                # The same controller in another loop: turns are those of one loop.
+                for value in pushes:
+                    body = json.dumps({"secret_name": NAME, "new_value": value}).encode()
+                    self.assertEqual(asgi_call(ctl.asgi(), "/rotate-secret", "", "localhost", "POST", body)[0], 200)
+                go.set()
+                asker.join(30)
+                self.assertEqual(answers[0][0], 409)
+                self.assertIn(why, answers[0][1]["detail"])
+                self.assertEqual(ctl.get_secret(NAME), pushes[-1])
+                self.assertEqual(len(ctl._rotations()), len(pushes))
+
+
+class DebugMode(unittest.TestCase):
+    """asyncio's debug mode logs each slow step, with the result or the error of its task."""
+
+    def logged_of(self, ctl: EmergencyRotationController, value: str) -> str:
+        """Everything that is logged of a push by the server and of one through ASGI, with every step a slow one."""
+        body = json.dumps({"secret_name": NAME, "new_value": value}).encode()
+
+        def request() -> None:
+            rotate(ctl, value)
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.slow_callback_duration = 0.0
+            await ctl.start(port=0)
+            await loop.run_in_executor(None, request)
+            await ctl.stop()
+            messages = [{"type": "http.request", "body": part, "more_body": True} for part in (body[:9], body[9:])]
+            messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+            async def receive() -> Any:
+                await asyncio.sleep(0)
+                return messages.pop(0)
+
+            async def send(message: Any) -> None:
+                pass
+
+            headers = [(b"host", b"localhost"), (b"x-admin-token", TOKEN.encode())]
+            scope = {"type": "http", "method": "POST", "path": "/rotate-secret", "headers": headers}
+            await ctl.asgi()(scope, receive, send)
+
+        with Records("") as seen:
+            asyncio.run(main(), debug=True)
+            gc.collect()
+            texts = seen.texts()
+        self.assertTrue(any(text.startswith("Executing ") for text in texts), "the debug mode is off")
+        return "\n".join(texts)
+
+    def test_no_value_and_no_token_is_logged(self) -> None:
+        async def throws(name: str, value: str) -> bool:
+            await asyncio.sleep(0)
+            raise ValueError(f"issuer refused {value}")
+
+        def throws_in_a_thread(name: str, value: str) -> bool:
+            raise ValueError(f"issuer refused {value}")
+
+        async def repeats(name: str, value: str) -> Any:
+            await asyncio.sleep(0)
+            return value
+
+        async def yes(name: str, value: str) -> bool:
+            await asyncio.sleep(0)
+            return True
+
+        checks: list[Any] = [throws, throws_in_a_thread, repeats, yes, None]
+        for accept in checks:
+            ctl, value = EmergencyRotationController(admin_token=TOKEN, accept=accept), a_value()
+            before = a_value()
+            ctl.set_secret(NAME, before)
+            logged = self.logged_of(ctl, value)
+            for secret in (value, TOKEN, before):
+                # Long results are shown by their beginning and their end.
+                for part in (secret[:10], secret[-8:]):
+                    self.assertNotIn(part, logged, accept)
+            self.assertEqual(ctl.get_secret(NAME), value if accept in (yes, None) else before)
+
+
 class Mounted(unittest.TestCase):
-    def call(
-        self, app: Any, path: str, root: str = "", host: str = "localhost", method: str = "POST", *parts: bytes
-    ) -> tuple[int, Any]:
-        sent: list[Any] = []
-        messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-        messages.append({"type": "http.request", "body": b"", "more_body": False})
-
-        async def receive() -> Any:
-            return messages.pop(0) if messages else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [(b"host", host.encode()), (b"X-Admin-Token", TOKEN.encode())]
-        scope = {"type": "http", "method": method, "path": path, "root_path": root, "headers": headers}
-        asyncio.run(app(scope, receive, send))
-        return sent[0]["status"], json.loads(sent[1]["body"])
-
     def test_asgi(self) -> None:
         ctl = EmergencyRotationController(admin_token=TOKEN)
         ctl.set_secret(NAME, a_value())
@@ -365,14 +467,14 @@ class Mounted(unittest.TestCase):
         for root, path in (("", "/rotate-secret"), ("/admin", "/admin/rotate-secret"), ("/admin", "/rotate-secret")):
             value = a_value()
             body = json.dumps({"secret_name": NAME, "new_value": value}).encode()
-            self.assertEqual(self.call(app, path, root, "localhost", "POST", body[:9], body[9:])[0], 200)
+            self.assertEqual(asgi_call(app, path, root, "localhost", "POST", body[:9], body[9:])[0], 200)
             self.assertEqual(ctl.get_secret(NAME), value)
-        self.assertEqual(self.call(app, "/secret-status", method="GET")[1]["secrets"], [NAME])
-        self.assertEqual(self.call(app, "/other")[0], 404)
-        self.assertEqual(self.call(app, "/rotate-secret", "", "localhost", "POST", *[b"x" * 30_000] * 3)[0], 413)
-        self.assertEqual(self.call(app, "/secret-status", host="api.example.org", method="GET")[0], 403)
+        self.assertEqual(asgi_call(app, "/secret-status", method="GET")[1]["secrets"], [NAME])
+        self.assertEqual(asgi_call(app, "/other")[0], 404)
+        self.assertEqual(asgi_call(app, "/rotate-secret", "", "localhost", "POST", *[b"x" * 30_000] * 3)[0], 413)
+        self.assertEqual(asgi_call(app, "/secret-status", host="api.example.org", method="GET")[0], 403)
         named = ctl.asgi(allowed_hosts=["api.example.org"])
-        self.assertEqual(self.call(named, "/secret-status", host="api.example.org", method="GET")[0], 200)
+        self.assertEqual(asgi_call(named, "/secret-status", host="api.example.org", method="GET")[0], 200)
 
     def test_asgi_lifespan_and_an_unfinished_body(self) -> None:
         app: Any = EmergencyRotationController(admin_token=TOKEN).asgi()
@@ -435,29 +537,136 @@ class Mounted(unittest.TestCase):
 
 
 class Source(unittest.TestCase):
-    def test_a_pushed_key_is_in_use_at_once(self) -> None:
-        old, new = a_value(), a_value()
+    def test_a_pushed_key_is_in_use_before_the_answer(self) -> None:
+        old, new, told, go = a_value(), a_value(), [], threading.Event()
+        self.addCleanup(go.set)
+
+        def hangs(value: str) -> None:
+            go.wait(60)
+            told.append(value)
+
+        # Nothing happens later: what is in use is so because of the push itself.
+        with served() as ctl, mock.patch.object(_worker.Handle, "now", lambda _: None):
+            keys = [RotatableSecret(NAME, ctl.source(NAME), 3600, on_rotation=hangs) for _ in range(2)]
+            with self.assertRaises(SecretUnavailable):
+                keys[0].value
+            ctl.set_secret(NAME, old)
+            self.assertEqual([(key.version, key.value) for key in keys], [("1", old)] * 2)
+            self.assertEqual(rotate(ctl, new)[0], 200)
+            self.assertEqual([key.value for key in keys], [new] * 2)
+            self.assertEqual(told, [])
+            # It is the answer to a leak: nobody goes back to the old one.
+            tried: list[str] = []
+
+            def call(value: str) -> None:
+                tried.append(value)
+                error: Any = RuntimeError()
+                error.status_code = 401
+                raise error
+
+            with self.assertRaises(RuntimeError):
+                keys[0].with_fallback(call)
+            self.assertNotIn(old, tried)
+            go.set()
+            until(lambda: told == [new, new])
+            for key in keys:
+                key.stop()
+
+    def test_a_stopped_secret_takes_a_push_and_a_forgotten_one_is_forgotten(self) -> None:
+        new = a_value()
         with served() as ctl:
+            ctl.set_secret(NAME, a_value())
             with RotatableSecret(NAME, ctl.source(NAME), refresh_interval_seconds=3600) as key:
-                with self.assertRaises(SecretUnavailable):
-                    key.value
-                ctl.set_secret(NAME, old)
-                until(lambda: key.version == "1" and key.value == old)
-                self.assertEqual(rotate(ctl, new)[0], 200)
-                until(lambda: key.value == new)
-                # It is the answer to a leak: nobody goes back to the old one.
-                tried: list[str] = []
-
-                def call(value: str) -> None:
-                    tried.append(value)
-                    error: Any = RuntimeError()
-                    error.status_code = 401
-                    raise error
-
-                with self.assertRaises(RuntimeError):
-                    key.with_fallback(call)
-                self.assertNotIn(old, tried)
+                pass
+            self.assertEqual(rotate(ctl, new)[0], 200)
+            self.assertEqual(key.value, new)
+            del key
+            gc.collect()
             self.assertFalse(ctl._watchers[NAME])
+            self.assertEqual(rotate(ctl, a_value())[0], 200)
+
+    def test_a_push_from_the_loop_of_the_program(self) -> None:
+        old, new, seen = a_value(), a_value(), []
+
+        async def main() -> None:
+            ctl = EmergencyRotationController(admin_token=TOKEN, on_rotation=lambda name, value: seen.append(value))
+            ctl.set_secret(NAME, old)
+            key = RotatableSecret(NAME, ctl.source(NAME), 3600, on_rotation=seen.append)
+            body = json.dumps({"secret_name": NAME, "new_value": new}).encode()
+
+            async def read(limit: int) -> bytes:
+                return body
+
+            headers = [("host", "localhost"), ("x-admin-token", TOKEN)]
+            # Many who read and refresh meanwhile hold up nothing.
+            others = [asyncio.ensure_future(key.aget(force_refresh=True)) for _ in range(20)]
+            await asyncio.sleep(0)
+            answer = await asyncio.wait_for(ctl.handle("POST", "/rotate-secret", headers, read), 30)
+            self.assertEqual((answer.status, key.value), (200, new))
+            self.assertEqual(set(await asyncio.gather(*others)) - {old, new}, set())
+            self.assertEqual(key.value, new)
+            key.stop()
+
+        with Records() as logged:
+            asyncio.run(main())
+        until(lambda: seen == [new, new])
+        self.assertEqual(logged.texts(logging.WARNING), [])
+
+    def test_a_fetch_that_began_before_a_push_changes_nothing(self) -> None:
+        ctl = EmergencyRotationController(admin_token=TOKEN)
+        ctl.set_secret(NAME, a_value())
+        read, go, new = threading.Event(), threading.Event(), a_value()
+        self.addCleanup(go.set)
+        source, slow = ctl.source(NAME), threading.local()
+
+        class Slow:
+            answers_at_once = True
+            watch = staticmethod(source.watch)
+
+            def __call__(self) -> Any:
+                answer = source()
+                if getattr(slow, "is_me", False):
+                    read.set()
+                    go.wait(60)
+                return answer
+
+        with Records() as logged:
+            key = RotatableSecret(NAME, Slow(), refresh_interval_seconds=3600)
+            self.addCleanup(key.stop)
+            ended: list[bool] = []
+
+            def refresh() -> None:
+                slow.is_me = True
+                ended.append(key.refresh())
+
+            thread = threading.Thread(target=refresh, daemon=True)
+            thread.start()
+            self.assertTrue(read.wait(30))
+            ctl.set_secret(NAME, new)
+            self.assertEqual(key.value, new)
+            go.set()
+            thread.join(30)
+            self.assertEqual((key.value, ended), (new, [True]))
+        self.assertEqual(logged.texts(logging.WARNING), [])
+
+    def test_the_word_of_the_program_counts_in_a_secret_too(self) -> None:
+        old = a_value()
+        with served() as ctl:
+            ctl.set_secret(NAME, old)
+            with RotatableSecret(NAME, ctl.source(NAME), refresh_interval_seconds=3600) as key:
+                self.assertEqual(rotate(ctl, a_value())[0], 200)
+                ctl.set_secret(NAME, old)
+                self.assertEqual((key.value, ctl.get_secret(NAME)), (old, old))
+
+    def test_a_secret_that_refuses_the_push_keeps_its_value(self) -> None:
+        old = a_value()
+        with Records() as logged, served(allow_placeholders=True) as ctl:
+            ctl.set_secret(NAME, old)
+            with RotatableSecret(NAME, ctl.source(NAME), refresh_interval_seconds=3600) as key:
+                self.assertEqual(rotate(ctl, "changeme")[0], 200)
+                self.assertEqual((key.value, ctl.get_secret(NAME)), (old, "changeme"))
+            (warning,) = logged.texts(logging.WARNING)
+            self.assertIn(f"cannot refresh {NAME}", warning)
 
     def test_a_change_behind_a_leak_does_not_hide_it(self) -> None:
         with served() as ctl:

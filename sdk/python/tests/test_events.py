@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import secrets
 import unittest
 from typing import Any
+from urllib.parse import quote
 
 from keyroll._guard import AgentOutputMiddleware
 from keyroll.detect._events import Events
@@ -82,6 +84,32 @@ class SplitSecrets(unittest.TestCase):
                 self.assertEqual(self.texts(shape, out), "It is [redacted:gitlab-token], é and more", (shape, size))
                 self.assertEqual(len(read(out)), len(pieces), "no event is lost")
                 self.assertEqual([one[0] for one in events.found], ["gitlab-token"])
+
+    def test_the_members_of_each_protocol_are_read(self) -> None:
+        word = secrets.token_hex(10)
+        for member in (
+            "generation", "outputText", "transcript", "refusal", "inputTextDelta", "completion", "response", "thinking",
+            "reasoning_content", "generated_text", "input", "textDelta", "argsTextDelta", "tool_plan", "reasoningText",
+        ):
+            for around in ({}, {"type": "x.delta", "index": 0}):
+                events = Events(Known([word]))
+                out = b""
+                for piece in ("a ", word[:7], word[7:], " b"):
+                    out += events.push(event({**around, "deep": [{member: piece}]}))
+                out += events.finish()
+                texts = [json.loads(one)["deep"][0][member] for one in read(out)]
+                self.assertEqual("".join(texts), "a [redacted:known-value] b", member)
+
+    def test_a_value_that_is_written_otherwise_is_found_across_events(self) -> None:
+        value = f"p&{secrets.token_hex(3)}(a)'b\"c"
+        for text in (html.escape(value), quote(value, safe="!'()*"), repr(value)[1:-1]):
+            for size in (1, 3, 5):
+                events = Events(Known([value]))
+                pieces = [text[at : at + size] for at in range(0, len(text), size)]
+                out = b"".join(events.push(event(own(piece))) for piece in pieces) + events.finish()
+                joined = "".join(json.loads(one)["text"] for one in read(out))
+                # The first letters may be out before they are known to begin it.
+                self.assertTrue(joined.endswith("[redacted:known-value]") and text[3:] not in joined, (text, joined))
 
     def test_the_output_is_the_same_however_the_bytes_are_cut(self) -> None:
         whole = b": begin\n\n" + b"".join(

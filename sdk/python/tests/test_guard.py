@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import fractions
+import html
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from typing import Any, AsyncIterator, Iterator
 from urllib.parse import quote
 
 import keyroll._guard as guard
-from keyroll import RotatableSecret, SelfExpiringTokenManager
+from keyroll import RotatableSecret, SelfExpiringTokenManager, Versioned
 from keyroll._guard import (
     AgentOutputMiddleware,
     RedactingFilter,
@@ -32,12 +33,35 @@ from keyroll._guard import (
     safe_log,
 )
 from keyroll.detect import redact_secrets
+from keyroll.detect._output import UNREADABLE
+from keyroll.detect._forms import forms_of
 from keyroll.detect._known import Known
 
-from . import made
+from . import endpoint, made
 
 
 HORSE = "correct horse battery staple"
+
+# How programs write a value, so that each reader gets the same value back.
+WRITTEN = {
+    "encodeURIComponent": lambda text: quote(text, safe="!'()*"),
+    "encodeURI": lambda text: quote(text, safe=";/?:@&=+$,#!'()*"),
+    "URLSearchParams": lambda text: quote(text, safe=" *").replace("~", "%7E").replace(" ", "+"),
+    "html.escape": html.escape,
+    "html.escape without quotes": lambda text: html.escape(text, quote=False),
+    "html/template": lambda text: html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
+    "XML": lambda text: html.escape(text).replace("&#x27;", "&apos;"),
+    "HTML, double quotes alone": lambda text: html.escape(text).replace("&#x27;", "'"),
+    "HTML, single quotes alone": lambda text: html.escape(text).replace("&quot;", '"').replace("&#x27;", "&#39;"),
+    "repr": lambda text: repr(text)[1:-1],
+    "repr within a longer text": lambda text: repr(f"{text} of 'it' and \"it\"")[1:].split(" of ")[0],
+    "repr with one kind of quotes": lambda text: "".join(repr(letter)[1:-1] for letter in text),
+    "ascii": lambda text: ascii(text)[1:-1],
+    "repr of bytes": lambda text: repr(text.encode())[2:-1],
+    "JSON within HTML": lambda text: json.dumps(text)[1:-1].translate(IN_HTML),
+    "JSON within HTML, also single quotes": lambda text: json.dumps(text)[1:-1].translate({**IN_HTML, 39: "\\u0027"}),
+}
+IN_HTML = {ord(sign): f"\\u{ord(sign):04x}" for sign in "&<>"}
 
 
 class Rotating:
@@ -157,15 +181,52 @@ class TheFilter(WithLogger):
         self.logger.info("of %s", Bad())
         self.logger.info(Bad())
         self.logger.info("fine", extra={"field": Bad()})
+        # What cannot be checked is withheld alone.
+        self.assertEqual((self.seen.lines.pop(), self.seen.records[-1].__dict__["field"]), ("INFO fine", UNREADABLE))
         for line in self.seen.lines:
             self.assertTrue("[redacted:gitlab-token]" in line or guard.UNCHECKED in line, line)
-        self.assertEqual(len(self.seen.lines), 5)
+        self.assertEqual(len(self.seen.lines), 4)
         self.assertNotIn(self.key, "".join(self.seen.lines))
         # As it is when the detector itself fails.
         with unittest.mock.patch.object(guard, "_redacted", side_effect=RuntimeError):
             self.logger.error("of %s", self.key, extra={"more": self.key})
         self.assertEqual(self.seen.lines[-1], f"ERROR {guard.UNCHECKED}")
         self.assertNotIn(self.key, repr(self.seen.records[-1].__dict__))
+
+    def test_an_object_is_checked_as_both_of_its_texts(self) -> None:
+        class Thing:
+            def __init__(thing, text: Any, masked: Any) -> None:
+                thing.text, thing.masked = text, masked
+
+            def __str__(thing) -> str:
+                return str(thing.text())
+
+            def __repr__(thing) -> str:
+                return str(thing.masked())
+
+        def fails() -> str:
+            raise RuntimeError(self.word)
+
+        class AsJson(logging.Formatter):
+            def format(self, record: logging.LogRecord) -> str:
+                return json.dumps({"message": record.getMessage(), "url": record.__dict__["url"]}, default=str)
+
+        self.seen.setFormatter(AsJson())
+        found, address = "db://ada:[redacted:known-value]@db", f"db://ada:{self.word}@db"
+        plain = Thing(lambda: "a", lambda: "b")
+        for thing, shown in (
+            (Thing(lambda: address, lambda: "db://ada:***@db"), found),
+            (Thing(lambda: "db://ada:***@db", lambda: address), found),
+            (Thing(fails, lambda: "fine"), UNREADABLE),
+            (Thing(lambda: "fine", fails), UNREADABLE),
+            (plain, plain),
+        ):
+            self.logger.info("connected", extra={"url": thing})
+            self.assertEqual(self.seen.records[-1].__dict__["url"], shown)
+            self.logger.info("connected", extra={"url": [thing, {"a": thing}]})
+            self.assertEqual(self.seen.records[-1].__dict__["url"], [shown, {"a": shown}])
+            self.assertNotIn(self.word, "".join(self.seen.lines))
+            self.assertIn('"message": "connected"', self.seen.lines[-1])
 
     def test_data_within_itself_or_shared_neither_hangs_nor_leaks(self) -> None:
         class Thing:
@@ -219,6 +280,101 @@ class WhatIsKnown(unittest.TestCase):
         logger.addHandler(seen)
         safe_log("%s", old, logger=logger, known=[key])
         self.assertEqual(seen.lines, ["INFO [redacted:API_KEY]"])
+
+    def test_a_value_is_found_in_every_way_of_writing_it(self) -> None:
+        for value in (
+            "s3cr&t/pa(ss)*x!9", "a'b\"c<d>e&f~g", "it's 5 o'clock", 'say "no" & <go> é', "back\\slash 'n \"t",
+            "plain-7f3a9c",
+        ):
+            for way, written in WRITTEN.items():
+                text = f"<{written(value)}>"
+                found = check_agent_output_for_leaks(text, known=[value])["redacted"]
+                self.assertEqual(found, "<[redacted:known-value]>", (way, text))
+                out: list[str] = []
+                with RedactingStream(out.append, known=[value]) as stream:
+                    for letter in text:
+                        stream.write(letter)
+                self.assertEqual("".join(out), found, (way, text))
+
+    def test_a_value_has_few_forms(self) -> None:
+        # Each is one more to look for in every text.
+        self.assertLessEqual(len(forms_of(secrets.token_hex(20))), 7)
+        self.assertLessEqual(len(forms_of("a'b\"c<d>e&f/g+h~i(j)k\\l é=")), 96)
+
+    def test_values_that_overlap_are_redacted_whole(self) -> None:
+        one, two, three = "hunter2-prod", "prod-9f8e7d6c5b4a", "5b4a and words"
+        for text, known, shown in (
+            ("a hunter2-prod-9f8e7d6c5b4a b", [one, two], "a [redacted:known-value] b"),
+            ("a hunter2-prod-9f8e7d6c5b4a and words b", [one, two, three], "a [redacted:known-value] b"),
+            ("a abcabcabcabcabcabcab b", ["abcabcabc"], "a [redacted:known-value]ab b"),
+            ("hunter2-prodprod-9f8e7d6c5b4a", [one, two], "[redacted:known-value][redacted:known-value]"),
+            ("a long-hunter2-prod-long b", [one, "long-hunter2-prod-long"], "a [redacted:known-value] b"),
+        ):
+            result = check_agent_output_for_leaks(text, known=known)
+            self.assertEqual(result["redacted"], shown)
+            self.assertEqual(len(result["findings"]), shown.count("["))
+            for size in (1, 3, 7):
+                pieces = [text[at : at + size] for at in range(0, len(text), size)]
+                self.assertEqual("".join(redact_stream(pieces, known=known)), shown)
+
+    def test_what_an_emergency_push_replaced_is_still_found(self) -> None:
+        old, new = (f"{word} {secrets.token_hex(6)}" for word in ("old", "new"))
+        with endpoint.served(accept=lambda name, value: True) as control:
+            control.set_secret(endpoint.NAME, old)
+            key = RotatableSecret(endpoint.NAME, control.source(endpoint.NAME), 3600)
+            self.addCleanup(key.stop)
+            self.assertEqual(endpoint.rotate(control, new)[0], 200)
+            self.assertTrue(key.refresh())
+        self.assertEqual(key.value, new)
+        for value in (old, new):
+            self.assertTrue(check_agent_output_for_leaks(f"a {value} b", known=[key])["leaked"])
+
+    def test_the_last_compromised_values_are_still_found(self) -> None:
+        values = [f"value {at} {secrets.token_hex(6)}" for at in range(18)]
+        left = list(values)
+        key = RotatableSecret("API_KEY", lambda: Versioned(left.pop(0), compromised=True), 3600)
+        self.addCleanup(key.stop)
+        while left:
+            self.assertTrue(key.refresh())
+        self.assertEqual(key.value, values[-1])
+        # Of the one before them nothing is kept.
+        for at, value in enumerate(values):
+            self.assertEqual(check_agent_output_for_leaks(f"a {value} b", known=[key])["leaked"], at > 0)
+        known = Known([key])
+        # Once they are read, no search makes ready anew.
+        with unittest.mock.patch("keyroll.detect._known.forms_of", side_effect=AssertionError):
+            for _ in range(3):
+                self.assertEqual(len(known.find(" ".join(values).encode())), 17)
+
+    def test_a_compromised_value_is_not_fallen_back_to_and_not_shown(self) -> None:
+        old, new = secrets.token_hex(8), secrets.token_hex(8)
+        values = [old, new]
+        key = RotatableSecret("API_KEY", lambda: values[0], 3600)
+        self.addCleanup(key.stop)
+        key.compromise()
+        del values[0]
+        key.refresh()
+        tried: list[str] = []
+
+        def call(value: str) -> None:
+            tried.append(value)
+            raise PermissionError("no")
+
+        with self.assertRaises(PermissionError):
+            key.with_fallback(call)
+        self.assertNotIn(old, tried)
+        self.assertNotIn(old, repr(key))
+        self.assertTrue(check_agent_output_for_leaks(old, known=[key])["leaked"])
+
+    def test_without_previous_values_none_is_kept_for_the_search(self) -> None:
+        old, new = secrets.token_hex(8), secrets.token_hex(8)
+        values = [old, new]
+        key = RotatableSecret("API_KEY", lambda: values[0], 3600, keep_previous=False)
+        self.addCleanup(key.stop)
+        key.compromise()
+        del values[0]
+        key.refresh()
+        self.assertFalse(check_agent_output_for_leaks(old, known=[key])["leaked"])
 
     def test_the_values_of_the_beginning_are_found_after_rotations(self) -> None:
         secret = Rotating(f"first {secrets.token_hex(8)}")
@@ -434,6 +590,21 @@ class AStream(unittest.TestCase):
             self.assertEqual(self.through(made.pieces(text, count, draws)), whole)
         encoded = [piece.encode() for piece in made.pieces(text, 50, draws)]
         self.assertEqual(self.through(encoded), whole.encode())
+
+    def test_values_that_overlap_at_the_end_of_a_cell_are_redacted_whole(self) -> None:
+        # Longer than what is read behind a cell, so that the second one ends outside.
+        one = f"{secrets.token_hex(1800)}-middle-of-both-"
+        two = f"-middle-of-both-{secrets.token_hex(3000)}"
+        three = f"{two[-9:]}{secrets.token_hex(3000)}"
+        for before in (4000, 4095, 4096 - len(one) + 8, 4100):
+            text = f"{'x-' * (before // 2)}{one}{two[16:]}{three[9:]}{',y' * 9000}"
+            whole = self.through([text], (one, two, three))
+            for part in (two[16:], three[9:]):
+                self.assertNotIn(part[-40:], whole)
+                self.assertNotIn(part[:40], whole)
+            self.assertTrue(whole.startswith("x-x-") and whole.endswith(",y,y"))
+            pieces = [text[at : at + 100] for at in range(0, len(text), 100)]
+            self.assertEqual(self.through(pieces, (one, two, three)), whole)
 
     def test_a_key_within_a_word_that_does_not_end_is_one(self) -> None:
         key = made.of_rule("anthropic-api-key")
@@ -737,6 +908,67 @@ class TheApp(unittest.TestCase):
         self.assertNotIn(self.key, repr(sent))
         self.assertEqual(sent[1]["body"], b"[redacted:gitlab-token]")
         self.assertNotIn(b"content-length", dict(sent[0]["headers"]))
+
+    def test_bodies_of_text_in_other_types_are_redacted(self) -> None:
+        word = f"p&ss/{secrets.token_hex(6)}"
+        lines, json_word = f"{json.dumps({'a': word})}\n[]\n", json.dumps(word)
+        texts = {
+            "multipart/mixed; boundary=-": f"---\r\ncontent-type: application/json\r\n\r\n{json_word}\r\n-----\r\n",
+            "application/x-www-form-urlencoded": f"a=1&b={quote(word, safe='')}&c=2",
+        }
+        for kind in (
+            "jsonlines", "x-jsonlines", "x-ndjson", "ndjson", "json-seq", "jsonl", "x-json-stream", "x-ldjson", "json5",
+            "stream+json", "vnd.api+json; charset=utf-8", "geo+json-seq",
+        ):
+            texts[f"application/{kind}"] = lines
+        for kind in (
+            "multipart/form-data; boundary=a", "Multipart/Related", "message/http", "message/rfc822",
+            "application/http", "application/sql", "application/x-sh", "application/csv", "application/ecmascript",
+            "application/rtf",
+            "application/x-javascript", "application/xml-dtd", "application/x-toml", "application/logfmt",
+        ):
+            texts[kind] = f"a {word} b, and more"
+        for kind, text in texts.items():
+            _, body, _ = self.answer([text[:20].encode(), text[20:].encode()], {"content-type": kind}, known=[word])
+            self.assertIn(b"[redacted:known-value]", body, kind)
+            self.assertNotIn(word[-12:].encode(), body, kind)
+        for kind in ("image/png", "application/sha", "application/zip", "multipart/x-mixed-replace; boundary=a"):
+            self.assertEqual(self.answer([word.encode()], {"content-type": kind}, known=[word])[1], word.encode(), kind)
+
+    def test_what_opens_and_closes_a_websocket_is_redacted(self) -> None:
+        word, long = secrets.token_hex(6), Rotating(secrets.token_hex(6), "N" * 60)
+        raw = word.encode()
+        messages: list[Any] = [
+            {"type": "websocket.accept", "subprotocol": "chat", "headers": [(b"x-of", raw), (b"Set-Cookie", raw)]},
+            {"type": "websocket.accept"},
+            {"type": "websocket.accept", "headers": ()},
+            {"type": "websocket.close", "code": 1011, "reason": f"no {word}"},
+            {"type": "websocket.close", "reason": f"{'é' * 40}{long.now} {long.now}"},
+            {"type": "websocket.close", "reason": None},
+            {"type": "websocket.close"},
+        ]
+        sent: list[Any] = []
+        told: list[Any] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            for message in messages:
+                await send(message)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        wrapped = agent_output_middleware(app, known=[word, long], on_leak=told.append)
+        asyncio.run(wrapped({"type": "websocket"}, None, send))
+        marker = "[redacted:known-value]"
+        self.assertEqual(sent[0]["headers"], [(b"x-of", marker.encode()), (b"Set-Cookie", raw)])
+        self.assertEqual(sent[0]["subprotocol"], "chat")
+        self.assertEqual((sent[1], sent[2], sent[5], sent[6]), (messages[1], messages[2], messages[5], messages[6]))
+        self.assertEqual(sent[3], {"type": "websocket.close", "code": 1011, "reason": f"no {marker}"})
+        # A frame that closes has no place for more.
+        self.assertLessEqual(len(sent[4]["reason"].encode()), 123)
+        self.assertNotIn(long.now, sent[4]["reason"])
+        self.assertEqual(len(told), 3)
+        self.assertNotIn(word, repr(told))
 
     def test_websockets_are_redacted_and_other_scopes_are_not_touched(self) -> None:
         sent: list[Any] = []

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import pickle
+import tempfile
 import threading
 import time
 import traceback
@@ -16,8 +17,9 @@ import weakref
 from typing import Any, Callable, Optional
 from unittest import mock
 
-from keyroll import RefusedValue, RotatableSecret, SecretUnavailable, SourceError, Versioned
+from keyroll import EmergencyRotationController, RefusedValue, RotatableSecret, SecretUnavailable, SourceError, Versioned
 from keyroll import _background, _refresh, _worker
+from keyroll.sources import fetch_from_env_with_file_watch
 from tests.support import Records, a_value, in_threads, run_program, until
 
 HOUR = 3600.0
@@ -40,9 +42,13 @@ class Source:
 
 
 class Refused(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(f"status {status}")
+    def __init__(self, status: int, text: str = "") -> None:
+        super().__init__(f"status {status} {text}")
         self.status_code = status
+
+
+class Panic(BaseException):
+    """Like the PanicException of extensions in Rust: a failure that is no Exception."""
 
 
 class Case(unittest.TestCase):
@@ -528,6 +534,61 @@ print(keys[0].value)
             with self.assertRaises(SecretUnavailable):
                 asyncio.run(key.aget())
 
+    def test_what_is_no_exception_is_shown_by_its_class_alone(self) -> None:
+        value, printed = a_value(), []
+        for error in (Panic(value), SystemExit(value), KeyboardInterrupt(value)):
+            source = Source(SourceError("away"))
+            with Records() as seen, mock.patch.object(threading, "excepthook", printed.append):
+                key = self.secret(source)
+                until(lambda: key._turn().flight is None)
+                source.answer = error
+                with self.assertRaises(SecretUnavailable) as caught:
+                    asyncio.run(key.aget())
+                self.assertEqual(caught.exception.reason, f"the fetch function raised {type(error).__name__}")
+                key._failures = 0  # so that the next failure is told
+                key._handle.now() if key._handle is not None else None
+                until(lambda: any(type(error).__name__ in text for text in seen.texts(logging.WARNING)))
+                key.stop()
+                until(lambda: not [each for each in threading.enumerate() if each.name == "keyroll-fetch"])
+                self.assertNotIn(value, "".join(seen.texts()))
+        self.assertEqual(printed, [])
+
+    def test_what_is_no_exception_is_a_failure_like_others_in_the_background(self) -> None:
+        source = Source(a_value())
+        with Records() as seen:
+            key = self.secret(source, 0.02)
+            source.answer = Panic("some-value")
+            until(lambda: key._failures > 2)
+            source.answer = a_value()
+            until(lambda: key.value == source.answer)
+            self.assertEqual(len(seen.texts(logging.WARNING)), 1, seen.texts())
+
+    def test_what_is_no_exception_passes_in_the_thread_of_the_caller(self) -> None:
+        source = Source(a_value())
+        key = self.secret(source)
+        for error in (KeyboardInterrupt(), Panic("x")):
+            source.answer = error
+            with self.assertRaises(type(error)):
+                key.refresh()
+        source.answer = a_value()
+        self.assertTrue(key.refresh())
+
+    def test_asyncios_debug_mode_does_not_show_what_is_no_exception(self) -> None:
+        program = """
+import asyncio, logging, time
+logging.basicConfig(level=logging.DEBUG)
+from keyroll import RotatableSecret
+class Panic(BaseException): pass
+async def panics(): time.sleep(0.15); raise Panic("some-" + "value")
+try: RotatableSecret("A", panics, 3600)
+except Panic: print("passed")
+"""
+        with mock.patch.dict(os.environ, PYTHONASYNCIODEBUG="1"):
+            ended = run_program(program)
+        self.assertEqual(ended.stdout, "passed\n")
+        self.assertIn("Executing <Task finished", ended.stderr)
+        self.assertNotIn("some-value", ended.stderr)
+
     def test_a_loop_that_was_closed_meanwhile_harms_nobody(self) -> None:
         source, go = Source(SourceError("away")), threading.Event()
         with Records() as seen:
@@ -607,6 +668,56 @@ class Callbacks(Case):
         finally:
             _worker._callbacks.add = full  # type: ignore[method-assign]
         until(lambda: told == [source.answer])
+
+    def test_the_newest_value_is_the_last_one_told_also_if_it_was_queued_first(self) -> None:
+        told: list[str] = []
+        source, middle, newest = Source(a_value()), a_value("middle"), a_value("newest")
+        key = self.secret(source, HOUR, told.append)
+        paused, go = threading.Event(), threading.Event()
+        self.addCleanup(go.set)
+        queue = _worker.callback
+
+        def slow(fn: Callable[..., object], *args: Any) -> bool:
+            if args[-1].value == middle:
+                paused.set()
+                go.wait(60)
+            return queue(fn, *args)
+
+        with mock.patch.object(_worker, "callback", slow):
+            source.answer = middle
+            late = threading.Thread(target=key.refresh, daemon=True)
+            late.start()
+            self.assertTrue(paused.wait(30))
+            source.answer = newest
+            self.assertTrue(key.refresh())
+            go.set()
+            late.join(30)
+        done = threading.Event()
+        self.assertTrue(_worker.callback(done.set))
+        self.assertTrue(done.wait(30))
+        self.assertEqual((key.value, told), (newest, [newest]))
+
+    def test_a_value_that_found_the_queue_full_does_not_have_a_newer_one_told_twice(self) -> None:
+        told: list[str] = []
+        source, middle, newest = Source(a_value()), a_value("middle"), a_value("newest")
+        key = self.secret(source, HOUR, told.append)
+        queue = _worker.callback
+
+        def full(fn: Callable[..., object], *args: Any) -> bool:
+            if args[-1].value != middle:
+                return queue(fn, *args)
+            source.answer = newest
+            self.assertTrue(key.refresh())
+            return False
+
+        with mock.patch.object(_worker, "callback", full):
+            source.answer = middle
+            self.assertTrue(key.refresh())
+            key._announce()
+        done = threading.Event()
+        self.assertTrue(_worker.callback(done.set))
+        self.assertTrue(done.wait(30))
+        self.assertEqual(told, [newest])
 
     def test_they_are_limited(self) -> None:
         key = self.secret(a_value)
@@ -882,13 +993,156 @@ class Fallback(Case):
         with self.assertRaises(Refused):
             asyncio.run(key.awith_fallback(acall))
 
-    def test_a_refusal_shows_no_value(self) -> None:
+    def test_of_two_refusals_only_the_second_is_shown_and_nothing_is_logged(self) -> None:
+        def refuses(value: str) -> str:
+            raise Refused(401, value)
+
+        async def arefuses(value: str) -> str:
+            return refuses(value)
+
+        for ask in (lambda: key.with_fallback(refuses), lambda: asyncio.run(key.awith_fallback(arefuses))):
+            self.setUp()
+            key = self.rotated()
+            with Records() as seen, self.assertRaises(Refused) as caught:
+                ask()
+            shown = "".join(traceback.format_exception(type(caught.exception), caught.exception, caught.exception.__traceback__))
+            # The error of the program passes as it is; the first one, whose text has the value in use, is not kept.
+            self.assertIn(f"status 401 {self.old}", shown)
+            self.assertNotIn(self.new, shown)
+            self.assertEqual(seen.texts(), [])
+
+    def test_errors_and_logs_of_a_source_show_no_value(self) -> None:
         key = self.rotated()
-        with self.assertRaises(Refused) as caught:
-            key.with_fallback(self.call())
-        shown = "".join(traceback.format_exception(type(caught.exception), caught.exception, caught.exception.__traceback__))
-        self.assertNotIn(self.new, shown)
-        self.assertNotIn(self.old, shown)
+        self.source.answer = Refused(401, self.new)
+        with Records() as seen:
+            self.assertFalse(key.refresh())
+            self.assertIn("the fetch function raised Refused", "".join(seen.texts()))
+            self.assertNotIn(self.new, "".join(seen.texts()) + key._reason)
+
+
+class Compromised(Case):
+    """A value that is in the wrong hands does not come back, whoever gives it."""
+
+    def setUp(self) -> None:
+        self.leaked, self.new = a_value("leaked"), a_value("new")
+        self.source = Source(self.leaked)
+
+    def replaced(self, answer: object, **options: Any) -> RotatableSecret:
+        """A secret whose leaked value was marked, and then replaced."""
+        key = self.secret(self.source, HOUR, None, **options)
+        key.compromise()
+        self.source.answer = answer
+        self.assertTrue(key.refresh())
+        return key
+
+    def test_a_source_does_not_bring_it_back(self) -> None:
+        for again in (self.leaked, Versioned(self.leaked, "v9"), Versioned(self.leaked, "v9", compromised=True)):
+            with self.subTest(again=type(again)):
+                self.is_refused(again)
+
+    def is_refused(self, again: object) -> None:
+        self.source = Source(self.leaked)
+        key = self.replaced(self.new)
+        self.source.answer = again
+        with Records() as seen:
+            for _ in range(3):
+                self.assertFalse(key.refresh())
+            warned = seen.texts(logging.WARNING)
+        self.assertEqual((key.value, key.version), (self.new, "2"))
+        self.assertEqual(len(warned), 1)
+        self.assertIn("the answer is a value that was compromised", warned[0])
+        self.assertNotIn(self.leaked, warned[0])
+        self.source.answer = other = a_value()
+        self.assertTrue(key.refresh())
+        self.assertEqual(key.value, other)
+
+    def test_a_new_version_of_it_is_refused_too(self) -> None:
+        self.source = Source(Versioned(self.leaked, "1", 1))
+        key = self.replaced(Versioned(self.new, "2", 2))
+        self.source.answer = Versioned(self.leaked, "3", 3)
+        with Records():
+            self.assertFalse(key.refresh())
+        self.assertEqual(key.value, self.new)
+
+    def test_it_stays_usable_until_there_is_another(self) -> None:
+        key = self.secret(self.source)
+        key.compromise()
+        self.assertTrue(key.refresh())
+        self.assertEqual((key.value, key.version), (self.leaked, "1"))
+
+    def test_the_value_before_it_is_not_brought_back_either(self) -> None:
+        for keep in (True, False):
+            self.source = Source(self.leaked)
+            key = self.secret(self.source, HOUR, None, keep_previous=keep)
+            self.source.answer = self.new
+            key.refresh()
+            key.compromise()
+            self.source.answer = self.leaked
+            with Records():
+                self.assertFalse(key.refresh(), keep)
+            self.assertEqual(key.value, self.new)
+
+    def test_a_mark_of_the_source_holds_in_the_same_way(self) -> None:
+        for keep in (True, False):
+            for late in (True, False):
+                self.source = Source(self.leaked)
+                key = self.secret(self.source, HOUR, None, keep_previous=keep)
+                self.source.answer = Versioned(self.new, "v2", compromised=not late)
+                self.assertTrue(key.refresh())
+                self.source.answer = Versioned(self.new, "v2", compromised=True)
+                self.assertTrue(key.refresh())
+                self.source.answer = self.leaked
+                with Records():
+                    self.assertFalse(key.refresh(), (keep, late))
+                self.assertEqual(key.value, self.new)
+
+    def test_many_answers_with_a_mark_do_not_displace_the_other_marks(self) -> None:
+        key = self.replaced(self.new)
+        self.source.answer = Versioned(a_value(), "v3", compromised=True)
+        for _ in range(200):
+            self.assertTrue(key.refresh())
+            key.compromise()
+        self.source.answer = self.leaked
+        with Records():
+            self.assertFalse(key.refresh())
+
+    def test_another_value_is_not_taken_for_it(self) -> None:
+        # The short prints of two values may be the same by chance.
+        with mock.patch("keyroll._versions.fingerprint", return_value="00000000", create=True):
+            key = self.replaced(self.new)
+            self.source.answer = newest = a_value()
+            self.assertTrue(key.refresh())
+            answers = []
+
+            def call(value: str) -> str:
+                answers.append(value)
+                if value == newest:
+                    raise Refused(401)
+                return value
+
+            self.assertEqual(key.with_fallback(call), self.new)
+
+    def test_the_variable_behind_a_file_does_not_bring_it_back(self) -> None:
+        name = "KEYROLL_TEST_COMPROMISED"
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {name: self.leaked}), Records():
+            path = os.path.join(folder, "key")
+            key = self.secret(fetch_from_env_with_file_watch(name, path))
+            key.compromise()
+            with open(path, "w") as file:
+                file.write(self.new)
+            until(lambda: key.refresh() and key.value == self.new)
+            os.unlink(path)
+            self.assertFalse(key.refresh())
+            self.assertEqual(key.value, self.new)
+
+    def test_a_controller_can_be_told_to_use_it_again(self) -> None:
+        ctl = EmergencyRotationController(admin_token=a_value("t"))
+        ctl.set_secret("K", self.leaked)
+        key = self.secret(ctl.source("K"))
+        ctl._swap("K", self.new, compromised=True)
+        until(lambda: key.value == self.new)
+        ctl.set_secret("K", self.leaked)
+        until(lambda: key.value == self.leaked)
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")

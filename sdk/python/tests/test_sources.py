@@ -261,25 +261,72 @@ class Vault(unittest.TestCase):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.assertIn("no answer (TimeoutError)", self.failure(fetch_from_vault("k", url=url, token=self.token, timeout=0.3)))
 
-    @unittest.skipUnless(shutil.which("openssl"), "there is no openssl to make a certificate with")
+    def test_headers_that_come_drop_by_drop_are_ended(self) -> None:
+        self.says(self.value)
+        body = self.server.answer[2]
+        # Ten seconds of drops, each in time for a limit that begins again with each one, and then a good answer.
+        start = b"HTTP/1.1 200 OK\r\nX-Drops: " + b"x" * 100
+        for plain in (True, False):
+            ended = threading.Event()
+            url, trusted = self.dripping(ended, start, b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body, plain)
+            with mock.patch.dict(os.environ, {"VAULT_CACERT": trusted}):
+                fetch = fetch_from_vault("k", url=url, token=self.token, timeout=0.4)
+                self.assertIn("no answer (TimeoutError)", self.failure(fetch))
+                self.assertFalse(ended.is_set(), "it waited for the last drop")
+
+    def dripping(self, ended: threading.Event, drops: bytes, rest: bytes, plain: bool) -> tuple[str, str]:
+        """A server that sends ``drops`` slowly, and then sets ``ended``; its address and its certificate's file."""
+        certificate, context = "", None
+        if not plain:
+            certificate, context = self.tls()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            try:
+                if context is not None:
+                    connection = context.wrap_socket(connection, server_side=True)
+                connection.recv(65536)
+                for drop in drops:
+                    connection.sendall(bytes([drop]))
+                    time.sleep(0.1)
+                ended.set()
+                connection.sendall(rest)
+            except OSError:
+                pass
+            finally:
+                connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http{'' if plain else 's'}://127.0.0.1:{listener.getsockname()[1]}", certificate
+
+    def tls(self) -> tuple[str, ssl.SSLContext]:
+        """A certificate for 127.0.0.1, as the path of its file and as the context of a server."""
+        if not shutil.which("openssl"):
+            self.skipTest("there is no openssl to make a certificate with")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        key, certificate = f"{folder.name}/key", f"{folder.name}/certificate"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+            check=True, capture_output=True, timeout=60,
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return certificate, context
+
     def test_the_certificate_of_the_server_is_verified(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            key, certificate = f"{folder}/key", f"{folder}/certificate"
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                 "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-                check=True, capture_output=True, timeout=60,
-            )
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
-            server = Server(self, context)
-            self.says(self.value)
-            server.answer = self.server.answer
-            fetch = fetch_from_vault("k", url=server.url, token=self.token)
-            self.assertIn("no answer (SSLCertVerificationError)", self.failure(fetch))
-            self.assertEqual(server.seen, [])
-            os.environ["VAULT_CACERT"] = certificate
-            self.assertEqual(fetch().value, self.value)
+        certificate, context = self.tls()
+        server = Server(self, context)
+        self.says(self.value)
+        server.answer = self.server.answer
+        fetch = fetch_from_vault("k", url=server.url, token=self.token)
+        self.assertIn("no answer (SSLCertVerificationError)", self.failure(fetch))
+        self.assertEqual(server.seen, [])
+        os.environ["VAULT_CACERT"] = certificate
+        self.assertEqual(fetch().value, self.value)
 
     def test_the_token_never_goes_over_plain_http_to_another_machine(self) -> None:
         for url in ("http://vault.example:8200", "ftp://x", "https://", "http://user:pw@127.0.0.1", "vault:8200", "http://[", "http://127.0.0.1.example"):
@@ -591,14 +638,29 @@ class Watching(FileCase):
             until(lambda: key.value == value)
 
     def test_a_writer_that_never_rests_ends_in_its_last_value_and_shows_no_half_one(self) -> None:
-        values = [a_value("w") + "-end" for _ in range(60)]
-        program = "import sys, time\nfor v in sys.argv[2:]:\n f = open(sys.argv[1] + '.new', 'w'); f.write(v[:9]); f.flush(); f.write(v[9:]); f.close(); import os; os.replace(sys.argv[1] + '.new', sys.argv[1]); time.sleep(0.02)\n"
+        values = [a_value("w") + "-end" for _ in range(25)]
         self.path.write_text(values[0])
-        seen: set[str] = set()
-        key = self.key(seen.add)
-        writer = subprocess.Popen([sys.executable, "-c", program, str(self.path), *values])
-        until(lambda: writer.poll() is not None and key.value == values[-1], 30)
-        self.assertLessEqual(seen, set(values))
+        shown: list[str] = []
+        key = self.key(shown.append)
+        # Written over in place, half and then whole, so that each look sees another state of the file.
+        steps = iter([text for value in values[1:] for text in (value[:9], value)])
+        states: list[str] = []
+        look = _file._look
+
+        def at_work(path: str) -> Any:
+            text = next(steps, None)
+            if text is not None:
+                self.path.write_text(text)
+            seen = look(path)
+            if seen is not None and seen.data is not None:
+                states.append(seen.data.decode())
+            return seen
+
+        with mock.patch.object(_file, "_look", at_work), mock.patch.object(_file, "LOOK_APART_SECONDS", 0.001), Records():
+            until(lambda: key.refresh() and key.value == values[-1], 30)
+            until(lambda: shown)
+        self.assertEqual(shown, [values[-1]])
+        self.assertLessEqual({value[:9] for value in values[1:]}, set(states), "no look saw a half file")
 
     def test_a_change_is_seen_beside_sources_that_are_slow(self) -> None:
         go, slow = threading.Event(), []

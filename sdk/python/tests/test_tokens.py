@@ -114,6 +114,38 @@ class TheRequest(Case):
             self.assertTrue(self.manager(client_secret=key).token)
             self.assertEqual(self.asked, 2)
 
+    def test_a_client_secret_that_is_rotated_during_the_request_is_tried(self) -> None:
+        values = [self.secret]
+
+        def answer() -> tuple[int, Any, dict[str, str]]:
+            if len(values) == 1:
+                # The request has the old one; before its answer comes, the program takes the new one.
+                values.append(a_value("client"))
+                self.assertTrue(key.refresh())
+            is_new = self.endpoint.requests[-1][0]["client_secret"] == [values[-1]]
+            return self.endpoint.good() if is_new else (401, {"error": "invalid_client"}, {})
+
+        with RotatableSecret("CLIENT", lambda: values[-1], refresh_interval_seconds=3600) as key:
+            self.endpoint.answer = answer
+            self.assertTrue(self.manager(client_secret=key).token)
+            self.assertEqual(self.asked, 2)
+            self.assertEqual(key.version, "2")
+
+    def test_a_client_secret_that_stays_refused_is_tried_twice_at_most(self) -> None:
+        values = [self.secret]
+
+        def answer() -> tuple[int, Any, dict[str, str]]:
+            values.append(a_value("client"))
+            self.assertTrue(key.refresh())
+            return 401, {"error": "invalid_client"}, {}
+
+        with RotatableSecret("CLIENT", lambda: values[-1], refresh_interval_seconds=3600) as key:
+            self.endpoint.answer = answer
+            manager = self.manager(client_secret=key)
+            self.assertEqual(self.why(manager), "the token endpoint answered 401 invalid_client")
+            sent = [form["client_secret"][0] for form, _ in self.endpoint.requests]
+            self.assertEqual(sent, values[:2])
+
     def test_a_fetch_fn(self) -> None:
         value = a_value()
         self.assertEqual(self.manager(fetch_fn=lambda: value).token, value)
@@ -134,8 +166,10 @@ class TheRequest(Case):
 class Lives(Case):
     def test_the_life_of_an_answer(self) -> None:
         for given, life in (
-            (100, 100.0), ("100", 100.0), (" 100.5 ", 100.5), (None, 1800.0), (0, 1800.0), (-5, 1800.0),
-            ("soon", 1800.0), (1e-6, 1800.0), ("0.999", 1800.0), (1, 1.0),
+            (100, 100.0), ("100", 100.0), (" 100.5 ", 100.5), (None, 1800.0), (-5, 1800.0),
+            ("soon", 1800.0), ("-0.5", 1800.0), (-1e-6, 1800.0), ("", 1800.0), (1, 1.0),
+            # What has ended, or is about to, is not kept.
+            (0, 1.0), ("0", 1.0), (0.5, 1.0), (0.0, 1.0), (1e-6, 1.0), ("0.999", 1.0),
             (True, 1800.0), (float("nan"), 1800.0), ("nan", 1800.0), ([], 1800.0), (10**400, 1800.0),
             (1e300, _oauth.LIFE_SECONDS_MAX),
         ):
@@ -178,6 +212,29 @@ class Lives(Case):
             self.assertTrue(manager.token)
             self.clock.pass_(0.01)
         self.assertEqual(self.asked, 1)
+
+    def test_an_endpoint_that_always_says_0_is_asked_at_most_once_a_second(self) -> None:
+        said: list[object] = [0, "0", 0.5]
+
+        def answer() -> tuple[int, Any, dict[str, str]]:
+            return 200, {"access_token": a_value(), "expires_in": said[self.asked % len(said)]}, {}
+
+        self.endpoint.answer = answer
+        manager = self.manager()
+        for second in range(5):
+            first = manager.token
+            self.assertEqual(self.asked, second + 1)
+            for _ in range(9):
+                self.clock.pass_(0.1)
+                self.assertEqual(manager.token, first)
+            self.assertEqual(self.asked, second + 1)
+            if second == 4:
+                self.endpoint.say(500, {})
+            self.clock.pass_(0.15)
+        # The pause after a failure holds too.
+        for _ in range(20):
+            self.assertEqual(self.why(manager), "the token endpoint answered 500")
+        self.assertEqual(self.asked, 6)
 
     def test_it_is_asked_for_without_being_used(self) -> None:
         self.endpoint.say(200, {"access_token": a_value(), "expires_in": 1.2})

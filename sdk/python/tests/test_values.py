@@ -9,7 +9,7 @@ import secrets
 import unittest
 
 import keyroll
-from keyroll._values import VALUE_BYTES_MAX, Versioned, clean, fingerprint, same, why_refused
+from keyroll._values import VALUE_BYTES_MAX, Versioned, clean, digest, fingerprint, same, why_refused
 from keyroll._versions import Versions
 from keyroll.errors import RefusedValue, SecretUnavailable, TokenUnavailable
 from keyroll.sources import fetch_from_aws_secrets_manager, fetch_from_vault
@@ -121,6 +121,8 @@ class Fingerprints(unittest.TestCase):
         self.assertRegex(fingerprint(value), "^[0-9a-f]{8}$")
         self.assertEqual(fingerprint(value), fingerprint(value))
         self.assertNotEqual(fingerprint(value), fingerprint(value + "x"))
+        self.assertTrue(digest(value).hex().startswith(fingerprint(value)))
+        self.assertEqual((len(digest(value)), digest("ü\ud800") == digest("ü\ud801")), (32, False))
         program = "import sys; from keyroll._values import fingerprint; print(fingerprint(sys.argv[1]))"
         self.assertNotEqual(run_program(program, "harmless").stdout.strip(), fingerprint("harmless"))
 

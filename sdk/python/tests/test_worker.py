@@ -80,6 +80,26 @@ class TimedWork(unittest.TestCase):
             until(lambda: seen.texts())
             self.assertEqual(seen.texts(), ["the broken one failed: ValueError; it is tried again in 60 s"])
 
+    def test_what_is_no_exception_is_named_in_the_same_way(self) -> None:
+        class Panic(BaseException):
+            pass
+
+        value, printed = a_value(), []
+        for error in (Panic(value), SystemExit(value), KeyboardInterrupt(value)):
+            for may_hang in (True, False):
+
+                def job() -> None:
+                    raise error
+
+                with Records() as seen, mock.patch.object(threading, "excepthook", printed.append):
+                    handle = _worker.schedule(0, job, name="the broken one", may_hang=may_hang)
+                    self.addCleanup(handle.cancel)
+                    until(lambda: seen.texts() and not handle._running)
+                    self.assertEqual(
+                        seen.texts(), [f"the broken one failed: {type(error).__name__}; it is tried again in 60 s"]
+                    )
+        self.assertEqual(printed, [])
+
     def test_there_is_one_thread_for_all_jobs(self) -> None:
         handles = [_worker.schedule(3600, lambda: None) for _ in range(100)]
         names = [thread.name for thread in threading.enumerate()]
@@ -254,13 +274,16 @@ logging.basicConfig(level=logging.DEBUG)
 from keyroll import _worker
 async def gives(value): time.sleep(0.15); return value
 async def raises(value): time.sleep(0.15); raise ValueError(value)
-for callback in gives, raises: _worker.call(callback, "some-" + "value")
+class Panic(BaseException): pass
+async def panics(value): time.sleep(0.15); raise Panic(value)
+for callback in gives, raises, panics: _worker.call(callback, "some-" + "value")
 """
         with mock.patch.dict(os.environ, PYTHONASYNCIODEBUG="1"):
             ended = run_program(program)
-        self.assertEqual(ended.stderr.count("Executing <Task finished"), 2, ended.stderr)
+        self.assertEqual(ended.stderr.count("Executing <Task finished"), 3, ended.stderr)
         self.assertNotIn("some-value", ended.stderr)
         self.assertIn("failed: ValueError", ended.stderr)
+        self.assertIn("failed: Panic", ended.stderr)
 
     def test_one_that_hangs_fills_a_bounded_queue_and_jobs_go_on(self) -> None:
         go, begun, ran = threading.Event(), threading.Event(), []

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import weakref
-from typing import Any, Awaitable, Callable, Optional, Union
+from typing import Any, Awaitable, Callable, Optional, Tuple, Type, Union
 
 from . import _worker
 from ._refresh import FLIGHTS_HUNG_MAX, HUNG_SECONDS, Answer, Flight, fetch, reason_of
@@ -24,6 +24,12 @@ BACKOFF_SECONDS_FIRST = 1.0
 REJECTION_SECONDS_MIN = 1.0
 """Between two fetches that rejections ask for: a storm of them makes one fetch."""
 
+_Errors = Tuple[Type[BaseException], ...]
+FAILURES: _Errors = (Exception, asyncio.CancelledError)
+"""What is a failed fetch in the thread of a caller. Others, such as KeyboardInterrupt, are for the caller."""
+FAILURES_ASIDE: _Errors = (BaseException,)
+"""The same in a thread of this package, which has no caller, and whose last words would be the text of the error."""
+
 
 class _Turn:
     """What must not outlive a fork: the lock, and the fetch that another thread was making."""
@@ -34,6 +40,18 @@ class _Turn:
         self.lock = threading.RLock()
         self.flight: Flight | None = None
         self.hung: set[Flight] = set()  # given up on, and still under way
+
+
+class _Told:
+    """The serial of the last value that callbacks were told; they are not told of the first one.
+
+    An object of its own: what waits in the queue for callbacks has it, and not the secret.
+    """
+
+    __slots__ = ("serial",)
+
+    def __init__(self) -> None:
+        self.serial = 1
 
 
 class Background:
@@ -61,7 +79,7 @@ class Background:
         self._rejection_at = -math.inf
         self._stop_watch: Callable[[], object] | None = None
         self._stopped = False
-        self._told = 1  # the serial of the last value that callbacks know; they are not told of the first one
+        self._told = _Told()
         self._queued = (0, 1)
         self._begun = 0  # how many fetches began
         self._landed = 0  # the number of the latest fetch whose answer was taken
@@ -91,11 +109,11 @@ class Background:
     def _age(self) -> float | None:
         return None if self._held.current is None else max(0.0, time.monotonic() - self._good_at)
 
-    def _refresh(self, apart: float = 0.0) -> bool:
+    def _refresh(self, apart: float = 0.0, failures: _Errors = FAILURES) -> bool:
         flight, mine = self._board(apart)
         if flight is None:
             return False
-        return self._fly(flight) if mine else flight.join()
+        return self._fly(flight, failures) if mine else flight.join()
 
     # One fetch at a time
 
@@ -134,12 +152,12 @@ class Background:
             self._reason = f"the fetch function has not answered for {HUNG_SECONDS:g} s"
         return True
 
-    def _fly(self, flight: Flight) -> bool:
+    def _fly(self, flight: Flight, failures: _Errors = FAILURES) -> bool:
         ok = False
         try:
             flight.owner = threading.get_ident()
             self._dirty = False
-            ok = self._fetch_once(flight.number)
+            ok = self._fetch_once(flight.number, failures)
         finally:
             turn = self._turn()
             with turn.lock:
@@ -150,7 +168,14 @@ class Background:
         self._announce()
         return ok
 
-    def _fetch_once(self, number: int) -> bool:
+    def _fly_aside(self, flight: Flight) -> None:
+        try:
+            self._fly(flight, FAILURES_ASIDE)
+        except BaseException as error:  # noqa: BLE001 - threading would print its text, which may hold the value
+            if not _worker.stopping():
+                log.warning("the refresh of %s failed: %s", self._name, type(error).__name__)
+
+    def _fetch_once(self, number: int, failures: _Errors = FAILURES) -> bool:
         try:
             answer = fetch(self._fetch_fn)
             with self._turn().lock:
@@ -162,7 +187,7 @@ class Background:
                 again, self._failures = self._failures > 0, 0
                 self._good_at = time.monotonic()
                 self._landed = number
-        except (Exception, asyncio.CancelledError) as error:
+        except failures as error:
             self._failed(reason_of(error), number)
             return False
         version = self._held.current.version if self._held.current is not None else ""
@@ -190,7 +215,7 @@ class Background:
             return False
         if mine:
             try:
-                threading.Thread(target=self._fly, args=(flight,), name="keyroll-fetch", daemon=True).start()
+                threading.Thread(target=self._fly_aside, args=(flight,), name="keyroll-fetch", daemon=True).start()
             except RuntimeError:
                 # No thread can be had: rather hold up the loop than every task that waits for this fetch.
                 return self._fly(flight)
@@ -206,10 +231,10 @@ class Background:
         return float(min(self._interval, first * 2 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0))
 
     def _run_scheduled(self) -> float:
-        self._refresh()
+        self._refresh(failures=FAILURES_ASIDE)
         if self._dirty:
             # The source changed while a fetch was under way, which may have read the old value.
-            self._refresh()
+            self._refresh(failures=FAILURES_ASIDE)
         self._announce()
         return self._delay()
 
@@ -218,8 +243,9 @@ class Background:
         if not callable(watch):
             return None
         me = weakref.ref(self)
+        at_once = getattr(self._fetch_fn, "answers_at_once", False) is True
         try:
-            stop: Any = watch(lambda: _changed(me))
+            stop: Any = watch(lambda: _pushed(me) if at_once else _changed(me))
         except Exception as error:
             kind = type(error).__name__
             log.warning("cannot watch the source of %s: %s; it is asked at its interval", self._name, kind)
@@ -228,23 +254,27 @@ class Background:
             return None
         last: Any = weakref.finalize(self, stop)
         last.atexit = False
-        return stop  # type: ignore[no-any-return]
+        # A push replaces a key that leaked: also in a secret that was stopped, as long as somebody holds it.
+        return None if at_once else stop
 
     def _announce(self) -> None:
         """Queues the callbacks for a value that they do not know; again if the queue was full, or lost by a fork."""
         with self._turn().lock:
             current, callbacks = self._held.current, self._callbacks
-            if current is None or current.serial <= self._told:
+            if current is None or current.serial <= self._told.serial:
                 return
             if not callbacks:
-                self._told = current.serial
+                self._told.serial = current.serial
                 return
             queued = (_worker.generation(), current.serial)
             if self._queued >= queued:
                 return
             before, self._queued = self._queued, queued
-        if not _worker.callback(_tell, weakref.ref(self), callbacks, current):
-            self._queued = before
+        # Without the lock, because a full queue is logged: a newer value may be queued before this one.
+        if not _worker.callback(_tell, self._told, callbacks, current):
+            with self._turn().lock:
+                if self._queued == queued:
+                    self._queued = before
 
 
 def _checked_interval(seconds: float) -> float:
@@ -269,7 +299,7 @@ def _late(me: _Ref) -> float | None:
     if key is not None:
         key._late = None
         if not key._stopped:
-            key._refresh(REJECTION_SECONDS_MIN)
+            key._refresh(REJECTION_SECONDS_MIN, FAILURES_ASIDE)
     return None
 
 
@@ -281,9 +311,26 @@ def _changed(me: _Ref) -> None:
             key._handle.now()
 
 
-def _tell(me: _Ref, callbacks: tuple[Callable[[str], object], ...], kept: Kept) -> None:
+def _pushed(me: _Ref) -> None:
+    """Takes the new value in this thread: whoever changed it can rely on it then."""
+    key = me()
+    if key is None:
+        return
+    with key._turn().lock:
+        # A fetch that began before has an older answer, which is then no failure.
+        key._begun += 1
+        number = key._begun
+    key._fetch_once(number)
+    key._announce()
+    # If a signal handler pushed while its thread was taking a value, that one may have won.
+    _changed(me)
+
+
+def _tell(told: _Told, callbacks: tuple[Callable[[str], object], ...], kept: Kept) -> None:
+    # One thread makes these calls. What is older than what was told was queued by a slower thread: nobody is to go
+    # back to it.
+    if kept.serial <= told.serial:
+        return
     for fn in callbacks:
         _worker.call(fn, kept.value)
-    key = me()
-    if key is not None:
-        key._told = max(key._told, kept.serial)
+    told.serial = kept.serial

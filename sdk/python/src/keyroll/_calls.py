@@ -93,7 +93,7 @@ def call(fn: Callable[..., object], *args: object) -> None:
     try:
         answer = fn(*args)
         if inspect.isawaitable(answer):
-            failed: list[Exception] = []
+            failed: list[BaseException] = []
             asyncio.run(_wait_for(answer, failed))
             if failed:
                 raise failed[0]
@@ -103,9 +103,11 @@ def call(fn: Callable[..., object], *args: object) -> None:
             log.warning("the callback %s failed: %s", name, type(error).__name__)
 
 
-async def _wait_for(answer: Any, failed: list[Exception]) -> None:
+async def _wait_for(answer: Any, failed: list[BaseException]) -> None:
     # asyncio's debug mode logs the result and the error of a task: this one has neither.
     try:
         await answer
-    except Exception as error:
+    except (asyncio.CancelledError, GeneratorExit):
+        raise  # how asyncio ends a task
+    except BaseException as error:  # noqa: BLE001 - raised to the caller above
         failed.append(error)

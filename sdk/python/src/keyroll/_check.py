@@ -28,23 +28,33 @@ class Check:
 
     async def __call__(self, name: str, value: str) -> None:
         """Raises Refused unless the answer is True within 20 s."""
-        task = asyncio.ensure_future(self._verdict(name, value))
-        # An error of a check that came too late would be logged by asyncio, with its text.
-        task.add_done_callback(lambda late: None if late.cancelled() else late.exception())
+        said: list[object] = []
+        failed: list[BaseException] = []
+
+        async def run() -> None:
+            # asyncio logs the result and the error of a task, also of one that came too late: this one has neither.
+            try:
+                said.append(await self._verdict(name, value))
+            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - shown by its class; sys.exit() must not end the loop
+                failed.append(error)
+
+        task = asyncio.ensure_future(run())
         try:
             done, _ = await asyncio.wait({task}, timeout=ACCEPT_SECONDS)
         finally:
             task.cancel()
         if not done:
             raise Refused(problem(422, "the check of new_value took too long; nothing was changed"))
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if isinstance(error, Refused):
-            raise error
-        if error is not None:
-            log.warning("the check of a new value of %s failed: %s", name, type(error).__name__)
+        if failed and isinstance(failed[0], Refused):
+            raise failed.pop()
+        if not said:
+            kind = type(failed[0] if failed else asyncio.CancelledError()).__name__
+            log.warning("the check of a new value of %s failed: %s", name, kind)
             raise Refused(problem(422, "the check of new_value failed; nothing was changed"))
         # Only True: a check that forgets to return something, or returns (False, why), must not let a value in.
-        if task.result() is not True:
+        if said[0] is not True:
             raise Refused(problem(422, "the check did not accept new_value; nothing was changed"))
 
     async def _verdict(self, name: str, value: str) -> object:

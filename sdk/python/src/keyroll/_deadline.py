@@ -64,4 +64,5 @@ class Http(urllib.request.HTTPHandler):
 
 class Https(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_TlsConnection, req)
+        # The certificates to trust, if they were given to the handler.
+        return self.do_open(_TlsConnection, req, context=getattr(self, "_context", None))

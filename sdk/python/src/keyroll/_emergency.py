@@ -102,7 +102,7 @@ class EmergencyRotationController:
         self._replaced: dict[str, deque[bytes]] = {}
         self._log: deque[_Rotation] = deque(maxlen=LOG_MAX)
         self._guesses: deque[float] = deque(maxlen=GUESSES_MAX)
-        self._watchers: dict[str, list[Callable[[], object]]] = {}
+        self._watchers: dict[str, dict[object, Callable[[], object]]] = {}
         # A lock of asyncio belongs to one loop.
         self._turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]]
         self._turns = weakref.WeakKeyDictionary()
@@ -135,7 +135,12 @@ class EmergencyRotationController:
         return sorted(list(self._held))
 
     def source(self, name: str) -> Pushed:
-        """A ``fetch_fn`` for RotatableSecret that gives this secret; a pushed value is in use there at once."""
+        """A ``fetch_fn`` for RotatableSecret that gives this secret.
+
+        A new value is in use there before a push is answered and before ``set_secret`` returns, also after the
+        secret's ``stop()``. Only a secret that refuses the value (a placeholder, if it was made without
+        ``allow_placeholders``) keeps its own, with a warning.
+        """
         return Pushed(self, name)
 
     @property
@@ -253,11 +258,7 @@ class EmergencyRotationController:
             busy = "another rotation of this secret is being checked; nothing was changed"
             raise Refused(problem(503, busy, ("retry-after", "20"))) from None
         try:
-            if same(self._get(name).value, value):
-                raise Refused(problem(409, "new_value is the value in use already; nothing was changed"))
-            if _digest(value) in self._replaced.get(name, ()):
-                why = "new_value was replaced by a push before, as one that may be in the wrong hands"
-                raise Refused(problem(409, f"{why}; nothing was changed"))
+            self._refuse_known(name, value)
             if self._check is not None:
                 await self._check(name, value)
             self._swap(name, value, compromised=True)
@@ -271,12 +272,23 @@ class EmergencyRotationController:
             raise SecretUnavailable(name, "it was never set")
         return held
 
+    def _refuse_known(self, name: str, value: str) -> None:
+        """Raises Refused if a push of this value would change nothing, or put a leaked key back."""
+        if same(self._get(name).value, value):
+            raise Refused(problem(409, "new_value is the value in use already; nothing was changed"))
+        if _digest(value) in self._replaced.get(name, ()):
+            why = "new_value was replaced by a push before, as one that may be in the wrong hands"
+            raise Refused(problem(409, f"{why}; nothing was changed"))
+
     def _rotations(self) -> list[_Rotation]:
         with _LOCK:
             return list(self._log)
 
     def _swap(self, name: str, value: str, *, compromised: bool) -> None:
         with _LOCK:
+            if compromised:
+                # Again: turns are those of one loop, and another one may have changed the value during the check.
+                self._refuse_known(name, value)
             before = self._held.get(name)
             if before is not None and same(before.value, value):
                 return
@@ -289,7 +301,7 @@ class EmergencyRotationController:
             if before is not None:
                 now = int(time.time())
                 self._log.append(_Rotation(name, now, fingerprint(before.value), fingerprint(value)))
-            watchers = list(self._watchers.get(name, ()))
+            watchers = list(self._watchers.get(name, {}).values())
         for watcher in watchers:
             try:
                 watcher()
@@ -303,12 +315,14 @@ class EmergencyRotationController:
         return None if held is None else (held.number, (name, held.value))
 
     def _watch(self, name: str, watcher: Callable[[], object]) -> Callable[[], None]:
+        key = object()
         with _LOCK:
-            self._watchers.setdefault(name, []).append(watcher)
+            self._watchers.setdefault(name, {})[key] = watcher
 
         def stop() -> None:
+            # It is called when a secret is collected too, which may be in this thread within any line above.
             with _LOCK:
-                self._watchers[name] = [each for each in self._watchers[name] if each is not watcher]
+                self._watchers[name].pop(key, None)
 
         return stop
 
@@ -325,6 +339,9 @@ class Pushed:
 
     A value that came by HTTP is marked as the answer to a leak: the one before it is never used again.
     """
+
+    # It is a look into memory: a secret takes the value in the thread that changed it.
+    answers_at_once = True
 
     def __init__(self, controller: EmergencyRotationController, name: str) -> None:
         self._controller, self._name = controller, name

@@ -1,7 +1,7 @@
 """Keeps secrets out of logs and of what agents give back.
 
 Found are credentials by form, name and position (see :mod:`keyroll.detect`) and known values, also in base64,
-percent-encoding and JSON. Not found is what is encoded otherwise, compressed or encrypted.
+percent-encoding, JSON, HTML and Python's ``repr``. Not found is what is encoded otherwise, compressed or encrypted.
 """
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ class RedactingFilter(logging.Filter):
     A filter of a logger does not see the records of its children; a filter of a handler sees all that reach it. The
     record itself is changed, so other handlers show it redacted too. A record without a finding is left as it is; of
     one whose traceback has a finding only the redacted text of it is kept. ``known`` are values of 8 bytes or more,
-    and secrets with ``get()``. Never raises into the program: a record that cannot be checked is replaced by a notice.
+    and secrets with ``get()``. An object among the arguments and fields is checked as its ``str`` and its ``repr``.
+    Never raises into the program: a record or an object that cannot be checked is replaced by a notice.
     """
 
     def __init__(self, name: str = "", *, known: Iterable[object] = ()) -> None:
@@ -143,12 +144,13 @@ class RedactingFilter(logging.Filter):
                 record.__dict__[field] = value
 
     def _checked(self, value: object, name: str = "") -> tuple[object, bool]:
-        """A value redacted, and whether that changed it. Objects in it are checked as the text that they become."""
+        """A value redacted, and whether that changed it. Objects in it are checked as the texts that they become."""
         if value is None or isinstance(value, (bool, int, float)):
             return value, False
         if isinstance(value, tuple) and _PLAIN.issuperset(map(type, value)):
             return value, False
-        checker = Checker(self._known, repr)
+        # Formatters write either.
+        checker = Checker(self._known, (str, repr))
         cleaned = checker.clean(value, name=name)
         return cleaned, bool(checker.hits)
 

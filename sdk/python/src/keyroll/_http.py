@@ -13,7 +13,7 @@ import re
 import socket
 from concurrent.futures import Future
 from http import HTTPStatus
-from typing import Any, Awaitable, Callable, NamedTuple, Sequence, Tuple
+from typing import Any, Awaitable, Callable, NamedTuple, Sequence, Tuple, TypeVar
 
 LINE_BYTES_MAX = 8 * 1024
 HEAD_BYTES_MAX = 16 * 1024
@@ -33,6 +33,7 @@ Headers = Sequence[Tuple[str, str]]
 BodyReader = Callable[[int], Awaitable[bytes]]
 """Reads the body, of at most so many bytes. Raises `Refused`."""
 log = logging.getLogger("keyroll")
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -140,6 +141,26 @@ async def settled(future: Future[Any], seconds: float) -> bool:
     return True
 
 
+async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
+    """The result of `work()`, or its error, if it comes in time; else `asyncio.TimeoutError`.
+
+    asyncio's debug mode logs the result and the error of a task: the one that is made here has neither.
+    """
+    found: list[T] = []
+    failed: list[Exception] = []
+
+    async def run() -> None:
+        try:
+            found.append(await work())
+        except Exception as error:  # noqa: BLE001 - it is raised again below
+            failed.append(error)
+
+    await asyncio.wait_for(run(), max(0.0, seconds))
+    if failed:
+        raise failed.pop()
+    return found[0]
+
+
 class Server:
     """Serves `handle` on one socket until it is stopped."""
 
@@ -241,7 +262,7 @@ class Server:
         self._idle.add(task)
         try:
             try:
-                method, target, headers = await asyncio.wait_for(_head(reader), REQUEST_SECONDS)
+                method, target, headers = await within(REQUEST_SECONDS, lambda: _head(reader))
             finally:
                 self._idle.discard(task)
             with_body = method != "HEAD"
@@ -317,7 +338,7 @@ async def _body(
     if any(expect.lower() == "100-continue" for expect in every(headers, "expect")):
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        return await asyncio.wait_for(reader.readexactly(length), max(0.0, seconds))
+        return await within(seconds, lambda: reader.readexactly(length))
     except asyncio.IncompleteReadError:
         raise Away from None
 

@@ -7,7 +7,9 @@ import importlib
 import re
 from typing import Any, Awaitable, Callable, MutableMapping, Sequence
 
-from ._http import REQUEST_SECONDS, Answer, Away, BodyReader, Handler, Headers, Refused, every, problem, too_large
+from ._http import (
+    REQUEST_SECONDS, Answer, Away, BodyReader, Handler, Headers, Refused, every, problem, too_large, within,
+)
 
 
 def _page(path: str) -> str:
@@ -69,7 +71,7 @@ async def _mounted(handle: Handler, method: str, path: str, headers: Headers, re
         lengths = every(headers, "content-length")
         if any(re.fullmatch("[0-9]{1,18}", length) and int(length) > limit for length in lengths):
             raise Refused(too_large(limit))
-        return await asyncio.wait_for(read(limit), REQUEST_SECONDS)
+        return await within(REQUEST_SECONDS, lambda: read(limit))
 
     try:
         return await handle(method, _page(path), headers, timed)

@@ -190,17 +190,20 @@ def read_fields(answer: Mapping[str, Any]) -> Given:
 
 
 def _life(given: object) -> float | None:
-    """Some endpoints send the number as a text. True, NaN and numbers below 1 are nothing usable: with a
-    life of next to nothing, each use of the token would be a request."""
+    """Some endpoints send the number as a text. True, NaN and negative numbers are nothing usable.
+
+    An endpoint that keeps its answers gives 0 for a token that has ended. It counts as one second: it is replaced
+    soon, and not at each use.
+    """
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         return None
     try:
         life = float(given)
     except (ValueError, OverflowError):
         return None
-    if math.isnan(life) or life < LIFE_SECONDS_MIN:
+    if math.isnan(life) or life < 0:
         return None
-    return min(life, LIFE_SECONDS_MAX)
+    return min(max(life, LIFE_SECONDS_MIN), LIFE_SECONDS_MAX)
 
 
 class Secret:
@@ -232,10 +235,20 @@ class Secret:
             raise Failed(f"the client secret {why}")
         return value
 
-    def rejected(self) -> bool:
-        """Tells the source that the issuer refused the secret; whether it has another one now."""
+    @property
+    def version(self) -> object:
+        """The version of the secret now; None if the source has none. To be read before the secret: what comes between
+        the two must not be taken for what was refused."""
         source = self._of()
-        rejected, version = getattr(source, "rejected", None), getattr(source, "version", None)
+        try:
+            return None if isinstance(source, str) else getattr(source, "version", None)
+        except Exception:  # noqa: BLE001 - it is needed only if the secret is refused
+            return None
+
+    def rejected(self, version: object) -> bool:
+        """Tells the source that the issuer refused this version; whether it has another one now."""
+        source = self._of()
+        rejected = getattr(source, "rejected", None)
         if isinstance(source, str) or not callable(rejected) or version is None:
             return False
         try:

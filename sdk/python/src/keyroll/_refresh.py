@@ -119,7 +119,9 @@ def _result_of(answer: Awaitable[Any]) -> object:
         # asyncio's debug mode logs the result and the error of a task: this one has neither.
         try:
             found.append(await answer)
-        except Exception as error:
+        except (asyncio.CancelledError, GeneratorExit):
+            raise  # how asyncio ends a task
+        except BaseException as error:  # noqa: BLE001 - raised to the caller below
             failed.append(error)
 
     def run() -> None:

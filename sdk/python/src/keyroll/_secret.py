@@ -150,7 +150,7 @@ class RotatableSecret(Background):
         """The key is in the wrong hands: ``with_fallback`` never goes back to it, now or after the next rotation.
 
         Without ``version`` that holds for the current and the previous value. The current one stays in use until the
-        source gives another.
+        source gives another. Then it is refused if the source gives it again.
         """
         with self._turn().lock:
             self._held.compromise(version)

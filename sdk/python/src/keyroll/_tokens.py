@@ -297,11 +297,12 @@ class SelfExpiringTokenManager:
                 raise Failed("fetch_fn returned neither a text nor the fields of an answer")
             return read_fields(answer)
         assert self._endpoint is not None and self._secret is not None
+        version = self._secret.version
         try:
             return self._endpoint.ask(self._secret.get())
         except Failed as failed:
             # The secret may have been rotated since it was read.
-            if not failed.client_refused or not self._secret.rejected():
+            if not failed.client_refused or not self._secret.rejected(version):
                 raise
         return self._endpoint.ask(self._secret.get())
 

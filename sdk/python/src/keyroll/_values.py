@@ -184,7 +184,11 @@ def clean(raw: str | bytes) -> str:
 _FINGERPRINT_KEY = secrets.token_bytes(32)
 
 
+def digest(value: str) -> bytes:
+    """32 bytes that stand for a value. They are the same only within one process and its forks."""
+    return hmac.new(_FINGERPRINT_KEY, value.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+
+
 def fingerprint(value: str) -> str:
-    """Eight hex digits that tell two values apart. They are the same only within one process and its forks."""
-    digest = hmac.new(_FINGERPRINT_KEY, value.encode("utf-8", "surrogatepass"), hashlib.sha256)
-    return digest.hexdigest()[:8]
+    """Eight hex digits of the digest, to show. Two values may have the same by chance: decide nothing by them."""
+    return digest(value).hex()[:8]

@@ -11,8 +11,12 @@ from ._pieces import OnLeak, Pieces, tell
 
 # Servers send files for an app that names them: those bytes would pass by.
 _PAST_THE_APP = ("http.response.pathsend", "http.response.zerocopysend")
+# In `multipart/x-mixed-replace` are the pictures of cameras.
 _TEXT = re.compile(
-    rb"\s*(?:text/|[^;]*[/+](?:json|xml|x-ndjson|jsonl|javascript|graphql|yaml|x-yaml|toml)\b)", re.IGNORECASE
+    rb"\s*(?:text/|message/|multipart/(?!x-mixed-replace)"
+    rb"|[^;]*[/+](?:x-)?(?:(?:nd|ld)?json|jsonl|jsonlines|json5|xml|javascript|ecmascript|graphql|yaml|toml|csv|sql|sh"
+    rb"|rtf|http|logfmt|www-form-urlencoded)(?![a-z0-9_]))",
+    re.IGNORECASE,
 )
 _WIDE = re.compile(rb"charset\s*=\s*\"?(?:utf-?16|utf-?32|utf-?7|ucs)", re.IGNORECASE)
 _EVENTS = re.compile(rb"\s*text/event-stream\b", re.IGNORECASE)
@@ -23,6 +27,8 @@ _RANGE_HEADERS = frozenset((b"range", b"if-range"))
 _RANGE_OFFERS = frozenset((b"accept-ranges",))
 # Answers without a body: their Content-Length is that of another answer.
 _BODILESS = frozenset((204, 304))
+# A frame that closes a websocket has no place for more.
+_REASON_BYTES_MAX = 123
 
 Headers = list[tuple[bytes, bytes]]
 Send = Callable[[Any], Awaitable[None]]
@@ -34,10 +40,11 @@ class AgentOutputMiddleware:
     Make it the outermost layer: what frameworks put around added middlewares, such as Starlette's page for errors, is
     outside of ``app.add_middleware(AgentOutputMiddleware)``.
 
-    Redacted are bodies of text, JSON, XML and events, and those without a type, as by ``RedactingStream``: in pieces as
-    they come, with the last word held back. An answer that comes in one piece keeps a right Content-Length; of another
-    one it is removed. Headers are redacted too, except Set-Cookie; messages of websockets one by one. Requests for a
-    part of a body (``Range``) reach the app as requests for the whole.
+    Redacted are bodies of text, JSON, lines of JSON, XML, forms, multipart and events, and those without a type, as by
+    ``RedactingStream``: in pieces as they come, with the last word held back. An answer that comes in one piece keeps a
+    right Content-Length; of another one it is removed. One within a part of multipart stays as it is. Headers are
+    redacted too, except Set-Cookie; so are messages of websockets, one by one, the headers that accept one and the
+    reason that closes it. Requests for a part of a body (``Range``) reach the app as requests for the whole.
 
     In ``text/event-stream`` a secret is also found when it is split over events, as those of models are: in the members
     ``delta``, ``text``, ``content``, ``partial_json`` and the like of JSON, and in data that is not JSON. An event
@@ -46,8 +53,9 @@ class AgentOutputMiddleware:
     be out before it is known as one; the rest is redacted.
 
     Not checked are compressed bodies (any Content-Encoding but ``identity``: put this middleware inside of the one that
-    compresses), other types such as images, UTF-16, JSON that writes letters as ``\\uXXXX``, and a secret that is split
-    over several messages of a websocket or lines of JSON: wrap the generator of its pieces in ``redact_stream``.
+    compresses), other types such as images and ``multipart/x-mixed-replace``, UTF-16, JSON that writes plain letters as
+    ``\\uXXXX``, and a secret that is split over several messages of a websocket or lines of JSON: wrap the generator of
+    its pieces in ``redact_stream``.
 
     It takes the time of the event loop: as a guide, a few tenths of a second at most for 1 MB of prose, and a few
     seconds for 1 MB full of keys. Wrap only the app of the agent if that is too much.
@@ -93,6 +101,10 @@ class AgentOutputMiddleware:
             for part in ("text", "bytes"):
                 if message.get(part):
                     message = {**message, part: checker.clean(message[part])}
+            if message["type"] == "websocket.accept" and message.get("headers"):
+                message = {**message, "headers": _checked(message["headers"], checker)}
+            if message["type"] == "websocket.close" and message.get("reason"):
+                message = {**message, "reason": _fitting(checker.clean(message["reason"]), message["reason"])}
             if checker.hits and self._on_leak is not None:
                 tell(self._on_leak, [one._asdict() for one in checker.hits])
             await send(message)
@@ -115,7 +127,7 @@ class _Answer:
     async def send(self, message: Any) -> None:
         kind = message["type"]
         if kind == f"{self.prefix}.start":
-            headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+            headers = _pairs(message.get("headers", ()))
             self._bodiless = self._head or message.get("status") in _BODILESS
             self._pieces = self._events = None
             if not self._bodiless and _is_text(headers):
@@ -124,14 +136,14 @@ class _Answer:
                     self._events = Events(self._known)
             headers = [one for one in headers if one[0].lower() not in _RANGE_OFFERS]
             # Sent with the first piece of the body, when its length is known.
-            self._start = {**message, "headers": self._checked(headers)}
+            self._start = {**message, "headers": _checked(headers, Checker(self._known))}
         elif kind == f"{self.prefix}.body" and self._pieces is not None:
             await self._body(message, self._pieces)
         elif kind == f"{self.prefix}.body" and self._bodiless:
             await self._begin(None)
             await self._send({**message, "body": b""})
         elif kind == f"{self.prefix}.trailers":
-            await self._send({**message, "headers": self._checked(list(message.get("headers", ())))})
+            await self._send({**message, "headers": _checked(message.get("headers", ()), Checker(self._known))})
         else:
             await self._begin(None)
             await self._send(message)
@@ -164,14 +176,23 @@ class _Answer:
             start["headers"] = headers
         await self._send(start)
 
-    def _checked(self, headers: Headers) -> Headers:
-        checked: Headers = []
-        for name, value in headers:
-            if name.lower() not in _PRIVATE_HEADERS:
-                checker = Checker(self._known)
-                value = checker.text(bytes(value), "header", "", False)
-            checked.append((name, value))
-        return checked
+
+def _pairs(headers: Iterable[Any]) -> Headers:
+    return [(bytes(name), bytes(value)) for name, value in headers]
+
+
+def _checked(headers: Iterable[Any], checker: Checker) -> Headers:
+    return [
+        (name, value if name.lower() in _PRIVATE_HEADERS else checker.text(value, "header", "", False))
+        for name, value in _pairs(headers)
+    ]
+
+
+def _fitting(reason: Any, given: Any) -> Any:
+    """A reason that a marker made too long is cut."""
+    if reason == given or not isinstance(reason, str):
+        return reason
+    return reason.encode("utf-8", "surrogatepass")[:_REASON_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def _is_text(headers: Headers) -> bool:

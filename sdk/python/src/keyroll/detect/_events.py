@@ -18,7 +18,8 @@ from ._stream import Redactor
 # The members with pieces of an answer in the protocols of models.
 _KEYS = frozenset((
     "delta", "text", "content", "partial_json", "arguments", "thinking", "reasoning", "reasoning_content", "completion",
-    "response", "output_text", "chunk", "answer", "",
+    "response", "output_text", "chunk", "answer", "generation", "generated_text", "outputText", "transcript", "refusal",
+    "reasoningText", "tool_plan", "input", "inputTextDelta", "textDelta", "argsTextDelta", "",
 ))
 # They tell apart texts at the same place of the JSON.
 _NUMBERS = ("index", "output_index", "content_index")

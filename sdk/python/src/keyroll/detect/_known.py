@@ -1,14 +1,12 @@
-"""Known values and the forms in which programs write them."""
+"""Known values, and where they are in a text."""
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import re
 from typing import Iterable, NoReturn, Pattern, Sequence
-from urllib.parse import quote, quote_plus
 
 from ._engine import Span
+from ._forms import forms_of
 
 KNOWN_BYTES_MIN = 8
 """The shortest known value. Shorter ones occur by chance."""
@@ -25,9 +23,10 @@ class Known:
     """Values to search for: texts, and secrets that rotate (objects with a method ``get``).
 
     A secret's value is read now and each time, so that a new one is found at once. Found too are the one before it, as
-    long as a RotatableSecret keeps it, and those that were read before (8 at most). Nothing is fetched for it: of a
-    token manager only the token that it holds is read. A secret that has no value yet is passed over, and so is a
-    value under 8 bytes, with one warning. Raises ValueError for a text under 8 bytes, TypeError for anything else.
+    long as a RotatableSecret keeps it, those that it dropped because they are compromised (16 at most), and those that
+    were read before (8 at most). Nothing is fetched for it: of a token manager only the token that it holds is read. A
+    secret that has no value yet is passed over, and so is a value under 8 bytes, with one warning. Raises ValueError
+    for a text under 8 bytes, TypeError for anything else.
     """
 
     __slots__ = ("_fixed", "_secrets", "_former", "_ready")
@@ -39,7 +38,7 @@ class Known:
         self._secrets: list[object] = []
         for number, one in enumerate(known):
             if isinstance(one, str):
-                if len(one.encode("utf-8", "surrogatepass")) < KNOWN_BYTES_MIN:
+                if _is_short(one):
                     raise ValueError(f"the known value {number} has fewer than {KNOWN_BYTES_MIN} bytes")
                 self._fixed[one] = "known-value"
             elif not isinstance(one, (type, dict)) and (_peeks(one) or callable(getattr(one, "get", None))):
@@ -59,13 +58,19 @@ class Known:
         raise TypeError("known values cannot be pickled")
 
     def find(self, data: bytes) -> list[Span]:
-        """The known values in bytes, from the left, of two at one place the longer."""
+        """The known values in bytes, from the left. Those that overlap are one, with the name of the first."""
         pattern, names = self._search()
-        if pattern is None:
-            return []
-        return [
-            Span(found.start(), found.end(), names[found[0]], _TITLE) for found in pattern.finditer(data)
-        ]
+        spans: list[Span] = []
+        found = None if pattern is None else pattern.search(data)
+        while found is not None and pattern is not None:
+            start, end = found.span()
+            if spans and start < spans[-1].end:
+                spans[-1] = spans[-1]._replace(end=max(end, spans[-1].end))
+            else:
+                spans.append(Span(start, end, names[found[0]], _TITLE))
+            # Another one may begin within it.
+            found = pattern.search(data, start + 1)
+        return spans
 
     def forms(self) -> Sequence[bytes]:
         """Everything that is searched for."""
@@ -78,12 +83,14 @@ class Known:
         for number, secret in enumerate(self._secrets):
             former, name = self._former[number], _safe_name(getattr(secret, "name", None))
             for value in _values_of(secret):
-                if len(value.encode("utf-8", "surrogatepass")) < KNOWN_BYTES_MIN:
+                if _is_short(value):
                     _tell_short(name)
                 elif value not in former:
                     former = (*former[1 - _FORMER_MAX :], value)
                     self._former[number] = former
             values.update(dict.fromkeys(former, name))
+            # Read last: a value that is dropped meanwhile was either held before or is here now.
+            values.update((value, name) for value in _dropped_of(secret) if not _is_short(value))
         before, pattern, names = self._ready
         if before == values:
             return pattern, names
@@ -95,25 +102,6 @@ class Known:
         pattern = re.compile(b"|".join(map(re.escape, all_forms))) if all_forms else None
         self._ready = (values, pattern, names)
         return pattern, names
-
-
-def forms_of(value: str) -> set[bytes]:
-    """A value as it is, in JSON, percent-encoded, and in base64 of both alphabets at each of its three offsets."""
-    raw = value.encode("utf-8", "surrogatepass")
-    found = {raw}
-    for plain in (True, False):
-        text = json.dumps(value, ensure_ascii=plain)[1:-1]
-        for one in (text, text.replace("/", "\\/")):
-            found.add(one.encode("utf-8", "surrogatepass"))
-    for percent in (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)):
-        found.add(percent.encode())
-        found.add(re.sub("%[0-9A-F]{2}", lambda pair: pair[0].lower(), percent).encode())
-    for offset in range(3):
-        # The digits that depend on this value alone, whatever stands before or behind it.
-        digits = base64.b64encode(bytes(offset) + raw)
-        digits = digits[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
-        found |= {digits, digits.replace(b"+", b"-").replace(b"/", b"_")}
-    return found
 
 
 def _peeks(secret: object) -> bool:
@@ -133,6 +121,16 @@ def _values_of(secret: object) -> list[str]:
     found += [getattr(held, "previous", None), getattr(held, "current", None)]
     texts = (getattr(one, "value", one) for one in found)
     return [one for one in texts if isinstance(one, str) and one]
+
+
+def _dropped_of(secret: object) -> tuple[str, ...]:
+    """What a secret dropped because it is compromised: such a value may still be in what is written."""
+    dropped = getattr(getattr(secret, "_held", None), "dropped", ())
+    return tuple(one for one in dropped if isinstance(one, str)) if isinstance(dropped, tuple) else ()
+
+
+def _is_short(value: str) -> bool:
+    return len(value.encode("utf-8", "surrogatepass")) < KNOWN_BYTES_MIN
 
 
 def _tell_short(name: str) -> None:

@@ -6,7 +6,7 @@ import enum
 import inspect
 import numbers
 import uuid
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from . import _engine, _likely, _places, _scan, shown
 from ._known import KNOWN_BYTES_MIN, Known
@@ -16,6 +16,7 @@ DEPTH_MAX = 100
 """How deep a structure may be nested. What is deeper is withheld."""
 
 WITHHELD = "[withheld: nested too deeply]"
+UNREADABLE = "[withheld: no text could be made of it]"
 REPEATED = "[repeated]"
 """Stands for a container within itself."""
 
@@ -40,14 +41,15 @@ class Hit(NamedTuple):
 class Checker:
     """Checks one output: ``clean`` gives it back redacted, ``hits`` are the findings.
 
-    ``text_of`` makes a text of an object of another type; the object itself is given back if that has no finding.
-    Without it such an object is a TypeError. A container that is at several places is checked once for each name that
-    lists of it stand under: without that, a small structure could take for ever.
+    ``texts_of`` make the texts that an object of another type may become; the object itself is given back if none has
+    a finding, and is withheld if one cannot be made. Without them such an object is a TypeError. A container that is at
+    several places is checked once for each name that lists of it stand under: without that, a small structure could
+    take for ever.
     """
 
-    def __init__(self, known: Known, text_of: Callable[[object], str] | None = None) -> None:
+    def __init__(self, known: Known, texts_of: Sequence[Callable[[object], str]] = ()) -> None:
         self._known = known
-        self._text_of = text_of
+        self._texts_of = texts_of
         self._inside: set[int] = set()
         # With the container itself, so that its id is not given to another one.
         self._seen: dict[tuple[int, str], tuple[Any, Any]] = {}
@@ -90,7 +92,7 @@ class Checker:
         return tuple(items) if isinstance(output, (tuple, frozenset)) else items
 
     def _other(self, output: Any, path: str, name: str) -> Any:
-        if self._text_of is None:
+        if not self._texts_of:
             kind = type(output).__name__
             if _is_response(output):
                 raise TypeError(
@@ -98,9 +100,17 @@ class Checker:
                     "app = agent_output_middleware(app)"
                 )
             raise TypeError(f"an output of the type {kind} cannot be checked: give text, bytes or JSON-like data")
-        data = self._text_of(output).encode("utf-8", "surrogatepass")
-        safe = self.text(data, path, name, True)
-        return output if safe is data else safe.decode("utf-8", "surrogatepass")
+        try:
+            texts = dict.fromkeys(text_of(output) for text_of in self._texts_of)
+        except Exception:  # Its methods may raise anything.
+            self.hits.append(Hit("an object that could not be checked", "****", 0, path))
+            return UNREADABLE
+        for text in texts:
+            data = text.encode("utf-8", "surrogatepass")
+            safe = self.text(data, path, name, True)
+            if safe is not data:
+                return safe.decode("utf-8", "surrogatepass")
+        return output
 
     def _members(self, output: dict[Any, Any], path: str, depth: int) -> dict[Any, Any]:
         cleaned: dict[Any, Any] = {}

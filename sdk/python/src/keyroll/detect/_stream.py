@@ -92,6 +92,8 @@ class Redactor:
         self._known = known
         self._before = b""
         self._held = b""
+        # The end of what is decided, if that is within findings: a known value may begin in it and end in what is held.
+        self._reaching = b""
         # What came since the last attempt to decide: how much, and whether a word ended.
         self._quiet, self._ended = 0, False
         self.decided = 0
@@ -121,7 +123,7 @@ class Redactor:
     def rest(self) -> list[tuple[bytes, list[_engine.Span]]]:
         """The parts of the rest: nothing follows."""
         parts = self._parts(last=True)
-        self._before = b""
+        self._before = self._reaching = b""
         return parts
 
     def undecided(self) -> tuple[bytes, bytes]:
@@ -141,9 +143,23 @@ class Redactor:
             parts.append((self._held[:cut], spans))
             self.found += [(one.rule, one.title) for one in spans]
             self.decided += cut
+            self._reaching = self._end_of(cut, spans)
             self._before = (self._before + self._held[:cut])[-_BEFORE_BYTES:]
             self._held = self._held[cut:]
         return parts
+
+    def _end_of(self, cut: int, spans: list[_engine.Span]) -> bytes:
+        if not spans or spans[-1].end < cut:
+            return b""
+        start = spans[-1].start
+        whole = self._held[start:cut] if start else self._reaching + self._held[:cut]
+        longest = max(map(len, self._known.forms()), default=0)
+        return whole[-longest:] if longest else b""
+
+    def _known_spans(self, end: int) -> list[_engine.Span]:
+        lead = len(self._reaching)
+        found = self._known.find(self._reaching + self._held[:end])
+        return [one._replace(start=max(0, one.start - lead), end=one.end - lead) for one in found if one.end > lead]
 
     def _spans(self, end: int) -> list[_engine.Span]:
         """The findings in what is held, up to ``end``."""
@@ -151,8 +167,8 @@ class Redactor:
         data = self._before + self._held[:end]
         formed = _scan.by_form(data, lead)
         spans = formed + [one for one in _scan.by_position(data, formed) if one.start >= lead]
-        known = self._known.find(self._held[:end])
-        return merged([one._replace(start=one.start - lead, end=one.end - lead) for one in spans], known)
+        shifted = [one._replace(start=one.start - lead, end=one.end - lead) for one in spans]
+        return merged(shifted, self._known_spans(end))
 
     def _need(self) -> int:
         """How long a word must be to be decided in cells, bytes."""
@@ -212,7 +228,7 @@ class Redactor:
 
     def begins_a_known_value(self, least: int) -> bool:
         """Whether what is held ends with the first ``least`` bytes or more of a known value."""
-        held = self._held
+        held = self._reaching + self._held
         for form in self._known.forms():
             at = held.find(form[:least], max(0, len(held) - len(form) + 1))
             while at >= 0:
@@ -223,12 +239,12 @@ class Redactor:
 
     def _begun(self) -> list[int]:
         """Where a known value with spaces, or a word with which a block begins, may have begun."""
-        found, held = [], self._held
+        found, held, lead = [], self._reaching + self._held, len(self._reaching)
         for form in (*_blocks().words, *(form for form in self._known.forms() if _SPACE.search(form))):
             at = held.find(form[:1], max(0, len(held) - len(form) + 1))
             while at >= 0:
                 if form.startswith(held[at:]):
-                    found.append(at)
+                    found.append(max(0, at - lead))
                     break
                 at = held.find(form[:1], at + 1)
         return found
