@@ -68,7 +68,8 @@ fn aiosmtpd() -> bool {
     imports("/usr/bin/python3", "aiosmtpd") || imports("python3", "aiosmtpd")
 }
 
-fn imports(python: &str, modules: &str) -> bool {
+/// Whether this Python is there and has these modules.
+pub(crate) fn imports(python: &str, modules: &str) -> bool {
     std::process::Command::new(python)
         .args(["-c", &format!("import {modules}")])
         .stderr(std::process::Stdio::null())

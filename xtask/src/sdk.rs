@@ -1,9 +1,10 @@
 //! The packages for programs that take a new key without a restart.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::parts::imports;
 use crate::run::{in_ci, root};
 
 /// The Python package.
@@ -18,7 +19,7 @@ const UNITTEST: [&str; 9] =
 
 /// The tests of the Python package, from the checkout: nothing is installed.
 pub(crate) fn python() -> Result<(), String> {
-    if !in_ci() && !works("python3") {
+    if !in_ci() && !imports("python3", "venv") {
         println!("left out: python3 is not installed");
         return Ok(());
     }
@@ -48,7 +49,7 @@ pub(crate) fn python_built() -> Result<(), String> {
     let dist = folder.join("dist");
     ran(Command::new(&python).args(["-m", "build", "--no-isolation", "--outdir"]).arg(&dist))?;
     let mut tried = 0;
-    for name in PYTHONS.into_iter().filter(|name| works(name)) {
+    for name in PYTHONS.into_iter().filter(|name| imports(name, "venv")) {
         for kind in ["whl", "tar.gz"] {
             let its = folder.join(format!("{name}-{kind}"));
             environment(name, &its)?;
@@ -65,18 +66,12 @@ pub(crate) fn python_built() -> Result<(), String> {
     }
 }
 
-fn works(python: &str) -> bool {
-    let mut asked = Command::new(python);
-    asked.args(["-c", "import venv"]).stderr(Stdio::null());
-    asked.status().is_ok_and(|status| status.success())
-}
-
 fn environment(python: &str, folder: &Path) -> Result<(), String> {
     ran(Command::new(python).args(["-m", "venv"]).arg(folder))
 }
 
 /// The file of this kind that was built.
-fn built(dist: &Path, kind: &str) -> Result<std::path::PathBuf, String> {
+fn built(dist: &Path, kind: &str) -> Result<PathBuf, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", dist.display());
     let mut all = fs::read_dir(dist).map_err(failed)?.filter_map(Result::ok).map(|entry| entry.path());
     all.find(|path| path.to_string_lossy().ends_with(kind)).ok_or_else(|| format!("no {kind} was built"))

@@ -21,6 +21,19 @@ const TIME_MAX: Duration = Duration::from_secs(100);
 /// How long a command may take whose callers are part of the test, seconds.
 const COMMAND_S_MAX: u64 = 300;
 
+/// Gives a command of keyroll the state folder beside its folder, and nothing of the caller's environment.
+pub fn dress(command: &mut Command, folder: &Path, home: &Path) {
+    command
+        .args(["--state", "../state", "--no-input", "--json"])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+}
+
 /// What a command said and how it ended.
 pub struct Ran {
     /// Its exit code; none where a signal ended it.

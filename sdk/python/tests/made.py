@@ -6,20 +6,24 @@ import base64
 import random
 import re
 import secrets
+from typing import Callable
 
 from keyroll.detect import _checksum, _expression
-from keyroll.detect._engine import entropy, shipped
+from keyroll.detect._engine import Rule, entropy, shipped
 
 _BYTES = [bytes((byte,)) for byte in range(128)]
 
+Below = Callable[[int], int]
+"""A source of numbers: gives one from 0 to below its argument."""
 
-def drawn(sequence: _expression.Sequence, more: int = 0) -> bytes:
+
+def drawn(sequence: _expression.Sequence, more: int = 0, below: Below = secrets.randbelow) -> bytes:
     """A match of an expression; each repetition as short as it may be, and up to ``more`` longer."""
     value = b""
     for item in sequence:
         fits = [byte for byte in _BYTES if not item.group and re.fullmatch(item.source.encode(), byte)]
-        for _ in range(item.least + secrets.randbelow(min(more, item.most - item.least) + 1)):
-            value += drawn(secrets.choice(item.group), more) if item.group else secrets.choice(fits)
+        for _ in range(item.least + below(min(more, item.most - item.least) + 1)):
+            value += drawn(item.group[below(len(item.group))], more, below) if item.group else fits[below(len(fits))]
     return value
 
 
@@ -27,10 +31,19 @@ def of_rule(name: str, more: int = 0) -> str:
     """A value that the rule finds."""
     rule = next(rule for rule in shipped().all if rule.id == name)
     for _ in range(1000):
-        value = _fitted(rule.checksum, drawn(_expression.parse(rule.expression), more))
-        if entropy(value) >= rule.entropy and (not rule.checksum or _checksum.fits(rule.checksum, value)):
+        value = formed(rule, more)
+        if not rule.checksum or _checksum.fits(rule.checksum, value):
             return value.decode()
     raise AssertionError(f"no value of {name}")
+
+
+def formed(rule: Rule, more: int = 0, below: Below = secrets.randbelow) -> bytes:
+    """A match of a rule's expression with the rule's entropy, and with a right end if the rule says how to make it."""
+    for _ in range(1000):
+        value = _fitted(rule.checksum, drawn(_expression.parse(rule.expression), more, below))
+        if entropy(value) >= rule.entropy:
+            return value
+    raise AssertionError(f"no value of {rule.id}")
 
 
 def _fitted(checksum: str, value: bytes) -> bytes:

@@ -13,9 +13,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from values import Draws, value_of
+PACKAGE = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(PACKAGE / "src"), str(PACKAGE)]
 
-from keyroll.detect._engine import shipped
+from keyroll.detect._engine import shipped  # noqa: E402
+from tests import made  # noqa: E402
 
 LINE = 'key = "{}"'
 # In a name or a position of a secret, `{}` is a value without a form.
@@ -43,15 +45,24 @@ HARD = (
 )
 
 
-# In the order of the generated table.
-FILES = ("models", "code", "clouds", "databases", "messaging", "payments", "services", "keys")
+class Draws:
+    """Splitmix64: the same numbers for the same seed, so that the texts stay the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed
+
+    def below(self, limit: int) -> int:
+        self.state = self.state + 0x9E3779B97F4A7C15 & (1 << 64) - 1
+        z = self.state
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & (1 << 64) - 1
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & (1 << 64) - 1
+        return (z ^ z >> 31) % limit
 
 
-def rules(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name in FILES:
-        found += tomllib.loads((folder / f"{name}.toml").read_text("utf-8"))["rule"]
-    return found
+def rules(folder: Path) -> dict[str, dict[str, Any]]:
+    """The rules as they are written, by id."""
+    files = [tomllib.loads(file.read_text("utf-8")) for file in folder.glob("*.toml")]
+    return {rule["id"]: rule for file in files for rule in file["rule"]}
 
 
 def hard_values(crates: Path) -> list[str]:
@@ -64,12 +75,12 @@ def hard_values(crates: Path) -> list[str]:
 
 def texts(root: Path) -> list[str]:
     found = []
-    by_id = {rule.id: rule for rule in shipped().all}
-    for number, written in enumerate(rules(root / "rules")):
-        rule = by_id[written["id"]]
+    by_id = rules(root / "rules")
+    for number, rule in enumerate(shipped().all):
+        written = by_id[rule.id]
         usual = [] if rule.near else [LINE]
         for place, form in enumerate(written.get("positive", []) + usual + written.get("negative", [])):
-            value = value_of(rule, 1000 * number + place).decode()
+            value = made.formed(rule, below=Draws(1000 * number + place).below).decode()
             found.append(form.replace("{}", value, 1))
     draws = Draws(7)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

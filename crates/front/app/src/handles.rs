@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use keyroll_journal::SqliteJournal;
+use keyroll_journal::{FileStamp, SqliteJournal};
 use keyroll_secret::SealingKey;
 use keyroll_store::SealedStore;
 use tokio::runtime::Runtime;
@@ -71,15 +71,7 @@ struct Kept {
     took: Duration,
     /// The file as it was then: a backup may be copied over it, and an open journal would not show that.
     file: PathBuf,
-    stamp: Option<Stamp>,
-}
-
-/// Length, and the times of the last change of its content and of anything about it.
-type Stamp = (u64, (i64, i64), (i64, i64));
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.len(), (meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())))
+    stamp: Option<FileStamp>,
 }
 
 /// How long a journal is kept, at least. It is closed from time to time so that all of it is in the one file that a backup
@@ -93,7 +85,7 @@ impl KeptJournal {
     pub(crate) fn handles(&self) -> Arc<Handles> {
         let is_old = |one: &Kept| {
             one.handles.are_replaced()
-                || one.stamp != stamp(&one.file)
+                || one.stamp != FileStamp::of(&one.file)
                 || one.opened.elapsed() > KEPT_MIN.max(one.took.saturating_mul(KEPT_TIMES))
         };
         let old = self.kept().take_if(|one| is_old(one));
@@ -123,7 +115,7 @@ impl KeptJournal {
             files: Mutex::new(its),
             ..Handles::default()
         };
-        *kept = Some(Kept { handles: only, opened, took, stamp: stamp(&file), file });
+        *kept = Some(Kept { handles: only, opened, took, stamp: FileStamp::of(&file), file });
     }
 
     /// Closes it: a failed write stops a journal for good.

@@ -1,16 +1,13 @@
 //! The Python package's copy of the detector: its tables are made from the rules and from the lists of this engine, and
 //! its test vectors say what this engine finds.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyroll_leak::{CandidateSource, Rules, TextKind, in_anything};
 use serde_json::{Value, json};
-
-/// In the order in which they count: of two rules that say as much of one place the first one's is told.
-const FILES: [&str; 8] =
-    ["models", "code", "clouds", "databases", "messaging", "payments", "services", "keys"];
 
 const DETECT: &str = "sdk/python/src/keyroll/detect";
 const VECTORS: &str = "sdk/python/tests/vectors.json";
@@ -174,13 +171,14 @@ fn words_py() -> String {
 
 /// The rules as they are written, in the order in which they count.
 fn written() -> Vec<toml::Table> {
-    let mut all = Vec::new();
-    for name in FILES {
-        let mut file: toml::Table = read(&format!("rules/{name}.toml")).parse().unwrap();
-        let rules = file.remove("rule").unwrap();
-        all.extend(rules.as_array().unwrap().iter().map(|rule| rule.as_table().unwrap().clone()));
+    let mut by_id = BTreeMap::new();
+    for file in fs::read_dir(at("rules")).unwrap() {
+        let file: toml::Table = fs::read_to_string(file.unwrap().path()).unwrap().parse().unwrap();
+        for rule in file["rule"].as_array().unwrap() {
+            by_id.insert(rule["id"].as_str().unwrap().to_owned(), rule.as_table().unwrap().clone());
+        }
     }
-    all
+    Rules::shipped().unwrap().iter().map(|rule| by_id.remove(&rule.id).unwrap()).collect()
 }
 
 /// The text between the brackets of a constant, without comments.

@@ -18,6 +18,6 @@ pub use error::{DatabaseError, is_damage, is_io, is_passing};
 pub use folder::{local, make};
 pub use foreign::Foreign;
 pub use migrate::migrate;
-pub use open::{at_once, check, open, settle};
+pub use open::{at_once, check, move_log, open, settle};
 // The rooms that use it speak SQL through this re-export, all with one version.
 pub use rusqlite;

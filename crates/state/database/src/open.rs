@@ -87,9 +87,23 @@ pub fn at_once<T>(
 ///
 /// A process may have been killed before its sync, or its sync failed. The next process still reads what the log then
 /// holds, although the disk may not have it, and after a failed sync no later one of the log writes it. Waits for other
-/// processes up to the busy time-out; what they still read then is moved, but stays in the log.
-pub fn settle(connection: &Connection) -> Result<(), DatabaseError> {
-    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+/// processes up to the busy time-out; what they still read then is moved, but stays in the log. Returns whether the log
+/// is empty.
+pub fn settle(connection: &Connection) -> rusqlite::Result<bool> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// Moves as much of the log into the database as nobody still reads, without waiting; whether that is all of it.
+pub fn move_log(connection: &Connection) -> rusqlite::Result<bool> {
+    checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)")
+}
+
+/// SQLite says in a row, and not by an error, that somebody was in the way.
+fn checkpoint(connection: &Connection, pragma: &str) -> rusqlite::Result<bool> {
+    connection.query_row(pragma, [], |row| {
+        let (busy, log, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(busy == 0 && log == moved)
+    })
 }
 
 /// SQLite's own check of the whole file; takes longer the larger the file is.

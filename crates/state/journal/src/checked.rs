@@ -23,9 +23,6 @@ use crate::read::{self, Head};
 use crate::verify;
 use crate::witness::Witness;
 
-/// A shorter journal is checked each time: that takes less than 30 ms.
-const ENTRIES_MIN: u64 = 20_000;
-
 /// For how long a check holds, by the time since the boot.
 const HOLDS: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -38,15 +35,30 @@ const VERSION: u32 = 1;
 /// The mark is one short line.
 const MARK_BYTES_MAX: u64 = 4 * 1024;
 
-/// The file itself and its last change, as the kernel knows them.
+/// A file and its last change, as the kernel knows them. Any write changes it, also one that sets the file's own time
+/// back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stamp {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     bytes: u64,
     /// Seconds and nanoseconds.
     changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// What there is at this path now, which is not opened.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = fs::symlink_metadata(path).ok()?;
+        let changed = (file.ctime(), file.ctime_nsec());
+        Some(Self { device: file.dev(), inode: file.ino(), bytes: file.len(), changed })
+    }
+
+    /// Which file it is.
+    fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +67,7 @@ struct Form {
     v: u32,
     entry: u64,
     chain: String,
-    file: Stamp,
+    file: FileStamp,
     boot: String,
     /// When the journal was last read whole, milliseconds since the boot.
     boot_ms: u64,
@@ -77,7 +89,7 @@ pub(crate) struct Checked {
     /// When it was last read whole, milliseconds since the boot.
     boot_ms: u64,
     /// What its file was when it was checked. `None`: nothing is to be remembered.
-    file: Option<Stamp>,
+    file: Option<FileStamp>,
     /// SQLite's number of the commits by other connections.
     others: i64,
 }
@@ -85,7 +97,7 @@ pub(crate) struct Checked {
 impl Mark {
     /// Before the database is opened.
     pub(crate) fn beside(witness: &Witness, database: &Path) -> Self {
-        let opened = fs::symlink_metadata(database).ok().map(|file| (file.dev(), file.ino()));
+        let opened = FileStamp::of(database).map(|stamp| stamp.identity());
         Self { path: of(witness.path()), database: database.to_owned(), opened }
     }
 
@@ -95,8 +107,8 @@ impl Mark {
         let others = others(connection).map_err(wrap)?;
         let mut file = None;
         if let Ok(head) = read::head(connection)
-            && head.entry >= ENTRIES_MIN
-            && is_moved(connection, "TRUNCATE").map_err(wrap)?
+            && head.entry >= verify::LONG_ENTRIES_MIN
+            && keyroll_database::settle(connection).map_err(wrap)?
         {
             if let Some(mark) = self.read()
                 && Some(mark.file) == self.stamp()
@@ -108,7 +120,7 @@ impl Mark {
         }
         let boot_ms = boot_ms();
         verify::whole(connection, &self.database)?;
-        keyroll_database::settle(connection).map_err(|error| OpenError::of(&self.database, error))?;
+        keyroll_database::settle(connection).map_err(wrap)?;
         Ok(Checked { boot_ms, file, others })
     }
 
@@ -119,11 +131,11 @@ impl Mark {
         checked.file = self.kept(connection, checked);
     }
 
-    fn kept(&self, connection: &Connection, checked: &Checked) -> Option<Stamp> {
+    fn kept(&self, connection: &Connection, checked: &Checked) -> Option<FileStamp> {
         let is_alone = || others(connection).is_ok_and(|others| others == checked.others);
-        let head = read::head(connection).ok().filter(|head| head.entry >= ENTRIES_MIN)?;
+        let head = read::head(connection).ok().filter(|head| head.entry >= verify::LONG_ENTRIES_MIN)?;
         let is_same = checked.file.is_some() && checked.file == self.stamp() && is_alone();
-        if !is_same || !is_moved(connection, "PASSIVE").ok()? {
+        if !is_same || !keyroll_database::move_log(connection).ok()? {
             return None;
         }
         let now = self.stamp()?;
@@ -140,16 +152,13 @@ impl Mark {
     }
 
     /// What the opened file is now. A file system that counts whole seconds, or less, does not show each change.
-    fn stamp(&self) -> Option<Stamp> {
-        let file = fs::symlink_metadata(&self.database).ok()?;
-        let is_exact = file.ctime_nsec() != 0;
-        let (device, inode, bytes) = (file.dev(), file.ino(), file.len());
-        let stamp = Stamp { device, inode, bytes, changed: (file.ctime(), file.ctime_nsec()) };
-        (is_exact && self.opened == Some((device, inode))).then_some(stamp)
+    fn stamp(&self) -> Option<FileStamp> {
+        let is_exact = |stamp: &FileStamp| stamp.changed.1 != 0;
+        FileStamp::of(&self.database).filter(is_exact).filter(|stamp| self.opened == Some(stamp.identity()))
     }
 
     /// What the file is once a later change would have another time.
-    fn grown(&self) -> Option<Stamp> {
+    fn grown(&self) -> Option<FileStamp> {
         let stamp = self.stamp()?;
         let changed = Duration::new(stamp.changed.0.try_into().ok()?, stamp.changed.1.try_into().ok()?);
         thread::sleep(YOUNG.saturating_sub(now(ClockId::Realtime).checked_sub(changed)?));
@@ -190,15 +199,6 @@ impl Form {
     }
 }
 
-/// Moves the log into the file; whether the file now has all of it. Whoever reads or writes meanwhile can prevent that.
-fn is_moved(connection: &Connection, how: &str) -> rusqlite::Result<bool> {
-    let (busy, log, moved): (i64, i64, i64) =
-        connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    Ok(busy == 0 && log == moved)
-}
-
 /// The mark of the journal with this witness.
 fn of(witness: &Path) -> PathBuf {
     let mut name = witness.as_os_str().to_owned();
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_check_holds_for_a_day() {
         let chain = [7; 32];
-        let file = Stamp { device: 1, inode: 2, bytes: 3, changed: (4, 5) };
+        let file = FileStamp { device: 1, inode: 2, bytes: 3, changed: (4, 5) };
         let form = Form {
             v: VERSION,
             entry: 9,

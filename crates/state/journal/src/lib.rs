@@ -23,6 +23,7 @@ mod write;
 mod writer;
 
 pub use acts::{Act, Noted, RecordedAct};
+pub use checked::FileStamp;
 pub use error::{LockHolder, OpenError};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;

@@ -314,7 +314,7 @@ fn prepare(dir: &Path, witness: &Path) -> Result<(PathBuf, Witness), OpenError> 
 /// As [`verified`], and what was read is durable: the witness never says more than the disk has.
 fn durable(path: &Path) -> Result<Connection, OpenError> {
     let connection = verified(path)?;
-    keyroll_database::settle(&connection).map_err(|error| OpenError::of(path, error))?;
+    keyroll_database::settle(&connection).map_err(|error| OpenError::of(path, error.into()))?;
     Ok(connection)
 }
 

@@ -10,9 +10,9 @@ use crate::read::{self, Head};
 use crate::witness::{Witness, disagreement};
 use crate::{OpenError, witness};
 
-/// From so many entries on, SQLite's own check runs beside the check of the links; below it, a second connection would
-/// take longer than it saves.
-const ENTRIES_BESIDE_MIN: u64 = 20_000;
+/// From so many entries on a journal is long: the parts of its check run beside each other, and the check is remembered.
+/// A shorter one is checked in less than 30 ms.
+pub(crate) const LONG_ENTRIES_MIN: u64 = 20_000;
 
 /// The last number of the entries of each rotation, by the number of its row.
 type LastSeqs = HashMap<i64, i64>;
@@ -30,7 +30,7 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
             return Err(wrap(error));
         }
     };
-    let (indexed, linked) = if head.entry < ENTRIES_BESIDE_MIN {
+    let (indexed, linked) = if head.entry < LONG_ENTRIES_MIN {
         (structure(connection, path, &head), links(connection, path, &head))
     } else {
         let beside = keyroll_database::open(path).map_err(|error| OpenError::of(path, error))?;

@@ -249,7 +249,7 @@ impl Writer {
             return;
         }
         self.since_checkpoint = 0;
-        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        if let Err(error) = keyroll_database::move_log(&self.connection)
             && is_io(&error)
         {
             self.stopped = Some(error.to_string());

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_database::is_io;
-use keyroll_database::rusqlite::{Connection, TransactionBehavior};
+use keyroll_database::rusqlite::{self, Connection, TransactionBehavior};
 use keyroll_port::{Class, Failure, MadeBy, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, SealingKey, SecretBytes};
@@ -187,16 +187,18 @@ impl Vault {
 
     /// Moves the log into the database. If a reader of another process prevents that, the next write does it.
     fn checkpoint(&mut self) {
-        self.move_log("PRAGMA wal_checkpoint(PASSIVE)");
+        let moved = keyroll_database::move_log(&self.connection);
+        self.note(moved);
     }
 
     /// Empties the log too, so that a dropped value does not stay in it; waits for readers up to the busy time-out.
     fn empty_log(&mut self) {
-        self.move_log("PRAGMA wal_checkpoint(TRUNCATE)");
+        let emptied = keyroll_database::settle(&self.connection);
+        self.note(emptied);
     }
 
-    fn move_log(&mut self, how: &str) {
-        if let Err(error) = self.connection.query_row(how, [], |_| Ok(()))
+    fn note(&mut self, moved: rusqlite::Result<bool>) {
+        if let Err(error) = moved
             && is_io(&error)
         {
             self.stopped = Some(error.to_string());

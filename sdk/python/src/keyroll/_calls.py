@@ -9,6 +9,8 @@ import threading
 from collections import deque
 from typing import Any, Callable
 
+from ._quiet import quietly
+
 log = logging.getLogger("keyroll")
 
 CALLBACKS_WAITING_MAX = 256
@@ -91,23 +93,13 @@ class Callbacks:
 def call(fn: Callable[..., object], *args: object) -> None:
     """Calls ``fn(*args)`` on this thread. What it raises is logged by its class: its text may hold the value."""
     try:
-        answer = fn(*args)
+        answer: Any = fn(*args)
         if inspect.isawaitable(answer):
             failed: list[BaseException] = []
-            asyncio.run(_wait_for(answer, failed))
+            asyncio.run(quietly(lambda: answer, [], failed))
             if failed:
                 raise failed[0]
     except BaseException as error:  # noqa: BLE001 - a callback never ends the thread
         if not _ending:
             name = getattr(fn, "__qualname__", None) or type(fn).__name__
             log.warning("the callback %s failed: %s", name, type(error).__name__)
-
-
-async def _wait_for(answer: Any, failed: list[BaseException]) -> None:
-    # asyncio's debug mode logs the result and the error of a task: this one has neither.
-    try:
-        await answer
-    except (asyncio.CancelledError, GeneratorExit):
-        raise  # how asyncio ends a task
-    except BaseException as error:  # noqa: BLE001 - raised to the caller above
-        failed.append(error)

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, Awaitable, Callable, Union
 
 from ._http import Refused, problem, settled
+from ._quiet import quietly
 
 ACCEPT_SECONDS = 20.0
 # A check that hangs cannot be stopped. With this many of them, no further one begins.
@@ -30,17 +31,8 @@ class Check:
         """Raises Refused unless the answer is True within 20 s."""
         said: list[object] = []
         failed: list[BaseException] = []
-
-        async def run() -> None:
-            # asyncio logs the result and the error of a task, also of one that came too late: this one has neither.
-            try:
-                said.append(await self._verdict(name, value))
-            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - shown by its class; sys.exit() must not end the loop
-                failed.append(error)
-
-        task = asyncio.ensure_future(run())
+        # Quietly: also a result or an error that came too late would be logged, and sys.exit() must not end the loop.
+        task = asyncio.ensure_future(quietly(lambda: self._verdict(name, value), said, failed))
         try:
             done, _ = await asyncio.wait({task}, timeout=ACCEPT_SECONDS)
         finally:

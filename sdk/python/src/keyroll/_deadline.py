@@ -57,6 +57,13 @@ class _TlsConnection(http.client.HTTPSConnection):
         self.response_class = _answers_until(time.monotonic() + timeout)
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the secret of the request to another place."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
 class Http(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_Connection, req)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import logging
 import os
-import secrets
 import threading
 import time
 import weakref
@@ -20,7 +18,7 @@ from ._http import Answer, BodyReader, Handler, Headers, Refused, Server, is_loo
 from ._mount import ASGI, aiohttp_routes, asgi_app
 from ._request import asked, given_token
 from ._teller import News, Teller
-from ._values import Versioned, fingerprint, same, why_refused
+from ._values import Versioned, digest, fingerprint, same, why_refused
 from .errors import RefusedValue, SecretUnavailable
 
 TURN_SECONDS = 30.0
@@ -33,8 +31,6 @@ TOKEN_CHARACTERS_WARNED = 16
 PAGES = {"/rotate-secret": ("POST",), "/secret-status": ("GET", "HEAD")}
 
 log = logging.getLogger("keyroll")
-# With a key that never leaves the process, equal digests mean equal tokens, and their length does not show.
-_DIGEST_KEY = secrets.token_bytes(32)
 # One lock for all controllers, never held while anything waits. It is held across a fork, so that the child does not
 # get it locked by a thread that it does not have.
 _LOCK = threading.RLock()
@@ -86,7 +82,8 @@ class EmergencyRotationController:
         max_body_bytes: int = 65536, previous_admin_token: str | None = None,
     ) -> None:
         tokens = [admin_token] if previous_admin_token is None else [admin_token, previous_admin_token]
-        self._tokens = [_digest(_checked_token(token)) for token in tokens]
+        # Their length does not show in a comparison of digests.
+        self._tokens = [digest(_checked_token(token)) for token in tokens]
         if not isinstance(max_body_bytes, int) or isinstance(max_body_bytes, bool) or max_body_bytes < 1:
             raise ValueError("max_body_bytes must be a whole number above 0")
         for name, function in (("accept", accept), ("on_rotation", on_rotation)):
@@ -227,7 +224,7 @@ class EmergencyRotationController:
             return refused.answer
 
     def _why_denied(self, headers: Headers) -> Answer | None:
-        given = _digest(given_token(headers))
+        given = digest(given_token(headers))
         # All are compared, so that the time does not tell which one was nearly right.
         if sum(hmac.compare_digest(given, token) for token in self._tokens):
             return None
@@ -276,7 +273,7 @@ class EmergencyRotationController:
         """Raises Refused if a push of this value would change nothing, or put a leaked key back."""
         if same(self._get(name).value, value):
             raise Refused(problem(409, "new_value is the value in use already; nothing was changed"))
-        if _digest(value) in self._replaced.get(name, ()):
+        if digest(value) in self._replaced.get(name, ()):
             why = "new_value was replaced by a push before, as one that may be in the wrong hands"
             raise Refused(problem(409, f"{why}; nothing was changed"))
 
@@ -294,7 +291,7 @@ class EmergencyRotationController:
                 return
             number = 1 if before is None else before.number + 1
             if compromised and before is not None:
-                self._replaced.setdefault(name, deque(maxlen=REPLACED_MAX)).append(_digest(before.value))
+                self._replaced.setdefault(name, deque(maxlen=REPLACED_MAX)).append(digest(before.value))
             # It stays: a reader may have missed the value in between, and would fall back to the leaked one.
             compromised = compromised or (before is not None and before.compromised)
             self._held[name] = _Held(value, number, compromised)
@@ -370,10 +367,6 @@ def _checked_token(token: object) -> str:
         # No header can carry it: nobody would ever be let in.
         raise ValueError("an admin token has a blank, a line end or a character that is not printable ASCII")
     return token
-
-
-def _digest(token: str) -> bytes:
-    return hmac.new(_DIGEST_KEY, token.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
 def _hosts(names: Iterable[str]) -> list[str]:

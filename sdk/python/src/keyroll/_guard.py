@@ -45,12 +45,7 @@ def _redacted(text: str, known: Known) -> str:
     found = merged(_scan.find(data), known.find(data))
     if not found:
         return text
-    out: list[bytes] = []
-    at = 0
-    for one in found:
-        out += [data[at : one.start], _scan.MARKER.format(one.rule).encode()]
-        at = one.end
-    return (b"".join(out) + data[at:]).decode("utf-8", "surrogatepass")
+    return _scan.marked(data, found).decode("utf-8", "surrogatepass")
 
 
 def safe_log(

@@ -15,6 +15,8 @@ from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, Awaitable, Callable, NamedTuple, Sequence, Tuple, TypeVar
 
+from ._quiet import quietly
+
 LINE_BYTES_MAX = 8 * 1024
 HEAD_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
@@ -142,20 +144,10 @@ async def settled(future: Future[Any], seconds: float) -> bool:
 
 
 async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work()`, or its error, if it comes in time; else `asyncio.TimeoutError`.
-
-    asyncio's debug mode logs the result and the error of a task: the one that is made here has neither.
-    """
+    """The result of `work()`, or its error, if it comes in time; else `asyncio.TimeoutError`."""
     found: list[T] = []
-    failed: list[Exception] = []
-
-    async def run() -> None:
-        try:
-            found.append(await work())
-        except Exception as error:  # noqa: BLE001 - it is raised again below
-            failed.append(error)
-
-    await asyncio.wait_for(run(), max(0.0, seconds))
+    failed: list[BaseException] = []
+    await asyncio.wait_for(quietly(work, found, failed), max(0.0, seconds))
     if failed:
         raise failed.pop()
     return found[0]

@@ -14,7 +14,7 @@ import urllib.request
 from typing import Any, Callable, Mapping, NamedTuple, NoReturn, Protocol
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from ._deadline import Http, Https
+from ._deadline import Http, Https, NoRedirect
 from ._http import is_loopback
 
 ANSWER_BYTES_MAX = 1024 * 1024
@@ -103,7 +103,7 @@ class Endpoint:
             form["scope"] = scope
         # A function: `extra` may hold a secret, and vars() is not to show it.
         self._form = form.copy
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), Http(), Https()]
+        handlers: list[urllib.request.BaseHandler] = [NoRedirect(), Http(), Https()]
         if local:
             # A proxy of the environment would see the secret, and does not reach this machine anyway.
             handlers.append(urllib.request.ProxyHandler({}))
@@ -131,13 +131,6 @@ class Endpoint:
             return _read(body)
         # Outside of the handlers, so that their errors are not shown along with this one.
         raise failed
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the client secret to another place."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
 
 
 def _refusal(error: urllib.error.HTTPError) -> Failed:

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any, Awaitable, Callable, Union
 
+from ._quiet import quietly
 from ._values import Versioned, clean
 from .errors import KeyrollError, RefusedValue, SourceError
 
@@ -115,25 +116,19 @@ def _result_of(answer: Awaitable[Any]) -> object:
     found: list[object] = []
     failed: list[BaseException] = []
 
-    async def wait() -> None:
-        # asyncio's debug mode logs the result and the error of a task: this one has neither.
-        try:
-            found.append(await answer)
-        except (asyncio.CancelledError, GeneratorExit):
-            raise  # how asyncio ends a task
-        except BaseException as error:  # noqa: BLE001 - raised to the caller below
-            failed.append(error)
+    def wait() -> None:
+        asyncio.run(quietly(lambda: answer, found, failed))
 
     def run() -> None:
         try:
-            asyncio.run(wait())
+            wait()
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             failed.append(error)
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(wait())
+        wait()
     else:
         # This thread runs a loop already, so the awaitable gets a loop and a thread of its own.
         thread = threading.Thread(target=run, name="keyroll-fetch", daemon=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from . import _worker
 
@@ -35,8 +35,8 @@ class Teller:
         self._untold.add(key)
         handle = self._handle
         if handle is None:
-            weak = weakref.WeakMethod(self._again)
-            self._handle = _worker.schedule(AGAIN_SECONDS, lambda: _call(weak), may_hang=False, name="a callback")
+            again = _worker.weakly(self._again)
+            self._handle = _worker.schedule(AGAIN_SECONDS, again, may_hang=False, name="a callback")
         else:
             handle.now()
 
@@ -65,9 +65,3 @@ class Teller:
             if not self._queue(key):
                 self._untold.add(key)
         return AGAIN_SECONDS if self._untold else None
-
-
-def _call(weak: weakref.WeakMethod[Any]) -> float | None:
-    again = weak()
-    delay: float | None = None if again is None else again()
-    return delay

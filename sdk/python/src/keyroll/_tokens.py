@@ -8,7 +8,6 @@ import os
 import random
 import threading
 import time
-import weakref
 from typing import Any, Callable, Mapping, NoReturn
 
 from . import _worker
@@ -360,9 +359,7 @@ class SelfExpiringTokenManager:
                 return
             handle = self._handle
             if handle is None:
-                # Weakly: a forgotten manager must not refresh for ever.
-                weak = weakref.WeakMethod(self._look)
-                self._handle = _worker.schedule(self._due() or 0.0, lambda: _call(weak), may_hang=False)
+                self._handle = _worker.schedule(self._due() or 0.0, _worker.weakly(self._look), may_hang=False)
         if handle is not None:
             handle.now()
 
@@ -389,8 +386,3 @@ class SelfExpiringTokenManager:
         if flight is not None:
             return self._timeout + 2
         return LOOK_SECONDS_MAX if due is None else min(max(due, 0.01), LOOK_SECONDS_MAX)
-
-
-def _call(weak: weakref.WeakMethod[Callable[[], float | None]]) -> float | None:
-    look = weak()
-    return None if look is None else look()

@@ -15,13 +15,15 @@ import math
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from typing import Callable, NoReturn, Optional
 
 from ._calls import CALLBACKS_WAITING_MAX, STOP_SECONDS_MAX, Callbacks, call
 
 __all__ = [
-    "CALLBACKS_WAITING_MAX", "Handle", "call", "callback", "callbacks_dropped", "generation", "schedule", "stopping",
+    "CALLBACKS_WAITING_MAX", "Handle", "call", "callback", "callbacks_dropped", "generation", "schedule",
+    "stopping", "weakly",
 ]
 
 log = logging.getLogger("keyroll")
@@ -322,6 +324,17 @@ def schedule(delay_seconds: float, fn: Job, *, may_hang: bool = True, name: str 
     a run that has not ended after 60 s is given up on: ``fn`` is begun once more beside it. ``name`` is for messages.
     """
     return _worker.add(delay_seconds, fn, may_hang, name)
+
+
+def weakly(method: Job) -> Job:
+    """A job that calls the method while its object lives: a forgotten object must not work for ever."""
+    weak = weakref.WeakMethod(method)
+
+    def job() -> float | None:
+        alive = weak()
+        return None if alive is None else alive()
+
+    return job
 
 
 def callback(fn: Callable[..., object], *args: object) -> bool:

@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use keyroll_testkit::command::dress;
 use keyroll_testkit::issuer::Issuer;
 use keyroll_testkit::{Engine, TempDir};
 use zeroize::Zeroizing;
@@ -113,17 +114,9 @@ impl Scene {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
-        command
-            .args(words)
-            .args(["--state", "../state", "--no-input", "--json"])
-            .current_dir(self.dir())
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.home.path())
-            .env("DOCKER_HOST", self.engine.host())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words);
+        dress(&mut command, &self.dir(), self.home.path());
+        command.env("DOCKER_HOST", self.engine.host());
         command
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use keyroll_testkit::command::end_own;
+use keyroll_testkit::command::{dress, end_own};
 use keyroll_testkit::{TempDir, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
@@ -131,16 +131,8 @@ impl Scene {
 
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
-        command
-            .args(words)
-            .args(["--state", "../state", "--no-input", "--json"])
-            .current_dir(self.dir())
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words);
+        dress(&mut command, &self.dir(), self.home.path());
         command
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keyroll_testkit::command::{Ran, wait};
+use keyroll_testkit::command::{Ran, dress, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Moment};
 use keyroll_testkit::{TempDir, free_port, write_program};
 use rustix::process::{Pid, Signal, kill_process};
@@ -157,16 +157,8 @@ impl Scene {
 
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command
-            .args(words)
-            .args(["--state", "../state", "--no-input", "--json"])
-            .current_dir(self.dir())
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(words);
+        dress(&mut command, &self.dir(), self.home.path());
         command
     }
 

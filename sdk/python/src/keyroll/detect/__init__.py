@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from ._scan import MARKER, Finding, find_text
+from ._scan import MARKER, Finding, find_text, marked
 
 __all__ = ["Finding", "find_secrets", "redact_secrets", "scan_for_secrets", "shown"]
 
@@ -51,12 +51,7 @@ def redact_secrets(text: str | bytes) -> str | bytes:
     if not found:
         return text
     if isinstance(text, bytes):
-        raw: list[bytes] = []
-        at = 0
-        for one in found:
-            raw += [text[at : one.start], MARKER.format(one.rule).encode()]
-            at = one.end
-        return b"".join(raw) + text[at:]
+        return marked(text, found)
     pieces: list[str] = []
     at = 0
     for one in found:

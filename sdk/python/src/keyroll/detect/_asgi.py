@@ -105,8 +105,7 @@ class AgentOutputMiddleware:
                 message = {**message, "headers": _checked(message["headers"], checker)}
             if message["type"] == "websocket.close" and message.get("reason"):
                 message = {**message, "reason": _fitting(checker.clean(message["reason"]), message["reason"])}
-            if checker.hits and self._on_leak is not None:
-                tell(self._on_leak, [one._asdict() for one in checker.hits])
+            tell(self._on_leak, (one._asdict() for one in checker.hits))
             await send(message)
 
         return checked
@@ -156,10 +155,9 @@ class _Answer:
         if self._events is not None:
             body = self._events.push(body)
             body += b"" if more else self._events.finish()
-        if not more and self._on_leak is not None:
+        if not more:
             found = pieces.found + ([] if self._events is None else self._events.found)
-            if found:
-                tell(self._on_leak, [{"type": title, "redacted": "****"} for _, title in found])
+            tell(self._on_leak, ({"type": title, "redacted": "****"} for _, title in found))
         await self._begin(None if more else len(body))
         if body or not more:
             await self._send({**message, "body": body})

@@ -7,9 +7,7 @@ from typing import Any, Callable, Iterable, TypeVar, overload
 
 from ._asgi import AgentOutputMiddleware
 from ._known import Known
-from ._output import Checker
-from ._pieces import OnLeak, redacted, redacted_async, tell
-
+from ._pieces import OnLeak, checked, redacted, redacted_async
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,11 +63,7 @@ def _decorated(inner: Callable[..., Any], known: Known, on_leak: OnLeak | None) 
             return redacted_async(output, known, on_leak)
         if hasattr(output, "__next__"):
             return redacted(output, known, on_leak)
-        checker = Checker(known)
-        cleaned = checker.clean(output)
-        if checker.hits and on_leak is not None:
-            tell(on_leak, [one._asdict() for one in checker.hits])
-        return cleaned
+        return checked(output, known, on_leak)
 
     if inspect.isasyncgenfunction(inner):
 

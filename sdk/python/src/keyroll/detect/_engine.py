@@ -292,9 +292,11 @@ class Rules:
 class Taken:
     """Ranges that do not overlap."""
 
-    def __init__(self) -> None:
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
+        for one in spans:
+            self.add(one.start, one.end)
 
     def has(self, start: int, end: int) -> bool:
         """Whether a range overlaps one of these."""

@@ -131,18 +131,15 @@ class Checker:
         found = merged(_under_a_name(data, name) if name else _scan.find(data), self._known.find(data))
         if not found:
             return data
-        out: list[bytes] = []
         # What was counted is not counted again: for many findings that would take the square of their number.
-        at = counted = characters_before = 0
+        counted = characters_before = 0
         for one in found:
             if characters:
                 characters_before += len(data[counted : one.start].decode("utf-8", "surrogatepass"))
                 counted = one.start
             value = data[one.start : one.end].decode("utf-8", "replace")
             self.hits.append(Hit(one.title, shown(value), characters_before if characters else one.start, path))
-            out += [data[at : one.start], _scan.MARKER.format(one.rule).encode()]
-            at = one.end
-        return b"".join(out) + data[at:]
+        return _scan.marked(data, found)
 
 
 def _under_a_name(data: bytes, name: str) -> list[_engine.Span]:
@@ -151,9 +148,7 @@ def _under_a_name(data: bytes, name: str) -> list[_engine.Span]:
     whole = lead + data + b'"'
     formed = [one for one in _scan.by_form(whole, len(lead)) if one.end <= len(lead) + len(data)]
     found = [one._replace(start=one.start - len(lead), end=one.end - len(lead)) for one in formed]
-    taken = _engine.Taken()
-    for one in found:
-        taken.add(one.start, one.end)
+    taken = _engine.Taken(found)
     found += [one for one in _scan.find(data) if taken.add(one.start, one.end)]
     member = _places.Named(name, len(lead), len(lead) + len(data))
     if not found and _scan.may_be(whole, member) and _likely.is_likely(whole, member):

@@ -56,11 +56,7 @@ class Mixed:
                 yield text
             return
         yield from self.finish()
-        checker = Checker(self._known)
-        cleaned = checker.clean(piece)
-        if checker.hits and self._on_leak is not None:
-            tell(self._on_leak, [one._asdict() for one in checker.hits])
-        yield cleaned
+        yield checked(piece, self._known, self._on_leak)
 
     def finish(self) -> Iterator[Any]:
         text = self._pieces.finish()
@@ -71,14 +67,24 @@ class Mixed:
     def _tell(self) -> None:
         new = self._pieces.found[self._told :]
         self._told += len(new)
-        if new and self._on_leak is not None:
-            tell(self._on_leak, [{"type": title, "redacted": "****"} for _, title in new])
+        tell(self._on_leak, ({"type": title, "redacted": "****"} for _, title in new))
 
 
-def tell(on_leak: OnLeak, findings: list[dict[str, Any]]) -> None:
-    """Calls the program. Its errors must not stop the answer."""
+def checked(output: Any, known: Known, on_leak: OnLeak | None) -> Any:
+    """A whole output, redacted."""
+    checker = Checker(known)
+    cleaned = checker.clean(output)
+    tell(on_leak, (one._asdict() for one in checker.hits))
+    return cleaned
+
+
+def tell(on_leak: OnLeak | None, findings: Iterable[dict[str, Any]]) -> None:
+    """Calls the program, if there are findings. Its errors must not stop the answer."""
+    told = [] if on_leak is None else list(findings)
+    if not told or on_leak is None:
+        return
     try:
-        on_leak(findings)
+        on_leak(told)
     except Exception as error:
         import logging
 

@@ -24,6 +24,7 @@ _BRACED = re.compile(rb"\{([^}\n]{0,511})[}\n]")
 _BRACED_MARK = re.compile(rb"[!#%&*+,\-/:;<=>?@\\^`|~]")
 _ALNUM = re.compile(rb"[A-Za-z0-9]")
 _QUOTE = re.compile(rb"[\"'`]")
+_PAIR_QUOTE = re.compile(rb"[\"']")
 _LAST_WORD = re.compile(rb"[A-Za-z0-9_.-]+\Z")
 _IS_NAME = re.compile(rb"[A-Za-z0-9_.-]+\Z")
 _TYPE = re.compile(rb"[A-Za-z0-9 &'_<>\[\]?]{0,127}\Z")
@@ -307,8 +308,7 @@ def _unquoted(line: bytes, start: int, end: int) -> tuple[int, int]:
 def _pairs_in(line: bytes) -> Iterator[Named]:
     """Quoted names with quoted values, anywhere in a line."""
     last: tuple[int, int] | None = None
-    quote = re.compile(rb"[\"']")
-    found = quote.search(line)
+    found = _PAIR_QUOTE.search(line)
     while found is not None:
         start = found.end()
         end = line.find(found[0], start)
@@ -321,7 +321,7 @@ def _pairs_in(line: bytes) -> Iterator[Named]:
             if (between in (b":", b"=>", b"value=") or called and between == b",") and _IS_NAME.match(name):
                 yield Named(name.decode(), start, end)
         last = (start, end)
-        found = quote.search(line, end + 1)
+        found = _PAIR_QUOTE.search(line, end + 1)
 
 
 def _assignment(line: bytes) -> Iterator[Named]:

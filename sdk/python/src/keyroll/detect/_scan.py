@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Sequence
 
 from . import _engine, _judge, _likely, _names, _places
 
@@ -59,7 +59,7 @@ def by_form(data: bytes, first: int = 0) -> list[_engine.Span]:
 def by_position(data: bytes, formed: list[_engine.Span]) -> list[_engine.Span]:
     """The passwords of addresses and the tokens after a scheme that are in none of ``formed``: what words around a
     value decide, without its line."""
-    taken = _taken(formed)
+    taken = _engine.Taken(formed)
     found = []
     for search in (_places.passwords_in, _places.tokens_in):
         for one in search(data):
@@ -81,6 +81,16 @@ def find_text(text: str | bytes) -> list[Finding]:
         at = one.end
         found.append(Finding(start, characters, one.rule, one.title))
     return found
+
+
+def marked(data: bytes, found: Sequence[_engine.Span | Finding]) -> bytes:
+    """The bytes with a marker in place of each finding."""
+    out: list[bytes] = []
+    at = 0
+    for one in found:
+        out += [data[at : one.start], MARKER.format(one.rule).encode()]
+        at = one.end
+    return b"".join(out) + data[at:]
 
 
 def to_bytes(text: str | bytes) -> bytes:
@@ -139,7 +149,7 @@ def _by_name(data: bytes, start: int, end: int, formed: list[_engine.Span]) -> I
     text = data[start:end]
     if not _SIGN.search(text):
         return
-    taken = _taken(formed)
+    taken = _engine.Taken(formed)
     looked: set[_places.Named] = set()
     for one in _places.in_line(text):
         # Several searches find the same value.
@@ -152,13 +162,6 @@ def _by_name(data: bytes, start: int, end: int, formed: list[_engine.Span]) -> I
             taken.add(one.start, one.end)
             if _likely.is_likely(data, one):
                 yield _span(data, one)
-
-
-def _taken(spans: list[_engine.Span]) -> _engine.Taken:
-    taken = _engine.Taken()
-    for one in spans:
-        taken.add(one.start, one.end)
-    return taken
 
 
 def may_be(data: bytes, one: _places.Named) -> bool:

@@ -76,15 +76,6 @@ def merged(spans: list[_engine.Span], known: list[_engine.Span]) -> list[_engine
     return found
 
 
-def _marked(data: bytes, spans: list[_engine.Span]) -> bytes:
-    out: list[bytes] = []
-    at = 0
-    for one in spans:
-        out += [data[at : one.start], _scan.MARKER.format(one.rule).encode()]
-        at = one.end
-    return b"".join(out) + data[at:]
-
-
 class Redactor:
     """Redacts pieces of bytes. Not for several threads at once."""
 
@@ -102,11 +93,11 @@ class Redactor:
 
     def push(self, piece: bytes) -> bytes:
         """Takes a piece; gives what is decided."""
-        return b"".join(_marked(*one) for one in self.taken(piece))
+        return b"".join(_scan.marked(*one) for one in self.taken(piece))
 
     def finish(self) -> bytes:
         """Gives the rest: nothing follows."""
-        return b"".join(_marked(*one) for one in self.rest())
+        return b"".join(_scan.marked(*one) for one in self.rest())
 
     def taken(self, piece: bytes) -> list[tuple[bytes, list[_engine.Span]]]:
         """Takes a piece; gives the parts that are decided, in order, each with the findings in it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import socket
@@ -14,7 +13,8 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Callable, Protocol, Union
 
-from .._deadline import Http, Https
+from .._deadline import Http, Https, NoRedirect
+from .._http import is_loopback
 from .._values import Unpicklable, Versioned, clean
 from ..errors import SourceError
 
@@ -160,16 +160,9 @@ class _VaultSource(Unpicklable):
         raise self._error(f"no token: give token or set VAULT_TOKEN or VAULT_TOKEN_FILE ({name})")
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the token to another server."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), Http()]
-    if _is_loopback(urllib.parse.urlsplit(url).hostname or ""):
+    handlers: list[urllib.request.BaseHandler] = [NoRedirect(), Http()]
+    if is_loopback(urllib.parse.urlsplit(url).hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))
     if url.lower().startswith("https:"):
         context = ssl.create_default_context(cafile=os.environ.get("VAULT_CACERT") or None)
@@ -196,15 +189,6 @@ def _read_quietly(error: urllib.error.HTTPError) -> bytes:
         return b""
 
 
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _why_not(url: str, plain: bool) -> str | None:
     try:
         parts = urllib.parse.urlsplit(url)
@@ -213,6 +197,6 @@ def _why_not(url: str, plain: bool) -> str | None:
         return "is not an address"
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or "@" in parts.netloc:
         return "is not of the form https://host:port"
-    if parts.scheme == "http" and not plain and not _is_loopback(host):
+    if parts.scheme == "http" and not plain and not is_loopback(host):
         return "is plain http to another machine: use https, or give plain=True"
     return None
