@@ -150,6 +150,7 @@ registry! {
         AlertUnreadable "K0953" "An alert cannot be read" [];
         NoticeNotSent "K0954" "A notice was not sent" [];
         ServerRefused "K0955" "The server did not do what was asked" [];
+        ValueNotServed "K0956" "keyroll's socket does not give the value out" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

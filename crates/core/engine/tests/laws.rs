@@ -195,6 +195,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     slots,
                     paths: 1,
                     attributable: false,
+                    own_word: false,
                 });
             }
             plan

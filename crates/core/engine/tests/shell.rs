@@ -371,6 +371,7 @@ fn add_reader(plan: &mut Plan) {
         slots: 1,
         paths: 1,
         attributable: false,
+        own_word: false,
     });
 }
 

@@ -26,6 +26,7 @@ fn plan() -> Plan {
         slots: 1,
         paths: 1,
         attributable: false,
+        own_word: false,
     };
     Plan {
         capabilities: Capabilities {

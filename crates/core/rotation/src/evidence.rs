@@ -24,13 +24,17 @@ impl Kinds {
     pub const CHECKED: Self = Self(1 << 4);
     /// The issuer accepted this version from this instance, in this incarnation, after its Apply.
     pub const EXERCISED: Self = Self(1 << 5);
+    /// The process said over keyroll's socket, at whose other end the kernel names it, that it loaded the version or that
+    /// a call with it succeeded; or it was given no other version in its life.
+    pub const TOLD: Self = Self(1 << 6);
 
     /// Every kind with its name, in the order of their strength as the documents list them.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::DELIVERED, "delivered"),
         (Self::READ, "read"),
         (Self::LOADED, "loaded"),
         (Self::REPORTED, "reported"),
+        (Self::TOLD, "told"),
         (Self::CHECKED, "checked"),
         (Self::EXERCISED, "exercised"),
     ];
@@ -59,7 +63,7 @@ impl Kinds {
 
     /// A set from bits; unknown bits are refused.
     pub fn from_bits(bits: u8) -> Option<Self> {
-        (bits < 1 << 6).then_some(Self(bits))
+        (bits < 1 << 7).then_some(Self(bits))
     }
 
     /// The names in the set.

@@ -144,16 +144,21 @@ fn passes(state: &State, id: ConsumerId, instance: &ObservedInstance, stays: Whi
     shows(state.plan(), consumer, proof)
 }
 
-/// Whether a proof is enough: every path is exercised, or loaded and checked where the issuer attributes no calls.
+/// Whether a proof is enough: every path is exercised; where the issuer attributes no calls, it may be loaded and
+/// checked instead, or told by a process whose word the operator trusts. What it would be given at its next start is
+/// evidence only at rest: a process that runs may still use what it was given before.
 pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> Result<(), u8> {
     let require = plan.policy.require;
+    let trusted = |kinds: Kinds, word: Kinds| consumer.own_word && kinds.has(word);
     for path in 0..consumer.paths {
         let kinds = proof.paths.get(usize::from(path)).copied().unwrap_or_default();
         let own = match proof.who.life {
-            InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED),
+            InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED) || trusted(kinds, Kinds::DELIVERED),
             InstanceIdentity::Process { .. } if consumer.attributable => kinds.has(Kinds::EXERCISED),
             InstanceIdentity::Process { .. } => {
-                kinds.has(Kinds::EXERCISED) || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
+                kinds.has(Kinds::EXERCISED)
+                    || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
+                    || trusted(kinds, Kinds::TOLD)
             }
         };
         if !own || (matches!(proof.who.life, InstanceIdentity::Process { .. }) && !kinds.has(require)) {

@@ -114,6 +114,8 @@ pub struct Consumer {
     pub paths: u8,
     /// The issuer or a proxy can attribute a call to its processes: `exercised` can be seen and is demanded.
     pub attributable: bool,
+    /// The operator trusts the word of its processes. False in journals of protocol 5 and before.
+    pub own_word: bool,
 }
 
 impl Consumer {
@@ -276,6 +278,7 @@ mod tests {
             slots: 2,
             paths: 1,
             attributable: false,
+            own_word: false,
         };
         Plan {
             capabilities: Capabilities {

@@ -13,4 +13,5 @@ mod unmoved;
 mod unsearched;
 mod waits;
 mod walk;
+mod word;
 mod young;

@@ -134,6 +134,7 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
         slots: 1,
         paths: 1,
         attributable: false,
+        own_word: false,
     };
     let adopted =
         Fact::Adopted { consumer, files: vec![HostId(0)], explains: Adoptee::Copy(5), names: "".into() };

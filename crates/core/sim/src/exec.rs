@@ -29,5 +29,6 @@ impl Run {
         }
         proc.loaded = value;
         (proc.shown, proc.shown_for) = ([Kinds::NONE; PATHS_MAX], value);
+        self.world.begin_served(at, value);
     }
 }

@@ -8,6 +8,7 @@ use keyroll_rotation::Phase;
 use crate::Coverage;
 use crate::faults::{Class, Fault, FaultPlan};
 use crate::mutant::Mutant;
+use crate::quirks::Quirks;
 use crate::scene::{Family, Kind, Scene, Size};
 use crate::schedule::{Keep, Violation};
 use crate::simulate::run;
@@ -119,11 +120,13 @@ fn family(kind: Kind, draw: u64) -> Family {
 
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
+    // Of six draws, one has consumers that take their value from keyroll's socket.
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene {
                 recovery: draw % 12 == 11,
                 family: family(*kind, draw),
+                quirks: if draw % 6 == 4 { Quirks::served() } else { Quirks::default() },
                 ..Scene::plain(size, *kind, draw * 7 + 1)
             },
             seed: draw,

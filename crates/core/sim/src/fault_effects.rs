@@ -2,13 +2,17 @@
 
 use keyroll_engine::Command;
 use keyroll_rotation::{
-    ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, ReloadMode, Waived,
+    Consumer, ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, ReloadMode, Waived,
 };
 
 use crate::faults::Fault;
 use crate::issuer::{FOREIGN, OLD};
+use crate::process::Served;
 use crate::schedule::{Due, Run};
 use crate::world::YEAR_MS;
+
+/// The longest time until a process that was forked asks keyroll for itself.
+const FORKED_MS_MAX: u64 = 9_000;
 
 impl Run {
     /// Makes a fault happen. Returns whether it changes the action that it happens at.
@@ -294,18 +298,26 @@ impl Run {
 
     /// An autoscaler starts a further instance from the environment of its parent.
     fn late_instance(&mut self) {
+        let forks = |id, it: &Consumer| it.uptake == ReloadMode::Rereads && self.world.is_served(id);
         let verbs: Vec<(ConsumerId, HostId)> = self
             .world
             .plan
             .consumers
             .iter()
             .enumerate()
-            .filter(|(_, it)| it.uptake == ReloadMode::Verb)
-            .filter_map(|(at, it)| u16::try_from(at).ok().map(|id| (ConsumerId(id), it.host)))
+            .filter_map(|(at, it)| u16::try_from(at).ok().map(|id| (ConsumerId(id), it)))
+            .filter(|(id, it)| it.uptake == ReloadMode::Verb || forks(*id, it))
+            .map(|(id, it)| (id, it.host))
             .collect();
         let place = self.rng.below(verbs.len() as u64) as usize;
         if let Some((consumer, host)) = verbs.get(place).copied() {
-            self.world.process(Some(consumer), 0, host, OLD);
+            let at = self.world.process(Some(consumer), 0, host, OLD);
+            if self.world.is_served(consumer) {
+                let asks_at = self.world.now + self.world.quirk_rng.between(50, FORKED_MS_MAX);
+                self.world.procs.get_mut(at).into_iter().for_each(|proc| {
+                    proc.served = Some(Served::forked(asks_at));
+                });
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
-    Reconciled, Stamp, State, Unit, Waived, Which, step,
+    Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
+    Reason, Reconciled, Stamp, State, Unit, Waived, Which, step,
 };
 
 use crate::calls::{Call, CallResult};
@@ -219,11 +219,7 @@ impl Run {
             let paths = if counts { consumer.paths } else { 0 };
             for path in 0..paths {
                 let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
-                let enough = match (proc.at_rest, consumer.attributable) {
-                    (true, _) => kinds.has(Kinds::CHECKED),
-                    (false, true) => kinds.has(Kinds::EXERCISED),
-                    (false, false) => kinds.has(Kinds::LOADED.and(Kinds::CHECKED)),
-                };
+                let enough = enough_shown(proc.at_rest, consumer, kinds);
                 let enough = enough && (proc.at_rest || kinds.has(self.world.plan.policy.require));
                 if !enough && proc.loaded != FOREIGN {
                     return Some(format!(
@@ -442,6 +438,20 @@ impl Run {
                 format!("no rollback in {:?} while the old key is alive ({believed:?})", state.phase());
             self.violate("I5", what);
         }
+    }
+}
+
+/// What one path must have shown, by what the operator was told in the documents.
+fn enough_shown(at_rest: bool, consumer: &Consumer, kinds: Kinds) -> bool {
+    let [delivered, loaded, told, checked, exercised] =
+        [Kinds::DELIVERED, Kinds::LOADED, Kinds::TOLD, Kinds::CHECKED, Kinds::EXERCISED]
+            .map(|it| kinds.has(it));
+    match (at_rest, consumer.attributable, consumer.own_word) {
+        (true, _, true) => checked || delivered,
+        (true, _, false) => checked,
+        (false, true, _) => exercised,
+        (false, false, true) => told || (loaded && checked),
+        (false, false, false) => loaded && checked,
     }
 }
 

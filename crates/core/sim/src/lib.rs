@@ -39,6 +39,7 @@ mod rng;
 mod scene;
 mod schedule;
 mod sequence;
+mod served;
 mod shared;
 mod shell;
 mod shrink;

@@ -6,6 +6,7 @@ mod family;
 mod issuer;
 mod operator;
 mod order;
+mod word;
 
 use crate::mutant::Mutant;
 
@@ -33,6 +34,12 @@ pub const ALL: &[Mutant] = &[
     evidence::UNSEARCHED_UNSEEN,
     evidence::UNSEARCHED_UNCOUNTED,
     evidence::CARRIED_UNASKED,
+    word::ANY_WORD,
+    word::WORD_OVER_ISSUER,
+    word::GIVEN_IS_TOLD,
+    word::SILENT_UNSEEN,
+    word::WORD_FOR_EVERY_PATH,
+    word::REST_UNTRUSTED,
     family::MEMBER_ENDS,
     family::FAMILY_UNSEEN,
     issuer::UNBORN_IS_ALIVE,

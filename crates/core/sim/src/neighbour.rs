@@ -20,7 +20,9 @@ impl Run {
         let Some((file, consumer)) = both.filter(|_| self.world.shared.is_none()) else { return };
         let seed = self.rng.next();
         let mut plan = FaultPlan::of(seed);
-        plan.scene = Scene { size: Size::Reduced, family: Family::None, ..plan.scene };
+        // The two share a consumer that both restart.
+        let quirks = plan.scene.quirks.unserved();
+        plan.scene = Scene { size: Size::Reduced, family: Family::None, quirks, ..plan.scene };
         plan.faults.retain(|planned| !matches!(planned.fault, Fault::Neighbour | Fault::Reboot));
         let keep = Keep { log: self.log.is_some(), ..Keep::default() };
         let mut other = Box::new(Run::new(&plan, &Mutant::NONE, keep, self.world.now));

@@ -283,6 +283,7 @@ impl Run {
             slots: 1,
             paths: 1,
             attributable: false,
+            own_word: false,
         };
         let explains = Adoptee::Holder(who);
         let fact = Fact::Adopted { consumer, files: vec![who.host], explains, names: "".into() };

@@ -73,6 +73,8 @@ pub(crate) struct Proc {
     pub(crate) waived: bool,
     /// What looks see of its memory.
     pub(crate) memory: Memory,
+    /// What it was given over keyroll's socket, where its consumer is served.
+    pub(crate) served: Option<Served>,
 }
 
 impl Proc {
@@ -82,5 +84,52 @@ impl Proc {
         self.memory.waived = false;
         (self.residue, self.session, self.renews_at) = (None, None, None);
         (self.pool, self.also) = (None, None);
+    }
+}
+
+/// What a process of a served consumer was given, and what it does with it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Served {
+    /// It says that it uses whatever it was given.
+    pub(crate) lies: bool,
+    /// The value that it was given last. None: it was forked, and has not asked for itself.
+    pub(crate) given: Option<Value>,
+    /// It was given no other value in its life, and none to the process that it was forked from.
+    pub(crate) only: bool,
+    /// The paths for which it said that it uses what it was given.
+    pub(crate) said: [bool; PATHS_MAX],
+    /// A look showed, before it used the value, that it was given it.
+    pub(crate) shown_given: bool,
+    /// When it asks next, where it does not wait for an answer.
+    pub(crate) asks_at: Option<u64>,
+    /// When it uses what it was given.
+    pub(crate) loads_at: Option<u64>,
+    /// Until when it is stopped: it neither asks, nor says anything, nor calls.
+    pub(crate) stopped_until: u64,
+    /// Until when its last path goes on with the former value.
+    pub(crate) lags_until: Option<u64>,
+    /// When it is started again, where it ended.
+    pub(crate) starts_at: Option<u64>,
+    /// What it is given next was delivered by us.
+    pub(crate) by_us: bool,
+}
+
+impl Served {
+    /// A process that begins with a value that it asked for.
+    pub(crate) fn started(value: Value, lies: bool) -> Self {
+        Self { lies, given: Some(value), only: true, ..Self::default() }
+    }
+
+    /// A process that was forked from another one, and goes on with its value until it asks.
+    pub(crate) fn forked(asks_at: u64) -> Self {
+        Self { asks_at: Some(asks_at), ..Self::default() }
+    }
+
+    pub(crate) fn give(&mut self, value: Value) {
+        if self.given != Some(value) {
+            self.only = false;
+            (self.said, self.shown_given) = ([false; PATHS_MAX], false);
+        }
+        (self.given, self.asks_at, self.loads_at) = (Some(value), None, None);
     }
 }

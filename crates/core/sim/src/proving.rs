@@ -3,9 +3,10 @@
 use keyroll_rotation::{ConsumerId, Kinds, PATHS_MAX, Proof, Visibility, Which};
 
 use crate::calls::{CallResult, Lens};
-use crate::issuer::Value;
+use crate::issuer::{FOREIGN, Value};
 use crate::quirks::{Quirk, Quirks};
 use crate::rng::Rng;
+use crate::served::Showing;
 use crate::world::World;
 
 impl World {
@@ -21,6 +22,7 @@ impl World {
         let (now, boot) = (self.now, self.boot);
         let plan = self.plan.consumers.get(consumer.index());
         let (paths, attributable) = plan.map_or((1, false), |it| (it.paths, it.attributable));
+        let trusted = plan.is_some_and(|it| it.own_word);
         let require = self.plan.policy.require;
         let mut proofs = Vec::new();
         for proc in &mut self.procs {
@@ -40,14 +42,25 @@ impl World {
                 let idle = path > 0 && self.rng.one_in(self.quiet);
                 let idle = idle || proc.also.is_some_and(|(other, _)| usize::from(other) == path);
                 *kind = ready;
-                if !right || idle || lens == Lens::Partial {
+                if lens == Lens::Partial {
                     continue;
                 }
-                let whole = match (proc.at_rest, attributable) {
-                    (true, _) => Kinds::DELIVERED.and(Kinds::CHECKED),
-                    (false, true) => Kinds::DELIVERED.and(Kinds::EXERCISED),
-                    (false, false) => Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED),
-                };
+                let works = right && !idle;
+                let seen =
+                    Showing { value: value.unwrap_or(FOREIGN), path, works, trusted, attributable, now };
+                if let Some((whole, claimed)) = proc.served_evidence(&mut self.quirk_rng, &seen) {
+                    let whole = if works { whole.and(require) } else { whole };
+                    let shows = evidence(self.scene.quirks, &mut self.quirk_rng, whole);
+                    if let Some(shown) = proc.shown.get_mut(path).filter(|_| Some(proc.loaded) == value) {
+                        *shown = shown.and(shows);
+                    }
+                    *kind = shows.and(claimed);
+                    continue;
+                }
+                if !works {
+                    continue;
+                }
+                let whole = whole(proc.at_rest, attributable);
                 *kind = evidence(self.scene.quirks, &mut self.quirk_rng, whole.and(require));
                 if let Some(shown) = proc.shown.get_mut(path) {
                     *shown = shown.and(*kind);
@@ -63,6 +76,15 @@ impl World {
         }
         let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;
         CallResult::Proved(proofs, trouble)
+    }
+}
+
+/// All the evidence that there is of a consumer that is not served.
+fn whole(at_rest: bool, attributable: bool) -> Kinds {
+    match (at_rest, attributable) {
+        (true, _) => Kinds::DELIVERED.and(Kinds::CHECKED),
+        (false, true) => Kinds::DELIVERED.and(Kinds::EXERCISED),
+        (false, false) => Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED),
     }
 }
 

@@ -26,10 +26,12 @@ pub(crate) enum Quirk {
     SlowGenerations = 1 << 7,
     /// The operator says something wrong now and then.
     WrongWords = 1 << 8,
+    /// Some consumers take their value from keyroll's socket, and say themselves which one they use.
+    Served = 1 << 9,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::UnequalEndpoints,
         Self::Denies,
         Self::PartialEvidence,
@@ -39,6 +41,7 @@ impl Quirk {
         Self::RareCalls,
         Self::SlowGenerations,
         Self::WrongWords,
+        Self::Served,
     ];
 }
 
@@ -57,6 +60,16 @@ impl Quirks {
             return Self::default();
         }
         Quirk::ALL.into_iter().filter(|_| rng.one_in(4)).fold(Self::default(), Self::with)
+    }
+
+    /// The quirk of consumers that are served, alone.
+    pub(crate) fn served() -> Self {
+        Self::default().with(Quirk::Served)
+    }
+
+    /// Every consumer reads its files.
+    pub(crate) fn unserved(self) -> Self {
+        Self(self.0 & !(Quirk::Served as u16))
     }
 
     fn with(self, quirk: Quirk) -> Self {

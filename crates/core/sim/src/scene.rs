@@ -122,11 +122,14 @@ impl Scene {
         let capabilities = self.capabilities(&mut rng);
         let policy = self.with_quirks(self.policy(&mut rng));
         let attributes = capabilities.attributes;
-        let (consumers, files, hosts) = match self.size {
+        let (mut consumers, files, hosts) = match self.size {
             Size::Full => full(attributes),
             Size::Reduced => reduced(attributes, &mut rng),
             Size::Drawn => drawn(attributes, self.kind, &mut rng),
         };
+        if self.quirks.has(Quirk::Served) {
+            serve(&mut consumers, attributes, self.draw);
+        }
         Plan {
             bound: rng.below(8) != 0,
             denied_is_alive: self.quirks.has(Quirk::Denies),
@@ -237,6 +240,7 @@ fn consumer(host: u16, delivery: Delivery, uptake: ReloadMode, files: &[u16]) ->
         slots: 1,
         paths: 1,
         attributable: false,
+        own_word: false,
     }
 }
 
@@ -313,4 +317,24 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
 
 fn small(rng: &mut Rng, below: u16) -> u16 {
     u16::try_from(rng.below(u64::from(below))).unwrap_or(0)
+}
+
+/// Draws which consumers are served, and whose word is trusted.
+const SERVED: u64 = 0x5e_12fed;
+
+/// Makes some of the consumers that are pushed to served ones; one that had to be restarted takes the value by itself.
+fn serve(consumers: &mut [Consumer], attributes: bool, draw: u64) {
+    let mut rng = Rng::new(draw ^ SERVED);
+    for one in consumers.iter_mut().filter(|it| it.delivery == Delivery::Push) {
+        if one.uptake == ReloadMode::Verb && rng.below(3) > 0 {
+            one.uptake = ReloadMode::Rereads;
+        }
+        if one.uptake == ReloadMode::Verb {
+            continue;
+        }
+        one.slots = 1;
+        one.paths = 1 + u8::from(rng.one_in(2));
+        one.own_word = rng.below(3) > 0;
+        one.attributable = attributes && one.uptake == ReloadMode::Rereads && rng.one_in(2);
+    }
 }

@@ -189,10 +189,15 @@ impl World {
             world.issuer.creds.iter_mut().take(1).for_each(|cred| cred.ended = Some(0));
         }
         world.share();
-        for at in 0..world.plan.consumers.len() {
-            world.start_consumer(at);
-        }
+        world.start_all();
         world
+    }
+
+    fn start_all(&mut self) {
+        for at in 0..self.plan.consumers.len() {
+            self.start_consumer(at);
+        }
+        self.start_served();
     }
 
     /// Sets up a shared key: its other users, or the key that its consumers have by now.
@@ -268,6 +273,7 @@ impl World {
             masked_until: 0,
             waived: false,
             memory: Memory::default(),
+            served: None,
         });
         self.procs.len() - 1
     }
@@ -330,7 +336,10 @@ impl World {
             let rereads = self.plan.consumers.get(id.index()).is_some_and(|consumer| {
                 consumer.files.contains(&file) && consumer.uptake != ReloadMode::Verb
             });
-            if rereads {
+            let runs = self.procs.get(at).is_some_and(|proc| !proc.at_rest);
+            if rereads && runs && self.is_served(id) {
+                self.offer(at, value, by_us);
+            } else if rereads {
                 self.load(at, value, by_us);
             }
         }
@@ -407,11 +416,13 @@ impl World {
             proc.shown_for = loaded;
             proc.hidden_until = 0;
         }
+        self.begin_served(at, value);
     }
 
     /// Every process uses the value that it holds: the issuer records the use, or refuses it.
     pub(crate) fn use_keys(&mut self) {
         self.renew();
+        self.serve_due();
         let now = self.now;
         let mut used = false;
         let rare = self.scene.quirks.has(Quirk::RareCalls);

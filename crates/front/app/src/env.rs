@@ -32,6 +32,8 @@ registry! {
     MACHINE = "KEYROLL_MACHINE": "the identity of this machine instead of its machine-id; for containers, which often have no machine-id or share one";
     XDG_STATE_HOME = "XDG_STATE_HOME": "the state folder is `keyroll` in this folder, if the path is absolute (not for root)";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "the keys folder is `keyroll` in this folder, if the path is absolute (not for root)";
+    XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR": "the socket of values is `keyroll/values.sock` in this folder, if the path is absolute (not for root)";
+    SOCKET = "KEYROLL_SOCKET": "the socket at which `keyroll get` asks for a value, unless --socket is given";
     HOME = "HOME": "the home folder, for the defaults of the XDG variables";
     PATH = "PATH": "the folders in which a command without a slash is found";
     DOCKER_HOST = "DOCKER_HOST": "the socket of the container engine, such as `unix:///run/user/1000/docker.sock`; an engine on another machine is refused";

@@ -71,7 +71,7 @@ pub struct Places {
 }
 
 /// The names that keyroll gives in the state folder.
-const FOLDERS: [&str; 3] = ["plans", "work", "incidents"];
+const FOLDERS: [&str; 4] = ["plans", "work", "incidents", "served"];
 const FILES: [&str; 10] = [
     "journal.db",
     "secrets.db",

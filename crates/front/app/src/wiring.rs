@@ -15,6 +15,7 @@ pub mod programs;
 pub mod provable;
 pub mod sealing;
 pub mod sealing_source;
+pub mod served;
 pub mod trusted;
 pub mod validate_value;
 

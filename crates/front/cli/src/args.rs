@@ -2,6 +2,7 @@ mod alerted;
 mod consumer;
 mod emergency;
 mod fingerprints;
+mod get;
 mod incident;
 mod init;
 mod issuers;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs, WaiversArgs};
 pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
+pub(crate) use get::{GetArgs, GetFormat};
 pub(crate) use incident::{
     IncidentAssessArgs, IncidentCommand, IncidentContainArgs, IncidentOpenArgs, IncidentReportArgs,
     ReportFormat,
@@ -210,6 +212,11 @@ pub(crate) enum Command {
     /// It listens on loopback, as [server] in keyroll.toml says. SIGTERM pauses every rotation after the step in hand; the next start goes on with it.
     #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
+    /// Print a value that keyroll serve gives out to the program that runs this
+    ///
+    /// The kernel tells the server which user and which program ask. `serves` of a consumer in keyroll.toml names both.
+    #[command(after_help = examples::GET)]
+    Get(GetArgs),
     /// Make, list and revoke the tokens of the server
     #[command(subcommand)]
     Token(TokenCommand),

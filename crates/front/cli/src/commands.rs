@@ -12,6 +12,7 @@ mod due;
 mod emergency;
 mod explain;
 mod fingerprints;
+mod get;
 mod graph;
 mod history;
 mod incident;
@@ -89,6 +90,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Incident(command) => incident::run(&command, context),
         Command::Runbook(args) => runbook::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
+        Command::Get(args) => get::run(&args, context),
         Command::Token(command) => token::run(&command, context),
         Command::Notice(command) => notice::run(&command, context),
         Command::Due(args) => due::run(&args, context),
@@ -128,6 +130,7 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Leaks(_)
             | Command::Redact(_)
             | Command::Run(_)
+            | Command::Get(_)
             | Command::Demo(_)
             | Command::DemoPart(_)
             | Command::Init(_)

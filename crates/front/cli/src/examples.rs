@@ -37,6 +37,19 @@ Example: keyroll run -- ./deploy.sh --verbose
 Exit codes: the program's own; 128 plus the number of the signal that ended it;
 not 0 if some of its output could not be shown, or the store could not be read
 while the program ran";
+pub(crate) const GET: &str = "\
+The value goes to stdout, and not to a terminal unless --show is given. Each
+program above keyroll that is named in keyroll.toml is written down as having
+this version. keyroll ends the old key only when that program has ended, or has
+asked again and the time of --expires is over.
+
+Example: keyroll get anthropic
+  settings.json of Claude Code:
+    \"apiKeyHelper\": \"keyroll get anthropic --expires 300\"
+  ~/.aws/config:  credential_process = keyroll get aws --format aws
+  git config credential.https://github.com.helper \\
+    '!keyroll get --format git github'
+Exit codes: 0 printed, 1 not given, 2 usage";
 pub(crate) const INIT: &str = "\
 Example: keyroll init --dry-run
 Exit codes: 0 done, 1 failed, nothing changed";

@@ -131,6 +131,7 @@ fn asked(command: &Command) -> Option<Asked> {
         | Command::Leaks(_)
         | Command::Redact(_)
         | Command::Run(_)
+        | Command::Get(_)
         | Command::Init(_)
         | Command::Issuers(_)
         | Command::Plan(_)

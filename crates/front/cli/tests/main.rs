@@ -56,3 +56,4 @@ mod transcripts;
 mod two_keyrolls;
 mod units;
 mod unsearched;
+mod values;

@@ -1,17 +1,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use keyroll_manager::{LOOPBACK_FORM, loopback_address};
+use keyroll_manager::{LOOPBACK_FORM, Served, loopback_address};
 
-use crate::at::At;
+use crate::at::{At, OneOrMany};
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::runs::holes;
-use crate::shape::{CheckShape, ConsumerShape};
+use crate::runs_shape::RunsShape;
+use crate::serves::{read_trusts, refuse_strays};
+use crate::shape::{CheckShape, ConsumerShape, ReadShape, ServesShape};
 use crate::suggest::nearest;
 use crate::url::read_url;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Reference, Runs, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Reference, Runs, Serves, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +77,12 @@ pub struct Consumer {
     pub host: Name,
     /// Its processes, and the manager that runs them.
     pub runs: Runs,
-    /// The copies that it starts from; at least one.
+    /// The copies that it starts from; at least one, unless it is served.
     pub reads: Vec<Copy>,
+    /// The process that keyroll's socket gives the value to; `None` if the consumer reads copies.
+    pub serves: Option<Serves>,
+    /// Whether the operator trusts what its processes say over the socket; only with `serves`.
+    pub trusts_word: bool,
     /// A command that regenerates the copies from the store: makes it a pull consumer, whose copies are never written.
     pub fetch: Option<Argv>,
     /// Its log.
@@ -88,36 +95,42 @@ pub struct Consumer {
 
 impl Consumer {
     pub(crate) fn build(
-        shape: ConsumerShape,
+        shape: At<ConsumerShape>,
+        secret: &Name,
         folder: &Path,
         hosts: &BTreeSet<Name>,
         fields: &BTreeMap<Name, FieldSpec>,
         derived: &BTreeMap<Name, Template>,
     ) -> Result<Self, Mistake> {
+        let At { value: shape, span } = shape;
+        let trusts_word = read_trusts(&shape)?;
+        let supply = Supply::of(&shape).map_err(|fault| fault.at(&span))?;
         let name = Name::read("a consumer", &shape.name)?;
         let host = read_host(shape.host.as_ref(), hosts)?;
-        let holes = holes(&shape.runs.value);
-        let mut reads: Vec<Copy> = Vec::new();
-        for read in &shape.reads.value.0 {
-            let copy = Copy::build(read, &shape.reads.span, folder, fields, derived)?;
-            if reads.iter().any(|other| other.place == copy.place) {
-                let why = format!("the copy {} is named twice", copy.place);
-                return Err(Mistake::new(Kind::Duplicate, why).at(&shape.reads.span));
+        let (serves, holes, reads, runs) = match supply {
+            Supply::Socket(serves) => {
+                let workload = Arc::new(Served::new(secret.as_str(), name.as_str()));
+                let serves = Serves::read(&serves.value, folder)?;
+                (Some(serves), Vec::new(), Vec::new(), Runs::served(workload))
             }
-            reads.push(copy);
-        }
-        if reads.is_empty() {
-            let why = "`reads` names no copy: what does the consumer start from?";
-            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.reads.span));
-        }
-        refuse_half_generated(&reads, shape.fetch.is_some()).map_err(|fault| fault.at(&shape.reads.span))?;
-        let runs = Runs::build(&shape.runs, folder, &reads)?;
+            Supply::Copies { runs, reads } => {
+                let reads = read_copies(reads, shape.fetch.is_some(), folder, fields, derived)?;
+                let built = Runs::build(runs, folder, &reads)?;
+                (None, holes(&runs.value), reads, built)
+            }
+        };
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
         let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
         let at_rest = runs.workload().is_job();
-        let check =
-            shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
+        let read = |shape: &At<CheckShape>| {
+            let check = read_check(shape, folder, &holes, at_rest)?;
+            if serves.is_some() {
+                refuse_check(&check).map_err(|fault| fault.at(&shape.span))?;
+            }
+            Ok(check)
+        };
+        let check = shape.check.as_ref().map(read).transpose()?;
         let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
         let asked = runs.workload().agent_state().is_some();
         let mut paths: Vec<PathCheck> = Vec::new();
@@ -127,19 +140,82 @@ impl Consumer {
                 return Err(Mistake::new(Kind::Duplicate, format!("path `{name}` is named twice"))
                     .at(&path.name.span));
             }
-            paths.push(PathCheck { name, check: read_check(&path.check, folder, &holes, at_rest)? });
+            paths.push(PathCheck { name, check: read(&path.check)? });
         }
         if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
             let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
-            return Err(Mistake::new(Kind::BadCombination, why).at(&shape.runs.span));
+            let at = shape.runs.as_ref().map_or(&span, |runs| &runs.span);
+            return Err(Mistake::new(Kind::BadCombination, why).at(at));
         }
-        Ok(Self { name, host, runs, reads, fetch, log, check, paths })
+        Ok(Self { name, host, runs, reads, serves, trusts_word, fetch, log, check, paths })
     }
 
     /// Whether it reads the store itself. Otherwise keyroll writes its copies.
     pub fn is_pull(&self) -> bool {
         self.fetch.is_some()
     }
+}
+
+/// Where a consumer gets its value from.
+enum Supply<'a> {
+    /// From copies, which its processes load as `runs` says.
+    Copies { runs: &'a At<RunsShape>, reads: &'a At<OneOrMany<ReadShape>> },
+    /// From keyroll's socket.
+    Socket(&'a At<ServesShape>),
+}
+
+impl<'a> Supply<'a> {
+    fn of(shape: &'a ConsumerShape) -> Result<Self, Mistake> {
+        if let Some(serves) = &shape.serves {
+            refuse_strays(shape)?;
+            return Ok(Self::Socket(serves));
+        }
+        let missing = |key: &str| {
+            Mistake::new(Kind::WrongForm, format!("the key `{key}` is missing"))
+                .help("a consumer has `runs` and `reads`, or it has `serves`")
+        };
+        let runs = shape.runs.as_ref().ok_or_else(|| missing("runs"))?;
+        let reads = shape.reads.as_ref().ok_or_else(|| missing("reads"))?;
+        Ok(Self::Copies { runs, reads })
+    }
+}
+
+/// The copies of `reads`; `fetched` = the consumer has the command `fetch`.
+fn read_copies(
+    shape: &At<OneOrMany<ReadShape>>,
+    fetched: bool,
+    folder: &Path,
+    fields: &BTreeMap<Name, FieldSpec>,
+    derived: &BTreeMap<Name, Template>,
+) -> Result<Vec<Copy>, Mistake> {
+    let mut reads: Vec<Copy> = Vec::new();
+    for read in &shape.value.0 {
+        let copy = Copy::build(read, &shape.span, folder, fields, derived)?;
+        if reads.iter().any(|other| other.place == copy.place) {
+            let why = format!("the copy {} is named twice", copy.place);
+            return Err(Mistake::new(Kind::Duplicate, why).at(&shape.span));
+        }
+        reads.push(copy);
+    }
+    if reads.is_empty() {
+        let why = "`reads` names no copy: what does the consumer start from?";
+        return Err(Mistake::new(Kind::WrongForm, why).at(&shape.span));
+    }
+    refuse_half_generated(&reads, fetched).map_err(|fault| fault.at(&shape.span))?;
+    Ok(reads)
+}
+
+/// Refuses a check of a served consumer that needs a copy or a program of its own kind.
+fn refuse_check(check: &Check) -> Result<(), Mistake> {
+    let why = match check {
+        Check::Exec(argv) if argv.uses("copy") => {
+            "`check.exec`: a consumer with `serves` has no copy that `{copy}` could stand for"
+        }
+        Check::Turn { .. } => "`check.turn` asks an agent: it goes with `runs.openclaw`",
+        Check::LiteLlm(_) => "`check.litellm` asks a proxy: a proxy has `runs` and `reads`",
+        Check::Exec(_) | Check::Http(_) => return Ok(()),
+    };
+    Err(Mistake::new(Kind::BadCombination, why))
 }
 
 /// A file is either generated by one command or written, never both.

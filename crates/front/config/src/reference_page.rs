@@ -22,6 +22,7 @@ const TABLES: &[(&str, &str)] = &[
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),
     ("ReadShape", "reads = [ { … } ]"),
+    ("ServesShape", "serves = { … }"),
     ("LogShape", "log = { … }"),
     ("CheckShape", "check = { … }"),
 ];

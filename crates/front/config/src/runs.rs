@@ -1,5 +1,6 @@
 //! `runs`: which manager runs a consumer, and the workload of each of its instances.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,9 +43,9 @@ pub struct Runs {
     first: SharedWorkload,
     /// An address that answers with a status of 200 to 299 when an instance is ready; may contain `{instance}` and `{port}`.
     pub ready: Option<Argument>,
-    /// How long an instance may take to finish its work; `None` for a job.
+    /// How long an instance may take to finish its work; `None` for a job, and for a consumer that is served.
     pub drain: Option<Duration>,
-    /// The table that it was read from.
+    /// The table that it was read from; empty for a consumer that is served.
     table: RunsShape,
 }
 
@@ -66,6 +67,18 @@ impl Runs {
     /// The workload of the first instance, for properties that all instances share.
     pub fn workload(&self) -> &dyn Workload {
         self.first.as_ref()
+    }
+
+    /// The processes that get their value from keyroll's socket: one instance, `main`, which no table describes.
+    pub(crate) fn served(workload: SharedWorkload) -> Self {
+        let named = |name| Instance { name, port: None, workload: workload.clone() };
+        Self {
+            instances: Name::new("main").map(named).into_iter().collect(),
+            first: workload,
+            ready: None,
+            drain: None,
+            table: RunsShape(BTreeMap::new()),
+        }
     }
 
     pub(crate) fn build(shape: &At<RunsShape>, folder: &Path, reads: &[Copy]) -> Result<Self, Mistake> {

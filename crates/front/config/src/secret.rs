@@ -11,7 +11,7 @@ use crate::mistake::Mistake;
 use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
-use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
+use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
     Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef,
     Template,
@@ -149,16 +149,7 @@ impl Secret {
             let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
             return Err(Mistake::new(Kind::WrongForm, why).at(&span));
         }
-        let mut consumers: Vec<Consumer> = Vec::new();
-        for consumer in shape.consumers {
-            let at = consumer.value.name.span.clone();
-            let consumer = Consumer::build(consumer.value, folder, hosts, &fields, &derived)?;
-            if consumers.iter().any(|other| other.name == consumer.name) {
-                let why = format!("consumer `{}` is named twice in secret `{name}`", consumer.name);
-                return Err(Mistake::new(Kind::Duplicate, why).at(&at));
-            }
-            consumers.push(consumer);
-        }
+        let consumers = read_consumers(shape.consumers, &name, folder, hosts, &fields, &derived)?;
         Ok(Self {
             store: StoreRef::read(shape.store.as_ref())?,
             max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
@@ -262,6 +253,39 @@ impl EvidenceKind {
             Mistake::one_of("revoke.require", text, &words)
         })
     }
+}
+
+/// The consumers, in the order of the file.
+fn read_consumers(
+    shapes: Vec<At<ConsumerShape>>,
+    secret: &Name,
+    folder: &Path,
+    hosts: &BTreeSet<Name>,
+    fields: &BTreeMap<Name, FieldSpec>,
+    derived: &BTreeMap<Name, Template>,
+) -> Result<Vec<Consumer>, Mistake> {
+    let mut consumers: Vec<Consumer> = Vec::new();
+    for shape in shapes {
+        let at = shape.value.name.span.clone();
+        let serves_at = shape.value.serves.as_ref().map(|serves| serves.span.clone());
+        let consumer = Consumer::build(shape, secret, folder, hosts, fields, derived)?;
+        if consumers.iter().any(|other| other.name == consumer.name) {
+            let why = format!("consumer `{}` is named twice in secret `{secret}`", consumer.name);
+            return Err(Mistake::new(Kind::Duplicate, why).at(&at));
+        }
+        let same = |other: &&Consumer| other.serves.is_some() && other.serves == consumer.serves;
+        if let Some(other) = consumers.iter().find(same) {
+            let why = format!(
+                "consumers `{}` and `{}` of secret `{secret}` serve the same user and executable",
+                other.name, consumer.name
+            );
+            return Err(Mistake::new(Kind::Duplicate, why)
+                .at(&serves_at.unwrap_or(at))
+                .help("keyroll could not tell which of them asks: make them one consumer"));
+        }
+        consumers.push(consumer);
+    }
+    Ok(consumers)
 }
 
 /// The parts of the credential: as written, or the usual ones of its issuer.

@@ -6,6 +6,7 @@ use crate::at::At;
 use crate::copy::Place;
 use crate::mistake::Mistake;
 use crate::notices::Recipient;
+use crate::path::resolve;
 use crate::secret::Secret;
 use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
@@ -16,6 +17,8 @@ use crate::{Kind, Name, Reference};
 const ALIAS_BYTES_MAX: usize = 256;
 /// The most approvals that may be asked for.
 const APPROVALS_MAX: u8 = 2;
+/// The longest path of a unix socket, in bytes: `sun_path` of unix(7) without its closing NUL.
+const SOCKET_BYTES_MAX: usize = 107;
 /// The address of GitHub's own API.
 const GITHUB: &str = "https://api.github.com";
 
@@ -28,6 +31,8 @@ pub struct Server {
     pub rotates_due: bool,
     /// How many different tokens must approve the end of an old key.
     pub approvals: u8,
+    /// The unix socket from which consumers get their values; `None` = the usual one of the user.
+    pub socket: Option<PathBuf>,
     /// The file of the admin tokens, absolute.
     pub admin_token: PathBuf,
     /// Other names of secrets.
@@ -109,7 +114,17 @@ impl Server {
         let notices = Recipient::all(&shape.notices, folder)?;
         let listen = listen(&shape.listen)?;
         let approvals = approvals(shape.approvals.as_ref())?;
-        Ok(Self { listen, rotates_due: shape.rotates_due, approvals, admin_token, aliases, alerts, notices })
+        let socket = shape.socket.as_ref().map(|text| socket(text, folder)).transpose()?;
+        Ok(Self {
+            listen,
+            rotates_due: shape.rotates_due,
+            approvals,
+            socket,
+            admin_token,
+            aliases,
+            alerts,
+            notices,
+        })
     }
 
     /// The secret that a caller names: by an alias, by its name, or by a variable that only one secret is read from.
@@ -162,6 +177,17 @@ fn approvals(given: Option<&At<u8>>) -> Result<u8, Mistake> {
         Some(given) => Err(Mistake::new(Kind::WrongForm, "`server.approvals` is neither 1 nor 2")
             .at(&given.span)
             .help("write `approvals = 2` if two tokens must approve the end of an old key")),
+    }
+}
+
+fn socket(text: &At<String>, folder: &Path) -> Result<PathBuf, Mistake> {
+    let path = resolve(folder, "server.socket", text)?;
+    match path.as_os_str().len() <= SOCKET_BYTES_MAX {
+        true => Ok(path),
+        false => {
+            let why = format!("`server.socket` is longer than {SOCKET_BYTES_MAX} bytes");
+            Err(Mistake::new(Kind::BadPath, why).at(&text.span).help("put the socket into a folder near /"))
+        }
     }
 }
 
@@ -237,6 +263,24 @@ mod tests {
         );
         for wrong in ["approvals = 0", "approvals = 3"] {
             assert!(approvals(wrong).unwrap_err().contains("neither 1 nor 2"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_socket_has_a_path_that_a_unix_socket_can_have() {
+        let socket = |line: &str| {
+            let server = format!("[server]\nlisten = \"127.0.0.1:9090\"\n{line}\n{EMERGENCY}");
+            config(&server).map(|config| config.server.unwrap().socket)
+        };
+        assert_eq!(socket(""), Ok(None));
+        assert_eq!(socket("socket = \"./values.sock\""), Ok(Some("/x/values.sock".into())));
+        let longest = format!("/{}", "s".repeat(super::SOCKET_BYTES_MAX - 1));
+        assert_eq!(socket(&format!("socket = \"{longest}\"")), Ok(Some(longest.clone().into())));
+        let said = socket(&format!("socket = \"{longest}s\"")).unwrap_err();
+        assert!(said.contains("`server.socket` is longer than 107 bytes"), "{said}");
+        for wrong in ["", "/run/x/../values.sock", "a\\u0000b"] {
+            let said = socket(&format!("socket = \"{wrong}\"")).unwrap_err();
+            assert!(said.contains("`server.socket`"), "{said}");
         }
     }
 

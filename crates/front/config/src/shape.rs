@@ -207,6 +207,10 @@ pub(crate) struct ServerShape {
     /// How many different tokens must approve the end of an old key before the server revokes it: 1 or 2. It counts for
     /// `POST /v1/rotations/ID/approve`, and not for commands on this machine. Default 1.
     pub(crate) approvals: Option<At<u8>>,
+    /// The unix socket from which consumers with `serves` get their values: at most 107 bytes. Default:
+    /// `/run/keyroll/values.sock` for root; for other users `$XDG_RUNTIME_DIR/keyroll/values.sock`, or `values.sock` in the
+    /// state folder if that variable is not set.
+    pub(crate) socket: Option<At<String>>,
     /// The emergency endpoint: `POST /rotate-secret` and `GET /secret-status`.
     pub(crate) emergency: At<EmergencyShape>,
     /// The sources of alerts: `POST /alerts/…`. A source that is not named here is refused.
@@ -295,10 +299,16 @@ pub(crate) struct ConsumerShape {
     pub(crate) name: At<String>,
     /// The machine that the consumer runs on: a name under `[hosts]`. Default `local`.
     pub(crate) host: Option<At<String>>,
-    /// How the consumer's processes are found, and how keyroll makes them load a new value.
-    pub(crate) runs: At<RunsShape>,
-    /// The copies that the consumer reads the value from: one table, or an array of tables.
-    pub(crate) reads: At<OneOrMany<ReadShape>>,
+    /// How the consumer's processes are found, and how keyroll makes them load a new value. Required without `serves`.
+    pub(crate) runs: Option<At<RunsShape>>,
+    /// The copies that the consumer reads the value from: one table, or an array of tables. Required without `serves`.
+    pub(crate) reads: Option<At<OneOrMany<ReadShape>>>,
+    /// Instead of `runs` and `reads`: the process that gets the value from the socket of `keyroll serve`. It needs no copy,
+    /// no restart and no signal. `fetch` and `log` do not go with it, and its checks have no `{copy}`.
+    pub(crate) serves: Option<At<ServesShape>>,
+    /// With `serves`: `own word`, if what the process says over the socket counts as evidence of the version that it uses.
+    /// Where the issuer reports which version each process uses, only that report counts. Default: not trusted.
+    pub(crate) trusts: Option<At<String>>,
     /// A command that writes the consumer's copies with the value from the store. With it, keyroll never writes the copies;
     /// keyroll runs the command, and reads the copies back.
     pub(crate) fetch: Option<At<Vec<At<String>>>>,
@@ -309,6 +319,17 @@ pub(crate) struct ConsumerShape {
     /// Further code paths that use the secret, such as a fallback that is normally idle, each with its own check.
     #[serde(default)]
     pub(crate) paths: Vec<PathShape>,
+}
+
+/// The process that gets the value from the socket of `keyroll serve`. The kernel tells keyroll which process asks; its user
+/// and its executable must both be these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServesShape {
+    /// The local user that the process runs as: a name, `agent`, or a number in quotes, `"1001"`.
+    pub(crate) uid: At<String>,
+    /// The path of the executable that the process runs: `/usr/bin/python3.11`. For a script it is the interpreter.
+    pub(crate) exe: At<String>,
 }
 
 /// One copy of the value: `env_file` with `variable`; `file` alone, if the file contains nothing else; `file` with `format`

@@ -12,7 +12,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn adopted(apply: NewApply) -> NewConsumer {
+pub(crate) fn adopted(apply: NewApply) -> NewConsumer {
     let copy = Copy {
         place: Place::EnvFile { path: "/srv/x.env".into(), variable: "KEY".to_owned() },
         source: Source::Field(name("value")),

@@ -8,3 +8,4 @@ mod edits;
 mod generated;
 mod insert;
 mod refuses;
+mod serves;

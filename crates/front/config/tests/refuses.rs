@@ -12,11 +12,11 @@ fn refused(text: &str) -> ConfigError {
     error
 }
 
-fn with_secret(lines: &str) -> String {
+pub(crate) fn with_secret(lines: &str) -> String {
     format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n{lines}")
 }
 
-fn with_consumer(lines: &str) -> String {
+pub(crate) fn with_consumer(lines: &str) -> String {
     with_secret(&format!("[[secrets.acme.consumers]]\nname = \"api\"\n{lines}"))
 }
 
@@ -29,7 +29,7 @@ fn with_reads(reads: &str) -> String {
 }
 
 #[track_caller]
-fn expect(text: &str, code: &str, line: usize, words: &str) {
+pub(crate) fn expect(text: &str, code: &str, line: usize, words: &str) {
     let error = refused(text);
     let all = format!("{error} {}", error.help().unwrap_or_default());
     assert_eq!(error.code().as_str(), code, "{all}");

@@ -1,5 +1,5 @@
-//! What the server costs, measured with the real program: `cargo bench -p keyroll-server -- alert|endpoint|reads|months
-//! [N]…`; without a word, all of them.
+//! What the server costs, measured with the real program: `cargo bench -p keyroll-server -- alert|endpoint|reads|values|
+//! months [N]…`; without a word, all of them.
 //!
 //! Each measurement starts `keyroll serve` on loopback with a state folder of its own, an issuer in this process that
 //! answers at once, and workers with real restarts. Each figure stands beside its floor of the same run and its limit.
@@ -32,6 +32,8 @@ mod months;
 mod reads;
 #[path = "server/scene.rs"]
 mod scene;
+#[path = "server/values.rs"]
+mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,18 +57,23 @@ fn main() -> ExitCode {
             alert::run(&program);
             endpoint::run(&program);
             reads::run(&program);
+            values::run(&program);
             months::run(&program, &ENDED);
         }
         ["alert"] => alert::run(&program()),
         ["endpoint"] => endpoint::run(&program()),
         ["reads"] => reads::run(&program()),
+        ["values"] => values::run(&program()),
+        ["waiter", socket] => values::waiter(Path::new(socket)),
         ["months"] => months::run(&program(), &ENDED),
         ["months", sizes @ ..] => {
             let sizes: Vec<u64> = sizes.iter().map(|size| size.replace('_', "").parse().unwrap()).collect();
             months::run(&program(), &sizes);
         }
         [..] => {
-            eprintln!("usage: cargo bench -p keyroll-server -- [alert | endpoint | reads | months [N]…]");
+            eprintln!(
+                "usage: cargo bench -p keyroll-server -- [alert | endpoint | reads | values | months [N]…]"
+            );
             return ExitCode::from(2);
         }
     }

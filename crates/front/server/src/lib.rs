@@ -31,6 +31,7 @@ mod streams;
 mod tokens;
 mod unit;
 mod upkeep;
+mod values;
 
 pub use api::openapi::openapi_json;
 pub use metrics::ALERT_RULES;

@@ -41,7 +41,8 @@ use crate::role::Role;
 use crate::server::Server;
 use crate::tokens::Tokens;
 use crate::upkeep::Kept;
-use crate::{alerts, guard, listen, metrics, notices, rotate, schedule, show};
+use crate::values::Values;
+use crate::{alerts, guard, listen, metrics, notices, rotate, schedule, show, values};
 
 /// How many requests without a valid token are answered within a minute; the others are told to wait.
 const GUESSES_MAX: usize = 20;
@@ -139,11 +140,15 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
     let runtime =
         Builder::new_multi_thread().worker_threads(2).max_blocking_threads(BLOCKING_MAX).enable_all().build();
     let runtime = runtime.map_err(|error| starting().because_of(&error))?;
-    runtime.block_on(run(server, table.listen))?;
+    let values = {
+        let _inside = runtime.enter();
+        values::open(&config, table, &places, server.log.clone())?
+    };
+    runtime.block_on(run(server, table.listen, values))?;
     Ok(Exit::Done)
 }
 
-async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
+async fn run(server: Arc<Server>, address: SocketAddr, values: Option<Values>) -> Result<(), Problem> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         starting()
             .because(format!("could not listen on {address}"))
@@ -155,6 +160,9 @@ async fn run(server: Arc<Server>, address: SocketAddr) -> Result<(), Problem> {
     let (mut terminate, mut interrupt) = (heard(SignalKind::terminate())?, heard(SignalKind::interrupt())?);
     go_on(&server);
     let (stop, stopped) = watch::channel(false);
+    if let Some(values) = values {
+        values.start(&server, stopped.clone());
+    }
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
     server.log(&format!(
         "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status, GET /metrics, /v1/…"

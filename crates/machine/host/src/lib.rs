@@ -22,7 +22,7 @@ pub use clock::SystemClock;
 pub use digest::Digest;
 pub use local::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, Local,
-    LogSetup, SearchLimits, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
+    LogSetup, SearchLimits, ServedSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
 pub use meta::Inode;
 pub use read::{Content, TARGET_BYTES_MAX, read};

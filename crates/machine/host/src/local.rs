@@ -31,6 +31,7 @@ mod prove;
 mod reads;
 mod rehearse;
 mod scratch_dir;
+mod served;
 mod session_calls;
 mod setup;
 mod survey;
@@ -58,7 +59,7 @@ pub use identity::{LOCAL, incarnation, process_of};
 pub use scratch_dir::tidy;
 pub use setup::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup,
-    SearchLimits, Setup, SlotSetup,
+    SearchLimits, ServedSetup, Setup, SlotSetup,
 };
 
 /// This machine. Its calls block their thread, so the runtime must have more than one, and a caller must keep the time

@@ -111,7 +111,13 @@ impl Claw {
         let setup = Setup {
             rotation: "r1".into(),
             files: vec![file],
-            consumers: vec![ConsumerSetup { name: "claw".into(), files: vec![FileId(0)], fetch, slots }],
+            consumers: vec![ConsumerSetup {
+                name: "claw".into(),
+                files: vec![FileId(0)],
+                fetch,
+                slots,
+                served: None,
+            }],
             roots: Vec::new(),
             search: keyroll_host::SearchLimits::default(),
             own_folders: vec![self.path("own")],

@@ -68,8 +68,13 @@ impl Place {
     }
 
     pub(crate) fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
-        let consumer =
-            ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+        let consumer = ConsumerSetup {
+            name: "app".into(),
+            files: vec![FileId(0)],
+            fetch: None,
+            slots: vec![slot],
+            served: None,
+        };
         Local::new(
             Setup {
                 rotation: "r1".into(),

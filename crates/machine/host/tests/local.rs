@@ -103,7 +103,7 @@ pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> Consumer
         log: None,
         ready: None,
     };
-    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot] }
+    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot], served: None }
 }
 
 pub(crate) struct NoSessions;
@@ -209,8 +209,13 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     let find = Find::PidFile { path: pid_file, exe: None };
     let run = Arc::new(Reread { instances: Vec::new(), find });
     let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
-    let consumer =
-        ConsumerSetup { name: "known".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+    let consumer = ConsumerSetup {
+        name: "known".into(),
+        files: vec![FileId(0)],
+        fetch: None,
+        slots: vec![slot],
+        served: None,
+    };
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![consumer]);
     let (before, after) = (fields(&place.old), fields(&place.new));
     let values = Values { old: &before, new: Some(&after), old_ended: false };
@@ -277,8 +282,13 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
     let restart = Verb::Restart(CommandLine::program("true", Vec::<String>::new()));
     let run = Arc::new(Process { instances: Vec::new(), find, verb: restart });
     let slot = SlotSetup { instance: None, run, checks: vec![Some(check())], log: None, ready: None };
-    let service =
-        ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+    let service = ConsumerSetup {
+        name: "app".into(),
+        files: vec![FileId(0)],
+        fetch: None,
+        slots: vec![slot],
+        served: None,
+    };
     let job = at_rest(vec![FileId(0)], Some(check()));
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![service, job]);
     let proofs = async |consumer| {
@@ -528,6 +538,7 @@ async fn memory_beyond_the_limit_is_named_by_its_process() {
         name: "known".into(),
         files: vec![FileId(0)],
         fetch: None,
+        served: None,
         slots: vec![SlotSetup {
             instance: None,
             run: run.clone(),

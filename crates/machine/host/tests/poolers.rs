@@ -74,8 +74,13 @@ impl Scene {
             generator: None,
             own: None,
         };
-        let pooler =
-            ConsumerSetup { name: "pooler".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+        let pooler = ConsumerSetup {
+            name: "pooler".into(),
+            files: vec![FileId(0)],
+            fetch: None,
+            slots: vec![slot],
+            served: None,
+        };
         let setup = Setup {
             rotation: "r1".into(),
             files: vec![file],

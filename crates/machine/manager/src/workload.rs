@@ -226,6 +226,12 @@ pub trait Workload: Debug + Send + Sync {
         None
     }
 
+    /// The same workload, where its processes are known from a file of the state folder. `others`: the names of the secret's
+    /// other consumers.
+    fn in_state_folder(&self, _state: &Path, _others: &[String]) -> Option<SharedWorkload> {
+        None
+    }
+
     /// The address of a proxy that can be asked for its models.
     fn proxy_address(&self) -> Option<SocketAddr> {
         None

@@ -77,6 +77,11 @@ impl WrittenAt {
     }
 }
 
+/// The kernel's clock ticks in a second.
+pub fn ticks_per_second() -> u32 {
+    u32::try_from(clock_ticks_per_second()).unwrap_or(u32::MAX)
+}
+
 /// An answer about before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum After {

@@ -59,7 +59,7 @@ pub use exec::{exec_came_after, forked_without_exec, program};
 pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
 pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
-pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after};
+pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after, ticks_per_second};
 pub use image::{
     Image, InProcess, called, image, is_interpreter, is_shell, runs_shell, script, started_unix_ms,
 };

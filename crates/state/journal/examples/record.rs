@@ -70,6 +70,7 @@ fn plan(capabilities: Capabilities) -> Plan {
         slots,
         paths: 1,
         attributable: false,
+        own_word: false,
     };
     plan.files = vec![HostId(0), HostId(0), HostId(0)];
     plan.consumers = vec![
@@ -173,4 +174,7 @@ fn main() {
     for (name, aim) in [("part-of-a-shared-key", Aim::Part), ("end-of-a-shared-key", Aim::End)] {
         record_walk(&folder, name, Plan { aim, ..walk::plan() });
     }
+    let mut trusted = walk::plan();
+    trusted.consumers.iter_mut().skip(1).for_each(|consumer| consumer.own_word = true);
+    record_walk(&folder, "word-of-a-process", trusted);
 }

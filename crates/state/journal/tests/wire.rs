@@ -93,6 +93,19 @@ fn a_newer_protocol_is_refused_by_the_name_of_who_finishes_it() {
 }
 
 #[test]
+fn a_plan_that_says_nothing_of_it_trusts_no_process() {
+    for line in OLD_OPENINGS.lines() {
+        let mut opening = decode_opening(line.as_bytes()).unwrap();
+        assert!(!line.contains("own_word") && opening.plan.consumers.iter().all(|it| !it.own_word));
+        opening.plan.consumers.iter_mut().for_each(|it| it.own_word = true);
+        let written = encode_opening(&opening).unwrap();
+        let words = String::from_utf8(written.clone()).unwrap().matches("\"own_word\":true").count();
+        assert_eq!(words, opening.plan.consumers.len());
+        assert_eq!(decode_opening(&written).unwrap().plan, opening.plan);
+    }
+}
+
+#[test]
 fn what_is_not_ours_is_refused() {
     let good = r#"{"v":1,"at":{"ms":1,"boot":2,"epoch":3},"fact":{"refusals":{"count":4}}}"#;
     assert!(decode_event(good.as_bytes()).is_ok());
@@ -115,7 +128,7 @@ fn what_is_not_ours_is_refused() {
     }
     let newer = good.replace("\"v\":1", "\"v\":2,\"new\":[]");
     assert!(matches!(decode_event(newer.as_bytes()), Err(WireError::Version(2))));
-    let kinds = r#"{"v":1,"at":{"ms":1,"boot":2,"epoch":3},"fact":{"proved":{"consumer":0,"proofs":[{"who":{"host":0,"life":{"at_rest":0}},"slot":0,"version":"old","paths":[64,0,0,0,0,0,0,0],"other_session":"yes"}],"trouble":false}}}"#;
+    let kinds = r#"{"v":1,"at":{"ms":1,"boot":2,"epoch":3},"fact":{"proved":{"consumer":0,"proofs":[{"who":{"host":0,"life":{"at_rest":0}},"slot":0,"version":"old","paths":[128,0,0,0,0,0,0,0],"other_session":"yes"}],"trouble":false}}}"#;
     assert!(matches!(decode_event(kinds.as_bytes()), Err(WireError::Unsound(_))));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(decode_event(deep.as_bytes()).is_err());

@@ -12,6 +12,8 @@ import weakref
 from typing import Any, Awaitable, Callable, Optional, Tuple, Type, Union
 
 from . import _worker
+from ._push import Answer as Pushed
+from ._push import Holder, PushSource
 from ._refresh import FLIGHTS_HUNG_MAX, HUNG_SECONDS, Answer, Flight, fetch, reason_of
 from ._versions import Kept, Versions
 
@@ -60,7 +62,7 @@ class Background:
     __slots__ = (
         "_name", "_fetch_fn", "_interval", "_callbacks", "_held", "_turns", "_good_at", "_reason", "_failures",
         "_dirty", "_handle", "_late", "_rejection_at", "_stop_watch", "_stopped", "_told", "_queued",
-        "_begun", "_landed", "__weakref__",
+        "_begun", "_landed", "_holder", "__weakref__",
     )
 
     def __init__(self, name: str, fetch_fn: FetchFn, interval: float, held: Versions) -> None:
@@ -82,6 +84,7 @@ class Background:
         self._told = _Told()
         self._queued = (0, 1)
         self._begun = 0  # how many fetches began
+        self._holder: Holder | None = None  # at a source that brings new values by itself
         self._landed = 0  # the number of the latest fetch whose answer was taken
 
     def _start(self) -> None:
@@ -175,9 +178,9 @@ class Background:
             if not _worker.stopping():
                 log.warning("the refresh of %s failed: %s", self._name, type(error).__name__)
 
-    def _fetch_once(self, number: int, failures: _Errors = FAILURES) -> bool:
+    def _fetch_once(self, number: int, failures: _Errors = FAILURES, pushed: Pushed | None = None) -> bool:
         try:
-            answer = fetch(self._fetch_fn)
+            answer = fetch(self._fetch_fn if pushed is None else pushed)
             with self._turn().lock:
                 if number < self._landed:
                     return True  # it hung, and the answer of a fetch that began later is in use
@@ -191,6 +194,9 @@ class Background:
             self._failed(reason_of(error), number)
             return False
         version = self._held.current.version if self._held.current is not None else ""
+        # Only now does whoever reads the value get this one.
+        if self._holder is not None:
+            self._holder.in_use(version)
         if again:
             log.info("%s is fetched again", self._name)
         if changed:
@@ -238,7 +244,27 @@ class Background:
         self._announce()
         return self._delay()
 
+    def _confirm(self, version: str) -> None:
+        """The source still gives out this version."""
+        with self._turn().lock:
+            if self._held.current is None or self._held.current.version != version:
+                return
+            again, self._failures = self._failures > 0, 0
+            self._good_at = time.monotonic()
+        if again:
+            log.info("%s is fetched again", self._name)
+
+    def _attach(self, source: PushSource) -> Callable[[], object]:
+        me = weakref.ref(self)
+        holder = source.attach(lambda pushed: _delivered(me, pushed), lambda version: _confirmed(me, version))
+        self._holder = holder
+        last: Any = weakref.finalize(self, holder.drop)
+        last.atexit = False
+        return holder.stop
+
     def _watch(self) -> Optional[Callable[[], object]]:
+        if isinstance(self._fetch_fn, PushSource):
+            return self._attach(self._fetch_fn)
         watch = getattr(self._fetch_fn, "watch", None)
         if not callable(watch):
             return None
@@ -316,14 +342,31 @@ def _pushed(me: _Ref) -> None:
     key = me()
     if key is None:
         return
-    with key._turn().lock:
-        # A fetch that began before has an older answer, which is then no failure.
-        key._begun += 1
-        number = key._begun
-    key._fetch_once(number)
+    key._fetch_once(_next_number(key))
     key._announce()
     # If a signal handler pushed while its thread was taking a value, that one may have won.
     _changed(me)
+
+
+def _next_number(key: Background) -> int:
+    with key._turn().lock:
+        # A fetch that began before has an older answer, which is then no failure.
+        key._begun += 1
+        return key._begun
+
+
+def _delivered(me: _Ref, pushed: Pushed) -> None:
+    """Takes what the source brought, or why it can bring nothing, in the thread of the source."""
+    key = me()
+    if key is not None and not key._stopped:
+        key._fetch_once(_next_number(key), FAILURES_ASIDE, pushed)
+        key._announce()
+
+
+def _confirmed(me: _Ref, version: str) -> None:
+    key = me()
+    if key is not None and not key._stopped:
+        key._confirm(version)
 
 
 def _tell(told: _Told, callbacks: tuple[Callable[[str], object], ...], kept: Kept) -> None:

@@ -123,10 +123,21 @@ class RotatableSecret(Background):
         """Fetches now and returns whether that succeeded. All who ask meanwhile get the result of the same fetch."""
         return self._refresh()
 
-    def used(self, version: str | None, ok: bool) -> bool:
-        """Counts one use of a version and how it went; False if that version is not known. Never raises."""
+    def used(self, version: str | None, ok: bool, path: str = "main") -> bool:
+        """Counts one use of a version and how it went; False if that version is not known. Never raises or waits.
+
+        A source that reports uses to its server (``fetch_from_keyroll``) does so later, on another thread. ``path``
+        names the part of the program that used it.
+        """
         with self._turn().lock:
-            return isinstance(version, str) and self._held.count(version, bool(ok))
+            known = isinstance(version, str) and self._held.count(version, bool(ok))
+        if known:
+            self._report(version, bool(ok), path)
+        return known
+
+    def _report(self, version: str | None, ok: bool, path: str = "main") -> None:
+        if self._holder is not None and version is not None and not self._stopped:
+            self._holder.used(version, ok, path)
 
     def rejected(self, version: str | None) -> bool:
         """The issuer refused this version: fetches at once, and returns whether another value is in use now.
@@ -138,6 +149,7 @@ class RotatableSecret(Background):
             current = self._held.current
             if current is None or not isinstance(version, str) or not self._held.knows(version):
                 return False
+            self._report(version, False)
             if current.version != version:
                 previous = self._held.previous
                 if previous is not None and previous.version == version:

@@ -22,8 +22,8 @@ from typing import Callable, NoReturn, Optional
 from ._calls import CALLBACKS_WAITING_MAX, STOP_SECONDS_MAX, Callbacks, call
 
 __all__ = [
-    "CALLBACKS_WAITING_MAX", "Handle", "call", "callback", "callbacks_dropped", "generation", "schedule",
-    "stopping", "weakly",
+    "CALLBACKS_WAITING_MAX", "Handle", "after_fork", "call", "callback", "callbacks_dropped", "generation",
+    "schedule", "stopping", "weakly",
 ]
 
 log = logging.getLogger("keyroll")
@@ -314,6 +314,7 @@ class _Worker:
 _worker = _Worker()
 _callbacks = Callbacks()
 _generation = 0
+_forked: list[Callable[[], object]] = []
 
 
 def schedule(delay_seconds: float, fn: Job, *, may_hang: bool = True, name: str = "timed work") -> Handle:
@@ -360,10 +361,17 @@ def stopping() -> bool:
     return _worker.stopped
 
 
+def after_fork(fn: Callable[[], object]) -> None:
+    """Calls ``fn()`` in each forked child, before the child's own code and before timed work goes on there."""
+    _forked.append(fn)
+
+
 def _after_fork() -> None:
     global _generation
     _generation += 1
     _callbacks.after_fork()
+    for fn in _forked:
+        fn()
     _worker.after_fork()
 
 

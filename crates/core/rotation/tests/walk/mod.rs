@@ -48,6 +48,7 @@ pub(crate) fn plan() -> Plan {
         slots: 1,
         paths: 1,
         attributable: false,
+        own_word: false,
     };
     Plan {
         capabilities,
@@ -204,7 +205,10 @@ impl Walk {
             }
             Query::Enumerate => Fact::Enumerated(self.look()),
             Query::Prove(consumer, _, which) => {
-                let proofs = vec![proof(*consumer, *which)];
+                let mut proofs = vec![proof(*consumer, *which)];
+                if self.state.plan().consumers[consumer.index()].own_word {
+                    proofs[0].paths[0] = Kinds::DELIVERED.and(Kinds::TOLD);
+                }
                 Fact::Proved { consumer: *consumer, proofs, trouble: false }
             }
             Query::LastUsed => Fact::LastUsed(LastUse { used: None, took_ms: 0 }),

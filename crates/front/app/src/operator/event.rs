@@ -223,6 +223,7 @@ pub enum Grade {
     Read,
     Loaded,
     Reported,
+    Told,
     Checked,
     Exercised,
 }
@@ -467,6 +468,7 @@ impl Grade {
             Self::Read => "read",
             Self::Loaded => "loaded",
             Self::Reported => "reported",
+            Self::Told => "told",
             Self::Checked => "checked",
             Self::Exercised => "exercised",
         }

@@ -32,6 +32,7 @@ use crate::wiring::family::Own;
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
 use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
+use crate::wiring::served::refuse_unserved;
 use crate::wiring::trusted::trusted;
 
 /// The current version of a secret, with its values.
@@ -107,13 +108,11 @@ fn on_this_machine(
     key: &FingerprintKey,
     own: &Own,
 ) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
-    let folder = folder_of(subject.config_file);
-    let mut composed = compose(&Composition {
-        rotation: &subject.id,
-        search: Some(&subject.config.search),
-        own: Some(own),
-        ..Composition::of(subject.secret, issuer, subject.places, folder)
-    })?;
+    refuse_unserved(subject.secret, subject.places)?;
+    let own = Some(own);
+    let (folder, search) = (folder_of(subject.config_file), Some(&subject.config.search));
+    let of = Composition::of(subject.secret, issuer, subject.places, folder);
+    let mut composed = compose(&Composition { rotation: &subject.id, search, own, ..of })?;
     let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());

@@ -8,6 +8,7 @@ use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, 
 use super::Inspection;
 use crate::operator::{DowntimeShown, Event, Operator, duration};
 use crate::records::blockers::{adopt_process, described};
+use crate::wiring::served::served_to;
 
 /// Shows the notes, the undeclared processes, and what is not visible.
 pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
@@ -151,6 +152,11 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
                 None => format!("restart or signal {} instances, one at a time", unit.slots),
             }
         }
+        ReloadMode::Rereads if consumer.serves.is_some() => format!(
+            "no restart: keyroll's socket gives it to {}{}",
+            served_to(consumer),
+            if consumer.trusts_word { "; ITS OWN WORD IS TRUSTED that it uses the new version" } else { "" }
+        ),
         ReloadMode::Rereads => "no restart: it reloads the file".to_owned(),
         ReloadMode::AtRest => "at rest: run its check in its own environment".to_owned(),
     };

@@ -95,6 +95,11 @@ fn share(secret: &Secret, consumer: &Consumer, into: &BTreeMap<String, String>) 
                 "let it read a file that keyroll writes, or add a separate secret for it: keyroll secret add",
             ));
     }
+    if consumer.serves.is_some() {
+        return Err(splitting(secret.name.as_str())
+            .because(format!("{name} asks keyroll's socket for {}, by that name", secret.name))
+            .help("add a secret of its own for it, and let it ask for that one: keyroll secret add"));
+    }
     let own = into.get(name).cloned().unwrap_or_else(|| format!("{}-{name}", secret.name));
     if Name::new(own.as_str()).is_none() {
         return Err(splitting(secret.name.as_str())

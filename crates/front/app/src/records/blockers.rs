@@ -50,8 +50,23 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
         | Phase::RolledBack => return Vec::new(),
     };
     let Some(look) = state.look() else { return Vec::new() };
-    let found =
-        blockers(state, look, stays).into_iter().filter_map(|blocker| as_it_is(state, blocker, stays));
+    let is_served = |id| called.is_served(id);
+    let all = blockers(state, look, stays);
+    // While one of its processes is silent no later look is taken: what another said before may be over.
+    let silent = all.iter().any(|one| matches!(one, Blocker::Unproven(id, ..) if is_served(*id)));
+    let over = |blocker: &Blocker| match *blocker {
+        Blocker::Session(Some(who)) => silent && look.seen.consumer_of(who).is_some_and(is_served),
+        Blocker::Unproven(id, who, _) => is_served(id) && gone(who),
+        Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::File(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(None)
+        | Blocker::Absent(_)
+        | Blocker::Unsearched(..) => false,
+    };
+    let found = all.into_iter().filter(|blocker| !over(blocker));
+    let found = found.filter_map(|blocker| as_it_is(state, blocker, stays));
     let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
     // A process that lacks evidence on several paths, or has several sessions, is one blocker.
     let mut shown = BTreeSet::new();
@@ -92,8 +107,7 @@ fn gone(who: Incarnation) -> bool {
 
 /// One blocker. Its process is inspected again now, and shown as ended if it has ended.
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
-    let goes = if stays == Which::New { "old" } else { "new" };
-    let stays = if stays == Which::New { "new" } else { "old" };
+    let (goes, stays) = if stays == Which::New { ("old", "new") } else { ("new", "old") };
     let ends = !state.plan().aim.makes_new();
     match blocker {
         Blocker::Holder(who) => {
@@ -121,6 +135,9 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },
+        Blocker::Unproven(consumer, who, path) if called.is_served(consumer) => {
+            silent(called, state, who, (consumer, path), stays)
+        }
         Blocker::Unproven(consumer, who, path) => Holder {
             kind: "unproven path",
             found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
@@ -138,6 +155,9 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: None,
             ..process(who, Some(called.consumer(consumer)))
         },
+        Blocker::Session(Some(who)) if of_served(called, state, who).is_some() => {
+            speaks_of_other(called, state, who, goes)
+        }
         Blocker::Session(who) => Holder {
             kind: "session",
             found_by: format!("a connection at the issuer was opened with the {goes} key and is still open"),
@@ -154,6 +174,50 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         },
         Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit, goes),
     }
+}
+
+/// A process that was given a value, and did not show that it uses it.
+fn silent(
+    called: &Called,
+    state: &State,
+    who: Incarnation,
+    (consumer, path): (ConsumerId, u8),
+    stays: &str,
+) -> Holder {
+    let path = called.path(consumer, path);
+    Holder {
+        found_by: format!("it was given the key, and did not show that it uses the {stays} one on {path}"),
+        or_else: Some(waive(called, consumer)),
+        ..speaks(state, who, called.consumer(consumer), "process that is silent")
+    }
+}
+
+/// The served consumer that a process belongs to.
+fn of_served(called: &Called, state: &State, who: Incarnation) -> Option<String> {
+    let id = state.look()?.seen.consumer_of(who).filter(|id| called.is_served(*id))?;
+    Some(called.consumer(id))
+}
+
+/// A process that said last that it uses the key that goes.
+fn speaks_of_other(called: &Called, state: &State, who: Incarnation, goes: &str) -> Holder {
+    let name = of_served(called, state, who).unwrap_or_default();
+    Holder {
+        found_by: format!("its last word is about the {goes} key, or a connection of it is"),
+        ..speaks(state, who, name, "process on the other key")
+    }
+}
+
+/// A process that asks keyroll's socket, and has to say something.
+fn speaks(state: &State, who: Incarnation, name: String, kind: &'static str) -> Holder {
+    let command = if state.phase() == Phase::RollingBack { "keyroll retry" } else { "keyroll resume" };
+    let how_to_move = match process_of(who) {
+        Some(id) => format!(
+            "if it is stopped, continue it (kill -CONT {}); let it call once, or end it; then {command}",
+            id.pid
+        ),
+        None => format!("start keyroll serve, which gives the value out, then {command}"),
+    };
+    Holder { kind, how_to_move, ..process(who, Some(name)) }
 }
 
 /// A process whose memory may hold the key that is revoked.

@@ -196,14 +196,17 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     if proof.version != toward {
         return Some(format!("{who} uses the other key"));
     }
+    let runs = matches!(proof.who.life, InstanceIdentity::Process { .. });
+    if runs && consumer.own_word && !consumer.attributable {
+        return untold(consumer, proof, toward).map(|what| format!("{who} {what}"));
+    }
+    if !runs && consumer.own_word {
+        let given =
+            proof.paths.iter().take(usize::from(consumer.paths)).all(|kinds| kinds.has(Kinds::DELIVERED));
+        return (!given).then(|| "keyroll serve does not give it out yet; does one run?".to_owned());
+    }
     let paths = (0..consumer.paths).zip(proof.paths).filter_map(|(path, kinds)| {
-        let wanted = match proof.who.life {
-            InstanceIdentity::AtRest(_) => Kinds::CHECKED,
-            InstanceIdentity::Process { .. } if consumer.attributable => Kinds::EXERCISED,
-            InstanceIdentity::Process { .. } if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
-            InstanceIdentity::Process { .. } => Kinds::LOADED.and(Kinds::CHECKED),
-        };
-        let lacks: Vec<&str> = wanted.without(kinds).names().collect();
+        let lacks: Vec<&str> = wanted(consumer, runs, kinds).without(kinds).names().collect();
         let seen: Vec<&str> = kinds.names().collect();
         let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(", ") };
         let path = if path == 0 { String::new() } else { format!(" on path {path}") };
@@ -211,6 +214,39 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     });
     let paths: Vec<String> = paths.collect();
     (!paths.is_empty()).then(|| format!("{who} was seen {}", paths.join("; ")))
+}
+
+/// The kinds that a path of a process, or of a job at rest, must show; those that it has besides them may replace them.
+fn wanted(consumer: &Consumer, runs: bool, kinds: Kinds) -> Kinds {
+    match runs {
+        false if consumer.own_word && kinds.has(Kinds::CHECKED) => Kinds::NONE,
+        false if consumer.own_word => Kinds::DELIVERED,
+        false => Kinds::CHECKED,
+        true if consumer.attributable => Kinds::EXERCISED,
+        true if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
+        true => Kinds::LOADED.and(Kinds::CHECKED),
+    }
+}
+
+/// On which paths a process whose word counts has said nothing of the version.
+fn untold(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> {
+    let shown = |kinds: Kinds| {
+        [Kinds::TOLD, Kinds::EXERCISED, Kinds::LOADED.and(Kinds::CHECKED)].iter().any(|one| kinds.has(*one))
+    };
+    let silent: Vec<u8> = (0..consumer.paths)
+        .zip(proof.paths)
+        .filter(|(_, kinds)| !shown(*kinds))
+        .map(|(path, _)| path)
+        .collect();
+    let version = if toward == Which::New { "new" } else { "old" };
+    match silent.as_slice() {
+        [] => None,
+        [0] => Some(format!("has not said that it uses the {version} version")),
+        paths => {
+            let paths: Vec<String> = paths.iter().map(u8::to_string).collect();
+            Some(format!("has not said that it uses the {version} version on path {}", paths.join(", ")))
+        }
+    }
 }
 
 fn answered(answer: ProbeResult) -> &'static str {

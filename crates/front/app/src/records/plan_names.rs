@@ -7,8 +7,10 @@ use keyroll_config::Config;
 use keyroll_host::place_digest;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
+use keyroll_served::version_file;
 
 use super::saved_plan::{Apart, Family, Saved};
+use crate::wiring::served::served_name;
 
 /// The start of keyroll's commands, and the verbs that take a rotation's id.
 const COMMAND: &str = "keyroll ";
@@ -28,6 +30,8 @@ pub struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    /// The consumers that ask keyroll's socket for the value.
+    served: Vec<bool>,
     apart: Vec<Apart>,
     gate: bool,
     attributes: bool,
@@ -63,6 +67,15 @@ impl Called {
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
+            called.served.push(consumer.serves.is_some());
+            if consumer.serves.is_some() {
+                // As the machine's setup numbers them: a file of its own for each.
+                known.push((
+                    version_file(secret.name.as_str(), consumer.name.as_str()).display().to_string(),
+                    None,
+                ));
+                called.files.push(served_name(consumer));
+            }
             for copy in &consumer.reads {
                 let path = copy.place.path().display().to_string();
                 let file = (path.clone(), own.get(consumer.name.as_str()));
@@ -124,6 +137,11 @@ impl Called {
         self.consumers
             .get(id.index())
             .map_or_else(|| format!("consumer {}", id.0), |name| format!("`{name}`"))
+    }
+
+    /// Whether a consumer asks keyroll's socket for the value.
+    pub fn is_served(&self, id: ConsumerId) -> bool {
+        self.served.get(id.index()).copied().unwrap_or_default()
     }
 
     /// All consumers, in the plan's order.

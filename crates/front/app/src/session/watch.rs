@@ -210,6 +210,7 @@ impl<'a> Watch<'a> {
             (Kinds::READ, Grade::Read),
             (Kinds::LOADED, Grade::Loaded),
             (Kinds::REPORTED, Grade::Reported),
+            (Kinds::TOLD, Grade::Told),
             (Kinds::CHECKED, Grade::Checked),
             (Kinds::EXERCISED, Grade::Exercised),
         ];

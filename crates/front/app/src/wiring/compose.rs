@@ -27,6 +27,7 @@ use super::family::Own;
 use super::litellm::litellm_setup;
 use super::local_services::on_this_machine;
 use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
+use super::served::{others, served_by, served_file, served_setup};
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -92,13 +93,22 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
+    let served = served_by(secret, places)?;
     for consumer in &secret.consumers {
-        let mine = own_files(composition, consumer, &mut files)?;
+        let mine = match consumer.serves.is_some().then_some(()).and(served.as_ref()) {
+            Some(key) => {
+                let planned = |path: &Path| composition.planned?.get(path).cloned();
+                files.push(served_file(secret, consumer, places, key, planned));
+                vec![FileId(number(files.len() - 1)?)]
+            }
+            None => own_files(composition, consumer, &mut files)?,
+        };
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
             fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folder)),
-            slots: slots(consumer, folder, mine.first().copied())?,
+            slots: slots(secret, consumer, folder, &places.state, mine.first().copied())?,
+            served: served.as_ref().and_then(|key| served_setup(secret, consumer, places, key)),
         });
         consumers.push(unit(consumer, mine, attributes)?);
     }
@@ -259,6 +269,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
+        own_word: consumer.trusts_word,
         attributable: attributes && uptake != ReloadMode::AtRest && !passes_on(consumer),
     })
 }
@@ -270,7 +281,13 @@ fn line(words: Vec<String>, folder: &Path) -> CommandLine {
     CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
 }
 
-fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Vec<SlotSetup>, Problem> {
+fn slots(
+    secret: &Secret,
+    consumer: &Consumer,
+    folder: &Path,
+    state: &Path,
+    first: Option<FileId>,
+) -> Result<Vec<SlotSetup>, Problem> {
     let instances = consumer.runs.instances();
     let single = instances.len() == 1;
     instances
@@ -287,7 +304,10 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
             );
             Ok(SlotSetup {
                 instance: (!single).then(|| instance.name.to_string()),
-                run: instance.workload.clone(),
+                run: instance
+                    .workload
+                    .in_state_folder(state, &others(secret, consumer))
+                    .unwrap_or_else(|| instance.workload.clone()),
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),

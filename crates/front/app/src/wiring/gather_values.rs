@@ -106,6 +106,7 @@ fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)
             match source {
                 CopySource::Field(name) => vec![(name.clone(), value)],
                 CopySource::Text(template) => extracted(template, &value)?,
+                CopySource::Version(_) => return Err("it names a version, and has no value".to_owned()),
             }
         }
         // Only the value of the field `user` says which login belongs to the secret.

@@ -18,6 +18,8 @@ pub fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
     for (path, check) in std::iter::once(main).chain(others) {
         let enough = match check {
             _ if seen_there && path.is_none() => true,
+            // It says so itself. What the issuer shows of its calls counts more.
+            _ if consumer.trusts_word && !seen_there => true,
             Some(Check::Http(_) | Check::Turn { after: None, .. }) => seen_there,
             Some(Check::Exec(argv) | Check::Turn { after: Some(argv), .. }) => {
                 !seen_there && argv.uses("copy")
@@ -29,6 +31,9 @@ pub fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
         if !enough {
             let flow = path.map_or_else(String::new, |path| format!(" on its path {path}"));
             let help = match seen_there {
+                false if consumer.serves.is_some() => {
+                    "write `trusts = \"own word\"` beside `serves` if you believe what its programs say"
+                }
                 true => {
                     "give the path `check = { http = \"http://127.0.0.1:PORT/…\" }`, a request on which the process uses the key"
                 }

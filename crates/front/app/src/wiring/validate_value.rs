@@ -12,6 +12,7 @@ use super::compose::{Composition, compose};
 use super::fields::refuse_unfit_fields;
 use super::issuer::{Described, described, issuer};
 use super::open::{fingerprint_key, runtime};
+use super::served::served_folder;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -153,8 +154,11 @@ fn copies(
     };
     let values = Values { old: &credential.fields, new: None, old_ended: false };
     let mut same = 0_usize;
+    let served = served_folder(places);
     for (path, holds) in runtime(places)?.block_on(host.copies(values)) {
         match holds {
+            // The server makes it from the value that is kept.
+            Holds::Unreadable if path.starts_with(&served) => {}
             Holds::Old => same += 1,
             Holds::Unreadable => looked.not_visible.push(format!("{}: it cannot be read", path.display())),
             Holds::New | Holds::Other => {

@@ -41,6 +41,7 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         | Command::Leaks(_)
         | Command::Redact(_)
         | Command::Run(_)
+        | Command::Get(_)
         | Command::Issuers(_)
         | Command::Explain(_)
         | Command::Schema

@@ -193,6 +193,11 @@ impl Scene {
         assert!(status.success());
     }
 
+    /// Whether the issuer ended a key.
+    pub fn is_ended(&self, id: &str) -> bool {
+        self.issuer.deletions().iter().any(|ended| ended == id)
+    }
+
     /// A shell command in the scene's folder.
     pub fn sh(&self, text: &str) {
         let status = Command::new("sh").args(["-euc", text]).current_dir(self.dir()).status().unwrap();

@@ -69,7 +69,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// With so many workers; no server yet.
+    /// With so many workers, or with programs that ask the socket; no server yet.
     pub fn start(program: &Path, consumers: usize) -> Self {
         let (issuer, admin) = Issuer::start();
         let mut scene = Self {
@@ -120,6 +120,14 @@ impl Scene {
              emergency_revoke = true\nemergencies_per_day = 100\n\
              [secrets.{SECRET}.revoke]\nold_idle_for = \"0s\"\nsoak = \"0s\"\n"
         );
+        if self.names.is_empty() {
+            let uid = rustix::process::getuid().as_raw();
+            text = text.replace("[server]\n", "[server]\nsocket = \"./values.sock\"\n");
+            text += &format!(
+                "[[secrets.{SECRET}.consumers]]\nname = \"programs\"\n\
+                 serves = {{ uid = \"{uid}\", exe = \"{own}\" }}\ntrusts = \"own word\"\n"
+            );
+        }
         for name in &self.names {
             text += &format!(
                 "[[secrets.{SECRET}.consumers]]\nname = \"{name}\"\n\
@@ -145,6 +153,18 @@ impl Scene {
 
     pub fn state(&self) -> PathBuf {
         self.home.path().join("state")
+    }
+
+    /// The socket of a scene without workers: its programs take the value from there.
+    pub fn socket(&self) -> PathBuf {
+        self.dir().join("values.sock")
+    }
+
+    pub fn resident_kib(&self) -> u64 {
+        let server = self.server.as_ref().unwrap().id();
+        let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn witness(&self) -> PathBuf {

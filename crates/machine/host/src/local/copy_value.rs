@@ -3,6 +3,7 @@
 use keyroll_copy::CopyError;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::{Fields, SecretBytes};
+use keyroll_served::print_of;
 
 use super::{CopySetup, CopySource, FileSetup};
 
@@ -16,6 +17,7 @@ pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes,
         CopySetup::Value { source, .. } | CopySetup::Login { source, .. } => match source {
             CopySource::Field(name) => field(name),
             CopySource::Text(template) => template.render(fields),
+            CopySource::Version(key) => Ok(SecretBytes::from(print_of(key, fields))),
         },
         CopySetup::Within(template) => template.render(fields),
     }

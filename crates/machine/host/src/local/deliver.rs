@@ -455,6 +455,8 @@ fn carries_format(
                 format.carries(bytes, slot, &carried.alphabet, carried.len_max)
             })
         }
+        // A fingerprint has digits and letters, whatever the value is.
+        CopySetup::Value { source: CopySource::Version(_), .. } => Ok(()),
         CopySetup::Within(template) => template.names().into_iter().try_for_each(|name| {
             let (alphabet, length) = can_be(name);
             template.carries(name, &alphabet, length).map(drop)
@@ -472,6 +474,7 @@ fn carries_format(
                     let carried = template.carries(name, &alphabet, length)?;
                     Userlist::carries_all(&carried.alphabet, carried.len_max)
                 }),
+                CopySource::Version(_) => Ok(()),
             }
         }
     }

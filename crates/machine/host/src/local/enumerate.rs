@@ -122,6 +122,7 @@ impl Local {
         sessions: &Sessions,
         stays: Which,
     ) -> Result<Looked, Failure> {
+        self.ledger_is_read()?;
         let listing = listing()?;
         let needles = self.needles(values)?;
         let running = self.running(&listing)?;
@@ -150,6 +151,7 @@ impl Local {
             let there = still_there(going, sessions, &sockets);
             self.join_sessions(&there, &sockets, &running, stays, &mut seen, &mut found_by)
         });
+        let joined = self.join_words(joined, &running, stays, values);
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
         let goes = match stays {
             Which::New => OLD,

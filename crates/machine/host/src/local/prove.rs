@@ -27,6 +27,8 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<Evidence, Failure> {
         let consumer = block_in_place(|| self.consumer_setup(id))?;
+        block_in_place(|| self.ledger_is_read())?;
+        block_in_place(|| self.remark_unserved(id, which));
         let all = block_in_place(|| self.running_until(id))?;
         let mine: Vec<Running> = all
             .into_iter()
@@ -59,6 +61,8 @@ impl Local {
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
         let refused = which == Which::New
             && slots.into_iter().any(|slot| block_in_place(|| self.log_lines(id, slot)).1 > 0);
+        let refused =
+            refused || mine.iter().any(|one| block_in_place(|| self.is_refused(one, which, values)));
         let against = refused || (which == Which::New && block_in_place(|| self.too_many_errors())?);
         Ok(Evidence { proofs, against })
     }
@@ -68,7 +72,10 @@ impl Local {
         let who = at_rest(id);
         let delivered = self.delivered_to(id, None, which, values);
         let mut paths = [Kinds::NONE; PATHS_MAX];
-        for (at, kinds) in paths.iter_mut().enumerate() {
+        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()) {
+            if delivered && self.is_served(id) {
+                *kinds = Kinds::DELIVERED;
+            }
             let Some(Some(setup)) = setup.checks.get(at) else { continue };
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             *kinds = match setup {
@@ -119,7 +126,8 @@ impl Local {
         for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()).filter(|_| ready) {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
-            let mut now = known.and(base);
+            // What a process says last counts, and not what it said before.
+            let mut now = known.without(Kinds::TOLD).and(base).and(self.told(one, path, which, values));
             // The process's own report: a line in its log that shows an accepted credential since the change.
             if at == 0 && block_in_place(|| self.reported(one, who)) {
                 now = now.and(Kinds::REPORTED);
@@ -138,11 +146,12 @@ impl Local {
             self.memo().shown.insert((one.consumer, who, path, which), now);
             *kinds = now;
         }
-        let other_session = match which {
+        let of_other = match which {
             Which::New => &before.old,
             Which::Old => &before.new,
         };
-        let other_session = match other_session {
+        let other_session = match of_other {
+            _ if self.says_other(one, which, values) => Visibility::Yes,
             None => Visibility::NotVisible,
             Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Visibility::Yes,
             Some(_) => Visibility::No,
@@ -159,6 +168,9 @@ impl Local {
         values: Values<'_>,
     ) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
+        if let Some(served) = &consumer.served {
+            return self.is_given(served, &consumer.name, process, which, values);
+        }
         let fields = match which {
             Which::Old => Some(values.old),
             Which::New => values.new,

@@ -8,7 +8,7 @@ use keyroll_manager::{Check, CommandLine, RateQuery, SharedWorkload, Turn};
 use keyroll_observe::{LogSource, MemoryLimits};
 use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
-use keyroll_secret::Fields;
+use keyroll_secret::{Fields, FingerprintKey};
 
 use crate::Write;
 
@@ -115,6 +115,8 @@ pub enum CopySource {
     Field(String),
     /// A text rendered from fields.
     Text(Template),
+    /// The fingerprint of the whole version, under this key.
+    Version(Arc<FingerprintKey>),
 }
 
 /// One consumer.
@@ -127,6 +129,24 @@ pub struct ConsumerSetup {
     pub fetch: Option<CommandLine>,
     /// Its slots, in the order in which they are moved.
     pub slots: Vec<SlotSetup>,
+    /// It asks keyroll's socket for the value.
+    pub served: Option<ServedSetup>,
+}
+
+/// A consumer that asks keyroll's socket for the value.
+pub struct ServedSetup {
+    /// The secret that it asks for.
+    pub secret: String,
+    /// The folder with the ledger.
+    pub folder: PathBuf,
+    /// The secret's other consumers.
+    pub others: Vec<String>,
+    /// The names of its paths; the first is the main one.
+    pub paths: Vec<String>,
+    /// The key of the fingerprints of versions.
+    pub key: Arc<FingerprintKey>,
+    /// The operator trusts the word of its processes: a refused call that one reports counts.
+    pub trusted: bool,
 }
 
 /// One instance of a consumer.

@@ -51,7 +51,7 @@ fn answers() -> impl Strategy<Value = ProbeResult> {
 }
 
 fn kinds() -> impl Strategy<Value = Kinds> {
-    (0_u8..64).prop_map(|bits| Kinds::from_bits(bits).unwrap())
+    (0_u8..128).prop_map(|bits| Kinds::from_bits(bits).unwrap())
 }
 
 fn lives() -> impl Strategy<Value = Incarnation> {
@@ -163,8 +163,8 @@ fn consumers() -> impl Strategy<Value = Consumer> {
     let delivery = select(vec![Delivery::Push, Delivery::Fetch, Delivery::Follow]);
     let uptake = select(vec![ReloadMode::Verb, ReloadMode::Rereads, ReloadMode::AtRest]);
     let files = vec(any::<u16>().prop_map(FileId), 0..4);
-    (any::<u16>(), delivery, uptake, files, any::<[u8; 2]>(), any::<bool>()).prop_map(
-        |(host, delivery, uptake, files, [slots, paths], attributable)| Consumer {
+    (any::<u16>(), delivery, uptake, files, any::<[u8; 2]>(), any::<[bool; 2]>()).prop_map(
+        |(host, delivery, uptake, files, [slots, paths], [attributable, own_word])| Consumer {
             host: HostId(host),
             delivery,
             uptake,
@@ -172,6 +172,7 @@ fn consumers() -> impl Strategy<Value = Consumer> {
             slots,
             paths,
             attributable,
+            own_word,
         },
     )
 }

@@ -103,6 +103,7 @@ pub(crate) fn plan() -> Plan {
             slots: 2,
             paths: 1,
             attributable: true,
+            own_word: false,
         }],
         bound: true,
         denied_is_alive: false,

@@ -19,11 +19,12 @@ use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::folder_of;
 use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::provable::provable;
+use crate::wiring::served::served_faults;
 use crate::wiring::trusted::trusted;
 
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
-    let good = |secret: &&Secret| check_secret(report, secret, &file, places);
+    let good = |secret: &&Secret| check_secret(report, config, secret, &file, places);
     let names: Vec<&str> = config.secrets.values().filter(good).map(|secret| secret.name.as_str()).collect();
     // What was not checked matters only for secrets without a bad finding; one note names all of them.
     if let Some(first) = names.first() {
@@ -48,7 +49,7 @@ pub(super) fn check_configuration(report: &mut Report, config: &Config, config_f
 const GATE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Checks one secret; returns true unless a finding is bad.
-fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Places) -> bool {
+fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Path, places: &Places) -> bool {
     let before = report.bad_count();
     if let Some(issuer) = check_issuer(report, secret) {
         let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder_of(file)));
@@ -70,7 +71,8 @@ fn check_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Plac
         report.note(secret.name.as_str(), missed);
     }
     for consumer in &secret.consumers {
-        check_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
+        let faults = served_faults(config, secret, consumer, places);
+        check_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer, faults);
     }
     check_copies(report, secret);
     before == report.bad_count()
@@ -160,19 +162,20 @@ fn check_copies(report: &mut Report, secret: &Secret) {
     }
 }
 
-fn check_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
+fn check_consumer(report: &mut Report, name: &str, consumer: &Consumer, unserved: Vec<(String, String)>) {
     let copies = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.is_file());
     let copies = copies.map(|path| {
         let why = format!("its copy {} does not exist", path.display());
         (why, "correct `reads` in keyroll.toml, or create the file".to_owned())
     });
     let programs = missing(consumer).into_iter().map(|one| (format!("{}: {}", one.what, one.why), one.help));
-    let faults: Vec<(String, String)> = copies.chain(programs).collect();
+    let faults: Vec<(String, String)> = copies.chain(programs).chain(unserved).collect();
     for (why, help) in &faults {
         report.bad(name, why.clone(), help);
     }
     if faults.is_empty() {
         let copies = match consumer.reads.len() {
+            0 => "keyroll serve gives its value out; its user and its program exist".to_owned(),
             1 => "its copy and its programs exist".to_owned(),
             several => format!("its {several} copies and its programs exist"),
         };

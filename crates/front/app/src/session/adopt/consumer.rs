@@ -131,7 +131,7 @@ fn copy(place: Place, secret: &Secret) -> Result<Copy, Problem> {
 fn only_copies(config: &Config, secret: &Secret) -> Result<Vec<Copy>, Problem> {
     let mut kinds = config.secrets.get(&secret.name).into_iter().flat_map(|secret| &secret.consumers);
     let first = kinds.next().map(|consumer| consumer.reads.clone());
-    match first {
+    match first.filter(|reads| !reads.is_empty()) {
         Some(reads) if kinds.all(|consumer| consumer.reads == reads) => Ok(reads),
         Some(_) | None => Err(adopting()
             .because("the copy that the process starts from is unknown")

@@ -60,7 +60,7 @@ forms! {
         who: Incarnation,
         slot: u8,
         version: Which,
-        /// The bits of each path's kinds.
+        /// The bits of each path's kinds; told (64) is in no entry of protocol 5 and before.
         paths: [u8; PATHS_MAX],
         other_session: Visibility,
     }

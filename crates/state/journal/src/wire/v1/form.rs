@@ -82,6 +82,11 @@ pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// Whether a choice that earlier versions did not write is absent.
+pub(super) fn is_false(choice: &bool) -> bool {
+    !*choice
+}
+
 /// What is written as it is.
 macro_rules! plain {
     ($($plain:ty),+) => {$(

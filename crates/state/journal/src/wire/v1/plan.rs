@@ -1,6 +1,6 @@
 use keyroll_rotation as own;
 
-use super::form::{Form, forms};
+use super::form::{Form, forms, is_false};
 use super::words::{Aim, Delivery, MintedBy, OnFailure, Refusals, ReloadMode};
 use crate::wire::WireError;
 
@@ -57,6 +57,9 @@ forms! {
         slots: u8,
         paths: u8,
         attributable: bool,
+        /// Absent where it is false, as in plans of protocol 5 and before.
+        #[serde(default, skip_serializing_if = "is_false")]
+        own_word: bool,
     }
 
     struct Plan {

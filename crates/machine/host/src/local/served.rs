@@ -1,0 +1,178 @@
+//! What the ledger of keyroll's socket shows of a consumer's processes: what they were given, and what they said.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_observe::{ProcessId, WrittenAt};
+use keyroll_port::{Class, Failure, Values};
+use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
+use keyroll_secret::Fields;
+use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
+
+use super::enumerate::Running;
+use super::find::at_rest;
+use super::{Local, ServedSetup, incarnation};
+
+fn version<'a>(values: &Values<'a>, which: Which) -> Option<&'a Fields> {
+    match which {
+        Which::Old => Some(values.old),
+        Which::New => values.new,
+    }
+}
+
+/// Inode, size and time of the last change; zeros for a file that is not there.
+fn stamp(path: &Path) -> [u64; 4] {
+    let Ok(meta) = std::fs::metadata(path) else { return [0; 4] };
+    [meta.ino(), meta.size(), meta.ctime().cast_unsigned(), meta.ctime_nsec().cast_unsigned()]
+}
+
+fn words<'k>(known: &'k Known, process: &ProcessId) -> Option<&'k Words> {
+    known.lives.get(&Life::of(process))
+}
+
+impl Local {
+    fn served(&self, id: ConsumerId) -> Option<(&ServedSetup, &str)> {
+        let consumer = self.setup.consumer(id)?;
+        Some((consumer.served.as_ref()?, &consumer.name))
+    }
+
+    /// Fails if the ledger of a served consumer cannot be read: a look without it would see none of their processes.
+    pub(super) fn ledger_is_read(&self) -> Result<(), Failure> {
+        let served = self.setup.consumers.iter().filter_map(|consumer| consumer.served.as_ref());
+        served.take(1).try_for_each(|served| self.ledger(served).map(drop))
+    }
+
+    /// The ledger, read again when its file was changed.
+    fn ledger(&self, served: &ServedSetup) -> Result<Arc<Consumers>, Failure> {
+        let path = ledger_file(&served.folder);
+        let now = stamp(&path);
+        if let Some((of, ledger)) = &self.memo().ledger
+            && *of == now
+            && now != [0; 4]
+        {
+            return Ok(Arc::clone(ledger));
+        }
+        let ledger = Consumers::read(&served.folder).map(Arc::new).map_err(|error| {
+            Failure::new(Class::Retryable, Code::ProcessesHidden, format!("read {}", path.display()))
+                .because(error)
+        })?;
+        self.memo().ledger = Some((now, Arc::clone(&ledger)));
+        Ok(ledger)
+    }
+
+    /// What is known of a consumer. Whoever needs the ledger has asked before whether it can be read.
+    fn known(&self, served: &ServedSetup, consumer: &str) -> Known {
+        let ledger = self.ledger(served).unwrap_or_default();
+        ledger.of_all_but(&served.secret, consumer, &served.others)
+    }
+
+    pub(super) fn is_served(&self, id: ConsumerId) -> bool {
+        self.served(id).is_some()
+    }
+
+    /// Whether a process was given this version last; or, without one, whether the next would be given it. The server says
+    /// what it gives out: until it has noticed that the file was changed, it gives the version of before.
+    pub(super) fn is_given(
+        &self,
+        served: &ServedSetup,
+        consumer: &str,
+        process: Option<&ProcessId>,
+        which: Which,
+        values: Values<'_>,
+    ) -> bool {
+        let Some(print) = version(&values, which).map(|fields| print_of(&served.key, fields)) else {
+            return false;
+        };
+        let known = self.known(served, consumer);
+        match process {
+            Some(process) => words(&known, process).and_then(Words::holds) == Some(&print),
+            None => known.serves.as_ref() == Some(&print),
+        }
+    }
+
+    /// [`Kinds::TOLD`], if a process's own word says that it uses this version on a path.
+    pub(super) fn told(&self, one: &Running, path: u8, which: Which, values: Values<'_>) -> Kinds {
+        let Some((served, consumer)) = self.served(one.consumer) else { return Kinds::NONE };
+        let (Some(fields), Some(path)) = (version(&values, which), served.paths.get(usize::from(path)))
+        else {
+            return Kinds::NONE;
+        };
+        let now = WrittenAt::now().map_or(0, |now| now.ticks);
+        let print = print_of(&served.key, fields);
+        let told = self.known(served, consumer).tells(Life::of(&one.process), path, &print, now);
+        if told { Kinds::TOLD } else { Kinds::NONE }
+    }
+
+    /// Whether a process said last, on some path, that a call with this version succeeded or was refused.
+    fn says(&self, one: &Running, which: Which, works: bool, values: Values<'_>) -> bool {
+        let (Some((served, consumer)), Some(fields)) = (self.served(one.consumer), version(&values, which))
+        else {
+            return false;
+        };
+        let known = self.known(served, consumer);
+        words(&known, &one.process).is_some_and(|words| words.uses(&print_of(&served.key, fields), works))
+    }
+
+    /// Whether a process's last word on a path is about the other version: it still presents that, refused or not.
+    pub(super) fn says_other(&self, one: &Running, which: Which, values: Values<'_>) -> bool {
+        [true, false].into_iter().any(|works| self.says(one, which.other(), works, values))
+    }
+
+    /// Remarks, once, that no server gives the value out: no program can get what was delivered.
+    pub(super) fn remark_unserved(&self, id: ConsumerId, which: Which) {
+        let Some((served, consumer)) = self.served(id) else { return };
+        if self.known(served, consumer).server.is_some_and(|server| server.goes_on()) {
+            return;
+        }
+        let mut memo = self.memo();
+        if memo.remarked.insert((at_rest(id), which)) {
+            let saw = format!("see '{consumer}' given the value");
+            memo.remarks.push(
+                Failure::new(Class::Retryable, Code::ValueNotServed, saw)
+                    .because("no keyroll serve runs that gives it out")
+                    .help("start keyroll serve on this state folder; what was delivered is given out then"),
+            );
+        }
+    }
+
+    /// Whether a trusted process says that the new version is refused; the operator reads which.
+    pub(super) fn is_refused(&self, one: &Running, which: Which, values: Values<'_>) -> bool {
+        let Some((served, consumer)) = self.served(one.consumer) else { return false };
+        if which != Which::New || !self.says(one, which, false, values) {
+            return false;
+        }
+        let mut memo = self.memo();
+        if memo.remarked.insert((incarnation(&one.process), which)) {
+            let saw = format!("see '{consumer}' use the new key");
+            memo.remarks.push(
+                Failure::new(Class::Permanent, Code::NewKeyRefused, saw)
+                    .because(format!("process {} says that a call with it was refused", one.process))
+                    .help("see in the log of the program, and at the issuer, why"),
+            );
+        }
+        served.trusted
+    }
+
+    /// A process whose last word is about the version that goes counts like one with a session on it. That word needs no
+    /// trust: it only keeps the key.
+    pub(super) fn join_words(
+        &self,
+        sessions: Option<Vec<SessionSeen>>,
+        running: &[Running],
+        stays: Which,
+        values: Values<'_>,
+    ) -> Option<Vec<SessionSeen>> {
+        let uses = |one: &&Running| self.says_other(one, stays, values);
+        let said: Vec<SessionSeen> = running
+            .iter()
+            .filter(uses)
+            .map(|one| SessionSeen { who: Some(incarnation(&one.process)), busy: false })
+            .collect();
+        if said.is_empty() {
+            return sessions;
+        }
+        Some(sessions.into_iter().flatten().chain(said).collect())
+    }
+}
