@@ -40,7 +40,13 @@ impl Link {
     }
 
     fn get(&mut self) -> u64 {
-        version(&self.ask(&format!(r#"{{"get":{{"secret":"{SECRET}"}}}}"#)))
+        loop {
+            let answer = self.ask(&format!(r#"{{"get":{{"secret":"{SECRET}"}}}}"#));
+            // A server that begins has not read the store yet.
+            if !answer.contains("\"error\"") {
+                return version(&answer);
+            }
+        }
     }
 }
 
