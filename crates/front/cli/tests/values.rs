@@ -34,6 +34,11 @@ struct Values {
 impl Values {
     /// `more`: further lines of the consumer. `attributes`: the issuer shows which process made a call.
     fn start(more: &str, attributes: bool) -> Self {
+        Self::with("", more, attributes)
+    }
+
+    /// `secret`: further lines of the secret.
+    fn with(secret: &str, more: &str, attributes: bool) -> Self {
         let uid = rustix::process::getuid().as_raw();
         let consumer = format!(
             "[[secrets.ring.consumers]]\nname = \"agent\"\nserves = {{ uid = \"{uid}\", exe = \"{}\" }}\n{more}\n",
@@ -43,7 +48,7 @@ impl Values {
             let (head, _) = config.split_once("[[secrets.ring.consumers]]").unwrap();
             *config = format!("{head}{consumer}")
                 .replace("[server]\n", "[server]\nsocket = \"./values.sock\"\n")
-                .replace("[secrets.ring]\n", "[secrets.ring]\nunit_deadline = \"5s\"\n");
+                .replace("[secrets.ring]\n", &format!("[secrets.ring]\n{secret}\n"));
             if !attributes {
                 *spec = without(&without(spec, "op.sessions"), "op.end_session");
             }
@@ -152,7 +157,7 @@ fn programs_take_a_new_key_without_a_restart_and_the_old_one_ends() {
 /// A process that got the old key and says nothing keeps it alive, also one that was only forked from a program that speaks.
 #[test]
 fn a_silent_process_keeps_the_old_key_until_it_speaks_or_ends() {
-    let mut values = Values::start(TRUSTED, false);
+    let mut values = Values::with("unit_deadline = \"10s\"", TRUSTED, false);
     values.agent("a", "fork");
     let child = values.pid_of("a-child");
     let second = values.agent("b", "plain");
