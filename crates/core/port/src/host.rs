@@ -20,6 +20,16 @@ pub struct Values<'a> {
     pub old_ended: bool,
 }
 
+impl<'a> Values<'a> {
+    /// The fields of a version; `None` = the new one was not made yet.
+    pub fn of(&self, which: Which) -> Option<&'a Fields> {
+        match which {
+            Which::Old => Some(self.old),
+            Which::New => self.new,
+        }
+    }
+}
+
 /// Which intent an effect belongs to, and until when it may begin.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {

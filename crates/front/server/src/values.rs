@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_app::env;
 use keyroll_app::installation::Installation;
 use keyroll_app::places::Places;
 use keyroll_app::problem::Problem;
@@ -28,8 +27,6 @@ use crate::server::Server;
 
 /// How often the configuration is looked at, and what could not be given out is tried again.
 const LOOK: Duration = Duration::from_secs(2);
-/// Where root's programs find the socket.
-const OF_ROOT: &str = "/run/keyroll/values.sock";
 /// Every user may connect: the kernel says who did.
 const SOCKET_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o755;
@@ -47,10 +44,9 @@ fn problem(path: &Path) -> Problem {
 
 /// Where programs ask.
 pub(crate) fn socket_path(table: &keyroll_config::Server, places: &Places) -> PathBuf {
-    let usual = || match (rustix::process::geteuid().is_root(), env::XDG_RUNTIME_DIR.absolute()) {
-        (true, _) => PathBuf::from(OF_ROOT),
-        (false, Some(folder)) => folder.join("keyroll/values.sock"),
-        (false, None) => places.state.join("values.sock"),
+    let usual = || match rustix::process::geteuid().is_root() {
+        true => PathBuf::from(served::OF_ROOT),
+        false => served::socket_of_user().unwrap_or_else(|| places.state.join("values.sock")),
     };
     table.socket.clone().unwrap_or_else(usual)
 }

@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::wire::{Answered, REQUEST_BYTES_MAX, Request};
 
 /// The most connections at once.
-pub const LISTEN_MAX: usize = 8_192;
+const LISTEN_MAX: usize = 8_192;
 /// The most of one process.
 const PER_PROCESS_MAX: usize = 64;
 /// How long a waiting `get` waits, seconds: the default, and at most.

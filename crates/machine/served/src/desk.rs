@@ -173,11 +173,6 @@ impl Desk {
         self.shelf().ledger.break_file();
     }
 
-    /// How many lives the ledger has.
-    pub fn lives(&self) -> usize {
-        self.shelf().ledger.lives()
-    }
-
     /// Whose requests are answered over a connection: those of the process itself, or, for `keyroll get`, those of each
     /// process above it that a rule names. Which of them has the value then, nobody sees: a shell forks one for
     /// `$(keyroll get … | …)`, which ends at once, and an agent may run a helper.
@@ -215,10 +210,11 @@ impl Desk {
     /// written down: it must say itself that it does not use it any more.
     pub(crate) fn has(&self, asker: &Asker, version: u32) -> Result<bool, Refusal> {
         let mut shelf = self.shelf();
-        if shelf.ledger.words(&asker.of, asker.life).is_some_and(|words| words.has_number(version)) {
+        let words = shelf.ledger.words(&asker.of, asker.life);
+        if words.is_some_and(|words| words.has_number(version)) {
             return Ok(true);
         }
-        if shelf.ledger.words(&asker.of, asker.life).is_none_or(|words| words.print_of(version).is_none()) {
+        if words.is_none_or(|words| words.print_of(version).is_none()) {
             shelf.ledger.note(&asker.of, asker.life, What::Has).map_err(|error| not_written(&error))?;
         }
         Ok(false)

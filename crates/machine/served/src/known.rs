@@ -287,6 +287,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether a server runs that gives a version to the consumer.
+    pub fn is_given_out(&self) -> bool {
+        self.server.is_some_and(|server| server.goes_on())
+    }
+
     /// Whether a life's own word says that it uses this version on a path and no other. A fork has what its parent had: that
     /// it was given no other version itself says nothing, as long as one of the same program was.
     pub fn tells(&self, life: Life, path: &str, print: &str, now: u64) -> bool {
@@ -368,11 +373,7 @@ impl Consumers {
         self.0.get(of)?.lives.get(&life)
     }
 
-    /// All consumers.
-    pub fn iter(&self) -> impl Iterator<Item = (&Of, &Known)> {
-        self.0.iter()
-    }
-
+    #[cfg(test)]
     pub(crate) fn lives(&self) -> usize {
         self.0.values().map(|known| known.lives.len()).sum()
     }

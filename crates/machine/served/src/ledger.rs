@@ -51,11 +51,6 @@ impl Ledger {
         self.known.words(of, life)
     }
 
-    /// What it says.
-    pub fn known(&self) -> &Consumers {
-        &self.known
-    }
-
     /// Writes down what a consumer is given from here on.
     ///
     /// # Errors
@@ -123,7 +118,8 @@ impl Ledger {
     }
 
     /// How many lives it has.
-    pub fn lives(&self) -> usize {
+    #[cfg(test)]
+    fn lives(&self) -> usize {
         self.known.lives()
     }
 }

@@ -12,7 +12,7 @@ mod peer;
 mod print;
 mod wire;
 
-pub use connection::{LISTEN_MAX, listen};
+pub use connection::listen;
 pub use desk::{Desk, Refusal, Rule, Value};
 pub use known::{Consumers, Known, Life, MAIN, Of, Print, Words, ledger_file};
 pub use ledger::Ledger;

@@ -200,13 +200,14 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     if runs && consumer.own_word && !consumer.attributable {
         return untold(consumer, proof, toward).map(|what| format!("{who} {what}"));
     }
+    let lacks = |kinds: Kinds| wanted(consumer, runs, kinds).without(kinds);
     if !runs && consumer.own_word {
-        let given =
-            proof.paths.iter().take(usize::from(consumer.paths)).all(|kinds| kinds.has(Kinds::DELIVERED));
-        return (!given).then(|| "keyroll serve does not give it out yet; does one run?".to_owned());
+        let all =
+            proof.paths.iter().take(usize::from(consumer.paths)).all(|kinds| lacks(*kinds) == Kinds::NONE);
+        return (!all).then(|| "keyroll serve does not give it out yet; does one run?".to_owned());
     }
     let paths = (0..consumer.paths).zip(proof.paths).filter_map(|(path, kinds)| {
-        let lacks: Vec<&str> = wanted(consumer, runs, kinds).without(kinds).names().collect();
+        let lacks: Vec<&str> = lacks(kinds).names().collect();
         let seen: Vec<&str> = kinds.names().collect();
         let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(", ") };
         let path = if path == 0 { String::new() } else { format!(" on path {path}") };

@@ -95,7 +95,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
     let mut consumers = Vec::new();
     let served = served_by(secret, places)?;
     for consumer in &secret.consumers {
-        let mine = match consumer.serves.is_some().then_some(()).and(served.as_ref()) {
+        let mine = match served.as_ref().filter(|_| consumer.serves.is_some()) {
             Some(key) => {
                 let planned = |path: &Path| composition.planned?.get(path).cloned();
                 files.push(served_file(secret, consumer, places, key, planned));

@@ -10,12 +10,21 @@ use keyroll_host::{CopySetup, CopySource, FileSetup, ServedSetup, Write};
 use keyroll_manager::uid_of;
 use keyroll_port::{Label, Store as _};
 use keyroll_secret::FingerprintKey;
-use keyroll_served::{Consumers, MAIN, Of, Print, Rule, Value, answer_of, print_of, version_file};
+use keyroll_served::{Consumers, Known, MAIN, Of, Print, Rule, Value, answer_of, print_of, version_file};
 
 use super::open;
 use crate::atomic_file;
+use crate::env;
 use crate::places::{Places, make_folder};
 use crate::problem::Problem;
+
+/// Where root's programs find the socket.
+pub const OF_ROOT: &str = "/run/keyroll/values.sock";
+
+/// Where the socket of a user's own server is, if the system gives the user a folder for it.
+pub fn socket_of_user() -> Option<PathBuf> {
+    env::XDG_RUNTIME_DIR.absolute().map(|folder| folder.join("keyroll/values.sock"))
+}
 
 /// The folder of the ledger and of the files.
 pub fn served_folder(places: &Places) -> PathBuf {
@@ -84,22 +93,15 @@ pub(crate) fn served_name(consumer: &Consumer) -> String {
 
 /// Refuses a rotation while no server gives the value out: no program would get the new one.
 pub fn refuse_unserved(secret: &Secret, places: &Places) -> Result<(), Problem> {
-    let served: Vec<&Consumer> = secret.consumers.iter().filter(|one| one.serves.is_some()).collect();
-    if served.is_empty() {
-        return Ok(());
-    }
-    for consumer in served {
-        if !is_given_out(secret, consumer, places) {
-            return Err(unserved(secret)
+    let mut served = secret.consumers.iter().filter(|one| one.serves.is_some());
+    match served.find(|consumer| !is_given_out(secret, consumer, places)) {
+        None => Ok(()),
+        Some(consumer) => {
+            Err(Problem::new(Code::ValueNotServed, format!("find what gives {} out", secret.name))
                 .because(format!("no keyroll serve runs that gives it to {}", consumer.name))
-                .help("start keyroll serve on this state folder, then run this again"));
+                .help("start keyroll serve on this state folder, then run this again"))
         }
     }
-    Ok(())
-}
-
-fn unserved(secret: &Secret) -> Problem {
-    Problem::new(Code::ValueNotServed, format!("find what gives {} out", secret.name))
 }
 
 /// Who may ask for what.
@@ -154,8 +156,7 @@ pub fn served_faults(
 /// Whether a server that runs gives a value to the consumer.
 fn is_given_out(secret: &Secret, consumer: &Consumer, places: &Places) -> bool {
     let ledger = Consumers::read(&served_folder(places)).unwrap_or_default();
-    let known = ledger.of(secret.name.as_str(), consumer.name.as_str());
-    known.and_then(|known| known.server).is_some_and(|server| server.goes_on())
+    ledger.of(secret.name.as_str(), consumer.name.as_str()).is_some_and(Known::is_given_out)
 }
 
 /// Every consumer that is served, with its secret.

@@ -7,6 +7,7 @@ use keyroll_app::env;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
+use keyroll_app::wiring::served;
 use keyroll_codes::Code;
 use keyroll_served::{Answered, Request};
 use serde_json::{Map, Value, json};
@@ -22,8 +23,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// The default of `--expires` where it is printed, seconds: the SDKs of AWS ask again some 15 minutes before.
 const EXPIRES_S: u32 = 3_600;
-/// Where root's programs find the socket.
-const OF_ROOT: &str = "/run/keyroll/values.sock";
 
 fn problem(secret: &str) -> Problem {
     Problem::new(Code::ValueNotServed, format!("get {} from keyroll's socket", secret.escape_debug()))
@@ -41,17 +40,10 @@ pub(super) fn run(args: &GetArgs, _context: &mut Context) -> Result<Exit, Proble
             .help("--show prints it all the same")
             .exits(Exit::Usage));
     }
-    let wrong = |why: String| problem(&args.secret).because(why);
-    let mut link = Link::open(args)?;
-    let expires = expires(args);
-    let request = Request::Get { secret: args.secret.clone(), have: None, wait: None, keeps: expires };
-    let answer = link.ask(args, &request)?;
-    let given: Value =
-        serde_json::from_slice(&answer).map_err(|_| wrong("its answer is not understood".to_owned()))?;
-    let version = given.get("version").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
-    let (Some(_), Some(Value::Object(fields))) = (version, given.get("fields")) else {
-        return Err(refused(args, &answer));
-    };
+    let keeps = expires(args);
+    let answer = ask(args, &Request::Get { secret: args.secret.clone(), have: None, wait: None, keeps })?;
+    let given: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    let Some(Value::Object(fields)) = given.get("fields") else { return Err(refused(args, &answer)) };
     let text = match args.format {
         GetFormat::Json => Zeroizing::new(String::from_utf8_lossy(&answer).into_owned()),
         GetFormat::Value | GetFormat::Aws | GetFormat::Git | GetFormat::Docker | GetFormat::Kube => {
@@ -70,47 +62,39 @@ fn expires(args: &GetArgs) -> Option<u32> {
     }
 }
 
-struct Link(BufReader<UnixStream>);
-
-impl Link {
-    #[expect(clippy::disallowed_methods, reason = "a socket of this machine, which is keyroll's own")]
-    fn open(args: &GetArgs) -> Result<Self, Problem> {
-        let path = args.socket.clone().unwrap_or_else(usual);
-        let failed = |error: std::io::Error| {
-            problem(&args.secret)
-                .because(format!("{}: {error}", path.display()))
-                .help("start keyroll serve, or name its socket: --socket PATH, or KEYROLL_SOCKET")
-        };
-        let stream = UnixStream::connect(&path).map_err(failed)?;
-        let limits = stream.set_read_timeout(Some(ANSWER_MAX));
-        limits.and_then(|()| stream.set_write_timeout(Some(ANSWER_MAX))).map_err(failed)?;
-        Ok(Self(BufReader::new(stream)))
-    }
-
-    fn ask(&mut self, args: &GetArgs, request: &Request) -> Result<Zeroizing<Vec<u8>>, Problem> {
-        let failed = |error: std::io::Error| problem(&args.secret).because(format!("the server: {error}"));
-        let mut line = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
-        self.0.get_mut().write_all(&line).map_err(failed)?;
-        let mut answer = Zeroizing::new(Vec::with_capacity(64 * 1024));
-        (&mut self.0).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer).map_err(failed)?;
-        if answer.last() != Some(&b'\n') {
-            return Err(problem(&args.secret)
-                .because("the server closed the connection")
-                .help("its log says why"));
+/// The answer to one request, on a connection of its own.
+#[expect(clippy::disallowed_methods, reason = "a socket of this machine, which is keyroll's own")]
+fn ask(args: &GetArgs, request: &Request) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let path = args.socket.clone().unwrap_or_else(usual);
+    let unopened = |error: std::io::Error| {
+        problem(&args.secret)
+            .because(format!("{}: {error}", path.display()))
+            .help("start keyroll serve, or name its socket: --socket PATH, or KEYROLL_SOCKET")
+    };
+    let mut stream = UnixStream::connect(&path).map_err(unopened)?;
+    let limits = stream.set_read_timeout(Some(ANSWER_MAX));
+    limits.and_then(|()| stream.set_write_timeout(Some(ANSWER_MAX))).map_err(unopened)?;
+    let failed = |error: std::io::Error| problem(&args.secret).because(format!("the server: {error}"));
+    let mut line = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(failed)?;
+    let mut answer = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    BufReader::new(stream).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer).map_err(failed)?;
+    match answer.last() {
+        Some(b'\n') => Ok(answer),
+        Some(_) | None => {
+            Err(problem(&args.secret).because("the server closed the connection").help("its log says why"))
         }
-        Ok(answer)
     }
 }
 
 /// Where the socket is unless somebody says so.
 fn usual() -> PathBuf {
-    let of_user = || env::XDG_RUNTIME_DIR.absolute().map(|folder| folder.join("keyroll/values.sock"));
     env::SOCKET
         .get()
         .map(PathBuf::from)
-        .or_else(|| of_user().filter(|path| path.exists()))
-        .unwrap_or_else(|| PathBuf::from(OF_ROOT))
+        .or_else(|| served::socket_of_user().filter(|path| path.exists()))
+        .unwrap_or_else(|| PathBuf::from(served::OF_ROOT))
 }
 
 fn refused(args: &GetArgs, answer: &[u8]) -> Problem {

@@ -28,13 +28,9 @@ impl Drop for FileLock {
 }
 
 fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure> {
-    match which {
-        Which::Old => Ok(values.old),
-        Which::New => values.new.ok_or_else(|| {
-            Failure::new(Class::Permanent, Code::Stopped, "use the new version")
-                .because("it was not made yet")
-        }),
-    }
+    values.of(which).ok_or_else(|| {
+        Failure::new(Class::Permanent, Code::Stopped, "use the new version").because("it was not made yet")
+    })
 }
 
 /// The file with every copy changed from one version to the other; an error if a copy holds neither. `before`: what

@@ -8,7 +8,7 @@ use keyroll_needle::Needles;
 use keyroll_observe::{LogFollower, OpenWatch, ProcessId, WrittenAt};
 use keyroll_port::{Back, Downtime, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
-use keyroll_served::Consumers;
+use keyroll_served::{Consumers, Known};
 
 use crate::Digest;
 
@@ -52,6 +52,8 @@ pub(super) struct Memo {
     pub(super) gate: Gate,
     /// The ledger of what is served, with inode, size and time of the last change of its file.
     pub(super) ledger: Option<([u64; 4], Arc<Consumers>)>,
+    /// By consumer: what that ledger says of it.
+    pub(super) known: HashMap<String, Arc<Known>>,
     /// Processes that were seen to be the issuer's own server, until they end.
     pub(super) servers: HashSet<Incarnation>,
     /// The last incarnation of each instance that was asked for evidence.

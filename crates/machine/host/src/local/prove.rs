@@ -171,11 +171,7 @@ impl Local {
         if let Some(served) = &consumer.served {
             return self.is_given(served, &consumer.name, process, which, values);
         }
-        let fields = match which {
-            Which::Old => Some(values.old),
-            Which::New => values.new,
-        };
-        let Some(fields) = fields else { return false };
+        let Some(fields) = values.of(which) else { return false };
         let without = Self::leaves(which, values);
         consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }

@@ -8,19 +8,11 @@ use keyroll_codes::Code;
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
-use keyroll_secret::Fields;
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
 
 use super::enumerate::Running;
 use super::find::at_rest;
 use super::{Local, ServedSetup, incarnation};
-
-fn version<'a>(values: &Values<'a>, which: Which) -> Option<&'a Fields> {
-    match which {
-        Which::Old => Some(values.old),
-        Which::New => values.new,
-    }
-}
 
 /// Inode, size and time of the last change; zeros for a file that is not there.
 fn stamp(path: &Path) -> [u64; 4] {
@@ -58,14 +50,26 @@ impl Local {
             Failure::new(Class::Retryable, Code::ProcessesHidden, format!("read {}", path.display()))
                 .because(error)
         })?;
-        self.memo().ledger = Some((now, Arc::clone(&ledger)));
+        let mut memo = self.memo();
+        memo.ledger = Some((now, Arc::clone(&ledger)));
+        memo.known.clear();
         Ok(ledger)
     }
 
     /// What is known of a consumer. Whoever needs the ledger has asked before whether it can be read.
-    fn known(&self, served: &ServedSetup, consumer: &str) -> Known {
-        let ledger = self.ledger(served).unwrap_or_default();
-        ledger.of_all_but(&served.secret, consumer, &served.others)
+    /// It is put together once for each state of the file: a look asks for it several times for each process.
+    fn known(&self, served: &ServedSetup, consumer: &str) -> Arc<Known> {
+        let Ok(ledger) = self.ledger(served) else { return Arc::default() };
+        if let Some(known) = self.memo().known.get(consumer) {
+            return Arc::clone(known);
+        }
+        let known = Arc::new(ledger.of_all_but(&served.secret, consumer, &served.others));
+        let mut memo = self.memo();
+        // Another call may have read a later ledger meanwhile: what is remembered is of the one that is.
+        if memo.ledger.as_ref().is_some_and(|(_, now)| Arc::ptr_eq(now, &ledger)) {
+            memo.known.insert(consumer.to_owned(), Arc::clone(&known));
+        }
+        known
     }
 
     pub(super) fn is_served(&self, id: ConsumerId) -> bool {
@@ -82,7 +86,7 @@ impl Local {
         which: Which,
         values: Values<'_>,
     ) -> bool {
-        let Some(print) = version(&values, which).map(|fields| print_of(&served.key, fields)) else {
+        let Some(print) = values.of(which).map(|fields| print_of(&served.key, fields)) else {
             return false;
         };
         let known = self.known(served, consumer);
@@ -95,8 +99,7 @@ impl Local {
     /// [`Kinds::TOLD`], if a process's own word says that it uses this version on a path.
     pub(super) fn told(&self, one: &Running, path: u8, which: Which, values: Values<'_>) -> Kinds {
         let Some((served, consumer)) = self.served(one.consumer) else { return Kinds::NONE };
-        let (Some(fields), Some(path)) = (version(&values, which), served.paths.get(usize::from(path)))
-        else {
+        let (Some(fields), Some(path)) = (values.of(which), served.paths.get(usize::from(path))) else {
             return Kinds::NONE;
         };
         let now = WrittenAt::now().map_or(0, |now| now.ticks);
@@ -107,8 +110,7 @@ impl Local {
 
     /// Whether a process said last, on some path, that a call with this version succeeded or was refused.
     fn says(&self, one: &Running, which: Which, works: bool, values: Values<'_>) -> bool {
-        let (Some((served, consumer)), Some(fields)) = (self.served(one.consumer), version(&values, which))
-        else {
+        let (Some((served, consumer)), Some(fields)) = (self.served(one.consumer), values.of(which)) else {
             return false;
         };
         let known = self.known(served, consumer);
@@ -123,7 +125,7 @@ impl Local {
     /// Remarks, once, that no server gives the value out: no program can get what was delivered.
     pub(super) fn remark_unserved(&self, id: ConsumerId, which: Which) {
         let Some((served, consumer)) = self.served(id) else { return };
-        if self.known(served, consumer).server.is_some_and(|server| server.goes_on()) {
+        if self.known(served, consumer).is_given_out() {
             return;
         }
         let mut memo = self.memo();
