@@ -28,9 +28,11 @@ const IDLE_PERCENT_MIN: u64 = 30;
 /// How long the idle share is measured, milliseconds; also the pause after a unit was begun because of it.
 const MEASURE_MS: u64 = 2000;
 
-/// How long a unit of a change's test may take before it is ended, seconds. One in the background may get no processor time
-/// for long.
+/// How long a unit of a change's test may take before it is ended, seconds.
 pub(crate) const SECONDS_MAX: u64 = 10 * 60;
+
+/// The same in the background, where it may get no processor time for long.
+pub(crate) const BACKGROUND_SECONDS_MAX: u64 = 30 * 60;
 
 /// How long a unit should take, seconds: a longer one is cut, or left to a part of the night.
 const UNIT_S_AIM: f64 = 60.0;
@@ -80,7 +82,8 @@ pub(crate) enum TestCount {
 impl Unit {
     /// A program that computes, in the background.
     pub(crate) fn background(name: &str, program: &str, words: &[&str]) -> Self {
-        Self { background: true, ..Self::plain(name, Path::new(program), words) }
+        let plain = Self::plain(name, Path::new(program), words);
+        Self { background: true, seconds_max: BACKGROUND_SECONDS_MAX, ..plain }
     }
 
     /// A program that is no test program.
@@ -243,8 +246,8 @@ impl Running {
             "{name:<72} {:>4} tests {wall:>7.1} s {processor:>7.1} processor s{mark}",
             counts.0 + counts.1
         );
-        if self.unit.background && failed.is_none() {
-            println!("    {}", output.lines().last().unwrap_or_default());
+        if let (true, None, Some(last)) = (self.unit.background, &failed, output.lines().last()) {
+            println!("    {last}");
         }
         let excerpt = if failed.is_some() { excerpt(&output) } else { String::new() };
         Ended { name, failed, excerpt, counts, seconds: wall }
