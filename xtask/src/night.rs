@@ -70,7 +70,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 15] = [
+pub(crate) const PARTS: [Part; 16] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -205,6 +205,15 @@ pub(crate) const PARTS: [Part; 15] = [
         what: "the Python package as it is published, with each Python of this machine, and its types",
         chore: Some(sdk::python_built),
         files: &["rules/", "sdk/python/"],
+        ..NONE
+    },
+    Part {
+        name: "libraries",
+        what: "the Python package with the libraries that it serves, on PostgreSQL, Redis and moto",
+        units: &["cli/values"],
+        only: &["cli/values::two_hundred_tasks_"],
+        chore: Some(sdk::libraries),
+        files: &["sdk/python/"],
         ..NONE
     },
     Part {

@@ -13,6 +13,9 @@ const PYTHON: &str = "sdk/python";
 /// The Pythons that it is for.
 const PYTHONS: [&str; 5] = ["python3.9", "python3.10", "python3.11", "python3.12", "python3.13"];
 
+/// The tests with the libraries that the package serves, and the releases of those.
+const LIBRARIES: &str = "tests_libraries";
+
 /// What a test run is started with: everything under `tests`, and what is left open is an error.
 const UNITTEST: [&str; 9] =
     ["-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", "."];
@@ -66,6 +69,20 @@ pub(crate) fn python_built() -> Result<(), String> {
     }
 }
 
+/// The modules of the Python package for other libraries, with the libraries.
+pub(crate) fn libraries() -> Result<(), String> {
+    let its = root().join("target/sdk-libraries");
+    if its.exists() {
+        fs::remove_dir_all(&its).map_err(|error| format!("{}: {error}", its.display()))?;
+    }
+    environment("python3", &its)?;
+    let python = its.join("bin/python");
+    let releases = format!("{LIBRARIES}/requirements.txt");
+    ran(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", &releases]))?;
+    let words = ["-W", "ignore::ResourceWarning", "-m", "unittest", "discover", "-s", LIBRARIES, "-t", "."];
+    ran(Command::new(&python).args(words).env("PYTHONPATH", "src"))
+}
+
 fn environment(python: &str, folder: &Path) -> Result<(), String> {
     ran(Command::new(python).args(["-m", "venv"]).arg(folder))
 }
@@ -80,7 +97,10 @@ fn built(dist: &Path, kind: &str) -> Result<PathBuf, String> {
 /// Runs a command in the package's folder, without what the caller has set for Python.
 fn ran(command: &mut Command) -> Result<(), String> {
     for variable in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"] {
-        command.env_remove(variable);
+        // But not what a test run sets itself.
+        if !command.get_envs().any(|(name, _)| name == variable) {
+            command.env_remove(variable);
+        }
     }
     // CI's checkout stays as it is.
     command.current_dir(root().join(PYTHON)).env("PYTHONDONTWRITEBYTECODE", "1");

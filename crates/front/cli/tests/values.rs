@@ -154,6 +154,34 @@ fn programs_take_a_new_key_without_a_restart_and_the_old_one_ends() {
     values.served.nothing_leaked(&[&value]);
 }
 
+/// 200 tasks of a process, and a process that was forked from one that has the key: ten rotations, each old key is ended.
+#[test]
+fn two_hundred_tasks_call_through_ten_rotations_and_no_call_fails() {
+    const ROTATIONS: usize = 10;
+    let mut values = Values::start(TRUSTED, false);
+    let pids = [values.agent("t", "tasks"), values.agent("a", "fork")];
+    let child = values.pid_of("a-child");
+    let scene = &values.served.scene;
+    for _ in 0..ROTATIONS {
+        let ran = scene.apply();
+        ran.exits(0).ended("done");
+        let told: Vec<&str> = ran.of("evidence").iter().filter_map(|one| one["instance"].as_str()).collect();
+        for pid in pids.into_iter().chain([child]) {
+            assert!(told.contains(&format!("pid {pid}").as_str()), "no evidence of {pid}: {}", ran.text);
+        }
+    }
+    assert_eq!(scene.issuer.deletions().len(), ROTATIONS);
+    assert_eq!(values.refused(), "", "calls that failed");
+    let now = scene.issuer.keys()[0].id.clone();
+    for name in ["t", "a", "a-child"] {
+        wait("the program calls with the new key", || scene.issuer.last_of(name).as_deref() == Some(&now));
+    }
+    let ended = values.agents.iter_mut().filter_map(|child| child.try_wait().unwrap()).count();
+    assert_eq!((ended, values.agents.iter().map(Child::id).collect::<Vec<_>>()), (0, pids.to_vec()));
+    let value = values.got();
+    values.served.nothing_leaked(&[&value]);
+}
+
 /// A process that got the old key and says nothing keeps it alive, also one that was only forked from a program that speaks.
 #[test]
 fn a_silent_process_keeps_the_old_key_until_it_speaks_or_ends() {

@@ -179,10 +179,11 @@ impl Desk {
     pub(crate) fn askers(&self, peer: &Peer, secret: &str) -> Result<Vec<Asker>, Refusal> {
         let rules = self.rules();
         let of = |peer: &Peer| {
-            // One that was given a value before goes on, also when its executable was replaced by an update.
+            // One that was given a value before goes on, also when its executable was replaced by an update. That is looked at
+            // first: it is most requests, and needs no look at files.
             let known = |rule: &Rule| self.shelf().ledger.words(&rule.of, peer.life).is_some();
             let its = |rule: &&Rule| {
-                rule.of.secret == secret && rule.uid == peer.uid && (peer.runs(&rule.exe) || known(rule))
+                rule.of.secret == secret && rule.uid == peer.uid && (known(rule) || peer.runs(&rule.exe))
             };
             let rule = rules.iter().find(its)?;
             Some(Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() })

@@ -19,10 +19,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its executable; `None` = not visible to keyroll.
     pub exe: Option<PathBuf>,
-    /// The file of the executable, as the kernel has it: device and inode. `None` = not visible, or replaced since the start.
-    file: Option<(u64, u64)>,
-    /// It sees the same files as keyroll.
-    here: bool,
+    /// The file of the executable was replaced or removed since the start.
+    is_replaced: bool,
     ppid: u32,
 }
 
@@ -41,18 +39,19 @@ impl Peer {
     }
 
     fn seen(one: Process, uid: u32) -> Self {
-        let pid = one.id.pid;
-        let meta = std::fs::metadata(format!("/proc/{pid}/exe")).ok();
+        Self { life: Life::of(&one.id), uid, exe: one.exe, is_replaced: one.exe_deleted, ppid: one.ppid }
+    }
+
+    /// The file of the executable, as the kernel has it: device and inode. `None` = not visible, or replaced.
+    fn file(&self) -> Option<(u64, u64)> {
+        let meta = std::fs::metadata(format!("/proc/{}/exe", self.life.pid)).ok()?;
+        (!self.is_replaced).then(|| (meta.dev(), meta.ino()))
+    }
+
+    /// Whether it sees the same files as keyroll.
+    fn is_here(&self) -> bool {
         let mounts = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
-        let here = mounts("self").is_some_and(|own| mounts(&pid.to_string()) == Some(own));
-        Self {
-            life: Life::of(&one.id),
-            uid,
-            exe: one.exe,
-            file: meta.filter(|_| !one.exe_deleted).map(|meta| (meta.dev(), meta.ino())),
-            here,
-            ppid: one.ppid,
-        }
+        mounts("self").is_some_and(|own| mounts(&self.life.pid.to_string()) == Some(own))
     }
 
     /// Whether it runs this executable. A path inside of a container proves nothing: there the file must be the same one.
@@ -60,13 +59,13 @@ impl Peer {
         // Links are followed each time: an update of a program changes them.
         let same_path = self.exe.is_some() && self.exe == exe.canonicalize().ok();
         let same_file =
-            || std::fs::metadata(exe).is_ok_and(|meta| self.file == Some((meta.dev(), meta.ino())));
-        same_path && self.here || same_file()
+            || std::fs::metadata(exe).is_ok_and(|meta| self.file() == Some((meta.dev(), meta.ino())));
+        same_path && self.is_here() || same_file()
     }
 
     /// Whether it is keyroll itself: `keyroll get` asks for the program that runs it.
     pub fn is_keyroll(&self) -> bool {
-        std::fs::metadata("/proc/self/exe").is_ok_and(|own| self.file == Some((own.dev(), own.ino())))
+        std::fs::metadata("/proc/self/exe").is_ok_and(|own| self.file() == Some((own.dev(), own.ino())))
     }
 
     /// The processes that started it, the nearest first, as far as they are of the same user.

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import logging
+import re
 import threading
 import time
 from typing import Any, Awaitable, Callable, Union
@@ -28,6 +29,12 @@ FLIGHTS_HUNG_MAX = 2
 
 _REFUSALS = (401, 403)
 _SQL_REFUSALS = ("28P01", "28000")  # invalid password, invalid authorization
+# psycopg gives no SQLSTATE for a connection that was not made: libpq has only the server's words, in the language of
+# its lc_messages. Source: src/backend/libpq/auth.c and src/backend/utils/init/miscinit.c of PostgreSQL.
+_LOGIN_REFUSALS = re.compile(r"password authentication failed for user|role \".*\" is not permitted to log in")
+_LOGIN_ERRORS = ("OperationalError", "AuthenticationError")  # of DB-API drivers; of redis-py
+_MYSQL_REFUSAL = 1045  # ER_ACCESS_DENIED_ERROR, the first argument of PyMySQL's and mysqlclient's errors
+_REDIS_REFUSALS = ("WRONGPASS", "invalid username-password pair", "invalid password")
 
 
 class WholeText(str):
@@ -157,9 +164,12 @@ def reason_of(error: BaseException) -> str:
 def is_refusal(error: BaseException) -> bool:
     """Whether an error says that the key was refused, in the ways of the usual clients.
 
-    That is the HTTP status 401 or 403, also in the answer that a boto3 error has; the SQLSTATE 28P01 or 28000; the
-    gRPC code UNAUTHENTICATED.
+    That is the HTTP status 401 or 403, also in the answer that a boto3 error has; the SQLSTATE 28P01 or 28000, or
+    PostgreSQL's words for it where psycopg has no more; MySQL's error 1045; Redis' WRONGPASS; the gRPC code
+    UNAUTHENTICATED. A value that cannot be used at all (RefusedValue) counts too.
     """
+    if isinstance(error, RefusedValue):
+        return True
     response = _part(error, "response")
     if isinstance(response, dict):
         metadata = response.get("ResponseMetadata")
@@ -174,7 +184,19 @@ def is_refusal(error: BaseException) -> bool:
         return True
     if any(_part(error, name) in _SQL_REFUSALS for name in ("sqlstate", "pgcode")):
         return True
+    if type(error).__name__ in _LOGIN_ERRORS and _is_refused_login(error):
+        return True
     return callable(code) and _part(_called(code), "name") == "UNAUTHENTICATED"
+
+
+def _is_refused_login(error: BaseException) -> bool:
+    words = _called(lambda: str(error)) or ""
+    first = error.args[0] if error.args else None
+    return (
+        first == _MYSQL_REFUSAL
+        or _LOGIN_REFUSALS.search(words) is not None
+        or (type(error).__name__ == "AuthenticationError" and any(each in words for each in _REDIS_REFUSALS))
+    )
 
 
 def _part(holder: object, name: str) -> Any:

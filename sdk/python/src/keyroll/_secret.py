@@ -6,14 +6,20 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Awaitable, Callable, NoReturn, TypeVar
 
+from . import _worker
+from ._attempt import Attempt
 from ._background import REJECTION_SECONDS_MIN, Background, FetchFn
+from ._follow import Follower
 from ._refresh import is_refusal as names_refusal
+from ._values import same
 from ._versions import Kept, Versions
 from .errors import SecretUnavailable
 
 T = TypeVar("T")
 
 CALLBACKS_MAX = 64
+FALLBACK_SECONDS = 30.0
+"""After a fall back, pools are drained again: their sessions of the previous value last so long at least."""
 
 
 class RotatableSecret(Background):
@@ -37,6 +43,7 @@ class RotatableSecret(Background):
     __slots__ = {
         "value": "The current value. Never waits. Raises SecretUnavailable until the first good fetch.",
         "_is_refusal": "",
+        "_drain_at": "",
     }
 
     def __init__(
@@ -58,6 +65,7 @@ class RotatableSecret(Background):
         held = Versions(allow_placeholders=bool(allow_placeholders), keep_previous=bool(keep_previous))
         super().__init__(secret_name, fetch_fn, refresh_interval_seconds, held)
         self._is_refusal = is_refusal
+        self._drain_at: _worker.Handle | None = None
         if on_rotation is not None:
             self._callbacks = (on_rotation,)
         self._start()
@@ -167,7 +175,7 @@ class RotatableSecret(Background):
         with self._turn().lock:
             self._held.compromise(version)
 
-    def with_fallback(self, call: Callable[[str], T]) -> T:
+    def with_fallback(self, call: Callable[[str], T], *, path: str = "main") -> T:
         """Returns ``call(value)``. If that is refused: fetches, and calls once more with the other valid value.
 
         The other value is the newly fetched one, else the previous one. Refused is an error with the HTTP status 401
@@ -180,62 +188,104 @@ class RotatableSecret(Background):
         """
         if inspect.iscoroutinefunction(call):
             raise TypeError("call is a coroutine function: use awith_fallback")
-        first = self._first()
-        try:
-            answer = _plain(call(first.value))
-        except Exception as error:
-            if not self._refuses(error, first):
-                raise
-            if _serial(self._held.current) == first.serial:
-                self._refresh(REJECTION_SECONDS_MIN)
-            second = self._held.other_than(first)
-            if second is None:
-                raise
-        else:
-            self.used(first.version, True)
-            return answer
-        try:
-            answer = _plain(call(second.value))
-        except Exception as error:
-            self._refuses(error, second)
-            raise
-        self.used(second.version, True)
-        return answer
+        attempt = self.attempt(path)
+        while True:
+            try:
+                answer = _plain(call(attempt.value))
+            except Exception as error:
+                following = attempt.refused() if self._refuses(error) else None
+                if following is None:
+                    raise
+                attempt = following
+            else:
+                attempt.accepted()
+                return answer
 
-    async def awith_fallback(self, call: Callable[[str], Awaitable[T]]) -> T:
+    async def awith_fallback(self, call: Callable[[str], Awaitable[T]], *, path: str = "main") -> T:
         """The same for a ``call`` that returns an awaitable. It does not block the loop. TypeError for a plain call."""
+        attempt = await self.aattempt(path)
+        while True:
+            try:
+                answer = await _awaitable(call(attempt.value))
+            except Exception as error:
+                following = await attempt.arefused() if self._refuses(error) else None
+                if following is None:
+                    raise
+                attempt = following
+            else:
+                attempt.accepted()
+                return answer
+
+    def attempt(self, path: str = "main") -> Attempt:
+        """One use of the current value, for code that sees itself how it went: see ``Attempt``."""
+        return Attempt(self, self._first(), path)
+
+    async def aattempt(self, path: str = "main") -> Attempt:
+        """The same; if there is no value yet, waits for one fetch without blocking the loop."""
         if self._held.current is None:
             await self._arefresh()
-        first = self._first()
-        try:
-            answer = await _awaitable(call(first.value))
-        except Exception as error:
-            if not self._refuses(error, first):
-                raise
-            if _serial(self._held.current) == first.serial:
-                await self._arefresh(REJECTION_SECONDS_MIN)
-            second = self._held.other_than(first)
-            if second is None:
-                raise
-        else:
-            self.used(first.version, True)
-            return answer
-        try:
-            answer = await _awaitable(call(second.value))
-        except Exception as error:
-            self._refuses(error, second)
-            raise
-        self.used(second.version, True)
-        return answer
+        return self.attempt(path)
+
+    def _accepted(self, version: str, path: str) -> None:
+        self.used(version, True, path)
+
+    def _was_accepted(self, version: str) -> bool:
+        counts = self._held.counts().get(version)
+        return counts is not None and counts["ok"] > 0
+
+    def _may_use(self, kept: Kept) -> bool:
+        return any(same(kept.value, each.value) for each in (self._held.current, self._held.previous) if each is not None)
+
+    def _other(self, tried: Kept, path: str, look: bool, certain: bool) -> Kept | None:
+        if self._refused(tried, path, certain) and look:
+            self._refresh(REJECTION_SECONDS_MIN)
+        return self._other_than(tried, certain)
+
+    async def _aother(self, tried: Kept, path: str, look: bool, certain: bool) -> Kept | None:
+        if self._refused(tried, path, certain) and look:
+            await self._arefresh(REJECTION_SECONDS_MIN)
+        return self._other_than(tried, certain)
+
+    def _refused(self, tried: Kept, path: str, certain: bool) -> bool:
+        """Counts and remembers a refusal that is certain; whether it was of the current value."""
+        if certain:
+            self.used(tried.version, False, path)
+        with self._turn().lock:
+            if certain:
+                self._held.refused(tried)
+            return _serial(self._held.current) == tried.serial
+
+    def _other_than(self, tried: Kept, certain: bool) -> Kept | None:
+        with self._turn().lock:
+            other, current = self._held.other_than(tried), self._held.current
+            if other is not None and other is not current:
+                if not certain:
+                    return None
+                if self._drain_at is None and self._followers():
+                    # A session that is opened with the value before stays open, and nothing would try the current one.
+                    job = _worker.weakly(self._drain)
+                    self._drain_at = _worker.schedule(FALLBACK_SECONDS, job, may_hang=False)
+        return other
+
+    def _followers(self) -> list[Follower]:
+        return [each for each in self._callbacks if isinstance(each, Follower)]
+
+    def _drain(self) -> None:
+        with self._turn().lock:
+            self._drain_at = None
+            followers = self._followers()
+        for each in followers:
+            _worker.callback(each, "")
 
     def add_callback(self, fn: Callable[[str], object]) -> None:
         """Calls ``fn(new)`` after each later change of value, beside ``on_rotation``. At most 64 in all."""
         if not callable(fn):
             raise TypeError("fn is not a function")
         with self._turn().lock:
-            if len(self._callbacks) >= CALLBACKS_MAX:
+            kept = tuple(each for each in self._callbacks if not (isinstance(each, Follower) and each.is_gone()))
+            if len(kept) >= CALLBACKS_MAX:
                 raise ValueError(f"a secret has at most {CALLBACKS_MAX} callbacks")
-            self._callbacks = (*self._callbacks, fn)
+            self._callbacks = (*kept, fn)
 
     def stop(self) -> None:
         """Ends the background refreshes. The last value stays readable. Can be called again."""
@@ -269,14 +319,8 @@ class RotatableSecret(Background):
             raise SecretUnavailable(self._name, self._reason)
         return current
 
-    def _refuses(self, error: Exception, tried: Kept) -> bool:
-        """Whether the error says that the key was refused; if so, that is counted and remembered."""
-        refused = names_refusal(error) or (self._is_refusal is not None and bool(self._is_refusal(error)))
-        if refused:
-            self.used(tried.version, False)
-            with self._turn().lock:
-                self._held.refused(tried)
-        return refused
+    def _refuses(self, error: Exception) -> bool:
+        return names_refusal(error) or (self._is_refusal is not None and bool(self._is_refusal(error)))
 
 
 def _plain(answer: T) -> T:

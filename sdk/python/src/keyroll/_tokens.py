@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -11,11 +12,13 @@ import time
 from typing import Any, Callable, Mapping, NoReturn
 
 from . import _worker
+from ._attempt import Attempt
 from ._flight import Flight, crowded
 from ._http import settled
 from ._oauth import Clock, Endpoint, Failed, Given, Secret, Token, number, read_fields
 from ._teller import News, Teller
 from ._values import same, why_refused
+from ._versions import Kept
 from .errors import KeyrollError, TokenUnavailable
 
 BACKOFF_SECONDS_MAX = 60.0
@@ -44,7 +47,7 @@ class SelfExpiringTokenManager:
         scope, extra: further fields of the form. auth: "post" or "basic" (RFC 6749, 2.3.1).
         timeout_seconds: for the whole request. Redirects are not followed.
         fetch_fn: asks for a token instead of the endpoint: ``fetch_fn()`` returns the fields of an answer
-            (``{"access_token": …, "expires_in": …}``) or the token as a text. The parameters of the request are unused.
+            (``{"access_token": …, "expires_in": …}``) or the token as a text. The parameters of the request are not needed.
         on_rotation: ``on_rotation(new)`` after each change, not after the first; on the thread for callbacks. While
             callbacks hang, the newest token waits.
 
@@ -56,7 +59,7 @@ class SelfExpiringTokenManager:
     """
 
     def __init__(
-        self, refresh_url: str, client_id: str, client_secret: object, token_lifetime_seconds: float = 3600,
+        self, refresh_url: str = "", client_id: str = "", client_secret: object = "", token_lifetime_seconds: float = 3600,
         refresh_before_expiry_seconds: float = 300, *, scope: str | None = None,
         extra: Mapping[str, str] | None = None, auth: str = "post", timeout_seconds: float = 10,
         fetch_fn: Callable[[], Mapping[str, Any] | str] | None = None,
@@ -148,6 +151,43 @@ class SelfExpiringTokenManager:
         self._wait(flight)
         newer = self._token
         return newer is not None and not same(newer.value, token.value)
+
+    def attempt(self, path: str = "main") -> Attempt:
+        """One use of the token, for code that sees itself how it went: see ``Attempt``. ``path`` is of no use here."""
+        return Attempt(self, self._kept(self.get()), path)
+
+    async def aattempt(self, path: str = "main") -> Attempt:
+        """The same, without blocking the loop."""
+        return Attempt(self, self._kept(await self.aget()), path)
+
+    def _kept(self, value: str) -> Kept:
+        token = self._token
+        # Another token may be there by now; of the one that was given only the value is known.
+        number = token.version if token is not None and same(token.value, value) else 0
+        return Kept(value, str(number), None, number)
+
+    def _accepted(self, version: str, path: str) -> None:
+        """Nobody counts the uses of a token."""
+
+    def _was_accepted(self, version: str) -> bool:
+        return False
+
+    def _may_use(self, kept: Kept) -> bool:
+        token = self._token
+        return token is not None and same(token.value, kept.value)
+
+    def _other(self, tried: Kept, path: str, look: bool, certain: bool) -> Kept | None:
+        if not look:
+            return None
+        self.rejected(tried.value)
+        try:
+            other = self.get()
+        except TokenUnavailable:
+            return None
+        return None if same(other, tried.value) else self._kept(other)
+
+    async def _aother(self, tried: Kept, path: str, look: bool, certain: bool) -> Kept | None:
+        return await asyncio.to_thread(self._other, tried, path, look, certain)
 
     def invalidate(self) -> None:
         """Forgets the token: the next use asks for another one."""

@@ -1,8 +1,10 @@
 """A program that takes its key from keyroll's socket, calls the issuer with it, and says which one it used.
 
 Words: sdk, secret, port, name, refused, ready, lifeline, mode. Modes: plain; fork, which makes a child of the same kind;
-get, which takes the key by the command `keyroll get` behind the other words, each time.
+get, which takes the key by the command `keyroll get` behind the other words, each time; tasks, which makes 200 tasks of one
+loop that call beside each other, each with a connection of its own.
 """
+import asyncio
 import http.client
 import os
 import subprocess
@@ -50,16 +52,46 @@ def call(value):
             link.close()
 
 
-while os.path.exists("/proc/" + lifeline):
-    value, version = taken()
-    status = call(value)
-    if key is not None:
-        key.used(version, status == 200)
-    if status != 200:
+def called(failed):
+    """Writes down a call that failed, and once that calls are made."""
+    if failed:
         with open(refused, "a") as log:
             log.write(f"{name} was refused\n")
     if not os.path.exists(ready):
         with open(ready + "-new", "w") as file:
             file.write(str(os.getpid()))
         os.rename(ready + "-new", ready)
+
+
+async def task():
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+
+    async def send(value):
+        writer.write(f"GET /v1/me HTTP/1.1\r\nHost: x\r\nX-Worker: {name}\r\nAuthorization: Bearer {value}\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.split("content-length:")[1].split()[0]))
+        return int(head.split()[1])
+
+    while os.path.exists("/proc/" + lifeline):
+        attempt = await key.aattempt()
+        while attempt is not None:
+            status = await send(attempt.value)
+            attempt = await attempt.arefused() if attempt.answered(status) else None
+        called(status != 200)
+        await asyncio.sleep(0.5)
+
+
+async def tasks():
+    await asyncio.gather(*[task() for _ in range(200)])
+
+
+if mode == "tasks":
+    asyncio.run(tasks())
+
+while os.path.exists("/proc/" + lifeline):
+    value, version = taken()
+    status = call(value)
+    if key is not None:
+        key.used(version, status == 200)
+    called(status != 200)
     time.sleep(0.03)

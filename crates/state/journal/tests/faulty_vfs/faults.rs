@@ -12,7 +12,7 @@ use crate::{all, begin, calm, crash, each, folder_at, judge, plans};
 const DRAWN_MOMENTS: usize = 4;
 
 /// Of so many faults one is tried, unless every combination is. With a prime number, every kind of fault has its turn.
-const FAULTS_EVERY: usize = 7;
+const FAULTS_EVERY: usize = 13;
 
 #[derive(Default)]
 struct Counts {

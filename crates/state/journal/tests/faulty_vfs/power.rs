@@ -6,7 +6,7 @@ use crate::script::Step;
 use crate::{all, begin, calm, crash, each, judge, written};
 
 /// A kill after every so many changes; with a prime number, every kind of change has its turn.
-const KILL_EVERY: usize = 3;
+const KILL_EVERY: usize = 7;
 
 /// The folder after each change of a run, and before the first.
 fn folders(run: &crate::drive::Run) -> Vec<Folder> {

@@ -1,0 +1,31 @@
+"""The servers that a key may be sent to."""
+
+from __future__ import annotations
+
+import logging
+from typing import Iterable
+
+from ._attempt import origin
+
+log = logging.getLogger("keyroll")
+
+
+class Origins:
+    """Origins that were named, such as ``https://api.example.org``; without any, the first one that is asked for."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        self._all = {origin(each) for each in named}
+        self._warned = False
+
+    def has(self, url: str) -> bool:
+        """Whether the key may be sent there. One warning for the first where it may not."""
+        asked = origin(url)
+        if not self._all:
+            self._all.add(asked)
+        if asked in self._all:
+            return True
+        if not self._warned:
+            self._warned = True
+            log.warning("the key is not sent to %s: it is for %s alone; name each", asked, ", ".join(sorted(self._all)))
+        return False
+

@@ -1,0 +1,20 @@
+"""For openai: ``OpenAI(api_key="-", http_client=http_client(key))``, ``AsyncOpenAI(…=async_http_client(key))``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+
+from ._attempt import Attempts
+from ._clients import made
+
+
+def http_client(key: Attempts, *, path: str = "main", **options: Any) -> Any:
+    """openai's own HTTP client, whose requests have the value; a refused one is sent once more with the other one."""
+    return made(openai.DefaultHttpxClient, key, path, options)
+
+
+def async_http_client(key: Attempts, *, path: str = "main", **options: Any) -> Any:
+    """The same for ``AsyncOpenAI``."""
+    return made(openai.DefaultAsyncHttpxClient, key, path, options)
