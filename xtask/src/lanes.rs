@@ -32,7 +32,7 @@ const MEASURE_MS: u64 = 2000;
 pub(crate) const SECONDS_MAX: u64 = 10 * 60;
 
 /// The same in the background, where it may get no processor time for long.
-pub(crate) const BACKGROUND_SECONDS_MAX: u64 = 30 * 60;
+const BACKGROUND_SECONDS_MAX: u64 = 30 * 60;
 
 /// How long a unit should take, seconds: a longer one is cut, or left to a part of the night.
 const UNIT_S_AIM: f64 = 60.0;

@@ -32,10 +32,7 @@ pub(crate) fn python() -> Result<(), String> {
 /// The Python package as it is published: its types, and the tests with the wheel and the sdist in a clean environment of
 /// each Python of this machine.
 pub(crate) fn python_built() -> Result<(), String> {
-    let folder = root().join("target/sdk-python");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
+    let folder = emptied("target/sdk-python")?;
     let tools = folder.join("tools");
     environment("python3", &tools)?;
     let python = tools.join("bin/python");
@@ -71,16 +68,22 @@ pub(crate) fn python_built() -> Result<(), String> {
 
 /// The modules of the Python package for other libraries, with the libraries.
 pub(crate) fn libraries() -> Result<(), String> {
-    let its = root().join("target/sdk-libraries");
-    if its.exists() {
-        fs::remove_dir_all(&its).map_err(|error| format!("{}: {error}", its.display()))?;
-    }
+    let its = emptied("target/sdk-libraries")?;
     environment("python3", &its)?;
     let python = its.join("bin/python");
     let releases = format!("{LIBRARIES}/requirements.txt");
     ran(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", &releases]))?;
     let words = ["-W", "ignore::ResourceWarning", "-m", "unittest", "discover", "-s", LIBRARIES, "-t", "."];
-    ran(Command::new(&python).args(words).env("PYTHONPATH", "src"))
+    ran(Command::new(&python).args(words))
+}
+
+/// A folder of the checkout, without what an earlier run left there.
+fn emptied(name: &str) -> Result<PathBuf, String> {
+    let folder = root().join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    Ok(folder)
 }
 
 fn environment(python: &str, folder: &Path) -> Result<(), String> {
@@ -97,10 +100,7 @@ fn built(dist: &Path, kind: &str) -> Result<PathBuf, String> {
 /// Runs a command in the package's folder, without what the caller has set for Python.
 fn ran(command: &mut Command) -> Result<(), String> {
     for variable in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"] {
-        // But not what a test run sets itself.
-        if !command.get_envs().any(|(name, _)| name == variable) {
-            command.env_remove(variable);
-        }
+        command.env_remove(variable);
     }
     // CI's checkout stays as it is.
     command.current_dir(root().join(PYTHON)).env("PYTHONDONTWRITEBYTECODE", "1");

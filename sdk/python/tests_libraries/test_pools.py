@@ -18,6 +18,7 @@ import redis
 import sqlalchemy
 import sqlalchemy.ext.asyncio
 
+import keyroll._refresh
 import keyroll._secret
 import keyroll.asyncpg
 import keyroll.psycopg
@@ -339,8 +340,10 @@ class Scenes(unittest.TestCase):
                         source.turn(f"postgres://app_b:{words[1]}@127.0.0.1:{server.port}/postgres")
                         key.refresh()
                         wait("the end of the old login's sessions", lambda: not server.sessions(USER))
-                        made.ask()
-                        self.assertTrue(server.sessions("app_b"))
+                        # In use: one that logged in during the drain is closed when it is given back.
+                        with made.hold() as ask:
+                            ask()
+                            self.assertTrue(server.sessions("app_b"))
                     finally:
                         made.close()
 
@@ -515,6 +518,25 @@ class Odd(unittest.TestCase):
         client.get("x")
         self.assertEqual(self.key.stats["v1"]["refused"], 0)
         self.assertGreater(self.key.stats["v2"]["refused"], 0)
+
+    def test_a_refusal_that_the_program_names_counts_in_every_pool(self) -> None:
+        for server, pool in POOLS:
+            with self.subTest(pool.__name__):
+                source = Source()
+                named = self.postgres if server is Postgres else self.cache
+                named.set_password(USER, source.value)
+                kinds = ("InvalidPasswordError", "OperationalError", "AuthenticationError")
+                # As if its words were of another language.
+                with mock.patch.multiple(keyroll._refresh, _SQL_REFUSALS=(), _LOGIN_ERRORS=()), secret(
+                    source, is_refusal=lambda error: type(error).__name__ in kinds or "asyncpg" in repr(type(error))
+                ) as key:
+                    made = pool(key, named.port)
+                    try:
+                        named.set_password(USER, source.turn())
+                        made.ask()
+                        self.assertEqual(key.stats["v1"]["refused"], 1)
+                    finally:
+                        made.close()
 
     def test_a_pool_of_redis_that_was_made_elsewhere_is_told(self) -> None:
         with self.assertRaisesRegex(TypeError, "would not use the key"):

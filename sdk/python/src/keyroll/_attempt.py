@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from ._values import Unpicklable
 from ._versions import Kept
@@ -109,12 +108,3 @@ def checked(key: Any) -> Attempts:
     if not hasattr(key, "aattempt"):
         raise TypeError(f"key is a RotatableSecret or a SelfExpiringTokenManager, not {type(key).__name__}")
     return key  # type: ignore[no-any-return]
-
-
-def origin(url: str) -> str:
-    """Scheme, host and port of a URL, as ``https://api.example.org:443``. ValueError if it has none."""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    if parts.hostname is None or port is None:
-        raise ValueError("an origin is like https://api.example.org")
-    return f"{parts.scheme}://{parts.hostname}:{port}"

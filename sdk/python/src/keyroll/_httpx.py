@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, AsyncGenerator, Generator
 
-from ._attempt import Attempt, Attempts, checked, origin
+from ._attempt import Attempt, Attempts, checked
+from ._origins import origin
 
 
 def made(library: Any) -> tuple[Any, Any]:
@@ -48,5 +49,8 @@ def made(library: Any) -> tuple[Any, Any]:
 
 def _status(request: Any, response: Any) -> int:
     """What the server that the key is for answered: after a redirect to another one, its own answer is the redirect."""
-    its = [each for each in (*response.history, response) if origin(str(each.request.url)) == origin(str(request.url))]
+    if not response.history:
+        return int(response.status_code)
+    server = origin(str(request.url))
+    its = [each for each in (*response.history, response) if origin(str(each.request.url)) == server]
     return int(its[-1].status_code if its else 0)

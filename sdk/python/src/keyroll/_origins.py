@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Iterable
-
-from ._attempt import origin
+from urllib.parse import urlsplit
 
 log = logging.getLogger("keyroll")
 
@@ -29,3 +28,11 @@ class Origins:
             log.warning("the key is not sent to %s: it is for %s alone; name each", asked, ", ".join(sorted(self._all)))
         return False
 
+
+def origin(url: str) -> str:
+    """Scheme, host and port of a URL, as ``https://api.example.org:443``. ValueError if it has none."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    if parts.hostname is None or port is None:
+        raise ValueError("an origin is like https://api.example.org")
+    return f"{parts.scheme}://{parts.hostname}:{port}"

@@ -230,7 +230,7 @@ class RotatableSecret(Background):
         self.used(version, True, path)
 
     def _was_accepted(self, version: str) -> bool:
-        counts = self._held.counts().get(version)
+        counts = self.stats.get(version)
         return counts is not None and counts["ok"] > 0
 
     def _may_use(self, kept: Kept) -> bool:

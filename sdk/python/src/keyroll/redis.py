@@ -12,7 +12,6 @@ import redis.asyncio
 from ._attempt import Attempt
 from ._follow import Follower
 from ._login import login
-from ._refresh import is_refusal
 from ._secret import RotatableSecret
 
 
@@ -29,7 +28,7 @@ def client(key: RotatableSecret, user: str | None = None, *, path: str = "main",
             connection.credential_provider = _credentials(user, attempt.value)
             connection.on_connect()
         except Exception as error:
-            following = attempt.refused() if is_refusal(error) else None
+            following = attempt.refused() if key._refuses(error) else None
             if following is None:
                 raise
             # On a connection of its own: this one is not used any more after an error.
@@ -59,7 +58,7 @@ def async_client(key: RotatableSecret, user: str | None = None, *, path: str = "
             connection.credential_provider = _credentials(user, attempt.value)
             await connection.on_connect()
         except Exception as error:
-            following = await attempt.arefused() if is_refusal(error) else None
+            following = await attempt.arefused() if key._refuses(error) else None
             if following is None:
                 raise
             await connection.disconnect()

@@ -7,7 +7,8 @@ from typing import Any
 
 import requests
 
-from ._attempt import Attempt, Attempts, checked, origin
+from ._attempt import Attempt, Attempts, checked
+from ._origins import origin
 
 
 class HeaderAuth(requests.auth.AuthBase):  # type: ignore[misc]

@@ -9,7 +9,6 @@ from sqlalchemy.util import await_only
 
 from ._follow import Follower
 from ._login import login
-from ._refresh import is_refusal
 from ._secret import RotatableSecret
 
 
@@ -33,7 +32,7 @@ def follow(engine: Any, key: RotatableSecret, *, path: str = "main") -> Any:
             try:
                 made = log_in(dialect, words, options, attempt.value)
             except Exception as error:
-                following = await_only(attempt.arefused()) if is_refusal(error) else None
+                following = await_only(attempt.arefused()) if key._refuses(error) else None
                 if following is None:
                     raise
                 attempt = following
