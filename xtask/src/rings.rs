@@ -55,7 +55,7 @@ pub(crate) fn test() -> Result<(), String> {
         ring("dependencies", tidy::dependencies),
         ring("licences and sources", parts::licences_checked),
         ring("Python package", sdk::python),
-        // It includes the lint, and the tests that compare docs/reference with the types.
+        // Building them is the lint. It includes the tests that compare docs/reference with the types.
         ring(TESTS, move || targets::test(&Which::Change, None, beside(), &tests)),
     ];
     lanes::forget_logs();
@@ -95,11 +95,8 @@ fn in_all((passed, broken): (u64, u64), rings: &[&str], failed: &[&str]) -> (u64
 /// What runs beside the tests: the demo, and what computes while tests wait.
 fn beside() -> Vec<Unit> {
     let sim = |name: &str, words: &[&str]| Unit::background(name, sim::BUILT, words);
-    let lint = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
     vec![
         Unit::plain("demo", &root().join("target/debug/xtask"), &[DEMO, BUILT]),
-        // The longest of them, first.
-        Unit::background("lint", "cargo", &lint),
         // In one run, because together they must reach every fault in every phase.
         sim("simulation/schedules", &["--exhaustive", "2", "--every", FAULTS_EVERY, "--seeds", SEEDS]),
         sim("simulation/mutants", &["--mutants"]),

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::lanes::{self, TestCount, Unit};
 use crate::night;
-use crate::run::{output, root, run};
+use crate::run::{output, root};
 
 /// The units that take longest, by the beginnings of their names: a long unit that begins last would run on alone.
 const LONGEST: [&str; 25] = [
@@ -41,14 +42,11 @@ const LONGEST: [&str; 25] = [
     "history/",
 ];
 
-/// The examples that tests start as programs.
-const EXAMPLES: [&str; 3] = ["part", "replace", "pgload"];
-
 /// The program of a room's integration tests.
 const SUITE: &str = "suite";
 
 /// Modules in which each test is a unit of its own: together they would take longer than a unit may.
-const SPLIT: [&str; 17] = [
+const SPLIT: [&str; 18] = [
     "cli/aimed",
     "cli/bad_days",
     "cli/docker",
@@ -64,6 +62,7 @@ const SPLIT: [&str; 17] = [
     "cli/scenes",
     "cli/servers",
     "cli/split",
+    "cli/values",
     "manager/docker",
     "trace/chains",
 ];
@@ -227,16 +226,42 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_dir()).flat_map(|path| manifests(&path)).collect()
 }
 
-/// Builds every test program, and the examples that tests start; nothing else is compiled.
+/// Builds every test program, every example and every benchmark with clippy's compiler, and refuses its warnings: so the
+/// rooms are read once, not once for the lint and once more for the tests.
 fn build() -> Result<Vec<Unit>, String> {
-    let words =
-        ["test", "--workspace", "--no-run", "--quiet", "--message-format=json-render-diagnostics", "--tests"];
-    let told = output("cargo", &words)?;
-    let built: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    // `cargo test --example` would build them as tests.
-    let examples = EXAMPLES.iter().flat_map(|name| ["--example", name]);
-    run("cargo", &["build", "--workspace", "--quiet"].into_iter().chain(examples).collect::<Vec<_>>())?;
-    Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect())
+    let built = linted(&["test", "--no-run", "--tests"])?;
+    // `cargo test` would build examples and benchmarks as tests.
+    let beside = linted(&["build", "--examples", "--benches"])?;
+    let warnings: BTreeSet<&str> =
+        [&built, &beside].into_iter().flat_map(|told| diagnostics(told, "warning")).collect();
+    if warnings.is_empty() {
+        return Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect());
+    }
+    Err(format!("the lint has warnings:\n{}", warnings.into_iter().collect::<Vec<_>>().join("\n")))
+}
+
+/// What cargo tells of this build of the workspace, a JSON value for each line.
+fn linted(words: &[&str]) -> Result<Vec<Value>, String> {
+    let mut command = Command::new("cargo");
+    command.args(words).args(["--workspace", "--quiet", "--message-format=json"]);
+    // It compiles as rustc does, and lints. The optimizations that it leaves out matter to no test.
+    command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    command.current_dir(root()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| format!("could not start cargo: {error}"))?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    if output.status.success() {
+        return Ok(told);
+    }
+    let errors = diagnostics(&told, "error").into_iter().collect::<Vec<_>>().join("\n");
+    Err(format!("cargo {} ended with {}:\n{errors}", words.join(" "), output.status))
+}
+
+/// What the compiler says at this level, as it would print it, each once: code that is compiled for two programs is
+/// told twice.
+fn diagnostics<'a>(told: &'a [Value], level: &str) -> BTreeSet<&'a str> {
+    let messages = told.iter().filter(|value| text(value, "/message/level") == Some(level));
+    messages.filter_map(|value| text(value, "/message/rendered")).collect()
 }
 
 fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {

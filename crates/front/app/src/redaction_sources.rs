@@ -29,6 +29,8 @@ struct Held<'c> {
     operator: &'c mut dyn Operator,
     /// True if there was a store at the start.
     is_there: bool,
+    /// True if there ever was one.
+    had_store: bool,
     values: Values,
     sought: Patterns,
     /// How often values were added.
@@ -54,14 +56,16 @@ struct Values {
 
 impl<'c> RedactionSources<'c> {
     /// An existing store that cannot be read is an error: a stream that only seems to be redacted is worse than none.
+    /// `more`: further values, each with the name of its secret.
     pub fn open(
         known_alone: bool,
+        more: Vec<(String, SecretBytes)>,
         installation: &'c Installation,
         operator: &'c mut dyn Operator,
     ) -> Result<Self, Problem> {
         let stamp = stamp(installation);
         let kept = stored_values(installation, false)?;
-        if kept.is_none() && known_alone {
+        if kept.is_none() && known_alone && more.is_empty() {
             return Err(Problem::new(Code::SearchTargetUnknown, "search for keyroll's own secrets")
                 .because("there is no store here, so no secret is known")
                 .help("name the folder with --state, or omit --known to search for everything that looks like a \
@@ -73,7 +77,7 @@ impl<'c> RedactionSources<'c> {
                 Problem::new(Code::SearchTargetUnknown, "read keyroll's own rules").because_of(&error)
             })?),
         };
-        if kept.is_none() {
+        if kept.is_none() && more.is_empty() {
             operator.note(
                 "there is no store here: credentials are redacted by their form, but passwords without a \
                  form are not",
@@ -83,12 +87,14 @@ impl<'c> RedactionSources<'c> {
         if let Some(kept) = kept {
             values.add(kept, operator);
         }
+        values.add_all(more, operator);
         let sought = Patterns::new(Arc::new(values.needles()?), rules);
         let (number, failed, told, late) = (0, None, false, false);
         Ok(Self(Mutex::new(Held {
             installation,
             operator,
             is_there,
+            had_store: is_there,
             values,
             sought,
             number,
@@ -120,6 +126,20 @@ impl<'c> RedactionSources<'c> {
             *seen = held.number;
             held.sought.clone()
         })
+    }
+
+    /// Redacts these values too, each with the name of its secret.
+    ///
+    /// # Errors
+    /// They cannot be searched for.
+    pub fn add(&self, more: Vec<(String, SecretBytes)>) -> Result<(), Problem> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut *held;
+        if held.values.add_all(more, held.operator) {
+            held.sought = held.sought.with(Arc::new(held.values.needles()?));
+            held.number += 1;
+        }
+        Ok(())
     }
 
     /// True if every value stored meanwhile was redacted; an unreadable store is tried once more.
@@ -168,7 +188,8 @@ impl Held<'_> {
     fn read(&mut self) -> Result<(), Problem> {
         let missing = || Problem::new(Code::SearchTargetUnknown, "reload the store");
         let kept = stored_values(self.installation, false)?;
-        if !self.values.all.is_empty() || kept.is_some() {
+        if self.had_store || kept.is_some() {
+            self.had_store = true;
             let added = self.values.add(kept.ok_or_else(missing)?, self.operator);
             self.late |= added && self.failed.is_some();
             // A failed read may have missed new values.
@@ -186,15 +207,25 @@ impl Values {
     /// True if there is a value that was not redacted yet. Secrets with values that cannot be redacted are named, each
     /// once.
     fn add(&mut self, kept: StoredValues, operator: &mut dyn Operator) -> bool {
+        let named = kept.secrets.into_iter().flat_map(|secret| {
+            let values = secret.versions.into_iter().flat_map(|version| version.values);
+            values.map(move |value| (secret.name.clone(), value))
+        });
+        self.add_all(named, operator)
+    }
+
+    fn add_all(
+        &mut self,
+        named: impl IntoIterator<Item = (String, SecretBytes)>,
+        operator: &mut dyn Operator,
+    ) -> bool {
         let before = self.all.len();
         let mut left_out = BTreeMap::new();
-        for secret in kept.secrets {
-            for value in secret.versions.into_iter().flat_map(|version| version.values) {
-                if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
-                    *left_out.entry(secret.name.clone()).or_default() += 1;
-                } else if !self.all.iter().any(|(name, known)| *name == secret.name && *known == value) {
-                    self.all.push((secret.name.clone(), value));
-                }
+        for (name, value) in named {
+            if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
+                *left_out.entry(name).or_default() += 1;
+            } else if !self.all.iter().any(|(known, its)| *known == name && *its == value) {
+                self.all.push((name, value));
             }
         }
         for (name, count) in left_out {

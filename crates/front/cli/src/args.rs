@@ -34,7 +34,7 @@ pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use secret::{SecretAddArgs, SecretCommand, SecretImportArgs};
 pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
-pub(crate) use shielded::{RedactArgs, RunArgs};
+pub(crate) use shielded::{BelowArgs, RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -249,6 +249,9 @@ pub(crate) enum Command {
     /// Run one part of the demo; started by the demo itself
     #[command(hide = true)]
     DemoPart(DemoPartArgs),
+    /// Execute a program that ends with its parent; started by keyroll run itself
+    #[command(hide = true)]
+    Below(BelowArgs),
 }
 
 /// `demo`.

@@ -33,6 +33,7 @@ mod scan;
 mod schema;
 mod secret;
 mod serve;
+mod socket;
 mod split;
 mod status;
 mod token;
@@ -60,6 +61,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
+        Command::Below(args) => {
+            context.ui.problem(&run::below(&args));
+            return run::EXEC_FAILED.into();
+        }
         Command::Scan(args) => scan::run(&args, context),
         Command::Why(args) => why::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),
@@ -133,6 +138,7 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Get(_)
             | Command::Demo(_)
             | Command::DemoPart(_)
+            | Command::Below(_)
             | Command::Init(_)
             | Command::Notice(_)
             | Command::Explain(_)

@@ -33,7 +33,13 @@ another process still holds the program's output open. If nothing reads
 keyroll's own output, a second signal one second later ends keyroll, which
 prints how many bytes were lost.
 
+With --env a value comes from the socket of keyroll serve, for the program that
+`serves` of a consumer names; the program is killed when keyroll is. --restart
+starts it again with each new value, after TERM, and KILL when --grace is over:
+docs/guides/values-for-programs.md
+
 Example: keyroll run -- ./deploy.sh --verbose
+  keyroll run --restart --env API_KEY=anthropic -- node agent.js
 Exit codes: the program's own; 128 plus the number of the signal that ended it;
 not 0 if some of its output could not be shown, or the store could not be read
 while the program ran";

@@ -22,6 +22,12 @@ pub(crate) fn process() {
     std::panic::set_hook(Box::new(report));
 }
 
+/// Lets processes of the same user look at this one. Without root, `keyroll serve` could else not see which program asks at
+/// its socket. What these commands have in memory is in the program that they run for as well.
+pub(crate) fn visible() {
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
+}
+
 /// True if the signal was ignored when this process started, as nohup does with SIGHUP (proc(5), SigIgn). Read before
 /// keyroll listens for the signal; false if /proc is not visible.
 pub(crate) fn ignores(signal: Signal) -> bool {

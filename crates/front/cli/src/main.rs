@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::context::Context;
 
 /// `help leaks` is `leaks --help`.
@@ -44,6 +44,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error).into(),
     };
+    if matches!(cli.command, Command::Get(_) | Command::Run(_)) {
+        harden::visible();
+    }
     let mut context = Context::open(cli.globals);
     let exit = match remote::run(&cli.command, &mut context) {
         Some(ended) => commands::end(ended, &mut context),

@@ -124,6 +124,7 @@ fn asked(command: &Command) -> Option<Asked> {
         | Command::Due(_)
         | Command::Demo(_)
         | Command::DemoPart(_)
+        | Command::Below(_)
         | Command::Scan(_)
         | Command::Why(_)
         | Command::Trace(_)

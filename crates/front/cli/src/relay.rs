@@ -1,9 +1,9 @@
 //! Forwards the signals that keyroll receives to the program that it runs.
 
 use std::io::{self, PipeReader, PipeWriter};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,12 @@ const TOLD_BOTH_MS: Duration = Duration::from_millis(200);
 /// How long the reader has to take the rest of the output before another signal ends keyroll at once.
 const LAST_WORDS_MS: Duration = Duration::from_secs(1);
 
+/// A program that ends so soon after it was told to was ended by that.
+const PASSED: Duration = Duration::from_secs(10);
+
+/// How often a pause looks whether it is over.
+const PAUSE_LOOK: Duration = Duration::from_millis(100);
+
 /// Added to the number of the signal that ended a program, as shells do.
 const SIGNAL_BASE: i32 = 128;
 
@@ -37,19 +43,51 @@ type Heard = SignalsInfo<WithRawSiginfo>;
 /// The signal listener. While it exists, a signal does not end keyroll before the program has ended, so the program's
 /// last output is shown too. Signals that were ignored when keyroll started stay ignored, for the program too.
 pub(crate) struct Relay {
-    begins: Sender<Pid>,
-    ended: Ended,
+    begins: Sender<()>,
+    turn: Arc<Turn>,
     enough: PipeReader,
 }
 
-/// The program's end, once it was seen. Signals are forwarded under this lock, and the program is reaped only after its
-/// end is recorded here: until then no other process can have its process id.
-type Ended = Arc<Mutex<Option<End>>>;
+/// The program that runs now. Signals are forwarded under this lock, and a program is reaped only after its end is
+/// recorded here: until then no other process can have its process id.
+#[derive(Default)]
+struct Turn {
+    now: Mutex<Now>,
+    /// keyroll was asked to end.
+    told: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Now {
+    state: State,
+    /// The program is ended so that it is started again.
+    again: bool,
+    /// When a signal was passed on that ends most programs.
+    passed: Option<(Instant, Signal)>,
+    /// The signal that asked to end everything.
+    asked: Option<Signal>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum State {
+    #[default]
+    Begins,
+    Runs(Pid),
+    /// It has ended, and is started again.
+    Between,
+    Ended(End),
+}
 
 #[derive(Clone, Copy)]
 struct End {
     at: Instant,
     code: u8,
+}
+
+impl Turn {
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Relay {
@@ -65,23 +103,99 @@ impl Relay {
         let heard = Heard::new(listened.chain([Signal::CHILD]).map(Signal::as_raw))?;
         let (begins, begun) = channel();
         let (enough, until) = io::pipe()?;
-        let ended = Ended::default();
-        let seen = Arc::clone(&ended);
-        let tell = move || tell(begun.recv().ok(), heard, &seen, until, over);
+        let turn = Arc::<Turn>::default();
+        let seen = Arc::clone(&turn);
+        let tell = move || {
+            // Signals that come before a program runs are its own.
+            let _ = begun.recv();
+            tell(heard, &seen, until, over);
+        };
         thread::Builder::new().name("signals".into()).spawn(tell)?;
-        Ok(Self { begins, ended, enough })
+        Ok(Self { begins, turn, enough })
     }
 
-    /// Forwards every signal to this program until it has ended. The caller must still reap it.
-    pub(crate) fn until_ended(&self, child: &Child) {
+    /// Starts the program; `None` if a signal asked to end while none ran.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub(crate) fn start(&self, command: &mut Command) -> io::Result<Option<Child>> {
+        let mut now = self.turn.now();
+        if now.asked.is_some() {
+            return Ok(None);
+        }
+        let child = command.spawn()?;
+        *now = Now { state: State::Runs(Pid::from_child(&child)), ..Now::default() };
+        drop(now);
+        let _ = self.begins.send(());
+        Ok(Some(child))
+    }
+
+    /// Forwards every signal to this program until it has ended. The caller must still reap it. `true`: it is to be
+    /// started again.
+    pub(crate) fn until_ended(&self, child: &Child) -> bool {
         let program = Pid::from_child(child);
-        let _ = self.begins.send(program);
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         let status = retry_on_intr(|| waitid(WaitId::Pid(program), ended)).ok().flatten();
         let (exit, signal) =
             status.map_or((None, None), |status| (status.exit_status(), status.terminating_signal()));
         let end = End { at: Instant::now(), code: code(exit, signal) };
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
+        let mut now = self.turn.now();
+        if let Some((at, signal)) = now.passed
+            && at.elapsed() < PASSED
+        {
+            now.asked = Some(signal);
+        }
+        let again = now.again && now.asked.is_none();
+        now.state = if again { State::Between } else { State::Ended(end) };
+        again
+    }
+
+    /// Sends this program a signal, after which it is started again; `false` if it does not run any more.
+    pub(crate) fn end_for_another(&self, program: Pid, signal: Signal) -> bool {
+        let mut now = self.turn.now();
+        if !matches!(now.state, State::Runs(runs) if runs == program) {
+            return false;
+        }
+        now.again = true;
+        let _ = kill_process(program, signal);
+        true
+    }
+
+    /// Waits so long, or until `enough`; `false` if a signal asks to end before.
+    pub(crate) fn pause(&self, wait: Duration, mut enough: impl FnMut() -> bool) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.is_asked() {
+                return false;
+            }
+            if left.is_zero() || enough() {
+                return true;
+            }
+            let now = self.turn.now();
+            if now.asked.is_none() {
+                drop(self.turn.told.wait_timeout(now, left.min(PAUSE_LOOK)));
+            }
+        }
+    }
+
+    /// The program that has ended by itself is started again, if nobody asked it to end.
+    pub(crate) fn again(&self) -> bool {
+        let mut now = self.turn.now();
+        if now.asked.is_none() {
+            now.state = State::Between;
+        }
+        now.asked.is_none()
+    }
+
+    /// Whether a signal asked to end everything.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.turn.now().asked.is_some()
+    }
+
+    /// The code to end with when a signal asked to end while no program ran.
+    pub(crate) fn asked_code(&self) -> u8 {
+        code(None, self.turn.now().asked.map(Signal::as_raw))
     }
 
     /// A pipe that is closed by a request to end after the program has ended: processes that it left behind may write
@@ -99,33 +213,40 @@ pub(crate) fn code(exit: Option<i32>, signal: Option<i32>) -> u8 {
 
 /// Forwards signals until keyroll is asked a second time to end after the program has ended. If no program was started,
 /// it counts as ended.
-fn tell(
-    program: Option<Pid>,
-    mut heard: Heard,
-    ended: &Mutex<Option<End>>,
-    until: PipeWriter,
-    over: impl FnOnce(u8),
-) {
+fn tell(mut heard: Heard, turn: &Turn, until: PipeWriter, over: impl FnOnce(u8)) {
     let none = End { at: Instant::now(), code: Exit::Failed.number() };
     let (mut until, mut since) = (Some(until), None::<Instant>);
     for told in heard.forever() {
         let Some(signal) = RELAYED.into_iter().find(|signal| signal.as_raw() == told.si_signo) else {
             continue;
         };
-        let seen = ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = match (*seen, program) {
-            (None, Some(program)) => {
+        let mut now = turn.now();
+        let asks = ENDING.contains(&signal);
+        let end = match now.state {
+            State::Runs(program) => {
                 if !(is_of_terminals(signal) && is_of_kernel(told.si_code)) {
                     let _ = kill_process(program, signal);
                 }
+                if asks {
+                    now.passed = Some((Instant::now(), signal));
+                }
+                // A program may go on after one of the others.
+                if signal == Signal::TERM || now.again && asks {
+                    now.asked = Some(signal);
+                }
                 continue;
             }
-            (None, None) => none,
-            (Some(end), _) => end,
+            State::Begins => none,
+            State::Between => End { at: none.at, code: code(None, Some(signal.as_raw())) },
+            State::Ended(end) => end,
         };
-        drop(seen);
+        if asks {
+            now.asked = Some(signal);
+            turn.told.notify_all();
+        }
+        drop(now);
         let (from, least) = since.map_or((end.at, TOLD_BOTH_MS), |since| (since, LAST_WORDS_MS));
-        if !ENDING.contains(&signal) || from.elapsed() < least {
+        if !asks || from.elapsed() < least {
             continue;
         }
         since = Some(Instant::now());

@@ -448,7 +448,7 @@ fn until(so: impl Fn() -> bool) {
 /// keyroll forwards signals to the program until the program has ended.
 fn until_it_has_ended(program: &str) {
     let stat = format!("/proc/{}/stat", program.trim());
-    until(|| fs::read_to_string(&stat).unwrap().contains(") Z "));
+    until(|| fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) || !Path::new(&stat).exists());
 }
 
 /// How it ended, when it got this signal again and again.

@@ -12,6 +12,11 @@ use zeroize::Zeroizing;
 
 use crate::emergency::served::Served;
 
+#[path = "values/access.rs"]
+mod access;
+#[path = "values/replaced.rs"]
+mod replaced;
+
 /// The lines of a consumer whose own word counts.
 const TRUSTED: &str = "trusts = \"own word\"";
 const AGENT: &str = include_str!("values/agent.py");
@@ -40,9 +45,14 @@ impl Values {
     /// `secret`: further lines of the secret.
     fn with(secret: &str, more: &str, attributes: bool) -> Self {
         let uid = rustix::process::getuid().as_raw();
+        Self::of(uid, &python(), secret, more, attributes)
+    }
+
+    /// A user's programs with this executable.
+    fn of(uid: u32, exe: &Path, secret: &str, more: &str, attributes: bool) -> Self {
         let consumer = format!(
             "[[secrets.ring.consumers]]\nname = \"agent\"\nserves = {{ uid = \"{uid}\", exe = \"{}\" }}\n{more}\n",
-            python().display()
+            exe.display()
         );
         let served = Served::made(1, "", |config, spec| {
             let (head, _) = config.split_once("[[secrets.ring.consumers]]").unwrap();

@@ -328,7 +328,7 @@ pub(crate) struct ConsumerShape {
 pub(crate) struct ServesShape {
     /// The local user that the process runs as: a name, `agent`, or a number in quotes, `"1001"`.
     pub(crate) uid: At<String>,
-    /// The path of the executable that the process runs: `/usr/bin/python3.11`. For a script it is the interpreter.
+    /// The path of the executable that the process runs: `/usr/bin/python3.11`. For a script it is the interpreter; for a program below `keyroll run` the script.
     pub(crate) exe: At<String>,
 }
 

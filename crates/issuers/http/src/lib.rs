@@ -21,5 +21,5 @@ pub use connect::{Endpoint, Stream, connect, dial, is_loopback};
 pub use error::HttpError;
 pub use exchange::{Excess, Limits, Response, exchange};
 pub use hyper::header;
-pub use hyper::{HeaderMap, Method};
+pub use hyper::{HeaderMap, Method, Uri};
 pub use request::{Request, basic, bearer, percent_encode, secret_header};

@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::desk::{Asker, Desk, Refusal, Said};
+use crate::desk::{Asker, Desk, Refusal, Said, User};
 use crate::known::Life;
 use crate::limits::PerSecond;
 use crate::peer::Peer;
@@ -181,8 +181,8 @@ async fn answer<R: AsyncBufRead + Unpin>(
         ));
     }
     let said = match request {
-        Request::Get { secret, have, wait, keeps } => {
-            let get = Get { peer, secret: &secret, keeps };
+        Request::Get { secret, have, wait, keeps, runs, itself } => {
+            let get = Get { peer, secret: &secret, keeps, user: User::of(runs.as_deref(), itself) };
             return get.answered(desk, have, wait, reader).await;
         }
         Request::Loaded { secret, version } => (secret, Said::Loaded(version)),
@@ -194,14 +194,12 @@ async fn answer<R: AsyncBufRead + Unpin>(
             "more than {WORDS_MAX} words within a second: say only what is new"
         )));
     }
-    for asker in askers(desk, peer, &said.0)? {
-        desk.hear(&asker, &said.1)?;
-    }
+    desk.hear(&desk.speaker(peer, &said.0)?, &said.1)?;
     Ok(Reply::Word(Answered::Done { done: true }))
 }
 
-fn askers(desk: &Desk, peer: &Peer, secret: &str) -> Result<Vec<Asker>, Refusal> {
-    let askers = desk.askers(peer, secret);
+fn askers(desk: &Desk, peer: &Peer, secret: &str, user: User<'_>) -> Result<Vec<Asker>, Refusal> {
+    let askers = desk.askers(peer, secret, user);
     if let Err(refusal) = &askers {
         desk.log_once(&format!("the socket: process {}: {}", peer.life.pid, refusal.why), &refusal.why);
     }
@@ -217,6 +215,7 @@ struct Get<'a> {
     peer: &'a Peer,
     secret: &'a str,
     keeps: Option<u32>,
+    user: User<'a>,
 }
 
 impl Get<'_> {
@@ -230,7 +229,7 @@ impl Get<'_> {
             None => None,
         };
         let mut given = None;
-        for asker in askers(desk, self.peer, self.secret)? {
+        for asker in askers(desk, self.peer, self.secret, self.user)? {
             given = Some(desk.give(&asker, until)?);
         }
         given.map(Reply::Value).ok_or_else(Refusal::new_closed)
@@ -243,7 +242,7 @@ impl Get<'_> {
         wait: Option<u64>,
         reader: &mut R,
     ) -> Result<Reply, Refusal> {
-        let askers = askers(desk, self.peer, self.secret)?;
+        let askers = askers(desk, self.peer, self.secret, self.user)?;
         let (Some(have), Some(first)) = (have, askers.first()) else { return self.give(desk) };
         if !desk.has(first, have)? {
             return self.give(desk);

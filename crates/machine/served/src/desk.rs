@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use keyroll_codes::Code;
@@ -75,6 +75,27 @@ impl Refusal {
     pub(crate) fn answered(self) -> Answered {
         let code = Code::ValueNotServed.as_str().to_owned();
         Answered::Refused { error: self.why, code, help: self.help.map(str::to_owned) }
+    }
+}
+
+/// Who uses a value that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum User<'a> {
+    /// Who asks; or, where that is `keyroll get`, what is above it.
+    Asker,
+    /// The program that `keyroll run` starts.
+    Runs(&'a Path),
+    /// `keyroll get` itself.
+    Itself,
+}
+
+impl<'a> User<'a> {
+    pub(crate) fn of(runs: Option<&'a Path>, itself: bool) -> Self {
+        match runs {
+            Some(runs) => Self::Runs(runs),
+            None if itself => Self::Itself,
+            None => Self::Asker,
+        }
     }
 }
 
@@ -175,25 +196,47 @@ impl Desk {
 
     /// Whose requests are answered over a connection: those of the process itself, or, for `keyroll get`, those of each
     /// process above it that a rule names. Which of them has the value then, nobody sees: a shell forks one for
-    /// `$(keyroll get … | …)`, which ends at once, and an agent may run a helper.
-    pub(crate) fn askers(&self, peer: &Peer, secret: &str) -> Result<Vec<Asker>, Refusal> {
-        let rules = self.rules();
-        let of = |peer: &Peer| {
-            // One that was given a value before goes on, also when its executable was replaced by an update. That is looked at
-            // first: it is most requests, and needs no look at files.
-            let known = |rule: &Rule| self.shelf().ledger.words(&rule.of, peer.life).is_some();
-            let its = |rule: &&Rule| {
-                rule.of.secret == secret && rule.uid == peer.uid && (known(rule) || peer.runs(&rule.exe))
-            };
-            let rule = rules.iter().find(its)?;
-            Some(Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() })
-        };
-        if let Some(asker) = of(peer) {
+    /// `$(keyroll get … | …)`, which ends at once, and an agent may run a helper. `keyroll run` asks for the program that
+    /// it starts and ends itself, so the requests are its own.
+    pub(crate) fn askers(&self, peer: &Peer, secret: &str, user: User<'_>) -> Result<Vec<Asker>, Refusal> {
+        if let Some(asker) = self.itself(peer, secret) {
             return Ok(vec![asker]);
         }
+        let rules = self.rules();
+        if let User::Runs(runs) = user {
+            let starts = |rule: &&Rule| {
+                rule.of.secret == secret && rule.uid == peer.uid && peer.starts(runs, &rule.exe)
+            };
+            let rule = rules.iter().find(starts).filter(|_| peer.is_keyroll());
+            let its = |rule: &Rule| Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() };
+            return rule.map(|rule| vec![its(rule)]).ok_or_else(|| not_started(peer, secret, runs));
+        }
         let parents = if peer.is_keyroll() { peer.parents() } else { Vec::new() };
-        let askers: Vec<Asker> = parents.iter().filter_map(of).collect();
-        if askers.is_empty() { Err(unknown(peer, &parents, secret)) } else { Ok(askers) }
+        let askers: Vec<Asker> = parents.iter().filter_map(|one| self.itself(one, secret)).collect();
+        let Some(first) = askers.first() else { return Err(unknown(peer, &parents, secret)) };
+        Ok(match user {
+            // They get nothing of it.
+            User::Itself => vec![Asker { life: peer.life, ..first.clone() }],
+            User::Asker | User::Runs(_) => askers,
+        })
+    }
+
+    /// Whose word it is when a process says something: its own alone.
+    pub(crate) fn speaker(&self, peer: &Peer, secret: &str) -> Result<Asker, Refusal> {
+        self.itself(peer, secret).ok_or_else(|| unknown(peer, &[], secret))
+    }
+
+    /// A process that a rule names.
+    fn itself(&self, peer: &Peer, secret: &str) -> Option<Asker> {
+        let rules = self.rules();
+        // One that was given a value before goes on, also when its executable was replaced by an update. That is looked at
+        // first: it is most requests, and needs no look at files.
+        let known = |rule: &Rule| self.shelf().ledger.words(&rule.of, peer.life).is_some();
+        let its = |rule: &&Rule| {
+            rule.of.secret == secret && rule.uid == peer.uid && (known(rule) || peer.runs(&rule.exe))
+        };
+        let rule = rules.iter().find(its)?;
+        Some(Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() })
     }
 
     /// A look at what a consumer is given, and at each change of it.
@@ -277,10 +320,11 @@ pub(crate) enum Said {
 /// The same whether there is such a secret or not.
 fn unknown(peer: &Peer, parents: &[Peer], secret: &str) -> Refusal {
     let shown = |peer: &Peer| peer.exe.as_ref().map(|exe| exe.display().to_string());
-    let exes: Vec<String> = match parents {
+    let mut exes: Vec<String> = match parents {
         [] => shown(peer).into_iter().collect(),
         parents => parents.iter().filter_map(shown).collect(),
     };
+    exes.dedup();
     let none = format!("no secret '{}' is served to user {}", secret.escape_debug(), peer.uid);
     if exes.is_empty() {
         return Refusal::new(format!("{none} and a program that keyroll serve may not look at"))
@@ -292,6 +336,25 @@ fn unknown(peer: &Peer, parents: &[Peer], secret: &str) -> Refusal {
         _ => format!("{none} and a program that runs keyroll get here: {exes}"),
     };
     Refusal::new(why).help("name the user and the executable in `serves` of a consumer in keyroll.toml")
+}
+
+/// No rule names a program that is to be started.
+fn not_started(peer: &Peer, secret: &str, runs: &Path) -> Refusal {
+    let runs = runs.to_string_lossy();
+    let why = format!(
+        "no secret '{}' is served to user {} and {}",
+        secret.escape_debug(),
+        peer.uid,
+        runs.escape_debug()
+    );
+    if peer.exe.is_none() {
+        return unknown(peer, &[], secret);
+    }
+    let help = match peer.is_keyroll() && peer.is_here() {
+        true => "name the user and this executable in `serves` of a consumer in keyroll.toml",
+        false => "keyroll run must be the same file as the server's keyroll, outside of a container",
+    };
+    Refusal::new(why).help(help)
 }
 
 fn not_yet() -> Refusal {

@@ -167,6 +167,11 @@ impl Words {
         self.given.iter().find(|given| given.version == version).map(|given| &given.print)
     }
 
+    /// Whether it said that it uses no version any more.
+    pub fn uses_none(&self) -> bool {
+        self.gone
+    }
+
     /// Whether its word says that it uses this version on this path and no other: it loaded it or a call with it succeeded,
     /// and it said nothing else since; or it had no other version in its life, or promised to use each other one no longer
     /// than until now; or it uses none any more. `now`: clock ticks since boot.
@@ -296,10 +301,15 @@ impl Known {
     /// it was given no other version itself says nothing, as long as one of the same program was.
     pub fn tells(&self, life: Life, path: &str, print: &str, now: u64) -> bool {
         let Some(words) = self.lives.get(&life) else { return false };
+        // One that uses none any more may ask again, and is given what is given out then.
+        if words.uses_none() && self.serves.as_deref() != Some(print) {
+            return false;
+        }
         let inherits = |other: &Life, its: &Words| {
             *other != life
                 && (other.program == life.program || other.program == 0)
                 && its.was_given_other(print)
+                && !its.uses_none()
         };
         let may_inherit = || life.program == 0 || self.lives.iter().any(|(other, its)| inherits(other, its));
         words.tells(path, print, now) && (words.has_said(path) || !may_inherit())
@@ -461,6 +471,19 @@ mod tests {
         assert!(!tells(&[given(1, "a"), kept(1, "a", NOW), kept(2, "b", NOW)], NOW * 9), "it has a itself");
         assert!(!tells(&[kept(1, "a", NOW), given(1, "a"), kept(2, "b", NOW)], NOW * 9));
         assert!(!tells(&[kept(1, "a", NOW)], NOW * 9), "it never asked again");
+    }
+
+    #[test]
+    fn who_said_bye_holds_nothing_up_once_the_new_version_is_given_out() {
+        let life = Life { boot: 1, pid: 2, start: 3, program: 4 };
+        let of = |serves: &str, all: &[What]| {
+            let lives = BTreeMap::from([(life, after(all))]);
+            let known = Known { serves: Some(serves.to_owned()), server: None, lives };
+            known.tells(life, MAIN, "b", NOW)
+        };
+        assert!(of("b", &[given(1, "a"), What::Bye]));
+        assert!(!of("a", &[given(1, "a"), What::Bye]), "it may ask again, and is given a");
+        assert!(!of("b", &[given(1, "a"), What::Bye, given(1, "a")]), "it asked again");
     }
 
     #[test]

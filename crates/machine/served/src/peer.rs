@@ -49,7 +49,7 @@ impl Peer {
     }
 
     /// Whether it sees the same files as keyroll.
-    fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         let mounts = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
         mounts("self").is_some_and(|own| mounts(&self.life.pid.to_string()) == Some(own))
     }
@@ -61,6 +61,12 @@ impl Peer {
         let same_file =
             || std::fs::metadata(exe).is_ok_and(|meta| self.file() == Some((meta.dev(), meta.ino())));
         same_path && self.is_here() || same_file()
+    }
+
+    /// Whether the program that it is about to start is this one. `program` has no links: no file that the other end names is
+    /// looked at. Inside of a container a path proves nothing.
+    pub(crate) fn starts(&self, program: &Path, exe: &Path) -> bool {
+        exe.canonicalize().is_ok_and(|exe| exe == program) && self.is_here()
     }
 
     /// Whether it is keyroll itself: `keyroll get` asks for the program that runs it.

@@ -1,5 +1,7 @@
 //! The words of the socket: one JSON object per line.
 
+use std::path::PathBuf;
+
 use keyroll_secret::{Fields, SecretBytes};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -24,6 +26,12 @@ pub enum Request {
         /// The program uses the value no longer than this, seconds.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         keeps: Option<u32>,
+        /// The program that `keyroll run` starts with the value. Nobody else says this.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        runs: Option<PathBuf>,
+        /// `keyroll get` uses the value itself, for a moment, and gives it to nobody. Nobody else says this.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        itself: bool,
     },
     /// The program uses this version from now on.
     Loaded {
@@ -118,7 +126,16 @@ mod tests {
     #[test]
     fn requests_are_what_the_page_says() {
         let read = |text: &str| serde_json::from_str::<Request>(text).ok();
-        let get = |have, wait| Some(Request::Get { secret: "one".to_owned(), have, wait, keeps: None });
+        let get = |have, wait| {
+            Some(Request::Get {
+                secret: "one".to_owned(),
+                have,
+                wait,
+                keeps: None,
+                runs: None,
+                itself: false,
+            })
+        };
         assert_eq!(read(r#"{"get":{"secret":"one"}}"#), get(None, None));
         assert_eq!(read(r#"{"get":{"secret":"one","have":3,"wait":60}}"#), get(Some(3), Some(60)));
         let used = Request::Used { secret: "one".to_owned(), version: 4, ok: true, path: None };

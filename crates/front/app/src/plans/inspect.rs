@@ -486,8 +486,9 @@ fn processes(
     }
     for (id, exe) in programs {
         let Some(consumer) = secret.consumers.get(id.index()) else { continue };
-        // A plan does not depend on whether a job runs at this moment.
-        if consumer.runs.workload().is_job() {
+        // A plan does not depend on whether a job runs at this moment, nor on which programs have asked keyroll's socket so far:
+        // they come and go, and none of them is restarted.
+        if consumer.runs.workload().is_job() || consumer.serves.is_some() {
             continue;
         }
         let of_consumer = all.entry(consumer.name.to_string()).or_default();

@@ -20,6 +20,15 @@ pub(crate) struct GetArgs {
     /// The program asks again after this time, and uses the value no longer [default: 3600 for aws and kube, else unknown]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=43_200))]
     pub(crate) expires: Option<u32>,
+    /// Print a short-lived access token instead, which this OAuth 2.0 server gives for client_id and client_secret
+    #[arg(long, value_name = "URL", conflicts_with = "field")]
+    pub(crate) token_url: Option<String>,
+    /// With --token-url: the client's id [default: the secret's field client_id]
+    #[arg(long, value_name = "ID", requires = "token_url")]
+    pub(crate) client_id: Option<String>,
+    /// With --token-url: what the token is to be good for
+    #[arg(long, value_name = "SCOPE", requires = "token_url")]
+    pub(crate) scope: Option<String>,
     /// The socket of keyroll serve
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,

@@ -1,33 +1,26 @@
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+mod access;
+
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use keyroll_app::env;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_app::wall_clock;
-use keyroll_app::wiring::served;
-use keyroll_codes::Code;
-use keyroll_served::{Answered, Request};
-use serde_json::{Map, Value, json};
+use keyroll_served::Request;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use self::access::{Access, Issuer};
+use super::socket::{Given, Socket, given, problem};
 use crate::args::{GetArgs, GetFormat};
 use crate::context::Context;
 use crate::ui::raw;
 
-/// How long the server may take.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// The longest answer, bytes.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// The default of `--expires` where it is printed, seconds: the SDKs of AWS ask again some 15 minutes before.
 const EXPIRES_S: u32 = 3_600;
 
-fn problem(secret: &str) -> Problem {
-    Problem::new(Code::ValueNotServed, format!("get {} from keyroll's socket", secret.escape_debug()))
-}
-
+/// How much earlier than its end a token is replaced, seconds.
+const MARGIN_S: u32 = 60;
 /// Prints a value for the program that runs this command. The server sees which program that is.
 pub(super) fn run(args: &GetArgs, _context: &mut Context) -> Result<Exit, Problem> {
     // A helper is also asked to store and to erase, which nobody needs here.
@@ -40,18 +33,62 @@ pub(super) fn run(args: &GetArgs, _context: &mut Context) -> Result<Exit, Proble
             .help("--show prints it all the same")
             .exits(Exit::Usage));
     }
-    let keeps = expires(args);
-    let answer = ask(args, &Request::Get { secret: args.secret.clone(), have: None, wait: None, keeps })?;
-    let given: Value = serde_json::from_slice(&answer).unwrap_or_default();
-    let Some(Value::Object(fields)) = given.get("fields") else { return Err(refused(args, &answer)) };
+    let issuer = args.token_url.as_deref().map(|url| Issuer::parse(&args.secret, url)).transpose()?;
+    if issuer.is_some() && args.format == GetFormat::Aws {
+        return Err(problem(&args.secret)
+            .because("an access token is no access key of AWS")
+            .exits(Exit::Usage));
+    }
+    let get = Request::Get {
+        secret: args.secret.clone(),
+        have: None,
+        wait: None,
+        keeps: expires(args),
+        runs: None,
+        // The program gets a token, and never the value itself.
+        itself: issuer.is_some(),
+    };
+    let answer = Socket::of(args.socket.as_deref()).ask(&args.secret, &get, Duration::ZERO)?;
+    let Some(given) = given(&args.secret, &answer)? else {
+        return Err(problem(&args.secret).because("its answer is not understood"));
+    };
+    if let Some(issuer) = issuer {
+        let access = issuer.ask(args, &given)?;
+        let text = exchanged(args, &given, &access)?;
+        return written(&text);
+    }
     let text = match args.format {
         GetFormat::Json => Zeroizing::new(String::from_utf8_lossy(&answer).into_owned()),
         GetFormat::Value | GetFormat::Aws | GetFormat::Git | GetFormat::Docker | GetFormat::Kube => {
-            shown(args, &given, fields)?
+            shown(args, &given, args.expires.unwrap_or(EXPIRES_S))?
         }
     };
+    written(&text)
+}
+
+fn written(text: &str) -> Result<Exit, Problem> {
     raw::out().write_all(text.as_bytes()).map_err(|error| raw::not_written(&error))?;
     Ok(Exit::Done)
+}
+
+/// The access token in the form of a program.
+fn exchanged(args: &GetArgs, given: &Given, access: &Access) -> Result<Zeroizing<String>, Problem> {
+    let life_s = args.expires.or(access.life_s);
+    // Whoever waits for the very end meets a refusal on the way.
+    let asks_again_s = life_s.map_or(EXPIRES_S, |life| life - (life / 2).min(MARGIN_S));
+    if args.format == GetFormat::Json {
+        let all = json!({ "access_token": access.token.as_str(), "expires_in": life_s });
+        return Ok(Zeroizing::new(format!("{all}\n")));
+    }
+    let user = given
+        .field(&["username", "user"])
+        .map(|user| ("username".to_owned(), Zeroizing::new(user.to_owned())));
+    let token = Given {
+        version: given.version,
+        value: Some(access.token.clone()),
+        fields: user.into_iter().collect(),
+    };
+    shown(args, &token, asks_again_s)
 }
 
 /// How long the program says that it keeps the value: by `--expires`, or by what is printed for it.
@@ -62,80 +99,25 @@ fn expires(args: &GetArgs) -> Option<u32> {
     }
 }
 
-/// The answer to one request, on a connection of its own.
-#[expect(clippy::disallowed_methods, reason = "a socket of this machine, which is keyroll's own")]
-fn ask(args: &GetArgs, request: &Request) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let path = args.socket.clone().unwrap_or_else(usual);
-    let unopened = |error: std::io::Error| {
-        problem(&args.secret)
-            .because(format!("{}: {error}", path.display()))
-            .help("start keyroll serve, or name its socket: --socket PATH, or KEYROLL_SOCKET")
-    };
-    let mut stream = UnixStream::connect(&path).map_err(unopened)?;
-    let limits = stream.set_read_timeout(Some(ANSWER_MAX));
-    limits.and_then(|()| stream.set_write_timeout(Some(ANSWER_MAX))).map_err(unopened)?;
-    let failed = |error: std::io::Error| problem(&args.secret).because(format!("the server: {error}"));
-    let mut line = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
-    line.push(b'\n');
-    stream.write_all(&line).map_err(failed)?;
-    let mut answer = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    BufReader::new(stream).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut answer).map_err(failed)?;
-    match answer.last() {
-        Some(b'\n') => Ok(answer),
-        Some(_) | None => {
-            Err(problem(&args.secret).because("the server closed the connection").help("its log says why"))
-        }
-    }
-}
-
-/// Where the socket is unless somebody says so.
-fn usual() -> PathBuf {
-    env::SOCKET
-        .get()
-        .map(PathBuf::from)
-        .or_else(|| served::socket_of_user().filter(|path| path.exists()))
-        .unwrap_or_else(|| PathBuf::from(served::OF_ROOT))
-}
-
-fn refused(args: &GetArgs, answer: &[u8]) -> Problem {
-    match serde_json::from_slice(answer) {
-        Ok(Answered::Refused { error, help, .. }) => {
-            help.into_iter().fold(problem(&args.secret).because(error), |problem, help| problem.help(help))
-        }
-        Ok(_) | Err(_) => problem(&args.secret).because("its answer is not understood"),
-    }
-}
-
 /// The value in the form of a program.
-fn shown(args: &GetArgs, given: &Value, fields: &Map<String, Value>) -> Result<Zeroizing<String>, Problem> {
-    let field = |names: &[&str]| names.iter().find_map(|name| fields.get(*name)?.as_str());
-    let value = match &args.field {
-        Some(name) => field(&[name]),
-        None => given.get("value").and_then(Value::as_str),
-    };
-    let lacks = |what: &str| {
-        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-        problem(&args.secret).because(format!("it has no {what}: its fields are {}", names.join(", ")))
-    };
-    let value = || {
-        value.ok_or_else(|| match &args.field {
-            Some(name) => lacks(&format!("field {name}")),
-            None => lacks("single value").help("name one: --field NAME"),
-        })
-    };
-    let user = || field(&["username", "user"]);
-    let until = || wall_clock::in_seconds(args.expires.unwrap_or(EXPIRES_S));
+fn shown(args: &GetArgs, given: &Given, expires_s: u32) -> Result<Zeroizing<String>, Problem> {
+    let lacks = |what: &str| given.lacks(&args.secret, what);
+    let value = || given.chosen(&args.secret, args.field.as_deref());
+    let user = || given.field(&["username", "user"]);
+    let until = || wall_clock::in_seconds(expires_s);
     let json = |value: Value| Zeroizing::new(format!("{value}\n"));
     Ok(match args.format {
         GetFormat::Value | GetFormat::Json => Zeroizing::new(format!("{}\n", value()?)),
         GetFormat::Aws => {
-            let id = field(&["access_key_id", "id"]).ok_or_else(|| lacks("access_key_id"))?;
-            let key =
-                field(&["secret_access_key", "secret", "value"]).ok_or_else(|| lacks("secret_access_key"))?;
+            let id = given.field(&["access_key_id", "id"]).ok_or_else(|| lacks("access_key_id"))?;
+            let key = given
+                .field(&["secret_access_key", "secret", "value"])
+                .ok_or_else(|| lacks("secret_access_key"))?;
             let all = json!({
                 "Version": 1, "AccessKeyId": id, "SecretAccessKey": key, "Expiration": until(),
             });
-            let token = field(&["session_token"]).map(|token| ("SessionToken".to_owned(), token.into()));
+            let token =
+                given.field(&["session_token"]).map(|token| ("SessionToken".to_owned(), token.into()));
             json(
                 all.as_object()
                     .into_iter()

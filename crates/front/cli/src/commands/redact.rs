@@ -17,7 +17,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Copies files or stdin to stdout, and redacts the known secrets and everything that looks like a credential.
 pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let shielding = RedactionSources::open(args.known, &context.installation, &mut context.ui)?;
+    let shielding = RedactionSources::open(args.known, Vec::new(), &context.installation, &mut context.ui)?;
     let is_there = shielding.is_there();
     let mut seen = 0;
     let mut shielded =

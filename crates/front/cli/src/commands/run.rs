@@ -1,12 +1,17 @@
+mod below;
+mod given;
+mod restarts;
+
+use std::ffi::OsString;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
@@ -15,12 +20,23 @@ use keyroll_codes::Code;
 use keyroll_redact::{RedactingWriter, Report};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{ioctl_fionread, retry_on_intr};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::args::RunArgs;
+use self::below::Below;
+pub(super) use self::below::EXEC_FAILED;
+use self::given::{Source, Versions};
+use self::restarts::Restarts;
+use crate::args::{BelowArgs, RunArgs};
 use crate::context::Context;
 use crate::relay;
 use crate::relay::Relay;
-use crate::ui::{Look, Ui, raw};
+use crate::ui::{Look, Ui, aside, raw};
+
+/// What ends so soon after the program is not named as left behind.
+const ENDS_TOO: Duration = Duration::from_secs(1);
+
+/// This program, also after its file was replaced.
+const OWN: &str = "/proc/self/exe";
 
 /// How much is read at once, bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -33,41 +49,232 @@ const SAY_MS_MAX: Duration = Duration::from_secs(2);
 
 /// Runs a program, and redacts the known secrets and everything that looks like a credential from its output. Exits
 /// with the program's exit code, but never with success if a part of the output could not be shown.
-#[expect(clippy::disallowed_methods, reason = "starts the operator's program")]
 pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Problem> {
     let look = context.ui.look;
-    let shielding = RedactionSources::open(args.known, &context.installation, &mut context.ui)?;
-    let Some((program, words)) = args.command.split_first() else {
+    let Some(program) = args.command.first() else {
         return Err(Problem::new(Code::ProgramNotStarted, "run a program").because("none is named"));
     };
+    let source = Source::of(args, program)?;
+    let values = source.as_ref().map(Source::all).transpose()?.unwrap_or_default();
+    let hidden = source.as_ref().map(|source| source.hidden(&values)).unwrap_or_default();
+    let shielding = RedactionSources::open(args.known, hidden, &context.installation, &mut context.ui)?;
     let left = Arc::new(<[Left; 2]>::default());
     let not_taken = Arc::clone(&left);
     // Listen for signals before the program starts, so that a signal cannot end keyroll alone.
     let relay = Relay::listen(move |code| give_up(look, not_taken.as_slice(), code)).map_err(|error| {
         Problem::new(Code::ProgramNotStarted, "receive signals for the program").because_of(&error)
     })?;
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        Problem::new(Code::ProgramNotStarted, "run the program")
-            .because_of(&error)
-            .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
-    })?;
-    let (report, shown) = shielded(&mut child, &relay, &shielding, &left);
+    let relay = Arc::new(relay);
+    let mut command = command(args, source.is_some());
+    if let Some(source) = &source {
+        source.set(&values, &mut command);
+    }
+    let unwatched = |error: io::Error| {
+        Problem::new(Code::ProgramNotStarted, "watch the program and its values").because_of(&error)
+    };
+    let (grace, splay) = (Duration::from_secs(args.grace.into()), Duration::from_secs(args.splay.into()));
+    let below = source.as_ref().map(|_| Below::adopt(grace)).transpose().map_err(unwatched)?;
+    let restarts = source.filter(|_| args.restart);
+    let restarts = restarts.map(|source| Restarts::begin(source, values, &relay, (grace, splay), look));
+    let restarts = restarts.transpose().map_err(unwatched)?;
+    let ran = Ran { command, restarts, below, relay: &relay, shielding: &shielding, left: &left, look };
+    let (report, shown, mut code) = ran.until_its_end()?;
     let looked = shielding.end();
-    let ended = child
-        .wait()
-        .map_err(|error| Problem::new(Code::ProgramNotStarted, "wait for the program").because_of(&error))?;
     // With --json a note would be part of the program's output.
     if !report.is_empty() && !context.ui.look.json {
         context.ui.note(replaced(&report));
     }
-    let mut code = relay::code(ended.code(), ended.signal());
     for problem in [shown.map_err(|error| cut_off(&error)).err(), looked.err()].into_iter().flatten() {
         context.ui.problem(&problem);
         code = code.max(Exit::Failed.number());
     }
     Ok(ExitCode::from(code))
+}
+
+/// The program. `below`: it has values in its environment, and must not outlive this process, which is the one that says
+/// who has them.
+#[expect(clippy::disallowed_methods, reason = "starts the operator's program")]
+fn command(args: &RunArgs, below: bool) -> Command {
+    let mut words = args.command.iter();
+    let mut command = match below {
+        false => Command::new(words.next().map(OsString::as_os_str).unwrap_or_default()),
+        true => {
+            let mut command = Command::new(OWN);
+            command.args(["below", &std::process::id().to_string(), "--"]);
+            command
+        }
+    };
+    command.args(words).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Becomes the program. It is killed when its parent ends, however that ends; only a program with more rights than its
+/// user is not (prctl(2), PR_SET_PDEATHSIG).
+#[expect(clippy::disallowed_methods, reason = "becomes the operator's program")]
+pub(super) fn below(args: &BelowArgs) -> Problem {
+    let failed = |error: &io::Error| not_started(error);
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return failed(&error.into());
+    }
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get());
+    if parent.and_then(|parent| u32::try_from(parent).ok()) != Some(args.parent) {
+        return failed(&io::Error::other("the keyroll that started it has ended"));
+    }
+    let Some((program, words)) = args.command.split_first() else {
+        return failed(&io::Error::from(io::ErrorKind::NotFound));
+    };
+    failed(&Command::new(program).args(words).exec())
+}
+
+/// The program, and what reads its output.
+struct Ran<'r, 'c> {
+    command: Command,
+    restarts: Option<Restarts>,
+    /// If it has values.
+    below: Option<Below>,
+    relay: &'r Relay,
+    shielding: &'r RedactionSources<'c>,
+    left: &'r [Left; 2],
+    look: Look,
+}
+
+impl Ran<'_, '_> {
+    /// Runs it, and starts it again as often as needed. Returns what was redacted, whether all was shown, and its exit code.
+    fn until_its_end(mut self) -> Result<(Report, io::Result<()>, u8), Problem> {
+        let (mut all, mut shown) = (Report::default(), Ok(()));
+        let (mut versions, mut first) = (Versions::new(), true);
+        loop {
+            if let Some(restarts) = &self.restarts {
+                let (now, hidden) = restarts.set(&mut self.command);
+                self.shielding.add(hidden)?;
+                versions = now;
+            }
+            let mut child = match self.relay.start(&mut self.command) {
+                Ok(Some(child)) => child,
+                Ok(None) => return Ok((all, shown, self.relay.asked_code())),
+                Err(error) => {
+                    let Some(restarts) = self.restarts.as_mut().filter(|_| !first) else {
+                        return Err(not_started(&error));
+                    };
+                    let wait = restarts.backoff();
+                    restarts.say(&format!(
+                        "the program could not be started, and is again in {} s: {error}",
+                        wait.as_secs()
+                    ));
+                    self.relay.pause(wait, || false);
+                    continue;
+                }
+            };
+            first = false;
+            if let Some(restarts) = &self.restarts {
+                restarts.started(&child, &versions);
+            }
+            let (report, ended) = self.shielded(&mut child);
+            all.add(&report);
+            shown = shown.and(ended.shown);
+            let status = ended.status.map_err(|error| {
+                Problem::new(Code::ProgramNotStarted, "wait for the program").because_of(&error)
+            })?;
+            let code = relay::code(status.code(), status.signal());
+            match &mut self.restarts {
+                None => {
+                    self.stay();
+                    return Ok((all, shown, code));
+                }
+                Some(restarts) if ended.again => restarts.replaced(versions.clone(), ended.lived),
+                Some(restarts) if restarts.fails(&versions, ended.lived, code) && self.relay.again() => {
+                    let wait = restarts.failed(&versions, ended.lived, code);
+                    self.relay.pause(wait, || restarts.is_newer(&versions));
+                }
+                Some(_) => {
+                    self.stay();
+                    return Ok((all, shown, code));
+                }
+            }
+        }
+    }
+
+    /// Stays as long as something below has the values: who has which is known of this process alone.
+    fn stay(&self) {
+        if let Some(below) = &self.below {
+            below.stay(self.relay);
+        }
+    }
+
+    /// Names what the program left behind, unless that ends in a moment.
+    fn name_left(&self, below: &Below) {
+        if !below.is_alone_within(ENDS_TOO) {
+            let named = below.named();
+            aside(
+                self.look,
+                &format!(
+                    "keyroll: the program has ended, but left {named} behind, which may have its values. keyroll stays until \
+                     that has ended; TERM ends keyroll and what is left"
+                ),
+            );
+        }
+    }
+
+    /// Copies both outputs at the same time: an output that nobody reads would block the program.
+    fn shielded(&self, child: &mut Child) -> (Report, Ended) {
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let ([of_out, of_err], shielding) = (self.left, self.shielding);
+        // Closed when what is left has been ended: that may hold its outputs open for ever.
+        let (over, until) = io::pipe().map_or((None, None), |(over, until)| (Some(over), Some(until)));
+        let enough = [Some(self.relay.enough()), over.as_ref()];
+        thread::scope(|scope| {
+            let err = scope.spawn(|| {
+                err.map(|from| {
+                    pass(Piped::new(from.into(), enough, of_err), Taken(raw::err(), of_err), shielding)
+                })
+            });
+            let out = scope.spawn(|| {
+                out.map(|from| {
+                    pass(Piped::new(from.into(), enough, of_out), Taken(raw::out(), of_out), shielding)
+                })
+            });
+            let ended = self.until_ended(child);
+            // Without restarts, what is left may write on, as without keyroll.
+            let _until = until.filter(|_| self.restarts.is_none());
+            let mut all = (Report::default(), ended);
+            for (report, shown) in [out, err].into_iter().filter_map(|one| one.join().ok().flatten()) {
+                all.0.add(&report);
+                all.1.shown = all.1.shown.and(shown);
+            }
+            all
+        })
+    }
+
+    /// Waits for the end of the program; with restarts, also of what it left behind.
+    fn until_ended(&self, child: &mut Child) -> Ended {
+        let since = Instant::now();
+        let again = self.relay.until_ended(child);
+        let lived = since.elapsed();
+        let status = child.wait();
+        let Some(below) = &self.below else { return Ended { shown: Ok(()), status, again, lived } };
+        if self.restarts.is_none() {
+            self.name_left(below);
+        }
+        if let Some(restarts) = &self.restarts {
+            restarts.ended();
+            let alone = below.end();
+            restarts.is_alone(alone);
+            if !alone {
+                restarts.say(&format!(
+                    "{} of the program that ended could not be ended, and may have its values. The old version counts as \
+                     used until it has ended, and keyroll with it",
+                    below.named()
+                ));
+            }
+        }
+        Ended { shown: Ok(()), status, again, lived }
+    }
+}
+
+fn not_started(error: &io::Error) -> Problem {
+    Problem::new(Code::ProgramNotStarted, "run the program")
+        .because_of(error)
+        .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
 }
 
 fn cut_off(error: &io::Error) -> Problem {
@@ -98,65 +305,49 @@ fn give_up(look: Look, left: &[Left], code: u8) {
 #[derive(Default)]
 struct Left {
     /// Dropped when the copying ends.
-    pipe: OnceLock<Weak<OwnedFd>>,
+    pipe: Mutex<Weak<OwnedFd>>,
     ready_bytes: AtomicUsize,
 }
 
 impl Left {
     fn bytes(&self) -> u64 {
-        let pipe = self.pipe.get().and_then(Weak::upgrade);
+        let pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         let piped = pipe.and_then(|pipe| ioctl_fionread(&pipe).ok()).unwrap_or_default();
         let ready = u64::try_from(self.ready_bytes.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
         piped.saturating_add(ready)
     }
 }
 
-/// Copies both outputs at the same time: an output that nobody reads would block the program.
-fn shielded(
-    child: &mut Child,
-    relay: &Relay,
-    shielding: &RedactionSources<'_>,
-    left: &[Left; 2],
-) -> (Report, io::Result<()>) {
-    let (out, err) = (child.stdout.take(), child.stderr.take());
-    let [of_out, of_err] = left;
-    thread::scope(|scope| {
-        let err = scope.spawn(|| {
-            err.map(|from| pass(Piped::new(from.into(), relay, of_err), Taken(raw::err(), of_err), shielding))
-        });
-        let out = scope.spawn(|| {
-            out.map(|from| pass(Piped::new(from.into(), relay, of_out), Taken(raw::out(), of_out), shielding))
-        });
-        relay.until_ended(child);
-        let mut all = (Report::default(), Ok(()));
-        for (report, shown) in [out, err].into_iter().filter_map(|one| one.join().ok().flatten()) {
-            all.0.add(&report);
-            all.1 = all.1.and(shown);
-        }
-        all
-    })
+/// How one run of the program ended.
+struct Ended {
+    shown: io::Result<()>,
+    status: io::Result<ExitStatus>,
+    /// It is to be started again.
+    again: bool,
+    lived: Duration,
 }
 
 /// Reads a pipe until every writer has closed it. After a request to end, reads only the bytes that are in it then.
 struct Piped<'r> {
     from: Arc<OwnedFd>,
-    enough: &'r PipeReader,
+    enough: [Option<&'r PipeReader>; 2],
     left_bytes: Option<u64>,
 }
 
 impl<'r> Piped<'r> {
-    fn new(from: OwnedFd, relay: &'r Relay, left: &Left) -> Self {
+    fn new(from: OwnedFd, enough: [Option<&'r PipeReader>; 2], left: &Left) -> Self {
         let from = Arc::new(from);
-        let _ = left.pipe.set(Arc::downgrade(&from));
-        Self { from, enough: relay.enough(), left_bytes: None }
+        *left.pipe.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&from);
+        Self { from, enough, left_bytes: None }
     }
 
     /// Waits for input, or for a request to end.
     fn wait(&mut self) -> io::Result<()> {
-        let mut both = [PollFd::new(&self.from, PollFlags::IN), PollFd::new(self.enough, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut both, None))?;
-        let [_, enough] = both;
-        if !enough.revents().is_empty() {
+        let enough = self.enough.iter().flatten().map(|enough| PollFd::new(*enough, PollFlags::IN));
+        let mut all: Vec<PollFd<'_>> =
+            std::iter::once(PollFd::new(&self.from, PollFlags::IN)).chain(enough).collect();
+        retry_on_intr(|| poll(&mut all, None))?;
+        if all.iter().skip(1).any(|enough| !enough.revents().is_empty()) {
             self.left_bytes = Some(ioctl_fionread(&self.from)?);
         }
         Ok(())

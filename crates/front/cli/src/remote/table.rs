@@ -38,6 +38,7 @@ pub(super) fn place(command: &Command) -> Place<'_> {
     match command {
         Command::Demo(_)
         | Command::DemoPart(_)
+        | Command::Below(_)
         | Command::Leaks(_)
         | Command::Redact(_)
         | Command::Run(_)

@@ -20,6 +20,11 @@ fn stamp(path: &Path) -> [u64; 4] {
     [meta.ino(), meta.size(), meta.ctime().cast_unsigned(), meta.ctime_nsec().cast_unsigned()]
 }
 
+/// Clock ticks since boot; 0, at which no promise is over, if the clock cannot be read.
+fn now() -> u64 {
+    WrittenAt::now().map_or(0, |now| now.ticks)
+}
+
 fn words<'k>(known: &'k Known, process: &ProcessId) -> Option<&'k Words> {
     known.lives.get(&Life::of(process))
 }
@@ -90,9 +95,12 @@ impl Local {
             return false;
         };
         let known = self.known(served, consumer);
+        let serves = known.serves.as_ref() == Some(&print);
         match process {
-            Some(process) => words(&known, process).and_then(Words::holds) == Some(&print),
-            None => known.serves.as_ref() == Some(&print),
+            // One that uses no version any more has this one when it asks again.
+            Some(process) => words(&known, process)
+                .is_some_and(|words| words.holds() == Some(&print) || serves && words.uses_none()),
+            None => serves,
         }
     }
 
@@ -102,9 +110,8 @@ impl Local {
         let (Some(fields), Some(path)) = (values.of(which), served.paths.get(usize::from(path))) else {
             return Kinds::NONE;
         };
-        let now = WrittenAt::now().map_or(0, |now| now.ticks);
         let print = print_of(&served.key, fields);
-        let told = self.known(served, consumer).tells(Life::of(&one.process), path, &print, now);
+        let told = self.known(served, consumer).tells(Life::of(&one.process), path, &print, now());
         if told { Kinds::TOLD } else { Kinds::NONE }
     }
 
@@ -150,7 +157,7 @@ impl Local {
             let saw = format!("see '{consumer}' use the new key");
             memo.remarks.push(
                 Failure::new(Class::Permanent, Code::NewKeyRefused, saw)
-                    .because(format!("process {} says that a call with it was refused", one.process))
+                    .because(format!("process {} says that it does not work", one.process))
                     .help("see in the log of the program, and at the issuer, why"),
             );
         }

@@ -1,0 +1,61 @@
+"""A program that reads its key from its environment, once, as most do.
+
+Words: port, name, refused, ready, lifeline, mode. It prints its key, as a careless program does. Modes: plain; stubborn,
+which does not end on TERM and leaves a process of another session behind; picky, which fails with any key but its first.
+"""
+import http.client
+import os
+import signal
+import sys
+import time
+
+port, name, refused, ready, lifeline, mode = sys.argv[1:]
+key = os.environ["KEY"]
+print("the key is", key, flush=True)
+
+if mode == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() != 0:
+            os._exit(0)
+        name += "-left"
+        ready += "-left"
+
+link = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
+
+
+def call():
+    for _ in range(2):
+        try:
+            link.request("GET", "/v1/me", headers={"X-Worker": name, "Authorization": "Bearer " + key})
+            answer = link.getresponse()
+            answer.read()
+            return answer.status
+        except (http.client.HTTPException, OSError):
+            link.close()
+
+
+def write(path, text):
+    with open(path + "-new", "w") as file:
+        file.write(text)
+    os.rename(path + "-new", path)
+
+
+status = call()
+write(ready, str(os.getpid()))
+if mode == "picky":
+    with open(ready + "-first", "a+") as file:
+        file.seek(0)
+        first = file.read()
+        if not first:
+            file.write(key[-4:])
+        elif first != key[-4:]:
+            print("this key is not for me", file=sys.stderr, flush=True)
+            sys.exit(3)
+while os.path.exists("/proc/" + lifeline):
+    if status != 200:
+        with open(refused, "a") as log:
+            log.write(f"{name} was refused\n")
+    time.sleep(0.03)
+    status = call()
