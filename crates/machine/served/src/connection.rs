@@ -194,16 +194,21 @@ async fn answer<R: AsyncBufRead + Unpin>(
             "more than {WORDS_MAX} words within a second: say only what is new"
         )));
     }
-    desk.hear(&desk.speaker(peer, &said.0)?, &said.1)?;
+    let speaker = logged(desk, peer, desk.speaker(peer, &said.0))?;
+    desk.hear(&speaker, &said.1)?;
     Ok(Reply::Word(Answered::Done { done: true }))
 }
 
 fn askers(desk: &Desk, peer: &Peer, secret: &str, user: User<'_>) -> Result<Vec<Asker>, Refusal> {
-    let askers = desk.askers(peer, secret, user);
-    if let Err(refusal) = &askers {
+    logged(desk, peer, desk.askers(peer, secret, user))
+}
+
+/// Writes a refusal of a process to the log, once.
+fn logged<T>(desk: &Desk, peer: &Peer, asked: Result<T, Refusal>) -> Result<T, Refusal> {
+    if let Err(refusal) = &asked {
         desk.log_once(&format!("the socket: process {}: {}", peer.life.pid, refusal.why), &refusal.why);
     }
-    askers
+    asked
 }
 
 fn same_program(life: &Life) -> bool {

@@ -107,6 +107,12 @@ pub(crate) struct Asker {
     paths: Vec<String>,
 }
 
+impl Asker {
+    fn of(rule: &Rule, life: Life) -> Self {
+        Self { of: rule.of.clone(), life, paths: rule.paths.clone() }
+    }
+}
+
 /// What the socket gives out.
 pub struct Desk {
     rules: RwLock<Arc<Vec<Rule>>>,
@@ -208,8 +214,9 @@ impl Desk {
                 rule.of.secret == secret && rule.uid == peer.uid && peer.starts(runs, &rule.exe)
             };
             let rule = rules.iter().find(starts).filter(|_| peer.is_keyroll());
-            let its = |rule: &Rule| Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() };
-            return rule.map(|rule| vec![its(rule)]).ok_or_else(|| not_started(peer, secret, runs));
+            return rule
+                .map(|rule| vec![Asker::of(rule, peer.life)])
+                .ok_or_else(|| not_started(peer, secret, runs));
         }
         let parents = if peer.is_keyroll() { peer.parents() } else { Vec::new() };
         let askers: Vec<Asker> = parents.iter().filter_map(|one| self.itself(one, secret)).collect();
@@ -235,8 +242,7 @@ impl Desk {
         let its = |rule: &&Rule| {
             rule.of.secret == secret && rule.uid == peer.uid && (known(rule) || peer.runs(&rule.exe))
         };
-        let rule = rules.iter().find(its)?;
-        Some(Asker { of: rule.of.clone(), life: peer.life, paths: rule.paths.clone() })
+        rules.iter().find(its).map(|rule| Asker::of(rule, peer.life))
     }
 
     /// A look at what a consumer is given, and at each change of it.
@@ -318,6 +324,11 @@ pub(crate) enum Said {
 }
 
 /// The same whether there is such a secret or not.
+fn none(peer: &Peer, secret: &str) -> String {
+    format!("no secret '{}' is served to user {}", secret.escape_debug(), peer.uid)
+}
+
+/// No rule names the process, or, for `keyroll get`, one above it.
 fn unknown(peer: &Peer, parents: &[Peer], secret: &str) -> Refusal {
     let shown = |peer: &Peer| peer.exe.as_ref().map(|exe| exe.display().to_string());
     let mut exes: Vec<String> = match parents {
@@ -325,7 +336,7 @@ fn unknown(peer: &Peer, parents: &[Peer], secret: &str) -> Refusal {
         parents => parents.iter().filter_map(shown).collect(),
     };
     exes.dedup();
-    let none = format!("no secret '{}' is served to user {}", secret.escape_debug(), peer.uid);
+    let none = none(peer, secret);
     if exes.is_empty() {
         return Refusal::new(format!("{none} and a program that keyroll serve may not look at"))
             .help("run keyroll serve as root, or as the user of the program");
@@ -340,16 +351,10 @@ fn unknown(peer: &Peer, parents: &[Peer], secret: &str) -> Refusal {
 
 /// No rule names a program that is to be started.
 fn not_started(peer: &Peer, secret: &str, runs: &Path) -> Refusal {
-    let runs = runs.to_string_lossy();
-    let why = format!(
-        "no secret '{}' is served to user {} and {}",
-        secret.escape_debug(),
-        peer.uid,
-        runs.escape_debug()
-    );
     if peer.exe.is_none() {
         return unknown(peer, &[], secret);
     }
+    let why = format!("{} and {}", none(peer, secret), runs.to_string_lossy().escape_debug());
     let help = match peer.is_keyroll() && peer.is_here() {
         true => "name the user and this executable in `serves` of a consumer in keyroll.toml",
         false => "keyroll run must be the same file as the server's keyroll, outside of a container",

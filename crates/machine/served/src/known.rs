@@ -309,7 +309,6 @@ impl Known {
             *other != life
                 && (other.program == life.program || other.program == 0)
                 && its.was_given_other(print)
-                && !its.uses_none()
         };
         let may_inherit = || life.program == 0 || self.lives.iter().any(|(other, its)| inherits(other, its));
         words.tells(path, print, now) && (words.has_said(path) || !may_inherit())
@@ -484,6 +483,12 @@ mod tests {
         assert!(of("b", &[given(1, "a"), What::Bye]));
         assert!(!of("a", &[given(1, "a"), What::Bye]), "it may ask again, and is given a");
         assert!(!of("b", &[given(1, "a"), What::Bye, given(1, "a")]), "it asked again");
+        // What its parent had before it said bye, a fork has too.
+        let fork = Life { pid: 5, start: 6, ..life };
+        let parent = after(&[given(1, "a"), What::Bye]);
+        let lives = BTreeMap::from([(life, parent), (fork, after(&[given(2, "b")]))]);
+        let known = Known { serves: Some("b".to_owned()), server: None, lives };
+        assert!(!known.tells(fork, MAIN, "b", NOW), "it says nothing of a");
     }
 
     #[test]
