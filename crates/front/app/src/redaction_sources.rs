@@ -27,10 +27,8 @@ pub struct RedactionSources<'c>(Mutex<Held<'c>>);
 struct Held<'c> {
     installation: &'c Installation,
     operator: &'c mut dyn Operator,
-    /// True if there was a store at the start.
+    /// True once there was a store.
     is_there: bool,
-    /// True if there ever was one.
-    had_store: bool,
     values: Values,
     sought: Patterns,
     /// How often values were added.
@@ -94,7 +92,6 @@ impl<'c> RedactionSources<'c> {
             installation,
             operator,
             is_there,
-            had_store: is_there,
             values,
             sought,
             number,
@@ -105,7 +102,7 @@ impl<'c> RedactionSources<'c> {
         })))
     }
 
-    /// True if there was a store at the start; otherwise the operator was told.
+    /// True if there was a store; otherwise the operator was told at the start.
     pub fn is_there(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_there
     }
@@ -188,8 +185,8 @@ impl Held<'_> {
     fn read(&mut self) -> Result<(), Problem> {
         let missing = || Problem::new(Code::SearchTargetUnknown, "reload the store");
         let kept = stored_values(self.installation, false)?;
-        if self.had_store || kept.is_some() {
-            self.had_store = true;
+        if self.is_there || kept.is_some() {
+            self.is_there = true;
             let added = self.values.add(kept.ok_or_else(missing)?, self.operator);
             self.late |= added && self.failed.is_some();
             // A failed read may have missed new values.

@@ -3,7 +3,7 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,19 +44,12 @@ type Heard = SignalsInfo<WithRawSiginfo>;
 /// last output is shown too. Signals that were ignored when keyroll started stay ignored, for the program too.
 pub(crate) struct Relay {
     begins: Sender<()>,
-    turn: Arc<Turn>,
+    now: Arc<Mutex<Now>>,
     enough: PipeReader,
 }
 
-/// The program that runs now. Signals are forwarded under this lock, and a program is reaped only after its end is
-/// recorded here: until then no other process can have its process id.
-#[derive(Default)]
-struct Turn {
-    now: Mutex<Now>,
-    /// keyroll was asked to end.
-    told: Condvar,
-}
-
+/// The program that runs now. Signals are forwarded under its lock, and a program is reaped only after its end is recorded
+/// here: until then no other process can have its process id.
 #[derive(Clone, Copy, Default)]
 struct Now {
     state: State,
@@ -84,10 +77,8 @@ struct End {
     code: u8,
 }
 
-impl Turn {
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
+    now.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Relay {
@@ -103,15 +94,15 @@ impl Relay {
         let heard = Heard::new(listened.chain([Signal::CHILD]).map(Signal::as_raw))?;
         let (begins, begun) = channel();
         let (enough, until) = io::pipe()?;
-        let turn = Arc::<Turn>::default();
-        let seen = Arc::clone(&turn);
+        let now = Arc::<Mutex<Now>>::default();
+        let seen = Arc::clone(&now);
         let tell = move || {
             // Signals that come before a program runs are its own.
             let _ = begun.recv();
             tell(heard, &seen, until, over);
         };
         thread::Builder::new().name("signals".into()).spawn(tell)?;
-        Ok(Self { begins, turn, enough })
+        Ok(Self { begins, now, enough })
     }
 
     /// Starts the program; `None` if a signal asked to end while none ran.
@@ -119,7 +110,7 @@ impl Relay {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn start(&self, command: &mut Command) -> io::Result<Option<Child>> {
-        let mut now = self.turn.now();
+        let mut now = locked(&self.now);
         if now.asked.is_some() {
             return Ok(None);
         }
@@ -139,7 +130,7 @@ impl Relay {
         let (exit, signal) =
             status.map_or((None, None), |status| (status.exit_status(), status.terminating_signal()));
         let end = End { at: Instant::now(), code: code(exit, signal) };
-        let mut now = self.turn.now();
+        let mut now = locked(&self.now);
         if let Some((at, signal)) = now.passed
             && at.elapsed() < PASSED
         {
@@ -152,7 +143,7 @@ impl Relay {
 
     /// Sends this program a signal, after which it is started again; `false` if it does not run any more.
     pub(crate) fn end_for_another(&self, program: Pid, signal: Signal) -> bool {
-        let mut now = self.turn.now();
+        let mut now = locked(&self.now);
         if !matches!(now.state, State::Runs(runs) if runs == program) {
             return false;
         }
@@ -172,16 +163,13 @@ impl Relay {
             if left.is_zero() || enough() {
                 return true;
             }
-            let now = self.turn.now();
-            if now.asked.is_none() {
-                drop(self.turn.told.wait_timeout(now, left.min(PAUSE_LOOK)));
-            }
+            thread::sleep(left.min(PAUSE_LOOK));
         }
     }
 
     /// The program that has ended by itself is started again, if nobody asked it to end.
     pub(crate) fn again(&self) -> bool {
-        let mut now = self.turn.now();
+        let mut now = locked(&self.now);
         if now.asked.is_none() {
             now.state = State::Between;
         }
@@ -190,12 +178,12 @@ impl Relay {
 
     /// Whether a signal asked to end everything.
     pub(crate) fn is_asked(&self) -> bool {
-        self.turn.now().asked.is_some()
+        locked(&self.now).asked.is_some()
     }
 
     /// The code to end with when a signal asked to end while no program ran.
     pub(crate) fn asked_code(&self) -> u8 {
-        code(None, self.turn.now().asked.map(Signal::as_raw))
+        code(None, locked(&self.now).asked.map(Signal::as_raw))
     }
 
     /// A pipe that is closed by a request to end after the program has ended: processes that it left behind may write
@@ -213,14 +201,14 @@ pub(crate) fn code(exit: Option<i32>, signal: Option<i32>) -> u8 {
 
 /// Forwards signals until keyroll is asked a second time to end after the program has ended. If no program was started,
 /// it counts as ended.
-fn tell(mut heard: Heard, turn: &Turn, until: PipeWriter, over: impl FnOnce(u8)) {
+fn tell(mut heard: Heard, shared: &Mutex<Now>, until: PipeWriter, over: impl FnOnce(u8)) {
     let none = End { at: Instant::now(), code: Exit::Failed.number() };
     let (mut until, mut since) = (Some(until), None::<Instant>);
     for told in heard.forever() {
         let Some(signal) = RELAYED.into_iter().find(|signal| signal.as_raw() == told.si_signo) else {
             continue;
         };
-        let mut now = turn.now();
+        let mut now = locked(shared);
         let asks = ENDING.contains(&signal);
         let end = match now.state {
             State::Runs(program) => {
@@ -242,7 +230,6 @@ fn tell(mut heard: Heard, turn: &Turn, until: PipeWriter, over: impl FnOnce(u8))
         };
         if asks {
             now.asked = Some(signal);
-            turn.told.notify_all();
         }
         drop(now);
         let (from, least) = since.map_or((end.at, TOLD_BOTH_MS), |since| (since, LAST_WORDS_MS));

@@ -69,13 +69,25 @@ impl Values {
         values
     }
 
+    /// Writes a program, beside what all of them share.
+    fn script(&self, text: &str) -> PathBuf {
+        let scene = &self.served.scene;
+        fs::write(scene.path("calls.py"), include_str!("values/calls.py")).unwrap();
+        let script = scene.path("program.py");
+        fs::write(&script, text).unwrap();
+        script
+    }
+
+    fn log_file(&self, name: &str) -> fs::File {
+        fs::File::create(self.served.scene.path(&format!("log/{name}"))).unwrap()
+    }
+
     /// Starts a program, and waits until it called.
     fn agent(&mut self, name: &str, mode: &str) -> u32 {
         let scene = &self.served.scene;
-        let (script, ready) = (scene.path("agent.py"), scene.path(&format!("run/{name}.ready")));
-        fs::write(&script, AGENT).unwrap();
+        let (script, ready) = (self.script(AGENT), scene.path(&format!("run/{name}.ready")));
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sdk/python/src");
-        let log = fs::File::create(scene.path(&format!("log/{name}"))).unwrap();
+        let log = self.log_file(name);
         let child = Command::new(python())
             .arg(&script)
             .arg(sdk.canonicalize().unwrap())

@@ -29,7 +29,7 @@ pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>)
 
 /// The program of that name in keyroll's search path, or the path itself; `None` where nothing can be run there.
 #[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
-pub(crate) fn found(program: &str) -> Option<PathBuf> {
+pub fn found(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| runs(path));
     }

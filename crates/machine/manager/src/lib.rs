@@ -69,6 +69,7 @@ pub use declared_value::Declared;
 pub use docker::Docker;
 pub use docker::sources::{ComposeNext, ComposeSources, ContainerSources, EngineSources, Mounts};
 pub use drift::{ChangedFile, Drift, Edit, OwnCopies, Variables};
+pub use environment::found;
 pub use facts::{ManagerFact, Notice, ServiceFact};
 pub use find::Find;
 pub use instance::InstanceProcess;

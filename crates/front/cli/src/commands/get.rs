@@ -21,6 +21,7 @@ const EXPIRES_S: u32 = 3_600;
 
 /// How much earlier than its end a token is replaced, seconds.
 const MARGIN_S: u32 = 60;
+
 /// Prints a value for the program that runs this command. The server sees which program that is.
 pub(super) fn run(args: &GetArgs, _context: &mut Context) -> Result<Exit, Problem> {
     // A helper is also asked to store and to erase, which nobody needs here.

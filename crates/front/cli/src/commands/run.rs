@@ -3,7 +3,7 @@ mod given;
 mod restarts;
 
 use std::ffi::OsString;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -24,7 +24,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use self::below::Below;
 pub(super) use self::below::EXEC_FAILED;
-use self::given::{Source, Versions};
+use self::given::{Source, Versions, not_started};
 use self::restarts::Restarts;
 use crate::args::{BelowArgs, RunArgs};
 use crate::context::Context;
@@ -66,17 +66,21 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     })?;
     let relay = Arc::new(relay);
     let mut command = command(args, source.is_some());
-    if let Some(source) = &source {
-        source.set(&values, &mut command);
-    }
     let unwatched = |error: io::Error| {
         Problem::new(Code::ProgramNotStarted, "watch the program and its values").because_of(&error)
     };
     let (grace, splay) = (Duration::from_secs(args.grace.into()), Duration::from_secs(args.splay.into()));
     let below = source.as_ref().map(|_| Below::adopt(grace)).transpose().map_err(unwatched)?;
-    let restarts = source.filter(|_| args.restart);
-    let restarts = restarts.map(|source| Restarts::begin(source, values, &relay, (grace, splay), look));
-    let restarts = restarts.transpose().map_err(unwatched)?;
+    let restarts = match source {
+        Some(source) if args.restart => {
+            Some(Restarts::begin(source, values, &relay, (grace, splay), look).map_err(unwatched)?)
+        }
+        Some(source) => {
+            source.set(&values, &mut command);
+            None
+        }
+        None => None,
+    };
     let ran = Ran { command, restarts, below, relay: &relay, shielding: &shielding, left: &left, look };
     let (report, shown, mut code) = ran.until_its_end()?;
     let looked = shielding.end();
@@ -112,7 +116,7 @@ fn command(args: &RunArgs, below: bool) -> Command {
 /// user is not (prctl(2), PR_SET_PDEATHSIG).
 #[expect(clippy::disallowed_methods, reason = "becomes the operator's program")]
 pub(super) fn below(args: &BelowArgs) -> Problem {
-    let failed = |error: &io::Error| not_started(error);
+    let failed = |error: &io::Error| not_started().because_of(error);
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return failed(&error.into());
     }
@@ -149,12 +153,14 @@ impl Ran<'_, '_> {
                 self.shielding.add(hidden)?;
                 versions = now;
             }
-            let mut child = match self.relay.start(&mut self.command) {
-                Ok(Some(child)) => child,
-                Ok(None) => return Ok((all, shown, self.relay.asked_code())),
+            // Closed when what is left has been ended: that may hold its outputs open for ever.
+            let started = io::pipe().and_then(|over| Ok((self.relay.start(&mut self.command)?, over)));
+            let (mut child, over) = match started {
+                Ok((Some(child), over)) => (child, over),
+                Ok((None, _)) => return Ok((all, shown, self.relay.asked_code())),
                 Err(error) => {
                     let Some(restarts) = self.restarts.as_mut().filter(|_| !first) else {
-                        return Err(not_started(&error));
+                        return Err(not_started().because_of(&error));
                     };
                     let wait = restarts.backoff();
                     restarts.say(&format!(
@@ -169,7 +175,7 @@ impl Ran<'_, '_> {
             if let Some(restarts) = &self.restarts {
                 restarts.started(&child, &versions);
             }
-            let (report, ended) = self.shielded(&mut child);
+            let (report, ended) = self.shielded(&mut child, over);
             all.add(&report);
             shown = shown.and(ended.shown);
             let status = ended.status.map_err(|error| {
@@ -177,16 +183,12 @@ impl Ran<'_, '_> {
             })?;
             let code = relay::code(status.code(), status.signal());
             match &mut self.restarts {
-                None => {
-                    self.stay();
-                    return Ok((all, shown, code));
-                }
                 Some(restarts) if ended.again => restarts.replaced(versions.clone(), ended.lived),
                 Some(restarts) if restarts.fails(&versions, ended.lived, code) && self.relay.again() => {
                     let wait = restarts.failed(&versions, ended.lived, code);
                     self.relay.pause(wait, || restarts.is_newer(&versions));
                 }
-                Some(_) => {
+                Some(_) | None => {
                     self.stay();
                     return Ok((all, shown, code));
                 }
@@ -216,12 +218,10 @@ impl Ran<'_, '_> {
     }
 
     /// Copies both outputs at the same time: an output that nobody reads would block the program.
-    fn shielded(&self, child: &mut Child) -> (Report, Ended) {
+    fn shielded(&self, child: &mut Child, (over, until): (PipeReader, PipeWriter)) -> (Report, Ended) {
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let ([of_out, of_err], shielding) = (self.left, self.shielding);
-        // Closed when what is left has been ended: that may hold its outputs open for ever.
-        let (over, until) = io::pipe().map_or((None, None), |(over, until)| (Some(over), Some(until)));
-        let enough = [Some(self.relay.enough()), over.as_ref()];
+        let enough = [self.relay.enough(), &over];
         thread::scope(|scope| {
             let err = scope.spawn(|| {
                 err.map(|from| {
@@ -235,7 +235,7 @@ impl Ran<'_, '_> {
             });
             let ended = self.until_ended(child);
             // Without restarts, what is left may write on, as without keyroll.
-            let _until = until.filter(|_| self.restarts.is_none());
+            let _until = self.restarts.is_none().then_some(until);
             let mut all = (Report::default(), ended);
             for (report, shown) in [out, err].into_iter().filter_map(|one| one.join().ok().flatten()) {
                 all.0.add(&report);
@@ -251,30 +251,13 @@ impl Ran<'_, '_> {
         let again = self.relay.until_ended(child);
         let lived = since.elapsed();
         let status = child.wait();
-        let Some(below) = &self.below else { return Ended { shown: Ok(()), status, again, lived } };
-        if self.restarts.is_none() {
-            self.name_left(below);
-        }
-        if let Some(restarts) = &self.restarts {
-            restarts.ended();
-            let alone = below.end();
-            restarts.is_alone(alone);
-            if !alone {
-                restarts.say(&format!(
-                    "{} of the program that ended could not be ended, and may have its values. The old version counts as \
-                     used until it has ended, and keyroll with it",
-                    below.named()
-                ));
-            }
+        match (&self.restarts, &self.below) {
+            (Some(restarts), Some(below)) => restarts.ended(below),
+            (None, Some(below)) => self.name_left(below),
+            (_, None) => {}
         }
         Ended { shown: Ok(()), status, again, lived }
     }
-}
-
-fn not_started(error: &io::Error) -> Problem {
-    Problem::new(Code::ProgramNotStarted, "run the program")
-        .because_of(error)
-        .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
 }
 
 fn cut_off(error: &io::Error) -> Problem {
@@ -330,12 +313,12 @@ struct Ended {
 /// Reads a pipe until every writer has closed it. After a request to end, reads only the bytes that are in it then.
 struct Piped<'r> {
     from: Arc<OwnedFd>,
-    enough: [Option<&'r PipeReader>; 2],
+    enough: [&'r PipeReader; 2],
     left_bytes: Option<u64>,
 }
 
 impl<'r> Piped<'r> {
-    fn new(from: OwnedFd, enough: [Option<&'r PipeReader>; 2], left: &Left) -> Self {
+    fn new(from: OwnedFd, enough: [&'r PipeReader; 2], left: &Left) -> Self {
         let from = Arc::new(from);
         *left.pipe.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&from);
         Self { from, enough, left_bytes: None }
@@ -343,11 +326,11 @@ impl<'r> Piped<'r> {
 
     /// Waits for input, or for a request to end.
     fn wait(&mut self) -> io::Result<()> {
-        let enough = self.enough.iter().flatten().map(|enough| PollFd::new(*enough, PollFlags::IN));
-        let mut all: Vec<PollFd<'_>> =
-            std::iter::once(PollFd::new(&self.from, PollFlags::IN)).chain(enough).collect();
+        let [one, other] = self.enough.map(|enough| PollFd::new(enough, PollFlags::IN));
+        let mut all = [PollFd::new(&self.from, PollFlags::IN), one, other];
         retry_on_intr(|| poll(&mut all, None))?;
-        if all.iter().skip(1).any(|enough| !enough.revents().is_empty()) {
+        let [_, one, other] = all;
+        if !(one.revents() | other.revents()).is_empty() {
             self.left_bytes = Some(ioctl_fionread(&self.from)?);
         }
         Ok(())

@@ -5,7 +5,6 @@ get, which takes the key by the command `keyroll get` behind the other words, ea
 loop that call beside each other, each with a connection of its own.
 """
 import asyncio
-import http.client
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 
 sdk, secret, port, name, refused, ready, lifeline, mode, *command = sys.argv[1:]
 sys.path.insert(0, sdk)
+from calls import Link, write  # noqa: E402
 from keyroll import RotatableSecret  # noqa: E402
 from keyroll.sources import fetch_from_keyroll  # noqa: E402
 
@@ -37,19 +37,7 @@ def taken():
     return value, None
 
 
-link = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
-
-
-def call(value):
-    # One connection for all calls: the issuer shows the process at its other end.
-    for _ in range(2):
-        try:
-            link.request("GET", "/v1/me", headers={"X-Worker": name, "Authorization": "Bearer " + value})
-            answer = link.getresponse()
-            answer.read()
-            return answer.status
-        except (http.client.HTTPException, OSError):
-            link.close()
+link = Link(port, name)
 
 
 def called(failed):
@@ -58,9 +46,7 @@ def called(failed):
         with open(refused, "a") as log:
             log.write(f"{name} was refused\n")
     if not os.path.exists(ready):
-        with open(ready + "-new", "w") as file:
-            file.write(str(os.getpid()))
-        os.rename(ready + "-new", ready)
+        write(ready, str(os.getpid()))
 
 
 async def task():
@@ -90,7 +76,7 @@ if mode == "tasks":
 
 while os.path.exists("/proc/" + lifeline):
     value, version = taken()
-    status = call(value)
+    status = link.call(value)
     if key is not None:
         key.used(version, status == 200)
     called(status != 200)

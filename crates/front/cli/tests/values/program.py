@@ -3,11 +3,12 @@
 Words: port, name, refused, ready, lifeline, mode. It prints its key, as a careless program does. Modes: plain; stubborn,
 which does not end on TERM and leaves a process of another session behind; picky, which fails with any key but its first.
 """
-import http.client
 import os
 import signal
 import sys
 import time
+
+from calls import Link, write
 
 port, name, refused, ready, lifeline, mode = sys.argv[1:]
 key = os.environ["KEY"]
@@ -22,27 +23,8 @@ if mode == "stubborn":
         name += "-left"
         ready += "-left"
 
-link = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
-
-
-def call():
-    for _ in range(2):
-        try:
-            link.request("GET", "/v1/me", headers={"X-Worker": name, "Authorization": "Bearer " + key})
-            answer = link.getresponse()
-            answer.read()
-            return answer.status
-        except (http.client.HTTPException, OSError):
-            link.close()
-
-
-def write(path, text):
-    with open(path + "-new", "w") as file:
-        file.write(text)
-    os.rename(path + "-new", path)
-
-
-status = call()
+link = Link(port, name)
+status = link.call(key)
 write(ready, str(os.getpid()))
 if mode == "picky":
     with open(ready + "-first", "a+") as file:
@@ -58,4 +40,4 @@ while os.path.exists("/proc/" + lifeline):
         with open(refused, "a") as log:
             log.write(f"{name} was refused\n")
     time.sleep(0.03)
-    status = call()
+    status = link.call(key)

@@ -33,9 +33,7 @@ impl Values {
 
     fn run_with(&self, name: &str, mode: &str, words: &[&str]) -> Child {
         let scene = &self.served.scene;
-        let script = scene.path("program.py");
-        fs::write(&script, PROGRAM).unwrap();
-        let log = fs::File::create(scene.path(&format!("log/{name}"))).unwrap();
+        let (script, log) = (self.script(PROGRAM), self.log_file(name));
         Command::new(env!("CARGO_BIN_EXE_keyroll"))
             .args(["run", "--env", "KEY=ring"])
             .args(words)
@@ -242,7 +240,7 @@ fn what_cannot_be_ended_keeps_the_old_key() {
         "{} --reuid 0 --regid 0 --clear-groups env -i sleep 600 & echo $! > run/left; echo $$ > run/sh.ready; wait",
         helper.display()
     );
-    let log = fs::File::create(scene.path("log/sh")).unwrap();
+    let log = values.log_file("sh");
     let child = Command::new(env!("CARGO_BIN_EXE_keyroll"))
         .args(["run", "--restart", "--grace", "1", "--env", "KEY=ring", "--", "/bin/sh", "-c", &script])
         .current_dir(scene.path("."))

@@ -38,8 +38,11 @@ impl Below {
     pub(super) fn adopt(grace: Duration) -> io::Result<Self> {
         set_child_subreaper(Some(rustix::process::getpid()))?;
         let own = process(std::process::id()).ok().map(|own| own.id);
-        let before = if children().is_empty() { Vec::new() } else { own.map(listed).unwrap_or_default() };
-        Ok(Self { own, before, grace })
+        let mut below = Self { own, before: Vec::new(), grace };
+        if !below.is_alone() {
+            below.before = below.left();
+        }
+        Ok(below)
     }
 
     /// Reaps what has ended, and says whether nothing is left. The program itself must have been reaped before. If this

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use keyroll_app::env;
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
+use keyroll_manager::found;
 use keyroll_secret::SecretBytes;
 use keyroll_served::Request;
 
@@ -31,18 +30,18 @@ pub(super) type Versions = BTreeMap<String, u32>;
 
 /// A variable of the program, and what it is set to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Assignment {
-    pub(super) name: String,
-    pub(super) secret: String,
-    pub(super) field: Option<String>,
+struct Assignment {
+    name: String,
+    secret: String,
+    field: Option<String>,
 }
 
 /// What the program is given.
 pub(super) struct Source {
     pub(super) socket: Socket,
     /// The program's file, without links, as the server names it.
-    pub(super) runs: PathBuf,
-    pub(super) variables: Vec<Assignment>,
+    runs: PathBuf,
+    variables: Vec<Assignment>,
 }
 
 /// Every secret of the variables, each with all of its fields.
@@ -55,14 +54,13 @@ impl Source {
         if args.variables.is_empty() {
             return Ok(None);
         }
-        let runs = found(Path::new(program)).ok_or_else(|| {
+        let named = program.to_string_lossy();
+        let runs = found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
             let why = match Path::new(program).is_file() {
                 true => "it is not executable",
                 false => "no such program",
             };
-            Problem::new(Code::ProgramNotStarted, "run the program")
-                .because(format!("{}: {why}", program.to_string_lossy()))
-                .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
+            not_started().because(format!("{named}: {why}"))
         })?;
         let socket = Socket::of(args.socket.as_deref());
         let variables: Vec<Assignment> =
@@ -74,7 +72,7 @@ impl Source {
         Ok(Some(Self { socket, runs, variables }))
     }
 
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+    fn secrets(&self) -> impl Iterator<Item = &str> {
         let names: BTreeSet<&str> = self.variables.iter().map(|one| one.secret.as_str()).collect();
         names.into_iter()
     }
@@ -155,18 +153,10 @@ impl Values {
     }
 }
 
-/// The file that would run, without links.
-fn found(program: &Path) -> Option<PathBuf> {
-    let runs = |path: PathBuf| {
-        let meta = path.metadata().ok()?;
-        let is_program = meta.is_file() && meta.permissions().mode() & 0o111 != 0;
-        is_program.then(|| path.canonicalize().ok()).flatten()
-    };
-    if program.components().count() > 1 || program.is_absolute() {
-        return runs(program.to_owned());
-    }
-    let path = env::PATH.get().unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    std::env::split_paths(&path).find_map(|folder| runs(folder.join(program)))
+/// What every problem of its start says.
+pub(super) fn not_started() -> Problem {
+    Problem::new(Code::ProgramNotStarted, "run the program")
+        .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
 }
 
 fn wrong(why: &str) -> Problem {

@@ -14,13 +14,13 @@ use keyroll_secret::SecretBytes;
 use keyroll_served::Request;
 use rustix::process::{Pid, Signal};
 
-use super::below::{EXEC_FAILED, reap};
+use super::below::{Below, EXEC_FAILED, reap};
 use super::given::{Source, Values, Versions};
 use crate::relay::Relay;
 use crate::ui::{Look, aside};
 
 /// How long a program must have run before its new version counts as loaded.
-pub(super) const SETTLES: Duration = Duration::from_secs(3);
+const SETTLES: Duration = Duration::from_secs(3);
 /// How long one request for a newer version waits.
 const WATCH: Duration = Duration::from_secs(600);
 /// The pause after the server was not there: the first, and the longest.
@@ -72,17 +72,26 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Those of these versions that are others than before.
+fn changed(now: Versions, before: &Versions) -> Versions {
+    now.into_iter().filter(|(secret, version)| before.get(secret) != Some(version)).collect()
+}
+
+/// `anthropic v4, db v2`.
+fn named(versions: &Versions) -> String {
+    let all: Vec<String> = versions.iter().map(|(secret, version)| format!("{secret} v{version}")).collect();
+    all.join(", ")
+}
+
 impl Shared {
     /// Says a sentence on stderr. Nobody waits for its reader, who may have gone to sleep.
     fn say(&self, text: &str) {
         let _ = self.sentences.try_send(format!("keyroll: {text}"));
     }
 
-    /// The secrets of which there is another version, for a person.
-    fn newer(&self, than: &Versions) -> Vec<String> {
-        let newest = lock(&self.newest).versions();
-        let other = newest.iter().filter(|(secret, version)| than.get(*secret) != Some(*version));
-        other.map(|(secret, version)| format!("{secret} v{version}")).collect()
+    /// The secrets of which there is another version.
+    fn newer(&self, than: &Versions) -> Versions {
+        changed(lock(&self.newest).versions(), than)
     }
 
     /// Says a word at the socket.
@@ -143,14 +152,19 @@ impl Restarts {
         let _ = self.events.send(Event::Started(Pid::from_child(program), versions.clone()));
     }
 
-    /// The program has ended. It is said before anything is waited for.
-    pub(super) fn ended(&self) {
+    /// The program has ended: what it left behind is ended too.
+    pub(super) fn ended(&self, below: &Below) {
+        // Before anything is waited for.
         let _ = self.events.send(Event::Ended);
-    }
-
-    /// Whether nothing of the program that ended is left.
-    pub(super) fn is_alone(&self, alone: bool) {
+        let alone = below.end();
         self.shared.left.store(!alone, Ordering::Release);
+        if !alone {
+            self.say(&format!(
+                "{} of the program that ended could not be ended, and may have its values. The old version counts as used \
+                 until it has ended, and keyroll with it",
+                below.named()
+            ));
+        }
     }
 
     /// Whether the program failed with versions that are new to it.
@@ -160,16 +174,13 @@ impl Restarts {
 
     /// Says that it did. How long to wait before it is started again.
     pub(super) fn failed(&mut self, versions: &Versions, lived: Duration, code: u8) -> Duration {
-        let changed = versions.iter().filter(|(secret, version)| self.good.get(*secret) != Some(*version));
-        let changed: Versions = changed.map(|(secret, version)| (secret.clone(), *version)).collect();
-        let named: Vec<String> =
-            changed.iter().map(|(secret, version)| format!("{secret} v{version}")).collect();
+        let changed = changed(versions.clone(), &self.good);
         let wait = self.backoff();
         self.shared.say(&format!(
             "the program ended with {code}, {:.1} s after it was started with {}. It is started again in {} s, or with \
              the next version",
             lived.as_secs_f64(),
-            named.join(", "),
+            named(&changed),
             wait.as_secs()
         ));
         if !NOT_EXECUTED.contains(&code) {
@@ -304,7 +315,7 @@ impl Manager {
             if self.signal(Signal::TERM) {
                 self.kills = Some(Instant::now() + self.grace);
                 self.says = None;
-                self.shared.say(&format!("{} is there: the program is restarted", newer.join(", ")));
+                self.shared.say(&format!("{} is there: the program is restarted", named(&newer)));
             }
         }
         if is_due(self.kills) {
