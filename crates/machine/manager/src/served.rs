@@ -1,15 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_observe::{Listing, Process, ProcessId, parents};
+use keyroll_observe::{Listing, Process, ProcessId};
 use keyroll_port::{Class, Failure};
 use keyroll_served::{Consumers, Known, Life};
 
 use crate::{Applied, Attempt, Comparison, InstanceProcess, SharedWorkload, Workload};
 
-/// Programs that ask keyroll's socket for the value: their processes are those that asked, and what these forked since.
+/// Programs that ask keyroll's socket for the value: their processes are those that asked, what these forked since, and
+/// what is below a `keyroll run` that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     secret: String,
@@ -39,31 +40,6 @@ impl Served {
     }
 }
 
-/// Whether the process asked, or is the fork of one that did: a fork has what its parent had.
-fn has_asked(known: &Known, lives: &BTreeMap<u32, &Life>, listing: &Listing, process: &Process) -> bool {
-    let own = Life {
-        boot: process.id.boot,
-        pid: process.id.pid,
-        start: process.id.start_ticks,
-        program: process.program.number(),
-    };
-    let same = |life: &Life, own: &Life| life.program == own.program || life.program == 0 || own.program == 0;
-    if lives.get(&own.pid).is_some_and(|life| life.process() == own.process() && same(life, &own)) {
-        return true;
-    }
-    if !process.forked {
-        return false;
-    }
-    // The addresses of a program are drawn at random, and a fork keeps them, also when its parent has ended.
-    let forked_from =
-        |life: &&Life| own.program != 0 && life.program == own.program && life.start <= own.start;
-    let is_parent = |parent: &&Process| {
-        lives.get(&parent.id.pid).is_some_and(|life| life.process() == parent.id && same(life, &own))
-    };
-    known.lives.keys().any(|life| forked_from(&life))
-        || (own.program == 0 && parents(listing, process).iter().any(is_parent))
-}
-
 impl Workload for Served {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied::without_output("nothing to do: it asks keyroll's socket for the value"))
@@ -71,13 +47,14 @@ impl Workload for Served {
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
         let known = self.known()?;
-        let lives: BTreeMap<u32, &Life> = known.lives.keys().map(|life| (life.pid, life)).collect();
-        let its = listing.seen.iter().filter(|process| has_asked(&known, &lives, listing, process));
+        let asked = known.asked(listing);
+        let below = known.below(listing, &asked);
         let seen: BTreeSet<ProcessId> = listing.seen.iter().map(|process| process.id).collect();
         // One that the listing could not read in time is not one that has ended.
         let unseen = known.lives.keys().filter(|life| !seen.contains(&life.process()) && life.goes_on());
-        let all = its.map(|one| one.id).chain(unseen.map(Life::process));
-        Ok(all.map(|process| InstanceProcess { process, instance: None, main: true }).collect())
+        let mains = asked.into_iter().chain(unseen.map(Life::process)).map(|process| (process, true));
+        let all = mains.chain(below.into_keys().map(|process| (process, false)));
+        Ok(all.map(|(process, main)| InstanceProcess { process, instance: None, main }).collect())
     }
 
     fn needs_listing(&self) -> bool {

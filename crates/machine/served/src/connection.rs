@@ -224,11 +224,8 @@ struct Get<'a> {
 }
 
 impl Get<'_> {
-    /// The value, after it is written down for each who asks. They may have changed while they waited.
+    /// The value, after it is written down for each who asks.
     fn give(&self, desk: &Desk) -> Result<Reply, Refusal> {
-        if !same_program(&self.peer.life) {
-            return Err(Refusal::closing("the process that asked has ended, or runs another program"));
-        }
         let until = match self.keeps {
             Some(seconds) => Some(ticks_in(seconds).ok_or_else(|| Refusal::new("the clock cannot be read"))?),
             None => None,
@@ -257,7 +254,13 @@ impl Get<'_> {
         let mut now = desk.watch(first)?;
         loop {
             if now.borrow_and_update().as_ref().is_ok_and(|value| value.version != have) {
-                return self.give(desk);
+                // They may have changed while they waited.
+                return match same_program(&self.peer.life) {
+                    true => self.give(desk),
+                    false => {
+                        Err(Refusal::closing("the process that asked has ended, or runs another program"))
+                    }
+                };
             }
             tokio::select! {
                 changed = now.changed() => if changed.is_err() {

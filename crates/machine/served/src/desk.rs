@@ -105,11 +105,13 @@ pub(crate) struct Asker {
     pub(crate) of: Of,
     pub(crate) life: Life,
     paths: Vec<String>,
+    /// It is `keyroll run`, and asks for the program that it starts.
+    runs: bool,
 }
 
 impl Asker {
     fn of(rule: &Rule, life: Life) -> Self {
-        Self { of: rule.of.clone(), life, paths: rule.paths.clone() }
+        Self { of: rule.of.clone(), life, paths: rule.paths.clone(), runs: false }
     }
 }
 
@@ -206,7 +208,8 @@ impl Desk {
     /// it starts and ends itself, so the requests are its own.
     pub(crate) fn askers(&self, peer: &Peer, secret: &str, user: User<'_>) -> Result<Vec<Asker>, Refusal> {
         if let Some(asker) = self.itself(peer, secret) {
-            return Ok(vec![asker]);
+            let runs = matches!(user, User::Runs(_)) && peer.is_keyroll();
+            return Ok(vec![Asker { runs, ..asker }]);
         }
         let rules = self.rules();
         if let User::Runs(runs) = user {
@@ -215,7 +218,7 @@ impl Desk {
             };
             let rule = rules.iter().find(starts).filter(|_| peer.is_keyroll());
             return rule
-                .map(|rule| vec![Asker::of(rule, peer.life)])
+                .map(|rule| vec![Asker { runs: true, ..Asker::of(rule, peer.life) }])
                 .ok_or_else(|| not_started(peer, secret, runs));
         }
         let parents = if peer.is_keyroll() { peer.parents() } else { Vec::new() };
@@ -278,7 +281,8 @@ impl Desk {
         let value = cell.map_err(|why| {
             Refusal::new(format!("no value is given out now: {why}")).help("keyroll doctor says more")
         })?;
-        let given = What::Given { version: value.version, print: value.print.clone(), until };
+        let print = value.print.clone();
+        let given = What::Given { version: value.version, print, until, runs: asker.runs };
         ledger.note(&asker.of, asker.life, given).map_err(|error| not_written(&error))?;
         Ok(value)
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_observe::{NotVisible, ProcessId, processes, program};
+use keyroll_observe::{Listing, NotVisible, Process, ProcessId, descendants, parents, processes, program};
 use serde::{Deserialize, Serialize};
 
 /// A version, by the keyed fingerprint of all of its fields: 64 hexadecimal digits.
@@ -55,6 +55,18 @@ impl Life {
         Self { boot, pid, start: start_ticks, program: program(process).number() }
     }
 
+    fn listed(process: &Process) -> Self {
+        let ProcessId { boot, pid, start_ticks } = process.id;
+        Self { boot, pid, start: start_ticks, program: process.program.number() }
+    }
+
+    /// Whether this is the process, as far as the kernel shows the program.
+    fn may_be(&self, process: &Process) -> bool {
+        let own = Self::listed(process);
+        let same = self.program == own.program || self.program == 0 || own.program == 0;
+        self.process() == process.id && same
+    }
+
     /// The process.
     pub fn process(&self) -> ProcessId {
         ProcessId { boot: self.boot, pid: self.pid, start_ticks: self.start }
@@ -96,6 +108,9 @@ pub(crate) enum What {
         print: Print,
         #[serde(skip_serializing_if = "Option::is_none", default)]
         until: Option<u64>,
+        /// The process is `keyroll run`: the program that it starts uses the version.
+        #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+        runs: bool,
     },
     /// The process says that it has a version that it was not given in this life.
     Has,
@@ -135,6 +150,8 @@ pub struct Words {
     last: BTreeMap<String, Word>,
     /// It uses none any more.
     gone: bool,
+    /// It is `keyroll run`.
+    runs: bool,
 }
 
 impl Words {
@@ -165,6 +182,12 @@ impl Words {
     /// A version that it was given, by its number.
     pub fn print_of(&self, version: u32) -> Option<&Print> {
         self.given.iter().find(|given| given.version == version).map(|given| &given.print)
+    }
+
+    /// Whether it is `keyroll run`: its word is about all processes below it. It says that they use a version when nothing
+    /// is left of the program that it had started with another one.
+    pub fn is_for_those_below(&self) -> bool {
+        self.runs
     }
 
     /// Whether it said that it uses no version any more.
@@ -211,7 +234,7 @@ impl Words {
         };
         match what {
             What::Serves(_) => true,
-            What::Given { version, print, until } => {
+            What::Given { version, print, until, .. } => {
                 // Without a promise it is written once; a promise is renewed with each answer.
                 let held = self.given.last().filter(|held| held.version == *version && held.print == *print);
                 self.gone || held.is_none_or(|held| held.until.is_some() && held.until != *until)
@@ -226,7 +249,8 @@ impl Words {
     pub(crate) fn hear(&mut self, what: &What) {
         match what {
             What::Serves(_) => {}
-            What::Given { version, print, until } => {
+            What::Given { version, print, until, runs } => {
+                self.runs |= runs;
                 if !self.has_number(*version) || self.holds() != Some(print) {
                     self.last.values_mut().for_each(|word| word.fresh = false);
                 }
@@ -259,6 +283,7 @@ impl Words {
             version: *version,
             print: print.clone(),
             until: *until,
+            runs: self.runs,
         });
         let mut given: Vec<What> = foreign.into_iter().chain(given).collect();
         let held = if self.given.is_empty() { None } else { given.pop() };
@@ -295,6 +320,36 @@ impl Known {
     /// Whether a server runs that gives a version to the consumer.
     pub fn is_given_out(&self) -> bool {
         self.server.is_some_and(|server| server.goes_on())
+    }
+
+    /// The processes that asked, and their forks: a fork has what its parent had.
+    pub fn asked(&self, listing: &Listing) -> BTreeSet<ProcessId> {
+        let lives: BTreeMap<u32, &Life> = self.lives.keys().map(|life| (life.pid, life)).collect();
+        let asked = |one: &Process| lives.get(&one.id.pid).is_some_and(|life| life.may_be(one));
+        let forked = |one: &Process| {
+            let own = Life::listed(one);
+            // The addresses of a program are drawn at random, and a fork keeps them, also when its parent has ended.
+            let from = |life: &Life| life.program == own.program && life.start <= own.start;
+            match own.program {
+                0 => parents(listing, one).into_iter().any(asked),
+                _ => self.lives.keys().any(from),
+            }
+        };
+        let its = listing.seen.iter().filter(|one| asked(one) || one.forked && forked(one));
+        its.map(|one| one.id).collect()
+    }
+
+    /// What is below each `keyroll run` that asked, with the life that speaks for it. Those that asked themselves speak for
+    /// themselves, and so do their forks. `asked`: [`Known::asked`].
+    pub fn below(&self, listing: &Listing, asked: &BTreeSet<ProcessId>) -> BTreeMap<ProcessId, Life> {
+        let runs = self.lives.iter().filter(|(_, words)| words.is_for_those_below());
+        let runs = runs.filter(|(life, _)| asked.contains(&life.process()));
+        let mut below: Vec<(Life, Vec<&Process>)> =
+            runs.map(|(life, _)| (*life, descendants(listing, life.process()))).collect();
+        // Where one is below another, the nearest one speaks: it has less below it, and is the last to be entered.
+        below.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
+        let all = below.into_iter().flat_map(|(life, all)| all.into_iter().map(move |one| (one.id, life)));
+        all.filter(|(one, _)| !asked.contains(one)).collect()
     }
 
     /// Whether a life's own word says that it uses this version on a path and no other. A fork has what its parent had: that
@@ -421,7 +476,7 @@ mod tests {
     const NOW: u64 = 1_000;
 
     fn given(version: u32, print: &str) -> What {
-        What::Given { version, print: print.to_owned(), until: None }
+        What::Given { version, print: print.to_owned(), until: None, runs: false }
     }
 
     fn used(print: &str, ok: bool, path: &str) -> What {
@@ -463,6 +518,7 @@ mod tests {
             version,
             print: print.to_owned(),
             until: Some(until),
+            runs: false,
         };
         let tells = |all: &[What], now| after(all).tells(MAIN, "b", now);
         let all = [kept(1, "a", NOW), kept(2, "b", NOW * 2)];
@@ -552,7 +608,7 @@ mod tests {
             loaded("b"),
             used("a", false, "other"),
             What::Has,
-            What::Given { version: 3, print: "a".to_owned(), until: Some(7) },
+            What::Given { version: 3, print: "a".to_owned(), until: Some(7), runs: true },
             given(1, "a"),
             used("a", true, "fallback"),
         ];

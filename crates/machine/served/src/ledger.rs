@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn given(version: u32) -> What {
-        What::Given { version, print: format!("print-{version}"), until: None }
+        What::Given { version, print: format!("print-{version}"), until: None, runs: false }
     }
 
     fn own() -> Life {

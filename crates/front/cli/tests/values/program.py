@@ -1,7 +1,8 @@
 """A program that reads its key from its environment, once, as most do.
 
 Words: port, name, refused, ready, lifeline, mode. It prints its key, as a careless program does. Modes: plain; stubborn,
-which does not end on TERM and leaves a process of another session behind; picky, which fails with any key but its first.
+which does not end on TERM and leaves a process of another session behind; picky, which fails with any key but its first;
+family, which calls from a child and not itself; hoarder, which keeps its first key in a file of its own.
 """
 import os
 import signal
@@ -22,6 +23,18 @@ if mode == "stubborn":
             os._exit(0)
         name += "-left"
         ready += "-left"
+
+if mode == "family" and os.fork() != 0:
+    os.wait()
+    sys.exit(0)
+
+if mode == "hoarder":
+    with open(ready + "-own", "a+") as file:
+        file.seek(0)
+        own = file.read()
+        if not own:
+            file.write(key)
+        key = own or key
 
 link = Link(port, name)
 status = link.call(key)

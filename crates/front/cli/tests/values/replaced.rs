@@ -267,17 +267,30 @@ fn what_cannot_be_ended_keeps_the_old_key() {
     assert!(log.contains(&format!("process {first} of the program that ended could not be ended")), "{log}");
 }
 
-/// The issuer shows the program and not `keyroll run`, so there is no proof. Both keys are kept until that has ended.
+/// The issuer shows the program and not `keyroll run`, and of the program only the process that calls.
 #[test]
-fn an_issuer_that_shows_calls_finds_no_proof_until_keyroll_run_has_ended() {
-    let mut values = Values::with("unit_deadline = \"5s\"", TRUSTED, true);
-    let keyroll = values.replaced("a", "plain", &["--restart"]);
+fn an_issuer_that_shows_calls_sees_the_program_below_keyroll_run() {
+    let mut values = Values::start(TRUSTED, true);
+    values.replaced("a", "family", &["--restart"]);
     let scene = &values.served.scene;
-    let stuck = scene.apply();
-    stuck.exits(6).says(&["`agent` did not load the value back"]);
-    assert!(scene.issuer.deletions().is_empty(), "both keys live");
+    for _ in 0..2 {
+        let shown = scene.run(&["plan", "ring"]);
+        assert!(!shown.text.contains("undeclared"), "{}", shown.text);
+        scene.apply().exits(0).ended("done").says(&["exercised"]);
+    }
+    assert_eq!(scene.issuer.deletions().len(), 2);
     assert_eq!(values.refused(), "", "calls that failed");
-    signal(keyroll, Signal::TERM);
-    values.agents.pop().unwrap().wait().unwrap();
-    values.served.scene.run(&["retry", &stuck.rotation()]).ended("rolled_back");
+}
+
+/// What `keyroll run` gives is not what the program uses: its own file wins.
+#[test]
+fn a_program_that_has_the_old_key_from_elsewhere_keeps_it() {
+    for attributes in [false, true] {
+        let mut values = Values::with(PATIENT, TRUSTED, attributes);
+        values.replaced("a", "hoarder", &["--restart"]);
+        let scene = &values.served.scene;
+        let ran = scene.apply();
+        assert!(!scene.is_ended(&scene.old), "{}", ran.text);
+        assert_eq!(values.refused(), "", "calls that failed");
+    }
 }

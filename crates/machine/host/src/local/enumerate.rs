@@ -15,6 +15,7 @@ use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
     ConsumerId, Enumeration, FoundBy, Incarnation, ObservedInstance, SessionSeen, Visibility, Which,
 };
+use keyroll_served::Life;
 
 use super::concurrent_scanners::searches;
 use super::find::{NEW, OLD, at_rest, place_digest};
@@ -60,6 +61,8 @@ pub(super) struct Running {
     pub(super) consumer: ConsumerId,
     pub(super) slot: u8,
     pub(super) process: ProcessId,
+    /// It is below this `keyroll run`, which speaks for it.
+    pub(super) below: Option<Life>,
 }
 
 /// The result of the search through processes, by process.
@@ -105,10 +108,12 @@ impl Local {
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
         for (consumer, setup) in self.consumers_until(last) {
+            let below = self.below(setup, listing);
             for (slot, one) in (0u8..).zip(&setup.slots) {
                 for instance in one.run.instances_in(listing)? {
                     if taken.insert(instance.process) {
-                        found.push(Running { consumer, slot, process: instance.process });
+                        let process = instance.process;
+                        found.push(Running { consumer, slot, process, below: below.get(&process).copied() });
                     }
                 }
             }

@@ -44,7 +44,7 @@ impl Local {
             } else {
                 let mut proofs = vec![block_in_place(|| self.prove_at_rest(id, which, values))?];
                 for one in &mine {
-                    let proof = self.prove_process(one, which, values, source).await?;
+                    let proof = self.prove_process(one, &mine, which, values, source).await?;
                     // A job that began before the change is not waited for here: it is a holder until it ends.
                     if proof.paths.iter().any(|kinds| kinds.has(Kinds::LOADED)) {
                         proofs.push(proof);
@@ -56,7 +56,7 @@ impl Local {
         }
         let mut proofs = Vec::new();
         for one in &mine {
-            proofs.push(self.prove_process(one, which, values, source).await?);
+            proofs.push(self.prove_process(one, &mine, which, values, source).await?);
         }
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
         let refused = which == Which::New
@@ -92,6 +92,7 @@ impl Local {
     async fn prove_process(
         &self,
         one: &Running,
+        mine: &[Running],
         which: Which,
         values: Values<'_>,
         source: &dyn SessionSource,
@@ -102,7 +103,7 @@ impl Local {
         let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
         self.note_sessions(one, &before, &sockets);
         let mut base = Kinds::NONE;
-        if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
+        if block_in_place(|| self.delivered_to(one.consumer, Some(one), which, values)) {
             base = base.and(Kinds::DELIVERED);
         }
         if self.read_all(one.consumer, &one.process, which) {
@@ -120,6 +121,8 @@ impl Local {
             Loaded::No => {}
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
         }
+        let may_be_told =
+            base.has(Kinds::DELIVERED) && block_in_place(|| self.may_be_told(one, which, values))?;
         let mut paths = [Kinds::NONE; PATHS_MAX];
         // A process that does not report that it is ready has given no evidence, whatever it holds.
         let ready = block_in_place(|| is_ready(setup))?;
@@ -127,12 +130,16 @@ impl Local {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             // What a process says last counts, and not what it said before.
-            let mut now = known.without(Kinds::TOLD).and(base).and(self.told(one, path, which, values));
+            let mut now = known.without(Kinds::TOLD).and(base);
+            if may_be_told {
+                now = now.and(self.told(one, path, which, values));
+            }
             // The process's own report: a line in its log that shows an accepted credential since the change.
             if at == 0 && block_in_place(|| self.reported(one, who)) {
                 now = now.and(Kinds::REPORTED);
             }
-            if at == 0 && self.called(one, which) {
+            let below = || now.has(Kinds::TOLD) && self.called_below(one, mine, which);
+            if at == 0 && (self.called(one, which) || below()) {
                 now = now.and(Kinds::EXERCISED);
                 self.downtime_shown(one.consumer, setup);
             }
@@ -160,19 +167,14 @@ impl Local {
     }
 
     /// Reads the files back in the consumer's own mount namespace.
-    fn delivered_to(
-        &self,
-        id: ConsumerId,
-        process: Option<&ProcessId>,
-        which: Which,
-        values: Values<'_>,
-    ) -> bool {
+    fn delivered_to(&self, id: ConsumerId, one: Option<&Running>, which: Which, values: Values<'_>) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
         if let Some(served) = &consumer.served {
-            return self.is_given(served, &consumer.name, process, which, values);
+            return self.is_given(served, &consumer.name, one, which, values);
         }
         let Some(fields) = values.of(which) else { return false };
         let without = Self::leaves(which, values);
+        let process = one.map(|one| &one.process);
         consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }
 

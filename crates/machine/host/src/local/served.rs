@@ -1,18 +1,19 @@
 //! What the ledger of keyroll's socket shows of a consumer's processes: what they were given, and what they said.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_observe::{ProcessId, WrittenAt};
+use keyroll_observe::{Listing, ProcessId, WrittenAt, environment_holds, memory_holds};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
 
 use super::enumerate::Running;
-use super::find::at_rest;
-use super::{Local, ServedSetup, incarnation};
+use super::find::{NEW, OLD, at_rest};
+use super::{ConsumerSetup, Local, ServedSetup, incarnation};
 
 /// Inode, size and time of the last change; zeros for a file that is not there.
 fn stamp(path: &Path) -> [u64; 4] {
@@ -27,6 +28,11 @@ fn now() -> u64 {
 
 fn words<'k>(known: &'k Known, process: &ProcessId) -> Option<&'k Words> {
     known.lives.get(&Life::of(process))
+}
+
+/// The life that speaks for a process: the `keyroll run` that it is below, or its own.
+fn speaker(one: &Running) -> Life {
+    one.below.unwrap_or_else(|| Life::of(&one.process))
 }
 
 impl Local {
@@ -77,6 +83,13 @@ impl Local {
         known
     }
 
+    /// The processes of a consumer that are below a `keyroll run`.
+    pub(super) fn below(&self, consumer: &ConsumerSetup, listing: &Listing) -> BTreeMap<ProcessId, Life> {
+        let Some(served) = &consumer.served else { return BTreeMap::new() };
+        let known = self.known(served, &consumer.name);
+        known.below(listing, &known.asked(listing))
+    }
+
     pub(super) fn is_served(&self, id: ConsumerId) -> bool {
         self.served(id).is_some()
     }
@@ -87,7 +100,7 @@ impl Local {
         &self,
         served: &ServedSetup,
         consumer: &str,
-        process: Option<&ProcessId>,
+        one: Option<&Running>,
         which: Which,
         values: Values<'_>,
     ) -> bool {
@@ -96,22 +109,54 @@ impl Local {
         };
         let known = self.known(served, consumer);
         let serves = known.serves.as_ref() == Some(&print);
-        match process {
+        match one {
             // One that uses no version any more has this one when it asks again.
-            Some(process) => words(&known, process)
+            Some(one) => known
+                .lives
+                .get(&speaker(one))
                 .is_some_and(|words| words.holds() == Some(&print) || serves && words.uses_none()),
             None => serves,
         }
     }
 
-    /// [`Kinds::TOLD`], if a process's own word says that it uses this version on a path.
+    /// Whether the word that is said for a process can be true of it: a program that `keyroll run` started with one version
+    /// may have the other one from a file of its own.
+    pub(super) fn may_be_told(
+        &self,
+        one: &Running,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<bool, Failure> {
+        if one.below.is_none() {
+            return Ok(true);
+        }
+        let (needles, limits) = (self.needles(values)?, self.setup.search.of_one());
+        let other = match which {
+            Which::Old => NEW,
+            Which::New => OLD,
+        };
+        let started_without =
+            environment_holds(&one.process, &*needles).is_ok_and(|ids| !ids.contains(&other));
+        let memory = || memory_holds(&one.process, &*needles, limits);
+        Ok(started_without && Some(memory()).is_some_and(|it| it.whole() && it.count(other) == 0))
+    }
+
+    /// Whether the issuer saw a call with this version below the `keyroll run` that says that all below it use this one.
+    pub(super) fn called_below(&self, one: &Running, mine: &[Running], which: Which) -> bool {
+        let trusted = self.served(one.consumer).is_some_and(|(served, _)| served.trusted);
+        let speaker = Some(speaker(one));
+        trusted && mine.iter().any(|other| other.below == speaker && self.called(other, which))
+    }
+
+    /// [`Kinds::TOLD`], if the word of a process, or that of the `keyroll run` above it, says that it uses this version on a
+    /// path.
     pub(super) fn told(&self, one: &Running, path: u8, which: Which, values: Values<'_>) -> Kinds {
         let Some((served, consumer)) = self.served(one.consumer) else { return Kinds::NONE };
         let (Some(fields), Some(path)) = (values.of(which), served.paths.get(usize::from(path))) else {
             return Kinds::NONE;
         };
         let print = print_of(&served.key, fields);
-        let told = self.known(served, consumer).tells(Life::of(&one.process), path, &print, now());
+        let told = self.known(served, consumer).tells(speaker(one), path, &print, now());
         if told { Kinds::TOLD } else { Kinds::NONE }
     }
 
