@@ -1,5 +1,6 @@
 //! Test units that run in parallel: another one begins whenever the processors have been idle, because many units
-//! mostly wait. Each runs in a [`World`] of its own.
+//! mostly wait. Each runs in a [`World`] of its own. While the programs are still being built, a unit begins only then: the
+//! others wait for the end of the build.
 //!
 //! Units that compute and start no keyroll, such as the simulation, run in the background: one at a time, with the
 //! processor time that no other unit uses.
@@ -68,6 +69,18 @@ pub(crate) struct Unit {
     pub(crate) tests: Option<TestCount>,
     /// How long it may take before it is ended, seconds.
     pub(crate) seconds_max: u64,
+    /// A lower one begins earlier.
+    pub(crate) rank: usize,
+}
+
+/// What there is to run.
+pub(crate) enum Supply {
+    /// These now; more may come.
+    More(Vec<Unit>),
+    /// No more come.
+    End,
+    /// Nothing else is to be begun.
+    Failed,
 }
 
 /// How many tests a unit runs.
@@ -97,6 +110,7 @@ impl Unit {
             background: false,
             tests: None,
             seconds_max: SECONDS_MAX,
+            rank: 0,
         }
     }
 }
@@ -130,21 +144,36 @@ pub(crate) fn forget_logs() {
     drop(fs::remove_dir_all(root().join(LOGS)));
 }
 
-/// Runs all units, in this order; prints a line for each. `own` is the program of these chores.
-pub(crate) fn run(own: &Path, units: Vec<Unit>) -> Result<Vec<Ended>, String> {
+/// Runs all units, those with a lower rank first; prints a line for each. `own` is the program of these chores.
+pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);
     fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
-    println!("{} units, {AT_ONCE_MIN} to {AT_ONCE_MAX} in parallel; their output: {LOGS}", units.len());
-    let (mut background, mut left): (VecDeque<Unit>, VecDeque<Unit>) =
-        units.into_iter().partition(|unit| unit.background);
+    println!("{AT_ONCE_MIN} to {AT_ONCE_MAX} units in parallel; their output: {LOGS}");
+    let (mut background, mut left): (VecDeque<Unit>, VecDeque<Unit>) = Default::default();
     let (mut running, mut ended): (Vec<Running>, Vec<Ended>) = (Vec::new(), Vec::new());
     let mut idle = Idle::measure();
-    while !left.is_empty() || !background.is_empty() || !running.is_empty() {
+    let mut supplied = false;
+    while !supplied || !left.is_empty() || !background.is_empty() || !running.is_empty() {
+        match if supplied { Supply::End } else { supply() } {
+            Supply::More(units) => {
+                let (behind, before): (Vec<Unit>, Vec<Unit>) =
+                    units.into_iter().partition(|unit| unit.background);
+                background.extend(behind);
+                left.extend(before);
+                left.make_contiguous().sort_by_key(|unit| unit.rank);
+            }
+            Supply::End => supplied = true,
+            Supply::Failed => {
+                (left, background) = Default::default();
+                supplied = true;
+            }
+        }
         let behind = running.iter().filter(|one| one.unit.background).count();
         let before = running.len() - behind;
         let idle_now = before < AT_ONCE_MAX && idle.is_idle();
         let next = if behind == 0 { background.pop_front() } else { None };
-        let next = next.or_else(|| if before < AT_ONCE_MIN || idle_now { left.pop_front() } else { None });
+        let begins = (supplied && before < AT_ONCE_MIN) || idle_now;
+        let next = next.or_else(|| if begins { left.pop_front() } else { None });
         if let Some(unit) = next {
             match start(own, &unit, &logs) {
                 Ok(one) => running.push(one),
@@ -375,7 +404,10 @@ mod tests {
         let fails = unit("xtask/fails", "echo 'test result: FAILED. 1 passed; 2 failed;'; exit 3");
         let passes = unit("xtask/passes", "echo 'test result: ok. 4 passed; 0 failed;'");
         let stops = unit("xtask/stops", "echo 'test result: ok. 3 passed; 0 failed;'");
-        let mut ended = run(&root().join("target/debug/xtask"), vec![fails, passes, stops]).unwrap();
+        let mut parts =
+            [Supply::End, Supply::More(vec![fails, passes]), Supply::More(vec![stops])].into_iter();
+        let mut supply = || parts.next_back().unwrap();
+        let mut ended = run(&root().join("target/debug/xtask"), &mut supply).unwrap();
         ended.sort_by(|one, other| one.name.cmp(&other.name));
         assert!(ended[2].failed.is_some(), "it ran three of four tests");
         assert_eq!(ended[0].counts, (1, 2));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::lanes::{self, Unit};
 use crate::run::{in_ci, output, root, run};
+use crate::targets::Beside;
 use crate::targets::{self, Which};
 use crate::{parts, sdk, sim, tidy};
 
@@ -54,7 +55,6 @@ pub(crate) fn test() -> Result<(), String> {
         ring("format", || run("cargo", &["fmt", "--all", "--check"])),
         ring("dependencies", tidy::dependencies),
         ring("licences and sources", parts::licences_checked),
-        ring("Python package", sdk::python),
         // Building them is the lint. It includes the tests that compare docs/reference with the types.
         ring(TESTS, move || targets::test(&Which::Change, None, beside(), &tests)),
     ];
@@ -92,15 +92,17 @@ fn in_all((passed, broken): (u64, u64), rings: &[&str], failed: &[&str]) -> (u64
     (passed + whole as u64, broken + broken_rings as u64)
 }
 
-/// What runs beside the tests: the demo, and what computes while tests wait.
-fn beside() -> Vec<Unit> {
+/// What runs beside the tests: the Python package, the demo, and what computes while tests wait.
+fn beside() -> Vec<Beside> {
     let sim = |name: &str, words: &[&str]| Unit::background(name, sim::BUILT, words);
-    vec![
-        Unit::plain("demo", &root().join("target/debug/xtask"), &[DEMO, BUILT]),
-        // In one run, because together they must reach every fault in every phase.
-        sim("simulation/schedules", &["--exhaustive", "2", "--every", FAULTS_EVERY, "--seeds", SEEDS]),
-        sim("simulation/mutants", &["--mutants"]),
-    ]
+    let demo = Unit::plain(DEMO, &root().join("target/debug/xtask"), &[DEMO, BUILT]);
+    // In one run, because together they must reach every fault in every phase.
+    let words = ["--exhaustive", "2", "--every", FAULTS_EVERY, "--seeds", SEEDS];
+    let mut all: Vec<Beside> = sdk::python().map(|unit| Beside { unit, needs: None }).into_iter().collect();
+    all.push(Beside { unit: sim("simulation/schedules", &words), needs: Some("sim") });
+    all.push(Beside { unit: sim("simulation/mutants", &["--mutants"]), needs: Some("sim") });
+    all.push(Beside { unit: demo, needs: Some("keyroll") });
+    all
 }
 
 fn report(times: &[(&str, Duration)], failed: &[&str]) -> Result<(), String> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::lanes::Unit;
 use crate::parts::imports;
 use crate::run::{in_ci, root};
 
@@ -21,12 +22,15 @@ const UNITTEST: [&str; 9] =
     ["-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", "."];
 
 /// The tests of the Python package, from the checkout: nothing is installed.
-pub(crate) fn python() -> Result<(), String> {
+pub(crate) fn python() -> Option<Unit> {
     if !in_ci() && !imports("python3", "venv") {
         println!("left out: python3 is not installed");
-        return Ok(());
+        return None;
     }
-    ran(Command::new("python3").args(UNITTEST))
+    let plain = Unit::plain("sdk/python", Path::new("python3"), &UNITTEST);
+    // CI's checkout stays as it is.
+    let variables = vec![("PYTHONDONTWRITEBYTECODE".to_owned(), PathBuf::from("1"))];
+    Some(Unit { folder: root().join(PYTHON), variables, ..plain })
 }
 
 /// The Python package as it is published: its types, and the tests with the wheel and the sdist in a clean environment of

@@ -1,15 +1,19 @@
-//! Every test: the programs are built once, and each module of a program runs as a process of its own.
+//! Every test: the programs are built once, and each module of a program runs as a process of its own, as soon as its
+//! program is built.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::lanes::{self, TestCount, Unit};
+use crate::lanes::{self, Supply, TestCount, Unit};
 use crate::night;
 use crate::run::{output, root};
 
@@ -133,46 +137,123 @@ pub(crate) fn counted(which: &Which<'_>, variable: Option<(&str, &str)>) -> Resu
     ended
 }
 
-/// Builds every test program, runs these tests, and counts how many passed and failed. More units run beside them. The error says what failed tests printed.
+/// A unit that is no test program.
+pub(crate) struct Beside {
+    pub(crate) unit: Unit,
+    /// The program that must have been built, by its name; `None` = it can begin at once.
+    pub(crate) needs: Option<&'static str>,
+}
+
+/// What has been built.
+enum Built {
+    /// A program, by its name.
+    Program(String),
+    /// A test program, as a unit with all of its tests.
+    Tests(Unit),
+}
+
+/// The units, while their programs are being built.
+struct Units<'a> {
+    which: &'a Which<'a>,
+    variable: Option<(&'a str, &'a str)>,
+    built: Receiver<Built>,
+    build: Option<JoinHandle<Result<(), String>>>,
+    more: Vec<Beside>,
+    left_out: BTreeSet<&'static str>,
+    failed: Option<String>,
+}
+
+impl Units<'_> {
+    fn of(&mut self, program: Unit) -> Result<Vec<Unit>, String> {
+        let mut units = split(program, self.which, &mut self.left_out)?;
+        for unit in &mut units {
+            unit.rank =
+                1 + LONGEST.iter().position(|name| unit.name.starts_with(name)).unwrap_or(LONGEST.len());
+            unit.seconds_max = self.which.seconds_max();
+            if let Which::Named(_) = self.which {
+                // A developer may select cases of a test.
+                unit.variables.extend(own_variables());
+            }
+            let more = self.variable.map(|(name, value)| (name.to_owned(), PathBuf::from(value)));
+            unit.variables.extend(more);
+        }
+        Ok(units)
+    }
+
+    /// Those that need only this program.
+    fn beside(&mut self, needs: Option<&str>) -> Vec<Unit> {
+        self.more.extract_if(.., |one| one.needs == needs).map(|one| one.unit).collect()
+    }
+
+    fn supply(&mut self) -> Result<Supply, String> {
+        let mut units = self.beside(None);
+        let told = match self.which {
+            // The end of the build is awaited.
+            Which::Named(_) | Which::Begins(_) => self.built.recv().map_err(|_| TryRecvError::Disconnected),
+            Which::Change => self.built.try_recv(),
+        };
+        match told {
+            Ok(Built::Program(name)) => units.extend(self.beside(Some(&name))),
+            Ok(Built::Tests(program)) => units.extend(self.of(program)?),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => {
+                let build = self.build.take().map(JoinHandle::join);
+                build.unwrap_or(Ok(Ok(()))).map_err(|_| "the build panicked".to_owned())??;
+                let never = |one: &&'static str| !self.left_out.contains(one);
+                if let (Which::Change, Some(unknown)) = (self.which, night::beginnings().find(never)) {
+                    let why = "which xtask/src/night.rs leaves to a part";
+                    return Err(format!("no test begins with `{unknown}`, {why}"));
+                }
+                return Ok(Supply::End);
+            }
+        }
+        Ok(Supply::More(units))
+    }
+
+    /// All of them, chosen: if one of the words is of no unit, none runs.
+    fn chosen(mut self) -> Result<Vec<Unit>, String> {
+        let mut all = Vec::new();
+        while let Supply::More(units) = self.supply()? {
+            all.extend(units);
+        }
+        self.which.refuse_unknown(&all)?;
+        all.retain(|unit| self.which.has_unit(&unit.name));
+        Ok(all)
+    }
+}
+
+/// Builds every test program, runs these tests, and counts how many passed and failed. More units run beside them. The
+/// error says what failed tests printed.
 pub(crate) fn test(
     which: &Which<'_>,
     variable: Option<(&str, &str)>,
-    more: Vec<Unit>,
+    more: Vec<Beside>,
     counted: &Cell<(u64, u64)>,
 ) -> Result<(), String> {
     check_layout()?;
-    let begun = Instant::now();
-    let programs = build()?;
-    println!(
-        "{} test programs, built in {:.1} minutes",
-        programs.len(),
-        begun.elapsed().as_secs_f64() / 60.0
-    );
-    let mut units = Vec::new();
-    let mut left_out = BTreeSet::new();
-    for program in programs {
-        units.extend(split(program, which, &mut left_out)?);
-    }
-    if let (Which::Change, Some(unknown)) = (which, night::beginnings().find(|one| !left_out.contains(one))) {
-        return Err(format!("no test begins with `{unknown}`, which xtask/src/night.rs leaves to a part"));
-    }
-    which.refuse_unknown(&units)?;
-    units.retain(|unit| which.has_unit(&unit.name));
-    for unit in &mut units {
-        unit.seconds_max = which.seconds_max();
-        if let Which::Named(_) = which {
-            // A developer may select cases of a test.
-            unit.variables.extend(own_variables());
-        }
-        unit.variables.extend(variable.map(|(name, value)| (name.to_owned(), PathBuf::from(value))));
-    }
-    let longest = |unit: &Unit| LONGEST.iter().position(|name| unit.name.starts_with(name));
-    units.sort_by_key(|unit| longest(unit).unwrap_or(LONGEST.len()));
-    units.splice(0..0, more);
     let own = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    let ended = lanes::run(&own, units)?;
-    let (mut passed, mut failed) = (0, 0);
-    let (mut names, mut excerpts) = (Vec::new(), String::new());
+    let (tell, built) = channel();
+    let build = Some(thread::spawn(move || build(&tell)));
+    let (left_out, failed) = (BTreeSet::new(), None);
+    let mut units = Units { which, variable, built, build, more, left_out, failed };
+    let (ended, broken) = match which {
+        Which::Change => {
+            let ended = lanes::run(&own, &mut || {
+                units.supply().unwrap_or_else(|why| {
+                    println!("FAILED: the build, or what it built");
+                    units.failed = Some(why);
+                    Supply::Failed
+                })
+            })?;
+            (ended, units.failed)
+        }
+        Which::Named(_) | Which::Begins(_) => {
+            let mut parts = vec![Supply::End, Supply::More(units.chosen()?)];
+            (lanes::run(&own, &mut || parts.pop().unwrap_or(Supply::End))?, None)
+        }
+    };
+    let (mut passed, mut failed) = (0, u64::from(broken.is_some()));
+    let (mut names, mut excerpts) = (Vec::from_iter(broken), String::new());
     for unit in ended {
         passed += unit.counts.0;
         failed += unit.counts.1;
@@ -227,34 +308,58 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Builds every test program, every example and every benchmark with clippy's compiler, and refuses its warnings: so the
-/// rooms are read once, not once for the lint and once more for the tests.
-fn build() -> Result<Vec<Unit>, String> {
-    let built = linted(&["test", "--no-run", "--tests"])?;
+/// rooms are read once, not once for the lint and once more for the tests. What is built is told at once, but for the tests
+/// of a room with examples, which may run them.
+fn build(tell: &Sender<Built>) -> Result<(), String> {
+    let begun = Instant::now();
+    let (mut late, mut programs) = (Vec::new(), 0);
+    let built = linted(&["test", "--no-run", "--tests"], &mut |artifact, before| {
+        if let Some(unit) = program(artifact, before) {
+            programs += 1;
+            match unit.folder.join("examples").is_dir() {
+                true => late.push(unit),
+                false => drop(tell.send(Built::Tests(unit))),
+            }
+        } else if let Some(name) = bin(artifact) {
+            drop(tell.send(Built::Program(name.to_owned())));
+        }
+    })?;
     // `cargo test` would build examples and benchmarks as tests.
-    let beside = linted(&["build", "--examples", "--benches"])?;
+    let beside = linted(&["build", "--examples", "--benches"], &mut |_, _| {})?;
+    late.into_iter().for_each(|unit| drop(tell.send(Built::Tests(unit))));
+    println!("{programs} test programs, built in {:.1} minutes", begun.elapsed().as_secs_f64() / 60.0);
     let warnings: BTreeSet<&str> =
         [&built, &beside].into_iter().flat_map(|told| diagnostics(told, "warning")).collect();
     if warnings.is_empty() {
-        return Ok(built.iter().filter_map(|artifact| program(artifact, &built)).collect());
+        return Ok(());
     }
     Err(format!("the lint has warnings:\n{}", warnings.into_iter().collect::<Vec<_>>().join("\n")))
 }
 
-/// What cargo tells of this build of the workspace, a JSON value for each line.
-fn linted(words: &[&str]) -> Result<Vec<Value>, String> {
+/// What cargo tells of this build of the workspace, a JSON value for each line. `each` gets each of them as soon as it is
+/// told, with those before it.
+fn linted(words: &[&str], each: &mut dyn FnMut(&Value, &[Value])) -> Result<Vec<Value>, String> {
     let mut command = Command::new("cargo");
     command.args(words).args(["--workspace", "--quiet", "--message-format=json"]);
     // It compiles as rustc does, and lints. The optimizations that it leaves out matter to no test.
     command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
-    command.current_dir(root()).stderr(Stdio::inherit());
-    let output = command.output().map_err(|error| format!("could not start cargo: {error}"))?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let told: Vec<Value> = told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    if output.status.success() {
+    command.current_dir(root()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().map_err(|error| format!("could not start cargo: {error}"))?;
+    let mut told: Vec<Value> = Vec::new();
+    for line in
+        child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok)
+    {
+        if let Ok(value) = serde_json::from_str(&line) {
+            each(&value, &told);
+            told.push(value);
+        }
+    }
+    let status = child.wait().map_err(|error| format!("could not await cargo: {error}"))?;
+    if status.success() {
         return Ok(told);
     }
     let errors = diagnostics(&told, "error").into_iter().collect::<Vec<_>>().join("\n");
-    Err(format!("cargo {} ended with {}:\n{errors}", words.join(" "), output.status))
+    Err(format!("cargo {} ended with {status}:\n{errors}", words.join(" ")))
 }
 
 /// What the compiler says at this level, as it would print it, each once: code that is compiled for two programs is
@@ -266,6 +371,13 @@ fn diagnostics<'a>(told: &'a [Value], level: &str) -> BTreeSet<&'a str> {
 
 fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
     value.pointer(path)?.as_str()
+}
+
+/// The name of a program that cargo built, if this is one.
+fn bin(artifact: &Value) -> Option<&str> {
+    let is_bin = text(artifact, "/target/kind/0")? == "bin" && artifact.pointer("/profile/test")? == false;
+    text(artifact, "/executable").filter(|_| is_bin)?;
+    text(artifact, "/target/name")
 }
 
 /// A test program that cargo built, as a unit with all of its tests.
@@ -283,12 +395,11 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
     };
     let name = format!("{}/{kind}", folder.file_name()?.to_str()?);
     // The programs of the same package, in the variables in which its tests look for them.
-    let bins = built.iter().filter_map(|other| {
-        let same = text(other, "/manifest_path")? == manifest;
-        let bin = text(other, "/target/kind/0")? == "bin" && other.pointer("/profile/test")? == false;
-        let named = format!("CARGO_BIN_EXE_{}", text(other, "/target/name")?);
-        (same && bin).then(|| Some((named, PathBuf::from(text(other, "/executable")?))))?
-    });
+    let bins =
+        built.iter().filter(|other| text(other, "/manifest_path") == Some(manifest)).filter_map(|other| {
+            let named = format!("CARGO_BIN_EXE_{}", bin(other)?);
+            Some((named, PathBuf::from(text(other, "/executable")?)))
+        });
     let mut variables: Vec<(String, PathBuf)> = bins.collect();
     variables.push(("CARGO_MANIFEST_DIR".into(), folder.clone()));
     let words = vec!["--show-output".into()];

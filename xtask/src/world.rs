@@ -38,8 +38,10 @@ const UMASK: u32 = 0o022;
 
 /// Beginnings of the names of variables that a unit does not inherit: each changes what a program prints, where it
 /// keeps its files, which server it talks to, or how much is tested.
-const NOT_INHERITED: [&str; 14] = [
+const NOT_INHERITED: [&str; 16] = [
     "KEYROLL_",
+    "PYTHON",
+    "VIRTUAL_ENV",
     "LC_",
     "LANGUAGE",
     "XDG_",

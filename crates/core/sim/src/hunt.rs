@@ -13,11 +13,14 @@ const SEEDS_MAX: u64 = 100_000;
 
 /// Schedules that find what few others find are tried first. They only save time: a mutant that none of them finds any
 /// more is looked for among all seeds.
-const RARE: [&str; 4] = [
+const RARE: [&str; 7] = [
     include_str!("../plans/rare-10489.json"),
+    include_str!("../plans/rare-10644.json"),
+    include_str!("../plans/rare-12633.json"),
     include_str!("../plans/rare-17889.json"),
     include_str!("../plans/rare-28063.json"),
     include_str!("../plans/rare-44032.json"),
+    include_str!("../plans/rare-65195.json"),
 ];
 
 /// The schedule that found a mutant first.
