@@ -6,7 +6,9 @@ use crate::block_context::table::Table;
 use crate::candidate::{Candidate, CandidateSource, LINE_BYTES_MAX, NamedValue, VALUE_BYTES_MAX};
 use crate::inline_context::beside;
 use crate::rules::long_lines::pieces;
-use crate::{Rules, holds_a_secret, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
+use crate::{
+    RuleMatch, Rules, holds_a_secret, is_example, names_a_secret, no_secret, passwords_in, tokens_in,
+};
 
 /// How many previous findings may overlap a value.
 const NEIGHBOURS: usize = 8;
@@ -119,15 +121,18 @@ pub fn forms_in<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 }
 
 fn marked_forms<'r>(text: &[u8], rules: &'r Rules, mark: &mut dyn FnMut(usize)) -> Vec<Candidate<'r>> {
-    let mut found = Vec::new();
+    let (mut found, mut last) = (Vec::new(), None);
     rules.find_marked(text, mark, &mut |finding| {
-        if !text.get(finding.span.clone()).is_some_and(is_example) {
-            found.push(Candidate {
-                span: finding.span,
-                name: None,
-                rule: Some(finding.rule),
-                by: CandidateSource::Form,
-            });
+        let RuleMatch { mut span, block, .. } = finding;
+        if let Some(start) = block {
+            // A block in parts is one candidate, from its first line to the end of the first part.
+            if last.replace(start) == block {
+                return;
+            }
+            span.start = start;
+        }
+        if !text.get(span.clone()).is_some_and(is_example) {
+            found.push(Candidate { span, name: None, rule: Some(finding.rule), by: CandidateSource::Form });
         }
     });
     found

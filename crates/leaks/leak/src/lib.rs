@@ -26,7 +26,7 @@ pub use crate::block_context::table::Table;
 pub use crate::confidence::TextKind;
 pub use crate::inline_context::url_credentials::{passwords_in, tokens_in};
 pub use crate::named_values::holds_a_secret;
-pub use crate::rules::undecided_tail::ends_run;
+pub use crate::rules::undecided_tail::{UndecidedTail, ends_run};
 pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
 };
@@ -35,5 +35,6 @@ pub use candidate::{Candidate, CandidateSource};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,
 };
+pub use rules::block_lines::BLOCK_CONTEXT_BYTES;
 pub use rules::rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};
 pub use rules::{RuleError, RuleMatch, Rules};

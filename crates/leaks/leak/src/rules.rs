@@ -1,4 +1,5 @@
 pub(crate) mod anchors;
+pub(crate) mod block_lines;
 pub(crate) mod checksum;
 pub(crate) mod lazy_dfa;
 pub(crate) mod long_lines;
@@ -14,6 +15,7 @@ use toml::Spanned;
 
 use crate::Rule;
 use crate::rules::anchors::{Anchor, Anchors};
+use crate::rules::block_lines::BlockLines;
 use crate::rules::lazy_dfa::LazyDfa;
 use crate::rules::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word, goes_on};
 use crate::secret_names::prefilter::{PREFILTER_MARKS, may_name_a_secret};
@@ -44,6 +46,9 @@ pub struct RuleMatch<'r> {
     pub rule: &'r Rule,
     /// The range of the value.
     pub span: Range<usize>,
+    /// Where the first line of a block begins, if the span is a part of its content: between two parts are lines of
+    /// others.
+    pub block: Option<usize>,
 }
 
 /// A set of rules.
@@ -164,6 +169,8 @@ impl Rules {
         found: &mut dyn FnMut(RuleMatch<'r>),
     ) {
         let mut all: Vec<(usize, Range<usize>)> = Vec::new();
+        // By the start of a part of a block: the start of the block.
+        let mut blocks: BTreeMap<usize, usize> = BTreeMap::new();
         // Each rule searches a range once; with repeated words ranges would overlap.
         let mut looked: BTreeMap<usize, usize> = BTreeMap::new();
         self.anchors.find(text, &mut |number, word| {
@@ -176,10 +183,14 @@ impl Rules {
             let Some((index, kind)) = self.meant.get(number as usize).copied() else { return };
             let Some(rule) = self.all.get(index) else { return };
             match kind {
-                AnchorKind::Begins => {
-                    let end = rule.ends(text, word.start);
-                    all.extend(end.map(|end| (index, word.start..end)));
-                }
+                AnchorKind::Begins => match rule.ends(text, word.start) {
+                    Some(end) => all.push((index, word.start..end)),
+                    None => {
+                        let parts = BlockLines::of(rule, text, word.start).parts;
+                        blocks.extend(parts.iter().map(|part| (part.start, word.start)));
+                        all.extend(parts.into_iter().map(|part| (index, part)));
+                    }
+                },
                 AnchorKind::Within => {
                     let looked = looked.entry(index).or_default();
                     if *looked > word.start {
@@ -205,7 +216,8 @@ impl Rules {
         });
         for (index, span) in self.chosen(all) {
             if let Some(rule) = self.all.get(index) {
-                found(RuleMatch { rule, span });
+                let block = blocks.get(&span.start).copied().filter(|_| rule.is_block());
+                found(RuleMatch { rule, span, block });
             }
         }
     }

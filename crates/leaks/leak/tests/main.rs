@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod block_lines;
 mod gitleaks;
 mod gitleaks_files;
 mod gitleaks_filters;

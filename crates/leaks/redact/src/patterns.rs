@@ -41,7 +41,7 @@ impl Patterns {
     /// prefix to a known value.
     pub(crate) fn by_rule(&self, before: &[u8], text: &[u8]) -> Vec<(Range<usize>, &'static str)> {
         let (Some(rules), mut found) = (self.rules, Vec::new()) else { return Vec::new() };
-        rules.find(&joined(before, text), &mut |RuleMatch { rule, span }| {
+        rules.find(&joined(before, text), &mut |RuleMatch { rule, span, .. }| {
             let start = span.start.saturating_sub(before.len());
             if let Some(end) = span.end.checked_sub(before.len()).filter(|end| *end > 0) {
                 found.push((start..end, rule));

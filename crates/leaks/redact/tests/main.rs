@@ -10,5 +10,6 @@ mod holes;
 mod io;
 mod json;
 mod known;
+mod prefixed_keys;
 mod rules_stream;
 mod shipped;

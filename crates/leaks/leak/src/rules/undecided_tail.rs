@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::rules::block_lines::{BlockLines, CONTEXT_BYTES};
 use crate::rules::lazy_dfa::LazyDfa;
 use crate::rules::rule::{
     AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word, bytes, goes_on,
@@ -19,13 +20,23 @@ pub fn ends_run(byte: u8) -> bool {
     byte <= b' ' || matches!(byte, b'"' | b'\'' | b'`' | 0x7f)
 }
 
-impl Rules {
+/// The end of a text that following text decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UndecidedTail {
     /// The start of the first value that following text can create, change or undo; the text's length if there is
-    /// none. Findings of [`find`](Self::find) before it are final.
+    /// none. Findings of [`find`](Rules::find) before it are final.
+    pub start: usize,
+    /// From here on the text decides about following text: it has the first line of a block that goes on. The text's
+    /// length if it has none.
+    pub context: usize,
+}
+
+impl Rules {
+    /// What following text decides about.
     ///
     /// A value may begin
     /// - at a rule's complete prefix in the last run, or at a word inside values;
-    /// - at a block's first line;
+    /// - at a block's first line; if the expression cannot match any more, in the block's content;
     /// - in a run within [`NEAR_BYTES_MAX`] after a word before values, if it may become a value of that rule;
     /// - in a run that may become a value whose inner word is still to come, except an address.
     ///
@@ -33,14 +44,15 @@ impl Rules {
     /// not count. Neither do heads: at most `head_bytes_max` bytes; without a word before the value also sixteen bytes
     /// without a digit, and with letters of one case except the first. A complete value in the last run may become
     /// another one until the run ends.
-    pub fn undecided(&self, text: &[u8], head_bytes_max: usize) -> usize {
+    pub fn undecided(&self, text: &[u8], head_bytes_max: usize) -> UndecidedTail {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
         let run = behind_last(text, ends_run).max(near_end);
         // Blocks have several lines: they begin far before the last run.
         let from = end.saturating_sub(BLOCK_BYTES_MAX).min(run.saturating_sub(WORD_BYTES_MAX));
         let mut first = end;
-        let mut search = TailSearch { rules: self, text, run, head_bytes_max, looked: BTreeMap::new() };
+        let looked = BTreeMap::new();
+        let mut search = TailSearch { rules: self, text, run, head_bytes_max, context: end, looked };
         self.anchors.find(text.get(from..).unwrap_or_default(), &mut |number, word| {
             let word = from + word.start..from + word.end;
             if let Some(&(index, kind)) = self.meant.get(number as usize)
@@ -49,7 +61,8 @@ impl Rules {
                 first = first.min(start);
             }
         });
-        first.min(self.head(text, run, head_bytes_max).unwrap_or(end))
+        let start = first.min(self.head(text, run, head_bytes_max).unwrap_or(end));
+        UndecidedTail { start, context: search.context }
     }
 
     /// The start of a value in the last run whose inner word is still to come.
@@ -76,6 +89,8 @@ struct TailSearch<'a> {
     run: usize,
     /// A value that begins in these last bytes is not held back.
     head_bytes_max: usize,
+    /// The start of the text that decides about following text.
+    context: usize,
     /// By the rule's number: the range that was searched last for values of a rule with words.
     looked: BTreeMap<usize, Range<usize>>,
 }
@@ -86,16 +101,8 @@ impl TailSearch<'_> {
         let near_end = self.text.len().saturating_sub(MATCH_BYTES_MAX);
         let rule = self.rules.all.get(index)?;
         match kind {
-            AnchorKind::Begins => {
-                let open = match rule.is_block() {
-                    true => {
-                        let block = self.text.len() - word.start <= BLOCK_BYTES_MAX;
-                        block && rule.may_go_on(self.text.get(word.start..).unwrap_or_default())
-                    }
-                    false => word.end >= self.run && word.start >= near_end,
-                };
-                open.then_some(word.start)
-            }
+            AnchorKind::Begins if rule.is_block() => self.may_go_on(rule, word.start),
+            AnchorKind::Begins => (word.end >= self.run && word.start >= near_end).then_some(word.start),
             AnchorKind::Within => {
                 (word.end > self.run).then(|| self.run.max(word.start.saturating_sub(MATCH_BYTES_MAX)))
             }
@@ -116,6 +123,22 @@ impl TailSearch<'_> {
                 })
             }
         }
+    }
+
+    /// Where a block that begins at `start` is undecided.
+    fn may_go_on(&mut self, rule: &Rule, start: usize) -> Option<usize> {
+        if self.text.len() - start > BLOCK_BYTES_MAX {
+            return None;
+        }
+        let is_open = rule.may_go_on(self.text.get(start..).unwrap_or_default());
+        if is_open || rule.ends(self.text, start).is_some() {
+            return is_open.then_some(start);
+        }
+        let block = BlockLines::of(rule, self.text, start);
+        if block.is_open {
+            self.context = self.context.min(start.saturating_sub(CONTEXT_BYTES));
+        }
+        block.undecided
     }
 }
 
@@ -209,18 +232,18 @@ mod tests {
             ("a block that is none: begun\n01\nand other words ", ""),
         ] {
             let text = format!("{decided}{undecided}");
-            assert_eq!(rules.undecided(text.as_bytes(), 5), decided.len(), "{text:?}");
+            assert_eq!(rules.undecided(text.as_bytes(), 5).start, decided.len(), "{text:?}");
         }
         let key = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
-        assert_eq!(rules.undecided(key.as_bytes(), 5), 0);
-        assert_eq!(rules.undecided(format!("{key}\n").as_bytes(), 5), key.len() + 1);
+        assert_eq!(rules.undecided(key.as_bytes(), 5).start, 0);
+        assert_eq!(rules.undecided(format!("{key}\n").as_bytes(), 5).start, key.len() + 1);
     }
 
     #[test]
     fn what_never_ends_is_decided_when_it_is_too_long() {
         let rules = rules();
         let undecided = |begin: &str, length: usize| {
-            rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes(), 5)
+            rules.undecided(format!("{begin}{}", ".".repeat(length)).as_bytes(), 5).start
         };
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 4), 0);
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 3), MATCH_BYTES_MAX + 1);

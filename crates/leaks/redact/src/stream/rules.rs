@@ -1,7 +1,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use keyroll_leak::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule, RuleMatch, Rules, ends_run};
+use keyroll_leak::{
+    BLOCK_BYTES_MAX, BLOCK_CONTEXT_BYTES, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule, RuleMatch, Rules,
+    UndecidedTail, ends_run,
+};
 use keyroll_needle::{HEAD_BYTES_MAX, NeedleId, Needles};
 use zeroize::Zeroizing;
 
@@ -14,8 +17,11 @@ use keyroll_needle::append_wiped;
 /// the start of a word.
 pub(crate) const WORD_BYTES_MAX: usize = NEAR_BYTES_MAX + 1;
 
+/// How much of a line is kept before its last run, bytes: a word, or what is before each line of a block.
+const LINE_BYTES_MAX: usize = WORD_BYTES_MAX + BLOCK_CONTEXT_BYTES;
+
 /// Bytes that are kept after they were shown: a value may have begun there, after a word.
-const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + WORD_BYTES_MAX;
+const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + LINE_BYTES_MAX;
 
 /// Bytes that are returned before the held-back ones: a known value may have begun there.
 const GIVEN_BEFORE_BYTES_MAX: usize = 256;
@@ -31,7 +37,8 @@ pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// A value is decided when its run of bytes has ended: with a space, a quote, a line end, or the stream. So the last
 /// run of a piece is held back, but only if it contains a rule's complete prefix, may become a value whose word is
 /// still to come, or may become or be a value at most 64 bytes after a word of its rule in the same line; and a
-/// private key from its first line on. An incomplete public prefix is shown at once. A value has at most 4 KiB, a
+/// private key from its first line on. If other text is before or after each of its lines, or between them, only the
+/// content is held back and replaced. An incomplete public prefix is shown at once. A value has at most 4 KiB, a
 /// private key 16 KiB: less is held back.
 ///
 /// Properties for any cuts, for rules whose values contain no space or quote after their prefix, and for private
@@ -195,14 +202,17 @@ impl RuleStream {
         }
         self.fresh = 0;
         let length = self.text.len();
-        let mut upto = if end { length } else { self.rules.undecided(&self.text, HEAD_BYTES_MAX) };
+        let UndecidedTail { start: mut upto, mut context } = match end {
+            true => UndecidedTail { start: length, context: length },
+            false => self.rules.undecided(&self.text, HEAD_BYTES_MAX),
+        };
         if upto <= self.done && !end {
             return;
         }
         let run = behind_last(&self.text, ends_run);
         let mut found = Vec::new();
         self.rules.find(&self.text, &mut |finding: RuleMatch<'static>| found.push(finding));
-        for RuleMatch { rule, span } in found {
+        for RuleMatch { rule, span, block } in found {
             if span.end <= self.done {
                 continue;
             }
@@ -210,6 +220,7 @@ impl RuleStream {
             let near_end = span.end > run && length - span.start <= MATCH_BYTES_MAX;
             if !end && (span.end == length || near_end) {
                 upto = upto.min(span.start.max(self.done));
+                context = context.min(block.unwrap_or(length).saturating_sub(BLOCK_CONTEXT_BYTES));
                 break;
             }
             if span.start >= upto {
@@ -230,7 +241,7 @@ impl RuleStream {
             self.show(self.done, report, out);
         }
         self.show(upto, report, out);
-        self.forget();
+        self.forget(context);
     }
 
     /// Whether a rule's finding adds only the rule's public prefix to a known value.
@@ -256,12 +267,12 @@ impl RuleStream {
         self.done = self.done.max(upto);
     }
 
-    /// Keeps of the shown bytes only the last run, and its line before it.
-    fn forget(&mut self) {
+    /// Keeps of the shown bytes only the last run, its line before it, and what is after `context`.
+    fn forget(&mut self, context: usize) {
         let shown = self.text.get(..self.done).unwrap_or_default();
         let line = behind_last(shown, |byte| byte == b'\n');
-        let run = behind_last(shown, ends_run).saturating_sub(WORD_BYTES_MAX);
-        let keep = line.max(run).max(self.done.saturating_sub(BEFORE_BYTES_MAX));
+        let run = behind_last(shown, ends_run).saturating_sub(LINE_BYTES_MAX);
+        let keep = line.max(run).max(self.done.saturating_sub(BEFORE_BYTES_MAX)).min(context);
         self.text.drain(..keep);
         self.done -= keep;
         for KnownValueMark { span, .. } in &mut self.marks {
