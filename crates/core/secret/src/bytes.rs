@@ -1,33 +1,47 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A value that must not be printed; its memory is overwritten when it is dropped.
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+use crate::locked_memory::LockedBytes;
+
+/// A value that must not be printed. Its memory is overwritten when it is dropped; until then it is locked and left out of
+/// core dumps, as far as the system permits that ([`LockedMemory`](crate::LockedMemory)).
+pub struct SecretBytes(Memory);
+
+enum Memory {
+    Locked(LockedBytes),
+    Heap(Zeroizing<Vec<u8>>),
+}
 
 impl SecretBytes {
     /// Takes the bytes over; the caller keeps no copy.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        // If the value is moved to locked memory, the heap's copy is wiped.
+        let bytes = Zeroizing::new(bytes);
+        Self(LockedBytes::copy_of(&bytes).map_or_else(|| Memory::Heap(bytes), Memory::Locked))
     }
 
     /// Reads the value. Every call is a possible leak: keep the borrow short.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Memory::Locked(bytes) => bytes.bytes(),
+            Memory::Heap(bytes) => bytes,
+        }
     }
 
     /// Makes a second copy of the value, on purpose.
     pub fn duplicate(&self) -> Self {
-        Self::new(self.0.to_vec())
+        let locked = LockedBytes::copy_of(self.expose()).map(Memory::Locked);
+        Self(locked.unwrap_or_else(|| Memory::Heap(Zeroizing::new(self.expose().to_vec()))))
     }
 
     /// The length in bytes.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.expose().len()
     }
 
     /// Whether there are no bytes at all.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.expose().is_empty()
     }
 }
 
@@ -40,7 +54,7 @@ impl From<String> for SecretBytes {
 /// Equal in constant time for equal lengths; the length is not hidden.
 impl PartialEq for SecretBytes {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 

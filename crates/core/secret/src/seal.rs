@@ -99,7 +99,7 @@ impl Binding<'_> {
 /// Each record has a key of its own, derived by HKDF-SHA-256 (RFC 5869) from a 256-bit random salt, so no nonce
 /// can repeat under one key. ChaCha20-Poly1305 (RFC 8439) alone does not commit to its key: the record carries a
 /// commitment, another output of the same derivation, which is compared before anything is decrypted.
-pub struct SealingKey(Zeroizing<[u8; Self::BYTES]>);
+pub struct SealingKey(SecretBytes);
 
 impl SealingKey {
     /// The length of the key.
@@ -109,22 +109,22 @@ impl SealingKey {
     pub fn generate() -> Result<Self, SealError> {
         let mut bytes = Zeroizing::new([0; Self::BYTES]);
         aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| SealError::Library)?;
-        Ok(Self(bytes))
+        Ok(Self::from_bytes(bytes))
     }
 
     /// A key that was stored.
     pub fn from_bytes(bytes: Zeroizing<[u8; Self::BYTES]>) -> Self {
-        Self(bytes)
+        Self(SecretBytes::new(bytes.to_vec()))
     }
 
     /// A second copy, on purpose: the operator is not asked twice for a passphrase.
     pub fn duplicate(&self) -> Self {
-        Self(self.0.clone())
+        Self(self.0.duplicate())
     }
 
     /// The key itself, for the bare or wrapped file that stores it; no other code reads it.
-    pub(crate) fn expose(&self) -> &[u8; Self::BYTES] {
-        &self.0
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.0.expose()
     }
 
     /// The key's public id. Errors: [`SealError::Library`].
@@ -161,7 +161,7 @@ impl SealingKey {
         }
         let mut salt = [0; SALT_BYTES];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| SealError::Library)?;
-        let record = RecordKeys::derive(self.0.as_ref(), &salt)?;
+        let record = RecordKeys::derive(self.expose(), &salt)?;
 
         // The plaintext is encrypted in place: no copy of it stays in a buffer that grew.
         let mut sealed = Vec::with_capacity(HEADER_BYTES + plaintext.len() + TAG_BYTES);
@@ -200,7 +200,7 @@ impl SealingKey {
         if sealed_under != this {
             return Err(SealError::OtherKey { sealed_under, this });
         }
-        let record = RecordKeys::derive(self.0.as_ref(), salt)?;
+        let record = RecordKeys::derive(self.expose(), salt)?;
         if !bool::from(record.commitment.ct_eq(commitment)) {
             return Err(SealError::Altered);
         }
@@ -217,7 +217,7 @@ impl SealingKey {
 
     /// The root of the derivations that need no salt; the labels keep them apart.
     fn root(&self) -> Prk {
-        Salt::new(HKDF_SHA256, b"keyroll sealing key v1").extract(self.0.as_ref())
+        Salt::new(HKDF_SHA256, b"keyroll sealing key v1").extract(self.expose())
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use keyroll_needle::{
     ChunkedSearch, FingerprintLabel, FingerprintSet, FingerprintState, NeedleId, Needles, Redactor,
 };
-use keyroll_secret::SecretBytes;
+use keyroll_secret::{LockedMemory, SecretBytes};
 use zeroize::Zeroizing;
 
 /// The pattern is kept masked, so that the search does not find itself.
@@ -73,7 +73,9 @@ fn nothing_remains_in_memory() {
     assert_eq!(occurrences(&patterns), 0, "the search does not find itself");
 
     let value = SecretBytes::new(kept.iter().map(|byte| byte ^ MASK).collect());
+    let before = LockedMemory::now().locked_bytes;
     let needles = Arc::new(Needles::builder().add(NeedleId(1), &value).build().expect("build"));
+    assert!(LockedMemory::now().locked_bytes > before + value.len(), "the forms of the value are locked");
     let mut redactor = Redactor::new(Arc::clone(&needles));
     let mut out = Vec::new();
     let mut stream = ChunkedSearch::new(&needles);

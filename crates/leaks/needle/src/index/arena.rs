@@ -1,10 +1,11 @@
+use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::{Encoding, NeedleId};
 
-/// All forms of all values, in memory that is wiped on drop.
+/// All forms of all values, in memory that is locked where it can be and wiped on drop.
 pub(crate) struct Arena {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: SecretBytes,
     forms: Vec<EncodedForm>,
 }
 
@@ -36,7 +37,7 @@ impl Arena {
             forms.push(EncodedForm { id, encoding, start, length });
             bytes.extend_from_slice(&variant);
         }
-        Some(Self { bytes, forms })
+        Some(Self { bytes: SecretBytes::new(std::mem::take(&mut *bytes)), forms })
     }
 
     pub(crate) fn forms(&self) -> &[EncodedForm] {
@@ -45,7 +46,7 @@ impl Arena {
 
     pub(crate) fn bytes(&self, form: EncodedForm) -> &[u8] {
         let start = form.start as usize;
-        self.bytes.get(start..start + form.len()).unwrap_or_default()
+        self.bytes.expose().get(start..start + form.len()).unwrap_or_default()
     }
 
     /// A form and its bytes, by number.

@@ -1,9 +1,13 @@
 //! What the kernel lets this process see and hide.
 
 use keyroll_observe::{Extent, STATE_WHOLE_MACHINE, WHOLE_MACHINE, extent};
+use keyroll_secret::LockedMemory;
+use rustix::process::{Resource, getrlimit};
 
 use super::report::Report;
 
+/// The row about the memory that values are in.
+const LOCKED: &str = "values in memory";
 /// The row about what a list of processes leaves out.
 const OUTSIDE: &str = "processes outside";
 
@@ -13,6 +17,7 @@ pub(super) fn check_process(report: &mut Report) {
         false => report
             .good("this process", "writes no core dump, and other users cannot read its memory".to_owned()),
     }
+    check_locked_memory(report);
     match extent() {
         Extent::Machine => {}
         Extent::StatedWhole => {
@@ -37,6 +42,24 @@ pub(super) fn check_process(report: &mut Report) {
             "memory of others",
             format!(
                 "not visible (kernel.yama.ptrace_scope = {scope}); keyroll uses sockets, files and checks instead"
+            ),
+        ),
+    }
+}
+
+/// Whether values can be written to swap.
+fn check_locked_memory(report: &mut Report) {
+    let memory = LockedMemory::now();
+    let locked = memory.locked_bytes / 1024;
+    let limit = getrlimit(Resource::Memlock).current;
+    let limit = limit.map_or_else(|| "none".to_owned(), |bytes| format!("{} KiB", bytes / 1024));
+    match memory.refused {
+        false => report.good(LOCKED, format!("locked, never written to swap ({locked} KiB now, limit {limit})")),
+        true => report.note(
+            LOCKED,
+            format!(
+                "may be written to swap: only {locked} KiB are locked (limit {limit}). Encrypt the swap, or raise the \
+                 limit: `ulimit -l`, or LimitMEMLOCK=8M in the unit"
             ),
         ),
     }
