@@ -2,9 +2,9 @@
 //!
 //! Invariants, by what is absent: no request is sent twice, no connection is used twice, no redirect is followed, no
 //! proxy is used, and no environment variable is read but the two that name the machine's root certificates
-//! (`SSL_CERT_FILE`, `SSL_CERT_DIR`). No error holds a byte of a request or of an answer. Every exchange has a time
-//! limit, and every answer a largest head and body. The caller chooses the server: a credential goes only where the
-//! caller connects to.
+//! (`SSL_CERT_FILE`, `SSL_CERT_DIR`). No error holds a byte of a request or of an answer, except the name of a key that an
+//! object of JSON has twice. Every exchange has a time limit, and every answer a largest head and body. The caller chooses
+//! the server: a credential goes only where the caller connects to.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
@@ -14,6 +14,8 @@ mod connect;
 mod error;
 mod exchange;
 mod request;
+/// JSON answers in which no object has a key twice.
+pub mod strict_json;
 /// TLS with the server's certificate and name verified.
 pub mod tls;
 

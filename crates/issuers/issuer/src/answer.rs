@@ -1,7 +1,6 @@
+use keyroll_http::strict_json::{self, JsonDefect, RepeatedKey};
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::strict_json;
 
 /// How deep the JSON of an answer may be nested.
 const JSON_DEPTH_MAX: usize = 64;
@@ -28,6 +27,7 @@ pub(crate) struct Answer {
     asked: Asked,
     body: Vec<u8>,
     json: Option<Value>,
+    repeated_key: Option<RepeatedKey>,
     code: Option<String>,
 }
 
@@ -42,14 +42,20 @@ impl Answer {
     ) -> Self {
         let media =
             media.map(|media| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let json = (depth(&body) <= JSON_DEPTH_MAX).then(|| strict_json::parse(&body)).flatten();
+        let (json, repeated_key) = match strict_json::check(&body) {
+            Ok(()) if depth(&body) <= JSON_DEPTH_MAX => (serde_json::from_slice(&body).ok(), None),
+            Ok(()) | Err(JsonDefect::Broken) => (None, None),
+            Err(JsonDefect::RepeatedKey(repeated)) => (None, Some(repeated)),
+        };
         let code = json.as_ref().filter(|_| status >= 400).and_then(code).map(str::to_owned);
-        Self { status, media, link, date: None, asked, body, json, code }
+        Self { status, media, link, date: None, asked, body, json, repeated_key, code }
     }
 
-    /// Drops the error code if the request contained the same text: an issuer may repeat a value as its error code.
+    /// Drops the error code, and what is shown of a repeated key, if the request contained the same text: an issuer may
+    /// repeat a value there.
     pub(crate) fn without_echo(mut self, sent: impl Fn(&str) -> bool) -> Self {
         self.code = self.code.take().filter(|code| !sent(code));
+        self.repeated_key = self.repeated_key.take().map(|repeated| repeated.without_echo(&sent));
         self
     }
 
@@ -74,6 +80,11 @@ impl Answer {
         self.json.as_ref()
     }
 
+    /// Whether an object of the body has a key twice: then nothing in the body is believed.
+    pub(crate) fn repeats_a_key(&self) -> bool {
+        self.repeated_key.is_some()
+    }
+
     /// The `Link` header.
     pub(crate) fn link(&self) -> Option<&str> {
         self.link.as_deref()
@@ -92,15 +103,17 @@ impl Answer {
 
     /// Why this answer proves nothing, whatever a spec says. `None` if the spec may judge it.
     pub(crate) fn unsettling(&self) -> Option<String> {
-        let why = match self.status {
-            429 => "too many requests",
-            408 | 425 => "the issuer asks to come again",
-            300..=399 => "a redirect, which is never followed",
-            500.. => "the issuer's own failure",
-            0..=199 => "no final answer",
+        let repeated = self.repeated_key.as_ref().map(|repeated| format!("JSON with {repeated}"));
+        let why = match (self.status, repeated.as_deref()) {
+            (429, _) => "too many requests",
+            (408 | 425, _) => "the issuer asks to come again",
+            (300..=399, _) => "a redirect, which is never followed",
+            (500.., _) => "the issuer's own failure",
+            (0..=199, _) => "no final answer",
             _ if self.is_html() => "a page of HTML, not an API's answer",
+            (_, Some(repeated)) => repeated,
             _ if self.claims_json() && self.json.is_none() && !self.body.is_empty() => {
-                "JSON that is broken, nested too deeply, or has a key twice in one object"
+                "JSON that is broken or nested too deeply"
             }
             _ => return None,
         };
@@ -203,6 +216,21 @@ mod tests {
         assert!(answer(200, "application/json", "{}").unsettling().is_none());
         assert!(answer(204, "application/json", "").unsettling().is_none());
         assert!(answer(401, "text/plain", "no").unsettling().is_none());
+    }
+
+    #[test]
+    fn a_key_twice_settles_nothing_whatever_the_media_type() {
+        let twice = r#"{"data":[{"id":"a","id":"b"}]}"#;
+        for media in ["application/json", "text/plain", "application/problem+json"] {
+            let answer = answer(401, media, twice);
+            assert!(
+                answer.json().is_none() && answer.unsettling().unwrap().contains("at /data/0/id"),
+                "{media}"
+            );
+        }
+        let echo = answer(200, "application/json", r#"{"horse":{"id":1,"id":2}}"#)
+            .without_echo(|name| name == "horse");
+        assert!(!echo.unsettling().unwrap().contains("horse"));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(crate) struct Call<'a> {
 const SENSELESS: &str = "ask again in a minute, an open rotation by `keyroll resume`; if it stays, compare the spec with \
                          the issuer's reference";
 
+/// The next step after an answer with a key twice in one object.
+const REPEATED_KEY: &str = "an open rotation asks what is there by `keyroll resume`; if it stays, tell the issuer: \
+                            readers differ on which of the two counts, so keyroll believes neither";
+
 impl Call<'_> {
     /// Sends the request once. An answer that proves nothing is returned as a failure.
     pub(crate) async fn send(&self, values: &Values<'_>) -> Result<Answer, Failure> {
@@ -65,7 +69,7 @@ impl Call<'_> {
                 .fail(self.unsettled(), Code::RequestFailed)
                 .kind(FailureKind::AnswerUnclear)
                 .because(why)
-                .help(SENSELESS)),
+                .help(if answer.repeats_a_key() { REPEATED_KEY } else { SENSELESS })),
         }
     }
 

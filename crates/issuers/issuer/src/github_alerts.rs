@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use keyroll_http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue};
-use keyroll_http::{Endpoint, Excess, Limits, Request, bearer, connect, exchange, is_loopback};
+use keyroll_http::{Endpoint, Excess, Limits, Request, bearer, connect, exchange, is_loopback, strict_json};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
@@ -82,8 +82,8 @@ impl GithubAlerts {
         let answer = answer.map_err(|error| format!("{at}: {error}"))?;
         match answer.status {
             200 => {
-                let alert: Alert = serde_json::from_slice(&answer.body)
-                    .map_err(|_| format!("{at}: the answer is not understood"))?;
+                let alert: Alert = strict_json::read(&answer.body)
+                    .map_err(|defect| format!("{at}: the answer is not understood: {defect}"))?;
                 Ok(alert.secret.filter(|value| !value.is_empty()).map(SecretBytes::from))
             }
             401 | 403 => Err(format!(

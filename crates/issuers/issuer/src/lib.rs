@@ -30,7 +30,6 @@ mod schema;
 mod sessions;
 mod shape;
 mod span;
-mod strict_json;
 mod target;
 mod template;
 mod verify_finding;

@@ -1,7 +1,7 @@
 //! The verdicts of a probe, also for an issuer where new and revoked keys take effect late.
 
-use keyroll_port::Probe;
 use keyroll_port::conformance::IssuerHarness;
+use keyroll_port::{Class, Probe};
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::fake::{Behaviour, Dialect, Odd};
@@ -238,6 +238,33 @@ async fn what_settles_nothing_stays_unknown_whatever_the_spec() {
     }
     let wrong = harness.issuer().probe("elsewhere.example:443", &current).await;
     assert!(matches!(wrong, Probe::Unknown(_)));
+}
+
+/// Readers differ on which of two keys counts: such an answer to a mint says neither that the key was made nor which one.
+#[tokio::test]
+async fn an_answer_with_a_key_twice_is_refused_and_the_mint_in_it_is_unknown() {
+    let mut harness = Harness::new(Dialect::Acme).await;
+    let current = harness.current().await;
+    harness.fake.world().mood = Behaviour::RepeatsKey("secret");
+    let before = harness.fake.world().keys.len();
+    let minted = harness.issuer().mint("keyroll/twice/1", &current, None).await;
+    let failure = minted.map(|minted| minted.id).unwrap_err();
+    assert_eq!((failure.class, failure.code.as_str()), (Class::Unknown, "K0105"));
+    let made = harness.fake.world().keys.last().unwrap().clone();
+    assert_eq!((harness.fake.world().keys.len(), made.name.as_str()), (before + 1, "keyroll/twice/1"));
+    let cause = failure.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    let said = format!("{failure}: {cause}: {}", failure.help.as_deref().unwrap_or_default());
+    assert!(said.contains("the key \"secret\" twice in one object, at /secret"), "{said}");
+    assert!(said.contains("tell the issuer"), "{said}");
+    assert!(!said.contains(&made.value) && !said.contains("another"), "{said}");
+
+    // Every other answer of this kind proves nothing either.
+    harness.fake.world().mood = Behaviour::RepeatsKey("account");
+    let probe = probe(&harness, &current).await;
+    assert!(matches!(&probe, Probe::Unknown(why) if why.contains("/account")), "{probe:?}");
+    harness.fake.world().mood = Behaviour::RepeatsKey("keys");
+    let failure = harness.issuer().list(&current).await.map(drop).unwrap_err();
+    assert_eq!((failure.class, failure.code.as_str()), (Class::Retryable, "K0105"));
 }
 
 /// If an issuer repeats the value as its error code, no message shows it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
+use keyroll_http::strict_json::{self, JsonDefect};
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -182,6 +183,9 @@ fn answer<T: DeserializeOwned>(ended: &Ended) -> Result<T, NoAnswer> {
             false => format!("it answered with no single line: {}", ended.status),
         }));
     };
+    if let Err(JsonDefect::RepeatedKey(repeated)) = strict_json::check(line.as_bytes()) {
+        return Err(NoAnswer::because(format!("its answer is JSON with {repeated}")));
+    }
     if let Ok(refusal) = serde_json::from_str::<Refusal>(line) {
         let said =
             good_words(&refusal.error.message).then(|| SecretBytes::new(refusal.error.message.into_bytes()));

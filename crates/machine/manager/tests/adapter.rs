@@ -139,6 +139,28 @@ fn an_answer_that_is_none_is_not_believed() {
     }
 }
 
+/// Readers differ on which of the two counts. What an `apply` did whose answer has a key twice is unknown.
+#[test]
+fn an_answer_with_a_key_twice_is_not_believed() {
+    let scene = Scene::good();
+    let why = |failure: &Failure| failure.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    for (answer, key, at) in [
+        ("{\"protocol\":1,\"applied\":true,\"applied\":true}", "applied", "/applied"),
+        (
+            "{\"protocol\":1,\"error\":{\"effect\":\"none\",\"message\":\"m\",\"effect\":\"none\"}}",
+            "effect",
+            "/error/effect",
+        ),
+    ] {
+        let said = format!("print('{answer}')");
+        scene.becomes(&GOOD.replace("start()\n        say({'applied': True})", &said));
+        let failure = scene.apply().expect_err(answer);
+        assert_eq!((failure.code.as_str(), failure.class), ("K0433", Class::Unknown), "{answer}");
+        let wanted = format!("its answer is JSON with the key \"{key}\" twice in one object, at {at}");
+        assert_eq!(why(&failure), wanted);
+    }
+}
+
 /// An adapter's own text may contain a value: it is kept for a caller that can redact it, and never shown as it is.
 #[test]
 fn the_words_of_an_adapter_are_not_shown_as_they_are() {

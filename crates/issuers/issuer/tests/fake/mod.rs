@@ -29,6 +29,8 @@ pub enum Behaviour {
     Silent,
     /// The next change happens, and its answer is lost.
     LoseNext,
+    /// Everything happens, and each answer has this key twice, at the root: the first one with another text.
+    RepeatsKey(&'static str),
     /// Every answer is this, and nothing changes.
     Odd(Odd),
 }

@@ -38,12 +38,15 @@ async fn talk(
                 spoil(stream, odd).await;
                 return;
             }
-            Behaviour::Fair | Behaviour::LoseNext => {
+            Behaviour::Fair | Behaviour::LoseNext | Behaviour::RepeatsKey(_) => {
                 let mut world = lock(world);
                 world.seen.push(seen.clone());
                 let mut reply = dialect.answer(&mut world, &seen, peer);
                 if world.dated {
                     reply.headers.push(("date", world.date()));
+                }
+                if let Behaviour::RepeatsKey(key) = mood {
+                    reply.body = reply.body.replacen('{', &format!("{{\"{key}\":\"another\","), 1);
                 }
                 if mood == Behaviour::LoseNext && seen.method != "GET" {
                     world.mood = Behaviour::Fair;

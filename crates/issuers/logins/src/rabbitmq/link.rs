@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use keyroll_http::{Excess, HttpError, Limits, Method, Request, basic, exchange, percent_encode};
+use keyroll_http::{
+    Excess, HttpError, Limits, Method, Request, basic, exchange, percent_encode, strict_json,
+};
 use keyroll_port::{Class, Failure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,8 +57,7 @@ impl<'a> Link<'a> {
     /// Reads the resource at a path of the API.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ManagementApiError> {
         let body = self.ask(Method::GET, path, Zeroizing::default()).await?;
-        serde_json::from_slice(&body)
-            .map_err(|_| ManagementApiError::Lost("the answer is not the management API's".to_owned()))
+        read(&body)
     }
 
     /// Writes the resource at a path of the API.
@@ -111,9 +112,16 @@ impl<'a> Link<'a> {
     }
 }
 
+/// An answer of the management API.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ManagementApiError> {
+    strict_json::read(body).map_err(|defect| {
+        ManagementApiError::Lost(format!("the answer is not the management API's: {defect}"))
+    })
+}
+
 /// `{"error": "not_authorised", "reason": "Login failed"}`, as one clause. It names users and virtual hosts.
 fn words(body: &[u8]) -> String {
-    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let said: Value = strict_json::read(body).unwrap_or_default();
     let part = |key: &str| said.get(key).and_then(Value::as_str);
     let text = part("reason").or_else(|| part("error")).unwrap_or_default();
     text.chars().filter(|letter| !letter.is_control()).take(SAID_MAX).collect()
@@ -220,6 +228,16 @@ mod tests {
         }
         let unsent = ManagementApiError::Unsent("refused".to_owned());
         assert_eq!(class(&unsent), (Class::Retryable, Class::Retryable, Code::IssuerUnreachable));
+    }
+
+    #[test]
+    fn an_answer_with_a_key_twice_is_not_believed() {
+        let read = |text: &str| read::<Vec<Value>>(text.as_bytes());
+        assert_eq!(read(r#"[{"name":"a"},{"name":"b"}]"#).unwrap().len(), 2);
+        let fault = read(r#"[{"name":"a"},{"name":"b","tags":[],"name":"c"}]"#).unwrap_err();
+        assert_eq!(fault.of_effect("change".to_owned()).class, Class::Unknown);
+        assert!(fault.reason().ends_with("the key \"name\" twice in one object, at /1/name"), "{fault:?}");
+        assert_eq!(words(br#"{"reason":"Not management user","reason":"Login failed"}"#), "");
     }
 
     #[test]
