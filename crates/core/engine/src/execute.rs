@@ -172,7 +172,11 @@ impl Executor {
 
     /// Whether every endpoint refuses a value as it refuses a wrong one, and goes on accepting the one that stays. An
     /// issuer that refuses everything shows nothing.
-    async fn refused_beside(&self, value: &Credential, current: &Credential) -> Result<(), String> {
+    pub(crate) async fn refused_beside(
+        &self,
+        value: &Credential,
+        current: &Credential,
+    ) -> Result<(), String> {
         let issuer = &self.ports.issuer;
         for endpoint in issuer.endpoints() {
             let deleted = self.ask(&endpoint, value).await;
@@ -289,6 +293,7 @@ impl Executor {
             }
             None => None,
         };
+        let known = self.known_ids(old, intent, state).await?;
         let name = label(&self.id, intent);
         let minted = self.ports.issuer.mint(&name, &old.credential, proposed.as_ref()).await?;
         // What was answered is the credential in use: nothing was made, and deleting it later would end the only key.
@@ -301,7 +306,11 @@ impl Executor {
         // its value is not: Reconcile finds it by its label.
         let kept = staging.keep(self.secret(), &self.id, intent, &credential).await;
         kept.map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
-        Ok(id)
+        let again = credential.id.as_ref().and_then(|id| known.get_key_value(id));
+        match again {
+            Some((id, version)) => Err(self.id_again(id, *version)),
+            None => Ok(id),
+        }
     }
 
     pub(crate) async fn stage(&self, state: &State) -> Result<u32, Failure> {

@@ -11,6 +11,7 @@ mod exchange;
 mod execute;
 mod executor;
 mod flight;
+mod known_ids;
 mod listed_ids;
 mod look_filter;
 mod observe;

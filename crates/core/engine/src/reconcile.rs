@@ -100,7 +100,8 @@ impl Executor {
         if let Some(kept) = staging.kept(self.secret(), &self.id, intent).await?
             && let Some(id) = &kept.id
         {
-            return Ok(Reconciled::Executed(Some(cred(id))));
+            let new = self.is_new(&kept, old, intent, state).await?;
+            return Ok(if new { Reconciled::Executed(Some(cred(id))) } else { Reconciled::Unclear });
         }
         let chosen = state.chosen_for(intent);
         let proposed = match chosen {
@@ -109,7 +110,7 @@ impl Executor {
         };
         let capabilities = &state.plan().capabilities;
         if capabilities.list && capabilities.label {
-            return self.find_by_label(old, intent, proposed).await;
+            return self.find_by_label(old, intent, proposed, state).await;
         }
         // The chosen value is not in the store any more: a probe of the old one shows nothing of the mint.
         if proposed.is_none() && chosen.is_some() {
@@ -123,6 +124,7 @@ impl Executor {
         old: &Old,
         intent: Seq,
         proposed: Option<Credential>,
+        state: &State,
     ) -> Result<Reconciled, Failure> {
         let wanted = label(&self.id, intent);
         let listing = self.listing(old).await?;
@@ -130,7 +132,7 @@ impl Executor {
         let (Reconciled::ValueLost(id), Some(proposed)) = (&found, proposed) else { return Ok(found) };
         let kept = Credential { id: Some(CredentialId::new(id.as_str())), fields: proposed.fields };
         // The label is there, but the value may not be: only an accepted call shows that it is.
-        if !self.accepted(&kept).await {
+        if !self.accepted(&kept).await || !self.is_new(&kept, old, intent, state).await? {
             return Ok(Reconciled::Unclear);
         }
         self.ports.staging.keep(self.secret(), &self.id, intent, &kept).await?;

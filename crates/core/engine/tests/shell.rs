@@ -213,6 +213,49 @@ fn one_id_with_two_values_ends_nothing() {
     assert!(state.phase() != Phase::Done || state.debt().is_some(), "{:?}", state.phase());
 }
 
+/// The refusal comes before any consumer is moved, and not at the end of the old key.
+#[test]
+fn a_mint_that_answers_with_a_known_id_is_refused_and_both_values_are_kept() {
+    let independent = || Scene::new("id-1", "value-two");
+    let two_slots = || {
+        let able = Capabilities { overlap: Overlap::TwoSlots, ..capabilities() };
+        Scene::with(able, &[], "id-1", "value-two")
+    };
+    let former = || {
+        let scene = Scene::new("id-0", "value-two");
+        scene.safe.add_retired("id-0", "value-of-before");
+        scene
+    };
+    // The answer is lost, and the value that we chose works under the old key's id.
+    let chosen = || {
+        let able = Capabilities { minted_by: MintedBy::Us, ..capabilities() };
+        let scene = Scene::with(able, &[], "id-1", "value-two");
+        *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+        scene
+    };
+    for (case, scene) in
+        [("independent", independent()), ("two slots", two_slots()), ("former", former()), ("lost", chosen())]
+    {
+        let (standing, state) = drive(&scene);
+        let stuck = matches!(standing, DriverState::Held(Hold::Stuck(Reason::Unclear(_))));
+        assert!(stuck && state.phase() == Phase::Mint, "{case}: {standing:?} {:?}", state.phase());
+        assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty(), "{case}");
+        let sealed = scene.safe.sealed();
+        assert!(sealed.contains("value-one") && sealed.contains("value-two"), "{case}: {sealed:?}");
+        assert_eq!(scene.safe.current_value(), "value-one", "{case}");
+    }
+}
+
+/// What is refused then would be the only value that works.
+#[test]
+fn a_value_that_the_issuer_replaced_under_its_id_is_not_given_up() {
+    let scene = Scene::new("id-1", "value-two");
+    scene.keys.replaces.store(true, Ordering::SeqCst);
+    let (_, state) = drive(&scene);
+    assert!(state.new_version().is_some(), "{:?}", state.phase());
+    assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.alive).contains_key("value-two"));
+}
+
 #[test]
 fn a_label_that_the_journal_does_not_know_freezes_before_anything_is_ended() {
     let scene = Scene::new("id-2", "value-two");

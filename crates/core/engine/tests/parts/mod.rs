@@ -59,6 +59,8 @@ pub(crate) struct Keys {
     /// Whether it has a record of refused uses, and what that shows since the mark, look after look.
     pub(crate) record: Mutex<Option<Vec<Result<usize, ()>>>>,
     pub(crate) next: (String, String),
+    /// A mint ends the other values of the id that it answers with.
+    pub(crate) replaces: AtomicBool,
     /// A colleague makes this key, id and value, while a mint of ours is carried out.
     pub(crate) colleagues: Mutex<Option<(String, String)>>,
     /// How late a minted key is listed.
@@ -111,12 +113,15 @@ impl Issuer for Keys {
         self.fate.befall(|| {
             let (mut id, mut value) = self.next.clone();
             let before = self.mints.fetch_add(1, Ordering::SeqCst);
-            if before > 0 {
+            if before > 0 && id != "id-1" {
                 (id, value) = (format!("{id}-{before}"), format!("{value}-{before}"));
             }
             let mut alive = locked(&self.alive);
             if self.capabilities.overlap == Overlap::None {
                 alive.clear();
+            }
+            if self.replaces.load(Ordering::SeqCst) {
+                alive.retain(|_, held| *held != id);
             }
             alive.insert(value.clone(), id.clone());
             self.born_ms.store(self.time.monotonic_ms(), Ordering::SeqCst);
@@ -243,6 +248,11 @@ impl Safe {
         for version in locked(&self.versions).iter_mut().filter(|it| it.0 == number) {
             version.1 = label;
         }
+    }
+    /// An earlier version, whose key was ended.
+    pub(crate) fn add_retired(&self, id: &str, value: &str) {
+        let number = u32::try_from(locked(&self.versions).len()).unwrap() + 1;
+        locked(&self.versions).push((number, Label::Retired, Some(credential(id, value)), 0));
     }
     /// The value that is current.
     pub(crate) fn current_value(&self) -> String {
@@ -591,6 +601,7 @@ impl Scene {
             presented_off: AtomicU64::new(0),
             record: Mutex::default(),
             next: (id.to_owned(), value.to_owned()),
+            replaces: AtomicBool::default(),
             colleagues: Mutex::default(),
             lag_ms: AtomicU64::new(0),
             console: AtomicBool::default(),
