@@ -1,8 +1,8 @@
 //! Evidence from the instances of one consumer. No kind is inferred from another.
 
 use keyroll_needle::Needles;
-use keyroll_observe::{MemoryLimits, ProcessId, environment_holds, memory_holds, variables_holding};
-use keyroll_port::{Evidence, Failure, SessionSource, Values};
+use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds, variables_holding};
+use keyroll_port::{Evidence, Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Visibility, Which};
 use keyroll_secret::Fields;
 use tokio::task::block_in_place;
@@ -153,17 +153,28 @@ impl Local {
             self.memo().shown.insert((one.consumer, who, path, which), now);
             *kinds = now;
         }
+        let other_session = self.other_session(one, which, values, (&before, &sockets));
+        Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
+    }
+
+    /// Whether it has a session with the other version, or says that it presents that.
+    fn other_session(
+        &self,
+        one: &Running,
+        which: Which,
+        values: Values<'_>,
+        (sessions, sockets): (&Sessions, &Sockets),
+    ) -> Visibility {
         let of_other = match which {
-            Which::New => &before.old,
-            Which::Old => &before.new,
+            Which::New => &sessions.old,
+            Which::Old => &sessions.new,
         };
-        let other_session = match of_other {
+        match of_other {
             _ if self.says_other(one, which, values) => Visibility::Yes,
             None => Visibility::NotVisible,
-            Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Visibility::Yes,
+            Some(_) if open_sessions(sessions, which.other(), sockets, &one.process) => Visibility::Yes,
             Some(_) => Visibility::No,
-        };
-        Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
+        }
     }
 
     /// Reads the files back in the consumer's own mount namespace.
