@@ -339,16 +339,16 @@ impl Known {
         its.map(|one| one.id).collect()
     }
 
-    /// What is below each `keyroll run` that asked, with the life that speaks for it. Those that asked themselves speak for
+    /// What is below each `keyroll run` that asked, with the one that speaks for it. Those that asked themselves speak for
     /// themselves, and so do their forks. `asked`: [`Known::asked`].
-    pub fn below(&self, listing: &Listing, asked: &BTreeSet<ProcessId>) -> BTreeMap<ProcessId, Life> {
+    pub fn below(&self, listing: &Listing, asked: &BTreeSet<ProcessId>) -> BTreeMap<ProcessId, ProcessId> {
         let runs = self.lives.iter().filter(|(_, words)| words.is_for_those_below());
-        let runs = runs.filter(|(life, _)| asked.contains(&life.process()));
-        let mut below: Vec<(Life, Vec<&Process>)> =
-            runs.map(|(life, _)| (*life, descendants(listing, life.process()))).collect();
+        let runs = runs.map(|(life, _)| life.process()).filter(|one| asked.contains(one));
+        let mut below: Vec<(ProcessId, Vec<&Process>)> =
+            runs.map(|one| (one, descendants(listing, one))).collect();
         // Where one is below another, the nearest one speaks: it has less below it, and is the last to be entered.
         below.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
-        let all = below.into_iter().flat_map(|(life, all)| all.into_iter().map(move |one| (one.id, life)));
+        let all = below.into_iter().flat_map(|(by, all)| all.into_iter().map(move |one| (one.id, by)));
         all.filter(|(one, _)| !asked.contains(one)).collect()
     }
 

@@ -2,11 +2,14 @@
 
 Words: port, name, refused, ready, lifeline, mode. It prints its key, as a careless program does. Modes: plain; stubborn,
 which does not end on TERM and leaves a process of another session behind; picky, which fails with any key but its first;
-family, which calls from a child and not itself; hoarder, which keeps its first key in a file of its own.
+family, which calls from a child and not itself; hoarder, which keeps its first key in a file of its own; busy, which starts
+one short process after the other.
 """
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 
 from calls import Link, write
@@ -35,6 +38,14 @@ if mode == "hoarder":
         if not own:
             file.write(key)
         key = own or key
+
+if mode == "busy":
+    def tools():
+        while True:
+            subprocess.run(["sleep", "0.1"], check=False)
+
+    for _ in range(3):
+        threading.Thread(target=tools, daemon=True).start()
 
 link = Link(port, name)
 status = link.call(key)

@@ -282,6 +282,19 @@ fn an_issuer_that_shows_calls_sees_the_program_below_keyroll_run() {
     assert_eq!(values.refused(), "", "calls that failed");
 }
 
+/// An agent starts tools all the time: whichever of them runs at a look, it changes nothing.
+#[test]
+fn a_program_that_starts_one_process_after_the_other_holds_nothing_up() {
+    for attributes in [false, true] {
+        let mut values = Values::start(TRUSTED, attributes);
+        values.replaced("a", "busy", &["--restart"]);
+        let scene = &values.served.scene;
+        scene.apply().exits(0).ended("done");
+        assert!(scene.is_ended(&scene.old));
+        assert_eq!(values.refused(), "", "calls that failed");
+    }
+}
+
 /// What `keyroll run` gives is not what the program uses: its own file wins.
 #[test]
 fn a_program_that_has_the_old_key_from_elsewhere_keeps_it() {

@@ -15,7 +15,6 @@ use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
     ConsumerId, Enumeration, FoundBy, Incarnation, ObservedInstance, SessionSeen, Visibility, Which,
 };
-use keyroll_served::Life;
 
 use super::concurrent_scanners::searches;
 use super::find::{NEW, OLD, at_rest, place_digest};
@@ -61,8 +60,13 @@ pub(super) struct Running {
     pub(super) consumer: ConsumerId,
     pub(super) slot: u8,
     pub(super) process: ProcessId,
-    /// It is below this `keyroll run`, which speaks for it.
-    pub(super) below: Option<Life>,
+    /// It is below this `keyroll run`, whose word covers it as long as it has no other version from elsewhere.
+    pub(super) below: Option<ProcessId>,
+}
+
+fn instance(one: &Running, old: Visibility, new: Visibility) -> ObservedInstance {
+    let (who, consumer) = (incarnation(&one.process), Some(one.consumer));
+    ObservedInstance { who, consumer, slot: one.slot, old, new, by: FoundBy::Configured }
 }
 
 /// The result of the search through processes, by process.
@@ -137,7 +141,7 @@ impl Local {
         let blind = report.not_seen.iter().map(|missed| missed.process).collect();
         let listed = listing.seen.iter().map(|process| process.id).collect();
         let sights = Sights { report, blind, listed };
-        let mut seen = self.instances(&running, &sights);
+        let mut seen = self.instances(&running, &sights, stays);
         let going = match stays {
             Which::New => &sessions.old,
             Which::Old => &sessions.new,
@@ -189,18 +193,19 @@ impl Local {
         running.iter().map(|one| one.process).chain(held).collect()
     }
 
-    fn instances(&self, running: &[Running], sights: &Sights) -> Vec<ObservedInstance> {
-        let mut seen: Vec<ObservedInstance> = running
-            .iter()
-            .map(|one| ObservedInstance {
-                who: incarnation(&one.process),
-                consumer: Some(one.consumer),
-                slot: one.slot,
-                old: sights.of(&one.process, OLD),
-                new: sights.of(&one.process, NEW),
-                by: FoundBy::Configured,
-            })
-            .collect();
+    /// Without what is below a `keyroll run` and does not hold the version that goes: an agent starts such processes all
+    /// the time.
+    fn instances(&self, running: &[Running], sights: &Sights, stays: Which) -> Vec<ObservedInstance> {
+        let observed = |one: &Running| {
+            let (old, new) = (sights.of(&one.process, OLD), sights.of(&one.process, NEW));
+            let goes = match stays {
+                Which::New => old,
+                Which::Old => new,
+            };
+            let is_covered = one.below.is_some() && goes == Visibility::No;
+            (!is_covered).then(|| instance(one, old, new))
+        };
+        let mut seen: Vec<ObservedInstance> = running.iter().filter_map(observed).collect();
         for (id, _) in self.setup.consumer_ids() {
             if !running.iter().any(|one| one.consumer == id) {
                 seen.push(ObservedInstance {
@@ -310,7 +315,12 @@ impl Local {
             let who = owner.map(|owner| incarnation(&owner));
             joined.push(SessionSeen { who, busy: session.busy });
             let (Some(owner), Some(who)) = (owner, who) else { continue };
-            if running.iter().any(|one| one.process == owner) {
+            if let Some(one) = running.iter().find(|one| one.process == owner) {
+                if seen.iter().all(|it| it.who != who) {
+                    let mut covered = instance(one, Visibility::NotVisible, Visibility::NotVisible);
+                    mark(&mut covered, stays);
+                    seen.push(covered);
+                }
                 continue;
             }
             let client =

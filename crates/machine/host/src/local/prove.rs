@@ -13,6 +13,7 @@ use super::enumerate::Running;
 use super::find::{NEW, OLD, at_rest};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
+use super::served::below;
 use super::session_calls::{connections, open_sessions};
 use super::{CheckSetup, Local, SlotSetup};
 use crate::read;
@@ -56,6 +57,9 @@ impl Local {
         }
         let mut proofs = Vec::new();
         for one in &mine {
+            if block_in_place(|| self.is_covered(one, which, values))? {
+                continue;
+            }
             proofs.push(self.prove_process(one, &mine, which, values, source).await?);
         }
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
@@ -101,9 +105,9 @@ impl Local {
         let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
         let before = source.now().await?;
         let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
-        self.note_sessions(one, &before, &sockets);
+        std::iter::once(one).chain(below(one, mine)).for_each(|it| self.note_sessions(it, &before, &sockets));
         let mut base = Kinds::NONE;
-        if block_in_place(|| self.delivered_to(one.consumer, Some(one), which, values)) {
+        if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
         }
         if self.read_all(one.consumer, &one.process, which) {
@@ -121,8 +125,6 @@ impl Local {
             Loaded::No => {}
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
         }
-        let may_be_told =
-            base.has(Kinds::DELIVERED) && block_in_place(|| self.may_be_told(one, which, values))?;
         let mut paths = [Kinds::NONE; PATHS_MAX];
         // A process that does not report that it is ready has given no evidence, whatever it holds.
         let ready = block_in_place(|| is_ready(setup))?;
@@ -130,16 +132,13 @@ impl Local {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             // What a process says last counts, and not what it said before.
-            let mut now = known.without(Kinds::TOLD).and(base);
-            if may_be_told {
-                now = now.and(self.told(one, path, which, values));
-            }
+            let mut now = known.without(Kinds::TOLD).and(base).and(self.told(one, path, which, values));
             // The process's own report: a line in its log that shows an accepted credential since the change.
             if at == 0 && block_in_place(|| self.reported(one, who)) {
                 now = now.and(Kinds::REPORTED);
             }
-            let below = || now.has(Kinds::TOLD) && self.called_below(one, mine, which);
-            if at == 0 && (self.called(one, which) || below()) {
+            let called_below = || now.has(Kinds::TOLD) && self.called_below(one, mine, which);
+            if at == 0 && (self.called(one, which) || called_below()) {
                 now = now.and(Kinds::EXERCISED);
                 self.downtime_shown(one.consumer, setup);
             }
@@ -178,14 +177,19 @@ impl Local {
     }
 
     /// Reads the files back in the consumer's own mount namespace.
-    fn delivered_to(&self, id: ConsumerId, one: Option<&Running>, which: Which, values: Values<'_>) -> bool {
+    fn delivered_to(
+        &self,
+        id: ConsumerId,
+        process: Option<&ProcessId>,
+        which: Which,
+        values: Values<'_>,
+    ) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
         if let Some(served) = &consumer.served {
-            return self.is_given(served, &consumer.name, one, which, values);
+            return self.is_given(served, &consumer.name, process, which, values);
         }
         let Some(fields) = values.of(which) else { return false };
         let without = Self::leaves(which, values);
-        let process = one.map(|one| &one.process);
         consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_observe::{Listing, ProcessId, WrittenAt, environment_holds, memory_holds};
+use keyroll_observe::{Listing, NotVisible, ProcessId, WrittenAt, environment_holds, memory_holds};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
@@ -26,13 +26,14 @@ fn now() -> u64 {
     WrittenAt::now().map_or(0, |now| now.ticks)
 }
 
-fn words<'k>(known: &'k Known, process: &ProcessId) -> Option<&'k Words> {
-    known.lives.get(&Life::of(process))
+/// The processes of a consumer that are below this one.
+pub(super) fn below<'r>(one: &Running, mine: &'r [Running]) -> impl Iterator<Item = &'r Running> {
+    let own = Some(one.process);
+    mine.iter().filter(move |other| other.below == own)
 }
 
-/// The life that speaks for a process: the `keyroll run` that it is below, or its own.
-fn speaker(one: &Running) -> Life {
-    one.below.unwrap_or_else(|| Life::of(&one.process))
+fn words<'k>(known: &'k Known, process: &ProcessId) -> Option<&'k Words> {
+    known.lives.get(&Life::of(process))
 }
 
 impl Local {
@@ -84,7 +85,11 @@ impl Local {
     }
 
     /// The processes of a consumer that are below a `keyroll run`.
-    pub(super) fn below(&self, consumer: &ConsumerSetup, listing: &Listing) -> BTreeMap<ProcessId, Life> {
+    pub(super) fn below(
+        &self,
+        consumer: &ConsumerSetup,
+        listing: &Listing,
+    ) -> BTreeMap<ProcessId, ProcessId> {
         let Some(served) = &consumer.served else { return BTreeMap::new() };
         let known = self.known(served, &consumer.name);
         known.below(listing, &known.asked(listing))
@@ -100,7 +105,7 @@ impl Local {
         &self,
         served: &ServedSetup,
         consumer: &str,
-        one: Option<&Running>,
+        process: Option<&ProcessId>,
         which: Which,
         values: Values<'_>,
     ) -> bool {
@@ -109,54 +114,55 @@ impl Local {
         };
         let known = self.known(served, consumer);
         let serves = known.serves.as_ref() == Some(&print);
-        match one {
+        match process {
             // One that uses no version any more has this one when it asks again.
-            Some(one) => known
-                .lives
-                .get(&speaker(one))
+            Some(process) => words(&known, process)
                 .is_some_and(|words| words.holds() == Some(&print) || serves && words.uses_none()),
             None => serves,
         }
     }
 
-    /// Whether the word that is said for a process can be true of it: a program that `keyroll run` started with one version
+    /// Whether the word of the `keyroll run` that a process is below covers it: a program that was started with one version
     /// may have the other one from a file of its own.
-    pub(super) fn may_be_told(
+    pub(super) fn is_covered(
         &self,
         one: &Running,
         which: Which,
         values: Values<'_>,
     ) -> Result<bool, Failure> {
         if one.below.is_none() {
-            return Ok(true);
+            return Ok(false);
         }
         let (needles, limits) = (self.needles(values)?, self.setup.search.of_one());
         let other = match which {
             Which::Old => NEW,
             Which::New => OLD,
         };
-        let started_without =
-            environment_holds(&one.process, &*needles).is_ok_and(|ids| !ids.contains(&other));
-        let memory = || memory_holds(&one.process, &*needles, limits);
-        Ok(started_without && Some(memory()).is_some_and(|it| it.whole() && it.count(other) == 0))
+        let gone = |why: &NotVisible| matches!(why, NotVisible::Vanished | NotVisible::Replaced);
+        match environment_holds(&one.process, &*needles) {
+            Ok(ids) if ids.contains(&other) => return Ok(false),
+            Ok(_) => {}
+            Err(why) => return Ok(gone(&why)),
+        }
+        let memory = memory_holds(&one.process, &*needles, limits);
+        let is_gone = memory.not_visible.as_ref().is_some_and(gone);
+        Ok(is_gone || memory.whole() && memory.count(other) == 0)
     }
 
-    /// Whether the issuer saw a call with this version below the `keyroll run` that says that all below it use this one.
+    /// Whether the issuer saw a call with this version below a `keyroll run` whose word counts.
     pub(super) fn called_below(&self, one: &Running, mine: &[Running], which: Which) -> bool {
         let trusted = self.served(one.consumer).is_some_and(|(served, _)| served.trusted);
-        let speaker = Some(speaker(one));
-        trusted && mine.iter().any(|other| other.below == speaker && self.called(other, which))
+        trusted && below(one, mine).any(|other| self.called(other, which))
     }
 
-    /// [`Kinds::TOLD`], if the word of a process, or that of the `keyroll run` above it, says that it uses this version on a
-    /// path.
+    /// [`Kinds::TOLD`], if a process's own word says that it uses this version on a path.
     pub(super) fn told(&self, one: &Running, path: u8, which: Which, values: Values<'_>) -> Kinds {
         let Some((served, consumer)) = self.served(one.consumer) else { return Kinds::NONE };
         let (Some(fields), Some(path)) = (values.of(which), served.paths.get(usize::from(path))) else {
             return Kinds::NONE;
         };
         let print = print_of(&served.key, fields);
-        let told = self.known(served, consumer).tells(speaker(one), path, &print, now());
+        let told = self.known(served, consumer).tells(Life::of(&one.process), path, &print, now());
         if told { Kinds::TOLD } else { Kinds::NONE }
     }
 
