@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_codes::Code;
-use keyroll_observe::{Listing, Process, WrittenAt, descendants, own_tree, processes};
+use keyroll_observe::{
+    Listing, PathStep, Process, WrittenAt, descendants, own_tree, path_steps, processes,
+    writer_by_access_list,
+};
 use keyroll_port::{Class, Failure};
 use rustix::fs::OFlags;
 use rustix::param::clock_ticks_per_second;
@@ -216,10 +219,7 @@ fn by_pid_file<'a>(
     let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
     let Some((pid, meta)) = read_pid(&path)? else { return Ok(Vec::new()) };
     let process = listing.seen.iter().find(|process| process.id.pid == pid);
-    let folder = path.parent().and_then(|folder| folder.metadata().ok());
-    let why = |process: &Process| {
-        unbelievable(process, &meta).or_else(|| folder.as_ref().and_then(|folder| movable(process, folder)))
-    };
+    let why = |process: &Process| unbelievable(process, &meta).or_else(|| movable(process, &path));
     if let Some(why) = process.and_then(why) {
         return Err(Failure::new(
             Class::Permanent,
@@ -274,25 +274,48 @@ fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
     })
 }
 
-/// Why a pid file in this folder may be another file by now: whoever may write a folder may rename what is in it.
-fn movable(process: &Process, folder: &Metadata) -> Option<String> {
-    let (owner, me, mode) = (folder.uid(), geteuid().as_raw(), folder.mode());
+/// Why a pid file may be another file by now: whoever may write a folder on its way may rename what is in it, and whoever
+/// is in an access list may write what it is for.
+fn movable(process: &Process, file: &Path) -> Option<String> {
     let user = process.uid?;
+    let steps = path_steps(file);
+    let last = steps.len().saturating_sub(1);
+    steps.iter().enumerate().find_map(|(at, step)| {
+        let listed = writer_by_access_list(&step.path, &[geteuid().as_raw(), user]);
+        let listed = listed.filter(|_| !step.meta.is_symlink());
+        if at == last {
+            return listed.map(|who| format!("{who} may write the file by an access list"));
+        }
+        changed_by(user, step).or_else(|| {
+            let who = listed.filter(|_| step.meta.mode() & STICKY == 0)?;
+            Some(format!("{who} may replace it in {} by an access list", step.path.display()))
+        })
+    })
+}
+
+/// Who else may change where a step on the way to the file of this user's process leads.
+fn changed_by(user: u32, step: &PathStep) -> Option<String> {
+    let (owner, me, mode) = (step.meta.uid(), geteuid().as_raw(), step.meta.mode());
+    let shown = step.path.display();
+    // A user's own processes only: nobody is given more than that user has.
+    let foreign = owner != 0 && owner != me && owner != user;
+    if step.meta.is_symlink() {
+        return (foreign && step.in_sticky)
+            .then(|| format!("{shown} is a link of user {owner}, and the process is of user {user}"));
+    }
     if owner != 0 && owner != me {
-        // That user's own processes only: nobody is given more than that user has.
-        return (user != owner)
-            .then(|| format!("its folder belongs to user {owner}, and the process to user {user}"));
+        return foreign.then(|| format!("{shown} belongs to user {owner}, and the process to user {user}"));
     }
     if mode & STICKY != 0 {
         return None;
     }
-    let shown = mode & 0o7777;
+    let bits = mode & 0o7777;
     if mode & OTHERS_WRITE != 0 {
-        return Some(format!("every user may replace it in its folder (mode {shown:04o})"));
+        return Some(format!("every user may replace it in {shown} (mode {bits:04o})"));
     }
     // The file of a group's service may name a process of that service, and none of root's.
     (geteuid().is_root() && user == 0 && mode & GROUP_WRITE != 0).then(|| {
-        format!("every member of group {} may replace it in its folder (mode {shown:04o})", folder.gid())
+        format!("every member of group {} may replace it in {shown} (mode {bits:04o})", step.meta.gid())
     })
 }
 

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -274,6 +275,19 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
         assert_eq!(find(), Err("K0405"), "the owner of the folder chose whom root signals");
         std::os::unix::fs::chown(folder.path(), Some(0), None).expect("changed");
     }
+    // Nor may anybody else replace the folder itself.
+    let (above, below) = (folder.path().join("above"), folder.path().join("above/below"));
+    std::fs::create_dir_all(&below).expect("folders");
+    let deep = below.join("pid");
+    std::fs::copy(&path, &deep).expect("a pid file");
+    let deep_find = || {
+        let find = Find::PidFile { path: deep.clone(), exe: None };
+        instances(&Reread { instances: Vec::new(), find }).map_err(|failure| failure.code.as_str())
+    };
+    assert_eq!(deep_find().map(|found| found.len()), Ok(1));
+    std::fs::set_permissions(&above, PermissionsExt::from_mode(0o777)).expect("changed");
+    assert_eq!(deep_find(), Err("K0405"), "anybody may have put another folder there");
+    std::fs::set_permissions(&above, PermissionsExt::from_mode(0o755)).expect("changed");
     // Its owner decides where a link leads: for example to the file of another service.
     let named = folder.path().join("other");
     std::fs::rename(&path, &named).expect("renamed");
@@ -286,6 +300,37 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
     // Only root can give a file away.
     if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
         assert_eq!(find(), Err("K0405"), "another user chose whom root signals");
+    }
+}
+
+/// The mode of a file with an access list shows only what its group and all users in the list may do together.
+#[test]
+fn a_pid_file_that_a_listed_user_may_write_or_replace_is_not_believed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).expect("a folder");
+    let mut sleep = Command::new("sleep");
+    if std::fs::metadata(&inner).expect("there").uid() == 0 {
+        sleep.uid(65_534);
+    }
+    let running = Running::start(sleep.arg("60"));
+    let path = inner.join("pid");
+    std::fs::write(&path, running.0.id().to_string()).expect("a pid file");
+    let find = || {
+        let find = Find::PidFile { path: path.clone(), exe: None };
+        let found = instances(&Reread { instances: Vec::new(), find });
+        found.map(|found| found.len()).map_err(|failure| failure.code.as_str())
+    };
+    assert_eq!(find(), Ok(1));
+    for listed in [&inner, &path] {
+        let list = |words: &[&str]| {
+            assert!(Command::new("setfacl").args(words).arg(listed).status().expect("setfacl").success());
+        };
+        list(&["-m", "u:65533:rwx"]);
+        assert_eq!(find(), Err("K0405"), "by the list of {}", listed.display());
+        list(&["-m", "mask::r-x"]);
+        assert_eq!(find(), Ok(1), "the mask takes the permission away");
+        list(&["-b"]);
     }
 }
 

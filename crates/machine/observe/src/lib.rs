@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
+mod access_list;
 mod boot_key;
 mod credentials;
 mod detach;
@@ -34,6 +35,7 @@ mod not_visible;
 mod open_files;
 mod opens;
 mod outside;
+mod path_steps;
 mod pieces;
 mod pool;
 mod proc;
@@ -49,6 +51,7 @@ mod units;
 mod walk;
 mod worker;
 
+pub use access_list::writer_by_access_list;
 pub use boot_key::boot_key;
 pub use detach::detach;
 pub use environment::{
@@ -77,6 +80,7 @@ pub use not_visible::NotVisible;
 pub use open_files::{OpenAnswer, OpenFile, open_files};
 pub use opens::{OpenWatch, sees_opens};
 pub use outside::{Extent, STATE_WHOLE_MACHINE, WHOLE_MACHINE, extent, stated_outside};
+pub use path_steps::{PathStep, path_steps};
 pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};
 pub use rights::Rights;
