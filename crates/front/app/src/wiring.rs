@@ -13,6 +13,7 @@ mod logins;
 pub mod open;
 pub mod programs;
 pub mod provable;
+mod reached;
 pub mod sealing;
 pub mod sealing_source;
 pub mod served;

@@ -33,7 +33,7 @@ use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
 use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
 use crate::wiring::served::refuse_unserved;
-use crate::wiring::trusted::trusted;
+use crate::wiring::trusted::{trusted, unseen_words};
 
 /// The current version of a secret, with its values.
 pub async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, Credential), Problem> {
@@ -97,6 +97,7 @@ async fn at_issuer(
     }
     notes.extend(pid_files_missing(subject.secret));
     notes.extend(dumps_in_sight(subject.secret));
+    notes.extend(unseen_words(subject.config_file, subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }

@@ -1,14 +1,17 @@
 //! The commands that a consumer's configuration names.
 
-use std::path::Path;
+use std::ffi::OsString;
 
-use keyroll_config::Consumer;
+use keyroll_config::{Argv, Check, Consumer, Instance};
 use keyroll_manager::CommandLine;
 
-/// Programs that run the file that their first argument names.
-const INTERPRETERS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "python3", "perl", "ruby", "node"];
+use crate::env;
+
+/// The folders searched for a program without a slash if PATH is not set.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One command of a consumer.
+#[derive(PartialEq, Eq)]
 pub(super) struct ConsumerCommand {
     /// Which command: `restart`, `check`, `fetch`, `generated`, `adapter`.
     pub(super) key: &'static str,
@@ -16,16 +19,33 @@ pub(super) struct ConsumerCommand {
     pub(super) words: Vec<String>,
 }
 
-/// Every command that a consumer's configuration names, without the program of its manager.
-pub(super) fn consumer_commands(consumer: &Consumer) -> impl Iterator<Item = ConsumerCommand> {
-    let declared = consumer.runs.workload().declared_command();
+/// Every command that a consumer's configuration names, for each of its instances, without the program of its manager.
+pub(super) fn consumer_commands(consumer: &Consumer) -> Vec<ConsumerCommand> {
+    let instances = consumer.runs.instances();
+    let declared = instances.iter().filter_map(|instance| instance.workload.declared_command());
     let declared = declared.map(|(key, line)| ConsumerCommand { key, words: words(line) });
-    let generators = consumer.reads.iter().filter_map(|copy| Some(("generated", copy.generated.as_ref()?)));
-    let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
-    let checks = checks.filter_map(|check| Some(("check", check.command()?)));
-    let all = consumer.fetch.iter().map(|argv| ("fetch", argv)).chain(generators).chain(checks);
-    let all = all.map(|(key, argv)| ConsumerCommand { key, words: argv.fill("", None, None) });
-    declared.into_iter().chain(all)
+    let once = |key, argv: &Argv| ConsumerCommand { key, words: argv.fill("main", None, None) };
+    let fetch = consumer.fetch.iter().map(|argv| once("fetch", argv));
+    let generators =
+        consumer.reads.iter().filter_map(|copy| Some(once("generated", copy.generated.as_ref()?)));
+    let checks = instances.iter().flat_map(|instance| checks(consumer, instance));
+    let mut all = Vec::new();
+    for command in declared.chain(fetch).chain(generators).chain(checks) {
+        // The instances often share a command.
+        if !all.contains(&command) {
+            all.push(command);
+        }
+    }
+    all
+}
+
+fn checks(consumer: &Consumer, instance: &Instance) -> impl Iterator<Item = ConsumerCommand> {
+    let copy = consumer.reads.first().map(|copy| copy.place.path());
+    let all = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
+    all.filter_map(Check::command).map(move |argv| {
+        let words = argv.fill(instance.name.as_str(), instance.port, copy);
+        ConsumerCommand { key: "check", words }
+    })
 }
 
 /// The program and its arguments, in order.
@@ -33,8 +53,7 @@ pub(crate) fn words(line: &CommandLine) -> Vec<String> {
     std::iter::once(&line.program).chain(&line.arguments).cloned().collect()
 }
 
-/// Whether a program is a shell or another interpreter of scripts.
-pub(super) fn is_interpreter(program: &str) -> bool {
-    let name = Path::new(program).file_name().unwrap_or_default();
-    INTERPRETERS.iter().any(|known| name == *known)
+/// The folders in which a program without a slash is looked up.
+pub(super) fn search_path() -> OsString {
+    env::PATH.get().unwrap_or_else(|| PATH_DEFAULT.into())
 }

@@ -11,6 +11,7 @@ use keyroll_logins::{Admins, Table};
 use keyroll_port::Issuer;
 use keyroll_secret::SecretBytes;
 
+use super::trusted::is_foreign;
 use crate::problem::Problem;
 
 /// The largest spec file, bytes.
@@ -102,7 +103,7 @@ pub fn spec_text(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| attempted().because_of(&error))
 }
 
-/// The admin credential, from a file that others may not read.
+/// The admin credential, from a file that others may not read, and that is not another user's.
 pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
     let resolved = resolve(path)?;
     if resolved.mode & 0o077 != 0 {
@@ -112,6 +113,12 @@ pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
         )
         .because(format!("other users can read it (mode {:04o})", resolved.mode & 0o7777))
         .help(format!("chmod 600 {}", path.display())));
+    }
+    if is_foreign(resolved.uid) {
+        let attempted = format!("use the admin credential in {}", path.display());
+        return Err(Problem::new(Code::OpenToOtherUsers, attempted)
+            .because(format!("it belongs to user {}, who can read and replace it", resolved.uid))
+            .help("write it into a new file of your own, and correct `admin` in keyroll.toml"));
     }
     let content = read(&resolved)?.bytes;
     let bytes = content.expose();

@@ -6,13 +6,10 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_config::{Consumer, Secret};
 use keyroll_manager::Find;
+use keyroll_observe::is_interpreter;
 
-use super::consumer_commands::{ConsumerCommand, consumer_commands, is_interpreter};
-use crate::env;
+use super::consumer_commands::{ConsumerCommand, consumer_commands, search_path};
 use crate::problem::Problem;
-
-/// The folders searched for a program without a slash if PATH is not set.
-const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A command whose program does not exist or may not be run.
 pub struct Missing {
@@ -55,8 +52,8 @@ fn missing_of(command: &ConsumerCommand) -> Option<Missing> {
     let (program, arguments) = command.words.split_first()?;
     let missing = |why, help| Some(Missing { what: command.key, why, help });
     if !program.contains('/') {
-        let path = env::PATH.get().unwrap_or_else(|| PATH_DEFAULT.into());
-        let found = std::env::split_paths(&path).any(|folder| fault(&folder.join(program), true).is_none());
+        let found =
+            std::env::split_paths(&search_path()).any(|folder| fault(&folder.join(program), true).is_none());
         if !found {
             let why = format!("{program}: no program of this name is in the PATH");
             return missing(why, "install it, or write its full path".to_owned());
@@ -64,7 +61,7 @@ fn missing_of(command: &ConsumerCommand) -> Option<Missing> {
     } else if let Some((why, help)) = fault(Path::new(program), true) {
         return missing(why, help);
     }
-    let script = arguments.first().filter(|word| is_interpreter(program) && word.contains('/'));
+    let script = arguments.first().filter(|word| is_interpreter(Path::new(program)) && word.contains('/'));
     // Commands run in the configuration's folder, so a relative script cannot be checked here.
     let script = script.map(Path::new).filter(|script| script.is_absolute());
     let (why, help) = script.and_then(|script| fault(script, false))?;

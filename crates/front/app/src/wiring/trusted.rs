@@ -1,16 +1,16 @@
 //! Refuses a configuration, issuer specs and commands that another user can change.
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
 use keyroll_config::{Consumer, IssuerRef, Secret};
-use rustix::fs::getxattr;
+use keyroll_observe::{PathStep, path_steps, writer_by_access_list};
 
-use super::consumer_commands::consumer_commands;
+use super::consumer_commands::{consumer_commands, search_path};
 use super::open::folder_of;
+use super::reached::{By, Reached, Surroundings, reached, unseen};
 use crate::problem::Problem;
 
 /// Write permission of the group and of everybody.
@@ -20,21 +20,11 @@ const OTHERS_WRITE: u32 = 0o002;
 /// The sticky bit: in such a folder only the owner of a file may replace it.
 const STICKY: u32 = 0o1000;
 
-/// An access list as the kernel gives it (linux/posix_acl_xattr.h): a header of 4 bytes, then entries of tag,
-/// permissions and id, all little-endian.
-const ACCESS_LIST: &str = "system.posix_acl_access";
-const ACCESS_LIST_BYTES_MAX: usize = 64 * 1024;
-const ACCESS_HEADER_BYTES: usize = 4;
-const ACCESS_ENTRY_BYTES: usize = 8;
-const NAMED_USER: u16 = 0x02;
-const NAMED_GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const MAY_WRITE: u16 = 0o2;
-
 /// Refuses a configuration if another user can change it, a file that it names, or a folder above one of them: that
 /// user's commands would run with this user's rights, or credentials would go to hosts of that user's choice.
 ///
-/// Root trusts only root's files. Any other user also trusts own files that the group can write.
+/// Root trusts only root's files. Any other user also trusts own files that the group can write. A command that goes on
+/// as another user may run that user's files.
 pub fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem> {
     trusted_of(config_file, secret, |_| true)
 }
@@ -42,77 +32,87 @@ pub fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem> {
 /// The same, for the commands of some consumers only, by their number: those of the others are not run.
 pub fn trusted_of(config_file: &Path, secret: &Secret, runs: impl Fn(usize) -> bool) -> Result<(), Problem> {
     let folder = folder_of(config_file);
-    let mut files = vec![config_file.to_owned()];
+    let mut all = vec![Reached::file(config_file.to_owned())];
     match &secret.issuer {
-        IssuerRef::SpecFile(path) => files.push(folder.join(path)),
+        IssuerRef::SpecFile(path) => all.push(Reached::file(folder.join(path))),
         IssuerRef::Shipped(_) | IssuerRef::Server(_) => {}
     }
     let consumers = secret.consumers.iter().enumerate().filter(|(at, _)| runs(*at));
-    files.extend(consumers.flat_map(|(_, consumer)| run_by(folder, consumer)));
-    trusted_files(files)
+    all.extend(consumers.flat_map(|(_, consumer)| run_by(folder, consumer)));
+    refuse(&all)
 }
 
 /// The same for the commands of one consumer.
 pub fn trusted_consumer(config_file: &Path, consumer: &Consumer) -> Result<(), Problem> {
-    trusted_files(run_by(folder_of(config_file), consumer))
+    refuse(&run_by(folder_of(config_file), consumer))
 }
 
 /// The same for the named files.
 pub fn trusted_files(files: Vec<PathBuf>) -> Result<(), Problem> {
-    let user = rustix::process::geteuid().as_raw();
-    let mut wrong = BTreeSet::new();
-    for file in files {
-        wrong.extend(above(&file).into_iter().filter_map(|path| {
-            let meta = path.metadata().ok()?;
-            fault(&path, &meta, user)
-        }));
+    let all: Vec<Reached> = files.into_iter().map(Reached::file).collect();
+    refuse(&all)
+}
+
+/// Notes on parts of commands that name files which only a shell can find.
+pub fn unseen_words(config_file: &Path, secret: &Secret) -> Vec<String> {
+    let folder = folder_of(config_file);
+    let mut notes = Vec::new();
+    for consumer in &secret.consumers {
+        for command in consumer_commands(consumer) {
+            let words = unseen(&command.words, folder);
+            notes.extend(words.into_iter().map(|word| {
+                format!(
+                    "{}: which file its {} reaches by `{word}` is not visible, nor who can change that file",
+                    consumer.name, command.key
+                )
+            }));
+        }
     }
+    notes
+}
+
+/// Whether a file of this owner is another user's: neither root's nor that of the user who runs keyroll.
+pub fn is_foreign(owner: u32) -> bool {
+    ![0, rustix::process::geteuid().as_raw()].contains(&owner)
+}
+
+fn refuse(all: &[Reached]) -> Result<(), Problem> {
+    let wrong = faults(all, rustix::process::geteuid().as_raw());
     let Some(first) = wrong.first() else { return Ok(()) };
     let problem = Problem::new(Code::OpenToOtherUsers, format!("trust {}", first.path.display()));
     let problem = wrong
         .iter()
         .fold(problem, |problem, fault| problem.because(format!("{}: {}", fault.path.display(), fault.why)));
-    let ways: Vec<&str> = wrong.iter().map(|fault| fault.way.as_str()).collect();
+    let ways: BTreeSet<&str> = wrong.iter().map(|fault| fault.way.as_str()).collect();
+    let ways: Vec<&str> = ways.into_iter().collect();
     Err(problem.help(format!("check its content, then: {}", ways.join(" && "))))
 }
 
-/// Every file and folder that a consumer's commands run or read, as far as their words name it. A copy of the secret is
-/// none: its content is replaced, not run.
-fn run_by(folder: &Path, consumer: &Consumer) -> Vec<PathBuf> {
+/// What is wrong with the files and folders, and with what leads to them, for one user.
+fn faults(all: &[Reached], user: u32) -> BTreeSet<UnsafePath> {
+    let mut wrong = BTreeSet::new();
+    for reached in all {
+        let steps = path_steps(&reached.path);
+        let last = steps.len().saturating_sub(1);
+        wrong.extend(steps.iter().enumerate().filter_map(|(at, step)| {
+            let by = if reached.by == By::Loads && at != last { By::Word } else { reached.by };
+            fault(step, by, [0, user, reached.as_user.unwrap_or(user)])
+        }));
+    }
+    wrong
+}
+
+/// Every file and folder that a consumer's commands run or read, as far as their words name it.
+fn run_by(folder: &Path, consumer: &Consumer) -> Vec<Reached> {
     let copies: Vec<PathBuf> =
         consumer.reads.iter().filter_map(|copy| folder.join(copy.place.path()).canonicalize().ok()).collect();
-    let mut files = consumer.runs.workload().trusted_files();
-    for command in consumer_commands(consumer) {
-        // A program without a slash is found in the PATH of the user who runs keyroll.
-        let names = command.words.iter().enumerate().filter(|(at, word)| *at > 0 || word.contains('/'));
-        let named = names.flat_map(|(_, word)| named(word)).filter_map(|name| {
-            let path = folder.join(name);
-            let real = path.canonicalize().ok()?;
-            let counts = real.is_file() || (real.is_dir() && name.contains('/'));
-            (counts && !copies.contains(&real)).then_some(path)
-        });
-        files.extend(named);
-    }
-    files
-}
-
-/// The names of files that may stand in one word of a command: the word, the value of an option, and the words of a line
-/// for a shell.
-fn named(word: &str) -> impl Iterator<Item = &str> {
-    let apart = |it: char| it.is_whitespace() || ";&|()<>{}\"'`$=,".contains(it);
-    std::iter::once(word)
-        .chain(word.split_once('=').map(|(_, value)| value))
-        .chain(word.split(apart))
-        .filter(|name| !name.is_empty())
-}
-
-/// A file and the folders above it, by its path as given and by its path with links resolved.
-fn above(file: &Path) -> BTreeSet<PathBuf> {
-    let real = file.canonicalize().ok();
-    let ways = [Some(file), real.as_deref()];
-    // The ancestor `folder/.` of `folder/./restart.sh` counts as `folder`.
-    let all = ways.into_iter().flatten().flat_map(Path::ancestors);
-    all.filter(|path| !path.as_os_str().is_empty()).map(|path| path.components().collect()).collect()
+    let search = search_path();
+    let of = Surroundings { folder, copies: &copies, search: &search };
+    let instances = consumer.runs.instances().iter();
+    let mut all: Vec<Reached> =
+        instances.flat_map(|one| one.workload.trusted_files()).map(Reached::file).collect();
+    all.extend(consumer_commands(consumer).iter().flat_map(|command| reached(&command.words, &of)));
+    all
 }
 
 /// What is wrong with one file or folder, and how to correct that.
@@ -123,56 +123,57 @@ struct UnsafePath {
     way: String,
 }
 
-fn fault(path: &Path, meta: &Metadata, user: u32) -> Option<UnsafePath> {
-    let shown = path.display();
-    let (owner, mode) = (meta.uid(), meta.mode());
-    let unsafe_path = |why: String, way: String| Some(UnsafePath { path: path.to_owned(), why, way });
-    if owner != 0 && owner != user {
-        let why = format!("it belongs to user {owner}, who can change it");
-        // Its owner may live in the folder.
-        return match meta.is_dir() {
-            true => {
-                unsafe_path(why, format!("move what keyroll uses out of {shown}, and correct keyroll.toml"))
-            }
-            false => unsafe_path(why, format!("chown {user} {shown}")),
-        };
+/// `users` may change it: root, the user who runs keyroll, and the one as whom the command goes on.
+fn fault(step: &PathStep, by: By, users: [u32; 3]) -> Option<UnsafePath> {
+    let (path, shown) = (&step.path, step.path.display());
+    let (owner, mode) = (step.meta.uid(), step.meta.mode());
+    let [_, user, _] = users;
+    let unsafe_path = |why: String, way: String| Some(UnsafePath { path: path.clone(), why, way });
+    let move_out = || format!("move what keyroll uses out of {shown}, and correct keyroll.toml");
+    let is_dir = step.meta.is_dir();
+    if step.meta.is_symlink() {
+        // Elsewhere, only who may write its folder can make it lead to another file.
+        if users.contains(&owner) || !step.in_sticky {
+            return None;
+        }
+        let why = format!("it is a link of user {owner}, who chooses where it leads");
+        return unsafe_path(why, format!("chown -h {user} {shown}"));
     }
-    let forbidden = if user == 0 || owner != user { GROUP_WRITES | OTHERS_WRITE } else { OTHERS_WRITE };
-    if meta.is_dir() && mode & STICKY != 0 {
-        return None;
+    if !users.contains(&owner) {
+        let why = format!("it belongs to user {owner}, who can change it");
+        let way = match by {
+            // Its owner may live in the folder.
+            By::Word | By::Loads | By::RunCopy if is_dir => move_out(),
+            By::SearchPath if is_dir => format!("take {shown} out of PATH, or write the program's full path"),
+            By::RunCopy => format!("read {shown} as data instead of running it as a script"),
+            By::Word if path.extension().is_some_and(|end| end == "pid") => {
+                format!("use `signal` and `pid_file = \"{shown}\"`: keyroll checks whose process it names")
+            }
+            By::Word | By::Loads | By::SearchPath => format!("chown {user} {shown}"),
+        };
+        return unsafe_path(why, way);
+    }
+    let forbidden = if owner == 0 { GROUP_WRITES | OTHERS_WRITE } else { OTHERS_WRITE };
+    let (who, class) = if mode & OTHERS_WRITE == 0 { ("its group", "g") } else { ("everybody", "go") };
+    let open = mode & forbidden != 0;
+    if is_dir && mode & STICKY != 0 {
+        let why = format!(
+            "{who} can add files to it (mode {:04o}), and a command loads files from it",
+            mode & 0o7777
+        );
+        return if open && by == By::Loads { unsafe_path(why, move_out()) } else { None };
     }
     // Of a file with an access list, the mode shows as the group's what anybody in the list may do.
-    if let Some(who) = listed(path, user) {
+    if let Some(who) = writer_by_access_list(path, &users) {
         return unsafe_path(format!("{who} can change it by an access list"), format!("setfacl -b {shown}"));
     }
-    if mode & forbidden != 0 {
-        let (who, class) = if mode & OTHERS_WRITE == 0 { ("its group", "g") } else { ("everybody", "go") };
+    if open {
         let why = format!("{who} can change it (mode {:04o})", mode & 0o7777);
         return unsafe_path(why, format!("chmod {class}-w {shown}"));
     }
     None
 }
 
-/// Another user or a group that may write by the file's access list.
-fn listed(path: &Path, user: u32) -> Option<String> {
-    let mut list = vec![0; ACCESS_LIST_BYTES_MAX];
-    // Where a file system has no access lists, or the file has none, its mode says all.
-    let length = getxattr(path, ACCESS_LIST, list.as_mut_slice()).ok()?;
-    let entries: Vec<(u16, u16, u32)> = list
-        .get(ACCESS_HEADER_BYTES..length)?
-        .chunks_exact(ACCESS_ENTRY_BYTES)
-        .filter_map(|entry| {
-            let (tag, rest) = entry.split_first_chunk::<2>()?;
-            let (may, rest) = rest.split_first_chunk::<2>()?;
-            let (id, _) = rest.split_first_chunk::<4>()?;
-            Some((u16::from_le_bytes(*tag), u16::from_le_bytes(*may), u32::from_le_bytes(*id)))
-        })
-        .collect();
-    let mask = entries.iter().find(|(tag, ..)| *tag == MASK).map_or(MAY_WRITE, |(_, may, _)| *may);
-    entries.into_iter().find_map(|(tag, may, id)| match tag {
-        _ if may & mask & MAY_WRITE == 0 => None,
-        NAMED_USER if id != 0 && id != user => Some(format!("user {id}")),
-        NAMED_GROUP => Some(format!("group {id}")),
-        _ => None,
-    })
-}
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+mod tests;

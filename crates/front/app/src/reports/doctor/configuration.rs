@@ -20,7 +20,7 @@ use crate::wiring::open::folder_of;
 use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::provable::provable;
 use crate::wiring::served::served_faults;
-use crate::wiring::trusted::trusted;
+use crate::wiring::trusted::{trusted, unseen_words};
 
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
@@ -67,7 +67,7 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
     }
-    for missed in pid_files_missing(secret) {
+    for missed in pid_files_missing(secret).into_iter().chain(unseen_words(file, secret)) {
         report.note(secret.name.as_str(), missed);
     }
     for consumer in &secret.consumers {

@@ -9,6 +9,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use crate::operator::{CheckShown, Finding};
 use crate::problem::Problem;
 use crate::scaffold::FILL_IN;
+use crate::wiring::trusted::is_foreign;
 
 /// The findings so far.
 #[derive(Default)]
@@ -68,6 +69,14 @@ pub(super) fn check_private_file(report: &mut Report, name: &str, file: &Path, m
                 name,
                 format!("{shown}: other users can access it (mode {:04o})", meta.mode() & 0o7777),
                 &help,
+            );
+        }
+        Ok(meta) if is_foreign(meta.uid()) => {
+            let owner = meta.uid();
+            report.bad(
+                name,
+                format!("{shown} belongs to user {owner}, who can read and replace it"),
+                "write it into a new file of your own",
             );
         }
         Ok(_) => match accessat(CWD, file, Access::READ_OK, AtFlags::EACCESS) {
