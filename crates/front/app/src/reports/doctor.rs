@@ -27,6 +27,9 @@ pub fn doctor(installation: &Installation) -> Result<Vec<CheckShown>, Problem> {
             let path = installation.config_path();
             let secrets = quantity(config.secrets.len(), "secret");
             report.good("configuration", format!("{}: {secrets}", path.display()));
+            if key {
+                state::check_freshness(&mut report, &config, &places);
+            }
             configuration::check_configuration(&mut report, &config, &path, &places);
         }
         Err(problem) => report.problem("configuration", &problem),

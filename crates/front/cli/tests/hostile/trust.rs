@@ -46,6 +46,7 @@ fn older_store() {
     // The replaced version is still there, and is still current.
     swap_store(&scene, "older", "first");
     scene.run(&["plan", "ring"]).refused(6, "K0621", &["older than the journal", "v1"]);
+    scene.run(&["doctor"]).says(&["older than the journal", "K0621"]);
     assert_eq!(scene.snapshot(), before);
     swap_store(&scene, "older", "third");
     scene.apply().exits(0).ended("done");
@@ -212,6 +213,8 @@ fn reached() {
         r#"["make", "--file=w/run.sh"]"#,
         r#"["sh", "-c", "set -e; . ./w/run.sh"]"#,
         r#"["sh", "-c", "exec env A=1 ./w/run.sh"]"#,
+        r#"["sh", "-c", "cd w && . ./run.sh"]"#,
+        r#"["make", "-fw/run.sh"]"#,
     ];
     for line in lines {
         let restart = "[\"./restart.sh\", \"api\", \"api/api.env\"]";

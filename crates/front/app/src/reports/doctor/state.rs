@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_codes::Code;
+use keyroll_config::Config;
 use keyroll_journal::check_whole;
 use keyroll_store::{SealedStore, names_unvouched};
 
@@ -11,6 +12,7 @@ use super::report::{Report, check_private_file};
 use crate::operator::Finding;
 use crate::places::{self, Places};
 use crate::problem::Problem;
+use crate::records::store_freshness::agree;
 use crate::wiring::{open, sealing};
 
 pub(super) fn check_folders(report: &mut Report, places: &Places) {
@@ -143,5 +145,26 @@ pub(super) fn check_journal(report: &mut Report, places: &Places, key: bool) {
     match whole.and_then(|()| open::journal(places)) {
         Ok(_) => report.good("journal's chain", "whole, and as new as its witness".to_owned()),
         Err(problem) => report.problem("journal's chain", &problem),
+    }
+}
+
+/// Reports a store that is older than the journal, such as one that was restored alone.
+pub(super) fn check_freshness(report: &mut Report, config: &Config, places: &Places) {
+    if !places.journal().exists() || !places.sealed().exists() {
+        return;
+    }
+    // What cannot be opened was reported already.
+    let (Ok(journal), Ok(store), Ok(runtime)) =
+        (open::journal(places), open::store(places), open::runtime(places))
+    else {
+        return;
+    };
+    for secret in config.secrets.values() {
+        let name = secret.name.as_str();
+        let compared = || runtime.block_on(agree(journal.as_ref(), store.as_ref(), store.as_ref(), name));
+        // A driver may have written between the two reads.
+        if let Err(problem) = compared().or_else(|_| compared()) {
+            report.problem(&format!("{name}: sealed values"), &problem);
+        }
     }
 }
