@@ -207,7 +207,10 @@ impl Units<'_> {
                     let why = "which xtask/src/night.rs leaves to a part";
                     return Err(format!("no test begins with `{unknown}`, {why}"));
                 }
-                return Ok(Supply::End);
+                return match self.more.first() {
+                    None => Ok(Supply::End),
+                    Some(left) => Err(format!("{}: what it needs was not built", left.unit.name)),
+                };
             }
         }
         Ok(Supply::More(units))

@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_observe::{Listing, NotVisible, Process, ProcessId, descendants, parents, processes, program};
+use keyroll_observe::{
+    Listing, NotVisible, Process, ProcessId, descendants, own_tree, parents, processes, program,
+};
 use serde::{Deserialize, Serialize};
 
 /// A version, by the keyed fingerprint of all of its fields: 64 hexadecimal digits.
@@ -349,7 +351,9 @@ impl Known {
         // Where one is below another, the nearest one speaks: it has less below it, and is the last to be entered.
         below.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
         let all = below.into_iter().flat_map(|(by, all)| all.into_iter().map(move |one| (one.id, by)));
-        all.filter(|(one, _)| !asked.contains(one)).collect()
+        // It may be keyroll itself that looks from below.
+        let own = own_tree(listing);
+        all.filter(|(one, _)| !asked.contains(one) && !own.contains(&one.pid)).collect()
     }
 
     /// Whether a life's own word says that it uses this version on a path and no other. A fork has what its parent had: that

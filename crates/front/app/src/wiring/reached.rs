@@ -3,7 +3,7 @@
 //!
 //! The exceptions: a declared copy, unless it is run as a script; [`DATA_PROGRAMS`]; [`DATA_OPTIONS`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -78,6 +78,27 @@ const SWITCHES: [(&str, Option<[&str; 2]>, bool); 8] = [
     ("su-exec", None, true),
     ("setuidgid", None, true),
     ("s6-setuidgid", None, true),
+];
+
+/// Options of those programs that take no word.
+const PLAIN_OPTIONS: [&str; 8] = ["-", "-l", "--login", "-i", "-n", "-E", "-H", "--"];
+
+/// Programs that run the program that their words name.
+const WRAPPERS: [&str; 14] = [
+    "env",
+    "nice",
+    "ionice",
+    "chrt",
+    "timeout",
+    "nohup",
+    "setsid",
+    "stdbuf",
+    "time",
+    "flock",
+    "xargs",
+    "exec",
+    "command",
+    "systemd-run",
 ];
 
 /// What separates the words of a line for a shell, and what encloses them.
@@ -200,7 +221,9 @@ fn of_tokens(tokens: &[Token], of: &Surroundings<'_>, switch: Option<(usize, u32
         let place = At { before, of, folders: &folders };
         let mut paths = place.named(&token.text);
         paths.extend(place.loaded(&token.text));
-        paths.extend(searched(&token.text, of));
+        if place.may_be_program() {
+            paths.extend(searched(&token.text, of));
+        }
         all.extend(paths.into_iter().map(|(path, by)| Reached { path, by, as_user }));
     }
     all
@@ -255,6 +278,17 @@ struct At<'a> {
 }
 
 impl At<'_> {
+    /// Whether a word may be the name of a program: the first one is, and any behind a shell or a program that runs others.
+    fn may_be_program(&self) -> bool {
+        let runs = |token: &Token| {
+            let name = name(&token.text);
+            is_shell(Path::new(name))
+                || WRAPPERS.contains(&name)
+                || SWITCHES.iter().any(|(it, ..)| *it == name)
+        };
+        self.before.is_empty() || self.before.iter().any(runs)
+    }
+
     /// The existing files and folders that a word may name.
     fn named(&self, text: &str) -> Vec<(PathBuf, By)> {
         let moved = moved_to(self.last(), text);
@@ -376,7 +410,9 @@ fn switch(words: &[String]) -> Option<(usize, u32)> {
             Some([_, long]) if word.starts_with(&format!("{long}=")) => {
                 return user(at, word.get(long.len() + 1..)?);
             }
-            Some(_) | None if word.starts_with('-') => {}
+            Some(_) | None if PLAIN_OPTIONS.contains(&word.as_str()) => {}
+            // It may take a word, such as the name of a group.
+            Some(_) | None if word.starts_with('-') => return None,
             Some(_) | None => return if *positional { user(at, word) } else { None },
         }
     }
@@ -391,14 +427,27 @@ fn expanded(words: &[String], folder: &Path) -> Vec<String> {
         env::HOME.get().and_then(|home| home.into_string().ok()).map(|home| ("HOME".to_owned(), home)),
     );
     let [_, parts, quoted] = streams(words);
-    for token in quoted.iter().chain(&parts) {
-        if let Some((name, value)) = token.text.split_once('=')
-            && is_variable(name)
-            && !value.is_empty()
-        {
-            known.insert(name.to_owned(), value.trim_end_matches([';', '&']).to_owned());
-        }
+    if parts.iter().any(|token| MOVES.contains(&token.text.as_str())) {
+        known.remove("PWD");
     }
+    let mut open = BTreeSet::new();
+    for tokens in [&quoted, &parts] {
+        let mut set = BTreeMap::new();
+        for token in tokens {
+            if let Some((name, value)) = token.text.split_once('=')
+                && is_variable(name)
+                && !value.is_empty()
+            {
+                let value = value.trim_end_matches([';', '&']).to_owned();
+                // Which of two values it has where it is used is not visible.
+                if set.insert(name.to_owned(), value.clone()).is_some_and(|before| before != value) {
+                    open.insert(name.to_owned());
+                }
+            }
+        }
+        known.extend(set);
+    }
+    known.retain(|name, _| !open.contains(name));
     words.iter().map(|word| expand(word, &known)).collect()
 }
 

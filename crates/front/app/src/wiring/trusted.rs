@@ -96,7 +96,7 @@ fn faults(all: &[Reached], user: u32) -> BTreeSet<UnsafePath> {
         let last = steps.len().saturating_sub(1);
         wrong.extend(steps.iter().enumerate().filter_map(|(at, step)| {
             let by = if reached.by == By::Loads && at != last { By::Word } else { reached.by };
-            fault(step, by, [0, user, reached.as_user.unwrap_or(user)])
+            fault((step, at == last), by, [0, user, reached.as_user.unwrap_or(user)])
         }));
     }
     wrong
@@ -123,8 +123,9 @@ struct UnsafePath {
     way: String,
 }
 
-/// `users` may change it: root, the user who runs keyroll, and the one as whom the command goes on.
-fn fault(step: &PathStep, by: By, users: [u32; 3]) -> Option<UnsafePath> {
+/// `users` may change it: root, the user who runs keyroll, and the one as whom the command goes on. `is_last`: it is what
+/// the command reaches, and not on the way there.
+fn fault((step, is_last): (&PathStep, bool), by: By, users: [u32; 3]) -> Option<UnsafePath> {
     let (path, shown) = (&step.path, step.path.display());
     let (owner, mode) = (step.meta.uid(), step.meta.mode());
     let [_, user, _] = users;
@@ -161,7 +162,8 @@ fn fault(step: &PathStep, by: By, users: [u32; 3]) -> Option<UnsafePath> {
             "{who} can add files to it (mode {:04o}), and a command loads files from it",
             mode & 0o7777
         );
-        return if open && by == By::Loads { unsafe_path(why, move_out()) } else { None };
+        let loads = is_last && matches!(by, By::Loads | By::SearchPath);
+        return if open && loads { unsafe_path(why, move_out()) } else { None };
     }
     // Of a file with an access list, the mode shows as the group's what anybody in the list may do.
     if let Some(who) = writer_by_access_list(path, &users) {

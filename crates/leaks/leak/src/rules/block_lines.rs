@@ -186,11 +186,14 @@ impl<'t> BlockSearch<'t> {
         self.is_settled = self.is_confirmed;
         // No rule is for a key with a passphrase.
         let is_sealed = self.frame.is_none() && memmem::find(line, SEALED).is_some();
-        if is_sealed || memmem::find(line, BEGIN).is_some() {
+        // A mark behind another text than the content is of another block, such as a certificate in the log of another
+        // container.
+        let is_own = self.frame.is_none_or(|frame| compared(line, frame.before).1 == frame.before.len());
+        if is_sealed || is_own && memmem::find(line, BEGIN).is_some() {
             return false;
         }
         // The last line of the content may be on the same line.
-        let mark = memmem::find(line, END);
+        let mark = memmem::find(line, END).filter(|_| is_own);
         let is_last = is_last && mark.is_none();
         let line = line.get(..mark.unwrap_or(line.len())).unwrap_or_default();
         let content = match self.frame {

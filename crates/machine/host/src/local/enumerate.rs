@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_codes::Code;
+use keyroll_manager::InstanceProcess;
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, NotSeen, NotVisible, Place, ProcessId, Sockets, process,
     processes, search_files, search_holders, shown, unit_folders,
@@ -107,21 +108,29 @@ impl Local {
         self.setup.consumer_ids().take_while(move |(id, _)| *id <= last)
     }
 
-    /// A process belongs to the first consumer that names it.
+    /// A process belongs to the first consumer that names it; one below a `keyroll run` to that one's consumer, unless
+    /// another one names it.
     fn running_in(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
-        let mut found = Vec::new();
-        let mut taken = BTreeSet::new();
-        for (consumer, setup) in self.consumers_until(last) {
+        let (mut found, mut taken, mut below_one) = (Vec::new(), BTreeSet::new(), Vec::new());
+        for (consumer, setup) in self.setup.consumer_ids() {
+            if consumer > last && below_one.is_empty() {
+                break;
+            }
             let below = self.below(setup, listing);
             for (slot, one) in (0u8..).zip(&setup.slots) {
-                for instance in one.run.instances_in(listing)? {
-                    if taken.insert(instance.process) {
-                        let process = instance.process;
-                        found.push(Running { consumer, slot, process, below: below.get(&process).copied() });
+                for InstanceProcess { process, .. } in one.run.instances_in(listing)? {
+                    let below = below.get(&process).copied();
+                    let one = Running { consumer, slot, process, below };
+                    if below.is_some() {
+                        below_one.push(one);
+                    } else if taken.insert(process) {
+                        found.push(one);
                     }
                 }
             }
         }
+        found.extend(below_one.into_iter().filter(|one| taken.insert(one.process)));
+        found.retain(|one| one.consumer <= last);
         Ok(found)
     }
 
@@ -193,8 +202,8 @@ impl Local {
         running.iter().map(|one| one.process).chain(held).collect()
     }
 
-    /// Without what is below a `keyroll run` and does not hold the version that goes: an agent starts such processes all
-    /// the time.
+    /// Without what is below a `keyroll run` and is not seen to hold the version that goes: an agent starts such processes
+    /// all the time. Memory of theirs that was not searched is counted in the consent.
     fn instances(&self, running: &[Running], sights: &Sights, stays: Which) -> Vec<ObservedInstance> {
         let observed = |one: &Running| {
             let (old, new) = (sights.of(&one.process, OLD), sights.of(&one.process, NEW));
@@ -202,7 +211,7 @@ impl Local {
                 Which::New => old,
                 Which::Old => new,
             };
-            let is_covered = one.below.is_some() && goes == Visibility::No;
+            let is_covered = one.below.is_some() && goes != Visibility::Yes;
             (!is_covered).then(|| instance(one, old, new))
         };
         let mut seen: Vec<ObservedInstance> = running.iter().filter_map(observed).collect();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_observe::{Listing, NotVisible, ProcessId, WrittenAt, environment_holds, memory_holds};
+use keyroll_observe::{Listing, ProcessId, WrittenAt, environment_holds, memory_holds};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
@@ -122,8 +122,8 @@ impl Local {
         }
     }
 
-    /// Whether the word of the `keyroll run` that a process is below covers it: a program that was started with one version
-    /// may have the other one from a file of its own.
+    /// Whether the word of the `keyroll run` that a process is below covers it: all but one that is seen to have the other
+    /// version, which it has from elsewhere.
     pub(super) fn is_covered(
         &self,
         one: &Running,
@@ -133,20 +133,14 @@ impl Local {
         if one.below.is_none() {
             return Ok(false);
         }
-        let (needles, limits) = (self.needles(values)?, self.setup.search.of_one());
+        let needles = self.needles(values)?;
         let other = match which {
             Which::Old => NEW,
             Which::New => OLD,
         };
-        let gone = |why: &NotVisible| matches!(why, NotVisible::Vanished | NotVisible::Replaced);
-        match environment_holds(&one.process, &*needles) {
-            Ok(ids) if ids.contains(&other) => return Ok(false),
-            Ok(_) => {}
-            Err(why) => return Ok(gone(&why)),
-        }
-        let memory = memory_holds(&one.process, &*needles, limits);
-        let is_gone = memory.not_visible.as_ref().is_some_and(gone);
-        Ok(is_gone || memory.whole() && memory.count(other) == 0)
+        let started_with = environment_holds(&one.process, &*needles).is_ok_and(|ids| ids.contains(&other));
+        let limits = self.setup.search.of_one();
+        Ok(!started_with && memory_holds(&one.process, &*needles, limits).count(other) == 0)
     }
 
     /// Whether the issuer saw a call with this version below a `keyroll run` whose word counts.

@@ -141,6 +141,8 @@ const REFUSED: &[(&str, &str)] = &[
     (r#"["sh", "app.env"]"#, "app.env"),
     (r#"["sh", "-c", ". ./app.env; true"]"#, "app.env"),
     (r#"["sudo", "-u", "root", "./w/r.sh"]"#, "w/r.sh"),
+    // A group, and root as the user.
+    (r#"["su", "-g", "nobody", "-c", "./w/r.sh"]"#, "w/r.sh"),
     (r#"["sudo", "./s/r.sh", "-u", "nobody", "./w/r.sh"]"#, "w/r.sh"),
 ];
 
