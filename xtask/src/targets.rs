@@ -163,7 +163,6 @@ struct Units<'a> {
     build: Option<JoinHandle<Result<(), String>>>,
     more: Vec<Beside>,
     left_out: BTreeSet<&'static str>,
-    failed: Option<String>,
 }
 
 impl Units<'_> {
@@ -240,18 +239,18 @@ pub(crate) fn test(
     let own = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let (tell, built) = channel();
     let build = Some(thread::spawn(move || build(&tell)));
-    let (left_out, failed) = (BTreeSet::new(), None);
-    let mut units = Units { which, variable, built, build, more, left_out, failed };
+    let mut units = Units { which, variable, built, build, more, left_out: BTreeSet::new() };
     let (ended, broken) = match which {
         Which::Change => {
+            let mut broken = None;
             let ended = lanes::run(&own, &mut || {
                 units.supply().unwrap_or_else(|why| {
                     println!("FAILED: the build, or what it built");
-                    units.failed = Some(why);
+                    broken = Some(why);
                     Supply::Failed
                 })
             })?;
-            (ended, units.failed)
+            (ended, broken)
         }
         Which::Named(_) | Which::Begins(_) => {
             let mut parts = vec![Supply::End, Supply::More(units.chosen()?)];

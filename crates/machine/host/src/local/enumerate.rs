@@ -18,7 +18,7 @@ use keyroll_rotation::{
 };
 
 use super::concurrent_scanners::searches;
-use super::find::{NEW, OLD, at_rest, place_digest};
+use super::find::{NEW, OLD, at_rest, needle, place_digest};
 use super::managers::keeps;
 use super::unsearched::{UNSEARCHED_MAX, unsearched};
 use super::{ConsumerSetup, Local, incarnation, not_seen, process_of};
@@ -171,10 +171,7 @@ impl Local {
         });
         let joined = self.join_words(joined, &running, stays, values);
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
-        let goes = match stays {
-            Which::New => OLD,
-            Which::Old => NEW,
-        };
+        let goes = needle(stays.other());
         let (strangers, names, mut not_visible) = self.strangers(values, &needles, goes);
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
@@ -207,10 +204,7 @@ impl Local {
     fn instances(&self, running: &[Running], sights: &Sights, stays: Which) -> Vec<ObservedInstance> {
         let observed = |one: &Running| {
             let (old, new) = (sights.of(&one.process, OLD), sights.of(&one.process, NEW));
-            let goes = match stays {
-                Which::New => old,
-                Which::Old => new,
-            };
+            let goes = sights.of(&one.process, needle(stays.other()));
             let is_covered = one.below.is_some() && goes != Visibility::Yes;
             (!is_covered).then(|| instance(one, old, new))
         };

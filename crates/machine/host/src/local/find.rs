@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_port::{Class, Failure, Values};
-use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity};
+use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity, Which};
 use keyroll_secret::SecretBytes;
 
 use super::Local;
@@ -17,6 +17,14 @@ use crate::Digest;
 pub(super) const OLD: u32 = 0;
 /// The new value's number.
 pub(super) const NEW: u32 = 1;
+
+/// A version's number among the needles.
+pub(super) fn needle(which: Which) -> u32 {
+    match which {
+        Which::Old => OLD,
+        Which::New => NEW,
+    }
+}
 
 /// The secret fields in which both versions differ: only these distinguish one version from the other.
 fn differing(values: Values<'_>) -> impl Iterator<Item = (&SecretBytes, Option<&SecretBytes>)> {

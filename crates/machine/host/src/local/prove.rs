@@ -10,7 +10,7 @@ use tokio::task::block_in_place;
 use super::checks::{ProofRequest, ask};
 use super::deliver::holds_version;
 use super::enumerate::Running;
-use super::find::{NEW, OLD, at_rest};
+use super::find::{at_rest, needle};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::served::below;
@@ -222,10 +222,7 @@ fn loaded(
     restarted: bool,
     limits: MemoryLimits,
 ) -> Loaded {
-    let (id, other) = match which {
-        Which::Old => (OLD, NEW),
-        Which::New => (NEW, OLD),
-    };
+    let (id, other) = (needle(which), needle(which.other()));
     let started_with = environment_holds(process, needles).unwrap_or_default();
     if restarted && started_with.contains(&other) {
         return Loaded::Other(variables_holding(process, needles, other).unwrap_or_default());

@@ -12,7 +12,7 @@ use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
 
 use super::enumerate::Running;
-use super::find::{NEW, OLD, at_rest};
+use super::find::{at_rest, needle};
 use super::{ConsumerSetup, Local, ServedSetup, incarnation};
 
 /// Inode, size and time of the last change; zeros for a file that is not there.
@@ -133,11 +133,7 @@ impl Local {
         if one.below.is_none() {
             return Ok(false);
         }
-        let needles = self.needles(values)?;
-        let other = match which {
-            Which::Old => NEW,
-            Which::New => OLD,
-        };
+        let (needles, other) = (self.needles(values)?, needle(which.other()));
         let started_with = environment_holds(&one.process, &*needles).is_ok_and(|ids| ids.contains(&other));
         let limits = self.setup.search.of_one();
         Ok(!started_with && memory_holds(&one.process, &*needles, limits).count(other) == 0)
