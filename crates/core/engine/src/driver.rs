@@ -257,8 +257,10 @@ impl<C: Core> Driver<C> {
             // The operator may take days. Before the point of no return refusals are read once more.
             return true;
         }
-        let look =
-            matches!(event.fact, Fact::Proved { .. } | Fact::Probed { .. } | Fact::LastUsed(_) | Fact::Clock);
+        let look = matches!(
+            event.fact,
+            Fact::Proved { .. } | Fact::Probed { .. } | Fact::Listed { .. } | Fact::LastUsed(_) | Fact::Clock
+        );
         let recent = now_ms < self.last_append_ms.saturating_add(self.pace.clock_ms);
         look && recent && next.same_but_time(&self.state)
     }

@@ -287,13 +287,16 @@ impl Executor {
     async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
-        // A list without the key says nothing of its use: only the key's own entry can say "never used".
-        let entry = entry.ok_or_else(|| {
+        // Neither a list without the key nor an entry without a time says that the key is unused: Preflight used it.
+        let unknown = |why: &str| {
             Failure::new(Class::Retryable, Code::RequestFailed, "read when the old key was last used")
-                .because("the issuer's list does not contain the key")
+                .because(why)
                 .help("keyroll verify shows what the issuer lists; the key is not ended meanwhile")
-        })?;
-        Ok(Fact::LastUsed(LastUse { used: entry.last_used_unix_ms, took_ms: 0 }))
+        };
+        let entry = entry.ok_or_else(|| unknown("the issuer's list does not contain the key"))?;
+        let used = entry.last_used_unix_ms;
+        let used = used.ok_or_else(|| unknown("the issuer's list has no time of last use for the key"))?;
+        Ok(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }))
     }
 
     async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {

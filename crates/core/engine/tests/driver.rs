@@ -2,7 +2,8 @@
 
 use keyroll_engine::{Action, Drive, Driver, Input, Pace};
 use keyroll_rotation::{
-    Event, Fact, Op, PreflightSeen, ProbeResult, Query, Reconciled, Seq, Stamp, State, step,
+    Event, Fact, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult, Query, Reconciled, Seq, Stamp,
+    State, step,
 };
 
 use crate::parts;
@@ -54,4 +55,32 @@ fn a_look_that_began_too_early_does_not_close_an_intent() {
     driver.on(absent(), 10_110);
     polled(&mut driver, 10_110);
     assert!(!open(&driver), "nothing can arrive any more");
+}
+
+#[test]
+fn a_list_that_shows_nothing_new_is_written_only_now_and_then() {
+    let (state, intent) = minting();
+    let failed = Fact::Ended { intent, outcome: Outcome::Failed { retry: false } };
+    let state = step(&state, &Event { at: state.now(), fact: failed }).unwrap().0;
+    assert_eq!(state.phase(), Phase::RollingBack);
+    let pace = Pace { issuer_ms: 100, clock_ms: 2_000, ..Pace::default() };
+    let mut driver = Driver::new(state, 2, 1, 0, pace);
+    let incomplete = Fact::Listed { complete: false, labelled: Vec::new(), old: ListedState::NotVisible };
+    let (mut asked, mut written) = (0, 0);
+    for now in (0..20_000).step_by(10) {
+        for action in polled(&mut driver, now) {
+            match action {
+                Action::Look { query, .. } => {
+                    assert_eq!(query, Query::List);
+                    asked += 1;
+                    driver.on(Input::Seen(query, Some(incomplete.clone())), now);
+                }
+                Action::Append { .. } => written += 1,
+                Action::Reload | Action::Witness { .. } | Action::Carry { .. } => panic!("{action:?}"),
+            }
+        }
+    }
+    assert!(asked > 150, "{asked}");
+    // One entry in two seconds, and the start of the driver.
+    assert!(written <= 12, "{written} entries for {asked} lists");
 }

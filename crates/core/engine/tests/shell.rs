@@ -11,12 +11,12 @@ use keyroll_port::{Label, Probe, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, LastUsed,
     MintedBy, OldKey, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State,
-    Which,
+    Waived, Which,
 };
 use tokio::sync::mpsc;
 
 use crate::parts::machine::Mishap;
-use crate::parts::{self, Scene, capabilities, locked};
+use crate::parts::{self, Scene, capabilities, locked, plan};
 
 /// A rotation here takes milliseconds; one that stands is told by this.
 const RUN_S_MAX: u64 = 20;
@@ -142,6 +142,24 @@ fn a_list_without_the_old_key_does_not_show_it_unused() {
     // The first lists are the incomplete ones: none of them comes after an answer about the use.
     let incomplete = |fact: &Fact| matches!(fact, Fact::Listed { complete: false, .. });
     assert!(!facts[used..].iter().any(incomplete), "an incomplete list said when the key was used");
+}
+
+/// Preflight used the key: an issuer that shows no use of it says nothing about the others.
+#[test]
+fn an_entry_without_a_time_does_not_show_the_old_key_unused() {
+    let last_used = LastUsed::PerKey { lag_ms: 1, granularity_ms: 1 };
+    let mut plan = plan(Capabilities { last_used, ..capabilities() });
+    plan.policy.phase_ms_max = 300;
+    let scene = Scene::of(plan, &[], "id-2", "value-two");
+    scene.keys.hides_use.store(true, Ordering::SeqCst);
+    let (standing, state) = drive(&scene);
+    assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::LastUseNotShown)));
+    assert!(locked(&scene.keys.ended).is_empty(), "{:?}", state.phase());
+    // The consent that the configuration gives does not cover a waiver.
+    let waived = Command::Tell(Fact::Waived(Waived::LastUse));
+    let (standing, state) = drive_before(&scene, There::Consents, &[waived]);
+    assert_eq!((standing, state.phase(), state.debt()), (DriverState::Ended, Phase::Done, None));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
 }
 
 #[test]

@@ -99,6 +99,8 @@ pub enum Waived {
     NotVisible(ConsumerId),
     /// Busy sessions on the revoked credential.
     BusySessions,
+    /// The last use of the old key, which the issuer does not show. In no entry of protocol 6 and before.
+    LastUse,
 }
 
 /// What the operator adopted as a consumer.
@@ -133,7 +135,8 @@ pub struct PreflightSeen {
 /// What the issuer shows about the last use of the old key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LastUse {
-    /// When the key was last used, by the issuer's clock; `None` = no data.
+    /// When the key was last used, by the issuer's clock. An answer without a time is no answer: `None` is only in
+    /// journals of protocol 6 and before, where the same answer twice closed the window.
     pub used: Option<u64>,
     /// How long the answer was waited for, milliseconds. The driver measures it; 0 in journals of protocol 4 and before.
     pub took_ms: u64,

@@ -196,6 +196,7 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
             Waived::Copy(place) => (3, *place),
             Waived::NotVisible(id) => (4, u64::from(id.0)),
             Waived::BusySessions => (5, 0),
+            Waived::LastUse => (8, 0),
         });
     }
     parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));

@@ -36,8 +36,8 @@ mod wants;
 /// holds have an order; a stuck rotation enables the old key; an answer counts for its own version. 4: what ends a key
 /// rests on a young look. 5: an answer of the issuer shows what was true when it was asked for; a process that executes
 /// another program is another instance; memory that was not searched is counted. 6: the word of a process counts where
-/// the operator trusts it.
-pub const PROTOCOL: u32 = 6;
+/// the operator trusts it. 7: a last use that the issuer does not show is unknown, and only the operator can waive it.
+pub const PROTOCOL: u32 = 7;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

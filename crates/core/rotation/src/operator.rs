@@ -59,6 +59,10 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     if next.ended() {
         return Err("the rotation has ended");
     }
+    let unshown = next.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
+    if what == Waived::LastUse && !unshown {
+        return Err("the issuer was not asked in vain when the old key was last used");
+    }
     next.exceptions.waive(what);
     let solved = match (next.hold(), what) {
         (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who.may_be(waived),
@@ -67,6 +71,7 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
         (Some(Hold::Paused(Reason::Unsearched(who))), Waived::NotVisible(id)) => {
             next.look().and_then(|look| look.seen.consumer_of(who)) == Some(id)
         }
+        (Some(Hold::Paused(Reason::LastUseNotShown)), Waived::LastUse) => true,
         _ => false,
     };
     if solved {
@@ -302,7 +307,7 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
         next.hold(),
         Some(
             Hold::Stuck(Reason::Failed(_) | Reason::Overdue(_))
-                | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_))
+                | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_) | Reason::LastUseNotShown)
         )
     );
     if !next.aim().ends_old() {

@@ -66,6 +66,8 @@ pub enum Reason {
     Failed(Phase),
     /// The phase did not end by its deadline.
     Overdue(Phase),
+    /// Everything has left the old key, but the issuer did not show in time when the key was last used.
+    LastUseNotShown,
     /// Copies or instances return to the old value again and again.
     Drifting,
     /// A label at the issuer that this journal does not know: the journal was restored from a backup.

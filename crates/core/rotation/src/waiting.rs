@@ -77,7 +77,11 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     }
     Some(unit(state).unwrap_or_else(|| Waiting {
         what: match (state.phase(), wanted.into_iter().next()) {
-            (Phase::Decide, Some(Want::Ask(query))) => Awaited::Answer(query),
+            (Phase::Decide | Phase::Sweep, Some(Want::Ask(query))) => Awaited::Answer(query),
+            (
+                Phase::Quiesce | Phase::RollingBack,
+                Some(Want::Ask(query @ (Query::LastUsed | Query::List))),
+            ) => Awaited::Answer(query),
             (phase, _) => Awaited::Phase(phase),
         },
         until: Until::Ms(deadlines::until_ms(state)),

@@ -5,6 +5,7 @@
 mod back;
 mod believed;
 mod holds;
+mod last_use;
 mod late;
 mod shared;
 mod table;

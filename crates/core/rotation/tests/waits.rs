@@ -1,8 +1,8 @@
 //! Each wait says for what and until when, and ends by then although nobody answers.
 
 use keyroll_rotation::{
-    Awaited, Fact, Hold, ListedState, Op, Outcome, Person, Phase, Query, Reason, Until, Waiting, Want, Which,
-    waiting, wants,
+    Awaited, Debt, Fact, Hold, ListedState, Op, Outcome, Person, Phase, Query, Reason, Until, Waiting, Want,
+    Which, waiting, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -125,6 +125,17 @@ fn a_last_search_that_is_not_answered_pauses() {
 }
 
 #[test]
+fn the_last_phase_says_that_it_waits_for_a_list() {
+    let mut walk = Walk::to(Phase::Sweep);
+    for _ in 0..3 {
+        silent(&mut walk, &Query::List);
+    }
+    assert_eq!(what(&walk), Some(Awaited::Answer(Query::List)));
+    until_the_end(&mut walk);
+    assert_eq!(what(&walk), Some(Awaited::Debt(Debt::NotListed)));
+}
+
+#[test]
 fn a_list_that_is_never_complete_does_not_hold_a_rollback_up_for_ever() {
     let mut plan = walk::plan();
     plan.policy.on_failure = keyroll_rotation::OnFailure::Rollback;
@@ -134,6 +145,7 @@ fn a_list_that_is_never_complete_does_not_hold_a_rollback_up_for_ever() {
     walk.end(mint, Outcome::Failed { retry: false });
     assert_eq!((walk.state.phase(), wants(&walk.state)), (Phase::RollingBack, vec![Want::Ask(Query::List)]));
     walk.say(Fact::Listed { complete: false, labelled: Vec::new(), old: ListedState::NotVisible });
+    assert_eq!(what(&walk), Some(Awaited::Answer(Query::List)));
     until_the_end(&mut walk);
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
     // The operator has looked at the issuer's console.

@@ -19,6 +19,10 @@ use crate::world::World;
 /// The longest time in which a restarted process keeps its old value.
 const GENERATION_MS_MAX: u64 = 4_000;
 
+/// How long, and how often, an issuer does not show the last use.
+const HIDES_MS: u64 = 6_000;
+const HIDES_APART_MS: u64 = 9_000;
+
 /// The issuer's wall clock at the beginning: it can jump in both directions.
 pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
 
@@ -335,6 +339,11 @@ impl World {
 
     fn last_used(&self) -> Option<u64> {
         let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return None };
+        // One issuer never shows it, another one shows it now and then.
+        let hides = self.scene.draw.is_multiple_of(2) || self.now % HIDES_APART_MS < HIDES_MS;
+        if self.scene.quirks.has(Quirk::HidesUse) && hides {
+            return None;
+        }
         let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
         // The time appears late and is coarse; the issuer's wall clock may jump.
         used.map(|at| (WALL_MS + at / GRAIN_MS * GRAIN_MS).saturating_add_signed(self.wall_jump))

@@ -94,7 +94,7 @@ pub(crate) struct Audit {
     pub(crate) older_from: u64,
     /// The last list that was written shows a label that no intent of this rotation gave.
     pub(crate) unexplained: bool,
-    /// The driver that last read the use of the old key from a list that contains the key.
+    /// The driver that last read the use of the old key from a list that shows it.
     pub(crate) read_use: Option<u64>,
     /// Another party enabled the old key.
     pub(crate) enabled_by_others: bool,

@@ -28,8 +28,10 @@ impl Run {
                     self.audit.listed.push((scope.epoch, self.world.now));
                 }
                 let old = self.world.old_id();
-                let there = listing.entries.iter().any(|entry| entry.id.as_str() == old.as_str());
-                if *query == Query::LastUsed && there {
+                let shows = |entry: &keyroll_port::Listed| {
+                    entry.id.as_str() == old.as_str() && entry.last_used_unix_ms.is_some()
+                };
+                if *query == Query::LastUsed && listing.entries.iter().any(shows) {
                     self.audit.read_use = Some(scope.epoch);
                 }
             }
@@ -165,6 +167,7 @@ impl Run {
     fn use_unread(&self, state: &State, epoch: u64) -> Option<String> {
         let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
         let judged = shown && state.emergency().is_none() && self.world.issuer.stands(OLD);
+        let judged = judged && !self.use_is_waived();
         let unread = judged && self.audit.read_use != Some(epoch);
         unread.then(|| "Quiesce ended although no list showed when the old key was used".to_owned())
     }

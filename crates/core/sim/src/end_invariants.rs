@@ -118,7 +118,7 @@ impl Run {
     fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
         let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
         let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
-        if shared && !self.audit.disabled_by_others && self.world.issuer.creds.first().is_some_and(off) {
+        if shared && !self.audit.disabled_unknown() && self.world.issuer.creds.first().is_some_and(off) {
             return Some("a shared key stays disabled");
         }
         match (stays, dropped) {

@@ -58,7 +58,7 @@ impl Run {
         let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
         let Some(slot) = self.slots.get(at).filter(|_| shown && leaves) else { return };
         let judged = slot.driver.state().emergency().is_none() && slot.epoch == self.ledger.epoch;
-        if !judged || !self.world.issuer.stands(OLD) {
+        if !judged || !self.world.issuer.stands(OLD) || self.use_is_waived() {
             return;
         }
         let asked = self.world.asked_use.filter(|asked| asked.0 == epoch);
@@ -67,6 +67,11 @@ impl Run {
         if self.world.old_uses.iter().any(|used| window.contains(used)) {
             self.violate("I4", "Quiesce ended while the old key was in use".into());
         }
+    }
+
+    /// The operator waived the last use, which the issuer did not show.
+    pub(crate) fn use_is_waived(&self) -> bool {
+        self.ledger.ever().iter().any(|event| event.fact == Fact::Waived(Waived::LastUse))
     }
 
     /// The operator consented before every point of no return, except where a standing consent counts.

@@ -24,6 +24,7 @@ pub const ALL: &[Mutant] = &[
     evidence::EXEC_UNSEEN,
     evidence::LATE_INSTANCE_UNSEEN,
     evidence::IDLE_UNASKED,
+    evidence::NO_TIME_IS_IDLE,
     evidence::IDLE_FORGED,
     evidence::REFUSALS_UNREAD,
     evidence::MISSING_AS_BEFORE,

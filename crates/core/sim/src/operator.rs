@@ -147,7 +147,12 @@ impl Run {
                 return self.tell(at, Fact::HandRevoked);
             }
             Reason::Overdue(_) => self.help_overdue(hold),
+            Reason::LastUseNotShown if self.rng.one_in(2) => {
+                self.tell(at, Fact::Waived(Waived::LastUse));
+                return;
+            }
             Reason::Asked
+            | Reason::LastUseNotShown
             | Reason::Consent
             | Reason::Unreadable(_)
             | Reason::Failed(_)

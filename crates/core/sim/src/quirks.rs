@@ -28,10 +28,12 @@ pub(crate) enum Quirk {
     WrongWords = 1 << 8,
     /// Some consumers take their value from keyroll's socket, and say themselves which one they use.
     Served = 1 << 9,
+    /// The list of keys shows no last use for a while, or never.
+    HidesUse = 1 << 10,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::UnequalEndpoints,
         Self::Denies,
         Self::PartialEvidence,
@@ -42,6 +44,7 @@ impl Quirk {
         Self::SlowGenerations,
         Self::WrongWords,
         Self::Served,
+        Self::HidesUse,
     ];
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Keys {
     pub(crate) overlooks: Mutex<bool>,
     /// So many lists are incomplete and miss the old key.
     pub(crate) incomplete_lists: AtomicU64,
+    /// Its lists have no time of last use.
+    pub(crate) hides_use: AtomicBool,
     /// A switch off came to its first half only.
     pub(crate) half_off: Mutex<bool>,
     /// How often a key that was off was presented.
@@ -143,12 +145,13 @@ impl Issuer for Keys {
             ids.remove("id-1");
         }
         let (labels, off) = (locked(&self.labels), locked(&self.off));
+        let shown = !self.hides_use.load(Ordering::SeqCst);
         let overlooked = !off.is_empty() && std::mem::take(&mut *locked(&self.overlooks));
         let entries = ids.into_iter().filter(|id| !(overlooked && off.contains(id))).map(|id| Listed {
             label: labels.get(&id).cloned(),
             id: CredentialId::new(id.clone()),
             disabled: off.contains(&id),
-            last_used_unix_ms: None,
+            last_used_unix_ms: shown.then_some(1),
             hint: None,
         });
         Ok(Listing { entries: entries.collect(), complete, incomplete: None })
@@ -593,6 +596,7 @@ impl Scene {
             off: Mutex::default(),
             overlooks: Mutex::default(),
             incomplete_lists: AtomicU64::new(0),
+            hides_use: AtomicBool::default(),
             half_off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),

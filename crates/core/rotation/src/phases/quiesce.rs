@@ -46,6 +46,9 @@ fn needs_idle(state: &State) -> bool {
     if !state.aim().ends_old() || state.emergency().is_some() || state.old_key() == OldKey::Ended {
         return false;
     }
+    if state.is_waived(&Waived::LastUse) {
+        return false;
+    }
     let window = state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
     !state.uses.idle_for(window)
 }
@@ -57,6 +60,10 @@ pub(super) fn settle(next: &mut State) -> bool {
     let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
     if blocked.is_empty() {
+        if needs_idle(next) && !next.uses.is_shown() && deadlines::late(next) {
+            next.stand(Hold::Paused(Reason::LastUseNotShown));
+            return true;
+        }
         if needs_idle(next) || leaves_abandoned(next) {
             return late(next);
         }

@@ -26,6 +26,11 @@ impl OldUses {
         self.idle.is_some_and(|idle| idle.last.at_least(ms, idle.since))
     }
 
+    /// The issuer showed the last use since the window began.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.idle.is_some()
+    }
+
     pub(crate) fn refusals_read(&self) -> bool {
         self.refusals_read.is_some()
     }

@@ -211,7 +211,7 @@ impl Walk {
                 }
                 Fact::Proved { consumer: *consumer, proofs, trouble: false }
             }
-            Query::LastUsed => Fact::LastUsed(LastUse { used: None, took_ms: 0 }),
+            Query::LastUsed => Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }),
             Query::Refusals => Fact::Refusals { count: 0, took_ms: 0 },
             Query::Reconcile(intent) => Fact::Reconciled { intent: *intent, found: Reconciled::Absent },
             Query::Sweep => Fact::Swept { residues: 0 },

@@ -1,7 +1,8 @@
 //! Mutants that accept weaker proof than the protocol requires.
 
+use keyroll_engine::Input;
 use keyroll_rotation::{
-    Event, Fact, Holds, InstanceIdentity, Kinds, LastUse, LastUsed, Phase, State, Visibility,
+    Event, Fact, Holds, InstanceIdentity, Kinds, LastUse, LastUsed, Phase, Query, State, Visibility,
 };
 
 use crate::answers::WALL_MS;
@@ -175,6 +176,16 @@ pub(super) const IDLE_UNASKED: Mutant = Mutant {
     plan: |plan| plan.capabilities.last_used = LastUsed::NotVisible,
     ..Mutant::NONE
 };
+
+fn no_time_is_idle(input: &mut Input) {
+    if let Input::Seen(Query::LastUsed, seen @ None) = input {
+        *seen = Some(Fact::LastUsed(LastUse { used: None, took_ms: 0 }));
+    }
+}
+
+/// A list that does not show when the old key was last used shows that nobody used it.
+pub(super) const NO_TIME_IS_IDLE: Mutant =
+    Mutant { name: "no last use is idle", sentence: "P-153", input: no_time_is_idle, ..Mutant::NONE };
 
 fn idle_forged(_: &State, event: &mut Event) {
     if let Fact::LastUsed(LastUse { used, .. }) = &mut event.fact {

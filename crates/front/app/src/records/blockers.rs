@@ -11,7 +11,7 @@ use keyroll_rotation::{
 };
 
 use super::plan_names::Called;
-use super::waivers::Waivers;
+use super::waivers::{UNSEEN_USER, Waivers};
 use crate::operator::Holder;
 
 /// What to do with an edited line during a rollback.
@@ -430,6 +430,7 @@ pub fn waived_with_reasons(
             format!("evidence of {} that is not visible", called.consumer(*consumer))
         }
         Waived::BusySessions => "busy sessions on the old key".to_owned(),
+        Waived::LastUse => UNSEEN_USER.to_owned(),
     };
     let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
     state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()

@@ -7,8 +7,15 @@ use keyroll_rotation::{
 
 use super::blockers::{adopt_copy, adopt_process, setting};
 use super::plan_names::Called;
+use super::waivers::LAST_USE;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
+
+const LAST_USE_NOT_SHOWN: &str = "everything has left the old key, but the issuer does not show when the key was last used: what \
+                                  keyroll cannot see may still use it";
+
+const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
+                            if there is one";
 
 const NEW_KEY_REFUSED: &str =
     "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
@@ -107,6 +114,7 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
                 "raise `{setting}` in keyroll.toml, or keyroll consumer waive {pid} --reason WHY; then "
             ))
         }
+        Reason::LastUseNotShown => Some(format!("keyroll consumer waive {LAST_USE} --reason WHY; then ")),
         Reason::Asked
         | Reason::Holder(_)
         | Reason::Unsearched(_)
@@ -202,16 +210,15 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             )
         }
         Reason::Failed(phase) => format!("{} failed", word(phase)),
-        Reason::Overdue(Phase::RollingBack) if state.new_version().is_none() => {
-            "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
-             if there is one"
+        Reason::Overdue(Phase::RollingBack) if state.new_version().is_none() => NEVER_LISTED.to_owned(),
+        Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
+        Reason::LastUseNotShown => LAST_USE_NOT_SHOWN.to_owned(),
+        Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
+        Reason::UnknownLabel(_) => {
+            "the issuer has a key with a label that this journal does not know: another \
+                                    keyroll made it, or the journal was restored from a backup"
                 .to_owned()
         }
-        Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
-        Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
-        Reason::UnknownLabel(_) => "the issuer has a key with a label that this journal does not know: another \
-                                    keyroll made it, or the journal was restored from a backup"
-            .to_owned(),
         Reason::Unclear(intent) => format!("the outcome of step {intent} is unknown"),
     }
 }

@@ -11,6 +11,12 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::state_file;
 
+/// The word by which the operator waives the last use of the old key, where the issuer does not show it.
+pub(crate) const LAST_USE: &str = "last-use";
+
+/// What that waives, for the operator.
+pub(crate) const UNSEEN_USER: &str = "a user of the old key that the issuer does not show";
+
 /// All waivers of this machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,5 +126,6 @@ pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
         },
         Waived::NotVisible(consumer) => named(format!("consumer/{}", consumer.0)),
         Waived::BusySessions => named("busy sessions".to_owned()),
+        Waived::LastUse => named("last use".to_owned()),
     }
 }

@@ -20,7 +20,7 @@ use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
-use crate::records::waivers::{Waiver, Waivers, digest};
+use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest};
 use crate::wiring::open::{journal, lock, runtime};
 
 /// The longest reason, in bytes: it is stored for good.
@@ -28,7 +28,7 @@ const REASON_BYTES_MAX: usize = 1_024;
 
 /// A waiver that the operator asks for.
 pub struct WaiveRequest<'a> {
-    /// A process id, a consumer's name, or a path.
+    /// A process id, a consumer's name, a path, or the word for the last use.
     pub holder: &'a str,
     /// The secret; none where only one can be meant.
     pub secret: Option<&'a str>,
@@ -161,8 +161,11 @@ fn waiving() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "waive what holds the key")
 }
 
-/// What `holder` names: a process id, a consumer of the configuration, or a path.
+/// What `holder` names: the last use, a process id, a consumer of the configuration, or a path.
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
+    if holder == LAST_USE {
+        return Ok(Waived::LastUse);
+    }
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
             waiving().because(format!("process {pid} cannot be inspected: {why}")).help(
@@ -192,6 +195,7 @@ fn shown(holder: &str, waived: Waived) -> String {
         Waived::Copy(_) => format!("the copy {}", real(holder).unwrap_or_else(|| holder.to_owned())),
         Waived::NotVisible(_) => format!("evidence of {holder} that is not visible"),
         Waived::BusySessions => "busy sessions".to_owned(),
+        Waived::LastUse => UNSEEN_USER.to_owned(),
     }
 }
 
@@ -242,7 +246,7 @@ fn told(
     let told = tell_open_locked(places, secret.name.as_str(), |opened| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
-            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
+            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions | Waived::LastUse => waived,
         };
         if let Waived::Holder(who) = waived {
             refuse_reused(&opened.state, who)?;

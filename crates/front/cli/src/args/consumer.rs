@@ -96,7 +96,7 @@ pub(crate) struct AdoptArgs {
 /// `consumer waive`.
 #[derive(Debug, Args)]
 pub(crate) struct WaiveArgs {
-    /// The consumer, process id or path
+    /// The consumer, process id or path; or last-use, if the issuer does not show the last use of the old key
     #[arg(value_name = "NAME|PID|PATH")]
     pub(crate) holder: String,
     /// Why the consumer, process or file may lose access

@@ -245,6 +245,7 @@ fn waived() -> impl Strategy<Value = Waived> {
         any::<u64>().prop_map(Waived::Copy),
         any::<u16>().prop_map(|consumer| Waived::NotVisible(ConsumerId(consumer))),
         Just(Waived::BusySessions),
+        Just(Waived::LastUse),
     ]
 }
 

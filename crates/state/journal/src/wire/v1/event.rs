@@ -81,6 +81,7 @@ forms! {
         Copy(place: u64),
         NotVisible(consumer: u16),
         BusySessions,
+        LastUse,
     }
 
     enum Adoptee {
