@@ -108,6 +108,8 @@ pub(crate) struct Audit {
     pub(crate) ignored_deletion: bool,
     /// An operator said wrongly that the old key was revoked.
     pub(crate) said_revoked: bool,
+    /// Since when the word of an operator that the old key was revoked is believed by the present driver.
+    pub(crate) word_since: u64,
 }
 
 impl Audit {

@@ -10,9 +10,12 @@ use crate::calls::{Call, CallResult, DriverRequest, Scope};
 use crate::issuer::{OLD, Value};
 use crate::ports::DECOY;
 use crate::quirks::Quirk;
-use crate::scene::{Family, REQUEST_MS_MAX};
+use crate::scene::{DEATH_MS_MAX, Family, REQUEST_MS_MAX};
 use crate::schedule::Run;
 use crate::sequence::is_revoke_now;
+
+/// After so many accepted probes in a row the word of an operator is undone: the first may still be under way.
+const UNDONE_BY: usize = 3;
 
 impl Run {
     /// A look got this answer from the world.
@@ -180,6 +183,16 @@ impl Run {
         self.audit.asked.push((digest, shown));
     }
 
+    /// Probes of this driver found the key accepted after an operator had said that it was revoked, and after the issuer's
+    /// own delay: the word is undone.
+    pub(crate) fn is_word_undone(&self, epoch: u64) -> bool {
+        let from = self.audit.word_since + DEATH_MS_MAX + REQUEST_MS_MAX;
+        (0..self.world.plan.endpoints.len()).any(|endpoint| {
+            let answers = self.audit.of(endpoint, OLD, epoch);
+            answers.is_some_and(|it| it.accepted.since(from).0 >= UNDONE_BY)
+        })
+    }
+
     fn with_waivers(&self, mut shown: Shown) -> Shown {
         for event in &self.ledger.entries {
             if let Fact::Waived(what) = &event.fact
@@ -201,6 +214,8 @@ impl Run {
                 };
                 self.audit.consent = Some(Consent { shown, at: self.world.now });
             }
+            // A new driver measures the issuer's own delay anew.
+            Fact::HandRevoked | Fact::DriverStarted => self.audit.word_since = self.world.now,
             Fact::Adopted { .. } => self.audit.consent = None,
             // The operator says that the cause is removed: the next list shows whether it is.
             Fact::Retried => self.audit.unexplained = false,

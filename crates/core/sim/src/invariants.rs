@@ -424,8 +424,9 @@ impl Run {
         let event = Event { at: Stamp { ms: self.world.mono(), ..state.now() }, fact: Fact::AbortAsked };
         let legal = step(state, &event).is_ok();
         let gap = state.plan().capabilities.exchanges();
-        // What others did, or an operator said wrongly, is found out by the next probe.
+        // What others did, or an operator said wrongly, is found out by the next probes.
         let said = self.ledger.entries.iter().any(|event| event.fact == Fact::HandRevoked);
+        let said = said && !self.is_word_undone(slot.epoch);
         let alive = self.world.issuer.stands(OLD) && !self.audit.disabled_by_others && !said;
         let minting = state.intents().iter().any(|open| open.op == Op::Mint);
         if state.decided() && legal {

@@ -79,6 +79,7 @@ pub const ALL: &[Mutant] = &[
     order::EDITS_UNSEEN,
     order::STORE_UNASKED,
     back::BACK_UNPROVEN,
+    back::WORD_STANDS,
     back::ALIVE_ONCE,
     back::DEBT_UNLOOKED,
     back::REVOKE_UNLOOKED,

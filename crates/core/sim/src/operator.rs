@@ -146,6 +146,12 @@ impl Run {
             {
                 return self.tell(at, Fact::HandRevoked);
             }
+            Reason::Failed(_) | Reason::Overdue(_)
+                if self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4) =>
+            {
+                self.audit.said_revoked = true;
+                return self.word(at, Fact::HandRevoked);
+            }
             Reason::Overdue(_) => self.help_overdue(hold),
             Reason::LastUseNotShown if self.rng.one_in(2) => {
                 self.tell(at, Fact::Waived(Waived::LastUse));

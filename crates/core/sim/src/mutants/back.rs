@@ -2,11 +2,26 @@
 
 use keyroll_engine::{Action, Input};
 use keyroll_rotation::{
-    Emergency, Event, Fact, ListedState, Op, Outcome, Phase, ProbeResult, Query, State, UnitStep, Want, Which,
+    Emergency, Event, Fact, ListedState, OldKey, Op, Outcome, Phase, ProbeResult, Query, State, UnitStep,
+    Want, Which,
 };
 
 use super::evidence::{ALL_KINDS, proofs};
 use crate::mutant::Mutant;
+
+fn word_stands(state: &State, event: &mut Event) {
+    let said = state.old_key() == OldKey::Ended && !state.decided();
+    if let Fact::Probed { version: Which::Old, answer, .. } = &mut event.fact
+        && matches!(answer, ProbeResult::Alive | ProbeResult::Denied)
+        && said
+    {
+        *answer = ProbeResult::Unknown;
+    }
+}
+
+/// A key of which an operator said that it was revoked counts as revoked, whatever probes say.
+pub(super) const WORD_STANDS: Mutant =
+    Mutant { name: "word stands", sentence: "P-152", event: word_stands, ..Mutant::NONE };
 
 fn back_unproven(state: &State, event: &mut Event) {
     if state.phase() == Phase::RollingBack {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
 use keyroll_port::{FailingCheck, FailureKind, RotationId};
 use keyroll_rotation::{
-    ConsumerId, Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, Op, Outcome as Ended,
-    Person, Phase, Reason, Seq, State, unsearched,
+    ConsumerId, Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, OldKey, Op,
+    Outcome as Ended, Person, Phase, Reason, Seq, State, step, unsearched,
 };
 use tokio::sync::mpsc;
 
@@ -27,6 +27,10 @@ use crate::records::waivers::Waivers;
 
 /// Why a rotation began to roll back.
 const NO_WAY_BACK: &str = "the old key no longer works, so a rollback is impossible: the rotation continues forward with the new key";
+
+/// The old key turned out to exist.
+const STILL_THERE: &str =
+    "the issuer still has the old key, which was taken for revoked: the rotation looks at everything again";
 
 /// The name of the only host.
 const HOST: &str = "local";
@@ -56,6 +60,8 @@ pub(crate) struct Watch<'a> {
     downtime: Option<std::time::Duration>,
     downtimes: Downtimes,
     hold: Option<Hold>,
+    /// The old key was taken for revoked.
+    ended: bool,
     /// The consent that the operator is being asked for.
     asking: Option<(u64, OpenQuestion)>,
 }
@@ -93,6 +99,7 @@ impl<'a> Watch<'a> {
             downtime: None,
             downtimes,
             hold: None,
+            ended: false,
             asking: None,
         }
     }
@@ -243,6 +250,20 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Probes or a list undid what the operator or an earlier list said.
+    fn old_key(&mut self, state: &State) {
+        let ended = state.old_key() == OldKey::Ended;
+        if self.ended && !ended && !state.ended() {
+            let abort = Entry { at: state.now(), fact: Fact::AbortAsked };
+            let back = match step(state, &abort).is_ok() {
+                true => format!("; keyroll abort {} rolls back", self.rotation),
+                false => String::new(),
+            };
+            self.operator.note(format!("{STILL_THERE}{back}"));
+        }
+        self.ended = ended;
+    }
+
     fn held(&mut self, state: &State) {
         if self.hold == state.hold() {
             return;
@@ -313,6 +334,7 @@ impl Observer for Watch<'_> {
         self.waits.see(event);
         self.waits(state);
         // The cause of a phase is shown before the phase.
+        self.old_key(state);
         self.entered(state);
         self.held(state);
     }
