@@ -10,7 +10,7 @@ use keyroll_rotation::{
 use keyroll_secret::Credential;
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
-use crate::ports::other_keys_setting;
+use crate::ports::other_key_help;
 
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -167,7 +167,7 @@ impl Executor {
         for entry in &listing.entries {
             let intent = self.intent_of(entry).await?;
             if intent == Some(Seq::MAX) && old.credential.id.as_ref() != Some(&entry.id) {
-                self.note(Note::Failed(unknown_label(entry)));
+                self.note(Note::Failed(unknown_label(self.secret(), entry)));
             }
             list.keys.push(listed_key(entry, intent));
         }
@@ -364,13 +364,12 @@ fn new_refused(place: &str) -> Failure {
     .help("see at the issuer what happened to the new key; the old one is kept")
 }
 
-fn unknown_label(entry: &Listed) -> Failure {
+fn unknown_label(secret: &str, entry: &Listed) -> Failure {
     let (id, label) = (&entry.id, entry.label.as_deref().unwrap_or_default());
     Failure::new(Class::Permanent, Code::LabelUnknown, "identify the keys at the issuer")
         .because(format!("key {id} carries the label {label}, which is not in this journal"))
         .help(format!(
-            "if another keyroll made it, {} of the secret in keyroll.toml leaves it alone; if nobody needs it, delete it at \
-             the issuer",
-            other_keys_setting(id.as_str(), label)
+            "if another keyroll made it: {}; if nobody needs it, delete it at the issuer",
+            other_key_help(secret, id.as_str(), label)
         ))
 }

@@ -26,7 +26,17 @@ pub struct Ports {
     pub spawner: Arc<dyn Spawner>,
 }
 
-/// The setting that leaves a key of another keyroll alone, as it is written in keyroll.toml.
-pub fn other_keys_setting(id: &str, label: &str) -> String {
-    format!("other_keys = [{{ id = \"{id}\", label = \"{label}\" }}]")
+/// What the operator does about a key that another keyroll made: the command that accepts it. An id or a label that a shell
+/// would read otherwise is given as it is written in keyroll.toml.
+pub fn other_key_help(secret: &str, id: &str, label: &str) -> String {
+    let plain =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_.:@-".contains(&byte));
+    if [secret, id, label].into_iter().all(plain) {
+        return format!(
+            "keyroll secret accept-key {secret} --id={id} --label={label} leaves it alone (it writes other_keys into keyroll.toml)"
+        );
+    }
+    format!(
+        "other_keys = [{{ id = \"{id}\", label = \"{label}\" }}] of the secret in keyroll.toml leaves it alone"
+    )
 }

@@ -1,5 +1,6 @@
 //! Takes values in: added by the operator, or imported from the configured copies.
 
+pub mod accept_key;
 pub mod add;
 mod edit_config;
 pub mod fields;

@@ -69,6 +69,9 @@ pub(crate) const SECRET_IMPORT: &str = "\
 Example: keyroll secret import openrouter
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 3 some secrets were not
 imported";
+pub(crate) const SECRET_ACCEPT_KEY: &str = "\
+Example: keyroll secret accept-key openrouter --id 9f31 --label keyroll/01J8/4
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const SECRET_REWRAP: &str = "\
 Example: keyroll secret rewrap --to credential:keyroll
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 6 an operator must

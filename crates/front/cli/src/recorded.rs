@@ -157,7 +157,8 @@ fn of_secrets(command: &SecretCommand) -> Option<Asked> {
         SecretCommand::Add(args) => Some(of("secret add", Some(&args.name))),
         SecretCommand::Import(args) => Some(of("secret import", args.name.as_ref())),
         SecretCommand::Rewrap(_) => Some(Asked { how: How::IfPossible, ..of("secret rewrap", None) }),
-        SecretCommand::List | SecretCommand::Show(_) => None,
+        // Records itself once it is known that the label is one.
+        SecretCommand::AcceptKey(_) | SecretCommand::List | SecretCommand::Show(_) => None,
     }
 }
 

@@ -39,3 +39,26 @@ fn a_key_of_another_keyroll_is_left_alone_once_it_is_named() {
     assert_eq!((keys.len(), of_others(FIRST), of_others(SECOND)), (3, 1, 1), "{keys:?}");
     assert!(keys.iter().all(|key| key.id != scene.old), "{keys:?}");
 }
+
+#[test]
+fn a_command_accepts_a_key_of_another_keyroll_and_withdraws_it() {
+    const LABEL: &str = "keyroll/01b7/4";
+    let scene = Scene::new();
+    let (other, _) = scene.issuer.mint(LABEL);
+    let accept = ["secret", "accept-key", "ring", "--id", &other, "--label", LABEL];
+    let withdraw = [&accept[..], &["--withdraw"]].concat();
+    scene.run(&["plan", "ring"]).refused(6, "K0845", &["keyroll secret accept-key ring", &other, LABEL]);
+    scene.run(&accept).exits(0).says(&["keyroll leaves it alone", "--withdraw"]);
+    scene.run(&accept).exits(0).says(&["is accepted already"]);
+    let id = scene.until("quiesce");
+    scene.run(&withdraw).exits(0).says(&["keyroll stops at it again", &format!("keyroll retry {id}")]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(6).says(&[&other, LABEL]);
+    scene.run(&accept).exits(0);
+    scene.run(&["retry", &id]).exits(6).says(&["needs your consent"]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    // A key of this journal is not another keyroll's.
+    let own = format!("keyroll/{id}/4");
+    scene.run(&["secret", "accept-key", "ring", "--id", "any", "--label", &own]).refused(2, "K0802", &[&id]);
+    let acts = scene.run(&["history", &id]);
+    acts.exits(0).says(&["secret accept-key --withdraw", LABEL]);
+}

@@ -1,8 +1,8 @@
 //! keyroll's own edits keep every comment, and are refused if the result would be invalid.
 
 use keyroll_config::{
-    Config, ConsumerSplit, Copy, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source, WriteMode,
-    add_consumer, add_secret, join_consumers, split_consumer,
+    Config, ConsumerSplit, Copy, Name, NewApply, NewConsumer, NewSecret, OtherKey, Place, Signal, Source,
+    WriteMode, accept_key, add_consumer, add_secret, join_consumers, split_consumer, withdraw_key,
 };
 
 const TEXT: &str = "#:schema ./keyroll.schema.json\n# ours\nversion = 1 # one\n\n[secrets.acme] # the key\n\
@@ -97,6 +97,35 @@ fn a_secret_is_added() {
     assert_eq!(fields, [false, true]);
     let value = NewSecret { name: name("x"), issuer: "a b".to_owned(), ..new };
     assert_eq!(add_secret(TEXT, "keyroll.toml", &value).unwrap_err().code(), "K0004");
+}
+
+#[test]
+fn a_key_of_another_keyroll_is_accepted_and_withdrawn() {
+    let key = |id: &str, label: &str| OtherKey { id: id.to_owned(), label: label.to_owned() };
+    let (first, second) = (key("9f31", "keyroll/01b7/4"), key("a\"b", "keyroll/01b8/4"));
+    let keys =
+        |text: &str| Config::parse(text, "keyroll.toml").unwrap().secret("acme").unwrap().other_keys.clone();
+    let one = accept_key(TEXT, "keyroll.toml", "acme", &first).unwrap();
+    for line in TEXT.lines() {
+        assert!(one.lines().any(|other| other == line), "{line} is gone:\n{one}");
+    }
+    assert_eq!(keys(&one), std::slice::from_ref(&first));
+    assert_eq!(accept_key(&one, "keyroll.toml", "acme", &first).unwrap(), one, "it is there already");
+    let two = accept_key(&one, "keyroll.toml", "acme", &second).unwrap();
+    assert_eq!(keys(&two), [first.clone(), second.clone()]);
+    assert_eq!(keys(&withdraw_key(&two, "keyroll.toml", "acme", &first).unwrap()), [second.clone()]);
+    assert_eq!(
+        withdraw_key(&one, "keyroll.toml", "acme", &second).unwrap(),
+        one,
+        "only the id and the label"
+    );
+    let tables = "[[secrets.acme.other_keys]]\nid = \"9f31\"\nlabel = \"keyroll/01b7/4\"\n";
+    let tables = accept_key(&format!("{TEXT}{tables}"), "keyroll.toml", "acme", &second).unwrap();
+    assert_eq!(keys(&tables), [first.clone(), second.clone()]);
+    assert_eq!(keys(&withdraw_key(&tables, "keyroll.toml", "acme", &first).unwrap()), [second]);
+    let wrong = key("9f31", "keyroll/01b7");
+    assert_eq!(accept_key(TEXT, "keyroll.toml", "acme", &wrong).unwrap_err().code(), "K0004");
+    assert_eq!(accept_key(TEXT, "keyroll.toml", "acne", &first).unwrap_err().code(), "K0014");
 }
 
 fn split<'a>(secret: &'a Name, consumer: &'a Name, member: &'a Name) -> ConsumerSplit<'a> {

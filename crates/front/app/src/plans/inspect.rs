@@ -385,9 +385,9 @@ async fn refuse_foreign_labels(
             .because(format!("key {id} carries the label {label}, which is not in this journal"))
             .because("it was made with another state folder, or this journal was restored from a backup")
             .help(format!(
-                "use the state folder that made it; if another keyroll rotates it, {} of the secret leaves it alone; or \
-                 delete an unused key at the issuer, then plan again",
-                keyroll_engine::other_keys_setting(id.as_str(), label)
+                "use the state folder that made it; if another keyroll rotates it: {}; or delete an unused key at the \
+                 issuer; then plan again",
+                keyroll_engine::other_key_help(subject.secret.name.as_str(), id.as_str(), label)
             ))
             .exits(Exit::NeedsPerson))
     })

@@ -18,6 +18,12 @@ pub(crate) enum SecretCommand {
     /// All copies must hold the same value, or --from names the copy to use.
     #[command(after_help = examples::SECRET_IMPORT)]
     Import(SecretImportArgs),
+    /// Leave a key alone that another keyroll made at the same account
+    ///
+    /// keyroll stops at a key whose label is of no rotation in its journal. This command writes the key's id and label into
+    /// other_keys in keyroll.toml, and records in the journal who asked for that.
+    #[command(after_help = examples::SECRET_ACCEPT_KEY)]
+    AcceptKey(SecretAcceptKeyArgs),
     /// Change the wrapping of the sealing key; the key itself stays the same
     #[command(after_help = examples::SECRET_REWRAP)]
     Rewrap(SecretRewrapArgs),
@@ -81,6 +87,22 @@ pub(crate) struct SecretImportArgs {
     /// Validation fails if the form is wrong, the issuer refuses the value, or a copy holds another value.
     #[arg(long)]
     pub(crate) anyway: bool,
+}
+
+/// `secret accept-key`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretAcceptKeyArgs {
+    /// The secret's name
+    pub(crate) name: String,
+    /// The issuer's id of the other key
+    #[arg(long)]
+    pub(crate) id: String,
+    /// The whole label of the other key
+    #[arg(long, value_name = "keyroll/ROTATION/STEP")]
+    pub(crate) label: String,
+    /// Stop at this key again
+    #[arg(long)]
+    pub(crate) withdraw: bool,
 }
 
 /// `secret rewrap`.

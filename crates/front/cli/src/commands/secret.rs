@@ -3,6 +3,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::operator::{Event, SecretShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::secrets::{secret_shown, secrets};
+use keyroll_app::secrets::accept_key::{AcceptKeyRequest, accept_key};
 use keyroll_app::secrets::add::{AddRequest, Addition};
 use keyroll_app::secrets::fields::fields_of_lines;
 use keyroll_app::secrets::import::{ImportRequest, import};
@@ -10,7 +11,7 @@ use keyroll_app::secrets::rewrap::rewrap;
 use keyroll_config::{Name, Secret};
 use keyroll_secret::SecretBytes;
 
-use crate::args::{SecretAddArgs, SecretArgs, SecretCommand, SecretImportArgs};
+use crate::args::{SecretAcceptKeyArgs, SecretAddArgs, SecretArgs, SecretCommand, SecretImportArgs};
 use crate::context::Context;
 use crate::ui::Table;
 
@@ -19,6 +20,12 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
     match command {
         SecretCommand::Add(args) => add(args, context),
         SecretCommand::Import(args) => import_values(args, context),
+        SecretCommand::AcceptKey(args) => {
+            let SecretAcceptKeyArgs { name, id, label, withdraw } = args;
+            let request = AcceptKeyRequest { name, id, label, withdraw: *withdraw };
+            let Context { installation, ui, .. } = context;
+            accept_key(&request, installation, ui).map(|()| Exit::Done)
+        }
         SecretCommand::Rewrap(args) => {
             let Context { installation, ui, .. } = context;
             rewrap(&args.to, args.again.as_deref(), installation, ui).map(|()| Exit::Done)

@@ -69,7 +69,10 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         Command::Graph(args) => read_if(args.roots.is_empty(), Role::Operator),
         Command::Secret(command) => match command {
             SecretCommand::List | SecretCommand::Show(_) => Place::Read(Role::Viewer),
-            SecretCommand::Add(_) | SecretCommand::Import(_) | SecretCommand::Rewrap(_) => Place::There,
+            SecretCommand::Add(_)
+            | SecretCommand::Import(_)
+            | SecretCommand::AcceptKey(_)
+            | SecretCommand::Rewrap(_) => Place::There,
         },
         Command::Consumer(command) => match command {
             ConsumerCommand::Waivers(_) => Place::Read(Role::Viewer),

@@ -1,0 +1,86 @@
+use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value, value};
+
+use crate::edit::{checked, open};
+use crate::{Config, ConfigError, Kind, OtherKey};
+
+/// Writes a key of another keyroll into the secret's `other_keys`; comments, order and spacing stay. The text stays as it is
+/// if the key is there already. The result is checked completely before it is returned.
+///
+/// # Errors
+/// [`Kind::BadEdit`] if there is no secret of this name; any other kind if the result would be refused.
+pub fn accept_key(text: &str, file_name: &str, secret: &str, key: &OtherKey) -> Result<String, ConfigError> {
+    let refuse = |why: String| ConfigError::new(Kind::BadEdit, file_name, why, None, None);
+    if has(text, file_name, secret, key)? {
+        return Ok(text.to_owned());
+    }
+    let mut document = open(text, file_name)?;
+    let table = document
+        .get_mut("secrets")
+        .and_then(|secrets| secrets.get_mut(secret))
+        .and_then(Item::as_table_like_mut)
+        .ok_or_else(|| refuse(format!("secret `{secret}` is not written as a table")))?;
+    match table.entry("other_keys").or_insert_with(|| value(Array::new())) {
+        Item::ArrayOfTables(all) => {
+            let mut one = Table::new();
+            one.insert("id", value(key.id.as_str()));
+            one.insert("label", value(key.label.as_str()));
+            all.push(one);
+        }
+        Item::Value(Value::Array(all)) => {
+            let mut one = InlineTable::new();
+            one.insert("id", key.id.as_str().into());
+            one.insert("label", key.label.as_str().into());
+            all.push(one);
+        }
+        Item::None | Item::Table(_) | Item::Value(_) => {
+            return Err(refuse(format!("`other_keys` of `{secret}` is not an array of tables")));
+        }
+    }
+    checked(document, file_name)
+}
+
+/// Takes a key of another keyroll out of the secret's `other_keys` again. The text stays as it is if the key is not there.
+///
+/// # Errors
+/// As [`accept_key`].
+pub fn withdraw_key(
+    text: &str,
+    file_name: &str,
+    secret: &str,
+    key: &OtherKey,
+) -> Result<String, ConfigError> {
+    if !has(text, file_name, secret, key)? {
+        return Ok(text.to_owned());
+    }
+    let mut document = open(text, file_name)?;
+    let keys = document
+        .get_mut("secrets")
+        .and_then(|secrets| secrets.get_mut(secret))
+        .and_then(|secret| secret.get_mut("other_keys"));
+    match keys {
+        Some(Item::ArrayOfTables(all)) => remove(all, key),
+        Some(Item::Value(Value::Array(all))) => {
+            all.retain(|one| !one.as_inline_table().is_some_and(|table| is(table, key)));
+        }
+        Some(Item::None | Item::Table(_) | Item::Value(_)) | None => {}
+    }
+    checked(document, file_name)
+}
+
+fn has(text: &str, file_name: &str, secret: &str, key: &OtherKey) -> Result<bool, ConfigError> {
+    let config = Config::parse(text, file_name)?;
+    let secret = config.secret(secret).map_err(|help| {
+        let why = format!("there is no secret `{secret}`");
+        ConfigError::new(Kind::BadEdit, file_name, why, None, Some(help))
+    })?;
+    Ok(secret.other_keys.contains(key))
+}
+
+fn remove(all: &mut ArrayOfTables, key: &OtherKey) {
+    all.retain(|table| !is(table, key));
+}
+
+fn is(table: &dyn TableLike, key: &OtherKey) -> bool {
+    let text = |name: &str| table.get(name).and_then(Item::as_str);
+    text("id") == Some(key.id.as_str()) && text("label") == Some(key.label.as_str())
+}
