@@ -36,7 +36,39 @@ pub fn other_key_help(secret: &str, id: &str, label: &str) -> String {
             "keyroll secret accept-key {secret} --id={id} --label={label} leaves it alone (it writes other_keys into keyroll.toml)"
         );
     }
-    format!(
-        "other_keys = [{{ id = \"{id}\", label = \"{label}\" }}] of the secret in keyroll.toml leaves it alone"
-    )
+    let (id, label) = (quoted(id), quoted(label));
+    format!("other_keys = [{{ id = {id}, label = {label} }}] of the secret in keyroll.toml leaves it alone")
+}
+
+/// A text as a string of TOML: what another party at the account chose is one string, whatever is in it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for one in text.chars() {
+        match one {
+            '"' | '\\' => quoted.extend(['\\', one]),
+            ' '..='~' => quoted.push(one),
+            other => quoted.push_str(&format!("\\U{:08X}", u32::from(other))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_party_chose_is_one_string_and_no_word_of_a_shell() {
+        let help = other_key_help("ring", "9f31", "keyroll/01b7/4");
+        assert!(
+            help.starts_with("keyroll secret accept-key ring --id=9f31 --label=keyroll/01b7/4 "),
+            "{help}"
+        );
+        for id in ["a b", "$(id)", "a;b", "a\"b", "a\\", "\u{202e}"] {
+            let help = other_key_help("ring", id, "keyroll/01b7/4");
+            assert!(!help.contains("accept-key"), "{help}");
+        }
+        assert!(other_key_help("ring", "a\"}]\\\u{202e}", "l").contains(r#"id = "a\"}]\\\U0000202E","#));
+    }
 }

@@ -65,6 +65,17 @@ fn a_rotation_without_a_last_use_can_be_rolled_back_or_go_on_once_it_is_shown() 
     assert_eq!(forward.state.phase(), Phase::Disable);
 }
 
+/// The issuer shows a time once, and then none any more.
+#[test]
+fn a_last_use_that_is_not_shown_any_more_pauses_too() {
+    let mut walk = waits_for_the_use();
+    walk.say(Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }));
+    walk.wait(walk.state.plan().policy.phase_ms_max + WINDOW_MS);
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::LastUseNotShown)));
+    walk.say(Fact::Waived(Waived::LastUse));
+    assert_eq!(walk.state.phase(), Phase::Disable);
+}
+
 #[test]
 fn a_key_that_is_used_again_and_again_is_not_one_whose_use_is_not_shown() {
     let mut walk = waits_for_the_use();

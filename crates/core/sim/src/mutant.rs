@@ -42,6 +42,8 @@ pub enum Mutation {
     StoreUnasked,
     /// A restart is made, whichever pending changes it activates.
     EditsUnseen,
+    /// A host believes a process that was told to begin anew and has not yet.
+    GenerationUnseen,
     /// A file is written without comparing it with what was planned.
     BlindWrite,
 }

@@ -77,6 +77,7 @@ pub const ALL: &[Mutant] = &[
     order::BLIND_WRITE,
     order::OVERLAP_COUNTS,
     order::EDITS_UNSEEN,
+    order::GENERATION_UNSEEN,
     order::STORE_UNASKED,
     back::BACK_UNPROVEN,
     back::WORD_STANDS,

@@ -4,6 +4,7 @@ use keyroll_rotation::{ConsumerId, Kinds, PATHS_MAX, Proof, Visibility, Which};
 
 use crate::calls::{CallResult, Lens};
 use crate::issuer::{FOREIGN, Value};
+use crate::mutant::Mutation;
 use crate::quirks::{Quirk, Quirks};
 use crate::rng::Rng;
 use crate::served::Showing;
@@ -30,13 +31,13 @@ impl World {
             if !asked || now < proc.hidden_until {
                 continue;
             }
+            // It was told to take the other version, and has not yet.
+            let late = proc.renews_at.is_some() && Some(proc.loaded) != value;
             let right = Some(proc.loaded) == value && self.issuer.accepts(proc.loaded, now);
+            let right = right || (late && self.mutation == Mutation::GenerationUnseen);
             // A check beside the process succeeds with what its files hold, and the process says that it is ready.
-            let ready = if proc.renews_at.is_some() && which == Which::New {
-                Kinds::DELIVERED.and(Kinds::CHECKED).and(Kinds::REPORTED)
-            } else {
-                Kinds::NONE
-            };
+            let ready =
+                if late { Kinds::DELIVERED.and(Kinds::CHECKED).and(Kinds::REPORTED) } else { Kinds::NONE };
             let mut kinds = [Kinds::NONE; PATHS_MAX];
             for (path, kind) in kinds.iter_mut().enumerate().take(usize::from(paths)) {
                 let idle = path > 0 && self.rng.one_in(self.quiet);

@@ -2,6 +2,9 @@
 //! while turns are asked for. The provider's own log is the judge: which key, which process, accepted or not.
 
 pub(crate) mod gateway;
+mod in_place;
+
+use std::time::Duration;
 
 use gateway::Claw;
 
@@ -33,9 +36,29 @@ fn openclaw_moves_under_load() {
     if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref" && claw.keys.len() > 1) {
         after_a_cool_down(&claw, key);
     }
+    if ["lit", "vars"].iter().all(|name| claw.keys.iter().any(|key| key.provider == *name)) {
+        turns_hold_a_restart_up(&claw);
+    }
     if ["lit", "env"].iter().all(|name| claw.keys.iter().any(|key| key.provider == *name)) {
         copies_are_found_by_value(&claw);
     }
+}
+
+/// Two turns of another provider are in flight all the time, and each takes 40 s: the gateway goes on with the old key until
+/// they have ended, or it gives up waiting for them.
+fn turns_hold_a_restart_up(claw: &Claw) {
+    claw.ask("lit").expect("a turn");
+    claw.scene.issuer.slow(&claw.last_key(), Duration::from_secs(40));
+    let key = claw.keys.iter().find(|key| key.provider == "vars").expect("it is chosen");
+    let (slow, calls) = ([claw.calls("lit"), claw.calls("lit")], claw.calls("vars"));
+    claw.rotate(key);
+    claw.scene.issuer.slow("nobody", Duration::ZERO);
+    let (sent, ..) = calls.end();
+    for calls in slow {
+        let _ = calls.end();
+    }
+    assert!(sent > 0, "no turn was asked for");
+    claw.on_its_new_key(key);
 }
 
 /// keyroll finds by value what the program's own audit misses: its copies of the settings, what an agent wrote, and

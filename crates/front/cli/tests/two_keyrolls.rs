@@ -62,3 +62,26 @@ fn a_command_accepts_a_key_of_another_keyroll_and_withdraws_it() {
     let acts = scene.run(&["history", &id]);
     acts.exits(0).says(&["secret accept-key --withdraw", LABEL]);
 }
+
+/// It is neither written nor repeated.
+#[test]
+fn a_value_in_the_place_of_an_id_is_not_accepted() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    let value = scene.held("api/api.env");
+    let label = format!("keyroll/{}/4", value.as_str());
+    for (id, label, option) in [(value.as_str(), "keyroll/01b7/4", "--id"), ("9f31", &label, "--label")] {
+        let pasted = ["secret", "accept-key", "ring", "--id", id, "--label", label];
+        let ran = scene.run(&pasted);
+        ran.refused(2, "K0802", &[option]);
+        assert!(!ran.text.contains(value.as_str()));
+    }
+    // What is not seen, and a step that is no plain number.
+    for (id, label) in
+        [("9f\u{202e}31", "keyroll/01b7/4"), ("9f31", "keyroll/01b7/+4"), ("9f31", "keyroll/01\u{200b}b7/4")]
+    {
+        let ran = scene.run(&["secret", "accept-key", "ring", "--id", id, "--label", label]);
+        assert!(ran.code != Some(0), "{}", ran.text);
+    }
+    assert_eq!(scene.snapshot(), before);
+}

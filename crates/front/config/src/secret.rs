@@ -185,14 +185,21 @@ impl Secret {
     }
 }
 
+/// Whether a character is not seen, or changes how those beside it are: an id with one is not the id that is read.
+fn is_unseen(one: char) -> bool {
+    one.is_control()
+        || matches!(one, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 impl OtherKey {
     fn read(shape: &OtherKeyShape) -> Result<Self, Mistake> {
-        let plain = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
+        let plain = |text: &str| !text.is_empty() && !text.chars().any(is_unseen);
         if !plain(&shape.id.value) {
-            return Err(Mistake::new(Kind::WrongForm, "`other_keys.id` must not be empty").at(&shape.id.span));
+            let why = "`other_keys.id` must not be empty, and have no characters that are not seen";
+            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.id.span));
         }
         let parts: Vec<&str> = shape.label.value.split('/').collect();
-        let numbered = matches!(parts.as_slice(), ["keyroll", rotation, step] if plain(rotation) && step.parse::<u64>().is_ok());
+        let numbered = matches!(parts.as_slice(), ["keyroll", rotation, step] if plain(rotation) && step.bytes().all(|byte| byte.is_ascii_digit()) && step.parse::<u64>().is_ok());
         if !numbered {
             let why = "`other_keys.label` must be a whole label: keyroll/ROTATION/STEP";
             return Err(Mistake::new(Kind::WrongForm, why).at(&shape.label.span));

@@ -12,6 +12,7 @@ mod exec_in_place;
 mod file_fingerprint;
 mod find;
 mod gate;
+mod generations;
 mod identity;
 mod inside;
 mod links;

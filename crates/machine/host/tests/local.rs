@@ -27,33 +27,33 @@ pub(crate) fn value(tag: &str) -> String {
     format!("{tag}{stamp:x}{:x}ZzQ", std::process::id())
 }
 
-fn fields(value: &str) -> Fields {
+pub(crate) fn fields(value: &str) -> Fields {
     Fields::single(SecretBytes::from(value.to_owned()))
 }
 
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
-    old: String,
-    new: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), old: value("old"), new: value("new") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().canonicalize().unwrap().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         path
     }
 
-    fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
+    pub(crate) fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
         self.host_with(files, consumers, SearchLimits::default())
     }
 
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
+pub(crate) fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
     FileSetup {
         path: path.to_owned(),
         planned: None,
@@ -90,7 +90,7 @@ fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
     }
 }
 
-fn variable(name: &str) -> CopySetup {
+pub(crate) fn variable(name: &str) -> CopySetup {
     let slot = Slot::Variable(name.into());
     CopySetup::Value { format: Format::Dotenv, slot, source: CopySource::Field("value".into()) }
 }

@@ -5,6 +5,8 @@ use std::time::Instant;
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
+use crate::Generation;
+
 /// One attempt to apply a value.
 pub struct Attempt<'a> {
     /// One of several instances; `None` = the consumer has a single one.
@@ -15,6 +17,8 @@ pub struct Attempt<'a> {
     pub started: &'a mut dyn FnMut(ProcessId),
     /// Whether an agent may overwrite what its row holds now.
     pub may_replace: &'a dyn Fn(&SecretBytes) -> bool,
+    /// Whether this generation may have begun before the value was written.
+    pub is_old: &'a dyn Fn(&Generation) -> bool,
 }
 
 /// What was done.

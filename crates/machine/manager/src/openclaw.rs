@@ -1,4 +1,5 @@
 mod cool_down;
+mod in_place;
 pub(crate) mod listener;
 mod rows;
 mod surveyed;
@@ -25,7 +26,7 @@ use crate::listening::is_listening;
 use crate::restart::{CommandFailure, restart};
 use crate::settle::question;
 use crate::user::User;
-use crate::{Applied, CommandLine, InstanceProcess, Unit};
+use crate::{Applied, Attempt, CommandLine, InstanceProcess, Unit};
 
 use listener::{gateway_is_ready, is_gateway};
 pub use surveyed::OpenClawGateway;
@@ -245,13 +246,9 @@ impl OpenClaw {
         whole.map(|(path, _)| path.as_path())
     }
 
-    /// `may_replace`: the values, besides the new one, that may be overwritten in a row.
-    pub(crate) fn apply(
-        &self,
-        deadline: Instant,
-        started: &mut dyn FnMut(ProcessId),
-        may_replace: &dyn Fn(&SecretBytes) -> bool,
-    ) -> Result<Applied, Failure> {
+    pub(crate) fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
+        let Attempt { deadline, started, may_replace, is_old, .. } = attempt;
+        let deadline = *deadline;
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
         if let Some(against) = self.against(&bound, gateway.is_some()) {
@@ -278,6 +275,9 @@ impl OpenClaw {
                 self.paste(id, gateway, deadline, started)?
             }
         };
+        if gateway.is_some() && self.restarts_itself(&bound) {
+            self.await_new_generation(deadline, is_old)?;
+        }
         self.await_ready(deadline)?;
         let left = self.clear_cool_downs(&bound.source, deadline, started)?;
         Ok(Applied::without_output(done + &left))

@@ -13,8 +13,8 @@ use keyroll_secret::SecretBytes;
 
 use crate::find::list;
 use crate::{
-    AgentRows, Applied, Attempt, Check, CommandLine, Docker, Drift, Find, InstanceProcess, OwnCopies,
-    ServiceIdentity, SurveyedConsumer, Unit,
+    AgentRows, Applied, Attempt, Check, CommandLine, Docker, Drift, Find, Generation, InstanceProcess,
+    OwnCopies, ServiceIdentity, SurveyedConsumer, Unit,
 };
 
 /// A workload that is shared between rooms.
@@ -56,6 +56,15 @@ pub trait Workload: Debug + Send + Sync {
     /// Whether a new process takes the value. Only the environment of such a process is evidence of the new value.
     fn starts_new_process(&self) -> bool {
         true
+    }
+
+    /// The generations that run now, where a change of this file makes the program begin anew inside of its process. `None`
+    /// = such a change does not.
+    ///
+    /// # Errors
+    /// It is not visible.
+    fn generations(&self, _file: &Path) -> Result<Option<Vec<Generation>>, Failure> {
+        Ok(None)
     }
 
     /// Whether the verb itself replaces the processes one by one and waits until each new one answers.
@@ -270,7 +279,7 @@ pub fn apply(
     deadline: Instant,
     started: &mut dyn FnMut(ProcessId),
 ) -> Result<Applied, Failure> {
-    workload.apply(&mut Attempt { instance, deadline, started, may_replace: &|_| false })
+    workload.apply(&mut Attempt { instance, deadline, started, may_replace: &|_| false, is_old: &|_| false })
 }
 
 /// The processes that run now, forked workers included. Empty = none runs.

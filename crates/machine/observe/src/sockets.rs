@@ -147,8 +147,13 @@ impl Sockets {
 
     /// The addresses at which a process accepts connections.
     pub fn listening_of(&self, process: &ProcessId) -> Vec<SocketAddr> {
+        self.listeners_of(process).into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// The same, with the kernel's number of each socket.
+    pub fn listeners_of(&self, process: &ProcessId) -> Vec<(SocketAddr, u64)> {
         let held = |number: &u64| self.holders.get(number).is_some_and(|all| all.contains(process));
-        self.listening.iter().filter(|(_, number)| held(number)).map(|(at, _)| *at).collect()
+        self.listening.iter().filter(|(_, number)| held(number)).copied().collect()
     }
 
     /// Whether a process holds the server's end of the connection from a client to one of these addresses.

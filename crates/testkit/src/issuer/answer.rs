@@ -116,9 +116,11 @@ impl Issuer {
         }
         if let Some(shape) = Shape::of(request) {
             let spent = books.spent;
+            let takes = books.slow.as_ref().filter(|(id, _)| *id == whose).map(|(_, takes)| *takes);
             drop(books);
             let (key, pid, model) = (whose, pid_of(client), model_of(request));
             self.books().model_calls.push(ModelCall { key, pid, accepted: works, model });
+            takes.into_iter().for_each(std::thread::sleep);
             return match works {
                 true if spent => shape.spent(),
                 true => shape.answered(request),

@@ -74,6 +74,8 @@ pub(super) struct Books {
     pub(super) spent: bool,
     /// Calls of models, in their order.
     pub(super) model_calls: Vec<ModelCall>,
+    /// A key, and how long a call of a model with it takes.
+    pub(super) slow: Option<(String, Duration)>,
     /// What minted values end with, instead of letters.
     pub(super) tail: &'static str,
     /// A new key ends all others, so much later.

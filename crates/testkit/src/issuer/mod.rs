@@ -333,6 +333,11 @@ impl Issuer {
         self.books().spent = all;
     }
 
+    /// From now on a call of a model with this key takes so long; its key is judged when it begins.
+    pub fn slow(&self, id: &str, takes: Duration) {
+        self.books().slow = Some((id.to_owned(), takes));
+    }
+
     /// Every call of a model: the judge's log.
     pub fn model_calls(&self) -> Vec<ModelCall> {
         self.books().model_calls.clone()

@@ -22,7 +22,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    if needs_idle(state) {
+    if open_window(state).is_some() {
         out.push(Want::Ask(Query::LastUsed));
     }
     if leaves_abandoned(state) {
@@ -38,19 +38,19 @@ fn leaves_abandoned(state: &State) -> bool {
     !state.aim().ends_old() && !state.abandoned().is_empty() && state.bounds_looks()
 }
 
-/// Whether the window in which the old key must be unused is still open.
-fn needs_idle(state: &State) -> bool {
+/// The window in which the old key must be unused, if it is still open.
+fn open_window(state: &State) -> Option<u64> {
     let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan().capabilities.last_used else {
-        return false;
+        return None;
     };
     if !state.aim().ends_old() || state.emergency().is_some() || state.old_key() == OldKey::Ended {
-        return false;
+        return None;
     }
     if state.is_waived(&Waived::LastUse) {
-        return false;
+        return None;
     }
     let window = state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
-    !state.uses.idle_for(window)
+    (!state.uses.idle_for(window)).then_some(window)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -60,11 +60,12 @@ pub(super) fn settle(next: &mut State) -> bool {
     let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
     if blocked.is_empty() {
-        if needs_idle(next) && !next.uses.is_shown() && deadlines::late(next) {
+        let window = open_window(next);
+        if window.is_some_and(|ms| !next.uses.is_shown(ms, next.now())) && deadlines::late(next) {
             next.stand(Hold::Paused(Reason::LastUseNotShown));
             return true;
         }
-        if needs_idle(next) || leaves_abandoned(next) {
+        if window.is_some() || leaves_abandoned(next) {
             return late(next);
         }
         let to = after(next);

@@ -26,9 +26,9 @@ impl OldUses {
         self.idle.is_some_and(|idle| idle.last.at_least(ms, idle.since))
     }
 
-    /// The issuer showed the last use since the window began.
-    pub(crate) fn is_shown(&self) -> bool {
-        self.idle.is_some()
+    /// The issuer showed the last use, and not longer than `ms` ago.
+    pub(crate) fn is_shown(&self, ms: u64, now: Stamp) -> bool {
+        self.idle.is_some_and(|idle| !now.at_least(ms, idle.last))
     }
 
     pub(crate) fn refusals_read(&self) -> bool {

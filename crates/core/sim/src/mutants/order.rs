@@ -228,6 +228,14 @@ pub(super) const STORE_UNASKED: Mutant =
 pub(super) const EDITS_UNSEEN: Mutant =
     Mutant { name: "edits unseen", sentence: "P-74", mutation: Mutation::EditsUnseen, ..Mutant::NONE };
 
+/// What a process shows before it has begun anew counts for the version that it will have.
+pub(super) const GENERATION_UNSEEN: Mutant = Mutant {
+    name: "generation unseen",
+    sentence: "P-154",
+    mutation: Mutation::GenerationUnseen,
+    ..Mutant::NONE
+};
+
 /// A look counts although an operation went on meanwhile.
 pub(super) const OVERLAP_COUNTS: Mutant = Mutant {
     name: "overlapped look counts",

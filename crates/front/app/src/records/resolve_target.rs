@@ -9,6 +9,7 @@ use super::blockers;
 use super::index::Index;
 use super::plan_names::Called;
 use super::recorded::rotations_unread;
+use super::waivers::LAST_USE;
 use crate::configured::{only_secret, secret};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -31,7 +32,7 @@ pub fn meant<'a>(
     if named.is_some() || config.secrets.len() <= 1 || !places.journal().exists() {
         return only_secret(config, named);
     }
-    let open = open(places, holder.parse().ok())?;
+    let open = open(places, holder)?;
     let mut blocked = open.iter().filter(|one| one.blocked);
     match (blocked.next(), blocked.next()) {
         (Some(one), None) => return secret(config, &one.secret),
@@ -45,12 +46,18 @@ pub fn meant<'a>(
         .help(format!("run the same command with {}", flags.join(" or "))))
 }
 
-fn open(places: &Places, pid: Option<u32>) -> Result<Vec<Open>, Problem> {
+fn open(places: &Places, holder: &str) -> Result<Vec<Open>, Problem> {
+    let pid = holder.parse().ok();
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
     let open = index.iter().map(|one| {
-        let blocks = |state, pid| blocks(&Called::of(&one.recorded), state, pid);
-        let blocked = one.state.as_ref().zip(pid).is_some_and(|(state, pid)| blocks(state, pid));
+        let blocks = |state: &State, pid| blocks(&Called::of(&one.recorded), state, pid);
+        let unshown =
+            |state: &State| holder == LAST_USE && state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
+        let blocked = one
+            .state
+            .as_ref()
+            .is_some_and(|state| unshown(state) || pid.is_some_and(|pid| blocks(state, pid)));
         Open { id: one.id().clone(), secret: one.secret().to_owned(), blocked }
     });
     Ok(open.collect())

@@ -15,6 +15,8 @@ use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::rotations_unread;
+use crate::redact;
+use crate::stored_values::stored_values;
 use crate::wiring::open::{journal, runtime};
 
 /// A key of another keyroll.
@@ -43,6 +45,7 @@ pub fn accept_key(
     let (config, places) = (installation.config()?, installation.places()?);
     let name = secret(&config, request.name)?.name.as_str();
     let key = OtherKey { id: request.id.to_owned(), label: request.label.to_owned() };
+    refuse_values(installation, &key)?;
     let path = installation.config_path();
     let (text, file) = (config_file::read(&path)?, path.display().to_string());
     let edited = match request.withdraw {
@@ -58,8 +61,7 @@ pub fn accept_key(
         refuse_own(&places, &key)?;
     }
     let about = open_rotation(&places, name)?;
-    // The label has the form of one. An id may be a value in the wrong place, which is not written into the journal.
-    let detail = Some(format!("the label {}", key.label));
+    let detail = Some(format!("key {} with the label {}", key.id, key.label));
     let what = if request.withdraw { "secret accept-key --withdraw" } else { "secret accept-key" };
     let act = Act { secret: Some(name.to_owned()), about, detail, ..acts::asked(what, &places) };
     acts::record(&act, &places)?;
@@ -83,6 +85,22 @@ fn written(request: &AcceptKeyRequest<'_>, name: &str, file: &str) -> Event {
         what: format!("key {id} ({label}) at the account of {name}: {what}; written to {file}"),
         with: format!("the same command {with}"),
     }
+}
+
+/// A value in the place of an id would be written into two files. It is not repeated here.
+fn refuse_values(installation: &Installation, key: &OtherKey) -> Result<(), Problem> {
+    // The store's values are known from here on. Without its passphrase only the form of a value is.
+    drop(stored_values(installation, false));
+    let is_value = |text: &str| redact::pass(text) != text;
+    let (what, wrong) = (is_value(&key.id), is_value(&key.label));
+    if !what && !wrong {
+        return Ok(());
+    }
+    let option = if what { "--id" } else { "--label" };
+    Err(Problem::new(Code::UsageWrong, "accept the key of another keyroll")
+        .because(format!("what stands behind {option} is a stored value, or has the form of a credential"))
+        .help("give the issuer's id of the key, and its label: keyroll plan shows both")
+        .exits(Exit::Usage))
 }
 
 /// A key of a rotation of this journal is never another keyroll's: left alone, an orphan of ours would stay.

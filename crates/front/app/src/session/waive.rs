@@ -163,7 +163,7 @@ fn waiving() -> Problem {
 
 /// What `holder` names: the last use, a process id, a consumer of the configuration, or a path.
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
-    if holder == LAST_USE {
+    if holder == LAST_USE && secret.consumers.iter().all(|consumer| consumer.name.as_str() != holder) {
         return Ok(Waived::LastUse);
     }
     if let Ok(pid) = holder.parse::<u32>() {

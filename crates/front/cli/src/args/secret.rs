@@ -21,7 +21,7 @@ pub(crate) enum SecretCommand {
     /// Leave a key alone that another keyroll made at the same account
     ///
     /// keyroll stops at a key whose label is of no rotation in its journal. This command writes the key's id and label into
-    /// other_keys in keyroll.toml, and records in the journal who asked for that.
+    /// other_keys in keyroll.toml, and records in the journal, if there is one, who asked for that.
     #[command(after_help = examples::SECRET_ACCEPT_KEY)]
     AcceptKey(SecretAcceptKeyArgs),
     /// Change the wrapping of the sealing key; the key itself stays the same

@@ -320,7 +320,7 @@ impl Claw {
         assert_eq!(self.last_key(), before, "{}: it is back", key.provider);
     }
 
-    fn last_key(&self) -> String {
+    pub fn last_key(&self) -> String {
         self.scene.issuer.model_calls().pop().expect("a call").key
     }
 
@@ -368,7 +368,7 @@ impl Calls {
     }
 }
 
-fn asked(port: u16, token: &str, provider: &str) -> Result<(), String> {
+pub fn asked(port: u16, token: &str, provider: &str) -> Result<(), String> {
     // Of several agents none is the default one.
     let body = "{\"model\":\"openclaw/main\",\"messages\":[{\"role\":\"user\",\"content\":\"say ready\"}]}";
     let text = format!(

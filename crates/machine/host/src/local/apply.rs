@@ -105,8 +105,9 @@ impl Local {
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
         }
-        let deadline = match setup.run.is_rolling() {
-            // The verb replaces the processes one after the other; only the limit of the whole instance is known.
+        let deadline = match setup.run.is_rolling() || self.restarts_in_process(consumer)? {
+            // The verb replaces the processes one after the other, or waits for what the program does first; only the limit
+            // of the whole instance is known.
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
         }
@@ -121,6 +122,7 @@ impl Local {
             deadline,
             started: &mut started,
             may_replace: &may_replace,
+            is_old: &|one| self.may_be_old(id, None, one).map_or(true, |old| old.unwrap_or(false)),
         });
         if applied.as_ref().is_ok() {
             self.forget_record(effect.intent);
@@ -142,7 +144,7 @@ impl Local {
     pub(super) fn fetch_for(&self, id: ConsumerId, effect: &OneEffect<'_>) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
         let Some(line) = &consumer.fetch else { return Ok(()) };
-        self.generate(line, effect)?;
+        self.fetching(id, || self.generate(line, effect))?;
         self.keep_rows_fetched(consumer)
     }
 

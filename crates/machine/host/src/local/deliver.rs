@@ -217,7 +217,11 @@ impl Local {
         if let Some(line) = &file.generator {
             self.refuse_other_rows(id, file, values)?;
             self.keep_rows(id, &Self::row_versions(file, values))?;
+            let held = self.resolved(file).and_then(|resolved| read(&resolved)).ok();
+            let there = held.is_some_and(|held| holds_version(file, held.bytes.expose(), to, None));
+            self.note_generations(id, which, !there)?;
             self.generate(line, effect)?;
+            self.stamp_generations(id).map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
             return self.came_of_it(id, file, which, values);
         }
         let resolved = self.resolved(file)?;
@@ -234,6 +238,7 @@ impl Local {
         if file.write == Write::InPlace {
             self.keep_contents(intent, [&content.bytes, &new])?;
         }
+        self.note_generations(id, which, new != content.bytes)?;
         self.watch_logs(id);
         let replacement = Replacement {
             resolved: &resolved,
@@ -244,6 +249,7 @@ impl Local {
         };
         effect.may_begin(Code::WriteFailed, || format!("write {}", file.path.display()))?;
         replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
+        self.stamp_generations(id).map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
         self.forget_readers(id);
         drop(lock);
         Ok(())

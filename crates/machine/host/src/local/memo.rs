@@ -46,6 +46,8 @@ pub(super) struct Memo {
     pub(super) applied: HashMap<(u16, u8), WrittenAt>,
     /// Processes about which a remark was made that they use the other version.
     pub(super) remarked: HashSet<(Incarnation, Which)>,
+    /// Processes about which a remark was made that they have not begun anew.
+    pub(super) awaited: HashSet<(Incarnation, Which)>,
     /// Remarks that were in no answer yet.
     pub(super) remarks: Vec<Failure>,
     /// The last observation of the error rate.

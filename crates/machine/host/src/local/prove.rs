@@ -106,6 +106,11 @@ impl Local {
         let before = source.now().await?;
         let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
         std::iter::once(one).chain(below(one, mine)).for_each(|it| self.note_sessions(it, &before, &sockets));
+        let other_session = self.other_session(one, which, values, (&before, &sockets));
+        if block_in_place(|| self.is_old_generation(one, setup, which))? {
+            let paths = [Kinds::NONE; PATHS_MAX];
+            return Ok(Proof { who, slot: one.slot, version: which, paths, other_session });
+        }
         let mut base = Kinds::NONE;
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
@@ -152,7 +157,6 @@ impl Local {
             self.memo().shown.insert((one.consumer, who, path, which), now);
             *kinds = now;
         }
-        let other_session = self.other_session(one, which, values, (&before, &sockets));
         Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
     }
 

@@ -6,6 +6,7 @@ use keyroll_agents::OpenClawHome;
 use keyroll_observe::{Listing, Process, Sockets, process};
 use serde::Deserialize;
 
+use crate::Generation;
 use crate::http::Url;
 
 /// How long a look at the gateway's sockets may take, milliseconds.
@@ -39,16 +40,26 @@ pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), Stri
     if !is_gateway(&gateway, named, Some(owner)) {
         return Err(format!("process {pid} is not its gateway"));
     }
-    let id = gateway.id;
+    if generation(gateway, port)?.sockets.is_empty() {
+        return Err(format!("its gateway {pid} is not seen to listen at port {port}"));
+    }
+    Ok(())
+}
+
+/// What runs in the process of a gateway now, by the sockets at which it accepts connections to its port. Source: seen with
+/// 2026.9.6, which closes its port when it restarts within its process, and opens it again.
+pub(super) fn generation(gateway: Process, port: u16) -> Result<Generation, String> {
+    let process = gateway.id;
     let listing = Listing { seen: vec![gateway], ..Listing::default() };
     let wait = Duration::from_millis(SOCKETS_MS_MAX);
     let sockets = Sockets::read(&listing, &[], wait).map_err(|why| why.to_string())?;
+    if let Some((_, why)) = sockets.hidden.first() {
+        return Err(format!("the open files of its gateway {}: {why}", process.pid));
+    }
     // A socket on IPv6 alone proves nothing: another process may listen on IPv4.
     let places = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|ip| SocketAddr::from((ip, port)));
-    if sockets.listening_of(&id).iter().any(|at| places.contains(at)) {
-        return Ok(());
-    }
-    Err(format!("its gateway {pid} is not seen to listen at port {port}"))
+    let here = sockets.listeners_of(&process).into_iter().filter(|(at, _)| places.contains(at));
+    Ok(Generation { process, sockets: here.map(|(_, number)| number).collect() })
 }
 
 /// Whether a process is the gateway that the lock of a folder names. Anyone who may write to the folder chooses the

@@ -13,8 +13,8 @@ use super::OpenClaw;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
 use crate::systemd::declared_unit;
 use crate::{
-    AgentRows, Applied, Attempt, Check, CommandLine, Comparison, InstanceProcess, ServiceIdentity, Start,
-    SurveyedConsumer, Workload,
+    AgentRows, Applied, Attempt, Check, CommandLine, Comparison, Generation, InstanceProcess,
+    ServiceIdentity, Start, SurveyedConsumer, Workload,
 };
 
 /// It answers its present requests before it ends (seen with 2026.9.6).
@@ -75,7 +75,7 @@ pub(crate) static OPENCLAW: Manager = Manager {
 
 impl Workload for OpenClaw {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
-        self.apply(attempt.deadline, attempt.started, attempt.may_replace)
+        self.apply(attempt)
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
@@ -89,6 +89,10 @@ impl Workload for OpenClaw {
     /// Without an answer, the stricter case is assumed.
     fn starts_new_process(&self) -> bool {
         self.bound(None).map_or(true, |bound| bound.takes == Takes::Restart)
+    }
+
+    fn generations(&self, file: &Path) -> Result<Option<Vec<Generation>>, Failure> {
+        self.in_place(file)
     }
 
     /// A gateway that restarts within its process has a downtime too.
