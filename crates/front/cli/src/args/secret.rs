@@ -97,8 +97,8 @@ pub(crate) struct SecretAcceptKeyArgs {
     /// The issuer's id of the other key
     #[arg(long)]
     pub(crate) id: String,
-    /// The whole label of the other key
-    #[arg(long, value_name = "keyroll/ROTATION/STEP")]
+    /// The whole label of the other key: keyroll/ROTATION/STEP
+    #[arg(long)]
     pub(crate) label: String,
     /// Stop at this key again
     #[arg(long)]
