@@ -65,21 +65,31 @@ pub fn add_consumer(text: &str, file_name: &str, new: &NewConsumer) -> Result<St
         return Err(refuse(format!("secret `{}` has a consumer `{}` already", new.secret, new.name)));
     }
     let mut document = open(text, file_name)?;
-    let table = consumer_table(new);
-    let secret = document
+    let none = Item::ArrayOfTables(ArrayOfTables::new());
+    push(&mut document, (new.secret.as_str(), "consumers"), none, consumer_table(new)).map_err(refuse)?;
+    checked(document, file_name)
+}
+
+/// Adds a table to a list of tables of a secret, in the form that the list has; `none`: that of a list which is not there.
+pub(crate) fn push(
+    document: &mut DocumentMut,
+    (secret, list): (&str, &str),
+    none: Item,
+    table: Table,
+) -> Result<(), String> {
+    let of = document
         .get_mut("secrets")
-        .and_then(|secrets| secrets.get_mut(new.secret.as_str()))
+        .and_then(|secrets| secrets.get_mut(secret))
         .and_then(Item::as_table_like_mut)
-        .ok_or_else(|| refuse(format!("secret `{}` is not written as a table", new.secret)))?;
-    let consumers = secret.entry("consumers").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    match consumers {
+        .ok_or_else(|| format!("secret `{secret}` is not written as a table"))?;
+    match of.entry(list).or_insert(none) {
         Item::ArrayOfTables(all) => all.push(table),
         Item::Value(Value::Array(all)) => all.push(table.into_inline_table()),
         Item::None | Item::Table(_) | Item::Value(_) => {
-            return Err(refuse(format!("`consumers` of `{}` is not an array of tables", new.secret)));
+            return Err(format!("`{list}` of `{secret}` is not an array of tables"));
         }
     }
-    checked(document, file_name)
+    Ok(())
 }
 
 /// Replaces the consumer with this name; other comments, order and spacing stay.

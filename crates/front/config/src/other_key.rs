@@ -1,6 +1,6 @@
-use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Table, TableLike, Value, value};
+use toml_edit::{Array, Item, Table, TableLike, Value, value};
 
-use crate::edit::{checked, open};
+use crate::edit::{checked, open, push};
 use crate::{Config, ConfigError, Kind, OtherKey};
 
 /// Writes a key of another keyroll into the secret's `other_keys`; comments, order and spacing stay. The text stays as it is
@@ -14,28 +14,10 @@ pub fn accept_key(text: &str, file_name: &str, secret: &str, key: &OtherKey) -> 
         return Ok(text.to_owned());
     }
     let mut document = open(text, file_name)?;
-    let table = document
-        .get_mut("secrets")
-        .and_then(|secrets| secrets.get_mut(secret))
-        .and_then(Item::as_table_like_mut)
-        .ok_or_else(|| refuse(format!("secret `{secret}` is not written as a table")))?;
-    match table.entry("other_keys").or_insert_with(|| value(Array::new())) {
-        Item::ArrayOfTables(all) => {
-            let mut one = Table::new();
-            one.insert("id", value(key.id.as_str()));
-            one.insert("label", value(key.label.as_str()));
-            all.push(one);
-        }
-        Item::Value(Value::Array(all)) => {
-            let mut one = InlineTable::new();
-            one.insert("id", key.id.as_str().into());
-            one.insert("label", key.label.as_str().into());
-            all.push(one);
-        }
-        Item::None | Item::Table(_) | Item::Value(_) => {
-            return Err(refuse(format!("`other_keys` of `{secret}` is not an array of tables")));
-        }
-    }
+    let mut table = Table::new();
+    table.insert("id", value(key.id.as_str()));
+    table.insert("label", value(key.label.as_str()));
+    push(&mut document, (secret, "other_keys"), value(Array::new()), table).map_err(refuse)?;
     checked(document, file_name)
 }
 
@@ -58,7 +40,7 @@ pub fn withdraw_key(
         .and_then(|secrets| secrets.get_mut(secret))
         .and_then(|secret| secret.get_mut("other_keys"));
     match keys {
-        Some(Item::ArrayOfTables(all)) => remove(all, key),
+        Some(Item::ArrayOfTables(all)) => all.retain(|table| !is(table, key)),
         Some(Item::Value(Value::Array(all))) => {
             all.retain(|one| !one.as_inline_table().is_some_and(|table| is(table, key)));
         }
@@ -74,10 +56,6 @@ fn has(text: &str, file_name: &str, secret: &str, key: &OtherKey) -> Result<bool
         ConfigError::new(Kind::BadEdit, file_name, why, None, Some(help))
     })?;
     Ok(secret.other_keys.contains(key))
-}
-
-fn remove(all: &mut ArrayOfTables, key: &OtherKey) {
-    all.retain(|table| !is(table, key));
 }
 
 fn is(table: &dyn TableLike, key: &OtherKey) -> bool {

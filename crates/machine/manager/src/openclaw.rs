@@ -167,12 +167,7 @@ impl OpenClaw {
             );
         }
         let reads = |path: &Path, slot: Option<&AgentSlot>| {
-            self.reads.iter().any(|(file, at)| {
-                let same = file == path
-                    || (file.canonicalize().ok().is_some()
-                        && file.canonicalize().ok() == path.canonicalize().ok());
-                same && slot.is_none_or(|slot| slot == at)
-            })
+            self.reads.iter().any(|(file, at)| is_same_file(file, path) && slot.is_none_or(|slot| slot == at))
         };
         let known = match (&bound.file, &bound.takes) {
             (Some(file), _) => reads(file, bound.slot.as_ref()),
@@ -468,6 +463,12 @@ impl OpenClaw {
             format!("see OpenClaw in {} {verb}", self.state.display()),
         )
     }
+}
+
+/// Whether both paths lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 fn unknown(failure: Failure) -> Failure {

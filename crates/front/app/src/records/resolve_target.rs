@@ -47,23 +47,21 @@ pub fn meant<'a>(
 }
 
 fn open(places: &Places, holder: &str) -> Result<Vec<Open>, Problem> {
-    let pid = holder.parse().ok();
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
     let open = index.iter().map(|one| {
-        let blocks = |state: &State, pid| blocks(&Called::of(&one.recorded), state, pid);
-        let unshown =
-            |state: &State| holder == LAST_USE && state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
-        let blocked = one
-            .state
-            .as_ref()
-            .is_some_and(|state| unshown(state) || pid.is_some_and(|pid| blocks(state, pid)));
+        let blocks = |state| blocks(&Called::of(&one.recorded), state, holder);
+        let blocked = one.state.as_ref().is_some_and(blocks);
         Open { id: one.id().clone(), secret: one.secret().to_owned(), blocked }
     });
     Ok(open.collect())
 }
 
-fn blocks(called: &Called, state: &State, pid: u32) -> bool {
+fn blocks(called: &Called, state: &State, holder: &str) -> bool {
+    if holder == LAST_USE {
+        return state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
+    }
+    let Ok(pid) = holder.parse::<u32>() else { return false };
     let held = matches!(
         state.hold(),
         Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, InstanceIdentity::Process { pid: its, .. } if its == pid)

@@ -105,7 +105,7 @@ impl Local {
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
         }
-        let deadline = match setup.run.is_rolling() || self.restarts_in_process(consumer)? {
+        let deadline = match setup.run.is_rolling() || self.restarting_by_any(consumer)?.is_some() {
             // The verb replaces the processes one after the other, or waits for what the program does first; only the limit
             // of the whole instance is known.
             true => Instant::now() + self.setup.instance_time_max,

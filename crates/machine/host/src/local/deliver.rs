@@ -217,11 +217,9 @@ impl Local {
         if let Some(line) = &file.generator {
             self.refuse_other_rows(id, file, values)?;
             self.keep_rows(id, &Self::row_versions(file, values))?;
-            let held = self.resolved(file).and_then(|resolved| read(&resolved)).ok();
-            let there = held.is_some_and(|held| holds_version(file, held.bytes.expose(), to, None));
-            self.note_generations(id, which, !there)?;
+            self.note_generations(id, which, !self.reads_back(id, None, to, None))?;
             self.generate(line, effect)?;
-            self.stamp_generations(id).map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
+            self.stamp_generations(id)?;
             return self.came_of_it(id, file, which, values);
         }
         let resolved = self.resolved(file)?;
@@ -249,7 +247,7 @@ impl Local {
         };
         effect.may_begin(Code::WriteFailed, || format!("write {}", file.path.display()))?;
         replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
-        self.stamp_generations(id).map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
+        self.stamp_generations(id)?;
         self.forget_readers(id);
         drop(lock);
         Ok(())

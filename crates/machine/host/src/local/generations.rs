@@ -12,6 +12,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 
 use super::enumerate::Running;
+use super::find::version_name;
 use super::{ConsumerSetup, Local, SlotSetup, incarnation, scratch_dir};
 use crate::{Digest, read};
 
@@ -100,11 +101,7 @@ impl Change {
 
     /// One line of the version and the time, and one for each generation.
     fn text(&self) -> String {
-        let which = match self.which {
-            Some(Which::New) => "new",
-            Some(Which::Old) => "old",
-            None => "either",
-        };
+        let which = self.which.map_or("either", version_name);
         let at = self.at.map_or_else(String::new, |at| format!(" {} {}", at.boot, at.ticks));
         let mut text = format!("{which}{at}\n");
         for (word, all) in [("former", &self.former), ("unsure", &self.unsure), ("kept", &self.kept)] {
@@ -189,14 +186,18 @@ impl Local {
         Ok(running)
     }
 
-    /// Whether a change of one of its files restarts the consumer inside of its process.
-    pub(super) fn restarts_in_process(&self, consumer: &ConsumerSetup) -> Result<bool, Failure> {
+    /// The same for all its files.
+    pub(super) fn restarting_by_any(
+        &self,
+        consumer: &ConsumerSetup,
+    ) -> Result<Option<Vec<Generation>>, Failure> {
+        let mut running = None;
         for file in &consumer.files {
-            if self.restarting(consumer, *file)?.is_some() {
-                return Ok(true);
+            if let Some(all) = self.restarting(consumer, *file)? {
+                running.get_or_insert_with(Vec::new).extend(all);
             }
         }
-        Ok(false)
+        Ok(running)
     }
 
     /// Remembers, durably and before a file is written, what runs of each reader that restarts inside of its process.
@@ -214,13 +215,18 @@ impl Local {
         Ok(())
     }
 
-    /// The write has returned. Until this is remembered, the first look at what runs takes its place.
+    /// The write has returned. Until this is remembered, the first look at what runs takes its place: a failure leaves the
+    /// effect unknown.
     pub(super) fn stamp_generations(&self, file: FileId) -> Result<(), Failure> {
+        self.stamp(file).map_err(|failure| Failure { class: Class::Unknown, ..failure })
+    }
+
+    fn stamp(&self, file: FileId) -> Result<(), Failure> {
         for (id, consumer) in self.setup.consumer_ids() {
-            let Some(running) = self.restarting(consumer, file)? else { continue };
             let Some(mut change) = self.last_change(id)?.filter(|change| change.at.is_none()) else {
                 continue;
             };
+            let Some(running) = self.restarting(consumer, file)? else { continue };
             change.is_written(WrittenAt::now().map_err(failed)?, running);
             self.keep_change(id, &change)?;
         }
@@ -234,13 +240,7 @@ impl Local {
         run: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
-        let mut running = None;
-        for file in &consumer.files {
-            if let Some(all) = self.restarting(consumer, *file)? {
-                running.get_or_insert_with(Vec::new).extend(all);
-            }
-        }
-        let Some(running) = running else { return run() };
+        let Some(running) = self.restarting_by_any(consumer)? else { return run() };
         let held = || -> Vec<_> { consumer.files.iter().map(|file| self.digest_of(*file)).collect() };
         let (before, last) = (held(), self.last_change(id)?);
         self.keep_change(id, &Change::begins(None, running, None))?;
@@ -248,7 +248,7 @@ impl Local {
         match last {
             // The command wrote nothing: what is known stays known.
             Some(last) if held() == before => self.keep_change(id, &last),
-            _ => consumer.files.iter().try_for_each(|file| self.stamp_generations(*file)),
+            _ => consumer.files.iter().try_for_each(|file| self.stamp(*file)),
         }
     }
 

@@ -6,6 +6,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::Which;
 
 use super::enumerate::Running;
+use super::find::version_name;
 use super::{Local, incarnation};
 
 /// The evidence in the environment and the memory of a process about a version.
@@ -40,10 +41,7 @@ impl Local {
 }
 
 fn remark(process: &ProcessId, name: &str, which: Which, variables: &[String]) -> Failure {
-    let (wanted, held) = match which {
-        Which::New => ("new", "old"),
-        Which::Old => ("old", "new"),
-    };
+    let (wanted, held) = (version_name(which), version_name(which.other()));
     let attempted = format!("see that process {} of '{name}' has loaded the {wanted} value", process.pid);
     let failure = Failure::new(Class::Retryable, Code::OtherSourceWins, attempted);
     if variables.is_empty() {

@@ -197,7 +197,8 @@ impl Local {
         consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }
 
-    fn reads_back(
+    /// `process`: in whose mount namespace; `None` = this machine's own view.
+    pub(super) fn reads_back(
         &self,
         file: FileId,
         process: Option<&ProcessId>,

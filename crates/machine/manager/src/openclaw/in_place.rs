@@ -8,15 +8,14 @@ use keyroll_observe::Process;
 use keyroll_port::{Class, Failure};
 
 use super::listener::generation;
-use super::{OpenClaw, STEP_MS, unknown};
+use super::{OpenClaw, STEP_MS, is_same_file, unknown};
 use crate::Generation;
 use crate::find::list;
 
 impl OpenClaw {
     /// What runs in the gateway's process, where a change of this file makes the gateway restart itself there.
     pub(super) fn in_place(&self, file: &Path) -> Result<Option<Vec<Generation>>, Failure> {
-        let settings = self.home().settings_file();
-        if file != settings && file.canonicalize().ok() != settings.canonicalize().ok() {
+        if !is_same_file(file, &self.home().settings_file()) {
             return Ok(None);
         }
         let gateway = self.gateway(&list()?)?;
@@ -29,11 +28,9 @@ impl OpenClaw {
     /// provider takes the key from.
     pub(super) fn restarts_itself(&self, bound: &Bound) -> bool {
         let settings = self.home().settings_file();
-        let is_settings =
-            |file: &Path| file == settings || file.canonicalize().ok() == settings.canonicalize().ok();
         let variable = |slot: &AgentSlot| matches!(slot, AgentSlot::Pointer(at) if at.starts_with("/env/"));
         bound.takes == Takes::InPlace
-            || self.reads.iter().any(|(file, slot)| variable(slot) && is_settings(file))
+            || self.reads.iter().any(|(file, slot)| variable(slot) && is_same_file(file, &settings))
     }
 
     fn generation(&self, gateway: Option<Process>) -> Result<Option<Generation>, Failure> {
