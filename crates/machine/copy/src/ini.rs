@@ -7,8 +7,8 @@ use std::ops::Range;
 use keyroll_secret::SecretBytes;
 
 use crate::slot::Pointer;
-use crate::spot::{Spelling, Spot, ambiguous};
-use crate::{CopyError, quoted};
+use crate::spot::{Spelling, Spot, ambiguous, lines};
+use crate::{CopyError, quoted, supervisor};
 
 const TWICE: &str = "a name that stands there twice, or is written in another way";
 
@@ -69,6 +69,9 @@ pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: IniDialect) -> Result<O
     let (wanted, name) = match pointer.steps() {
         [name] => (None, name),
         [section, name] => (Some(section.as_str()), name),
+        [section, list, name] if kind == IniDialect::Ini && supervisor::is_list(section, list) => {
+            return supervisor::find(file, section, name);
+        }
         _ => {
             let slot = crate::Slot::At(pointer.clone()).to_string();
             return Err(CopyError::WrongSlot {
@@ -137,7 +140,17 @@ pub(crate) fn all(file: &[u8], kind: IniDialect) -> Vec<(Pointer, Spot)> {
         }
         found.extend(setting.pointer(section, file, kind).map(|pointer| (pointer, spot)));
     }
+    if kind == IniDialect::Ini && sections.keys().any(|name| is_supervisors(name)) {
+        // A list is no value itself, and an indented line of it looks like a setting of its own.
+        let lists = supervisor::lists(file);
+        found.retain(|(_, spot)| !lists.iter().any(|list| list.contains(&spot.span.start)));
+        found.extend(supervisor::all(file));
+    }
     found
+}
+
+fn is_supervisors(section: &[u8]) -> bool {
+    std::str::from_utf8(section).is_ok_and(supervisor::is_section)
 }
 
 /// The kinds of lines, without blank lines and comments.
@@ -278,15 +291,4 @@ fn trimmed(line: &[u8]) -> Range<usize> {
     let start = line.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(line.len());
     let end = line.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(start, |last| last + 1);
     start..end
-}
-
-/// The lines of a file, without their ends.
-pub(crate) fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> + Clone {
-    let mut at = 0;
-    file.split_inclusive(|byte| *byte == b'\n').map(move |line| {
-        let start = at;
-        at += line.len();
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        start..start + line.strip_suffix(b"\r").unwrap_or(line).len()
-    })
 }

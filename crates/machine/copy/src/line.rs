@@ -5,9 +5,8 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::ini::lines;
 use crate::slot::Part;
-use crate::spot::{Spelling, Spot, ambiguous};
+use crate::spot::{Spelling, Spot, ambiguous, lines};
 use crate::{CopyError, Slot, percent, quoted};
 
 const TWICE: &str = "an entry that stands there twice";

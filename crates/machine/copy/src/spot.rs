@@ -4,6 +4,9 @@ use keyroll_secret::SecretBytes;
 
 use crate::CopyError;
 
+/// What a text with references (`%(ENV_NAME)s`, `${NAME}`) is: its own bytes are no value.
+pub const MADE_OF_OTHERS: &str = "it is made of other variables";
+
 /// One place of a file that holds a value, with the value that readers see.
 pub(crate) struct Spot {
     /// The spelling of the value, quotes included.
@@ -73,4 +76,15 @@ pub(crate) fn ambiguous(file: &[u8], at: usize, why: &'static str) -> CopyError 
 /// The line of a byte, from 1.
 pub(crate) fn line_of(file: &[u8], at: usize) -> usize {
     file.iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// The lines of a file, without their ends.
+pub(crate) fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> + Clone {
+    let mut at = 0;
+    file.split_inclusive(|byte| *byte == b'\n').map(move |line| {
+        let start = at;
+        at += line.len();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        start..start + line.strip_suffix(b"\r").unwrap_or(line).len()
+    })
 }

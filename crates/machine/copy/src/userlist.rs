@@ -6,8 +6,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::ini::lines;
-use crate::spot::line_of;
+use crate::spot::{line_of, lines};
 use crate::{CopyError, quoted};
 
 /// The longest name and the longest password that PgBouncer reads (MAX_USERNAME, MAX_PASSWORD, each with a NUL).

@@ -8,7 +8,7 @@ use std::ops::Range;
 use keyroll_secret::SecretBytes;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::spot::{Spelling, Spot, ambiguous, line_of};
+use crate::spot::{MADE_OF_OTHERS, Spelling, Spot, ambiguous, line_of};
 use crate::tree::{NodeContent, Tree};
 use crate::{CopyError, quoted};
 
@@ -281,9 +281,26 @@ fn single_dollars(text: &str) -> Result<SecretBytes, &'static str> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'$' && bytes.next() != Some(b'$') {
-            return Err("a $ that Compose puts a variable in place of");
+            // What was gathered may hold a value.
+            drop(SecretBytes::new(out));
+            return Err(if is_reference(text) {
+                MADE_OF_OTHERS
+            } else {
+                "a $ that Compose puts a variable in place of"
+            });
         }
         out.push(byte);
     }
     Ok(SecretBytes::new(out))
+}
+
+/// Whether a text is one reference and nothing else: `$NAME`, `${NAME:-default}`.
+fn is_reference(text: &str) -> bool {
+    let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let braces = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    match (braces, text.strip_prefix('$')) {
+        (Some(inner), _) => !inner.contains(['{', '}']),
+        (None, Some(name)) => !name.is_empty() && name.chars().all(in_name),
+        (None, None) => false,
+    }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod node;
 pub(crate) mod places;
+pub(crate) mod supervisor;
 
 use std::collections::BTreeMap;
 use std::fs;

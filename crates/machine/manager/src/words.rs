@@ -52,8 +52,7 @@ pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A value in which `%%` is a `%`, as systemd and supervisord read it; `None` if it has another `%`, which only they
-/// can expand.
+/// A value in which `%%` is a `%`, as systemd reads it; `None` if it has another `%`, which only systemd can expand.
 pub(crate) fn without_specifiers(value: &[u8]) -> Option<SecretBytes> {
     let mut out = Vec::with_capacity(value.len());
     let mut bytes = value.iter();

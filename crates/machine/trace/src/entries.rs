@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_copy::{Entry, Format, Part, Slot, percent_decoded};
+use keyroll_copy::{Entry, Format, MADE_OF_OTHERS, Part, Slot, percent_decoded};
 use keyroll_leak::{
     FORM_BYTES_MIN, Rule, Rules, by_form, holds_a_secret, in_text, is_example, no_secret, passwords_in,
     settings_in, tokens_in,
@@ -190,7 +190,7 @@ impl Reading<'_> {
                 }
             }
             // Readers parse it differently: its literal text is used.
-            Err(_) => {
+            Err(why) => {
                 let raw = self.bytes.get(entry.span.clone()).unwrap_or_default();
                 for one in in_text(raw, self.rules) {
                     self.push(entry, decoded(raw, one.span), called(one.name), one.rule);
@@ -199,7 +199,10 @@ impl Reading<'_> {
                     [open @ (b'"' | b'\''), inner @ .., close] if open == close => inner,
                     raw => raw,
                 };
-                let single = !inner.contains(&b'\n');
+                // An item of a list (`- NAME=value`) has its name with it.
+                let item = inner.strip_prefix(last_name(&entry.slot).as_bytes());
+                let inner = item.and_then(|rest| rest.strip_prefix(b"=")).unwrap_or(inner);
+                let single = !inner.contains(&b'\n') && *why != MADE_OF_OTHERS;
                 if self.found.len() == first && named && single && no_secret(inner).is_none() {
                     let value = SecretBytes::new(inner.to_vec());
                     self.push(entry, (value, Encoding::Raw), called(None), None);

@@ -69,7 +69,7 @@ fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
         (b'{', _) => Some(Format::Json),
         // A list of documents; the name of a section would be a word.
         (b'[', _) if matches!(inner, None | Some(b'{' | b'[' | b'"')) => Some(Format::Json),
-        (b'[', b']') if !is_unit(name) => Some(Format::Ini),
+        (b'[', b']') if !is_unit(name) || is_supervisors(first) => Some(Format::Ini),
         _ => None,
     }
 }
@@ -78,6 +78,12 @@ fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
 fn is_unit(name: &str) -> bool {
     [".service", ".timer", ".socket", ".mount", ".path", ".target"].iter().any(|end| name.ends_with(end))
         || name.ends_with(".conf") && !name.contains("supervisor")
+}
+
+/// Whether a section is supervisord's: what it includes has names of all kinds.
+fn is_supervisors(first: &[u8]) -> bool {
+    let own: [&[u8]; 4] = [b"[supervisord]", b"[program:", b"[fcgi-program:", b"[eventlistener:"];
+    own.iter().any(|begin| first.starts_with(begin))
 }
 
 /// Whether a file is a translation of a program's texts: under the name of a secret it has a word of that language. An
@@ -185,6 +191,7 @@ mod tests {
             ("/srv/admin.key", "word", Some(Format::Whole)),
             ("/srv/admin.key", "two words", None),
             ("/etc/supervisord.conf", "; c\n[program:x]\n", Some(Format::Ini)),
+            ("/etc/supervisor/conf.d/app.conf", "[program:app]\n", Some(Format::Ini)),
             ("/etc/systemd/system/x.service", "[Service]\n", None),
             ("/h/.bashrc", "export A=b", None),
             ("/h/.pm2/dump.pm2", "[{", Some(Format::Json)),

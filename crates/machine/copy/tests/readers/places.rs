@@ -53,7 +53,7 @@ pub(super) struct Written {
 }
 
 /// `entry` is the text of the entry `K<number>` with [`OLD`] in it, `place` its slot.
-fn written(
+pub(super) fn written(
     format: Format,
     least: usize,
     (head, tail): (&str, &str),

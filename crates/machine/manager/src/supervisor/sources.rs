@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::{SupervisorVariable, supervisor_settings};
 use keyroll_observe::{Listing, Process, ProcessId, read_small, working_folder};
 use keyroll_secret::SecretBytes;
 
 use crate::pattern::files_of;
 use crate::supervisor::is_supervisord;
-use crate::words::without_specifiers;
 
 /// The largest file of its configuration that is read, bytes, and the most that it includes.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -38,12 +38,33 @@ pub struct Supervisord {
 pub struct Assigned {
     /// Its name.
     pub name: String,
-    /// Its value; `None` = it is built from other variables (`%(ENV_NAME)s`).
+    /// Its value; `None` = it is built from other variables (`%(ENV_NAME)s`), or supervisord cannot read it.
     pub value: Option<SecretBytes>,
+    /// The variables that it is built from.
+    pub refers: Vec<String>,
     /// Its file.
     pub file: PathBuf,
     /// In which line, from 1 on.
     pub line: u64,
+    of: SupervisorVariable,
+}
+
+impl Assigned {
+    fn new(of: SupervisorVariable, file: &Path) -> Self {
+        Self {
+            name: of.name.clone(),
+            value: of.value(&|_| None).ok(),
+            refers: of.refers(),
+            file: file.to_owned(),
+            line: u64::try_from(of.line).unwrap_or(1),
+            of,
+        }
+    }
+
+    /// Its value, if it is built only from variables that are known.
+    pub fn built_from(&self, known: &dyn Fn(&str) -> Option<SecretBytes>) -> Option<SecretBytes> {
+        self.of.value(known).ok()
+    }
 }
 
 /// What the files of a configuration say now.
@@ -127,13 +148,14 @@ impl SupervisorConfig {
     /// Reads one file, and returns the files that it includes.
     fn add(&mut self, file: &Path, text: &[u8]) -> Vec<PathBuf> {
         let mut included = Vec::new();
-        for (section, key, value, line) in entries(text) {
-            match (section.as_str(), key.as_str()) {
-                ("include", "files") => included.extend(self::included(file, value.expose())),
-                ("supervisord", "environment") => self.of_all = assigned(&value, file, line),
+        for setting in supervisor_settings(text) {
+            let all = || setting.variables(text).into_iter().map(|one| Assigned::new(one, file)).collect();
+            match (setting.section.as_str(), setting.key.as_str()) {
+                ("include", "files") => included.extend(self::included(file, setting.text.expose())),
+                ("supervisord", "environment") => self.of_all = all(),
                 (section, "environment") => {
                     if let Some(program) = section.strip_prefix("program:") {
-                        self.programs.insert(program.trim().to_owned(), assigned(&value, file, line));
+                        self.programs.insert(program.trim().to_owned(), all());
                     }
                 }
                 _ => {}
@@ -141,80 +163,6 @@ impl SupervisorConfig {
         }
         included
     }
-}
-
-/// Section, key, value and line of each entry: a value goes on in lines that begin with a blank, and ends before ` ;`.
-/// Source: Python's configparser, as supervisor uses it.
-fn entries(text: &[u8]) -> Vec<(String, String, SecretBytes, u64)> {
-    let mut all: Vec<(String, String, SecretBytes, u64)> = Vec::new();
-    let mut section = String::new();
-    let mut open = false;
-    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
-        let goes_on = line.first().is_some_and(u8::is_ascii_whitespace);
-        let line = line
-            .windows(2)
-            .position(|two| two == b" ;" || two == b"\t;")
-            .map_or(line, |at| line.get(..at).unwrap_or(line));
-        let line = line.trim_ascii();
-        if line.is_empty() || matches!(line.first(), Some(b'#' | b';')) {
-            continue;
-        }
-        if goes_on && open {
-            if let Some((_, _, value, _)) = all.last_mut() {
-                *value = SecretBytes::new([value.expose(), b"\n", line].concat());
-            }
-        } else if let Some(name) = line.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-            section = String::from_utf8_lossy(name).into_owned();
-            open = false;
-        } else if let Some(at) = line.iter().position(|byte| matches!(byte, b'=' | b':')) {
-            let (key, value) = line.split_at(at);
-            let key = String::from_utf8_lossy(key.trim_ascii()).to_ascii_lowercase();
-            let value = SecretBytes::new(value.get(1..).unwrap_or_default().trim_ascii().to_vec());
-            all.push((section.clone(), key, value, number));
-            open = true;
-        }
-    }
-    all
-}
-
-/// `NAME="value",OTHER='v,w'`: quotes are cut off, nothing in them is escaped; `%%` is a `%`.
-/// Source: supervisor 4.3.0, datatypes.py, `dict_of_key_value_pairs`.
-fn assigned(value: &SecretBytes, file: &Path, first: u64) -> Vec<Assigned> {
-    let mut all = Vec::new();
-    let mut rest = value.expose();
-    let mut line = first;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'=') {
-        let (name, behind) = rest.split_at(at);
-        line += lines(name);
-        let behind = behind.get(1..).unwrap_or_default();
-        let lead = behind.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let behind = behind.get(lead..).unwrap_or_default();
-        let quote = behind.first().copied().filter(|byte| matches!(byte, b'"' | b'\''));
-        let (value, end) = match quote {
-            Some(quote) => {
-                let inner = behind.get(1..).unwrap_or_default();
-                let end = inner.iter().position(|byte| *byte == quote).unwrap_or(inner.len());
-                (inner.get(..end).unwrap_or_default(), end + 2)
-            }
-            None => {
-                let end = behind.iter().position(|byte| *byte == b',' || byte.is_ascii_whitespace());
-                let end = end.unwrap_or(behind.len());
-                (behind.get(..end).unwrap_or_default(), end)
-            }
-        };
-        let name = String::from_utf8_lossy(name.trim_ascii().trim_ascii_start())
-            .trim_start_matches(',')
-            .trim()
-            .to_owned();
-        all.push(Assigned { name, value: without_specifiers(value), file: file.to_owned(), line });
-        line += lines(behind.get(..end.min(behind.len())).unwrap_or_default());
-        rest = behind.get(end..).unwrap_or_default();
-    }
-    all
-}
-
-fn lines(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// The files of an `include`, each pattern's by their names. Source: supervisor 4.3.0, options.py,

@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::MADE_OF_OTHERS;
+use keyroll_leak::names_a_secret;
 use keyroll_manager::{Assigned, Supervisor, SupervisorConfig, Supervisord, Variables};
 use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_secret::SecretBytes;
 
 use super::context::Context;
 use super::source::{Assignment, Kept, Origin, Read, Source, word};
-use crate::Record;
 use crate::place::harmless;
+use crate::{Place, Record};
 
 /// The programs of every supervisord that runs.
 pub(crate) fn kept(context: &mut Context<'_>) -> Vec<Kept> {
@@ -18,6 +20,9 @@ pub(crate) fn kept(context: &mut Context<'_>) -> Vec<Kept> {
     }
     all
 }
+
+/// The section whose variables every program gets.
+const OF_ALL: &str = "[supervisord]";
 
 /// A child of supervisord, with the names that supervisord gave it.
 struct Started {
@@ -89,6 +94,20 @@ fn started(context: &Context<'_>, daemon: &Supervisord) -> Vec<Started> {
     context.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
 }
 
+/// A program of a supervisord, and what gives its start the variables.
+struct Program<'p> {
+    daemon: &'p Supervisord,
+    config: &'p SupervisorConfig,
+    name: &'p str,
+    /// The environment of its first process.
+    started: Option<&'p Variables>,
+    /// supervisord's own environment, if it is visible.
+    own: Option<&'p Variables>,
+    /// What applies an edit of the configuration, and what only seems to.
+    right: String,
+    wrong: String,
+}
+
 /// The sources of a program. Its own `environment=` wins over that of `[supervisord]`, and both win over supervisord's
 /// own environment. supervisord starts a program with the configuration that it read last; `update` makes it read the
 /// file again, and restarts the programs that changed. Therefore the start environment of a running process shows what
@@ -96,7 +115,7 @@ fn started(context: &Context<'_>, daemon: &Supervisord) -> Vec<Started> {
 fn sources(
     daemon: &Supervisord,
     config: &SupervisorConfig,
-    program: &str,
+    name: &str,
     started: &[&Started],
     own: Option<&Variables>,
 ) -> Vec<Source> {
@@ -104,62 +123,127 @@ fn sources(
         daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
     // It reads the configuration again by itself. Source: supervisor 4, supervisorctl.py, `do_update`.
-    let right = format!("{ctl} update {}", word(program));
-    let wrong = format!("{ctl} restart {}", word(format!("{program}:*")));
-    let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
+    let right = format!("{ctl} update {}", word(name));
+    let wrong = format!("{ctl} restart {}", word(format!("{name}:*")));
+    let started = started.first().map(|one| &one.environment);
+    let program = Program { daemon, config, name, started, own, right, wrong };
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
-    for one in config.of_all.iter().chain(of_program) {
+    for one in config.of_all.iter().chain(program.list()) {
         written.insert(&one.name, one);
     }
-    let kept = Origin::Kept(Record::Manager, format!("supervisord {}", daemon.process.pid));
-    let what = format!("what supervisord {} has loaded of {program}", daemon.process.pid);
-    let mut loaded = Source::new(what, kept).applied_by(&right).not_by(&wrong);
-    let from = |name: &str| started.first().and_then(|one| one.environment.get(name));
-    let same = |one: &Assigned| match (&one.value, from(&one.name)) {
-        (Some(value), Some(now)) => value == now,
-        // Built from other variables: only the process shows the result.
-        (None, Some(_)) => true,
-        (_, None) => false,
-    };
-    for (name, one) in &written {
-        match from(name) {
-            Some(now) if !same(one) => {
-                loaded.entries.insert((*name).to_owned(), Assignment::at(1, now.duplicate()));
-            }
-            None if started.is_empty() => {
-                let why = "it does not run, and the configuration that supervisord last read is not visible";
-                loaded.entries.insert((*name).to_owned(), Assignment::not_told(1, why));
-            }
-            Some(_) | None => {}
-        }
-    }
-    let mut all = vec![loaded];
-    let own_section = format!("[program:{program}]");
-    for (section, list) in [(own_section.as_str(), of_program), ("[supervisord]", config.of_all.as_slice())] {
-        let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
-        for one in list {
-            let new = |read| {
-                let what = format!("environment= of {section} in {}", shown(&one.file));
-                Source::of_file(what, &one.file).read(read).applied_by(&right).not_by(&wrong)
-            };
-            let [live, edited] = files.entry(&one.file).or_insert_with(|| [new(Read::Start), new(Read::Not)]);
-            let shadowed = written.get(one.name.as_str()).is_some_and(|last| !std::ptr::eq(*last, one));
-            let value =
-                one.value.as_ref().map(SecretBytes::duplicate).or_else(|| Some(from(&one.name)?.duplicate()));
-            let entry = match value {
-                Some(value) => Assignment::at(one.line, value),
-                None => Assignment::not_told(one.line, "it is made of other variables"),
-            };
-            let into = if shadowed || same(one) { live } else { edited };
-            into.entries.insert(one.name.clone(), entry);
-        }
-        all.extend(files.into_values().flatten());
-    }
+    let mut all = vec![program.loaded(&written)];
+    all.extend(program.written(&written, &format!("[program:{name}]"), program.list()));
+    all.extend(program.written(&written, OF_ALL, &config.of_all));
     let handed_on =
         own.into_iter().flatten().map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let what = format!("the environment of supervisord {}", daemon.process.pid);
     let own = Source::new(what, Origin::Start(daemon.process)).holding(handed_on);
-    all.push(own.applied_by("a restart of supervisord itself").not_by(&wrong));
+    all.push(own.applied_by("a restart of supervisord itself").not_by(&program.wrong));
     all.retain(|source| !source.says_nothing());
     all
+}
+
+impl Program<'_> {
+    fn list(&self) -> &[Assigned] {
+        self.config.programs.get(self.name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn from(&self, name: &str) -> Option<&SecretBytes> {
+        self.started?.get(name)
+    }
+
+    /// Whether the process was started with what the file says now.
+    fn is_loaded(&self, one: &Assigned) -> bool {
+        match (self.value(one), self.from(&one.name)) {
+            (Some(value), Some(now)) => value == *now,
+            // Built from what only supervisord knows.
+            (None, Some(_)) => true,
+            (_, None) => false,
+        }
+    }
+
+    /// The value that supervisord gives a variable: what it refers to is in `environment=` of `[supervisord]`, or in
+    /// supervisord's own environment. Source: supervisor 4.3.0, options.py, `environ_expansions`.
+    fn value(&self, one: &Assigned) -> Option<SecretBytes> {
+        let given = |name: &str| self.own?.get(name).map(SecretBytes::duplicate);
+        let is_of_all = self.config.of_all.iter().any(|other| std::ptr::eq(other, one));
+        one.built_from(&|name| match self.of_all(name).filter(|_| !is_of_all) {
+            Some(other) => other.built_from(&given),
+            None => given(name),
+        })
+    }
+
+    fn of_all(&self, name: &str) -> Option<&Assigned> {
+        self.config.of_all.iter().rev().find(|other| other.name == name)
+    }
+
+    /// What supervisord has loaded and the files do not say any more.
+    fn loaded(&self, written: &BTreeMap<&str, &Assigned>) -> Source {
+        let pid = self.daemon.process.pid;
+        let kept = Origin::Kept(Record::Manager, format!("supervisord {pid}"));
+        let what = format!("what supervisord {pid} has loaded of {}", self.name);
+        let mut loaded = Source::new(what, kept).applied_by(&self.right).not_by(&self.wrong);
+        for (name, one) in written {
+            match self.from(name) {
+                Some(now) if !self.is_loaded(one) => {
+                    loaded.entries.insert((*name).to_owned(), Assignment::at(1, now.duplicate()));
+                }
+                None if self.started.is_none() => {
+                    let why =
+                        "it does not run, and the configuration that supervisord last read is not visible";
+                    loaded.entries.insert((*name).to_owned(), Assignment::not_told(1, why));
+                }
+                Some(_) | None => {}
+            }
+        }
+        loaded
+    }
+
+    /// What the lists of one section say, by file; and what they refer to.
+    fn written(&self, last: &BTreeMap<&str, &Assigned>, section: &str, list: &[Assigned]) -> Vec<Source> {
+        let mut all = Vec::new();
+        let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
+        for one in list {
+            let shadowed = last.get(one.name.as_str()).is_some_and(|last| !std::ptr::eq(*last, one));
+            let read = if shadowed || self.is_loaded(one) { Read::Start } else { Read::Not };
+            let entry = match self.value(one) {
+                Some(value) => Assignment::at(one.line, value),
+                None => Assignment::not_told(one.line, MADE_OF_OTHERS),
+            };
+            if let Some(source) = self.referred(section, one) {
+                all.push(source.read(read).with(&one.name, entry));
+                continue;
+            }
+            let new = |read| {
+                let what = format!("environment= of {section} in {}", shown(&one.file));
+                let source = Source::of_file(what, &one.file).read(read);
+                source.applied_by(&self.right).not_by(&self.wrong)
+            };
+            let [live, edited] = files.entry(&one.file).or_insert_with(|| [new(Read::Start), new(Read::Not)]);
+            let into = if read == Read::Start { live } else { edited };
+            into.entries.insert(one.name.clone(), entry);
+        }
+        all.extend(files.into_values().flatten());
+        all
+    }
+
+    /// The source that a value refers to. The text that refers to it is no copy: neither an edit there nor `update`
+    /// moves the value.
+    fn referred(&self, section: &str, one: &Assigned) -> Option<Source> {
+        let known = |name: &&String| self.own.is_some_and(|own| own.contains_key(*name));
+        let secret = one.refers.iter().find(|name| names_a_secret(name));
+        let name = secret.or_else(|| one.refers.iter().find(known)).or(one.refers.first())?;
+        let at = format!("environment= of {section} in {}:{} refers", shown(&one.file), one.line);
+        if let Some(other) = self.of_all(name).filter(|_| section != OF_ALL) {
+            let what = format!("{name} of {OF_ALL} in {}, to which {at}", shown(&other.file));
+            let source =
+                Source::new(what, Origin::At(Place::File { path: other.file.clone(), line: other.line }));
+            return Some(source.applied_by(&self.right).not_by(&self.wrong));
+        }
+        let pid = self.daemon.process.pid;
+        let what = format!("{name} in the environment of supervisord {pid}, to which {at}");
+        let place = Place::Environment { process: self.daemon.process, variable: name.clone() };
+        let again = format!("start supervisord again with the new {name} in its environment");
+        Some(Source::new(what, Origin::At(place)).applied_by(again).not_by(&self.right))
+    }
 }

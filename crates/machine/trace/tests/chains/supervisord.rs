@@ -84,3 +84,101 @@ fn supervisord_starts_what_it_has_loaded_until_it_is_told_to_update() {
     assert_eq!((chain.next.as_str(), chain.pids.len()), ("-", 0), "{chain:#?}");
     assert!(chain.links[0].starts_with("not visible - what supervisord "), "{chain:#?}");
 }
+
+/// A reference is no copy: what it refers to wins, and neither an edit beside it nor `update` moves that.
+#[test]
+fn what_a_value_of_supervisord_refers_to_wins_and_the_reference_is_no_copy() {
+    let Some(tools) = ManagerTools::or_skip("references of supervisord", env!("CARGO_TARGET_TMPDIR")) else {
+        return;
+    };
+    let of = Supervisord { scene: Scene::new(), tools };
+    let text = CONFIG.replace('%', "first").replace(
+        "MODE=\"quiet\"",
+        "COPY_API_KEY=\"%(ENV_OWN_API_KEY)s\",\n    PART_TOKEN=%(ENV_ALL_API_KEY)s , URL_PASSWORD=\"a%%b-%(ENV_OWN_API_KEY)s\",\n  ODD_TOKEN=\"%(program_name)s-{second}\", MORE=\"quiet\"",
+    );
+    of.scene.write("s.conf", &text);
+    let mut daemon = Command::new(of.tools.program("supervisord"));
+    daemon.arg("-c").arg(of.scene.path("s.conf")).env("OWN_API_KEY", of.scene.value("fourth"));
+    assert!(daemon.status().unwrap().success());
+    let pid = of.pid();
+    let chain = of.chain("COPY_API_KEY");
+    assert_eq!(
+        (chain.next.as_str(), of.scene.started_with(pid, "COPY_API_KEY")),
+        ("fourth", "fourth".into())
+    );
+    let [wins, copy] = [0, 1].map(|at| chain.links.get(at).map_or("", String::as_str));
+    assert!(wins.starts_with("wins fourth OWN_API_KEY in the environment of supervisord "), "{chain:#?}");
+    assert!(wins.ends_with(", to which environment= of [program:bot] in @/s.conf:13 refers"), "{chain:#?}");
+    assert_eq!(copy, "", "{chain:#?}");
+    let survey = of.scene.survey();
+    let links = survey.services.iter().flat_map(|one| &one.chains).filter(|one| one.name == "COPY_API_KEY");
+    let commands: Vec<_> = links.flat_map(|one| &one.links).map(|one| (&one.applies, &one.seems)).collect();
+    for (applies, seems) in commands {
+        assert!(
+            applies
+                .as_ref()
+                .is_some_and(|it| it.starts_with("start supervisord again with the new OWN_API_KEY"))
+        );
+        assert!(seems.as_ref().is_some_and(|it| it.contains(" update bot")), "{seems:?}");
+    }
+    // What it refers to is in another section of the file.
+    let chain = of.chain("PART_TOKEN");
+    assert_eq!(
+        chain.links[0],
+        "wins third ALL_API_KEY of [supervisord] in @/s.conf, to which environment= of [program:bot] in @/s.conf:14 refers"
+    );
+    // A name that only supervisord knows: no winner is reported.
+    let odd = survey.services.iter().flat_map(|one| &one.chains).find(|one| one.name == "ODD_TOKEN").unwrap();
+    assert!(odd.winner().is_none() && odd.next().is_none(), "{odd:?}");
+    // Built from a known value and text: the value is the one of the process.
+    let built =
+        survey.services.iter().flat_map(|one| &one.chains).find(|one| one.name == "URL_PASSWORD").unwrap();
+    let (value, known) = (format!("a%b-{}", of.scene.value("fourth")), built.next());
+    assert!(
+        known.is_some() && known == survey.values.of(&keyroll_secret::SecretBytes::from(value)),
+        "{built:?}"
+    );
+    // At rest, too, the references are no values of their own.
+    let here = of.scene.path("s.conf");
+    let named = |name: &str| {
+        let of = |one: &&keyroll_trace::Sighting| {
+            one.place.file() == Some(&here) && one.name.as_deref() == Some(name)
+        };
+        survey.sightings.iter().filter(of).count()
+    };
+    assert_eq!(["COPY_API_KEY", "PART_TOKEN", "ACME_API_KEY"].map(named), [0, 0, 1]);
+}
+
+/// `%%` in the file and `%` in the process are one value, and the file has it once.
+#[test]
+fn a_percent_sign_of_supervisord_makes_no_second_value() {
+    let scene = Scene::new();
+    let text = "[program:w]\ncommand=/bin/true\nenvironment=API_SECRET=\"{first}%%2B{second}\",\n    OTHER_TOKEN=\"{third},k;==\",COPY_SECRET=\"%(ENV_X)s\"\n";
+    for name in ["supervisord.conf", "conf.d/w.conf"] {
+        scene.write(name, text);
+    }
+    let survey = scene.survey();
+    let (first, second, third) = (scene.value("first"), scene.value("second"), scene.value("third"));
+    for (value, count) in [
+        (format!("{first}%2B{second}"), 2),
+        (format!("{third},k;=="), 2),
+        (format!("{first}%%2B{second}"), 0),
+        ("%(ENV_X)s".to_owned(), 0),
+    ] {
+        let id = survey.values.of(&keyroll_secret::SecretBytes::from(value.clone()));
+        let seen = id.map_or(0, |id| {
+            survey.sightings.iter().filter(|one| one.value == id && one.place.file().is_some()).count()
+        });
+        assert_eq!(seen, count, "{}", value.len());
+    }
+    assert_eq!(
+        keyroll_trace::secrets(&survey, &[])
+            .iter()
+            .filter(|one| one
+                .sightings
+                .iter()
+                .any(|at| at.place.file().is_some_and(|path| path.starts_with(scene.dir()))))
+            .count(),
+        2
+    );
+}
