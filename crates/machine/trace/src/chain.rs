@@ -2,6 +2,11 @@ use keyroll_observe::ProcessId;
 
 use crate::{Place, ValueId};
 
+/// Why it is unknown what gives the next start a variable: `exec`, `env`, `NAME=value program`. What set it is not there
+/// any more.
+pub(crate) const ON_THE_WAY: &str =
+    "it was set between the shell and the program, and nothing shows from where";
+
 /// The role of one copy in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkRole {
@@ -52,6 +57,17 @@ pub struct Link {
     pub seems: Option<String>,
 }
 
+impl Link {
+    /// The value is in the start of the program, and nothing says what put it there: no command is known to move it.
+    fn set_on_the_way(&mut self) {
+        let process = self.place.as_ref().and_then(Place::process).map_or(0, |process| process.pid);
+        self.what = format!("what process {process} was started with");
+        self.role = LinkRole::NotVisible(ON_THE_WAY);
+        self.basis = Basis::Seen;
+        (self.applies, self.seems) = (None, None);
+    }
+}
+
 /// The sources of one value of a service, the winning one first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
@@ -62,22 +78,30 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Keeps the exports of shells that were seen (`Some(true)`), and drops those that are no source (`Some(false)`).
+    /// Keeps the exports of shells that were seen (`Some(true)`). What a shell does not export (`Some(false)`) was set on
+    /// the way to the program: unless a source before it is known, that is unknown.
     pub(crate) fn confirm_exports(&mut self, seen: &dyn Fn(&str, ProcessId, ValueId) -> Option<bool>) {
         let name = self.name.clone();
         let of = |link: &Link| match (link.basis, link.value) {
             (Basis::Exported(shell), Some(value)) => seen(&name, shell, value),
             (Basis::Exported(_) | Basis::Seen | Basis::Names | Basis::Likely, _) => None,
         };
-        self.links.retain(|link| of(link) != Some(false));
         let mut decided = false;
-        for link in &mut self.links {
-            if of(link) == Some(true) {
-                link.basis = Basis::Seen;
-                link.role = if decided { LinkRole::Shadowed } else { LinkRole::Wins };
+        let mut known = Vec::new();
+        for mut link in std::mem::take(&mut self.links) {
+            match of(&link) {
+                Some(true) => {
+                    link.basis = Basis::Seen;
+                    link.role = if decided { LinkRole::Shadowed } else { LinkRole::Wins };
+                }
+                Some(false) if decided => continue,
+                Some(false) => link.set_on_the_way(),
+                None => {}
             }
             decided |= matches!(link.role, LinkRole::Wins | LinkRole::NotVisible(_));
+            known.push(link);
         }
+        self.links = known;
     }
 
     /// The link that a new start would take.

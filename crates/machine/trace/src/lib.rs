@@ -36,6 +36,7 @@ mod rows;
 mod secrets;
 mod service;
 mod services;
+mod shell_exports;
 mod slots;
 mod survey;
 mod users;

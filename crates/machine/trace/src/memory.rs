@@ -8,6 +8,7 @@ use keyroll_observe::{
 };
 
 use crate::processes::executed;
+use crate::shell_exports::exports;
 use crate::{Basis, Memory, Place, Sighting, Survey, Unseen, ValueId};
 
 /// The longest time for reading the size of one process.
@@ -92,13 +93,13 @@ impl Survey {
                 told(*process, &instance.memory);
             }
         }
-        self.confirm_exports();
+        self.confirm_exports(left, deadline);
         self.search_names(left, deadline);
         self.leave_changed();
     }
 
     /// Settles which shells have exported what their children were started with: by the memory of the shell.
-    fn confirm_exports(&mut self) {
+    fn confirm_exports(&mut self, mut left: u64, deadline: Instant) {
         let Self { values, instances, services, .. } = self;
         let common = |value: ValueId| values.get(value).is_none_or(crate::Value::common);
         let has = |shell: &ProcessId, value: ValueId| match instances.get(shell).map(|one| &one.memory) {
@@ -114,13 +115,25 @@ impl Survey {
                 }
             }
         }
-        let one = |shell: ProcessId, name: &str| {
-            exported.get(&(shell, name.to_owned())).is_some_and(|values| values.len() == 1)
-        };
+        let mut told: BTreeMap<(ProcessId, String, ValueId), bool> = BTreeMap::new();
+        for ((shell, name), all) in exported {
+            for value in &all {
+                let exports = match has(&shell, *value) {
+                    // Two children with different values do not both have theirs from the shell.
+                    Some(true) if all.len() > 1 => None,
+                    Some(true) => {
+                        let wait = deadline.saturating_duration_since(Instant::now());
+                        let limits = MemoryLimits { bytes_max: left, wait, ..MemoryLimits::default() };
+                        let secret = values.get(*value).map(crate::Value::secret);
+                        secret.and_then(|secret| exports(&shell, (&name, secret), limits, &mut left))
+                    }
+                    other => other,
+                };
+                told.extend(exports.map(|exports| ((shell, name.clone(), *value), exports)));
+            }
+        }
         for chain in services.iter_mut().flat_map(|one| &mut one.chains) {
-            chain.confirm_exports(&|name, shell, value| {
-                has(&shell, value).filter(|has| !has || one(shell, name))
-            });
+            chain.confirm_exports(&|name, shell, value| told.get(&(shell, name.to_owned(), value)).copied());
         }
     }
 

@@ -50,6 +50,11 @@ impl Value {
         (plain == self.bytes).then_some(part.len())
     }
 
+    /// The value itself.
+    pub(crate) fn secret(&self) -> &SecretBytes {
+        &self.bytes
+    }
+
     /// Its length, bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()

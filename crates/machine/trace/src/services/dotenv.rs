@@ -93,7 +93,11 @@ pub(crate) fn add_commands(context: &Context<'_>, main: &Process, read: &mut [(S
             let pid = main.id.pid;
             format!("end process {pid}, then start it again from a shell that does not export {name}")
         });
-        source.applies = exported.or_else(|| source.read_later.then(|| again.clone()));
+        // A library keeps what the program is started with: whatever set it would set it again.
+        let stays =
+            |name: &String| own.get(name).is_some_and(|value| !*overrides && context.is_secret(name, value));
+        let moves = source.read_later && !source.entries.keys().any(stays);
+        source.applies = exported.or_else(|| moves.then(|| again.clone()));
     }
 }
 

@@ -3,12 +3,14 @@ use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{Process, ProcessId, Rights, called, shown};
+use keyroll_secret::SecretBytes;
 
 use super::assignments::assignments;
 use super::context::Context;
 use super::launcher::Launcher;
 use super::source::{Assignment, Kept, Origin, Read, Source};
 use super::{cron, dotenv, env_file};
+use crate::chain::ON_THE_WAY;
 use crate::{Basis, ManagedBy, is_left_behind};
 
 /// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
@@ -98,28 +100,30 @@ fn given(process: &Process, own: &Variables) -> Source {
 fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Process) -> Vec<Source> {
     let exports = context.start(&shell.id);
     let exports = exports.as_ref();
-    let again = "a new shell, and a start from it";
     let pid = shell.id.pid;
-    let name =
-        |source: Source| source.applied_by(again).not_by("an edit of the file that the shell has read");
-    let copied = exports.into_iter().flatten().filter(|(name, _)| own.contains_key(*name));
+    // With another value the program did not get it from the shell, whose environment at its start never changes.
+    let same = |name: &str, value: &SecretBytes| own.get(name).is_some_and(|given| given == value);
+    let copied = exports.into_iter().flatten().filter(|(name, value)| same(name, value));
     let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
-    let began = name(began.holding(copied));
+    let edit = "an edit of the file that the shell has read";
+    let began = began.holding(copied).applied_by("a new shell, and a start from it").not_by(edit);
     if let Some(launcher) = Launcher::of(shell) {
         let (mut all, hidden) = launcher.sources(context, Some(own));
         all.push(began);
+        let told = |name: &str| all.iter().any(|source| source.entries.contains_key(name));
+        let mut rest = given(root, own);
+        let passed_on = rest.set_aside(|name, _| hidden.is_none() && told(name));
         // What the text does not show.
-        let read = hidden.map_or(Read::Not, Read::Perhaps);
-        all.push(name(given(root, own).read(read)));
+        all.extend([rest.read(Read::Perhaps(hidden.unwrap_or(ON_THE_WAY))), passed_on]);
         return all;
     }
     let mut since = given(root, own).read(Read::Perhaps(UNCONFIRMED));
     since.basis = Basis::Exported(shell.id);
     since.what = format!("what shell {pid} has exported since it began");
-    let before = |name: &String| exports.and_then(|exports| exports.get(name));
-    since.entries.retain(|name, entry| entry.value.as_ref().ok() != before(name));
-    vec![name(since), began]
+    since.entries.retain(|name, _| !began.entries.contains_key(name));
+    let export = format!("in shell {pid}: export the new value, end the program, and start it there again");
+    vec![since.applied_by(export).not_by(edit), began]
 }
 
 /// The files that a shell's text reads, and the variables that it sets.
@@ -176,8 +180,7 @@ fn of_nobody(context: &Context<'_>, root: &Process, processes: &[ProcessId], own
     }
     all.extend(fills.into_iter().map(|(source, _)| source));
     // For a name that the file lacks, the environment decides, and it may change.
-    let rest = given(root, own).read(if overrides { Read::Perhaps(GONE) } else { Read::Not });
-    all.push(rest.applied_by("a restart in the way that it was started"));
+    all.push(given(root, own).read(if overrides { Read::Perhaps(GONE) } else { Read::Not }));
     all
 }
 
@@ -188,8 +191,7 @@ fn split(source: Source, own: &Variables) -> [Source; 2] {
     other.closed = None;
     let same = holding(&mut other, own).unwrap_or_else(|| other.part(BTreeMap::new()));
     other.entries.retain(|name, _| own.contains_key(name));
-    let again = "a restart in the way that it was started";
-    [(other, OTHER), (same, SAME)].map(|(source, why)| source.read(Read::Perhaps(why)).applied_by(again))
+    [(other, OTHER), (same, SAME)].map(|(source, why)| source.read(Read::Perhaps(why)))
 }
 
 /// Removes from a source the entries with exactly the values that a process was started with, and returns them.
@@ -243,7 +245,6 @@ fn of_profile(path: &Path) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_secret::SecretBytes;
     use keyroll_testkit::alphanumeric;
 
     use super::super::context::tests::{UserProcess, alone, home_with_links};

@@ -410,6 +410,75 @@ fn a_shell_is_a_source_only_if_its_memory_has_the_value() {
     assert_ne!(verdicts_in(&survey, other), [Verdict::Current], "it was given to this one alone");
 }
 
+/// What replaced itself by the program, or set a variable for it alone, is not there any more: nobody knows what gives
+/// the next start its value, and no command is advised.
+#[test]
+fn what_was_set_between_a_shell_and_its_program_has_no_winner() {
+    for (line, known) in [
+        (format!("{KEY}={{fourth}} sleep 100000 &"), false),
+        (format!("env {KEY}={{fourth}} sleep 100000 &"), false),
+        ("(set -a; . ./key.env; exec sleep 100000) &".to_owned(), false),
+        ("./run.sh &".to_owned(), false),
+        (format!("export {KEY}={{fourth}}; sleep 100000 &"), true),
+        ("set -a; . ./key.env; set +a; sleep 100000 &".to_owned(), true),
+    ] {
+        let scene = Scene::new();
+        scene.write("app/key.env", &format!("{KEY}={{fourth}}\n"));
+        scene.write("app/.env", &file("first"));
+        scene.program("app/run.sh", "#!/bin/sh\nset -a\n. ./.env\n. ./key.env\nexec sleep 100000\n");
+        apart();
+        let mut shell = Typed::begin(&scene.path("app"));
+        let pid = shell.starts(&scene.filled(&line));
+        let survey = searched(&scene, &[pid, shell.0.id()]);
+        let [chain] = chains_in(&survey, pid)[..] else { panic!("{line}") };
+        assert_eq!(chain.winner().is_some(), known, "{line}: {chain:#?}");
+        if known {
+            assert!(chain.links[0].what.contains("has exported since it began"), "{line}: {chain:#?}");
+            continue;
+        }
+        assert_eq!(verdicts_in(&survey, pid), [Verdict::Unknown(Doubt::NoChain)], "{line}");
+        let advised: Vec<_> = chain.links.iter().filter_map(|link| link.applies.as_ref()).collect();
+        assert!(advised.is_empty(), "{line}: {advised:?}");
+    }
+}
+
+/// The same below a shell that runs a text, which does not set the name; and a shell's own value is not that of a program
+/// that was started with another.
+#[test]
+fn a_shell_is_no_source_of_a_value_that_it_does_not_have() {
+    for own in [None, Some("third")] {
+        let scene = Scene::new();
+        scene.write("app/key.env", &format!("{KEY}={{fourth}}\n"));
+        scene.program("app/run.sh", "#!/bin/sh\nset -a\n. ./key.env\nexec sleep 100000\n");
+        let mut command = Command::new("bash");
+        command.args(["--norc", "-c", "./run.sh; :"]).current_dir(scene.path("app")).env_remove(KEY);
+        if let Some(own) = own {
+            command.env(KEY, scene.value(own));
+        }
+        let shell = Running::start(&mut command);
+        let pid = until("it runs", || {
+            let path = format!("/proc/{0}/task/{0}/children", shell.pid());
+            let child = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+            is_sleep(child).then_some(child)
+        });
+        let _ends = Ends(pid);
+        let survey = searched(&scene, &[pid, shell.pid()]);
+        let [chain] = chains_in(&survey, pid)[..] else { panic!("{own:?}") };
+        assert!(chain.winner().is_none() && chain.next().is_none(), "{own:?}: {chain:#?}");
+        assert_eq!(verdicts_in(&survey, pid), [Verdict::Unknown(Doubt::NoChain)], "{own:?}");
+        assert!(chain.links.iter().all(|link| link.applies.is_none()), "{own:?}: {chain:#?}");
+    }
+}
+
+/// Ends a process with its test.
+struct Ends(u32);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        drop(Command::new("kill").arg(self.0.to_string()).status());
+    }
+}
+
 fn chains_in(survey: &Survey, pid: u32) -> Vec<&keyroll_trace::Chain> {
     let own = survey.services.iter().filter(|one| one.processes.iter().any(|id| id.pid == pid));
     own.flat_map(|one| &one.chains).filter(|chain| chain.name == KEY).collect()
