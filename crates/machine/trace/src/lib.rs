@@ -42,6 +42,8 @@ mod survey;
 mod users;
 mod values;
 mod verdict;
+mod wrapping;
+mod wrapping_words;
 mod writable;
 
 pub use chain::{Basis, Chain, Link, LinkRole};

@@ -11,6 +11,7 @@ use keyroll_secret::SecretBytes;
 use crate::file_times::FileTimes;
 use crate::given::{Commands, Given, Kind, Near};
 use crate::services::{assignments, is_interactive, is_variable, parent_of, variables_of, whole_file};
+use crate::wrapping::is_same;
 use crate::{Basis, Chain, Link, LinkRole, Place, Survey, ValueId, is_left_behind};
 
 /// Names that most environments have with the same values: they show nothing about a file.
@@ -352,7 +353,7 @@ impl Files {
     ) -> Option<Fit<'f>> {
         let ReadFile { assignments: assigned, times, of_name } = self.read.get(path)?;
         let times = given_unix_ms.zip(of_name.get(name).copied().or(*times));
-        let equal = assigned.get(name)? == value;
+        let equal = is_same(assigned.get(name)?, value);
         let mut fit = Fit {
             path,
             same: 0,
@@ -368,7 +369,7 @@ impl Files {
         let others = assigned.iter().filter(|(other, _)| *other != name && !is_everywhere(other));
         for (other, value) in others {
             match own.get(other) {
-                Some(given) if given == value => {
+                Some(given) if is_same(given, value) => {
                     fit.same += 1;
                     fit.distinct |= value.len() >= DISTINCT_BYTES_MIN;
                 }

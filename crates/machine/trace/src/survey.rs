@@ -15,6 +15,7 @@ use crate::look::{AllKnown, Candidates, Known, candidates, candidates_in_pieces,
 use crate::processes::Running;
 use crate::roots::{self, homes, roots};
 use crate::services::services;
+use crate::wrapping::Wrapping;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
 /// The largest file that is read whole, bytes: a database is parsed in memory, two at a time.
@@ -136,9 +137,10 @@ pub fn survey_with(
         false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
-    survey.derive();
+    let wrapped = survey.derive();
     survey.by_value(&roots, options.wait);
     survey.find_origins(running.starts());
+    survey.say_wrappings(&wrapped, running.starts());
     survey.held_by(running, options.wait);
     survey.date_environments();
     survey.hide_command_lines();
@@ -194,11 +196,15 @@ impl Survey {
         }
     }
 
-    /// A value that encodes another value (base64 and others) is a copy of that value.
-    fn derive(&mut self) {
-        let derived = self.values.derive();
+    /// A value that encodes another value (base64 and others), or is another value in a wrapping, is a copy of that value.
+    /// Returns the places of the wrappings.
+    fn derive(&mut self) -> Vec<(Place, BTreeSet<Wrapping>)> {
+        let mut wrapped = Vec::new();
+        let derived = self.values.derive().clone();
         for one in &mut self.sightings {
             if let Some((of, encoding)) = derived.get(&one.value) {
+                let around = self.values.wrappings(one.value).cloned();
+                wrapped.extend(around.map(|around| (one.place.clone(), around)));
                 (one.value, one.encoding) = (*of, *encoding);
             }
         }
@@ -207,6 +213,7 @@ impl Survey {
         for value in links.filter_map(|link| link.value.as_mut()) {
             *value = derived.get(value).map_or(*value, |(of, _)| *of);
         }
+        wrapped
     }
 
     /// Searches all processes for every value; each process becomes an instance with what it holds.

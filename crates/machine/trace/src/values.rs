@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use keyroll_leak::{Rule, is_distinct};
@@ -6,6 +6,7 @@ use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_M
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Label;
+use crate::wrapping::{Wrapping, unwrapped};
 
 /// The most values that are kept apart in one survey.
 const VALUES_MAX: usize = 10_000;
@@ -77,6 +78,8 @@ pub struct Values {
     known: BTreeMap<Fingerprint, ValueId>,
     /// Values that are encodings of other values, or contain one.
     derived: BTreeMap<ValueId, (ValueId, Encoding)>,
+    /// Those of them that only have something around the other value.
+    wrapped: BTreeMap<ValueId, BTreeSet<Wrapping>>,
     /// The prepared matcher, until another value is added: preparing it takes longer than most searches.
     needles: OnceLock<Option<Arc<Needles>>>,
 }
@@ -89,6 +92,7 @@ impl Values {
             all: Vec::new(),
             known: BTreeMap::new(),
             derived: BTreeMap::new(),
+            wrapped: BTreeMap::new(),
             needles: OnceLock::new(),
         }
     }
@@ -181,6 +185,7 @@ impl Values {
     /// other value, and the encoding.
     pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
         self.needles = OnceLock::new();
+        self.unwrap_each();
         if let Some(needles) = self.needles_of(|value| !value.common()) {
             for (at, value) in (0..).zip(&self.all) {
                 let mut of = None;
@@ -195,6 +200,27 @@ impl Values {
             }
         }
         &self.derived
+    }
+
+    /// What a value that was derived has around the other one.
+    pub(crate) fn wrappings(&self, of: ValueId) -> Option<&BTreeSet<Wrapping>> {
+        self.wrapped.get(&of)
+    }
+
+    /// The value that a text is, and what the text has around it.
+    pub(crate) fn within(&self, text: &[u8]) -> Option<(ValueId, BTreeSet<Wrapping>)> {
+        unwrapped(text).into_iter().find_map(|(inner, around)| Some((self.of(&inner)?, around)))
+    }
+
+    /// Marks each value that is another value in a wrapping.
+    fn unwrap_each(&mut self) {
+        let numbered = (0..).map(ValueId).zip(&self.all);
+        let found: Vec<_> =
+            numbered.filter_map(|(id, value)| Some((id, self.within(value.bytes.expose())?))).collect();
+        for (id, (of, around)) in found.into_iter().filter(|(id, (of, _))| id != of) {
+            self.derived.insert(id, (of, Encoding::Raw));
+            self.wrapped.insert(id, around);
+        }
     }
 
     fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {

@@ -12,3 +12,4 @@ pub(crate) mod runit;
 pub(crate) mod scene;
 pub(crate) mod supervisord;
 pub(crate) mod systemd;
+pub(crate) mod wrappings;

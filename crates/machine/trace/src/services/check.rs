@@ -8,6 +8,7 @@ use keyroll_secret::SecretBytes;
 use super::context::Context;
 use super::source::{Kept, Origin, Read, Source};
 use crate::file_times::FileTimes;
+use crate::wrapping::is_same;
 use crate::{ManagedBy, Record};
 
 /// A file counts as older than a process if it was changed at least this long before the start, milliseconds: the
@@ -56,7 +57,8 @@ fn changed(
         let younger = process.start_ticks >= main.start_ticks;
         let Some(own) = context.start(&process).filter(|_| younger) else { continue };
         let names = |name: &String| one.sources.iter().any(|source| source.entries.contains_key(name));
-        let other = |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| given != value);
+        let other =
+            |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| !is_same(given, value));
         let mut set = Variables::new();
         for (name, value) in own.into_iter().filter(|(name, value)| names(name) && other(name, value)) {
             if context.is_secret(&name, &value) && known.insert(name.clone()) {
@@ -89,7 +91,7 @@ fn contradicted(
         let read =
             if in_container { made_with().map(|one| (one, WHY)) } else { read_then(sources, name, began) };
         let (one, why) = read?;
-        one.value(name).filter(|known| *known != value).map(|_| why)
+        one.value(name).filter(|known| !is_same(known, value)).map(|_| why)
     };
     let mut other: BTreeMap<&'static str, Variables> = BTreeMap::new();
     for (name, value) in start.iter().filter(|(name, value)| context.is_secret(name, value)) {

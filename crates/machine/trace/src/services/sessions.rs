@@ -11,6 +11,7 @@ use super::launcher::Launcher;
 use super::source::{Assignment, Kept, Origin, Read, Source};
 use super::{cron, dotenv, env_file};
 use crate::chain::ON_THE_WAY;
+use crate::wrapping::is_same;
 use crate::{Basis, ManagedBy, is_left_behind};
 
 /// The files that shells read when they start, below a home folder and for every user. Source: bash(1), zsh(1),
@@ -102,7 +103,7 @@ fn of_shell(context: &Context<'_>, root: &Process, own: &Variables, shell: &Proc
     let exports = exports.as_ref();
     let pid = shell.id.pid;
     // With another value the program did not get it from the shell, whose environment at its start never changes.
-    let same = |name: &str, value: &SecretBytes| own.get(name).is_some_and(|given| given == value);
+    let same = |name: &str, value: &SecretBytes| own.get(name).is_some_and(|given| is_same(given, value));
     let copied = exports.into_iter().flatten().filter(|(name, value)| same(name, value));
     let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
     let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
@@ -196,8 +197,9 @@ fn split(source: Source, own: &Variables) -> [Source; 2] {
 
 /// Removes from a source the entries with exactly the values that a process was started with, and returns them.
 fn holding(source: &mut Source, own: &Variables) -> Option<Source> {
-    let same = source
-        .set_aside(|name, entry| own.get(name).is_some_and(|value| entry.value.as_ref().ok() == Some(value)));
+    let same = source.set_aside(|name, entry| {
+        own.get(name).is_some_and(|value| entry.value.as_ref().is_ok_and(|own| is_same(own, value)))
+    });
     (!same.entries.is_empty()).then_some(same)
 }
 

@@ -343,3 +343,26 @@ fn verdicts_alone(place: &Place, name: &str) -> Vec<Verdict> {
     let of = |row: &keyroll_trace::Row<'_>| row.chain.is_some_and(|chain| chain.name == "SHOP_API_KEY");
     rows.filter(|row| row.process.pid == pid && of(row)).map(|row| row.verdict).collect()
 }
+
+/// `docker run --env-file` takes no quotes off: the container has them, and the file's readers have not.
+#[test]
+fn quotes_that_docker_keeps_make_no_second_version() {
+    let Some(place) = Place::raise("quotes of docker") else { return };
+    place.scene.write("exported.env", "QUOTED_API_KEY='{third}'\nDOUBLE_API_KEY=\"{fourth}\"\n");
+    let words = ["run", "--detach", "--name", "quoted", "--network", "none", "--volume", "/usr:/usr:ro"];
+    let words = [&words[..], &["--env-file", "exported.env", IMAGE, "/bin/sleep", "100000"]].concat();
+    place.docker(&words);
+    let pid = place.pid("quoted");
+    let survey = place.scene.survey();
+    let found = secrets(&survey, &[]);
+    for name in ["QUOTED_API_KEY", "DOUBLE_API_KEY"] {
+        let of = |one: &&SurveyedSecret| one.sightings.iter().any(|at| at.name.as_deref() == Some(name));
+        let own: Vec<_> = found.iter().filter(of).collect();
+        let [own] = own.as_slice() else { panic!("{name}: {}", own.len()) };
+        assert!(own.values.len() == 1 && !own.copies_differ(), "{name}");
+        let rows: Vec<_> = rows(&survey, own).into_iter().filter(|row| row.process.pid == pid).collect();
+        assert_eq!(rows.iter().map(|row| row.verdict).collect::<Vec<_>>(), [Verdict::Current], "{name}");
+        let what = &rows[0].chain.unwrap().winner().unwrap().what;
+        assert!(what.contains("; there it stands in quotes, which `docker run --env-file`"), "{what}");
+    }
+}
