@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
+use crate::dialect::{DotenvReader, Form, differ, is_plain};
 use crate::spelling::{self, Style};
 use crate::spot::{Spelling, Spot};
 use crate::{CopyError, Slot};
@@ -45,7 +46,7 @@ pub(crate) fn all(file: &[u8]) -> Vec<(Slot, Spot)> {
 
 /// Every variable with the value of its last assignment, or why the value is unknown: where readers expand it, the
 /// running process does not show the text of the file.
-pub(crate) fn variables(file: &[u8]) -> Variables {
+pub(crate) fn variables(file: &[u8], reader: Option<DotenvReader>) -> Variables {
     let scan = Scan::of(file);
     let mut found = Variables::new();
     for assignment in &scan.assignments {
@@ -54,10 +55,9 @@ pub(crate) fn variables(file: &[u8]) -> Variables {
         let doubtful = |line, why| Err(CopyError::Ambiguous { line, why });
         let value = match scan.open_quote {
             Some((line, why)) if assignment.line >= line => doubtful(line, why),
-            Some(_) | None if assignment.expands(file) => {
-                doubtful(assignment.line, "some readers expand the value")
+            Some(_) | None => {
+                assignment.value_for(file, reader).or_else(|why| doubtful(assignment.line, why))
             }
-            Some(_) | None => assignment.decoded(file).or_else(|why| doubtful(assignment.line, why)),
         };
         found.retain(|(known, _)| *known != name);
         found.push((name, value));
@@ -77,15 +77,51 @@ struct Assignment {
 }
 
 impl Assignment {
-    /// Whether a shell would expand the spelling: `$NAME`, a command, a home folder, an escape.
-    fn expands(&self, file: &[u8]) -> bool {
+    /// What in the spelling a reader expands, or ends the value at: `$NAME`, a command, a home folder, an escape, a
+    /// comment. `None` = of a kind that is not compared reader by reader.
+    fn forms(&self, file: &[u8]) -> Vec<Option<Form>> {
         let raw = file.get(self.raw.clone()).unwrap_or_default();
-        let any = |bytes: &[u8]| raw.iter().any(|byte| bytes.contains(byte));
-        match self.style {
-            Style::Single => false,
-            Style::Double => any(b"$`"),
-            Style::Unquoted => any(b"$`\\~*?[;&|<>()'\" \t"),
+        let dollar = |next: Option<&u8>| match (self.style, next) {
+            (Style::Single, Some(b'{')) => Some(Some(Form::BracesSingle)),
+            (Style::Single, _) => None,
+            (Style::Double, Some(byte)) if byte.is_ascii_alphabetic() => Some(Some(Form::DollarDouble)),
+            (Style::Double, _) => Some(None),
+            (Style::Unquoted, Some(b'{')) => Some(Some(Form::Braces)),
+            (Style::Unquoted, Some(b'$')) => Some(Some(Form::Dollars)),
+            (Style::Unquoted, Some(byte)) if byte.is_ascii_digit() => Some(Some(Form::DollarDigit)),
+            (Style::Unquoted, _) => Some(Some(Form::Dollar)),
+        };
+        let form = |(at, byte): (usize, &u8)| match (self.style, *byte) {
+            (_, b'$') => dollar(raw.get(at + 1)),
+            (Style::Unquoted, b'#') => Some(Some(Form::Hash)),
+            (Style::Unquoted, b'\\') if at + 1 == raw.len() => Some(Some(Form::Continued)),
+            (Style::Unquoted, b'\\') => Some(Some(Form::Backslash)),
+            (Style::Unquoted, b' ' | b'\t') => Some(Some(Form::BlankInside)),
+            (Style::Unquoted, b';') => Some(Some(Form::Semicolon)),
+            (Style::Unquoted, b'&') => Some(Some(Form::Ampersand)),
+            (Style::Unquoted, b'~') => Some(Some(Form::Tilde)),
+            (Style::Unquoted, b'\'' | b'"') => Some(Some(Form::QuoteInside)),
+            (Style::Unquoted, b'`') if at == 0 => Some(Some(Form::Backticks)),
+            (Style::Unquoted, b'*' | b'?' | b'[' | b'|' | b'<' | b'>' | b'(' | b')' | b'`') => Some(None),
+            (Style::Double, b'\\') => Some(Some(Form::BackslashDouble)),
+            (Style::Double, b'`') => Some(None),
+            (Style::Unquoted | Style::Single | Style::Double, _) => None,
+        };
+        raw.iter().enumerate().filter_map(form).collect()
+    }
+
+    /// The value for every reader, or for this one; an error says how readers differ.
+    fn value_for(&self, file: &[u8], reader: Option<DotenvReader>) -> Result<SecretBytes, &'static str> {
+        let forms = self.forms(file);
+        let Some(first) = forms.first() else { return self.decoded(file) };
+        let plain =
+            |form: &Option<Form>| reader.zip(*form).is_some_and(|(reader, form)| is_plain(form, reader));
+        if self.doubt.is_none() && forms.iter().all(plain) {
+            let quote = usize::from(self.style != Style::Unquoted);
+            let inner = self.raw.start + quote..self.raw.end.saturating_sub(quote);
+            return Ok(SecretBytes::new(file.get(inner).unwrap_or_default().to_vec()));
         }
+        Err(first.map_or("some readers expand the value", differ))
     }
 
     fn decoded(&self, file: &[u8]) -> Result<SecretBytes, &'static str> {
@@ -122,13 +158,18 @@ struct Scan<'a> {
 impl<'a> Scan<'a> {
     fn of(file: &'a [u8]) -> Self {
         let mut scan = Self { file, at: 0, line: 1, assignments: Vec::new(), open_quote: None };
+        let mark = file.starts_with("\u{feff}".as_bytes());
+        scan.at = if mark { "\u{feff}".len() } else { 0 };
         while scan.at < file.len() {
             let start = scan.at;
             let line = scan.line;
             match scan.assignment() {
                 Some(mut assignment) => {
                     if scan.continues(start) {
-                        assignment.doubt = Some("the line before ends with a backslash");
+                        assignment.doubt = Some(differ(Form::Continued));
+                    }
+                    if mark && line == 1 {
+                        assignment.doubt = Some(differ(Form::ByteOrderMark));
                     }
                     scan.assignments.push(assignment);
                 }
@@ -167,18 +208,34 @@ impl<'a> Scan<'a> {
             // Without a second word, the variable itself is called `export`.
             name = if exported.is_empty() { name } else { exported };
         }
-        self.take_while(blank);
-        if name.is_empty() || self.peek() != Some(b'=') {
-            return None;
+        let blanks = !self.take_while(blank).is_empty();
+        let colon = self.colon(&name).filter(|_| blanks && self.peek() != Some(b'='));
+        match (&colon, self.peek()) {
+            (Some(before), _) => name = before.clone(),
+            (None, Some(b'=')) if !name.is_empty() => {
+                self.at += 1;
+                self.take_while(blank);
+            }
+            (None, _) => return None,
         }
-        self.at += 1;
-        self.take_while(blank);
-        let assignment = match self.peek() {
+        let mut assignment = match self.peek() {
             Some(b'\'') => self.quoted(b'\'', Style::Single)?,
             Some(b'"') => self.quoted(b'"', Style::Double)?,
             Some(_) | None => self.unquoted(),
         };
+        if colon.is_some() {
+            assignment.doubt = Some(differ(Form::Colon));
+        }
         Some(Assignment { name, line, ..assignment })
+    }
+
+    /// The name of `NAME: value`, which only some readers take for an assignment.
+    fn colon(&self, name: &Range<usize>) -> Option<Range<usize>> {
+        let text = self.file.get(name.clone())?.strip_suffix(b":")?;
+        let first = text.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        let good =
+            first && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+        (good && !matches!(self.peek(), None | Some(b'\n' | b'\r'))).then_some(name.start..name.end - 1)
     }
 
     fn unquoted(&mut self) -> Assignment {
@@ -227,7 +284,7 @@ impl<'a> Scan<'a> {
             self.disagree(line, "a backslash before the closing quote");
         }
         let raw = start..self.at;
-        let doubt = (!self.ends_cleanly()).then_some("there is more behind the closing quote");
+        let doubt = (!self.ends_cleanly()).then_some(differ(Form::BehindQuote));
         Some(Assignment { name: 0..0, raw, style, line: 0, doubt })
     }
 

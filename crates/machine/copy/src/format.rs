@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
+use crate::dialect::DotenvReader;
 use crate::dotenv::Variables;
 use crate::slot::{Part, Pointer};
 use crate::spot::{Spot, ambiguous, line_of};
@@ -115,9 +116,18 @@ impl Format {
     /// Every variable of an env file, each once, with the value that its last assignment gives every reader. Where
     /// readers disagree, the entry is an error that says how. A file of another format has none.
     pub fn variables(&self, file: &[u8]) -> Result<Variables, CopyError> {
+        self.variables_of(file, None)
+    }
+
+    /// The same as one reader sees them, where it reads the text as it is written.
+    pub fn variables_for(&self, file: &[u8], reader: DotenvReader) -> Result<Variables, CopyError> {
+        self.variables_of(file, Some(reader))
+    }
+
+    fn variables_of(&self, file: &[u8], reader: Option<DotenvReader>) -> Result<Variables, CopyError> {
         limited(file)?;
         match self {
-            Self::Dotenv => Ok(dotenv::variables(file)),
+            Self::Dotenv => Ok(dotenv::variables(file, reader)),
             Self::Whole
             | Self::Json
             | Self::Yaml

@@ -3,10 +3,12 @@
 //! Invariants, by what is absent: no IO, no clock, no randomness; no error holds a byte of a file or of a value;
 //! nothing is written that a reader of such a file would read as another value.
 
+mod dialect;
 mod dotenv;
 mod entries;
 mod error;
 mod format;
+mod formats_page;
 mod ini;
 mod json;
 mod line;
@@ -23,10 +25,12 @@ mod userlist;
 mod whole;
 mod yaml;
 
+pub use dialect::{DOTENV_FORMS, DOTENV_READERS, DotenvForm, DotenvRead, DotenvReader};
 pub use dotenv::Variables;
 pub use entries::Entry;
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format};
+pub use formats_page::formats_markdown;
 pub use json::strict as strict_json;
 pub use percent::decode as percent_decoded;
 pub use slot::{Part, Pointer, Slot};

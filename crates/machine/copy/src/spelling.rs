@@ -9,6 +9,8 @@
 
 use keyroll_secret::SecretBytes;
 
+use crate::dialect::{Form, differ};
+
 /// The longest value of a variable, in bytes: docker's reader stops at lines of 64 KiB.
 const VARIABLE_BYTES_MAX: usize = 32 * 1024;
 
@@ -25,11 +27,11 @@ pub(crate) fn decode(inner: &[u8], style: Style) -> Result<SecretBytes, &'static
     match style {
         Style::Unquoted => Ok(SecretBytes::new(inner.to_vec())),
         Style::Single => match inner.windows(2).any(|pair| pair == b"\\\\" || pair == b"\\'") {
-            true => Err("backslashes inside single quotes"),
+            true => Err(differ(Form::BackslashesSingle)),
             false => Ok(SecretBytes::new(inner.to_vec())),
         },
         Style::Double => match inner.contains(&b'\\') {
-            true => Err("a backslash inside double quotes"),
+            true => Err(differ(Form::BackslashDouble)),
             false => Ok(SecretBytes::new(inner.to_vec())),
         },
     }

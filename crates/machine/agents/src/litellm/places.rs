@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyroll_copy::Format;
+use keyroll_copy::{DotenvReader, Format};
 
 use super::config::{Param, ProxyConfig};
 use crate::{AgentLink, AgentLinkRole, AgentSlot, Explained, LITELLM};
@@ -22,7 +22,8 @@ impl ProxyConfig {
         env_file: Option<&[u8]>,
         started_with: &dyn Fn(&str) -> bool,
     ) -> Vec<Explained> {
-        let there = env_file.map(|file| Format::Dotenv.variables(file).unwrap_or_default());
+        let there =
+            env_file.map(|file| Format::Dotenv.variables_for(file, DotenvReader::Python).unwrap_or_default());
         let in_file = |name: &str| there.iter().flatten().any(|(known, _)| known == name);
         let key = |one: &super::config::Deployment| {
             let at = one.at;

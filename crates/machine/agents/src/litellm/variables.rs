@@ -1,4 +1,4 @@
-use keyroll_copy::Format;
+use keyroll_copy::{DotenvReader, Format};
 use keyroll_secret::SecretBytes;
 
 /// The variables that a process sees: those that it was started with, then those that its env files add.
@@ -22,7 +22,7 @@ impl Variables {
 
     /// Adds the variables of an env file that are not set yet: the environment at the start wins.
     pub fn add_file(&mut self, file: &[u8]) {
-        for (name, value) in Format::Dotenv.variables(file).unwrap_or_default() {
+        for (name, value) in Format::Dotenv.variables_for(file, DotenvReader::Python).unwrap_or_default() {
             if let Ok(value) = value {
                 self.add(&name, value);
             }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_copy::{CopyError, Format};
+use keyroll_copy::{CopyError, DotenvReader, Format};
 use keyroll_manager::{Compose, ComposeNext, ComposeSources, ContainerSources, references};
 use keyroll_observe::{Process, shown};
 use keyroll_secret::SecretBytes;
@@ -109,7 +109,8 @@ fn project(
 ) -> Vec<Source> {
     let files: Vec<(&Path, SecretBytes)> =
         of.files.iter().rev().filter_map(|path| Some((path.as_path(), env_file::read(path).ok()?))).collect();
-    let fills: Vec<Source> = of.fills.iter().map(|path| env_file::source(shown(path), path)).collect();
+    let fills: Vec<Source> =
+        of.fills.iter().map(|path| env_file::source_for(shown(path), path, DotenvReader::Compose)).collect();
     let named = env_files(of, &files);
     let mut all: Vec<Source> = Vec::new();
     let mut elsewhere =
@@ -284,7 +285,7 @@ fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source>
         named.extend(listed);
         all.extend(named.into_iter().rev().map(|name| {
             let path = of.folder.join(&name);
-            env_file::source(format!("env_file: {}", shown(&path)), &path)
+            env_file::source_for(format!("env_file: {}", shown(&path)), &path, DotenvReader::Compose)
         }));
     }
     all

@@ -2,6 +2,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::DotenvReader;
 use keyroll_manager::{Cron, CronJob, CronTable};
 use keyroll_observe::{Process, ProcessId, is_shell, shown};
 use keyroll_secret::SecretBytes;
@@ -147,7 +148,11 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
         line = line.closed(why).read(Read::Perhaps(why));
     }
     let read = |(path, why): (PathBuf, Option<&'static str>)| {
-        let source = env_file::optional(format!("{} as line {} reads it", shown(&path), job.line), &path);
+        let source = env_file::optional(
+            format!("{} as line {} reads it", shown(&path), job.line),
+            &path,
+            DotenvReader::Sh,
+        );
         // Some shells end then, others go on.
         let source =
             if source.missing { Source { missing: false, ..source.closed(MISSING) } } else { source };

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::DotenvReader;
 use keyroll_observe::{
     NotVisible, Process, ProcessId, Rights, has_other_files, image, runs_shell, shown, working_folder,
 };
@@ -110,10 +111,11 @@ fn of_process(context: &Context<'_>, process: &ProcessId) -> Vec<(Source, bool)>
     let script = script.map(|script| if elsewhere { script.here } else { script.path });
     let (named, modules) = (by_arguments(context, process), modules(context, process));
     let rights = Rights::of_process(process);
+    let library = context.process(process.pid).and_then(library_of);
     let read = || {
         let modules = modules.iter().filter_map(|name| of_module(&folder, name));
         let scripts: Vec<PathBuf> = script.into_iter().chain(modules).collect();
-        read_all(files(named, &scripts, &folder))
+        read_all(files(named, &scripts, &folder), library)
     };
     match rights.and_then(|rights| rights.reading(read)) {
         Ok(all) => all,
@@ -126,10 +128,25 @@ fn of_process(context: &Context<'_>, process: &ProcessId) -> Vec<(Source, bool)>
     }
 }
 
-fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, bool)> {
+/// The library that reads files of variables for a program, by its interpreter.
+fn library_of(process: &Process) -> Option<DotenvReader> {
+    let name = process.exe.as_deref()?.file_name()?.to_string_lossy();
+    let readers =
+        [("python", DotenvReader::Python), ("node", DotenvReader::Npm), ("ruby", DotenvReader::Ruby)];
+    readers.iter().find(|(begin, _)| name.starts_with(begin)).map(|(_, reader)| *reader)
+}
+
+fn read_all(
+    files: Vec<(PathBuf, Result<Call, &'static str>)>,
+    library: Option<DotenvReader>,
+) -> Vec<(Source, bool)> {
+    let read = |path: &Path| match library {
+        Some(reader) => env_file::source_for(shown(path), path, reader),
+        None => env_file::source(shown(path), path),
+    };
     let mut all: Vec<(Source, bool)> = Vec::new();
     for (path, call) in files {
-        let source = Source { read_later: true, ..env_file::source(shown(&path), &path) };
+        let source = Source { read_later: true, ..read(&path) };
         if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
             continue;
         }

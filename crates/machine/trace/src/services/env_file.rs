@@ -1,7 +1,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use keyroll_copy::Format;
+use keyroll_copy::{CopyError, DotenvReader, Format};
 use keyroll_observe::{read_below, read_small};
 use keyroll_secret::SecretBytes;
 
@@ -13,8 +13,17 @@ const BYTES_MAX: usize = 1 << 20;
 /// Why a spelling does not show the value.
 const DOUBTFUL: &str = "its readers take the spelling apart in different ways";
 
-/// A file of lines `NAME=value` as a source. A missing file has no entries.
+/// A file of lines `NAME=value` as a source, whoever reads it. A missing file has no entries.
 pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
+    source_of(what, path, None)
+}
+
+/// The same, as one reader reads it.
+pub(crate) fn source_for(what: impl Into<String>, path: &Path, reader: DotenvReader) -> Source {
+    source_of(what, path, Some(reader))
+}
+
+fn source_of(what: impl Into<String>, path: &Path, reader: Option<DotenvReader>) -> Source {
     let mut source = Source { each_start: true, ..Source::of_file(what, path) };
     let file = match read(path) {
         Ok(file) => file,
@@ -25,11 +34,20 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
         Err(error) if error.kind() == ErrorKind::TimedOut => return source.closed("it does not answer"),
         Err(_) => return source.closed("it is no file that can be read"),
     };
-    match Format::Dotenv.variables(file.expose()) {
+    let read = match reader {
+        Some(reader) => Format::Dotenv.variables_for(file.expose(), reader),
+        None => Format::Dotenv.variables(file.expose()),
+    };
+    match read {
         Ok(variables) => {
             for (name, value) in variables {
                 let line = line_of(file.expose(), &name);
-                let value = value.map_err(|_| DOUBTFUL);
+                let value =
+                    value.map_err(
+                        |error| {
+                            if let CopyError::Ambiguous { why, .. } = error { why } else { DOUBTFUL }
+                        },
+                    );
                 source.entries.insert(name, Assignment { value, line, secret: false });
             }
             source
@@ -39,8 +57,8 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
 }
 
 /// The same for an optional file: if it is missing, the chain shows that.
-pub(crate) fn optional(what: impl Into<String>, path: &Path) -> Source {
-    let source = source(what, path);
+pub(crate) fn optional(what: impl Into<String>, path: &Path, reader: DotenvReader) -> Source {
+    let source = source_for(what, path, reader);
     let missing = source.says_nothing() && std::fs::metadata(path).is_err();
     Source { missing, ..source }
 }

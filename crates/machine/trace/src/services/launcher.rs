@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use keyroll_copy::DotenvReader;
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, NotVisible, Process, Rights, has_other_files, shown};
 use keyroll_secret::SecretBytes;
@@ -93,7 +94,7 @@ impl<'p> Launcher<'p> {
             match step {
                 Step::Reads { path, perhaps: may, exported, .. } => {
                     let what = format!("{} as {} reads it", shown(&path), self.called());
-                    let mut source = env_file::optional(what, &path).applied_by(AGAIN);
+                    let mut source = env_file::optional(what, &path, DotenvReader::Sh).applied_by(AGAIN);
                     source.entries.retain(|name, _| exported || gets(name));
                     perhaps |= may && !source.says_nothing();
                     all.push(source);

@@ -6,6 +6,7 @@ mod verbs;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::DotenvReader;
 use keyroll_manager::{EnvironmentFile, Unit, UnitSources, UnitsSources, Variables, Wrapper};
 use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_port::{Failure, FailureKind};
@@ -111,7 +112,11 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
         if path != file.written {
             what = format!("{} of {what}", shown(path));
         }
-        let read = if file.optional { env_file::optional(what, path) } else { env_file::source(what, path) };
+        let reader = DotenvReader::Systemd;
+        let read = match file.optional {
+            true => env_file::optional(what, path, reader),
+            false => env_file::source_for(what, path, reader),
+        };
         read.applied_by(&verbs.restart).not_by(&verbs.reload)
     };
     let there = file.files.iter().any(|path| path.exists());

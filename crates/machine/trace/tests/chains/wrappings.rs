@@ -85,3 +85,45 @@ fn a_file_with_line_ends_of_windows_is_one_version_for_a_shell() {
     assert_eq!((values, verdicts), (vec![1], vec![Verdict::Current]));
     assert!(what.contains("with a carriage return or a line end behind it"), "{what}");
 }
+
+/// A file that is read differently by different readers counts as its own reader reads it; where nobody knows the
+/// reader, or the reader does not see the name, it is said who reads what.
+#[test]
+fn a_line_that_readers_read_differently_counts_as_its_reader_reads_it() {
+    for (line, known, says) in [
+        (format!("{KEY}={{first}}#{{second}}"), true, ""),
+        (
+            format!("\u{feff}{KEY}={{first}}"),
+            false,
+            "a byte order mark before the name: read as it is written by",
+        ),
+        (format!("{KEY}: {{first}}"), false, "a colon in place of the `=`: read as it is written by"),
+        // The shell has what is before the `;`, and the environment of the program shows it.
+        (format!("{KEY}={{first}};{{second}}"), true, ""),
+    ] {
+        let scene = Scene::new();
+        scene.write("app/.env", &format!("{line}\nB=1\n"));
+        scene.write("app/start.sh", "set -a\n. ./.env 2>/dev/null\nsleep 100000\n:\n");
+        let mut command = Command::new("bash");
+        command.arg("start.sh").current_dir(scene.path("app")).env_remove(KEY);
+        let shell = Running::start(&mut command);
+        let pid = until("its program is executed", || {
+            let path = format!("/proc/{0}/task/{0}/children", shell.pid());
+            let child = std::fs::read_to_string(path).ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+            is_sleep(child).then_some(child)
+        });
+        let survey = scene.survey();
+        let of = |one: &&keyroll_trace::Service| one.processes.iter().any(|id| id.pid == pid);
+        let chains: Vec<_> = survey.services.iter().filter(of).flat_map(|one| &one.chains).collect();
+        let [chain] = chains[..] else { panic!("{line}: {chains:?}") };
+        assert_eq!(chain.name, KEY, "{line}");
+        assert_eq!(chain.winner().is_some(), known, "{line}: {chain:?}");
+        let told = chain
+            .links
+            .iter()
+            .any(|link| matches!(link.role, keyroll_trace::LinkRole::NotVisible(why) if why.contains(says)));
+        assert!(known || told, "{line}: {chain:?}");
+        let ended = Command::new("kill").arg(pid.to_string()).status().unwrap();
+        assert!(ended.success());
+    }
+}
