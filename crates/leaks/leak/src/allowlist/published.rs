@@ -2,7 +2,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 /// Values that documentation shows, or that every installation of a program has: the first eight bytes of the SHA-256
 /// of each, `printf %s VALUE | sha256sum | cut -c-16`. They give access to nothing.
-const PUBLISHED: [u64; 27] = [
+const PUBLISHED: [u64; 43] = [
     // The tokens that https://jwt.io shows first, today and formerly; signed with a published secret.
     0x7f75_367e_7881_2551,
     0xda81_6f9f_2c16_e6c5,
@@ -42,6 +42,24 @@ const PUBLISHED: [u64; 27] = [
     // OAuth Core 1.0, sections 5.4.1 and 5.3.
     0x9d03_b692_e941_d5ac,
     0x2d24_69b4_b41f_1efb,
+    // Keys of samples in firebase-android-sdk and firebase-ios-sdk, as the rule gcp-api-key of gitleaks 8.30 lists them.
+    0xf56e_3234_94a6_ffc2,
+    0x2037_abca_ffb2_b777,
+    0x3f37_0c9d_d822_5c63,
+    0xe4a5_542b_b7fd_7b67,
+    0xa19f_89ab_3555_eac1,
+    0xeb54_0d2b_6ee2_a0a4,
+    0x37f8_f09b_df12_c2f2,
+    0x8731_261c_b72d_8626,
+    0x49f7_77db_995e_8260,
+    0x27a9_a429_31df_f7eb,
+    0xdc0f_cf04_6c61_640c,
+    0x4c98_242d_cadc_8b29,
+    0xea9b_b108_2cf9_5663,
+    0x3a8b_61d0_f636_b007,
+    0xa6c8_14bc_555a_e62c,
+    // https://docs.cloud.google.com/docs/authentication/api-keys, *API key strings*.
+    0xac92_65e5_6c79_b234,
 ];
 
 /// The shortest value in this list, bytes, and the longest.
