@@ -62,6 +62,38 @@ fn a_key_is_one_finding_from_its_first_line_on() {
 }
 
 #[test]
+fn a_key_on_one_line_has_any_sign_for_its_line_ends() {
+    let lines = lines();
+    for end in [
+        "",
+        " ",
+        "|",
+        " | ",
+        "\\n",
+        "\\\\n",
+        "&#10;",
+        "&#xA;",
+        "&#13;&#10;",
+        "<br>",
+        "<br />",
+        "%0A",
+        "%0d%0a",
+    ] {
+        let key = lines.join(end);
+        for text in [format!("KEY={key}\n"), format!("<k a=\"{key}\">\n"), format!("{{\"k\": \"{key}\"}}\n")]
+        {
+            let all = found(&text);
+            assert_eq!(all.len(), 1, "{text}");
+            assert_eq!(all[0].0, "ec-private-key", "{text}");
+            assert!(
+                all[0].1.contains(lines[1].as_str()) && all[0].1.contains(&lines[lines.len() - 2]),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn lines_of_others_are_few() {
     let rules = Rules::shipped().unwrap();
     let parts = |text: &str| {

@@ -139,13 +139,18 @@ const WITHIN: (&str, Form) = ("its own lines between", |at, line| {
 });
 
 /// In one line.
-const ON_ONE_LINE: [(&str, &str); 6] = [
+const ON_ONE_LINE: [(&str, &str); 11] = [
     ("nothing", ""),
     ("spaces", " "),
     ("\\n", "\\n"),
     ("\\\\n", "\\\\n"),
     ("\\r\\n", "\\r\\n"),
     ("CRLF", "\r\n"),
+    ("|", "|"),
+    ("&#10;", "&#10;"),
+    ("&#xD;&#xA;", "&#xD;&#xA;"),
+    ("<br>", "<br />"),
+    ("%0A", "%0d%0A"),
 ];
 
 fn shown(form: Form, lines: &[String]) -> String {

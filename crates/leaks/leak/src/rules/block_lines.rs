@@ -303,8 +303,11 @@ impl<'t> BlockSearch<'t> {
                 return false;
             }
             let behind = line.get(run.end..).unwrap_or_default();
-            let in_word = |byte: &&u8| !is_content && **byte > b' ' && **byte != b'\\';
-            let word = behind.iter().take_while(in_word).count();
+            // A word of a header, up to what stands for a line end.
+            let ends = |at: &usize| {
+                behind.get(*at..).is_none_or(|rest| separators(rest) > 0 || rest.first() <= Some(&b' '))
+            };
+            let word = if is_content { 0 } else { (0..behind.len()).find(ends).unwrap_or(behind.len()) };
             let pause = separators(behind.get(word..).unwrap_or_default());
             from = run.end + word + pause;
             if pause == 0 {
@@ -375,14 +378,25 @@ fn compared(text: &[u8], other: &[u8]) -> (usize, usize) {
     }
 }
 
-/// The length of spaces and escaped line ends, however often escaped: `\n`, `\\r\\n`.
+/// What stands for a line end in markup, in addresses, and in files that keep a value on one line.
+const LINE_ENDS: [&[u8]; 9] =
+    [b"&#10;", b"&#13;", b"&#xA;", b"&#xD;", b"<br>", b"<br/>", b"<br />", b"%0A", b"%0D"];
+
+/// The length of spaces and escaped line ends, however often escaped: `\n`, `\\r\\n`, `&#10;`, `|`.
 fn separators(text: &[u8]) -> usize {
     let mut at = 0;
     loop {
         let rest = text.get(at..).unwrap_or_default();
         let signs = rest.iter().take_while(|byte| **byte == b'\\').count();
+        let is_end = |end: &&&[u8]| rest.get(..end.len()).is_some_and(|part| part.eq_ignore_ascii_case(end));
         at += match rest.get(signs) {
-            Some(b' ' | b'\t' | b'\r') if signs == 0 => 1,
+            Some(b' ' | b'\t' | b'\r' | b'|') if signs == 0 => 1,
+            Some(b'&' | b'<' | b'%') if signs == 0 => match LINE_ENDS.iter().find(is_end) {
+                Some(end) => end.len(),
+                // Cut off.
+                None if LINE_ENDS.iter().any(|end| end.starts_with(rest)) => rest.len(),
+                None => return at,
+            },
             Some(b'n' | b'r' | b't') if signs > 0 => signs + 1,
             // Cut off.
             None if signs > 0 => signs,
