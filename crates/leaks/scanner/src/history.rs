@@ -27,7 +27,7 @@ use crate::settings_files::text_of;
 use crate::stream::emitted::Emitted;
 use crate::stream::lines::Lines;
 use crate::stream::window::allowed;
-use crate::unpack::format::{PackedFormat, utf16_order};
+use crate::unpack::format::{PackedFormat, utf16_start};
 use crate::{Accepted, Position, Scan, Skipped};
 
 /// The properties of a hit other than its location.
@@ -147,7 +147,7 @@ impl<'s> HistoryInspector<'s> {
 
     /// Whether an object must be scanned whole, as a file.
     fn is_again(&self, blob: &Blob<'_>, hits: &[Hit]) -> bool {
-        let opened = || PackedFormat::of(blob.bytes).is_some() || utf16_order(blob.bytes).is_some();
+        let opened = || PackedFormat::of(blob.bytes).is_some() || utf16_start(blob.bytes).is_some();
         self.archives && opened()
             || self.detector.depends_on_path()
                 && (!hits.is_empty() || self.detector.imported_rules_may_find(blob.bytes))

@@ -19,7 +19,7 @@ use zip::unstable::read::ZipIterable;
 use crate::error_text::{FAR_MORE, why, zip_error_text};
 use crate::scan::{Location, Worker};
 use crate::stream::window::fill;
-use crate::unpack::format::{HEAD_BYTES, PackedFormat, utf16_order};
+use crate::unpack::format::{HEAD_BYTES, PackedFormat, Utf16Start, utf16_start};
 use crate::unpack::lz4::Lz4;
 use crate::unpack::utf16::Utf16;
 use crate::unpack::zstandard::{SKIPPED_HEAD_BYTES, Zstandard, skipped_bytes};
@@ -40,9 +40,6 @@ pub(crate) const MEMBERS_MAX: u64 = 200_000;
 
 /// The largest zip inside another archive, bytes: its directory is at its end, so it is held in memory.
 const INNER_ZIP_BYTES_MAX: u64 = 64 << 20;
-
-/// The length of a UTF-16 byte order mark.
-const UTF16_MARK_BYTES: usize = 2;
 
 /// How much raw UTF-16 inside another file is scanned, bytes: it is held in memory until then.
 const INNER_UTF16_BYTES_MAX: u64 = 64 << 20;
@@ -121,8 +118,8 @@ impl Worker<'_> {
     /// Scans a file after its first bytes were read.
     fn begun(&mut self, at: Location<'_>, head: &[u8], file: File) {
         let Some(packed) = PackedFormat::of(head) else {
-            return match utf16_order(head) {
-                Some(big) => self.utf16_file(at, file, big),
+            return match utf16_start(head) {
+                Some(start) => self.utf16_file(at, file, start),
                 None if head.len() < HEAD_BYTES => self.text(at, &mut &*head),
                 None => self.text(at, &mut head.chain(file)),
             };
@@ -145,10 +142,10 @@ impl Worker<'_> {
     }
 
     /// Like [`Self::plain`], for any length.
-    fn utf16_file(&mut self, at: Location<'_>, mut file: File, big: bool) {
+    fn utf16_file(&mut self, at: Location<'_>, mut file: File, start: Utf16Start) {
         let first = self.found();
-        match file.seek(SeekFrom::Start(UTF16_MARK_BYTES as u64)) {
-            Ok(_) => self.text(at, &mut Utf16::new(&file, big)),
+        match file.seek(SeekFrom::Start(start.mark_bytes as u64)) {
+            Ok(_) => self.text(at, &mut Utf16::new(&file, start.big)),
             Err(error) => return self.skip(at, why(&error)),
         }
         self.all_of(at, first, file);
@@ -264,16 +261,16 @@ impl Worker<'_> {
         }
     }
 
-    /// Scans plain text: UTF-8, or UTF-16 with a byte order mark. Raw bytes of UTF-16 are scanned too, because some
+    /// Scans plain text: UTF-8 or UTF-16. Raw bytes of UTF-16 are scanned too, because some
     /// programs append other encodings.
     fn plain(&mut self, at: Location<'_>, head: &[u8], from: &mut dyn Read) {
-        let Some(big) = utf16_order(head) else { return self.text(at, from) };
+        let Some(start) = utf16_start(head) else { return self.text(at, from) };
         let (first, mut whole) = (self.found(), Zeroizing::new(Vec::new()));
         let read = from.take(INNER_UTF16_BYTES_MAX + 1).read_to_end(&mut whole);
-        let rest = whole.get(UTF16_MARK_BYTES..).unwrap_or_default();
+        let rest = whole.get(start.mark_bytes..).unwrap_or_default();
         // A broken reader is not read again.
         let more = if read.is_ok() { u64::MAX } else { 0 };
-        self.text(at, &mut Utf16::new(rest.chain(from.take(more)), big));
+        self.text(at, &mut Utf16::new(rest.chain(from.take(more)), start.big));
         self.more_of(at, first, &mut whole.as_slice());
         match read {
             Ok(length) if length as u64 > INNER_UTF16_BYTES_MAX => {

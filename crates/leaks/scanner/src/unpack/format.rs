@@ -134,13 +134,63 @@ pub(crate) fn is_tar_header(head: &[u8]) -> bool {
     sum == bytes.map(u32::from).sum::<u32>()
 }
 
-/// The byte order of UTF-16 with a byte order mark; `true` for big-endian.
-pub(crate) fn utf16_order(head: &[u8]) -> Option<bool> {
+/// How a text in UTF-16 begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Utf16Start {
+    /// Whether it is big-endian.
+    pub(crate) big: bool,
+    /// The length of its byte order mark, bytes.
+    pub(crate) mark_bytes: usize,
+}
+
+/// The length of a UTF-16 byte order mark.
+const UTF16_MARK_BYTES: usize = 2;
+
+/// The fewest first letters of UTF-16 without a mark, and the most that are looked at. Windows writes it so into pipes.
+const UTF16_LETTERS: RangeInclusive<usize> = 8..=64;
+
+/// UTF-16 by its mark, or without one, if it begins with a text of ASCII.
+pub(crate) fn utf16_start(head: &[u8]) -> Option<Utf16Start> {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    let marked = |big| Some(Utf16Start { big, mark_bytes: UTF16_MARK_BYTES });
     match head {
         // Common characters have a zero byte in UTF-16.
-        [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => Some(false),
-        [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => Some(true),
+        [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => marked(false),
+        [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => marked(true),
+        [_, 0, ..] | [0, _, ..] => {
+            let big = head.first() == Some(&0);
+            let letter = |[first, second]: &[u8; 2]| {
+                let (low, high) = if big { (*second, *first) } else { (*first, *second) };
+                high == 0 && (low.is_ascii_graphic() || low.is_ascii_whitespace())
+            };
+            let (units, _) = head.as_chunks::<2>();
+            let first = units.get(..units.len().min(*UTF16_LETTERS.end())).unwrap_or(units);
+            let is_text = first.len() >= *UTF16_LETTERS.start() && first.iter().all(letter);
+            is_text.then_some(Utf16Start { big, mark_bytes: 0 })
+        }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utf_16_begins_with_a_mark_or_with_text() {
+        let units = |text: &str, big: bool| -> Vec<u8> {
+            let bytes = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        for big in [false, true] {
+            for (text, mark_bytes) in [("\u{feff}a", 2), ("name = value\r\n", 0), (&"long ".repeat(99), 0)] {
+                assert_eq!(utf16_start(&units(text, big)), Some(Utf16Start { big, mark_bytes }), "{text}");
+            }
+            for text in ["", "short", "\u{1}\u{2}a text of it", "stra\u{df}e, und mehr"] {
+                assert_eq!(utf16_start(&units(text, big)), None, "{text}");
+            }
+        }
+        assert_eq!(utf16_start(b"name = value\r\n"), None);
+        assert_eq!(utf16_start(&[0; 64]), None);
     }
 }
