@@ -2,6 +2,7 @@ pub(crate) mod published;
 
 use crate::allowlist::published::is_published;
 use crate::names_a_secret;
+use crate::secret_names::names_a_key_or_token;
 
 /// Why a value under the name of a secret is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +29,9 @@ pub enum NotSecretReason {
 const BYTES_MIN: usize = 8;
 
 /// Prefixes of encrypted values, in lower case: sops, Ansible, OpenSSL and CryptoJS, age, PGP, Vault's transit,
-/// Spring, Jasypt, Fernet, ejson.
-const SEALED: [&str; 11] = [
+/// Spring, Jasypt, Fernet, ejson; dotenvx, the Stanford JavaScript library and Laravel (JSON in base64), KMS of AWS, DPAPI
+/// of Windows in base64 and as PowerShell writes it, WebLogic, Kapitan, secrets at rest of Kubernetes.
+const SEALED: [&str; 21] = [
     "enc[",
     "$ansible_vault;",
     "u2fsdgvkx1",
@@ -41,7 +43,23 @@ const SEALED: [&str; 11] = [
     "enc(",
     "gaaaaab",
     "ej[1:",
+    "encrypted:",
+    "eyjpdii6",
+    "eyjjdci6",
+    "aqicah",
+    "aqaaancmnd8bfderjhoawe",
+    "01000000d08c9ddf0115d1118c7a00c04fc297eb",
+    "{aes",
+    "{3des}",
+    "?{gpg:",
+    "k8s:enc:",
 ];
+
+/// Prefixes of long encrypted values in base64: Bitnami's SealedSecret with a key of 4,096 bits, Google's KMS.
+const SEALED_LONG: [&str; 5] = ["AgA", "AgB", "AgC", "AgD", "CiQA"];
+
+/// The shortest of these, bytes: a key of 32 bytes that KMS encrypted.
+const SEALED_LONG_BYTES_MIN: usize = 96;
 
 /// Prefixes of password hashes and checksums, in lower case.
 const HASHES: [&str; 21] = [
@@ -202,19 +220,30 @@ const WHOLE: [&str; 18] = [
 
 /// Why a value under a secret's name is not a secret; `None` if it may be one.
 pub fn no_secret(value: &[u8]) -> Option<NotSecretReason> {
+    no_secret_under(None, value)
+}
+
+/// Does the same under a known name. A program stores the hash of a password, but never the hash of the key that it
+/// sends: that key only looks like one.
+pub fn no_secret_under(name: Option<&str>, value: &[u8]) -> Option<NotSecretReason> {
     let text = String::from_utf8_lossy(value);
     let text = without_scheme(text.trim());
     let small = text.to_ascii_lowercase();
     if PUBLIC.iter().any(|start| small.starts_with(start)) {
         return Some(NotSecretReason::Public);
     }
-    if SEALED.iter().any(|start| small.starts_with(start)) {
+    if SEALED.iter().any(|start| small.starts_with(start)) || is_sealed_long(text) {
         return Some(NotSecretReason::Sealed);
     }
-    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) || is_verifier(&small) {
+    let sent = || small.starts_with('$') && name.is_some_and(names_a_key_or_token);
+    let hash = HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) || is_verifier(&small);
+    if hash && !sent() {
         return Some(NotSecretReason::Hash);
     }
-    if REFERENCES.iter().any(|start| small.starts_with(start)) || is_marked(text) || is_expression(text) {
+    if REFERENCES.iter().any(|start| small.starts_with(start))
+        || !hash && is_marked(text)
+        || is_expression(text)
+    {
         return Some(NotSecretReason::Reference);
     }
     if value.len() < BYTES_MIN {
@@ -284,7 +313,20 @@ fn is_marked(text: &str) -> bool {
     bound
         || below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
-            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{" | "%") || variable(name));
+            let named = |name: &str| {
+                let digits = name.bytes().filter(u8::is_ascii_digit).count();
+                is_word(name)
+                    && match (*open, *close) {
+                        // In shells a digit is a name of its own.
+                        ("$", _) => {
+                            digits == name.len() || !name.starts_with(|first: char| first.is_ascii_digit())
+                        }
+                        ("{" | "%", _) => true,
+                        // A password may begin like this.
+                        ("@", "") => variable(name) && (digits == 0 || name.contains('_')),
+                        _ => variable(name),
+                    }
+            };
             between(open, close).is_some_and(named)
         })
 }
@@ -310,6 +352,13 @@ fn is_expression(text: &str) -> bool {
     let name = text.get(..open).unwrap_or_default();
     let good = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b':');
     closed && name.len() > 2 && name.bytes().all(good)
+}
+
+fn is_sealed_long(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    text.len() >= SEALED_LONG_BYTES_MIN
+        && SEALED_LONG.iter().any(|start| text.starts_with(start))
+        && text.bytes().all(good)
 }
 
 fn is_md5(small: &str) -> bool {
@@ -452,6 +501,11 @@ mod tests {
             ("86400 seconds", NotSecretReason::Setting),
             ("md5a1b2c3d4e5f60718a9b0c1d2e3f40516", NotSecretReason::Hash),
             ("ENC[AES256_GCM,data:abc,type:str]", NotSecretReason::Sealed),
+            ("encrypted:kD93hfQ0plm4", NotSecretReason::Sealed),
+            ("{AES}kD93hfQ0plm4=", NotSecretReason::Sealed),
+            ("?{gpg:app/db:5f1a9bcd}", NotSecretReason::Sealed),
+            ("$1", NotSecretReason::Reference),
+            ("@S3_KEY", NotSecretReason::Reference),
             ("Forgot your password?", NotSecretReason::Placeholder),
             ("Reset Password", NotSecretReason::Text),
             ("a password has eight letters.", NotSecretReason::Text),
@@ -465,6 +519,9 @@ mod tests {
             "<b>4Kd9x",
             "data-7f3KqZ",
             "a(9kL)q2f",
+            "$9kDf93hfQ0plm4",
+            "@QDAX1LGGW9",
+            "AgBd93hfQ0plm4",
         ] {
             assert_eq!(no_secret(value.as_bytes()), None, "{value}");
         }
@@ -477,6 +534,28 @@ mod tests {
             assert_eq!(no_secret(format!("{start}{}", "kD93hfQ0plm4").as_bytes()), Some(why), "{start}");
         }
         assert_eq!(no_secret(b"/Kx8mQ2vR7tZ1nB5cY9wLpD4sG6hJ3fA=="), None, "base64 may begin with a slash");
+    }
+
+    #[test]
+    fn a_key_may_look_like_the_hash_of_a_password() {
+        let hash = format!("$2a$10${}", "kD93hfQ0plm4".repeat(4));
+        for name in ["API_KEY", "apiKey", "auth_token", "SECRET_KEY", "WIDGET_KEY"] {
+            assert_eq!(no_secret_under(Some(name), hash.as_bytes()), None, "{name}");
+        }
+        for name in ["DB_PASSWORD", "PASSWD", "secret", "credentials", "htpasswd"] {
+            assert_eq!(no_secret_under(Some(name), hash.as_bytes()), Some(NotSecretReason::Hash), "{name}");
+        }
+        assert_eq!(no_secret_under(Some("API_KEY"), b"sha256:0a1b2c3d4e5f"), Some(NotSecretReason::Hash));
+        assert_eq!(no_secret(hash.as_bytes()), Some(NotSecretReason::Hash));
+    }
+
+    #[test]
+    fn a_long_value_in_base64_may_be_ciphertext_by_its_beginning() {
+        for start in ["AgB", "AgD", "CiQA"] {
+            let long = format!("{start}{}", "kD93hfQ0plm4".repeat(9));
+            assert_eq!(no_secret(long.as_bytes()), Some(NotSecretReason::Sealed), "{start}");
+            assert_eq!(no_secret(&long.as_bytes()[..60]), None, "{start}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod rules;
 mod safe_output;
 mod secret_names;
 
-pub use crate::allowlist::{NotSecretReason, is_distinct, is_example, no_secret};
+pub use crate::allowlist::{NotSecretReason, is_distinct, is_example, no_secret, no_secret_under};
 pub use crate::block_context::lines::FAR_BYTES_MAX;
 pub use crate::block_context::reaches_far;
 pub use crate::block_context::table::Table;

@@ -206,6 +206,10 @@ pub fn names_a_secret(name: &str) -> bool {
     if words.first().is_some_and(|first| first == "existing") {
         return false;
     }
+    // What the value was before nobody can read from it.
+    if words.iter().any(|word| matches!(word.as_str(), "encrypted" | "sealed" | "hashed")) {
+        return false;
+    }
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
         return false;
     }
@@ -249,6 +253,21 @@ pub(crate) fn names_a_password(name: &str) -> bool {
     let words = words_before(name);
     let last = words.last().map(String::as_str).unwrap_or_default();
     names_a_secret(name) && (CHOSEN.contains(&last) || last.ends_with("password") || last.ends_with("passwd"))
+}
+
+/// Whether the value of a name is a key or token, which a program sends as it is: `API_KEY`, `WIDGET_KEY`.
+pub(crate) fn names_a_key_or_token(name: &str) -> bool {
+    let words = words_before(name);
+    let ends = |last: &String| ["key", "apikey", "token"].iter().any(|end| last.ends_with(end));
+    words.last().is_some_and(ends) && (names_a_secret(name) || names_a_key(name))
+}
+
+/// The name of one of several: `api_key` for `api_keys`, `token` for `tokens`; none for `token`.
+pub(crate) fn singular(name: &str) -> Option<&str> {
+    let plural = ["keys", "tokens", "secrets", "passwords", "passphrases", "creds", "credentials", "passwds"];
+    let small = name.to_ascii_lowercase();
+    let is_plural = plural.iter().any(|end| small.ends_with(end));
+    name.strip_suffix(['s', 'S']).filter(|one| is_plural && names_a_secret(one))
 }
 
 /// Words that do not say which service a secret belongs to.
@@ -405,6 +424,9 @@ mod tests {
             "pageToken",
             "csrfToken",
             "PublicKeyToken",
+            "encrypted_password",
+            "encryptedApiKey",
+            "db.hashed_password",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");
@@ -438,6 +460,26 @@ mod tests {
         assert!(names_a_request("ClientToken2"));
         assert_eq!(named_for("OPENAI_API_KEY2").as_deref(), Some("openai-2"));
         assert_eq!(named_for("OAUTH2").as_deref(), Some("oauth2"));
+    }
+
+    #[test]
+    fn a_plural_names_several() {
+        for (name, one) in [
+            ("api_keys", Some("api_key")),
+            ("apiKeys", Some("apiKey")),
+            ("API_KEYS", Some("API_KEY")),
+            ("tokens", Some("token")),
+            ("passwords", Some("password")),
+            ("credentials", Some("credential")),
+            ("keys", None),
+            ("token", None),
+            ("max_tokens", Some("max_token")),
+            ("pass", None),
+            ("PUBLIC_KEYS", None),
+            ("csrf_tokens", None),
+        ] {
+            assert_eq!(singular(name), one, "{name}");
+        }
     }
 
     #[test]

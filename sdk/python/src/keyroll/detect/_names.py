@@ -22,6 +22,7 @@ _LAST_WORDS = frozenset(words[-1] for words in _LAST)
 _AFTER, _ABOUT, _PASSING = frozenset(AFTER), frozenset(ABOUT), frozenset(PASSING)
 # A cheap test: one of these is in every name of a secret.
 _MAY_BE = re.compile(r"key|token|secret|pass|pwd|credential|creds|auth|_salt|pepper|psk|pw\d*\Z", re.IGNORECASE)
+_ENCRYPTED = frozenset(("encrypted", "sealed", "hashed"))
 _PARTS = re.compile(r"[A-Za-z0-9]+")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VARIABLE = re.compile(r"[A-Z0-9_]+\Z")
@@ -37,6 +38,9 @@ def names_a_secret(name: str) -> bool:
     if words[-3:] == ("public", "key", "token") or words[-2:] == ("public", "token") or words[:1] == ("existing",):
         return False
     if words and words[-1] in _ABOUT or _is_passing(words):
+        return False
+    # What the value was before nobody can read from it.
+    if not _ENCRYPTED.isdisjoint(words):
         return False
     if words and words[-1].endswith(JOINED):
         return True

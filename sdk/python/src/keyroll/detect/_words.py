@@ -214,6 +214,16 @@ SEALED = (
     "enc(",
     "gaaaaab",
     "ej[1:",
+    "encrypted:",
+    "eyjpdii6",
+    "eyjjdci6",
+    "aqicah",
+    "aqaaancmnd8bfderjhoawe",
+    "01000000d08c9ddf0115d1118c7a00c04fc297eb",
+    "{aes",
+    "{3des}",
+    "?{gpg:",
+    "k8s:enc:",
 )
 
 HASHES = (
@@ -431,6 +441,22 @@ PUBLISHED = (
     "2ff8b0fb93aca981",
     "9d03b692e941d5ac",
     "2d2469b4b41f1efb",
+    "f56e323494a6ffc2",
+    "2037abcaffb2b777",
+    "3f370c9dd8225c63",
+    "e4a5542bb7fd7b67",
+    "a19f89ab3555eac1",
+    "eb540d2b6ee2a0a4",
+    "37f8f09bdf12c2f2",
+    "8731261cb72d8626",
+    "49f777db995e8260",
+    "27a9a42931dff7eb",
+    "dc0fcf046c61640c",
+    "4c98242dcadc8b29",
+    "ea9bb1082cf95663",
+    "3a8b61d0f636b007",
+    "a6c814bc555ae62c",
+    "ac9265e56c79b234",
 )
 
 DOCUMENTED = (
