@@ -1,4 +1,7 @@
+use std::fmt;
 use std::ops::Range;
+
+use zeroize::Zeroizing;
 
 use crate::Rule;
 
@@ -31,6 +34,41 @@ pub struct Candidate<'r> {
     pub rule: Option<&'r Rule>,
     /// How it was found.
     pub by: CandidateSource,
+    /// The value, if the text has it in another encoding.
+    pub decoded: Option<DecodedValue>,
+}
+
+/// The value of a credential that stands in another encoding. Never shown.
+pub struct DecodedValue {
+    /// The value.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// The outermost encoding.
+    pub encoding: &'static str,
+}
+
+impl fmt::Debug for DecodedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecodedValue({})", self.encoding)
+    }
+}
+
+impl<'r> Candidate<'r> {
+    pub(crate) fn new(
+        span: Range<usize>,
+        name: Option<String>,
+        rule: Option<&'r Rule>,
+        by: CandidateSource,
+    ) -> Self {
+        Self { span, name, rule, by, decoded: None }
+    }
+
+    /// The value, decoded.
+    pub fn value<'t>(&'t self, text: &'t [u8]) -> &'t [u8] {
+        match &self.decoded {
+            Some(decoded) => &decoded.bytes,
+            None => text.get(self.span.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 /// The name of a value, its range, and how it was found.

@@ -4,10 +4,11 @@ use crate::block_context::apart;
 use crate::block_context::kubernetes::in_objects;
 use crate::block_context::table::Table;
 use crate::candidate::{Candidate, CandidateSource, LINE_BYTES_MAX, NamedValue, VALUE_BYTES_MAX};
+use crate::encoded_forms::{LAYERS_MAX, in_encodings};
 use crate::inline_context::beside;
 use crate::rules::long_lines::pieces;
 use crate::{
-    RuleMatch, Rules, holds_a_secret, is_example, names_a_secret, no_secret, passwords_in, tokens_in,
+    RuleMatch, Rules, holds_a_secret, is_example, names_a_secret, no_secret_under, passwords_in, tokens_in,
 };
 
 /// How many previous findings may overlap a value.
@@ -21,7 +22,7 @@ const HEADER: &[u8] = b"authorization";
 
 /// Finds values in settings that have the format of a credential or the name of a secret, in order.
 pub fn in_text<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    in_lines(text, rules, None)
+    in_lines(text, rules, None, 0)
 }
 
 /// Does the same in a text of any kind: programs, logs, markup, where values are written in more ways. More of its
@@ -33,11 +34,16 @@ pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 /// Does the same in a part of a text; `table` is that of the whole text. Findings within
 /// [`FAR_BYTES_MAX`](crate::FAR_BYTES_MAX) of an end of the part may differ from those of the whole text.
 pub fn in_part<'r>(part: &[u8], rules: &'r Rules, table: Option<&Table>) -> Vec<Candidate<'r>> {
-    in_lines(part, rules, Some(table))
+    in_lines(part, rules, Some(table), LAYERS_MAX)
 }
 
-/// Searches settings, or with `anything` a text of any kind that may be a table.
-fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>) -> Vec<Candidate<'r>> {
+/// Searches settings, or with `anything` a text of any kind that may be a table, and may be encoded so often.
+fn in_lines<'r>(
+    text: &[u8],
+    rules: &'r Rules,
+    anything: Option<Option<&Table>>,
+    layers: u8,
+) -> Vec<Candidate<'r>> {
     let (anything, table) = (anything.is_some(), anything.flatten());
     let mut marks = Vec::new();
     let mut formed = marked_forms(text, rules, &mut |mark| marks.push(mark));
@@ -79,7 +85,38 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>)
     found.extend(formed);
     found.sort_by_key(|one| one.span.start);
     add_further(text, further, &mut found);
+    if let Some(layers) = layers.checked_sub(1) {
+        let search = |text: &[u8]| in_lines(text, rules, Some(None), layers);
+        add_encoded(in_encodings(text, &search), &mut found);
+    }
     found
+}
+
+/// Adds encoded values, where nothing else was found, or only a name: the format in another encoding says more.
+fn add_encoded<'r>(encoded: Vec<Candidate<'r>>, found: &mut Vec<Candidate<'r>>) {
+    let mut more: Vec<Candidate<'r>> = Vec::new();
+    for one in encoded {
+        let upto = found.partition_point(|other| other.span.start < one.span.end);
+        let mut here = upto;
+        while here
+            .checked_sub(1)
+            .and_then(|at| found.get(at))
+            .is_some_and(|last| one.span.start < last.span.end)
+        {
+            here -= 1;
+        }
+        let overlapped = found.get(here..upto).unwrap_or_default();
+        let says_more = one.rule.is_some() && overlapped.iter().all(|other| other.rule.is_none());
+        let again = more.last().is_some_and(|last| one.span.start < last.span.end);
+        if !again && (overlapped.is_empty() || says_more) {
+            found.drain(here..upto);
+            more.push(one);
+        }
+    }
+    if !more.is_empty() {
+        found.append(&mut more);
+        found.sort_by_key(|one| one.span.start);
+    }
 }
 
 /// Whether a mark belongs to an address without a login, as most addresses are.
@@ -98,8 +135,9 @@ fn add_further(text: &[u8], mut further: Vec<NamedValue>, found: &mut Vec<Candid
         let here = found.get(..upto).unwrap_or_default().iter().rev().take(NEIGHBOURS);
         let seen = here.chain(more.last()).any(|one| span.start < one.span.end);
         let named = by == CandidateSource::Place || names_a_secret(&name);
-        if named && !seen && no_secret(text.get(span.clone()).unwrap_or_default()).is_none() {
-            more.push(Candidate { span, name: Some(name), rule: None, by });
+        let value = text.get(span.clone()).unwrap_or_default();
+        if named && !seen && no_secret_under(Some(&name), value).is_none() {
+            more.push(Candidate::new(span, Some(name), None, by));
         }
     }
     if !more.is_empty() {
@@ -110,14 +148,23 @@ fn add_further(text: &[u8], mut further: Vec<NamedValue>, found: &mut Vec<Candid
 
 /// Finds values by their format, with the names before them.
 pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    let mut found = forms_in(text, rules);
+    let mut found = marked_forms(text, rules, &mut |_| {});
     found.iter_mut().for_each(|one| one.name = name_before(text, one.span.start));
     found
 }
 
-/// Does the same without names.
+/// Does the same without names, and in other encodings too.
 pub fn forms_in<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    marked_forms(text, rules, &mut |_| {})
+    forms_of(text, rules, LAYERS_MAX)
+}
+
+/// Does the same in a text that may be encoded so often.
+fn forms_of<'r>(text: &[u8], rules: &'r Rules, layers: u8) -> Vec<Candidate<'r>> {
+    let mut found = marked_forms(text, rules, &mut |_| {});
+    if let Some(layers) = layers.checked_sub(1) {
+        add_encoded(in_encodings(text, &|text: &[u8]| forms_of(text, rules, layers)), &mut found);
+    }
+    found
 }
 
 fn marked_forms<'r>(text: &[u8], rules: &'r Rules, mark: &mut dyn FnMut(usize)) -> Vec<Candidate<'r>> {
@@ -132,7 +179,7 @@ fn marked_forms<'r>(text: &[u8], rules: &'r Rules, mark: &mut dyn FnMut(usize)) 
             span.start = start;
         }
         if !text.get(span.clone()).is_some_and(is_example) {
-            found.push(Candidate { span, name: None, rule: Some(finding.rule), by: CandidateSource::Form });
+            found.push(Candidate::new(span, None, Some(finding.rule), CandidateSource::Form));
         }
     });
     found
@@ -201,9 +248,9 @@ impl<'r> LineSearch<'_, 'r> {
         let rule = if value.len() < FORM_BYTES_MIN { None } else { self.rules.of(value) };
         let rule = rule.filter(|_| !is_example(value));
         let is_one = (rule.is_some() || named)
-            && no_secret(value).is_none()
+            && no_secret_under(name.as_deref(), value).is_none()
             && !known.any(|one| one.span.start < span.end && span.start < one.span.end);
-        is_one.then_some(Candidate { span, name, rule, by })
+        is_one.then_some(Candidate::new(span, name, rule, by))
     }
 }
 

@@ -38,7 +38,8 @@ impl Candidate<'_> {
     /// variables far more often than for secrets.
     pub fn is_likely(&self, text: &[u8], within: TextKind) -> bool {
         let Some(value) = text.get(self.span.clone()) else { return false };
-        if self.rule.is_some() {
+        // What was decoded has been judged in its own text.
+        if self.rule.is_some() || self.decoded.is_some() {
             return true;
         }
         let written = value.len() <= VALUE_BYTES_MAX && value.iter().all(u8::is_ascii_graphic);

@@ -13,6 +13,7 @@ mod candidate;
 mod candidate_search;
 mod confidence;
 pub mod gitleaks;
+mod encoded_forms;
 mod inline_context;
 mod named_values;
 mod rules;
@@ -31,7 +32,7 @@ pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
 };
 pub use crate::secret_names::{named_for, names_a_key, names_a_secret};
-pub use candidate::{Candidate, CandidateSource};
+pub use candidate::{Candidate, CandidateSource, DecodedValue};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,
 };

@@ -293,9 +293,10 @@ impl Detector {
     }
 
     fn candidate(&self, text: &[u8], one: &Candidate<'_>) -> Hit {
-        let value = text.get(one.span.clone()).unwrap_or_default();
+        let value = one.value(text);
+        let form = one.decoded.as_ref().map(|decoded| decoded.encoding);
         if let Some(version) = self.ended(value) {
-            return self.known(version, one.span.clone(), None);
+            return self.known(version, one.span.clone(), form);
         }
         let (rule, title, provider) = match one.rule {
             Some(rule) => (rule.id.as_str(), rule.title.as_str(), Some(rule.provider.clone())),
@@ -317,7 +318,7 @@ impl Detector {
         let name = one.name.as_deref().filter(|_| rule == NAMED).and_then(safe_name::shown);
         // The name is shown as it is written.
         let name = name.filter(|name| self.values(name.as_bytes()).is_empty()).map(str::to_owned);
-        Hit { span: one.span.clone(), what, name, form: None, identity, in_settings: false }
+        Hit { span: one.span.clone(), what, name, form, identity, in_settings: false }
     }
 
     /// The retired version with this value.
@@ -385,3 +386,39 @@ mod tests {
         assert_eq!(told, [("acme", LeakState::Retired), ("acme", LeakState::Retired)]);
     }
 }
+
+    #[test]
+    fn a_value_in_another_encoding_is_the_same_leak() {
+        let token = format!("glpat-{}1234", "kD93hfQ0plm4XyT7");
+        let hex: String = token.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let detector = Detector::new(KnownValues::default(), FingerprintKey::new(&[1; 32]));
+        let detector = detector.with_rules(Rules::shipped().unwrap()).capturing_all();
+        let find = |text: &str| detector.find(text.as_bytes(), None, TextOrigin::default());
+        let (plain, encoded) = (find(&format!("a {token}\n")), find(&format!("a {hex}\n")));
+        let told = |hits: &[Hit]| hits.iter().map(|hit| (hit.identity.clone(), hit.form)).collect::<Vec<_>>();
+        let identity = plain[0].identity.clone();
+        assert_eq!(told(&plain), [(identity.clone(), None)]);
+        assert_eq!(told(&encoded), [(identity.clone(), Some("hex"))]);
+        // The issuer is asked about the value, and not about its digits.
+        let held = detector.take_captured();
+        assert_eq!(held.get(&identity).map(|value| value.expose().to_vec()), Some(token.into_bytes()));
+    }
+
+    #[test]
+    fn in_a_diff_the_name_of_the_file_decides() {
+        let detector = Detector::new(KnownValues::default(), FingerprintKey::new(&[1; 32]));
+        let detector = detector.with_rules(Rules::shipped().unwrap()).with_names();
+        let found = |text: &str| {
+            let reading = TextReading::of(text.as_bytes(), TextKind::Program);
+            let hits = detector.find(text.as_bytes(), reading.as_ref(), TextOrigin::default());
+            hits.into_iter().map(|hit| (text[hit.span].to_owned(), hit.in_settings)).collect::<Vec<_>>()
+        };
+        let diff = |path: &str, line: &str| format!("--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n{line}\n");
+        for line in
+            ["+password: Kestrel19dock", "-  password: Kestrel19dock # mine", " password: Kestrel19dock"]
+        {
+            let all = [("Kestrel19dock".to_owned(), false)];
+            assert_eq!(found(&diff("deploy/values.yaml", line)), all, "{line}");
+            assert!(found(&diff("src/main.rs", line)).is_empty(), "{line}");
+        }
+    }

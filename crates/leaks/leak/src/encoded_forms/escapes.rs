@@ -1,0 +1,174 @@
+use std::ops::Range;
+
+use crate::encoded_forms::decoded_text::{DecodedText, ENCODED_BYTES_MAX};
+
+/// Entities of HTML and XML for signs.
+const ENTITIES: [(&[u8], u8); 5] =
+    [(b"&quot;", b'"'), (b"&apos;", b'\''), (b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>')];
+
+/// A space in a form (`application/x-www-form-urlencoded`) cannot be told from a digit of base64, except here.
+const SPACE_IN_FORM: &[u8] = b"-----BEGIN+";
+
+/// Decodes every text that has escapes of letters, digits, quotes and the signs of addresses: from the quote or line
+/// end before it to the one after it.
+pub(crate) fn each_escaped(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
+    let (mut done, mut skip) = (0, 0);
+    for at in memchr::memchr3_iter(b'%', b'\\', b'&', text) {
+        if at < skip.max(done) {
+            continue;
+        }
+        let rest = text.get(at..).unwrap_or_default();
+        let Some((length, byte)) = escape(rest) else {
+            // Backslashes are counted from the first one.
+            skip = at + rest.iter().take_while(|byte| **byte == b'\\').count();
+            continue;
+        };
+        if !hides(byte) || !is_first(text, at, rest) {
+            skip = at + length;
+            continue;
+        }
+        let start = begin(text, done, at);
+        let end = end(text, at);
+        done = end.max(at + length);
+        if let Some(start) = start.filter(|start| end - start <= ENCODED_BYTES_MAX) {
+            take(&undone(text, start..end));
+        }
+    }
+}
+
+/// Whether a sign must be decoded to recognise a credential.
+fn hides(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"\"'_-:/@=.+".contains(&byte)
+}
+
+/// Whether an escape is one that no other search reads: those see through `\"`.
+fn is_first(text: &[u8], at: usize, rest: &[u8]) -> bool {
+    let signs = rest.iter().take_while(|byte| **byte == b'\\').count();
+    let quote = matches!(rest.get(signs), Some(b'"' | b'\''));
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    before != Some(&b'\\') && (!quote || signs >= 3)
+}
+
+/// The escape at the beginning of a text: its length, and the byte that it stands for.
+fn escape(text: &[u8]) -> Option<(usize, u8)> {
+    match text {
+        [b'%', high, low, ..] => Some((3, pair(*high, *low)?)),
+        [b'\\', b'x', high, low, ..] => Some((4, pair(*high, *low)?)),
+        [b'\\', ..] => {
+            let signs = text.iter().take_while(|byte| **byte == b'\\').count();
+            match text.get(signs..)? {
+                [b'u', b'0', b'0', high, low, ..] => Some((signs + 5, pair(*high, *low)?)),
+                [sign @ (b'"' | b'\'' | b'/'), ..] if signs % 2 == 1 => Some((signs + 1, *sign)),
+                _ => None,
+            }
+        }
+        [b'&', b'#', rest @ ..] => {
+            let length = memchr::memchr(b';', rest.get(..rest.len().min(5))?)?;
+            let number = str::from_utf8(rest.get(..length)?).ok()?;
+            let byte = match number.strip_prefix(['x', 'X']) {
+                Some(number) => u8::from_str_radix(number, 16),
+                None => number.parse(),
+            };
+            byte.ok().map(|byte| (length + 3, byte))
+        }
+        [b'&', ..] => {
+            let entity = ENTITIES.iter().find(|(entity, _)| text.starts_with(entity));
+            entity.map(|(entity, byte)| (entity.len(), *byte))
+        }
+        _ => None,
+    }
+}
+
+fn pair(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+/// Where the text around a position begins; `None` if that is far.
+fn begin(text: &[u8], from: usize, at: usize) -> Option<usize> {
+    let first = at.saturating_sub(ENCODED_BYTES_MAX).max(from);
+    let before = text.get(first..at)?;
+    let last = (0..before.len()).rev().find(|place| is_end(before, *place));
+    match last {
+        Some(last) => Some(first + last + 1),
+        None => (first == from).then_some(first),
+    }
+}
+
+fn end(text: &[u8], at: usize) -> usize {
+    let upto = text.len().min(at.saturating_add(ENCODED_BYTES_MAX + 1));
+    let behind = text.get(at..upto).unwrap_or_default();
+    (0..behind.len()).find(|place| is_end(behind, *place)).map_or(upto, |end| at + end)
+}
+
+/// Whether a line or a quoted text ends here.
+fn is_end(text: &[u8], at: usize) -> bool {
+    match text.get(at) {
+        Some(b'\n' | 0) => true,
+        Some(b'"' | b'\'' | b'`') => {
+            let before = text.get(..at).unwrap_or_default();
+            before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+        }
+        _ => false,
+    }
+}
+
+/// A text without its escapes.
+fn undone(text: &[u8], range: Range<usize>) -> DecodedText {
+    let within = text.get(range.clone()).unwrap_or_default();
+    let in_form = memchr::memmem::find(within, SPACE_IN_FORM).is_some();
+    let mut plain = DecodedText::new("escapes", within.len());
+    let mut at = 0;
+    while let Some(rest) = within.get(at..)
+        && let Some(first) = rest.first()
+    {
+        let (length, byte) = escape(rest).unwrap_or(match first {
+            b'+' if in_form => (1, b' '),
+            first => (1, *first),
+        });
+        plain.push(byte, range.start + at..range.start + at + length);
+        at += length;
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<(String, Option<Range<usize>>)> {
+        let mut found = Vec::new();
+        each_escaped(text.as_bytes(), &mut |plain| {
+            let all = 0..plain.bytes.len();
+            found.push((String::from_utf8_lossy(&plain.bytes).into_owned(), plain.in_text(&all)));
+        });
+        found
+    }
+
+    #[test]
+    fn a_text_with_escapes_goes_from_quote_to_quote() {
+        let all = |text: &str, span: Range<usize>| vec![(text.to_owned(), Some(span))];
+        assert_eq!(shown(r#"x = "a\u005fb c" "y""#), all("a_b c", 5..15));
+        assert_eq!(shown("a %5F b\nc"), all("a _ b", 0..7));
+        assert_eq!(shown(r#"{"m":"{\\\"a\\\":1}"}"#), all(r#"{"a":1}"#, 6..19));
+        assert_eq!(shown(r#"{"m":"https:\/\/h\/"}"#), all("https://h/", 6..19));
+        assert_eq!(shown("<a b=\"&quot;x&amp;&#39;\">"), all("\"x&'", 6..23));
+        assert_eq!(shown("%5f\n%5F").len(), 2);
+    }
+
+    #[test]
+    fn other_signs_are_left_alone() {
+        for text in [
+            r#"{"m":"{\"a\":1}"}"#,
+            r#"x = "a\\" + "b""#,
+            "100% of %d and %02x",
+            r"a\nb\tc",
+            "a && b & c; &amp; &lt;",
+            "caf\\u00e9 \\u4e2d",
+            r"\\u12",
+        ] {
+            assert!(shown(text).is_empty(), "{text}");
+        }
+        assert!(shown(&format!("%5f{}", "x".repeat(ENCODED_BYTES_MAX))).is_empty());
+    }
+}
