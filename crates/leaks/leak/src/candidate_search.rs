@@ -257,6 +257,9 @@ impl<'r> LineSearch<'_, 'r> {
 /// `NAME=value`, `name: "value"`, `export NAME='value'`: the name, and the range of the value.
 fn assignment(line: &[u8]) -> Option<(String, Range<usize>)> {
     let sign = line.iter().position(|byte| matches!(byte, b'=' | b':'))?;
+    // `:=` of make is one sign.
+    let colons = line.get(sign..)?.iter().take_while(|byte| **byte == b':').count();
+    let assigns = colons > 0 && line.get(sign + colons) == Some(&b'=');
     // An address has a word and a colon too.
     if line.get(sign..)?.starts_with(b"://") {
         return None;
@@ -267,6 +270,7 @@ fn assignment(line: &[u8]) -> Option<(String, Range<usize>)> {
     if !looks_like_name(name) {
         return None;
     }
+    let sign = if assigns { sign + colons } else { sign };
     let behind = line.get(sign + 1..)?;
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     let lead = behind.iter().take_while(|byte| blank(byte)).count();
@@ -466,6 +470,8 @@ mod tests {
             format!("  \"DB_PASSWORD\": \"{VALUE}\",\n"),
             format!("- DB_PASSWORD={VALUE}"),
             format!("DB_PASSWORD = {VALUE} # mine\r\n"),
+            format!("DB_PASSWORD := {VALUE}\n"),
+            format!("DB_PASSWORD::={VALUE}\n"),
             format!("Environment=\"MODE=x y\" \"DB_PASSWORD={VALUE}\"\n"),
             format!("Environment=DB_PASSWORD={VALUE}\n"),
             format!("docker run -d -e DB_PASSWORD={VALUE} image\n"),

@@ -3,7 +3,9 @@ use std::ops::Range;
 use crate::allowlist::is_distinct;
 use crate::byte_search::places;
 use crate::candidate::{Candidate, CandidateSource, VALUE_BYTES_MAX};
+use crate::ciphertext::is_below_ciphertext;
 use crate::inline_context::base64_login::{decoded_bytes, password_of};
+use crate::inline_context::marked_lines::{is_marks, without_operator};
 use crate::secret_names::{names_a_password, names_a_request};
 
 /// The longest word of a language, bytes.
@@ -49,7 +51,8 @@ impl Candidate<'_> {
         let words = match within {
             TextKind::Settings => looks_like_name(value),
             TextKind::Program => {
-                is_made_of_words(value) && !(chosen && is_password(value))
+                is_made_of_words(value)
+                    && !(chosen && (is_password(value) || self.is_member(text) && is_numbered(value)))
                     || !chosen && self.by == CandidateSource::Name && is_type(value)
             }
         };
@@ -58,42 +61,100 @@ impl Candidate<'_> {
             | (CandidateSource::Name, TextKind::Settings) => true,
             (CandidateSource::Name, TextKind::Program) => {
                 let bare = value.iter().all(|byte| !b"()[]{},".contains(byte));
-                is_quoted(text, &self.span)
-                    && !(is_uuid(value) && self.name.as_deref().is_some_and(names_a_request))
-                    || !is_uuid(value) && (is_random(value) || bare && self.is_set(text))
+                let request = is_uuid(value) && self.name.as_deref().is_some_and(names_a_request);
+                is_quoted(text, &self.span) && !request
+                    || !is_uuid(value) && is_random(value)
+                    || bare && !request && self.is_set(text)
             }
         };
         let sent = self.by != CandidateSource::Place || is_meant(text, &self.span);
-        written && told && sent && !is_code(value) && (phrase || is_distinct(value) && !words)
+        written
+            && told
+            && sent
+            && !is_code(value, is_quoted(text, &self.span))
+            && (phrase || is_distinct(value) && !words)
+            && !is_below_ciphertext(text, &self.span)
     }
 
-    /// Whether a value is assigned as in a shell: `DB_PASSWORD=value`, `--api-key value`; under other names only a
-    /// password, `password=value`. Programs put a space before the sign, or write an argument.
+    /// Whether a value is a member of an object in JSON, with quotes around its name too: programs that write labels
+    /// and fields leave them out more often.
+    fn is_member(&self, text: &[u8]) -> bool {
+        let before = text.get(..self.span.start).and_then(|before| before.strip_suffix(b"\""));
+        let before = before.and_then(|before| before.trim_ascii_end().strip_suffix(b"\":"));
+        let name = self.name.as_deref().unwrap_or_default();
+        before.is_some_and(|before| before.ends_with(name.as_bytes()) && !name.is_empty())
+    }
+
+    /// Whether a value is assigned as in a shell or a makefile: `DB_PASSWORD=value`, `API_TOKEN ?= value`, `--api-key
+    /// value`; under other names only a password, `password=value`. Programs put a space before the sign, or write an
+    /// argument.
     fn is_set(&self, text: &[u8]) -> bool {
         let Some(name) = &self.name else { return false };
+        let value = text.get(self.span.clone()).unwrap_or_default();
         let before = text.get(..self.span.start).unwrap_or_default();
         let before = before.strip_suffix(b"'").or_else(|| before.strip_suffix(b"\"")).unwrap_or(before);
-        let (sign, before) = match before {
-            [before @ .., sign @ (b'=' | b' ')] => (*sign, before),
-            _ => return false,
-        };
-        let Some(before) = before.strip_suffix(name.as_bytes()) else { return false };
         let constant =
             name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        let value = text.get(self.span.clone()).unwrap_or_default();
-        let begins = before.last().is_none_or(u8::is_ascii_whitespace);
-        before.ends_with(b"--")
-            || sign == b'=' && begins && (constant || names_a_password(name) && is_password(value))
+        let password = names_a_password(name) && is_password(value);
+        if let Some(before) = before.strip_suffix(b" ").and_then(|rest| rest.strip_suffix(name.as_bytes())) {
+            return before.ends_with(b"--");
+        }
+        let Some((sign, prefix)) = assigned(before, name) else { return false };
+        match sign {
+            Sign::Equals => prefix.ends_with(b"--") || constant && !is_query(prefix) || password,
+            // In Pascal the same sign assigns, and a semicolon ends the statement.
+            Sign::Operator => constant && text.get(self.span.end) != Some(&b';'),
+            // A type may follow a colon, but no type has punctuation.
+            Sign::Colon => password && value.iter().any(|byte| b"!@#$%^&*?+~=".contains(byte)),
+        }
     }
 }
+
+/// The sign between a name and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// `NAME=value`.
+    Equals,
+    /// `NAME ?= value`, `NAME := value`.
+    Operator,
+    /// `name: value`.
+    Colon,
+}
+
+/// The sign between a name and the end of a text, and the line's text before the name.
+fn assigned<'t>(before: &'t [u8], name: &str) -> Option<(Sign, &'t [u8])> {
+    let bare = before.trim_ascii_end();
+    let (sign, rest) = match bare {
+        [rest @ .., b':'] if bare.len() < before.len() => (Sign::Colon, rest),
+        [rest @ .., b'='] => match without_operator(rest) {
+            named if named.len() < rest.len() => (Sign::Operator, named.trim_ascii_end()),
+            _ if bare.len() == before.len() => (Sign::Equals, rest),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let prefix = rest.strip_suffix(name.as_bytes())?;
+    let near = prefix.get(prefix.len().saturating_sub(PREFIX_BYTES_MAX)..).unwrap_or_default();
+    let line = memchr::memrchr2(b'\n', 0, near).map_or(0, |last| last + 1);
+    let prefix = near.get(line..)?;
+    (is_marks(prefix) || is_query(prefix) || prefix.ends_with(b"--")).then_some((sign, prefix))
+}
+
+/// Whether a name is that of a parameter: `?password=value`, `&password=value`.
+fn is_query(prefix: &[u8]) -> bool {
+    matches!(prefix.last(), Some(b'?' | b'&' | b';'))
+}
+
+/// How far before a name the start of its line is searched, bytes.
+const PREFIX_BYTES_MAX: usize = 256;
 
 /// In quotes, also escaped ones in a string, or as the content of an element.
 fn is_quoted(text: &[u8], span: &Range<usize>) -> bool {
     let before = span.start.checked_sub(1).and_then(|at| text.get(at));
     let behind = text.get(span.end..).unwrap_or_default();
     let quote = before.filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
-    let behind_quote = behind.strip_prefix(b"\\").unwrap_or(behind);
-    quote.is_some() && behind_quote.first() == quote || before == Some(&b'>') && behind.starts_with(b"</")
+    let escapes = behind.iter().take_while(|byte| **byte == b'\\').count();
+    quote.is_some() && behind.get(escapes) == quote || before == Some(&b'>') && behind.starts_with(b"</")
 }
 
 /// Hosts that are reserved for documentation (RFC 2606).
@@ -183,6 +244,18 @@ fn is_password(value: &[u8]) -> bool {
         && has(u8::is_ascii_lowercase)
         && (has(u8::is_ascii_uppercase) || value.iter().any(mark))
         && !is_of_names(value)
+}
+
+/// A password in a list of several: long enough, or with a capital or punctuation.
+pub(crate) fn is_strong_password(value: &[u8]) -> bool {
+    value.len() >= RANDOM_BYTES_MIN && is_password(value) || is_random(value)
+}
+
+/// A word and a number of at least two digits: `hunter22`.
+fn is_numbered(value: &[u8]) -> bool {
+    let letters = value.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+    let digits = value.iter().skip(letters).filter(|byte| byte.is_ascii_digit()).count();
+    letters >= NUMBER_BYTES_MAX && digits >= 2 && letters + digits == value.len() && !is_of_names(value)
 }
 
 /// A passphrase: four words or more.
@@ -278,16 +351,18 @@ fn is_words(letters: &[u8]) -> bool {
     letters.len() >= 3 * capitals && words.clone().all(|word| word.len() < WORD_BYTES_MAX)
 }
 
-/// Text that a program computes or a template fills in.
-fn is_code(value: &[u8]) -> bool {
+/// Text that a program computes or a template fills in. In quotes a bracket that nothing closes is punctuation.
+fn is_code(value: &[u8], quoted: bool) -> bool {
+    let bracket =
+        |open: u8, close: u8| value.first() == Some(&open) && (!quoted || value.last() == Some(&close));
     let has = |word: &[u8]| memchr::memmem::find(value, word).is_some();
     [b"${".as_slice(), b"{{", b"%s", b"()", b"->", b"=>", b"::", b"</", b"{}", b"\\n", b"&&", b"||"]
         .iter()
         .any(|word| has(word))
         || value.starts_with(b"\\u")
         || value.starts_with(b"\\U")
-        || value.starts_with(b"(")
-        || value.starts_with(b"[")
+        || bracket(b'(', b')')
+        || bracket(b'[', b']')
         || value.starts_with(b"{") && value.ends_with(b"}")
         || value.starts_with(b"<") && value.ends_with(b">")
 }
@@ -328,6 +403,25 @@ mod tests {
             assert_eq!(likely(line, TextKind::Program), [value], "{line}");
         }
         assert_eq!(likely("api_key = \"8f3kQz71LmP0\"\n", TextKind::Program), ["8f3kQz71LmP0"]);
+        let uuid = "8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e";
+        for (line, value) in [
+            ("+DB_PASSWORD=Kestrel19dock\n", "Kestrel19dock"),
+            ("-DB_PASSWORD=Kestrel19dock\n", "Kestrel19dock"),
+            ("prod.env:12:DB_PASSWORD=Kestrel19dock\n", "Kestrel19dock"),
+            ("API_TOKEN ?= Kestrel19dock\n", "Kestrel19dock"),
+            ("API_TOKEN := Kestrel19dock\n", "Kestrel19dock"),
+            ("msg password: S0mmer@2024!x\n", "S0mmer@2024!x"),
+            ("u = \"user=x&password=qD@AxLggW9&x=1\"\n", "qD@AxLggW9"),
+            ("{\"c\": \"secret=8812&password=p@qDAxLggW9\"}\n", "p@qDAxLggW9"),
+            ("{\"password\": \"hunter22\"}\n", "hunter22"),
+            ("password = \"(kD93!hfQ0\"\n", "(kD93!hfQ0"),
+            ("ACME_API_KEY=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
+            ("+ACME_TOKEN=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
+            ("run --api-key 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
+            ("podman login --username ci --password=Hammerwalnut81 quay.io\n", "Hammerwalnut81"),
+        ] {
+            assert_eq!(likely(line, TextKind::Program), [value], "{line}");
+        }
         for line in [
             "db = 'mysql://app:kD93hfQ0plm4@db/x'\n",
             "db = 'app:kD93hfQ0plm4@tcp(db:3306)/x'\n",
@@ -369,6 +463,15 @@ mod tests {
             "    api_key: \"MyApiKey2Type\",\n",
             "curl -u \"app:kD93hfQ0plm4\" https://example.com/x\n",
             "curl https://api.example.com -u app:kD93hfQ0plm4\n",
+            "PASSWORD := Edit1.Text2;\n",
+            "token := lexer.Next2\n",
+            "    password: Base64String,\n",
+            "CLIENT_TOKEN=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
+            "token=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
+            "password: 'hunter22'\n",
+            "\"password\": \"userpass22\"\n",
+            "encryptedData:\n    password: \"kD93hfQ0plm4Xy7\"\n",
+            "password = (kD93hfQ0\n",
             "db = 'app:kD93hfQ0plm4@tcp(db.example.com:3306)/x'\n",
         ] {
             assert!(likely(line, TextKind::Program).is_empty(), "{line}");

@@ -3,7 +3,10 @@ pub(crate) mod calls;
 pub(crate) mod commands;
 pub(crate) mod connection_strings;
 pub(crate) mod daemon_settings;
+pub(crate) mod list_items;
+pub(crate) mod marked_lines;
 pub(crate) mod program_options;
+pub(crate) mod sent_tokens;
 pub(crate) mod url_credentials;
 pub(crate) mod words;
 
@@ -16,6 +19,9 @@ use crate::inline_context::calls::in_calls;
 use crate::inline_context::commands::{in_commands, in_shares};
 use crate::inline_context::connection_strings::in_parts;
 use crate::inline_context::daemon_settings::in_daemons;
+use crate::inline_context::list_items::in_lists;
+use crate::inline_context::marked_lines::behind_marks;
+use crate::inline_context::sent_tokens::in_sent;
 use crate::inline_context::words::{is_quote, words};
 use crate::names_a_secret;
 
@@ -41,11 +47,15 @@ pub(crate) fn beside(line: &[u8]) -> Vec<NamedValue> {
     in_queries(line, &mut found);
     let words = words(line);
     behind_a_word(line, &words, &mut found);
+    in_sentence(line, &words, &mut found);
     in_commands(line, &words, &mut found);
     in_shares(line, &words, &mut found);
     in_daemons(line, &words, &mut found);
     in_calls(line, &mut found);
     in_parts(line, &mut found);
+    in_lists(line, &mut found);
+    in_sent(line, &mut found);
+    behind_marks(line, &mut found);
     found
 }
 
@@ -230,6 +240,41 @@ fn in_queries(line: &[u8], found: &mut Vec<NamedValue>) {
     }
 }
 
+/// Words before `key` in a sentence about a secret.
+const KEYS: [&[u8]; 4] = [b"api", b"access", b"secret", b"auth"];
+
+/// The shortest value that a name in a sentence has, bytes.
+const SAID_BYTES_MIN: usize = 20;
+
+/// A name in a sentence or a log, and a long value after it: `acme API_TOKEN value`, `the token is value`, `api key
+/// value`.
+fn in_sentence(line: &[u8], words: &[Range<usize>], found: &mut Vec<NamedValue>) {
+    let raw = |word: &Range<usize>| line.get(word.clone()).unwrap_or_default();
+    for (at, value) in words.iter().enumerate().skip(1) {
+        let text = raw(value);
+        let length = text.iter().rposition(|byte| !b",.;:".contains(byte)).map_or(0, |last| last + 1);
+        let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+/=".contains(byte);
+        if length < SAID_BYTES_MIN || !text.iter().take(length).all(good) {
+            continue;
+        }
+        let said = |back: usize| at.checked_sub(back).and_then(|at| words.get(at)).map(raw);
+        let back = if said(1).is_some_and(|word| matches!(word, b"is" | b"was" | b"=")) { 2 } else { 1 };
+        let Some(last) = said(back) else { continue };
+        let last = last.strip_suffix(b":").unwrap_or(last);
+        // A key to sign with, or of a row, is public.
+        let kind = said(back + 1).filter(|first| KEYS.iter().any(|kind| first.eq_ignore_ascii_case(kind)));
+        let name = match last.eq_ignore_ascii_case(b"key") {
+            true => kind.map(|first| [first, b"_", last].concat()),
+            // An option has its value as its own.
+            false => Some(last.to_vec()).filter(|last| !last.starts_with(b"-")),
+        };
+        let name = name.and_then(|name| String::from_utf8(name).ok());
+        if let Some(name) = name.filter(|name| last_word(name.as_bytes()).is_some_and(|word| word == *name)) {
+            found.push((name, value.start..value.start + length, CandidateSource::Name));
+        }
+    }
+}
+
 /// A name and its value with spaces between: in Redis, Apache, `.netrc`, Gradle, C's `#define`.
 fn behind_a_word(line: &[u8], words: &[Range<usize>], found: &mut Vec<NamedValue>) {
     let (name, value) = match words {
@@ -303,9 +348,38 @@ mod tests {
             ("machine h login app password kD93hfQ0plm4", "password"),
             ("SET PASSWORD FOR x = PASSWORD('kD93hfQ0plm4');", "password"),
             ("password = \"\"\"kD93hfQ0plm4\"\"\"", "password"),
+            ("+DB_PASSWORD=kD93hfQ0plm4", "DB_PASSWORD"),
+            ("DB_PASSWORD ?= kD93hfQ0plm4", "DB_PASSWORD"),
+            ("args = [\"--api-key\", \"kD93hfQ0plm4\"]", "api-key"),
+            ("\"value\": \"Bearer kD93hfQ0plm4\"", "authorization"),
         ] {
             let all = shown(line);
             assert!(all.contains(&(name.to_owned(), "kD93hfQ0plm4".to_owned())), "{line}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_sentence_has_the_long_value_after_it() {
+        let value = "9f86d081884c7d659a2feaa0c55ad015";
+        for (line, name) in [
+            ("datadog TOKEN {}", "TOKEN"),
+            ("acme API_TOKEN {} of 2024", "API_TOKEN"),
+            ("The token is {}.", "token"),
+            ("acme api key {}", "api_key"),
+            ("got secret: {}, and more", "secret"),
+        ] {
+            let line = line.replace("{}", value);
+            let all = shown(&line);
+            assert!(all.contains(&(name.to_owned(), value.to_owned())), "{line}: {all:?}");
+        }
+        for line in [
+            "token at {}",
+            "commit {} fixes the token",
+            "the key {}",
+            "signing key {}",
+            "the token 9f86d081 of it",
+        ] {
+            assert!(shown(&line.replace("{}", value)).is_empty(), "{line}");
         }
     }
 

@@ -1,5 +1,6 @@
 pub(crate) mod allow_comment;
 pub(crate) mod captured_values;
+pub(crate) mod diff_files;
 pub(crate) mod safe_name;
 pub(crate) mod selected_findings;
 pub(crate) mod text_kind;
@@ -16,6 +17,7 @@ use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 use crate::Accepted;
 use crate::detector::allow_comment::Allow;
 use crate::detector::captured_values::CapturedValues;
+use crate::detector::diff_files::is_in_settings_diff;
 use crate::detector::selected_findings::SelectedFindings;
 use crate::detector::text_kind::TextReading;
 use crate::finding::{FindingKind, Identity, LeakState, SecretVersion};
@@ -283,10 +285,18 @@ impl Detector {
         match reading.filter(|_| self.by_name) {
             Some(TextReading { within, table }) => {
                 let (within, all) = (*within, in_part(text, rules, table.as_ref()).into_iter());
-                all.filter(|one| one.is_likely(text, within)).for_each(|one| {
-                    let in_settings = within == TextKind::Settings && !one.is_likely(text, TextKind::Program);
-                    take(Hit { in_settings, ..self.candidate(text, &one) });
-                });
+                for one in all {
+                    // In a diff the name of the changed file decides.
+                    let anywhere = || {
+                        one.is_likely(text, TextKind::Program)
+                            || one.is_likely(text, TextKind::Settings) && is_in_settings_diff(text, &one.span)
+                    };
+                    let settings = within == TextKind::Settings && one.is_likely(text, TextKind::Settings);
+                    if settings || anywhere() {
+                        let in_settings = settings && !anywhere();
+                        take(Hit { in_settings, ..self.candidate(text, &one) });
+                    }
+                }
             }
             None => forms_in(text, rules).iter().for_each(|one| take(self.candidate(text, one))),
         }
@@ -385,7 +395,6 @@ mod tests {
         let told: Vec<_> = hits.iter().map(|hit| (hit.what.rule(), hit.what.state())).collect();
         assert_eq!(told, [("acme", LeakState::Retired), ("acme", LeakState::Retired)]);
     }
-}
 
     #[test]
     fn a_value_in_another_encoding_is_the_same_leak() {
@@ -422,3 +431,4 @@ mod tests {
             assert!(found(&diff("src/main.rs", line)).is_empty(), "{line}");
         }
     }
+}

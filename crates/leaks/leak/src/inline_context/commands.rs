@@ -70,6 +70,12 @@ pub(crate) fn in_shares(line: &[u8], words: &[Range<usize>], found: &mut Vec<Nam
     }
 }
 
+/// Whether a word names a program that takes a password on its command line, also with its folder.
+pub(crate) fn is_program(word: &[u8]) -> bool {
+    let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    PROGRAMS.iter().flat_map(|takes| takes.programs).any(|one| one.as_bytes() == name)
+}
+
 /// Programs that take a password without an option.
 fn is_plain(word: &[u8]) -> bool {
     let plain = PROGRAMS

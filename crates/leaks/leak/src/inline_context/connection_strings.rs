@@ -33,6 +33,7 @@ pub(crate) fn in_parts(line: &[u8], found: &mut Vec<NamedValue>) {
     in_flows(line, found);
     in_thin(line, found);
     in_sources(line, found);
+    in_logins(line, found);
 }
 
 /// A quoted string with a password among other parts.
@@ -56,6 +57,14 @@ fn in_strings(line: &[u8], found: &mut Vec<NamedValue>) {
             }
             b' ' if is_in_string(line, start, b' ') => {
                 until(&|byte| byte.is_ascii_whitespace() || is_quote(byte) || byte == b'\\')
+            }
+            // The first part of a string, or the only one.
+            quote if is_quote(quote) => {
+                let length = until(&|byte| byte == quote || matches!(byte, b';' | b'&' | b'\n' | b'\\'));
+                match rest.get(length) {
+                    Some(end) if length > 0 && (*end == quote || matches!(end, b';' | b'&')) => length,
+                    Some(_) | None => continue,
+                }
             }
             _ => continue,
         };
@@ -118,6 +127,35 @@ fn in_sources(line: &[u8], found: &mut Vec<NamedValue>) {
             && !login.get(colon..).is_some_and(|rest| rest.starts_with(b"://"))
         {
             found.push(("password".to_owned(), far + from + colon + 1..sign, CandidateSource::Place));
+        }
+    }
+}
+
+/// A password in an address with signs that should be escaped: `redis://:one/two@host`. Before such a sign a port would
+/// be a number.
+fn in_logins(line: &[u8], found: &mut Vec<NamedValue>) {
+    for at in places(line, b"://") {
+        let start = at + 3;
+        let rest =
+            line.get(start..line.len().min(start + NAME_BYTES_MAX + VALUE_BYTES_MAX)).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b"<>\\".contains(byte);
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        let whole = rest.get(..length).unwrap_or_default();
+        let Some(sign) = whole.iter().position(|byte| b"/?#".contains(byte)) else { continue };
+        let (authority, behind) = whole.split_at_checked(sign).unwrap_or_default();
+        let Some(colon) = memchr::memchr(b':', authority).filter(|_| !authority.contains(&b'@')) else {
+            continue;
+        };
+        let port = authority.get(colon + 1..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'@', behind).map(|end| sign + end) else { continue };
+        let host = whole.get(end + 1..).and_then(<[u8]>::first).is_some_and(u8::is_ascii_alphanumeric);
+        // An address of version 6 is in brackets, and a variable in braces.
+        if host
+            && !port.iter().all(u8::is_ascii_digit)
+            && !authority.iter().any(|byte| b"[{$%".contains(byte))
+        {
+            let span = start + colon + 1..start + end;
+            found.push(("password".to_owned(), span, CandidateSource::Place));
         }
     }
 }
@@ -214,8 +252,22 @@ mod tests {
             "u = \"jdbc:oracle:thin:scott/kD93hfQ0plm4@db:1521:x\";",
             "sql.Open(\"mysql\", \"app:kD93hfQ0plm4@tcp(db:3306)/x\")",
             "DB_DSN=app:kD93hfQ0plm4@unix(/run/mysqld.sock)/x?parseTime=true",
+            "{\"c\": \"Password=kD93hfQ0plm4;Server=db\"}",
+            "{\"c\": \"password=kD93hfQ0plm4&user=x\"}",
+            "c = \"pwd=kD93hfQ0plm4\"",
         ] {
             assert!(shown(line).contains(&"kD93hfQ0plm4"), "{line}");
+        }
+        for (line, value) in [
+            ("u = \"postgres://app:p@q/DAxLggW9@db/x\"", None),
+            ("u = \"postgres://app:pq/DAxL@gW9@db/x\"", Some("pq/DAxL")),
+            ("u = \"redis://:p#qDAxL/ggW9@db:6379/0\"", Some("p#qDAxL/ggW9")),
+            ("u = \"amqp://app:p?qDAxLggW9@mq\"", Some("p?qDAxLggW9")),
+            ("https://h:8080/a@b and https://x.y/p:q@r", None),
+            ("https://unpkg.com:443/@babel/x@7.1", None),
+            ("http://[::1]:x/a@b ssh://${h}:${p}/a@b http://h:/x@y", None),
+        ] {
+            assert_eq!(shown(line), Vec::from_iter(value), "{line}");
         }
         let token = "kD93hfQ0plm4kD93hfQ0plm4";
         assert_eq!(shown(&format!("git clone https://{token}@git.x/y.git")), [token]);
@@ -234,6 +286,8 @@ mod tests {
             "kD93hfQ0plm4@tcp(db:3306)/x".to_owned(),
             "${DB_PASSWORD:?is not set at all}".to_owned(),
             "${MODE:-kD93hfQ0plm4}".to_owned(),
+            "x = \"password=\" + kD93hfQ0plm4".to_owned(),
+            "x = \"password=kD93hfQ0plm4".to_owned(),
             format!("dsn = \"https://{key}@errors.x/42\""),
             "https://some.user.of.the.team@host/x".to_owned(),
         ] {

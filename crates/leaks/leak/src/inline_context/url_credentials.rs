@@ -52,7 +52,11 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
         let before = text.get(..word.start())?;
         let part = text.get(word.end() - 1) == Some(&b'=');
         let good = if part { before.last() == Some(&b';') } else { begins_a_header(before) };
-        let ends = if part { ends_part } else { ends_token };
+        let other = if part { other_quote(before) } else { None };
+        let ends = |byte: u8| match part {
+            true => ends_part(byte) && Some(byte) != other,
+            false => ends_token(byte),
+        };
         let rest = text.get(word.end()..).filter(|_| good)?;
         // In ODBC a value with punctuation is in braces. A name in braces is a variable.
         if let Some(inner) = rest.strip_prefix(b"{").filter(|_| part) {
@@ -72,6 +76,19 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
         (length > 0 && !said).then(|| word.end()..word.end() + length)
     };
     words.find_iter(text).filter_map(place).collect()
+}
+
+/// The quote that may stand within the string around a position: the one that did not open it.
+fn other_quote(before: &[u8]) -> Option<u8> {
+    let near = before.get(before.len().saturating_sub(VALUE_BYTES_MAX)..).unwrap_or_default();
+    let line = memchr::memrchr(b'\n', near).map_or(0, |last| last + 1);
+    let near = near.get(line..).unwrap_or_default();
+    let open = |quote: u8| memchr::memchr_iter(quote, near).count() % 2 == 1;
+    match (open(b'"'), open(b'\'')) {
+        (true, false) => Some(b'\''),
+        (false, true) => Some(b'"'),
+        _ => None,
+    }
 }
 
 /// Whether a scheme is the value of a header, or stands alone.
@@ -121,6 +138,9 @@ mod tests {
         assert_eq!(shown("Bearer abc123"), ["abc123"]);
         assert_eq!(shown("Server=db;User Id=app;Password=p@ss w;Timeout=5"), ["p@ss w"]);
         assert_eq!(shown("DSN=x;PWD={p@ss;w};"), ["p@ss;w"]);
+        assert_eq!(shown("c = \"Host=db;Password=p'ss;X=1\""), ["p'ss"]);
+        assert_eq!(shown("c = 'Host=db;Password=p\"ss' + x"), ["p\"ss"]);
+        assert_eq!(shown("c = \"Host=db;Password=p\" + 'x'"), ["p"]);
         assert_eq!(shown("DSN=x;PWD={name};"), ["{name}"]);
         assert!(shown("the bearer token is sent").is_empty());
         assert!(shown("xPassword=abc").is_empty());
