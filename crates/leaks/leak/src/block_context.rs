@@ -1,6 +1,8 @@
+pub(crate) mod argument_lists;
 pub(crate) mod json_object;
 pub(crate) mod kubernetes;
 pub(crate) mod lines;
+pub(crate) mod plural_names;
 pub(crate) mod ppp_secrets;
 pub(crate) mod sections;
 pub(crate) mod table;
@@ -10,8 +12,10 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
+use crate::block_context::argument_lists::in_arguments;
 use crate::block_context::kubernetes::{KINDS, in_secret};
-use crate::block_context::lines::{FAR_BYTES_MAX, bare, line_before, line_from, setting, word};
+use crate::block_context::lines::{FAR_BYTES_MAX, bare, line_before, line_from, setting, unmarked, word};
+use crate::block_context::plural_names::{PLURALS, in_plurals};
 use crate::block_context::ppp_secrets::{PPP_MARKS, in_ppp_secrets};
 use crate::block_context::sections::in_sections;
 use crate::byte_search::places;
@@ -22,8 +26,11 @@ use crate::names_a_secret;
 /// One of these is in every line that decides about values beyond the next line.
 fn far() -> impl Iterator<Item = &'static str> {
     let others = ["kty\"", "kty'", "kty`", VARIABLE, PGPASS_PORT, PGPASS_ANY];
-    KINDS.into_iter().chain(PPP_MARKS).chain(others)
+    KINDS.into_iter().chain(PPP_MARKS).chain(PLURALS).chain(DECIDING).chain(others)
 }
+
+/// The heads of a diff, whose file decides how its lines are read; and the names of groups of ciphertext.
+const DECIDING: [&str; 5] = ["+++ b/", "diff --cc ", "encryptedData", "encrypted_data", "encrypted:\n"];
 
 /// The start of a variable in Terraform.
 const VARIABLE: &str = "variable \"";
@@ -82,6 +89,8 @@ fn near_by(text: &[u8], line: &Range<usize>, found: &mut Vec<NamedValue>) {
     in_ppp_secrets(text, line, found);
     in_variables(text, line, found);
     in_elements(text, line, found);
+    in_arguments(text, line, found);
+    in_plurals(text, line, found);
 }
 
 /// `- name: TOKEN` with `value: value` in the next or previous line; `password: |` and a block of one line.
@@ -93,33 +102,52 @@ fn in_pairs_of_lines(text: &[u8], line: &Range<usize>, found: &mut Vec<NamedValu
             if !names_a_secret(&called) {
                 return;
             }
-            for near in [line_from(text, line.end), line_before(text, line.start)].into_iter().flatten() {
-                if let Some((name, value)) = setting(text, &near)
-                    && matches!(text.get(name), Some(b"value" | b"Value"))
-                {
-                    found.push((called, value, CandidateSource::Name));
-                    return;
-                }
+            let below = line_from(text, line.end);
+            // A diff has the former value before the new one.
+            let changed = below.clone().filter(|below| text.get(below.start) == Some(&b'-'));
+            let new = changed.and_then(|below| line_from(text, below.end));
+            let new = new.filter(|new| text.get(new.start) == Some(&b'+'));
+            let value_of = |near: Range<usize>| {
+                let (name, value) = setting(text, &near)?;
+                matches!(text.get(name), Some(b"value" | b"Value")).then_some(value)
+            };
+            let mut values = [below, new].into_iter().flatten().filter_map(value_of).collect::<Vec<_>>();
+            if values.is_empty() {
+                values.extend(line_before(text, line.start).and_then(value_of));
             }
+            found.extend(values.into_iter().map(|value| (called.clone(), value, CandidateSource::Name)));
         }
         _ if matches!(text.get(value), Some(b"|" | b">" | b"|-" | b">-" | b"|+" | b">+")) => {
             let Some(near) = line_from(text, line.end) else { return };
             let indent = |line: &Range<usize>| {
-                let raw = text.get(line.clone()).unwrap_or_default();
+                let raw = text.get(unmarked(text, line)).unwrap_or_default();
                 raw.iter().take_while(|byte| **byte == b' ').count()
             };
             let goes_on = line_from(text, near.end).is_some_and(|next| indent(&next) > indent(line));
             if indent(&near) > indent(line) && !goes_on {
-                found.push((word(text, &name), bare(text, near), CandidateSource::Name));
+                let value = bare(text, unmarked(text, &near));
+                found.push((word(text, &name), value, CandidateSource::Name));
             }
         }
         _ => {}
     }
 }
 
-/// `<password>`, the value on its own line, `</password>`.
+/// `<password>`, the value on its own line, `</password>`; in a property list `<key>password</key>` and
+/// `<string>value</string>`.
 fn in_elements(text: &[u8], line: &Range<usize>, found: &mut Vec<NamedValue>) {
     let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
+    if let Some(name) = raw.strip_prefix(b"<key>").and_then(|rest| rest.strip_suffix(b"</key>")) {
+        let next = line_from(text, line.end).map(|next| bare(text, next));
+        let value = next.and_then(|next| {
+            let inner = text.get(next.clone())?.strip_prefix(b"<string>")?.strip_suffix(b"</string>")?;
+            let start = next.start + b"<string>".len();
+            Some(start..start + inner.len())
+        });
+        let name = String::from_utf8_lossy(name).into_owned();
+        found.extend(value.map(|value| (name, value, CandidateSource::Name)));
+        return;
+    }
     let Some(name) = raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")) else { return };
     let value = line_from(text, line.end);
     let close = value.clone().and_then(|value| line_from(text, value.end));
@@ -260,9 +288,15 @@ pub(crate) mod tests {
             ("a:\n  password: |\n    kD93hfQ0plm4\n  x: y\n", "password"),
             ("password: >-\n  kD93hfQ0plm4", "password"),
             ("<password>\n  kD93hfQ0plm4\n</password>\n", "password"),
+            ("  <key>API_TOKEN</key>\n  <string>kD93hfQ0plm4</string>\n", "API_TOKEN"),
+            ("+        - name: API_TOKEN\n+          value: kD93hfQ0plm4\n", "API_TOKEN"),
+            (" - name: API_TOKEN\n-  value: x\n+  value: kD93hfQ0plm4\n", "API_TOKEN"),
+            ("+a:\n+  password: |\n+    kD93hfQ0plm4\n+  x: y\n", "password"),
+            ("#  - name: API_TOKEN\n#    value: kD93hfQ0plm4\n", "API_TOKEN"),
             ("variable \"db_password\" {\n  type = string\n  default = \"kD93hfQ0plm4\"\n}\n", "db_password"),
         ] {
-            assert_eq!(shown(text), [(name.to_owned(), "kD93hfQ0plm4")], "{text}");
+            let all: Vec<_> = shown(text).into_iter().filter(|one| one.1 != "x").collect();
+            assert_eq!(all, [(name.to_owned(), "kD93hfQ0plm4")], "{text}");
         }
         for text in [
             "- name: MODE\n  value: kD93hfQ0plm4\n",

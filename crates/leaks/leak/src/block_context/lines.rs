@@ -19,11 +19,26 @@ pub(crate) fn line_before(text: &[u8], end: usize) -> Option<Range<usize>> {
     (end - start <= LINE_BYTES_MAX).then_some(start..end)
 }
 
+/// A line without the marks before it: of a diff (`+`, `-`; of a merge `++`, ` +`), of a quote or a comment (`> `, `# `,
+/// `| `). A dash before a name is a list's.
+pub(crate) fn unmarked(text: &[u8], line: &Range<usize>) -> Range<usize> {
+    let marks = match text.get(line.clone()).unwrap_or_default() {
+        // Three signs are a diff's names of files, or separate documents.
+        [b'-', b'-', b'-', ..] | [b'+', b'+', b'+', ..] => 0,
+        [b'-', b' ', behind, ..] if *behind != b' ' => 0,
+        [b'+' | b'-', b'+' | b'-', ..] | [b' ', b'+', ..] => 2,
+        [b'+' | b'-' | b'>' | b'#', ..] | [b'<' | b'|', b' ', ..] => 1,
+        _ => 0,
+    };
+    line.start + marks..line.end
+}
+
 /// `name: value`, `- "name": "value",`: the ranges of both, without quotes.
 pub(crate) fn setting(text: &[u8], line: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
     let raw = text.get(line.clone())?;
     let sign = raw.iter().position(|byte| matches!(byte, b':' | b'='))?;
-    let name = bare(text, line.start..line.start + sign);
+    let from = unmarked(text, line).start.min(line.start + sign);
+    let name = bare(text, from..line.start + sign);
     let value = bare(text, line.start + sign + 1..line.end);
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let word = text.get(name.clone())?;
