@@ -8,7 +8,7 @@ use super::providers::{formed, uuid};
 use super::random::{self, Random};
 
 /// What is random and public, by its form; the letters are those of `providers`.
-const FORMS: [(&str, &str); 48] = [
+const FORMS: [(&str, &str); 49] = [
     // Hashes.
     ("commit", "{h:40}"),
     ("short-commit", "{h:8}"),
@@ -64,6 +64,8 @@ const FORMS: [(&str, &str); 48] = [
     ("account", "{d:12}"),
     ("timestamp", "17{d:8}"),
     ("nonce", "{6:22}=="),
+    // Of a page that anybody may read.
+    ("notion", "API-{H:32}"),
     ("client-id", "{d:12}-{a:32}.apps.googleusercontent.com"),
 ];
 
@@ -265,6 +267,7 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
             let lines: Vec<String> = (0..5).map(|_| random.letters("3132333435363738396162", 80)).collect();
             format!("$ANSIBLE_VAULT;1.1;AES256\n{}", lines.join("\n"))
         }
+        "power-bi" => STANDARD.encode(format!("{{\"k\":\"{}\",\"t\":\"{}\"}}", uuid(random), uuid(random))),
         "gravatar" => formed("https://www.gravatar.com/avatar/{h:32}?s=80", random),
         "svg-path" => (0..40).map(|_| formed("{d:1}.{d:2}-{d:1}.{d:2}c", random)).collect(),
         _ => return None,
