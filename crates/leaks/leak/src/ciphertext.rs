@@ -93,6 +93,7 @@ mod tests {
             format!("encryptedData:\n  a: x\npassword: {VALUE}\n"),
             format!("encryptedData: x\n  password: {VALUE}\n"),
             format!("unencrypted:\n  password: {VALUE}\n"),
+            format!("a:\n  encryptedData:\n    x: y\n  plain:\n    password: {VALUE}\n"),
             format!("{{\"encryptedData\": {{\"a\": \"x\"}}, \"token\": \"{VALUE}\"}}\n"),
             format!("password: {VALUE}\n"),
         ] {

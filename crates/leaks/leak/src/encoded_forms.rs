@@ -104,11 +104,13 @@ mod tests {
     #[test]
     fn a_token_is_found_in_a_text_that_was_encoded_as_a_whole() {
         let token = token();
-        for inner in [
-            format!("oauth2:{token}"),
-            format!("{{\n  \"long\": \"{}\",\n  \"a\": \"{token}\"\n}}\n", "z".repeat(80)),
-            format!("MODE=x\nGITLAB={token}\n"),
-        ] {
+        // The end of a line is before, in and after the token.
+        let long = |count: usize| {
+            let (before, behind) = ("z".repeat(count), "y".repeat(100));
+            format!("{{\n  \"z\": \"{before}\",\n  \"a\": \"{token}\",\n  \"y\": \"{behind}\"\n}}\n")
+        };
+        let all = [format!("oauth2:{token}"), format!("MODE=x\nGITLAB={token}\n")];
+        for inner in all.into_iter().chain((10..90).map(long)) {
             let whole = STANDARD.encode(&inner);
             let wrapped: Vec<&str> =
                 (0..whole.len()).step_by(76).map(|at| &whole[at..whole.len().min(at + 76)]).collect();

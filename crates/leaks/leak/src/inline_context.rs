@@ -252,6 +252,9 @@ fn in_sentence(line: &[u8], words: &[Range<usize>], found: &mut Vec<NamedValue>)
     let raw = |word: &Range<usize>| line.get(word.clone()).unwrap_or_default();
     for (at, value) in words.iter().enumerate().skip(1) {
         let text = raw(value);
+        if text.len() < SAID_BYTES_MIN {
+            continue;
+        }
         let length = text.iter().rposition(|byte| !b",.;:".contains(byte)).map_or(0, |last| last + 1);
         let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+/=".contains(byte);
         if length < SAID_BYTES_MIN || !text.iter().take(length).all(good) {

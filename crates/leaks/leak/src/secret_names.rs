@@ -265,6 +265,7 @@ pub(crate) fn names_a_key_or_token(name: &str) -> bool {
 /// The name of one of several: `api_key` for `api_keys`, `token` for `tokens`; none for `token`.
 pub(crate) fn singular(name: &str) -> Option<&str> {
     let plural = ["keys", "tokens", "secrets", "passwords", "passphrases", "creds", "credentials", "passwds"];
+    let name = Some(name).filter(|name| name.ends_with(['s', 'S']))?;
     let small = name.to_ascii_lowercase();
     let is_plural = plural.iter().any(|end| small.ends_with(end));
     name.strip_suffix(['s', 'S']).filter(|one| is_plural && names_a_secret(one))

@@ -5,6 +5,7 @@ pub(crate) mod safe_name;
 pub(crate) mod selected_findings;
 pub(crate) mod text_kind;
 
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -17,7 +18,7 @@ use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 use crate::Accepted;
 use crate::detector::allow_comment::Allow;
 use crate::detector::captured_values::CapturedValues;
-use crate::detector::diff_files::is_in_settings_diff;
+use crate::detector::diff_files::{has_hunks, is_in_settings_diff};
 use crate::detector::selected_findings::SelectedFindings;
 use crate::detector::text_kind::TextReading;
 use crate::finding::{FindingKind, Identity, LeakState, SecretVersion};
@@ -285,11 +286,15 @@ impl Detector {
         match reading.filter(|_| self.by_name) {
             Some(TextReading { within, table }) => {
                 let (within, all) = (*within, in_part(text, rules, table.as_ref()).into_iter());
+                // Most texts are no diffs: this is looked for once.
+                let is_diff = OnceCell::new();
                 for one in all {
                     // In a diff the name of the changed file decides.
                     let anywhere = || {
                         one.is_likely(text, TextKind::Program)
-                            || one.is_likely(text, TextKind::Settings) && is_in_settings_diff(text, &one.span)
+                            || *is_diff.get_or_init(|| has_hunks(text))
+                                && one.is_likely(text, TextKind::Settings)
+                                && is_in_settings_diff(text, &one.span)
                     };
                     let settings = within == TextKind::Settings && one.is_likely(text, TextKind::Settings);
                     if settings || anywhere() {

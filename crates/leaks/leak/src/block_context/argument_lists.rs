@@ -5,11 +5,18 @@ use crate::candidate::{CandidateSource, NamedValue};
 use crate::inline_context::commands::is_program;
 use crate::inline_context::list_items::{ITEMS_MAX, in_items, option_name};
 
+/// The longest option or program that is read, bytes.
+const ITEM_BYTES_MAX: usize = 128;
+
 /// An option and its value on two lines, each an item of a list or a part of a long command; and all items after the
 /// name of a program: `- redis-cli`, `- -a`, `- value`.
 pub(crate) fn in_arguments(text: &[u8], line: &Range<usize>, found: &mut Vec<NamedValue>) {
     let first = item(text, line);
     let raw = text.get(first.clone()).unwrap_or_default();
+    // Most lines are sentences and statements.
+    if raw.len() > ITEM_BYTES_MAX || raw.contains(&b' ') {
+        return;
+    }
     if let Some(name) = option_name(raw) {
         let next = line_from(text, line.end).map(|next| item(text, &next));
         let value = next.filter(|next| text.get(next.clone()).is_some_and(is_value));

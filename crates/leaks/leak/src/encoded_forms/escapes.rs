@@ -71,7 +71,7 @@ fn escape(text: &[u8]) -> Option<(usize, u8)> {
             };
             byte.ok().map(|byte| (length + 3, byte))
         }
-        [b'&', ..] => {
+        [b'&', b'q' | b'a' | b'l' | b'g', ..] => {
             let entity = ENTITIES.iter().find(|(entity, _)| text.starts_with(entity));
             entity.map(|(entity, byte)| (entity.len(), *byte))
         }

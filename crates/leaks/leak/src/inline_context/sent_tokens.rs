@@ -12,6 +12,11 @@ const OF_VALUES: [&[u8]; 2] = [b"value", b"authorization"];
 /// a header's value. In a sentence other words follow.
 pub(crate) fn in_sent(line: &[u8], found: &mut Vec<NamedValue>) {
     for at in memchr::memchr_iter(b' ', line) {
+        // The last letters of the schemes. Most words end with others.
+        let last = at.checked_sub(1).and_then(|last| line.get(last)).map(u8::to_ascii_lowercase);
+        if !matches!(last, Some(b'r' | b'c' | b'n' | b'y')) {
+            continue;
+        }
         let before = line.get(..at + 1).unwrap_or_default();
         let is = |scheme: &[u8]| {
             let from = before.len().checked_sub(scheme.len());

@@ -11,6 +11,11 @@ const HEADS: [&[u8]; 4] = [b"+++ ", b"--- ", b"diff --cc ", b"diff --combined "]
 /// The name of a file that does not exist before or after a change.
 const NO_FILE: &str = "/dev/null";
 
+/// Whether a text has the changes of a diff.
+pub(crate) fn has_hunks(text: &[u8]) -> bool {
+    text.starts_with(b"@@") || memchr::memmem::find(text, b"\n@@").is_some()
+}
+
 /// Whether a value is in a line of a diff of a settings file. Then the text after a name is its value.
 ///
 /// Looks only at nearby text, so a part of a text gives the same results as the whole.
