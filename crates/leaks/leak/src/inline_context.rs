@@ -5,6 +5,7 @@ pub(crate) mod connection_strings;
 pub(crate) mod daemon_settings;
 pub(crate) mod list_items;
 pub(crate) mod marked_lines;
+pub(crate) mod npm_settings;
 pub(crate) mod program_options;
 pub(crate) mod sent_tokens;
 pub(crate) mod url_credentials;
@@ -21,6 +22,7 @@ use crate::inline_context::connection_strings::in_parts;
 use crate::inline_context::daemon_settings::in_daemons;
 use crate::inline_context::list_items::in_lists;
 use crate::inline_context::marked_lines::behind_marks;
+use crate::inline_context::npm_settings::in_npm;
 use crate::inline_context::sent_tokens::in_sent;
 use crate::inline_context::words::{is_quote, words};
 use crate::names_a_secret;
@@ -55,6 +57,7 @@ pub(crate) fn beside(line: &[u8]) -> Vec<NamedValue> {
     in_parts(line, &mut found);
     in_lists(line, &mut found);
     in_sent(line, &mut found);
+    in_npm(line, &mut found);
     behind_marks(line, &mut found);
     found
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod block_lines;
+mod file_formats;
 mod gitleaks;
 mod gitleaks_files;
 mod gitleaks_filters;
