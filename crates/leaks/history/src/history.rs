@@ -51,6 +51,11 @@ impl History {
         self.repository.format
     }
 
+    /// The folders of git's own files: that of all working trees, and that of this one.
+    pub fn folders(&self) -> [&Path; 2] {
+        [&self.repository.shared, &self.repository.own]
+    }
+
     /// Packs and alternates that could not be opened, and objects that a shallow or partial clone lacks.
     pub fn skipped(&self) -> &SkipList {
         &self.skipped

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{Config, TextOrigin};
-use keyroll_leak::{Candidate, CandidateSource, Rules, TextKind, forms_in, in_part};
+use keyroll_leak::{Candidate, CandidateSource, Rules, TextKind, forms_in, in_part_of};
 use keyroll_needle::{Encoding, FingerprintHit, FingerprintSet, FingerprintState, Needles};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -177,6 +177,11 @@ impl Detector {
         RULE_BYTES_MAX.max(values.max(prints).min(SPAN_BYTES_MAX))
     }
 
+    /// Whether names decide about values, and so the names of files about their formats.
+    pub(crate) fn reads_by_name(&self) -> bool {
+        self.by_name && self.rules.is_some()
+    }
+
     /// Whether findings depend on the path of a text.
     pub(crate) fn depends_on_path(&self) -> bool {
         self.theirs.is_some()
@@ -284,8 +289,9 @@ impl Detector {
         take: &mut dyn FnMut(Hit),
     ) {
         match reading.filter(|_| self.by_name) {
-            Some(TextReading { within, table }) => {
-                let (within, all) = (*within, in_part(text, rules, table.as_ref()).into_iter());
+            Some(TextReading { within, table, format }) => {
+                let within = *within;
+                let all = in_part_of(text, rules, table.as_ref(), *format).into_iter();
                 // Most texts are no diffs: this is looked for once.
                 let is_diff = OnceCell::new();
                 for one in all {

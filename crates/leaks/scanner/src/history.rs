@@ -1,6 +1,7 @@
 pub(crate) mod dedup;
 pub(crate) mod git_names;
 pub(crate) mod message;
+pub(crate) mod own_files;
 pub(crate) mod staged_files;
 pub(crate) mod whole_object;
 
@@ -14,7 +15,10 @@ use keyroll_history::{
     AROUND_BYTES_MAX, Blob, Bounds, History, Hit, HitSink, Inspector, OBJECT_BYTES_MAX, ObjectId, OpenError,
     Origin, SkipList,
 };
-use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, TextKind, reaches_far};
+use keyroll_leak::{
+    FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, TextKind, may_have_a_format, no_secret, one_value, reaches_far,
+    text_kind,
+};
 
 use crate::detector::Detector;
 use crate::detector::text_kind::TextReading;
@@ -23,7 +27,6 @@ use crate::history::dedup::{DedupedFindings, FindingKey, Occurrence};
 use crate::history::git_names::{as_path, elsewhere, nowhere};
 use crate::history::message::{is_message, of_tag};
 use crate::report::FINDINGS_MAX;
-use crate::settings_files::text_of;
 use crate::stream::emitted::Emitted;
 use crate::stream::lines::Lines;
 use crate::stream::window::allowed;
@@ -127,6 +130,12 @@ impl CollectedHits {
     }
 }
 
+/// Whether a text is a secret if its file has the name of one.
+fn is_one_value(text: &[u8]) -> bool {
+    let value = one_value(text).and_then(|span| text.get(span));
+    value.is_some_and(|value| no_secret(value).is_none())
+}
+
 fn small(at: Position) -> (u32, u32) {
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     (small(at.line), small(at.column))
@@ -149,6 +158,8 @@ impl<'s> HistoryInspector<'s> {
     fn is_again(&self, blob: &Blob<'_>, hits: &[Hit]) -> bool {
         let opened = || PackedFormat::of(blob.bytes).is_some() || utf16_start(blob.bytes).is_some();
         self.archives && opened()
+            || self.detector.reads_by_name()
+                && (may_have_a_format(blob.bytes) || hits.is_empty() && is_one_value(blob.bytes))
             || self.detector.depends_on_path()
                 && (!hits.is_empty() || self.detector.imported_rules_may_find(blob.bytes))
     }
@@ -261,7 +272,8 @@ impl HitSink for HistoryInspector<'_> {
 
 impl Scan<'_> {
     /// Scans everything in a git repository, reachable or not: files of all commits, and their messages. Runs nothing
-    /// of it, whoever owns it. Reports the first and the last commit of each value at each path.
+    /// of it, whoever owns it. Reports the first and the last commit of each value at each path. Scans git's own files
+    /// too: its configuration, hooks and logs.
     ///
     /// # Errors There is no repository, or its format is unknown. Damaged parts are listed in the report.
     pub fn history(&self, path: &Path) -> Result<(), OpenError> {
@@ -272,6 +284,7 @@ impl Scan<'_> {
         let name = path.display().to_string();
         self.skipped(&name, &seen.skipped);
         self.told(&history, &name, objects);
+        self.own_files(&history, path);
         Ok(())
     }
 
@@ -291,7 +304,7 @@ impl Scan<'_> {
         if wanted.is_empty() {
             return;
         }
-        let is_settings = |path: &[u8]| text_of(&as_path(path)) == TextKind::Settings;
+        let is_settings = |path: &[u8]| text_kind(&as_path(path)) == TextKind::Settings;
         let provenance = history.origins(&wanted, &is_settings);
         self.skipped(name, &provenance.skipped);
         let mut told = DedupedFindings::default();
@@ -302,7 +315,7 @@ impl Scan<'_> {
             let mut is_told = false;
             for origin in origins {
                 let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
-                let is_settings = path.as_deref().is_none_or(|path| text_of(path) == TextKind::Settings);
+                let is_settings = path.as_deref().is_none_or(|path| text_kind(path) == TextKind::Settings);
                 for spot in spots {
                     let sort = sort_of(&sorts, spot.sort).filter(|sort| is_settings || !sort.in_settings);
                     let Some(sort) = sort else { continue };

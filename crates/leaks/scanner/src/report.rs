@@ -1,3 +1,5 @@
+use serde::Serialize;
+
 use crate::{Accepted, AcceptedBy, Finding};
 
 /// The most findings that are kept: nobody reads more.
@@ -15,6 +17,33 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// What was not scanned on purpose, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// Histories of git.
+    pub histories: u64,
+    /// Files and folders that an ignore file names.
+    pub ignored: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Pipes, sockets and devices.
+    pub devices: u64,
+}
+
+impl PassedOver {
+    /// Whether nothing was.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.histories += other.histories;
+        self.ignored += other.ignored;
+        self.links += other.links;
+        self.devices += other.devices;
+    }
+}
+
 /// The result of a scan.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -26,6 +55,8 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// Skipped items beyond the limit.
     pub skipped_left_out: u64,
+    /// What was not scanned on purpose.
+    pub passed_over: PassedOver,
     /// Files that must be scanned completely and were not; listed in `skipped`.
     pub unread: u64,
     /// Files, members of archives and streams that were read.
@@ -42,6 +73,7 @@ impl Report {
         self.findings_left_out += other.findings_left_out;
         self.skipped_left_out += other.skipped_left_out;
         self.unread += other.unread;
+        self.passed_over.add(other.passed_over);
     }
 
     pub(crate) fn finding(&mut self, finding: Finding) {

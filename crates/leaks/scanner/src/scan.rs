@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
-use keyroll_leak::TextKind;
 use keyroll_leak::gitleaks::TextOrigin;
 use zeroize::Zeroizing;
 
 use crate::Baseline;
 use crate::detector::Detector;
+use crate::detector::text_kind::NamedReading;
 use crate::error_text::why;
 use crate::finding::{Finding, FindingPlace};
-use crate::report::{Report, Skipped};
-use crate::settings_files::text_of;
+use crate::report::{PassedOver, Report, Skipped};
 use crate::stream::helper_threads::HelperThreads;
 use crate::stream::{Stream, TextContext};
 
@@ -130,13 +129,12 @@ impl Location<'_> {
         (!parts.is_empty()).then(|| parts.join("!"))
     }
 
-    /// The kind of the text, by its name.
-    fn text(self) -> TextKind {
+    /// How the text is read, by its name.
+    fn reading(self) -> NamedReading {
         match (self.inside.last(), self.path) {
-            (Some(member), _) => text_of(Path::new(member)),
-            (None, Some(path)) => text_of(path),
-            // Text that is piped in is read as settings.
-            (None, None) => TextKind::Settings,
+            (Some(member), _) => NamedReading::of(Path::new(member)),
+            (None, Some(path)) => NamedReading::of(path),
+            (None, None) => NamedReading::NAMELESS,
         }
     }
 }
@@ -181,7 +179,7 @@ impl<'s> Worker<'s> {
         let report = &mut self.report;
         let path = self.scan.detector.depends_on_path().then(|| at.in_tree()).flatten();
         let origin = TextOrigin { path: path.as_deref(), commit: self.commit.as_deref() };
-        let about = TextContext { kind: at.text(), name, origin };
+        let about = TextContext { reading: at.reading(), name, origin };
         let scanned = self.stream.scan(from, about, &mut |one| {
             let place = FindingPlace {
                 source: at.source.map(str::to_owned),
@@ -228,6 +226,11 @@ impl<'s> Worker<'s> {
     /// Whether something was skipped since the last call.
     pub(crate) fn missed(&mut self) -> bool {
         std::mem::take(&mut self.missed)
+    }
+
+    /// Counts of what is not scanned on purpose.
+    pub(crate) fn passed_over(&mut self) -> &mut PassedOver {
+        &mut self.report.passed_over
     }
 
     /// Counts an item that must be scanned completely and was not.

@@ -9,12 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
 use jiff::civil::Date;
-use keyroll_leak::TextKind;
 use keyroll_leak::gitleaks::TextOrigin;
 use zeroize::Zeroizing;
 
 use crate::detector::Detector;
-use crate::detector::text_kind::TextReading;
+use crate::detector::text_kind::{NamedReading, TextReading};
 use crate::stream::emitted::Emitted;
 use crate::stream::helper_threads::HelperThreads;
 use crate::stream::lines::Lines;
@@ -38,7 +37,7 @@ const WINDOWS_BYTES_MAX: usize = 64 << 20;
 /// What is known about a text before it is read.
 #[derive(Clone, Copy)]
 pub(crate) struct TextContext<'a> {
-    pub(crate) kind: TextKind,
+    pub(crate) reading: NamedReading,
     /// The name of all of it, such as the column of a cell.
     pub(crate) name: Option<&'a str>,
     pub(crate) origin: TextOrigin<'a>,
@@ -72,7 +71,7 @@ impl<'s> Stream<'s> {
         let mut windows = Windows::new(from, self.window, self.detector.reach());
         let mut telling = OrderedOutput { lines: Lines::new(), taken: Emitted::default(), take };
         let mut window = windows.next(std::mem::take(&mut self.room));
-        let reading = TextReading::under(about.name, window.bytes(), about.kind);
+        let reading = TextReading::under(about.name, window.bytes(), about.reading);
         let looking = WindowScan { detector: self.detector, today: self.today, reading, place: about.origin };
         for _ in 1..ALONE_WINDOWS {
             if !window.is_last {
@@ -187,7 +186,7 @@ impl OrderedOutput<'_> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_leak::Rules;
+    use keyroll_leak::{Rules, TextKind};
     use keyroll_needle::{NeedleId, Needles};
     use keyroll_secret::{FingerprintKey, SecretBytes};
 
@@ -205,7 +204,8 @@ mod tests {
     const KEPT: &str = "tR9vWq2LxZ7nB5cY";
 
     fn of_kind(kind: TextKind) -> TextContext<'static> {
-        TextContext { kind, name: None, origin: TextOrigin::default() }
+        let reading = NamedReading { kind, format: None };
+        TextContext { reading, name: None, origin: TextOrigin::default() }
     }
 
     fn detector_of(values: &[&str]) -> Detector {

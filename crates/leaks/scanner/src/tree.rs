@@ -1,13 +1,16 @@
 pub(crate) mod ignore_files;
 
+use std::ffi::OsStr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
+use keyroll_leak::{below_git, is_read_in_git};
 
 use crate::Scan;
 use crate::error_text::{ignore_error_text, why};
+use crate::git_files::scan_git_file;
 use crate::regular_file::open;
 use crate::scan::{Location, Worker};
 use crate::tree::ignore_files::{BadRules, ExcludeRules, ExcludeStack};
@@ -51,7 +54,6 @@ impl Tree {
         };
         let rules = self.ignored_left_out.then(|| ExcludeRules::of(&self.paths, told));
         walk.standard_filters(false).follow_links(false).threads(threads());
-        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
         walk.build_parallel().run(|| {
             let mut worker = Worker::new(scan);
             let mut way = rules.as_ref().map(ExcludeStack::new);
@@ -75,8 +77,13 @@ fn visit(worker: &mut Worker<'_>, way: Option<&mut ExcludeStack<'_>>, entry: &Di
     let at = Location { source: None, path: Some(path), inside: &[] };
     let kind = entry.file_type();
     let is_folder = kind.is_some_and(|kind| kind.is_dir());
+    let below_git = below_git(path, depth);
+    if !is_entered(worker, path, below_git, is_folder, depth) {
+        return WalkState::Skip;
+    }
     if let Some(way) = way {
-        if way.leaves_out(path, depth, is_folder) {
+        if way.leaves_out(path, depth, is_folder, below_git.is_some()) {
+            worker.passed_over().ignored += 1;
             return WalkState::Skip;
         }
         let entered = if is_folder { way.enter(path, depth) } else { Ok(Vec::new()) };
@@ -93,13 +100,45 @@ fn visit(worker: &mut Worker<'_>, way: Option<&mut ExcludeStack<'_>>, entry: &Di
     let looked = kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink());
     if looked {
         match open(path, named) {
-            Ok(Some(file)) => worker.file(at, file),
+            Ok(Some(file)) => match below_git {
+                Some(below) => scan_git_file(worker, at, below, file),
+                None => worker.file(at, file),
+            },
             Ok(None) if named && !path.is_dir() => worker.skip(at, NO_FILE),
             Ok(None) => {}
             Err(error) => worker.skip(at, why(&error)),
         }
     } else if named && !is_folder {
         worker.skip(at, NO_FILE);
+    } else if kind.is_some_and(|kind| kind.is_symlink()) {
+        worker.passed_over().links += 1;
+    } else if !is_folder {
+        worker.passed_over().devices += 1;
     }
     WalkState::Continue
+}
+
+/// Whether a file or folder is no part of a git history, which `--git` scans. Counts the histories.
+fn is_entered(
+    worker: &mut Worker<'_>,
+    path: &Path,
+    below_git: Option<&Path>,
+    is_folder: bool,
+    depth: usize,
+) -> bool {
+    match below_git {
+        Some(below) => {
+            let is_git = below.as_os_str().is_empty();
+            worker.passed_over().histories += u64::from(is_git);
+            // In a linked working tree `.git` is a file that names the folder.
+            is_git || is_read_in_git(below, is_folder)
+        }
+        // A bare repository, or one whose own folder was named.
+        None if depth > 0 && is_folder && path.file_name() == Some(OsStr::new("objects")) => {
+            let is_bare = path.with_file_name("HEAD").is_file() && path.with_file_name("refs").is_dir();
+            worker.passed_over().histories += u64::from(is_bare);
+            !is_bare
+        }
+        None => true,
+    }
 }

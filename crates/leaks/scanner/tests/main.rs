@@ -5,6 +5,7 @@
 
 mod databases;
 mod far_histories;
+mod git_files;
 mod histories;
 mod ignored;
 mod packed;

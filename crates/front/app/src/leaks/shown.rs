@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use keyroll_scanner::{AcceptedBy, Finding, FindingKind, Identity, LeakState, Outcome, Report};
+use keyroll_scanner::{AcceptedBy, Finding, FindingKind, Identity, LeakState, Outcome, PassedOver, Report};
 use serde::Serialize;
 
 use crate::leaks::VerifiedShown;
@@ -141,6 +141,9 @@ pub struct LeaksShown {
     pub bytes: u64,
     /// Items that were not scanned, or only in part.
     pub not_visible: u64,
+    /// What was not scanned on purpose, and how many.
+    #[serde(skip_serializing_if = "PassedOver::is_none")]
+    pub passed_over: PassedOver,
     /// Rules of a file that are not used; each is listed with the items that were not scanned.
     #[serde(skip_serializing_if = "is_zero")]
     pub rules_not_used: usize,
@@ -284,6 +287,7 @@ impl LeaksShown {
             texts: report.texts,
             bytes: report.bytes,
             not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            passed_over: report.passed_over,
             rules_not_used: 0,
             identities,
             whole: true,
@@ -298,6 +302,21 @@ impl LeaksShown {
             (0, live) => format!(" ({live} live)"),
             (active, live) => format!(" ({active} active, {live} live)"),
         })
+    }
+
+    /// What was left out on purpose, and how to scan it.
+    fn passed_over_text(&self) -> Option<String> {
+        let PassedOver { histories, ignored, links, devices } = self.passed_over;
+        let parts = [
+            (histories, "git history", "git histories", " (--git)"),
+            (ignored, "ignored file or folder", "ignored files and folders", " (--no-ignore)"),
+            (links, "link", "links", " (followed if named)"),
+            (devices, "pipe or device", "pipes and devices", ""),
+        ];
+        let parts = parts.into_iter().filter(|(number, ..)| *number > 0);
+        let parts = parts.map(|(number, one, more, with)| count(number, one, more) + with);
+        let parts: Vec<String> = parts.collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// For people.
@@ -327,6 +346,9 @@ impl LeaksShown {
                 "; {}",
                 count(self.not_visible, "location was not scanned", "locations were not scanned")
             ));
+        }
+        if let Some(passed_over) = self.passed_over_text() {
+            text.push_str(&format!("; left out {passed_over}"));
         }
         if self.rules_not_used > 0 {
             let rules = count(self.rules_not_used as u64, "rule is not used", "rules are not used");

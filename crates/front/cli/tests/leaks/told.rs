@@ -134,7 +134,7 @@ fn what_is_staged_is_told_with_the_way_out_of_it() {
     }
     // The same without staged files: these messages do not appear.
     let tree = run(path, &["leaks"], b"");
-    assert!(!err(&tree).contains("staged") && !err(&tree).contains("history"), "{}", err(&tree));
+    assert!(!err(&tree).contains("staged") && !err(&tree).contains("in the history"), "{}", err(&tree));
 }
 
 #[test]
@@ -253,6 +253,27 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
     let known = "--format github --baseline b.toml --fingerprints p";
     let both = format!("leaks --git {known} -- a b\nleaks {known} -- a b\n");
     assert_eq!(ran("p", "b.toml", "true"), (Some(3), both));
+}
+
+#[test]
+fn what_is_left_out_on_purpose_is_counted_with_how_to_scan_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join(".gitignore"), "left\n").unwrap();
+    fs::write(path.join("left"), github_token()).unwrap();
+    std::os::unix::fs::symlink("left", path.join("link")).unwrap();
+    let said =
+        "left out 1 git history (--git), 1 ignored file or folder (--no-ignore), 1 link (followed if named)";
+    let found = err(&run(path, &["leaks"], b""));
+    assert!(found.contains("no leak was found") && found.contains(said), "{found}");
+    let counts = &json(path, &["json", "."])["summary"]["passed_over"];
+    assert_eq!(
+        (&counts["histories"], &counts["ignored"], &counts["links"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    let all = err(&run(path, &["leaks", "--no-ignore"], b""));
+    assert!(all.contains("found 1 leaked value") && !all.contains("ignored file"), "{all}");
 }
 
 #[test]

@@ -1,9 +1,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use keyroll_leak::{FAR_BYTES_MAX, TextKind};
-
-use crate::settings_files::text_of;
+use keyroll_leak::{FAR_BYTES_MAX, TextKind, text_kind};
 
 /// The lines of a diff before the changes of a file, with its name after them: of diff and git; of a merge in git.
 const HEADS: [&[u8]; 4] = [b"+++ ", b"--- ", b"diff --cc ", b"diff --combined "];
@@ -24,7 +22,7 @@ pub(crate) fn is_in_settings_diff(text: &[u8], span: &Range<usize>) -> bool {
     let before = text.get(from..span.start).unwrap_or_default();
     let mut lines = before.rsplit(|byte| *byte == b'\n');
     let is_of_hunk = lines.next().is_some_and(|line| matches!(line.first(), Some(b'+' | b'-' | b' ')));
-    is_of_hunk && lines.find_map(head).is_some_and(|path| text_of(Path::new(path)) == TextKind::Settings)
+    is_of_hunk && lines.find_map(head).is_some_and(|path| text_kind(Path::new(path)) == TextKind::Settings)
 }
 
 /// The name of the changed file.

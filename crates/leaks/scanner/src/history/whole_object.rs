@@ -11,15 +11,14 @@ use std::thread;
 use keyroll_history::{
     Blob, Bounds, History, Hit, HitSink, Inspector, ObjectId, Origin, Provenance, SkipList,
 };
-use keyroll_leak::TextKind;
 
+use crate::detector::text_kind::NamedReading;
 use crate::finding::{Finding, FindingKind, FindingPlace, Identity};
 use crate::history::dedup::{DedupedFindings, FindingKey, Occurrence};
 use crate::history::git_names::{as_path, elsewhere, nowhere, short};
 use crate::history::message::Message;
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{Location, Worker};
-use crate::settings_files::text_of;
 use crate::unpack::AS_RAW_BYTES;
 use crate::unpack::format::PackedFormat;
 use crate::{Scan, Skipped};
@@ -145,11 +144,11 @@ impl Inspector for WholeObjectScan<'_, '_, '_> {
             let found = self.whole(blob, &nowhere(&blob.id), None, None);
             found.into_iter().map(told).for_each(|one| self.all().lost(one));
         }
-        // Unpacked once for all paths of a kind, settings or not, unless rules depend on paths.
-        let mut known: Vec<(TextKind, Vec<Finding>)> = Vec::new();
+        // Unpacked once for all paths that are read alike, unless rules depend on paths.
+        let mut known: Vec<(NamedReading, Vec<Finding>)> = Vec::new();
         for origin in origins {
             let (first, path) = (origin.commit.to_string(), as_path(&origin.path));
-            let within = text_of(&path);
+            let within = NamedReading::of(&path);
             let path = (!origin.path.is_empty()).then_some(&*path);
             known.retain(|_| !self.by_path);
             if !known.iter().any(|(kind, _)| *kind == within) {

@@ -210,15 +210,18 @@ impl<'r> ExcludeStack<'r> {
         Ok(lines)
     }
 
-    /// Whether a path is ignored. A path that was named is not.
-    pub(crate) fn leaves_out(&mut self, path: &Path, depth: usize, is_folder: bool) -> bool {
+    /// Whether a path is ignored. A path that was named is not. For files of git itself only keyroll's own rules count:
+    /// git's are not about them.
+    pub(crate) fn leaves_out(&mut self, path: &Path, depth: usize, is_folder: bool, of_git: bool) -> bool {
         let (Some(above), Some(folder)) = (depth.checked_sub(1), path.parent()) else { return false };
         if self.enter(folder, above).is_err() {
             return false;
         }
         let Some(root) = self.root.filter(|root| root.counts) else { return false };
         let below = path.strip_prefix(&root.path).unwrap_or(path);
-        for kind in 0..FILES.len() {
+        // keyroll's own file is the first.
+        let kinds = if of_git { 1 } else { FILES.len() };
+        for kind in 0..kinds {
             let near = self.folders.iter().rev().filter_map(|(_, rules)| rules.get(kind)?.as_ref());
             let near = near.map(|rules| rules.matched(path, is_folder));
             let far = root.above.iter().filter_map(|(way, rules)| {
@@ -228,6 +231,6 @@ impl<'r> ExcludeStack<'r> {
                 return says.is_ignore();
             }
         }
-        self.rules.global.matched(path, is_folder).is_ignore()
+        !of_git && self.rules.global.matched(path, is_folder).is_ignore()
     }
 }
