@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_copy::{Entry, Format, MADE_OF_OTHERS, Part, Slot, percent_decoded};
 use keyroll_leak::{
-    FORM_BYTES_MIN, Rule, Rules, by_form, holds_a_secret, in_text, is_example, no_secret, passwords_in,
-    settings_in, tokens_in,
+    FORM_BYTES_MIN, Rule, Rules, by_form, holds_a_secret, in_file_named, in_text, is_example, name_before,
+    no_secret_under, passwords_in, settings_in, tokens_in,
 };
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
@@ -62,6 +63,27 @@ fn of_logins(format: Option<Format>) -> bool {
 fn in_lines(bytes: &[u8], rules: &'static Rules) -> Vec<Held> {
     let found = in_text(bytes, rules).into_iter();
     told(bytes, found.map(|one| Spotted::of(bytes, one.span, one.name, one.rule)).collect())
+}
+
+/// What `leaks` finds in a file, without the values that are known, which are parts of its findings or contain them.
+pub(crate) fn beside_known(path: &Path, bytes: &[u8], known: &[Held], rules: &'static Rules) -> Vec<Held> {
+    let mut by_line: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
+    for one in known {
+        by_line.entry(one.line).or_default().push(one.value.expose());
+    }
+    let found = in_file_named(path, bytes, rules).into_iter().filter(|one| one.decoded.is_none());
+    let found = found.map(|one| {
+        let name = one.name.or_else(|| name_before(bytes, one.span.start));
+        Spotted::of(bytes, one.span, name, one.rule)
+    });
+    let mut more = told(bytes, found.collect());
+    let within = |long: &[u8], short: &[u8]| memchr::memmem::find(long, short).is_some();
+    more.retain(|one| {
+        let value = one.value.expose();
+        let is_same = |known: &&[u8]| within(known, value) || within(value, known);
+        !by_line.get(&one.line).is_some_and(|known| known.iter().any(is_same))
+    });
+    more
 }
 
 /// The last name on the path to a value; in a list of pairs (`name: X`, `value: …`) the name of the pair.
@@ -185,7 +207,8 @@ impl Reading<'_> {
                 self.inside(text, entry, &called);
                 let rule = if text.len() < FORM_BYTES_MIN { None } else { self.rules.of(text) };
                 let rule = rule.filter(|_| !is_example(text));
-                if self.found.len() == first && (named || rule.is_some()) && no_secret(text).is_none() {
+                let may_be_one = || no_secret_under(Some(key), text).is_none();
+                if self.found.len() == first && (named || rule.is_some()) && may_be_one() {
                     self.push(entry, (value.duplicate(), Encoding::Raw), called(None), rule);
                 }
             }
@@ -203,7 +226,8 @@ impl Reading<'_> {
                 let item = inner.strip_prefix(last_name(&entry.slot).as_bytes());
                 let inner = item.and_then(|rest| rest.strip_prefix(b"=")).unwrap_or(inner);
                 let single = !inner.contains(&b'\n') && *why != MADE_OF_OTHERS;
-                if self.found.len() == first && named && single && no_secret(inner).is_none() {
+                let may_be_one = || no_secret_under(Some(key), inner).is_none();
+                if self.found.len() == first && named && single && may_be_one() {
                     let value = SecretBytes::new(inner.to_vec());
                     self.push(entry, (value, Encoding::Raw), called(None), None);
                 }
@@ -230,7 +254,8 @@ impl Reading<'_> {
         let set = settings_in(text).into_iter().filter(|(own, span)| holds(own, span));
         for (own, span) in parts.chain(set.map(|(own, span)| (Some(own), span))) {
             let value = text.get(span.clone()).unwrap_or_default();
-            if known.len() < FOUND_MAX && no_secret(value).is_none() && fresh(&known, &span) {
+            let may_be_one = no_secret_under(own.as_deref(), value).is_none();
+            if known.len() < FOUND_MAX && may_be_one && fresh(&known, &span) {
                 known.push(span.clone());
                 self.push(entry, decoded(text, span), called(own), None);
             }

@@ -1,9 +1,9 @@
 use std::path::Path;
 
+use keyroll_leak::{below_git, holds_settings, is_read_in_git};
 use keyroll_observe::{Choice, PathKind};
 
-use crate::kinds::{is_env, original, sealed_by_name};
-use crate::slots::is_marked;
+use crate::kinds::sealed_by_name;
 
 /// Folders of installed or built files, by name: they hold no keys, and are most of a machine's files.
 const INSTALLED: [&str; 14] = [
@@ -56,83 +56,6 @@ const BUILT: [(&str, &str); 5] = [
 /// Settings of the machine whose names look like those of secrets.
 const OF_THE_MACHINE: [&str; 2] = ["etc/nsswitch.conf", "etc/ssl/openssl.cnf"];
 
-/// Files inside a `.git` that may hold a login.
-const IN_GIT: [&str; 5] = ["config", "config.worktree", "FETCH_HEAD", "modules", "credentials"];
-
-/// How the names of settings files end.
-const ENDS: [&str; 32] = [
-    ".envrc",
-    ".conf",
-    ".config",
-    ".cfg",
-    ".cnf",
-    ".ini",
-    ".toml",
-    ".yaml",
-    ".yml",
-    ".json",
-    ".jsonc",
-    ".json5",
-    ".properties",
-    ".service",
-    ".timer",
-    ".socket",
-    ".sh",
-    ".bash",
-    ".zsh",
-    ".fish",
-    ".tfvars",
-    ".tfstate",
-    ".pem",
-    ".key",
-    ".token",
-    ".secret",
-    ".password",
-    ".txt",
-    ".enc",
-    ".xml",
-    ".hcl",
-    ".pm2",
-];
-
-/// Complete names of settings files, in addition to every `.…rc` and `.…_history`.
-const NAMES: [&str; 34] = [
-    "env",
-    "environment",
-    "config",
-    "credentials",
-    "kubeconfig",
-    ".netrc",
-    "_netrc",
-    ".pgpass",
-    ".git-credentials",
-    ".gitconfig",
-    ".profile",
-    ".bash_profile",
-    ".bash_aliases",
-    ".zshenv",
-    ".zprofile",
-    ".zlogin",
-    ".s3cfg",
-    ".boto",
-    ".dockercfg",
-    "crontab",
-    "dump.pm2",
-    "ecosystem.config.js",
-    "ecosystem.config.cjs",
-    "id_rsa",
-    "id_ed25519",
-    "id_ecdsa",
-    "dockerfile",
-    "jenkinsfile",
-    "makefile",
-    "procfile",
-    "vagrantfile",
-    "wp-config.php",
-    "settings.py",
-    "local_settings.py",
-];
-
 /// Lists of a project's dependencies: full of checksums, without a secret.
 const LOCKS: [&str; 9] = [
     "package-lock.json",
@@ -167,11 +90,16 @@ pub(crate) fn settings(path: &Path, kind: PathKind) -> Choice {
     match kind {
         PathKind::Folder => folder(path),
         PathKind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
-        PathKind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
+        PathKind::File
+            if is_passed_in_git(path, false) || LOCKS.contains(&name.as_str()) || is_beside(&name) =>
+        {
+            Choice::Pass
+        }
         PathKind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
         PathKind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
         PathKind::File if ends(&MEDIA) => Choice::Pass,
-        PathKind::File if holds_settings(&name) || in_credentials(path) => Choice::Look,
+        PathKind::File if holds_settings(path) || in_credentials(path) => Choice::Look,
+        PathKind::File if below_git(path, usize::MAX).is_some() => Choice::Look,
         PathKind::File => Choice::Pass,
     }
 }
@@ -182,7 +110,9 @@ pub(crate) fn everything(path: &Path, kind: PathKind) -> Choice {
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
         PathKind::Folder => folder(path),
-        PathKind::File if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
+        PathKind::File if is_passed_in_git(path, false) || is_beside(&name) || ends(&ARCHIVES) => {
+            Choice::Pass
+        }
         PathKind::File if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
         PathKind::File => Choice::Look,
     }
@@ -191,7 +121,7 @@ pub(crate) fn everything(path: &Path, kind: PathKind) -> Choice {
 fn folder(path: &Path) -> Choice {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let built = |(folder, beside): &(&str, &str)| *folder == name && path.with_file_name(beside).exists();
-    if in_git(path) {
+    if is_passed_in_git(path, true) {
         Choice::LeaveOut("the history of a git repository is compressed")
     } else if CONTAINERS.iter().any(|below| path.ends_with(below.trim_start_matches('/'))) {
         Choice::LeaveOut("layers of container images")
@@ -207,28 +137,15 @@ fn folder(path: &Path) -> Choice {
     }
 }
 
-/// Inside a `.git`, without the files that may hold a login.
-fn in_git(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    path.parent().is_some_and(|parent| parent.ends_with(".git")) && !IN_GIT.iter().any(|kept| name == *kept)
+/// Inside of git's own folder, without the files that may hold a login.
+fn is_passed_in_git(path: &Path, is_folder: bool) -> bool {
+    below_git(path, usize::MAX).is_some_and(|below| !is_read_in_git(below, is_folder))
 }
 
 /// A database's log or journal: it is read together with the database.
 fn is_beside(name: &str) -> bool {
     let beside = ["-wal", "-shm", "-journal"].iter().find_map(|end| name.strip_suffix(end));
     beside.is_some_and(|base| DATABASES.iter().any(|end| base.ends_with(end)))
-}
-
-/// A settings file, also with a suffix: `.env.production`, `openclaw.json.bak.1`.
-fn holds_settings(name: &str) -> bool {
-    let plain = original(name);
-    let shell = plain.starts_with('.') && (plain.ends_with("rc") || plain.ends_with("_history"));
-    is_env(&plain)
-        || shell
-        || NAMES.contains(&plain.as_str())
-        || ENDS.iter().any(|end| plain.ends_with(end))
-        || keyroll_leak::names_a_secret(&plain)
-        || is_marked(name)
 }
 
 /// A folder whose files are values: `/run/secrets`, `/etc/credstore`, a table of cron.
@@ -260,14 +177,29 @@ mod tests {
             "state.sqlite",
             "vault.kdbx",
             ".git/config",
+            ".git/config.worktree",
+            ".git/FETCH_HEAD",
+            ".git/hooks/pre-push",
+            ".git/modules/lib/config",
+            ".git/logs/HEAD",
+            ".gitmodules",
+            ".smbcredentials",
+            "x.nmconnection",
             ".kube/config",
             "secrets/one",
         ] {
             assert_eq!(look(&format!("/srv/{name}")), Choice::Look, "{name}");
         }
-        for name in
-            ["a.png", "main.rs", "env.rs", "README", "package-lock.json", "state.sqlite-wal", ".git/index"]
-        {
+        for name in [
+            "a.png",
+            "main.rs",
+            "env.rs",
+            "README",
+            "package-lock.json",
+            "state.sqlite-wal",
+            ".git/index",
+            ".git/hooks/x.sample",
+        ] {
             assert_eq!(look(&format!("/srv/{name}")), Choice::Pass, "{name}");
         }
         assert!(matches!(look("/srv/a.tar.gz"), Choice::Name(_)));

@@ -4,62 +4,70 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 use keyroll_copy::Format;
-use keyroll_leak::names_a_secret;
-
-use crate::slots::leftover_of;
-
-/// The largest file that is one value, bytes: a private key of 16,384 bits takes 13 KiB.
-const WHOLE_BYTES_MAX: usize = 16 * 1024;
+use keyroll_leak::{
+    FileFormat, TextKind, file_format, is_distinct, names_one_value, one_value, original_name, reading_of,
+};
 
 /// The largest text that is searched for encrypted parts, bytes.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// The name that a file had before it became a leftover, in small letters: `openclaw.json.bak.1` was `openclaw.json`.
 pub(crate) fn original(name: &str) -> String {
-    leftover_of(Path::new(name)).unwrap_or_else(|| name.into()).to_string_lossy().to_ascii_lowercase()
-}
-
-/// Whether a name is that of an env file: `.env`, `api.env`, `.env.production`, `env.local`.
-pub(crate) fn is_env(name: &str) -> bool {
-    let source = [".rs", ".go", ".c", ".h", ".cpp", ".java", ".kt", ".md", ".d.ts"];
-    let named = name.starts_with(".env") || name.split('.').any(|part| part == "env");
-    named && !source.iter().any(|end| name.ends_with(end))
+    original_name(name).to_ascii_lowercase()
 }
 
 /// The file's format, by its name and first bytes; `None` = it is read line by line.
 pub(crate) fn format_of(path: &Path, bytes: &[u8]) -> Option<Format> {
     let name = original(&path.file_name()?.to_string_lossy());
-    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let by_name = match (&*folder, name.as_str()) {
-        (_, ".npmrc") => Some(Format::Npmrc),
-        (_, ".pgpass" | "pgpass.conf") => Some(Format::Pgpass),
-        (_, ".netrc" | "_netrc") => Some(Format::Netrc),
-        (_, ".git-credentials") | ("git", "credentials") => Some(Format::GitCredentials),
-        (".kube", "config") | (_, "kubeconfig") => Some(Format::Yaml),
-        (".aws", "credentials" | "config") | (".git", "config") => Some(Format::Ini),
-        (_, ".gitconfig" | ".pypirc" | ".s3cfg" | ".boto") => Some(Format::Ini),
-        (_, _) => None,
-    };
-    let ending = name.rsplit('.').next().unwrap_or_default();
-    by_name
-        .or(match ending {
-            "json" | "jsonc" | "json5" | "tfstate" => Some(Format::Json),
-            "yaml" | "yml" if name.contains("compose") => Some(Format::Compose),
-            "yaml" | "yml" => Some(Format::Yaml),
-            "toml" => Some(Format::Toml),
-            "ini" | "cfg" | "cnf" => Some(Format::Ini),
-            _ => None,
-        })
-        .or_else(|| is_env(&name).then_some(Format::Dotenv))
-        .or_else(|| by_content(&name, bytes))
+    match file_format(path) {
+        Some(FileFormat::Whole) | None => by_content(path, &name, bytes),
+        Some(FileFormat::Dotenv) => Some(Format::Dotenv),
+        Some(FileFormat::Ini | FileFormat::OdbcIni | FileFormat::GitConfig) => Some(Format::Ini),
+        Some(FileFormat::Json) => Some(Format::Json),
+        Some(FileFormat::Toml) => Some(Format::Toml),
+        Some(FileFormat::Yaml) => Some(Format::Yaml),
+        Some(FileFormat::Compose) => Some(Format::Compose),
+        Some(FileFormat::Npmrc) => Some(Format::Npmrc),
+        Some(FileFormat::Pgpass) => Some(Format::Pgpass),
+        Some(FileFormat::Netrc) => Some(Format::Netrc),
+        Some(FileFormat::GitCredentials) => Some(Format::GitCredentials),
+        Some(FileFormat::HostLogins) => Some(Format::Yaml),
+        Some(
+            FileFormat::GitLog
+            | FileFormat::Userlist
+            | FileFormat::Htpasswd
+            | FileFormat::RedisUsers
+            | FileFormat::ProxyList
+            | FileFormat::IpsecSecrets
+            | FileFormat::PppSecrets
+            | FileFormat::Curlrc
+            | FileFormat::Words
+            | FileFormat::Settings,
+        ) => None,
+    }
+}
+
+/// Whether a file is also searched as `leaks` does: one whose format has no slots, or more in it than slots.
+pub(crate) fn has_more_than_slots(path: &Path, format: Option<Format>) -> bool {
+    let (kind, named) = reading_of(path);
+    match named {
+        Some(
+            FileFormat::GitConfig
+            | FileFormat::GitLog
+            | FileFormat::GitCredentials
+            | FileFormat::HostLogins
+            | FileFormat::OdbcIni,
+        ) => true,
+        _ => format.is_none() && kind == TextKind::Settings,
+    }
 }
 
 /// The format, from the content: one word, the beginning of a document, a section.
-fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
+fn by_content(path: &Path, name: &str, bytes: &[u8]) -> Option<Format> {
     let text = bytes.trim_ascii();
-    let stem = name.trim_end_matches(".txt").trim_end_matches(".key").trim_end_matches(".secret");
-    let called = names_a_secret(stem) || stem.len() < name.len() && !name.ends_with(".txt");
-    if called && bytes.len() <= WHOLE_BYTES_MAX && !text.iter().any(|byte| byte.is_ascii_whitespace()) {
+    // A folder of values may have other files too.
+    let called = names_one_value(path) || file_format(path).is_some() && is_distinct(text);
+    if called && one_value(bytes).is_some() {
         return Some(Format::Whole);
     }
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -174,7 +182,6 @@ pub(crate) fn sealed_by_name(path: &Path) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slots::is_marked;
 
     #[test]
     fn a_file_is_taken_apart_as_its_readers_do() {
@@ -202,6 +209,7 @@ mod tests {
 
     #[test]
     fn a_leftover_is_known_by_its_name() {
+        let is_marked = keyroll_leak::is_marked_as_leftover;
         assert!(is_marked(".env.bak") && is_marked("openclaw.json.last-good") && is_marked("x.yml~"));
         assert!(!is_marked(".env") && !is_marked("~") && !is_marked("access.log-20251104"));
         assert_eq!(original("openclaw.json.bak.4"), "openclaw.json");

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::copies::copies;
 use crate::database::{Cell, each_cell, each_cell_of_file, is_database};
-use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
-use crate::kinds::{format_of, is_translation, sealed};
+use crate::entries::{FOUND_MAX, Held, beside_known, in_file, shown_name};
+use crate::kinds::{format_of, has_more_than_slots, is_translation, sealed};
 use crate::logins::without_place;
 use crate::{Place, ValueId};
 
@@ -74,9 +74,14 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
     if bytes.len() > CANDIDATE_BYTES_MAX {
         return Candidates { sealed, unseen: Some(too_large()), ..Candidates::default() };
     }
-    let mut held = in_file(&bytes, format_of(path, &bytes), rules);
+    let format = format_of(path, &bytes);
+    let mut held = in_file(&bytes, format, rules);
+    let logins = without_place(path, &bytes);
+    let mut more = Vec::new();
     if is_translation(path) {
         held.retain(|one| one.rule.is_some());
+    } else if logins.is_empty() && has_more_than_slots(path, format) {
+        more = beside_known(path, &bytes, &held, rules);
     }
     let held = held.into_iter();
     let held = held.map(|one| {
@@ -89,8 +94,7 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
         one
     });
     let mut held: Vec<InFile> = held.collect();
-    let logins = without_place(path, &bytes).into_iter();
-    held.extend(logins.map(|one| {
+    held.extend(logins.into_iter().chain(more).map(|one| {
         let place = Place::File { path: path.to_owned(), line: one.line };
         InFile::of(one, place)
     }));

@@ -1,9 +1,9 @@
 //! The file that a copy belongs to: its project, and the original of a leftover.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use keyroll_leak::original_name;
 
 /// Files that mark the root folder of a project.
 const PROJECT_MARKS: [&str; 6] =
@@ -12,26 +12,6 @@ const PROJECT_MARKS: [&str; 6] =
 /// Folders that contain many projects, even if they are repositories themselves.
 const NO_PROJECTS: [&str; 9] =
     ["/", "/etc", "/home", "/root", "/srv", "/opt", "/var", "/var/lib", "/usr/local/etc"];
-
-/// What people and programs append to the name of a file when they keep an old version. A number or a date may follow
-/// and, if the name had an extension before, words: `.bak.1`, `.dpkg-old`.
-const LEFTOVER_MARKS: [&str; 12] = [
-    ".bak",
-    ".backup",
-    ".old",
-    ".orig",
-    ".save",
-    ".saved",
-    ".last-good",
-    ".migrated",
-    ".copy",
-    ".dpkg",
-    ".rpmsave",
-    "~",
-];
-
-/// The fewest digits of a date after a file name: `api.env.20251104`.
-const DATE_DIGITS_MIN: usize = 8;
 
 /// How many parents are searched for a project's folder.
 const PARENTS_MAX: usize = 16;
@@ -73,49 +53,14 @@ fn holds_one(folder: &Path) -> bool {
 
 /// The original of a leftover, by its name: `api.env` for `api.env.bak.1` and for `api.env~`.
 pub(crate) fn leftover_of(file: &Path) -> Option<PathBuf> {
-    let name = file.file_name()?.as_bytes();
-    let mut left = name;
-    while let Some(shorter) = shortened(left) {
-        left = shorter;
-    }
-    (left.len() < name.len()).then(|| file.with_file_name(OsStr::from_bytes(left)))
+    let name = file.file_name()?.to_str()?;
+    let original = original_name(name);
+    (original.len() < name.len()).then(|| file.with_file_name(original))
 }
 
 /// Whether a file is, by its name, a backup or another leftover.
 pub fn is_left_behind(file: &Path) -> bool {
     leftover_of(file).is_some()
-}
-
-/// Whether a name has a mark of old versions; a date alone does not count, because logs have dates too.
-pub(crate) fn is_marked(name: &str) -> bool {
-    without_mark(name).is_some()
-}
-
-fn shortened(name: &[u8]) -> Option<&[u8]> {
-    let text = std::str::from_utf8(name).ok()?;
-    let date = || {
-        let before = text.trim_end_matches(of_date);
-        let digits = text.get(before.len()..)?.bytes().filter(u8::is_ascii_digit).count();
-        (digits >= DATE_DIGITS_MIN).then(|| before.strip_suffix('.').unwrap_or(before))
-    };
-    without_mark(text).or_else(date).filter(|before| !before.is_empty()).map(str::as_bytes)
-}
-
-/// The part of a name before the mark, if there is one.
-fn without_mark(name: &str) -> Option<&str> {
-    let small = name.to_ascii_lowercase();
-    let before = |mark: &&str| {
-        let at = small.rfind(mark).filter(|at| *at > 0)?;
-        let (before, behind) = (name.get(..at)?, name.get(at + mark.len()..)?);
-        let words = behind.starts_with(['-', '_']) && !behind.contains('.') && before.contains('.');
-        let number = behind.strip_prefix('.').unwrap_or(behind).chars().all(of_date);
-        (number || words).then_some(before)
-    };
-    LEFTOVER_MARKS.iter().filter_map(before).min_by_key(|before| before.len())
-}
-
-fn of_date(letter: char) -> bool {
-    letter.is_ascii_digit() || matches!(letter, '-' | '_' | 'T' | ':')
 }
 
 /// Whether the last of several lines with one name wins in this file.

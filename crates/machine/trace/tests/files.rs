@@ -5,6 +5,7 @@ pub(crate) mod hostile;
 pub(crate) mod kinds;
 pub(crate) mod lookalikes;
 pub(crate) mod names;
+pub(crate) mod parity;
 pub(crate) mod templates;
 
 use std::collections::BTreeSet;

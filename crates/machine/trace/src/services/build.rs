@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use keyroll_leak::{Rule, Rules, holds_a_secret, names_a_secret, no_secret, passwords_in};
+use keyroll_leak::{Rule, Rules, holds_a_secret, names_a_secret, no_secret, no_secret_under, passwords_in};
 use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
@@ -74,7 +74,7 @@ pub(crate) fn within(
         let password = value.get(span.clone()).unwrap_or_default();
         return no_secret(password).is_none().then_some((span, None));
     }
-    if holds_a_secret(name, value) && no_secret(value).is_none() {
+    if holds_a_secret(name, value) && no_secret_under(Some(name), value).is_none() {
         return Some((whole, None));
     }
     let mut found = None;
