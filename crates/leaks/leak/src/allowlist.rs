@@ -26,7 +26,7 @@ pub enum NotSecretReason {
 }
 
 /// The shortest secret that is found only by its name, bytes.
-const BYTES_MIN: usize = 8;
+pub(crate) const BYTES_MIN: usize = 8;
 
 /// Prefixes of encrypted values, in lower case: sops, Ansible, OpenSSL and CryptoJS, age, PGP, Vault's transit,
 /// Spring, Jasypt, Fernet, ejson; dotenvx, the Stanford JavaScript library and Laravel (JSON in base64), KMS of AWS, DPAPI
@@ -372,7 +372,7 @@ fn is_verifier(small: &str) -> bool {
     behind.starts_with(['$', '{']) && HASHES.iter().any(|start| behind.starts_with(start))
 }
 
-fn is_placeholder(small: &str) -> bool {
+pub(crate) fn is_placeholder(small: &str) -> bool {
     let mut words = small.split(|letter: char| !letter.is_ascii_alphanumeric());
     (small.starts_with('<') && small.ends_with('>'))
         || WHOLE.contains(&small)
@@ -381,7 +381,7 @@ fn is_placeholder(small: &str) -> bool {
 }
 
 /// A repetition of a few letters, or letters in keyboard or alphabet order: what people type in place of a key.
-fn is_made_up(value: &[u8]) -> bool {
+pub(crate) fn is_made_up(value: &[u8]) -> bool {
     let from = value.iter().position(|byte| !byte.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
     // Look behind the public prefix, if enough remains there.
     let random = value.get(from..).filter(|rest| rest.len() >= BYTES_MIN).unwrap_or(value);
@@ -396,7 +396,8 @@ fn is_made_up(value: &[u8]) -> bool {
     few || random.len() >= 12 && in_order * 5 >= random.len() * 3
 }
 
-fn different(value: &[u8]) -> usize {
+/// The number of different bytes.
+pub(crate) fn different(value: &[u8]) -> usize {
     let mut seen = [false; 256];
     for byte in value {
         if let Some(place) = seen.get_mut(usize::from(*byte)) {

@@ -21,6 +21,7 @@ mod places;
 mod rules;
 mod safe_output;
 mod secret_names;
+mod weak_value;
 
 pub use crate::allowlist::{NotSecretReason, is_distinct, is_example, no_secret, no_secret_under};
 pub use crate::block_context::lines::FAR_BYTES_MAX;
@@ -39,6 +40,7 @@ pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,
 };
 pub use crate::secret_names::{named_for, names_a_key, names_a_secret};
+pub use crate::weak_value::{Weakness, occurs_in_words, weakness};
 pub use candidate::{Candidate, CandidateSource, DecodedValue};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,

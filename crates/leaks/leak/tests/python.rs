@@ -27,7 +27,7 @@ from __future__ import annotations
 "#;
 
 /// The lists of the engine that the Python engine needs: the file, and the name of the constant in both languages.
-const LISTS: [(&str, &str); 23] = [
+const LISTS: [(&str, &str); 25] = [
     ("secret_names.rs", "LAST"),
     ("secret_names.rs", "JOINED"),
     ("secret_names.rs", "AFTER"),
@@ -51,6 +51,8 @@ const LISTS: [(&str, &str); 23] = [
     ("confidence.rs", "OF_NAMES"),
     ("inline_context.rs", "STATEMENTS"),
     ("inline_context/url_credentials.rs", "BEFORE"),
+    ("weak_value.rs", "COMMON"),
+    ("weak_value.rs", "PAIRS"),
 ];
 
 /// Compares each table with the file of the package; with `UPDATE_DOCS` it is written instead.
