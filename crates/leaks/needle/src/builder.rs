@@ -32,11 +32,21 @@ pub enum BuildError {
     TooMany,
 }
 
+/// How a value is searched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SearchedAs {
+    /// In every encoding.
+    Anything,
+    /// In plain form.
+    Raw,
+    /// In plain form as a whole word, and in every encoding.
+    Word,
+}
+
 /// Collects the values of a [`Needles`].
 #[derive(Default)]
 pub struct NeedlesBuilder {
-    /// The flag: search only for the plain bytes.
-    values: Vec<(NeedleId, SecretBytes, bool)>,
+    values: Vec<(NeedleId, SecretBytes, SearchedAs)>,
     names: BTreeMap<NeedleId, String>,
     raw_only: bool,
 }
@@ -51,13 +61,21 @@ impl Needles {
 impl NeedlesBuilder {
     /// Adds a value; several may have one id. The same value twice under one id is reported twice.
     pub fn add(mut self, id: NeedleId, value: &SecretBytes) -> Self {
-        self.values.push((id, value.duplicate(), false));
+        self.values.push((id, value.duplicate(), SearchedAs::Anything));
         self
     }
 
     /// Adds a value that is searched for only in plain form.
     pub fn add_raw(mut self, id: NeedleId, value: &SecretBytes) -> Self {
-        self.values.push((id, value.duplicate(), true));
+        self.values.push((id, value.duplicate(), SearchedAs::Raw));
+        self
+    }
+
+    /// Adds a value that ordinary text has within longer words. In plain form it is replaced only where it stands as a
+    /// whole word, by [`find_all`](Needles::find_all) and what is built on it. [`find`](Needles::find) and
+    /// [`ChunkedSearch`](crate::ChunkedSearch) see no text around it and report it everywhere.
+    pub fn add_word(mut self, id: NeedleId, value: &SecretBytes) -> Self {
+        self.values.push((id, value.duplicate(), SearchedAs::Word));
         self
     }
 
@@ -76,7 +94,7 @@ impl NeedlesBuilder {
     /// Builds the index. Errors: a value is too short or too long, or there are too many.
     pub fn build(self) -> Result<Needles, BuildError> {
         let mut all = Vec::new();
-        for (id, value, raw) in &self.values {
+        for (id, value, searched) in &self.values {
             let (id, length) = (*id, value.len());
             if length < VALUE_BYTES_MIN {
                 return Err(BuildError::TooShort { id, length });
@@ -84,13 +102,18 @@ impl NeedlesBuilder {
             if length > VALUE_BYTES_MAX {
                 return Err(BuildError::TooLong { id, length });
             }
-            if self.raw_only || *raw {
-                all.push((id, Encoding::Raw, Zeroizing::new(value.expose().to_vec())));
-            } else {
-                all.extend(
-                    variants::of(value.expose()).into_iter().map(|(encoding, bytes)| (id, encoding, bytes)),
-                );
+            let plain = match searched {
+                SearchedAs::Word => Encoding::Word,
+                SearchedAs::Anything | SearchedAs::Raw => Encoding::Raw,
+            };
+            if self.raw_only || *searched == SearchedAs::Raw {
+                all.push((id, plain, Zeroizing::new(value.expose().to_vec())));
+                continue;
             }
+            let variants = variants::of(value.expose()).into_iter();
+            all.extend(variants.map(|(encoding, bytes)| {
+                (id, if encoding == Encoding::Raw { plain } else { encoding }, bytes)
+            }));
         }
         let arena = Arena::new(all).ok_or(BuildError::TooMany)?;
         Ok(Needles::new(arena, self.names))

@@ -46,13 +46,15 @@ pub enum Encoding {
     Pgpass,
     /// Quoted for a shell: `'\''`, double quotes, backslashes, `$'…'`.
     Shell,
+    /// The bytes themselves, as a whole word.
+    Word,
 }
 
 impl Encoding {
     /// The name for people.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Raw => "plain",
+            Self::Raw | Self::Word => "plain",
             Self::Base64 => "base64",
             Self::Base64Url => "base64url",
             Self::Base64Twice => "base64 twice",

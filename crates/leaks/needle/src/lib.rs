@@ -22,6 +22,7 @@ mod index;
 mod line_wraps;
 mod needles;
 mod redaction;
+mod whole_word;
 
 pub use crate::fingerprints::{
     FINGERPRINT_ENTROPY_BITS_MIN, FINGERPRINT_FILE_BYTES_MAX, FINGERPRINT_NAME_BYTES_MAX,

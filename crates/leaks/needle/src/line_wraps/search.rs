@@ -1,7 +1,8 @@
 use std::ops::Range;
 
 use crate::line_wraps::join::{JoinedText, LineEndMode};
-use crate::{Hit, Needles};
+use crate::whole_word::stands_alone;
+use crate::{Encoding, Hit, Needles};
 
 /// The longest text of one occurrence, as a multiple of the value's length: a colour for each character takes about
 /// twenty bytes.
@@ -29,15 +30,35 @@ impl JoinBuffers {
 impl Needles {
     /// Finds occurrences like [`find`](Self::find), and those with interruptions: line ends with indentation, also in
     /// UTF-16 and as escaped in strings, continued lines, terminal codes. Reports each once. In a form with spaces,
-    /// indentation or a line end may stand for one.
+    /// indentation or a line end may stand for one. A value that was added as a word must be a whole one.
     ///
     /// Copies the haystack if it has any of these; the copies are wiped afterwards.
     pub fn find_all(&self, haystack: &[u8], on_hit: &mut impl FnMut(Hit)) {
-        self.find_joined(haystack, &mut JoinBuffers::default(), on_hit);
+        self.find_joined(haystack, (&[], true), &mut JoinBuffers::default(), &mut |hit, _| on_hit(hit));
     }
 
-    /// Does the same in reusable memory, where it leaves the haystack without interruptions.
-    pub(crate) fn find_joined(&self, haystack: &[u8], joins: &mut JoinBuffers, on_hit: &mut impl FnMut(Hit)) {
+    /// Does the same in reusable memory, where it leaves the haystack without interruptions. `before` is the end of the
+    /// text before the haystack, and `ends` whether nothing follows. The flag of an occurrence is false if it depends on
+    /// what follows whether it is a whole word.
+    pub(crate) fn find_joined(
+        &self,
+        haystack: &[u8],
+        (before, ends): (&[u8], bool),
+        joins: &mut JoinBuffers,
+        on_hit: &mut impl FnMut(Hit, bool),
+    ) {
+        self.find_interrupted(haystack, joins, &mut |hit| {
+            if hit.encoding != Encoding::Word {
+                return on_hit(hit, true);
+            }
+            let alone = stands_alone(before, haystack, hit.start..hit.end, ends);
+            if alone != Some(false) {
+                on_hit(hit, alone.is_some());
+            }
+        });
+    }
+
+    fn find_interrupted(&self, haystack: &[u8], joins: &mut JoinBuffers, on_hit: &mut impl FnMut(Hit)) {
         joins.indented.clear();
         joins.blank.clear();
         if !joins.whole.join(haystack, LineEndMode::Nothing) {

@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -6,7 +7,8 @@ use crate::index::prefixes::Prefixes;
 use crate::line_wraps::search::JoinBuffers;
 use crate::redaction::regions::{Region, merge, push_marker};
 use crate::redaction::wiped_buffer::append_wiped;
-use crate::{NeedleId, Needles};
+use crate::whole_word::BEFORE_BYTES;
+use crate::{Hit, NeedleId, Needles};
 
 /// The most bytes that are shown of a possible value: most texts end in a few bytes with which some value begins, and a
 /// prompt must not be held back until more arrives.
@@ -21,11 +23,13 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// [`HEAD_BYTES_MAX`] bytes of a possible occurrence, they are shown, and if it continues, its marker follows them.
 /// If they also end another occurrence, that one is replaced at once, and both get a marker. A longer start of an
 /// occurrence is held back until it is decided or the stream ends, without a timeout. An incomplete UTF-8 character
-/// is held back too.
+/// is held back too, and a value that must be a whole word until the byte after it.
 pub struct Redactor {
     prefixes: Arc<Prefixes>,
     /// Input that may be part of an occurrence.
     held: Zeroizing<Vec<u8>>,
+    /// The end of the input before `held`.
+    before: Zeroizing<Vec<u8>>,
     /// The same without interruptions; empty if it has none.
     joins: JoinBuffers,
     /// The offset of `held` in the stream; regions count from the start of the stream.
@@ -34,6 +38,8 @@ pub struct Redactor {
     done: usize,
     /// Regions that may still grow, and those after them; the first may begin before `held`.
     open: Vec<Region>,
+    /// The places in the stream of values at the end of `held` that may turn out to be parts of words.
+    unsure: Vec<Range<usize>>,
 }
 
 /// A part of a [`Redactor`]'s output.
@@ -75,10 +81,13 @@ impl Redactor {
         Self {
             prefixes,
             held: Zeroizing::default(),
+            // Allocated at once: a buffer that grows leaves copies behind.
+            before: Zeroizing::new(Vec::with_capacity(BEFORE_BYTES)),
             joins: JoinBuffers::default(),
             base: 0,
             done: 0,
             open: Vec::new(),
+            unsure: Vec::new(),
         }
     }
 
@@ -113,15 +122,18 @@ impl Redactor {
     pub fn push_to(&mut self, input: &[u8], to: &mut dyn FnMut(Piece<'_>)) {
         for piece in input.chunks(PIECE_BYTES_MAX) {
             append_wiped(&mut self.held, piece);
-            self.look();
+            self.look(false);
             let undecided = self.undecided();
             self.show(&undecided, to);
         }
     }
 
     /// Reports occurrences that have ended, unless they may be the start of a longer one. An occurrence that begins
-    /// within them is then no longer compared.
+    /// within them is then no longer compared. A word at the end counts as a whole one.
     pub fn close_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
+        if !self.unsure.is_empty() {
+            self.look(true);
+        }
         let keep = self.undecided().keep;
         let closed = self.open.iter().take_while(|region| region.start < keep).count();
         for region in self.open.drain(..closed) {
@@ -131,29 +143,45 @@ impl Redactor {
         }
         if closed > 0 {
             let decided = self.done.saturating_sub(self.base).min(self.held.len());
-            self.held.drain(..decided);
+            self.forget(decided);
             self.base = self.base.max(self.done);
         }
     }
 
     /// Like [`finish`](Self::finish), but returns text and values separately.
     pub fn finish_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
-        self.look();
+        self.look(true);
         let end = self.base + self.held.len();
         self.show(&UndecidedEnd { keep: end, show: end, letter: 0 }, to);
+        self.before.clear();
     }
 
-    fn look(&mut self) {
+    /// `ends`: nothing follows.
+    fn look(&mut self, ends: bool) {
         let mut found = std::mem::take(&mut self.open);
-        let (base, done) = (self.base, self.done);
+        self.unsure.clear();
+        let (base, done, unsure) = (self.base, self.done, &mut self.unsure);
         // A head that is kept may be followed by bytes that were written already.
-        let mut add = |hit: crate::Hit| {
-            if hit.end + base > done {
-                found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
+        let mut add = |hit: Hit, decided: bool| {
+            let (start, end) = (hit.start + base, hit.end + base);
+            match decided {
+                true if end > done => found.push(Region { start, end, id: hit.id }),
+                true => {}
+                false => unsure.push(start..end),
             }
         };
-        self.prefixes.needles.find_joined(&self.held, &mut self.joins, &mut add);
+        self.prefixes.needles.find_joined(&self.held, (&self.before, ends), &mut self.joins, &mut add);
         self.open = merge(found);
+    }
+
+    /// Drops decided bytes of the input.
+    fn forget(&mut self, bytes: usize) {
+        let gone = self.held.get(..bytes).unwrap_or_default();
+        let near = gone.get(gone.len().saturating_sub(BEFORE_BYTES)..).unwrap_or_default();
+        let stale = (self.before.len() + near.len()).saturating_sub(BEFORE_BYTES);
+        self.before.drain(..stale.min(self.before.len()));
+        self.before.extend_from_slice(near);
+        self.held.drain(..bytes);
     }
 
     /// The possible occurrence at the end of the input, also with interruptions, complete or not.
@@ -161,6 +189,8 @@ impl Redactor {
         let end = self.held.len();
         let mut starts = vec![(self.prefixes.undecided(&self.held), end)];
         starts.iter_mut().for_each(|(start, length)| *length -= *start);
+        let unsure = self.unsure.iter().map(|word| (word.start.saturating_sub(self.base), word.len()));
+        starts.extend(unsure);
         for joined in self.joins.each() {
             let from = joined.behind(end.saturating_sub(self.prefixes.needles.span_max()));
             for upto in joined.unfinished.iter().copied().chain([joined.bytes.len()]) {
@@ -202,7 +232,7 @@ impl Redactor {
             self.done = text(&self.held, self.base, self.done, upto, to);
         }
         let decided = keep.saturating_sub(self.base).min(self.held.len());
-        self.held.drain(..decided);
+        self.forget(decided);
         self.base = self.base.max(keep);
     }
 }
