@@ -13,3 +13,4 @@ mod known;
 mod prefixed_keys;
 mod rules_stream;
 mod shipped;
+mod words;
