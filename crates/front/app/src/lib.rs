@@ -39,5 +39,6 @@ pub mod stored_values;
 pub mod unit_file;
 /// The time of day.
 pub mod wall_clock;
+pub mod weak_values;
 pub mod window;
 pub mod wiring;

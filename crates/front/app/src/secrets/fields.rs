@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::redact::remember;
-use crate::wiring::validate_value::Looked;
+use crate::wiring::validate_value::{Looked, next_step};
 
 /// The `NAME=TEXT` pairs as fields. None of them may be secret: every user of the machine can see arguments.
 pub(super) fn plain_fields(secret: &Secret, given: &[String]) -> Result<BTreeMap<Name, String>, Problem> {
@@ -67,7 +67,8 @@ pub fn fields_of_lines(secret: &Secret, lines: &SecretBytes) -> Result<Vec<(Name
     }
 }
 
-/// Reports what the validation of a value found, and refuses a value that failed it unless `anyway`.
+/// Reports what the validation of a value found, and refuses a value that failed it unless `anyway`. A weak value is
+/// reported and not refused.
 pub(super) fn report_validation(
     looked: &Looked,
     secret: &Secret,
@@ -81,11 +82,9 @@ pub(super) fn report_validation(
         let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
         operator.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
     }
-    if looked.against.is_empty() {
-        return Ok(());
-    }
-    if anyway {
+    if looked.against.is_empty() || anyway {
         looked.against.iter().for_each(|why| operator.note(format!("added anyway: {why}")));
+        report_weakness(looked, secret, operator);
         return Ok(());
     }
     let problem = Problem::new(Code::ValueRefused, format!("add this value of {}", secret.name));
@@ -93,6 +92,13 @@ pub(super) fn report_validation(
     Err(problem.help(
         "enter the value that the consumers use now; if this value is right nevertheless, add --anyway",
     ))
+}
+
+/// Warns of a weak value that is added, with the next step.
+fn report_weakness(looked: &Looked, secret: &Secret, operator: &mut dyn Operator) {
+    for weak in &looked.weak {
+        operator.note(format!("warning: {}; {}", weak.why, next_step(weak, secret)));
+    }
 }
 
 /// The problem of a value that cannot be added.

@@ -14,7 +14,7 @@ use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use super::manual_mint::{
     Given, Judge, ValueRejection, already_exists, is_sealed, keep, pending, read_value, same_value,
-    stored_as, takes_key,
+    stored_as, takes_key, warn_of_weakness,
 };
 use super::options::ApplyOptions;
 use super::prompt_for_key::go_on;
@@ -30,6 +30,7 @@ use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, opened, rotations_unread, state_of};
 use crate::records::saved_plan::Saved;
 use crate::records::versions::kept as versions_of;
+use crate::weak_values::Strength;
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{journal, runtime, store};
 
@@ -351,7 +352,8 @@ fn accepted(
         problem.because("nothing was begun: no consumer got it, and the old key is in use")
     };
     let Some(spec) = &described.spec else { return Ok(()) };
-    let faults = spec.faults(&brought.fields);
+    let mut faults = spec.faults(&brought.fields);
+    faults.extend(Strength::of(secret, &brought.fields).unfit());
     if !faults.is_empty() {
         let help = "send the complete key again, and nothing else";
         return Err(refused(faults).help(help));
@@ -364,7 +366,10 @@ fn accepted(
     let limit = BIRTH_MS_MAX.min(issuer.capabilities().birth_ms_max);
     let judge = Judge { spec, issuer, old, unbound: String::new() };
     match runtime.block_on(judge.see(brought, false, limit, operator)) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            warn_of_weakness(secret, brought, operator);
+            Ok(())
+        }
         Err(ValueRejection::Wrong(why) | ValueRejection::NotYet(why)) => {
             Err(refused(vec![why]).help("make a key at the issuer's console, and send that one"))
         }

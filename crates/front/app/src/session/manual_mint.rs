@@ -28,6 +28,7 @@ use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::{Opened, rotations_unread};
+use crate::weak_values::Strength;
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{journal, runtime, store};
 
@@ -217,6 +218,16 @@ pub(crate) async fn stored_as(store: &dyn Store, credential: &Credential) -> Res
     Ok(None)
 }
 
+/// Warns of a new value that is easy to guess. The issuer decides whether it is the key, so it is not refused.
+pub(crate) fn warn_of_weakness(secret: &Secret, credential: &Credential, operator: &mut dyn Operator) {
+    for weak in Strength::of(secret, &credential.fields).weak {
+        let (why, name) = (weak.why, &secret.name);
+        operator.note(format!(
+            "warning: {why}; the rotation continues with it; to replace it with a random one afterwards: keyroll plan {name}"
+        ));
+    }
+}
+
 pub(crate) fn already_exists(which: &str) -> String {
     format!("it is the value of {which}, which already exists")
 }
@@ -258,6 +269,7 @@ pub fn take(
             runtime.block_on(manual.refuse_slips(&credential, &open.state))?;
             let slot = runtime.block_on(manual.seal(&credential))?;
             operator.note("the new value is sealed; asking the issuer about it");
+            warn_of_weakness(secret, &credential, operator);
             (slot, credential)
         }
     };
@@ -378,7 +390,8 @@ impl<'a> ManualMint<'a> {
 
     /// Refuses a value that is wrong by its form alone.
     async fn refuse_slips(&self, credential: &Credential, state: &State) -> Result<(), Problem> {
-        let faults = self.judge.spec.faults(&credential.fields);
+        let mut faults = self.judge.spec.faults(&credential.fields);
+        faults.extend(Strength::of(self.secret, &credential.fields).unfit());
         if !faults.is_empty() {
             return Err(slipped(self.id, faults));
         }

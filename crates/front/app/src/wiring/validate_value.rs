@@ -15,6 +15,7 @@ use super::open::{fingerprint_key, runtime};
 use super::served::served_folder;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::weak_values::{Strength, WeakField};
 
 /// Why a value of the wrong form was not sent to the issuer.
 const NOT_ASKED: &str = "whether the issuer accepts it: nothing was sent, because it does not have the form";
@@ -28,11 +29,13 @@ pub struct Looked {
     pub not_visible: Vec<String>,
     /// Evidence against the value, in words.
     pub against: Vec<String>,
+    /// The fields that are easy to guess.
+    pub weak: Vec<WeakField>,
 }
 
-/// Validates a value: its form, whether the issuer accepts it and under which id, and whether the configured copies
-/// hold it. Changes nothing. The issuer gets one call per endpoint, but never a value of the wrong form: that could be
-/// anything, such as another issuer's secret.
+/// Validates a value: its form and strength, whether the issuer accepts it and under which id, and whether the
+/// configured copies hold it. Changes nothing. The issuer gets one call per endpoint, but never a value of the wrong
+/// form: that could be anything, such as another issuer's secret.
 pub fn look(
     secret: &Secret,
     credential: &Credential,
@@ -41,6 +44,9 @@ pub fn look(
 ) -> Result<Looked, Problem> {
     let mut looked = Looked::default();
     blanks(&credential.fields, &mut looked);
+    let Strength { unusable, weak } = Strength::of(secret, &credential.fields);
+    looked.against.extend(unusable);
+    looked.weak = weak;
     let described = readable(secret);
     let spec = described.as_ref().ok().and_then(|described| described.spec.as_ref());
     let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
@@ -68,6 +74,22 @@ pub fn readable(secret: &Secret) -> Result<Described, Problem> {
     let described = described(secret)?;
     refuse_unfit_fields(&described, secret)?;
     Ok(described)
+}
+
+/// The next step for a weak value. It is not refused: keyroll must know a value to replace it.
+pub fn next_step(weak: &WeakField, secret: &Secret) -> String {
+    let name = &secret.name;
+    if !weak.searched {
+        return format!(
+            "no rotation can move it, because keyroll cannot search for it: change it at the issuer and in its copies, \
+             then: keyroll secret add {name} --replace"
+        );
+    }
+    let described = described(secret).ok();
+    match described.and_then(|described| described.spec).is_some_and(|spec| spec.by_hand().is_some()) {
+        true => format!("to replace it with a random one that you make at the issuer: keyroll plan {name}"),
+        false => format!("to replace it with a generated one: keyroll plan {name}"),
+    }
 }
 
 /// The id of a value, if the issuer tells it. A value of the wrong form is not sent to the issuer.
