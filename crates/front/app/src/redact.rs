@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example};
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
+use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example, occurs_in_words};
+use keyroll_needle::{NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MIN};
 use keyroll_port::{Failure, MadeBy, RotationId, Staging, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
@@ -35,12 +35,21 @@ pub fn remember(value: &SecretBytes) {
     known.values.push(value.duplicate());
     let mut builder = Needles::builder();
     for (value, id) in known.values.iter().zip(0..) {
-        builder = builder.add(NeedleId(id), value).name(NeedleId(id), "value");
+        let id = NeedleId(id);
+        builder = with_value(builder, id, value).name(id, "value");
     }
     // A value that the matcher refuses (too long for a credential) does not affect the others.
     match builder.build() {
         Ok(needles) => known.needles = Some(needles),
         Err(_) => drop(known.values.pop()),
+    }
+}
+
+/// Adds a value to be redacted. Of an ordinary word only whole ones are, so that `optimize` leaves `optimized` as it is.
+pub(crate) fn with_value(builder: NeedlesBuilder, id: NeedleId, value: &SecretBytes) -> NeedlesBuilder {
+    match occurs_in_words(value.expose()) {
+        true => builder.add_word(id, value),
+        false => builder.add(id, value),
     }
 }
 
@@ -197,6 +206,13 @@ mod tests {
             );
         }
         assert_eq!(pass("plain"), "plain");
+    }
+
+    #[test]
+    fn a_remembered_word_is_cut_out_as_a_whole_one_alone() {
+        remember(&SecretBytes::from("benchmark".to_owned()));
+        assert_eq!(pass("benchmarks of a benchmark."), "benchmarks of a [redacted:value].");
+        assert_eq!(pass("prebenchmark, password=benchmark"), "prebenchmark, password=[redacted:value]");
     }
 
     #[test]

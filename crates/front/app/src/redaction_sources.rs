@@ -1,6 +1,6 @@
 //! What streams are redacted by: the stored values, and the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_leak::Rules;
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{NeedleId, Needles};
 use keyroll_redact::{Patterns, Report};
 use keyroll_secret::SecretBytes;
 
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::problem::Problem;
+use crate::redact::with_value;
 use crate::stored_values::{StoredValues, stored_values};
+use crate::weak_values::Redaction;
 
 /// An unreadable store is tried again after this time, even if it did not change.
 const AGAIN_MS_MIN: Duration = Duration::from_secs(1);
@@ -50,6 +52,8 @@ struct Values {
     all: Vec<(String, SecretBytes)>,
     /// The number of values of each secret that are too short or too long.
     left_out: BTreeMap<String, usize>,
+    /// The secrets with a value that is redacted only as a whole word.
+    words: BTreeSet<String>,
 }
 
 impl<'c> RedactionSources<'c> {
@@ -201,8 +205,8 @@ impl Held<'_> {
 }
 
 impl Values {
-    /// True if there is a value that was not redacted yet. Secrets with values that cannot be redacted are named, each
-    /// once.
+    /// True if there is a value that was not redacted yet. Secrets with values that cannot be redacted, or only as
+    /// whole words, are named, each once.
     fn add(&mut self, kept: StoredValues, operator: &mut dyn Operator) -> bool {
         let named = kept.secrets.into_iter().flat_map(|secret| {
             let values = secret.versions.into_iter().flat_map(|version| version.values);
@@ -217,20 +221,32 @@ impl Values {
         operator: &mut dyn Operator,
     ) -> bool {
         let before = self.all.len();
-        let mut left_out = BTreeMap::new();
+        let (mut left_out, mut words) = (BTreeMap::new(), BTreeMap::new());
         for (name, value) in named {
-            if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
-                *left_out.entry(name).or_default() += 1;
-            } else if !self.all.iter().any(|(known, its)| *known == name && *its == value) {
+            match Redaction::of(&value) {
+                Redaction::Nowhere => {
+                    *left_out.entry(name).or_default() += 1;
+                    continue;
+                }
+                Redaction::WholeWord => *words.entry(name.clone()).or_default() += 1,
+                Redaction::Everywhere => {}
+            }
+            if !self.all.iter().any(|(known, its)| *known == name && *its == value) {
                 self.all.push((name, value));
             }
         }
+        let values = |count: usize| if count == 1 { "value" } else { "values" };
         for (name, count) in left_out {
             if self.left_out.insert(name.clone(), count).is_none() {
-                let values = if count == 1 { "value" } else { "values" };
+                let (values, why) = (values(count), Redaction::Nowhere.why());
+                operator.aside(&format!("{count} {values} of {name} cannot be redacted: {why}"));
+            }
+        }
+        for (name, count) in words {
+            if self.words.insert(name.clone()) {
+                let (values, why) = (values(count), Redaction::WholeWord.why());
                 operator.aside(&format!(
-                    "{count} {values} of {name} cannot be redacted: a value must have {VALUE_BYTES_MIN} to \
-                     {VALUE_BYTES_MAX} bytes, because shorter ones occur by chance"
+                    "{count} {values} of {name} will be redacted only as a whole word: {why}"
                 ));
             }
         }
@@ -241,7 +257,7 @@ impl Values {
     fn needles(&self) -> Result<Needles, Problem> {
         let mut builder = Needles::builder();
         for (id, (name, value)) in (0..).map(NeedleId).zip(&self.all) {
-            builder = builder.add(id, value).name(id, name.clone());
+            builder = with_value(builder, id, value).name(id, name.clone());
         }
         builder.build().map_err(|error| {
             Problem::new(Code::SearchTargetUnknown, "search for keyroll's own secrets").because_of(&error)

@@ -15,7 +15,9 @@ Exit codes: 0 done, 1 failed, 3 some values could be guessed and were not export
 pub(crate) const REDACT: &str = "\
 Not redacted: passwords and tokens that only a name or a position gives away
 (password=...), and secrets that only a fingerprint file knows. Finding them
-needs more text than a stream may hold back; keyroll leaks finds both.
+needs more text than a stream may hold back; keyroll leaks finds both. Of a
+secret that is an ordinary word or a number, only whole words are redacted;
+keyroll doctor names these secrets.
 
 Example: keyroll redact app.log > report.txt
 Exit codes: 0 done, 1 failed";

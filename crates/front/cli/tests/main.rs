@@ -57,3 +57,4 @@ mod two_keyrolls;
 mod units;
 mod unsearched;
 mod values;
+mod weak;

@@ -29,6 +29,7 @@ pub fn doctor(installation: &Installation) -> Result<Vec<CheckShown>, Problem> {
             report.good("configuration", format!("{}: {secrets}", path.display()));
             if key {
                 state::check_freshness(&mut report, &config, &places);
+                state::check_strength(&mut report, &config, &places);
             }
             configuration::check_configuration(&mut report, &config, &path, &places);
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_config::Config;
 use keyroll_journal::check_whole;
+use keyroll_port::{Failure, Label, Store as _};
 use keyroll_store::{SealedStore, names_unvouched};
 
 use super::report::{Report, check_private_file};
@@ -13,6 +14,9 @@ use crate::operator::Finding;
 use crate::places::{self, Places};
 use crate::problem::Problem;
 use crate::records::store_freshness::agree;
+use crate::records::versions::{kept, label};
+use crate::weak_values::Strength;
+use crate::wiring::validate_value::next_step;
 use crate::wiring::{open, sealing};
 
 pub(super) fn check_folders(report: &mut Report, places: &Places) {
@@ -165,6 +169,37 @@ pub(super) fn check_freshness(report: &mut Report, config: &Config, places: &Pla
         // A driver may have written between the two reads.
         if let Err(problem) = compared().or_else(|_| compared()) {
             report.problem(&format!("{name}: sealed values"), &problem);
+        }
+    }
+}
+
+/// Names the stored values that can be guessed, each with what redaction does with it.
+pub(super) fn check_strength(report: &mut Report, config: &Config, places: &Places) {
+    if !places.sealed().exists() {
+        return;
+    }
+    // What cannot be opened or read was reported already.
+    let (Ok(store), Ok(runtime)) = (open::store(places), open::runtime(places)) else { return };
+    for secret in config.secrets.values() {
+        let name = secret.name.as_str();
+        let values = runtime.block_on(async {
+            let mut values = Vec::new();
+            for version in kept(store.as_ref(), name).await? {
+                let read = store.read(name, version.number).await?;
+                values.extend(read.map(|credential| (version.number, version.label, credential)));
+            }
+            Ok::<_, Failure>(values)
+        });
+        for (number, its, credential) in values.unwrap_or_default() {
+            let Strength { unusable, weak } = Strength::of(secret, &credential.fields);
+            let mut add = |why: &str, help: Option<String>| {
+                let detail = format!("v{number} ({}): {why}", label(its));
+                report.add(Finding::Note, &format!("{name}: value"), detail, help);
+            };
+            unusable.iter().for_each(|why| add(why, None));
+            for weak in weak {
+                add(&weak.why, (its == Label::Current).then(|| next_step(&weak, secret)));
+            }
         }
     }
 }
