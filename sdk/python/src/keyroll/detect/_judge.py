@@ -6,9 +6,11 @@ import re
 
 from . import _names
 from ._words import (
+    COMMON,
     FOLDERS,
     HASHES,
     OF_NAMES,
+    PAIRS,
     PLACEHOLDER_WORDS,
     PLACEHOLDERS,
     PUBLIC,
@@ -51,6 +53,11 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+\Z")
 _CONSTANT = re.compile(r"[A-Z0-9_]*\Z")
 _SMALL = re.compile(r"[a-z_]*\Z")
+_BETWEEN_WORDS = re.compile(rb"[ ._-]")
+_ONE_CASE = re.compile(rb"(?:[A-Za-z][a-z]*|[A-Z]+)\Z")
+_CONSONANTS = re.compile(rb"[^aeiouy]{5}")
+_COMMON = frozenset(word.encode() for word in COMMON)
+_PAIRS = frozenset(bytes((97 + number, ord(next_one))) for number, row in enumerate(PAIRS) for next_one in row)
 _CALL = re.compile(r"[A-Za-z_.:]{3,}[(\[]")
 _NUMBER = re.compile(r"[0-9.\-:+t _]+\Z")
 _CODE = re.compile(rb"\$\{|\{\{|%s|\(\)|->|=>|::|</|\{\}|\\n|&&|\|\|")
@@ -103,6 +110,25 @@ def is_distinct(value: bytes) -> bool:
         or (len(value) >= 2 * _BYTES_MIN and many and not words)
         or (len(value) >= 3 * _BYTES_MIN and many)
     )
+
+
+def occurs_in_words(value: bytes) -> bool:
+    """Whether an ordinary text has this value inside longer words or numbers, so that it must be a whole one to be
+    redacted: ``optimize``, ``read-only``, ``20240131``. A key never is."""
+    if not _BYTES_MIN <= len(value) < _WORD_BYTES_MAX:
+        return False
+    # Fewer different letters are a pattern.
+    return value.isdigit() or (len(set(value)) >= 4 and all(map(_is_part_of_words, _BETWEEN_WORDS.split(value))))
+
+
+def _is_part_of_words(part: bytes) -> bool:
+    if len(part) < 2 or not _ONE_CASE.match(part):
+        return False
+    small = part.lower()
+    if small in _COMMON:
+        return True
+    rare = sum(small[at : at + 2] not in _PAIRS for at in range(len(small) - 1))
+    return rare <= (len(small) >= 10) and not _CONSONANTS.search(small)
 
 
 def is_published(value: bytes) -> bool:

@@ -7,6 +7,8 @@ from typing import Iterable, NoReturn, Pattern, Sequence
 
 from ._engine import Span
 from ._forms import forms_of
+from ._judge import occurs_in_words
+from ._whole import BEFORE_BYTES, BEHIND_BYTES, stands_alone
 
 KNOWN_BYTES_MIN = 8
 """The shortest known value. Shorter ones occur by chance."""
@@ -19,6 +21,44 @@ _told_short: set[str] = set()
 _TOLD_MAX = 256
 
 
+class _Search:
+    """The forms of values, prepared to be searched for."""
+
+    __slots__ = ("names", "pattern", "_sorted", "_words")
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.names: dict[bytes, str] = {}
+        # Of a word its own form alone must be a whole word, unless it is a form of another value.
+        others: set[bytes] = set()
+        words: set[bytes] = set()
+        for value, name in values.items():
+            raw = value.encode("utf-8", "surrogatepass")
+            is_word = occurs_in_words(raw)
+            for form in forms_of(value):
+                self.names.setdefault(form, name)
+                (words if is_word and form == raw else others).add(form)
+        self._words = words - others
+        self._sorted = sorted(self.names, key=lambda form: (-len(form), form))
+        expression = b"|".join(map(re.escape, self._sorted))
+        self.pattern: Pattern[bytes] | None = re.compile(expression) if expression else None
+
+    def at(self, data: bytes, start: int, form: bytes, before: bytes, behind: bytes) -> bytes:
+        """The longest form that counts at this place, where ``form`` is the longest of all; empty if there is none."""
+        if form not in self._words:
+            return form
+        for shorter in self._sorted:
+            if len(shorter) <= len(form) and data.startswith(shorter, start):
+                end = start + len(shorter)
+                left = before + data[:start] if start < BEFORE_BYTES else data[start - BEFORE_BYTES : start]
+                right = data[end : end + BEHIND_BYTES] + behind
+                if shorter not in self._words or stands_alone(left, shorter, right):
+                    return shorter
+        return b""
+
+
+_NOTHING = _Search({})
+
+
 class Known:
     """Values to search for: texts, and secrets that rotate (objects with a method ``get``).
 
@@ -27,6 +67,9 @@ class Known:
     were read before (8 at most). Nothing is fetched for it: of a token manager only the token that it holds is read. A
     secret that has no value yet is passed over, and so is a value under 8 bytes, with one warning. Raises ValueError
     for a text under 8 bytes, TypeError for anything else.
+
+    A value that is an ordinary word or a number, and under 16 bytes, is found as it is only where it stands as a whole
+    word: ``optimize`` leaves ``optimized`` unchanged. In another encoding it is found everywhere.
     """
 
     __slots__ = ("_fixed", "_secrets", "_former", "_ready")
@@ -47,7 +90,7 @@ class Known:
                 raise TypeError(f"the known value {number} is neither a text nor a secret with get()")
         # Replaced and never changed: no lock, because a fork could leave one locked.
         self._former: list[tuple[str, ...]] = [() for _ in self._secrets]
-        self._ready: tuple[dict[str, str], Pattern[bytes] | None, dict[bytes, str]] = ({}, None, {})
+        self._ready: tuple[dict[str, str], _Search] = ({}, _NOTHING)
         # Now and not at the first text: the values of today may have been replaced by then.
         self._search()
 
@@ -57,28 +100,33 @@ class Known:
     def __reduce__(self) -> NoReturn:
         raise TypeError("known values cannot be pickled")
 
-    def find(self, data: bytes) -> list[Span]:
-        """The known values in bytes, from the left. Those that overlap are one, with the name of the first."""
-        pattern, names = self._search()
+    def find(self, data: bytes, before: bytes = b"", behind: bytes = b"") -> list[Span]:
+        """The known values in bytes, from the left. Those that overlap are one, with the name of the first.
+
+        ``before`` and ``behind`` are the texts around the bytes, as far as they are known.
+        """
+        search = self._search()
         spans: list[Span] = []
-        found = None if pattern is None else pattern.search(data)
-        while found is not None and pattern is not None:
-            start, end = found.span()
-            if spans and start < spans[-1].end:
+        found = None if search.pattern is None else search.pattern.search(data)
+        while found is not None and search.pattern is not None:
+            start = found.start()
+            form = search.at(data, start, found[0], before, behind)
+            end = start + len(form)
+            if form and spans and start < spans[-1].end:
                 spans[-1] = spans[-1]._replace(end=max(end, spans[-1].end))
-            else:
-                spans.append(Span(start, end, names[found[0]], _TITLE))
+            elif form:
+                spans.append(Span(start, end, search.names[form], _TITLE))
             # Another one may begin within it.
-            found = pattern.search(data, start + 1)
+            found = search.pattern.search(data, start + 1)
         return spans
 
     def forms(self) -> Sequence[bytes]:
         """Everything that is searched for."""
-        return tuple(self._search()[1])
+        return tuple(self._search().names)
 
-    def _search(self) -> tuple[Pattern[bytes] | None, dict[bytes, str]]:
+    def _search(self) -> _Search:
         if not self._fixed and not self._secrets:
-            return None, {}
+            return _NOTHING
         values = dict(self._fixed)
         for number, secret in enumerate(self._secrets):
             former, name = self._former[number], _safe_name(getattr(secret, "name", None))
@@ -91,17 +139,12 @@ class Known:
             values.update(dict.fromkeys(former, name))
             # Read last: a value that is dropped meanwhile was either held before or is here now.
             values.update((value, name) for value in _dropped_of(secret) if not _is_short(value))
-        before, pattern, names = self._ready
+        before, search = self._ready
         if before == values:
-            return pattern, names
-        names = {}
-        for value, name in values.items():
-            for form in forms_of(value):
-                names.setdefault(form, name)
-        all_forms = sorted(names, key=lambda form: (-len(form), form))
-        pattern = re.compile(b"|".join(map(re.escape, all_forms))) if all_forms else None
-        self._ready = (values, pattern, names)
-        return pattern, names
+            return search
+        search = _Search(values)
+        self._ready = (values, search)
+        return search
 
 
 def _peeks(secret: object) -> bool:

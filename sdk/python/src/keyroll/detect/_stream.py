@@ -11,6 +11,7 @@ from typing import Pattern
 
 from . import _engine, _expression, _scan
 from ._known import Known
+from ._whole import BEHIND_BYTES
 
 # A word that does not end is decided in cells of so many bytes.
 _CELL_BYTES = 4 * 1024
@@ -149,7 +150,9 @@ class Redactor:
 
     def _known_spans(self, end: int) -> list[_engine.Span]:
         lead = len(self._reaching)
-        found = self._known.find(self._reaching + self._held[:end])
+        before = self._before[: max(0, len(self._before) - lead)]
+        behind = self._held[end : end + BEHIND_BYTES]
+        found = self._known.find(self._reaching + self._held[:end], before, behind)
         return [one._replace(start=max(0, one.start - lead), end=one.end - lead) for one in found if one.end > lead]
 
     def _spans(self, end: int) -> list[_engine.Span]:
@@ -218,10 +221,10 @@ class Redactor:
         return 0
 
     def begins_a_known_value(self, least: int) -> bool:
-        """Whether what is held ends with the first ``least`` bytes or more of a known value."""
+        """Whether what is held ends with the first ``least`` bytes or more of a known value, or all of it."""
         held = self._reaching + self._held
         for form in self._known.forms():
-            at = held.find(form[:least], max(0, len(held) - len(form) + 1))
+            at = held.find(form[:least], max(0, len(held) - len(form)))
             while at >= 0:
                 if form.startswith(held[at:]):
                     return True
