@@ -124,7 +124,7 @@ fn ends_an_escape(near: &[u8]) -> bool {
         [.., before, b'-', letter] if letter.is_ascii_alphabetic() && begins_an_option(*before) => true,
         [rest @ .., letter] if letter.is_ascii_alphabetic() => {
             let parameter = |byte: &u8| byte.is_ascii_digit() || b";:?".contains(byte);
-            rest.iter().rfind(|byte| !parameter(*byte)).is_none_or(|byte| *byte == b'[')
+            rest.iter().rfind(|byte| !parameter(byte)).is_none_or(|byte| *byte == b'[')
         }
         _ => false,
     }

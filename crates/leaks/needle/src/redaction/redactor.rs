@@ -179,7 +179,8 @@ impl Redactor {
         let gone = self.held.get(..bytes).unwrap_or_default();
         let near = gone.get(gone.len().saturating_sub(BEFORE_BYTES)..).unwrap_or_default();
         let stale = (self.before.len() + near.len()).saturating_sub(BEFORE_BYTES);
-        self.before.drain(..stale.min(self.before.len()));
+        let stale = stale.min(self.before.len());
+        self.before.drain(..stale);
         self.before.extend_from_slice(near);
         self.held.drain(..bytes);
     }
