@@ -94,9 +94,12 @@ impl<'r> Windows<'r> {
         };
         let end = if is_last { filled } else { filled.saturating_sub(self.ahead) };
         let window = Window { room, filled, own: self.fresh..end, is_last };
-        self.tail.clear();
-        self.tail.extend_from_slice(window.bytes().get(window.passed()..).unwrap_or_default());
-        self.fresh = end - window.passed();
+        // Most texts are one window. Wiping a copy of it would take as long as a tenth of the search.
+        if !is_last {
+            self.tail.clear();
+            self.tail.extend_from_slice(window.bytes().get(window.passed()..).unwrap_or_default());
+            self.fresh = end - window.passed();
+        }
         window
     }
 
