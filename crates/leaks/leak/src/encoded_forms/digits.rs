@@ -5,9 +5,11 @@ use crate::encoded_forms::decoded_text::{DecodedText, ENCODED_BYTES_MAX};
 /// The shortest run of digits that is decoded: 18 bytes, of the shortest credentials with a format.
 const RUN_BYTES_MIN: usize = 24;
 
-/// A run of that length contains an aligned step of these bytes, at this distance from the one before.
+/// A run of that length contains an aligned step of these bytes, at this distance from the one before; and the same
+/// number of bytes before or after it.
 const STEP: usize = 8;
 const DISTANCE: usize = 16;
+const _: () = assert!(RUN_BYTES_MIN >= STEP + DISTANCE);
 
 /// How many first bytes must be text before the others are decoded: random ones are in one of 6,000 cases.
 const FIRST_BYTES: usize = 9;
@@ -58,7 +60,10 @@ pub(crate) fn each_digits(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
     let mut at = 0;
     let mut done = 0;
     while let Some(step) = text.get(at..).and_then(|rest| rest.first_chunk::<STEP>()) {
-        if !may_be_digits(u64::from_le_bytes(*step)) || step.iter().any(|byte| digit(*byte).is_none()) {
+        // Most words that a step hits are shorter than two of them.
+        let near =
+            |at: usize| text.get(at..).and_then(|rest| rest.first_chunk::<STEP>()).is_some_and(are_digits);
+        if !are_digits(step) || !near(at + STEP) && !at.checked_sub(STEP).is_some_and(near) {
             at += DISTANCE;
             continue;
         }
@@ -76,6 +81,10 @@ pub(crate) fn each_digits(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
         }
         at = done;
     }
+}
+
+fn are_digits(step: &[u8; STEP]) -> bool {
+    may_be_digits(u64::from_le_bytes(*step)) && step.iter().all(|byte| digit(*byte).is_some())
 }
 
 /// Whether eight bytes may be digits: all between `+` and `z`. Most steps of a text are not.

@@ -18,6 +18,9 @@ pub(crate) fn each_escaped(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
             continue;
         }
         let rest = text.get(at..).unwrap_or_default();
+        if !may_be_first(rest) {
+            continue;
+        }
         let Some((length, byte)) = escape(rest) else {
             // Backslashes are counted from the first one.
             skip = at + rest.iter().take_while(|byte| **byte == b'\\').count();
@@ -33,6 +36,17 @@ pub(crate) fn each_escaped(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
         if let Some(start) = start.filter(|start| end - start <= ENCODED_BYTES_MAX) {
             take(&undone(text, start..end));
         }
+    }
+}
+
+/// Whether a text may begin with the first escape of another. Most signs are an operator, the end of a line, or a quote
+/// with one backslash.
+fn may_be_first(rest: &[u8]) -> bool {
+    match rest {
+        [b'%', high, ..] => high.is_ascii_hexdigit(),
+        [b'\\', sign, ..] => matches!(sign, b'\\' | b'x' | b'u' | b'/'),
+        [b'&', sign, ..] => matches!(sign, b'#' | b'q' | b'a'),
+        _ => false,
     }
 }
 
