@@ -25,6 +25,11 @@ pub(crate) fn behind_marks(line: &[u8], found: &mut Vec<NamedValue>) {
         if colon && !matches!(behind.first(), Some(b' ' | b'\t')) || behind.first() == Some(&b'=') {
             continue;
         }
+        let lead = behind.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        // Values in quotes are read elsewhere.
+        if behind.get(lead).is_none_or(|byte| is_quote(*byte)) {
+            continue;
+        }
         let trimmed = if colon { before } else { without_operator(before) };
         let operator = trimmed.len() < before.len();
         let Some(name) = name_at_end(trimmed.trim_ascii_end()) else { continue };
@@ -34,7 +39,6 @@ pub(crate) fn behind_marks(line: &[u8], found: &mut Vec<NamedValue>) {
         if first && !operator || !is_marks(prefix) || !(names_a_secret(called) || names_a_key(called)) {
             continue;
         }
-        let lead = behind.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let value = word(behind.get(lead..).unwrap_or_default());
         let start = sign + 1 + lead;
         if !value.is_empty() {
