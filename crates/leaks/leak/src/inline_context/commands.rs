@@ -1,7 +1,9 @@
 use std::ops::Range;
 
 use crate::candidate::{CandidateSource, NamedValue};
-use crate::inline_context::program_options::{OF_CURL, PIPED, PROGRAMS, PasswordPosition, ProgramOptions};
+use crate::inline_context::program_options::{
+    OF_CURL, PIPED, PROGRAMS, PasswordPosition, ProgramOptions, names_a_program,
+};
 use crate::inline_context::words::unquoted;
 
 /// Passwords on command lines and in pipes: `mysql -pvalue`, `curl -u user:value`, `docker login -u app -p value`,
@@ -21,7 +23,8 @@ pub(crate) fn in_commands(line: &[u8], words: &[Range<usize>], found: &mut Vec<N
     let mut add = |span: Range<usize>| {
         found.push(("password".to_owned(), unquoted(line, &span), CandidateSource::Place))
     };
-    for takes in &PROGRAMS {
+    let any = programs.iter().any(|name| names_a_program(name, false));
+    for takes in PROGRAMS.iter().filter(|_| any) {
         let named = |name: &&[u8]| takes.programs.iter().any(|one| one.as_bytes() == *name);
         let Some(first) = programs.iter().position(named) else { continue };
         let verb = |verb: &str| words.iter().skip(first).position(|word| raw(word) == verb.as_bytes());
@@ -52,7 +55,10 @@ pub(crate) fn in_shares(line: &[u8], words: &[Range<usize>], found: &mut Vec<Nam
     let raw = |span: &Range<usize>| line.get(unquoted(line, span)).unwrap_or_default();
     let is = |word: &Range<usize>, name: &[u8]| program(raw(word)).eq_ignore_ascii_case(name);
     let mounts = |pair: &[Range<usize>]| match pair {
-        [net, verb] => is(verb, b"use") && (is(net, b"net") || is(net, b"net.exe")),
+        [net, verb] => {
+            let ends = raw(verb).last_chunk::<3>().is_some_and(|end| end.eq_ignore_ascii_case(b"use"));
+            ends && is(verb, b"use") && (is(net, b"net") || is(net, b"net.exe"))
+        }
         _ => false,
     };
     let Some(at) = words.windows(2).position(mounts) else { return };
@@ -72,17 +78,12 @@ pub(crate) fn in_shares(line: &[u8], words: &[Range<usize>], found: &mut Vec<Nam
 
 /// Whether a word names a program that takes a password on its command line, also with its folder.
 pub(crate) fn is_program(word: &[u8]) -> bool {
-    let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    PROGRAMS.iter().flat_map(|takes| takes.programs).any(|one| one.as_bytes() == name)
+    names_a_program(word.rsplit(|byte| *byte == b'/').next().unwrap_or_default(), false)
 }
 
-/// Programs that take a password without an option.
+/// Whether a word names a program that takes a password without an option.
 fn is_plain(word: &[u8]) -> bool {
-    let plain = PROGRAMS
-        .iter()
-        .filter(|takes| matches!(takes.place, PasswordPosition::Word(_) | PasswordPosition::Signed));
-    let name = program(word);
-    plain.flat_map(|takes| takes.programs).any(|one| one.as_bytes() == name)
+    names_a_program(program(word), true)
 }
 
 /// The passwords among the words after a program.

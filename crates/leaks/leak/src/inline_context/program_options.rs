@@ -36,6 +36,11 @@ impl ProgramOptions {
     const fn word(programs: &'static [&'static str], verb: &'static str, number: usize) -> Self {
         Self { programs, verb: Some(verb), place: PasswordPosition::Word(number), sign: None }
     }
+
+    /// Whether the password needs no option.
+    const fn is_plain(&self) -> bool {
+        matches!(self.place, PasswordPosition::Word(_) | PasswordPosition::Signed)
+    }
 }
 
 /// The options of curl, which in a long command are on lines of their own.
@@ -110,6 +115,43 @@ pub(crate) const PROGRAMS: [ProgramOptions; 32] = [
     ProgramOptions::word(&["aws"], "aws_secret_access_key", 1),
     ProgramOptions::word(&["aws"], "aws_session_token", 1),
 ];
+
+/// For each first letter of a program: the lengths of its names, as bits. Of a line every word is compared with all
+/// names, and nearly all words are none.
+static LENGTHS: [u32; 256] = lengths(false);
+
+/// Does the same for programs that take a password without an option.
+static PLAIN_LENGTHS: [u32; 256] = lengths(true);
+
+#[expect(clippy::indexing_slicing, reason = "computed when this is compiled: a bad index fails the build")]
+const fn lengths(plain: bool) -> [u32; 256] {
+    let mut lengths = [0; 256];
+    let mut at = 0;
+    while at < PROGRAMS.len() {
+        let mut name = 0;
+        while name < PROGRAMS[at].programs.len() && (!plain || PROGRAMS[at].is_plain()) {
+            let letters = PROGRAMS[at].programs[name].as_bytes();
+            lengths[letters[0] as usize] |= 1 << letters.len();
+            name += 1;
+        }
+        at += 1;
+    }
+    lengths
+}
+
+/// Whether a word is the name of a program, or of one that takes a password without an option.
+pub(crate) fn names_a_program(word: &[u8], plain: bool) -> bool {
+    let lengths = if plain { &PLAIN_LENGTHS } else { &LENGTHS };
+    let of_first =
+        word.first().and_then(|first| lengths.get(usize::from(*first))).copied().unwrap_or_default();
+    let length =
+        u32::try_from(word.len()).ok().and_then(|length| 1_u32.checked_shl(length)).unwrap_or_default();
+    of_first & length != 0
+        && PROGRAMS
+            .iter()
+            .filter(|takes| !plain || takes.is_plain())
+            .any(|takes| takes.programs.iter().any(|one| one.as_bytes() == word))
+}
 
 /// Programs that read a password from a pipe, by their words, and whether a user name and a colon precede it.
 pub(crate) const PIPED: [(&[&str], bool); 5] = [
