@@ -10,7 +10,7 @@ pub(crate) mod table;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 
 use crate::block_context::argument_lists::in_arguments;
 use crate::block_context::kubernetes::{KINDS, in_secret};
@@ -58,7 +58,9 @@ const PGPASS_PARTS: usize = 5;
 /// Whether a part of a text may decide about values beyond the next line, except as the head of a table.
 pub fn reaches_far(part: &[u8]) -> bool {
     static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let words = WORDS.get_or_init(|| AhoCorasick::new(far()).ok());
+    // Of this kind several bytes are looked at in one step, of the usual one each by itself.
+    let kind = MatchKind::LeftmostFirst;
+    let words = WORDS.get_or_init(|| AhoCorasick::builder().match_kind(kind).build(far()).ok());
     words.as_ref().is_none_or(|words| words.is_match(part))
 }
 

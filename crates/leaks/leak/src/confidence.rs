@@ -231,7 +231,7 @@ const OF_NAMES: [&str; 14] = [
 
 fn is_of_names(value: &[u8]) -> bool {
     let small = value.to_ascii_lowercase();
-    OF_NAMES.iter().any(|word| memchr::memmem::find(&small, word.as_bytes()).is_some())
+    OF_NAMES.iter().any(|word| places(&small, word.as_bytes()).next().is_some())
 }
 
 /// A chosen password: words with a number, and a capital or a punctuation mark that no identifier has.
@@ -355,10 +355,13 @@ fn is_words(letters: &[u8]) -> bool {
 fn is_code(value: &[u8], quoted: bool) -> bool {
     let bracket =
         |open: u8, close: u8| value.first() == Some(&open) && (!quoted || value.last() == Some(&close));
-    let has = |word: &[u8]| memchr::memmem::find(value, word).is_some();
-    [b"${".as_slice(), b"{{", b"%s", b"()", b"->", b"=>", b"::", b"</", b"{}", b"\\n", b"&&", b"||"]
-        .iter()
-        .any(|word| has(word))
+    let computed = |two: &[u8]| {
+        matches!(
+            two,
+            b"${" | b"{{" | b"%s" | b"()" | b"->" | b"=>" | b"::" | b"</" | b"{}" | b"\\n" | b"&&" | b"||"
+        )
+    };
+    value.windows(2).any(computed)
         || value.starts_with(b"\\u")
         || value.starts_with(b"\\U")
         || bracket(b'(', b')')

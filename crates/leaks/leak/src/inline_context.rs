@@ -56,8 +56,8 @@ pub(crate) fn beside(line: &[u8]) -> Vec<NamedValue> {
     in_calls(line, &mut found);
     in_parts(line, &mut found);
     in_lists(line, &mut found);
-    in_sent(line, &mut found);
     in_npm(line, &mut found);
+    in_sent(line, &words, &mut found);
     behind_marks(line, &mut found);
     found
 }
@@ -213,7 +213,7 @@ fn in_elements(line: &[u8], found: &mut Vec<NamedValue>) {
         };
         let tag = before.get(open + 1..start).unwrap_or_default();
         let named = [b"name=".as_slice(), b"key="].iter().find_map(|mark| {
-            let name = tag.get(memchr::memmem::find(tag, mark)? + mark.len()..)?;
+            let name = tag.get(places(tag, mark).next()? + mark.len()..)?;
             last_word(name.split(|byte| *byte == b' ').next()?)
         });
         if let Some(name) = named.or_else(|| last_word(tag.split(|byte| *byte == b' ').next()?)) {

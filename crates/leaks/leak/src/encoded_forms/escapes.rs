@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use crate::byte_search::places;
 use crate::encoded_forms::decoded_text::{DecodedText, ENCODED_BYTES_MAX};
 
 /// Entities of HTML and XML for signs.
@@ -130,7 +131,7 @@ fn is_end(text: &[u8], at: usize) -> bool {
 /// A text without its escapes.
 fn undone(text: &[u8], range: Range<usize>) -> DecodedText {
     let within = text.get(range.clone()).unwrap_or_default();
-    let in_form = memchr::memmem::find(within, SPACE_IN_FORM).is_some();
+    let in_form = places(within, SPACE_IN_FORM).next().is_some();
     let mut plain = DecodedText::new("escapes", within.len());
     let mut at = 0;
     while let Some(rest) = within.get(at..)

@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use crate::byte_search::places;
 use crate::candidate::{CandidateSource, NamedValue};
 use crate::inline_context::words::unquoted;
 
@@ -77,7 +78,7 @@ fn of_relay(line: &[u8], words: &[Range<usize>]) -> Option<Range<usize>> {
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b".-:".contains(byte);
     let of_mail = match port.strip_prefix(b":") {
         Some(port) => MAIL_PORTS.contains(&port),
-        None => port.is_empty() && memchr::memmem::find(name, b"smtp").is_some(),
+        None => port.is_empty() && places(name, b"smtp").next().is_some(),
     };
     let login_bytes = line.get(login.clone())?;
     let colon = memchr::memchr(b':', login_bytes).filter(|at| *at > 0)?;

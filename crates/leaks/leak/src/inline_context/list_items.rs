@@ -11,6 +11,14 @@ pub(crate) const ITEMS_MAX: usize = 64;
 /// Options and their values in a list on one line: `["app", "--api-key", "value"]`, `run(["curl", "-u",
 /// "app:value"])`.
 pub(crate) fn in_lists(line: &[u8], found: &mut Vec<NamedValue>) {
+    // Between two items is a comma after a quote. Most lines have none.
+    let listed = |comma: usize| {
+        let before = line.get(..comma).unwrap_or_default();
+        before.trim_ascii_end().last().is_some_and(|byte| is_quote(*byte))
+    };
+    if !memchr::memchr_iter(b',', line).any(listed) {
+        return;
+    }
     let mut at = 0;
     while let Some((items, end)) = next_list(line, at) {
         in_items(line, &items, found);

@@ -1,29 +1,36 @@
+use std::ops::Range;
+
 use crate::candidate::{CandidateSource, NamedValue, VALUE_BYTES_MAX};
 use crate::inline_context::words::is_quote;
 
 /// Schemes before a token that is sent, in lower case, and the shortest token that says by itself that it is one,
 /// bytes.
-const SCHEMES: [(&[u8], usize); 4] = [(b"bearer ", 12), (b"basic ", 12), (b"token ", 20), (b"apikey ", 20)];
+const SCHEMES: [(&[u8], usize); 4] =
+    [(b"bearer ", TOKEN_BYTES_MIN), (b"basic ", TOKEN_BYTES_MIN), (b"token ", 20), (b"apikey ", 20)];
+
+/// The shortest of these, bytes.
+const TOKEN_BYTES_MIN: usize = 12;
 
 /// The names of members for a header's value, in lower case.
 const OF_VALUES: [&[u8]; 2] = [b"value", b"authorization"];
 
 /// A whole quoted text of a scheme and a token, `"value": "Bearer TOKEN"`, and the same without quotes under the name of
 /// a header's value. In a sentence other words follow.
-pub(crate) fn in_sent(line: &[u8], found: &mut Vec<NamedValue>) {
-    for at in memchr::memchr_iter(b' ', line) {
-        // The last letters of the schemes. Most words end with others.
-        let last = at.checked_sub(1).and_then(|last| line.get(last)).map(u8::to_ascii_lowercase);
-        if !matches!(last, Some(b'r' | b'c' | b'n' | b'y')) {
+pub(crate) fn in_sent(line: &[u8], words: &[Range<usize>], found: &mut Vec<NamedValue>) {
+    for pair in words.windows(2) {
+        let [said, sent] = pair else { continue };
+        // Most words are shorter.
+        let at = said.end;
+        if sent.len() < TOKEN_BYTES_MIN || sent.start != at + 1 || line.get(at) != Some(&b' ') {
             continue;
         }
-        let before = line.get(..at + 1).unwrap_or_default();
+        let before = line.get(..sent.start).unwrap_or_default();
         let is = |scheme: &[u8]| {
             let from = before.len().checked_sub(scheme.len());
             from.and_then(|from| before.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case(scheme))
         };
         let Some((scheme, least)) = SCHEMES.iter().find(|(scheme, _)| is(scheme)) else { continue };
-        let rest = line.get(at + 1..).unwrap_or_default();
+        let rest = line.get(sent.start..).unwrap_or_default();
         let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
         let length = rest.iter().take(VALUE_BYTES_MAX + 1).take_while(|byte| good(byte)).count();
         // `Bearer realm=…` is a challenge. Only padding is at the end.
@@ -34,7 +41,7 @@ pub(crate) fn in_sent(line: &[u8], found: &mut Vec<NamedValue>) {
         let quoted = before.last().is_some_and(|byte| is_quote(*byte)) && behind.first() == before.last();
         let value = quoted || is_value(before) && behind.trim_ascii().is_empty();
         if value && padded && length >= *least {
-            found.push(("authorization".to_owned(), at + 1..at + 1 + length, CandidateSource::Place));
+            found.push(("authorization".to_owned(), sent.start..sent.start + length, CandidateSource::Place));
         }
     }
 }
@@ -49,10 +56,11 @@ fn is_value(before: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inline_context::words::words;
 
     fn shown(line: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        in_sent(line.as_bytes(), &mut found);
+        in_sent(line.as_bytes(), &words(line.as_bytes()), &mut found);
         found.into_iter().map(|one| &line[one.1]).collect()
     }
 
