@@ -26,6 +26,12 @@ impl DecodedText {
         self.places.push((place.start, place.end));
     }
 
+    /// Adds bytes that stand for themselves, and stand here.
+    pub(crate) fn copy(&mut self, bytes: &[u8], start: usize) {
+        self.bytes.extend_from_slice(bytes);
+        self.places.extend((start..start + bytes.len()).map(|at| (at, at + 1)));
+    }
+
     /// The range of the encoded text of these bytes.
     pub(crate) fn in_text(&self, bytes: &Range<usize>) -> Option<Range<usize>> {
         let (start, _) = self.places.get(bytes.start)?;

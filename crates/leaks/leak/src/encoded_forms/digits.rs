@@ -51,7 +51,12 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|number| u8::try_from(number).ok())
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Decodes every text in base64 or hex. A program's names and hashes are recognised by their first bytes, which are
@@ -70,7 +75,7 @@ pub(crate) fn each_digits(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
         let (before, behind) = text.split_at_checked(at).unwrap_or_default();
         let early = before.get(done..).unwrap_or_default();
         let early = early.iter().rev().take_while(|byte| digit(**byte).is_some()).count();
-        let late = behind.iter().take_while(|byte| digit(**byte).is_some()).count();
+        let late = leading_digits(behind);
         let run = at - early..at + late;
         done = run.end;
         if (RUN_BYTES_MIN..=ENCODED_BYTES_MAX).contains(&run.len())
@@ -81,6 +86,14 @@ pub(crate) fn each_digits(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
         }
         at = done;
     }
+}
+
+/// How many digits are at the beginning of a text. Pictures have many thousands.
+fn leading_digits(text: &[u8]) -> usize {
+    let (steps, _) = text.as_chunks::<STEP>();
+    let whole = STEP * steps.iter().take_while(|step| are_digits(step)).count();
+    let rest = text.get(whole..).unwrap_or_default();
+    whole + rest.iter().take_while(|byte| digit(**byte).is_some()).count()
 }
 
 fn are_digits(step: &[u8; STEP]) -> bool {
@@ -167,14 +180,18 @@ fn of_hex(text: &[u8], run: Range<usize>) -> Option<(DecodedText, usize)> {
     let start = run.start + if digits.starts_with(b"0x") { 2 } else { 0 };
     let digits = text.get(start..run.end)?;
     let length = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(hex(*high)? << 4 | hex(*low)?).filter(|byte| is_written(*byte)),
+        _ => None,
+    };
+    let pairs = digits.get(..length)?.chunks_exact(2);
+    // Most are hashes and other numbers, and need no room.
+    if !pairs.clone().take(FIRST_BYTES).all(|pair| byte(pair).is_some()) {
+        return None;
+    }
     let mut plain = DecodedText::new("hex", length / 2);
-    for (at, pair) in digits.get(..length)?.chunks_exact(2).enumerate() {
-        let [high, low] = pair else { break };
-        let byte = hex(*high)? << 4 | hex(*low)?;
-        if !is_written(byte) {
-            return None;
-        }
-        plain.push(byte, start + 2 * at..start + 2 * at + 2);
+    for (at, pair) in pairs.enumerate() {
+        plain.push(byte(pair)?, start + 2 * at..start + 2 * at + 2);
     }
     is_text(&plain).then_some((plain, start + length))
 }

@@ -31,8 +31,7 @@ pub(crate) fn each_escaped(text: &[u8], take: &mut dyn FnMut(&DecodedText)) {
             skip = at + length;
             continue;
         }
-        let start = begin(text, done, at);
-        let end = end(text, at);
+        let (start, end) = around(text, done, at);
         done = end.max(at + length);
         if let Some(start) = start.filter(|start| end - start <= ENCODED_BYTES_MAX) {
             take(&undone(text, start..end));
@@ -99,33 +98,61 @@ fn pair(high: u8, low: u8) -> Option<u8> {
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// Where the text around a position begins; `None` if that is far.
-fn begin(text: &[u8], from: usize, at: usize) -> Option<usize> {
+/// Where the text around an escape begins, if it is near, and where it ends. The escapes of an address (RFC 3986)
+/// stand for its spaces and quotes too, so only one word is needed, and its name.
+fn around(text: &[u8], from: usize, at: usize) -> (Option<usize>, usize) {
     let first = at.saturating_sub(ENCODED_BYTES_MAX).max(from);
-    let before = text.get(first..at)?;
-    let last = (0..before.len()).rev().find(|place| is_end(before, *place));
-    match last {
-        Some(last) => Some(first + last + 1),
-        None => (first == from).then_some(first),
-    }
-}
-
-fn end(text: &[u8], at: usize) -> usize {
+    let before = text.get(first..at).unwrap_or_default();
     let upto = text.len().min(at.saturating_add(ENCODED_BYTES_MAX + 1));
     let behind = text.get(at..upto).unwrap_or_default();
-    (0..behind.len()).find(|place| is_end(behind, *place)).map_or(upto, |end| at + end)
+    let (start, length) = match behind {
+        [b'%', ..] => (words_before(before), behind.iter().position(ends_word).unwrap_or(behind.len())),
+        _ => (begin(before), end(behind)),
+    };
+    let start = start.or_else(|| (first == from).then_some(0));
+    (start.map(|start| first + start), at + length)
 }
 
-/// Whether a line or a quoted text ends here.
-fn is_end(text: &[u8], at: usize) -> bool {
-    match text.get(at) {
-        Some(b'\n' | 0) => true,
-        Some(b'"' | b'\'' | b'`') => {
-            let before = text.get(..at).unwrap_or_default();
-            before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
-        }
-        _ => false,
+/// How many words before an address belong to it: its name, and a sign or a scheme.
+const WORDS_BEFORE: usize = 2;
+
+/// Where the words begin that belong to the one at the end of a text.
+fn words_before(text: &[u8]) -> Option<usize> {
+    let line = memchr::memrchr2(b'\n', 0, text).map(|last| last + 1);
+    let word = |upto: usize| {
+        let text = text.get(line.unwrap_or_default()..upto).unwrap_or_default();
+        text.iter().rposition(ends_word).map(|last| line.unwrap_or_default() + last + 1)
+    };
+    let mut start = word(text.len()).or(line)?;
+    for _ in 0..WORDS_BEFORE {
+        let before = text.get(..start).unwrap_or_default();
+        let end = before.iter().rposition(|byte| !ends_word(byte)).map_or(0, |last| last + 1);
+        start = word(end).or(line).unwrap_or_default();
     }
+    Some(start)
+}
+
+fn ends_word(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b'\\' | b'\r' | b'\n' | 0)
+}
+
+/// Where the quoted text or line begins that goes on to the end.
+fn begin(text: &[u8]) -> Option<usize> {
+    let line = memchr::memrchr2(b'\n', 0, text).map(|last| last + 1);
+    let mut quotes = memchr::memrchr3_iter(b'"', b'\'', b'`', text).take_while(|place| Some(*place) >= line);
+    quotes.find(|place| ends_quote(text, *place)).map(|last| last + 1).or(line)
+}
+
+fn end(text: &[u8]) -> usize {
+    let line = memchr::memchr2(b'\n', 0, text).and_then(|line| text.get(..line)).unwrap_or(text);
+    let mut quotes = memchr::memchr3_iter(b'"', b'\'', b'`', line);
+    quotes.find(|place| ends_quote(line, *place)).unwrap_or(line.len())
+}
+
+/// Whether a quote ends a text: no backslash belongs to it.
+fn ends_quote(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
 }
 
 /// A text without its escapes.
@@ -134,11 +161,15 @@ fn undone(text: &[u8], range: Range<usize>) -> DecodedText {
     let in_form = places(within, SPACE_IN_FORM).next().is_some();
     let mut plain = DecodedText::new("escapes", within.len());
     let mut at = 0;
-    while let Some(rest) = within.get(at..)
-        && let Some(first) = rest.first()
-    {
+    while let Some(rest) = within.get(at..).filter(|rest| !rest.is_empty()) {
+        let signs = memchr::memchr3(b'%', b'\\', b'&', rest).unwrap_or(rest.len());
+        let space = memchr::memchr(b'+', rest).filter(|_| in_form).unwrap_or(rest.len());
+        let (same, rest) = rest.split_at_checked(signs.min(space)).unwrap_or_default();
+        plain.copy(same, range.start + at);
+        at += same.len();
+        let Some(first) = rest.first() else { break };
         let (length, byte) = escape(rest).unwrap_or(match first {
-            b'+' if in_form => (1, b' '),
+            b'+' => (1, b' '),
             first => (1, *first),
         });
         plain.push(byte, range.start + at..range.start + at + length);
@@ -164,7 +195,9 @@ mod tests {
     fn a_text_with_escapes_goes_from_quote_to_quote() {
         let all = |text: &str, span: Range<usize>| vec![(text.to_owned(), Some(span))];
         assert_eq!(shown(r#"x = "a\u005fb c" "y""#), all("a_b c", 5..15));
-        assert_eq!(shown("a %5F b\nc"), all("a _ b", 0..7));
+        assert_eq!(shown("a %5F b\nc"), all("a _", 0..5));
+        assert_eq!(shown("x = \"a b\", \"c%5Fd\""), all("b\", \"c_d", 7..17));
+        assert_eq!(shown("one two three %5Fb%5F four"), all("two three _b_", 4..21));
         assert_eq!(shown(r#"{"m":"{\\\"a\\\":1}"}"#), all(r#"{"a":1}"#, 6..19));
         assert_eq!(shown(r#"{"m":"https:\/\/h\/"}"#), all("https://h/", 6..19));
         assert_eq!(shown("<a b=\"&quot;x&amp;&#39;\">"), all("\"x&'", 6..23));
