@@ -7,7 +7,7 @@ pub(crate) mod rule;
 pub(crate) mod undecided_tail;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{BitOr, Range};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -57,8 +57,8 @@ pub struct Rules {
     pub(crate) anchors: Anchors,
     /// The rule and kind of each anchor, by number.
     pub(crate) meant: Vec<(usize, AnchorKind)>,
-    /// The rules whose values may begin with each byte.
-    of_byte: Vec<Vec<usize>>,
+    /// The rules whose values may begin with each byte, with the bytes that may follow.
+    of_byte: Vec<Vec<(SecondBytes, usize)>>,
     /// Whether a word of a rule may still follow within a value; built only for streams.
     pub(crate) heads: OnceLock<Option<LazyDfa>>,
 }
@@ -131,11 +131,18 @@ impl Rules {
         }));
         // A rule with words before its values cannot judge a value alone.
         let may = |rule: &Rule, byte: u8| {
-            let begins = rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte));
-            rule.near.is_empty() && (rule.begins.is_empty() || begins)
+            let seconds = rule.begins.iter().map(|begin| match begin.as_bytes() {
+                [first, second, ..] if *first == byte => bit_of(*second),
+                [first] if *first == byte => SecondBytes::MAX,
+                _ => 0,
+            });
+            let seconds =
+                if rule.begins.is_empty() { SecondBytes::MAX } else { seconds.fold(0, BitOr::bitor) };
+            if rule.near.is_empty() { seconds } else { 0 }
         };
         let of_byte = (0..=u8::MAX).map(|byte| {
-            all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
+            let all = all.iter().enumerate().map(|(index, rule)| (may(rule, byte), index));
+            all.filter(|(seconds, _)| *seconds != 0).collect()
         });
         let of_byte = of_byte.collect();
         Self { all, anchors: Anchors::new(words), meant, of_byte, heads: OnceLock::new() }
@@ -249,12 +256,22 @@ impl Rules {
 
     /// The rule that a whole value matches. Rules with words before their values do not count.
     pub fn of(&self, value: &[u8]) -> Option<&Rule> {
-        let first = usize::from(*value.first()?);
-        let may = self.of_byte.get(first)?.iter().filter_map(|index| self.all.get(*index));
+        // Most values are no credentials, and have other first bytes.
+        let [first, second, ..] = value else { return None };
+        let may = self.of_byte.get(usize::from(*first))?.iter();
+        let may = may.filter(|(seconds, _)| seconds & bit_of(*second) != 0);
+        let may = may.filter_map(|(_, index)| self.all.get(*index));
         let mut all = may.filter(|rule| rule.is(value));
         let first = all.next()?;
         if first.yields { all.find(|rule| !rule.yields).or(Some(first)) } else { Some(first) }
     }
+}
+
+/// A set of bytes, in which some share a bit.
+type SecondBytes = u64;
+
+fn bit_of(byte: u8) -> SecondBytes {
+    1 << (byte % 64)
 }
 
 /// Reports the matches of a rule that begin in a range. Returns where the search ended.

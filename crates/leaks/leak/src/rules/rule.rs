@@ -7,6 +7,7 @@ use regex_automata::{Anchored, Input};
 use regex_syntax::hir::literal::Extractor;
 use serde::Deserialize;
 
+use crate::byte_search::places;
 use crate::rules::anchors::{MatchStart, starts};
 use crate::rules::checksum::Checksum;
 use crate::rules::lazy_dfa::LazyDfa;
@@ -228,7 +229,7 @@ impl Rule {
     }
 
     fn is_made_so(&self, value: &[u8]) -> bool {
-        let holds = |word: &String| memchr::memmem::find(value, word.as_bytes()).is_some();
+        let holds = |word: &String| places(value, word.as_bytes()).next().is_some();
         (self.begins.is_empty() || self.begins.iter().any(|begin| value.starts_with(begin.as_bytes())))
             && (self.holds.is_empty() || self.holds.iter().any(holds))
             && (self.entropy == 0.0 || entropy(value) >= self.entropy)
