@@ -337,10 +337,13 @@ fn part_number(words: &mut Vec<String>) {
     let Some(at) = words.iter().rposition(|word| !comes_after(word)) else { return };
     let Some(word) = words.get_mut(at) else { return };
     let bare = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    if bare.len() == word.len() {
+        return;
+    }
     let is_last = LAST.iter().any(|last| last.last() == Some(&bare));
     let says = is_last || AFTER.contains(&bare) || JOINED.iter().any(|end| bare.ends_with(end));
     let length = bare.len();
-    if says && length < word.len() {
+    if says {
         let number = word.split_off(length);
         words.insert(at + 1, number);
     }

@@ -88,6 +88,9 @@ pub(crate) fn in_plurals(text: &[u8], line: &Range<usize>, found: &mut Vec<Named
     }
     for sign in memchr::memchr2_iter(b':', b'=', raw) {
         let at = line.start + sign + 1;
+        if !may_begin_several(raw, sign) {
+            continue;
+        }
         let rest = near.get(at..).unwrap_or_default();
         let lead = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let colon = raw.get(sign) == Some(&b':');
@@ -107,6 +110,17 @@ pub(crate) fn in_plurals(text: &[u8], line: &Range<usize>, found: &mut Vec<Named
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a bracket or the end of the line may follow a sign, or before it a plural ends. After most signs a value
+/// follows.
+fn may_begin_several(raw: &[u8], sign: usize) -> bool {
+    let (before, behind) = raw.split_at_checked(sign).unwrap_or_default();
+    match behind {
+        [b':', next, ..] => matches!(next, b' ' | b'\t' | b'[' | b'{' | b'\n' | b'\r'),
+        [_, b' ' | b'\t' | b'[' | b'{', ..] | [b':'] => true,
+        _ => matches!(before.last(), Some(b's' | b'S' | b'"' | b'\'' | b' ' | b'\t')),
     }
 }
 
@@ -229,11 +243,14 @@ fn parts(text: &[u8], span: Range<usize>, name: &str, found: &mut Vec<NamedValue
 /// Adds a value that looks random, unless its own name says that it is something else.
 fn take(text: &[u8], called: Range<usize>, span: Range<usize>, name: &str, found: &mut Vec<NamedValue>) {
     let value = text.get(span.clone()).unwrap_or_default();
-    let called = String::from_utf8_lossy(text.get(called).unwrap_or_default()).to_ascii_lowercase();
-    let other = OTHERS.iter().any(|other| called.ends_with(other)) || called.starts_with("encrypted");
     let address = value.len() == ADDRESS_BYTES && value.starts_with(b"0x");
     let random = is_random_key(value) && !address;
-    if !other && (random || names_a_password(name) && is_strong_password(value)) {
+    // Most values are neither, and their names do not matter.
+    if !(random || is_strong_password(value) && names_a_password(name)) {
+        return;
+    }
+    let called = String::from_utf8_lossy(text.get(called).unwrap_or_default()).to_ascii_lowercase();
+    if !OTHERS.iter().any(|other| called.ends_with(other)) && !called.starts_with("encrypted") {
         found.push((name.to_owned(), span, CandidateSource::Name));
     }
 }

@@ -2,21 +2,20 @@ use std::ops::Range;
 
 use crate::candidate::{CandidateSource, NamedValue};
 use crate::inline_context::commands::in_commands;
+use crate::inline_context::program_options::names_a_program;
 use crate::inline_context::words::is_quote;
 use crate::names_a_secret;
 
 /// The most items of a list that are read.
 pub(crate) const ITEMS_MAX: usize = 64;
 
+/// The longest name of a program that needs no option, bytes.
+const PROGRAM_BYTES_MAX: usize = 16;
+
 /// Options and their values in a list on one line: `["app", "--api-key", "value"]`, `run(["curl", "-u",
 /// "app:value"])`.
 pub(crate) fn in_lists(line: &[u8], found: &mut Vec<NamedValue>) {
-    // Between two items is a comma after a quote. Most lines have none.
-    let listed = |comma: usize| {
-        let before = line.get(..comma).unwrap_or_default();
-        before.trim_ascii_end().last().is_some_and(|byte| is_quote(*byte))
-    };
-    if !memchr::memchr_iter(b',', line).any(listed) {
+    if !may_be_command(line) {
         return;
     }
     let mut at = 0;
@@ -24,6 +23,24 @@ pub(crate) fn in_lists(line: &[u8], found: &mut Vec<NamedValue>) {
         in_items(line, &items, found);
         at = end;
     }
+}
+
+/// Whether an item begins like an option or names a program that needs none. Most lists are of other things.
+fn may_be_command(line: &[u8]) -> bool {
+    memchr::memchr3_iter(b'"', b'\'', b'`', line).any(|quote| {
+        let (before, behind) = line.split_at_checked(quote).unwrap_or_default();
+        match behind {
+            [_, b'-', ..] | [_, b'/', b'p', ..] | [_, b'p', b'a', b's', b's', b':', ..] | [_, b'|', ..] => {
+                true
+            }
+            [_, b',' | b' ', ..] => {
+                let near = before.get(before.len().saturating_sub(PROGRAM_BYTES_MAX)..).unwrap_or(before);
+                let letters = near.iter().rev().take_while(|byte| byte.is_ascii_lowercase()).count();
+                names_a_program(near.get(near.len() - letters..).unwrap_or_default(), true)
+            }
+            _ => false,
+        }
+    })
 }
 
 /// The passwords among the words of a command, each an item of a list.
@@ -95,6 +112,8 @@ mod tests {
             (r#"run(["curl", "-u", "app:kD93hfQ0plm4", "https://h"])"#, "password"),
             (r#"ENTRYPOINT ["mysql", "-pkD93hfQ0plm4"]"#, "password"),
             (r#"{"a": "b", "args": ["x", "--token", "kD93hfQ0plm4"]}"#, "token"),
+            (r#"["vault", "login", "kD93hfQ0plm4"]"#, "password"),
+            (r#"['/usr/bin/rabbitmqctl' , 'change_password', 'app', 'kD93hfQ0plm4']"#, "password"),
         ] {
             assert_eq!(shown(line), [(name.to_owned(), "kD93hfQ0plm4")], "{line}");
         }

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
-use crate::candidate::{CandidateSource, NamedValue};
+use crate::allowlist::BYTES_MIN;
+use crate::candidate::{CandidateSource, NamedValue, VALUE_BYTES_MAX};
 use crate::inline_context::words::is_quote;
 use crate::{names_a_key, names_a_secret};
 
@@ -25,9 +26,10 @@ pub(crate) fn behind_marks(line: &[u8], found: &mut Vec<NamedValue>) {
         if colon && !matches!(behind.first(), Some(b' ' | b'\t')) || behind.first() == Some(&b'=') {
             continue;
         }
+        // Whether a short value is there is told sooner than whether it has a secret's name.
         let lead = behind.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        // Values in quotes are read elsewhere.
-        if behind.get(lead).is_none_or(|byte| is_quote(*byte)) {
+        let value = word(behind.get(lead..).unwrap_or_default());
+        if !(BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
             continue;
         }
         let trimmed = if colon { before } else { without_operator(before) };
@@ -39,11 +41,8 @@ pub(crate) fn behind_marks(line: &[u8], found: &mut Vec<NamedValue>) {
         if first && !operator || !is_marks(prefix) || !(names_a_secret(called) || names_a_key(called)) {
             continue;
         }
-        let value = word(behind.get(lead..).unwrap_or_default());
         let start = sign + 1 + lead;
-        if !value.is_empty() {
-            found.push((called.to_owned(), start..start + value.len(), CandidateSource::Name));
-        }
+        found.push((called.to_owned(), start..start + value.len(), CandidateSource::Name));
     }
 }
 
@@ -58,7 +57,9 @@ fn word(text: &[u8]) -> &[u8] {
     if text.first().is_some_and(|byte| is_quote(*byte)) {
         return &[];
     }
-    let length = text.iter().position(|byte| byte.is_ascii_whitespace() || *byte == 0).unwrap_or(text.len());
+    // What is longer is no value.
+    let near = text.iter().take(2 * VALUE_BYTES_MAX);
+    let length = near.take_while(|byte| !byte.is_ascii_whitespace() && **byte != 0).count();
     let word = text.get(..length).unwrap_or_default();
     // `git diff --word-diff`.
     let word = [b"+}", b"-]"].iter().find_map(|end| word.strip_suffix(*end)).unwrap_or(word);
