@@ -1,4 +1,4 @@
-use crate::byte_search::places;
+use crate::byte_search::{addresses, places};
 use crate::candidate::{CandidateSource, NamedValue, VALUE_BYTES_MAX};
 use crate::inline_context::words::is_quote;
 use crate::names_a_secret;
@@ -96,6 +96,10 @@ fn is_in_options(line: &[u8], start: usize) -> bool {
 
 /// `jdbc:oracle:thin:user/value@host`.
 fn in_thin(line: &[u8], found: &mut Vec<NamedValue>) {
+    // Colons are more common than this sign, which follows.
+    if memchr::memchr(b'@', line).is_none() {
+        return;
+    }
     for at in places(line, b":thin:") {
         let start = at + b":thin:".len();
         let rest = line.get(start..).unwrap_or_default();
@@ -134,7 +138,7 @@ fn in_sources(line: &[u8], found: &mut Vec<NamedValue>) {
 /// A password in an address with signs that should be escaped: `redis://:one/two@host`. Before such a sign a port would
 /// be a number.
 fn in_logins(line: &[u8], found: &mut Vec<NamedValue>) {
-    for at in places(line, b"://") {
+    for at in addresses(line) {
         let start = at + 3;
         let rest =
             line.get(start..line.len().min(start + NAME_BYTES_MAX + VALUE_BYTES_MAX)).unwrap_or_default();
@@ -179,7 +183,7 @@ fn in_defaults(line: &[u8], found: &mut Vec<NamedValue>) {
 
 /// A token before `@`, without a colon: `https://value@host`.
 fn in_addresses(line: &[u8], found: &mut Vec<NamedValue>) {
-    for at in places(line, b"://") {
+    for at in addresses(line) {
         let rest = line.get(at + 3..).unwrap_or_default();
         let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.~%".contains(byte);
         let length = rest.iter().take_while(|byte| good(byte)).count();

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
-use crate::byte_search::places;
+use crate::byte_search::addresses;
 use crate::candidate::VALUE_BYTES_MAX;
 
 /// Words before a token in a request header, and before a password in a connection string: `Server=db;User
@@ -29,7 +29,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// The passwords in connection URLs: `postgres://user:HERE@host/db`. Not decoded.
 pub fn passwords_in(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for at in places(text, b"://") {
+    for at in addresses(text) {
         let start = at + 3;
         let authority = text.get(start..).unwrap_or_default();
         let end = authority.iter().position(|byte| ends_authority(*byte)).unwrap_or(authority.len());
