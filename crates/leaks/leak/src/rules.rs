@@ -7,7 +7,7 @@ pub(crate) mod rule;
 pub(crate) mod undecided_tail;
 
 use std::collections::BTreeMap;
-use std::ops::{BitOr, Range};
+use std::ops::{BitAnd, BitOr, Range};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -57,8 +57,8 @@ pub struct Rules {
     pub(crate) anchors: Anchors,
     /// The rule and kind of each anchor, by number.
     pub(crate) meant: Vec<(usize, AnchorKind)>,
-    /// The rules whose values may begin with each byte, with the bytes that may follow.
-    of_byte: Vec<Vec<(SecondBytes, usize)>>,
+    /// The rules whose values may begin with each byte.
+    of_byte: Vec<Vec<RuleOfByte>>,
     /// Whether a word of a rule may still follow within a value; built only for streams.
     pub(crate) heads: OnceLock<Option<LazyDfa>>,
 }
@@ -133,16 +133,24 @@ impl Rules {
         let may = |rule: &Rule, byte: u8| {
             let seconds = rule.begins.iter().map(|begin| match begin.as_bytes() {
                 [first, second, ..] if *first == byte => bit_of(*second),
-                [first] if *first == byte => SecondBytes::MAX,
+                [first] if *first == byte => ByteSet::MAX,
                 _ => 0,
             });
-            let seconds =
-                if rule.begins.is_empty() { SecondBytes::MAX } else { seconds.fold(0, BitOr::bitor) };
+            let seconds = if rule.begins.is_empty() { ByteSet::MAX } else { seconds.fold(0, BitOr::bitor) };
             if rule.near.is_empty() { seconds } else { 0 }
         };
+        // Of several words inside, only bytes of all are needed.
+        let needs = |rule: &Rule| match rule.begins.is_empty() {
+            true => {
+                rule.holds.iter().map(|word| bytes_of(word.as_bytes())).reduce(BitAnd::bitand).unwrap_or(0)
+            }
+            false => 0,
+        };
         let of_byte = (0..=u8::MAX).map(|byte| {
-            let all = all.iter().enumerate().map(|(index, rule)| (may(rule, byte), index));
-            all.filter(|(seconds, _)| *seconds != 0).collect()
+            let all = all.iter().enumerate();
+            let all =
+                all.map(|(index, rule)| RuleOfByte { seconds: may(rule, byte), needs: needs(rule), index });
+            all.filter(|rule| rule.seconds != 0).collect()
         });
         let of_byte = of_byte.collect();
         Self { all, anchors: Anchors::new(words), meant, of_byte, heads: OnceLock::new() }
@@ -256,22 +264,36 @@ impl Rules {
 
     /// The rule that a whole value matches. Rules with words before their values do not count.
     pub fn of(&self, value: &[u8]) -> Option<&Rule> {
-        // Most values are no credentials, and have other first bytes.
         let [first, second, ..] = value else { return None };
+        let (second, bytes) = (bit_of(*second), bytes_of(value));
         let may = self.of_byte.get(usize::from(*first))?.iter();
-        let may = may.filter(|(seconds, _)| seconds & bit_of(*second) != 0);
-        let may = may.filter_map(|(_, index)| self.all.get(*index));
+        // Most values are no credentials, and have other bytes.
+        let may = may.filter(|rule| rule.seconds & second != 0 && rule.needs & !bytes == 0);
+        let may = may.filter_map(|rule| self.all.get(rule.index));
         let mut all = may.filter(|rule| rule.is(value));
         let first = all.next()?;
         if first.yields { all.find(|rule| !rule.yields).or(Some(first)) } else { Some(first) }
     }
 }
 
-/// A set of bytes, in which some share a bit.
-type SecondBytes = u64;
+/// A rule whose values may begin with a byte.
+struct RuleOfByte {
+    /// The bytes that may follow.
+    seconds: ByteSet,
+    /// Bytes that every value contains.
+    needs: ByteSet,
+    index: usize,
+}
 
-fn bit_of(byte: u8) -> SecondBytes {
+/// A set of bytes, in which some share a bit.
+type ByteSet = u64;
+
+fn bit_of(byte: u8) -> ByteSet {
     1 << (byte % 64)
+}
+
+fn bytes_of(text: &[u8]) -> ByteSet {
+    text.iter().fold(0, |set, byte| set | bit_of(*byte))
 }
 
 /// Reports the matches of a rule that begin in a range. Returns where the search ended.
