@@ -136,6 +136,10 @@ fn decoded(text: &[u8], run: Range<usize>) -> Option<(DecodedText, usize)> {
 
 /// Whether the first digits are the beginning of a text in base64.
 fn begins_text(digits: &[u8]) -> bool {
+    // The first bit of a byte of ASCII is not set.
+    if digits.first().and_then(|first| digit(*first)).is_none_or(|first| first >= 32) {
+        return false;
+    }
     let mut rest = digits.iter().map(|byte| digit(*byte).unwrap_or_default());
     (0..FIRST_BYTES / 3).all(|_| {
         let bits = (0..4).fold(0_u32, |bits, _| bits << 6 | u32::from(rest.next().unwrap_or_default()));

@@ -54,7 +54,8 @@ pub(crate) fn without_operator(before: &[u8]) -> &[u8] {
 
 /// The first word, without quotes and without the signs that end it.
 fn word(text: &[u8]) -> &[u8] {
-    if text.first().is_some_and(|byte| is_quote(*byte)) {
+    // Also with a backslash, in a string.
+    if text.strip_prefix(b"\\").unwrap_or(text).first().is_some_and(|byte| is_quote(*byte)) {
         return &[];
     }
     // What is longer is no value.
