@@ -2,7 +2,6 @@
 
 use keyroll_codes::Code;
 use keyroll_config::{IssuerRef, Secret};
-use keyroll_leak::occurs_in_words;
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::Credential;
 
@@ -14,11 +13,9 @@ use crate::problem::Problem;
 pub(crate) fn reject_plaintext(subject: &Subject<'_>, credential: &Credential) -> Result<(), Problem> {
     let secret: &Secret = subject.secret;
     let mut builder = Needles::builder();
-    // A value that the matcher refuses is too short for a credential, and would occur everywhere by chance. So does an
-    // ordinary word: the configuration of a password `postgres` has it as a name, and could never be planned.
+    // A value that the matcher refuses is too short for a credential, and would occur everywhere by chance.
     let fits = |length: usize| (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&length);
-    let searched = credential.fields.secrets().map(|(_, value)| value);
-    for value in searched.filter(|value| fits(value.len()) && !occurs_in_words(value.expose())) {
+    for (_, value) in credential.fields.secrets().filter(|(_, value)| fits(value.len())) {
         builder = builder.add(NeedleId(0), value);
     }
     let attempted = || format!("plan a rotation of {}", secret.name);
