@@ -24,35 +24,37 @@ def redacted(text: str, *known: str) -> str:
 
 class WholeWords(unittest.TestCase):
     def test_only_words_and_numbers_are_such_values(self) -> None:
-        for value in ("optimize", "Optimize", "OPTIMIZE", "administrator", "postgres", "read-only", "20240131"):
+        for value in ("optimize", "Optimize", "OPTIMIZE", "administrator", "postgres", "read-only"):
             self.assertTrue(occurs_in_words(value.encode()), value)
         for value in ("improve", "qhzjxkvb", "qhzjxkvbnmwpertq", "optimizeoptimize", "oPtimize", "optimize1", STRONG,
-                      "summer2024", "abcabcabc", "-optimize", "optimizé", "1234567890123456"):
+                      "summer2024", "abcabcabc", "-optimize", "optimizé", "20240131", "1234567890123456"):
             self.assertFalse(occurs_in_words(value.encode()), value)
 
     def test_a_part_of_a_longer_word_does_not_stand_alone(self) -> None:
-        for before, behind in (("", "d"), ("re", ""), ("auto", "All"), ("", "_all"), ("pre_", ""), ("", "1"), ("é", ""),
-                               ("", "é"), ("", "\u0301"), ("", "____"), ("_", " private"), ("__", "_")):
+        for before, behind in (("", "d"), ("re", ""), ("Re", ""), ("not auto", "All"), ('"pre', '"'), ("\\n", "d"),
+                               ("\\nre", ""), ("\x1b[31m", "d")):
             self.assertFalse(stands_alone(before.encode(), b"optimize", behind.encode()), (before, behind))
-        for before, behind in (("1", ""), ("", "0")):
-            self.assertFalse(stands_alone(before.encode(), b"20240131", behind.encode()), (before, behind))
+        for before, value, behind in (("RE", "OPTIMIZE", ""), ("", "OPTIMIZE", "D"), ("", "Optimize", "d")):
+            self.assertFalse(stands_alone(before.encode(), value.encode(), behind.encode()), (before, value, behind))
 
-    def test_what_is_no_letter_of_its_word_separates_a_value(self) -> None:
+    def test_what_may_be_no_letter_of_its_word_separates_a_value(self) -> None:
         for before, behind in (("", ""), ("password=", "\n"), ("help-", ".md"), ("user:", "@host"), ("\\n", "\\n"),
-                               ("\\u000a", "\\u000a"), ("\\x1b[0m", "\\x1b"), ("\\033", ""), ("a%20", "%20b"),
-                               ("password=3D", "=0A"), ("\x1b[31m", "\x1b[0m"), ("\x1b[K", ""), ("\x1b(B", ""),
-                               ("\x1b[38;2;255;255;255;48;2;255;255;255m", ""), ("mysql -p", " orders"), ("-p", ""),
-                               ('["-p', '"]'), ("_", "_"), ("**__", "__**"), ("“", "”"), ("密码是", "。"), ("пароль", "!")):
+                               ("\\u000a", "\\u000a"), ("\\u00ab", ""), ("\\udead", ""), ("\\xab", ""),
+                               ("\\x1b[0m", "\\x1b"), ("\\033", ""), ("a%20", "%20b"), ("%253D", "%26"), ("a%ab", ""),
+                               ("password=3D", "=0A"), ("password=3d", ""), ("password:^I", "$"),
+                               ("\x1b[31m", "\x1b[0m"), ("\x1b[>4;2m", ""), ("\x1b[2 q", ""), ("\x1b#8", ""),
+                               ("\x1b[K", ""), ("\x1b(B", ""), ("mysql -p", " orders"), ("mysql -sNp", ""),
+                               ("rar a -hp", ""), ("x\\t-p", ""), ("-p", ""), ("user_", "@h"), ("", "_all"), ("", "1"),
+                               ("2", ""), ("é", "é"), ("\u201c", "\u201d"), ("密码是", "。"), ("пароль", "!"),
+                               ("e" * 64, "")):
             self.assertTrue(stands_alone(before.encode(), b"optimize", behind.encode()), (before, behind))
-        for before, behind in (("v", "T10:00"), ("pin_", "_"), ("%20", "%20")):
-            self.assertTrue(stands_alone(before.encode(), b"20240131", behind.encode()), (before, behind))
-        self.assertTrue(stands_alone(b"\xe9", b"optimize", b"\xe9 "))
+        for before, value, behind in (("re", "Optimize", ""), ("RE", "optimize", "D"), ("re", "OPTIMIZE", "d")):
+            self.assertTrue(stands_alone(before.encode(), value.encode(), behind.encode()), (before, value, behind))
 
     def test_a_text_keeps_the_words_that_contain_the_value(self) -> None:
         self.assertEqual(redacted(TEXT, "optimize"), CLEAN)
         text = "postgresql://app:postgres@db/postgres_data"
-        self.assertEqual(redacted(text, "postgres"), f"postgresql://app:{MARK}@db/postgres_data")
-        self.assertEqual(redacted("20240131 of 1202401310", "20240131"), f"{MARK} of 1202401310")
+        self.assertEqual(redacted(text, "postgres"), f"postgresql://app:{MARK}@db/{MARK}_data")
 
     def test_a_strong_value_and_an_encoded_word_are_redacted_inside_of_any_text(self) -> None:
         self.assertEqual(redacted(f"x{STRONG}z", STRONG, "optimize"), f"x{MARK}z")

@@ -33,9 +33,7 @@ impl Redaction {
             Self::Nowhere => format!(
                 "a value must have {VALUE_BYTES_MIN} to {VALUE_BYTES_MAX} bytes, because shorter ones occur by chance"
             ),
-            Self::WholeWord => {
-                "it is an ordinary word or a number, which other words and numbers contain".to_owned()
-            }
+            Self::WholeWord => "longer words contain it".to_owned(),
             Self::Everywhere => "it does not occur by chance".to_owned(),
         }
     }
@@ -126,10 +124,10 @@ mod tests {
     #[test]
     fn a_weak_value_is_told_with_what_redaction_does_and_never_shown() {
         for (value, why, effect) in [
-            ("improve", "an ordinary word", "too short"),
-            ("optimize", "an ordinary word", "only where it stands as a whole word"),
-            ("20240131", "a number or a date", "only where it stands as a whole word"),
-            ("summer2024", "made of words and numbers", "wherever its bytes are"),
+            ("improve", "like an ordinary word", "too short"),
+            ("optimize", "like an ordinary word", "only where it stands as a whole word"),
+            ("20240131", "a number or a date", "wherever its bytes are"),
+            ("summer2024", "like words and numbers", "wherever its bytes are"),
             ("ada-2024", "the name of the secret, its user or its host", "wherever its bytes are"),
             ("orders", "the name of the secret, its user or its host", "too short"),
         ] {

@@ -16,7 +16,7 @@ pub(crate) const REDACT: &str = "\
 Not redacted: passwords and tokens that only a name or a position gives away
 (password=...), and secrets that only a fingerprint file knows. Finding them
 needs more text than a stream may hold back; keyroll leaks finds both. Of a
-secret that is an ordinary word or a number, only whole words are redacted;
+secret that is an ordinary word, only whole words are redacted;
 keyroll doctor names these secrets.
 
 Example: keyroll redact app.log > report.txt

@@ -18,10 +18,10 @@ fn configured(folder: &Path, name: &str, value: &str) {
 
 /// Weak values, what each is, and what `redact` does with it.
 const WEAK: [(&str, &str, &str); 6] = [
-    ("improve", "an ordinary word", "cannot redact it: it is too short"),
-    ("optimize", "an ordinary word", "only where it stands as a whole word"),
-    ("20240131", "a number or a date", "only where it stands as a whole word"),
-    ("summer2024", "made of words and numbers", "wherever its bytes are"),
+    ("improve", "like an ordinary word", "cannot redact it: it is too short"),
+    ("optimize", "like an ordinary word", "only where it stands as a whole word"),
+    ("20240131", "a number or a date", "wherever its bytes are"),
+    ("summer2024", "like words and numbers", "wherever its bytes are"),
     ("P@ssw0rd!", "a well-known password", "wherever its bytes are"),
     ("calls2024", "the name of the secret", "wherever its bytes are"),
 ];
@@ -91,7 +91,7 @@ fn a_word_is_redacted_as_a_whole_word_and_the_secret_is_named() {
     assert!(!said.contains("of acme will"), "{said}");
     let doctor = run(folder.path(), &["doctor"], b"");
     let shown = out(&doctor) + &err(&doctor);
-    for part in ["calls: value", "is weak: an ordinary word", "only where it stands as a whole word"] {
+    for part in ["calls: value", "is weak: like an ordinary word", "only where it stands as a whole word"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(shown.contains("keyroll plan calls") && !shown.contains("acme: value"), "{shown}");

@@ -113,12 +113,12 @@ def is_distinct(value: bytes) -> bool:
 
 
 def occurs_in_words(value: bytes) -> bool:
-    """Whether an ordinary text has this value inside longer words or numbers, so that it must be a whole one to be
-    redacted: ``optimize``, ``read-only``, ``20240131``. A key never is."""
+    """Whether an ordinary text has this value inside longer words, so that it must be a whole one to be redacted:
+    ``optimize``, ``read-only``. A key never is."""
     if not _BYTES_MIN <= len(value) < _WORD_BYTES_MAX:
         return False
     # Fewer different letters are a pattern.
-    return value.isdigit() or (len(set(value)) >= 4 and all(map(_is_part_of_words, _BETWEEN_WORDS.split(value))))
+    return len(set(value)) >= 4 and all(map(_is_part_of_words, _BETWEEN_WORDS.split(value)))
 
 
 def _is_part_of_words(part: bytes) -> bool:

@@ -68,7 +68,7 @@ class Known:
     secret that has no value yet is passed over, and so is a value under 8 bytes, with one warning. Raises ValueError
     for a text under 8 bytes, TypeError for anything else.
 
-    A value that is an ordinary word or a number, and under 16 bytes, is found as it is only where it stands as a whole
+    A value that is an ordinary word, and under 16 bytes, is found as it is only where it stands as a whole
     word: ``optimize`` leaves ``optimized`` unchanged. In another encoding it is found everywhere.
     """
 
