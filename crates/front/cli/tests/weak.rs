@@ -89,6 +89,15 @@ fn a_word_is_redacted_as_a_whole_word_and_the_secret_is_named() {
     let said = err(&redacted);
     assert!(said.contains("1 value of calls will be redacted only as a whole word"), "{said}");
     assert!(!said.contains("of acme will"), "{said}");
+    // Nor is a text a leak that has the word in longer ones alone.
+    for (text, leaks) in
+        [("We optimized it, to reoptimize.\n", false), ("We optimized: an optimize step.\n", true)]
+    {
+        fs::write(folder.path().join("notes.md"), text).unwrap();
+        let searched = run(folder.path(), &["leaks", "--known", "notes.md"], b"");
+        assert_eq!(out(&searched).contains("calls"), leaks, "{text}{}{}", out(&searched), err(&searched));
+        assert_eq!(searched.status.success(), !leaks, "{text}");
+    }
     let doctor = run(folder.path(), &["doctor"], b"");
     let shown = out(&doctor) + &err(&doctor);
     for part in ["calls: value", "is weak: like an ordinary word", "only where it stands as a whole word"] {

@@ -51,7 +51,7 @@ fn is_end_of_word(near: impl Iterator<Item = u8> + Clone, word: &[u8]) -> bool {
         true => near.take(letters.saturating_sub(1)).all(|letter| letter.is_ascii_lowercase()),
         false => large && near.take(letters).all(|letter| letter.is_ascii_uppercase()),
     };
-    letters >= LETTERS_BEFORE_MIN && same_case
+    (LETTERS_BEFORE_MIN..BEFORE_BYTES).contains(&letters) && same_case
 }
 
 /// Whether a word may follow a byte. Not `-` (options), `%`, `=` and digits (escapes), `&` or bytes that are no ASCII.

@@ -10,6 +10,7 @@ use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::records::versions::label;
+use crate::redact::with_value;
 use crate::stored_values::stored_values;
 
 /// What a search uses from the store of this machine.
@@ -42,7 +43,7 @@ pub(super) fn of_store(installation: &Installation, operator: &mut dyn Operator)
                 .partition(|value| (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()));
             for value in fit {
                 let id = NeedleId(u32::try_from(versions.len()).unwrap_or(u32::MAX));
-                builder = builder.add(id, value);
+                builder = with_value(builder, id, value);
                 versions.push(known.clone());
             }
             odd.iter().for_each(|_| not_looked_for(&known, operator));
