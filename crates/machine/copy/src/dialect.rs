@@ -190,6 +190,23 @@ pub(crate) fn is_plain(form: Form, reader: DotenvReader) -> bool {
     of.and_then(|one| one.read.get(reader as usize)) == Some(&P)
 }
 
+/// Whether a reader has the value of a line of this form, apart from what it leaves around it: quotes, blanks, a
+/// carriage return.
+pub(crate) fn is_given(form: Form, reader: DotenvReader) -> bool {
+    let around = |letter: char| matches!(letter, '\'' | '"' | ' ' | '\r');
+    let given = |one: &DotenvForm| match one.read.get(reader as usize) {
+        Some(P) => true,
+        Some(T(text)) => text.trim_matches(around) == one.written,
+        Some(OTHER | ABSENT | REFUSED) | None => false,
+    };
+    DOTENV_FORMS.iter().any(|one| one.form == form && given(one))
+}
+
+/// Whether a line of this form makes the whole file an error for a reader.
+pub(crate) fn is_refused(form: Form, reader: DotenvReader) -> bool {
+    DOTENV_FORMS.iter().any(|one| one.form == form && one.read.get(reader as usize) == Some(&REFUSED))
+}
+
 /// How readers differ about a form, in words: who reads the value as it is written, who reads another, who does not see it.
 pub(crate) fn differ(form: Form) -> &'static str {
     static WORDS: OnceLock<Vec<String>> = OnceLock::new();

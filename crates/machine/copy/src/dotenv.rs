@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::dialect::{DotenvReader, Form, differ, is_plain};
+use crate::dialect::{DotenvReader, Form, differ, is_given, is_plain, is_refused};
 use crate::spelling::{self, Style};
 use crate::spot::{Spelling, Spot};
 use crate::{CopyError, Slot};
@@ -48,14 +48,19 @@ pub(crate) fn all(file: &[u8]) -> Vec<(Slot, Spot)> {
 /// running process does not show the text of the file.
 pub(crate) fn variables(file: &[u8], reader: Option<DotenvReader>) -> Variables {
     let scan = Scan::of(file);
+    let refuses = |reader| {
+        scan.assignments.iter().find_map(|one| Some((one.line, differ(one.refused_by(file, reader)?))))
+    };
+    let refused = reader.and_then(refuses);
     let mut found = Variables::new();
     for assignment in &scan.assignments {
         let name = file.get(assignment.name.clone()).unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
         let doubtful = |line, why| Err(CopyError::Ambiguous { line, why });
-        let value = match scan.open_quote {
-            Some((line, why)) if assignment.line >= line => doubtful(line, why),
-            Some(_) | None => {
+        let value = match (refused, scan.open_quote) {
+            (Some((line, why)), _) => doubtful(line, why),
+            (None, Some((line, why))) if assignment.line >= line => doubtful(line, why),
+            (None, Some(_) | None) => {
                 assignment.value_for(file, reader).or_else(|why| doubtful(assignment.line, why))
             }
         };
@@ -72,6 +77,8 @@ struct Assignment {
     raw: Range<usize>,
     style: Style,
     line: usize,
+    /// The forms of the line around the value: some readers do not see such a line, or take more for the value.
+    around: Vec<Form>,
     /// What readers disagree about, if they do.
     doubt: Option<&'static str>,
 }
@@ -112,6 +119,10 @@ impl Assignment {
 
     /// The value for every reader, or for this one; an error says how readers differ.
     fn value_for(&self, file: &[u8], reader: Option<DotenvReader>) -> Result<SecretBytes, &'static str> {
+        let unread = reader.and_then(|reader| self.around.iter().find(|form| !is_given(**form, reader)));
+        if let Some(form) = unread {
+            return Err(differ(*form));
+        }
         let forms = self.forms(file);
         let Some(first) = forms.first() else { return self.decoded(file) };
         let plain =
@@ -122,6 +133,15 @@ impl Assignment {
             return Ok(SecretBytes::new(file.get(inner).unwrap_or_default().to_vec()));
         }
         Err(first.map_or("some readers expand the value", differ))
+    }
+
+    /// The form of this line with which a reader refuses the file. A shell goes on behind a quote inside a value until
+    /// it finds another one.
+    fn refused_by(&self, file: &[u8], reader: DotenvReader) -> Option<Form> {
+        let raw = file.get(self.raw.clone()).unwrap_or_default();
+        let quotes = raw.iter().filter(|byte| matches!(byte, b'\'' | b'"')).count();
+        let open = (self.style == Style::Unquoted && !quotes.is_multiple_of(2)).then_some(Form::QuoteInside);
+        self.around.iter().copied().chain(open).find(|form| is_refused(*form, reader))
     }
 
     fn decoded(&self, file: &[u8]) -> Result<SecretBytes, &'static str> {
@@ -203,18 +223,21 @@ impl<'a> Scan<'a> {
         self.take_while(blank);
         let line = self.line;
         let mut name = self.take_while(in_name);
+        let mut exports = false;
         if self.file.get(name.clone()) == Some(b"export") && !self.take_while(blank).is_empty() {
             let exported = self.take_while(in_name);
             // Without a second word, the variable itself is called `export`.
-            name = if exported.is_empty() { name } else { exported };
+            exports = !exported.is_empty();
+            name = if exports { exported } else { name };
         }
-        let blanks = !self.take_while(blank).is_empty();
+        let mut blanks = !self.take_while(blank).is_empty();
         let colon = self.colon(&name).filter(|_| blanks && self.peek() != Some(b'='));
         match (&colon, self.peek()) {
             (Some(before), _) => name = before.clone(),
             (None, Some(b'=')) if !name.is_empty() => {
                 self.at += 1;
-                self.take_while(blank);
+                let behind = !self.take_while(blank).is_empty();
+                blanks |= behind && !matches!(self.peek(), None | Some(b'\n' | b'\r'));
             }
             (None, _) => return None,
         }
@@ -226,6 +249,8 @@ impl<'a> Scan<'a> {
         if colon.is_some() {
             assignment.doubt = Some(differ(Form::Colon));
         }
+        let before = [exports.then_some(Form::Export), blanks.then_some(Form::Blanks)];
+        assignment.around.extend(before.into_iter().flatten());
         Some(Assignment { name, line, ..assignment })
     }
 
@@ -243,7 +268,11 @@ impl<'a> Scan<'a> {
         let text = self.file.get(rest.clone()).unwrap_or_default();
         let comment = text.windows(2).position(|pair| matches!(pair, [first, b'#'] if blank(*first)));
         let text = text.get(..comment.unwrap_or(text.len())).unwrap_or_default();
+        let mut around: Vec<Form> = comment.map(|_| Form::Comment).into_iter().collect();
         let length = text.iter().rposition(|byte| !blank(*byte)).map_or(0, |last| last + 1);
+        let trailing = comment.is_none() && length < text.len();
+        around.extend(trailing.then_some(Form::TrailingBlanks));
+        around.extend(self.carriage_return(trailing, Form::CrLf).into_iter().flatten());
         let lone_return =
             self.peek() == Some(b'\r') && !matches!(self.file.get(self.at + 1), Some(b'\n') | None);
         let doubt = lone_return.then_some("a carriage return inside the line");
@@ -252,8 +281,15 @@ impl<'a> Scan<'a> {
             raw: rest.start..rest.start + length,
             style: Style::Unquoted,
             line: 0,
+            around,
             doubt,
         }
+    }
+
+    /// The forms of a line that ends here with a carriage return. Behind a blank it is a word of its own for a shell.
+    fn carriage_return(&self, behind_blank: bool, form: Form) -> [Option<Form>; 2] {
+        let there = self.peek() == Some(b'\r');
+        [there.then_some(form), (there && behind_blank).then_some(Form::BlankInside)]
     }
 
     /// A quoted value, which may span lines. `None` means that the rest of the line must be skipped.
@@ -284,8 +320,14 @@ impl<'a> Scan<'a> {
             self.disagree(line, "a backslash before the closing quote");
         }
         let raw = start..self.at;
+        let behind = self.at;
         let doubt = (!self.ends_cleanly()).then_some(differ(Form::BehindQuote));
-        Some(Assignment { name: 0..0, raw, style, line: 0, doubt })
+        let of_style = if style == Style::Single { Form::Single } else { Form::Double };
+        let mut around = vec![of_style];
+        around.extend((self.line > line).then_some(Form::TwoLines));
+        around.extend((self.peek() == Some(b'#')).then_some(Form::QuotedComment));
+        around.extend(self.carriage_return(self.at > behind, Form::QuotedCrLf).into_iter().flatten());
+        Some(Assignment { name: 0..0, raw, style, line: 0, around, doubt })
     }
 
     /// Whether only blanks or a comment follow on the line.

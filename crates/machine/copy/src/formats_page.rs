@@ -14,8 +14,10 @@ const HEAD: &str = "# Formats\n\n\
     without quotes around it; *not seen*: the name has no value; *refused*: the whole file is an error; *other*: a value that \
     depends on more than the line. The last column is keyroll's own reading: *one value*, or *differs* where readers disagree \
     about the value. Quotes that `docker` keeps, and a carriage return that a shell keeps, count as a wrapping of the \
-    same value: `keyroll why` names it. `crates/machine/copy/tests/dialects.rs` compares each cell with the reader, if that is \
-    installed.\n\n";
+    same value: `keyroll why` names it. Where keyroll knows the reader, it takes what that \
+    reader has: a line that it does not see, or of which it takes more for the value, is doubtful. \
+    `crates/machine/copy/tests/dialects.rs` compares each cell with the reader, if that is \
+    installed; with `CI=true` every reader must be.\n\n";
 
 const SUPERVISOR: &str = "\n## supervisord\n\n\
     `environment=` of a `[program:x]`, `[supervisord]`, `[fcgi-program:x]` or `[eventlistener:x]` is a list \

@@ -25,7 +25,7 @@ use proptest::test_runner::TestRunner;
 const FRAMES: [(&str, &str); 6] =
     [("", ""), ("'", "'"), ("\"", "\""), ("", " # note"), ("'", "'  # it's a note"), ("\"", "\"\t#\"note\"")];
 
-fn left_out(reader: &str, why: &str) {
+pub(crate) fn left_out(reader: &str, why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{reader} is needed here: {why}");
     eprintln!("left out: {reader} ({why})");
 }

@@ -115,4 +115,18 @@ mod tests {
         assert!(source("x", &folder.path().join("none")).says_nothing());
         assert!(source("x", folder.path()).closed.is_some());
     }
+
+    #[test]
+    fn a_line_that_its_reader_does_not_see_is_doubtful() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.env");
+        std::fs::write(&path, "A = one\nexport B=two\nC=three # note\nD=four\n").unwrap();
+        let known = |reader| -> Vec<String> {
+            let entries = source_for("x", &path, reader).entries.into_iter();
+            entries.filter(|(_, entry)| entry.value.is_ok()).map(|(name, _)| name).collect()
+        };
+        assert_eq!(known(DotenvReader::Sh), ["B", "C", "D"]);
+        assert_eq!(known(DotenvReader::Systemd), ["A", "D"]);
+        assert_eq!(known(DotenvReader::Python), ["A", "B", "C", "D"]);
+    }
 }

@@ -97,6 +97,8 @@ fn a_line_that_readers_read_differently_counts_as_its_reader_reads_it() {
             false,
             "a byte order mark before the name: read as it is written by",
         ),
+        (format!("{KEY} = {{first}}"), false, "blanks around the `=`: read as it is written by"),
+        (format!("{KEY}= {{first}}"), false, "blanks around the `=`: read as it is written by"),
         (format!("{KEY}: {{first}}"), false, "a colon in place of the `=`: read as it is written by"),
         // The shell has what is before the `;`, and the environment of the program shows it.
         (format!("{KEY}={{first}};{{second}}"), true, ""),
