@@ -37,6 +37,9 @@ const COMPUTED: &str = "the program computes which file it reads";
 const LIES_THERE: &str = "a library that reads it lies beside the program, and nothing shows that it is used";
 const NOT_SEEN: &str = "nothing shows whether the program reads it";
 
+const EXPANDED: &str =
+    "dotenv of npm takes a `$` as it is written, and Next, Vite and dotenv-expand replace it by a variable";
+
 /// Why a file is not read for a process.
 pub(crate) const NO_RIGHTS: &str = "keyroll cannot take on the rights of its process";
 
@@ -141,6 +144,9 @@ fn read_all(
     library: Option<DotenvReader>,
 ) -> Vec<(Source, bool)> {
     let read = |path: &Path| match library {
+        Some(DotenvReader::Npm) => {
+            without_dollars(env_file::source_for(shown(path), path, DotenvReader::Npm))
+        }
         Some(reader) => env_file::source_for(shown(path), path, reader),
         None => env_file::source(shown(path), path),
     };
@@ -158,6 +164,17 @@ fn read_all(
         all.push((source.read(read), overrides));
     }
     all
+}
+
+/// Which library of node reads a file is not known. Some expand what dotenv read, whatever quotes it had: a value with
+/// a `$` is doubtful.
+fn without_dollars(mut source: Source) -> Source {
+    for entry in source.entries.values_mut() {
+        if entry.value.as_ref().is_ok_and(|value| value.expose().contains(&b'$')) {
+            entry.value = Err(EXPANDED);
+        }
+    }
+    source
 }
 
 /// The files, each with the call that reads it; or why they are unknown.
@@ -335,4 +352,24 @@ fn python_library(folder: &Path) -> bool {
 /// Whether a source is a file of this path.
 pub(crate) fn is_file(source: &Source, path: &Path) -> bool {
     matches!(&source.origin, Origin::File(own) if own == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_a_dollar_is_doubtful_for_node_and_no_other_value_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        std::fs::write(&path, "A=a$b\nB='a$b'\nC=\"a${b}\"\nD=pa$$word\nE=a-b\nF='a b'\n").unwrap();
+        let known = |library| -> Vec<String> {
+            let read = read_all(vec![(path.clone(), Err(NOT_SEEN))], library);
+            let [(source, false)] = &read[..] else { panic!("one file") };
+            let has = source.entries.iter().filter(|(_, entry)| entry.value.is_ok());
+            has.map(|(name, _)| name.clone()).collect()
+        };
+        assert_eq!(known(Some(DotenvReader::Npm)), ["E", "F"]);
+        assert_eq!(known(Some(DotenvReader::Python)), ["A", "B", "D", "E", "F"]);
+    }
 }
