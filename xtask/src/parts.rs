@@ -51,6 +51,10 @@ fn all() -> Vec<Part> {
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
+        // Debian 12 has another version: it must be there before.
+        part("node 20", node_20, &[]),
+        part("Go", || have("go"), &["golang-go"]),
+        part("Ruby and its dotenv", dotenv_of_ruby, &["ruby", "ruby-dotenv"]),
         part("my_print_defaults", || have("my_print_defaults"), &["mariadb-client-core"]),
         // Installed by its own step below: Debian 12 has only version 1.
         part("docker compose", compose, &[]),
@@ -66,6 +70,20 @@ fn venv() -> bool {
 /// Debian's package is for Debian's own Python.
 fn aiosmtpd() -> bool {
     imports("/usr/bin/python3", "aiosmtpd") || imports("python3", "aiosmtpd")
+}
+
+/// The version that the table of the readers of env files is about.
+fn node_20() -> bool {
+    let version = std::process::Command::new("node").arg("--version").output();
+    version.is_ok_and(|output| output.stdout.starts_with(b"v20."))
+}
+
+fn dotenv_of_ruby() -> bool {
+    std::process::Command::new("ruby")
+        .args(["-e", "require 'dotenv'"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Whether this Python is there and has these modules.
