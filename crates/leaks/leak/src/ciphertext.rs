@@ -3,17 +3,50 @@ use std::ops::Range;
 use crate::block_context::json_object::opened;
 use crate::block_context::lines::{FAR_BYTES_MAX, line_before};
 
-/// The first words of the names of groups of ciphertext, in lower case: `encryptedData` of a SealedSecret.
-const GROUPS: [&[u8]; 3] = [b"encrypted", b"sealed", b"ciphertext"];
+/// The names of groups of ciphertext, in lower case: `encryptedData` of a SealedSecret. Other names that begin so are of
+/// plain settings: of an encrypted volume, of the controller of sealed secrets.
+const GROUPS: [&[u8]; 7] = [
+    b"encrypteddata",
+    b"encrypted_data",
+    b"encrypted-data",
+    b"encrypted",
+    b"sealed",
+    b"ciphertext",
+    b"ciphertexts",
+];
+
+/// The shortest ciphertext, bytes: a password of eight after AES-GCM, with its nonce of 12 and its tag of 16. A key in
+/// plain text has up to 32.
+const SEALED_BYTES_MIN: usize = 36;
 
 /// The most lines above a value that are looked at.
 const LINES_MAX: usize = 256;
 
-/// Whether a value belongs to a group of encrypted ones, in YAML or JSON. Then its name is that of what was encrypted.
+/// Whether a value belongs to a group of encrypted ones, in YAML or JSON, and looks like one itself: somebody may keep a
+/// password beside them. Then its name is that of what was encrypted. A value with the mark of a cipher needs no group.
 ///
 /// Looks only at nearby text, so a part of a text gives the same results as the whole.
 pub(crate) fn is_below_ciphertext(text: &[u8], span: &Range<usize>) -> bool {
-    in_object(text, span) || in_block(text, span)
+    // Most values are shorter.
+    text.get(span.clone()).is_some_and(may_be_ciphertext) && (in_object(text, span) || in_block(text, span))
+}
+
+/// Whether a value is the text of enough bytes in hex, or in base64 with a sign that no identifier has: many tokens are
+/// long words.
+fn may_be_ciphertext(value: &[u8]) -> bool {
+    if value.iter().all(u8::is_ascii_hexdigit) {
+        return value.len() >= 2 * SEALED_BYTES_MIN && value.len().is_multiple_of(2);
+    }
+    let bare = value.strip_suffix(b"=").map_or(value, |rest| rest.strip_suffix(b"=").unwrap_or(rest));
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let has = |kind: fn(&u8) -> bool| bare.iter().any(kind);
+    value.len().is_multiple_of(4)
+        && bare.len() * 3 / 4 >= SEALED_BYTES_MIN
+        && bare.iter().all(digit)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && (bare.len() < value.len() || has(|byte| !byte.is_ascii_alphanumeric()))
 }
 
 /// In JSON: the name before the object around the value.
@@ -58,23 +91,19 @@ fn depth(line: &[u8]) -> usize {
 }
 
 fn is_group(name: &[u8]) -> bool {
-    let begins = |word: &&[u8]| {
-        let behind = name.get(word.len());
-        let ends = behind.is_none_or(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'));
-        name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)) && ends
-    };
-    GROUPS.iter().any(begins)
+    GROUPS.iter().any(|group| name.eq_ignore_ascii_case(group))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const VALUE: &str = "kD93hfQ0plm4";
+    /// 36 bytes in base64.
+    const VALUE: &str = "AgBx+kD93hfQ0plm4XyT71bQe8Rv5tYb2Nw9XsJ3/Lq7Qw8z";
 
-    fn is_below(text: &str) -> bool {
-        let start = text.find(VALUE).unwrap();
-        is_below_ciphertext(text.as_bytes(), &(start..start + VALUE.len()))
+    fn is_below(text: &str, value: &str) -> bool {
+        let start = text.find(value).unwrap();
+        is_below_ciphertext(text.as_bytes(), &(start..start + value.len()))
     }
 
     #[test]
@@ -86,7 +115,7 @@ mod tests {
             format!("{{\"spec\": {{\"encryptedData\": {{\"a\": \"x\", \"token\": \"{VALUE}\"}}}}}}\n"),
             format!("{{\n  \"encrypted_data\": {{\n    \"token\": \"{VALUE}\"\n  }}\n}}\n"),
         ] {
-            assert!(is_below(&text), "{text}");
+            assert!(is_below(&text, VALUE), "{text}");
         }
         for text in [
             format!("spec:\n  encryptedData:\n    a: x\n  password: {VALUE}\n"),
@@ -96,8 +125,39 @@ mod tests {
             format!("a:\n  encryptedData:\n    x: y\n  plain:\n    password: {VALUE}\n"),
             format!("{{\"encryptedData\": {{\"a\": \"x\"}}, \"token\": \"{VALUE}\"}}\n"),
             format!("password: {VALUE}\n"),
+            format!("encrypted_backup:\n  host: h\n  password: {VALUE}\n"),
+            format!("encryptedConnection:\n  database:\n    password: {VALUE}\n"),
+            format!("sealed_secrets_controller:\n  git:\n    token: {VALUE}\n"),
+            format!("sealed-box:\n  api_key: {VALUE}\n"),
+            format!("{{\"encryptedVolume\": {{\"password\": \"{VALUE}\"}}}}\n"),
         ] {
-            assert!(!is_below(&text), "{text}");
+            assert!(!is_below(&text, VALUE), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_text_in_the_group_is_not_encrypted() {
+        let hex = "5f1a9bcde23f4456".repeat(5);
+        let padded = format!("{}Xy==", "kD93hfQ0plm4".repeat(5));
+        for value in [VALUE, hex.as_str(), padded.as_str()] {
+            assert!(is_below(&format!("encrypted:\n  password: {value}\n"), value), "{value}");
+            assert!(is_below(&format!("{{\"sealed\": {{\"password\": \"{value}\"}}}}\n"), value), "{value}");
+        }
+        // A chosen password, a phrase, keys of 16, 32 and 32 bytes, a token of 60 letters and digits.
+        for value in [
+            "kD93hfQ0plm4Xy".to_owned(),
+            "correct-horse-battery-staple-of-the-whole-team-2024".to_owned(),
+            "5f1a9bcde23f4456".repeat(2),
+            "5f1a9bcde23f4456".repeat(4),
+            format!("{}+A=", "kD93hfQ0plm4Xy7".repeat(3).split_at(41).0),
+            "kD93hfQ0plm4".repeat(5),
+        ] {
+            for group in ["encrypted", "encryptedData", "sealed"] {
+                let yaml = format!("{group}:\n  enabled: true\n  password: {value}\n");
+                assert!(!is_below(&yaml, &value), "{yaml}");
+                let json = format!("{{\"{group}\": {{\"password\": \"{value}\"}}}}\n");
+                assert!(!is_below(&json, &value), "{json}");
+            }
         }
     }
 }

@@ -331,7 +331,7 @@ fn looks_like_name(value: &[u8]) -> bool {
 }
 
 /// Whether a value has only words and numbers after them.
-fn is_made_of_words(value: &[u8]) -> bool {
+pub(crate) fn is_made_of_words(value: &[u8]) -> bool {
     value.split(|byte| !byte.is_ascii_alphanumeric()).all(|run| {
         let letters = run.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         let (word, number) = run.split_at_checked(letters).unwrap_or((run, &[]));
@@ -421,6 +421,8 @@ mod tests {
             ("ACME_API_KEY=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
             ("+ACME_TOKEN=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
             ("run --api-key 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n", uuid),
+            ("encryptedData:\n    password: \"kD93hfQ0plm4Xy7\"\n", "kD93hfQ0plm4Xy7"),
+            ("sealed_box:\n    password: \"Copper_otter42\"\n", "Copper_otter42"),
             ("podman login --username ci --password=Hammerwalnut81 quay.io\n", "Hammerwalnut81"),
         ] {
             assert_eq!(likely(line, TextKind::Program), [value], "{line}");
@@ -473,7 +475,7 @@ mod tests {
             "token=8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
             "password: 'hunter22'\n",
             "\"password\": \"userpass22\"\n",
-            "encryptedData:\n    password: \"kD93hfQ0plm4Xy7\"\n",
+            "encryptedData:\n    password: \"kD93hfQ0plm4Xy7/kD93hfQ0plm4Xy7+kD93hfQ0plm4Xy7/\"\n",
             "password = (kD93hfQ0\n",
             "db = 'app:kD93hfQ0plm4@tcp(db.example.com:3306)/x'\n",
         ] {
