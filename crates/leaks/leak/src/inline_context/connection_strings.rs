@@ -1,5 +1,6 @@
 use crate::byte_search::{addresses, places};
 use crate::candidate::{CandidateSource, NamedValue, VALUE_BYTES_MAX};
+use crate::confidence::is_made_of_words;
 use crate::inline_context::words::is_quote;
 use crate::names_a_secret;
 
@@ -193,11 +194,20 @@ fn in_addresses(line: &[u8], found: &mut Vec<NamedValue>) {
         if let Some(host) = behind
             && length >= TOKEN_BYTES_MIN
             && number
+            && !is_user(value, host)
             && !(length == SENTRY_DIGITS && is_project(host))
         {
             found.push(("token".to_owned(), at + 3..at + 3 + length, CandidateSource::Place));
         }
     }
+}
+
+/// Whether the text before `@` is a person's or an organisation's name, and no token: an e-mail address, whose own sign
+/// is encoded or not, or words with numbers after them: `contoso-team-2024@dev.azure.com`.
+fn is_user(value: &[u8], host: &[u8]) -> bool {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b"/?#<>".contains(byte);
+    let host = host.split(ends).next().unwrap_or_default();
+    places(value, b"%40").next().is_some() || host.contains(&b'@') || is_made_of_words(value)
 }
 
 /// Whether a path ends in a number, as in a DSN.
@@ -275,6 +285,27 @@ mod tests {
         }
         let token = "kD93hfQ0plm4kD93hfQ0plm4";
         assert_eq!(shown(&format!("git clone https://{token}@git.x/y.git")), [token]);
+        // A token may have dashes, and words before them.
+        for token in
+            ["acme-deploy-kD93hfQ0plm4Xy", "8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e", "team_5f1a9bcde23f4456ab"]
+        {
+            assert_eq!(shown(&format!("\turl = https://{token}@git.x/y.git")), [token]);
+        }
+    }
+
+    #[test]
+    fn a_person_or_an_organisation_before_a_host_is_no_token() {
+        for user in [
+            "jane.doe%40contoso.com",
+            "svc-build-a1b2c3d4e5f6g7%40contoso.com",
+            "svc-build-a1b2c3d4e5f6g7@contoso.com",
+            "organization-name-2024",
+            "my-company-devops-team1",
+            "Contoso.DevOps.Team2024",
+        ] {
+            let line = format!("\turl = https://{user}@dev.azure.com/x/_git/y\n");
+            assert!(shown(&line).is_empty(), "{line}");
+        }
     }
 
     #[test]
