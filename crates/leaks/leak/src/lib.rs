@@ -30,11 +30,13 @@ pub use crate::block_context::table::Table;
 pub use crate::confidence::TextKind;
 pub use crate::inline_context::url_credentials::{passwords_in, tokens_in};
 pub use crate::named_values::holds_a_secret;
-pub use crate::places::git_folder::{below_git, is_read_in_git};
+pub use crate::places::git_folder::{below_git, is_log_in_git, is_read_in_git};
 pub use crate::places::leftover_names::{is_marked_as_leftover, original_name};
 pub use crate::places::line_formats::{has_line_reader, may_have_a_format, one_value};
 pub use crate::places::search::{in_file_named, in_part_of};
-pub use crate::places::{FileFormat, file_format, holds_settings, names_one_value, reading_of, text_kind};
+pub use crate::places::{
+    FileFormat, file_format, holds_settings, names_one_value, reading_of, text_kind, untried_places,
+};
 pub use crate::rules::undecided_tail::{UndecidedTail, ends_run};
 pub use crate::safe_output::{
     MASK, NAME_BYTES_MAX, looks_like_hex_id, looks_like_name, mask_parts, mask_words,

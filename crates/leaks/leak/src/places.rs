@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::confidence::TextKind;
 use crate::names_a_secret;
-use crate::places::git_folder::below_git;
+use crate::places::git_folder::{below_git, is_hook_in_git};
 use crate::places::leftover_names::{is_marked_as_leftover, original_name};
 use crate::places::settings_names::{is_env, reads_as_settings};
 
@@ -150,6 +150,9 @@ const DOCUMENTS: &[(&str, FileFormat)] = &[
 /// Folders whose files are one value each, as programs get them from a manager.
 const FOLDERS_OF_VALUES: [&str; 2] = ["secrets", "credstore"];
 
+/// Files for people in such folders, without their ends.
+const NOT_VALUES: [&str; 5] = ["readme", "version", "license", "changelog", "notice"];
+
 /// Ends of the names of files that are one value.
 const VALUE_ENDS: [&str; 2] = [".key", ".secret"];
 
@@ -192,8 +195,7 @@ fn in_git(path: &Path, folder: &str, name: &str) -> Option<FileFormat> {
     if name == "config" && (below.is_some() || folder.ends_with(".git")) {
         return Some(FileFormat::GitConfig);
     }
-    let is_hook = below?.components().any(|part| part.as_os_str() == "hooks");
-    (!is_hook).then_some(FileFormat::GitLog)
+    (!is_hook_in_git(below?)).then_some(FileFormat::GitLog)
 }
 
 fn fits(pattern: &str, folder: &str, name: &str) -> bool {
@@ -210,13 +212,25 @@ fn fits(pattern: &str, folder: &str, name: &str) -> bool {
 
 /// Settings may be in a folder of values too.
 fn may_be_one_value(folder: &str, name: &str) -> bool {
-    is_called_value(name) || FOLDERS_OF_VALUES.contains(&folder) && !reads_as_settings(name)
+    let stem = name.split('.').next().unwrap_or_default();
+    let held = || FOLDERS_OF_VALUES.contains(&folder) && !NOT_VALUES.contains(&stem);
+    is_called_value(name) || held() && !reads_as_settings(name)
 }
 
 /// Whether a file's own name is that of a value: `db_password.txt`, `admin.key`.
 fn is_called_value(name: &str) -> bool {
     let stem = VALUE_ENDS.iter().fold(name.trim_end_matches(".txt"), |stem, end| stem.trim_end_matches(end));
     names_a_secret(stem) || stem.len() < name.len() && !name.ends_with(".txt")
+}
+
+/// Those names in the table of places that none of these files has, as patterns: for a check that each one was tried.
+pub fn untried_places<P: AsRef<Path>>(tried: &[P]) -> Vec<&'static str> {
+    let names = PLACES.iter().map(|(pattern, _)| *pattern);
+    names.filter(|pattern| !tried.iter().any(|path| is_called(path.as_ref(), pattern))).collect()
+}
+
+fn is_called(path: &Path, pattern: &str) -> bool {
+    plain_name(path).is_some_and(|name| fits(pattern, &folder_of(path), &name))
 }
 
 /// Whether a file is one value by its own name, and not only by its folder.
@@ -277,6 +291,7 @@ mod tests {
             ("values.yaml", FileFormat::Yaml),
             (".env.production", FileFormat::Dotenv),
             ("/run/secrets/one", FileFormat::Whole),
+            ("/run/secrets/versions", FileFormat::Whole),
             ("db_password.txt", FileFormat::Whole),
             ("admin.key", FileFormat::Whole),
         ] {
@@ -290,6 +305,9 @@ mod tests {
             "config",
             ".git/hooks/pre-push",
             "secrets/app.conf",
+            "secrets/README",
+            "secrets/VERSION",
+            "credstore/license.txt",
         ] {
             assert_eq!(format(path), None, "{path}");
         }

@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use keyroll_leak::is_log_in_git;
 use zeroize::Zeroizing;
 
 use crate::error_text::why;
@@ -12,7 +13,7 @@ const LOG_BYTES_MAX: u64 = 64 << 20;
 
 /// Scans a file of git's own folder, which is at `below` in it.
 pub(crate) fn scan_git_file(worker: &mut Worker<'_>, at: Location<'_>, below: &Path, file: File) {
-    if !below.components().any(|part| part.as_os_str() == "logs") {
+    if !is_log_in_git(below) {
         return worker.file(at, file);
     }
     let mut text = Zeroizing::new(Vec::new());

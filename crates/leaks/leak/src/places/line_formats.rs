@@ -186,7 +186,8 @@ fn in_htpasswd(line: &[u8], take: Take<'_>) {
     }
 }
 
-/// `user name on >password ~* +@all`; `#` is before a hash. Source: the ACL guide of Redis 7.
+/// `user name on >password ~* +@all`; `#` is before a hash. Source: the ACL guide of Redis 7. `sentinel auth-pass main
+/// password`, of sentinel.conf.
 fn in_redis_users(line: &[u8], take: Take<'_>) {
     let words = words(line);
     let raw = |word: &Range<usize>| line.get(word.clone()).unwrap_or_default();
@@ -195,6 +196,12 @@ fn in_redis_users(line: &[u8], take: Take<'_>) {
         for word in words.iter().skip(2).filter(|word| raw(word).starts_with(b">")) {
             take("password", word.start + 1..word.end, CandidateSource::Name);
         }
+    }
+    if let [first, second, _, password] = words.as_slice()
+        && raw(first).eq_ignore_ascii_case(b"sentinel")
+        && raw(second).eq_ignore_ascii_case(b"auth-pass")
+    {
+        take("password", unquoted(line, password), CandidateSource::Name);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_leak::Rules;
+use keyroll_leak::{Rules, untried_places};
 use keyroll_scanner::{Detector, KnownValues, Report, Scan, Tree};
 
 use super::{Home, below, generated, key, of};
@@ -101,6 +101,37 @@ const PLACES: &[(&str, &str)] = &[
     ("git13/.git/hooks/pre-push", "#!/bin/sh\nDB_PASSWORD=@ make check\n"),
     ("git14/.git/modules/lib/config", "[remote \"o\"]\n\turl = https://shop:@@git.acme.dev/a.git\n"),
     ("git15/bare.git/config", "[remote \"o\"]\n\turl = https://shop:@@git.acme.dev/a.git\n"),
+    ("git16/.git/credentials", "https://shop:@@git.acme.dev\n"),
+    ("git17/.config/git/config", "[remote \"o\"]\n\turl = https://shop:@@git.acme.dev/a.git\n"),
+    ("git18/.git/modules/vendor/logs/hooks/pre-push", "#!/bin/sh\nDB_PASSWORD=@ make check\n"),
+    ("git19/.git/modules/objects/config", "[remote \"o\"]\n\turl = https://shop:@@git.acme.dev/a.git\n"),
+    // Other names of the same.
+    ("pg/pgpass", "db.acme.dev:5433:shop:app:@\n"),
+    ("pg/pgpass.conf", "db.acme.dev:5433:shop:app:@\n"),
+    ("kube/kubeconfig", "apiVersion: v1\nusers:\n- name: admin\n  user:\n    token: @\n"),
+    ("aws/.aws/config", "[profile a]\naws_secret_access_key = @\n"),
+    ("gs/.boto", "[Credentials]\ngs_secret_access_key = @\n"),
+    ("odbc/.odbc.ini", "[shop]\nDriver = PostgreSQL\nUID = shop\nPWD = @\n"),
+    ("web/admin.htpasswd", "shop:@\n"),
+    ("web/htpasswd", "shop:@\n"),
+    ("redis/valkey.conf", "user shop on >@ ~* +get\n"),
+    ("redis/sentinel.conf", "sentinel auth-pass main @\n"),
+    ("proxy/proxychains.conf", "[ProxyList]\nhttp 10.0.0.9 8080 shop @\n"),
+    ("ppp/pap-secrets", "shop * @ *\n"),
+    ("curl/_curlrc", "user = \"shop:@\"\n"),
+    ("mail/fetchmailrc", "poll mail.acme.dev user shop password @\n"),
+    ("mail/msmtprc", "account acme\nuser shop\npassword @\n"),
+    ("mail/neomuttrc", "set imap_pass=\"@\"\n"),
+    ("smb/smbcredentials", "username=shop\npassword=@\n"),
+    ("ldap/pam_ldap.conf", "bindpw @\n"),
+    ("ldap/nslcd.conf", "bindpw @\n"),
+    ("ldap/slapd.conf", "rootpw @\n"),
+    ("ftp/sitemanager.xml", "<Server>\n<Host>ftp.acme.dev</Host>\n<Pass>@</Pass>\n</Server>\n"),
+    ("ftp/recentservers.xml", "<Server>\n<Host>ftp.acme.dev</Host>\n<Pass>@</Pass>\n</Server>\n"),
+    (
+        "net/nuget.config",
+        "<configuration>\n<add key=\"ClearTextPassword\" value=\"@\" />\n</configuration>\n",
+    ),
     // Old versions of such files.
     ("old/.pgpass.bak", "db.acme.dev:5433:shop:app:@\n"),
     ("old/userlist.txt~", "\"stats\" \"@\"\n"),
@@ -127,10 +158,11 @@ const NOTHING: &[(&str, &str)] = &[
     ("java/.m2/settings.xml", "<password>${env.REPO_PASSWORD}</password>\n"),
     ("ldap/ldap.conf", "bindpw ${LDAP_PASSWORD}\n"),
     ("run/secrets/one", "kubernetes\n"),
+    ("run/secrets/version", "v1.2.3-rc4build5\n"),
     ("run/db_password.txt", "${DB_PASSWORD}\n"),
     (
         "git1/.git/config",
-        "[remote \"o\"]\n\turl = git@github.com:acme/shop.git\n[http]\n\textraheader = PRIVATE-TOKEN: ${TOKEN}\n",
+        "[remote \"o\"]\n\turl = git@github.com:acme/shop.git\n[remote \"p\"]\n\turl = https://ada.lovelace%40acme.dev@git.acme.dev/a\n[remote \"q\"]\n\turl = https://acme-platform-team-2024@git.acme.dev/a\n[http]\n\textraheader = PRIVATE-TOKEN: ${TOKEN}\n",
     ),
     ("git2/.git/hooks/pre-push", "#!/bin/sh\nDB_PASSWORD=\"$1\" make check\n"),
     ("git3/.gitmodules", "[submodule \"l\"]\n\turl = https://git.acme.dev/l.git\n"),
@@ -142,6 +174,12 @@ fn leaks(home: &Home) -> Report {
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.tree(&Tree { paths: vec![home.at("")], ignored_left_out: true });
     scan.finish(None)
+}
+
+#[test]
+fn every_place_of_the_table_has_a_sample() {
+    let samples: Vec<&str> = PLACES.iter().map(|(path, _)| *path).collect();
+    assert_eq!(untried_places(&samples), [""; 0]);
 }
 
 #[test]
