@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use keyroll_leak::{Rule, is_distinct};
 use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+use memchr::memmem;
 
 use crate::Label;
 use crate::wrapping::{Wrapping, unwrapped};
@@ -80,6 +81,8 @@ pub struct Values {
     derived: BTreeMap<ValueId, (ValueId, Encoding)>,
     /// Those of them that only have something around the other value.
     wrapped: BTreeMap<ValueId, BTreeSet<Wrapping>>,
+    /// Those of these that no encoding of the other value finds, with the other value: `x%%y` of `x%y`.
+    apart: BTreeMap<ValueId, ValueId>,
     /// The prepared matcher, until another value is added: preparing it takes longer than most searches.
     needles: OnceLock<Option<Arc<Needles>>>,
 }
@@ -93,6 +96,7 @@ impl Values {
             known: BTreeMap::new(),
             derived: BTreeMap::new(),
             wrapped: BTreeMap::new(),
+            apart: BTreeMap::new(),
             needles: OnceLock::new(),
         }
     }
@@ -218,17 +222,42 @@ impl Values {
         let found: Vec<_> =
             numbered.filter_map(|(id, value)| Some((id, self.within(value.bytes.expose())?))).collect();
         for (id, (of, around)) in found.into_iter().filter(|(id, (of, _))| id != of) {
+            if !self.finds(of, id) {
+                self.apart.insert(id, of);
+            }
             self.derived.insert(id, (of, Encoding::Raw));
             self.wrapped.insert(id, around);
         }
     }
 
+    /// Whether the matcher for one value finds it in another one.
+    fn finds(&self, one: ValueId, within: ValueId) -> bool {
+        let (Some(one), Some(within)) = (self.get(one), self.get(within)) else { return false };
+        let (own, text) = (&one.bytes, within.bytes.expose());
+        if memmem::find(text, own.expose()).is_some() {
+            return true;
+        }
+        let mut found = false;
+        if let Ok(needles) = Needles::builder().add(NeedleId(0), own).build() {
+            needles.find(text, &mut |_| found = true);
+        }
+        found
+    }
+
+    /// The matcher for the values that are wanted. A process that has only the wrapping of a value has the value.
     fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
         let own =
             |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
         let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
         numbered.peek()?;
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
+        let mut pairs: Vec<(ValueId, &Value)> = Vec::new();
+        for (id, of) in &self.apart {
+            let searched = !self.derived.contains_key(of) && self.get(*of).is_some_and(wanted);
+            pairs.extend(self.get(*id).filter(|_| searched).map(|value| (*of, value)));
+        }
+        let builder =
+            pairs.into_iter().fold(builder, |builder, (of, value)| builder.add(NeedleId(of.0), &value.bytes));
         builder.build().ok()
     }
 
@@ -281,6 +310,34 @@ mod tests {
         }
         for text in ["kD93hfQ0plm4", "qwzxvkjhgpwmtbnqwzxv"] {
             assert!(!common(text), "{text}");
+        }
+    }
+
+    /// A text that has only the wrapping of a value has the value, once, and no other.
+    #[test]
+    fn the_wrapping_of_a_value_is_found_as_the_value() {
+        let [one, two, own] = [9, 10, 20].map(keyroll_testkit::alphanumeric);
+        for (plain, wrapped) in [
+            (format!("{one}%{two}"), format!("{one}%%{two}")),
+            (format!("{one}#{two}"), format!("{one}\\#{two}")),
+            (format!("{one}${two}"), format!("{one}$${two}")),
+            (own.clone(), format!("'{own}'")),
+        ] {
+            let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+            let [outer, inner] =
+                [&wrapped, &plain].map(|text| values.add(SecretBytes::from(text.clone()), None).unwrap());
+            assert_eq!(values.derive().get(&outer).map(|(of, _)| *of), Some(inner), "{wrapped}");
+            let memory = values.needles_for_memory().unwrap();
+            for needles in [&memory, &*values.needles().unwrap()] {
+                let mut found = BTreeSet::new();
+                needles.find(format!("({wrapped})").as_bytes(), &mut |hit| {
+                    found.insert(hit.id.0);
+                });
+                assert_eq!(found, BTreeSet::from([inner.0]), "{wrapped}");
+                let mut other = 0;
+                needles.find(format!("({one}&&{two})").as_bytes(), &mut |_| other += 1);
+                assert_eq!(other, 0, "another value is none of them");
+            }
         }
     }
 }

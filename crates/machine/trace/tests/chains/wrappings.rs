@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use keyroll_trace::{MemoryStage, Sighting, Survey, Verdict, rows, secrets};
+use keyroll_secret::SecretBytes;
+use keyroll_trace::{MemoryStage, Place, Sighting, Survey, Verdict, rows, secrets};
 
 use crate::chains::scene::{Running, Scene, apart, until};
 
@@ -68,6 +69,33 @@ fn a_value_in_a_wrapping_is_one_version_and_what_it_breaks_is_said() {
         let (_, verdicts, what) = told(&searched(&scene, process.pid()), process.pid());
         assert_eq!(verdicts, [Verdict::Stale], "{given}");
         assert!(!what.contains("was started with it"), "{given}: {what}");
+    }
+}
+
+/// A process that has only the wrapping of a value, and that in its memory alone, has the value.
+#[test]
+fn a_wrapping_in_memory_alone_is_the_value() {
+    for (plain, wrapped) in [
+        ("{first}%{third}", "{first}%%{third}"),
+        ("{first}#{third}", "{first}\\\\#{third}"),
+        ("{first}${third}", "{first}$${third}"),
+    ] {
+        let scene = Scene::new();
+        scene.write("a.json", &format!("{{\"db_password\":\"{wrapped}\"}}\n"));
+        scene.write("b.json", &format!("{{\"db_password\":\"{plain}\"}}\n"));
+        let text = "import json,time\nv=json.load(open('a.json'))['db_password']\nopen('read','w').close()\ntime.sleep(100000)\n";
+        scene.write("p.py", text);
+        let mut command = Command::new("python3");
+        let process = Running::start(command.arg("p.py").current_dir(scene.dir()).env_remove(KEY));
+        until("it has read the value", || scene.path("read").exists().then_some(()));
+        let survey = searched(&scene, process.pid());
+        let inner = SecretBytes::from(scene.filled(plain));
+        let value = survey.values.of(&inner).unwrap();
+        let holds = survey.sightings.iter().any(|one| {
+            one.value == value
+                && matches!(one.place, Place::Memory { process: seen } if seen.pid == process.pid())
+        });
+        assert!(holds, "{wrapped}");
     }
 }
 
