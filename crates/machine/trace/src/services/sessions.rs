@@ -26,7 +26,8 @@ const FILES_MAX: usize = 64;
 const GONE: &str = "the process that started it no longer runs";
 const SAME: &str = "it holds the same value, and nothing was seen to read it";
 const OTHER: &str = "whether its start reads this file is not visible";
-const UNCONFIRMED: &str = "whether the shell has exported it is known once its memory is searched";
+const UNCONFIRMED: &str =
+    "whether the shell has exported it is known once its memory is searched, and only of bash";
 
 /// Processes that no manager runs: each one that was started by a shell or by an unknown parent, with its workers.
 pub(crate) fn kept(context: &mut Context<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
