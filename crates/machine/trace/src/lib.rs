@@ -63,4 +63,5 @@ pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_w
 pub use users::User;
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};
+pub use wrapping_words::without_wrappings;
 pub use writable::{Writable, writable};

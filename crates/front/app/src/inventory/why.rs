@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_needle::Encoding;
-use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of};
+use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of, without_wrappings};
 
 use super::resolve_target::{Meant, is_called};
 use super::survey::Inventory;
@@ -112,7 +112,7 @@ fn of_copies(seen: &Inventory, found: &SurveyedSecret, path: &Path) -> Option<Wh
 /// The role of a copy for a service that could read it.
 fn role(user: &User, chain: &Chain, link: &Link) -> String {
     let name = &user.name;
-    let winner = chain.winner().map_or("another place", |link| link.what.as_str());
+    let winner = chain.winner().map_or("another place", |link| without_wrappings(&link.what));
     match link.role {
         LinkRole::Wins => format!("it wins for {name}"),
         LinkRole::Shadowed => format!("it is a decoy for {name}: {winner} wins"),

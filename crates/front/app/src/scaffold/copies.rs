@@ -7,7 +7,7 @@ use keyroll_needle::Encoding;
 use keyroll_observe::working_folder;
 use keyroll_trace::{
     Basis, Chain, Link, LinkRole, ManagedBy, Place, Service, Sighting, SurveyedSecret, User, ValueId,
-    chains_of, is_left_behind,
+    chains_of, is_left_behind, without_wrappings,
 };
 
 use super::consumer_draft::Context;
@@ -72,7 +72,7 @@ impl<'a> Copies<'a> {
             if self.perhaps(chain) {
                 return;
             }
-            let (name, what) = (self.around.names.shown(&chain.name), &link.what);
+            let (name, what) = (self.around.names.shown(&chain.name), without_wrappings(&link.what));
             return self.notes.push(format!("not visible which copy of {name} wins: {what} ({why})"));
         }
         let Some(from) = wins.or_else(|| holding().next()) else { return };
@@ -86,11 +86,10 @@ impl<'a> Copies<'a> {
                 ));
             }
             let doubt = chain.next().is_none().then_some(hidden).flatten();
-            self.notes.extend(
-                doubt.map(|(link, why)| {
-                    format!("not visible whether {} wins over {place} ({why})", link.what)
-                }),
-            );
+            self.notes.extend(doubt.map(|(link, why)| {
+                let what = without_wrappings(&link.what);
+                format!("not visible whether {what} wins over {place} ({why})")
+            }));
             return;
         }
         // A value that a manager stores was read from a file: its manifest, or another file of the project.

@@ -7,6 +7,7 @@ use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
 use keyroll_trace::{
     Link, LinkRole, ManagedBy, Names, Place, Survey, SurveyedSecret, chains_of, is_left_behind,
+    without_wrappings,
 };
 
 use super::consumer::{at_rest, drafted};
@@ -176,7 +177,7 @@ fn of_chains(around: &Context<'_>, found: &SurveyedSecret, place: &Place) -> Str
             };
             let link = chain.links.iter().find(here).or_else(|| chain.links.iter().find(file));
             let Some(link) = link else { continue };
-            let wins = chain.winner().map_or("another place", |link| link.what.as_str());
+            let wins = chain.winner().map_or("another place", |link| without_wrappings(&link.what));
             let whose = &user.name;
             return match link.role {
                 LinkRole::Shadowed => format!("a decoy for {whose}: {wins} wins"),

@@ -2,6 +2,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::inventory::{Meant, WhyReport, look, refuse_missing, resolve_target, tell_missed, why};
 use keyroll_app::operator::{ChainShown, Event, LinkShown};
 use keyroll_app::problem::Problem;
+use keyroll_trace::without_wrappings;
 
 use crate::args::WhyArgs;
 use crate::context::Context;
@@ -44,7 +45,8 @@ fn show(all: Vec<ChainShown>, context: &mut Context) {
         for link in &chain.links {
             let why = link.why.map(|why| format!(" ({why})")).unwrap_or_default();
             let value = link.value.clone().unwrap_or_else(|| "-".to_owned());
-            table.row([link.standing.to_owned(), value, format!("{}{why}", place(link))]);
+            let said = link.what.get(without_wrappings(&link.what).len()..).unwrap_or_default();
+            table.row([link.standing.to_owned(), value, format!("{}{said}{why}", place(link))]);
         }
         context.ui.table(&table);
         let mut told: Vec<&LinkShown> = Vec::new();
@@ -73,13 +75,12 @@ fn show(all: Vec<ChainShown>, context: &mut Context) {
 
 /// A link's description, with the line if it is in a file: `EnvironmentFile=/srv/api.env:3`.
 fn place(link: &LinkShown) -> String {
-    let Some(place) = &link.place else { return link.what.clone() };
+    let what = without_wrappings(&link.what);
+    let Some(place) = &link.place else { return what.to_owned() };
     match place.rsplit_once(':') {
-        Some((path, _)) if place.starts_with('/') && link.what.contains(path) => {
-            link.what.replacen(path, place, 1)
-        }
-        Some(_) if place.starts_with('/') => format!("{} in {place}", link.what),
-        Some(_) | None => link.what.clone(),
+        Some((path, _)) if place.starts_with('/') && what.contains(path) => what.replacen(path, place, 1),
+        Some(_) if place.starts_with('/') => format!("{what} in {place}"),
+        Some(_) | None => what.to_owned(),
     }
 }
 
@@ -88,5 +89,25 @@ fn say(text: &str, context: &mut Context) {
     match context.ui.look.json {
         true => context.ui.note(text),
         false => context.ui.lines(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_copy_is_named_without_what_is_said_of_its_value() {
+        for (what, named) in [
+            ("EnvironmentFile=/srv/a.env", "EnvironmentFile=/srv/a.env:3"),
+            ("EnvironmentFile=/srv/a.env; there it stands in quotes", "EnvironmentFile=/srv/a.env:3"),
+            ("a list; process 7 was started with it in quotes", "a list in /srv/a.env:3"),
+        ] {
+            let place_of = Some("/srv/a.env:3".to_owned());
+            let (value, why, applies, seems) = (None, None, None, None);
+            let what = what.to_owned();
+            let link = LinkShown { what, place: place_of, value, standing: "wins", why, applies, seems };
+            assert_eq!(place(&link), named);
+        }
     }
 }
