@@ -26,11 +26,11 @@ const SUPERVISOR: &str = "\n## supervisord\n\n\
     `supervisord_reads_what_was_written` and `supervisord_agrees_on_lists_of_any_form`):\n\n\
     | written | read |\n|---|---|\n\
     | `A=\"a%%b\"` | `a%b` |\n\
-    | `A=\"%(ENV_X)s\"` | the variable X of supervisord's own environment, or of `environment=` in `[supervisord]`: a reference, no copy |\n\
+    | `A=\"%(ENV_X)s\"` | the variable X of supervisord's own environment, or of `environment=` in `[supervisord]`: a reference, no copy; not told if its value has the quote around it |\n\
     | `A=\"a,b;c\"` | `a,b;c`; a blank and `;` or `#` behind it begin a comment, in quotes too |\n\
     | `A=\"'a'\"` | `a`: all quotes at both ends are taken off |\n\
     | `A=a/b.c+d-e:f(g)_h` | as written; any other byte needs quotes |\n\
-    | `A=\"a\"` and `B=\"b\"` in the next line, without a comma | refused |\n";
+    | `A=\"a\"` and `B=\"b\"` in the next line, without a comma | refused, and so is each other entry of that list |\n";
 
 const OTHERS: &str = "\n## Other formats\n\n\
     What keyroll writes is read again by these readers.\n\n\

@@ -4,6 +4,7 @@
 //! with configparser.py and shlex.py of Python 3.11.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use keyroll_secret::SecretBytes;
 
@@ -17,7 +18,18 @@ const KEY: &str = "environment";
 /// The sections that have them, each with what follows its name.
 const SECTIONS: [&str; 4] = ["supervisord", "program:", "fcgi-program:", "eventlistener:"];
 
-const NO_LIST: &str = "supervisord cannot read the list: a value with more than letters and digits needs quotes, and a comma follows it";
+/// One bad entry is enough.
+const NO_LIST: &str = "supervisord cannot read the list that it is in, or reads it otherwise than it looks: a value with more than letters and digits needs quotes, a comma follows it, and each % is doubled";
+
+const CHANGES: &str =
+    "a variable that the list refers to has a value that may change how supervisord splits it";
+
+/// The names beside those of variables that supervisord knows. Source: supervisor 4.3.0, options.py,
+/// `processes_from_section`.
+const NAMES: [&str; 6] = ["here", "host_node_name", "program_name", "group_name", "process_num", "numprocs"];
+
+/// The most references of one list that are followed.
+const REFERENCES_MAX: usize = 256;
 
 /// A name and its value in a section. A value continues on indented lines.
 pub struct SupervisorSetting {
@@ -43,6 +55,8 @@ pub struct SupervisorVariable {
     /// What is between the quotes.
     text: SecretBytes,
     wrong: Option<&'static str>,
+    /// The variables that any entry of the list refers to, each with the quote around it.
+    of_list: Arc<[(String, Option<u8>)]>,
 }
 
 /// The settings of a configuration, in the order of the file.
@@ -148,36 +162,27 @@ impl SupervisorSetting {
     /// The list of variables that a value is. `file` is the file that the setting was read from.
     pub fn variables(&self, file: &[u8]) -> Vec<SupervisorVariable> {
         let text = self.text.expose();
-        let mut all = Vec::new();
-        let mut at = 0;
-        loop {
-            at = skip(text, at, |byte| byte.is_ascii_whitespace());
-            let name = at..skip(text, at, in_word);
-            let equals = skip(text, name.end, |byte| byte.is_ascii_whitespace());
-            if name.is_empty() || text.get(equals) != Some(&b'=') {
-                return all;
-            }
-            let value = skip(text, equals + 1, |byte| byte.is_ascii_whitespace());
-            let (end, quote) = token(text, value);
-            let inner =
-                if quote.is_some() { value + 1..end.saturating_sub(1).max(value + 1) } else { value..end };
-            let comma = skip(text, end, |byte| byte.is_ascii_whitespace());
-            let closed = quote.is_none_or(|quote| end > value + 1 && text.get(end - 1) == Some(&quote));
-            let good = closed && end > value && matches!(text.get(comma), None | Some(b','));
-            all.push(SupervisorVariable {
+        let tokens = tokens(text);
+        let (entries, good) = entries(text, &tokens.all);
+        let of_list: Arc<[_]> = tokens.references.into();
+        let good = good && tokens.good && of_list.len() <= REFERENCES_MAX;
+        let variable = |(name, value): (Range<usize>, &Token)| {
+            let Range { start, end } = value.span.clone();
+            let inner = match value.quote {
+                Some(_) => start + 1..end.saturating_sub(1).max(start + 1),
+                None => start..end,
+            };
+            SupervisorVariable {
                 name: String::from_utf8_lossy(text.get(name).unwrap_or_default()).into_owned(),
-                line: line_of(file, self.in_file(value)),
-                span: self.in_file(value)
-                    ..self.in_file(end.saturating_sub(1).max(value)) + usize::from(end > value),
-                quote,
+                line: line_of(file, self.in_file(start)),
+                span: self.in_file(start)..self.in_file(end.saturating_sub(1).max(start)) + 1,
+                quote: value.quote,
                 text: SecretBytes::new(text.get(inner).unwrap_or_default().to_vec()),
                 wrong: (!good).then_some(NO_LIST),
-            });
-            if !good {
-                return all;
+                of_list: Arc::clone(&of_list),
             }
-            at = comma + 1;
-        }
+        };
+        entries.into_iter().map(variable).collect()
     }
 }
 
@@ -185,30 +190,27 @@ impl SupervisorVariable {
     /// The value, with the value of each variable that it refers to (`%(ENV_NAME)s`).
     ///
     /// # Errors
-    /// supervisord cannot read the list, or a name is not known.
+    /// supervisord cannot read the list, a name is not known, or the value of one may change what the list is:
+    /// supervisord puts in the values first, and splits the list then.
     pub fn value(&self, of: &dyn Fn(&str) -> Option<SecretBytes>) -> Result<SecretBytes, &'static str> {
         if let Some(why) = self.wrong {
             return Err(why);
         }
-        let mut out = Vec::with_capacity(self.text.len());
-        for part in parts(self.text.expose()) {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Name(name) => {
-                    let known = name.strip_prefix("ENV_").and_then(of);
-                    // What was gathered may hold a value.
-                    let Some(known) = known else {
-                        drop(SecretBytes::new(out));
-                        return Err(MADE_OF_OTHERS);
-                    };
-                    out.extend_from_slice(known.expose());
-                }
-                Part::Wrong => {
-                    drop(SecretBytes::new(out));
-                    return Err(MADE_OF_OTHERS);
-                }
-            }
+        let mut known = self.of_list.iter().filter_map(|(name, quote)| Some((of(name)?, *quote)));
+        if known.any(|(value, quote)| !stays(&value, quote)) {
+            return Err(CHANGES);
         }
+        let mut pieces = Vec::new();
+        for part in parts(self.text.expose()) {
+            pieces.push(match part {
+                Part::Text(text) => Piece::Own(text),
+                Part::Variable(name) => Piece::Of(of(name).ok_or(MADE_OF_OTHERS)?),
+                Part::Known | Part::Wrong => return Err(MADE_OF_OTHERS),
+            });
+        }
+        // All of the room at once: a text that grew would leave a part of a value behind.
+        let mut out = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes().len()).sum());
+        pieces.iter().for_each(|piece| out.extend_from_slice(piece.bytes()));
         let out = SecretBytes::new(out);
         let is_quote = |byte: &u8| matches!(byte, b'"' | b'\'');
         let start = out.expose().iter().take_while(|byte| is_quote(byte)).count();
@@ -216,11 +218,16 @@ impl SupervisorVariable {
         Ok(SecretBytes::new(out.expose().get(start..end).unwrap_or_default().to_vec()))
     }
 
+    /// The variables that any entry of its list refers to: supervisord refuses the list if it does not know one of them.
+    pub fn list_refers(&self) -> impl Iterator<Item = &str> {
+        self.of_list.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The variables that it refers to.
     pub fn refers(&self) -> Vec<String> {
         let names = parts(self.text.expose()).filter_map(|part| match part {
-            Part::Name(name) => name.strip_prefix("ENV_").map(str::to_owned),
-            Part::Text(_) | Part::Wrong => None,
+            Part::Variable(name) => Some(name.to_owned()),
+            Part::Text(_) | Part::Known | Part::Wrong => None,
         });
         names.collect()
     }
@@ -228,7 +235,7 @@ impl SupervisorVariable {
     /// Whether it is nothing but a reference: no value is written there.
     fn is_reference(&self) -> bool {
         let mut parts = parts(self.text.expose());
-        matches!((parts.next(), parts.next()), (Some(Part::Name(_)), None))
+        matches!((parts.next(), parts.next()), (Some(Part::Variable(_) | Part::Known), None))
     }
 
     fn spot(&self) -> Spot {
@@ -239,16 +246,33 @@ impl SupervisorVariable {
     }
 }
 
+/// A part of a value.
+enum Piece<'t> {
+    Own(&'t [u8]),
+    Of(SecretBytes),
+}
+
+impl Piece<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(text) => text,
+            Self::Of(value) => value.expose(),
+        }
+    }
+}
+
 /// A part of a format string of Python.
 enum Part<'t> {
     Text(&'t [u8]),
-    /// `%(NAME)s`
-    Name(&'t str),
-    /// Another `%`.
+    /// `%(ENV_NAME)s`
+    Variable(&'t str),
+    /// Another name that supervisord knows: `%(process_num)02d`.
+    Known,
+    /// Another `%`, which supervisord refuses.
     Wrong,
 }
 
-/// `%%` is one `%`.
+/// The parts of a format string. `%%` is one `%`.
 fn parts(text: &[u8]) -> impl Iterator<Item = Part<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -256,22 +280,43 @@ fn parts(text: &[u8]) -> impl Iterator<Item = Part<'_>> {
             return None;
         }
         let percent = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
-        let (part, length) = match (percent, rest.get(1), rest.get(..2)) {
-            (0, Some(b'%'), Some(_)) => (Part::Text(b"%"), 2),
-            (0, Some(b'('), _) => {
-                let end = rest.iter().position(|byte| *byte == b')');
-                let name = end.and_then(|end| std::str::from_utf8(rest.get(2..end)?).ok());
-                match end.zip(name).filter(|(end, _)| matches!(rest.get(end + 1), Some(b's' | b'd'))) {
-                    Some((end, name)) => (Part::Name(name), end + 2),
-                    None => (Part::Wrong, rest.len()),
-                }
-            }
-            (0, _, _) => (Part::Wrong, rest.len()),
-            (length, _, _) => (Part::Text(rest.get(..length).unwrap_or_default()), length),
+        let (part, length) = match percent {
+            0 => percent_sign(rest),
+            length => (Part::Text(rest.get(..length).unwrap_or_default()), length),
         };
         rest = rest.get(length..).unwrap_or_default();
         Some(part)
     })
+}
+
+/// What begins with this `%`.
+fn percent_sign(text: &[u8]) -> (Part<'_>, usize) {
+    let close = match text.get(1) {
+        Some(b'%') => return (Part::Text(b"%"), 2),
+        Some(b'(') => text.iter().position(|byte| *byte == b')'),
+        Some(_) | None => None,
+    };
+    let Some(close) = close else { return (Part::Wrong, 1) };
+    let name = text.get(2..close).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
+    let flags = skip(text, close + 1, |byte| byte.is_ascii_digit() || b"-+ #.".contains(&byte));
+    let plain = flags == close + 1;
+    let part = match (name.strip_prefix("ENV_"), text.get(flags)) {
+        (Some(variable), Some(b's')) if plain => Part::Variable(variable),
+        // Filled or cut; and a variable is no number.
+        (Some(_), Some(b's' | b'r' | b'a')) => Part::Known,
+        (None, Some(b's' | b'd' | b'i' | b'r' | b'a')) if NAMES.contains(&name) => Part::Known,
+        (_, None) => return (Part::Wrong, text.len()),
+        _ => Part::Wrong,
+    };
+    (part, flags + 1)
+}
+
+/// Whether a list is split in the same way with this value in it, in an entry with this quote.
+fn stays(value: &SecretBytes, quote: Option<u8>) -> bool {
+    match quote {
+        Some(quote) => !value.expose().contains(&quote),
+        None => !value.is_empty() && value.expose().iter().all(|byte| in_word(*byte)),
+    }
 }
 
 fn skip(text: &[u8], at: usize, over: impl Fn(u8) -> bool) -> usize {
@@ -284,25 +329,124 @@ fn in_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_/.+-():".contains(&byte)
 }
 
-/// The end of the token that begins here, and its quote. In an unquoted one a reference counts as the text that it
-/// becomes.
-fn token(text: &[u8], start: usize) -> (usize, Option<u8>) {
-    let quote = text.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-    if let Some(quote) = quote {
-        let rest = text.get(start + 1..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == quote).map_or(text.len(), |end| start + end + 2);
-        return (end, Some(quote));
+/// A word, a text in quotes, or one other character.
+struct Token {
+    span: Range<usize>,
+    quote: Option<u8>,
+}
+
+/// The tokens of a list, as shlex of Python makes them. A reference counts as a part of a word.
+#[derive(Default)]
+struct Tokens {
+    all: Vec<Token>,
+    /// Each variable that is referred to, with the quote around it.
+    references: Vec<(String, Option<u8>)>,
+    /// Nothing is in it that supervisord refuses.
+    good: bool,
+}
+
+/// What a list has at one place: a character, or of a longer one its first byte; or a reference.
+enum Unit {
+    Byte(u8),
+    Word,
+}
+
+impl Tokens {
+    /// What is at a place, and where it ends; `None` = the end of the text.
+    fn unit(&mut self, text: &[u8], at: usize, quote: Option<u8>) -> Option<(Unit, usize)> {
+        let rest = text.get(at..)?;
+        match *rest.first()? {
+            b'%' => {
+                let (part, length) = percent_sign(rest);
+                let unit = match part {
+                    Part::Text(_) => Unit::Byte(b'%'),
+                    Part::Variable(_) | Part::Known | Part::Wrong => Unit::Word,
+                };
+                match part {
+                    Part::Variable(name) => self.references.push((name.to_owned(), quote)),
+                    Part::Wrong => self.good = false,
+                    Part::Text(_) | Part::Known => {}
+                }
+                Some((unit, at + length))
+            }
+            byte if byte.is_ascii() => Some((Unit::Byte(byte), at + 1)),
+            byte => Some((Unit::Byte(byte), skip(text, at + 1, |next| (0x80..0xc0).contains(&next)))),
+        }
     }
-    let mut at = start;
-    loop {
-        at = skip(text, at, in_word);
-        let rest = text.get(at..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b')').filter(|_| rest.starts_with(b"%("));
-        let Some(end) = end.filter(|end| matches!(rest.get(end + 1), Some(b's' | b'd'))) else {
-            return (at, None);
+
+    /// The end of a text in quotes that begins behind its quote.
+    fn quoted(&mut self, text: &[u8], mut at: usize, quote: u8) -> usize {
+        while let Some((unit, end)) = self.unit(text, at, Some(quote)) {
+            at = end;
+            if matches!(unit, Unit::Byte(byte) if byte == quote) {
+                return at;
+            }
+        }
+        self.good = false;
+        at
+    }
+
+    /// The end of a word. A quote within it is a letter.
+    fn word(&mut self, text: &[u8], mut at: usize) -> usize {
+        loop {
+            match text.get(at) {
+                // A comment; the word continues behind it.
+                Some(b'#') => {
+                    self.good &= !text.get(at..).unwrap_or_default().contains(&b'\n');
+                    return at;
+                }
+                Some(byte) if in_word(*byte) || matches!(byte, b'"' | b'\'') => at += 1,
+                Some(b'%') if text.get(at + 1) != Some(&b'%') => match self.unit(text, at, None) {
+                    Some((_, end)) => at = end,
+                    None => return at,
+                },
+                Some(_) | None => return at,
+            }
+        }
+    }
+}
+
+/// Source: shlex.py of Python 3.11, `read_token`, without its mode for POSIX.
+fn tokens(text: &[u8]) -> Tokens {
+    let mut tokens = Tokens { good: std::str::from_utf8(text).is_ok(), ..Tokens::default() };
+    let mut at = 0;
+    while let Some(first) = text.get(at) {
+        let (end, quote) = match *first {
+            b' ' | b'\t' | b'\r' | b'\n' | b'#' => {
+                at = if *first == b'#' { skip(text, at, |byte| byte != b'\n') } else { at + 1 };
+                continue;
+            }
+            quote @ (b'"' | b'\'') => (tokens.quoted(text, at + 1, quote), Some(quote)),
+            byte if in_word(byte) => (tokens.word(text, at), None),
+            b'%' if text.get(at + 1) != Some(&b'%') => (tokens.word(text, at), None),
+            _ => (tokens.unit(text, at, None).map_or(at + 1, |(_, end)| end), None),
         };
-        at += end + 2;
+        tokens.all.push(Token { span: at..end, quote });
+        at = end;
     }
+    tokens
+}
+
+/// The names of a list and their values: each name, `=`, a value, and one token that separates it from the next. The
+/// second is whether the whole list is so. Behind a bad entry it continues after the next comma.
+fn entries<'t>(text: &[u8], tokens: &'t [Token]) -> (Vec<(Range<usize>, &'t Token)>, bool) {
+    let is = |token: &Token, mark: &[u8]| text.get(token.span.clone()) == Some(mark);
+    let (mut all, mut good) = (Vec::new(), true);
+    let mut rest = tokens;
+    while !rest.is_empty() {
+        let behind = match rest {
+            [name, equals, value, ..] if is(equals, b"=") => {
+                all.push((name.span.clone(), value));
+                4
+            }
+            _ => {
+                good = false;
+                rest.iter().position(|token| is(token, b",")).map_or(rest.len(), |comma| comma + 1)
+            }
+        };
+        rest = rest.get(behind..).unwrap_or_default();
+    }
+    (all, good)
 }
 
 /// A value of a list.

@@ -65,6 +65,11 @@ impl Assigned {
     pub fn built_from(&self, known: &dyn Fn(&str) -> Option<SecretBytes>) -> Option<SecretBytes> {
         self.of.value(known).ok()
     }
+
+    /// The variables that any entry of its list refers to: supervisord refuses the list if it does not know one.
+    pub fn list_refers(&self) -> impl Iterator<Item = &str> {
+        self.of.list_refers()
+    }
 }
 
 /// What the files of a configuration say now.

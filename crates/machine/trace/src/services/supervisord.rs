@@ -163,10 +163,15 @@ impl Program<'_> {
     }
 
     /// The value that supervisord gives a variable: what it refers to is in `environment=` of `[supervisord]`, or in
-    /// supervisord's own environment. Source: supervisor 4.3.0, options.py, `environ_expansions`.
+    /// supervisord's own environment. It refuses the whole list for one name that is in neither. Source: supervisor 4.3.0,
+    /// options.py, `environ_expansions`.
     fn value(&self, one: &Assigned) -> Option<SecretBytes> {
         let given = |name: &str| self.own?.get(name).map(SecretBytes::duplicate);
         let is_of_all = self.config.of_all.iter().any(|other| std::ptr::eq(other, one));
+        let own = |name: &str| self.own.is_none_or(|own| own.contains_key(name));
+        if !one.list_refers().all(|name| own(name) || (!is_of_all && self.of_all(name).is_some())) {
+            return None;
+        }
         one.built_from(&|name| match self.of_all(name).filter(|_| !is_of_all) {
             Some(other) => other.built_from(&given),
             None => given(name),
