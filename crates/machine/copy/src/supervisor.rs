@@ -294,9 +294,9 @@ fn percent_sign(text: &[u8]) -> (Part<'_>, usize) {
     let close = match text.get(1) {
         Some(b'%') => return (Part::Text(b"%"), 2),
         Some(b'(') => text.iter().position(|byte| *byte == b')'),
-        Some(_) | None => None,
+        Some(_) | None => return (Part::Wrong, 1),
     };
-    let Some(close) = close else { return (Part::Wrong, 1) };
+    let Some(close) = close else { return (Part::Wrong, text.len()) };
     let name = text.get(2..close).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default();
     let flags = skip(text, close + 1, |byte| byte.is_ascii_digit() || b"-+ #.".contains(&byte));
     let plain = flags == close + 1;
@@ -390,7 +390,7 @@ impl Tokens {
     fn word(&mut self, text: &[u8], mut at: usize) -> usize {
         loop {
             match text.get(at) {
-                // A comment; the word continues behind it.
+                // A comment. The word continues in the next line, if there is one.
                 Some(b'#') => {
                     self.good &= !text.get(at..).unwrap_or_default().contains(&b'\n');
                     return at;
@@ -417,8 +417,9 @@ fn tokens(text: &[u8]) -> Tokens {
                 continue;
             }
             quote @ (b'"' | b'\'') => (tokens.quoted(text, at + 1, quote), Some(quote)),
-            byte if in_word(byte) => (tokens.word(text, at), None),
-            b'%' if text.get(at + 1) != Some(&b'%') => (tokens.word(text, at), None),
+            byte if in_word(byte) || (byte == b'%' && text.get(at + 1) != Some(&b'%')) => {
+                (tokens.word(text, at), None)
+            }
             _ => (tokens.unit(text, at, None).map_or(at + 1, |(_, end)| end), None),
         };
         tokens.all.push(Token { span: at..end, quote });

@@ -77,6 +77,13 @@ fn supervisord_starts_what_it_has_loaded_until_it_is_told_to_update() {
     });
     let chain = of.chain("ACME_API_KEY");
     assert_eq!((chain.next.as_str(), chain.pids.as_slice()), ("second", &[pid][..]));
+    // supervisord refuses a list that refers to a name it does not know, with all other entries.
+    for (name, next) in [("OWN_API_KEY", "second"), ("NO_SUCH_NAME", "-")] {
+        let mode = format!("MODE=\"%(ENV_{name})s\"");
+        of.scene.write("s.conf", &CONFIG.replace('%', "third").replace("MODE=\"quiet\"", &mode));
+        let chain = of.chain("ACME_API_KEY");
+        assert_eq!(chain.next, next, "{chain:#?}");
+    }
     // For a program that does not run, nothing shows what is loaded.
     of.config("first");
     of.ctl(&["stop", "bot"]);
