@@ -9,11 +9,17 @@ const GROUPS: [&[u8]; 7] = [
     b"encrypteddata",
     b"encrypted_data",
     b"encrypted-data",
-    b"encrypted",
-    b"sealed",
     b"ciphertext",
     b"ciphertexts",
+    b"encrypted",
+    b"sealed",
 ];
+
+/// The first so many of them say it of each value; below the others are plain settings too.
+const SURE_GROUPS: usize = 5;
+
+/// The shortest text that may be ciphertext below one of those, bytes.
+const ENCODED_BYTES_MIN: usize = 40;
 
 /// The shortest ciphertext, bytes: a password of eight after AES-GCM, with its nonce of 12 and its tag of 16. A key in
 /// plain text has up to 32.
@@ -27,8 +33,23 @@ const LINES_MAX: usize = 256;
 ///
 /// Looks only at nearby text, so a part of a text gives the same results as the whole.
 pub(crate) fn is_below_ciphertext(text: &[u8], span: &Range<usize>) -> bool {
-    // Most values are shorter.
-    text.get(span.clone()).is_some_and(may_be_ciphertext) && (in_object(text, span) || in_block(text, span))
+    let value = text.get(span.clone()).unwrap_or_default();
+    let groups = match may_be_ciphertext(value) {
+        true => GROUPS.len(),
+        // Most values are shorter.
+        false if value.len() >= ENCODED_BYTES_MIN && is_encoded(value) => SURE_GROUPS,
+        false => return false,
+    };
+    let groups = GROUPS.get(..groups).unwrap_or_default();
+    in_object(text, span, groups) || in_block(text, span, groups)
+}
+
+/// Whether a value is text in hex, or may be one in base64, also of the kind for addresses.
+fn is_encoded(value: &[u8]) -> bool {
+    let has = |kind: fn(&u8) -> bool| value.iter().any(kind);
+    let mixed = || has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    value.iter().all(u8::is_ascii_hexdigit) || value.iter().all(digit) && mixed()
 }
 
 /// Whether a value is the text of enough bytes in hex, or in base64 with a sign that no identifier has: many tokens are
@@ -50,7 +71,7 @@ fn may_be_ciphertext(value: &[u8]) -> bool {
 }
 
 /// In JSON: the name before the object around the value.
-fn in_object(text: &[u8], span: &Range<usize>) -> bool {
+fn in_object(text: &[u8], span: &Range<usize>, groups: &[&[u8]]) -> bool {
     let Some(quote) = span.start.checked_sub(1).filter(|at| text.get(*at) == Some(&b'"')) else {
         return false;
     };
@@ -60,11 +81,11 @@ fn in_object(text: &[u8], span: &Range<usize>) -> bool {
     let name =
         before.strip_suffix(b":").map(<[u8]>::trim_ascii_end).and_then(|name| name.strip_suffix(b"\""));
     let name = name.and_then(|name| Some(name.get(memchr::memrchr(b'"', name)? + 1..).unwrap_or_default()));
-    name.is_some_and(is_group)
+    name.is_some_and(|name| is_group(name, groups))
 }
 
 /// In YAML: the names above, each less indented than the one below it.
-fn in_block(text: &[u8], span: &Range<usize>) -> bool {
+fn in_block(text: &[u8], span: &Range<usize>, groups: &[&[u8]]) -> bool {
     let from = span.start.saturating_sub(FAR_BYTES_MAX);
     let before = text.get(..span.start).unwrap_or_default();
     let mut start = memchr::memrchr(b'\n', before).map_or(0, |last| last + 1);
@@ -79,7 +100,7 @@ fn in_block(text: &[u8], span: &Range<usize>) -> bool {
         }
         own = depth;
         let name = raw.trim_ascii().strip_suffix(b":").map(|name| name.trim_ascii_start());
-        if name.is_some_and(is_group) {
+        if name.is_some_and(|name| is_group(name, groups)) {
             return true;
         }
     }
@@ -90,8 +111,8 @@ fn depth(line: &[u8]) -> usize {
     line.iter().take_while(|byte| **byte == b' ').count()
 }
 
-fn is_group(name: &[u8]) -> bool {
-    GROUPS.iter().any(|group| name.eq_ignore_ascii_case(group))
+fn is_group(name: &[u8], groups: &[&[u8]]) -> bool {
+    groups.iter().any(|group| name.eq_ignore_ascii_case(group))
 }
 
 #[cfg(test)]
@@ -144,15 +165,18 @@ mod tests {
             assert!(is_below(&format!("{{\"sealed\": {{\"password\": \"{value}\"}}}}\n"), value), "{value}");
         }
         // A chosen password, a phrase, keys of 16, 32 and 32 bytes, a token of 60 letters and digits.
-        for value in [
+        let texts = [
             "kD93hfQ0plm4Xy".to_owned(),
             "correct-horse-battery-staple-of-the-whole-team-2024".to_owned(),
             "5f1a9bcde23f4456".repeat(2),
             "5f1a9bcde23f4456".repeat(4),
             format!("{}+A=", "kD93hfQ0plm4Xy7".repeat(3).split_at(41).0),
             "kD93hfQ0plm4".repeat(5),
-        ] {
-            for group in ["encrypted", "encryptedData", "sealed"] {
+        ];
+        for (at, value) in texts.into_iter().enumerate() {
+            // Below the last group nobody keeps keys in plain text.
+            let groups = ["encrypted", "sealed", "encryptedData"];
+            for group in groups.into_iter().take(if at < 3 { 3 } else { 2 }) {
                 let yaml = format!("{group}:\n  enabled: true\n  password: {value}\n");
                 assert!(!is_below(&yaml, &value), "{yaml}");
                 let json = format!("{{\"{group}\": {{\"password\": \"{value}\"}}}}\n");

@@ -100,6 +100,10 @@ fn supervisord_agrees_on_lists_of_any_form() {
         for entry in Format::Ini.entries(file.as_bytes()).unwrap() {
             let Slot::At(pointer) = &entry.slot else { continue };
             let (Some(name), Ok(value)) = (pointer.steps().get(2), &entry.value) else { continue };
+            // At rest nothing tells what a name beside it stands for.
+            if hidden.contains(&name.as_str()) {
+                continue;
+            }
             let wanted = theirs.get(name).map(Vec::as_slice);
             assert_eq!(Some(value.expose()), wanted, "{list}: {name}");
             let again = Format::Ini.read(file.as_bytes(), &entry.slot).unwrap();
