@@ -47,6 +47,6 @@ pub use candidate::{Candidate, CandidateSource, DecodedValue};
 pub use candidate_search::{
     FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,
 };
-pub use rules::block_lines::BLOCK_CONTEXT_BYTES;
+pub use rules::block_lines::{BLOCK_CONTEXT_BYTES, block_context};
 pub use rules::rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};
 pub use rules::{RuleError, RuleMatch, Rules};

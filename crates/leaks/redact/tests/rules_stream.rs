@@ -335,6 +335,40 @@ proptest! {
     }
 }
 
+/// A first line that is cut off before a key makes other bytes those before each of its lines.
+#[test]
+fn a_key_that_was_shown_is_not_read_again_with_less_before_it() {
+    let (before, key, token) = ("0 ".repeat(40), private_key("\n"), "tok_0123456789abcdef");
+    // The marks of the second key are 318 or 319 bytes behind those of the first.
+    let far = |bytes: usize| format!("{before}{key}tok{}\n{key}x{key}", "x".repeat(bytes));
+    for text in [
+        format!("{before}{key}{token}{key}"),
+        format!("{before}{key}{key}"),
+        format!("{before}{key}{token}\n{key}"),
+        far(25),
+        far(26),
+    ] {
+        let wanted = wanted(text.as_bytes());
+        for cut in 0..=text.len() {
+            let (out, _) = streamed(&by_rules(), &[&text.as_bytes()[..cut], &text.as_bytes()[cut..]]);
+            assert!(alike(&wanted, out.as_bytes()), "cut at {cut}: {text:?} gave {out:?}");
+        }
+    }
+}
+
+/// No rule finds the second key by its own first line, which is behind a letter; its lines are content of the first.
+#[test]
+fn a_first_line_is_kept_as_long_as_a_line_behind_it_waits() {
+    let key = private_key("\n");
+    let text = format!("0 {key}x{}", key.replace('\n', "\n9 "));
+    let wanted = wanted(text.as_bytes());
+    for cut in 0..=text.len() {
+        let (out, _) = streamed(&by_rules(), &[&text.as_bytes()[..cut], &text.as_bytes()[cut..]]);
+        assert!(alike(&wanted, out.as_bytes()), "cut at {cut}: {text:?} gave {out:?}");
+        assert!(!out.contains("abcdef"), "cut at {cut}: {out:?}");
+    }
+}
+
 /// More of a value is held back than is kept for rules: nothing of it is lost.
 #[test]
 fn a_long_value_that_is_held_back_while_values_are_added_is_whole() {

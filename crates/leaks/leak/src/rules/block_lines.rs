@@ -28,7 +28,7 @@ const BEGIN_BYTES_MAX: usize = BEGIN.len() + LABEL_BYTES_MAX + DASHES.len();
 
 /// How much before a block's first line must be kept until the block has ended, bytes: the longest text before each
 /// line is 256 bytes, and one more tells whether it is longer.
-pub(crate) const CONTEXT_BYTES: usize = PREFIX_BYTES_MAX + 1;
+const CONTEXT_BYTES: usize = PREFIX_BYTES_MAX + 1;
 
 /// How much of a line must be kept, bytes: a block's first line may begin in it.
 pub const BLOCK_CONTEXT_BYTES: usize = CONTEXT_BYTES + BEGIN_BYTES_MAX;
@@ -100,6 +100,14 @@ impl BlockLines {
         let parts = if search.is_confirmed { moved.collect() } else { Vec::new() };
         Self { parts, undecided: undecided.map(|at| start + at), is_open }
     }
+}
+
+/// From where on a text must be kept for the block whose first line begins at `start`: from the start of that line on,
+/// if it is near. Not from before it: the first line of another block there could be cut.
+pub fn block_context(text: &[u8], start: usize) -> usize {
+    let from = start.saturating_sub(CONTEXT_BYTES);
+    let before = text.get(from..start).unwrap_or_default();
+    memchr::memrchr(b'\n', before).map_or(from, |at| from + at + 1)
 }
 
 /// The text before a block's first line, on the same line; empty if it is too long.

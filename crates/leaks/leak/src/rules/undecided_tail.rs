@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::rules::block_lines::{BlockLines, CONTEXT_BYTES};
+use crate::rules::block_lines::{BlockLines, block_context};
 use crate::rules::lazy_dfa::LazyDfa;
 use crate::rules::rule::{
     AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word, bytes, goes_on,
@@ -136,7 +136,7 @@ impl TailSearch<'_> {
         }
         let block = BlockLines::of(rule, self.text, start);
         if block.is_open {
-            self.context = self.context.min(start.saturating_sub(CONTEXT_BYTES));
+            self.context = self.context.min(block_context(self.text, start));
         }
         block.undecided
     }

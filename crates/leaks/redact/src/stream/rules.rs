@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use keyroll_leak::{
     BLOCK_BYTES_MAX, BLOCK_CONTEXT_BYTES, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule, RuleMatch, Rules,
-    UndecidedTail, ends_run,
+    UndecidedTail, block_context, ends_run,
 };
 use keyroll_needle::{HEAD_BYTES_MAX, NeedleId, Needles};
 use zeroize::Zeroizing;
@@ -202,7 +202,7 @@ impl RuleStream {
         }
         self.fresh = 0;
         let length = self.text.len();
-        let UndecidedTail { start: mut upto, mut context } = match end {
+        let UndecidedTail { start: mut upto, context } = match end {
             true => UndecidedTail { start: length, context: length },
             false => self.rules.undecided(&self.text, HEAD_BYTES_MAX),
         };
@@ -212,7 +212,7 @@ impl RuleStream {
         let run = behind_last(&self.text, ends_run);
         let mut found = Vec::new();
         self.rules.find(&self.text, &mut |finding: RuleMatch<'static>| found.push(finding));
-        for RuleMatch { rule, span, block } in found {
+        for RuleMatch { rule, span, .. } in &found {
             if span.end <= self.done {
                 continue;
             }
@@ -220,13 +220,12 @@ impl RuleStream {
             let near_end = span.end > run && length - span.start <= MATCH_BYTES_MAX;
             if !end && (span.end == length || near_end) {
                 upto = upto.min(span.start.max(self.done));
-                context = context.min(block.unwrap_or(length).saturating_sub(BLOCK_CONTEXT_BYTES));
                 break;
             }
             if span.start >= upto {
                 break;
             }
-            if self.is_known(rule, &span) {
+            if self.is_known(rule, span) {
                 continue;
             }
             self.show(span.start, report, out);
@@ -241,7 +240,11 @@ impl RuleStream {
             self.show(self.done, report, out);
         }
         self.show(upto, report, out);
-        self.forget(context);
+        // A finding that waits must be found again: the first line of its block stays, though the block has ended. No
+        // more than that stays: a block whose line is cut before it would be read with other text before its lines.
+        let waits = found.iter().filter(|finding| finding.span.end > self.done);
+        let first = waits.filter_map(|finding| finding.block).min();
+        self.forget(first.map_or(context, |block| context.min(block_context(&self.text, block))));
     }
 
     /// Whether a rule's finding adds only the rule's public prefix to a known value.
