@@ -201,6 +201,33 @@ fn three_copies(folder: &Path, values: [&str; 3]) {
     fs::write(folder.join("api.conf"), format!("# api\nurl = http://svc:{url}@127.0.0.1/x\n")).unwrap();
 }
 
+/// The table would stay without a value, and every later command would ask for one.
+#[test]
+fn a_secret_whose_value_is_refused_by_the_store_is_not_written_into_the_configuration() {
+    let secret = value();
+    let folder = scene(issuer(Vec::new(), true));
+    let added = run(folder.path(), &["secret", "add", "acme", "--id", "key-1"], &secret);
+    assert_eq!(added.status.code(), Some(0), "{}", text(&added));
+    let config = || fs::read_to_string(folder.path().join("keyroll.toml")).unwrap();
+    let before = config();
+    let twin = ["secret", "add", "twin", "--issuer", "file:./acme.toml", "--admin", "file:./admin.key"];
+    let add = |more: &[&str], value: &str| run(folder.path(), &[&twin[..], more].concat(), value);
+    for more in [&["--anyway"][..], &["--anyway", "--id", "key-1"]] {
+        let refused = add(more, &secret);
+        let said = text(&refused);
+        assert!(refused.status.code() == Some(1) && said.contains("K0613"), "{said}");
+        assert!(!said.contains("wrote [secrets.twin]") && !said.contains(&secret), "{said}");
+        assert_eq!(config(), before);
+    }
+    // There is nothing to replace.
+    let refused = add(&["--anyway", "--replace"], &value());
+    assert_ne!(refused.status.code(), Some(0), "{}", text(&refused));
+    assert_eq!(config(), before);
+    let taken = add(&["--anyway"], &value());
+    assert_eq!(taken.status.code(), Some(0), "{}", text(&taken));
+    assert!(config().contains("[secrets.twin]"), "{}", config());
+}
+
 #[test]
 fn a_value_that_all_copies_hold_is_taken_in_with_the_id_that_the_issuer_says() {
     let secret = value();

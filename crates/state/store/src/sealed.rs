@@ -207,6 +207,20 @@ impl Vault {
 }
 
 impl SealedStore {
+    /// Refuses what `add` would refuse now, and with `replaces` what `correct` would. Writes nothing.
+    pub async fn check(&self, secret: &str, credential: &Credential, replaces: bool) -> Result<(), Failure> {
+        let (name, credential) = (secret.to_owned(), credential.duplicate());
+        let attempted = match replaces {
+            true => format!("replace the value of the secret '{secret}'"),
+            false => format!("add the secret '{secret}'"),
+        };
+        self.read(attempted, move |ledger| match replaces {
+            true => steps::check_correct(ledger, &name, &credential),
+            false => steps::check_add(ledger, &name, &credential),
+        })
+        .await
+    }
+
     /// Replaces a value that was imported wrongly. Refused (`K0613`) once a rotation has made another version, and for
     /// the same reasons as a first value. Durable when it returns, and harmless when repeated.
     pub async fn correct(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {

@@ -24,6 +24,12 @@ pub(crate) fn add(
     name: &str,
     credential: &Credential,
 ) -> Result<VersionInfo, Failure> {
+    check_add(ledger, name, credential)?;
+    first(ledger, name, credential)
+}
+
+/// Refuses what [`add`] refuses.
+pub(crate) fn check_add(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
     check_new(ledger, name, credential)?;
     if ledger.book_if_any(name)?.is_some_and(|book| !(book.versions.is_empty() && book.kept.is_empty())) {
         let why = format!("there is a secret '{name}' already");
@@ -33,7 +39,7 @@ pub(crate) fn add(
             .kind(FailureKind::SecretExists)
             .help("change its value by rotating it"));
     }
-    first(ledger, name, credential)
+    check_differs(ledger, name, credential)
 }
 
 /// Begins the book of a secret whose first version is still to be made.
@@ -50,6 +56,12 @@ pub(crate) fn correct(
     name: &str,
     credential: &Credential,
 ) -> Result<VersionInfo, Failure> {
+    check_correct(ledger, name, credential)?;
+    first(ledger, name, credential)
+}
+
+/// Refuses what [`correct`] refuses.
+pub(crate) fn check_correct(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
     check_new(ledger, name, credential)?;
     let book = ledger.book(name)?;
     let untouched = book.kept.is_empty()
@@ -62,11 +74,11 @@ pub(crate) fn correct(
             .kind(FailureKind::SecretExists)
             .help(format!("keyroll plan {name}")));
     }
-    first(ledger, name, credential)
+    check_differs(ledger, name, credential)
 }
 
-/// Seals the first version. No other secret may have its value.
-fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+/// No other secret may have the value.
+fn check_differs(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
     let fingerprints = ledger.keys.fingerprints(credential);
     let names: Vec<String> = ledger.names().filter(|other| *other != name).map(str::to_owned).collect();
     for other in names {
@@ -76,11 +88,16 @@ fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result
             return Err(ledger.attempt.refuse(Code::VersionRefused, why).help(help));
         }
     }
+    Ok(())
+}
+
+/// Seals the first version, which was checked.
+fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
     let version = Version {
         number: 1,
         label: Label::Current,
         credential: credential.id.as_ref().map(|id| id.as_str().to_owned()),
-        fingerprints,
+        fingerprints: ledger.keys.fingerprints(credential),
         sealed: Some(ledger.seal(name, &Place::Version(1), credential)?),
         needle: None,
         from: None,

@@ -161,6 +161,12 @@ async fn the_same_value_has_one_name_and_one_version() {
     store.add("a", &credential(&shared)).await.unwrap();
     assert_eq!(code(store.add("b", &credential(&shared)).await).0, "K0613");
     assert_eq!(code(store.add("a", &credential(&value())).await).0, "K0613");
+    // The same is known before anything is written.
+    assert_eq!(code(store.check("b", &credential(&shared), false).await).0, "K0613");
+    assert_eq!(code(store.check("a", &credential(&value()), false).await).0, "K0613");
+    assert!(store.check("b", &credential(&value()), true).await.is_err(), "nothing is there to replace");
+    store.check("b", &credential(&value()), false).await.unwrap();
+    store.check("a", &credential(&value()), true).await.unwrap();
     assert_eq!(store.secrets().await.unwrap(), ["a"]);
     // A value that replaced itself would be revoked with itself.
     store.keep("a", &r, 2, &credential(&shared)).await.unwrap();

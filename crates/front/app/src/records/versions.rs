@@ -13,41 +13,69 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::open::{journal, lock, runtime, store};
 
+/// Refuses, before anything is written, what [`keep`] would refuse, or with `replaces` what [`correct`] would.
+pub fn check(
+    places: &Places,
+    secret: &Secret,
+    credential: &Credential,
+    replaces: bool,
+) -> Result<(), Problem> {
+    let lock = replaces.then(|| lock(places)).transpose()?;
+    if replaces {
+        no_rotation_is_open(places, secret)?;
+    }
+    let checked =
+        runtime(places)?.block_on(store(places)?.0.check(secret.name.as_str(), credential, replaces));
+    drop(lock);
+    match replaces {
+        true => checked.map_err(Problem::from),
+        false => checked.map_err(|failure| not_kept(failure, secret)),
+    }
+}
+
 /// Seals the first version of a secret into the store as `current`.
 pub fn keep(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
     let kept = runtime(places)?.block_on(store(places)?.add(secret.name.as_str(), credential));
-    kept.map_err(|failure| {
-        let exists = failure.kind == FailureKind::SecretExists;
-        let problem = Problem::from(failure);
-        match exists {
-            true => problem.help(format!(
-                "to change its value, rotate it: keyroll plan {}; to correct a wrong one: keyroll secret \
-                 add {} --replace",
-                secret.name, secret.name
-            )),
-            false => problem,
-        }
-    })?;
+    kept.map_err(|failure| not_kept(failure, secret))?;
     Ok(())
+}
+
+fn not_kept(failure: Failure, secret: &Secret) -> Problem {
+    let exists = failure.kind == FailureKind::SecretExists;
+    let problem = Problem::from(failure);
+    match exists {
+        true => problem.help(format!(
+            "to change its value, rotate it: keyroll plan {}; to correct a wrong one: keyroll secret \
+             add {} --replace",
+            secret.name, secret.name
+        )),
+        false => problem,
+    }
 }
 
 /// Replaces a wrong first value. Refused after a rotation used it.
 pub fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
-    let name = secret.name.as_str();
     let lock = lock(places)?;
-    if places.journal().exists() {
-        let open =
-            runtime(places)?.block_on(open_of(journal(places)?.as_ref(), name)).map_err(rotations_unread)?;
-        if let Some(id) = open {
-            return Err(Problem::new(Code::ValueRefused, format!("replace the value of {name}"))
-                .because(format!("rotation {id} uses it"))
-                .help(format!("keyroll abort {id}, then replace it"))
-                .exits(Exit::Held));
-        }
-    }
-    runtime(places)?.block_on(store(places)?.0.correct(name, credential))?;
+    no_rotation_is_open(places, secret)?;
+    runtime(places)?.block_on(store(places)?.0.correct(secret.name.as_str(), credential))?;
     drop(lock);
     Ok(())
+}
+
+fn no_rotation_is_open(places: &Places, secret: &Secret) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let name = secret.name.as_str();
+    let open =
+        runtime(places)?.block_on(open_of(journal(places)?.as_ref(), name)).map_err(rotations_unread)?;
+    match open {
+        Some(id) => Err(Problem::new(Code::ValueRefused, format!("replace the value of {name}"))
+            .because(format!("rotation {id} uses it"))
+            .help(format!("keyroll abort {id}, then replace it"))
+            .exits(Exit::Held)),
+        None => Ok(()),
+    }
 }
 
 /// The versions of a secret, the newest first; none if there is no store yet.

@@ -106,6 +106,8 @@ impl<'a> Addition<'a> {
         let looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
         report_validation(&looked, wanted, request.anyway, operator)?;
         if let Some(edit) = edit {
+            // The store refuses a value that another secret has: nothing has changed by then.
+            versions::check(&places, wanted, &credential, request.replace)?;
             config_file::replace(&edit.path, &edit.old, &edit.new)?;
             operator.event(Event::Undo {
                 what: format!("wrote [secrets.{}] into {}", request.name, edit.path.display()),
