@@ -24,6 +24,7 @@ pub use crate::object::kind::ObjectKind;
 pub use crate::pack::index::PACK_OBJECTS_MAX;
 pub use crate::provenance::origins::{Moment, ORIGINS_MAX, ObjectOrigins, Origin, Provenance};
 pub use crate::repository::index_file::{StagedChanges, StagedEntry};
+pub use crate::repository::linked_folders;
 pub use crate::repository::open_error::OpenError;
 pub use crate::scan::bounds::{Bounds, KEPT_BYTES_MAX, OBJECT_BYTES_MAX, TOTAL_BYTES_MAX, WORKERS_MAX};
 pub use crate::scan::changed_windows::{AROUND_BYTES_MAX, HIT_BYTES_MAX, HIT_LINES_MAX};

@@ -48,7 +48,7 @@ pub(crate) fn find(path: &Path, skips: &mut SkipList) -> Result<Repository, Open
         .ancestors()
         .find_map(git_folder)
         .ok_or_else(|| OpenError::NoRepository { path: real.clone() })?;
-    let shared = named_by(&own.join("commondir"), b"", &own).unwrap_or_else(|| own.clone());
+    let shared = shared_by(&own);
     let file = shared.join("config");
     let text = match regular_file::read(&file, CONFIG_BYTES_MAX) {
         Ok(text) => text,
@@ -89,6 +89,25 @@ fn git_folder(folder: &Path) -> Option<PathBuf> {
         return Some(named);
     }
     is_git_folder(folder).then(|| folder.to_path_buf())
+}
+
+/// The folder that all working trees share, by that of one of them.
+fn shared_by(own: &Path) -> PathBuf {
+    named_by(&own.join("commondir"), b"", own).unwrap_or_else(|| own.to_owned())
+}
+
+/// The folders of git's own files, as of [`History::folders`](crate::History::folders), if this folder's `.git` leads
+/// elsewhere: a file that names the folder, as in a linked working tree and in a submodule, or a link.
+pub fn linked_folders(folder: &Path) -> Option<[PathBuf; 2]> {
+    let inside = folder.join(".git");
+    let kind = fs::symlink_metadata(&inside).ok()?.file_type();
+    let own = match kind.is_symlink() && inside.is_dir() {
+        true => Some(inside),
+        false => named_by(&inside, b"gitdir:", folder),
+    };
+    let own = own.filter(|own| is_git_folder(own))?;
+    let shared = shared_by(&own);
+    is_git_folder(&shared).then_some([shared, own])
 }
 
 fn is_git_folder(folder: &Path) -> bool {

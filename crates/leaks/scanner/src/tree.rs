@@ -65,6 +65,10 @@ impl Tree {
                 }
             })
         });
+        let mut way = rules.as_ref().map(ExcludeStack::new);
+        scan.linked_files(&self.paths, &mut |git| {
+            way.as_mut().is_some_and(|way| way.leaves_out(git, 1, false, true))
+        });
     }
 }
 

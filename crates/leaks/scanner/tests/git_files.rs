@@ -108,7 +108,7 @@ fn hooks_logs_and_submodules_have_their_own_and_messages_belong_to_the_history()
 }
 
 #[test]
-fn a_bare_repository_is_read_without_its_objects_and_a_linked_tree_by_its_history() {
+fn a_bare_repository_is_read_without_its_objects_and_a_linked_tree_with_its_repository() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     repository(&root.join("main"));
@@ -125,9 +125,60 @@ fn a_bare_repository_is_read_without_its_objects_and_a_linked_tree_by_its_histor
     git(&main, &["worktree", "add", "--quiet", "../linked"]);
     let linked = root.join("linked");
     let report = tree(&linked);
-    assert!(report.findings.is_empty() && report.passed_over.histories == 1);
+    assert!(matches!(places(&root, &report).as_slice(), [one] if one.starts_with("main/.git/config:")));
+    assert_eq!(report.passed_over.histories, 1);
     let report = looked(|scan| scan.history(&linked).unwrap());
     assert!(matches!(places(&root, &report).as_slice(), [one] if one.starts_with("main/.git/config:")));
+}
+
+/// Its `.git` is a file or a link.
+#[test]
+fn the_repository_of_a_named_folder_is_read_wherever_it_is_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let (main, lib, wt) = (root.join("main"), root.join("main/lib"), root.join("wt"));
+    repository(&main);
+    repository(&root.join("lib-origin"));
+    let url = format!("https://shop:{VALUE}@git.acme.dev/a/b.git");
+    let remote = format!("[remote \"o\"]\n\turl = {url}\n");
+    git(&main, &["worktree", "add", "--quiet", "../wt"]);
+    // A submodule, as `git submodule add` leaves it.
+    fs::create_dir_all(main.join(".git/modules")).unwrap();
+    git(&root, &["clone", "--quiet", "--separate-git-dir=main/.git/modules/lib", "lib-origin", "main/lib"]);
+    fs::write(lib.join(".git"), "gitdir: ../.git/modules/lib\n").unwrap();
+    append(&main.join(".git/modules/lib/config"), &remote);
+    let found = |paths: &[&Path]| {
+        let paths = paths.iter().map(|path| path.to_path_buf()).collect();
+        looked(|scan| scan.tree(&Tree { paths, ignored_left_out: true }))
+    };
+    let whole = found(&[&main]).findings.len();
+    let one = |paths: &[&Path], config: &str| {
+        let report = found(paths);
+        let all = places(&root, &report);
+        assert!(matches!(all.as_slice(), [one] if one.starts_with(config)), "{paths:?}: {all:?}");
+        assert_eq!(report.findings.len(), whole, "{paths:?}");
+    };
+    let named: [&[&Path]; 6] = [&[&lib], &[&wt], &[&main, &lib], &[&lib, &main], &[&lib, &wt], &[&wt, &wt]];
+    for paths in named {
+        one(paths, "main/.git/modules/lib/config:");
+    }
+    let linked = root.join("linked");
+    fs::create_dir(&linked).unwrap();
+    std::os::unix::fs::symlink("../main/.git", linked.join(".git")).unwrap();
+    one(&[&linked], "main/.git/modules/lib/config:");
+    // Of a folder further below it is not followed, nor what is no repository, nor what keyroll's own file leaves out.
+    fs::create_dir_all(root.join("other/in")).unwrap();
+    fs::write(root.join("other/in/.git"), "gitdir: ../../main/.git/modules/lib\n").unwrap();
+    fs::write(root.join("other/.git"), "gitdir: ../main/.git/modules\n").unwrap();
+    assert!(found(&[&root.join("other")]).findings.is_empty());
+    fs::write(lib.join(".keyrollignore"), ".git\n").unwrap();
+    assert!(found(&[&lib]).findings.is_empty());
+    fs::remove_file(lib.join(".keyrollignore")).unwrap();
+    // Only root can give a file away.
+    if std::os::unix::fs::lchown(lib.join(".git"), Some(54_321), None).is_ok() {
+        let report = found(&[&lib]);
+        assert!(report.findings.is_empty() && report.skipped.len() == 1, "{:?}", report.skipped);
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Scans git's own files of a repository: nothing of them is in any commit, and its configuration may have the login of
 //! an address or a header.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
-use keyroll_history::History;
+use keyroll_history::{History, linked_folders};
 use keyroll_leak::is_read_in_git;
 
 use crate::Scan;
@@ -12,6 +14,11 @@ use crate::error_text::{ignore_error_text, why};
 use crate::git_files::scan_git_file;
 use crate::regular_file::open;
 use crate::scan::{Location, Worker};
+use crate::tree::ignore_files::trusted_owners;
+
+/// For a repository that somebody else's `.git` names, or that belongs to somebody else.
+const OF_ANOTHER: &str =
+    "the repository that it names belongs to another user: scan its folder by its own path";
 
 impl Scan<'_> {
     /// Scans the small files of the repository that contains `named`, by their names; no object.
@@ -24,6 +31,40 @@ impl Scan<'_> {
         // Its files are usually below those.
         if !own.starts_with(&shared) {
             own_files_of(&own, named, &mut worker);
+        }
+    }
+
+    /// Scans the small files of the repositories of named folders whose `.git` leads elsewhere, as in a linked working
+    /// tree and in a submodule. That of a folder further below is not followed: what belongs to the named folder is
+    /// below it anyway. Files that others can replace must not lead to any folder, as with ignore files.
+    pub(crate) fn linked_files(&self, named: &[PathBuf], leaves_out: &mut dyn FnMut(&Path) -> bool) {
+        // Sorted: a folder comes before those below it.
+        let mut linked: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+        for path in named {
+            let git = path.join(".git");
+            let Some(folders) = linked_folders(path).filter(|_| !leaves_out(&git)) else { continue };
+            let owners = trusted_owners(path).unwrap_or_default();
+            let counts = |uid: Option<u32>| uid.is_some_and(|uid| owners.contains(&uid));
+            let is_ours = counts(git.symlink_metadata().ok().map(|meta| meta.uid()))
+                && folders.iter().all(|folder| counts(folder.metadata().ok().map(|meta| meta.uid())));
+            if !is_ours {
+                self.skip(git.display().to_string(), OF_ANOTHER);
+                continue;
+            }
+            let real = folders.iter().filter_map(|folder| folder.canonicalize().ok());
+            linked.extend(real.map(|folder| (folder, path.as_path())));
+        }
+        if linked.is_empty() {
+            return;
+        }
+        let mut worker = Worker::new(self);
+        // What is below a named folder was scanned with it.
+        let mut scanned: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        for (folder, path) in linked {
+            if !scanned.iter().any(|known| folder.starts_with(known)) {
+                own_files_of(&folder, path, &mut worker);
+                scanned.push(folder);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! opened safely, up to a limit.
 
 use std::fs::Metadata;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -81,12 +81,11 @@ type RulesAbove = (Vec<(PathBuf, FolderRules)>, Vec<(PathBuf, String)>);
 /// root do not count, nor anything above them.
 fn above(path: &Path) -> Result<RulesAbove, PathBuf> {
     let (mut all, mut lines) = (Vec::new(), Vec::new());
-    let Ok((real, owner)) =
-        path.canonicalize().and_then(|real| real.metadata().map(|meta| (real, meta.uid())))
+    let Ok((real, owners)) =
+        path.canonicalize().and_then(|real| trusted_owners(&real).map(|owners| (real, owners)))
     else {
         return Ok((all, lines));
     };
-    let owners = [0, geteuid().as_raw(), owner];
     let counts = |meta: &Metadata| owners.contains(&meta.uid());
     let is_ours = |path: &Path| path.symlink_metadata().is_ok_and(|meta| counts(&meta));
     let folders: Vec<&Path> = real.ancestors().take_while(|folder| is_ours(folder)).collect();
@@ -99,6 +98,11 @@ fn above(path: &Path) -> Result<RulesAbove, PathBuf> {
         all.push((real.strip_prefix(folder).unwrap_or(&real).to_owned(), rules));
     }
     Ok((all, lines))
+}
+
+/// Whose files outside of a scanned folder count: root's, the user's, and those of the folder's owner.
+pub(crate) fn trusted_owners(folder: &Path) -> io::Result<[u32; 3]> {
+    Ok([0, geteuid().as_raw(), folder.metadata()?.uid()])
 }
 
 /// The rules in a folder, and their malformed lines. `from` is the start of the paths to match.
