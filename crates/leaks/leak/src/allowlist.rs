@@ -31,7 +31,7 @@ pub(crate) const BYTES_MIN: usize = 8;
 /// Prefixes of encrypted values, in lower case: sops, Ansible, OpenSSL and CryptoJS, age, PGP, Vault's transit,
 /// Spring, Jasypt, Fernet, ejson; dotenvx, the Stanford JavaScript library and Laravel (JSON in base64), KMS of AWS, DPAPI
 /// of Windows in base64 and as PowerShell writes it, WebLogic, Kapitan, secrets at rest of Kubernetes.
-const SEALED: [&str; 21] = [
+const SEALED: [&str; 22] = [
     "enc[",
     "$ansible_vault;",
     "u2fsdgvkx1",
@@ -53,6 +53,7 @@ const SEALED: [&str; 21] = [
     "{3des}",
     "?{gpg:",
     "k8s:enc:",
+    "enc:v1:",
 ];
 
 /// Prefixes of long encrypted values in base64: Bitnami's SealedSecret with a key of 4,096 bits, Google's KMS.
@@ -229,7 +230,7 @@ pub fn no_secret_under(name: Option<&str>, value: &[u8]) -> Option<NotSecretReas
     let text = String::from_utf8_lossy(value);
     let text = without_scheme(text.trim());
     let small = text.to_ascii_lowercase();
-    if PUBLIC.iter().any(|start| small.starts_with(start)) {
+    if PUBLIC.iter().any(|start| small.starts_with(start)) || is_age_recipient(&small) {
         return Some(NotSecretReason::Public);
     }
     if SEALED.iter().any(|start| small.starts_with(start)) || is_sealed_long(text) {
@@ -366,10 +367,18 @@ fn is_md5(small: &str) -> bool {
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A line of `htpasswd`: a user and a password hash.
+/// What age encrypts for, also of a plugin: `age1…`, `age1yubikey1…`. Its secret key begins otherwise.
+fn is_age_recipient(small: &str) -> bool {
+    let Some(rest) = small.strip_prefix("age1") else { return false };
+    let data = rest.rsplit_once('1').map_or(rest, |(_, data)| data);
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() && !b"1bio".contains(&byte);
+    data.len() >= 58 && data.bytes().all(digit)
+}
+
+/// A line of `htpasswd`, or of a pool's list of users: a user and a password hash.
 fn is_verifier(small: &str) -> bool {
     let behind = small.split_once(':').map_or("", |(_, behind)| behind);
-    behind.starts_with(['$', '{']) && HASHES.iter().any(|start| behind.starts_with(start))
+    is_md5(behind) || behind.starts_with(['$', '{']) && HASHES.iter().any(|start| behind.starts_with(start))
 }
 
 pub(crate) fn is_placeholder(small: &str) -> bool {
@@ -501,6 +510,13 @@ mod tests {
             ("2026-01-02T03:04:05Z", NotSecretReason::Setting),
             ("86400 seconds", NotSecretReason::Setting),
             ("md5a1b2c3d4e5f60718a9b0c1d2e3f40516", NotSecretReason::Hash),
+            ("postgres:md5a1b2c3d4e5f60718a9b0c1d2e3f40516", NotSecretReason::Hash),
+            ("enc:v1:kD93hfQ0plm4XyT7", NotSecretReason::Sealed),
+            ("age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq", NotSecretReason::Public),
+            (
+                "age1yubikey1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gqx",
+                NotSecretReason::Public,
+            ),
             ("ENC[AES256_GCM,data:abc,type:str]", NotSecretReason::Sealed),
             ("encrypted:kD93hfQ0plm4", NotSecretReason::Sealed),
             ("{AES}kD93hfQ0plm4=", NotSecretReason::Sealed),
@@ -523,6 +539,9 @@ mod tests {
             "$9kDf93hfQ0plm4",
             "@QDAX1LGGW9",
             "AgBd93hfQ0plm4",
+            "age1kD93hfQ0plm4",
+            "postgres:md5kD93hf",
+            "enc:kD93hfQ0plm4",
         ] {
             assert_eq!(no_secret(value.as_bytes()), None, "{value}");
         }

@@ -162,7 +162,7 @@ fn a_value_with_its_public_prefix_is_one() {
 #[test]
 fn a_private_key_is_told_by_its_first_bytes_without_its_pem_lines() {
     let rules = Rules::shipped().unwrap();
-    let found = |text: &str| -> Vec<&str> {
+    let found = |text: &str| -> Vec<&'static str> {
         let all = in_anything(text.as_bytes(), rules);
         all.iter().filter_map(|one| one.rule).map(|rule| rule.id.as_str()).collect()
     };

@@ -34,6 +34,8 @@ _KEY_BYTES_MIN = 16
 _PUBLISHED = frozenset(PUBLISHED)
 _OTHERS = PUBLIC + SEALED + HASHES + REFERENCES
 _MD5 = re.compile(r"md5[0-9a-f]{32}\Z")
+# What age encrypts for, also of a plugin.
+_AGE_RECIPIENT = re.compile(r"age1(?:.*1)?[ac-hj-np-z02-9]{58,}\Z", re.DOTALL)
 _PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
 _WORDS = frozenset(PLACEHOLDER_WORDS)
 _NO_WORD = re.compile("[^a-z0-9]")
@@ -81,7 +83,7 @@ def no_secret(value: bytes) -> bool:
     small = _lower(text)
     if small.startswith(_OTHERS):
         return True
-    if _MD5.match(small) or _is_verifier(small) or _is_marked(text) or _is_expression(text):
+    if _MD5.match(small) or _AGE_RECIPIENT.match(small) or _is_verifier(small) or _is_marked(text) or _is_expression(text):
         return True
     if _is_placeholder(small) or _is_made_up(value) or _is_name(text) or _is_text(text):
         return True
@@ -185,7 +187,7 @@ def _is_expression(text: str) -> bool:
 
 def _is_verifier(small: str) -> bool:
     behind = small.partition(":")[2]
-    return behind.startswith(("$", "{")) and behind.startswith(HASHES)
+    return bool(_MD5.match(behind)) or behind.startswith(("$", "{")) and behind.startswith(HASHES)
 
 
 def _is_placeholder(small: str) -> bool:

@@ -224,6 +224,7 @@ SEALED = (
     "{3des}",
     "?{gpg:",
     "k8s:enc:",
+    "enc:v1:",
 )
 
 HASHES = (
