@@ -80,10 +80,8 @@ impl Strength {
                 }
                 // Refused for that.
                 Some(_) if value.expose().iter().all(u8::is_ascii_whitespace) => {}
-                Some(Weakness::Placeholder) => {
-                    strength
-                        .unusable
-                        .push(format!("the field `{field}` is {}", Weakness::Placeholder.describe()));
+                Some(none @ (Weakness::Placeholder | Weakness::Ciphertext)) => {
+                    strength.unusable.push(format!("the field `{field}` is {}", none.describe()));
                 }
                 Some(weakness) => {
                     let (redaction, what) = (Redaction::of(value), weakness.describe());
@@ -147,7 +145,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_credential_is_unusable_and_a_random_value_is_neither() {
-        for value in ["", "${DB_PASSWORD}", "<your password>", "********", "[redacted:orders]"] {
+        for value in [
+            "",
+            "${DB_PASSWORD}",
+            "<your password>",
+            "********",
+            "[redacted:orders]",
+            "REPLACE_ME",
+            "ENC[AES256_GCM,data:x]",
+        ] {
             let strength = of(&[("value", value, true)]);
             assert_eq!((strength.unusable.len(), strength.weak.len()), (1, 0), "{value}");
         }

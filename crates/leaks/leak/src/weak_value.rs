@@ -9,6 +9,8 @@ use crate::allowlist::{BYTES_MIN, NotSecretReason, different, is_made_up, is_pla
 pub enum Weakness {
     /// It stands for a value and opens nothing: `${NAME}`, `<your key>`, `****`, one of keyroll's markers.
     Placeholder,
+    /// What another program encrypted, such as sops: it opens nothing until that program decrypts it.
+    Ciphertext,
     /// The name of its secret, user or host, also with a number after it.
     Name,
     /// A password that programs are shipped with, or that is tried first.
@@ -34,6 +36,7 @@ impl Weakness {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Placeholder => "a placeholder, not a value",
+            Self::Ciphertext => "ciphertext, not a value",
             Self::Name => "the name of the secret, its user or its host",
             Self::Default => "a well-known password or a placeholder",
             Self::Number => "a number or a date",
@@ -129,6 +132,10 @@ const COMMON: [&str; 60] = [
     "whatever",
 ];
 
+/// Words that tell the reader to put a value in their place, without what stands between their parts. `changeme` too is a
+/// password that programs are shipped with.
+const INSTRUCTIONS: [&str; 4] = ["replaceme", "fillmein", "insertme", "insertyourkeyhere"];
+
 /// The rows of a keyboard, and a way down its columns.
 const KEYBOARD: [&str; 7] =
     ["1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "1q2w3e4r5t6z", "1qaz2wsx3edc4rfv"];
@@ -172,8 +179,9 @@ pub fn weakness(value: &[u8], names: &[&str]) -> Option<Weakness> {
     let small = Zeroizing::new(text.to_lowercase());
     let not_secret = no_secret(value);
     let plain = is_plain(text);
-    let checks: [(Weakness, &dyn Fn() -> bool); 10] = [
+    let checks: [(Weakness, &dyn Fn() -> bool); 11] = [
         (Weakness::Placeholder, &|| stands_for_a_value(text)),
+        (Weakness::Ciphertext, &|| is_enclosed_ciphertext(text)),
         (Weakness::Name, &|| names.iter().any(|name| is_named(&small, name))),
         (Weakness::Default, &|| is_common(&small) || is_placeholder(&small)),
         (Weakness::Number, &|| is_number(text)),
@@ -216,9 +224,23 @@ fn stands_for_a_value(text: &str) -> bool {
     masked
         || between("<", ">").is_some_and(label)
         || between("[redacted:", "]").is_some()
+        || INSTRUCTIONS.iter().any(|instruction| is_same_word(text, instruction))
         || [("${", "}"), ("{{", "}}"), ("$(", ")"), ("%(", ")s")]
             .iter()
             .any(|(open, close)| between(open, close).is_some_and(|inner| !inner.is_empty()))
+}
+
+/// Whether a text is a word, whatever its case and its `_`, `-` and blanks.
+fn is_same_word(text: &str, word: &str) -> bool {
+    let letters = text.bytes().filter(|byte| !b"_- ".contains(byte));
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(word.bytes())
+}
+
+/// `ENC[AES256_GCM,data:…]` of sops, `ENC[…]` of eyaml, `ENC(…)` of Jasypt. A password may begin so, but hardly ends so
+/// too.
+fn is_enclosed_ciphertext(text: &str) -> bool {
+    let has = |(open, close): (&str, &str)| text.len() > 8 && text.starts_with(open) && text.ends_with(close);
+    [("ENC[", "]"), ("ENC(", ")")].into_iter().any(has) || text.starts_with("$ANSIBLE_VAULT;")
 }
 
 /// Whether a value in small letters is a name, whatever the punctuation, or a name with a number after it.
@@ -364,6 +386,12 @@ mod tests {
             ("{{ password }}", Weakness::Placeholder),
             ("********", Weakness::Placeholder),
             ("[redacted:orders-db]", Weakness::Placeholder),
+            ("REPLACE_ME", Weakness::Placeholder),
+            ("replace-me", Weakness::Placeholder),
+            ("ReplaceMe", Weakness::Placeholder),
+            ("ENC[AES256_GCM,data:kD93hfQ0plm4,iv:x,tag:y,type:str]", Weakness::Ciphertext),
+            ("ENC(kD93hfQ0plm4XyT7)", Weakness::Ciphertext),
+            ("$ANSIBLE_VAULT;1.1;AES256", Weakness::Ciphertext),
             ("orders-db", Weakness::Name),
             ("OrdersDB2024", Weakness::Name),
             ("ada", Weakness::Name),
@@ -406,6 +434,7 @@ mod tests {
             "correct horse battery staple",
             "acme_sk_5f1a9bcde23f4456abcdef01",
             "$9kDf93hfQ0plm4",
+            "ENC[kD93hfQ0plm4Xy7T",
             "/Kx8mQ2vR7tZ1nB5cY9wLpD4sG6hJ3fA==",
             "8271640395527163840127",
         ] {
