@@ -33,6 +33,7 @@ pub(crate) fn in_parts(line: &[u8], found: &mut Vec<NamedValue>) {
     in_addresses(line, found);
     in_flows(line, found);
     in_thin(line, found);
+    in_easy_connect(line, found);
     in_sources(line, found);
     in_logins(line, found);
 }
@@ -111,6 +112,25 @@ fn in_thin(line: &[u8], found: &mut Vec<NamedValue>) {
         let sign = slash.and_then(|slash| Some(slash + memchr::memchr(b'@', login.get(slash..)?)?));
         if let (Some(slash), Some(sign)) = (slash, sign) {
             found.push(("password".to_owned(), start + slash + 1..start + sign, CandidateSource::Place));
+        }
+    }
+}
+
+/// `user/value@//host:1521/service`, Oracle's Easy Connect. With a scheme it is an address.
+fn in_easy_connect(line: &[u8], found: &mut Vec<NamedValue>) {
+    for sign in places(line, b"@//") {
+        let far = sign.saturating_sub(NAME_BYTES_MAX + VALUE_BYTES_MAX);
+        let before = line.get(far..sign).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte);
+        let from = before.iter().rposition(ends).map_or(0, |last| last + 1);
+        let login = before.get(from..).unwrap_or_default();
+        let Some(slash) = memchr::memchr(b'/', login) else { continue };
+        let user = login.get(..slash).unwrap_or_default();
+        // After the name of a setting.
+        let user = user.rsplit(|byte| *byte == b'=').next().unwrap_or_default();
+        let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_$#-".contains(byte);
+        if !user.is_empty() && user.iter().all(good) && slash + 1 < login.len() {
+            found.push(("password".to_owned(), far + from + slash + 1..sign, CandidateSource::Place));
         }
     }
 }
@@ -264,6 +284,9 @@ mod tests {
             "redis: { enabled: true, password: kD93hfQ0plm4 }",
             "mount -t cifs //nas/s /mnt -o username=bob,password=kD93hfQ0plm4 x",
             "u = \"jdbc:oracle:thin:scott/kD93hfQ0plm4@db:1521:x\";",
+            "DSN=app/kD93hfQ0plm4@//db:1521/ORCL",
+            "c = \"app/kD93hfQ0plm4@//db:1521/ORCL\"",
+            "sqlplus -s app/kD93hfQ0plm4@//db/x",
             "sql.Open(\"mysql\", \"app:kD93hfQ0plm4@tcp(db:3306)/x\")",
             "DB_DSN=app:kD93hfQ0plm4@unix(/run/mysqld.sock)/x?parseTime=true",
             "{\"c\": \"Password=kD93hfQ0plm4;Server=db\"}",
@@ -315,6 +338,8 @@ mod tests {
             "connect(host='x', password=kD93hfQ0plm4)".to_owned(),
             "f(a,password=kD93hfQ0plm4)".to_owned(),
             "jdbc:oracle:thin:@//db:1521/kD93hfQ0plm4".to_owned(),
+            "DSN=@//db:1521/kD93hfQ0plm4".to_owned(),
+            "https://h/kD93hfQ0plm4@//db".to_owned(),
             "[2001:db8::1]:443 open".to_owned(),
             "mysql://app:kD93hfQ0plm4@tcp(db)/x".to_owned(),
             "user + \":\" + word + \"@tcp(\"".to_owned(),

@@ -4,7 +4,7 @@ use aho_corasick::AhoCorasick;
 
 /// One of these, in lower case, is in every name of a secret, every word before a token, and before every password of
 /// a URL.
-pub(crate) const PREFILTER_MARKS: [&str; 55] = [
+pub(crate) const PREFILTER_MARKS: [&str; 56] = [
     "key",
     "token",
     "secret",
@@ -65,6 +65,7 @@ pub(crate) const PREFILTER_MARKS: [&str; 55] = [
     "trap2sink",
     // Oracle's addresses.
     ":thin:",
+    "@//",
     // Wireless networks.
     "psk",
     // Perl.
