@@ -249,6 +249,7 @@ impl<'a> Scan<'a> {
         if colon.is_some() {
             assignment.doubt = Some(differ(Form::Colon));
         }
+        let blanks = blanks && colon.is_none();
         let before = [exports.then_some(Form::Export), blanks.then_some(Form::Blanks)];
         assignment.around.extend(before.into_iter().flatten());
         Some(Assignment { name, line, ..assignment })
