@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_leak::Rules;
-use keyroll_needle::{NeedleId, Needles};
+use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_redact::{Patterns, Report};
 use keyroll_secret::SecretBytes;
 
@@ -238,15 +238,18 @@ impl Values {
         let values = |count: usize| if count == 1 { "value" } else { "values" };
         for (name, count) in left_out {
             if self.left_out.insert(name.clone(), count).is_none() {
-                let (values, why) = (values(count), Redaction::Nowhere.why());
-                operator.aside(&format!("{count} {values} of {name} cannot be redacted: {why}"));
+                let values = values(count);
+                operator.aside(&format!(
+                    "{count} {values} of {name} cannot be redacted: a value must have {VALUE_BYTES_MIN} to \
+                     {VALUE_BYTES_MAX} bytes, because shorter ones occur by chance"
+                ));
             }
         }
         for (name, count) in words {
             if self.words.insert(name.clone()) {
-                let (values, why) = (values(count), Redaction::WholeWord.why());
+                let values = values(count);
                 operator.aside(&format!(
-                    "{count} {values} of {name} will be redacted only as a whole word: {why}"
+                    "{count} {values} of {name} will be redacted only as a whole word: longer words contain it"
                 ));
             }
         }

@@ -27,17 +27,6 @@ impl Redaction {
         }
     }
 
-    /// Why it is redacted like this.
-    pub fn why(self) -> String {
-        match self {
-            Self::Nowhere => format!(
-                "a value must have {VALUE_BYTES_MIN} to {VALUE_BYTES_MAX} bytes, because shorter ones occur by chance"
-            ),
-            Self::WholeWord => "longer words contain it".to_owned(),
-            Self::Everywhere => "it does not occur by chance".to_owned(),
-        }
-    }
-
     fn effect(self) -> &'static str {
         match self {
             Self::Nowhere => "keyroll redact cannot redact it: it is too short",

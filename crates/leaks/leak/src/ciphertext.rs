@@ -46,10 +46,8 @@ pub(crate) fn is_below_ciphertext(text: &[u8], span: &Range<usize>) -> bool {
 
 /// Whether a value is text in hex, or may be one in base64, also of the kind for addresses.
 fn is_encoded(value: &[u8]) -> bool {
-    let has = |kind: fn(&u8) -> bool| value.iter().any(kind);
-    let mixed = || has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
-    value.iter().all(u8::is_ascii_hexdigit) || value.iter().all(digit) && mixed()
+    value.iter().all(u8::is_ascii_hexdigit) || value.iter().all(digit) && is_mixed(value)
 }
 
 /// Whether a value is the text of enough bytes in hex, or in base64 with a sign that no identifier has: many tokens are
@@ -60,14 +58,17 @@ fn may_be_ciphertext(value: &[u8]) -> bool {
     }
     let bare = value.strip_suffix(b"=").map_or(value, |rest| rest.strip_suffix(b"=").unwrap_or(rest));
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let has = |kind: fn(&u8) -> bool| bare.iter().any(kind);
     value.len().is_multiple_of(4)
         && bare.len() * 3 / 4 >= SEALED_BYTES_MIN
         && bare.iter().all(digit)
-        && has(u8::is_ascii_digit)
-        && has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && (bare.len() < value.len() || has(|byte| !byte.is_ascii_alphanumeric()))
+        && is_mixed(bare)
+        && (bare.len() < value.len() || bare.iter().any(|byte| !byte.is_ascii_alphanumeric()))
+}
+
+/// Whether a text has digits, capitals and small letters.
+fn is_mixed(text: &[u8]) -> bool {
+    let has = |kind: fn(&u8) -> bool| text.iter().any(kind);
+    has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
 }
 
 /// In JSON: the name before the object around the value.

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use crate::encoded_forms::decoded_text::{DecodedText, ENCODED_BYTES_MAX};
+use crate::encoded_forms::escapes::pair;
 
 /// The shortest run of digits that is decoded: 18 bytes, of the shortest credentials with a format.
 const RUN_BYTES_MIN: usize = 24;
@@ -48,15 +49,6 @@ const fn numbers(alphabets: &[&[u8]]) -> [u8; 256] {
 
 fn digit(byte: u8) -> Option<u8> {
     DIGITS.get(usize::from(byte)).copied().filter(|number| *number != NONE)
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// Decodes every text in base64 or hex. A program's names and hashes are recognised by their first bytes, which are
@@ -184,8 +176,8 @@ fn of_hex(text: &[u8], run: Range<usize>) -> Option<(DecodedText, usize)> {
     let start = run.start + if digits.starts_with(b"0x") { 2 } else { 0 };
     let digits = text.get(start..run.end)?;
     let length = digits.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => Some(hex(*high)? << 4 | hex(*low)?).filter(|byte| is_written(*byte)),
+    let byte = |two: &[u8]| match two {
+        [high, low] => pair(*high, *low).filter(|byte| is_written(*byte)),
         _ => None,
     };
     let pairs = digits.get(..length)?.chunks_exact(2);

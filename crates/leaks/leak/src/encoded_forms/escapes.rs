@@ -93,7 +93,7 @@ fn escape(text: &[u8]) -> Option<(usize, u8)> {
     }
 }
 
-fn pair(high: u8, low: u8) -> Option<u8> {
+pub(crate) fn pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
