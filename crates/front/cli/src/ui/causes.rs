@@ -19,18 +19,8 @@ pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mu
         all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
         return;
     }
-    let mut told: Vec<(InstanceShown, Vec<u32>)> = Vec::new();
-    for one in all {
-        let same = |other: &InstanceShown| {
-            (&other.program, &other.secret, &other.cause) == (&one.program, &one.secret, &one.cause)
-        };
-        match told.iter_mut().find(|(other, _)| same(other)) {
-            Some((_, pids)) => pids.push(one.pid),
-            None => told.push((one.clone(), vec![one.pid])),
-        }
-    }
     let mut commands: BTreeSet<String> = BTreeSet::new();
-    for (one, pids) in told {
+    for (one, pids) in grouped(all) {
         let who = match pids.as_slice() {
             [_] => one.who(),
             several => format!("{} ({} processes: {})", one.program, several.len(), listed(several)),
@@ -51,6 +41,25 @@ pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mu
             context.ui.data(&format!("  not: {seems}"));
         }
     }
+}
+
+/// Those with equal lines together, each process once: it may take one secret under two names.
+fn grouped(all: Vec<InstanceShown>) -> Vec<(InstanceShown, Vec<u32>)> {
+    let mut told: Vec<(InstanceShown, Vec<u32>)> = Vec::new();
+    for one in all {
+        let same = |other: &InstanceShown| {
+            (&other.program, &other.secret, &other.cause) == (&one.program, &one.secret, &one.cause)
+        };
+        match told.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, pids)) if pids.contains(&one.pid) => {}
+            Some((_, pids)) => pids.push(one.pid),
+            None => {
+                let pids = vec![one.pid];
+                told.push((one, pids));
+            }
+        }
+    }
+    told
 }
 
 /// `45, 46`, and how many more.
@@ -79,4 +88,46 @@ pub(crate) fn summed(all: &[InstanceShown]) -> String {
     ];
     let said = words.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     said.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_app::operator::MemoryShown;
+
+    use super::*;
+
+    fn shown(pid: u32, name: &str, cause: &str) -> InstanceShown {
+        InstanceShown {
+            secret: "base".to_owned(),
+            used_by: "inc".to_owned(),
+            keeper: "supervisord",
+            program: "inc".to_owned(),
+            pid,
+            started: None,
+            name: Some(name.to_owned()),
+            start: None,
+            memory: MemoryShown { searched: "not searched", values: Vec::new() },
+            next: None,
+            verdict: "current",
+            cause: cause.to_owned(),
+            sentence: cause.to_owned(),
+            applies: None,
+            seems: None,
+            started_ticks: 1,
+            unread_edit: false,
+            doubt: None,
+            grounds: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_process_that_takes_a_secret_under_two_names_is_one_process() {
+        let pids = |all: Vec<InstanceShown>| -> Vec<Vec<u32>> {
+            grouped(all).into_iter().map(|(_, pids)| pids).collect()
+        };
+        assert_eq!(pids(vec![shown(17, "A", "uses it"), shown(17, "B", "uses it")]), [[17]]);
+        assert_eq!(pids(vec![shown(17, "A", "uses it"), shown(18, "A", "uses it")]), [[17, 18]]);
+        assert_eq!(pids(vec![shown(17, "A", "uses it"), shown(17, "B", "is behind")]), [[17], [17]]);
+    }
 }
