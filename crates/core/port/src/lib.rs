@@ -23,4 +23,4 @@ pub use issuer::{
 };
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 pub use store::{Label, MadeBy, Staging, Store, VersionInfo};
-pub use survey::{PendingChanges, Survey, Surveying, Surveyor};
+pub use survey::{CopySeen, PendingChanges, Survey, Surveying, Surveyor};

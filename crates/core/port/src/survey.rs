@@ -52,6 +52,17 @@ pub struct PendingChanges {
     pub not_visible: Vec<String>,
 }
 
+/// What a configured file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySeen {
+    /// The file.
+    pub path: PathBuf,
+    /// Which value.
+    pub holds: Holds,
+    /// Why it is not clear what its readers find there, if they do not all find the same.
+    pub unclear: Option<String>,
+}
+
 /// What a host can be asked before a rotation is open. No call changes anything.
 #[async_trait]
 pub trait Surveyor: Send + Sync {
@@ -62,8 +73,8 @@ pub trait Surveyor: Send + Sync {
     /// tell.
     async fn survey(&self, of: Surveying<'_>) -> Result<Survey, Failure>;
 
-    /// What every configured file holds now, by its path.
-    async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)>;
+    /// What every configured file holds now.
+    async fn copies(&self, values: Values<'_>) -> Vec<CopySeen>;
 
     /// The pending changes that restarts of all consumers would activate now.
     async fn live(&self) -> PendingChanges;

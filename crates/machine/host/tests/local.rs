@@ -12,7 +12,9 @@ use keyroll_host::{
     SystemClock, Write, place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
-use keyroll_port::{Asked, Class, Clock as _, Failure, Host, SessionSource, Sessions, Surveyor as _, Values};
+use keyroll_port::{
+    Asked, Class, Clock as _, CopySeen, Failure, Host, SessionSource, Sessions, Surveyor as _, Values,
+};
 use keyroll_rotation::{
     ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, SearchLimit, Visibility, Which,
 };
@@ -147,6 +149,21 @@ async fn one_rename_changes_every_copy_of_a_file_and_only_those() {
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
+/// The value is there, but not every reader finds it: that is said, and not that another value is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_readers_read_differently_is_no_other_value() {
+    for (before, says) in [("\u{feff}KEY=", "byte order mark"), ("KEY: ", "colon")] {
+        let place = Place::new();
+        let path = place.write("app.env", &format!("{before}{}\n", place.old));
+        let host = place.host(vec![file(&path, vec![variable("KEY")])], Vec::new());
+        let old = fields(&place.old);
+        let seen = host.copies(Values { old: &old, new: None, old_ended: false }).await;
+        let why = seen[0].unclear.clone().unwrap_or_default();
+        assert!(seen[0].holds != Holds::Old && why.contains(says), "{seen:?}");
+        assert!(!why.contains(&place.old), "{why}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_value_is_never_overwritten() {
     let place = Place::new();
@@ -158,7 +175,7 @@ async fn somebody_elses_value_is_never_overwritten() {
     assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err());
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Foreign);
     assert_eq!(fs::read_to_string(&path).unwrap(), format!("KEY={foreign}\n"));
-    assert_eq!(host.copies(values).await, [(path, Holds::Other)]);
+    assert_eq!(host.copies(values).await, [CopySeen { path, holds: Holds::Other, unclear: None }]);
     assert_eq!(host.trial(Values { old: &before, new: None, old_ended: false }).await.unwrap().len(), 1);
 }
 

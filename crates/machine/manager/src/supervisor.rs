@@ -94,20 +94,21 @@ pub(crate) fn is_supervisord(process: &Process) -> bool {
 }
 
 impl Supervisor {
-    /// A program that a survey found.
-    pub fn declaration(program: &str, config: Option<&Path>) -> ServiceDeclaration {
+    /// A program that a survey found. supervisorctl moves it by the names of its groups, of which there is one, the program's
+    /// own, without a `[group:NAME]`.
+    pub fn declaration(program: &str, groups: &[String], config: Option<&Path>) -> ServiceDeclaration {
         let of_file = config.map(|config| ("config", DraftValue::path(config)));
-        let runs = [("supervisor", DraftValue::text(program))].into_iter().chain(of_file);
+        let group = groups.first().map_or(program, String::as_str);
+        let runs = [("supervisor", DraftValue::text(group))].into_iter().chain(of_file);
         let without = "the configuration of its supervisord was not found: fill in `config` if it is not /etc/supervisor/supervisord.conf";
         let of_config = config.map(|config| format!(" -c {}", shell_word(config.display().to_string())));
-        let restart = format!(
-            "supervisorctl{} restart {}",
-            of_config.unwrap_or_default(),
-            shell_word(format!("{program}:*"))
-        );
+        let all: Vec<String> = groups.iter().map(|group| shell_word(format!("{group}:*"))).collect();
+        let restart = format!("supervisorctl{} restart {}", of_config.unwrap_or_default(), all.join(" "));
+        let several = "it is in several groups: add a consumer for each of the others";
+        let notes = [(config.is_none(), without), (groups.len() > 1, several)];
         ServiceDeclaration {
-            identity: Some(ServiceIdentity::perhaps_placed("supervisord", program, config)),
-            notes: if config.is_some() { Vec::new() } else { vec![without] },
+            identity: Some(ServiceIdentity::perhaps_placed("supervisord", group, config)),
+            notes: notes.into_iter().filter_map(|(holds, note)| holds.then_some(note)).collect(),
             restart: Some(restart),
             manifest: config.map(Path::to_owned),
             ..ServiceDeclaration::new("supervisord", program, runs)

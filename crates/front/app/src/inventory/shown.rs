@@ -85,11 +85,6 @@ impl Inventory {
         other.map_or_else(|| name.to_owned(), called)
     }
 
-    /// Whether a process is called so.
-    pub fn runs(&self, name: &str) -> bool {
-        self.survey.listing.seen.iter().any(|one| called(one) == name)
-    }
-
     /// The processes that use, or probably use, a value that their source no longer has.
     pub fn behind(&self, found: &SurveyedSecret) -> BTreeSet<u32> {
         let all = rows(&self.survey, found);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll_config::Secret;
 use keyroll_host::Local;
-use keyroll_port::{Issuer, Probe, Surveyor as _, Values};
+use keyroll_port::{CopySeen, Issuer, Probe, Surveyor as _, Values};
 use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
@@ -177,14 +177,17 @@ fn copies(
     let values = Values { old: &credential.fields, new: None, old_ended: false };
     let mut same = 0_usize;
     let served = served_folder(places);
-    for (path, holds) in runtime(places)?.block_on(host.copies(values)) {
+    for CopySeen { path, holds, unclear } in runtime(places)?.block_on(host.copies(values)) {
         match holds {
             // The server makes it from the value that is kept.
             Holds::Unreadable if path.starts_with(&served) => {}
             Holds::Old => same += 1,
             Holds::Unreadable => looked.not_visible.push(format!("{}: it cannot be read", path.display())),
             Holds::New | Holds::Other => {
-                looked.against.push(format!("{} holds another value", path.display()));
+                looked.against.push(match unclear {
+                    Some(why) => format!("it is not clear what {} holds: {why}", path.display()),
+                    None => format!("{} holds another value", path.display()),
+                });
             }
         }
     }

@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
+
 use keyroll_app::exit::Exit;
 use keyroll_app::inventory::{Meant, WhyReport, look, refuse_missing, resolve_target, tell_missed, why};
 use keyroll_app::operator::{ChainShown, Event, LinkShown};
 use keyroll_app::problem::Problem;
-use keyroll_trace::without_wrappings;
+use keyroll_trace::{SurveyedSecret, without_wrappings};
 
 use crate::args::WhyArgs;
 use crate::context::Context;
@@ -12,14 +14,18 @@ use crate::ui::{Table, causes};
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
     refuse_missing(&args.what)?;
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
-    // A wrong name is reported before the memory is searched; that of a program may be one that only memory shows.
-    if let Err(problem) = resolve_target(&seen, &args.what)
-        && !seen.runs(&args.what)
-    {
-        return Err(problem);
-    }
+    // What memory shows may give a secret another name. Both are right: that of before, which a scan without memory printed,
+    // and that of after, which is not known yet.
+    let before = match resolve_target(&seen, &args.what) {
+        Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
+        Ok(_) | Err(_) => BTreeSet::new(),
+    };
     seen.memory(&args.look.limits(), &mut context.ui);
-    let target = resolve_target(&seen, &args.what)?;
+    let has = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
+    let target = resolve_target(&seen, &args.what).or_else(|problem| {
+        let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(has).collect();
+        if renamed.is_empty() { Err(problem) } else { Ok(Meant::Secrets(renamed)) }
+    })?;
     let (of_several, json) = (!matches!(target, Meant::Secrets(_)), context.ui.look.json);
     for WhyReport { sentences, instances, differing, chains } in why(&seen, &target) {
         sentences.iter().for_each(|sentence| say(sentence, context));

@@ -48,7 +48,8 @@ fn grouped(all: Vec<InstanceShown>) -> Vec<(InstanceShown, Vec<u32>)> {
     let mut told: Vec<(InstanceShown, Vec<u32>)> = Vec::new();
     for one in all {
         let same = |other: &InstanceShown| {
-            (&other.program, &other.secret, &other.cause) == (&one.program, &one.secret, &one.cause)
+            (&other.program, &other.secret, &other.cause, &other.applies)
+                == (&one.program, &one.secret, &one.cause, &one.applies)
         };
         match told.iter_mut().find(|(other, _)| same(other)) {
             Some((_, pids)) if pids.contains(&one.pid) => {}
@@ -70,11 +71,11 @@ fn listed(pids: &[u32]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-/// `12 current, 1 STALE, 3 unknown`: how many of each verdict there are.
+/// `12 current, 1 STALE, 3 unknown`: how many processes have each verdict.
 pub(crate) fn summed(all: &[InstanceShown]) -> String {
     let count = |verdict: &str, unread_edit: bool| {
         let is = |one: &&InstanceShown| one.verdict == verdict && one.unread_edit == unread_edit;
-        all.iter().filter(is).count()
+        all.iter().filter(is).map(|one| (&one.secret, one.pid)).collect::<BTreeSet<_>>().len()
     };
     let both = |verdict: &str| count(verdict, false) + count(verdict, true);
     let words = [

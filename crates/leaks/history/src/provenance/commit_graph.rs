@@ -130,7 +130,10 @@ impl GraphReader<'_> {
         let mut tags = Vec::new();
         while !self.graph.numbers.contains_key(&id) {
             match self.history.store().read(&id, NAMES_BYTES_MAX, &mut self.reader, None) {
-                Ok((ObjectKind::Commit, _)) => break,
+                Ok((ObjectKind::Commit, bytes)) => {
+                    self.reader.pool.give(bytes);
+                    break;
+                }
                 Ok((ObjectKind::Tag, bytes)) if tags.len() < TAGS_MAX => {
                     tags.push(id);
                     match commit::tagged(bytes.bytes()) {
@@ -189,6 +192,7 @@ impl GraphReader<'_> {
             if let Some(node) = self.graph.commits.get_mut(number as usize) {
                 *node = CommitNode { id, tree: Some(commit.tree), time: commit.committed, parents };
             }
+            self.reader.pool.give(bytes);
         }
     }
 

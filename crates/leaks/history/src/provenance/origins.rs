@@ -144,7 +144,7 @@ impl History {
         let (first, last) = (graph.node(track.first)?, graph.node(track.last)?);
         let (_, bytes) = self.store().read(&first.id, NAMES_BYTES_MAX, reader, None).ok()?;
         let author = commit::parts(bytes.bytes())?.author;
-        Some(Origin {
+        let origin = Origin {
             path: track.path,
             commit: first.id,
             author_name: String::from_utf8_lossy(author.name).into_owned(),
@@ -153,7 +153,9 @@ impl History {
             order: place(track.first),
             last: Moment { commit: last.id, time: last.time, order: place(track.last) },
             in_head: track.in_head,
-        })
+        };
+        reader.pool.give(bytes);
+        Some(origin)
     }
 }
 

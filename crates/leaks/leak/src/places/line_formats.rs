@@ -111,17 +111,21 @@ pub(crate) fn in_file_of(format: FileFormat, text: &[u8], found: &mut Vec<NamedV
 pub fn one_value(text: &[u8]) -> Option<Range<usize>> {
     let word = text.trim_ascii();
     let other = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
-    let variable = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    let name = memchr::memchr(b'=', word).and_then(|sign| word.get(..sign)).unwrap_or_default();
-    let is_setting = !name.is_empty()
-        && word.len() > name.len() + 2
-        && (name.iter().all(variable) || str::from_utf8(name).is_ok_and(names_a_secret));
     let is_one = text.len() <= WHOLE_BYTES_MAX
         && !matches!(word.first(), None | Some(b'{' | b'['))
-        && !is_setting
-        && !word.iter().any(other);
+        && !word.iter().any(other)
+        && !is_setting(word);
     let start = text.len() - text.trim_ascii_start().len();
     is_one.then(|| start..start + word.len())
+}
+
+/// Whether a word is `NAME=value`.
+fn is_setting(word: &[u8]) -> bool {
+    let variable = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    let name = memchr::memchr(b'=', word).and_then(|sign| word.get(..sign)).unwrap_or_default();
+    !name.is_empty()
+        && word.len() > name.len() + 2
+        && (name.iter().all(variable) || str::from_utf8(name).is_ok_and(names_a_secret))
 }
 
 /// PgBouncer's `"user" "password"`; a quote inside is doubled, and anything may be between the two. Source:

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_observe::process;
-use keyroll_port::{Class, Failure, Holder, Looked, PendingChanges, Survey, Surveying, Surveyor, Values};
+use keyroll_port::{
+    Class, CopySeen, Failure, Holder, Looked, PendingChanges, Survey, Surveying, Surveyor, Values,
+};
 use keyroll_rotation::{ConsumerId, Holds, Which};
 use tokio::task::block_in_place;
 
@@ -31,9 +33,13 @@ impl Surveyor for Local {
         })
     }
 
-    async fn copies(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
-        let holds = |file: &FileSetup| (file.path.clone(), self.holds(file, values, Which::New));
-        block_in_place(|| self.setup.files.iter().map(holds).collect())
+    async fn copies(&self, values: Values<'_>) -> Vec<CopySeen> {
+        let seen = |file: &FileSetup| {
+            let holds = self.holds(file, values, Which::New);
+            let unclear = if holds == Holds::Other { self.unclear_in(file) } else { None };
+            CopySeen { path: file.path.clone(), holds, unclear }
+        };
+        block_in_place(|| self.setup.files.iter().map(seen).collect())
     }
 
     async fn live(&self) -> PendingChanges {

@@ -1,6 +1,6 @@
 //! The environment that supervisord's configuration gives its programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -77,8 +77,10 @@ impl Assigned {
 pub struct SupervisorConfig {
     /// `environment=` of `[supervisord]`.
     pub of_all: Vec<Assigned>,
-    /// Of each `[program:NAME]`.
+    /// Of each `[program:NAME]`, also of one without any.
     pub programs: BTreeMap<String, Vec<Assigned>>,
+    /// Of each `[group:NAME]`, the programs that it lists.
+    pub groups: BTreeMap<String, BTreeSet<String>>,
     /// Files that could not be read, with the reason.
     pub unread: Vec<(PathBuf, String)>,
 }
@@ -158,12 +160,20 @@ impl SupervisorConfig {
             match (setting.section.as_str(), setting.key.as_str()) {
                 ("include", "files") => included.extend(self::included(file, setting.text.expose())),
                 ("supervisord", "environment") => self.of_all = all(),
-                (section, "environment") => {
-                    if let Some(program) = section.strip_prefix("program:") {
-                        self.programs.insert(program.trim().to_owned(), all());
+                (section, "programs") => {
+                    if let Some(group) = section.strip_prefix("group:") {
+                        let listed = String::from_utf8_lossy(setting.text.expose());
+                        let listed = listed.split(',').map(|one| one.trim().to_owned()).collect();
+                        self.groups.insert(group.trim().to_owned(), listed);
                     }
                 }
-                _ => {}
+                (section, key) => {
+                    let Some(program) = section.strip_prefix("program:") else { continue };
+                    let program = self.programs.entry(program.trim().to_owned()).or_default();
+                    if key == "environment" {
+                        *program = all();
+                    }
+                }
             }
         }
         included
@@ -194,6 +204,11 @@ mod tests {
         std::fs::write(folder.path().join("s.conf"), text).unwrap();
         std::fs::write(folder.path().join("conf.d/w.conf"), "[program:web]\nenvironment = K=v\n").unwrap();
         std::fs::write(folder.path().join("conf.d/w.txt"), "[program:none]\nenvironment = K=v\n").unwrap();
+        let groups = "[group:all]\nprograms=bot, web\n[group: two ]\nprograms = web\n";
+        std::fs::write(folder.path().join("conf.d/x.conf"), groups).unwrap();
+        // A later file counts.
+        let later = "[group:all]\nprograms = bot,\n other\n[program:bare]\ncommand = web\n";
+        std::fs::write(folder.path().join("conf.d/y.conf"), later).unwrap();
         let config = SupervisorConfig::read(&folder.path().join("s.conf"));
         let told = |all: &[Assigned]| -> Vec<String> {
             let value = |one: &Assigned| {
@@ -206,7 +221,10 @@ mod tests {
         assert_eq!(told(&config.of_all), ["2 ALL=x"]);
         assert_eq!(told(&config.programs["bot"]), ["7 A=one,two", "7 B=x", "8 C=plain", "8 D=?", "8 E=5%"]);
         assert_eq!(told(&config.programs["web"]), ["2 K=v"]);
-        assert_eq!((config.programs.len(), config.unread.len()), (2, 0));
+        assert_eq!(told(&config.programs["bare"]), [""; 0]);
+        assert_eq!((config.programs.len(), config.unread.len()), (3, 0));
+        let groups: Vec<_> = config.groups.iter().map(|(name, all)| format!("{name}: {all:?}")).collect();
+        assert_eq!(groups, [r#"all: {"bot", "other"}"#, r#"two: {"web"}"#]);
         let config = SupervisorConfig::read(&folder.path().join("none.conf"));
         assert_eq!(config.unread.len(), 1);
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::MADE_OF_OTHERS;
@@ -58,24 +58,23 @@ fn programs(context: &mut Context<'_>, daemon: &Supervisord) -> Vec<Kept> {
     names.extend(started.iter().map(|one| one.group.clone()));
     names.sort();
     names.dedup();
-    let of_group = |one: &Started, program: &str| {
-        one.group == program || one.name == program || one.name.starts_with(&format!("{program}_"))
-    };
     // A group of several programs has the processes of each of them under its own name.
     names.retain(|name| {
         config.programs.contains_key(name)
             || !started
                 .iter()
-                .any(|one| one.group == *name && config.programs.keys().any(|it| of_group(one, it)))
+                .any(|one| one.group == *name && config.programs.keys().any(|it| one.is_of(&config, it)))
     });
     let project = daemon.config.as_deref().and_then(Path::parent).map(Path::to_owned);
     let with = |name: String| {
-        let mine: Vec<&Started> = started.iter().filter(|one| of_group(one, &name)).collect();
+        let mine: Vec<&Started> = started.iter().filter(|one| one.is_of(&config, &name)).collect();
         let sources = sources(daemon, &config, &name, &mine, own.as_ref());
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
         let processes = mains.iter().flat_map(|main| context.tree(*main)).collect();
         let (main, project) = (mains.first().copied(), project.clone());
-        let declaration = Supervisor::declaration(&harmless(&name), daemon.config.as_deref());
+        let (_, groups) = groups(&config, &name, &mine);
+        let groups: Vec<String> = groups.into_iter().map(harmless).collect();
+        let declaration = Supervisor::declaration(&harmless(&name), &groups, daemon.config.as_deref());
         Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
     };
     names.into_iter().map(with).collect()
@@ -92,6 +91,29 @@ fn started(context: &Context<'_>, daemon: &Supervisord) -> Vec<Started> {
         Some(Started { process, group, name, environment })
     };
     context.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
+}
+
+impl Started {
+    /// Whether this is a process of a program. In a group the name of the process says of which one, unless `process_name=`
+    /// sets another: then it is of none that is known.
+    fn is_of(&self, config: &SupervisorConfig, program: &str) -> bool {
+        let fits = |program: &str| {
+            self.name.strip_prefix(program).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        };
+        // `web_admin` is a process of the program of this name, and not of `web`.
+        let closest = || {
+            let closer = |other: &String| other.len() > program.len() && fits(other);
+            fits(program) && !config.programs.keys().any(closer)
+        };
+        match config.groups.get(&self.group) {
+            Some(listed) => listed.contains(program) && (listed.len() == 1 || closest()),
+            None if self.group == program || config.programs.contains_key(&self.group) => {
+                self.group == program
+            }
+            // The file was not read, or lists its group no more.
+            None => closest(),
+        }
+    }
 }
 
 /// A program of a supervisord, and what gives its start the variables.
@@ -123,8 +145,9 @@ fn sources(
         daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
     // It reads the configuration again by itself. Source: supervisor 4, supervisorctl.py, `do_update`.
-    let right = format!("{ctl} update {}", word(name));
-    let wrong = format!("{ctl} restart {}", word(format!("{name}:*")));
+    let (next, now) = groups(config, name, started);
+    let right = format!("{ctl} update {}", words(next.iter()));
+    let wrong = format!("{ctl} restart {}", words(now.iter().map(|group| format!("{group}:*"))));
     let started = started.first().map(|one| &one.environment);
     let program = Program { daemon, config, name, started, own, right, wrong };
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
@@ -141,6 +164,33 @@ fn sources(
     all.push(own.applied_by("a restart of supervisord itself").not_by(&program.wrong));
     all.retain(|source| !source.says_nothing());
     all
+}
+
+/// The groups that have a program: those that `update` has to move, and those that it runs in now. A program that no
+/// `[group:NAME]` lists is a group of its own; supervisorctl knows no other. Source: supervisor 4.3.0, options.py,
+/// `process_groups_from_parser`.
+fn groups<'p>(
+    config: &'p SupervisorConfig,
+    name: &'p str,
+    started: &[&'p Started],
+) -> (BTreeSet<&'p str>, BTreeSet<&'p str>) {
+    let running: BTreeSet<&str> = started.iter().map(|one| one.group.as_str()).collect();
+    let lists = |group: &(&'p String, &'p BTreeSet<String>)| group.1.contains(name);
+    let listed: BTreeSet<&str> =
+        config.groups.iter().filter(lists).map(|(group, _)| group.as_str()).collect();
+    // A file that was not read may list it.
+    let known = config.programs.contains_key(name) && config.unread.is_empty();
+    let mut next: BTreeSet<&str> = running.union(&listed).copied().collect();
+    if next.is_empty() || (known && listed.is_empty()) {
+        next.insert(name);
+    }
+    let now = if running.is_empty() { next.clone() } else { running };
+    (next, now)
+}
+
+/// Words for a shell.
+fn words(all: impl Iterator<Item = impl AsRef<str>>) -> String {
+    all.map(|one| word(one.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
 impl Program<'_> {

@@ -156,6 +156,74 @@ fn what_a_value_of_supervisord_refers_to_wins_and_the_reference_is_no_copy() {
     assert_eq!(["COPY_API_KEY", "PART_TOKEN", "ACME_API_KEY"].map(named), [0, 0, 1]);
 }
 
+/// supervisorctl knows a program of a `[group:NAME]` under the name of the group alone.
+#[test]
+fn a_program_of_a_group_is_moved_by_its_group() {
+    let Some(tools) = ManagerTools::or_skip("groups of supervisord", env!("CARGO_TARGET_TMPDIR")) else {
+        return;
+    };
+    let of = Supervisord { scene: Scene::new(), tools };
+    let config = |version: &str| {
+        let program = |name: &str, version: &str| {
+            format!(
+                "[program:{name}]\ncommand=/bin/sleep 1000\nenvironment=LONE_API_KEY=\"{{{version}}}\"\nstartsecs=0\n"
+            )
+        };
+        let more = [program("lone", "third"), program("lone_two", "fourth"), program("bot_two", "fourth")];
+        let text =
+            format!("{}{}[group:g]\nprograms=bot,bot_two\n", CONFIG.replace('%', version), more.concat());
+        of.scene.write("s.conf", &text);
+    };
+    config("first");
+    let mut daemon = Command::new(of.tools.program("supervisord"));
+    assert!(daemon.arg("-c").arg(of.scene.path("s.conf")).status().unwrap().success());
+    let pid_of = |name: &str| {
+        until("the program runs", || of.ctl(&["pid", name]).trim().parse::<u32>().ok().filter(|it| *it > 0))
+    };
+    let pid = || pid_of("g:bot");
+    let before = pid();
+    for name in ["lone", "lone_two", "g:bot_two"] {
+        pid_of(name);
+    }
+    config("second");
+    let commands = |program: &str, name: &str| {
+        let survey = of.scene.survey();
+        let of_program = |one: &&keyroll_trace::Service| one.name == program;
+        let chain = survey.services.iter().find(of_program).unwrap().chain(name).unwrap().clone();
+        let link = chain.winner().unwrap().clone();
+        let end = |text: Option<String>| text.unwrap().split_once("s.conf ").unwrap().1.to_owned();
+        [end(link.applies), end(link.seems)]
+    };
+    assert_eq!(commands("bot", "ACME_API_KEY"), ["update g", "restart 'g:*'"]);
+    assert_eq!(commands("lone", "LONE_API_KEY"), ["update lone", "restart 'lone:*'"]);
+    // The process of `lone_two` is none of `lone`, nor that of `bot_two` one of `bot`.
+    let survey = of.scene.survey();
+    for (name, names) in
+        [("lone", ["lone"]), ("lone_two", ["lone_two"]), ("bot", ["g:bot"]), ("bot_two", ["g:bot_two"])]
+    {
+        let service = survey.services.iter().find(|one| one.name == name).unwrap();
+        let pids: Vec<u32> = service.processes.iter().map(|one| one.pid).collect();
+        assert_eq!(pids, names.map(pid_of), "{name}");
+    }
+    // A command that only starts it again names the group, too.
+    let survey = of.scene.survey();
+    let bot = survey.services.iter().find(|one| one.name == "bot").unwrap();
+    let restart = bot.declaration.as_ref().and_then(|one| one.restart.clone()).unwrap();
+    assert!(restart.ends_with(" restart 'g:*'"), "{restart}");
+    // What supervisorctl makes of them.
+    assert!(of.ctl(&["update", "bot"]).contains("no such group"));
+    of.ctl(&["restart", "g:*"]);
+    until("it runs again", || (of.scene.started_with(pid(), "ACME_API_KEY") == "first").then_some(()));
+    of.ctl(&["update", "g"]);
+    until("the other one runs", || {
+        let now = pid();
+        (now != before && of.scene.started_with(now, "ACME_API_KEY") == "second").then_some(())
+    });
+    // The file takes the program out of its group: both names are needed, and both are known then.
+    of.scene.write("s.conf", &CONFIG.replace('%', "third"));
+    assert_eq!(commands("bot", "ACME_API_KEY")[0], "update bot g");
+}
+
 /// `%%` in the file and `%` in the process are one value, and the file has it once.
 #[test]
 fn a_percent_sign_of_supervisord_makes_no_second_value() {
