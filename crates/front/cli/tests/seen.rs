@@ -2,7 +2,7 @@
 //! value is shown, and nothing is changed.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -297,6 +297,34 @@ fn what_is_not_there_is_refused_before_anything_is_looked_at() {
         let text = shown(&output);
         assert!(output.status.code() == Some(1) && text.contains(code), "{words:?}: {text}");
         assert!(!text.contains("searched") && !text.contains("gone"), "{words:?}: {text}");
+    }
+}
+
+/// What memory shows may give secrets other names: those of before and those of after may be asked about.
+#[test]
+fn a_name_may_be_from_before_the_memory_was_searched_or_from_after() {
+    let mut scene = Scene::new();
+    let (two, name) = (scene.dir.path().join("two"), format!("{}X_API_KEY", scene.word.to_uppercase()));
+    for folder in ["a", "b"] {
+        fs::create_dir_all(two.join(folder)).unwrap();
+        fs::write(two.join(folder).join(".env"), format!("{name}={}\n", alphanumeric(32))).unwrap();
+    }
+    let held = "read -r held < b/.env; echo ready; read -r end; :";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", held]).current_dir(&two).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut bash = bash.spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(bash.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    scene.processes.push(bash);
+    let names = |words: &[&str]| -> Vec<String> {
+        let events = scene.events(&[&["scan", "two"], words].concat());
+        let own = |one: &&Value| one["secret"].as_str().is_some_and(|it| it.starts_with(&scene.word));
+        of(&events, "found").into_iter().filter(own).map(|one| one["secret"].to_string()).collect()
+    };
+    let (before, after) = (names(&["--memory", "0"]), names(&[]));
+    assert!(before != after, "{before:?}");
+    for name in before.iter().chain(&after) {
+        scene.look(&["why", name.trim_matches('"'), "--in", "two"]);
     }
 }
 

@@ -206,7 +206,6 @@ fn a_program_of_a_group_is_moved_by_its_group() {
         assert_eq!(pids, names.map(pid_of), "{name}");
     }
     // A command that only starts it again names the group, too.
-    let survey = of.scene.survey();
     let bot = survey.services.iter().find(|one| one.name == "bot").unwrap();
     let restart = bot.declaration.as_ref().and_then(|one| one.restart.clone()).unwrap();
     assert!(restart.ends_with(" restart 'g:*'"), "{restart}");
