@@ -68,13 +68,13 @@ fn programs(context: &mut Context<'_>, daemon: &Supervisord) -> Vec<Kept> {
     let project = daemon.config.as_deref().and_then(Path::parent).map(Path::to_owned);
     let with = |name: String| {
         let mine: Vec<&Started> = started.iter().filter(|one| one.is_of(&config, &name)).collect();
-        let sources = sources(daemon, &config, &name, &mine, own.as_ref());
+        let (next, now) = groups(&config, &name, &mine);
+        let sources = sources(daemon, &config, &name, &mine, own.as_ref(), (&next, &now));
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
         let processes = mains.iter().flat_map(|main| context.tree(*main)).collect();
         let (main, project) = (mains.first().copied(), project.clone());
-        let (_, groups) = groups(&config, &name, &mine);
-        let groups: Vec<String> = groups.into_iter().map(harmless).collect();
-        let declaration = Supervisor::declaration(&harmless(&name), &groups, daemon.config.as_deref());
+        let now: Vec<String> = now.into_iter().map(harmless).collect();
+        let declaration = Supervisor::declaration(&harmless(&name), &now, daemon.config.as_deref());
         Kept { main, project, sources, ..Kept::of(declaration, name, processes) }
     };
     names.into_iter().map(with).collect()
@@ -140,12 +140,12 @@ fn sources(
     name: &str,
     started: &[&Started],
     own: Option<&Variables>,
+    (next, now): (&BTreeSet<&str>, &BTreeSet<&str>),
 ) -> Vec<Source> {
     let config_path =
         daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
     // It reads the configuration again by itself. Source: supervisor 4, supervisorctl.py, `do_update`.
-    let (next, now) = groups(config, name, started);
     let right = format!("{ctl} update {}", words(next.iter()));
     let wrong = format!("{ctl} restart {}", words(now.iter().map(|group| format!("{group}:*"))));
     let started = started.first().map(|one| &one.environment);
