@@ -305,9 +305,12 @@ fn what_is_not_there_is_refused_before_anything_is_looked_at() {
 fn a_name_may_be_from_before_the_memory_was_searched_or_from_after() {
     let mut scene = Scene::new();
     let (two, name) = (scene.dir.path().join("two"), format!("{}X_API_KEY", scene.word.to_uppercase()));
+    // A shell makes the values: else the memory of this process may have them at one search and not at the next.
+    let script = "printf '%s=%s\n' \"$0\" \"$(tr -dc a-z0-9 </dev/urandom | head -c 32)\" >.env";
     for folder in ["a", "b"] {
         fs::create_dir_all(two.join(folder)).unwrap();
-        fs::write(two.join(folder).join(".env"), format!("{name}={}\n", alphanumeric(32))).unwrap();
+        let mut shell = Command::new("sh");
+        assert!(shell.args(["-c", script, &name]).current_dir(two.join(folder)).status().unwrap().success());
     }
     let held = "read -r held < b/.env; echo ready; read -r end; :";
     let mut bash = Command::new("bash");
