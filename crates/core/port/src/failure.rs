@@ -38,6 +38,10 @@ pub enum FailureKind {
     SecretExists,
     /// The store has another value for the same intent.
     OtherValue,
+    /// The source of truth gives out a value that keyroll did not write.
+    ChangedElsewhere,
+    /// Somebody else has a pending version at the source of truth.
+    PendingElsewhere,
     /// A credential that must be dead was not seen dead.
     StaysAlive,
     /// The caller named something that the program does not have.

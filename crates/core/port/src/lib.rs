@@ -11,6 +11,7 @@ mod issuer;
 mod journal;
 mod store;
 mod survey;
+mod truth;
 
 pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
@@ -24,3 +25,4 @@ pub use issuer::{
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 pub use store::{Label, MadeBy, Staging, Store, VersionInfo};
 pub use survey::{CopySeen, PendingChanges, Survey, Surveying, Surveyor};
+pub use truth::{GivenOut, Truth, TruthVersion};
