@@ -1,5 +1,5 @@
 //! The conformance suites: one set of cases for each port, run by every adapter. The issuers' is here, the others in
-//! [`host`], [`store`] and [`journal`].
+//! [`host`], [`store`], [`truth`] and [`journal`].
 //!
 //! An adapter's test implements [`IssuerHarness`] over a part that it can make misbehave (a fake server, a real
 //! database behind a relay) and calls [`run`], or single cases for one test each. The suite branches on the declared
@@ -17,6 +17,7 @@ mod ok;
 mod refused;
 pub mod store;
 mod timeout;
+pub mod truth;
 
 pub use absent::absent;
 pub use breach::Breach;
