@@ -113,6 +113,13 @@ registry! {
         SealingKeyNotUnwrapped "K0883" "The sealing key could not be unwrapped or wrapped" ["K0622" "K0882" "K0884" "K0895"];
         OtherMachine "K0861" "The state belongs to another machine" ["K0862"];
     }
+    "Sources of truth" {
+        TruthUnreachable "K0640" "The source of truth cannot be reached or gave no clear answer" [];
+        TruthAccess "K0641" "keyroll has no access to the source of truth" [];
+        TruthUnsuitable "K0642" "The secret at the source of truth cannot be used" [];
+        ChangedElsewhere "K0643" "The source of truth gives out another value than expected" [];
+        PendingElsewhere "K0644" "Another party has a pending version at the source of truth" [];
+    }
     "Plans and rotations" {
         NotPlannable "K0809" "A rotation cannot be planned from this configuration" ["K0820"];
         GraceTooShort "K0712" "The old key would die before every consumer has moved" [];
