@@ -1,10 +1,6 @@
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::managers::{is_installed, ran};
+use crate::python_tools::python_tools;
 use crate::systemd_host::cache;
 
 /// The release that everything said of the proxy was seen with.
@@ -34,25 +30,8 @@ impl LiteLlmProgram {
     }
 
     fn had(folder: &Path) -> Result<Self, String> {
-        let io = |error: std::io::Error| error.to_string();
-        fs::create_dir_all(folder).map_err(io)?;
-        let folder = folder.canonicalize().map_err(io)?;
-        let lock = File::create(folder.join(".lock")).map_err(io)?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| error.to_string())?;
-        let done = folder.join(".done");
-        let venv = folder.join("venv");
-        if !is_installed(&folder, &done) {
-            match fs::remove_dir_all(&venv) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-                Ok(()) | Err(_) => {}
-            }
-            ran(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            let wanted = format!("litellm[proxy]=={LITELLM_VERSION}");
-            let pip = ["install", "--quiet", "--disable-pip-version-check", &wanted];
-            ran(Command::new(venv.join("bin/pip")).args(pip))?;
-            fs::write(&done, folder.as_os_str().as_encoded_bytes()).map_err(io)?;
-        }
-        Ok(Self { program: venv.join("bin/litellm") })
+        let programs = python_tools(folder, &[&format!("litellm[proxy]=={LITELLM_VERSION}")])?;
+        Ok(Self { program: programs.join("litellm") })
     }
 
     /// The command of the proxy.

@@ -1,0 +1,12 @@
+//! Sources of truth that are not keyroll's own store: AWS Secrets Manager.
+//!
+//! Invariants, by what is absent: no attempt is repeated; no version is given out that was not compared with the one
+//! before it, and no label is taken from another party's version; only the bytes of one value differ between what was
+//! read and what is written; no error holds a byte of a value or of a document. What this room cannot overwrite are the
+//! copies that the AWS SDK makes of a document while it writes a request and reads an answer.
+
+mod aws;
+mod document;
+
+pub use aws::{AwsSecret, AwsSettings, AwsTruth};
+pub use document::DocumentError;
