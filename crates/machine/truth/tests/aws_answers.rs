@@ -10,20 +10,21 @@ use crate::sample::{KEY, Opened, PROFILE, by, credential, failed, open, shown, v
 /// One whole request.
 pub(crate) async fn request(client: &mut TcpStream) -> Option<Vec<u8>> {
     let (mut all, mut part) = (Vec::new(), vec![0; 65_536]);
-    loop {
-        let count = client.read(&mut part).await.ok()?;
-        all.extend_from_slice(part.get(..count)?);
-        let text = String::from_utf8_lossy(&all);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
-                return Some(all);
-            }
-        }
-        if count == 0 {
-            return None;
+    while !is_whole(&all) {
+        match client.read(&mut part).await.ok()? {
+            0 => return None,
+            count => all.extend_from_slice(part.get(..count)?),
         }
     }
+    Some(all)
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.len() >= length.map_or(0, |length| length.parse().unwrap())
+    })
 }
 
 /// What the server says to a request: status and body; without a status, nothing, and it hangs up.
@@ -160,9 +161,10 @@ async fn no_answer_is_quoted_that_could_hold_a_value() {
         let body = asked.split_once("\r\n\r\n").map_or("", |(_, body)| body).replace(['"', '\\'], " ");
         (400, error(&format!("{body} {canary}"), "no"))
     };
+    let bare: Says = |_, canary| (400, error(canary, "no"));
     let endless: Says = |_, canary| (200, format!("{{\"SecretString\":\"{}\"}}", canary.repeat(100_000)));
     let (held, new) = (credential(), credential());
-    for says in [echoed, page, named] {
+    for says in [echoed, page, named, bare] {
         let port = server("PutSecretValue", value(&held), says).await;
         drop(failed(opened(port).await.truth.stage(&by(4), &held, &new).await, &[&held, &new]));
     }

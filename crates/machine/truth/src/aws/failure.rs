@@ -135,15 +135,19 @@ impl Attempt<'_> {
             return self.unclear(format!("{status}, and no error of AWS in the answer"));
         };
         let known = self.of_access(code, message).or_else(|| self.of_the_secret(code, message));
-        let failure = known.or_else(|| self.of_the_service(code)).unwrap_or_else(|| match status {
-            Some(400..=499) => self.fail(Class::Permanent, Code::TruthUnsuitable),
+        let known = known.or_else(|| self.of_the_service(code));
+        let shown: String = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
+        let why = match self.nature {
+            // What was sent could stand there as the code, too.
+            Nature::ChangeWithValue if known.is_none() => "an error that keyroll does not know".to_owned(),
+            Nature::Read | Nature::Change if !shown.is_empty() => format!("{code}: {shown}"),
+            Nature::Read | Nature::Change | Nature::ChangeWithValue => code.to_owned(),
+        };
+        let failure = known.unwrap_or_else(|| match status {
+            Some(400..=499) => self.fail(Class::Permanent, Code::TruthUnsuitable).help(STATE),
             Some(_) | None => self.fail(self.unsettled(), Code::TruthUnreachable).help(AGAIN),
         });
-        let shown: String = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
-        match self.nature {
-            Nature::Read | Nature::Change if !shown.is_empty() => failure.because(format!("{code}: {shown}")),
-            Nature::Read | Nature::Change | Nature::ChangeWithValue => failure.because(code.to_owned()),
-        }
+        failure.because(why)
     }
 
     /// Errors about who asks.
