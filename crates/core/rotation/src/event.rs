@@ -40,6 +40,9 @@ pub enum Outcome {
     Unknown,
     /// An apply was not carried out: a restart would activate these pending changes too, and nobody accepted them.
     Refused(Vec<Difference>),
+    /// The operation certainly had no effect: another party changed, or is changing, what the source of truth gives out.
+    /// In no entry of protocol 7 and before.
+    ChangedElsewhere,
 }
 
 /// A pending change: an earlier edit that goes live with the restart.
@@ -62,8 +65,20 @@ pub enum Reconciled {
     Absent,
     /// The outcome is still unknown.
     Unclear,
-    /// A file holds neither the planned value nor the one that we would have written.
+    /// A file holds neither the planned value nor the one that we would have written; or the source of truth gives out a
+    /// value that keyroll did not write, in no entry of protocol 7 and before.
     Foreign,
+}
+
+/// What the source of truth gives out, where that is not keyroll's own store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TruthValue {
+    /// The version that this rotation replaces.
+    Old,
+    /// The new version.
+    New,
+    /// Neither.
+    Other,
 }
 
 /// A credential at the issuer that carries a label of this rotation.
@@ -215,6 +230,8 @@ pub enum Fact {
         /// before.
         took_ms: u64,
     },
+    /// A look found that the source of truth does not give out what it should. In no journal of protocol 7 and before.
+    TruthRead(TruthValue),
     /// The last search for the old value; how many copies are left.
     Swept {
         /// Copies that could not be removed.

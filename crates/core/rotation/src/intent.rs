@@ -4,7 +4,7 @@ use crate::deadlines;
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{
-    ConsumerId, Difference, Emergency, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Want, Which,
+    ConsumerId, Difference, Emergency, FileId, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Want, Which,
 };
 use crate::{course, unit, wants};
 
@@ -98,8 +98,43 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             next.intents.close(seq);
             refused(next, consumer, slot, which, differences);
         }
+        Outcome::ChangedElsewhere => {
+            if !matches!(intent.op, Op::Stage | Op::Fetch(_) | Op::Promote | Op::Demote) {
+                return Err("this operation does not ask the source of truth");
+            }
+            next.intents.close(seq);
+            changed_elsewhere(next, &intent);
+        }
     }
     Ok(())
+}
+
+/// The source of truth does not give out what it must for this operation: nothing was done. If the operation is still
+/// needed, the operator looks there first.
+fn changed_elsewhere(next: &mut State, intent: &Intent) {
+    let back = next.phase() == Phase::RollingBack;
+    let needed = match &intent.op {
+        Op::Stage => intent.seq > next.position.entered(),
+        Op::Promote => !back,
+        Op::Demote => back,
+        Op::Fetch(consumer) => unit::attempts(next, *consumer, &intent.op),
+        Op::Choose
+        | Op::Mint
+        | Op::Deliver(..)
+        | Op::Apply(..)
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteNew
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => false,
+    };
+    let stale = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
+    if needed && !stale {
+        next.stand(Hold::Stuck(Reason::ChangedElsewhere));
+    }
 }
 
 /// A restart would have activated pending changes: nothing was done, and the rotation pauses. The unit has not failed:
@@ -310,18 +345,40 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Reconciled) -> Resu
         Reconciled::Absent => absent_once(next, &intent, since, absent),
         Reconciled::Unclear => still_unclear(next, &intent, since),
         Reconciled::Foreign => {
-            let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
-            next.intents.close(seq);
-            next.files.find_foreign(file);
-            // During a rollback the other units are restored first; then the edit is found again.
-            if next.phase() == Phase::RollingBack {
-                unit::attempt_failed(next, &intent.op, false);
+            if let Op::Deliver(file, _) = intent.op {
+                foreign_file(next, &intent, file);
+            } else if matches!(intent.op, Op::Promote | Op::Demote) {
+                foreign_truth(next, &intent, since);
             } else {
-                next.stand(Hold::Stuck(Reason::Foreign(file)));
+                return Err("only a file or the source of truth can be foreign");
             }
         }
     }
     Ok(())
+}
+
+fn foreign_file(next: &mut State, intent: &Intent, file: FileId) {
+    next.intents.close(intent.seq);
+    next.files.find_foreign(file);
+    // During a rollback the other units are restored first; then the edit is found again.
+    if next.phase() == Phase::RollingBack {
+        unit::attempt_failed(next, &intent.op, false);
+    } else {
+        next.stand(Hold::Stuck(Reason::Foreign(file)));
+    }
+}
+
+/// Another party changed what the source of truth gives out, before this operation or after it: whether the new version was
+/// ever given out stays unknown. Until no request of the operation can arrive any more, its intent stays open.
+fn foreign_truth(next: &mut State, intent: &Intent, since: crate::Stamp) {
+    if !next.now().at_least(deadlines::settle_ms(next, &intent.op), since) {
+        return;
+    }
+    next.intents.close(intent.seq);
+    if !next.abandoned.covers(intent.seq) {
+        next.new.doubt_promotion();
+        next.stand(Hold::Stuck(Reason::ChangedElsewhere));
+    }
 }
 
 /// Whether this Disable was sent again because the answer to an earlier one was lost. Its intent is closed only when

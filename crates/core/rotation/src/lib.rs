@@ -37,13 +37,14 @@ mod wants;
 /// rests on a young look. 5: an answer of the issuer shows what was true when it was asked for; a process that executes
 /// another program is another instance; memory that was not searched is counted. 6: the word of a process counts where
 /// the operator trusts it. 7: a last use that the issuer does not show is unknown, and only the operator can waive it.
-pub const PROTOCOL: u32 = 7;
+/// 8: a value that another party put into the source of truth holds the rotation.
+pub const PROTOCOL: u32 = 8;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
     Adoptee, Difference, Emergency, Event, Fact, Labelled, LastUse, ListedState, Outcome, PreflightSeen,
-    ProbeResult, Reconciled, Waived,
+    ProbeResult, Reconciled, TruthValue, Waived,
 };
 pub use evidence::{
     Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof,

@@ -3,7 +3,7 @@
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
     ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
-    Proof, Which, course, unit,
+    Proof, TruthValue, Which, course, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -120,6 +120,20 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
                 next.stand(Hold::Paused(Reason::RefusedUse));
             }
         }
+    }
+}
+
+/// The source of truth does not give out what it should. In a rollback the new version is taken back, whoever gave it out:
+/// nobody fetches a key that is about to be deleted. Another value is read there only for a consumer that follows it.
+pub(crate) fn truth_read(next: &mut State, gives: TruthValue) {
+    let back = next.phase() == Phase::RollingBack;
+    match gives {
+        TruthValue::New if back => next.new.doubt_promotion(),
+        TruthValue::Other if back => next.stand(Hold::Stuck(Reason::ChangedElsewhere)),
+        TruthValue::Old | TruthValue::Other if !back && next.gives_out_new() => {
+            next.stand(Hold::Stuck(Reason::ChangedElsewhere));
+        }
+        TruthValue::Old | TruthValue::New | TruthValue::Other => {}
     }
 }
 

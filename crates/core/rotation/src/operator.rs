@@ -134,6 +134,7 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(Reason::Unclear(seq))) => intent::dismiss(next, seq),
         Some(Hold::Paused(_) | Hold::Stuck(_)) => {}
     }
+    let elsewhere = next.hold() == Some(Hold::Stuck(Reason::ChangedElsewhere));
     // The issuer gives no complete list: the operator looked at its console instead.
     let overdue = next.hold() == Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
     if overdue && next.new_version().is_none() && next.bounds_looks() {
@@ -145,10 +146,35 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
     // Nothing proves that the cause is removed: the unknown label is looked for again.
     next.old.forget_list();
     go_on(next);
+    if elsewhere {
+        give_out_again(next);
+    }
     if unnamed {
         next.stand(Hold::Paused(Reason::RefusedUse));
     }
     Ok(())
+}
+
+/// Whatever the source of truth gives out by now, the version that it should give out is promoted, or demoted, once more:
+/// nothing is done if it is given out already, and the rotation is stuck again if another party's value still is.
+fn give_out_again(next: &mut State) {
+    if next.phase() == Phase::RollingBack {
+        next.new.promote_again();
+    } else if next.promoted() {
+        next.new.promote_again();
+        retake_pulled(next);
+        next.return_to(Phase::Roll);
+    }
+}
+
+/// Consumers that are being moved and pull the value themselves begin again: nothing is promoted while one is moved.
+fn retake_pulled(next: &mut State) {
+    for at in 0..next.units().len() {
+        let pulls = next.plan().consumers.get(at).is_some_and(|consumer| !consumer.is_pushed());
+        let Some(unit) = next.units.get(at).filter(|unit| pulls && unit.stage.is_moving()) else { continue };
+        let slots = unit.slots;
+        next.units.send(at, Which::New, slots, next.now());
+    }
 }
 
 /// A debt is retried: the old key is ended again and watched again.

@@ -52,6 +52,8 @@ pub enum Reason {
     Foreign(FileId),
     /// A file cannot be read.
     Unreadable(FileId),
+    /// Another party changed, or is changing, what the source of truth gives out; it is never overwritten.
+    ChangedElsewhere,
     /// The old key was used and refused while it was disabled.
     RefusedUse,
     /// The issuer refuses the new key, which was accepted before: without it the old one is all that is left.

@@ -80,6 +80,7 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         }
         Fact::LastUsed(seen) => observations::last_used(next, *seen),
         Fact::Refusals { count, took_ms } => observations::refusals(next, *count, *took_ms),
+        Fact::TruthRead(gives) => observations::truth_read(next, *gives),
         Fact::Swept { residues } => next.ending.sweep(*residues),
         Fact::Consented(digest) => operator::consented(next, before, *digest)?,
         Fact::Decided(digest) => operator::decided(next, before, *digest)?,

@@ -9,6 +9,7 @@ mod last_use;
 mod late;
 mod shared;
 mod table;
+mod truth;
 mod units;
 mod unmoved;
 mod unsearched;

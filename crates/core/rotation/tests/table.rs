@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use keyroll_rotation::{
     Adoptee, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId, Event, Fact, FileId,
     Hold, Holds, HostId, Labelled, LastUse, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult,
-    Reconciled, ReloadMode, State, Waived, Want, Which, step, wants,
+    Reconciled, ReloadMode, State, TruthValue, Waived, Want, Which, step, wants,
 };
 
 use crate::walk::{Walk, proof, who};
@@ -57,6 +57,7 @@ fn of_operations(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("it failed for good", ended(Outcome::Failed { retry: false })),
         ("its outcome is unknown", ended(Outcome::Unknown)),
         ("its restart would bring an edit", ended(Outcome::Refused(vec![edit()]))),
+        ("it is changed elsewhere", ended(Outcome::ChangedElsewhere)),
         ("it is found absent", reconciled(Reconciled::Absent)),
         ("it is found foreign", reconciled(Reconciled::Foreign)),
     ]
@@ -119,6 +120,9 @@ fn of_looks(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("no refusal", Fact::Refusals { count: 0, took_ms: 0 }),
         ("a refusal", Fact::Refusals { count: 1, took_ms: 0 }),
         ("a clean sweep", Fact::Swept { residues: 0 }),
+        ("the truth gives the old value", Fact::TruthRead(TruthValue::Old)),
+        ("the truth gives the new value", Fact::TruthRead(TruthValue::New)),
+        ("the truth gives another value", Fact::TruthRead(TruthValue::Other)),
     ]
 }
 
@@ -188,9 +192,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::HandMinted(_) => 24,
         Fact::HandRevoked => 25,
         Fact::Accepted(_) => 26,
+        Fact::TruthRead(_) => 27,
     }
 }
-const KINDS: usize = 27;
+const KINDS: usize = 28;
 
 fn place(state: &State) -> String {
     match state.hold() {

@@ -15,8 +15,8 @@ use keyroll_engine::{Command, DriverState, Ending, Note, Observer, ObserverReply
 use keyroll_journal::{encode_event, encode_opening};
 use keyroll_port::{Journal as _, Opening, RotationId};
 use keyroll_rotation::{
-    Aim, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Overlap, PROTOCOL,
-    Person, Plan, Refusals, ReloadMode, Seq, Stamp, State,
+    Aim, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Outcome, Overlap,
+    PROTOCOL, Person, Phase, Plan, Refusals, ReloadMode, Seq, Stamp, State, TruthValue, Want, wants,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
@@ -111,6 +111,24 @@ fn record(folder: &Path, name: &str, scene: &Scene, nobody_at_first: bool) {
 fn record_walk(folder: &Path, name: &str, plan: Plan) {
     let mut walk = walk::Walk::of(plan.clone());
     walk.until(State::ended);
+    write_walk(folder, name, plan, &walk);
+}
+
+/// The same, where another party changes the source of truth before Promote, and puts the old value back there after it.
+fn record_changed_elsewhere(folder: &Path) {
+    let mut walk = walk::Walk::of(walk::plan());
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Promote)));
+    let promote = walk.begin(&Op::Promote);
+    walk.end(promote, Outcome::ChangedElsewhere);
+    walk.say(Fact::Retried);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::TruthRead(TruthValue::Old));
+    walk.say(Fact::Retried);
+    walk.until(State::ended);
+    write_walk(folder, "changed-elsewhere", walk::plan(), &walk);
+}
+
+fn write_walk(folder: &Path, name: &str, plan: Plan, walk: &walk::Walk) {
     let at = Stamp { epoch: 0, ..walk.said[0].at };
     let secret = "acme".to_owned();
     let opening = Opening { secret, from_version: 1, plan, names: String::new(), at, unix_ms: 1 };
@@ -177,4 +195,5 @@ fn main() {
     let mut trusted = walk::plan();
     trusted.consumers.iter_mut().skip(1).for_each(|consumer| consumer.own_word = true);
     record_walk(&folder, "word-of-a-process", trusted);
+    record_changed_elsewhere(&folder);
 }

@@ -106,6 +106,11 @@ impl NewKey {
         }
     }
 
+    /// Another party changed what is given out: it is promoted, or demoted, once more.
+    pub(crate) fn promote_again(&mut self) {
+        self.promotion = Promotion::InDoubt;
+    }
+
     pub(crate) fn begin_deletion(&mut self) {
         if self.deletion == Deletion::No {
             self.deletion = Deletion::Begun;

@@ -29,7 +29,7 @@ pub struct Intent {
 
 impl Intent {
     /// Whether a request of this operation may still be under way, sent by a driver that was replaced.
-    fn may_arrive(&self, now_ms: u64, request_ms_max: u64) -> bool {
+    pub fn may_arrive(&self, now_ms: u64, request_ms_max: u64) -> bool {
         match &self.status {
             IntentStatus::Unknown { since, absent: _ } => now_ms < since.ms.saturating_add(request_ms_max),
             IntentStatus::Running | IntentStatus::Orphan(_) => true,

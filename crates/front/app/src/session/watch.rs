@@ -181,7 +181,7 @@ impl<'a> Watch<'a> {
     fn carried(&mut self, op: &Op, outcome: &Ended, state: &State) {
         let how = match outcome {
             Ended::Done(_) => StepState::Done,
-            Ended::Failed { .. } => StepState::Failed,
+            Ended::Failed { .. } | Ended::ChangedElsewhere => StepState::Failed,
             Ended::Unknown => StepState::Waiting,
             Ended::Refused(_) => StepState::Skipped,
         };

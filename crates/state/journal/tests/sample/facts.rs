@@ -6,7 +6,7 @@ use keyroll_rotation::{
     Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, Labelled,
     LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome, Overlap, PATHS_MAX,
     Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode, SearchLimit,
-    SessionSeen, Stamp, Unsearched, Visibility, Waived, Which,
+    SessionSeen, Stamp, TruthValue, Unsearched, Visibility, Waived, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -98,6 +98,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         any::<bool>().prop_map(|retry| Outcome::Failed { retry }),
         Just(Outcome::Unknown),
         vec(differences(), 0..3).prop_map(Outcome::Refused),
+        Just(Outcome::ChangedElsewhere),
     ]
 }
 
@@ -279,6 +280,7 @@ fn looks() -> impl Strategy<Value = Fact> {
             .prop_map(|(used, took_ms)| Fact::LastUsed(LastUse { used, took_ms })),
         (any::<u32>(), any::<u64>()).prop_map(|(count, took_ms)| Fact::Refusals { count, took_ms }),
         any::<u32>().prop_map(|residues| Fact::Swept { residues }),
+        select(vec![TruthValue::Old, TruthValue::New, TruthValue::Other]).prop_map(Fact::TruthRead),
     ]
 }
 
@@ -331,6 +333,7 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
         Fact::Proved { .. } => "proved",
         Fact::LastUsed(_) => "last_used",
         Fact::Refusals { .. } => "refusals",
+        Fact::TruthRead(_) => "truth_read",
         Fact::Swept { .. } => "swept",
         Fact::Consented(_) => "consented",
         Fact::Decided(_) => "decided",
@@ -349,4 +352,4 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
 }
 
 /// How many names there are.
-pub(crate) const NAMES: usize = 27;
+pub(crate) const NAMES: usize = 28;

@@ -50,6 +50,7 @@ forms! {
         Failed { retry: bool },
         Unknown,
         Refused(all: Vec<Difference>),
+        ChangedElsewhere,
     }
 
     struct Difference {
@@ -63,6 +64,12 @@ forms! {
         Absent,
         Unclear,
         Foreign,
+    }
+
+    enum TruthValue {
+        Old,
+        New,
+        Other,
     }
 
     struct Labelled {
@@ -108,6 +115,7 @@ forms! {
             #[serde(default, skip_serializing_if = "is_zero")]
             took_ms: u64,
         },
+        TruthRead(gives: TruthValue),
         Swept { residues: u32 },
         Consented(digest: u64),
         Decided(digest: u64),
