@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, MadeBy, VersionInfo};
+use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, VersionInfo};
 use keyroll_rotation::{
     ConsumerId, CredId, DeletedAnswers, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
 };
@@ -38,10 +38,12 @@ impl Executor {
     }
 
     fn failed(&self, failure: Failure) -> Outcome {
+        let elsewhere = matches!(failure.kind, FailureKind::ChangedElsewhere | FailureKind::PendingElsewhere);
         let outcome = match failure.class {
+            Class::Unknown => Outcome::Unknown,
+            Class::Retryable | Class::Permanent if elsewhere => Outcome::ChangedElsewhere,
             Class::Retryable => Outcome::Failed { retry: true },
             Class::Permanent => Outcome::Failed { retry: false },
-            Class::Unknown => Outcome::Unknown,
         };
         self.note(Note::Failed(failure));
         outcome
@@ -87,7 +89,7 @@ impl Executor {
         match &effect.op {
             Op::Choose => self.choose(&old, intent).await?,
             Op::Mint => return self.mint(&old, intent, state).await.map(Some),
-            Op::Stage => drop(self.stage(state).await?),
+            Op::Stage => self.stage(&old, state).await?,
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
                 if *which == Which::New {
@@ -95,19 +97,12 @@ impl Executor {
                 }
                 self.deliver(*file, *which, values(&old, new.as_ref(), state), asked, state).await?;
             }
-            Op::Fetch(consumer) => host.fetch(*consumer, asked).await?,
-            Op::Promote => {
-                let number = self.stage(state).await?;
-                // A version that was abandoned in an emergency may be current: then that is what is expected. Its
-                // credential may be gone: in one slot, the new one took its place.
-                let current = if state.has_abandoned() { self.current_number().await? } else { None };
-                let expected = current.filter(|current| *current != number).unwrap_or(old.number);
-                self.ports.store.promote(self.secret(), expected, number).await?;
+            Op::Fetch(consumer) => {
+                self.gives_out_next(*consumer, &old, asked, state).await?;
+                host.fetch(*consumer, asked).await?;
             }
-            Op::Demote => {
-                let number = self.stage(state).await?;
-                self.ports.store.demote(self.secret(), old.number, number).await?;
-            }
+            Op::Promote => self.promote(&old, state).await?,
+            Op::Demote => self.demote(&old, state).await?,
             Op::Disable => {
                 let id = Self::ending(&old, state)?;
                 // Carried out again because its first outcome is unknown, the refusals since that first time count.
@@ -124,6 +119,9 @@ impl Executor {
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
                     let ended = Self::superfluous(&new.credential, &old, None)?;
+                    // Nobody gives out by hand what is about to end.
+                    self.withdraw(new.mint).await?;
+                    self.refuse_aged(effect)?;
                     self.end(&ended, &old, state).await?;
                     self.remove_superseded(&ended, &old, asked, state).await?;
                 }
@@ -313,7 +311,8 @@ impl Executor {
         }
     }
 
-    pub(crate) async fn stage(&self, state: &State) -> Result<u32, Failure> {
+    /// Seals the new version as pending; returns its number. Harmless when repeated.
+    pub(crate) async fn seal_pending(&self, state: &State) -> Result<u32, Failure> {
         let new = state.new_version().ok_or_else(|| {
             Failure::new(Class::Permanent, Code::Stopped, "stage the new version")
                 .because("none was made yet")
@@ -329,16 +328,22 @@ impl Executor {
                 // Values that shared the new one's slot, or were deleted in a rollback that was turned round, are dropped
                 // with the last step. The old value goes last: once it is dropped, every other is.
                 self.discard(None, state).await?;
+                self.label_as_given_out(state).await?;
                 self.drop_version(self.opening.from_version).await
             }
-            Which::New => match (self.staged_number(state).await?, state.minted()) {
-                (Some(number), _) => self.drop_version(number).await,
-                (None, Some(intent)) => {
-                    let made_by = MadeBy { rotation: self.id.clone(), intent };
-                    self.ports.staging.forget(self.secret(), &made_by).await
+            Which::New => {
+                // No operation of before is under way any more that could stage it once more.
+                if let Some(intent) = state.minted() {
+                    self.withdraw(intent).await?;
                 }
-                (None, None) => Ok(()),
-            },
+                match (self.staged_number(state).await?, state.minted()) {
+                    (Some(number), _) => self.drop_version(number).await,
+                    (None, Some(intent)) => {
+                        self.ports.staging.forget(self.secret(), &self.made_by(intent)).await
+                    }
+                    (None, None) => Ok(()),
+                }
+            }
         }
     }
 
@@ -360,6 +365,9 @@ impl Executor {
             let given_up = self.is_given_up(&version, state);
             let it = credential.is_none_or(|id| version.credential.as_ref() == Some(id));
             if given_up && it && !matches!(version.label, Label::Current | Label::Retired) {
+                if let Some(intent) = self.made_here(&version) {
+                    self.withdraw(intent).await?;
+                }
                 store.retire(self.secret(), version.number).await?;
             }
         }
@@ -381,13 +389,13 @@ impl Executor {
     }
 
     /// The intent of this rotation that made a version; `None` if another one made it, or it was imported.
-    fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
+    pub(crate) fn made_here(&self, version: &VersionInfo) -> Option<Seq> {
         version.made_by.as_ref().filter(|made_by| made_by.rotation == self.id).map(|made_by| made_by.intent)
     }
 }
 
 /// The new value is not sealed any more.
-fn unsealed(secret: &str) -> Failure {
+pub(crate) fn unsealed(secret: &str) -> Failure {
     Failure::new(Class::Permanent, Code::StoreOlderThanJournal, format!("read the new value of '{secret}'"))
         .because("it is not sealed in the store: the store was put back from a backup")
         .help("put the right store back and resume, or abort")
@@ -404,7 +412,8 @@ fn one_id(id: &CredentialId) -> Failure {
     .help("nothing was ended: see at the issuer which credentials there are, and correct its spec")
 }
 
-fn same_secrets(one: &Fields, other: &Fields) -> bool {
+/// Whether each secret field of one has the same value in the other; fields without a secret are never the same.
+pub(crate) fn same_secrets(one: &Fields, other: &Fields) -> bool {
     let equal = |(name, value): (&str, &keyroll_secret::SecretBytes)| {
         other.get(name).is_some_and(|there| there.value == *value)
     };

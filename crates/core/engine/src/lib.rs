@@ -22,6 +22,7 @@ mod refusals;
 mod run;
 mod sessions;
 mod task;
+mod truth;
 mod turns;
 
 pub use core::{Core, Protocol};

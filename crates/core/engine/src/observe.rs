@@ -4,13 +4,16 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Evidence, Failure, Label, Listed, Listing, Probe, SessionSource, Sessions, Swept};
 use keyroll_rotation::{
-    ConsumerId, EndpointId, Fact, KeyList, LastUse, Phase, PreflightAnswers, PreflightDefect, ProbeResult,
-    Query, Seq, State, Which,
+    ConsumerId, Delivery, EndpointId, Fact, KeyList, LastUse, Phase, PreflightAnswers, PreflightDefect,
+    ProbeResult, Query, Seq, State, Which,
 };
 use keyroll_secret::Credential;
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
 use crate::ports::other_key_help;
+
+/// Of a store that was put back from a backup.
+pub(crate) const NEW_VALUE_LOST: &str = "does not have the new value, which this rotation had sealed";
 
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -56,6 +59,7 @@ impl Executor {
             }
             Err(failure) => return Err(failure),
         }
+        clear &= self.truth_is_as_sealed(old).await?;
         let next = issuer.propose(&old.credential).ok().flatten();
         for against in host.trial(values(old, next.as_ref(), state)).await? {
             self.note(Note::Failed(against));
@@ -81,7 +85,7 @@ impl Executor {
     }
 
     async fn stage_check(&self, state: &State) -> Result<Fact, Failure> {
-        let number = self.stage(state).await?;
+        let number = self.seal_pending(state).await?;
         let kept = self.new_credential(state).await?;
         let staged = self.ports.store.read(self.secret(), number).await?;
         let intact = match (&kept, &staged) {
@@ -142,16 +146,17 @@ impl Executor {
         Ok(Fact::Probed { endpoint, version: which, answer, control })
     }
 
-    /// The version that is current now, if it is not the old one: a debt may be paid after further rotations.
+    /// The version that is current now, if it is not the old one: a debt may be paid after further rotations. It is only
+    /// presented to the issuer: a source of truth that is away does not keep the old key from being seen dead.
     pub(crate) async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
-        match self.current_number().await?.filter(|number| *number != old.number) {
+        match self.sealed_current().await?.filter(|number| *number != old.number) {
             Some(number) => self.ports.store.read(self.secret(), number).await,
             None => Ok(None),
         }
     }
 
     /// The number of the version that is current in the store.
-    pub(crate) async fn current_number(&self) -> Result<Option<u32>, Failure> {
+    pub(crate) async fn sealed_current(&self) -> Result<Option<u32>, Failure> {
         let versions = self.ports.store.versions(self.secret()).await?;
         let current = versions.iter().find(|version| version.label == Label::Current);
         Ok(current.map(|version| version.number))
@@ -207,15 +212,25 @@ impl Executor {
         Ok(label.seen_by(&self.id.0, known.iter().any(|overview| overview.id.0 == label.rotation)))
     }
 
-    /// Pull consumers have what the store gives out: no look counts while the store lost what this rotation promoted.
+    /// Pull consumers have what the store gives out: no look counts while the store lost what this rotation promoted. With a
+    /// source of truth, the store's label may be behind; a store that lost the version itself was put back.
     pub(crate) async fn store_agrees(&self, state: &State) -> Result<(), Failure> {
-        if !state.gives_out_new() || self.current_number().await? != Some(self.opening.from_version) {
+        if !state.gives_out_new() {
+            return Ok(());
+        }
+        if self.ports.truth.is_some() {
+            return match self.staged_number(state).await? {
+                Some(_) => Ok(()),
+                None => Err(self.store_is_older(NEW_VALUE_LOST)),
+            };
+        }
+        if self.sealed_current().await? != Some(self.opening.from_version) {
             return Ok(());
         }
         Err(self.store_is_older("gives out the version of before, which this rotation had replaced"))
     }
 
-    fn store_is_older(&self, why: &str) -> Failure {
+    pub(crate) fn store_is_older(&self, why: &str) -> Failure {
         let attempted = format!("look at who uses '{}'", self.secret());
         Failure::new(Class::Retryable, Code::StoreOlderThanJournal, attempted)
             .because(format!("the store {why}: the store was put back from a backup"))
@@ -228,13 +243,16 @@ impl Executor {
         let new = self.new_credential(state).await?;
         let lost = new.is_none() && state.new_version().is_some();
         if lost && self.staged_number(state).await?.is_none() {
-            return Err(self.store_is_older("does not have the new value, which this rotation had sealed"));
+            return Err(self.store_is_older(NEW_VALUE_LOST));
         }
         Ok(new)
     }
 
     async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
         self.store_agrees(state).await?;
+        if let Some(gives) = self.truth_disagrees(false, state).await? {
+            return Ok(Fact::TruthRead(gives));
+        }
         let new = self.new_to_look_for(state).await?;
         let sessions = self.sessions(old, state).await?;
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
@@ -273,6 +291,13 @@ impl Executor {
         which: Which,
         state: &State,
     ) -> Result<Fact, Failure> {
+        let delivery = state.plan().consumers.get(consumer.index()).map(|consumer| consumer.delivery);
+        // What is given out instead would only make it fail.
+        if delivery == Some(Delivery::Follow)
+            && let Some(gives) = self.truth_disagrees(true, state).await?
+        {
+            return Ok(Fact::TruthRead(gives));
+        }
         let new = self.new_to_look_for(state).await?;
         let source = Source { executor: self, old, state };
         let values = values(old, new.as_ref(), state);

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use keyroll_port::{Clock, Host, Issuer, Journal, Staging, Store};
+use keyroll_port::{Clock, Host, Issuer, Journal, Staging, Store, Truth};
 
 use crate::Spawner;
 
@@ -10,8 +10,10 @@ use crate::Spawner;
 pub struct Ports {
     /// The journal.
     pub journal: Arc<dyn Journal>,
-    /// The source of truth for values.
+    /// keyroll's own sealed store: every version of the secret.
     pub store: Arc<dyn Store>,
+    /// The source of truth that consumers fetch from; `None` = the sealed store.
+    pub truth: Option<Arc<dyn Truth>>,
     /// What the rotation received or chose, sealed before anybody else learns of it.
     pub staging: Arc<dyn Staging>,
     /// Who accepts the credential.

@@ -1,10 +1,10 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
-use keyroll_port::{Failure, Label};
+use keyroll_port::{Failure, FailureKind, Label};
 use keyroll_rotation::{Fact, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted};
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::executor::{Executor, Old, cred, key_list, label, values};
+use crate::executor::{Executor, Note, Old, cred, key_list, label, values};
 
 impl Executor {
     /// Reconciles a drop of the old value, without that value: it may be dropped already.
@@ -60,17 +60,10 @@ impl Executor {
                 self.ports.host.await_end(intent).await?;
                 Reconciled::Absent
             }
-            // A store that lost the staged version was restored from a backup: it shows nothing of what was done to ours.
             Op::Promote | Op::Demote if state.new_version().is_none() => Reconciled::Absent,
-            Op::Promote | Op::Demote => {
-                match (self.staged_number(state).await?, self.current_number().await?) {
-                    (Some(new), Some(current)) => {
-                        let goal = if *op == Op::Promote { new } else { old.number };
-                        if current == goal { Reconciled::Executed(None) } else { Reconciled::Absent }
-                    }
-                    (None, _) | (_, None) => Reconciled::Unclear,
-                }
-            }
+            Op::Promote | Op::Demote => self.find_current(old, intent, op, state).await?,
+            // It is withdrawn by whoever goes back: a request of before must not stage it after that.
+            Op::Stage if self.ports.truth.is_some() && self.may_arrive(intent, state) => Reconciled::Unclear,
             // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
             Op::Disable if self.is_off(old, state).await? => Reconciled::Executed(None),
             Op::Disable => Reconciled::Absent,
@@ -78,6 +71,49 @@ impl Executor {
             // as long as it is still right.
             Op::Stage | Op::Enable | Op::Revoke | Op::EndSessions | Op::Retire(_) => Reconciled::Absent,
         })
+    }
+
+    /// What became of a Promote or a Demote, by what consumers are given.
+    async fn find_current(
+        &self,
+        old: &Old,
+        intent: Seq,
+        op: &Op,
+        state: &State,
+    ) -> Result<Reconciled, Failure> {
+        // A store that lost the staged version was restored from a backup: it shows nothing of what was done to ours.
+        let Some(new) = self.staged_number(state).await? else { return Ok(Reconciled::Unclear) };
+        let goal = if *op == Op::Promote { new } else { old.number };
+        match self.current_number().await {
+            Ok(Some(current)) if current == goal => {
+                let labelled = self.sealed_current().await?;
+                if labelled == Some(goal) || self.ports.truth.is_none() {
+                    return Ok(Reconciled::Executed(None));
+                }
+                // The driver may have ended between the source of truth and the store, or be about to write the store: the
+                // store's labels follow once nobody else changes them any more.
+                if self.may_arrive(intent, state) {
+                    return Ok(Reconciled::Unclear);
+                }
+                self.label_current(labelled, (old.number, new), goal).await?;
+                Ok(Reconciled::Executed(None))
+            }
+            Ok(Some(_)) => Ok(Reconciled::Absent),
+            Ok(None) => Ok(Reconciled::Unclear),
+            Err(failure) if failure.kind == FailureKind::ChangedElsewhere => {
+                self.note(Note::Failed(failure));
+                Ok(Reconciled::Foreign)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a request of this operation may still be under way.
+    fn may_arrive(&self, intent: Seq, state: &State) -> bool {
+        let (now_ms, request_ms_max) =
+            (self.ports.clock.monotonic_ms(), state.plan().capabilities.request_ms_max);
+        let open = state.intents().iter().find(|open| open.seq == intent);
+        open.is_some_and(|open| open.may_arrive(now_ms, request_ms_max))
     }
 
     /// Whether the issuer lists the old credential as disabled.

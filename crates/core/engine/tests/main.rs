@@ -6,3 +6,4 @@ mod driver;
 mod laws;
 mod parts;
 mod shell;
+mod truth;

@@ -23,7 +23,7 @@ const RUN_S_MAX: u64 = 20;
 
 /// Who is there while a rotation is driven.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum There {
+pub(crate) enum There {
     Nobody,
     /// Resumes what stands still, and consents.
     Consents,
@@ -66,11 +66,11 @@ fn pace() -> Pace {
     }
 }
 
-fn drive(scene: &Scene) -> (DriverState, Box<State>) {
+pub(crate) fn drive(scene: &Scene) -> (DriverState, Box<State>) {
     drive_before(scene, There::Nobody, &[])
 }
 
-fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (DriverState, Box<State>) {
+pub(crate) fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (DriverState, Box<State>) {
     drive_at(scene, there, first, pace())
 }
 

@@ -146,7 +146,7 @@ impl Machine {
         let consumer = &self.consumers[proc.consumer];
         match (consumer.uptake, consumer.delivery) {
             (ReloadMode::Verb, _) => proc.loaded.clone(),
-            (ReloadMode::Rereads | ReloadMode::AtRest, Delivery::Follow) => self.safe.current_value(),
+            (ReloadMode::Rereads | ReloadMode::AtRest, Delivery::Follow) => self.safe.given_out(),
             (ReloadMode::Rereads | ReloadMode::AtRest, _) => inside.files[consumer.files[0].index()].clone(),
         }
     }
@@ -197,7 +197,7 @@ impl Host for Machine {
     }
     async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| {
-            let current = self.safe.current_value();
+            let current = self.safe.given_out();
             for file in &self.consumers[consumer.index()].files {
                 locked(&self.inside).files[file.index()].clone_from(&current);
             }

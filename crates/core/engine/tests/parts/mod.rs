@@ -3,8 +3,10 @@
 #![allow(dead_code)]
 
 pub(crate) mod machine;
+pub(crate) mod truth;
 
 pub(crate) use machine::{Fate, Machine};
+pub(crate) use truth::Source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,8 +18,8 @@ use keyroll_codes::Code;
 use keyroll_engine::{Ports, TokioSpawner};
 use keyroll_port::{
     Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, MadeBy, Minted,
-    Opening, Overview, Probe, Recorded, RefusedUse, RotationId, Session, Sleep, Staging, Store, ValueFormat,
-    VersionInfo,
+    Opening, Overview, Probe, Recorded, RefusedUse, RotationId, Session, Sleep, Staging, Store, Truth,
+    ValueFormat, VersionInfo,
 };
 use keyroll_rotation::{
     Capabilities, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan, Policy,
@@ -239,6 +241,8 @@ pub(crate) struct Safe {
     kept: Mutex<BTreeMap<Seq, Credential>>,
     /// Every secret that was ever to be kept.
     pub(crate) secrets: Mutex<BTreeSet<String>>,
+    /// Where consumers fetch from instead.
+    source: Mutex<Option<Arc<Source>>>,
 }
 
 impl Safe {
@@ -262,6 +266,11 @@ impl Safe {
         let versions = locked(&self.versions);
         let current = versions.iter().find(|it| it.1 == Label::Current).and_then(|it| it.2.as_ref());
         value_of(current.expect("a current version"))
+    }
+    /// The value that consumers are given.
+    pub(crate) fn given_out(&self) -> String {
+        let source = locked(&self.source).clone();
+        source.map_or_else(|| self.current_value(), |source| source.gives())
     }
     /// The store of before the rotation takes its place.
     pub(crate) fn put_back_older(&self) {
@@ -553,6 +562,7 @@ pub(crate) struct Scene {
     pub(crate) book: Arc<Book>,
     pub(crate) host: Arc<Machine>,
     pub(crate) fate: Arc<Fate>,
+    source: Option<Arc<Source>>,
     started: Instant,
 }
 
@@ -640,13 +650,26 @@ impl Scene {
             skipped_ms,
             deleting,
         };
-        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started }
+        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, source: None, started }
+    }
+
+    /// The same, where consumers fetch from a source of truth beside the store.
+    pub(crate) fn with_a_source(mut self) -> Self {
+        let source = Arc::new(Source::of("value-one"));
+        *locked(&self.safe.source) = Some(source.clone());
+        self.source = Some(source);
+        self
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        self.source.as_deref().expect("a source of truth")
     }
 
     pub(crate) fn ports(&self) -> Ports {
         Ports {
             journal: self.book.clone(),
             store: self.safe.clone(),
+            truth: self.source.clone().map(|source| source as Arc<dyn Truth>),
             staging: self.safe.clone(),
             issuer: self.keys.clone(),
             host: self.host.clone(),
