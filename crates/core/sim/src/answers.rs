@@ -53,6 +53,7 @@ impl World {
                 done(demoted)
             }
             Call::Retire { number } => done(self.store.retire(*number)),
+            Call::StageTruth { .. } | Call::GiveOut { .. } | Call::Withdraw { .. } => self.at_truth(call),
             Call::Mint { label, value } => {
                 let value = value.unwrap_or_else(|| self.fresh_value());
                 CallResult::Made(self.issuer.mint(value, *label, now), value)
@@ -75,6 +76,7 @@ impl World {
             Call::Fetch(consumer) => self.fetch(*consumer),
             Call::Apply { consumer, slot, accepted } => self.apply(*consumer, *slot, accepted.as_deref()),
             Call::Delivered { .. }
+            | Call::ReadTruth
             | Call::AwaitEnd
             | Call::List
             | Call::Probe { .. }
@@ -157,7 +159,10 @@ impl World {
 
     fn fetch(&mut self, consumer: ConsumerId) -> CallResult {
         let files = self.plan.consumers.get(consumer.index()).map(|it| it.files.clone()).unwrap_or_default();
-        let current = self.store.current();
+        if self.truth.as_ref().is_some_and(|truth| truth.is_away(self.now)) {
+            return CallResult::Failed(Class::Retryable);
+        }
+        let current = self.given_out();
         for file in files {
             self.write(file, current, true);
         }
@@ -226,6 +231,7 @@ impl World {
                 CallResult::Count(count)
             }
             Call::Delivered { file, goal, new } => self.delivered(*file, *goal, *new),
+            Call::ReadTruth => self.at_truth(call),
             Call::Carries(value) if self.uncarried.contains(value) => CallResult::Failed(Class::Permanent),
             // Children of a dead driver were ended or awaited.
             Call::AwaitEnd | Call::Carries(_) | Call::Trial => CallResult::Done,
@@ -234,6 +240,9 @@ impl World {
             | Call::Promote { .. }
             | Call::Demote { .. }
             | Call::Retire { .. }
+            | Call::StageTruth { .. }
+            | Call::GiveOut { .. }
+            | Call::Withdraw { .. }
             | Call::Mint { .. }
             | Call::Switch { .. }
             | Call::Revoke(_)

@@ -38,6 +38,7 @@ impl Run {
                     self.audit.read_use = Some(scope.epoch);
                 }
             }
+            (Call::ReadTruth, CallResult::GivenOut(gives)) => self.note_truth(scope, query, *gives),
             (Call::Enumerate { .. }, CallResult::Looked(seen)) if *query == Query::Enumerate => {
                 if let Some(slot) = self.slots.get_mut(scope.slot) {
                     slot.looking = seen.complete.then(|| Shown::of(seen));
@@ -206,6 +207,7 @@ impl Run {
 
     /// An entry about a consent, or about the keys at the issuer, is durable.
     pub(crate) fn note_entry(&mut self, at: usize, event: &Event) {
+        self.check_truth_decides(at, event);
         match &event.fact {
             Fact::Consented(digest) => {
                 let asked = self.audit.asked.iter().find(|(asked, _)| asked == digest);
@@ -262,7 +264,7 @@ impl Run {
     }
 
     /// An entry of the journal by its number, also one that a restored journal lost.
-    fn entry(&self, seq: Seq) -> Option<&Event> {
+    pub(crate) fn entry(&self, seq: Seq) -> Option<&Event> {
         let at = usize::try_from(seq.checked_sub(1)?).ok()?;
         self.ledger.ever().get(at)
     }

@@ -28,7 +28,7 @@ impl Run {
         let first = !std::mem::replace(&mut asked.begun, true);
         let fault = asked.fault;
         if call.changes() {
-            let fault = fault.filter(|_| asked.is_effect(&call));
+            let fault = fault.filter(|_| asked.strikes(&call));
             if let DriverRequest::Carry(effect, _) = &asked.asked
                 && asked.is_effect(&call)
             {

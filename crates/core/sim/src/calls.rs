@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyroll_engine::Action;
-use keyroll_port::{Applied, Class, Listing, Probe, Session};
+use keyroll_port::{Applied, Class, FailureKind, Listing, Probe, Session};
 use keyroll_rotation::{
     ConsumerId, CredId, Difference, Effect, Enumeration, FileId, Op, Proof, Query, Reconciled, Seq, State,
     Which,
@@ -47,11 +47,13 @@ pub(crate) struct Scope {
     pub(crate) begun: bool,
     /// When it saw the old key refused, before it asks for the control.
     pub(crate) refused_at: Option<u64>,
+    /// Where an effect has a part at the source of truth and one in the store: which of them the fault happens to.
+    pub(crate) fault_at_truth: Option<bool>,
 }
 
 impl Scope {
     pub(crate) fn new(slot: usize, epoch: u64, asked: DriverRequest, fault: Option<Fault>) -> Self {
-        Self { slot, epoch, asked, fault, begun: false, refused_at: None }
+        Self { slot, epoch, asked, fault, begun: false, refused_at: None, fault_at_truth: None }
     }
 
     /// Whether a call is the effect of this action.
@@ -61,12 +63,12 @@ impl Scope {
             (&effect.op, call),
             (Op::Choose, Call::Keep { .. })
                 | (Op::Mint, Call::Mint { .. })
-                | (Op::Stage, Call::PutPending { .. })
+                | (Op::Stage, Call::PutPending { .. } | Call::StageTruth { .. })
                 | (Op::Deliver(..), Call::Deliver { .. })
                 | (Op::Fetch(_), Call::Fetch(_))
                 | (Op::Apply(..), Call::Apply { .. })
-                | (Op::Promote, Call::Promote { .. })
-                | (Op::Demote, Call::Demote { .. })
+                | (Op::Promote, Call::Promote { .. } | Call::GiveOut { .. })
+                | (Op::Demote, Call::Demote { .. } | Call::GiveOut { .. })
                 | (Op::Disable, Call::Switch { on: false, .. })
                 | (Op::Enable, Call::Switch { on: true, .. })
                 | (
@@ -76,6 +78,13 @@ impl Scope {
                 | (Op::EndSessions, Call::EndSessions { .. })
                 | (Op::Retire(_), Call::Retire { .. })
         )
+    }
+
+    /// Whether the fault of this action happens to a call of it.
+    pub(crate) fn strikes(&self, call: &Call) -> bool {
+        let DriverRequest::Carry(effect, _) = &self.asked else { return false };
+        let part = self.fault_at_truth.filter(|_| matches!(effect.op, Op::Stage | Op::Promote | Op::Demote));
+        self.is_effect(call) && part.is_none_or(|at_truth| at_truth == call.at_truth())
     }
 }
 
@@ -103,6 +112,20 @@ pub(crate) enum Call {
     Retire {
         number: u32,
     },
+    /// At the source of truth: `by` is the mint of the version.
+    StageTruth {
+        by: Seq,
+        old: Value,
+        new: Value,
+    },
+    GiveOut {
+        before: Value,
+        after: Value,
+    },
+    Withdraw {
+        by: Seq,
+    },
+    ReadTruth,
     Mint {
         label: Seq,
         value: Option<Value>,
@@ -170,6 +193,11 @@ impl Call {
         matches!(self, Self::Mint { .. } | Self::Switch { .. } | Self::Revoke(_) | Self::EndSessions { .. })
     }
 
+    /// Whether the call changes the source of truth.
+    pub(crate) fn at_truth(&self) -> bool {
+        matches!(self, Self::StageTruth { .. } | Self::GiveOut { .. } | Self::Withdraw { .. })
+    }
+
     /// Whether the call changes something.
     pub(crate) fn changes(&self) -> bool {
         match self {
@@ -178,6 +206,9 @@ impl Call {
             | Self::Promote { .. }
             | Self::Demote { .. }
             | Self::Retire { .. }
+            | Self::StageTruth { .. }
+            | Self::GiveOut { .. }
+            | Self::Withdraw { .. }
             | Self::Mint { .. }
             | Self::Switch { .. }
             | Self::Revoke(_)
@@ -186,6 +217,7 @@ impl Call {
             | Self::Fetch(_)
             | Self::Apply { .. } => true,
             Self::Delivered { .. }
+            | Self::ReadTruth
             | Self::AwaitEnd
             | Self::List
             | Self::Probe { .. }
@@ -204,6 +236,10 @@ impl Call {
 pub(crate) enum CallResult {
     Done,
     Failed(Class),
+    /// Another party is in the way at the source of truth.
+    Elsewhere(FailureKind),
+    /// The value that the source of truth gives out.
+    GivenOut(Value),
     Number(u32),
     Made(CredId, Value),
     Listing(Listing),

@@ -7,6 +7,7 @@ use keyroll_rotation::{Fact, Outcome};
 use tokio::sync::mpsc;
 
 use crate::audit::Shown;
+use crate::issuer::Value;
 use crate::mutated::Mutated;
 use crate::world::WholeLook;
 
@@ -26,6 +27,8 @@ pub(crate) struct DriverSlot {
     /// When its shell last read sessions and processes for an enumeration.
     pub(crate) sessions_at: u64,
     pub(crate) enumerated_at: u64,
+    /// What the source of truth gave out when its shell last read it for an enumeration.
+    pub(crate) truth_read: Option<Value>,
     /// The last complete look that it heard of.
     pub(crate) look: Option<WholeLook>,
     /// When it began to drive.
@@ -59,6 +62,7 @@ impl DriverSlot {
             starting: VecDeque::new(),
             sessions_at: 0,
             enumerated_at: 0,
+            truth_read: None,
             look: None,
             started_at,
             looking: None,

@@ -45,6 +45,9 @@ impl Run {
         if self.world.store.current() != stays {
             return self.violate("end", format!("the store holds {} as current", self.world.store.current()));
         }
+        if let Some(what) = self.truth_left(stays) {
+            return self.violate("end", what);
+        }
         if let Some(what) = self.old_left(kept || stays == OLD, kept) {
             return self.violate("end", what.into());
         }

@@ -120,13 +120,17 @@ fn family(kind: Kind, draw: u64) -> Family {
 
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
-    // Of six draws, one has consumers that take their value from keyroll's socket.
+    // Of six draws, one has consumers that take their value from keyroll's socket, and one a source of truth.
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene {
                 recovery: draw % 12 == 11,
                 family: family(*kind, draw),
-                quirks: if draw % 6 == 4 { Quirks::served() } else { Quirks::default() },
+                quirks: match draw % 6 {
+                    4 => Quirks::served(),
+                    5 => Quirks::truth(),
+                    _ => Quirks::default(),
+                },
                 ..Scene::plain(size, *kind, draw * 7 + 1)
             },
             seed: draw,

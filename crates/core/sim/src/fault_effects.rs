@@ -64,6 +64,7 @@ impl Run {
             Fault::StrangeLabel => self.strange_label(),
             Fault::StoreRestored => self.store_restored(),
             Fault::WrongWord => self.wrong_word(at),
+            Fault::TruthChanged | Fault::TruthAway => self.disturb_truth(fault),
             Fault::HostFull
             | Fault::JournalFull
             | Fault::Restored

@@ -133,11 +133,15 @@ pub enum Fault {
     Exec,
     /// The memory of a process is not searched for a while.
     Unsearched,
+    /// Another party changes what the source of truth gives out, or stages a version there.
+    TruthChanged,
+    /// The source of truth does not answer for a while.
+    TruthAway,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 63] = [
+    pub const ALL: [Self; 65] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -201,6 +205,8 @@ impl Fault {
         Self::Exec,
         Self::Unsearched,
         Self::NewEnded,
+        Self::TruthChanged,
+        Self::TruthAway,
     ];
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
@@ -263,7 +269,9 @@ impl Fault {
             | Self::WrongWord
             | Self::Exec
             | Self::Unsearched
-            | Self::NewEnded => true,
+            | Self::NewEnded
+            | Self::TruthChanged
+            | Self::TruthAway => true,
         }
     }
 }

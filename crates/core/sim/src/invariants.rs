@@ -31,6 +31,7 @@ impl Run {
             self.check_order(effect, state);
         }
         let answer = self.world.change(call, epoch);
+        self.check_harm_at_truth(effect);
         if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
             self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
         }
@@ -272,6 +273,7 @@ impl Run {
             Fact::Decided(digest) => {
                 self.check_consent(*digest);
                 self.check_still(at, "decided");
+                self.check_truth(event.at.epoch, "decided", &state);
                 if self.world.refusals_told > 0 && state.emergency().is_none() {
                     let what = "decided although a refused use of the old key was reported".to_owned();
                     self.violate("I4", what);
@@ -323,6 +325,7 @@ impl Run {
         }
         if gated {
             self.check_still(slot, &format!("{op:?} intended"));
+            self.check_truth(at.epoch, &format!("{op:?} intended"), state);
             let ended = if *op == Op::DeleteNew { Which::New } else { Which::Old };
             self.check_searched(at.epoch, &format!("{op:?} intended"), ended);
         }

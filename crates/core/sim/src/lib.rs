@@ -46,6 +46,7 @@ mod shrink;
 mod simulate;
 mod steps;
 mod store;
+mod truth;
 mod unsearched;
 mod waits;
 mod world;

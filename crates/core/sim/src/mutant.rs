@@ -46,6 +46,14 @@ pub enum Mutation {
     GenerationUnseen,
     /// A file is written without comparing it with what was planned.
     BlindWrite,
+    /// The new version is given out, whatever the source of truth gives out now.
+    TruthOverwritten,
+    /// Whatever is pending at the source of truth is taken back.
+    AnyPendingWithdrawn,
+    /// The label in the store says what became of a Promote or a Demote.
+    LabelDecides,
+    /// A look counts, whatever the source of truth gives out.
+    TruthUnasked,
 }
 
 impl Mutant {

@@ -6,6 +6,7 @@ mod family;
 mod issuer;
 mod operator;
 mod order;
+mod truth;
 mod word;
 
 use crate::mutant::Mutant;
@@ -79,6 +80,11 @@ pub const ALL: &[Mutant] = &[
     order::EDITS_UNSEEN,
     order::GENERATION_UNSEEN,
     order::STORE_UNASKED,
+    truth::TRUTH_OVERWRITTEN,
+    truth::CHANGED_IS_DONE,
+    truth::ANY_PENDING_WITHDRAWN,
+    truth::LABEL_DECIDES,
+    truth::TRUTH_UNASKED,
     back::BACK_UNPROVEN,
     back::WORD_STANDS,
     back::ALIVE_ONCE,

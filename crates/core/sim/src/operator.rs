@@ -127,6 +127,8 @@ impl Run {
                 }
             }
             Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
+            Reason::ChangedElsewhere if self.goes_back(at) => return self.word(at, Fact::AbortAsked),
+            Reason::ChangedElsewhere => self.mend_truth(at),
             Reason::RefusedUse if self.refused_often() => {
                 // The issuer shows the key enabled again and again, although nobody else is there: the operator gives up.
                 return self.word(at, Fact::AbortAsked);
@@ -173,9 +175,13 @@ impl Run {
 
     /// The issuer made no key although it answered *done*: the operator aborts, or has another key minted.
     fn make_another(&mut self, at: usize) {
-        let back = self.slots.get(at).is_some_and(|slot| may_abort(slot.driver.state()));
         let anew = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true };
+        let back = self.can_abort(at);
         self.word(at, if back { Fact::AbortAsked } else { anew });
+    }
+
+    pub(crate) fn can_abort(&self, at: usize) -> bool {
+        self.slots.get(at).is_some_and(|slot| may_abort(slot.driver.state()))
     }
 
     /// What an operator does about a phase that lasts too long.

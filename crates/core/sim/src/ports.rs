@@ -7,6 +7,7 @@ mod issuer;
 mod journal;
 mod store;
 mod time;
+mod truth;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use std::task::{Context, Poll};
 
 use keyroll_codes::Code;
 use keyroll_engine::{Ports, Spawner};
-use keyroll_port::{Class, Failure};
+use keyroll_port::{Class, Failure, Truth};
 use keyroll_rotation::{Capabilities, CredId};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -42,9 +43,11 @@ pub(crate) fn locked(run: &Mutex<Run>) -> MutexGuard<'_, Run> {
 /// The ports of the driver in this slot.
 pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
     let port = Arc::new(Port::new(run, slot));
+    let truth = locked(run).world.truth.is_some().then(|| port.clone() as Arc<dyn Truth>);
     Ports {
         journal: port.clone(),
         store: port.clone(),
+        truth,
         staging: port.clone(),
         issuer: port.clone(),
         host: port.clone(),
@@ -118,6 +121,7 @@ fn failure(class: Class) -> Failure {
 fn outcome(answer: CallResult) -> Result<CallResult, Failure> {
     match answer {
         CallResult::Failed(class) => Err(failure(class)),
+        CallResult::Elsewhere(kind) => Err(failure(Class::Permanent).kind(kind)),
         answer => Ok(answer),
     }
 }

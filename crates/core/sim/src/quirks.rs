@@ -30,10 +30,12 @@ pub(crate) enum Quirk {
     Served = 1 << 9,
     /// The list of keys shows no last use for a while, or never.
     HidesUse = 1 << 10,
+    /// Consumers fetch from a source of truth beside keyroll's own store.
+    Truth = 1 << 11,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::UnequalEndpoints,
         Self::Denies,
         Self::PartialEvidence,
@@ -45,6 +47,7 @@ impl Quirk {
         Self::WrongWords,
         Self::Served,
         Self::HidesUse,
+        Self::Truth,
     ];
 }
 
@@ -68,6 +71,11 @@ impl Quirks {
     /// The quirk of consumers that are served, alone.
     pub(crate) fn served() -> Self {
         Self::default().with(Quirk::Served)
+    }
+
+    /// The quirk of a source of truth, alone.
+    pub fn truth() -> Self {
+        Self::default().with(Quirk::Truth)
     }
 
     /// Every consumer reads its files.

@@ -358,7 +358,9 @@ impl Run {
             }
         }
         let asked = DriverRequest::of(&action, state);
-        self.scopes.push(Scope::new(at, epoch, asked, fault));
+        let mut scope = Scope::new(at, epoch, asked, fault);
+        scope.fault_at_truth = self.world.truth.as_ref().map(|_| number.is_multiple_of(2));
+        self.scopes.push(scope);
         let scope = self.scopes.len() - 1;
         let slot = self.slots.get_mut(at).filter(|slot| slot.alive)?;
         slot.starting.push_back(scope);

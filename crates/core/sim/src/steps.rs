@@ -49,6 +49,7 @@ impl Run {
                     epoch: slot.epoch,
                     at: slot.enumerated_at,
                     sessions_at: slot.sessions_at.min(slot.enumerated_at),
+                    truth: slot.truth_read,
                 })
             }
             _ => None,
@@ -237,7 +238,7 @@ impl Run {
                     }
                 }
                 Due::Call { slot, scope, call, .. } if slot == at => {
-                    if call.at_issuer() {
+                    if call.at_issuer() || call.at_truth() {
                         let ms = self.rng.between(1, REQUEST_MS_MAX);
                         if self.rng.one_in(2) {
                             kept.push((self.world.now + ms, order, Due::Late { scope, call }));

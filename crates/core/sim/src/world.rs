@@ -16,6 +16,7 @@ use crate::rng::Rng;
 use crate::scene::{Family, Kind, Scene};
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::truth::Truth;
 
 /// A complete look: which driver heard it, and when it was made.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +25,8 @@ pub(crate) struct WholeLook {
     pub(crate) at: u64,
     /// When the sessions were read: before the processes.
     pub(crate) sessions_at: u64,
+    /// What the source of truth gave out at that look, if it was read.
+    pub(crate) truth: Option<Value>,
 }
 
 /// How many uses of the old key are remembered: more than the issuer's lag needs.
@@ -46,6 +49,8 @@ pub(crate) struct World {
     pub(crate) boot_at: u64,
     pub(crate) issuer: Issuer,
     pub(crate) store: Store,
+    /// The source of truth that consumers fetch from; `None` = the store.
+    pub(crate) truth: Option<Truth>,
     /// The right store, while an older one is in its place.
     pub(crate) store_whole: Option<Store>,
     /// The evidence about each process before the older store came, and the value that it was for.
@@ -133,6 +138,7 @@ impl World {
             boot_at: 0,
             issuer: Issuer::new(scene.kind, plan.capabilities.label, scene.draw ^ 0x155),
             store: Store::new(CredId::new("none")),
+            truth: Truth::of(&scene),
             store_whole: None,
             shown_before: Vec::new(),
             files: vec![OLD; plan.files.len()],
@@ -373,9 +379,9 @@ impl World {
         self.issuer.creds.first().map_or(0, |cred| cred.refused)
     }
 
-    /// The store's current version changed: its followers load it.
+    /// What is given out changed: its followers load it.
     pub(crate) fn follow(&mut self, by_us: bool) {
-        let value = self.store.current();
+        let value = self.given_out();
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
             let follows =
@@ -390,7 +396,7 @@ impl World {
     pub(crate) fn restart(&mut self, at: usize, by_us: bool) {
         let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { return };
         let Some(consumer) = self.plan.consumers.get(id.index()) else { return };
-        let value = consumer.files.first().map_or(self.store.current(), |file| self.file(*file));
+        let value = consumer.files.first().map_or(self.given_out(), |file| self.file(*file));
         let now = self.now;
         self.pids += 1;
         let pid = self.pids;

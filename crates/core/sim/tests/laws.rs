@@ -1,13 +1,17 @@
 //! The laws of the protocol, with a fault at every action of calm rotations, for every kind of overlap. A run stops
 //! with a violation if it breaks an invariant, does not end, or ends without exactly one live credential.
 
-use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Quirks, Scene, Size, run};
 
 fn at_every_action(fault: Fault) -> u32 {
+    at_every_action_with(fault, Quirks::default())
+}
+
+fn at_every_action_with(fault: Fault, quirks: Quirks) -> u32 {
     let mut runs = 0;
     for kind in Kind::ALL {
         for draw in 0..3 {
-            let scene = Scene::plain(Size::Reduced, kind, draw * 5 + 2);
+            let scene = Scene { quirks, ..Scene::plain(Size::Reduced, kind, draw * 5 + 2) };
             let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
             let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
             assert_eq!(baseline.violation, None);
@@ -57,4 +61,18 @@ fn a_failure_at_every_effect_unwinds_or_is_finished_by_a_person() {
 #[test]
 fn an_abort_at_any_moment_leads_back_or_is_refused() {
     assert!(at_every_action(Fault::Abort) > 300);
+}
+
+#[test]
+fn whatever_another_party_does_at_the_source_of_truth_the_rotation_ends() {
+    let with_a_source = |fault| at_every_action_with(fault, Quirks::truth());
+    assert!(with_a_source(Fault::TruthChanged) > 300);
+    assert!(with_a_source(Fault::TruthAway) > 300);
+}
+
+#[test]
+fn an_effect_at_the_source_of_truth_that_is_lost_or_cut_short_is_found() {
+    let with_a_source = |fault| at_every_action_with(fault, Quirks::truth());
+    assert!(with_a_source(Fault::LostReply) > 20);
+    assert!(with_a_source(Fault::CrashAfter) > 300);
 }
