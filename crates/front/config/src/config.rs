@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::Server;
 use crate::shape::HostShape;
 use crate::suggest::nearest;
-use crate::{ConfigError, Defaults, Kind, Name};
+use crate::{ConfigError, Defaults, Kind, Name, StoreRef};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -90,6 +90,7 @@ impl Config {
             secrets.insert(name, secret);
         }
         refuse_shared_places(&secrets, &spans)?;
+        refuse_shared_stores(&secrets, &spans)?;
         let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
         Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, secrets, server })
     }
@@ -155,6 +156,26 @@ fn refuse_shared_places(
             .at(&span.unwrap_or_default())
             .help("a place holds one secret: make them one secret, or correct the path"));
         }
+    }
+    Ok(())
+}
+
+/// Two secrets would overwrite each other's value at the same place of a store.
+fn refuse_shared_stores(
+    secrets: &BTreeMap<Name, Secret>,
+    spans: &[(Name, Range<usize>)],
+) -> Result<(), Mistake> {
+    let mut owners: BTreeMap<&StoreRef, &Name> = BTreeMap::new();
+    for secret in secrets.values().filter(|secret| secret.store != StoreRef::Keyroll) {
+        let other = *owners.entry(&secret.store).or_insert(&secret.name);
+        if other == &secret.name {
+            continue;
+        }
+        let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
+        let why = format!("secrets `{other}` and `{}` have the same `store`", secret.name);
+        return Err(Mistake::new(Kind::Duplicate, why)
+            .at(&span.unwrap_or_default())
+            .help("it holds one value: make them one secret, or correct the key behind `#`"));
     }
     Ok(())
 }

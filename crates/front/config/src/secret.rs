@@ -151,7 +151,7 @@ impl Secret {
         }
         let consumers = read_consumers(shape.consumers, &name, folder, hosts, &fields, &derived)?;
         Ok(Self {
-            store: StoreRef::read(shape.store.as_ref())?,
+            store: read_store(shape.store.as_ref(), &issuer, &fields)?,
             max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
             deadlines: Deadlines::read(
@@ -329,6 +329,35 @@ fn read_derived(
         derived.insert(name, Template::read(&text.value, &text.span, fields)?);
     }
     Ok(derived)
+}
+
+/// The source of truth. One outside of keyroll holds one value of the secret.
+fn read_store(
+    text: Option<&At<String>>,
+    issuer: &IssuerRef,
+    fields: &BTreeMap<Name, FieldSpec>,
+) -> Result<StoreRef, Mistake> {
+    let store = StoreRef::read(text)?;
+    let Some(text) = text.filter(|_| store != StoreRef::Keyroll) else { return Ok(store) };
+    let refuse = |why: String, help: &str| {
+        Err(Mistake::new(Kind::BadCombination, format!("`store`: {why}")).at(&text.span).help(help))
+    };
+    if let Some(server) = issuer.server() {
+        return refuse(
+            format!(
+                "rotations on `{}` alternate between two logins, and this store would hold the password without its user",
+                server.word
+            ),
+            "write `store = \"keyroll\"`",
+        );
+    }
+    match fields.values().filter(|field| field.secret).count() {
+        1 => Ok(store),
+        several => refuse(
+            format!("it holds one value, and this secret has {several} secret fields"),
+            "make each secret field a secret of its own, or write `store = \"keyroll\"`",
+        ),
+    }
 }
 
 fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {

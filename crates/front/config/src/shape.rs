@@ -77,7 +77,9 @@ pub(crate) struct SecretKeys {
     pub(crate) issuer: At<String>,
     /// A reference to the admin credential, with which keyroll makes and revokes keys at the issuer: `file:./admin.key`.
     pub(crate) admin: Option<At<String>>,
-    /// The source of truth for the value: `keyroll` (default), which is keyroll's own sealed store.
+    /// The source of truth for the value: `keyroll` (default), which is keyroll's own sealed store; or `aws-sm:NAME#KEY`, one
+    /// key of the JSON object in a secret of AWS Secrets Manager, by the name or ARN of the secret (`aws-sm:NAME`: its whole
+    /// text). Region, endpoint and login come from the usual AWS configuration.
     pub(crate) store: Option<At<String>>,
     /// Who is responsible for the secret: free text, at most 256 bytes.
     pub(crate) owner: Option<At<String>>,

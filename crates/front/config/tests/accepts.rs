@@ -111,7 +111,8 @@ fn the_whole_format_is_read() {
     let acme = config.secret("acme").unwrap();
     assert_eq!(acme.issuer, IssuerRef::SpecFile("/srv/app/acme.toml".into()));
     assert_eq!(acme.admin, Some(Reference::File("/srv/app/admin.key".into())));
-    assert_eq!((acme.store, acme.max_parallel, acme.on_failure), (StoreRef::Keyroll, 2, OnFailure::Pause));
+    assert_eq!(acme.store, StoreRef::Keyroll);
+    assert_eq!((acme.max_parallel, acme.on_failure), (2, OnFailure::Pause));
     let deadlines = |unit_s, phase_s| Deadlines {
         unit: Duration::from_secs(unit_s),
         phase: Duration::from_secs(phase_s),
@@ -358,4 +359,20 @@ fn an_error_rate_is_asked_of_prometheus_or_of_signoz() {
     let signoz = gate("api = \"signoz\"\nbearer = \"file:./signoz.key\"\n");
     assert_eq!(signoz.api, RateApi::SigNoz);
     assert_eq!(signoz.bearer, Some(Reference::File("/srv/app/signoz.key".into())));
+}
+
+#[test]
+fn a_store_of_aws_is_named_by_name_or_arn_and_key() {
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/vonage-AbCdEf";
+    let read = |reference: &str| {
+        let text = format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"{reference}\"\n");
+        let store = config(&text).secret("acme").unwrap().store.clone();
+        assert_eq!(store.to_string(), reference, "it is shown as it is written");
+        let StoreRef::Aws { id, key } = store else { panic!("{reference}") };
+        (id, key)
+    };
+    let key = |key: &str| Some(key.to_owned());
+    assert_eq!(read("aws-sm:prod/vonage#KEY"), ("prod/vonage".to_owned(), key("KEY")));
+    assert_eq!(read("aws-sm:prod/vonage"), ("prod/vonage".to_owned(), None));
+    assert_eq!(read(&format!("aws-sm:{ARN}#a#b c")), (ARN.to_owned(), key("a#b c")));
 }

@@ -82,18 +82,39 @@ fn text_that_is_not_toml_is_told_apart() {
 
 #[test]
 fn foreign_stores_and_references_are_refused_by_name() {
-    let cases = [
-        ("vault:kv/x", "OpenBao or Vault"),
-        ("op://x/y", "1Password"),
-        ("aws-sm:x", "AWS Secrets Manager"),
-        ("env:X", "environment variables"),
-    ];
+    let cases =
+        [("vault:kv/x", "OpenBao or Vault"), ("op://x/y", "1Password"), ("env:X", "environment variables")];
     for (reference, what) in cases {
         expect(&with_secret(&format!("admin = \"{reference}\"\n")), "K0006", 4, what);
         expect(&with_secret(&format!("store = \"{reference}\"\n")), "K0006", 4, what);
     }
+    expect(&with_secret("admin = \"aws-sm:x\"\n"), "K0006", 4, "AWS Secrets Manager");
     expect(&with_secret("store = \"file:./x\"\n"), "K0006", 4, "(`file:`)");
     expect(&with_secret(&format!("store = \"{VALUE}\"\n")), "K0006", 4, "does not know");
+}
+
+#[test]
+fn a_store_outside_holds_one_value_of_one_secret() {
+    let with_store = |store: &str| with_secret(&format!("store = \"aws-sm:{store}\"\n"));
+    for (wrong, why) in [
+        ("", "1 to 2048 bytes"),
+        ("#KEY", "1 to 2048 bytes"),
+        ("prod vonage#KEY", "letters, digits"),
+        ("prod:vonage#KEY", "letters, digits"),
+        ("prod/vonage#", "1 to 512 bytes"),
+        ("arn:aws:s3:::bucket#KEY", "not the ARN"),
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:#KEY", "not the ARN"),
+    ] {
+        expect(&with_store(wrong), "K0004", 4, why);
+    }
+    expect(&with_store(&format!("{VALUE} x")), "K0004", 4, "letters, digits");
+    let two = "[secrets.acme.fields]\nid = { secret = true }\nvalue = { secret = true }\n";
+    expect(&(with_store("prod/vonage#KEY") + two), "K0004", 4, "2 secret fields");
+    let login = with_store("prod/db#PASSWORD").replace("openrouter", "postgres");
+    let table = "[secrets.acme.postgres]\nhost = \"127.0.0.1\"\ndbname = \"d\"\nowner_role = \"o\"\nslots = [\"a\", \"b\"]\n";
+    expect(&(login + table), "K0004", 4, "two logins");
+    let other = "[secrets.other]\nissuer = \"openrouter\"\nstore = \"aws-sm:prod/vonage#KEY\"\n";
+    expect(&(with_store("prod/vonage#KEY") + other), "K0004", 5, "the same `store`");
 }
 
 #[test]
