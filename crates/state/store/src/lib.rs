@@ -3,6 +3,7 @@
 //! Invariants, by what is absent: no value is ever written unsealed, no row is trusted that the sealing key did not
 //! vouch for (swapped, altered or older rows are refused), and no write is answered before its commit returned.
 
+mod accept;
 mod book;
 mod database;
 mod fail;

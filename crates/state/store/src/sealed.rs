@@ -12,6 +12,7 @@ use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, SealingKey, SecretBytes};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::accept::accept;
 use crate::database;
 use crate::fail::Attempt;
 use crate::ledger::{Keys, Ledger};
@@ -232,6 +233,15 @@ impl SealedStore {
             Ok(info)
         };
         self.call(attempted, work).await
+    }
+
+    /// Takes over a value that keyroll did not write, as the current version; the one before it stays sealed as the previous
+    /// one. Refused (`K0613`) if a version that is not current has the value, or a rotation has a pending version. Durable
+    /// when it returns, and harmless when repeated.
+    pub async fn accept(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+        let (name, credential) = (secret.to_owned(), credential.duplicate());
+        let attempted = format!("take over the value of the secret '{secret}'");
+        self.write(attempted, move |ledger| accept(ledger, &name, &credential)).await
     }
 
     /// Begins a secret whose first version a rotation is going to make. Harmless if the secret exists.

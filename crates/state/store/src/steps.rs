@@ -78,7 +78,7 @@ pub(crate) fn check_correct(ledger: &Ledger<'_>, name: &str, credential: &Creden
 }
 
 /// No other secret may have the value.
-fn check_differs(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
+pub(crate) fn check_differs(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
     let fingerprints = ledger.keys.fingerprints(credential);
     let names: Vec<String> = ledger.names().filter(|other| *other != name).map(str::to_owned).collect();
     for other in names {
@@ -109,7 +109,8 @@ fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result
     Ok(info)
 }
 
-fn check_new(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
+/// Refuses a name or fields that no version may have.
+pub(crate) fn check_new(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
     let refuse = |why: String| Err(ledger.attempt.refuse(Code::ValueRefused, why));
     if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return refuse(format!("a secret's name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
@@ -434,7 +435,8 @@ fn labels(ledger: &Ledger<'_>, book: &Book, one: u32, other: u32) -> Result<(Lab
     Ok((find(ledger, book, one)?.label, find(ledger, book, other)?.label))
 }
 
-fn relabel(book: &mut Book, number: u32, label: Label) {
+/// Gives a version another label.
+pub(crate) fn relabel(book: &mut Book, number: u32, label: Label) {
     if let Some(version) = book.versions.iter_mut().find(|version| version.number == number) {
         version.label = label;
     }
@@ -455,7 +457,7 @@ fn wrong_labels(ledger: &Ledger<'_>, book: &Book, versions: &[(u32, Label); 2]) 
 
 /// Wall clock, for display only.
 #[expect(clippy::disallowed_methods, reason = "the time that is shown beside a version")]
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

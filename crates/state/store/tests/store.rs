@@ -266,3 +266,30 @@ async fn a_secret_that_was_only_begun_can_be_taken_in() {
     store.add("db", &credential(&value())).await.unwrap();
     assert_eq!(labels(&store, "db").await, [(1, Label::Current)]);
 }
+
+#[tokio::test]
+async fn a_value_that_keyroll_did_not_write_becomes_the_current_version_once() {
+    let place = Place::new();
+    let store = place.open();
+    let (old, by_hand) = (value(), value());
+    assert_eq!(code(store.accept("db", &credential(&old)).await), ("K0805", Class::Permanent));
+    store.add("db", &with_id("key-1", &old)).await.unwrap();
+    for _ in 0..2 {
+        let info = store.accept("db", &with_id("key-2", &by_hand)).await.unwrap();
+        assert_eq!((info.number, info.label, info.made_by), (2, Label::Current, None));
+        assert_eq!(labels(&store, "db").await, [(1, Label::Previous), (2, Label::Current)]);
+    }
+    assert_eq!(text(&store, "db", 1).await, Some(old.clone()), "the one before it stays sealed");
+    // The key of a version that was replaced may be ended.
+    assert_eq!(code(store.accept("db", &credential(&old)).await), ("K0613", Class::Permanent));
+    // The value of another secret is not taken over.
+    store.add("other", &credential(&value())).await.unwrap();
+    assert_eq!(code(store.accept("other", &credential(&by_hand)).await), ("K0613", Class::Permanent));
+    // While a rotation has a pending version, it decides which one is next.
+    let r = rotation();
+    store.keep("db", &r, 4, &with_id("key-3", &value())).await.unwrap();
+    assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 3);
+    assert_eq!(code(store.accept("db", &credential(&value())).await), ("K0613", Class::Permanent));
+    drop(store);
+    assert_eq!(text(&place.open(), "db", 2).await, Some(by_hand), "all of it is vouched for");
+}
